@@ -1,0 +1,178 @@
+//! The one condition language (reference/bk-itsm.md 7): evaluated by type, never by text substitution, with a trace.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use events::LineId;
+use events::ticket::Tested;
+use events::workflow::{Clause, Condition, Group, Join, Operator};
+use serde_json::Value;
+
+/// Most clauses one condition may have; the largest seen in real definitions has 6.
+pub const CLAUSES_MAX: usize = 100;
+/// Bytes of a value that a trace keeps.
+pub const TRACE_BYTES: usize = 256;
+
+/// What a key holds when a condition asks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// Nothing was filled in.
+    Absent,
+    Value(Value),
+    /// Somebody's value: compared, but not written into traces.
+    Personal(Value),
+    /// It was somebody's and is gone; no comparison with it holds.
+    Erased,
+}
+
+/// Evaluates a condition, writing every clause that was looked at into `trace`.
+pub fn holds(condition: &Condition, line: LineId, find: &dyn Fn(&str) -> Found, trace: &mut Vec<Tested>) -> bool {
+    join(condition.join, &condition.expressions, |group| group_holds(group, line, find, trace))
+}
+
+/// Evaluates one group of clauses (`show_conditions` of a field is one).
+pub fn group_holds(group: &Group, line: LineId, find: &dyn Fn(&str) -> Found, trace: &mut Vec<Tested>) -> bool {
+    join(group.join, &group.expressions, |clause| {
+        let found = find(&clause.key);
+        let holds = clause_holds(clause, &found);
+        trace.push(Tested {
+            line,
+            clause: cut(&format!("{} {} {}", clause.key, clause.condition.sign(), text(&clause.value))),
+            found: match &found {
+                Found::Absent => String::new(),
+                Found::Value(value) => cut(&text(value)),
+                Found::Personal(_) => "<personal>".into(),
+                Found::Erased => "<erased>".into(),
+            },
+            holds,
+        });
+        holds
+    })
+}
+
+/// Counts the clauses, for the bound.
+pub fn clauses(condition: &Condition) -> usize {
+    condition.expressions.iter().map(|group| group.expressions.len()).sum()
+}
+
+/// An empty conjunction holds, an empty disjunction does not; the first clause that settles it ends the search.
+fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
+    match join {
+        Join::And => parts.iter().all(&mut holds),
+        Join::Or => parts.iter().any(&mut holds),
+    }
+}
+
+fn clause_holds(clause: &Clause, found: &Found) -> bool {
+    let value = match found {
+        Found::Erased => return false,
+        Found::Absent => &Value::Null,
+        Found::Value(value) | Found::Personal(value) => value,
+    };
+    match clause.condition {
+        Operator::Equal => compare(&clause.kind, value, &clause.value) == Some(Ordering::Equal),
+        Operator::NotEqual => compare(&clause.kind, value, &clause.value) != Some(Ordering::Equal),
+        Operator::Greater => compare(&clause.kind, value, &clause.value) == Some(Ordering::Greater),
+        Operator::Less => compare(&clause.kind, value, &clause.value) == Some(Ordering::Less),
+        Operator::AtLeast => matches!(compare(&clause.kind, value, &clause.value), Some(Ordering::Greater | Ordering::Equal)),
+        Operator::AtMost => matches!(compare(&clause.kind, value, &clause.value), Some(Ordering::Less | Ordering::Equal)),
+        Operator::Superset => set(value).is_superset(&set(&clause.value)),
+        Operator::NotSuperset => !set(value).is_superset(&set(&clause.value)),
+        Operator::In => set(&clause.value).contains(text(value).trim()),
+        Operator::NotIn => !set(&clause.value).contains(text(value).trim()),
+    }
+}
+
+/// Compares by the clause's type: numbers as numbers where both are, everything else as text (dates sort as text by their form).
+fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
+    let (left, right) = (text(left), text(right));
+    if matches!(kind, "INT" | "number") {
+        return number(&left)?.partial_cmp(&number(&right)?);
+    }
+    if matches!(kind, "BOOLEAN" | "boolean") {
+        return Some(left.to_lowercase().cmp(&right.to_lowercase()));
+    }
+    Some(left.cmp(&right))
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// A list, or a text of parts between commas.
+fn set(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        other => text(other).split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Cuts at a character boundary within the bound.
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(TRACE_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn says(kind: &str, found: Value, operator: &str, expected: Value) -> bool {
+        let condition: Condition = serde_json::from_value(json!({ "type": "and", "expressions": [
+            { "type": "and", "expressions": [{ "key": "k", "type": kind, "condition": operator, "value": expected }] }] }))
+        .unwrap();
+        holds(&condition, LineId(1), &|_| Found::Value(found.clone()), &mut Vec::new())
+    }
+
+    #[test]
+    fn numbers_compare_as_numbers_and_text_as_text() {
+        assert!(says("INT", json!("9"), "<", json!(10)));
+        assert!(says("INT", json!("1.5"), ">", json!("1")));
+        assert!(!says("INT", json!("x"), "<", json!(10)));
+        assert!(says("STRING", json!("9"), ">", json!("10")));
+        assert!(says("DATE", json!("2026-11-22"), ">=", json!("2026-02-01")));
+    }
+
+    #[test]
+    fn sets_and_lists() {
+        assert!(says("MULTISELECT", json!("a,b,c"), "issuperset", json!("c,a")));
+        assert!(says("MEMBERS", json!("a"), "notissuperset", json!(["a", "b"])));
+        assert!(says("STRING", json!("b"), "in", json!("a,b")));
+        assert!(says("STRING", json!("ab"), "notin", json!("a,b")));
+    }
+
+    #[test]
+    fn what_a_user_types_is_never_evaluated() {
+        assert!(!says("STRING", json!("y' or '1' == '1"), "==", json!("y")));
+        assert!(says("STRING", json!("it's\nfine"), "==", json!("it's\nfine")));
+    }
+
+    #[test]
+    fn an_erased_value_satisfies_no_comparison() {
+        let clause = Clause { key: "k".into(), kind: "STRING".into(), condition: Operator::NotEqual, value: json!("x") };
+        assert!(!clause_holds(&clause, &Found::Erased));
+        assert!(clause_holds(&clause, &Found::Absent));
+    }
+
+    #[test]
+    fn traces_keep_personal_values_out_and_are_cut() {
+        let group = Group { join: Join::And, expressions: vec![Clause { key: "k".into(), kind: "STRING".into(), condition: Operator::Equal, value: json!("值".repeat(200)) }] };
+        let mut trace = Vec::new();
+        group_holds(&group, LineId(7), &|_| Found::Personal(json!("13800000000")), &mut trace);
+        assert_eq!(trace[0].found, "<personal>");
+        assert!(trace[0].clause.len() <= TRACE_BYTES);
+    }
+}

@@ -1,0 +1,161 @@
+//! One callback: tried until the receiver takes it, each try with a stored deadline for the next.
+
+use events::Moment;
+use events::delivery::{AttemptFailed, Collected, Delivered, DeliveryEvent, GivenUp, Requested};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{Decider, Nothing, Refusal};
+
+/// Attempts before the desk gives up and leaves it to the receiver to collect; with [`backoff_ms`] about 20 hours.
+pub const ATTEMPTS_MAX: u32 = 16;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Request(Requested),
+    /// What became of one attempt. `attempt` counts from 1 and must be the one that was due.
+    Record { attempt: u32, outcome: Outcome, at: Moment },
+    Collect(Collected),
+}
+
+/// What became of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Taken { status: u16 },
+    Refused { status: Option<u16>, reason: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("this delivery was requested before")]
+    AlreadyRequested,
+    #[error("this delivery was never requested")]
+    NotRequested,
+    #[error("attempt {0} is not the one that is due")]
+    NotDue(u32),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    #[default]
+    Waiting,
+    Retrying {
+        next: Moment,
+    },
+    Delivered,
+    GivenUp,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub requested: Option<Requested>,
+    pub attempts: u32,
+    pub progress: Progress,
+    pub collected: bool,
+}
+
+impl Decider for Delivery {
+    type Command = Command;
+    type Event = DeliveryEvent;
+    type Rejection = Rejection;
+    type Facts = ();
+    type Lookup = Nothing;
+
+    fn decide(&self, command: &Command, (): &()) -> Result<Vec<DeliveryEvent>, Refusal<Self>> {
+        match command {
+            Command::Request(_) if self.requested.is_some() => Err(Refusal::Rejected(Rejection::AlreadyRequested)),
+            Command::Request(requested) => Ok(vec![requested.clone().into()]),
+            _ if self.requested.is_none() => Err(Refusal::Rejected(Rejection::NotRequested)),
+            Command::Record { attempt, .. } if *attempt != self.attempts + 1 || !self.is_open() => {
+                Err(Refusal::Rejected(Rejection::NotDue(*attempt)))
+            }
+            Command::Record { attempt, outcome: Outcome::Taken { status }, .. } => {
+                Ok(vec![Delivered { attempt: *attempt, status: *status }.into()])
+            }
+            Command::Record { attempt, outcome: Outcome::Refused { status, reason }, at } => {
+                let (attempt, status, reason) = (*attempt, *status, reason.clone());
+                Ok(vec![if attempt >= ATTEMPTS_MAX {
+                    GivenUp { attempt, status, reason }.into()
+                } else {
+                    AttemptFailed { attempt, status, reason, next: at.plus_ms(backoff_ms(attempt)) }.into()
+                }])
+            }
+            Command::Collect(_) if self.collected => Ok(Vec::new()),
+            Command::Collect(collected) => Ok(vec![collected.clone().into()]),
+        }
+    }
+
+    fn evolve(&mut self, event: &DeliveryEvent) {
+        match event {
+            DeliveryEvent::Requested(requested) => self.requested = Some(requested.clone()),
+            DeliveryEvent::AttemptFailed(failed) => {
+                self.attempts = failed.attempt;
+                self.progress = Progress::Retrying { next: failed.next };
+            }
+            DeliveryEvent::Delivered(delivered) => {
+                self.attempts = delivered.attempt;
+                self.progress = Progress::Delivered;
+            }
+            DeliveryEvent::GivenUp(given_up) => {
+                self.attempts = given_up.attempt;
+                self.progress = Progress::GivenUp;
+            }
+            DeliveryEvent::Collected(_) => self.collected = true,
+        }
+    }
+}
+
+impl Delivery {
+    /// Says whether an attempt is still to be made.
+    pub fn is_open(&self) -> bool {
+        self.requested.is_some() && matches!(self.progress, Progress::Waiting | Progress::Retrying { .. })
+    }
+}
+
+/// The pause after a failed attempt: 1 s, doubling, at most 4 hours.
+pub fn backoff_ms(attempt: u32) -> i64 {
+    const LONGEST: i64 = 4 * 3_600_000;
+    1000_i64.checked_shl(attempt.saturating_sub(1)).unwrap_or(LONGEST).clamp(1000, LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+    use events::ticket::Callback;
+
+    use super::*;
+    use crate::Sourced;
+
+    fn requested() -> Requested {
+        Requested { ticket: "REQ1".into(), cause: "ticket-REQ1:3".into(), app: None, callback: Callback { url: "http://x/".into(), headers_secret: None }, due: Moment(5) }
+    }
+
+    #[test]
+    fn a_failed_attempt_sets_the_deadline_of_the_next() {
+        TestFramework::<Sourced<Delivery>>::with(())
+            .given(vec![requested().into()])
+            .when(Command::Record { attempt: 1, outcome: Outcome::Refused { status: Some(500), reason: "no".into() }, at: Moment(10) })
+            .then_expect_events(vec![AttemptFailed { attempt: 1, status: Some(500), reason: "no".into(), next: Moment(1010) }.into()]);
+    }
+
+    #[test]
+    fn the_same_attempt_recorded_twice_is_refused() {
+        TestFramework::<Sourced<Delivery>>::with(())
+            .given(vec![requested().into(), Delivered { attempt: 1, status: 200 }.into()])
+            .when(Command::Record { attempt: 1, outcome: Outcome::Taken { status: 200 }, at: Moment(10) })
+            .then_expect_error_message("attempt 1 is not the one that is due");
+    }
+
+    #[test]
+    fn it_ends_after_the_last_attempt() {
+        let mut delivery = Delivery::default();
+        delivery.evolve(&requested().into());
+        for attempt in 1..=ATTEMPTS_MAX {
+            let refused = Outcome::Refused { status: None, reason: "timeout".into() };
+            let events = delivery.decide(&Command::Record { attempt, outcome: refused, at: Moment(0) }, &()).unwrap();
+            events.iter().for_each(|event| delivery.evolve(event));
+        }
+        assert_eq!(delivery.progress, Progress::GivenUp);
+        assert!(!delivery.is_open());
+    }
+}

@@ -1,0 +1,753 @@
+//! One ticket: `Command`, `Rejection`, state, `decide`, `evolve`. How a form is checked stands in [`form`], how a run moves
+//! along its workflow in [`run`], how rows of a foreign log are taken over in [`observe`].
+
+mod form;
+mod observe;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use events::ticket::{
+    Callback, NodeClaimed, NodeDelivered, NodeDistributed, NodeStatus, Observed, Opened, Priority, Resumed, Suspended,
+    Terminated, TicketEvent, Withdrawn,
+};
+use events::workflow::{Definition, Deployed, Handling, Node, NodeKind, Processors, Revoke};
+use events::{CatalogId, Entry, NodeId, Personal, Pid, RoleId, ServiceId, TicketSn, WorkflowId, service};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{Decider, Refusal};
+pub use observe::Observation;
+use run::Run;
+
+/// Longest title, in characters (reference/bk-itsm.md 3.1: the check fires above 128).
+pub const TITLE_MAX: usize = 128;
+/// Longest message, remark target list or reason, in characters (3.9).
+pub const MESSAGE_MAX: usize = 255;
+/// Visits of one node; a run that goes round more often is refused another send-back.
+pub const ROUNDS_MAX: u32 = 10_000;
+
+/// What can be asked of a ticket.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Open(Box<Open>),
+    /// TRANSITION: a form is submitted, or a vote cast.
+    Submit { node: NodeId, by: Pid, form: Vec<Entry> },
+    Claim { node: NodeId, by: Pid },
+    Distribute { node: NodeId, by: Pid, to: Processors, message: String },
+    Deliver { node: NodeId, by: Pid, to: Processors, message: String },
+    TerminateAt { node: NodeId, by: Pid, reason: String },
+    Suspend { by: Pid, reason: String },
+    Resume { by: Pid },
+    Withdraw { by: Pid },
+    Terminate { by: Pid, reason: String },
+    /// Takes over rows of a foreign log, in file order; those it has already are left out.
+    Observe(Vec<Observed>),
+}
+
+/// A new ticket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Open {
+    pub sn: TicketSn,
+    pub id: i64,
+    pub service: ServiceId,
+    pub creator: Pid,
+    pub form: Vec<Entry>,
+    pub tag: String,
+    pub callback: Option<Callback>,
+    pub chosen_processors: BTreeMap<NodeId, Vec<Pid>>,
+}
+
+/// Why not. The wire texts are the BlueKing door's affair; these name the same things.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("ticket exists already")]
+    Exists,
+    #[error("ticket does not exist")]
+    Unknown,
+    #[error("service {0} does not exist")]
+    ServiceUnknown(ServiceId),
+    #[error("service {0} is disabled")]
+    ServiceDisabled(ServiceId),
+    #[error("service {0} stands in no catalog")]
+    ServiceNotInCatalog(ServiceId),
+    #[error("service {service} has no node {node}")]
+    ChosenNodeUnknown { service: String, node: NodeId },
+    #[error("the processors chosen for node {node} of service {service} are empty")]
+    ChosenProcessorsEmpty { service: String, node: NodeId },
+    #[error("fields are missing: {0:?}")]
+    FieldsMissing(Vec<String>),
+    #[error("field {0} does not exist here")]
+    FieldUnknown(String),
+    #[error("field {0} was given twice")]
+    FieldTwice(String),
+    #[error("field {0} is required")]
+    FieldEmpty(String),
+    #[error("field {0} does not allow this option")]
+    OptionUnknown(String),
+    #[error("field {0} has no options")]
+    OptionsMissing(String),
+    #[error("the title is longer than {TITLE_MAX} characters")]
+    TitleTooLong,
+    #[error("field {name}: {reason}")]
+    FieldInvalid { name: String, reason: String },
+    #[error("the ticket is over")]
+    Over,
+    #[error("the ticket is suspended")]
+    Standing,
+    #[error("node {0} does not exist in this ticket")]
+    NodeUnknown(NodeId),
+    #[error("node {0} is finished")]
+    NodeFinished(NodeId),
+    #[error("{by} may not act on node {node}")]
+    NotAllowed { by: Pid, node: NodeId },
+    #[error("node {0} is not waiting to be claimed")]
+    NotClaimable(NodeId),
+    #[error("node {0} is not waiting to be distributed")]
+    NotDistributable(NodeId),
+    #[error("nobody was named")]
+    NobodyNamed,
+    #[error("this kind of processors is not allowed here")]
+    TargetKindNotAllowed,
+    #[error("not within the allowed processors: {0:?}")]
+    TargetsOutOfRange(Vec<Pid>),
+    #[error("node {0} does not allow delivering")]
+    DeliverNotAllowed(String),
+    #[error("the node is not being handled and cannot be delivered")]
+    NotDeliverable,
+    #[error("a delivery needs a message")]
+    DeliverMessageMissing,
+    #[error("{0:?} decided already")]
+    AlreadyDecided(Vec<Pid>),
+    #[error("node {0} does not allow terminating")]
+    TerminateNotAllowed(String),
+    #[error("terminating needs a reason")]
+    TerminateReasonMissing,
+    #[error("the message is longer than {MESSAGE_MAX} characters")]
+    MessageTooLong,
+    #[error("{0} may not act on this ticket")]
+    NotAllowedOnTicket(Pid),
+    #[error("the ticket is not in process")]
+    NotInProcess,
+    #[error("the ticket is not suspended")]
+    NotSuspended,
+    #[error("only the creator may withdraw")]
+    NotTheCreator,
+    #[error("this workflow does not allow withdrawing")]
+    NotRevocable,
+    #[error("the ticket is over and cannot be withdrawn")]
+    OverAlready,
+    #[error("the ticket is being handled and cannot be withdrawn")]
+    HandledAlready,
+    #[error("node {0} was visited too often")]
+    TooManyRounds(NodeId),
+    #[error("a ticket of this desk takes no rows of a foreign log")]
+    NotImported,
+}
+
+/// Where a ticket stands; the words of the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Not opened yet.
+    #[default]
+    None,
+    Running,
+    Suspended,
+    Finished,
+    Terminated,
+    Revoked,
+    /// A case of a foreign log; its own state stands in [`Observation`].
+    Observed,
+}
+
+impl Status {
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Running => "RUNNING",
+            Self::Suspended => "SUSPENDED",
+            Self::Finished => "FINISHED",
+            Self::Terminated => "TERMINATED",
+            Self::Revoked => "REVOKED",
+            Self::Observed => "OBSERVED",
+        }
+    }
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::Terminated | Self::Revoked)
+    }
+}
+
+/// One ticket as its history left it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ticket {
+    pub status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<Opened>,
+    /// Every field filled so far, by key; a later round overwrites.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub form: BTreeMap<String, Entry>,
+    /// Output variables of completed nodes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<NodeId, Visit>,
+    /// Who decided at the last approval node, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_approvers: Vec<Pid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approve_result: Option<bool>,
+    /// Only for tickets taken over from a foreign log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observation: Option<Observation>,
+}
+
+/// The latest visit of one node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Visit {
+    pub name: String,
+    pub round: u32,
+    pub status: NodeStatus,
+    pub processors_type: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processors: Vec<Pid>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<Vote>,
+    /// Of an approval node that is done: passed or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<bool>,
+}
+
+/// One decision of one approver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    pub by: Pid,
+    pub pass: bool,
+}
+
+/// What somebody wants to do at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Submit,
+    Claim,
+    Distribute,
+    Deliver,
+    Terminate,
+}
+
+impl Action {
+    /// The actions each status allows (reference/bk-itsm.md 3.9). A node whose lines lead nowhere is mended by submitting it again.
+    pub fn fits(self, status: NodeStatus) -> bool {
+        match self {
+            Self::Submit => matches!(status, NodeStatus::Running | NodeStatus::Failed),
+            Self::Claim => status == NodeStatus::Receiving,
+            Self::Distribute => status == NodeStatus::Distributing,
+            Self::Deliver | Self::Terminate => status == NodeStatus::Running,
+        }
+    }
+}
+
+impl Visit {
+    /// Says whether somebody still has to act here.
+    pub fn is_current(&self) -> bool {
+        !matches!(self.status, NodeStatus::Finished | NodeStatus::Terminated)
+    }
+    /// Anybody may act.
+    pub fn is_open_to_all(&self) -> bool {
+        self.processors_type == "OPEN"
+    }
+    /// The people who have not decided yet.
+    pub fn waiting_for(&self) -> Vec<Pid> {
+        self.processors.iter().filter(|pid| !self.has_voted(pid)).cloned().collect()
+    }
+    pub fn has_voted(&self, pid: &Pid) -> bool {
+        self.votes.iter().any(|vote| vote.by == *pid)
+    }
+}
+
+/// What decisions about tickets need from outside their stream.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// `None` says it was looked up and does not exist.
+    pub services: BTreeMap<ServiceId, Option<service::Defined>>,
+    pub shelves: BTreeMap<ServiceId, Option<CatalogId>>,
+    pub workflows: BTreeMap<(WorkflowId, i64), Option<Arc<Deployed>>>,
+    /// Members by role.
+    pub roles: BTreeMap<RoleId, Vec<Pid>>,
+    /// Every general role, where a node names none.
+    pub general_roles: Option<Vec<RoleId>>,
+    /// Members of the built-in role SUPERUSER.
+    pub superusers: Option<Vec<Pid>>,
+}
+
+/// What to load.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lookup {
+    /// The service and its place in the catalog.
+    Service(ServiceId),
+    Workflow(WorkflowId, i64),
+    Role(RoleId),
+    GeneralRoles,
+    Superusers,
+}
+
+pub(crate) type Decision<T> = Result<T, Refusal<Ticket>>;
+
+pub(crate) fn reject<T>(rejection: Rejection) -> Decision<T> {
+    Err(Refusal::Rejected(rejection))
+}
+
+fn needs<T>(lookup: Lookup) -> Decision<T> {
+    Err(Refusal::Needs(vec![lookup]))
+}
+
+impl Facts {
+    fn service(&self, id: ServiceId) -> Decision<(&service::Defined, CatalogId)> {
+        let (Some(service), Some(shelf)) = (self.services.get(&id), self.shelves.get(&id)) else {
+            return needs(Lookup::Service(id));
+        };
+        match (service, shelf) {
+            (None, _) => reject(Rejection::ServiceUnknown(id)),
+            (Some(service), _) if !service.is_enabled => reject(Rejection::ServiceDisabled(id)),
+            (Some(_), None) => reject(Rejection::ServiceNotInCatalog(id)),
+            (Some(service), Some(shelf)) => Ok((service, *shelf)),
+        }
+    }
+
+    fn workflow(&self, id: WorkflowId, version: i64) -> Decision<Arc<Deployed>> {
+        match self.workflows.get(&(id, version)) {
+            Some(Some(deployed)) => Ok(deployed.clone()),
+            Some(None) => reject(Rejection::Unknown),
+            None => needs(Lookup::Workflow(id, version)),
+        }
+    }
+
+    fn is_superuser(&self, pid: &Pid) -> Decision<bool> {
+        self.superusers.as_ref().map_or_else(|| needs(Lookup::Superusers), |superusers| Ok(superusers.contains(pid)))
+    }
+}
+
+impl Decider for Ticket {
+    type Command = Command;
+    type Event = TicketEvent;
+    type Rejection = Rejection;
+    type Facts = Facts;
+    type Lookup = Lookup;
+
+    fn decide(&self, command: &Command, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        match command {
+            Command::Open(open) => self.open(open, facts),
+            Command::Observe(rows) => self.observe(rows),
+            Command::Submit { node, by, form } => self.submit(*node, by, form, facts),
+            Command::Claim { node, by } => self.claim(*node, by, facts),
+            Command::Distribute { node, by, to, message } => self.distribute(*node, by, to, message, facts),
+            Command::Deliver { node, by, to, message } => self.deliver(*node, by, to, message, facts),
+            Command::TerminateAt { node, by, reason } => self.terminate_at(*node, by, reason, facts),
+            Command::Suspend { by, reason } => self.suspend(by, reason, facts),
+            Command::Resume { by } => self.resume(by, facts),
+            Command::Withdraw { by } => self.withdraw(by, facts),
+            Command::Terminate { by, reason } => self.terminate(by, reason, facts),
+        }
+    }
+
+    fn evolve(&mut self, event: &TicketEvent) {
+        match event {
+            TicketEvent::Opened(opened) => {
+                self.status = Status::Running;
+                self.opened = Some(opened.clone());
+            }
+            TicketEvent::Observed(observed) => {
+                self.status = Status::Observed;
+                self.observation.get_or_insert_default().take(observed);
+            }
+            TicketEvent::NodeEntered(entered) => {
+                let visit = Visit {
+                    name: entered.name.clone(),
+                    round: entered.round,
+                    status: entered.status,
+                    processors_type: entered.processors_type.clone(),
+                    processors: entered.processors.clone(),
+                    votes: Vec::new(),
+                    pass: None,
+                };
+                self.nodes.insert(entered.node, visit);
+            }
+            TicketEvent::NodeClaimed(claimed) => self.visit(claimed.node, |visit| {
+                visit.status = NodeStatus::Running;
+                visit.processors_type = "PERSON".into();
+                visit.processors = vec![claimed.by.clone()];
+            }),
+            TicketEvent::NodeDistributed(distributed) => self.visit(distributed.node, |visit| {
+                visit.status = distributed.status;
+                visit.processors_type.clone_from(&distributed.processors_type);
+                visit.processors.clone_from(&distributed.processors);
+            }),
+            TicketEvent::NodeDelivered(delivered) => self.visit(delivered.node, |visit| {
+                let by = &delivered.by;
+                // In a countersign only the one who hands over is replaced; the others keep their votes.
+                let at = visit.processors.iter().position(|pid| pid == by);
+                if visit.processors.len() > 1 && at.is_some() && !visit.votes.is_empty() {
+                    let at = at.unwrap_or_default();
+                    visit.processors.splice(at..=at, delivered.processors.iter().cloned());
+                } else {
+                    visit.processors.clone_from(&delivered.processors);
+                }
+                visit.processors_type.clone_from(&delivered.processors_type);
+            }),
+            TicketEvent::VoteCast(vote) => {
+                self.fill(&vote.form);
+                self.visit(vote.node, |visit| visit.votes.push(Vote { by: vote.by.clone(), pass: vote.pass }));
+            }
+            TicketEvent::NodeCompleted(completed) => {
+                self.fill(&completed.form);
+                self.outputs.extend(completed.outputs.clone());
+                self.visit(completed.node, |visit| {
+                    visit.status = NodeStatus::Finished;
+                    visit.pass = completed.pass;
+                });
+                if completed.pass.is_some()
+                    && let Some(visit) = self.nodes.get(&completed.node)
+                {
+                    self.last_approvers = visit.votes.iter().map(|vote| vote.by.clone()).collect();
+                }
+            }
+            TicketEvent::LineTaken(_) => {}
+            TicketEvent::LineMissing(missing) => self.visit(missing.node, |visit| visit.status = NodeStatus::Failed),
+            TicketEvent::Suspended(_) => self.status = Status::Suspended,
+            TicketEvent::Resumed(_) => self.status = Status::Running,
+            TicketEvent::Withdrawn(withdrawn) => self.end(Status::Revoked, withdrawn.approve_result),
+            TicketEvent::Terminated(terminated) => self.end(Status::Terminated, terminated.approve_result),
+            TicketEvent::Finished(finished) => self.end(Status::Finished, finished.approve_result),
+        }
+    }
+
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.form.values_mut().filter_map(|entry| entry.personal.as_mut()).collect()
+    }
+}
+
+impl Ticket {
+    fn open(&self, open: &Open, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        if self.status != Status::None {
+            return reject(Rejection::Exists);
+        }
+        let (service, catalog) = facts.service(open.service)?;
+        let workflow = facts.workflow(service.workflow, service.workflow_version)?;
+        let definition = &workflow.definition;
+        for (node, people) in &open.chosen_processors {
+            if definition.node(*node).is_none() {
+                return reject(Rejection::ChosenNodeUnknown { service: service.name.clone(), node: *node });
+            }
+            if people.is_empty() {
+                return reject(Rejection::ChosenProcessorsEmpty { service: service.name.clone(), node: *node });
+            }
+        }
+        let submit = definition.submit_node().expect("a deployed workflow has a submit node");
+        let form = form::check(definition, submit, &open.form, &self.form)?;
+        let form = form::own(definition, form, &open.creator, service.seals_text);
+        let value = |key: &str| form.iter().find(|entry| entry.key == key).map(|entry| form::text(entry.read())).filter(|text| !text.is_empty());
+        let opened = Opened {
+            sn: open.sn.clone(),
+            id: open.id,
+            kind: service.kind,
+            service: open.service,
+            service_name: service.name.clone(),
+            workflow: workflow.workflow,
+            workflow_version: workflow.version,
+            catalog,
+            creator: open.creator.clone(),
+            priority: priority(service.priorities.as_ref(), value("impact"), value("urgency")),
+            bk_biz_id: value("bk_biz_id").and_then(|text| text.parse().ok()).unwrap_or(-1),
+            tag: open.tag.clone(),
+            callback: open.callback.clone(),
+            chosen_processors: open.chosen_processors.clone(),
+        };
+        let mut run = Run::new(self, definition, facts);
+        run.emit(opened);
+        run.start(submit, form)?;
+        Ok(run.events)
+    }
+
+    fn submit(&self, id: NodeId, by: &Pid, given: &[Entry], facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        let workflow = self.workflow(facts)?;
+        let definition = &workflow.definition;
+        let (node, visit) = self.acting(definition, id, by, Action::Submit)?;
+        if !Action::Submit.fits(visit.status) {
+            return reject(Rejection::NotAllowed { by: by.clone(), node: id });
+        }
+        let form = form::check(definition, node, given, &self.form)?;
+        let opened = self.opened()?;
+        let seals_text = facts.service(opened.service).map(|(service, _)| service.seals_text);
+        // A service that was removed since then seals like one that says nothing; anything not loaded yet is asked for.
+        let seals_text = match seals_text {
+            Ok(seals_text) => seals_text,
+            Err(Refusal::Rejected(_)) => false,
+            Err(needs) => return Err(needs),
+        };
+        let form = form::own(definition, form, &opened.creator, seals_text);
+        let mut run = Run::new(self, definition, facts);
+        if node.kind == NodeKind::Approval {
+            run.vote(node, by, form)?;
+        } else {
+            run.complete(node, by, None, form)?;
+        }
+        Ok(run.events)
+    }
+
+    fn claim(&self, id: NodeId, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        let workflow = self.workflow(facts)?;
+        let (node, visit) = self.acting(&workflow.definition, id, by, Action::Claim)?;
+        if visit.status != NodeStatus::Receiving {
+            return reject(Rejection::NotClaimable(id));
+        }
+        Ok(vec![NodeClaimed { node: id, name: node.name.clone(), by: by.clone(), automatic: false }.into()])
+    }
+
+    fn distribute(&self, id: NodeId, by: &Pid, to: &Processors, message: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        let workflow = self.workflow(facts)?;
+        let (node, visit) = self.acting(&workflow.definition, id, by, Action::Distribute)?;
+        if visit.status != NodeStatus::Distributing {
+            return reject(Rejection::NotDistributable(id));
+        }
+        within_message(message)?;
+        let run = Run::new(self, &workflow.definition, facts);
+        let people = run.named(to)?;
+        let allowed = match &node.processors {
+            Processors::ByAssignor | Processors::Open | Processors::Empty => None,
+            configured => Some(run.resolve(configured)?),
+        };
+        within(&people, allowed.as_deref())?;
+        let status = match node.handling {
+            Handling::DistributeThenClaim if people.len() > 1 => NodeStatus::Receiving,
+            _ => NodeStatus::Running,
+        };
+        Ok(vec![
+            NodeDistributed {
+                node: id,
+                name: node.name.clone(),
+                by: by.clone(),
+                status,
+                processors_type: to.kind().into(),
+                processors: people,
+                message: message.into(),
+            }
+            .into(),
+        ])
+    }
+
+    fn deliver(&self, id: NodeId, by: &Pid, to: &Processors, message: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        let workflow = self.workflow(facts)?;
+        let (node, visit) = self.acting(&workflow.definition, id, by, Action::Deliver)?;
+        if !node.can_deliver {
+            return reject(Rejection::DeliverNotAllowed(node.name.clone()));
+        }
+        if visit.status != NodeStatus::Running {
+            return reject(Rejection::NotDeliverable);
+        }
+        if message.trim().is_empty() {
+            return reject(Rejection::DeliverMessageMissing);
+        }
+        within_message(message)?;
+        let run = Run::new(self, &workflow.definition, facts);
+        let people = run.named(to)?;
+        let allowed = match &node.delivers {
+            Processors::Open | Processors::Empty => None,
+            configured => Some(run.resolve(configured)?),
+        };
+        within(&people, allowed.as_deref())?;
+        let decided: Vec<Pid> = people.iter().filter(|pid| visit.has_voted(pid)).cloned().collect();
+        if !decided.is_empty() {
+            return reject(Rejection::AlreadyDecided(decided));
+        }
+        Ok(vec![
+            NodeDelivered {
+                node: id,
+                name: node.name.clone(),
+                by: by.clone(),
+                processors_type: to.kind().into(),
+                processors: people,
+                message: message.into(),
+            }
+            .into(),
+        ])
+    }
+
+    fn terminate_at(&self, id: NodeId, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        let workflow = self.workflow(facts)?;
+        let (node, visit) = self.acting(&workflow.definition, id, by, Action::Terminate)?;
+        if !node.is_terminable || visit.status != NodeStatus::Running {
+            return reject(Rejection::TerminateNotAllowed(node.name.clone()));
+        }
+        if reason.trim().is_empty() {
+            return reject(Rejection::TerminateReasonMissing);
+        }
+        within_message(reason)?;
+        let approve_result = false;
+        Ok(vec![Terminated { by: by.clone(), node: Some(id), node_name: node.name.clone(), reason: reason.into(), approve_result }.into()])
+    }
+
+    fn suspend(&self, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        self.may_manage(by, facts)?;
+        if self.status != Status::Running {
+            return reject(Rejection::NotInProcess);
+        }
+        within_message(reason)?;
+        Ok(vec![Suspended { by: by.clone(), reason: reason.into() }.into()])
+    }
+
+    fn resume(&self, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        self.may_manage(by, facts)?;
+        if self.status != Status::Suspended {
+            return reject(Rejection::NotSuspended);
+        }
+        Ok(vec![Resumed { by: by.clone() }.into()])
+    }
+
+    fn withdraw(&self, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        let opened = self.opened()?;
+        if opened.creator != *by {
+            return reject(Rejection::NotTheCreator);
+        }
+        let workflow = self.workflow(facts)?;
+        if workflow.definition.revoke == Revoke::Never {
+            return reject(Rejection::NotRevocable);
+        }
+        if self.status.is_over() {
+            return reject(Rejection::OverAlready);
+        }
+        if !self.is_withdrawable(&workflow.definition) {
+            return reject(Rejection::HandledAlready);
+        }
+        Ok(vec![Withdrawn { by: by.clone(), approve_result: false }.into()])
+    }
+
+    fn terminate(&self, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        self.may_manage(by, facts)?;
+        if self.status.is_over() {
+            return reject(Rejection::NotInProcess);
+        }
+        if reason.trim().is_empty() {
+            return reject(Rejection::TerminateReasonMissing);
+        }
+        within_message(reason)?;
+        Ok(vec![Terminated { by: by.clone(), node: None, node_name: String::new(), reason: reason.into(), approve_result: false }.into()])
+    }
+
+    /// The nodes where somebody has to act now.
+    pub fn current(&self) -> impl Iterator<Item = (NodeId, &Visit)> {
+        let over = self.status.is_over();
+        self.nodes.iter().filter(move |(_, visit)| !over && visit.is_current()).map(|(id, visit)| (*id, visit))
+    }
+
+    /// Says whether the withdraw rule of the workflow holds (reference/bk-itsm.md 5.5), whoever asks.
+    pub fn is_withdrawable(&self, definition: &Definition) -> bool {
+        let submit = definition.submit_node().map(|node| node.id);
+        let start = definition.nodes.iter().find(|node| node.kind == NodeKind::Start).map(|node| node.id);
+        !self.status.is_over()
+            && match definition.revoke {
+                Revoke::Never => false,
+                Revoke::Always => true,
+                Revoke::BeforeNode(node) => !self.nodes.contains_key(&node),
+                Revoke::BeforeHandled => {
+                    let back_at_submit = self.current().any(|(id, _)| Some(id) == submit);
+                    let untouched = self.nodes.iter().all(|(id, visit)| {
+                        Some(*id) == submit || Some(*id) == start || (visit.is_current() && visit.votes.is_empty())
+                    });
+                    back_at_submit || untouched
+                }
+            }
+    }
+
+    /// Says whether this person may act at a node now, by its status and processors.
+    pub fn may_act(&self, visit: &Visit, by: &Pid) -> bool {
+        visit.is_open_to_all() || (visit.processors.contains(by) && !visit.has_voted(by))
+    }
+
+    pub fn title(&self) -> String {
+        self.form.get("title").map(|entry| form::text(entry.read())).unwrap_or_default()
+    }
+
+    /// The workflow version this ticket runs on.
+    pub fn workflow(&self, facts: &Facts) -> Decision<Arc<Deployed>> {
+        let opened = self.opened()?;
+        facts.workflow(opened.workflow, opened.workflow_version)
+    }
+
+    /// Finds the node somebody wants to act on, and says whether they may, in the order of checks of reference/bk-itsm.md 3.9.
+    fn acting<'a>(&'a self, definition: &'a Definition, id: NodeId, by: &Pid, action: Action) -> Decision<(&'a Node, &'a Visit)> {
+        self.opened()?;
+        if self.status.is_over() {
+            return reject(Rejection::Over);
+        }
+        let (Some(visit), Some(node)) = (self.nodes.get(&id), definition.node(id)) else {
+            return reject(Rejection::NodeUnknown(id));
+        };
+        if !visit.is_current() {
+            return reject(Rejection::NodeFinished(id));
+        }
+        let is_next = !(node.is_multi && node.is_sequential) || visit.waiting_for().first() == Some(by);
+        let action_fits = match node.kind {
+            // Of an approval only the person is looked at here, not the action.
+            NodeKind::Approval => is_next,
+            _ => visit.is_open_to_all() || action.fits(visit.status),
+        };
+        if !self.may_act(visit, by) || !action_fits {
+            return reject(Rejection::NotAllowed { by: by.clone(), node: id });
+        }
+        if self.status == Status::Suspended {
+            return reject(Rejection::Standing);
+        }
+        Ok((node, visit))
+    }
+
+    /// A current processor or a superuser may suspend, resume and terminate (3.10).
+    fn may_manage(&self, by: &Pid, facts: &Facts) -> Decision<()> {
+        self.opened()?;
+        let processes = self.current().any(|(_, visit)| visit.processors.contains(by));
+        if processes || facts.is_superuser(by)? { Ok(()) } else { reject(Rejection::NotAllowedOnTicket(by.clone())) }
+    }
+
+    fn opened(&self) -> Decision<&Opened> {
+        self.opened.as_ref().map_or_else(|| reject(Rejection::Unknown), Ok)
+    }
+
+    fn visit(&mut self, id: NodeId, change: impl FnOnce(&mut Visit)) {
+        if let Some(visit) = self.nodes.get_mut(&id) {
+            change(visit);
+        }
+    }
+
+    fn fill(&mut self, form: &[Entry]) {
+        self.form.extend(form.iter().map(|entry| (entry.key.clone(), entry.clone())));
+    }
+
+    fn end(&mut self, status: Status, approve_result: bool) {
+        self.status = status;
+        self.approve_result = Some(approve_result);
+        if status != Status::Finished {
+            self.nodes.values_mut().filter(|visit| visit.is_current()).for_each(|visit| visit.status = NodeStatus::Terminated);
+        }
+    }
+}
+
+fn within_message(message: &str) -> Decision<()> {
+    if message.chars().count() > MESSAGE_MAX { reject(Rejection::MessageTooLong) } else { Ok(()) }
+}
+
+fn within(people: &[Pid], allowed: Option<&[Pid]>) -> Decision<()> {
+    let Some(allowed) = allowed else { return Ok(()) };
+    let outside: Vec<Pid> = people.iter().filter(|pid| !allowed.contains(pid)).cloned().collect();
+    if outside.is_empty() { Ok(()) } else { reject(Rejection::TargetsOutOfRange(outside)) }
+}
+
+/// Priority by urgency (rows) and impact (columns), 1 low to 3 high, where the service has no matrix of its own.
+pub const PRIORITIES: [[u8; 3]; 3] = [[1, 1, 2], [1, 2, 3], [2, 3, 3]];
+
+fn priority(matrix: Option<&[[u8; 3]; 3]>, impact: Option<String>, urgency: Option<String>) -> Option<Priority> {
+    let (impact, urgency) = (impact?, urgency?);
+    let index = |text: &str| text.parse::<usize>().ok().filter(|level| (1..=3).contains(level)).map(|level| level - 1);
+    let key = matrix.unwrap_or(&PRIORITIES)[index(&urgency)?][index(&impact)?].to_string();
+    Some(Priority { key, impact, urgency })
+}

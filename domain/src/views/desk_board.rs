@@ -1,0 +1,60 @@
+//! How much goes on at the desk: tickets by kind and how they ended, decisions, callbacks. A multi-stream projection.
+
+use std::collections::BTreeMap;
+
+use events::delivery::DeliveryEvent;
+use events::ticket::TicketEvent;
+use serde::{Deserialize, Serialize};
+
+/// Counts since the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeskBoard {
+    /// Opened tickets by kind (`request`, `change`, `event`, `question`).
+    pub opened: BTreeMap<String, u64>,
+    /// Ended tickets by status (`FINISHED`, `TERMINATED`, `REVOKED`).
+    pub ended: BTreeMap<String, u64>,
+    pub passed: u64,
+    pub rejected: u64,
+    pub claimed: u64,
+    pub distributed: u64,
+    pub delivered: u64,
+    pub sent_back: u64,
+    pub suspended: u64,
+    /// Rows taken over from foreign logs.
+    pub observed: u64,
+    pub callbacks_requested: u64,
+    pub callbacks_delivered: u64,
+    pub callbacks_failed_attempts: u64,
+    pub callbacks_given_up: u64,
+}
+
+impl DeskBoard {
+    pub fn ticket(&mut self, event: &TicketEvent) {
+        let mut end = |status: &str| *self.ended.entry(status.into()).or_default() += 1;
+        match event {
+            TicketEvent::Opened(opened) => *self.opened.entry(opened.kind.key().into()).or_default() += 1,
+            TicketEvent::Observed(_) => self.observed += 1,
+            TicketEvent::Finished(_) => end("FINISHED"),
+            TicketEvent::Terminated(_) => end("TERMINATED"),
+            TicketEvent::Withdrawn(_) => end("REVOKED"),
+            TicketEvent::VoteCast(vote) if vote.pass => self.passed += 1,
+            TicketEvent::VoteCast(_) => self.rejected += 1,
+            TicketEvent::NodeClaimed(_) => self.claimed += 1,
+            TicketEvent::NodeDistributed(_) => self.distributed += 1,
+            TicketEvent::NodeDelivered(_) => self.delivered += 1,
+            TicketEvent::NodeEntered(entered) => self.sent_back += u64::from(entered.round > 1),
+            TicketEvent::Suspended(_) => self.suspended += 1,
+            TicketEvent::NodeCompleted(_) | TicketEvent::LineTaken(_) | TicketEvent::LineMissing(_) | TicketEvent::Resumed(_) => {}
+        }
+    }
+
+    pub fn delivery(&mut self, event: &DeliveryEvent) {
+        match event {
+            DeliveryEvent::Requested(_) => self.callbacks_requested += 1,
+            DeliveryEvent::AttemptFailed(_) => self.callbacks_failed_attempts += 1,
+            DeliveryEvent::Delivered(_) => self.callbacks_delivered += 1,
+            DeliveryEvent::GivenUp(_) => self.callbacks_given_up += 1,
+            DeliveryEvent::Collected(_) => {}
+        }
+    }
+}

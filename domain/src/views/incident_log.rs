@@ -1,0 +1,73 @@
+//! What a foreign incident log amounts to: volumes, transitions, durations, reassignments, reopens.
+//!
+//! A projection over `ticket.observed` events in ledger order. It knows no state, group or category by name: which states
+//! count as done is what the import's mapping said, and stands in each event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::Moment;
+use events::ticket::{Observed, TicketEvent};
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::Envelope;
+
+/// One case so far; small, because there is one per ticket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    pub rows: u64,
+    pub first_state: String,
+    pub reopens: u64,
+    pub group_changes: u64,
+    /// A group the case had left came back.
+    pub ping_pong: bool,
+    pub known_groups: BTreeSet<String>,
+    pub last_known_group: String,
+    /// The newest row, as it stood.
+    pub last: Option<Observed>,
+    pub last_at: Moment,
+}
+
+/// Everything the report needs, foldable one event at a time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IncidentLog {
+    pub cases: BTreeMap<String, Case>,
+    pub rows_by_state: BTreeMap<String, u64>,
+    /// By state left and state entered; self pairs are kept.
+    pub transitions: BTreeMap<String, BTreeMap<String, u64>>,
+    pub dwell_minutes_by_state: BTreeMap<String, i64>,
+}
+
+impl IncidentLog {
+    pub fn fold(&mut self, envelope: &Envelope<TicketEvent>) {
+        if let TicketEvent::Observed(observed) = &envelope.event {
+            self.take(&envelope.stream, observed, envelope.happened_at());
+        }
+    }
+
+    fn take(&mut self, stream: &str, observed: &Observed, at: Moment) {
+        *self.rows_by_state.entry(observed.state.clone()).or_default() += 1;
+        let case = self.cases.entry(stream.to_owned()).or_default();
+        case.rows += 1;
+        match &case.last {
+            None => case.first_state.clone_from(&observed.state),
+            Some(last) => {
+                *self.transitions.entry(last.state.clone()).or_default().entry(observed.state.clone()).or_default() += 1;
+                // A step back in time counts as none; the log's order stands.
+                *self.dwell_minutes_by_state.entry(last.state.clone()).or_default() += minutes(case.last_at, at).max(0);
+                case.reopens += u64::from(last.phase.is_done() && !observed.phase.is_done());
+                case.group_changes += u64::from(last.group != observed.group);
+            }
+        }
+        if !observed.group.is_empty() && observed.group != case.last_known_group {
+            case.ping_pong |= !case.known_groups.insert(observed.group.clone());
+            case.last_known_group.clone_from(&observed.group);
+        }
+        case.last_at = at;
+        case.last = Some(Observed { kept: BTreeMap::new(), ..observed.clone() });
+    }
+}
+
+/// Whole minutes from one instant to another, rounded down.
+pub fn minutes(from: Moment, to: Moment) -> i64 {
+    (to.0 - from.0).div_euclid(60_000)
+}

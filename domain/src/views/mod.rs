@@ -1,0 +1,72 @@
+//! Events folded into what people read. A view is pure and can reach nothing but itself.
+
+pub mod delivery_card;
+pub mod desk_board;
+pub mod incident_log;
+pub mod ticket_card;
+
+use events::Fact;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::decider::Decider;
+use crate::envelope::Envelope;
+
+/// The single-stream view of a stream type: folded from one stream, found through its index.
+pub trait Card: Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
+    type Event: Fact;
+    /// The permanent name of the view.
+    const VIEW: &'static str;
+
+    fn fold(&mut self, envelope: &Envelope<Self::Event>);
+    /// Index name and value of each list the card appears in.
+    fn index(&self) -> Vec<(&'static str, String)>;
+}
+
+impl Card for ticket_card::TicketCard {
+    type Event = events::ticket::TicketEvent;
+    const VIEW: &'static str = "ticket";
+    fn fold(&mut self, envelope: &Envelope<Self::Event>) {
+        self.fold(envelope);
+    }
+    fn index(&self) -> Vec<(&'static str, String)> {
+        self.index()
+    }
+}
+
+impl Card for delivery_card::DeliveryCard {
+    type Event = events::delivery::DeliveryEvent;
+    const VIEW: &'static str = "delivery";
+    fn fold(&mut self, envelope: &Envelope<Self::Event>) {
+        self.fold(envelope);
+    }
+    fn index(&self) -> Vec<(&'static str, String)> {
+        let Some(requested) = self.requested() else { return Vec::new() };
+        let mut rows = vec![("ticket", requested.ticket.0.clone())];
+        if self.is_failing() {
+            rows.push(("failing", requested.ticket.0.clone()));
+        }
+        rows
+    }
+}
+
+/// Aggregates whose state is their card, and the lists it appears in.
+macro_rules! state_is_the_card {
+    ($($state:ty, $view:literal, $card:ident => $index:expr;)*) => {$(
+        impl Card for $state {
+            type Event = <$state as Decider>::Event;
+            const VIEW: &'static str = $view;
+            fn fold(&mut self, envelope: &Envelope<Self::Event>) {
+                self.evolve(&envelope.event);
+            }
+            fn index(&self) -> Vec<(&'static str, String)> {
+                let $card = self;
+                $index
+            }
+        }
+    )*};
+}
+
+state_is_the_card! {
+    crate::config::Service, "service", card => card.0.iter().map(|service| ("id", format!("{:010}", service.service.0))).collect();
+    crate::config::Role, "role", card => card.0.iter().map(|role| ("id", format!("{:010}", role.role.0))).collect();
+}

@@ -1,0 +1,63 @@
+//! One ticket as lists, details and reactions see it: the aggregate's own state, with the times and people around it.
+
+use events::ticket::TicketEvent;
+use events::{AppCode, Moment, Pid};
+use serde::{Deserialize, Serialize};
+
+use crate::Decider;
+use crate::envelope::Envelope;
+use crate::ticket::{Status, Ticket};
+
+/// The card of one ticket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TicketCard {
+    pub ticket: Ticket,
+    pub created_at: Moment,
+    pub updated_at: Moment,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Moment>,
+    /// Everybody who has acted on it, in order, once each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dealt: Vec<Pid>,
+    /// The application through which it was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppCode>,
+}
+
+impl TicketCard {
+    pub fn fold(&mut self, envelope: &Envelope<TicketEvent>) {
+        let before = self.ticket.status;
+        self.ticket.evolve(&envelope.event);
+        if envelope.sequence == 1 {
+            self.created_at = envelope.happened_at();
+            self.app.clone_from(&envelope.meta.app);
+        }
+        self.updated_at = envelope.happened_at();
+        let actor = &envelope.meta.actor;
+        if !actor.is_system() && !self.dealt.contains(actor) {
+            self.dealt.push(actor.clone());
+        }
+        if !before.is_over() && self.ticket.status.is_over() {
+            self.ended_at = Some(envelope.happened_at());
+        }
+    }
+
+    /// Index name and value of every list this card appears in. Values end in the ticket id, so that each list is by age.
+    pub fn index(&self) -> Vec<(&'static str, String)> {
+        let Some(opened) = &self.ticket.opened else { return Vec::new() };
+        let id = format!("{:016}", opened.id);
+        let mut rows = vec![
+            ("ticket", id.clone()),
+            ("creator", format!("{}|{id}", opened.creator)),
+            ("status", format!("{}|{id}", self.ticket.status.key())),
+            ("created", format!("{:016}|{id}", self.created_at.0)),
+        ];
+        if self.ticket.status == Status::Running {
+            let mut todo: Vec<_> = self.ticket.current().flat_map(|(_, visit)| visit.waiting_for()).collect();
+            todo.sort();
+            todo.dedup();
+            rows.extend(todo.into_iter().map(|pid| ("todo", format!("{pid}|{id}"))));
+        }
+        rows
+    }
+}

@@ -1,0 +1,23 @@
+//! Applications that may call, in the stream `app-<code>`. Their secrets are hashed in the key store, never here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::AppCode;
+use crate::fact::{Personals, facts};
+
+facts! {
+    /// The life of one calling application.
+    AppEvent of "app" {
+        Registered "app.registered" 1,
+    }
+}
+
+/// The application may call from now on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Registered {
+    pub code: AppCode,
+    pub name: String,
+    /// May name the calling user (or nobody) without that user's login token.
+    pub speaks_for_users: bool,
+}
+impl Personals for Registered {}

@@ -1,0 +1,77 @@
+//! One type per kind of id, so that a node is never taken for a line.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! text_id {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+        impl $name {
+            pub fn as_str(&self) -> &str { &self.0 }
+        }
+        impl From<&str> for $name { fn from(text: &str) -> Self { Self(text.to_owned()) } }
+        impl From<String> for $name { fn from(text: String) -> Self { Self(text) } }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(&self.0) }
+        }
+    )*};
+}
+
+macro_rules! number_id {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { self.0.fmt(f) }
+        }
+    )*};
+}
+
+text_id! {
+    /// A person, by a random id that says nothing about them; names live in the key store.
+    Pid;
+    /// A ticket number, such as `REQ20261122000017`, or `<SOURCE>-<case>` for an imported one.
+    TicketSn;
+    /// The code of a calling application.
+    AppCode;
+}
+
+number_id! {
+    ServiceId;
+    WorkflowId;
+    CatalogId;
+    RoleId;
+    /// A node of a workflow definition (`state_id` for BlueKing clients).
+    NodeId;
+    /// A line of a workflow definition (`transition` for BlueKing clients).
+    LineId;
+    /// An instant, in milliseconds since 1970 UTC.
+    Moment;
+}
+
+impl Pid {
+    /// The desk itself, where nobody else acted.
+    pub fn system() -> Self {
+        Self("system".into())
+    }
+    pub fn is_system(&self) -> bool {
+        self.0 == "system"
+    }
+}
+
+impl Moment {
+    pub fn plus_ms(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+}
+
+impl TicketSn {
+    /// The stream that holds this ticket.
+    pub fn stream(&self) -> String {
+        format!("ticket-{}", self.0)
+    }
+}

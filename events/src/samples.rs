@@ -1,0 +1,52 @@
+//! One real sample per event type and version, never edited. They prove that old events still read, and they are the golden
+//! histories from which snapshots take their fingerprint.
+
+use crate::{Fact, Raw};
+
+macro_rules! samples {
+    ($($name:literal)*) => { &[$(($name, include_str!(concat!("../samples/", $name, ".json")))),*] };
+}
+
+/// File name (`type.v<version>`) and text of every sample, each aggregate in the order of a life.
+pub const ALL: &[(&str, &str)] = samples! {
+    "app.registered.v1"
+    "catalog.added.v1"
+    "catalog.service_placed.v1"
+    "delivery.requested.v1"
+    "delivery.attempt_failed.v1"
+    "delivery.delivered.v1"
+    "delivery.given_up.v1"
+    "delivery.collected.v1"
+    "intake.reserved.v1"
+    "numbers.block_issued.v1"
+    "role.defined.v1"
+    "service.defined.v1"
+    "workflow.deployed.v1"
+    "ticket.opened.v1"
+    "ticket.node_entered.v1"
+    "ticket.node_distributed.v1"
+    "ticket.node_claimed.v1"
+    "ticket.node_delivered.v1"
+    "ticket.suspended.v1"
+    "ticket.resumed.v1"
+    "ticket.vote_cast.v1"
+    "ticket.node_completed.v1"
+    "ticket.line_taken.v1"
+    "ticket.line_missing.v1"
+    "ticket.observed.v1"
+    "ticket.withdrawn.v1"
+    "ticket.terminated.v1"
+    "ticket.finished.v1"
+};
+
+/// The samples of one aggregate as today's events, oldest versions included.
+pub fn history<F: Fact>() -> Vec<F> {
+    let of_aggregate = |name: &&(&str, &str)| name.0.split('.').next() == Some(F::AGGREGATE);
+    ALL.iter()
+        .filter(of_aggregate)
+        .map(|(name, text)| {
+            let raw: Raw<'_> = serde_json::from_str(text).unwrap_or_else(|error| panic!("sample {name} is not an event: {error}"));
+            F::read(&raw).unwrap_or_else(|error| panic!("sample {name}: {error}"))
+        })
+        .collect()
+}

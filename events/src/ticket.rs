@@ -1,0 +1,360 @@
+//! One ticket, in the stream `ticket-<sn>`. A commit's events together say everything that followed from the command.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fact::{Personals, facts};
+use crate::personal::of_entries;
+use crate::{CatalogId, Entry, LineId, Moment, NodeId, Personal, Pid, ServiceId, TicketSn, WorkflowId};
+
+facts! {
+    /// The life of one ticket.
+    TicketEvent of "ticket" {
+        Opened "ticket.opened" 1,
+        Observed "ticket.observed" 1,
+        NodeEntered "ticket.node_entered" 1,
+        NodeClaimed "ticket.node_claimed" 1,
+        NodeDistributed "ticket.node_distributed" 1,
+        NodeDelivered "ticket.node_delivered" 1,
+        VoteCast "ticket.vote_cast" 1,
+        NodeCompleted "ticket.node_completed" 1,
+        LineTaken "ticket.line_taken" 1,
+        LineMissing "ticket.line_missing" 1,
+        Suspended "ticket.suspended" 1,
+        Resumed "ticket.resumed" 1,
+        Withdrawn "ticket.withdrawn" 1,
+        Terminated "ticket.terminated" 1,
+        Finished "ticket.finished" 1,
+    }
+    occurred |event: &TicketEvent| match event {
+        TicketEvent::Observed(observed) => Some(observed.occurred_at),
+        _ => None,
+    };
+}
+
+/// The four built-in service types; each gives its tickets a prefix and a digit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceKind {
+    Request,
+    Change,
+    Event,
+    Question,
+}
+
+impl ServiceKind {
+    pub const ALL: [Self; 4] = [Self::Request, Self::Change, Self::Event, Self::Question];
+    /// The start of a ticket number.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Request => "REQ",
+            Self::Change => "CRQ",
+            Self::Event => "INC",
+            Self::Question => "PBI",
+        }
+    }
+    /// The first digit of the integer id that BlueKing clients see.
+    pub fn digit(self) -> i64 {
+        match self {
+            Self::Request => 1,
+            Self::Change => 2,
+            Self::Event => 3,
+            Self::Question => 4,
+        }
+    }
+    /// The word of the wire.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Change => "change",
+            Self::Event => "event",
+            Self::Question => "question",
+        }
+    }
+}
+
+/// The ticket was submitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    pub sn: TicketSn,
+    /// Type digit, date and counter as one number below 2^53.
+    pub id: i64,
+    pub kind: ServiceKind,
+    pub service: ServiceId,
+    pub service_name: String,
+    pub workflow: WorkflowId,
+    pub workflow_version: i64,
+    pub catalog: CatalogId,
+    pub creator: Pid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// The business it belongs to; -1 for none.
+    pub bk_biz_id: i64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tag: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+    /// Processors the caller chose for nodes (`meta.state_processors`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chosen_processors: BTreeMap<NodeId, Vec<Pid>>,
+}
+impl Personals for Opened {}
+
+/// Where to call when the ticket ends. Headers may hold secrets, so the key store keeps them and only their name stands here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    pub url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers_secret: Option<String>,
+}
+
+/// Priority and what it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Priority {
+    pub key: String,
+    pub impact: String,
+    pub urgency: String,
+}
+
+/// One row of a foreign log, taken over as it stood; `occurred_at` is the row's own time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The row's own time; it stands beside the data, as the event's `occurred_at`.
+    #[serde(skip)]
+    pub occurred_at: Moment,
+    pub source: String,
+    pub case: String,
+    /// Which file (a fingerprint of its content) and which line of it.
+    pub file: String,
+    pub line: u64,
+    /// A fingerprint of the row's text, so that the same row in another file is known.
+    pub row: String,
+    /// The state as the source names it.
+    pub state: String,
+    /// What the mapping says that state means.
+    pub phase: Phase,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub actor: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub impact: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub urgency: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub priority: String,
+    /// The zone in which the source writes its wall clock; absent for UTC.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zone: String,
+    /// The named times of the row (opened, resolved, closed, ...), where known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub times: BTreeMap<String, Moment>,
+    /// The named counters of the row, where known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub numbers: BTreeMap<String, i64>,
+    /// The other columns the mapping keeps, by their own names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<String, String>,
+}
+impl Personals for Observed {}
+
+/// What a foreign state means for the desk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    #[default]
+    Open,
+    Waiting,
+    Resolved,
+    Closed,
+}
+
+impl Phase {
+    /// Work is done, by our word or the requester's.
+    pub fn is_done(self) -> bool {
+        matches!(self, Self::Resolved | Self::Closed)
+    }
+}
+
+/// Where a node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum NodeStatus {
+    Distributing,
+    Receiving,
+    Running,
+    Finished,
+    Terminated,
+    /// No line leads on, or an automatic node failed: a person must act.
+    Failed,
+}
+
+/// The run reached a node; who may act is decided now and stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeEntered {
+    pub node: NodeId,
+    pub name: String,
+    /// 1 on the first visit; sending back opens the next.
+    pub round: u32,
+    pub status: NodeStatus,
+    pub processors_type: String,
+    /// Empty with `OPEN`, where anybody may act.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processors: Vec<Pid>,
+}
+impl Personals for NodeEntered {}
+
+/// One of the possible processors took the node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeClaimed {
+    pub node: NodeId,
+    pub name: String,
+    pub by: Pid,
+    /// There was only one who could.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
+}
+impl Personals for NodeClaimed {}
+
+/// The assignor named who handles the node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeDistributed {
+    pub node: NodeId,
+    pub name: String,
+    pub by: Pid,
+    pub status: NodeStatus,
+    pub processors_type: String,
+    pub processors: Vec<Pid>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+impl Personals for NodeDistributed {}
+
+/// A processor handed the node to others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeDelivered {
+    pub node: NodeId,
+    pub name: String,
+    pub by: Pid,
+    pub processors_type: String,
+    pub processors: Vec<Pid>,
+    pub message: String,
+}
+impl Personals for NodeDelivered {}
+
+/// One approver decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VoteCast {
+    pub node: NodeId,
+    pub name: String,
+    pub by: Pid,
+    pub pass: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub form: Vec<Entry>,
+}
+impl Personals for VoteCast {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        of_entries(&mut self.form)
+    }
+}
+
+/// A node is done; its form and outputs are what lines test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeCompleted {
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    pub by: Pid,
+    /// Of an approval node: whether it was passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<bool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub form: Vec<Entry>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
+}
+impl Personals for NodeCompleted {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        of_entries(&mut self.form)
+    }
+}
+
+/// The run took a line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LineTaken {
+    pub line: LineId,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    pub from: NodeId,
+    pub to: NodeId,
+    /// Every clause that was looked at and how it came out; absent where nothing was tested.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tested: Vec<Tested>,
+}
+impl Personals for LineTaken {}
+
+/// No line leads on: the node waits for a person, visibly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LineMissing {
+    pub node: NodeId,
+    pub name: String,
+    pub tested: Vec<Tested>,
+}
+impl Personals for LineMissing {}
+
+/// One clause as it was evaluated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tested {
+    pub line: LineId,
+    /// `key operator expected`, cut at 256 bytes.
+    pub clause: String,
+    /// What the key held, cut at 256 bytes; `<personal>` where it was somebody's.
+    pub found: String,
+    pub holds: bool,
+}
+
+/// The ticket stands still until it is resumed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suspended {
+    pub by: Pid,
+    pub reason: String,
+}
+impl Personals for Suspended {}
+
+/// The ticket goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resumed {
+    pub by: Pid,
+}
+impl Personals for Resumed {}
+
+/// The creator took the ticket back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Withdrawn {
+    pub by: Pid,
+    pub approve_result: bool,
+}
+impl Personals for Withdrawn {}
+
+/// The ticket was ended early, at a node or as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Terminated {
+    pub by: Pid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node_name: String,
+    pub reason: String,
+    pub approve_result: bool,
+}
+impl Personals for Terminated {}
+
+/// The run reached END.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    pub approve_result: bool,
+}
+impl Personals for Finished {}

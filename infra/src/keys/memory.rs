@@ -1,0 +1,76 @@
+//! The key store in memory: for tests and simulation.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use events::Pid;
+
+use super::{Key, Keys};
+use crate::Error;
+use crate::clock::Chance;
+
+/// People and secrets in maps.
+pub struct Memory {
+    chance: Arc<dyn Chance>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    by_name: HashMap<String, Pid>,
+    people: HashMap<Pid, (String, Key)>,
+    secrets: HashMap<String, Vec<u8>>,
+}
+
+impl Memory {
+    pub fn new(chance: Arc<dyn Chance>) -> Self {
+        Self { chance, inner: Mutex::default() }
+    }
+}
+
+/// A random person id: `p` and 24 hex digits.
+pub(super) fn fresh_pid(chance: &dyn Chance) -> Pid {
+    let mut bytes = [0; 12];
+    chance.fill(&mut bytes);
+    Pid(format!("p{}", crate::store::commit::hex(&bytes)))
+}
+
+#[async_trait]
+impl Keys for Memory {
+    async fn person(&self, username: &str) -> Result<Pid, Error> {
+        let mut inner = self.inner.lock().expect("no holder panics");
+        if let Some(pid) = inner.by_name.get(username) {
+            return Ok(pid.clone());
+        }
+        let (pid, mut key) = (fresh_pid(&*self.chance), [0; 32]);
+        self.chance.fill(&mut key);
+        inner.by_name.insert(username.into(), pid.clone());
+        inner.people.insert(pid.clone(), (username.into(), key));
+        Ok(pid)
+    }
+    async fn find(&self, username: &str) -> Result<Option<Pid>, Error> {
+        Ok(self.inner.lock().expect("no holder panics").by_name.get(username).cloned())
+    }
+    async fn name(&self, pid: &Pid) -> Result<Option<String>, Error> {
+        Ok(self.inner.lock().expect("no holder panics").people.get(pid).map(|(name, _)| name.clone()))
+    }
+    async fn key(&self, pid: &Pid) -> Result<Option<Key>, Error> {
+        Ok(self.inner.lock().expect("no holder panics").people.get(pid).map(|(_, key)| *key))
+    }
+    async fn erase(&self, pid: &Pid) -> Result<bool, Error> {
+        let mut inner = self.inner.lock().expect("no holder panics");
+        let erased = inner.people.remove(pid);
+        if let Some((name, _)) = &erased {
+            inner.by_name.remove(name);
+        }
+        Ok(erased.is_some())
+    }
+    async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.inner.lock().expect("no holder panics").secrets.get(name).cloned())
+    }
+    async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
+        self.inner.lock().expect("no holder panics").secrets.insert(name.into(), value.into());
+        Ok(())
+    }
+}

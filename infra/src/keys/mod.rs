@@ -1,0 +1,33 @@
+//! People and secrets: what the ledger must be able to forget. Never in the ledger, never in its backups.
+
+pub mod contract;
+pub mod memory;
+pub mod seal;
+pub mod sqlite;
+
+use async_trait::async_trait;
+use events::Pid;
+
+use crate::Error;
+
+/// A subject's key.
+pub type Key = [u8; 32];
+
+/// Who is who, the key of each subject, and named secrets of the desk.
+#[async_trait]
+pub trait Keys: Send + Sync {
+    /// The person of a user name; a new one gets a random id and a key.
+    async fn person(&self, username: &str) -> Result<Pid, Error>;
+    /// The person of a user name, if there is one.
+    async fn find(&self, username: &str) -> Result<Option<Pid>, Error>;
+    /// The user name of a person; `None` after erasure.
+    async fn name(&self, pid: &Pid) -> Result<Option<String>, Error>;
+    /// The key of a subject; `None` after erasure.
+    async fn key(&self, pid: &Pid) -> Result<Option<Key>, Error>;
+    /// Forgets name and key for ever. Says whether there was something to forget.
+    async fn erase(&self, pid: &Pid) -> Result<bool, Error>;
+    /// A named secret.
+    async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error>;
+    /// Keeps a named secret, over an older one.
+    async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error>;
+}

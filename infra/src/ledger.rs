@@ -1,0 +1,224 @@
+//! Executes commands: load, decide, commit; on conflict again. This is the only way into the ledger.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cqrs_es::Aggregate as _;
+use cqrs_es::event_sink::EventSink;
+use domain::decider::Nothing;
+use domain::{Decider, Refusal, Sourced};
+use events::{Meta, Moment, Personal};
+use tokio::sync::Mutex;
+
+use crate::clock::{Chance, Clock};
+use crate::keys::{Keys, seal};
+use crate::store::repository::{Context, Repository};
+use crate::store::{Appended, Store};
+use crate::{Error, Kind};
+
+/// Times a command is decided again after somebody else wrote first.
+const CONFLICTS_MAX: u32 = 5;
+/// Times a decision may ask for more facts.
+const LOOKUPS_MAX: u32 = 8;
+/// Locks that streams share; two streams on one lock only wait for each other.
+const LOCKS: usize = 256;
+/// Commits between two snapshots of a stream.
+pub const SNAPSHOT_EVERY: usize = 16;
+
+/// The ledger with everything a command needs: where commits go, keys, time and chance.
+#[derive(Clone)]
+pub struct Ledger {
+    pub store: Arc<dyn Store>,
+    pub keys: Arc<dyn Keys>,
+    pub clock: Arc<dyn Clock>,
+    pub chance: Arc<dyn Chance>,
+    pub snapshot_every: usize,
+    locks: Arc<Vec<Mutex<()>>>,
+}
+
+/// One command on its way: which stream, under which id, by whom.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub stream: String,
+    pub command_id: [u8; 16],
+    pub meta: Meta,
+}
+
+/// What a command led to.
+#[derive(Clone, Debug)]
+pub struct Outcome<D: Decider> {
+    pub state: D,
+    /// What was stored now; empty where nothing changed or the command was known.
+    pub events: Vec<D::Event>,
+    /// The sequence of the stream's last event.
+    pub last: i64,
+    pub at: Moment,
+    /// Where the commit stands in the feed; absent where nothing was stored now.
+    pub position: Option<i64>,
+    /// The same command was carried out before.
+    pub repeated: bool,
+}
+
+/// Why a command changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure<D: Decider> {
+    #[error(transparent)]
+    Rejected(D::Rejection),
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+/// Loads what decisions ask for.
+#[async_trait]
+pub trait Lookups<D: Decider>: Send + Sync {
+    async fn load(&self, wanted: &[D::Lookup], facts: &mut D::Facts) -> Result<(), Error>;
+}
+
+/// For deciders that need nothing from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct NoLookups;
+
+#[async_trait]
+impl<D: Decider<Lookup = Nothing>> Lookups<D> for NoLookups {
+    async fn load(&self, wanted: &[Nothing], _facts: &mut D::Facts) -> Result<(), Error> {
+        match wanted.first() {
+            None => Ok(()),
+            Some(nothing) => match *nothing {},
+        }
+    }
+}
+
+impl Ledger {
+    pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Self {
+        let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
+        Self { store, keys, clock, chance, snapshot_every: SNAPSHOT_EVERY, locks: Arc::new(locks) }
+    }
+
+    /// The store of one kind of aggregate, as cqrs-es wants it.
+    pub fn repository<D: Decider>(&self) -> Repository<D> {
+        Repository::new(self.clone())
+    }
+
+    /// Loads the state of a stream.
+    pub async fn load<D: Decider>(&self, stream: &str) -> Result<Context<D>, Error> {
+        self.repository().load(stream).await
+    }
+
+    /// Carries out a command on its stream and answers once it is durable.
+    pub async fn execute<D: Decider>(&self, wish: &Wish, command: &D::Command, lookups: &dyn Lookups<D>) -> Result<Outcome<D>, Failure<D>> {
+        let repository = self.repository::<D>();
+        let _turn = self.locks[lock_of(&wish.stream)].lock().await;
+        let mut facts = D::Facts::default();
+        for conflict in 0..CONFLICTS_MAX {
+            if conflict > 0 {
+                self.pause(conflict).await;
+            }
+            let mut context = repository.load(&wish.stream).await?;
+            let at = self.clock.now();
+            if context.knows(&wish.command_id) {
+                return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
+            }
+            let events = self.decide(&mut context, command, &mut facts, lookups).await?;
+            if events.is_empty() {
+                return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events, at, position: None, repeated: false });
+            }
+            match repository.append(&mut context, wish.command_id, at, wish.meta.clone(), &events).await? {
+                Appended::Stored { position } => {
+                    let position = Some(position);
+                    return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events, at, position, repeated: false });
+                }
+                Appended::Taken(commit) if commit.command_id == wish.command_id => {
+                    return Ok(Outcome { last: commit.next() - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
+                }
+                Appended::Taken(_) => {}
+            }
+        }
+        Err(Error::new(Kind::Conflict, format!("{} was written by others {CONFLICTS_MAX} times in a row", wish.stream)).into())
+    }
+
+    /// Decides a command on an empty stream and stores nothing: what doors ask before they give away a number.
+    pub async fn consider<D: Decider>(&self, command: &D::Command, lookups: &dyn Lookups<D>) -> Result<Vec<D::Event>, Failure<D>> {
+        let mut empty = self.load("").await?;
+        self.decide(&mut empty, command, &mut D::Facts::default(), lookups).await
+    }
+
+    async fn decide<D: Decider>(
+        &self,
+        context: &mut Context<D>,
+        command: &D::Command,
+        facts: &mut D::Facts,
+        lookups: &dyn Lookups<D>,
+    ) -> Result<Vec<D::Event>, Failure<D>> {
+        for _ in 0..LOOKUPS_MAX {
+            let sink: EventSink<Sourced<D>> = EventSink::default();
+            match context.aggregate.handle(command.clone(), facts, &sink).await {
+                Ok(()) => return Ok(sink.collect().await),
+                Err(Refusal::Rejected(rejection)) => return Err(Failure::Rejected(rejection)),
+                Err(Refusal::Needs(wanted)) => lookups.load(&wanted, facts).await?,
+            }
+        }
+        Err(Error::new(Kind::Misconfigured, format!("a decision on {} asked for facts more than {LOOKUPS_MAX} times", context.stream)).into())
+    }
+
+    /// Jitter before a command is decided again: up to 2, 4, 8, 16 ms.
+    async fn pause(&self, conflict: u32) {
+        let mut byte = [0];
+        self.chance.fill(&mut byte);
+        let longest = 1_u64 << conflict;
+        tokio::time::sleep(std::time::Duration::from_millis(u64::from(byte[0]) * longest / 255)).await;
+    }
+
+    /// A new id that nobody can foresee.
+    pub fn fresh_id(&self) -> [u8; 16] {
+        let mut id = [0; 16];
+        self.chance.fill(&mut id);
+        id
+    }
+
+    /// Seals values under their subjects' keys. A value whose subject has no key any more is dropped: it reads as erased.
+    pub(crate) async fn seal<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
+        for personal in personals {
+            if personal.value.is_null() || personal.sealed.is_some() {
+                continue;
+            }
+            if let Some(key) = self.keys.key(&personal.subject).await? {
+                let mut nonce = [0; seal::NONCE_BYTES];
+                self.chance.fill(&mut nonce);
+                personal.sealed = Some(seal::seal(&key, nonce, &personal.subject, &personal.value));
+            }
+            personal.value = serde_json::Value::Null;
+        }
+        Ok(())
+    }
+
+    /// Opens what is sealed. Where the key is gone the value reads as erased.
+    pub(crate) async fn open<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
+        for personal in personals {
+            if let Some(sealed) = personal.sealed.take()
+                && let Some(key) = self.keys.key(&personal.subject).await?
+            {
+                personal.value = seal::open(&key, &personal.subject, &sealed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lock_of(stream: &str) -> usize {
+    let mut hasher = DefaultHasher::new();
+    stream.hash(&mut hasher);
+    usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or_default()
+}
+
+/// A command id from what makes a command the same: 16 bytes of BLAKE3 over the parts, each after its length.
+pub fn command_id(parts: &[&str]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for part in std::iter::once(&"ledgerdesk.command.v1").chain(parts) {
+        hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
+    }
+    let mut id = [0; 16];
+    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    id
+}

@@ -1,0 +1,23 @@
+//! How we reach the world: one folder per port, one file per adapter, one contract suite per port.
+//!
+//! [`store`] keeps the ledger, [`keys`] people and secrets, [`views`] what people read, [`queue`] work to be done, [`caller`]
+//! calls receivers, [`login`] asks who somebody is. [`ledger`] executes commands over them. [`local`] opens all of it from one directory.
+//!
+//! **Recipe, an adapter**: one file in the port's folder, its line in `mod.rs`, its row in the contract test. A port's traits
+//! show no SDK types, and an adapter only translates its SDK's errors into a [`error::Kind`].
+
+pub mod caller;
+pub mod clock;
+pub mod crash;
+pub mod error;
+pub mod keys;
+pub mod ledger;
+pub mod local;
+pub mod login;
+pub mod queue;
+mod sqlite;
+pub mod store;
+pub mod views;
+
+pub use error::{Error, Kind};
+pub use ledger::{Failure, Ledger, Outcome, Wish};

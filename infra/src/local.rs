@@ -1,0 +1,50 @@
+//! All ports from one directory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::clock::{SystemChance, SystemClock};
+use crate::crash::Crash;
+use crate::keys::Keys;
+use crate::queue::Queue;
+use crate::store::Store;
+use crate::views::Views;
+use crate::{Error, Ledger, keys, queue, store, views};
+
+/// The ports of one desk on one machine.
+#[derive(Clone)]
+pub struct Local {
+    pub ledger: Ledger,
+    pub views: Arc<dyn Views>,
+    pub queue: Arc<dyn Queue>,
+}
+
+impl Local {
+    /// Opens a directory for a desk that writes; a second one is refused.
+    pub fn open(directory: &Path, crash: &Arc<Crash>) -> Result<Self, Error> {
+        let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::open(directory, crash.clone())?);
+        Self::over(directory, store, crash)
+    }
+
+    /// Opens the ledger of a directory for reading beside a running desk, with keys to open what is sealed.
+    pub fn read(directory: &Path) -> Result<Ledger, Error> {
+        let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
+        Ok(Ledger::new(store, Self::keys(directory)?, Arc::new(SystemClock), Arc::new(SystemChance)))
+    }
+
+    /// Opens views and queue of a directory beside a running desk.
+    pub fn beside(directory: &Path) -> Result<Self, Error> {
+        let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
+        Self::over(directory, store, &Arc::default())
+    }
+
+    fn over(directory: &Path, store: Arc<dyn Store>, crash: &Arc<Crash>) -> Result<Self, Error> {
+        let ledger = Ledger::new(store, Self::keys(directory)?, Arc::new(SystemClock), Arc::new(SystemChance));
+        let file = Arc::new(views::sqlite::ViewsFile::open(directory, crash.clone())?);
+        Ok(Self { ledger, views: Arc::new(views::sqlite::Sqlite(file.clone())), queue: Arc::new(queue::sqlite::Sqlite(file)) })
+    }
+
+    fn keys(directory: &Path) -> Result<Arc<dyn Keys>, Error> {
+        Ok(Arc::new(keys::sqlite::Sqlite::open(directory, Arc::new(SystemChance))?))
+    }
+}

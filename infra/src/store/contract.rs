@@ -1,0 +1,138 @@
+//! What every event store does alike. Each adapter runs [`check`] from its own test.
+
+use std::sync::Arc;
+
+use events::Moment;
+
+use super::{Appended, COMMIT_BYTES_MAX, Commit, Head, PAGE_BYTES_MAX, Store, commit};
+use crate::Kind;
+
+/// A commit that follows `previous` on its stream.
+pub fn following(stream: &str, previous: Option<&Commit>, n: i64, command: u8, body: &[u8]) -> Commit {
+    let mut commit = Commit {
+        stream: stream.into(),
+        first: previous.map_or(1, Commit::next),
+        n,
+        at: Moment(1_795_000_000_000 + i64::from(command)),
+        command_id: [command; 16],
+        prev_hash: previous.map_or([0; 32], |previous| previous.hash),
+        hash: [0; 32],
+        body: body.into(),
+        snapshot: None,
+    };
+    commit.hash = commit.expected_hash();
+    commit
+}
+
+/// Runs the whole suite against an empty store.
+pub async fn check(store: Arc<dyn Store>) {
+    appends_and_reads(&*store).await;
+    pages_are_bounded(&*store).await;
+    a_taken_place_gives_back_who_has_it(&*store).await;
+    too_large_is_refused(&*store).await;
+    one_writer_wins_each_place(store.clone()).await;
+    the_feed_is_dense_and_chained(&*store).await;
+}
+
+async fn stored(store: &dyn Store, commit: &Commit) -> i64 {
+    match store.append(commit.clone()).await.expect("append") {
+        Appended::Stored { position } => position,
+        Appended::Taken(taken) => panic!("place taken by {taken:?}"),
+    }
+}
+
+async fn appends_and_reads(store: &dyn Store) {
+    assert_eq!(store.head().await.expect("head"), Head::default());
+    assert_eq!(store.next("a").await.expect("next"), 1);
+    let one = following("a", None, 3, 1, b"one");
+    let mut two = following("a", Some(&one), 1, 2, b"two");
+    two.snapshot = Some(super::Snapshot { fingerprint: [7; 16], state: b"{}".to_vec() });
+    assert_eq!(stored(store, &one).await, 1);
+    assert_eq!(stored(store, &two).await, 2);
+    store.past(1).await;
+    assert_eq!(store.next("a").await.expect("next"), 5);
+    assert_eq!(store.back("a", None, 10).await.expect("back"), [two.clone(), one.clone()]);
+    assert_eq!(store.back("a", Some(4), 10).await.expect("back"), [one.clone()]);
+    assert_eq!(store.back("a", None, 1).await.expect("back"), [two.clone()]);
+    assert_eq!(store.forward("a", 1, 10).await.expect("forward"), [one.clone(), two.clone()]);
+    assert_eq!(store.forward("a", 2, 10).await.expect("forward"), [two]);
+    assert!(store.back("b", None, 10).await.expect("back").is_empty());
+}
+
+async fn pages_are_bounded(store: &dyn Store) {
+    let body = vec![b'x'; PAGE_BYTES_MAX / 4];
+    let mut previous: Option<Commit> = None;
+    for command in 0..8 {
+        let commit = following("large", previous.as_ref(), 1, command, &body);
+        stored(store, &commit).await;
+        previous = Some(commit);
+    }
+    let mut seen = 0;
+    let mut before = None;
+    loop {
+        let page = store.back("large", before, 100).await.expect("back");
+        let Some(oldest) = page.last() else { break };
+        assert!(page.len() <= 4, "a page holds at most {PAGE_BYTES_MAX} bytes");
+        before = Some(oldest.first);
+        seen += page.len();
+    }
+    assert_eq!(seen, 8, "paging reaches the beginning");
+}
+
+async fn a_taken_place_gives_back_who_has_it(store: &dyn Store) {
+    let first = following("taken", None, 2, 1, b"first");
+    stored(store, &first).await;
+    let head = store.head().await.expect("head");
+    let late = following("taken", None, 1, 2, b"late");
+    assert_eq!(store.append(late).await.expect("append"), Appended::Taken(Box::new(first.clone())));
+    assert_eq!(store.append(first.clone()).await.expect("append"), Appended::Taken(Box::new(first)), "a retry meets itself");
+    assert_eq!(store.head().await.expect("head"), head, "a refused append leaves no trace");
+}
+
+async fn too_large_is_refused(store: &dyn Store) {
+    let error = store.append(following("huge", None, 1, 1, &vec![b'x'; COMMIT_BYTES_MAX])).await.expect_err("too large");
+    assert_eq!(error.kind, Kind::TooLarge);
+    assert!(error.what.contains("huge:1"), "the message names the commit: {error}");
+    assert_eq!(store.next("huge").await.expect("next"), 1);
+}
+
+async fn one_writer_wins_each_place(store: Arc<dyn Store>) {
+    const ROUNDS: usize = 50;
+    let mut previous: Option<Commit> = None;
+    for _ in 0..ROUNDS {
+        let mut writers = tokio::task::JoinSet::new();
+        for writer in 0..16 {
+            let (store, commit) = (store.clone(), following("race", previous.as_ref(), 1, writer, &[writer]));
+            writers.spawn(async move { (commit.clone(), store.append(commit).await.expect("append")) });
+        }
+        let outcomes = writers.join_all().await;
+        let winners: Vec<_> = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Appended::Stored { .. })).collect();
+        assert_eq!(winners.len(), 1);
+        let winner = winners[0].0.clone();
+        for (_, outcome) in &outcomes {
+            if let Appended::Taken(commit) = outcome {
+                assert_eq!(**commit, winner, "every loser is shown the winner");
+            }
+        }
+        previous = Some(winner);
+    }
+    assert_eq!(store.next("race").await.expect("next"), i64::try_from(ROUNDS).expect("small") + 1);
+}
+
+async fn the_feed_is_dense_and_chained(store: &dyn Store) {
+    let (mut position, mut feed_hash) = (0, [0; 32]);
+    loop {
+        let page = store.feed(position, 7).await.expect("feed");
+        if page.is_empty() {
+            break;
+        }
+        for placed in page {
+            assert_eq!(placed.position, position + 1, "positions are dense");
+            feed_hash = commit::feed_hash(&feed_hash, placed.position, &placed.commit.hash);
+            assert_eq!(placed.feed_hash, feed_hash, "the feed is chained");
+            assert_eq!(placed.commit.hash, placed.commit.expected_hash());
+            position = placed.position;
+        }
+    }
+    assert_eq!(store.head().await.expect("head"), Head { position, feed_hash });
+}

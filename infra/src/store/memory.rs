@@ -1,0 +1,108 @@
+//! The event store in memory: for tests and simulation.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::{Appended, COMMIT_BYTES_MAX, Commit, Head, PAGE_BYTES_MAX, Placed, Store};
+use crate::{Error, Kind};
+
+/// Commits by stream and by position.
+#[derive(Debug)]
+pub struct Memory {
+    inner: Mutex<Inner>,
+    head: watch::Sender<i64>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    feed: Vec<Placed>,
+    streams: HashMap<String, BTreeMap<i64, usize>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), head: watch::channel(0).0 }
+    }
+}
+
+impl Inner {
+    fn head(&self) -> Head {
+        self.feed.last().map_or_else(Head::default, |last| Head { position: last.position, feed_hash: last.feed_hash })
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn append(&self, commit: Commit) -> Result<Appended, Error> {
+        within_limit(&commit)?;
+        let mut inner = self.inner.lock().expect("no holder panics");
+        let at = inner.feed.len();
+        let Head { position, feed_hash } = inner.head();
+        if let Some(taken) = inner.streams.get(&commit.stream).and_then(|stream| stream.get(&commit.first)) {
+            return Ok(Appended::Taken(Box::new(inner.feed[*taken].commit.clone())));
+        }
+        let position = position + 1;
+        inner.streams.entry(commit.stream.clone()).or_default().insert(commit.first, at);
+        inner.feed.push(Placed { position, feed_hash: super::commit::feed_hash(&feed_hash, position, &commit.hash), commit });
+        self.head.send_replace(position);
+        Ok(Appended::Stored { position })
+    }
+
+    async fn back(&self, stream: &str, before: Option<i64>, limit: usize) -> Result<Vec<Commit>, Error> {
+        let inner = self.inner.lock().expect("no holder panics");
+        let Some(commits) = inner.streams.get(stream) else { return Ok(Vec::new()) };
+        Ok(page(commits.range(..before.unwrap_or(i64::MAX)).rev().map(|(_, at)| inner.feed[*at].commit.clone()), limit, |commit| commit.body.len()))
+    }
+
+    async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
+        let inner = self.inner.lock().expect("no holder panics");
+        let Some(commits) = inner.streams.get(stream) else { return Ok(Vec::new()) };
+        Ok(page(commits.range(from..).map(|(_, at)| inner.feed[*at].commit.clone()), limit, |commit| commit.body.len()))
+    }
+
+    async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
+        let inner = self.inner.lock().expect("no holder panics");
+        let from = usize::try_from(after.max(0)).unwrap_or(usize::MAX).min(inner.feed.len());
+        Ok(page(inner.feed[from..].iter().cloned(), limit, |placed| placed.commit.body.len()))
+    }
+
+    async fn next(&self, stream: &str) -> Result<i64, Error> {
+        let inner = self.inner.lock().expect("no holder panics");
+        let last = inner.streams.get(stream).and_then(|commits| commits.values().next_back());
+        Ok(last.map_or(1, |at| inner.feed[*at].commit.next()))
+    }
+
+    async fn head(&self) -> Result<Head, Error> {
+        Ok(self.inner.lock().expect("no holder panics").head())
+    }
+
+    async fn past(&self, position: i64) {
+        let _ = self.head.subscribe().wait_for(|head| *head > position).await;
+    }
+}
+
+/// Takes items up to both bounds, and at least one.
+pub(super) fn page<T>(items: impl Iterator<Item = T>, limit: usize, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut total = 0;
+    let mut page = Vec::new();
+    for item in items.take(limit) {
+        total += bytes(&item);
+        if total > PAGE_BYTES_MAX && !page.is_empty() {
+            break;
+        }
+        page.push(item);
+    }
+    page
+}
+
+/// Refuses what is over the limit on every adapter alike.
+pub(super) fn within_limit(commit: &Commit) -> Result<(), Error> {
+    let size = commit.size();
+    if size <= COMMIT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::new(Kind::TooLarge, format!("commit {}:{} has {size} bytes, at most {COMMIT_BYTES_MAX} are allowed", commit.stream, commit.first)))
+}

@@ -1,0 +1,320 @@
+//! The event store on SQLite: one writer thread that commits in groups, readers beside it.
+//!
+//! WAL with `synchronous=FULL`: every answer comes after the group's COMMIT is on disk, and a failed COMMIT fails its whole group. A
+//! lock file refuses a second writer. Reads are short index lookups of bounded pages on a small pool of read-only connections and are
+//! made in place: handing them to another thread costs more than they do.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use events::Moment;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::memory::within_limit;
+use super::{Appended, Commit, Hash, Head, PAGE_BYTES_MAX, Placed, Snapshot, Store, commit};
+use crate::crash::Crash;
+use crate::sqlite::{Readers, connect, failed};
+use crate::{Error, Kind};
+
+/// "LDDK": tells our files from other SQLite files.
+const APPLICATION_ID: i32 = 0x4c44_444b;
+/// The layout this program writes.
+const LAYOUT: i32 = 1;
+/// Commands that may wait for the writer; more are told to come again.
+const WAITING_MAX: usize = 4096;
+/// Commands in one group, so that the first of them does not wait for ever.
+const GROUP_MAX: usize = 512;
+
+const CREATE: &str = "
+    CREATE TABLE IF NOT EXISTS commits (
+        position INTEGER PRIMARY KEY,
+        stream TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        command_id BLOB NOT NULL,
+        prev_hash BLOB NOT NULL,
+        hash BLOB NOT NULL,
+        feed_hash BLOB NOT NULL,
+        body BLOB NOT NULL,
+        fingerprint BLOB,
+        snapshot BLOB
+    ) STRICT;
+    CREATE UNIQUE INDEX IF NOT EXISTS commits_by_stream ON commits (stream, first);
+";
+const COLUMNS: &str = "position, stream, first, n, at, command_id, prev_hash, hash, feed_hash, body, fingerprint, snapshot";
+
+/// One ledger file.
+#[derive(Debug)]
+pub struct Sqlite {
+    readers: Readers,
+    /// Absent on a ledger that was opened for reading.
+    writer: Option<Writer>,
+    head: watch::Sender<i64>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+    /// Held for as long as the writer lives.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Request {
+    commit: Commit,
+    answer: oneshot::Sender<Result<Appended, Error>>,
+}
+
+impl Sqlite {
+    /// Opens the ledger of a directory for writing; refuses if another process has it.
+    pub fn open(directory: &Path, crash: Arc<Crash>) -> Result<Self, Error> {
+        let lock = lock(directory)?;
+        let path = directory.join("ledger.db");
+        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        prepare(&connection).map_err(|error| failed("open the ledger", error))?;
+        let head = read_head(&connection)?;
+        let (requests, inbox) = mpsc::channel(WAITING_MAX);
+        let sender = watch::channel(head.position).0;
+        let group = Group { connection, head, published: sender.clone(), crash };
+        let thread = std::thread::Builder::new()
+            .name("ledger-writer".into())
+            .spawn(move || group.run(inbox))
+            .map_err(|error| Error::because(Kind::Unavailable, "cannot start the ledger's writer", error))?;
+        let writer = Writer { requests: Some(requests), thread: Some(thread), _lock: lock };
+        Ok(Self { readers: Readers::new(&path), writer: Some(writer), head: sender })
+    }
+
+    /// Opens the ledger of a directory for reading, beside a running desk.
+    pub fn read(directory: &Path) -> Result<Self, Error> {
+        let path = directory.join("ledger.db");
+        if !path.exists() {
+            return Err(Error::new(Kind::Misconfigured, format!("there is no ledger in {}", directory.display())));
+        }
+        let readers = Readers::new(&path);
+        let head = readers.with("read the ledger's head", |connection| Ok(read_head(connection)))??;
+        Ok(Self { readers, writer: None, head: watch::channel(head.position).0 })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.requests.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Takes the directory's lock, which the system gives back when the process ends, however it ends.
+fn lock(directory: &Path) -> Result<File, Error> {
+    let path = directory.join("lock");
+    let open = std::fs::create_dir_all(directory).and_then(|()| File::options().create(true).truncate(false).write(true).open(&path));
+    let file = open.map_err(|error| Error::because(Kind::Misconfigured, format!("cannot open {}", path.display()), error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => Err(Error::new(
+            Kind::Misconfigured,
+            format!("another process is writing to {}; stop it first, or use audit and report, which only read", directory.display()),
+        )),
+    }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.execute_batch(CREATE)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", LAYOUT)
+}
+
+/// The writer's own state: the connection, the end of the feed, and who is told about it.
+struct Group {
+    connection: Connection,
+    head: Head,
+    published: watch::Sender<i64>,
+    crash: Arc<Crash>,
+}
+
+impl Group {
+    /// Takes whatever waits, commits it together, then answers; ends when nobody can ask any more.
+    fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        while let Some(request) = inbox.blocking_recv() {
+            group.push(request);
+            while group.len() < GROUP_MAX
+                && let Ok(request) = inbox.try_recv()
+            {
+                group.push(request);
+            }
+            self.crash.pass("before-write");
+            let before = self.head;
+            let outcome = self.commit(&group);
+            self.crash.pass("after-sync");
+            match outcome {
+                Ok(answers) => {
+                    self.published.send_replace(self.head.position);
+                    for (request, answer) in group.drain(..).zip(answers) {
+                        let _ = request.answer.send(Ok(answer));
+                    }
+                }
+                Err(error) => {
+                    self.head = before;
+                    for request in group.drain(..) {
+                        let _ = request.answer.send(Err(failed(&format!("store commit {}:{}", request.commit.stream, request.commit.first), &error)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, group: &[Request]) -> rusqlite::Result<Vec<Appended>> {
+        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut answers = Vec::with_capacity(group.len());
+        {
+            let mut insert = transaction.prepare_cached(&format!(
+                "INSERT INTO commits ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (stream, first) DO NOTHING"
+            ))?;
+            for Request { commit, .. } in group {
+                let position = self.head.position + 1;
+                let feed_hash = commit::feed_hash(&self.head.feed_hash, position, &commit.hash);
+                let snapshot = commit.snapshot.as_ref();
+                let stored = insert.execute(params![
+                    position,
+                    commit.stream,
+                    commit.first,
+                    commit.n,
+                    commit.at.0,
+                    commit.command_id,
+                    commit.prev_hash,
+                    commit.hash,
+                    feed_hash,
+                    commit.body,
+                    snapshot.map(|snapshot| snapshot.fingerprint),
+                    snapshot.map(|snapshot| &snapshot.state),
+                ])?;
+                if stored == 1 {
+                    self.head = Head { position, feed_hash };
+                    answers.push(Appended::Stored { position });
+                } else {
+                    let taken = read_at(&transaction, &commit.stream, commit.first)?;
+                    answers.push(Appended::Taken(Box::new(taken)));
+                }
+            }
+        }
+        self.crash.pass("after-write");
+        transaction.commit()?;
+        Ok(answers)
+    }
+}
+
+fn read_at(connection: &Connection, stream: &str, first: i64) -> rusqlite::Result<Commit> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM commits WHERE stream = ?1 AND first = ?2"))?;
+    statement.query_row(params![stream, first], |row| Ok(placed(row)?.commit))
+}
+
+fn read_head(connection: &Connection) -> Result<Head, Error> {
+    let head = connection
+        .query_row("SELECT position, feed_hash FROM commits ORDER BY position DESC LIMIT 1", [], |row| {
+            Ok(Head { position: row.get(0)?, feed_hash: row.get(1)? })
+        })
+        .optional();
+    Ok(head.map_err(|error| failed("read the ledger's head", error))?.unwrap_or_default())
+}
+
+fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
+    let fingerprint: Option<[u8; 16]> = row.get(10)?;
+    let state: Option<Vec<u8>> = row.get(11)?;
+    Ok(Placed {
+        position: row.get(0)?,
+        feed_hash: row.get::<_, Hash>(8)?,
+        commit: Commit {
+            stream: row.get(1)?,
+            first: row.get(2)?,
+            n: row.get(3)?,
+            at: Moment(row.get(4)?),
+            command_id: row.get(5)?,
+            prev_hash: row.get(6)?,
+            hash: row.get(7)?,
+            body: row.get(9)?,
+            snapshot: fingerprint.zip(state).map(|(fingerprint, state)| Snapshot { fingerprint, state }),
+        },
+    })
+}
+
+/// Runs a query whose rows are commits, up to the page bounds. A row that can't be read is an error that names it.
+fn commits(readers: &Readers, what: &str, filter: &str, values: &[&dyn rusqlite::ToSql], limit: usize) -> Result<Vec<Placed>, Error> {
+    let pages = readers.with(what, |connection| {
+        let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM commits WHERE {filter} LIMIT {limit}"))?;
+        let mut rows = statement.query(values)?;
+        let (mut total, mut page) = (0, Vec::new());
+        while let Some(row) = rows.next()? {
+            let placed = match placed(row) {
+                Ok(placed) => placed,
+                Err(error) => return Ok(Err(unreadable(row, &error))),
+            };
+            total += placed.commit.body.len();
+            if total > PAGE_BYTES_MAX && !page.is_empty() {
+                break;
+            }
+            page.push(placed);
+        }
+        Ok(Ok(page))
+    })?;
+    pages
+}
+
+fn unreadable(row: &Row<'_>, error: &rusqlite::Error) -> Error {
+    let position = row.get::<_, i64>(0).map_or_else(|_| "?".to_owned(), |position| position.to_string());
+    let stream = row.get::<_, String>(1).unwrap_or_else(|_| "?".into());
+    Error::corrupt(format!("ledger row {position} (stream {stream}) cannot be read: {error}"))
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn append(&self, commit: Commit) -> Result<Appended, Error> {
+        within_limit(&commit)?;
+        let closed = || Error::new(Kind::Unavailable, "the ledger is closed for writing");
+        let requests = self.writer.as_ref().and_then(|writer| writer.requests.as_ref()).ok_or_else(closed)?;
+        let (answer, outcome) = oneshot::channel();
+        requests.send(Request { commit, answer }).await.map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())?
+    }
+
+    async fn back(&self, stream: &str, before: Option<i64>, limit: usize) -> Result<Vec<Commit>, Error> {
+        let before = before.unwrap_or(i64::MAX);
+        let page = commits(&self.readers, &format!("load {stream}"), "stream = ?1 AND first < ?2 ORDER BY first DESC", &[&stream, &before], limit)?;
+        Ok(page.into_iter().map(|placed| placed.commit).collect())
+    }
+
+    async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
+        let page = commits(&self.readers, &format!("read {stream}"), "stream = ?1 AND first >= ?2 ORDER BY first", &[&stream, &from], limit)?;
+        Ok(page.into_iter().map(|placed| placed.commit).collect())
+    }
+
+    async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
+        commits(&self.readers, &format!("read the feed after {after}"), "position > ?1 ORDER BY position", &[&after], limit)
+    }
+
+    async fn next(&self, stream: &str) -> Result<i64, Error> {
+        self.readers.with(&format!("look at {stream}"), |connection| {
+            let mut statement = connection.prepare_cached("SELECT first + n FROM commits WHERE stream = ?1 ORDER BY first DESC LIMIT 1")?;
+            Ok(statement.query_row([stream], |row| row.get(0)).optional()?.unwrap_or(1))
+        })
+    }
+
+    async fn head(&self) -> Result<Head, Error> {
+        self.readers.with("read the ledger's head", |connection| Ok(read_head(connection)))?
+    }
+
+    async fn past(&self, position: i64) {
+        let _ = self.head.subscribe().wait_for(|head| *head > position).await;
+    }
+}

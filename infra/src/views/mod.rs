@@ -1,0 +1,54 @@
+//! The read models: a small document store with ordered, many-valued indexes. All of it can be rebuilt from the ledger.
+
+pub mod contract;
+pub mod memory;
+pub mod sqlite;
+
+use async_trait::async_trait;
+
+use crate::Error;
+
+/// A document as stored, with the sequence of the last event it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    pub sequence: i64,
+    pub body: Vec<u8>,
+}
+
+/// One row of an index: the value it stands under and the document's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub value: String,
+    pub key: String,
+}
+
+/// A stretch of an index: values from `from` (inclusive) to `to` (exclusive), ordered by value.
+#[derive(Clone, Copy, Debug)]
+pub struct Range<'a> {
+    pub view: &'a str,
+    pub index: &'a str,
+    pub from: &'a str,
+    pub to: &'a str,
+    pub descending: bool,
+    pub skip: usize,
+    pub limit: usize,
+}
+
+/// Index name and value of each list a document appears in.
+pub type Index = [(&'static str, String)];
+
+/// Where views are kept.
+#[async_trait]
+pub trait Views: Send + Sync {
+    async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error>;
+    /// Puts a document and its index rows in one step if the stored sequence is still `expected` (0: no document yet). Says whether it did.
+    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error>;
+    async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error>;
+    async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error>;
+    /// Documents of a view by key, after a key.
+    async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error>;
+    /// Removes a document with its index rows.
+    async fn remove(&self, view: &str, key: &str) -> Result<(), Error>;
+    /// Puts the documents and index rows of view `from` in the place of view `to`, in one step.
+    async fn switch(&self, from: &str, to: &str) -> Result<(), Error>;
+}
