@@ -1,0 +1,31 @@
+//! The table of functions: name, trigger, what it does. Hosts walk it; the deployment template is compared with it.
+
+/// What sets a function going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    Http,
+    /// Every commit, in stream order.
+    Feed,
+    /// Messages of the queue of that name.
+    Queue(&'static str),
+    /// Every so many milliseconds.
+    Sweep { ms: u64 },
+}
+
+/// One function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function {
+    pub name: &'static str,
+    pub trigger: Trigger,
+    pub does: &'static str,
+}
+
+/// Every function there is today.
+pub const FUNCTIONS: &[Function] = &[
+    Function { name: "command", trigger: Trigger::Http, does: "the BlueKing door" },
+    Function { name: "follow", trigger: Trigger::Feed, does: "cards, deadlines and reactions" },
+    Function { name: "project", trigger: Trigger::Feed, does: "multi-stream projections" },
+    Function { name: "deliver", trigger: Trigger::Queue("deliver"), does: "opens an outgoing callback" },
+    Function { name: "attempt", trigger: Trigger::Queue("attempt"), does: "makes one attempt of a callback" },
+    Function { name: "wake", trigger: Trigger::Sweep { ms: 250 }, does: "fires due deadlines" },
+];

@@ -1,0 +1,116 @@
+//! `ledgerdesk serve`: a desk on one machine and one directory.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use infra::caller::http::Http as HttpCaller;
+use infra::crash::Crash;
+use infra::local::Local;
+use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
+use jiff::tz::TimeZone;
+use tokio::net::TcpListener;
+
+use crate::app::{Ports, Settings};
+use crate::company;
+use crate::host::local::{Desk, publish};
+use crate::App;
+
+/// The application the demo company calls with; printed at start and in the README, good for loopback trials only.
+pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// The directory that holds the ledger, the keys and the views.
+    #[arg(long, default_value = "data")]
+    pub data: PathBuf,
+    /// Load the demo company once, register its application and allow callbacks to this machine.
+    #[arg(long)]
+    pub demo: bool,
+    /// Register an application that may speak for its users; for trials and tests.
+    #[arg(long = "app", value_name = "CODE:SECRET")]
+    pub apps: Vec<String>,
+    /// The base of links in answers and callbacks; the listening address if absent.
+    #[arg(long)]
+    pub site: Option<String>,
+    /// The zone of ticket numbers and of times on the wire.
+    #[arg(long, default_value = "Asia/Shanghai")]
+    pub zone: String,
+    /// The login service that knows who a `bk_token` belongs to; without one no token is valid.
+    #[arg(long)]
+    pub login: Option<String>,
+    /// Die at the N-th passing of a place; for tests of what survives.
+    #[arg(long, hide = true, value_name = "POINT:N")]
+    pub crash_at: Option<String>,
+}
+
+impl Serve {
+    pub async fn run(self) -> Result<(), String> {
+        let (_app, desk) = self.start().await?;
+        println!("ledgerdesk serves on http://{} from {}", desk.address, self.data.display());
+        if self.demo {
+            println!("demo application: code {}, secret {}", DEMO_APP.0, DEMO_APP.1);
+            println!("try: curl -s 'http://{}/api/c/compapi/v2/itsm/get_services/?bk_app_code={}&bk_app_secret={}'", desk.address, DEMO_APP.0, DEMO_APP.1);
+        }
+        stop_signal().await;
+        println!("stopping");
+        desk.stop().await;
+        Ok(())
+    }
+
+    /// Opens the directory and starts every function.
+    pub async fn start(&self) -> Result<(App, Desk), String> {
+        let listener = TcpListener::bind(self.listen).await.map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let app = self.open(address).await?;
+        let head = app.ledger.store.head().await.map_err(|error| error.to_string())?;
+        publish(&self.data, head, app.ledger.clock.now().0).map_err(|error| format!("cannot publish the head: {error}"))?;
+        let desk = Desk::start(&app, listener, &self.data).map_err(|error| error.to_string())?;
+        Ok((app, desk))
+    }
+
+    async fn open(&self, address: SocketAddr) -> Result<App, String> {
+        let crash = Arc::new(self.crash_at.as_deref().map(Crash::armed).transpose()?.unwrap_or_default());
+        let zone = TimeZone::get(&self.zone).map_err(|error| format!("zone {}: {error}", self.zone))?;
+        let site = self.site.clone().unwrap_or_else(|| format!("http://{address}"));
+        let settings = Settings { site: site.trim_end_matches('/').to_owned(), zone };
+        let words = |error: infra::Error| error.to_string();
+        let local = Local::open(&self.data, &crash).map_err(words)?;
+        let login: Arc<dyn Login> = match &self.login {
+            Some(base) => Arc::new(HttpLogin::new(base).map_err(words)?),
+            None => Arc::new(NoLogin::default()),
+        };
+        let caller = Arc::new(HttpCaller::new(self.demo).map_err(words)?);
+        let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, login };
+        let app = App::new(ports, settings, crash).await.map_err(words)?;
+        company::found(&app).await.map_err(words)?;
+        if self.demo {
+            company::demo(&app).await.map_err(words)?;
+            app.credentials.register(DEMO_APP.0, DEMO_APP.1, "demo", true).await.map_err(words)?;
+        }
+        for pair in &self.apps {
+            let (code, secret) = pair.split_once(':').ok_or_else(|| format!("--app {pair} is not CODE:SECRET"))?;
+            app.credentials.register(code, secret, code, true).await.map_err(words)?;
+        }
+        Ok(app)
+    }
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    let terminated = async {
+        match &mut terminate {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        () = terminated => {}
+    }
+}

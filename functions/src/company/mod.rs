@@ -1,0 +1,106 @@
+//! What a desk is set up with at its first start, from plain files: people by user name, everything else by id.
+
+use domain::config::{Catalog, CatalogCommand, Role, Service, Workflow};
+use domain::{Decider, config};
+use events::catalog::{Added, ServicePlaced};
+use events::role::{self, RoleKind};
+use events::service;
+use events::workflow::{Deployed, Processors};
+use events::{CatalogId, Meta, Pid, ServiceId};
+use infra::ledger::{Lookups, NoLookups};
+use infra::{Error, Failure, Kind, Wish};
+use serde::Deserialize;
+
+use crate::App;
+use crate::directory::SUPERUSER;
+
+/// The approval service that `fast_approval` tickets use.
+pub const FAST_APPROVAL: ServiceId = ServiceId(1);
+/// The first superuser.
+pub const ADMIN: &str = "admin";
+
+/// A company as its file says it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Company {
+    #[serde(default)]
+    role: Vec<role::Defined>,
+    #[serde(default)]
+    catalog: Vec<Added>,
+    #[serde(default)]
+    workflow: Vec<Deployed>,
+    #[serde(default)]
+    service: Vec<Placed>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Placed {
+    catalog: CatalogId,
+    #[serde(flatten)]
+    service: service::Defined,
+}
+
+/// Sets up what every desk begins with. Doing it again changes nothing.
+pub async fn found(app: &App) -> Result<(), Error> {
+    let admin = app.people.pid(ADMIN).await?;
+    let superusers = app.directory.role(SUPERUSER).await?;
+    if superusers.0.is_none() {
+        let defined = role::Defined { role: SUPERUSER, kind: RoleKind::Admin, key: "SUPERUSER".into(), name: "ITSM超级管理员".into(), members: vec![admin] };
+        define::<Role>(app, format!("role-{SUPERUSER}"), &defined).await?;
+    }
+    settle(app, include_str!("base.toml")).await
+}
+
+/// Sets up the demo company. Doing it again changes nothing.
+pub async fn demo(app: &App) -> Result<(), Error> {
+    settle(app, include_str!("demo.toml")).await
+}
+
+async fn settle(app: &App, text: &str) -> Result<(), Error> {
+    let company: Company = toml::from_str(text).map_err(|error| Error::because(Kind::Misconfigured, "cannot read the company", error))?;
+    for mut role in company.role {
+        role.members = pids(app, &role.members).await?;
+        define::<Role>(app, format!("role-{}", role.role), &role).await?;
+    }
+    for shelf in company.catalog {
+        define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(shelf)).await?;
+    }
+    for mut deployed in company.workflow {
+        for node in &mut deployed.definition.nodes {
+            for processors in [&mut node.processors, &mut node.assignors, &mut node.delivers] {
+                if let Processors::Person(names) = processors {
+                    *names = pids(app, names).await?;
+                }
+            }
+        }
+        define::<Workflow>(app, format!("workflow-{}", deployed.workflow), &deployed).await?;
+    }
+    for Placed { catalog, mut service } in company.service {
+        service.owners = pids(app, &service.owners).await?;
+        define::<Service>(app, format!("service-{}", service.service), &service).await?;
+        let placed = ServicePlaced { service: service.service, catalog: Some(catalog) };
+        define::<Catalog>(app, "catalog".into(), &CatalogCommand::Place(placed)).await?;
+    }
+    Ok(())
+}
+
+/// The people whose user names a file gives.
+async fn pids(app: &App, names: &[Pid]) -> Result<Vec<Pid>, Error> {
+    let mut pids = Vec::new();
+    for name in names {
+        pids.push(app.people.pid(name.as_str()).await?);
+    }
+    Ok(pids)
+}
+
+async fn define<D: Decider<Rejection = config::Rejection>>(app: &App, stream: String, command: &D::Command) -> Result<(), Error>
+where
+    NoLookups: Lookups<D>,
+{
+    let wish = Wish { stream, command_id: app.ledger.fresh_id(), meta: Meta::system("setup", "setup") };
+    match app.ledger.execute::<D>(&wish, command, &NoLookups).await {
+        Ok(_) => Ok(()),
+        Err(Failure::Technical(error)) => Err(error),
+        Err(Failure::Rejected(rejection)) => Err(Error::new(Kind::Misconfigured, format!("{}: {rejection}", wish.stream))),
+    }
+}

@@ -1,0 +1,149 @@
+//! What people do at the desk, whichever door they came through: submit a ticket, act on one.
+
+use std::time::Duration;
+
+use domain::intake::{self, Intake};
+use domain::ticket::{Command, Open, Rejection, Ticket};
+use domain::views::ticket_card::TicketCard;
+use events::intake::Reserved;
+use events::{Meta, TicketSn};
+use infra::ledger::{NoLookups, command_id};
+use infra::store::commit::hex;
+use infra::{Error, Failure, Kind, Ledger, Outcome, Wish};
+use jiff::Timestamp;
+
+use crate::App;
+
+/// Numbers that are tried when one is taken already.
+const COLLISIONS_MAX: u32 = 5;
+/// How long a door waits for the card of the ticket it changed (design 3).
+const CARD_WAIT: Duration = Duration::from_secs(1);
+/// Commits read at once when a ticket's history is folded.
+const PAGE: usize = 100;
+
+/// An idempotency key with the request that came with it.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub app: String,
+    pub key: String,
+    /// BLAKE3 of the request, hex: the same key with another request is refused.
+    pub request: String,
+}
+
+/// Why a ticket was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOpened {
+    #[error(transparent)]
+    Refused(#[from] Failure<Ticket>),
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+}
+
+impl From<Error> for NotOpened {
+    fn from(error: Error) -> Self {
+        Self::Refused(Failure::Technical(error))
+    }
+}
+
+/// Says whether a request would be accepted, storing nothing.
+pub async fn consider(app: &App, open: &Open) -> Result<(), Failure<Ticket>> {
+    app.ledger.consider(&Command::Open(Box::new(open.clone())), &*app.directory).await.map(drop)
+}
+
+/// Opens a ticket: gives it a number, or the number its key already became. `open.sn` and `open.id` are set here.
+pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> Result<Outcome<Ticket>, NotOpened> {
+    let kind = app.directory.service(open.service).await?.0.as_ref().map(|service| service.kind);
+    let Some(kind) = kind else { return Err(Failure::Rejected(Rejection::ServiceUnknown(open.service)).into()) };
+    let day = Timestamp::from_millisecond(app.ledger.clock.now().0).unwrap_or_default().to_zoned(app.settings.zone.clone()).date();
+    for _ in 0..COLLISIONS_MAX {
+        let (sn, id) = match &key {
+            None => next_number(app, kind, day, meta).await?,
+            Some(key) => match reserved(app, key).await? {
+                Some(reserved) => reserved,
+                None => reserve(app, key, next_number(app, kind, day, meta).await?, meta).await?,
+            },
+        };
+        (open.sn, open.id) = (sn.clone(), id);
+        let wish = Wish { stream: sn.stream(), command_id: command_id(&["open", sn.as_str()]), meta: meta.clone() };
+        match app.ledger.execute(&wish, &Command::Open(Box::new(open.clone())), &*app.directory).await {
+            Err(Failure::Rejected(Rejection::Exists)) if key.is_some() => return existing(&app.ledger, &wish.stream).await.map_err(NotOpened::from),
+            Err(Failure::Rejected(Rejection::Exists)) => {}
+            // The number was somebody else's ticket under the same derived id: never take it for ours.
+            Ok(outcome) if outcome.repeated && key.is_none() => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(Error::new(Kind::Conflict, "every number that was tried is taken").into())
+}
+
+async fn next_number(app: &App, kind: events::ticket::ServiceKind, day: jiff::civil::Date, meta: &Meta) -> Result<(TicketSn, i64), Error> {
+    app.numbers.next(kind, day, meta).await.map_err(|failure| match failure {
+        Failure::Technical(error) => error,
+        Failure::Rejected(rejection) => Error::new(Kind::Unavailable, rejection.to_string()),
+    })
+}
+
+async fn existing(ledger: &Ledger, stream: &str) -> Result<Outcome<Ticket>, Error> {
+    let context = ledger.load::<Ticket>(stream).await?;
+    let at = ledger.clock.now();
+    Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true })
+}
+
+fn intake_stream(key: &Key) -> String {
+    format!("intake-{}", hex(&command_id(&["intake", &key.app, &key.key])))
+}
+
+async fn reserved(app: &App, key: &Key) -> Result<Option<(TicketSn, i64)>, NotOpened> {
+    let intake = app.ledger.load::<Intake>(&intake_stream(key)).await?.aggregate.0;
+    match intake.reserved {
+        Some(reserved) if reserved.request != key.request => Err(NotOpened::KeyReused),
+        reserved => Ok(reserved.map(|reserved| (reserved.sn, reserved.id))),
+    }
+}
+
+async fn reserve(app: &App, key: &Key, (sn, id): (TicketSn, i64), meta: &Meta) -> Result<(TicketSn, i64), NotOpened> {
+    let wanted = Reserved { sn, id, request: key.request.clone() };
+    let wish = Wish { stream: intake_stream(key), command_id: app.ledger.fresh_id(), meta: meta.clone() };
+    match app.ledger.execute::<Intake>(&wish, &intake::Command(wanted.clone()), &NoLookups).await {
+        Ok(_) => Ok((wanted.sn, wanted.id)),
+        Err(Failure::Rejected(intake::Rejection::AlreadyReserved(first))) => Ok((first.sn, first.id)),
+        Err(Failure::Rejected(intake::Rejection::KeyReused)) => Err(NotOpened::KeyReused),
+        Err(Failure::Technical(error)) => Err(error.into()),
+    }
+}
+
+/// Acts on a ticket.
+pub async fn act(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, command_id: [u8; 16]) -> Result<Outcome<Ticket>, Failure<Ticket>> {
+    let wish = Wish { stream: sn.stream(), command_id, meta: meta.clone() };
+    app.ledger.execute(&wish, command, &*app.directory).await
+}
+
+/// Waits until lists show what was just stored, for a short while; a follower that is late does not make the command fail.
+pub async fn shown(app: &App, position: Option<i64>) {
+    let Some(position) = position else { return };
+    let mut followed = app.followed.subscribe();
+    let _ = tokio::time::timeout(CARD_WAIT, followed.wait_for(|followed| *followed >= position)).await;
+}
+
+/// One ticket as its own stream tells it now; `None` where it does not exist.
+pub async fn card(ledger: &Ledger, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
+    let mut card = TicketCard::default();
+    for envelope in history(ledger, &sn.stream()).await? {
+        card.fold(&envelope);
+    }
+    Ok(card.ticket.opened.is_some().then_some(card))
+}
+
+/// Every event of a ticket, oldest first.
+pub async fn history(ledger: &Ledger, stream: &str) -> Result<Vec<domain::Envelope<events::ticket::TicketEvent>>, Error> {
+    let mut history = Vec::new();
+    let mut from = 1;
+    loop {
+        let page = ledger.store.forward(stream, from, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(history) };
+        from = last.next();
+        for commit in &page {
+            history.extend(ledger.envelopes(commit).await?);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Every function in one process on one directory: HTTP, following, queues and timers, restartable at any instant.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use infra::queue::{ATTEMPTS_MAX, Message};
+use infra::store::Head;
+use infra::store::commit::hex;
+use infra::views::Document;
+use infra::{Error, Kind};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::catalog::{FUNCTIONS, Trigger};
+use crate::stream::follow::{Follower, follow};
+use crate::stream::parked::{Parked, park};
+use crate::stream::project;
+use crate::{App, http, queue, timer};
+
+/// Commits followed between two checkpoints.
+const PAGE: usize = 256;
+/// Messages worked on at once per queue.
+const AT_ONCE: usize = 16;
+/// How long a taken message stays away: longer than any outgoing call may take.
+const LEASE_MS: i64 = 60_000;
+/// How long an idle queue waits before it looks again.
+const IDLE: Duration = Duration::from_millis(100);
+/// How long a loop waits after an error before it tries again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Between two published heads, where there is something new.
+const HEADS_EVERY: Duration = Duration::from_secs(5);
+/// Where the follower left off; a hint, since the cards know better.
+const CHECKPOINT: &str = "checkpoint";
+
+/// A running desk.
+pub struct Desk {
+    pub address: std::net::SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Desk {
+    /// Starts every function of the catalog on an open listener.
+    pub fn start(app: &App, listener: TcpListener, directory: &Path) -> Result<Self, Error> {
+        let address = listener.local_addr().map_err(|error| Error::because(Kind::Misconfigured, "cannot tell the address", error))?;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for function in FUNCTIONS {
+            let (app, stopped) = (app.clone(), stopped.clone());
+            match (function.name, function.trigger) {
+                ("follow", _) => drop(tasks.spawn(until(stopped, async move { following(&app).await }))),
+                ("project", _) => drop(tasks.spawn(until(stopped, async move { projecting(&app).await }))),
+                (_, Trigger::Queue(name)) => drop(tasks.spawn(until(stopped, async move { working(&app, name).await }))),
+                (_, Trigger::Sweep { ms }) => drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await }))),
+                (_, Trigger::Http | Trigger::Feed) => {}
+            }
+        }
+        tasks.spawn(until(stopped.clone(), publishing(app.clone(), directory.to_owned())));
+        let router = http::router(app.clone());
+        let mut ended = stopped;
+        tasks.spawn(async move {
+            let shutdown = async move { drop(ended.wait_for(|stop| *stop).await) };
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        Ok(Self { address, stop, tasks })
+    }
+
+    /// Stops every function; requests that are under way are answered first.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.tasks.join_all()).await;
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        _ = stopped.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// Follows the feed commit by commit. What cannot be followed is parked; what may pass is tried again.
+async fn following(app: &App) {
+    let mut position = loop {
+        match app.views.get(CHECKPOINT, "follow").await {
+            Ok(checkpoint) => break checkpoint.map_or(0, |checkpoint| checkpoint.sequence),
+            Err(error) => wait_after(&error, "read the checkpoint").await,
+        }
+    };
+    app.followed.send_replace(position);
+    loop {
+        match follow_page(app, position).await {
+            Ok(reached) if reached == position => app.ledger.store.past(position).await,
+            Ok(reached) => position = reached,
+            Err(error) => wait_after(&error, "follow the feed").await,
+        }
+    }
+}
+
+/// Follows one page after a position; gives back how far it came.
+pub async fn follow_page(app: &App, after: i64) -> Result<i64, Error> {
+    let follower = Follower { ledger: &app.ledger, views: &*app.views, queue: &*app.queue };
+    let mut position = after;
+    for placed in app.ledger.store.feed(after, PAGE).await? {
+        app.crash.pass("before-projection");
+        match follow(follower, &placed.commit).await {
+            Ok(()) => {}
+            Err(error) if error.is_passing() => return Err(error),
+            Err(error) => {
+                let (stream, from) = (placed.commit.stream.clone(), placed.commit.first);
+                tracing::error!(%error, stream, from, "a stream was parked");
+                let parked = Parked { consumer: "follow".into(), stream, from, reason: error.to_string(), at: app.ledger.clock.now() };
+                park(&*app.views, &parked).await?;
+            }
+        }
+        position = placed.position;
+        app.followed.send_replace(position);
+    }
+    if position > after {
+        let stored = app.views.get(CHECKPOINT, "follow").await?.map_or(0, |checkpoint| checkpoint.sequence);
+        app.views.put(CHECKPOINT, "follow", &Document { sequence: position, body: Vec::new() }, &[], stored).await?;
+    }
+    Ok(position)
+}
+
+async fn projecting(app: &App) {
+    loop {
+        match project::desk_board(&app.ledger, &*app.views).await {
+            Ok(position) => app.ledger.store.past(position).await,
+            Err(error) => wait_after(&error, "project the feed").await,
+        }
+    }
+}
+
+async fn working(app: &App, name: &'static str) {
+    loop {
+        let now = app.ledger.clock.now();
+        match app.queue.take(name, now, now.plus_ms(LEASE_MS), AT_ONCE).await {
+            Ok(messages) if messages.is_empty() => tokio::time::sleep(IDLE).await,
+            Ok(messages) => {
+                let mut works = JoinSet::new();
+                for message in messages {
+                    let app = app.clone();
+                    works.spawn(async move {
+                        if let Err(error) = work(&app, name, message).await {
+                            tracing::error!(%error, queue = name, "a message could not be settled; it comes back");
+                        }
+                    });
+                }
+                works.join_all().await;
+            }
+            Err(error) => wait_after(&error, "take messages").await,
+        }
+    }
+}
+
+/// Works on one message, then finishes it, puts it off, or parks it.
+pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(), Error> {
+    let worked = match name {
+        "deliver" => queue::deliver::deliver(&app.ledger, &message).await,
+        "attempt" => queue::attempt::attempt(app, &message).await,
+        _ => Err(Error::new(Kind::Misconfigured, format!("there is no function for queue {name}"))),
+    };
+    match worked {
+        Ok(()) => app.queue.done(name, &message.id).await,
+        Err(error) if error.is_passing() && message.attempts < ATTEMPTS_MAX => {
+            let pause = 1000 << message.attempts.min(8);
+            app.queue.put_off(name, &message.id, app.ledger.clock.now().plus_ms(pause)).await
+        }
+        Err(error) => {
+            tracing::error!(%error, queue = name, id = message.id, "a message was parked");
+            app.queue.park(name, &message.id, &error.to_string()).await
+        }
+    }
+}
+
+async fn sweeping(app: &App, ms: u64) {
+    let mut tick = tokio::time::interval(Duration::from_millis(ms));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(error) = timer::wake::wake(app).await {
+            wait_after(&error, "sweep the deadlines").await;
+        }
+    }
+}
+
+async fn wait_after(error: &Error, what: &str) {
+    tracing::error!(%error, "cannot {what}; trying again");
+    tokio::time::sleep(AGAIN).await;
+}
+
+/// Publishes the ledger's head beside it, so that a later removal can be proved.
+async fn publishing(app: App, directory: std::path::PathBuf) {
+    let app = Arc::new(app);
+    let mut published = 0;
+    loop {
+        tokio::time::sleep(HEADS_EVERY).await;
+        match app.ledger.store.head().await {
+            Ok(head) if head.position > published => match publish(&directory, head, app.ledger.clock.now().0) {
+                Ok(()) => published = head.position,
+                Err(error) => tracing::error!(%error, "cannot publish the head"),
+            },
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "cannot read the head"),
+        }
+    }
+}
+
+/// Appends a head to `<data>/heads`: position, feed hash, time in milliseconds.
+pub fn publish(directory: &Path, head: Head, at: i64) -> std::io::Result<()> {
+    let mut file = std::fs::File::options().create(true).append(true).open(directory.join("heads"))?;
+    writeln!(file, "{} {} {at}", head.position, hex(&head.feed_hash))?;
+    file.sync_data()
+}

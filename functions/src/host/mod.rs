@@ -1,0 +1,3 @@
+//! The only place that knows how a delivery arrives.
+
+pub mod local;

@@ -1,0 +1,178 @@
+//! The envelope `{result, code, message, data}` and what each rejection is called on the wire (reference/bk-itsm.md 2, 3.1, 3.9, 3.10).
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use domain::ticket::{Rejection, Ticket};
+use infra::{Error, Failure};
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::desk::NotOpened;
+
+/// A business failure: HTTP 200 with a code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) code: i64,
+    pub(super) message: String,
+}
+
+/// Why there is no data.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The caller is unknown: a plain 403.
+    Forbidden(&'static str),
+    Refusal(Refusal),
+}
+
+impl Refusal {
+    pub(super) fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+    /// A parameter that is wrong, named.
+    pub(super) fn parameter(message: impl Into<String>) -> Self {
+        Self::new(3_900_005, message)
+    }
+    /// An accident of the original's code that clients match on.
+    pub(super) fn missing_key(key: &str) -> Self {
+        Self::new(3_900_004, format!("接口异常，请检查请求参数: '{key}'"))
+    }
+    pub(super) fn no_ticket() -> Self {
+        Self::new(3_900_022, "没有找到对应的单据")
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        if error.kind == infra::Kind::TooLarge {
+            return Self::new(3_900_021, format!("参数错误: 内容过大: {error}"));
+        }
+        tracing::error!(%error, kind = ?error.kind, "a request failed");
+        // What failed stays inside; the caller learns whether trying again may help.
+        let advice = if error.is_passing() { "请稍后重试" } else { "请联系管理员" };
+        Self::new(3_900_500, format!("系统异常，{advice}"))
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Refusal(error.into())
+    }
+}
+
+pub(super) fn success(data: &Value, request_id: &str) -> Response {
+    Json(json!({ "result": true, "code": 0, "message": "success", "data": data, "request_id": request_id })).into_response()
+}
+
+pub(super) fn failure(refusal: &Refusal, request_id: &str) -> Response {
+    Json(json!({ "result": false, "code": refusal.code, "message": refusal.message, "data": null, "request_id": request_id })).into_response()
+}
+
+/// What is said when a ticket was not opened.
+pub(super) async fn not_opened(app: &App, not_opened: NotOpened) -> Refusal {
+    match not_opened {
+        NotOpened::KeyReused => Refusal::parameter("参数验证失败: Idempotency-Key 已用于另一个请求"),
+        NotOpened::Refused(Failure::Technical(error)) => error.into(),
+        NotOpened::Refused(Failure::Rejected(rejection)) => match rejection {
+            Rejection::ServiceUnknown(_) => Refusal::parameter("服务:服务不存在，请联系管理员！"),
+            Rejection::ServiceDisabled(_) => Refusal::parameter("服务:服务未启用，请联系管理员！"),
+            Rejection::ServiceNotInCatalog(_) => Refusal::parameter("服务:服务对应的服务目录不存在"),
+            Rejection::ChosenNodeUnknown { service, node } => Refusal::parameter(format!("state_processors:服务:{service}, 节点({node})不存在")),
+            Rejection::ChosenProcessorsEmpty { service, node } => {
+                Refusal::parameter(format!("state_processors:服务:{service}, 节点({node})对应的审批人不允许为空"))
+            }
+            Rejection::FieldsMissing(keys) => Refusal::new(3_900_003, format!("提单失败: 单据创建失败，缺少参数：{}", listed(&keys))),
+            other => match form(&other) {
+                Some(text) => Refusal::new(3_900_003, format!("提单失败: {text}")),
+                None => rejected(app, other).await,
+            },
+        },
+    }
+}
+
+/// What is said when an operation was refused.
+pub(super) async fn not_done(app: &App, failure: Failure<Ticket>) -> Refusal {
+    match failure {
+        Failure::Technical(error) => error.into(),
+        Failure::Rejected(rejection) => rejected(app, rejection).await,
+    }
+}
+
+async fn rejected(app: &App, rejection: Rejection) -> Refusal {
+    let name = async |pid| app.people.name(pid).await.unwrap_or_else(|_| String::new());
+    let first = |text: String| Refusal::parameter(format!("0:{text}"));
+    let failed = |text: String| Refusal::parameter(format!("参数验证失败: {text}"));
+    match &rejection {
+        Rejection::Unknown => Refusal::no_ticket(),
+        Rejection::Over => first("抱歉，单据已关闭，无法操作".into()),
+        Rejection::Standing => first("抱歉，单据已挂起，无法操作".into()),
+        Rejection::NodeUnknown(node) => first(format!("抱歉，没有找到该节点：{node}")),
+        Rejection::NodeFinished(node) => first(format!("抱歉，当前节点：{node} 已经结束")),
+        Rejection::NotAllowed { by, .. } => first(format!("抱歉，{}不能操作该节点（没有权限或操作类型不支持）", name(by).await)),
+        Rejection::NotClaimable(_) => failed("当前节点无法进行【认领】操作".into()),
+        Rejection::NotDistributable(_) => failed("当前节点无法进行【分派】操作".into()),
+        Rejection::NobodyNamed => failed("处理人不能为空，或指定的用户组没有成员".into()),
+        Rejection::TargetKindNotAllowed => failed("当前分配的用户组类型不正确".into()),
+        Rejection::TargetsOutOfRange(people) => {
+            let names = app.people.names(people).await.unwrap_or_default();
+            failed(format!("当前分配的部分用户可能不符合条件，请确保用户在可选范围中：{names}"))
+        }
+        Rejection::DeliverNotAllowed(node) => failed(format!("指定流程节点【{node}】不支持转单操作.")),
+        Rejection::NotDeliverable => failed("当前任务状态下无法转单.".into()),
+        Rejection::DeliverMessageMissing => failed("转单描述信息不能为空，请重新确认.".into()),
+        Rejection::AlreadyDecided(_) => Refusal::new(3_900_046, "转派单异常: 不允许向已经处理的人转单"),
+        Rejection::TerminateNotAllowed(node) => first(format!("指定流程节点【{node}】不支持终止操作.")),
+        Rejection::TerminateReasonMissing => first("请输入终止原因！".into()),
+        Rejection::MessageTooLong => Refusal::parameter("action_message:请确保这个字段不能超过 255 个字符。"),
+        Rejection::NotAllowedOnTicket(by) => first(format!("抱歉，{}无权操作该单据", name(by).await)),
+        Rejection::NotInProcess => first("抱歉，该单据不在流程中，无法操作".into()),
+        Rejection::NotSuspended => first("抱歉，该单据不在挂起中，无法操作".into()),
+        Rejection::NotTheCreator => first("抱歉，你无权撤销单据，只有提单人可以撤单".into()),
+        Rejection::NotRevocable => first("抱歉，当前流程配置无法撤单，请联系服务负责人".into()),
+        Rejection::OverAlready => first("抱歉，单据已经结束，无法撤销".into()),
+        Rejection::HandledAlready => first("抱歉，单据执行中，无法撤销".into()),
+        Rejection::FieldsMissing(keys) => failed(format!("单据处理失败，缺少参数：{}", listed(keys))),
+        other => match form(other) {
+            Some(text) => first(text),
+            None => Refusal::new(3_900_004, format!("单据操作失败: {other}")),
+        },
+    }
+}
+
+/// What is wrong with a form; the same words at submitting and at handling.
+fn form(rejection: &Rejection) -> Option<String> {
+    Some(match rejection {
+        Rejection::FieldUnknown(key) => format!("【{key}】字段不存在，请联系管理员"),
+        Rejection::FieldTwice(key) => format!("【{key}】字段重复"),
+        Rejection::FieldEmpty(name) => format!("【{name}】为必填项"),
+        Rejection::OptionUnknown(name) => format!("【{name}】选项不匹配，请重新选择"),
+        Rejection::OptionsMissing(key) => format!("【{key}】选项不存在，请联系管理员"),
+        Rejection::TitleTooLong => "标题不能超过120个字符".into(),
+        Rejection::FieldInvalid { name, reason } => format!("【{name}】{}", reason_in_chinese(reason)),
+        _ => return None,
+    })
+}
+
+fn reason_in_chinese(reason: &str) -> String {
+    match reason {
+        "is not a list of rows" => "不是表格数据".into(),
+        "is not a text" => "不是文本".into(),
+        "is not a number" => "不是数字".into(),
+        "is not a date (YYYY-MM-DD)" => "不是日期（YYYY-MM-DD）".into(),
+        "is not a time (YYYY-MM-DD hh:mm:ss)" => "不是时间（YYYY-MM-DD hh:mm:ss）".into(),
+        "does not fit the custom rule" => "不符合自定义规则".into(),
+        "has a custom rule that is not a valid pattern" => "自定义规则不是合法的正则表达式，请联系管理员".into(),
+        other => other.replace("does not fit the rule", "不符合规则"),
+    }
+}
+
+/// A list of keys as Python prints it, because clients read it so.
+fn listed(keys: &[String]) -> String {
+    let quoted: Vec<String> = keys.iter().map(|key| format!("'{key}'")).collect();
+    format!("[{}]", quoted.join(", "))
+}

@@ -1,0 +1,136 @@
+//! The BlueKing door: every path variant, both methods for reads, both credential carriers, one envelope (reference/bk-itsm.md 1-3).
+
+mod answer;
+mod logs;
+mod reads;
+pub mod render;
+mod request;
+mod writes;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use crate::App;
+use answer::{Refusal, Refused};
+use request::Asked;
+
+/// Which operation, and how it may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    CreateTicket,
+    GetServices,
+    GetServiceCatalogs,
+    GetServiceDetail,
+    GetTickets,
+    GetTicketInfo,
+    GetTicketLogs,
+    GetTicketStatus,
+    OperateNode,
+    OperateTicket,
+    TokenVerify,
+    TicketApprovalResult,
+    CallbackFailedTicket,
+}
+
+impl Operation {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "create_ticket" => Self::CreateTicket,
+            "get_services" => Self::GetServices,
+            "get_service_catalogs" => Self::GetServiceCatalogs,
+            "get_service_detail" => Self::GetServiceDetail,
+            "get_tickets" => Self::GetTickets,
+            "get_ticket_info" => Self::GetTicketInfo,
+            "get_ticket_logs" => Self::GetTicketLogs,
+            "get_ticket_status" => Self::GetTicketStatus,
+            "operate_node" => Self::OperateNode,
+            "operate_ticket" => Self::OperateTicket,
+            "token/verify" => Self::TokenVerify,
+            "ticket_approval_result" => Self::TicketApprovalResult,
+            "callback_failed_ticket" => Self::CallbackFailedTicket,
+            _ => return None,
+        })
+    }
+
+    /// Reads answer GET and POST alike; what writes must be a POST.
+    fn is_write(self) -> bool {
+        matches!(self, Self::CreateTicket | Self::OperateNode | Self::OperateTicket)
+    }
+}
+
+/// The operation a path means: slashes collapsed, the last one optional, any stage in front.
+fn operation(path: &str) -> Option<Operation> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let after = |marker: &[&str]| parts.windows(marker.len()).position(|window| window == marker).map(|at| parts[at + marker.len()..].join("/"));
+    let name = after(&["api", "c", "compapi", "v2", "itsm"])
+        .or_else(|| after(&["api", "c", "compapi", "itsm"]))
+        .or_else(|| after(&["v2", "itsm"]))
+        .or_else(|| after(&["openapi", "v2", "ticket"]).or_else(|| after(&["openapi", "v2", "service"])))
+        .or_else(|| after(&["openapi", "ticket"]).or_else(|| after(&["openapi", "service"])))?;
+    Operation::named(&name)
+}
+
+/// Answers any path that is not another door's.
+pub async fn command(State(app): State<App>, request: Request) -> Response {
+    let Some(operation) = operation(request.uri().path()) else {
+        return (StatusCode::NOT_FOUND, "no such path").into_response();
+    };
+    let request_id = render::request_id(request.headers(), &app);
+    match handle(&app, operation, request, &request_id).await {
+        Ok(data) => answer::success(&data, &request_id),
+        Err(Refused::Forbidden(reason)) => (StatusCode::FORBIDDEN, reason).into_response(),
+        Err(Refused::Refusal(refusal)) => answer::failure(&refusal, &request_id),
+    }
+}
+
+async fn handle(app: &App, operation: Operation, request: Request<Body>, request_id: &str) -> Result<Value, Refused> {
+    if !matches!(*request.method(), Method::GET | Method::POST) || (operation.is_write() && request.method() != Method::POST) {
+        return Err(Refusal::new(3_900_002, format!("方法不允许: {}", request.method())).into());
+    }
+    let user_agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let asked = Asked::read(app, request).await?;
+    let data = match operation {
+        Operation::CreateTicket => writes::create_ticket(app, &asked, request_id, user_agent).await,
+        Operation::OperateNode => writes::operate_node(app, &asked, request_id).await,
+        Operation::OperateTicket => writes::operate_ticket(app, &asked, request_id).await,
+        Operation::GetServices => reads::services(app, &asked).await,
+        Operation::GetServiceCatalogs => reads::catalogs(app, &asked).await,
+        Operation::GetServiceDetail => reads::service_detail(app, &asked).await,
+        Operation::GetTickets => reads::tickets(app, &asked).await,
+        Operation::GetTicketInfo => reads::ticket_info(app, &asked).await,
+        Operation::GetTicketStatus => reads::ticket_status(app, &asked).await,
+        Operation::GetTicketLogs => logs::ticket_logs(app, &asked).await,
+        Operation::TokenVerify => reads::token_verify(app, &asked),
+        Operation::TicketApprovalResult => reads::approval_results(app, &asked, request_id).await,
+        Operation::CallbackFailedTicket => reads::failed_callbacks(app).await,
+    };
+    Ok(data?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_variant_means_the_same() {
+        for path in [
+            "/api/c/compapi/v2/itsm/create_ticket/",
+            "/api/c/compapi/itsm/create_ticket/",
+            "//api/c/compapi/v2/itsm/create_ticket/",
+            "/v2/itsm/create_ticket",
+            "/prod/v2/itsm/create_ticket/",
+            "/a/b/v2/itsm/create_ticket/",
+            "/openapi/ticket/create_ticket/",
+            "/openapi/v2/ticket/create_ticket/",
+        ] {
+            assert_eq!(operation(path), Some(Operation::CreateTicket), "{path}");
+        }
+        assert_eq!(operation("/v2/itsm/token/verify/"), Some(Operation::TokenVerify));
+        assert_eq!(operation("/openapi/service/get_services/"), Some(Operation::GetServices));
+        assert_eq!(operation("/api/c/compapi/v2/cmdb/create_ticket/"), None);
+        assert_eq!(operation("/"), None);
+    }
+}

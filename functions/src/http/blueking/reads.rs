@@ -1,0 +1,358 @@
+//! What BlueKing clients read. One ticket is folded from its own stream, so that a client always sees what it has just done; lists come from views.
+
+use std::collections::BTreeSet;
+
+use domain::config::Catalog;
+use domain::delivery::{Command, Delivery};
+use domain::ticket::Status;
+use domain::views::ticket_card::TicketCard;
+use events::delivery::Collected;
+use events::service::Defined;
+use events::{CatalogId, Meta, Moment, Pid, ServiceId, TicketSn};
+use infra::ledger::NoLookups;
+use infra::views::Range;
+use infra::{Error, Wish};
+use serde_json::{Value, json};
+
+use super::answer::Refusal;
+use super::render;
+use super::request::Asked;
+use crate::queue::token;
+use crate::stream::follow::read_card;
+use crate::{App, desk};
+
+/// Largest page of a list; larger wishes are cut to it (3.5).
+const PAGE_MAX: usize = 10_000;
+/// Cards looked at per step when a filter is not an index of its own.
+const STEP: usize = 500;
+/// Ticket numbers answered in one call.
+const NUMBERS_MAX: usize = 1000;
+/// Failed callbacks listed in one call.
+const FAILED_MAX: usize = 10_000;
+
+pub(super) async fn services(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let catalog_id = match asked.text("catalog_id").filter(|text| !text.is_empty()) {
+        None => None,
+        Some(text) => Some(CatalogId(text.parse().map_err(|_| Refusal::new(3_900_004, format!("接口异常，请检查请求参数: catalog_id {text}")))?)),
+    };
+    let catalog = app.directory.catalog().await?;
+    let wanted = |key: &str| asked.text(key).filter(|text| !text.is_empty());
+    let (kind, display_type, display_role) = (wanted("service_type"), wanted("display_type"), wanted("display_role"));
+    let fits = |service: &Defined| {
+        service.is_enabled
+            && catalog_id.is_none_or(|id| catalog.places.get(&service.service) == Some(&id))
+            && kind.as_ref().is_none_or(|kind| service.kind.key() == kind)
+            && display_type.as_ref().is_none_or(|kind| service.display_type == *kind)
+            && display_role.as_ref().is_none_or(|role| service.display_roles.contains(role))
+    };
+    let services = app.directory.services().await?;
+    let shown = services.iter().filter_map(|service| service.0.as_ref()).filter(|service| fits(service)).map(
+        |service| json!({ "id": service.service, "name": service.name, "service_type": service.kind.key(), "desc": service.desc }),
+    );
+    Ok(shown.collect())
+}
+
+pub(super) async fn catalogs(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let catalog = app.directory.catalog().await?;
+    let has_service = asked.text("has_service").as_deref() == Some("true");
+    let key = asked.text("service_key").filter(|key| !key.is_empty());
+    let mut bound: BTreeSet<CatalogId> = BTreeSet::new();
+    for (service, shelf) in &catalog.places {
+        let service = app.directory.service(*service).await?;
+        if key.as_ref().is_none_or(|key| service.0.as_ref().is_some_and(|service| service.kind.key() == key)) {
+            bound.insert(*shelf);
+        }
+    }
+    let keep = (has_service || key.is_some()).then(|| with_ancestors(&catalog, &bound));
+    // With no service bound at all the original gives the whole tree, unless a type was asked for.
+    let keep = keep.filter(|keep| key.is_some() || !keep.is_empty());
+    Ok(children(&catalog, None, 0, keep.as_ref()).into())
+}
+
+fn with_ancestors(catalog: &Catalog, bound: &BTreeSet<CatalogId>) -> BTreeSet<CatalogId> {
+    let mut all = BTreeSet::new();
+    for shelf in bound {
+        let mut next = Some(*shelf);
+        while let Some(id) = next.filter(|id| all.insert(*id)) {
+            next = catalog.shelves.get(&id).and_then(|shelf| shelf.parent);
+        }
+    }
+    all
+}
+
+/// The shelves below one, newest first.
+fn children(catalog: &Catalog, parent: Option<CatalogId>, level: usize, keep: Option<&BTreeSet<CatalogId>>) -> Vec<Value> {
+    let below = catalog.shelves.values().rev().filter(|shelf| shelf.parent == parent && keep.is_none_or(|keep| keep.contains(&shelf.id)));
+    let shown = |shelf: &events::catalog::Added| {
+        json!({
+            "id": shelf.id, "key": shelf.key, "name": shelf.name, "level": level, "desc": shelf.desc,
+            "children": children(catalog, Some(shelf.id), level + 1, keep),
+        })
+    };
+    below.map(shown).collect()
+}
+
+pub(super) async fn service_detail(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let missing = || Refusal::new(3_900_404, "查找对象不存在");
+    let text = asked.text("service_id").filter(|text| !text.is_empty()).ok_or_else(missing)?;
+    let id = text.parse().map_err(|_| Refusal::new(3_900_004, format!("接口异常，请检查请求参数: service_id {text}")))?;
+    let service = app.directory.service(ServiceId(id)).await?;
+    let service = service.0.as_ref().ok_or_else(missing)?;
+    let workflow = app.directory.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
+    let submit = workflow.definition.submit_node().ok_or_else(missing)?;
+    Ok(json!({
+        "service_id": service.service,
+        "workflow_id": render::flow_id(service.workflow, service.workflow_version),
+        "name": service.name,
+        "service_type": service.kind.key(),
+        "desc": service.desc,
+        "fields": workflow.definition.fields_of(submit).map(render::field).collect::<Vec<_>>(),
+    }))
+}
+
+/// Finds a ticket by `sn`, folded from its own stream.
+pub(super) async fn ticket_card(app: &App, asked: &Asked) -> Result<TicketCard, Refusal> {
+    let sn = asked.text("sn").filter(|sn| !sn.is_empty()).ok_or_else(Refusal::no_ticket)?;
+    desk::card(&app.ledger, &TicketSn(sn)).await?.ok_or_else(Refusal::no_ticket)
+}
+
+pub(super) async fn workflow_of(app: &App, card: &TicketCard) -> Result<std::sync::Arc<events::workflow::Deployed>, Refusal> {
+    let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
+    let deployed = app.directory.workflow(opened.workflow, opened.workflow_version).await?;
+    deployed.ok_or_else(|| Error::corrupt(format!("the workflow of {} is gone", opened.sn)).into())
+}
+
+pub(super) async fn ticket_info(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let card = ticket_card(app, asked).await?;
+    let workflow = workflow_of(app, &card).await?;
+    let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
+    let mut data = render::ticket(app, &card, opened).await?;
+    data["is_biz_need"] = (workflow.definition.is_biz_needed || opened.bk_biz_id != -1).into();
+    data["current_steps"] = render::steps(app, &card, None).await?.into();
+    data["fields"] = render::filled(app, &card, &workflow.definition).await?.into();
+    Ok(data)
+}
+
+pub(super) async fn ticket_status(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let card = ticket_card(app, asked).await?;
+    let workflow = workflow_of(app, &card).await?;
+    let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
+    let ticket = render::ticket(app, &card, opened).await?;
+    Ok(json!({
+        "ticket_url": ticket["ticket_url"],
+        "iframe_ticket_url": ticket["iframe_ticket_url"],
+        "operations": render::ticket_operations(&card, &workflow.definition),
+        "current_status": ticket["current_status"],
+        "current_steps": render::steps(app, &card, Some(&workflow)).await?,
+        "is_commented": ticket["is_commented"],
+    }))
+}
+
+/// What a list is narrowed to.
+struct Filter {
+    creator: Option<Pid>,
+    todo: Option<Pid>,
+    sns: BTreeSet<String>,
+    statuses: Vec<String>,
+    services: Vec<String>,
+    businesses: Vec<String>,
+    tag: Option<String>,
+    created: (Option<Moment>, Option<Moment>),
+    ended: (Option<Moment>, Option<Moment>),
+}
+
+impl Filter {
+    async fn read(app: &App, asked: &Asked) -> Result<Self, Refusal> {
+        let person = async |key: &str| match asked.text(key).filter(|text| !text.is_empty()) {
+            Some(name) => Ok::<_, Error>(Some(app.people.find(&name).await?)),
+            None => Ok(None),
+        };
+        Ok(Self {
+            creator: person("creator").await?,
+            // `username` also carries the caller in some SDKs' credentials; only the list's own parameter counts.
+            todo: person("username").await?,
+            sns: asked.list("sns").into_iter().collect(),
+            statuses: asked.list("current_status__in"),
+            services: asked.list("service_id__in"),
+            businesses: asked.list("bk_biz_id__in"),
+            tag: asked.text("tag").filter(|tag| !tag.is_empty()),
+            created: (asked.time(app, "create_at__gte")?, asked.time(app, "create_at__lte")?),
+            ended: (asked.time(app, "end_at__gte")?, asked.time(app, "end_at__lte")?),
+        })
+    }
+
+    /// Says whether the stretch of [`Filter::narrowest`] is already the whole answer.
+    fn is_index_alone(&self) -> bool {
+        let others = self.statuses.is_empty() && self.services.is_empty() && self.businesses.is_empty() && self.tag.is_none();
+        let times = [self.created.0, self.created.1, self.ended.0, self.ended.1].iter().all(Option::is_none);
+        let people = [&self.creator, &self.todo].iter().filter(|person| person.is_some()).count();
+        self.sns.is_empty() && others && times && people <= 1
+    }
+
+    /// The index that leaves the fewest tickets, and its stretch.
+    fn narrowest(&self) -> (&'static str, String, String) {
+        let of = |pid: &Pid| (format!("{pid}|"), format!("{pid}|~"));
+        match (&self.todo, &self.creator) {
+            (Some(pid), _) => ("todo", of(pid).0, of(pid).1),
+            (None, Some(pid)) => ("creator", of(pid).0, of(pid).1),
+            (None, None) => ("ticket", String::new(), "~".into()),
+        }
+    }
+
+    fn fits(&self, card: &TicketCard) -> bool {
+        let Some(opened) = &card.ticket.opened else { return false };
+        // Times on the wire have whole seconds, so the stored one is compared cut to the second.
+        let second = |at: Moment| at.0.div_euclid(1000);
+        let between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| from.is_none_or(|from| second(at) >= second(from)) && to.is_none_or(|to| second(at) <= second(to));
+        self.creator.as_ref().is_none_or(|pid| opened.creator == *pid)
+            && (self.sns.is_empty() || self.sns.contains(opened.sn.as_str()))
+            && (self.statuses.is_empty() || self.statuses.iter().any(|status| status == card.ticket.status.key()))
+            && (self.services.is_empty() || self.services.contains(&opened.service.to_string()))
+            && (self.businesses.is_empty() || self.businesses.contains(&opened.bk_biz_id.to_string()))
+            && self.tag.as_ref().is_none_or(|tag| opened.tag == *tag)
+            && between(card.created_at, self.created)
+            && match (self.ended, card.ended_at) {
+                ((None, None), _) => true,
+                (_, None) => false,
+                (ended, Some(at)) => between(at, ended),
+            }
+    }
+}
+
+pub(super) async fn tickets(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let filter = Filter::read(app, asked).await?;
+    let size = page_size(asked)?;
+    let (count, keys) = if filter.is_index_alone() { by_index(app, asked, &filter, size).await? } else { by_filter(app, asked, &filter, size).await? };
+    let total_page = count.div_ceil(size).max(1);
+    let page = page_number(asked, total_page)?;
+    if page > total_page {
+        return Err(Refusal::new(3_900_021, format!("参数错误: 无效页面: 第 {page} 页不存在，共 {total_page} 页")));
+    }
+    let mut items = Vec::new();
+    for key in keys {
+        let Some(document) = app.views.get("ticket", &key).await? else { continue };
+        let card: TicketCard = read_card(&key, &document)?;
+        let Some(opened) = &card.ticket.opened else { continue };
+        let mut item = render::ticket(app, &card, opened).await?;
+        item["current_steps"] = render::steps(app, &card, None).await?.into();
+        items.push(item);
+    }
+    let link = |page: usize| format!("{}{}?page={page}&page_size={size}", app.settings.site, asked.path);
+    Ok(json!({
+        "page": page,
+        "total_page": total_page,
+        "count": count,
+        "next": (page < total_page).then(|| link(page + 1)),
+        "previous": (page > 1).then(|| link(page - 1)),
+        "items": items,
+    }))
+}
+
+fn page_size(asked: &Asked) -> Result<usize, Refusal> {
+    match asked.text("page_size").filter(|text| !text.is_empty()).map(|text| text.parse::<usize>()) {
+        None => Ok(10),
+        Some(Ok(size)) if size > 0 => Ok(size.min(PAGE_MAX)),
+        Some(_) => Err(Refusal::new(3_900_021, "参数错误: page_size 必须是正整数")),
+    }
+}
+
+fn page_number(asked: &Asked, last: usize) -> Result<usize, Refusal> {
+    match asked.text("page").filter(|text| !text.is_empty()).as_deref() {
+        None => Ok(1),
+        Some("last") => Ok(last),
+        Some(text) => text.parse().ok().filter(|page| *page > 0).ok_or_else(|| Refusal::new(3_900_021, "参数错误: page 必须是正整数")),
+    }
+}
+
+/// The count and one page's keys straight from an index, newest first.
+async fn by_index(app: &App, asked: &Asked, filter: &Filter, size: usize) -> Result<(usize, Vec<String>), Refusal> {
+    let (index, from, to) = filter.narrowest();
+    let count = usize::try_from(app.views.count("ticket", index, &from, &to).await?).unwrap_or(usize::MAX);
+    let page = page_number(asked, count.div_ceil(size).max(1))?;
+    let skip = (page - 1).saturating_mul(size);
+    let range = Range { view: "ticket", index, from: &from, to: &to, descending: true, skip, limit: size };
+    Ok((count, app.views.range(range).await?.into_iter().map(|entry| entry.key).collect()))
+}
+
+/// The same where cards have to be looked at: the narrowest index is walked, newest first.
+async fn by_filter(app: &App, asked: &Asked, filter: &Filter, size: usize) -> Result<(usize, Vec<String>), Refusal> {
+    let mut fitting = Vec::new();
+    if filter.sns.is_empty() {
+        let (index, from, mut to) = filter.narrowest();
+        loop {
+            let range = Range { view: "ticket", index, from: &from, to: &to, descending: true, skip: 0, limit: STEP };
+            let entries = app.views.range(range).await?;
+            let Some(last) = entries.last() else { break };
+            to.clone_from(&last.value);
+            for entry in entries {
+                keep_fitting(app, filter, entry.key, &mut fitting).await?;
+            }
+        }
+    } else {
+        for sn in filter.sns.iter().rev() {
+            keep_fitting(app, filter, format!("ticket-{sn}"), &mut fitting).await?;
+        }
+        fitting.sort_by(|a, b| b.0.cmp(&a.0));
+    }
+    let count = fitting.len();
+    let page = page_number(asked, count.div_ceil(size).max(1))?;
+    let keys = fitting.into_iter().skip((page - 1).saturating_mul(size)).take(size).map(|(_, key)| key);
+    Ok((count, keys.collect()))
+}
+
+async fn keep_fitting(app: &App, filter: &Filter, key: String, fitting: &mut Vec<(i64, String)>) -> Result<(), Refusal> {
+    if let Some(document) = app.views.get("ticket", &key).await? {
+        let card: TicketCard = read_card(&key, &document)?;
+        if filter.fits(&card) {
+            fitting.push((card.ticket.opened.as_ref().map_or(0, |opened| opened.id), key));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn token_verify(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let token = asked.text("token").unwrap_or_default();
+    Ok(json!({ "is_passed": token::verify(&app.token_key, &token, app.ledger.clock.now()) }))
+}
+
+/// The results of tickets; asking for them counts as having received their callbacks.
+pub(super) async fn approval_results(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
+    let numbers = asked.list("sn");
+    if numbers.len() > NUMBERS_MAX {
+        return Err(Refusal::parameter(format!("sn:请确保这个列表不超过 {NUMBERS_MAX} 项。")));
+    }
+    let mut results = Vec::new();
+    for sn in numbers {
+        let Some(card) = desk::card(&app.ledger, &TicketSn(sn)).await? else { continue };
+        let Some(opened) = &card.ticket.opened else { continue };
+        let ticket = render::ticket(app, &card, opened).await?;
+        let keys = ["sn", "title", "ticket_url", "current_status", "updated_by", "update_at"];
+        let mut result: serde_json::Map<String, Value> = keys.iter().map(|key| ((*key).to_owned(), ticket[*key].clone())).collect();
+        let passed = card.ticket.status == Status::Finished && card.ticket.approve_result == Some(true);
+        result.insert("approve_result".into(), passed.into());
+        collect(app, asked, &opened.sn, request_id).await?;
+        results.push((opened.id, Value::Object(result)));
+    }
+    results.sort_by(|a, b| b.0.cmp(&a.0));
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+async fn collect(app: &App, asked: &Asked, sn: &TicketSn, request_id: &str) -> Result<(), Error> {
+    let (from, to) = (sn.0.clone(), format!("{sn}\u{1}"));
+    let failing = Range { view: "delivery", index: "failing", from: &from, to: &to, descending: false, skip: 0, limit: 10 };
+    for entry in app.views.range(failing).await? {
+        let wish = Wish { stream: entry.key, command_id: app.ledger.fresh_id(), meta: Meta::system(request_id, "ticket_approval_result") };
+        let command = Command::Collect(Collected { by: Some(asked.caller.app.clone()) });
+        match app.ledger.execute::<Delivery>(&wish, &command, &NoLookups).await {
+            Ok(outcome) => desk::shown(app, outcome.position).await,
+            Err(infra::Failure::Technical(error)) => return Err(error),
+            Err(infra::Failure::Rejected(_)) => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn failed_callbacks(app: &App) -> Result<Value, Refusal> {
+    let failing = Range { view: "delivery", index: "failing", from: "", to: "~", descending: false, skip: 0, limit: FAILED_MAX };
+    Ok(app.views.range(failing).await?.into_iter().map(|entry| entry.value).collect())
+}

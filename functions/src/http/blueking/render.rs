@@ -1,0 +1,231 @@
+//! Tickets, steps and fields as BlueKing clients read them: every documented key and every upstream key (decision 3 of reference/bk-itsm.md 17).
+
+use axum::http::HeaderMap;
+use domain::ticket::{Action, Visit};
+use domain::views::ticket_card::TicketCard;
+use events::ticket::{NodeStatus, Opened};
+use events::workflow::{Choice, Definition, Deployed, Field, FieldKind, Node};
+use events::{Moment, NodeId, WorkflowId};
+use infra::Error;
+use infra::store::commit::hex;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::app::Settings;
+
+/// Versions of one workflow that a flow id can tell apart.
+const VERSIONS: i64 = 10_000;
+
+/// The request's own id, or a new one; it goes into metadata and answers.
+pub(super) fn request_id(headers: &HeaderMap, app: &App) -> String {
+    let given = headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(|id| !id.is_empty() && id.len() <= 64);
+    given.map_or_else(|| hex(&app.ledger.fresh_id()), str::to_owned)
+}
+
+/// The one integer that names a workflow version.
+pub fn flow_id(workflow: WorkflowId, version: i64) -> i64 {
+    workflow.0 * VERSIONS + version % VERSIONS
+}
+
+pub fn ticket_url(settings: &Settings, id: i64) -> String {
+    format!("{}/#/ticket/detail?id={id}", settings.site)
+}
+
+fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
+    format!("{}/#/ticket/detail/iframe?id={id}", settings.site)
+}
+
+/// `YYYY-MM-DD hh:mm:ss` in the desk's zone.
+pub(super) fn time(settings: &Settings, moment: Moment) -> String {
+    Timestamp::from_millisecond(moment.0).unwrap_or_default().to_zoned(settings.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Everybody who acted, joined by commas; the creator where nobody did.
+pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
+    let creator = card.ticket.opened.as_ref().map(|opened| &opened.creator);
+    if card.dealt.is_empty() { app.people.names(creator).await } else { app.people.names(&card.dealt).await }
+}
+
+/// The keys that lists, details and approval results share.
+pub(super) async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Value, Error> {
+    let settings = &app.settings;
+    Ok(json!({
+        "id": opened.id,
+        "sn": opened.sn,
+        "title": card.ticket.title(),
+        "catalog_id": opened.catalog,
+        "service_id": opened.service,
+        "service_type": opened.kind.key(),
+        "flow_id": flow_id(opened.workflow, opened.workflow_version),
+        "current_status": card.ticket.status.key(),
+        "comment_id": "",
+        "is_commented": false,
+        "updated_by": updated_by(app, card).await?,
+        "update_at": time(settings, card.updated_at),
+        "end_at": card.ended_at.map(|at| time(settings, at)),
+        "creator": app.people.name(&opened.creator).await?,
+        "create_at": time(settings, card.created_at),
+        "is_biz_need": opened.bk_biz_id != -1,
+        "bk_biz_id": opened.bk_biz_id,
+        "tag": opened.tag,
+        "priority_key": opened.priority.as_ref().map(|priority| priority.key.clone()),
+        "ticket_url": ticket_url(settings, opened.id),
+        "iframe_ticket_url": iframe_ticket_url(settings, opened.id),
+    }))
+}
+
+/// The nodes where somebody has to act, with their operations and field definitions where `workflow` is given.
+pub(super) async fn steps(app: &App, card: &TicketCard, workflow: Option<&Deployed>) -> Result<Vec<Value>, Error> {
+    let mut steps = Vec::new();
+    for (id, visit) in card.ticket.current() {
+        let node = workflow.and_then(|workflow| workflow.definition.node(id));
+        let mut step = json!({
+            "name": visit.name,
+            "state_id": id,
+            "status": visit.status,
+            "action_type": action_type(visit.status),
+            "tag": node.map_or("", |node| node.tag.as_str()),
+            "processors_type": visit.processors_type,
+            "processors": app.people.names(&visit.waiting_for()).await?,
+        });
+        if let (Some(workflow), Some(node)) = (workflow, node) {
+            step["operations"] = operations(visit, node).into();
+            let fields = workflow.definition.fields_of(node);
+            step["fields"] = fields.map(|field| step_field(field, id, workflow)).collect::<Vec<_>>().into();
+        }
+        steps.push(step);
+    }
+    Ok(steps)
+}
+
+fn action_type(status: NodeStatus) -> &'static str {
+    match status {
+        NodeStatus::Distributing => "DISTRIBUTE",
+        NodeStatus::Receiving => "CLAIM",
+        _ => "TRANSITION",
+    }
+}
+
+fn operation(key: &str, name: &str) -> Value {
+    json!({ "key": key, "name": name, "can_operate": true })
+}
+
+fn operations(visit: &Visit, node: &Node) -> Vec<Value> {
+    match visit.status {
+        NodeStatus::Distributing => vec![operation("DISTRIBUTE", "分派")],
+        NodeStatus::Receiving => vec![operation("CLAIM", "认领")],
+        status if Action::Submit.fits(status) => {
+            let mut operations = vec![operation("TRANSITION", "提交"), operation("SUSPEND", "挂起")];
+            if node.can_deliver && status == NodeStatus::Running {
+                operations.push(operation("DELIVER", "转单"));
+            }
+            if node.is_terminable && status == NodeStatus::Running {
+                operations.push(operation("TERMINATE", "终止"));
+            }
+            operations
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What can be done with the ticket as a whole.
+pub(super) fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Value> {
+    use domain::ticket::Status;
+    let mut operations = Vec::new();
+    if card.ticket.is_withdrawable(definition) {
+        operations.push(operation("WITHDRAW", "撤单"));
+    }
+    match card.ticket.status {
+        Status::Suspended => operations.push(operation("UNSUSPEND", "恢复")),
+        Status::Running => operations.push(operation("SUSPEND", "挂起")),
+        _ => {}
+    }
+    operations
+}
+
+/// A field's definition as forms need it.
+pub(super) fn field(field: &Field) -> Value {
+    json!({
+        "id": field.id,
+        "key": field.key,
+        "type": field.kind,
+        "name": field.name,
+        "desc": field.desc,
+        "choice": field.choice.iter().map(choice).collect::<Vec<_>>(),
+        "validate_type": if field.is_required { "REQUIRE" } else { "OPTION" },
+        "regex": if field.regex.is_empty() { "EMPTY" } else { &field.regex },
+        "custom_regex": field.custom_regex,
+        "meta": if field.meta.is_null() { json!({}) } else { field.meta.clone() },
+        "default": if field.default.is_null() { json!("") } else { field.default.clone() },
+        "source_type": if field.source_type.is_empty() { "CUSTOM" } else { &field.source_type },
+        "source_uri": field.source_uri,
+        "show_type": u8::from(field.hidden_when.is_none()),
+        "show_conditions": field.hidden_when.as_ref().map_or_else(|| json!({}), |hidden| json!(hidden)),
+        "is_readonly": field.is_readonly,
+    })
+}
+
+fn choice(choice: &Choice) -> Value {
+    let mut shown = json!({ "key": choice.key, "name": choice.name });
+    if !choice.items.is_empty() {
+        shown["items"] = choice.items.iter().map(self::choice).collect::<Vec<_>>().into();
+    }
+    shown
+}
+
+fn step_field(definition: &Field, node: NodeId, workflow: &Deployed) -> Value {
+    let mut shown = field(definition);
+    shown["workflow_id"] = flow_id(workflow.workflow, workflow.version).into();
+    shown["state_id"] = json!(node);
+    shown["api_instance_id"] = 0.into();
+    shown["regex_config"] = json!({});
+    shown["source"] = "CUSTOM".into();
+    shown
+}
+
+/// Every field of the ticket with what was filled in; unfilled ones are null (3.6).
+pub(super) async fn filled(app: &App, card: &TicketCard, definition: &Definition) -> Result<Vec<Value>, Error> {
+    let mut fields: Vec<&Field> = definition.fields.iter().collect();
+    fields.sort_by_key(|field| field.id);
+    let mut filled = Vec::new();
+    for field in fields {
+        let entry = card.ticket.form.get(&field.key);
+        let erased = entry.is_some_and(events::Entry::is_erased);
+        let stored = entry.map(|entry| entry.read().clone()).unwrap_or_default();
+        let value = if erased { "Erased".into() } else { app.people.value_out(Some(field), &stored).await? };
+        filled.push(json!({
+            "id": field.id,
+            "key": field.key,
+            "type": field.kind,
+            "name": field.name,
+            "desc": field.desc,
+            "display_value": if value.is_null() { "".into() } else { display(field, &value) },
+            "value": value,
+        }));
+    }
+    Ok(filled)
+}
+
+/// What a person reads: names of options instead of their keys (4.1).
+fn display(field: &Field, value: &Value) -> Value {
+    let Value::String(text) = value else { return value.clone() };
+    let name = |key: &str, joined: &str| path(&field.choice, key).map_or_else(|| key.to_owned(), |names| names.join(joined));
+    match field.kind {
+        FieldKind::Select | FieldKind::Radio | FieldKind::InputSelect => name(text, "").into(),
+        FieldKind::TreeSelect => name(text, "->").into(),
+        FieldKind::MultiSelect | FieldKind::Checkbox => text.split(',').map(|key| name(key.trim(), "")).collect::<Vec<_>>().join(",").into(),
+        _ => value.clone(),
+    }
+}
+
+/// The names from the top of the tree down to an option.
+fn path(choices: &[Choice], key: &str) -> Option<Vec<String>> {
+    choices.iter().find_map(|choice| {
+        if choice.key == key {
+            return Some(vec![choice.name.clone()]);
+        }
+        let below = path(&choice.items, key)?;
+        Some(std::iter::once(choice.name.clone()).chain(below).collect())
+    })
+}

@@ -1,0 +1,190 @@
+//! What was asked: parameters from query and body, credentials from either carrier, all bounds checked before parsing.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::header;
+use events::{Entry, Moment};
+use jiff::civil::DateTime;
+use serde_json::{Map, Value};
+
+use super::answer::{Refusal, Refused};
+use crate::App;
+use crate::http::credentials::Caller;
+
+/// Largest body.
+pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
+/// Deepest nesting of a body.
+pub(super) const DEPTH_MAX: usize = 64;
+const FORBIDDEN: &str = "Forbidden: the application code or secret, or the user, is missing or not valid";
+
+/// One request, understood.
+pub(super) struct Asked {
+    query: Map<String, Value>,
+    body: Map<String, Value>,
+    pub(super) caller: Caller,
+    pub(super) idempotency_key: Option<String>,
+    /// Path and host, for links to other pages.
+    pub(super) path: String,
+}
+
+impl Asked {
+    pub(super) async fn read(app: &App, request: Request<Body>) -> Result<Self, Refused> {
+        let (parts, body) = request.into_parts();
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
+        let wrong = |text: String| Refused::from(Refusal::new(3_900_021, format!("参数错误: {text}")));
+        let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| wrong(format!("请求体超过 {BODY_BYTES_MAX} 字节或未能读完")))?;
+        let kind = header(header::CONTENT_TYPE.as_str()).unwrap_or_default().split(';').next().unwrap_or_default().trim().to_lowercase();
+        let body = match kind.as_str() {
+            _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
+            "application/x-www-form-urlencoded" => pairs(&bytes),
+            "" | "application/json" | "text/json" | "text/plain" => object(&bytes).map_err(wrong)?,
+            other => return Err(wrong(format!("不支持的内容类型: {other}"))),
+        };
+        let caller = caller(app, &query, &body, header("x-bkapi-authorization")).await?;
+        let idempotency_key = header("idempotency-key").map(str::to_owned).filter(|key| !key.is_empty() && key.len() <= 255);
+        Ok(Self { query, body, caller, idempotency_key, path: parts.uri.path().to_owned() })
+    }
+
+    /// A parameter: from the query string, else from the body.
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        self.query.get(key).or_else(|| self.body.get(key)).filter(|value| !value.is_null())
+    }
+
+    /// A parameter as text; numbers and booleans count as the text they are.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        match self.get(key)? {
+            Value::String(text) => Some(text.trim().to_owned()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(flag) => Some(flag.to_string()),
+            _ => None,
+        }
+    }
+
+    /// A text that must be there.
+    pub(super) fn required(&self, key: &str) -> Result<String, Refusal> {
+        match self.get(key) {
+            None => Err(Refusal::parameter(format!("{key}:该字段是必填项。"))),
+            Some(Value::Array(_) | Value::Object(_)) => Err(Refusal::parameter(format!("{key}:Not a valid string."))),
+            Some(_) => self.text(key).filter(|text| !text.is_empty()).ok_or_else(|| Refusal::parameter(format!("{key}:该字段不能为空。"))),
+        }
+    }
+
+    /// An integer that must be there; text that is one counts.
+    pub(super) fn required_int(&self, key: &str) -> Result<i64, Refusal> {
+        self.required(key)?.parse().map_err(|_| Refusal::parameter(format!("{key}:请填写合法的整数值。")))
+    }
+
+    /// A list of texts: an array, or parts between commas.
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
+        match self.get(key) {
+            Some(Value::Array(items)) => items.iter().filter_map(|item| item.as_str().map(str::to_owned).or_else(|| item.as_i64().map(|n| n.to_string()))).collect(),
+            Some(Value::String(text)) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A time of the desk's zone.
+    pub(super) fn time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
+        let Some(text) = self.text(key).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let wrong = || Refusal::new(3_900_021, format!("参数错误: {key} 不是时间（YYYY-MM-DD hh:mm:ss）: {text}"));
+        let time = DateTime::strptime("%Y-%m-%d %H:%M:%S", &text).map_err(|_| wrong())?;
+        let zoned = time.to_zoned(app.settings.zone.clone()).map_err(|_| wrong())?;
+        Ok(Some(Moment(zoned.timestamp().as_millisecond())))
+    }
+
+    /// The form: an array of `{key, value}`, further keys allowed.
+    pub(super) fn fields(&self) -> Result<Option<Vec<Entry>>, Refusal> {
+        let items = match self.get("fields") {
+            None => return Ok(None),
+            Some(Value::Array(items)) => items,
+            Some(_) => return Err(Refusal::parameter("fields:期望为一个列表，得到的类型不对。")),
+        };
+        let entry = |item: &Value| {
+            let key = item.get("key").and_then(Value::as_str).ok_or_else(|| Refusal::missing_key("key"))?;
+            let value = item.get("value").ok_or_else(|| Refusal::missing_key("value"))?;
+            Ok(Entry::new(key, value.clone()))
+        };
+        items.iter().map(entry).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// The whole request as one text, for telling one idempotent request from another.
+    pub(super) fn fingerprint(&self) -> String {
+        const CREDENTIALS: [&str; 5] = ["bk_app_code", "bk_app_secret", "bk_token", "app_secret", "app_code"];
+        let mut all = self.body.clone();
+        all.extend(self.query.clone());
+        all.retain(|key, _| !CREDENTIALS.contains(&key.as_str()) && !key.ends_with("request_id"));
+        blake3::hash(Value::Object(all).to_string().as_bytes()).to_hex().to_string()
+    }
+}
+
+/// Checks who calls: code and secret always; the user by login token, or by name alone where the application may speak for users.
+async fn caller(app: &App, query: &Map<String, Value>, body: &Map<String, Value>, carried: Option<&str>) -> Result<Caller, Refused> {
+    let carried: Map<String, Value> = carried.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let find = |keys: [&str; 2]| {
+        let text = |map: &Map<String, Value>| keys.iter().find_map(|key| map.get(*key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned));
+        text(&carried).or_else(|| text(query)).or_else(|| text(body))
+    };
+    let forbidden = || Refused::Forbidden(FORBIDDEN);
+    let code = find(["bk_app_code", "app_code"]).ok_or_else(forbidden)?;
+    let secret = find(["bk_app_secret", "app_secret"]).ok_or_else(forbidden)?;
+    let registered = app.credentials.check(&code, &secret).await?.ok_or_else(forbidden)?;
+    let user = match find(["bk_token", "bk_token"]) {
+        Some(token) => app.login.who(&token).await?,
+        None => None,
+    };
+    let user = match user {
+        Some(user) => Some(user),
+        None if registered.speaks_for_users => find(["bk_username", "username"]),
+        None => return Err(forbidden()),
+    };
+    Ok(Caller { app: registered.code, user })
+}
+
+fn pairs(bytes: &[u8]) -> Map<String, Value> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes).unwrap_or_default();
+    pairs.into_iter().map(|(key, value)| (key, Value::String(value))).collect()
+}
+
+fn object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| format!("请求体不是 UTF-8: {error}"))?;
+    if depth(text) > DEPTH_MAX {
+        return Err(format!("请求体嵌套超过 {DEPTH_MAX} 层"));
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("请求体不是 JSON 对象".into()),
+        Err(error) => Err(format!("请求体不是合法的 JSON: {error}")),
+    }
+}
+
+/// The deepest nesting of a text, looked at before anything is parsed.
+fn depth(text: &str) -> usize {
+    let (mut now, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                now += 1;
+                deepest = deepest.max(now);
+            }
+            b']' | b'}' if !in_text => now = now.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_counts_brackets_outside_texts() {
+        assert_eq!(depth(r#"{"a":[1,{"b":"[[["}]}"#), 3);
+        assert_eq!(depth(r#"{"a":"\"[["}"#), 1);
+        assert!(object("[".repeat(100).as_bytes()).unwrap_err().contains("嵌套"));
+    }
+}

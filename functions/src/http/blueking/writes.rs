@@ -1,0 +1,218 @@
+//! What BlueKing clients change: parse, name the command, let the ledger decide.
+
+use std::collections::BTreeMap;
+
+use domain::ticket::{Command, Open};
+use events::ticket::Callback;
+use events::workflow::Processors;
+use events::{Channel, Entry, Meta, NodeId, Personal, Pid, RoleId, ServiceId, TicketSn};
+use infra::ledger::command_id;
+use infra::store::commit::hex;
+use serde_json::{Value, json};
+
+use super::answer::{Refusal, not_done, not_opened};
+use super::render;
+use super::request::Asked;
+use crate::desk::{self, Key};
+use crate::people::NAME_MAX;
+use crate::{App, company};
+
+/// Longest tag (3.1).
+const TAG_MAX: usize = 32;
+/// Longest callback URL.
+const URL_MAX: usize = 2048;
+
+pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, user_agent: Option<String>) -> Result<Value, Refusal> {
+    let service = match asked.text("fast_approval").as_deref() {
+        Some("true" | "True") => Some(company::FAST_APPROVAL),
+        _ => asked.text("service_id").and_then(|text| text.parse().ok()).map(ServiceId),
+    };
+    let service = service.ok_or_else(|| Refusal::parameter("服务:服务不存在，请联系管理员！"))?;
+    let creator = match asked.get("creator") {
+        Some(_) => asked.required("creator")?,
+        None => asked.caller.user.clone().ok_or_else(|| Refusal::parameter("creator:该字段是必填项。"))?,
+    };
+    check_name("creator", &creator)?;
+    let fields = asked.fields()?.unwrap_or_default();
+    let tag = asked.text("tag").unwrap_or_default();
+    if tag.chars().count() > TAG_MAX {
+        return Err(Refusal::parameter(format!("tag:请确保这个字段不能超过 {TAG_MAX} 个字符。")));
+    }
+    let meta = asked.get("meta").cloned().unwrap_or_default();
+    if !meta.is_null() && !meta.is_object() {
+        return Err(Refusal::parameter("meta:期望为一个字典。"));
+    }
+    // First everything is checked without storing anything, not even who the people are.
+    let draft = draft(app, service, &creator, &fields, &meta, tag, false).await?;
+    if let Err(failure) = desk::consider(app, &draft).await {
+        return Err(not_opened(app, failure.into()).await);
+    }
+    if !fields.iter().any(|entry| entry.key == "title") {
+        return Err(Refusal::missing_key("title"));
+    }
+    let open = draft_for_good(app, &draft, &creator, &fields, &meta).await?;
+    let made_by = Meta {
+        user_agent: user_agent.map(|text| Personal::new(open.creator.clone(), text.chars().take(200).collect::<String>().into())),
+        ..meta_of(asked, request_id, open.creator.clone())
+    };
+    let key = asked.idempotency_key.clone().map(|key| Key { app: asked.caller.app.0.clone(), key, request: asked.fingerprint() });
+    match desk::open(app, open, &made_by, key).await {
+        Err(reason) => Err(not_opened(app, reason).await),
+        Ok(outcome) => {
+            let opened = outcome.state.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
+            desk::shown(app, outcome.position).await;
+            Ok(json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) }))
+        }
+    }
+}
+
+async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry], meta: &Value) -> Result<Open, Refusal> {
+    let mut open = self::draft(app, draft.service, creator, fields, meta, draft.tag.clone(), true).await?;
+    if let Some(headers) = meta.get("headers").and_then(Value::as_object).filter(|headers| !headers.is_empty())
+        && let Some(callback) = &mut open.callback
+    {
+        let headers: Vec<(String, String)> = headers.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
+        let bytes = serde_json::to_vec(&headers).unwrap_or_default();
+        // The name says nothing and is the same for the same headers.
+        let name = format!("callback-headers/{}", &blake3::keyed_hash(&app.token_key, &bytes).to_hex()[..32]);
+        app.ledger.keys.keep_secret(&name, &bytes).await?;
+        callback.headers_secret = Some(name);
+    }
+    Ok(open)
+}
+
+async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], meta: &Value, tag: String, register: bool) -> Result<Open, Refusal> {
+    let mut form = fields.to_vec();
+    if let Some(defined) = app.directory.service(service).await?.0.as_ref()
+        && let Some(workflow) = app.directory.workflow(defined.workflow, defined.workflow_version).await?
+    {
+        app.people.form_in(&workflow.definition, &mut form, register).await?;
+    }
+    let url = meta.get("callback_url").and_then(Value::as_str).filter(|url| !url.is_empty());
+    if url.is_some_and(|url| url.len() > URL_MAX || !(url.starts_with("http://") || url.starts_with("https://"))) {
+        return Err(Refusal::parameter("meta:callback_url 不是合法的 http(s) 地址。"));
+    }
+    let mut chosen_processors = BTreeMap::new();
+    for (node, names) in meta.get("state_processors").and_then(Value::as_object).into_iter().flatten() {
+        let id = node.parse().map_err(|_| Refusal::parameter(format!("state_processors:节点({node})不存在")))?;
+        chosen_processors.insert(NodeId(id), app.people.pids_of(names.as_str().unwrap_or_default(), register).await?);
+    }
+    Ok(Open {
+        sn: TicketSn::default(),
+        id: 0,
+        service,
+        creator: if register { app.people.pid(creator).await? } else { app.people.find(creator).await? },
+        form,
+        tag,
+        callback: url.map(|url| Callback { url: url.to_owned(), headers_secret: None }),
+        chosen_processors,
+    })
+}
+
+pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
+    let sn = TicketSn(asked.required("sn")?);
+    let operator = asked.required("operator")?;
+    check_name("operator", &operator)?;
+    let node = NodeId(asked.required_int("state_id")?);
+    let action = asked.required("action_type")?;
+    let by = app.people.find(&operator).await?;
+    let message = asked.text("action_message").unwrap_or_default();
+    let command = match action.as_str() {
+        "TRANSITION" => Command::Submit { node, form: submitted(app, asked, &sn).await?, by: by.clone() },
+        "CLAIM" => Command::Claim { node, by: by.clone() },
+        "DISTRIBUTE" => Command::Distribute { node, to: targets(app, asked).await?, message, by: by.clone() },
+        "DELIVER" => Command::Deliver { node, to: targets(app, asked).await?, message, by: by.clone() },
+        "TERMINATE" => Command::TerminateAt { node, reason: message, by: by.clone() },
+        // Older documents list these among a node's operations too.
+        "SUSPEND" => Command::Suspend { reason: message, by: by.clone() },
+        "UNSUSPEND" => Command::Resume { by: by.clone() },
+        other => return Err(Refusal::parameter(format!("action_type:“{other}” 不是合法选项。"))),
+    };
+    act(app, asked, request_id, &sn, by, &command).await
+}
+
+/// The form of a TRANSITION: scalars only, unlike at submitting (3.9).
+async fn submitted(app: &App, asked: &Asked, sn: &TicketSn) -> Result<Vec<Entry>, Refusal> {
+    let mut form = asked.fields()?.ok_or_else(|| Refusal::parameter("fields:该字段是必填项。"))?;
+    if let Some(wrong) = form.iter().find(|entry| !(entry.value.is_string() || entry.value.is_number())) {
+        return Err(Refusal::parameter(format!("fields:value:Not a valid string. ({})", wrong.key)));
+    }
+    if let Some(card) = desk::card(&app.ledger, sn).await? {
+        let workflow = super::reads::workflow_of(app, &card).await?;
+        app.people.form_in(&workflow.definition, &mut form, true).await?;
+    }
+    Ok(form)
+}
+
+async fn targets(app: &App, asked: &Asked) -> Result<Processors, Refusal> {
+    let kind = asked.required("processors_type")?;
+    let names = asked.text("processors").unwrap_or_default();
+    if names.chars().count() > 255 {
+        return Err(Refusal::parameter("processors:请确保这个字段不能超过 255 个字符。"));
+    }
+    match kind.as_str() {
+        "STARTER" => Ok(Processors::Starter),
+        _ if names.is_empty() => Err(Refusal::parameter("processors:该字段不能为空。")),
+        "PERSON" => Ok(Processors::Person(app.people.pids_of(&names, true).await?)),
+        "GENERAL" => {
+            let ids: Result<Vec<i64>, _> = names.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::parse).collect();
+            let ids = ids.map_err(|_| Refusal::parameter("参数验证失败: 当前分配的用户组可能不存在"))?;
+            Ok(Processors::General(ids.into_iter().map(RoleId).collect()))
+        }
+        other => Err(Refusal::parameter(format!("processors_type:“{other}” 不是合法选项。"))),
+    }
+}
+
+pub(super) async fn operate_ticket(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
+    let sn = TicketSn(asked.required("sn")?);
+    let operator = asked.text("operator").filter(|name| !name.is_empty()).map_or_else(|| asked.required("operator"), Ok)?;
+    check_name("operator", &operator)?;
+    let action = asked.required("action_type")?;
+    let by = app.people.find(&operator).await?;
+    let reason = || match asked.get("action_message") {
+        None => Err(Refusal::missing_key("action_message")),
+        Some(_) => asked.required("action_message"),
+    };
+    let command = match action.as_str() {
+        "SUSPEND" => Command::Suspend { reason: reason()?, by: by.clone() },
+        "UNSUSPEND" => Command::Resume { by: by.clone() },
+        "WITHDRAW" => Command::Withdraw { by: by.clone() },
+        "TERMINATE" => Command::Terminate { reason: reason()?, by: by.clone() },
+        other => return Err(Refusal::new(3_900_004, format!("单据操作失败，不支持的操作类型: {other}"))),
+    };
+    act(app, asked, request_id, &sn, by, &command).await
+}
+
+/// Carries out an operation. With an idempotency key the same request is one command; without, every request is its own.
+async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid, command: &Command) -> Result<Value, Refusal> {
+    let id = match &asked.idempotency_key {
+        Some(key) => command_id(&["operate", asked.caller.app.as_str(), key, &asked.fingerprint()]),
+        None => app.ledger.fresh_id(),
+    };
+    match desk::act(app, sn, command, &meta_of(asked, request_id, by), id).await {
+        Err(failure) => Err(not_done(app, failure).await),
+        Ok(outcome) => {
+            desk::shown(app, outcome.position).await;
+            Ok(json!([]))
+        }
+    }
+}
+
+fn check_name(parameter: &str, name: &str) -> Result<(), Refusal> {
+    let is_plain = !name.is_empty() && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'));
+    if name.chars().count() > NAME_MAX || !is_plain {
+        return Err(Refusal::parameter(format!("{parameter}:不是合法的用户名。")));
+    }
+    Ok(())
+}
+
+fn meta_of(asked: &Asked, request_id: &str, actor: Pid) -> Meta {
+    Meta {
+        actor,
+        channel: Channel::Api,
+        app: Some(asked.caller.app.clone()),
+        correlation: request_id.to_owned(),
+        causation: hex(&command_id(&["request", request_id])[..8]),
+        ..Meta::default()
+    }
+}

@@ -1,0 +1,97 @@
+//! Who calls: the application by code and secret, and the user it speaks for.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use domain::config::App as AppState;
+use events::AppCode;
+use events::app::Registered;
+use infra::ledger::NoLookups;
+use infra::{Error, Failure, Kind, Ledger, Wish};
+
+/// Verified secrets kept as fast digests, so that the slow hash is computed once per application and start.
+const KEPT_MAX: usize = 10_000;
+/// Longest secret that is looked at.
+const SECRET_MAX: usize = 256;
+
+/// Registered applications.
+pub struct Credentials {
+    ledger: Ledger,
+    /// By code and digest of the secret: the application, or that the secret is wrong.
+    kept: Mutex<HashMap<(String, [u8; 32]), Option<Registered>>>,
+}
+
+impl Credentials {
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger, kept: Mutex::default() }
+    }
+
+    /// Registers an application, or gives it a new secret.
+    pub async fn register(&self, code: &str, secret: &str, name: &str, speaks_for_users: bool) -> Result<(), Error> {
+        if code.is_empty() || secret.is_empty() || secret.len() > SECRET_MAX {
+            return Err(Error::new(Kind::Misconfigured, format!("application {code}: code and secret must be there, at most {SECRET_MAX} bytes")));
+        }
+        if self.check(code, secret).await?.is_some_and(|app| app.speaks_for_users == speaks_for_users) {
+            return Ok(());
+        }
+        let mut salt = [0; 16];
+        self.ledger.chance.fill(&mut salt);
+        let unusable = |error: argon2::password_hash::Error| Error::new(Kind::Misconfigured, format!("cannot hash the secret of {code}: {error}"));
+        let salt = SaltString::encode_b64(&salt).map_err(unusable)?;
+        let hash = hasher().hash_password(secret.as_bytes(), &salt).map_err(unusable)?.to_string();
+        self.ledger.keys.keep_secret(&secret_name(code), hash.as_bytes()).await?;
+        let wish = Wish { stream: format!("app-{code}"), command_id: self.ledger.fresh_id(), meta: events::Meta::system("setup", "setup") };
+        let registered = Registered { code: code.into(), name: name.into(), speaks_for_users };
+        self.kept.lock().expect("no holder panics").clear();
+        match self.ledger.execute::<AppState>(&wish, &registered, &NoLookups).await {
+            Ok(_) => Ok(()),
+            Err(Failure::Technical(error)) => Err(error),
+            Err(Failure::Rejected(rejection)) => Err(Error::new(Kind::Misconfigured, rejection.to_string())),
+        }
+    }
+
+    /// The application of a code and secret; `None` where either is wrong.
+    pub async fn check(&self, code: &str, secret: &str) -> Result<Option<Registered>, Error> {
+        if code.is_empty() || secret.len() > SECRET_MAX {
+            return Ok(None);
+        }
+        let kept = (code.to_owned(), *blake3::hash(secret.as_bytes()).as_bytes());
+        if let Some(known) = self.kept.lock().expect("no holder panics").get(&kept) {
+            return Ok(known.clone());
+        }
+        let app = match self.ledger.keys.secret(&secret_name(code)).await? {
+            Some(hash) if is_secret(&hash, secret) => self.ledger.load::<AppState>(&format!("app-{code}")).await?.aggregate.0.0,
+            _ => None,
+        };
+        let mut all = self.kept.lock().expect("no holder panics");
+        if all.len() >= KEPT_MAX {
+            all.clear();
+        }
+        all.insert(kept, app.clone());
+        Ok(app)
+    }
+}
+
+/// Argon2id with 19 MiB and two passes (OWASP's first choice of small parameters).
+fn hasher() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19 * 1024, 2, 1, None).expect("these parameters are in range"))
+}
+
+fn is_secret(hash: &[u8], secret: &str) -> bool {
+    let hash = String::from_utf8_lossy(hash);
+    PasswordHash::new(&hash).is_ok_and(|hash| hasher().verify_password(secret.as_bytes(), &hash).is_ok())
+}
+
+fn secret_name(code: &str) -> String {
+    format!("app-secret/{code}")
+}
+
+/// Who is calling.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub app: AppCode,
+    /// The user named or logged in; absent where the application speaks for itself.
+    pub user: Option<String>,
+}

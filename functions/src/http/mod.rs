@@ -1,0 +1,32 @@
+//! The HTTP doors: one axum router for every host.
+
+pub mod blueking;
+pub mod credentials;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::App;
+
+/// Every path the desk answers. What is none of ours goes to the BlueKing door, whose paths can't be split by routes.
+pub fn router(app: App) -> Router {
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).fallback(blueking::command).with_state(app)
+}
+
+async fn healthz() -> &'static str {
+    "ok"
+}
+
+/// Ready means: the ledger answers.
+async fn readyz(State(app): State<App>) -> Response {
+    match app.ledger.store.head().await {
+        Ok(head) => format!("ready at position {}", head.position).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the ledger does not answer");
+            (StatusCode::SERVICE_UNAVAILABLE, "the ledger does not answer").into_response()
+        }
+    }
+}

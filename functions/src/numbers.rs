@@ -1,0 +1,46 @@
+//! Gives away ticket numbers from blocks, so that no counter is on the write path of every ticket.
+
+use std::collections::HashMap;
+
+use domain::numbers;
+use events::ticket::ServiceKind;
+use events::{Meta, TicketSn};
+use infra::ledger::NoLookups;
+use infra::{Failure, Ledger, Wish};
+use jiff::civil::Date;
+use tokio::sync::Mutex;
+
+/// Numbers taken at once. A restart leaves the rest of a block unused; a day has 999,999 of each kind.
+const BLOCK: i64 = 200;
+
+/// The blocks this desk holds.
+pub struct Numbers {
+    ledger: Ledger,
+    blocks: Mutex<HashMap<(ServiceKind, i64), std::ops::RangeInclusive<i64>>>,
+}
+
+impl Numbers {
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger, blocks: Mutex::default() }
+    }
+
+    /// The next number of a kind on a day of the desk's zone.
+    pub async fn next(&self, kind: ServiceKind, day: Date, meta: &Meta) -> Result<(TicketSn, i64), Failure<numbers::Numbers>> {
+        let date = i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day());
+        let mut blocks = self.blocks.lock().await;
+        // Blocks of other days are of no use any more.
+        blocks.retain(|(_, other), _| *other >= date - 1);
+        let block = blocks.entry((kind, date)).or_insert(1..=0);
+        if block.is_empty() {
+            let stream = format!("numbers-{}{date:08}", kind.prefix());
+            let meta = Meta::system(meta.correlation.clone(), meta.causation.clone());
+            let wish = Wish { stream, command_id: self.ledger.fresh_id(), meta };
+            let issued = self.ledger.execute(&wish, &numbers::Command::Issue { size: BLOCK }, &NoLookups).await?;
+            if let Some(events::numbers::NumbersEvent::BlockIssued(issued)) = issued.events.first() {
+                *block = issued.from..=issued.to;
+            }
+        }
+        let counter = block.next().expect("a block that was just issued is not empty");
+        Ok(numbers::number(kind, date, counter))
+    }
+}

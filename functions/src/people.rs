@@ -1,0 +1,90 @@
+//! Translates between the user names of the wire and the person ids of the ledger.
+
+use std::sync::Arc;
+
+use events::workflow::{Definition, Field};
+use events::{Entry, Pid};
+use infra::Error;
+use infra::keys::Keys;
+use serde_json::Value;
+
+/// Longest user name.
+pub const NAME_MAX: usize = 64;
+
+/// The doors' view of the key store.
+#[derive(Clone)]
+pub struct People(Arc<dyn Keys>);
+
+impl People {
+    pub fn new(keys: Arc<dyn Keys>) -> Self {
+        Self(keys)
+    }
+
+    /// The person of a user name; registered when new.
+    pub async fn pid(&self, name: &str) -> Result<Pid, Error> {
+        if name == "system" { Ok(Pid::system()) } else { self.0.person(name).await }
+    }
+
+    /// The person of a user name, or an id that matches nobody.
+    pub async fn find(&self, name: &str) -> Result<Pid, Error> {
+        Ok(self.0.find(name).await?.unwrap_or_else(|| Pid(format!("?{name}"))))
+    }
+
+    /// What to show for a person: the user name, or the id alone after erasure.
+    pub async fn name(&self, pid: &Pid) -> Result<String, Error> {
+        if let Some(unknown) = pid.as_str().strip_prefix('?') {
+            return Ok(unknown.to_owned());
+        }
+        Ok(self.0.name(pid).await?.unwrap_or_else(|| pid.0.clone()))
+    }
+
+    /// Names joined by commas.
+    pub async fn names(&self, pids: impl IntoIterator<Item = &Pid>) -> Result<String, Error> {
+        let mut names = Vec::new();
+        for pid in pids {
+            names.push(self.name(pid).await?);
+        }
+        Ok(names.join(","))
+    }
+
+    /// Turns user names between commas into person ids between commas.
+    pub async fn pids_of(&self, names: &str, register: bool) -> Result<Vec<Pid>, Error> {
+        let mut pids = Vec::new();
+        for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            pids.push(if register { self.pid(name).await? } else { self.find(name).await? });
+        }
+        Ok(pids)
+    }
+
+    /// Turns the user names in a form's people fields into person ids.
+    pub async fn form_in(&self, definition: &Definition, form: &mut [Entry], register: bool) -> Result<(), Error> {
+        for entry in form.iter_mut().filter(|entry| is_people(definition.field(&entry.key))) {
+            let names = match &entry.value {
+                Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+                Value::String(text) => text.clone(),
+                _ => continue,
+            };
+            entry.value = join(&self.pids_of(&names, register).await?).into();
+        }
+        Ok(())
+    }
+
+    /// The value of a field as the wire shows it.
+    pub async fn value_out(&self, field: Option<&Field>, value: &Value) -> Result<Value, Error> {
+        match value {
+            Value::String(text) if is_people(field) => {
+                let pids: Vec<Pid> = text.split(',').filter(|part| !part.is_empty()).map(Pid::from).collect();
+                Ok(self.names(&pids).await?.into())
+            }
+            other => Ok(other.clone()),
+        }
+    }
+}
+
+fn is_people(field: Option<&Field>) -> bool {
+    field.is_some_and(|field| field.kind.names_people())
+}
+
+fn join(pids: &[Pid]) -> String {
+    pids.iter().map(Pid::as_str).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,43 @@
+//! What could not be followed is parked as (consumer, stream) and the rest goes on; parked streams are listed and redriven.
+
+use events::Moment;
+use infra::views::{Document, Views};
+use infra::{Error, Ledger};
+use serde::{Deserialize, Serialize};
+
+use super::follow::{Follower, follow};
+
+/// The view of parked streams.
+const VIEW: &str = "parked";
+
+/// One stream that one consumer could not follow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    pub consumer: String,
+    pub stream: String,
+    /// The commit that was in the way.
+    pub from: i64,
+    pub reason: String,
+    pub at: Moment,
+}
+
+/// Sets a stream aside for a consumer.
+pub async fn park(views: &dyn Views, parked: &Parked) -> Result<(), Error> {
+    let key = format!("{}|{}", parked.consumer, parked.stream);
+    let stored = views.get(VIEW, &key).await?.map_or(0, |document| document.sequence);
+    let body = serde_json::to_vec(parked).unwrap_or_default();
+    views.put(VIEW, &key, &Document { sequence: stored + 1, body }, &[], stored).await.map(drop)
+}
+
+/// Everything that is parked, up to a bound.
+pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error> {
+    Ok(views.scan(VIEW, "", limit).await?.into_iter().filter_map(|(_, document)| serde_json::from_slice(&document.body).ok()).collect())
+}
+
+/// Follows a parked stream again from its card, and takes it off the list if that goes well.
+pub async fn redrive(ledger: &Ledger, follower: Follower<'_>, parked: &Parked) -> Result<(), Error> {
+    if let Some(newest) = ledger.store.back(&parked.stream, None, 1).await?.pop() {
+        follow(follower, &newest).await?;
+    }
+    follower.views.remove(VIEW, &format!("{}|{}", parked.consumer, parked.stream)).await
+}

@@ -1,0 +1,73 @@
+//! Multi-stream projections: they read the feed alone, and their position is stored in the document they write. Nothing here can reach a queue.
+
+use domain::views::Card;
+use domain::views::desk_board::DeskBoard;
+use infra::store::Commit;
+use infra::views::{Document, Views};
+use infra::{Error, Ledger};
+
+use super::follow::put_card;
+use super::parked::{Parked, park};
+
+/// Commits folded per write.
+const PAGE: usize = 500;
+/// The view of the board.
+pub const DESK_BOARD: &str = "desk_board";
+const KEY: &str = "all";
+
+/// Brings the board up to the end of the feed; says how far it is.
+pub async fn desk_board(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error> {
+    loop {
+        let (position, board) = board(views, DESK_BOARD).await?;
+        let page = ledger.store.feed(position, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(position) };
+        let mut folded = board;
+        for placed in &page {
+            if let Err(error) = fold(ledger, &mut folded, &placed.commit).await {
+                if error.is_passing() {
+                    return Err(error);
+                }
+                let (stream, from) = (placed.commit.stream.clone(), placed.commit.first);
+                park(views, &Parked { consumer: DESK_BOARD.into(), stream, from, reason: error.to_string(), at: ledger.clock.now() }).await?;
+            }
+        }
+        let body = serde_json::to_vec(&folded).unwrap_or_default();
+        // If another worker was first, the next round starts from what it wrote.
+        views.put(DESK_BOARD, KEY, &Document { sequence: last.position, body }, &[], position).await?;
+    }
+}
+
+/// The board as stored, with its position.
+pub async fn board(views: &dyn Views, view: &str) -> Result<(i64, DeskBoard), Error> {
+    match views.get(view, KEY).await? {
+        None => Ok((0, DeskBoard::default())),
+        Some(document) => {
+            let board = serde_json::from_slice(&document.body).map_err(|error| Error::because(infra::Kind::Corrupt, "cannot read the board", error))?;
+            Ok((document.sequence, board))
+        }
+    }
+}
+
+/// Folds one commit into a board.
+pub async fn fold(ledger: &Ledger, board: &mut DeskBoard, commit: &Commit) -> Result<(), Error> {
+    match commit.stream.split('-').next().unwrap_or_default() {
+        "ticket" => ledger.read(commit).await?.1.iter().for_each(|(event, _)| board.ticket(event)),
+        "delivery" => ledger.read(commit).await?.1.iter().for_each(|(event, _)| board.delivery(event)),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Folds a card anew from the ledger into another view, beside the old one: rebuilding cannot send anything.
+pub async fn refold<C: Card>(ledger: &Ledger, views: &dyn Views, view: &str, commit: &Commit) -> Result<(), Error> {
+    let stored = views.get(view, &commit.stream).await?;
+    let sequence = stored.as_ref().map_or(0, |document| document.sequence);
+    if commit.next() - 1 <= sequence {
+        return Ok(());
+    }
+    let mut card = stored.map_or_else(|| Ok(C::default()), |document| super::follow::read_card::<C>(&commit.stream, &document))?;
+    for envelope in ledger.envelopes::<C::Event>(commit).await? {
+        card.fold(&envelope);
+    }
+    put_card(views, view, commit, &card, sequence).await.map(drop)
+}

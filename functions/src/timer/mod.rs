@@ -1,0 +1,3 @@
+//! What time sets going.
+
+pub mod wake;

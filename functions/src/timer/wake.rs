@@ -1,0 +1,21 @@
+//! One sweep over the deadlines that are due: each becomes a message whose id is made from stream and deadline.
+
+use infra::Error;
+use infra::views::Range;
+
+use crate::App;
+use crate::stream::follow::DUE;
+
+/// Deadlines fired per sweep; the rest waits for the next one.
+const SWEEP_MAX: usize = 1000;
+
+/// Fires what is due; says how many there were. A deadline that stays due is the same message, so sweeping twice does no harm.
+pub async fn wake(app: &App) -> Result<usize, Error> {
+    let now = app.ledger.clock.now();
+    let to = format!("{:016}", now.0 + 1);
+    let due = app.views.range(Range { view: DUE, index: "due", from: "", to: &to, descending: false, skip: 0, limit: SWEEP_MAX }).await?;
+    for entry in &due {
+        app.queue.put("attempt", &format!("{}|{}", entry.key, entry.value), entry.key.as_bytes(), now).await?;
+    }
+    Ok(due.len())
+}
