@@ -13,10 +13,12 @@ pub mod desk;
 pub mod directory;
 pub mod host;
 pub mod http;
+pub mod importing;
 
 pub mod numbers;
 pub mod people;
 pub mod queue;
+pub mod reports;
 
 pub mod stream;
 pub mod timer;

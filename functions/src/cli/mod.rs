@@ -1,5 +1,10 @@
 //! The command line: one file per subcommand.
 
+pub mod audit;
+pub mod demo;
+pub mod doctor;
+pub mod import;
+pub mod report;
 pub mod serve;
 
 use clap::{Parser, Subcommand};
@@ -16,6 +21,16 @@ pub struct Cli {
 pub enum Command {
     /// Serve a desk.
     Serve(serve::Serve),
+    /// Try a desk: a company, a working day, a summary.
+    Demo(demo::Demo),
+    /// Take over an incident log from another system.
+    Import(import::Import),
+    /// Print a report.
+    Report(report::Report),
+    /// Read, replay, prove and export the ledger.
+    Audit(audit::Audit),
+    /// Say what is wrong with a directory.
+    Doctor(doctor::Doctor),
 }
 
 impl Cli {
@@ -23,6 +38,11 @@ impl Cli {
     pub async fn run(self) -> Result<(), String> {
         match self.command {
             Command::Serve(serve) => serve.run().await,
+            Command::Demo(demo) => demo.run().await,
+            Command::Import(import) => import.run().await,
+            Command::Report(report) => report.run().await,
+            Command::Audit(audit) => audit.run().await,
+            Command::Doctor(doctor) => doctor.run().await,
         }
     }
 }

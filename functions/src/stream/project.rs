@@ -31,10 +31,16 @@ pub async fn desk_board(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error
                 park(views, &Parked { consumer: DESK_BOARD.into(), stream, from, reason: error.to_string(), at: ledger.clock.now() }).await?;
             }
         }
-        let body = serde_json::to_vec(&folded).unwrap_or_default();
         // If another worker was first, the next round starts from what it wrote.
+        let body = serde_json::to_vec(&folded).unwrap_or_default();
         views.put(DESK_BOARD, KEY, &Document { sequence: last.position, body }, &[], position).await?;
     }
+}
+
+/// Puts a board that was built anew.
+pub async fn put_board(views: &dyn Views, view: &str, position: i64, board: &DeskBoard) -> Result<(), Error> {
+    let body = serde_json::to_vec(board).unwrap_or_default();
+    views.put(view, KEY, &Document { sequence: position, body }, &[], 0).await.map(drop)
 }
 
 /// The board as stored, with its position.

@@ -1,0 +1,435 @@
+//! `ledgerdesk audit`: read, replay, prove, export. Readers, safe beside a running desk; only `rebuild` and `parked --redrive` write, and only views.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use domain::config::{App, Catalog, Role, Service, Workflow};
+use domain::delivery::Delivery;
+use domain::intake::Intake;
+use domain::numbers::Numbers;
+use domain::ticket::Ticket;
+use domain::views::delivery_card::DeliveryCard;
+use domain::views::desk_board::DeskBoard;
+use domain::views::ticket_card::TicketCard;
+use domain::views::Card;
+use domain::Decider;
+use events::{Body, Fact, Moment};
+use indicatif::{ProgressBar, ProgressStyle};
+use infra::local::Local;
+use infra::store::audit::{Verdict, verify};
+use infra::store::commit::hex;
+use infra::store::{Head, Placed};
+use infra::views::Views;
+use infra::{Error, Kind, Ledger};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::stream::follow::Follower;
+use crate::stream::{parked, project};
+
+/// Commits read at once.
+const PAGE: usize = 1000;
+/// Parked streams that are listed.
+const PARKED_MAX: usize = 1000;
+/// The reverse domain of exported event types.
+const DOMAIN: &str = "io.ledgerdesk";
+
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// The directory of the desk.
+    #[arg(long, default_value = "data", global = true)]
+    pub data: PathBuf,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Prove the ledger: positions, chains, streams, snapshots, published heads.
+    Verify {
+        /// A head from elsewhere that must still be true, as `audit head` printed it.
+        #[arg(long = "head", value_name = "POSITION:HASH")]
+        heads: Vec<String>,
+    },
+    /// Print the head of the feed; keep it elsewhere and a later removal can be proved.
+    Head,
+    /// Replay the feed and print what it amounts to.
+    Replay {
+        /// Stop at a position, or at a time such as 2026-11-22T08:00:00Z.
+        #[arg(long)]
+        to: Option<String>,
+    },
+    /// Show a stream: every commit, and the state it leads to.
+    Show {
+        stream: String,
+        /// As it was at that commit time, such as 2026-11-22T08:00:00Z.
+        #[arg(long)]
+        at: Option<Timestamp>,
+    },
+    /// Write CloudEvents, one JSON object a line; a commit's first line carries its body verbatim.
+    Export {
+        /// Begin after this position.
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+    },
+    /// Rebuild views beside the old ones, compare, switch.
+    Rebuild {
+        /// Which view; all if absent.
+        view: Option<String>,
+    },
+    /// List what could not be followed.
+    Parked {
+        /// Try all of it again.
+        #[arg(long)]
+        redrive: bool,
+    },
+}
+
+impl Audit {
+    pub async fn run(self) -> Result<(), String> {
+        let data = &self.data;
+        match self.command {
+            Command::Verify { heads } => verify_all(data, &heads).await,
+            Command::Head => head(data).await,
+            Command::Replay { to } => replay(data, to.as_deref()).await,
+            Command::Show { stream, at } => show(data, &stream, at).await,
+            Command::Export { after } => export(data, after).await,
+            Command::Rebuild { view } => rebuild(data, view.as_deref()).await,
+            Command::Parked { redrive } => list_parked(data, redrive).await,
+        }
+    }
+}
+
+fn words(error: Error) -> String {
+    error.to_string()
+}
+
+async fn verify_all(data: &Path, heads: &[String]) -> Result<(), String> {
+    let ledger = Local::read(data).map_err(words)?;
+    let mut published = published_heads(data)?;
+    for text in heads {
+        published.push(parse_head(text.split_once(':')).ok_or_else(|| format!("--head {text} is not POSITION:HASH"))?);
+    }
+    let bar = bar(ledger.store.head().await.map_err(words)?.position);
+    let verdict = verify_ledger(&ledger, &published, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
+    bar.finish_and_clear();
+    println!("{} commits, {} events, {} streams, head {}:{}", verdict.commits, verdict.events, verdict.streams, verdict.head.position, hex(&verdict.head.feed_hash));
+    for finding in &verdict.findings {
+        println!("FOUND {finding}");
+    }
+    if verdict.is_ok() {
+        println!("audit verify: ok");
+        return Ok(());
+    }
+    Err(format!("audit verify: {} findings", verdict.findings.len()))
+}
+
+/// Verifies the chains, then refolds every snapshot.
+pub async fn verify_ledger(ledger: &Ledger, published: &[Head], progress: &mut (dyn FnMut(i64) + Send)) -> Result<Verdict, Error> {
+    let mut verdict = verify(&*ledger.store, published, progress).await?;
+    for stream in std::mem::take(&mut verdict.snapshotted) {
+        match wrong_snapshots(ledger, &stream).await {
+            Ok(wrong) => wrong.into_iter().for_each(|first| verdict.find(format!("the snapshot in {stream}:{first} is not what its events fold to"))),
+            Err(error) => verdict.find(error.to_string()),
+        }
+    }
+    Ok(verdict)
+}
+
+async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error> {
+    async fn of<D: Decider>(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error> {
+        ledger.repository::<D>().check_snapshots(stream).await
+    }
+    match stream.split('-').next().unwrap_or_default() {
+        "ticket" => of::<Ticket>(ledger, stream).await,
+        "delivery" => of::<Delivery>(ledger, stream).await,
+        "numbers" => of::<Numbers>(ledger, stream).await,
+        "intake" => of::<Intake>(ledger, stream).await,
+        "workflow" => of::<Workflow>(ledger, stream).await,
+        "service" => of::<Service>(ledger, stream).await,
+        "catalog" => of::<Catalog>(ledger, stream).await,
+        "role" => of::<Role>(ledger, stream).await,
+        "app" => of::<App>(ledger, stream).await,
+        _ => Err(Error::corrupt(format!("stream {stream} is of no known kind"))),
+    }
+}
+
+/// Reads `<data>/heads`; a line that is not a head is an error, since somebody wrote into it.
+pub fn published_heads(data: &Path) -> Result<Vec<Head>, String> {
+    let path = data.join("heads");
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(Vec::new()) };
+    let head = |(number, line): (usize, &str)| {
+        let mut parts = line.split(' ');
+        parse_head(parts.next().zip(parts.next())).ok_or_else(|| format!("line {} of {} is not a head", number + 1, path.display()))
+    };
+    // A last line without its end was being written when the machine stopped.
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    whole.lines().enumerate().map(head).collect()
+}
+
+fn parse_head(parts: Option<(&str, &str)>) -> Option<Head> {
+    let (position, hash) = parts?;
+    let bytes = |at: usize| u8::from_str_radix(hash.get(at * 2..at * 2 + 2)?, 16).ok();
+    let mut feed_hash = [0; 32];
+    for (at, byte) in feed_hash.iter_mut().enumerate() {
+        *byte = bytes(at)?;
+    }
+    (hash.len() == 64).then_some(Head { position: position.parse().ok()?, feed_hash })
+}
+
+async fn head(data: &Path) -> Result<(), String> {
+    let ledger = Local::read(data).map_err(words)?;
+    let head = ledger.store.head().await.map_err(words)?;
+    println!("{}:{}", head.position, hex(&head.feed_hash));
+    Ok(())
+}
+
+async fn replay(data: &Path, to: Option<&str>) -> Result<(), String> {
+    let ledger = Local::read(data).map_err(words)?;
+    let (last, until) = match to {
+        None => (i64::MAX, i64::MAX),
+        Some(text) => match (text.parse::<i64>(), text.parse::<Timestamp>()) {
+            (Ok(position), _) => (position, i64::MAX),
+            (_, Ok(time)) => (i64::MAX, time.as_millisecond()),
+            _ => return Err(format!("--to {text} is neither a position nor a time")),
+        },
+    };
+    let bar = bar(ledger.store.head().await.map_err(words)?.position.min(last));
+    let (mut board, mut position, mut events) = (DeskBoard::default(), 0, 0);
+    'feed: loop {
+        let page = ledger.store.feed(position, PAGE).await.map_err(words)?;
+        if page.is_empty() {
+            break;
+        }
+        for placed in &page {
+            if placed.position > last || placed.commit.at.0 > until {
+                break 'feed;
+            }
+            project::fold(&ledger, &mut board, &placed.commit).await.map_err(words)?;
+            position = placed.position;
+            events += placed.commit.n;
+        }
+        bar.set_position(position.unsigned_abs());
+    }
+    bar.finish_and_clear();
+    println!("{}", json!({ "position": position, "events": events, "board": board }));
+    Ok(())
+}
+
+async fn show(data: &Path, stream: &str, at: Option<Timestamp>) -> Result<(), String> {
+    let ledger = Local::read(data).map_err(words)?;
+    let until = Moment(at.map_or(i64::MAX, Timestamp::as_millisecond));
+    match stream.split('-').next().unwrap_or_default() {
+        "ticket" => show_as::<Ticket>(&ledger, stream, until).await,
+        "delivery" => show_as::<Delivery>(&ledger, stream, until).await,
+        "numbers" => show_as::<Numbers>(&ledger, stream, until).await,
+        "intake" => show_as::<Intake>(&ledger, stream, until).await,
+        "workflow" => show_as::<Workflow>(&ledger, stream, until).await,
+        "service" => show_as::<Service>(&ledger, stream, until).await,
+        "catalog" => show_as::<Catalog>(&ledger, stream, until).await,
+        "role" => show_as::<Role>(&ledger, stream, until).await,
+        "app" => show_as::<App>(&ledger, stream, until).await,
+        _ => return Err(format!("{stream} is not a stream; try ticket-<number>")),
+    }
+    .map_err(words)
+}
+
+async fn show_as<D: Decider>(ledger: &Ledger, stream: &str, until: Moment) -> Result<(), Error> {
+    let mut state = D::default();
+    let mut from = 1;
+    loop {
+        let page = ledger.store.forward(stream, from, 100).await?;
+        let Some(last) = page.last() else { break };
+        from = last.next();
+        for commit in page.iter().filter(|commit| commit.at <= until) {
+            let mut actor = None;
+            for envelope in ledger.envelopes::<D::Event>(commit).await? {
+                if actor.is_none() {
+                    let name = ledger.keys.name(&envelope.meta.actor).await?.unwrap_or_else(|| envelope.meta.actor.0.clone());
+                    println!("{:>5}  {}  {name}", commit.first, Timestamp::from_millisecond(commit.at.0).unwrap_or_default());
+                    actor = Some(name);
+                }
+                state.evolve(&envelope.event);
+                let data = envelope.event.data().map(|data| data.get().to_owned()).unwrap_or_default();
+                println!("       {} {data}", envelope.event.kind());
+            }
+        }
+    }
+    if from == 1 {
+        return Err(Error::new(Kind::Misconfigured, format!("there is no stream {stream}")));
+    }
+    println!("state {}", serde_json::to_string_pretty(&state).unwrap_or_default());
+    Ok(())
+}
+
+async fn export(data: &Path, after: i64) -> Result<(), String> {
+    let ledger = Local::read(data).map_err(words)?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut position = after;
+    loop {
+        let page = ledger.store.feed(position, PAGE).await.map_err(words)?;
+        let Some(last) = page.last() else { break };
+        position = last.position;
+        for placed in &page {
+            for line in cloud_events(placed).map_err(words)? {
+                writeln!(out, "{line}").map_err(|error| format!("cannot write: {error}"))?;
+            }
+        }
+    }
+    out.flush().map_err(|error| format!("cannot write: {error}"))
+}
+
+/// A commit as CloudEvents 1.0. Extension attributes are lower-case letters and texts or integers, as the specification asks; what proves the
+/// commit stands on its first line.
+fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
+    let commit = &placed.commit;
+    let unreadable = |reason: String| Error::corrupt(format!("position {}: {reason}", placed.position));
+    let text = std::str::from_utf8(&commit.body).map_err(|error| unreadable(error.to_string()))?;
+    let body = Body::read(&commit.body).map_err(|error| unreadable(error.to_string()))?;
+    let time = |at: Moment| Timestamp::from_millisecond(at.0).unwrap_or_default().to_string();
+    let subject = commit.stream.split_once('-').map_or(commit.stream.as_str(), |(_, id)| id);
+    let line = |(raw, sequence): (&events::Raw<'_>, i64)| {
+        let data: Value = serde_json::from_str(raw.data.get()).map_err(|error| unreadable(error.to_string()))?;
+        let mut line = json!({
+            "specversion": "1.0",
+            "id": format!("{}:{sequence}", commit.stream),
+            "source": "/ledgerdesk",
+            "type": format!("{DOMAIN}.{}.v{}", raw.kind, raw.version),
+            "subject": subject,
+            "time": time(raw.occurred_at.unwrap_or(commit.at)),
+            "datacontenttype": "application/json",
+            "data": data,
+            "stream": commit.stream,
+            "sequence": sequence.to_string(),
+        });
+        if sequence == commit.first {
+            line["position"] = placed.position.to_string().into();
+            line["first"] = commit.first.to_string().into();
+            line["count"] = commit.n.to_string().into();
+            line["committedat"] = commit.at.0.to_string().into();
+            line["commandid"] = hex(&commit.command_id).into();
+            line["prevhash"] = hex(&commit.prev_hash).into();
+            line["hash"] = hex(&commit.hash).into();
+            line["feedhash"] = hex(&placed.feed_hash).into();
+            line["body"] = text.into();
+        }
+        Ok(line)
+    };
+    body.events.iter().zip(commit.first..).map(line).collect()
+}
+
+async fn rebuild(data: &Path, wanted: Option<&str>) -> Result<(), String> {
+    let local = Local::beside(data).map_err(words)?;
+    let views = [TicketCard::VIEW, DeliveryCard::VIEW, Service::VIEW, Role::VIEW, project::DESK_BOARD];
+    if let Some(wanted) = wanted.filter(|wanted| !views.contains(wanted)) {
+        return Err(format!("there is no view {wanted}; there are: {}", views.join(", ")));
+    }
+    for view in views.into_iter().filter(|view| wanted.is_none_or(|wanted| wanted == *view)) {
+        let outcome = rebuild_view(&local.ledger, &*local.views, view).await.map_err(words)?;
+        println!("{view}: {} documents, {} differed from the old view", outcome.documents, outcome.different);
+    }
+    Ok(())
+}
+
+/// What a rebuild found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    pub documents: u64,
+    pub different: u64,
+}
+
+/// Builds a view anew beside the old one, compares the two, and puts the new in the place of the old. There is no queue here: it cannot send anything.
+pub async fn rebuild_view(ledger: &Ledger, views: &dyn Views, view: &str) -> Result<Rebuilt, Error> {
+    let beside = format!("{view}~new");
+    // What an interrupted rebuild left behind is thrown away.
+    views.switch(&format!("{view}~none"), &beside).await?;
+    let reached = refold_from(ledger, views, view, &beside, 0).await?;
+    let rebuilt = compare(views, view, &beside).await?;
+    views.switch(&beside, view).await?;
+    // What was followed between the end of the rebuild and the switch is folded once more.
+    if view != project::DESK_BOARD {
+        refold_from(ledger, views, view, view, reached).await?;
+    }
+    Ok(rebuilt)
+}
+
+async fn refold_from(ledger: &Ledger, views: &dyn Views, view: &str, into: &str, after: i64) -> Result<i64, Error> {
+    let mut position = after;
+    let mut board = DeskBoard::default();
+    loop {
+        let page = ledger.store.feed(position, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        for placed in &page {
+            let commit = &placed.commit;
+            match (view, commit.stream.split('-').next().unwrap_or_default()) {
+                (TicketCard::VIEW, "ticket") => project::refold::<TicketCard>(ledger, views, into, commit).await?,
+                (DeliveryCard::VIEW, "delivery") => project::refold::<DeliveryCard>(ledger, views, into, commit).await?,
+                (Service::VIEW, "service") => project::refold::<Service>(ledger, views, into, commit).await?,
+                (Role::VIEW, "role") => project::refold::<Role>(ledger, views, into, commit).await?,
+                (project::DESK_BOARD, _) => project::fold(ledger, &mut board, commit).await?,
+                _ => {}
+            }
+        }
+        position = last.position;
+    }
+    if view == project::DESK_BOARD {
+        project::put_board(views, into, position, &board).await?;
+    }
+    Ok(position)
+}
+
+async fn compare(views: &dyn Views, old: &str, new: &str) -> Result<Rebuilt, Error> {
+    let (mut documents, mut different) = (0, 0);
+    let mut after = String::new();
+    let mut olds: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    loop {
+        let page = views.scan(old, &after, PAGE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after.clone_from(last);
+        olds.extend(page.into_iter().map(|(key, document)| (key, blake3::hash(&document.body).as_bytes().to_vec())));
+    }
+    after.clear();
+    loop {
+        let page = views.scan(new, &after, PAGE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after.clone_from(last);
+        for (key, document) in page {
+            documents += 1;
+            let same = olds.remove(&key).is_some_and(|old| old == blake3::hash(&document.body).as_bytes());
+            different += u64::from(!same);
+        }
+    }
+    Ok(Rebuilt { documents, different: different + olds.len() as u64 })
+}
+
+async fn list_parked(data: &Path, redrive: bool) -> Result<(), String> {
+    let local = Local::beside(data).map_err(words)?;
+    let follower = Follower { ledger: &local.ledger, views: &*local.views, queue: &*local.queue };
+    let streams = parked::list(&*local.views, PARKED_MAX).await.map_err(words)?;
+    let messages = local.queue.parked(PARKED_MAX).await.map_err(words)?;
+    for stream in &streams {
+        println!("{} {} from {}: {}", stream.consumer, stream.stream, stream.from, stream.reason);
+        if redrive {
+            match parked::redrive(&local.ledger, follower, stream).await {
+                Ok(()) => println!("  followed again"),
+                Err(error) => println!("  still parked: {error}"),
+            }
+        }
+    }
+    for message in &messages {
+        println!("queue {} message {}: {}", message.queue, message.id, message.reason);
+        if redrive {
+            local.queue.redrive(&message.queue, &message.id, local.ledger.clock.now()).await.map_err(words)?;
+            println!("  brought back");
+        }
+    }
+    println!("{} streams and {} messages are parked", streams.len(), messages.len());
+    Ok(())
+}
+
+fn bar(length: i64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {human_pos} commits  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length.unsigned_abs()).with_style(style)
+}

@@ -1,0 +1,183 @@
+//! `ledgerdesk demo`: a fresh desk and a realistic working day, driven through its own door.
+
+mod day;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use infra::store::commit::hex;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::audit::{published_heads, verify_ledger};
+use super::serve::{DEMO_APP, Serve};
+use crate::App;
+use crate::stream::project;
+use day::{Client, Tally};
+
+/// How long the demo waits for the last callback.
+const CALLBACKS_WAIT: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Stop after the day instead of serving on.
+    #[arg(long)]
+    pub exit: bool,
+    /// How many tickets the day has.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub tickets: u64,
+    /// Where to listen; a free port if absent.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// The directory; a new one below the temporary directory if absent.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Which day: the same number gives the same people the same wishes.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// What the receiver of callbacks saw.
+#[derive(Debug, Default)]
+struct Received {
+    calls: AtomicU64,
+    /// Ticket numbers that arrived; the first call of every 20th is refused to show a retry.
+    tickets: Mutex<std::collections::BTreeSet<String>>,
+    refused: Mutex<std::collections::BTreeSet<String>>,
+}
+
+impl Demo {
+    pub async fn run(self) -> Result<(), String> {
+        let data = self.data.clone().unwrap_or_else(|| fresh_directory(self.seed));
+        let serve = Serve {
+            listen: self.listen,
+            data: data.clone(),
+            demo: true,
+            apps: Vec::new(),
+            site: None,
+            zone: "Asia/Shanghai".into(),
+            login: None,
+            crash_at: None,
+        };
+        let (app, desk) = serve.start().await?;
+        let received = Arc::new(Received::default());
+        let callback_url = receive(received.clone()).await?;
+        println!("a desk for one day: http://{} from {}", desk.address, data.display());
+
+        let client = Client::new(&format!("http://{}", desk.address), DEMO_APP, &callback_url).map_err(|error| format!("cannot make a client: {error}"))?;
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tickets  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new(self.tickets).with_style(style);
+        let tally = day::drive(&client, self.seed, self.tickets, &bar).await?;
+        bar.finish_and_clear();
+
+        wait_for_callbacks(&received, tally.ended_with_callback).await?;
+        let summary = summary(&app, &tally, &received, &data).await;
+        println!("{}", summary?);
+        if self.exit {
+            desk.stop().await;
+            return Ok(());
+        }
+        println!("still serving on http://{}; stop with Ctrl-C", desk.address);
+        let _ = tokio::signal::ctrl_c().await;
+        desk.stop().await;
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a demo has to find a place for itself")]
+fn fresh_directory(seed: u64) -> PathBuf {
+    std::env::temp_dir().join(format!("ledgerdesk-demo-{}-{seed}", std::process::id()))
+}
+
+/// A receiver on this machine that takes callbacks, as the log platform's would.
+async fn receive(received: Arc<Received>) -> Result<String, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("cannot listen for callbacks: {error}"))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let router = Router::new().route("/callback/", post(take)).with_state(received);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(format!("http://{address}/callback/"))
+}
+
+async fn take(State(received): State<Arc<Received>>, Json(body): Json<Value>) -> Json<Value> {
+    received.calls.fetch_add(1, Ordering::Relaxed);
+    let sn = body["sn"].as_str().unwrap_or_default().to_owned();
+    let refuses_first = sn.bytes().last().is_some_and(|digit| digit == b'7') && received.refused.lock().expect("no holder panics").insert(sn.clone());
+    if refuses_first {
+        return Json(json!({ "result": false, "code": 1, "message": "busy" }));
+    }
+    received.tickets.lock().expect("no holder panics").insert(sn);
+    Json(json!({ "result": true, "code": 0, "message": "", "data": null }))
+}
+
+async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), String> {
+    let arrived = || received.tickets.lock().expect("no holder panics").len() as u64;
+    let all = async {
+        while arrived() < expected {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(CALLBACKS_WAIT, all).await.map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
+}
+
+async fn summary(app: &App, tally: &Tally, received: &Received, data: &std::path::Path) -> Result<String, String> {
+    let words = |error: infra::Error| error.to_string();
+    project::desk_board(&app.ledger, &*app.views).await.map_err(words)?;
+    let (_, board) = project::board(&*app.views, project::DESK_BOARD).await.map_err(words)?;
+    let verdict = verify_ledger(&app.ledger, &published_heads(data)?, &mut |_| {}).await.map_err(words)?;
+    if !verdict.is_ok() {
+        return Err(format!("audit verify found: {}", verdict.findings.join("; ")));
+    }
+    let count = |map: &std::collections::BTreeMap<String, u64>, key: &str| map.get(key).copied().unwrap_or_default();
+    let opened: u64 = board.opened.values().sum();
+    let ended: u64 = board.ended.values().sum();
+    Ok(format!(
+        "
+  tickets     {opened} opened: {} requests, {} changes, {} incidents, {} problems
+              {} finished, {} terminated, {} withdrawn, {} still open
+  approvals   {} passed, {} rejected; {} nodes entered again after a send-back
+  handling    {} claims, {} distributions, {} hand-overs, {} suspensions
+  refused     {} operations were refused with a documented message, as they should be
+  callbacks   {} delivered ({} attempts were refused and made again), {} calls arrived
+  ledger      {} commits, {} events, {} streams, head {}:{}
+  audit verify: ok
+
+  look at     ledgerdesk audit show ticket-{} --data {dir}
+              ledgerdesk report desk --data {dir}
+              ledgerdesk audit export --data {dir} | head
+",
+        count(&board.opened, "request"),
+        count(&board.opened, "change"),
+        count(&board.opened, "event"),
+        count(&board.opened, "question"),
+        count(&board.ended, "FINISHED"),
+        count(&board.ended, "TERMINATED"),
+        count(&board.ended, "REVOKED"),
+        opened - ended,
+        board.passed,
+        board.rejected,
+        board.sent_back,
+        board.claimed,
+        board.distributed,
+        board.delivered,
+        board.suspended,
+        tally.refused,
+        board.callbacks_delivered,
+        board.callbacks_failed_attempts,
+        received.calls.load(Ordering::Relaxed),
+        verdict.commits,
+        verdict.events,
+        verdict.streams,
+        verdict.head.position,
+        hex(&verdict.head.feed_hash),
+        tally.example,
+        dir = data.display(),
+    ))
+}

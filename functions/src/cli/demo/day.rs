@@ -1,0 +1,255 @@
+//! One working day: people submit, decide, hand over, change their minds. Everything goes through the BlueKing door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use infra::clock::{Chance, SeededChance};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Tickets in the works at once.
+const AT_ONCE: usize = 16;
+/// Steps after which a ticket is left for tomorrow.
+const STEPS_MAX: usize = 30;
+const REQUESTERS: [&str; 8] = ["lisi", "chenwen", "chuyi", "weier", "jiangsan", "shenwu", "hanliu", "yangqi"];
+
+/// What the day amounted to, seen from outside.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) refused: u64,
+    pub(super) ended_with_callback: u64,
+    pub(super) example: String,
+}
+
+/// A BlueKing client.
+#[derive(Clone)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: String,
+    app: (&'static str, &'static str),
+    callback_url: String,
+}
+
+impl Client {
+    pub(super) fn new(base: &str, app: (&'static str, &'static str), callback_url: &str) -> reqwest::Result<Self> {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build()?;
+        Ok(Self { http, base: format!("{base}/api/c/compapi/v2/itsm"), app, callback_url: callback_url.to_owned() })
+    }
+
+    /// Calls an operation and gives back the envelope.
+    async fn call(&self, operation: &str, mut body: Value) -> Result<Value, String> {
+        body["bk_app_code"] = self.app.0.into();
+        body["bk_app_secret"] = self.app.1.into();
+        let sent = self.http.post(format!("{}/{operation}/", self.base)).json(&body).send().await;
+        let response = sent.map_err(|error| format!("{operation}: {error}"))?;
+        let status = response.status();
+        let envelope: Value = response.json().await.map_err(|error| format!("{operation} answered {status}: {error}"))?;
+        Ok(envelope)
+    }
+
+    /// Calls an operation that must succeed.
+    async fn must(&self, operation: &str, body: Value) -> Result<Value, String> {
+        let envelope = self.call(operation, body.clone()).await?;
+        if envelope["result"] == true { Ok(envelope["data"].clone()) } else { Err(format!("{operation} {body} was refused: {}", envelope["message"])) }
+    }
+}
+
+/// Chance in handy portions.
+struct Dice(SeededChance);
+
+impl Dice {
+    fn below(&self, bound: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        u64::from_be_bytes(bytes) % bound
+    }
+    fn percent(&self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+    fn pick<'a>(&self, from: &[&'a str]) -> &'a str {
+        from[usize::try_from(self.below(from.len() as u64)).unwrap_or_default()]
+    }
+}
+
+/// Drives the whole day.
+pub(super) async fn drive(client: &Client, seed: u64, tickets: u64, bar: &ProgressBar) -> Result<Tally, String> {
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut lives = JoinSet::new();
+    for number in 0..tickets {
+        let (client, turns) = (client.clone(), turns.clone());
+        lives.spawn(async move {
+            let _turn = turns.acquire().await;
+            Life { client, dice: Dice(SeededChance::new(seed << 32 | number)), refused: 0 }.live().await
+        });
+    }
+    let mut tally = Tally::default();
+    while let Some(life) = lives.join_next().await {
+        let (sn, refused, ended) = life.map_err(|error| error.to_string())??;
+        tally.refused += refused;
+        tally.ended_with_callback += u64::from(ended);
+        tally.example = tally.example.max(sn);
+        bar.inc(1);
+    }
+    Ok(tally)
+}
+
+/// One ticket and everybody around it.
+struct Life {
+    client: Client,
+    dice: Dice,
+    refused: u64,
+}
+
+impl Life {
+    async fn live(mut self) -> Result<(String, u64, bool), String> {
+        let creator = self.dice.pick(&REQUESTERS);
+        let (service, fields) = self.wish();
+        let body = json!({ "service_id": service, "creator": creator, "fields": fields, "meta": { "callback_url": self.client.callback_url } });
+        let created = self.client.must("create_ticket", body).await?;
+        let sn = created["sn"].as_str().unwrap_or_default().to_owned();
+        if self.dice.percent(4) {
+            self.client.must("operate_ticket", json!({ "sn": sn, "operator": creator, "action_type": "WITHDRAW" })).await?;
+            return Ok((sn, self.refused, true));
+        }
+        for _ in 0..STEPS_MAX {
+            let status = self.client.must("get_ticket_status", json!({ "sn": sn })).await?;
+            if status["current_status"] != "RUNNING" {
+                return Ok((sn, self.refused, true));
+            }
+            if self.dice.percent(3) {
+                // Some tickets are simply left for tomorrow.
+                return Ok((sn, self.refused, false));
+            }
+            let Some(step) = status["current_steps"].as_array().and_then(|steps| steps.first()).cloned() else { break };
+            self.handle(&sn, &step).await?;
+        }
+        Ok((sn, self.refused, false))
+    }
+
+    /// What is asked for: mostly requests and incidents.
+    fn wish(&self) -> (i64, Value) {
+        let dice = &self.dice;
+        let level = || (1 + dice.below(3)).to_string();
+        let field = |key: &str, value: Value| json!({ "key": key, "value": value });
+        match dice.below(100) {
+            0..35 => (17, json!([
+                field("title", format!("申请{}", dice.pick(&["堡垒机权限", "测试环境扩容", "域名解析", "邮件组", "对象存储桶"])).into()),
+                field("apply_content", "按附件清单开通，使用到项目结束".into()),
+                field("apply_reason", "项目上线需要".into()),
+                field("impact", level().into()),
+                field("urgency", level().into()),
+                field("ZHIDINGSHENPIREN", dice.pick(&["zhangsan", "wangwu,zhoujiu", "wushi"]).into()),
+                field("LIANXIDIANHUA", "13800000000".into()),
+            ])),
+            35..50 => (18, json!([
+                field("title", "日志平台容量评估".into()),
+                field("bk_biz_id", 2.into()),
+                field("expect_access_data", "2026-12-01".into()),
+                field("single_log_size", 512.into()),
+                field("single_host_peak", json!(128.5)),
+                field("single_host_log_volume", 20.into()),
+                field("expect_host_size", (10 + dice.below(500)).into()),
+                field("log_keep_days", 14.into()),
+                field("hot_data_days", 7.into()),
+                field("apply_reason", "新业务接入".into()),
+            ])),
+            50..75 => (19, json!([
+                field("title", format!("{}异常", dice.pick(&["订单接口", "支付回调", "登录页", "报表任务", "办公网络"])).into()),
+                field("impact", level().into()),
+                field("urgency", level().into()),
+                field("GUZHANGLEIXING", dice.pick(&["DNS", "VPN", "DISK", "CPU"]).into()),
+                field("GUZHANGMIAOSHU", "<p>十点起大量超时</p>".into()),
+                field("YINGXIANGZHUJI", json!([{ "IP": "10.0.0.8", "STATE": "SLOW" }])),
+            ])),
+            75..90 => (20, json!([
+                field("title", format!("{}发布", dice.pick(&["订单服务", "网关", "报表"])).into()),
+                field("impact", level().into()),
+                field("urgency", level().into()),
+                field("BIANGENGLEIXING", dice.pick(&["APP", "APP,CONF", "DB"]).into()),
+                field("BIANGENGSHIJIAN", "2026-11-25 23:00:00".into()),
+                field("BIANGENGFANGAN", "灰度两批，失败回滚".into()),
+            ])),
+            _ => (21, json!([field("title", "接口超时根因".into()), field("WENTIMIAOSHU", "一周内三次".into())])),
+        }
+    }
+
+    async fn handle(&mut self, sn: &str, step: &Value) -> Result<(), String> {
+        let people: Vec<String> = step["processors"].as_str().unwrap_or_default().split(',').map(str::to_owned).collect();
+        let who = if step["name"] == "逐级审核" { people[0].clone() } else { people[usize::try_from(self.dice.below(people.len() as u64)).unwrap_or_default()].clone() };
+        let node = &step["state_id"];
+        let ask = |action: &str| json!({ "sn": sn, "operator": who, "state_id": node, "action_type": action });
+        if self.dice.percent(3) {
+            // Somebody who has nothing to do with it tries to act, and is refused.
+            let mut body = ask("TRANSITION");
+            body["operator"] = "luren".into();
+            body["fields"] = json!([]);
+            self.expect_refusal("operate_node", body).await?;
+        }
+        match step["action_type"].as_str().unwrap_or_default() {
+            "CLAIM" => self.client.must("operate_node", ask("CLAIM")).await.map(drop),
+            "DISTRIBUTE" => {
+                let mut body = ask("DISTRIBUTE");
+                body["processors_type"] = "PERSON".into();
+                body["processors"] = self.dice.pick(&["zhangsan", "wangwu", "wangwu,zhaoliu"]).into();
+                self.client.must("operate_node", body).await.map(drop)
+            }
+            _ => self.settle(sn, step, &who, ask("TRANSITION")).await,
+        }
+    }
+
+    /// Handles a running node: sometimes suspended first, handed over or terminated, mostly submitted.
+    async fn settle(&mut self, sn: &str, step: &Value, who: &str, mut body: Value) -> Result<(), String> {
+        let can = |action: &str| step["operations"].as_array().is_some_and(|operations| operations.iter().any(|operation| operation["key"] == action));
+        if self.dice.percent(5) {
+            let suspend = |action: &str| json!({ "sn": sn, "operator": who, "action_type": action, "action_message": "等待窗口" });
+            self.client.must("operate_ticket", suspend("SUSPEND")).await?;
+            self.expect_refusal("operate_ticket", suspend("SUSPEND")).await?;
+            self.client.must("operate_ticket", suspend("UNSUSPEND")).await?;
+        }
+        if self.dice.percent(3) && can("TERMINATE") {
+            body["action_type"] = "TERMINATE".into();
+            body["action_message"] = "重复提单".into();
+            return self.client.must("operate_node", body).await.map(drop);
+        }
+        if self.dice.percent(4) && can("DELIVER") && step["name"] != "变更会签" {
+            body["action_type"] = "DELIVER".into();
+            body["processors_type"] = "PERSON".into();
+            body["processors"] = if step["name"] == "根因分析" { "zhengshi" } else { "wangwu" }.into();
+            body["action_message"] = "今天休假".into();
+            return self.client.must("operate_node", body).await.map(drop);
+        }
+        body["fields"] = self.form(step);
+        self.client.must("operate_node", body).await.map(drop)
+    }
+
+    /// Fills the form of a node: decisions are mostly yes, texts are short.
+    fn form(&self, step: &Value) -> Value {
+        let yes = self.dice.percent(82);
+        let fields = step["fields"].as_array().cloned().unwrap_or_default();
+        let value = |field: &Value| -> Value {
+            let key = field["key"].as_str().unwrap_or_default();
+            let choices = field["choice"].as_array().cloned().unwrap_or_default();
+            match field["type"].as_str().unwrap_or_default() {
+                // The first option is the good one everywhere in this company.
+                "RADIO" => choices[usize::from(!yes)]["key"].clone(),
+                "SELECT" | "CHECKBOX" | "MULTISELECT" => choices.first().map(|choice| choice["key"].clone()).unwrap_or_default(),
+                "DATETIME" => "2026-11-26 23:00:00".into(),
+                _ if key.ends_with("_BEIZHU") || key == "evaluate_remark" => if yes { "同意" } else { "" }.into(),
+                _ if key.ends_with("_LIYOU") || key == "reject_remark" => if yes { "" } else { "材料不全" }.into(),
+                _ => "已处理".into(),
+            }
+        };
+        fields.iter().map(|field| json!({ "key": field["key"], "value": value(field) })).collect()
+    }
+
+    async fn expect_refusal(&mut self, operation: &str, body: Value) -> Result<(), String> {
+        let envelope = self.client.call(operation, body).await?;
+        if envelope["result"] != false {
+            return Err(format!("{operation} should have been refused: {envelope}"));
+        }
+        self.refused += 1;
+        Ok(())
+    }
+}

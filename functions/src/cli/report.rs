@@ -1,0 +1,82 @@
+//! `ledgerdesk report`: operational data, computed from events; safe beside a running desk.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use infra::local::Local;
+use serde_json::{Value, json};
+
+use crate::reports;
+use crate::stream::project;
+
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Which report.
+    pub name: Name,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// The directory of the desk.
+    #[arg(long, default_value = "data")]
+    pub data: PathBuf,
+}
+
+/// The reports there are.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Name {
+    /// What an imported incident log amounts to.
+    Incidents,
+    /// How much goes on at the desk.
+    Desk,
+}
+
+impl Report {
+    pub async fn run(self) -> Result<(), String> {
+        let ledger = Local::read(&self.data).map_err(|error| error.to_string())?;
+        let report = match self.name {
+            Name::Incidents => reports::incidents(&reports::incident_log(&ledger, &mut |_| {}).await.map_err(|error| error.to_string())?),
+            Name::Desk => desk(&ledger).await.map_err(|error| error.to_string())?,
+        };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+        } else {
+            print_lines(&report, 0);
+        }
+        Ok(())
+    }
+}
+
+async fn desk(ledger: &infra::Ledger) -> Result<Value, infra::Error> {
+    let mut board = domain::views::desk_board::DeskBoard::default();
+    let mut position = 0;
+    loop {
+        let page = ledger.store.feed(position, 1000).await?;
+        let Some(last) = page.last() else { break };
+        position = last.position;
+        for placed in &page {
+            project::fold(ledger, &mut board, &placed.commit).await?;
+        }
+    }
+    Ok(json!(board))
+}
+
+/// Prints a report as indented lines; lists of a transition read `from -> to: count`.
+fn print_lines(value: &Value, depth: usize) {
+    let Value::Object(object) = value else { return };
+    for (key, value) in object {
+        let indent = "  ".repeat(depth);
+        match value {
+            Value::Object(_) => {
+                println!("{indent}{key}:");
+                print_lines(value, depth + 1);
+            }
+            Value::Array(rows) => {
+                println!("{indent}{key}:");
+                for row in rows {
+                    println!("{indent}  {} -> {}: {}", row[0].as_str().unwrap_or_default(), row[1].as_str().unwrap_or_default(), row[2]);
+                }
+            }
+            other => println!("{indent}{key}: {other}"),
+        }
+    }
+}
