@@ -118,7 +118,7 @@ pub struct Priority {
 }
 
 /// One row of a foreign log, taken over as it stood; `occurred_at` is the row's own time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// The row's own time; it stands beside the data, as the event's `occurred_at`.
     #[serde(skip)]

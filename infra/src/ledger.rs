@@ -24,7 +24,7 @@ const CONFLICTS_MAX: u32 = 5;
 const LOOKUPS_MAX: u32 = 8;
 /// Locks that streams share; two streams on one lock only wait for each other.
 const LOCKS: usize = 256;
-/// Commits between two snapshots of a stream.
+/// How far apart snapshots are unless a ledger says otherwise.
 pub const SNAPSHOT_EVERY: usize = 16;
 
 /// The ledger with everything a command needs: where commits go, keys, time and chance.
@@ -34,7 +34,8 @@ pub struct Ledger {
     pub keys: Arc<dyn Keys>,
     pub clock: Arc<dyn Clock>,
     pub chance: Arc<dyn Chance>,
-    pub snapshot_every: usize,
+    /// Commits between two snapshots of a stream.
+    pub(crate) snapshot_every: usize,
     locks: Arc<Vec<Mutex<()>>>,
 }
 
@@ -94,6 +95,12 @@ impl Ledger {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Self {
         let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
         Self { store, keys, clock, chance, snapshot_every: SNAPSHOT_EVERY, locks: Arc::new(locks) }
+    }
+
+    /// The same ledger with another distance between snapshots.
+    #[must_use]
+    pub fn with_snapshot_every(self, commits: usize) -> Self {
+        Self { snapshot_every: commits, ..self }
     }
 
     /// The store of one kind of aggregate, as cqrs-es wants it.

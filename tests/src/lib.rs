@@ -1,1 +1,179 @@
+//! Proof across crates. [`House`] is a whole desk on memory adapters with a clock that is turned by hand; [`process`] runs the real program.
 
+pub mod process;
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use events::Moment;
+use functions::app::{Ports, Settings};
+use functions::host::local::{following, work};
+use functions::{App, company, http, timer};
+use infra::Ledger;
+use infra::caller::memory::Memory as Receiver;
+use infra::clock::{HandClock, SeededChance};
+use infra::crash::Crash;
+use infra::keys::memory::Memory as Keys;
+use infra::login::memory::Memory as Login;
+use infra::queue::memory::Memory as Queue;
+use infra::store::memory::Memory as Store;
+use infra::views::memory::Memory as Views;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+/// 2026-11-22 10:00:00 in Shanghai.
+pub const MORNING: Moment = Moment(1_795_312_800_000);
+/// An application that may speak for its users.
+pub const TRUSTED: (&str, &str) = ("bk_log_search", "secret-of-the-log-platform");
+/// An application whose users must be logged in.
+pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
+
+/// A desk with the demo company, everything in memory.
+pub struct House {
+    pub app: App,
+    pub clock: Arc<HandClock>,
+    pub receiver: Arc<Receiver>,
+    follower: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+impl House {
+    pub async fn open() -> Self {
+        let clock = Arc::new(HandClock::at(MORNING));
+        let chance = Arc::new(SeededChance::new(1));
+        let receiver = Arc::new(Receiver::default());
+        let ledger = Ledger::new(Arc::new(Store::default()), Arc::new(Keys::new(chance.clone())), clock.clone(), chance);
+        let login = Login([("lisi-is-logged-in".to_owned(), "lisi".to_owned())].into());
+        let ports = Ports { ledger, views: Arc::new(Views::default()), queue: Arc::new(Queue::default()), caller: receiver.clone(), login: Arc::new(login) };
+        let app = App::new(ports, Settings::default(), Arc::new(Crash::default())).await.expect("a desk");
+        let following_app = app.clone();
+        let follower = tokio::spawn(async move { following(&following_app).await });
+        company::found(&app).await.expect("the base");
+        company::demo(&app).await.expect("the demo company");
+        app.credentials.register(TRUSTED.0, TRUSTED.1, "日志平台", true).await.expect("an application");
+        app.credentials.register(PLAIN.0, PLAIN.1, "plain", false).await.expect("an application");
+        let house = Self { app, clock, receiver, follower };
+        house.followed().await;
+        house
+    }
+
+    /// Waits until the follower stands at the end of the feed.
+    pub async fn followed(&self) {
+        let head = self.app.ledger.store.head().await.expect("head").position;
+        let mut followed = self.app.followed.subscribe();
+        followed.wait_for(|position| *position >= head).await.expect("the follower lives");
+    }
+
+    /// Lets deadlines fire and queues be worked on until nothing is left to do at this time of the clock.
+    pub async fn settle(&self) {
+        loop {
+            self.followed().await;
+            timer::wake::wake(&self.app).await.expect("wake");
+            let now = self.app.ledger.clock.now();
+            let mut idle = true;
+            for name in ["deliver", "attempt"] {
+                for message in self.app.queue.take(name, now, now.plus_ms(60_000), 100).await.expect("take") {
+                    idle = false;
+                    work(&self.app, name, message).await.expect("work");
+                }
+            }
+            if idle {
+                return;
+            }
+        }
+    }
+
+    /// Sends a request through the front door.
+    pub async fn send(&self, request: Request<Body>) -> (StatusCode, Vec<u8>) {
+        let response = http::router(self.app.clone()).oneshot(request).await.expect("the router answers");
+        let status = response.status();
+        (status, to_bytes(response.into_body(), 1 << 24).await.expect("a body").to_vec())
+    }
+
+    /// Calls an operation as the trusted application, and gives back the envelope.
+    pub async fn call(&self, operation: &str, body: Value) -> Value {
+        self.call_with(operation, body, &[]).await
+    }
+
+    /// The same with headers.
+    pub async fn call_with(&self, operation: &str, mut body: Value, headers: &[(&str, &str)]) -> Value {
+        body["bk_app_code"] = TRUSTED.0.into();
+        body["bk_app_secret"] = TRUSTED.1.into();
+        let mut request = Request::post(format!("/api/c/compapi/v2/itsm/{operation}/")).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (status, bytes) = self.send(request.body(body.to_string().into()).expect("a request")).await;
+        assert_eq!(status, StatusCode::OK, "{operation} {body}");
+        serde_json::from_slice(&bytes).expect("an envelope")
+    }
+
+    /// Calls an operation that must succeed, and gives back its data.
+    pub async fn must(&self, operation: &str, body: Value) -> Value {
+        let envelope = self.call(operation, body.clone()).await;
+        assert_eq!((&envelope["result"], &envelope["code"], &envelope["message"]), (&json!(true), &json!(0), &json!("success")), "{operation} {body}: {envelope}");
+        envelope["data"].clone()
+    }
+
+    /// Calls an operation that must be refused, and gives back code and message.
+    pub async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
+        let envelope = self.call(operation, body.clone()).await;
+        assert_eq!((&envelope["result"], &envelope["data"]), (&json!(false), &Value::Null), "{operation} {body}: {envelope}");
+        (envelope["code"].as_i64().expect("an integer code"), envelope["message"].as_str().expect("a message").to_owned())
+    }
+
+    /// The end of the feed: what nothing was stored is measured by.
+    pub async fn head(&self) -> i64 {
+        self.app.ledger.store.head().await.expect("head").position
+    }
+
+    /// The wire types of a ticket's events, in order.
+    pub async fn story(&self, sn: &str) -> Vec<&'static str> {
+        let history = functions::desk::history(&self.app.ledger, &format!("ticket-{sn}")).await.expect("a history");
+        history.iter().map(|envelope| events::Fact::kind(&envelope.event)).collect()
+    }
+}
+
+/// A form as clients send it.
+pub fn form(pairs: &[(&str, &str)]) -> Value {
+    pairs.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
+}
+
+/// A general approval request by lisi, to be decided by zhangsan or wangwu, then by admin.
+pub fn approval_request() -> Value {
+    json!({
+        "service_id": 17,
+        "creator": "lisi",
+        "fields": form(&[
+            ("title", "申请堡垒机权限"), ("apply_content", "按清单开通"), ("impact", "2"), ("urgency", "3"),
+            ("ZHIDINGSHENPIREN", "zhangsan,wangwu"), ("LIANXIDIANHUA", "13800000000"),
+        ]),
+    })
+}
+
+/// An incident by lisi.
+pub fn incident() -> Value {
+    json!({
+        "service_id": 19,
+        "creator": "lisi",
+        "fields": form(&[("title", "登录页异常"), ("impact", "3"), ("urgency", "3"), ("GUZHANGLEIXING", "DNS"), ("GUZHANGMIAOSHU", "<p>超时</p>")]),
+    })
+}
+
+/// A change by lisi.
+pub fn change() -> Value {
+    json!({
+        "service_id": 20,
+        "creator": "lisi",
+        "fields": form(&[
+            ("title", "网关发布"), ("impact", "1"), ("urgency", "2"), ("BIANGENGLEIXING", "APP,CONF"), ("BIANGENGSHIJIAN", "2026-11-25 23:00:00"),
+            ("BIANGENGFANGAN", "灰度两批"),
+        ]),
+    })
+}

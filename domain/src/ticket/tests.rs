@@ -1,0 +1,244 @@
+//! Given events, when a command, then events; and what holds for any history.
+
+use std::sync::Arc;
+
+use cqrs_es::test::TestFramework;
+use events::ticket::{Finished, LineTaken, NodeCompleted, NodeEntered, ServiceKind, Tested};
+use events::workflow::{Choice, Clause, Condition, Field, FieldKind, Group, Holds, Line, Operator, Output};
+use events::{LineId, Moment};
+use proptest::prelude::*;
+
+use super::*;
+use crate::Sourced;
+use crate::decider::fold;
+
+const LISI: &str = "p-lisi";
+const BOSS: &str = "p-boss";
+const ROOT: &str = "p-root";
+
+fn field(key: &str, kind: FieldKind, is_required: bool) -> Field {
+    Field {
+        id: 1,
+        key: key.into(),
+        kind,
+        name: key.into(),
+        desc: String::new(),
+        choice: Vec::new(),
+        is_required,
+        regex: String::new(),
+        custom_regex: String::new(),
+        hidden_when: None,
+        default: serde_json::Value::Null,
+        meta: serde_json::Value::Null,
+        source_type: String::new(),
+        source_uri: String::new(),
+        is_readonly: false,
+        is_personal: false,
+        is_approve_result: false,
+    }
+}
+
+fn node(id: i64, kind: NodeKind, fields: &[&str]) -> Node {
+    Node {
+        id: NodeId(id),
+        name: format!("n{id}"),
+        kind,
+        tag: String::new(),
+        processors: Processors::Person(vec![BOSS.into(), "p-other".into()]),
+        assignors: Processors::Empty,
+        delivers: Processors::Empty,
+        handling: Handling::Process,
+        can_deliver: true,
+        is_terminable: true,
+        is_multi: false,
+        is_sequential: false,
+        finish_condition: None,
+        terminate_when_rejected: false,
+        fields: fields.iter().map(|key| (*key).to_owned()).collect(),
+        outputs: Vec::new(),
+    }
+}
+
+fn line(id: i64, from: i64, to: i64, passes: Option<&str>) -> Line {
+    let clause = |value: &str| Clause { key: "RESULT".into(), kind: "SELECT".into(), condition: Operator::Equal, value: value.into() };
+    let condition = passes.map(|value| Condition { join: Default::default(), expressions: vec![Group { join: Default::default(), expressions: vec![clause(value)] }] });
+    Line { id: LineId(id), from: NodeId(from), to: NodeId(to), name: String::new(), condition }
+}
+
+/// START 1, submit 2, approval 3 (passed -> END 4; anything else -> back to 2).
+fn definition() -> Definition {
+    let choice = |key: &str| Choice { key: key.into(), name: key.into(), items: Vec::new() };
+    let mut approval = node(3, NodeKind::Approval, &["DECISION"]);
+    approval.outputs = vec![Output { key: "RESULT".into(), holds: Holds::ApproveResult }];
+    Definition {
+        name: "w".into(),
+        nodes: vec![node(1, NodeKind::Start, &[]), node(2, NodeKind::Manual, &["title", "amount"]), approval, node(4, NodeKind::End, &[])],
+        lines: vec![line(1, 1, 2, None), line(2, 2, 3, None), line(4, 3, 2, None), line(9, 3, 4, Some("true"))],
+        fields: vec![
+            field("title", FieldKind::String, true),
+            field("amount", FieldKind::Int, false),
+            Field { choice: vec![choice("true"), choice("false")], is_approve_result: true, ..field("DECISION", FieldKind::Radio, true) },
+        ],
+        ..Definition::default()
+    }
+}
+
+fn facts_of(definition: Definition) -> Facts {
+    let service = service::Defined {
+        service: ServiceId(7),
+        name: "s".into(),
+        desc: String::new(),
+        kind: ServiceKind::Request,
+        workflow: WorkflowId(1),
+        workflow_version: 1,
+        is_enabled: true,
+        owners: Vec::new(),
+        display_type: "OPEN".into(),
+        display_roles: Vec::new(),
+        seals_text: false,
+        priorities: None,
+    };
+    Facts {
+        services: [(ServiceId(7), Some(service))].into(),
+        shelves: [(ServiceId(7), Some(CatalogId(1)))].into(),
+        workflows: [((WorkflowId(1), 1), Some(Arc::new(Deployed { workflow: WorkflowId(1), version: 1, definition })))].into(),
+        roles: BTreeMap::default(),
+        general_roles: Some(Vec::new()),
+        superusers: Some(vec![ROOT.into()]),
+    }
+}
+
+fn facts() -> Facts {
+    facts_of(definition())
+}
+
+fn open() -> Command {
+    let form = vec![Entry::new("title", "t")];
+    Command::Open(Box::new(Open { sn: "REQ1".into(), id: 1, service: ServiceId(7), creator: LISI.into(), form, tag: String::new(), callback: None, chosen_processors: BTreeMap::new() }))
+}
+
+fn opened() -> Vec<TicketEvent> {
+    Ticket::default().decide(&open(), &facts()).expect("opens")
+}
+
+fn vote(pass: &str) -> Command {
+    Command::Submit { node: NodeId(3), by: BOSS.into(), form: vec![Entry::new("DECISION", pass)] }
+}
+
+#[test]
+fn opening_tells_the_whole_way_to_the_first_waiting_node() {
+    let kinds: Vec<&str> = opened().iter().map(events::Fact::kind).collect();
+    assert_eq!(kinds, ["ticket.opened", "ticket.node_entered", "ticket.node_completed", "ticket.line_taken", "ticket.node_entered"]);
+}
+
+#[test]
+fn a_pass_takes_the_conditional_line_before_the_older_default_and_says_why() {
+    let outputs = BTreeMap::from([("RESULT".to_owned(), "true".to_owned())]);
+    let tested = vec![Tested { line: LineId(9), clause: "RESULT == true".into(), found: "true".into(), holds: true }];
+    TestFramework::<Sourced<Ticket>>::with(facts()).given(opened()).when(vote("true")).then_expect_events(vec![
+        events::ticket::VoteCast { node: NodeId(3), name: "n3".into(), by: BOSS.into(), pass: true, form: vec![Entry::new("DECISION", "true")] }.into(),
+        NodeCompleted { node: NodeId(3), name: "n3".into(), round: 1, by: BOSS.into(), pass: Some(true), form: Vec::new(), outputs }.into(),
+        LineTaken { line: LineId(9), name: String::new(), from: NodeId(3), to: NodeId(4), tested }.into(),
+        Finished { approve_result: true }.into(),
+    ]);
+}
+
+#[test]
+fn a_rejection_opens_a_second_round_and_deletes_nothing() {
+    let events = fold::<Ticket>(&opened()).decide(&vote("false"), &facts()).expect("decides");
+    let back = NodeEntered { node: NodeId(2), name: "n2".into(), round: 2, status: NodeStatus::Running, processors_type: "PERSON".into(), processors: vec![LISI.into()] };
+    assert_eq!(events.last(), Some(&back.into()));
+}
+
+#[test]
+fn what_it_needs_it_asks_for() {
+    let nothing = Facts::default();
+    assert_eq!(Ticket::default().decide(&open(), &nothing), Err(Refusal::Needs(vec![Lookup::Service(ServiceId(7))])));
+    assert_eq!(fold::<Ticket>(&opened()).decide(&vote("true"), &nothing), Err(Refusal::Needs(vec![Lookup::Workflow(WorkflowId(1), 1)])));
+}
+
+#[test]
+fn where_no_line_is_true_the_node_waits_visibly_and_can_be_ended() {
+    let mut definition = definition();
+    definition.lines.retain(|line| line.id != LineId(4));
+    let facts = facts_of(definition);
+    let mut ticket = fold::<Ticket>(&opened());
+    for event in ticket.decide(&vote("false"), &facts).expect("decides") {
+        ticket.evolve(&event);
+    }
+    assert_eq!(ticket.nodes[&NodeId(3)].status, NodeStatus::Failed);
+    assert_eq!(ticket.current().count(), 1, "somebody sees it");
+    let ended = ticket.decide(&Command::Terminate { by: ROOT.into(), reason: "stuck".into() }, &facts);
+    assert!(ended.is_ok(), "{ended:?}");
+}
+
+#[test]
+fn suspending_twice_is_refused_and_resuming_brings_back() {
+    let mut ticket = fold::<Ticket>(&opened());
+    let suspend = Command::Suspend { by: BOSS.into(), reason: "r".into() };
+    ticket.decide(&suspend, &facts()).expect("suspends").iter().for_each(|event| ticket.evolve(event));
+    assert_eq!(ticket.decide(&suspend, &facts()), Err(Refusal::Rejected(Rejection::NotInProcess)));
+    assert_eq!(ticket.decide(&vote("true"), &facts()), Err(Refusal::Rejected(Rejection::Standing)));
+    ticket.decide(&Command::Resume { by: BOSS.into() }, &facts()).expect("resumes").iter().for_each(|event| ticket.evolve(event));
+    assert!(ticket.decide(&vote("true"), &facts()).is_ok());
+}
+
+fn row(file: &str, line: u64, text: &str) -> Observed {
+    Observed { occurred_at: Moment(1), file: file.into(), line, row: text.into(), ..Observed::default() }
+}
+
+#[test]
+fn rows_are_taken_once_from_a_file_and_once_across_files() {
+    let first = [row("a", 1, "x"), row("a", 2, "x"), row("a", 3, "y")];
+    let mut ticket = Ticket::default();
+    let taken = |ticket: &Ticket, rows: &[Observed]| ticket.observe(rows).expect("takes").len();
+    assert_eq!(taken(&ticket, &first), 3, "the same text twice is two rows");
+    first.iter().for_each(|row| ticket.evolve(&row.clone().into()));
+    assert_eq!(taken(&ticket, &first), 0, "again adds nothing");
+    assert_eq!(taken(&ticket, &[row("a", 9, "x")]), 1, "a later line of the same file is new, whatever it says");
+    assert_eq!(taken(&ticket, &[row("b", 1, "x"), row("b", 2, "x"), row("b", 3, "y"), row("b", 4, "z")]), 1, "another file adds what it has more");
+    assert_eq!(fold::<Ticket>(&opened()).observe(&first), Err(Refusal::Rejected(Rejection::NotImported)));
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let who = prop_oneof![Just(LISI), Just(BOSS), Just(ROOT), Just("p-other")].prop_map(Pid::from);
+    let form = prop_oneof![Just(vec![]), Just(vec![Entry::new("DECISION", "true")]), Just(vec![Entry::new("DECISION", "false")]), Just(vec![Entry::new("title", "t")])];
+    (0..9_u8, 1..5_i64, who, form).prop_map(|(what, id, by, form)| {
+        let (node, message) = (NodeId(id), "m".to_owned());
+        let to = Processors::Person(vec!["p-other".into()]);
+        match what {
+            0 => Command::Claim { node, by },
+            1 => Command::Distribute { node, by, to, message },
+            2 => Command::Deliver { node, by, to, message },
+            3 => Command::TerminateAt { node, by, reason: message },
+            4 => Command::Suspend { by, reason: message },
+            5 => Command::Resume { by },
+            6 => Command::Withdraw { by },
+            _ => Command::Submit { node, by, form },
+        }
+    })
+}
+
+proptest! {
+    /// After any commands a ticket is over, or somebody can see where it stands; its history folds to the same state; events survive the wire.
+    #[test]
+    fn a_ticket_never_hangs(commands in proptest::collection::vec(any_command(), 0..60)) {
+        let facts = facts();
+        let mut history = opened();
+        let mut ticket = fold::<Ticket>(&history);
+        for command in commands {
+            if let Ok(events) = ticket.decide(&command, &facts) {
+                events.iter().for_each(|event| ticket.evolve(event));
+                history.extend(events);
+            }
+            prop_assert!(ticket.status.is_over() || ticket.current().count() == 1);
+        }
+        prop_assert_eq!(&fold::<Ticket>(&history), &ticket);
+        for event in &history {
+            let text = serde_json::to_string(event).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<TicketEvent>(&text).unwrap(), event);
+        }
+        let kept = serde_json::to_string(&ticket).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Ticket>(&kept).unwrap(), ticket);
+    }
+}

@@ -283,7 +283,7 @@ async fn export(data: &Path, after: i64) -> Result<(), String> {
 
 /// A commit as CloudEvents 1.0. Extension attributes are lower-case letters and texts or integers, as the specification asks; what proves the
 /// commit stands on its first line.
-fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
+pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
     let commit = &placed.commit;
     let unreadable = |reason: String| Error::corrupt(format!("position {}: {reason}", placed.position));
     let text = std::str::from_utf8(&commit.body).map_err(|error| unreadable(error.to_string()))?;

@@ -85,7 +85,7 @@ async fn until(mut stopped: watch::Receiver<bool>, work: impl Future<Output = ()
 }
 
 /// Follows the feed commit by commit. What cannot be followed is parked; what may pass is tried again.
-async fn following(app: &App) {
+pub async fn following(app: &App) {
     let mut position = loop {
         match app.views.get(CHECKPOINT, "follow").await {
             Ok(checkpoint) => break checkpoint.map_or(0, |checkpoint| checkpoint.sequence),

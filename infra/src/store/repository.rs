@@ -158,10 +158,8 @@ impl<D: Decider> Repository<D> {
             snapshot: None,
         };
         commit.hash = commit.expected_hash();
-        let mut after = context.clone();
-        after.remember(&command_id);
-        if after.since_snapshot + 1 >= self.ledger.snapshot_every {
-            commit.snapshot = self.snapshot(&after).await?;
+        if context.since_snapshot + 1 >= self.ledger.snapshot_every {
+            commit.snapshot = self.snapshot(context, &command_id).await?;
         }
         if commit.size() > super::COMMIT_BYTES_MAX {
             commit.snapshot = None;
@@ -178,10 +176,12 @@ impl<D: Decider> Repository<D> {
         Ok(appended)
     }
 
-    async fn snapshot(&self, context: &Context<D>) -> Result<Option<Snapshot>, Error> {
+    /// The state as of the commit that is being written, with the ids of the last commands, this one included.
+    async fn snapshot(&self, context: &Context<D>, command_id: &[u8; 16]) -> Result<Option<Snapshot>, Error> {
         let mut state = context.aggregate.0.clone();
         self.ledger.seal(state.personals().into_iter()).await?;
-        let recent = context.recent.iter().map(|prefix| super::commit::hex(prefix)).collect();
+        let older = context.recent.len().saturating_sub(REMEMBERED - 1);
+        let recent = context.recent.iter().skip(older).map(<[u8; 8]>::as_slice).chain([&command_id[..8]]).map(super::commit::hex).collect();
         let state = serde_json::to_vec(&Kept { state, recent })
             .map_err(|error| Error::because(Kind::Corrupt, format!("cannot write a snapshot of {}", context.stream), error))?;
         Ok((state.len() <= SNAPSHOT_BYTES_MAX).then(|| Snapshot { fingerprint: fingerprint::<D>(), state }))

@@ -86,6 +86,7 @@ pub(super) async fn not_opened(app: &App, not_opened: NotOpened) -> Refusal {
             Rejection::ChosenProcessorsEmpty { service, node } => {
                 Refusal::parameter(format!("state_processors:服务:{service}, 节点({node})对应的审批人不允许为空"))
             }
+            Rejection::FieldsMissing(keys) if keys.iter().any(|key| key == "title") => Refusal::missing_key("title"),
             Rejection::FieldsMissing(keys) => Refusal::new(3_900_003, format!("提单失败: 单据创建失败，缺少参数：{}", listed(&keys))),
             other => match form(&other) {
                 Some(text) => Refusal::new(3_900_003, format!("提单失败: {text}")),

@@ -1,0 +1,10 @@
+//! Stories through the front door, on memory adapters.
+
+mod callbacks;
+mod documented;
+mod errors;
+mod format;
+mod malformed;
+mod once;
+mod people;
+mod tickets;

@@ -1,0 +1,111 @@
+//! Input that is not what it should be: a clear answer, nothing stored, never a 5xx.
+
+use axum::http::{Request, StatusCode};
+use serde_json::{Value, json};
+use tests::{House, TRUSTED, approval_request, incident};
+
+const OPERATIONS: [&str; 13] = [
+    "create_ticket", "get_services", "get_service_catalogs", "get_service_detail", "get_tickets", "get_ticket_info", "get_ticket_logs", "get_ticket_status",
+    "operate_node", "operate_ticket", "token/verify", "ticket_approval_result", "callback_failed_ticket",
+];
+
+async fn post(house: &House, operation: &str, kind: &str, body: Vec<u8>) -> Value {
+    let credentials = json!({ "bk_app_code": TRUSTED.0, "bk_app_secret": TRUSTED.1 }).to_string();
+    let request = Request::post(format!("/api/c/compapi/v2/itsm/{operation}/")).header("content-type", kind).header("x-bkapi-authorization", credentials);
+    let (status, bytes) = house.send(request.body(body.into()).unwrap()).await;
+    assert_eq!(status, StatusCode::OK, "{operation}");
+    serde_json::from_slice(&bytes).expect("an envelope")
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_are_refused_by_name() {
+    let house = House::open().await;
+    let before = house.head().await;
+    let deep = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
+    for operation in OPERATIONS {
+        for (kind, body, says) in [
+            ("application/json", b"{\"sn\": ".to_vec(), "不是合法的 JSON"),
+            ("application/json", b"[1, 2]".to_vec(), "不是 JSON 对象"),
+            ("application/json", b"\"text\"".to_vec(), "不是 JSON 对象"),
+            ("application/json", b"{\"sn\": \"\xff\xfe\"}".to_vec(), "不是 UTF-8"),
+            ("application/json", deep(100), "嵌套超过 64 层"),
+            ("application/json", deep(100_000), "嵌套超过 64 层"),
+            ("application/json", vec![b' '; 2 << 20], "超过 1048576 字节"),
+            ("application/xml", b"<sn/>".to_vec(), "不支持的内容类型: application/xml"),
+        ] {
+            let answer = post(&house, operation, kind, body).await;
+            assert_eq!((&answer["result"], &answer["code"]), (&json!(false), &json!(3_900_021)), "{operation}: {answer}");
+            assert!(answer["message"].as_str().unwrap().contains(says), "{operation}: {answer}");
+        }
+    }
+    assert_eq!(house.head().await, before);
+}
+
+#[tokio::test]
+async fn values_of_every_wrong_type_are_refused_or_ignored_but_never_break() {
+    let house = House::open().await;
+    let wrong = [json!(null), json!(true), json!(-1), json!(1e300), json!(""), json!("\u{0}"), json!([]), json!({}), json!([[1]]), json!({ "a": { "b": 1 } })];
+    let parameters = ["service_id", "creator", "fields", "meta", "tag", "sn", "operator", "state_id", "action_type", "processors", "processors_type", "action_message", "sns", "page", "page_size", "catalog_id", "token", "create_at__gte"];
+    for operation in OPERATIONS {
+        for parameter in parameters {
+            for value in &wrong {
+                let mut body = json!({ "sn": "NO1", "operator": "lisi", "state_id": 3, "action_type": "CLAIM" });
+                if operation == "create_ticket" {
+                    body = approval_request();
+                    // A valid ticket with one odd parameter that does not concern it may well be opened.
+                    body["fields"][0]["value"] = "".into();
+                }
+                body[parameter] = value.clone();
+                let before = house.head().await;
+                let answer = post(&house, operation, "application/json", body.to_string().into_bytes()).await;
+                assert!(answer["code"].as_i64().is_some_and(|code| code != 3_900_500), "{operation} {parameter} {value}: {answer}");
+                assert_eq!(house.head().await, before, "{operation} {parameter} {value} stored something");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_users_type_is_stored_and_shown_and_never_run() {
+    let house = House::open().await;
+    for text in ["'; DROP TABLE commits; --", "<script>alert(1)</script>", "${params_title}", "{{7*7}}", "y' or '1' == '1", "\u{202e}\"\\\n\t", "😀\u{10ffff}"] {
+        let mut body = incident();
+        body["fields"][0]["value"] = text.into();
+        body["fields"][4]["value"] = text.into();
+        let sn = house.must("create_ticket", body).await["sn"].clone();
+        let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+        assert_eq!(info["title"], text);
+        assert_eq!(house.must("get_tickets", json!({ "sns": [sn] })).await["items"][0]["title"], text);
+    }
+    for name in ["a,b", "<b>", "x'--", "名\u{7}", &"x".repeat(65)] {
+        let mut body = approval_request();
+        body["creator"] = name.into();
+        assert_eq!(house.refused("create_ticket", body).await, (3_900_005, "creator:不是合法的用户名。".into()));
+    }
+    let mut long = approval_request();
+    long["fields"][1]["value"] = "x".repeat(400_000).into();
+    let before = house.head().await;
+    let (code, message) = house.refused("create_ticket", long).await;
+    assert!(code == 3_900_021 && message.contains("内容过大"), "{code} {message}");
+    assert!(house.head().await <= before + 1, "at most a block of numbers");
+}
+
+#[tokio::test]
+async fn reads_answer_get_and_post_and_forms_and_writes_only_post() {
+    let house = House::open().await;
+    let credentials = format!("bk_app_code={}&bk_app_secret={}", TRUSTED.0, TRUSTED.1);
+    let get = async |path: &str| {
+        let request = Request::get(format!("{path}?{credentials}&service_id=17&bklog_request_id=1")).body(axum::body::Body::empty()).unwrap();
+        serde_json::from_slice::<Value>(&house.send(request).await.1).unwrap()
+    };
+    let one = get("/api/c/compapi/v2/itsm/get_service_detail/").await["data"].clone();
+    assert_eq!(one["name"], "通用审批申请");
+    for path in ["/api/c/compapi/itsm/get_service_detail", "//api/c/compapi/v2/itsm/get_service_detail/", "/stage/v2/itsm/get_service_detail", "/openapi/service/get_service_detail/"] {
+        assert_eq!(get(path).await["data"], one, "{path}");
+    }
+    let form = post(&house, "get_service_detail", "application/x-www-form-urlencoded", b"service_id=17".to_vec()).await;
+    assert_eq!(form["data"], one);
+    assert_eq!(get("/api/c/compapi/v2/itsm/create_ticket/").await["code"], 3_900_002);
+    let (status, _) = house.send(Request::get("/api/c/compapi/v2/itsm/no_such/").body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}

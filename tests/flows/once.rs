@@ -1,0 +1,90 @@
+//! One wish is one ticket and one decision, however often and however concurrently it is asked.
+
+use std::collections::BTreeSet;
+
+use domain::intake;
+use events::Meta;
+use events::intake::Reserved;
+use infra::Wish;
+use infra::ledger::{NoLookups, command_id};
+use infra::store::commit::hex;
+use serde_json::{Value, json};
+use tests::{House, TRUSTED, approval_request, form};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_hundred_approvals_of_one_node_exactly_one_wins() {
+    let house = std::sync::Arc::new(House::open().await);
+    let approvers: Vec<String> = (0..200).map(|number| format!("approver{number}")).collect();
+    let mut body = approval_request();
+    body["fields"][4]["value"] = approvers.join(",").into();
+    let sn = house.must("create_ticket", body).await["sn"].clone();
+    let mut votes = tokio::task::JoinSet::new();
+    for operator in approvers {
+        let (house, sn) = (house.clone(), sn.clone());
+        votes.spawn(async move {
+            let fields = form(&[("FZR_YIJIAN", "true")]);
+            house.call("operate_node", json!({ "sn": sn, "operator": operator, "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await
+        });
+    }
+    let answers = votes.join_all().await;
+    let (won, lost): (Vec<&Value>, Vec<&Value>) = answers.iter().partition(|answer| answer["result"] == true);
+    assert_eq!((won.len(), lost.len()), (1, 199));
+    let said: BTreeSet<(i64, &str)> = lost.iter().map(|answer| (answer["code"].as_i64().unwrap(), answer["message"].as_str().unwrap())).collect();
+    assert_eq!(said, BTreeSet::from([(3_900_005, "0:抱歉，当前节点：3 已经结束")]));
+    let votes = house.story(sn.as_str().unwrap()).await.into_iter().filter(|kind| *kind == "ticket.vote_cast").count();
+    assert_eq!(votes, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_is_the_same_ticket_also_at_the_same_time() {
+    let house = std::sync::Arc::new(House::open().await);
+    let mut creates = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let house = house.clone();
+        creates.spawn(async move { house.call_with("create_ticket", approval_request(), &[("Idempotency-Key", "k1")]).await["data"]["sn"].clone() });
+    }
+    let sns: BTreeSet<String> = creates.join_all().await.into_iter().map(|sn| sn.to_string()).collect();
+    assert_eq!(sns.len(), 1, "{sns:?}");
+    assert_eq!(house.must("get_tickets", json!({})).await["count"], 1);
+
+    let mut other = approval_request();
+    other["fields"][0]["value"] = "另一个标题".into();
+    let answer = house.call_with("create_ticket", other, &[("Idempotency-Key", "k1")]).await;
+    assert_eq!((&answer["result"], &answer["code"]), (&json!(false), &json!(3_900_005)));
+    let another = house.call_with("create_ticket", approval_request(), &[("Idempotency-Key", "k2")]).await;
+    assert_eq!(another["result"], true);
+    assert_eq!(house.must("get_tickets", json!({})).await["count"], 2);
+}
+
+/// The process died after the key was bound to a number and before the ticket was opened: a retry goes on there.
+#[tokio::test]
+async fn a_create_that_stopped_half_way_is_taken_up_again() {
+    let house = House::open().await;
+    let first = house.call_with("create_ticket", approval_request(), &[("Idempotency-Key", "whole")]).await["data"]["sn"].clone();
+    let request = {
+        let stream = format!("intake-{}", hex(&command_id(&["intake", TRUSTED.0, "whole"])));
+        house.app.ledger.load::<intake::Intake>(&stream).await.unwrap().aggregate.0.reserved.expect("reserved").request
+    };
+    let stream = format!("intake-{}", hex(&command_id(&["intake", TRUSTED.0, "half"])));
+    let reserved = Reserved { sn: "REQ20261122000777".into(), id: 120_261_122_000_777, request };
+    let wish = Wish { stream, command_id: [7; 16], meta: Meta::system("t", "t") };
+    house.app.ledger.execute::<intake::Intake>(&wish, &intake::Command(reserved), &NoLookups).await.expect("half a create");
+    for _ in 0..3 {
+        let answer = house.call_with("create_ticket", approval_request(), &[("Idempotency-Key", "half")]).await;
+        assert_eq!(answer["data"]["sn"], "REQ20261122000777", "{answer}");
+    }
+    assert_ne!(first, "REQ20261122000777");
+    assert_eq!(house.must("get_tickets", json!({})).await["count"], 2);
+}
+
+#[tokio::test]
+async fn a_repeated_operation_with_a_key_is_one_and_without_a_key_is_judged_afresh() {
+    let house = House::open().await;
+    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
+    let suspend = json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "等" });
+    for _ in 0..3 {
+        assert_eq!(house.call_with("operate_ticket", suspend.clone(), &[("Idempotency-Key", "s1")]).await["result"], true);
+    }
+    assert_eq!(house.story(sn.as_str().unwrap()).await.iter().filter(|kind| **kind == "ticket.suspended").count(), 1);
+    assert_eq!(house.refused("operate_ticket", suspend).await, (3_900_005, "0:抱歉，该单据不在流程中，无法操作".into()));
+}
