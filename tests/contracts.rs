@@ -170,7 +170,13 @@ impl infra::ledger::Lookups<Ticket> for Nobody {
 async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands() {
     const EVENTS: u64 = 5_100;
     let row = |line: u64| Observed {
-        source: "TEST".into(), case: "1".into(), file: "f".into(), line, row: line.to_string(), title: "x".repeat(300), ..Observed::default()
+        source: "TEST".into(),
+        case: "1".into(),
+        file: "f".into(),
+        line,
+        row: line.to_string(),
+        title: "x".repeat(300),
+        ..Observed::default()
     };
     for snapshot_every in [16, 1_000_000] {
         let ledger = ledger_over(Arc::new(store::memory::Memory::default()), 1_000_000);
@@ -194,29 +200,31 @@ async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands(
     }
 }
 
+/// Numbers as a later program might fold them.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Changed {
+    issued: i64,
+}
+impl Decider for Changed {
+    type Command = ();
+    type Event = NumbersEvent;
+    type Rejection = domain::numbers::Rejection;
+    type Facts = ();
+    type Lookup = domain::decider::Nothing;
+    fn decide(&self, (): &(), (): &()) -> Result<Vec<NumbersEvent>, domain::Refusal<Self>> {
+        Ok(vec![BlockIssued { from: 1, to: 1 }.into()])
+    }
+    fn evolve(&mut self, event: &NumbersEvent) {
+        let NumbersEvent::BlockIssued(block) = event;
+        self.issued = block.to + 1;
+    }
+}
+
 #[test]
 fn a_changed_evolve_changes_the_fingerprint_and_every_kind_has_its_own() {
     let all = [fingerprint::<Numbers>(), fingerprint::<Delivery>(), fingerprint::<Service>(), fingerprint::<Role>()];
     assert!((0..all.len()).all(|one| (0..one).all(|other| all[one] != all[other])));
 
-    #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-    struct Changed {
-        issued: i64,
-    }
-    impl Decider for Changed {
-        type Command = ();
-        type Event = NumbersEvent;
-        type Rejection = domain::numbers::Rejection;
-        type Facts = ();
-        type Lookup = domain::decider::Nothing;
-        fn decide(&self, (): &(), (): &()) -> Result<Vec<NumbersEvent>, domain::Refusal<Self>> {
-            Ok(vec![BlockIssued { from: 1, to: 1 }.into()])
-        }
-        fn evolve(&mut self, event: &NumbersEvent) {
-            let NumbersEvent::BlockIssued(block) = event;
-            self.issued = block.to + 1;
-        }
-    }
     assert_ne!(fingerprint::<Changed>(), fingerprint::<Numbers>());
 }
 
@@ -228,7 +236,8 @@ async fn a_snapshot_of_other_code_is_ignored_and_never_fatal() {
     }
     let newest = ledger.store.back(&wish(0).stream, None, 1).await.expect("back").remove(0);
     // The same history with snapshots that lie, and that are not even JSON, under another fingerprint and under ours.
-    for (stream, fingerprint, state) in [("numbers-a", [9; 16], &b"{\"state\":{\"issued\":99}}"[..]), ("numbers-b", fingerprint::<Numbers>(), &b"not json"[..])] {
+    for (stream, fingerprint, state) in [("numbers-a", [9; 16], &b"{\"state\":{\"issued\":99}}"[..]), ("numbers-b", fingerprint::<Numbers>(), &b"not json"[..])]
+    {
         let mut previous = None;
         for mut commit in ledger.store.forward(&newest.stream, 1, 10).await.expect("forward") {
             commit.stream = stream.into();

@@ -1,1 +1,139 @@
+//! The rules of the house that can run.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tests::process::root;
+
+/// Every crate with what stands to its left.
+const LINE: [(&str, &[&str]); 5] = [
+    ("events", &[]),
+    ("domain", &["events"]),
+    ("infra", &["events", "domain"]),
+    ("functions", &["events", "domain", "infra"]),
+    ("tests", &["events", "domain", "infra", "functions"]),
+];
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every file below a folder with one of these endings.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if endings.iter().any(|ending| path.extension().is_some_and(|extension| extension == *ending)) {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{} holds nothing", folder.display());
+    found
+}
+
+#[test]
+fn no_arrow_leads_back_between_crates() {
+    for (name, left) in LINE {
+        let manifest = read(&root().join(name).join("Cargo.toml"));
+        for (other, _) in LINE {
+            let uses = manifest.lines().any(|line| line.trim_start().starts_with(&format!("{other}.")) || line.trim_start().starts_with(&format!("{other} =")));
+            assert!(!uses || left.contains(&other), "{name} uses {other}");
+        }
+    }
+}
+
+#[test]
+fn every_event_version_has_a_sample_that_reads_as_todays_shape() {
+    let folder = root().join("events/samples");
+    let on_disk: BTreeSet<String> = files(&folder, &["json"]).iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let listed: BTreeSet<String> = events::samples::ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(on_disk, listed, "events/src/samples.rs lists what events/samples holds");
+    let wanted: BTreeSet<String> =
+        events::catalog_of_types().into_iter().flat_map(|(kind, version)| (1..=version).map(move |version| format!("{kind}.v{version}"))).collect();
+    assert_eq!(listed, wanted);
+    events::upcast::complete(&events::catalog_of_types()).expect("no step is missing");
+    for (name, text) in events::samples::ALL {
+        let raw: events::Raw<'_> = serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(format!("{}.v{}", raw.kind, raw.version), *name);
+        let read = events::read_any(&raw).unwrap_or_else(|error| panic!("{name}: {error}"));
+        // What is written back is what was read: no member of a sample is silently dropped.
+        let data: serde_json::Value = serde_json::from_str(raw.data.get()).unwrap();
+        assert_eq!(read["data"], data, "{name}");
+    }
+}
+
+#[test]
+fn the_catalog_names_every_function_file_and_nothing_else() {
+    let listed: BTreeSet<&str> = functions::catalog::FUNCTIONS.iter().map(|function| function.name).collect();
+    assert_eq!(listed.len(), functions::catalog::FUNCTIONS.len(), "names are given once");
+    let source = root().join("functions/src");
+    let mut on_disk = BTreeSet::from(["command".to_owned()]);
+    for (folder, helpers) in [("stream", &["mod", "parked"][..]), ("queue", &["mod", "token"]), ("timer", &["mod"])] {
+        let names = files(&source.join(folder), &["rs"]).into_iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+        on_disk.extend(names.filter(|name| !helpers.contains(&name.as_str())));
+    }
+    assert_eq!(on_disk.iter().map(String::as_str).collect::<BTreeSet<_>>(), listed);
+}
+
+#[test]
+fn events_and_domain_know_no_clock_chance_environment_or_input() {
+    for name in ["events", "domain"] {
+        for path in files(&root().join(name).join("src"), &["rs"]) {
+            let text = read(&path);
+            for word in ["SystemTime", "Instant::now", "Timestamp::now", "Zoned::now", "getrandom", "std::env", "std::fs", "std::net", "tokio::"] {
+                assert!(!text.contains(word), "{} mentions {word}", path.display());
+            }
+            let is_shell = path.ends_with("sourced.rs");
+            assert!(is_shell || !text.contains("async fn"), "{} is async", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_ports_folders_know_their_technology() {
+    for path in files(&root().join("functions/src"), &["rs"]) {
+        let text = read(&path);
+        for word in ["rusqlite", "chacha20poly1305"] {
+            assert!(!text.contains(word), "{} mentions {word}", path.display());
+        }
+    }
+    for path in files(&root().join("domain/src"), &["rs"]) {
+        let may = path.ends_with("sourced.rs") || path.ends_with("tests.rs") || path.ends_with("delivery.rs");
+        assert!(may || !read(&path).contains("cqrs_es"), "{} mentions cqrs_es", path.display());
+    }
+}
+
+#[test]
+fn nothing_is_left_unfinished_or_unable_to_fail() {
+    let folders = ["events/src", "domain/src", "infra/src", "functions/src", "tests"];
+    for path in folders.iter().flat_map(|folder| files(&root().join(folder), &["rs", "py"])).filter(|path| !path.ends_with("tidy.rs")) {
+        let text = read(&path);
+        for word in ["todo!", "unimplemented!", "#[ignore", "assert!(true)", "FIXME", "#[allow("] {
+            assert!(!text.contains(word), "{} contains {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_module_says_in_its_first_line_what_it_is_for() {
+    for folder in ["events/src", "domain/src", "infra/src", "functions/src", "tests"] {
+        for path in files(&root().join(folder), &["rs"]) {
+            assert!(read(&path).starts_with("//! "), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_architecture_page_names_files_that_exist() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(|word| word.contains('/') && Path::new(word).extension().is_some_and(|extension| extension == "rs")).collect();
+    assert!(named.len() > 10, "three walkthroughs by file name");
+    for file in named {
+        assert!(root().join(file).exists(), "{file} does not exist");
+    }
+}

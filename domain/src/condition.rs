@@ -169,7 +169,10 @@ mod tests {
 
     #[test]
     fn traces_keep_personal_values_out_and_are_cut() {
-        let group = Group { join: Join::And, expressions: vec![Clause { key: "k".into(), kind: "STRING".into(), condition: Operator::Equal, value: json!("值".repeat(200)) }] };
+        let group = Group {
+            join: Join::And,
+            expressions: vec![Clause { key: "k".into(), kind: "STRING".into(), condition: Operator::Equal, value: json!("值".repeat(200)) }],
+        };
         let mut trace = Vec::new();
         group_holds(&group, LineId(7), &|_| Found::Personal(json!("13800000000")), &mut trace);
         assert_eq!(trace[0].found, "<personal>");

@@ -63,11 +63,7 @@ impl Decider for Workflow {
 
 /// Says what is wrong with a definition, naming the node, line or field.
 pub fn check(definition: &Definition) -> Result<(), String> {
-    let bounds = [
-        ("nodes", definition.nodes.len(), NODES_MAX),
-        ("lines", definition.lines.len(), LINES_MAX),
-        ("fields", definition.fields.len(), FIELDS_MAX),
-    ];
+    let bounds = [("nodes", definition.nodes.len(), NODES_MAX), ("lines", definition.lines.len(), LINES_MAX), ("fields", definition.fields.len(), FIELDS_MAX)];
     if let Some((what, is, max)) = bounds.into_iter().find(|(_, is, max)| is > max) {
         return Err(format!("{is} {what}, at most {max} are allowed"));
     }

@@ -13,7 +13,11 @@ pub const ATTEMPTS_MAX: u32 = 16;
 pub enum Command {
     Request(Requested),
     /// What became of one attempt. `attempt` counts from 1 and must be the one that was due.
-    Record { attempt: u32, outcome: Outcome, at: Moment },
+    Record {
+        attempt: u32,
+        outcome: Outcome,
+        at: Moment,
+    },
     Collect(Collected),
 }
 
@@ -66,12 +70,8 @@ impl Decider for Delivery {
             Command::Request(_) if self.requested.is_some() => Err(Refusal::Rejected(Rejection::AlreadyRequested)),
             Command::Request(requested) => Ok(vec![requested.clone().into()]),
             _ if self.requested.is_none() => Err(Refusal::Rejected(Rejection::NotRequested)),
-            Command::Record { attempt, .. } if *attempt != self.attempts + 1 || !self.is_open() => {
-                Err(Refusal::Rejected(Rejection::NotDue(*attempt)))
-            }
-            Command::Record { attempt, outcome: Outcome::Taken { status }, .. } => {
-                Ok(vec![Delivered { attempt: *attempt, status: *status }.into()])
-            }
+            Command::Record { attempt, .. } if *attempt != self.attempts + 1 || !self.is_open() => Err(Refusal::Rejected(Rejection::NotDue(*attempt))),
+            Command::Record { attempt, outcome: Outcome::Taken { status }, .. } => Ok(vec![Delivered { attempt: *attempt, status: *status }.into()]),
             Command::Record { attempt, outcome: Outcome::Refused { status, reason }, at } => {
                 let (attempt, status, reason) = (*attempt, *status, reason.clone());
                 Ok(vec![if attempt >= ATTEMPTS_MAX {
@@ -127,7 +127,13 @@ mod tests {
     use crate::Sourced;
 
     fn requested() -> Requested {
-        Requested { ticket: "REQ1".into(), cause: "ticket-REQ1:3".into(), app: None, callback: Callback { url: "http://x/".into(), headers_secret: None }, due: Moment(5) }
+        Requested {
+            ticket: "REQ1".into(),
+            cause: "ticket-REQ1:3".into(),
+            app: None,
+            callback: Callback { url: "http://x/".into(), headers_secret: None },
+            due: Moment(5),
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Ticket numbers, issued in blocks so that no counter is hot; holes are allowed.
 
+use events::TicketSn;
 use events::numbers::{BlockIssued, NumbersEvent};
 use events::ticket::ServiceKind;
-use events::TicketSn;
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{Decider, Nothing, Refusal};

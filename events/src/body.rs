@@ -44,13 +44,7 @@ pub struct Meta {
 impl Meta {
     /// The desk acting by itself because of `causation`.
     pub fn system(correlation: impl Into<String>, causation: impl Into<String>) -> Self {
-        Self {
-            actor: Pid::system(),
-            channel: Channel::System,
-            correlation: correlation.into(),
-            causation: causation.into(),
-            ..Self::default()
-        }
+        Self { actor: Pid::system(), channel: Channel::System, correlation: correlation.into(), causation: causation.into(), ..Self::default() }
     }
     /// The personal values of the metadata.
     pub fn personals(&mut self) -> Vec<&mut Personal> {

@@ -64,6 +64,7 @@ impl Pid {
 }
 
 impl Moment {
+    #[must_use]
     pub fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
     }

@@ -9,7 +9,9 @@ pub enum Trigger {
     /// Messages of the queue of that name.
     Queue(&'static str),
     /// Every so many milliseconds.
-    Sweep { ms: u64 },
+    Sweep {
+        ms: u64,
+    },
 }
 
 /// One function.

@@ -1,6 +1,7 @@
 //! Gives away ticket numbers from blocks, so that no counter is on the write path of every ticket.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use domain::numbers;
 use events::ticket::ServiceKind;
@@ -16,7 +17,8 @@ const BLOCK: i64 = 200;
 /// The blocks this desk holds.
 pub struct Numbers {
     ledger: Ledger,
-    blocks: Mutex<HashMap<(ServiceKind, i64), std::ops::RangeInclusive<i64>>>,
+    /// What is left of each block, by kind and day.
+    blocks: Mutex<HashMap<(ServiceKind, i64), Range<i64>>>,
 }
 
 impl Numbers {
@@ -30,14 +32,14 @@ impl Numbers {
         let mut blocks = self.blocks.lock().await;
         // Blocks of other days are of no use any more.
         blocks.retain(|(_, other), _| *other >= date - 1);
-        let block = blocks.entry((kind, date)).or_insert(1..=0);
+        let block = blocks.entry((kind, date)).or_default();
         if block.is_empty() {
             let stream = format!("numbers-{}{date:08}", kind.prefix());
             let meta = Meta::system(meta.correlation.clone(), meta.causation.clone());
             let wish = Wish { stream, command_id: self.ledger.fresh_id(), meta };
             let issued = self.ledger.execute(&wish, &numbers::Command::Issue { size: BLOCK }, &NoLookups).await?;
             if let Some(events::numbers::NumbersEvent::BlockIssued(issued)) = issued.events.first() {
-                *block = issued.from..=issued.to;
+                *block = issued.from..issued.to + 1;
             }
         }
         let counter = block.next().expect("a block that was just issued is not empty");

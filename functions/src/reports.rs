@@ -38,8 +38,7 @@ pub fn incidents(log: &IncidentLog) -> Value {
         let minutes_of = |last: &Observed| Some(minutes(*last.times.get(from)?, *last.times.get(to)?));
         distribution(cases.iter().filter_map(|(_, last)| minutes_of(last)).collect())
     };
-    let all: Vec<(&String, &String, u64)> =
-        log.transitions.iter().flat_map(|(from, to)| to.iter().map(move |(to, count)| (from, to, *count))).collect();
+    let all: Vec<(&String, &String, u64)> = log.transitions.iter().flat_map(|(from, to)| to.iter().map(move |(to, count)| (from, to, *count))).collect();
     json!({
         "rows": cases.iter().map(|(case, _)| case.rows).sum::<u64>(),
         "cases": cases.len(),

@@ -25,7 +25,7 @@ const LOOKUPS_MAX: u32 = 8;
 /// Locks that streams share; two streams on one lock only wait for each other.
 const LOCKS: usize = 256;
 /// How far apart snapshots are unless a ledger says otherwise.
-pub const SNAPSHOT_EVERY: usize = 16;
+pub const SNAPSHOT_EVERY: usize = 12;
 
 /// The ledger with everything a command needs: where commits go, keys, time and chance.
 #[derive(Clone)]

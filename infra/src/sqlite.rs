@@ -7,12 +7,17 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::{Error, Kind};
 
+/// A bound as SQLite wants it.
+pub(crate) fn at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 /// Read-only connections kept open.
 const READERS_MAX: usize = 8;
 
 pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(|error| failed(&format!("open {}", path.display()), error))?;
+    let connection =
+        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(|error| failed(&format!("open {}", path.display()), error))?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|error| failed("set a timeout", error))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)

@@ -21,14 +21,40 @@ fn has(object: &Value, keys: &[(&str, &str)]) {
 }
 
 const FIELD: &[(&str, &str)] = &[
-    ("id", "int"), ("key", "string"), ("type", "string"), ("name", "string"), ("desc", "string"), ("choice", "array"), ("validate_type", "string"), ("regex", "string"), ("meta", "object"),
+    ("id", "int"),
+    ("key", "string"),
+    ("type", "string"),
+    ("name", "string"),
+    ("desc", "string"),
+    ("choice", "array"),
+    ("validate_type", "string"),
+    ("regex", "string"),
+    ("meta", "object"),
 ];
 const ITEM: &[(&str, &str)] = &[
-    ("id", "int"), ("catalog_id", "int"), ("service_id", "int"), ("flow_id", "int"), ("sn", "string"), ("title", "string"), ("service_type", "string"),
-    ("current_status", "string"), ("current_steps", "array"), ("comment_id", "string"), ("is_commented", "bool"), ("updated_by", "string"), ("update_at", "string"),
-    ("end_at", "string?"), ("creator", "string"), ("create_at", "string"), ("is_biz_need", "bool"), ("bk_biz_id", "int"), ("ticket_url", "string"), ("iframe_ticket_url", "string"),
+    ("id", "int"),
+    ("catalog_id", "int"),
+    ("service_id", "int"),
+    ("flow_id", "int"),
+    ("sn", "string"),
+    ("title", "string"),
+    ("service_type", "string"),
+    ("current_status", "string"),
+    ("current_steps", "array"),
+    ("comment_id", "string"),
+    ("is_commented", "bool"),
+    ("updated_by", "string"),
+    ("update_at", "string"),
+    ("end_at", "string?"),
+    ("creator", "string"),
+    ("create_at", "string"),
+    ("is_biz_need", "bool"),
+    ("bk_biz_id", "int"),
+    ("ticket_url", "string"),
+    ("iframe_ticket_url", "string"),
 ];
-const STEP: &[(&str, &str)] = &[("name", "string"), ("action_type", "string"), ("processors", "string"), ("processors_type", "string"), ("state_id", "int"), ("status", "string")];
+const STEP: &[(&str, &str)] =
+    &[("name", "string"), ("action_type", "string"), ("processors", "string"), ("processors_type", "string"), ("state_id", "int"), ("status", "string")];
 const OPERATION: &[(&str, &str)] = &[("key", "string"), ("name", "string"), ("can_operate", "bool")];
 
 #[tokio::test]
@@ -55,7 +81,11 @@ async fn every_operation_answers_every_documented_key() {
     has(&detail, &[("service_id", "int"), ("workflow_id", "int"), ("name", "string"), ("service_type", "string"), ("desc", "string"), ("fields", "array")]);
     detail["fields"].as_array().expect("fields").iter().for_each(|field| has(field, FIELD));
     let table = detail["fields"].as_array().expect("fields").iter().find(|field| field["type"] == "CUSTOMTABLE").expect("a table");
-    table["meta"]["columns"].as_array().expect("columns").iter().for_each(|column| has(column, &[("choice", "array"), ("display", "string"), ("key", "string"), ("name", "string")]));
+    table["meta"]["columns"]
+        .as_array()
+        .expect("columns")
+        .iter()
+        .for_each(|column| has(column, &[("choice", "array"), ("display", "string"), ("key", "string"), ("name", "string")]));
 
     let list = house.must("get_tickets", json!({ "sns": [sn] })).await;
     has(&list, &[("count", "int"), ("next", "string?"), ("previous", "string?"), ("items", "array"), ("page", "int"), ("total_page", "int")]);
@@ -70,14 +100,35 @@ async fn every_operation_answers_every_documented_key() {
     }
 
     let status = house.must("get_ticket_status", json!({ "sn": sn })).await;
-    has(&status, &[("current_status", "string"), ("current_steps", "array"), ("operations", "array"), ("is_commented", "bool"), ("ticket_url", "string"), ("iframe_ticket_url", "string")]);
+    has(
+        &status,
+        &[
+            ("current_status", "string"),
+            ("current_steps", "array"),
+            ("operations", "array"),
+            ("is_commented", "bool"),
+            ("ticket_url", "string"),
+            ("iframe_ticket_url", "string"),
+        ],
+    );
     status["operations"].as_array().expect("operations").iter().for_each(|operation| has(operation, OPERATION));
     let step = &status["current_steps"][0];
     has(step, STEP);
     step["operations"].as_array().expect("operations").iter().for_each(|operation| has(operation, OPERATION));
     for field in step["fields"].as_array().expect("fields") {
         has(field, FIELD);
-        has(field, &[("workflow_id", "int"), ("state_id", "int"), ("api_instance_id", "int"), ("source_type", "string"), ("source_uri", "string"), ("custom_regex", "string"), ("is_readonly", "bool")]);
+        has(
+            field,
+            &[
+                ("workflow_id", "int"),
+                ("state_id", "int"),
+                ("api_instance_id", "int"),
+                ("source_type", "string"),
+                ("source_uri", "string"),
+                ("custom_regex", "string"),
+                ("is_readonly", "bool"),
+            ],
+        );
     }
     let keys = |of: &Value| of.as_array().expect("operations").iter().map(|operation| operation["key"].as_str().expect("key").to_owned()).collect::<Vec<_>>();
     assert_eq!(keys(&status["operations"]), ["WITHDRAW", "SUSPEND"]);

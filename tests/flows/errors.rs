@@ -133,11 +133,23 @@ async fn operate_node() {
         (act(&sn, "路人", 3, "TRANSITION", yes.clone()), 3_900_005, "0:抱歉，路人不能操作该节点（没有权限或操作类型不支持）"),
         (act(&sn, "zhangsan", 3, "TRANSITION", json!({})), 3_900_005, "fields:该字段是必填项。"),
         (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": "x" })), 3_900_005, "fields:期望为一个列表，得到的类型不对。"),
-        (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": [{ "key": "FZR_YIJIAN", "value": true }] })), 3_900_005, "fields:value:Not a valid string. (FZR_YIJIAN)"),
+        (
+            act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": [{ "key": "FZR_YIJIAN", "value": true }] })),
+            3_900_005,
+            "fields:value:Not a valid string. (FZR_YIJIAN)",
+        ),
         (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": [] })), 3_900_005, "参数验证失败: 单据处理失败，缺少参数：['FZR_YIJIAN', 'FZR_LIYOU']"),
-        (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "false")]) })), 3_900_005, "参数验证失败: 单据处理失败，缺少参数：['FZR_LIYOU']"),
+        (
+            act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "false")]) })),
+            3_900_005,
+            "参数验证失败: 单据处理失败，缺少参数：['FZR_LIYOU']",
+        ),
         (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "")]) })), 3_900_005, "0:【拒绝理由】为必填项"),
-        (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "maybe"), ("FZR_LIYOU", "x")]) })), 3_900_005, "0:【审批意见】选项不匹配，请重新选择"),
+        (
+            act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "maybe"), ("FZR_LIYOU", "x")]) })),
+            3_900_005,
+            "0:【审批意见】选项不匹配，请重新选择",
+        ),
         (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "true"), ("X", "1")]) })), 3_900_005, "0:【X】字段不存在，请联系管理员"),
         // CLAIM
         (act(&sn, "zhangsan", 3, "CLAIM", json!({})), 3_900_005, "参数验证失败: 当前节点无法进行【认领】操作"),
@@ -148,12 +160,20 @@ async fn operate_node() {
         (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({})), 3_900_005, "processors_type:该字段是必填项。"),
         (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "CLUB", "processors": "1" })), 3_900_005, "processors_type:“CLUB” 不是合法选项。"),
         (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "PERSON" })), 3_900_005, "processors:该字段不能为空。"),
-        (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "GENERAL", "processors": "x" })), 3_900_005, "参数验证失败: 当前分配的用户组可能不存在"),
+        (
+            act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "GENERAL", "processors": "x" })),
+            3_900_005,
+            "参数验证失败: 当前分配的用户组可能不存在",
+        ),
         // DELIVER
         (act(&chg, "lisi", 3, "DELIVER", person("lisi", "x")), 3_900_005, "0:抱歉，lisi不能操作该节点（没有权限或操作类型不支持）"),
         (act(&sn, "zhangsan", 3, "DELIVER", person("lisi", "")), 3_900_005, "参数验证失败: 转单描述信息不能为空，请重新确认."),
         (act(&sn, "zhangsan", 3, "DELIVER", person("lisi", &"长".repeat(256))), 3_900_005, "action_message:请确保这个字段不能超过 255 个字符。"),
-        (act(&sn, "zhangsan", 3, "DELIVER", json!({ "processors_type": "GENERAL", "processors": "404", "action_message": "x" })), 3_900_005, "参数验证失败: 处理人不能为空，或指定的用户组没有成员"),
+        (
+            act(&sn, "zhangsan", 3, "DELIVER", json!({ "processors_type": "GENERAL", "processors": "404", "action_message": "x" })),
+            3_900_005,
+            "参数验证失败: 处理人不能为空，或指定的用户组没有成员",
+        ),
         // TERMINATE
         (act(&sn, "zhangsan", 3, "TERMINATE", json!({})), 3_900_005, "0:请输入终止原因！"),
         (act(&chg, "zhangsan", 3, "TERMINATE", json!({ "action_message": "x" })), 3_900_005, "0:指定流程节点【变更会签】不支持终止操作."),

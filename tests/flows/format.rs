@@ -10,7 +10,8 @@ use tests::{House, approval_request, form};
 async fn the_sample_ticket_reads_as_the_design_says_and_an_independent_program_accepts_it() {
     let house = House::open().await;
     let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
-    let act = |who: &str, node: i64, key: &str| json!({ "sn": sn, "operator": who, "state_id": node, "action_type": "TRANSITION", "fields": form(&[(key, "true")]) });
+    let act =
+        |who: &str, node: i64, key: &str| json!({ "sn": sn, "operator": who, "state_id": node, "action_type": "TRANSITION", "fields": form(&[(key, "true")]) });
     house.must("operate_node", act("zhangsan", 3, "FZR_YIJIAN")).await;
     house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "等待窗口" })).await;
     house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "UNSUSPEND" })).await;

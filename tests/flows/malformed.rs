@@ -5,8 +5,19 @@ use serde_json::{Value, json};
 use tests::{House, TRUSTED, approval_request, incident};
 
 const OPERATIONS: [&str; 13] = [
-    "create_ticket", "get_services", "get_service_catalogs", "get_service_detail", "get_tickets", "get_ticket_info", "get_ticket_logs", "get_ticket_status",
-    "operate_node", "operate_ticket", "token/verify", "ticket_approval_result", "callback_failed_ticket",
+    "create_ticket",
+    "get_services",
+    "get_service_catalogs",
+    "get_service_detail",
+    "get_tickets",
+    "get_ticket_info",
+    "get_ticket_logs",
+    "get_ticket_status",
+    "operate_node",
+    "operate_ticket",
+    "token/verify",
+    "ticket_approval_result",
+    "callback_failed_ticket",
 ];
 
 async fn post(house: &House, operation: &str, kind: &str, body: Vec<u8>) -> Value {
@@ -45,7 +56,26 @@ async fn bodies_that_cannot_be_read_are_refused_by_name() {
 async fn values_of_every_wrong_type_are_refused_or_ignored_but_never_break() {
     let house = House::open().await;
     let wrong = [json!(null), json!(true), json!(-1), json!(1e300), json!(""), json!("\u{0}"), json!([]), json!({}), json!([[1]]), json!({ "a": { "b": 1 } })];
-    let parameters = ["service_id", "creator", "fields", "meta", "tag", "sn", "operator", "state_id", "action_type", "processors", "processors_type", "action_message", "sns", "page", "page_size", "catalog_id", "token", "create_at__gte"];
+    let parameters = [
+        "service_id",
+        "creator",
+        "fields",
+        "meta",
+        "tag",
+        "sn",
+        "operator",
+        "state_id",
+        "action_type",
+        "processors",
+        "processors_type",
+        "action_message",
+        "sns",
+        "page",
+        "page_size",
+        "catalog_id",
+        "token",
+        "create_at__gte",
+    ];
     for operation in OPERATIONS {
         for parameter in parameters {
             for value in &wrong {
@@ -68,7 +98,8 @@ async fn values_of_every_wrong_type_are_refused_or_ignored_but_never_break() {
 #[tokio::test]
 async fn what_users_type_is_stored_and_shown_and_never_run() {
     let house = House::open().await;
-    for text in ["'; DROP TABLE commits; --", "<script>alert(1)</script>", "${params_title}", "{{7*7}}", "y' or '1' == '1", "\u{202e}\"\\\n\t", "😀\u{10ffff}"] {
+    for text in ["'; DROP TABLE commits; --", "<script>alert(1)</script>", "${params_title}", "{{7*7}}", "y' or '1' == '1", "\u{202e}\"\\\n\t", "😀\u{10ffff}"]
+    {
         let mut body = incident();
         body["fields"][0]["value"] = text.into();
         body["fields"][4]["value"] = text.into();
@@ -100,7 +131,12 @@ async fn reads_answer_get_and_post_and_forms_and_writes_only_post() {
     };
     let one = get("/api/c/compapi/v2/itsm/get_service_detail/").await["data"].clone();
     assert_eq!(one["name"], "通用审批申请");
-    for path in ["/api/c/compapi/itsm/get_service_detail", "//api/c/compapi/v2/itsm/get_service_detail/", "/stage/v2/itsm/get_service_detail", "/openapi/service/get_service_detail/"] {
+    for path in [
+        "/api/c/compapi/itsm/get_service_detail",
+        "//api/c/compapi/v2/itsm/get_service_detail/",
+        "/stage/v2/itsm/get_service_detail",
+        "/openapi/service/get_service_detail/",
+    ] {
         assert_eq!(get(path).await["data"], one, "{path}");
     }
     let form = post(&house, "get_service_detail", "application/x-www-form-urlencoded", b"service_id=17".to_vec()).await;

@@ -51,16 +51,36 @@ async fn a_request_is_approved_twice_and_finishes() {
     assert_eq!(
         house.story(sn.as_str().expect("sn")).await,
         [
-            "ticket.opened", "ticket.node_entered", "ticket.node_completed", "ticket.line_taken", "ticket.node_entered", "ticket.vote_cast",
-            "ticket.node_completed", "ticket.line_taken", "ticket.node_entered", "ticket.suspended", "ticket.resumed", "ticket.vote_cast",
-            "ticket.node_completed", "ticket.line_taken", "ticket.finished",
+            "ticket.opened",
+            "ticket.node_entered",
+            "ticket.node_completed",
+            "ticket.line_taken",
+            "ticket.node_entered",
+            "ticket.vote_cast",
+            "ticket.node_completed",
+            "ticket.line_taken",
+            "ticket.node_entered",
+            "ticket.suspended",
+            "ticket.resumed",
+            "ticket.vote_cast",
+            "ticket.node_completed",
+            "ticket.line_taken",
+            "ticket.finished",
         ]
     );
     let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await;
     let messages: Vec<&str> = logs["logs"].as_array().expect("logs").iter().map(|log| log["message"].as_str().expect("text")).collect();
     assert_eq!(
         messages,
-        ["流程开始.", "lisi 处理【提单】", "wangwu 已处理【负责人审批】(通过)", "admin 挂起了单据：等待窗口.", "admin 恢复了单据.", "admin 已处理【管理员审批】(通过)", "流程结束."]
+        [
+            "流程开始.",
+            "lisi 处理【提单】",
+            "wangwu 已处理【负责人审批】(通过)",
+            "admin 挂起了单据：等待窗口.",
+            "admin 恢复了单据.",
+            "admin 已处理【管理员审批】(通过)",
+            "流程结束."
+        ]
     );
 }
 

@@ -53,9 +53,7 @@ pub(super) fn own(definition: &Definition, form: Vec<Entry>, creator: &Pid, seal
         let is_text = matches!(field.kind, FieldKind::String | FieldKind::Text | FieldKind::RichText | FieldKind::CustomForm);
         field.is_personal || (seals_text && is_text)
     };
-    form.into_iter()
-        .map(|entry| if definition.field(&entry.key).is_some_and(is_personal) { entry.owned_by(creator.clone()) } else { entry })
-        .collect()
+    form.into_iter().map(|entry| if definition.field(&entry.key).is_some_and(is_personal) { entry.owned_by(creator.clone()) } else { entry }).collect()
 }
 
 /// Values are kept as text; tables and forms as the JSON they are.

@@ -11,8 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use events::ticket::{
-    Callback, NodeClaimed, NodeDelivered, NodeDistributed, NodeStatus, Observed, Opened, Priority, Resumed, Suspended,
-    Terminated, TicketEvent, Withdrawn,
+    Callback, NodeClaimed, NodeDelivered, NodeDistributed, NodeStatus, Observed, Opened, Priority, Resumed, Suspended, Terminated, TicketEvent, Withdrawn,
 };
 use events::workflow::{Definition, Deployed, Handling, Node, NodeKind, Processors, Revoke};
 use events::{CatalogId, Entry, NodeId, Personal, Pid, RoleId, ServiceId, TicketSn, WorkflowId, service};
@@ -34,15 +33,46 @@ pub const ROUNDS_MAX: u32 = 10_000;
 pub enum Command {
     Open(Box<Open>),
     /// TRANSITION: a form is submitted, or a vote cast.
-    Submit { node: NodeId, by: Pid, form: Vec<Entry> },
-    Claim { node: NodeId, by: Pid },
-    Distribute { node: NodeId, by: Pid, to: Processors, message: String },
-    Deliver { node: NodeId, by: Pid, to: Processors, message: String },
-    TerminateAt { node: NodeId, by: Pid, reason: String },
-    Suspend { by: Pid, reason: String },
-    Resume { by: Pid },
-    Withdraw { by: Pid },
-    Terminate { by: Pid, reason: String },
+    Submit {
+        node: NodeId,
+        by: Pid,
+        form: Vec<Entry>,
+    },
+    Claim {
+        node: NodeId,
+        by: Pid,
+    },
+    Distribute {
+        node: NodeId,
+        by: Pid,
+        to: Processors,
+        message: String,
+    },
+    Deliver {
+        node: NodeId,
+        by: Pid,
+        to: Processors,
+        message: String,
+    },
+    TerminateAt {
+        node: NodeId,
+        by: Pid,
+        reason: String,
+    },
+    Suspend {
+        by: Pid,
+        reason: String,
+    },
+    Resume {
+        by: Pid,
+    },
+    Withdraw {
+        by: Pid,
+    },
+    Terminate {
+        by: Pid,
+        reason: String,
+    },
     /// Takes over rows of a foreign log, in file order; those it has already are left out.
     Observe(Vec<Observed>),
 }
@@ -562,15 +592,8 @@ impl Ticket {
             return reject(Rejection::AlreadyDecided(decided));
         }
         Ok(vec![
-            NodeDelivered {
-                node: id,
-                name: node.name.clone(),
-                by: by.clone(),
-                processors_type: to.kind().into(),
-                processors: people,
-                message: message.into(),
-            }
-            .into(),
+            NodeDelivered { node: id, name: node.name.clone(), by: by.clone(), processors_type: to.kind().into(), processors: people, message: message.into() }
+                .into(),
         ])
     }
 
@@ -652,9 +675,8 @@ impl Ticket {
                 Revoke::BeforeNode(node) => !self.nodes.contains_key(&node),
                 Revoke::BeforeHandled => {
                     let back_at_submit = self.current().any(|(id, _)| Some(id) == submit);
-                    let untouched = self.nodes.iter().all(|(id, visit)| {
-                        Some(*id) == submit || Some(*id) == start || (visit.is_current() && visit.votes.is_empty())
-                    });
+                    let untouched =
+                        self.nodes.iter().all(|(id, visit)| Some(*id) == submit || Some(*id) == start || (visit.is_current() && visit.votes.is_empty()));
                     back_at_submit || untouched
                 }
             }

@@ -45,9 +45,10 @@ impl Ticket {
         let none = Observation::default();
         let known = self.observation.as_ref().unwrap_or(&none);
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-        let mut is_new = |row: &Observed| match known.lines.get(&row.file) {
-            Some(last) => row.line > *last,
-            None => {
+        let mut is_new = |row: &Observed| {
+            if let Some(last) = known.lines.get(&row.file) {
+                row.line > *last
+            } else {
                 let count = seen.entry(row.row.clone()).or_default();
                 *count += 1;
                 *count > known.rows.get(&row.row).copied().unwrap_or_default()

@@ -237,4 +237,3 @@ fn frozen(processors: &Processors) -> &'static str {
         other => other.kind(),
     }
 }
-

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cqrs_es::test::TestFramework;
 use events::ticket::{Finished, LineTaken, NodeCompleted, NodeEntered, ServiceKind, Tested};
-use events::workflow::{Choice, Clause, Condition, Field, FieldKind, Group, Holds, Line, Operator, Output};
+use events::workflow::{Choice, Clause, Condition, Field, FieldKind, Group, Holds, Join, Line, Operator, Output};
 use events::{LineId, Moment};
 use proptest::prelude::*;
 
@@ -61,7 +61,8 @@ fn node(id: i64, kind: NodeKind, fields: &[&str]) -> Node {
 
 fn line(id: i64, from: i64, to: i64, passes: Option<&str>) -> Line {
     let clause = |value: &str| Clause { key: "RESULT".into(), kind: "SELECT".into(), condition: Operator::Equal, value: value.into() };
-    let condition = passes.map(|value| Condition { join: Default::default(), expressions: vec![Group { join: Default::default(), expressions: vec![clause(value)] }] });
+    let condition =
+        passes.map(|value| Condition { join: Join::default(), expressions: vec![Group { join: Join::default(), expressions: vec![clause(value)] }] });
     Line { id: LineId(id), from: NodeId(from), to: NodeId(to), name: String::new(), condition }
 }
 
@@ -114,7 +115,16 @@ fn facts() -> Facts {
 
 fn open() -> Command {
     let form = vec![Entry::new("title", "t")];
-    Command::Open(Box::new(Open { sn: "REQ1".into(), id: 1, service: ServiceId(7), creator: LISI.into(), form, tag: String::new(), callback: None, chosen_processors: BTreeMap::new() }))
+    Command::Open(Box::new(Open {
+        sn: "REQ1".into(),
+        id: 1,
+        service: ServiceId(7),
+        creator: LISI.into(),
+        form,
+        tag: String::new(),
+        callback: None,
+        chosen_processors: BTreeMap::new(),
+    }))
 }
 
 fn opened() -> Vec<TicketEvent> {
@@ -146,7 +156,14 @@ fn a_pass_takes_the_conditional_line_before_the_older_default_and_says_why() {
 #[test]
 fn a_rejection_opens_a_second_round_and_deletes_nothing() {
     let events = fold::<Ticket>(&opened()).decide(&vote("false"), &facts()).expect("decides");
-    let back = NodeEntered { node: NodeId(2), name: "n2".into(), round: 2, status: NodeStatus::Running, processors_type: "PERSON".into(), processors: vec![LISI.into()] };
+    let back = NodeEntered {
+        node: NodeId(2),
+        name: "n2".into(),
+        round: 2,
+        status: NodeStatus::Running,
+        processors_type: "PERSON".into(),
+        processors: vec![LISI.into()],
+    };
     assert_eq!(events.last(), Some(&back.into()));
 }
 
@@ -202,7 +219,12 @@ fn rows_are_taken_once_from_a_file_and_once_across_files() {
 
 fn any_command() -> impl Strategy<Value = Command> {
     let who = prop_oneof![Just(LISI), Just(BOSS), Just(ROOT), Just("p-other")].prop_map(Pid::from);
-    let form = prop_oneof![Just(vec![]), Just(vec![Entry::new("DECISION", "true")]), Just(vec![Entry::new("DECISION", "false")]), Just(vec![Entry::new("title", "t")])];
+    let form = prop_oneof![
+        Just(vec![]),
+        Just(vec![Entry::new("DECISION", "true")]),
+        Just(vec![Entry::new("DECISION", "false")]),
+        Just(vec![Entry::new("title", "t")])
+    ];
     (0..9_u8, 1..5_i64, who, form).prop_map(|(what, id, by, form)| {
         let (node, message) = (NodeId(id), "m".to_owned());
         let to = Processors::Person(vec!["p-other".into()]);

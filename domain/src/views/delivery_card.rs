@@ -1,7 +1,7 @@
 //! One callback as operators and receivers see it.
 
-use events::delivery::{DeliveryEvent, Requested};
 use events::Moment;
+use events::delivery::{DeliveryEvent, Requested};
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;

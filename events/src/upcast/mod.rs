@@ -33,10 +33,8 @@ fn climb(steps: &[Step], raw: &Raw<'_>, current: u16, mut value: Value) -> Resul
         return Err(unreadable(format!("this program knows versions 1 to {current}")));
     }
     for version in raw.version..current {
-        let step = steps
-            .iter()
-            .find(|step| step.kind == raw.kind && step.from == version)
-            .ok_or_else(|| unreadable(format!("no step from version {version}")))?;
+        let step =
+            steps.iter().find(|step| step.kind == raw.kind && step.from == version).ok_or_else(|| unreadable(format!("no step from version {version}")))?;
         value = (step.run)(value);
     }
     Ok(value)
@@ -71,10 +69,8 @@ mod tests {
 
     use super::*;
 
-    const TWO: &[Step] = &[
-        Step { kind: "a.b", from: 1, run: |v| json!({ "two": v["one"] }) },
-        Step { kind: "a.b", from: 2, run: |v| json!({ "three": v["two"] }) },
-    ];
+    const TWO: &[Step] =
+        &[Step { kind: "a.b", from: 1, run: |v| json!({ "two": v["one"] }) }, Step { kind: "a.b", from: 2, run: |v| json!({ "three": v["two"] }) }];
 
     fn raw(version: u16) -> Raw<'static> {
         Raw { kind: Cow::Borrowed("a.b"), version, occurred_at: None, data: Cow::Owned(serde_json::value::to_raw_value(&json!({ "one": 1 })).unwrap()) }

@@ -5,16 +5,16 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use domain::Decider;
 use domain::config::{App, Catalog, Role, Service, Workflow};
 use domain::delivery::Delivery;
 use domain::intake::Intake;
 use domain::numbers::Numbers;
 use domain::ticket::Ticket;
+use domain::views::Card;
 use domain::views::delivery_card::DeliveryCard;
 use domain::views::desk_board::DeskBoard;
 use domain::views::ticket_card::TicketCard;
-use domain::views::Card;
-use domain::Decider;
 use events::{Body, Fact, Moment};
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::local::Local;
@@ -115,7 +115,14 @@ async fn verify_all(data: &Path, heads: &[String]) -> Result<(), String> {
     let bar = bar(ledger.store.head().await.map_err(words)?.position);
     let verdict = verify_ledger(&ledger, &published, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
     bar.finish_and_clear();
-    println!("{} commits, {} events, {} streams, head {}:{}", verdict.commits, verdict.events, verdict.streams, verdict.head.position, hex(&verdict.head.feed_hash));
+    println!(
+        "{} commits, {} events, {} streams, head {}:{}",
+        verdict.commits,
+        verdict.events,
+        verdict.streams,
+        verdict.head.position,
+        hex(&verdict.head.feed_hash)
+    );
     for finding in &verdict.findings {
         println!("FOUND {finding}");
     }

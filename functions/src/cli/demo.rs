@@ -24,7 +24,7 @@ use crate::stream::project;
 use day::{Client, Tally};
 
 /// How long the demo waits for the last callback.
-const CALLBACKS_WAIT: Duration = Duration::from_secs(60);
+const CALLBACKS_WAIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
 pub struct Demo {

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use infra::Ledger;
 use infra::local::Local;
 use infra::views::Range;
-use infra::Ledger;
 
 use super::audit::published_heads;
 use crate::stream::{parked, project};
@@ -54,7 +54,11 @@ impl Doctor {
 
 async fn look(data: &Path) -> Vec<Finding> {
     if !data.is_dir() {
-        return vec![wrong("directory", format!("{} does not exist", data.display()), "start `ledgerdesk serve --data` with this directory, or name the right one")];
+        return vec![wrong(
+            "directory",
+            format!("{} does not exist", data.display()),
+            "start `ledgerdesk serve --data` with this directory, or name the right one",
+        )];
     }
     let mut findings = vec![fine("directory", data.display().to_string())];
     match std::fs::File::options().write(true).open(data.join("lock")).map(|file| file.try_lock()) {
@@ -84,9 +88,11 @@ fn published(data: &Path, position: i64) -> Finding {
     match published_heads(data) {
         Err(error) => wrong("heads", error, "somebody edited the file; compare with heads that were kept elsewhere"),
         Ok(heads) => match heads.last() {
-            Some(last) if last.position > position => {
-                wrong("heads", format!("position {} was published, the ledger ends at {position}", last.position), "commits are missing; restore ledger.db from a backup")
-            }
+            Some(last) if last.position > position => wrong(
+                "heads",
+                format!("position {} was published, the ledger ends at {position}", last.position),
+                "commits are missing; restore ledger.db from a backup",
+            ),
             last => fine("heads", format!("published up to {}", last.map_or(0, |head| head.position))),
         },
     }
@@ -110,7 +116,11 @@ async fn views(data: &Path, position: i64, ledger: &Ledger) -> Vec<Finding> {
     let parked = parked::list(&*local.views, 100).await.map_or(0, |parked| parked.len());
     let messages = local.queue.parked(100).await.map_or(0, |parked| parked.len());
     findings.push(if parked + messages > 0 {
-        wrong("parked", format!("{parked} streams and {messages} messages"), "see `ledgerdesk audit parked`, mend the cause, then `ledgerdesk audit parked --redrive`")
+        wrong(
+            "parked",
+            format!("{parked} streams and {messages} messages"),
+            "see `ledgerdesk audit parked`, mend the cause, then `ledgerdesk audit parked --redrive`",
+        )
     } else {
         fine("parked", "nothing".into())
     });

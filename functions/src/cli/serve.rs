@@ -12,10 +12,10 @@ use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 
+use crate::App;
 use crate::app::{Ports, Settings};
 use crate::company;
 use crate::host::local::{Desk, publish};
-use crate::App;
 
 /// The application the demo company calls with; printed at start and in the README, good for loopback trials only.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");

@@ -38,6 +38,8 @@ const CHECKPOINT: &str = "checkpoint";
 /// A running desk.
 pub struct Desk {
     pub address: std::net::SocketAddr,
+    app: App,
+    directory: std::path::PathBuf,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -67,13 +69,19 @@ impl Desk {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });
-        Ok(Self { address, stop, tasks })
+        Ok(Self { address, app: app.clone(), directory: directory.to_owned(), stop, tasks })
     }
 
-    /// Stops every function; requests that are under way are answered first.
+    /// Stops every function and publishes the last head; requests that are under way are answered first.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let _ = tokio::time::timeout(Duration::from_secs(10), self.tasks.join_all()).await;
+        let ledger = &self.app.ledger;
+        match ledger.store.head().await.map(|head| publish(&self.directory, head, ledger.clock.now().0)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "cannot publish the head"),
+            Err(error) => tracing::error!(%error, "cannot read the head"),
+        }
     }
 }
 

@@ -16,11 +16,14 @@ const KEPT_MAX: usize = 10_000;
 /// Longest secret that is looked at.
 const SECRET_MAX: usize = 256;
 
+/// A code and the digest of the secret that came with it.
+type Presented = (String, [u8; 32]);
+
 /// Registered applications.
 pub struct Credentials {
     ledger: Ledger,
     /// By code and digest of the secret: the application, or that the secret is wrong.
-    kept: Mutex<HashMap<(String, [u8; 32]), Option<Registered>>>,
+    kept: Mutex<HashMap<Presented, Option<Registered>>>,
 }
 
 impl Credentials {

@@ -118,7 +118,8 @@ impl Mapping {
     /// Finds every column in the header; a missing one is named.
     pub fn columns(&self, headers: &StringRecord) -> Result<Places, Error> {
         let find = |name: &String| {
-            let missing = || Error::new(Kind::Misconfigured, format!("the file has no column {name:?}; it has: {}", headers.iter().collect::<Vec<_>>().join(", ")));
+            let missing =
+                || Error::new(Kind::Misconfigured, format!("the file has no column {name:?}; it has: {}", headers.iter().collect::<Vec<_>>().join(", ")));
             headers.iter().position(|header| header.trim_start_matches('\u{feff}') == name).ok_or_else(missing)
         };
         let maybe = |name: &Option<String>| name.as_ref().map(find).transpose();

@@ -13,11 +13,8 @@ pub async fn deliver(ledger: &Ledger, message: &Message) -> Result<(), Error> {
     let intent: Intent = serde_json::from_slice(&message.body)
         .map_err(|error| Error::because(infra::Kind::Corrupt, format!("message {} is not an intent", message.id), error))?;
     let Intent::Deliver { ticket, cause, app, callback, correlation } = intent;
-    let wish = Wish {
-        stream: format!("delivery-{}", message.id),
-        command_id: command_id(&["deliver", &message.id]),
-        meta: Meta::system(correlation, cause.clone()),
-    };
+    let wish =
+        Wish { stream: format!("delivery-{}", message.id), command_id: command_id(&["deliver", &message.id]), meta: Meta::system(correlation, cause.clone()) };
     let requested = Requested { ticket, cause, app, callback, due: ledger.clock.now() };
     match ledger.execute::<Delivery>(&wish, &Command::Request(requested), &NoLookups).await {
         Ok(_) | Err(Failure::Rejected(Rejection::AlreadyRequested)) => Ok(()),

@@ -3,13 +3,13 @@
 //! The card's sequence is the only checkpoint of its stream: what is older is dropped, a gap is fetched from the journal. A crash repeats
 //! intents under the same ids and loses none.
 
+use domain::Envelope;
 use domain::config::{Role, Service};
 use domain::intent::{Intent, effect_id};
 use domain::reactions::tell_caller;
+use domain::views::Card;
 use domain::views::delivery_card::DeliveryCard;
 use domain::views::ticket_card::TicketCard;
-use domain::views::Card;
-use domain::Envelope;
 use events::{Deadline, Fact};
 use infra::queue::Queue;
 use infra::store::Commit;

@@ -50,7 +50,9 @@ impl Http {
 fn is_own(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(), |v4| is_own(IpAddr::V4(v4))),
+        IpAddr::V6(v6) => {
+            v6.to_ipv4_mapped().map_or_else(|| v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(), |v4| is_own(IpAddr::V4(v4)))
+        }
     }
 }
 
@@ -78,11 +80,11 @@ impl Caller for Http {
             request = request.header(name, value);
         }
         // Errors of the client may carry the URL, which may carry secrets.
-        let mut response = request.send().await.map_err(|error| words(error))?;
+        let mut response = request.send().await.map_err(words)?;
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while body.len() < ANSWER_BYTES_MAX
-            && let Some(chunk) = response.chunk().await.map_err(|error| words(error))?
+            && let Some(chunk) = response.chunk().await.map_err(words)?
         {
             body.extend_from_slice(&chunk);
         }

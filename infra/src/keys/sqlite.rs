@@ -118,9 +118,7 @@ impl Keys for Sqlite {
         })
     }
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.with("read a secret", |inner| {
-            inner.connection.query_row("SELECT value FROM secrets WHERE name = ?1", [name], |row| row.get(0)).optional()
-        })
+        self.with("read a secret", |inner| inner.connection.query_row("SELECT value FROM secrets WHERE name = ?1", [name], |row| row.get(0)).optional())
     }
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
         self.with("keep a secret", |inner| {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::{Message, Parked, Queue};
 use crate::Error;
-use crate::sqlite::failed;
+use crate::sqlite::{at_most, failed};
 use crate::views::sqlite::ViewsFile;
 
 /// The queues of one file.
@@ -35,9 +35,8 @@ impl Queue for Sqlite {
                            (SELECT id FROM messages WHERE queue = ?1 AND due <= ?2 AND reason IS NULL ORDER BY due LIMIT ?4)
                        RETURNING id, body, attempts";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![queue, now.0, until.0, limit as i64], |row| {
-                Ok(Message { id: row.get(0)?, body: row.get(1)?, attempts: row.get(2)? })
-            })?;
+            let rows = statement
+                .query_map(params![queue, now.0, until.0, at_most(limit)], |row| Ok(Message { id: row.get(0)?, body: row.get(1)?, attempts: row.get(2)? }))?;
             rows.collect()
         })
     }
@@ -59,7 +58,7 @@ impl Queue for Sqlite {
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error> {
         self.with("list parked messages", |connection| {
             let mut statement = connection.prepare_cached("SELECT queue, id, reason FROM messages WHERE reason IS NOT NULL ORDER BY queue, id LIMIT ?1")?;
-            let rows = statement.query_map([limit as i64], |row| Ok(Parked { queue: row.get(0)?, id: row.get(1)?, reason: row.get(2)? }))?;
+            let rows = statement.query_map([at_most(limit)], |row| Ok(Parked { queue: row.get(0)?, id: row.get(1)?, reason: row.get(2)? }))?;
             rows.collect()
         })
     }

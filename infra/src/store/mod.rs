@@ -43,7 +43,9 @@ pub trait Store: Send + Sync {
 /// What became of an append.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Appended {
-    Stored { position: i64 },
+    Stored {
+        position: i64,
+    },
     /// The place was taken, by this commit.
     Taken(Box<Commit>),
 }

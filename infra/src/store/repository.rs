@@ -133,30 +133,14 @@ impl<D: Decider> Repository<D> {
     }
 
     /// Appends events to a loaded context, whose aggregate already has them applied. On success the context stands behind them.
-    pub async fn append(
-        &self,
-        context: &mut Context<D>,
-        command_id: [u8; 16],
-        at: Moment,
-        mut meta: Meta,
-        events: &[D::Event],
-    ) -> Result<Appended, Error> {
+    pub async fn append(&self, context: &mut Context<D>, command_id: [u8; 16], at: Moment, mut meta: Meta, events: &[D::Event]) -> Result<Appended, Error> {
         let mut facts: Vec<(D::Event, Option<Moment>)> = events.iter().map(|event| (event.clone(), event.occurred_at())).collect();
         self.ledger.seal(facts.iter_mut().flat_map(|(event, _)| event.personals()).chain(meta.personals())).await?;
-        let body = events::body::write(&meta, &facts)
-            .map_err(|error| Error::because(Kind::Corrupt, format!("cannot write a commit of {}", context.stream), error))?;
+        let body =
+            events::body::write(&meta, &facts).map_err(|error| Error::because(Kind::Corrupt, format!("cannot write a commit of {}", context.stream), error))?;
         let n = i64::try_from(events.len()).unwrap_or(i64::MAX);
-        let mut commit = Commit {
-            stream: context.stream.clone(),
-            first: context.next,
-            n,
-            at,
-            command_id,
-            prev_hash: context.tail,
-            hash: [0; 32],
-            body,
-            snapshot: None,
-        };
+        let mut commit =
+            Commit { stream: context.stream.clone(), first: context.next, n, at, command_id, prev_hash: context.tail, hash: [0; 32], body, snapshot: None };
         commit.hash = commit.expected_hash();
         if context.since_snapshot + 1 >= self.ledger.snapshot_every {
             commit.snapshot = self.snapshot(context, &command_id).await?;
@@ -297,11 +281,7 @@ fn framework_envelope<D: Decider>(envelope: Envelope<D::Event>) -> EventEnvelope
         aggregate_id: envelope.stream,
         sequence: usize::try_from(envelope.sequence).unwrap_or_default(),
         payload: envelope.event,
-        metadata: HashMap::from([
-            ("actor".into(), meta.actor.0),
-            ("correlation".into(), meta.correlation),
-            ("causation".into(), meta.causation),
-        ]),
+        metadata: HashMap::from([("actor".into(), meta.actor.0), ("correlation".into(), meta.correlation), ("causation".into(), meta.causation)]),
     }
 }
 
@@ -330,14 +310,8 @@ impl Ledger {
     /// Decodes a commit into its events with their attributes.
     pub async fn envelopes<F: Fact>(&self, commit: &Commit) -> Result<Vec<Envelope<F>>, Error> {
         let (meta, facts) = self.read::<F>(commit).await?;
-        let envelope = |((event, occurred_at), sequence)| Envelope {
-            stream: commit.stream.clone(),
-            sequence,
-            at: commit.at,
-            occurred_at,
-            meta: meta.clone(),
-            event,
-        };
+        let envelope =
+            |((event, occurred_at), sequence)| Envelope { stream: commit.stream.clone(), sequence, at: commit.at, occurred_at, meta: meta.clone(), event };
         Ok(facts.into_iter().zip(commit.first..).map(envelope).collect())
     }
 }

@@ -251,7 +251,7 @@ fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
 
 /// Runs a query whose rows are commits, up to the page bounds. A row that can't be read is an error that names it.
 fn commits(readers: &Readers, what: &str, filter: &str, values: &[&dyn rusqlite::ToSql], limit: usize) -> Result<Vec<Placed>, Error> {
-    let pages = readers.with(what, |connection| {
+    readers.with(what, |connection| {
         let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM commits WHERE {filter} LIMIT {limit}"))?;
         let mut rows = statement.query(values)?;
         let (mut total, mut page) = (0, Vec::new());
@@ -267,8 +267,7 @@ fn commits(readers: &Readers, what: &str, filter: &str, values: &[&dyn rusqlite:
             page.push(placed);
         }
         Ok(Ok(page))
-    })?;
-    pages
+    })?
 }
 
 fn unreadable(row: &Row<'_>, error: &rusqlite::Error) -> Error {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::{Document, Entry, Index, Range, Views};
 use crate::Error;
 use crate::crash::Crash;
-use crate::sqlite::{Readers, connect, failed};
+use crate::sqlite::{Readers, at_most, connect, failed};
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS documents (
@@ -59,10 +59,8 @@ pub struct Sqlite(pub Arc<ViewsFile>);
 fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     {
-        let stored: Option<i64> = transaction
-            .prepare_cached("SELECT sequence FROM documents WHERE view = ?1 AND key = ?2")?
-            .query_row([view, key], |row| row.get(0))
-            .optional()?;
+        let stored: Option<i64> =
+            transaction.prepare_cached("SELECT sequence FROM documents WHERE view = ?1 AND key = ?2")?.query_row([view, key], |row| row.get(0)).optional()?;
         if stored.unwrap_or_default() != expected {
             return Ok(false);
         }
@@ -74,9 +72,12 @@ fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, docume
             insert.execute(params![view, name, value, key])?;
         }
         crash.pass("during-projection");
-        transaction
-            .prepare_cached("INSERT OR REPLACE INTO documents (view, key, sequence, body) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![view, key, document.sequence, document.body])?;
+        transaction.prepare_cached("INSERT OR REPLACE INTO documents (view, key, sequence, body) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            view,
+            key,
+            document.sequence,
+            document.body
+        ])?;
     }
     transaction.commit()?;
     Ok(true)
@@ -99,7 +100,7 @@ impl Views for Sqlite {
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT value, key FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 ORDER BY value {order}, key {order} LIMIT ?5 OFFSET ?6"
             ))?;
-            let rows = statement.query_map(params![range.view, range.index, range.from, range.to, range.limit as i64, range.skip as i64], |row| {
+            let rows = statement.query_map(params![range.view, range.index, range.from, range.to, at_most(range.limit), at_most(range.skip)], |row| {
                 Ok(Entry { value: row.get(0)?, key: row.get(1)? })
             })?;
             rows.collect()
@@ -114,7 +115,8 @@ impl Views for Sqlite {
     async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error> {
         self.0.readers.with(&format!("scan {view}"), |connection| {
             let mut statement = connection.prepare_cached("SELECT key, sequence, body FROM documents WHERE view = ?1 AND key > ?2 ORDER BY key LIMIT ?3")?;
-            let rows = statement.query_map(params![view, after, limit as i64], |row| Ok((row.get(0)?, Document { sequence: row.get(1)?, body: row.get(2)? })))?;
+            let rows =
+                statement.query_map(params![view, after, at_most(limit)], |row| Ok((row.get(0)?, Document { sequence: row.get(1)?, body: row.get(2)? })))?;
             rows.collect()
         })
     }

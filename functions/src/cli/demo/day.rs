@@ -134,50 +134,66 @@ impl Life {
         let level = || (1 + dice.below(3)).to_string();
         let field = |key: &str, value: Value| json!({ "key": key, "value": value });
         match dice.below(100) {
-            0..35 => (17, json!([
-                field("title", format!("申请{}", dice.pick(&["堡垒机权限", "测试环境扩容", "域名解析", "邮件组", "对象存储桶"])).into()),
-                field("apply_content", "按附件清单开通，使用到项目结束".into()),
-                field("apply_reason", "项目上线需要".into()),
-                field("impact", level().into()),
-                field("urgency", level().into()),
-                field("ZHIDINGSHENPIREN", dice.pick(&["zhangsan", "wangwu,zhoujiu", "wushi"]).into()),
-                field("LIANXIDIANHUA", "13800000000".into()),
-            ])),
-            35..50 => (18, json!([
-                field("title", "日志平台容量评估".into()),
-                field("bk_biz_id", 2.into()),
-                field("expect_access_data", "2026-12-01".into()),
-                field("single_log_size", 512.into()),
-                field("single_host_peak", json!(128.5)),
-                field("single_host_log_volume", 20.into()),
-                field("expect_host_size", (10 + dice.below(500)).into()),
-                field("log_keep_days", 14.into()),
-                field("hot_data_days", 7.into()),
-                field("apply_reason", "新业务接入".into()),
-            ])),
-            50..75 => (19, json!([
-                field("title", format!("{}异常", dice.pick(&["订单接口", "支付回调", "登录页", "报表任务", "办公网络"])).into()),
-                field("impact", level().into()),
-                field("urgency", level().into()),
-                field("GUZHANGLEIXING", dice.pick(&["DNS", "VPN", "DISK", "CPU"]).into()),
-                field("GUZHANGMIAOSHU", "<p>十点起大量超时</p>".into()),
-                field("YINGXIANGZHUJI", json!([{ "IP": "10.0.0.8", "STATE": "SLOW" }])),
-            ])),
-            75..90 => (20, json!([
-                field("title", format!("{}发布", dice.pick(&["订单服务", "网关", "报表"])).into()),
-                field("impact", level().into()),
-                field("urgency", level().into()),
-                field("BIANGENGLEIXING", dice.pick(&["APP", "APP,CONF", "DB"]).into()),
-                field("BIANGENGSHIJIAN", "2026-11-25 23:00:00".into()),
-                field("BIANGENGFANGAN", "灰度两批，失败回滚".into()),
-            ])),
+            0..35 => (
+                17,
+                json!([
+                    field("title", format!("申请{}", dice.pick(&["堡垒机权限", "测试环境扩容", "域名解析", "邮件组", "对象存储桶"])).into()),
+                    field("apply_content", "按附件清单开通，使用到项目结束".into()),
+                    field("apply_reason", "项目上线需要".into()),
+                    field("impact", level().into()),
+                    field("urgency", level().into()),
+                    field("ZHIDINGSHENPIREN", dice.pick(&["zhangsan", "wangwu,zhoujiu", "wushi"]).into()),
+                    field("LIANXIDIANHUA", "13800000000".into()),
+                ]),
+            ),
+            35..50 => (
+                18,
+                json!([
+                    field("title", "日志平台容量评估".into()),
+                    field("bk_biz_id", 2.into()),
+                    field("expect_access_data", "2026-12-01".into()),
+                    field("single_log_size", 512.into()),
+                    field("single_host_peak", json!(128.5)),
+                    field("single_host_log_volume", 20.into()),
+                    field("expect_host_size", (10 + dice.below(500)).into()),
+                    field("log_keep_days", 14.into()),
+                    field("hot_data_days", 7.into()),
+                    field("apply_reason", "新业务接入".into()),
+                ]),
+            ),
+            50..75 => (
+                19,
+                json!([
+                    field("title", format!("{}异常", dice.pick(&["订单接口", "支付回调", "登录页", "报表任务", "办公网络"])).into()),
+                    field("impact", level().into()),
+                    field("urgency", level().into()),
+                    field("GUZHANGLEIXING", dice.pick(&["DNS", "VPN", "DISK", "CPU"]).into()),
+                    field("GUZHANGMIAOSHU", "<p>十点起大量超时</p>".into()),
+                    field("YINGXIANGZHUJI", json!([{ "IP": "10.0.0.8", "STATE": "SLOW" }])),
+                ]),
+            ),
+            75..90 => (
+                20,
+                json!([
+                    field("title", format!("{}发布", dice.pick(&["订单服务", "网关", "报表"])).into()),
+                    field("impact", level().into()),
+                    field("urgency", level().into()),
+                    field("BIANGENGLEIXING", dice.pick(&["APP", "APP,CONF", "DB"]).into()),
+                    field("BIANGENGSHIJIAN", "2026-11-25 23:00:00".into()),
+                    field("BIANGENGFANGAN", "灰度两批，失败回滚".into()),
+                ]),
+            ),
             _ => (21, json!([field("title", "接口超时根因".into()), field("WENTIMIAOSHU", "一周内三次".into())])),
         }
     }
 
     async fn handle(&mut self, sn: &str, step: &Value) -> Result<(), String> {
         let people: Vec<String> = step["processors"].as_str().unwrap_or_default().split(',').map(str::to_owned).collect();
-        let who = if step["name"] == "逐级审核" { people[0].clone() } else { people[usize::try_from(self.dice.below(people.len() as u64)).unwrap_or_default()].clone() };
+        let who = if step["name"] == "逐级审核" {
+            people[0].clone()
+        } else {
+            people[usize::try_from(self.dice.below(people.len() as u64)).unwrap_or_default()].clone()
+        };
         let node = &step["state_id"];
         let ask = |action: &str| json!({ "sn": sn, "operator": who, "state_id": node, "action_type": action });
         if self.dice.percent(3) {

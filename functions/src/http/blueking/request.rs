@@ -78,7 +78,9 @@ impl Asked {
     /// A list of texts: an array, or parts between commas.
     pub(super) fn list(&self, key: &str) -> Vec<String> {
         match self.get(key) {
-            Some(Value::Array(items)) => items.iter().filter_map(|item| item.as_str().map(str::to_owned).or_else(|| item.as_i64().map(|n| n.to_string()))).collect(),
+            Some(Value::Array(items)) => {
+                items.iter().filter_map(|item| item.as_str().map(str::to_owned).or_else(|| item.as_i64().map(|n| n.to_string()))).collect()
+            }
             Some(Value::String(text)) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
             _ => Vec::new(),
         }

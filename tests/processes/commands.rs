@@ -1,0 +1,226 @@
+//! The command line, and clients that nobody here wrote.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tests::process::{APP, Served, call, client, fast_approval, program, root, run, shared};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_demo_ends_well_in_one_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(&["demo", "--exit", "--tickets", "60", "--data", directory.path().to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    for word in ["tickets     60 opened", "approvals", "callbacks", "delivered", "audit verify: ok"] {
+        assert!(said.contains(word), "{word} is missing in: {said}");
+    }
+}
+
+#[test]
+fn the_official_sdks_drive_the_desk_unmodified() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let python = root().join("target/python/bin/python");
+    assert!(python.exists(), "./test makes the virtual environment with the SDKs");
+    let output = Command::new(python).arg(root().join("tests/sdk.py")).args([&desk.base, APP.0, APP.1]).output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(text(&output.stdout).lines().count(), 4);
+}
+
+/// The keys of the report that have a ground truth.
+const KEYS: [&str; 18] = [
+    "rows",
+    "cases",
+    "rows_by_state",
+    "first_state",
+    "final_state",
+    "rows_per_case",
+    "transitions",
+    "cases_by_last_impact",
+    "cases_by_last_urgency",
+    "cases_by_last_priority",
+    "reassignment_count_last",
+    "reopen_count_last",
+    "group_changes_derived",
+    "cases_ping_pong",
+    "reopens_derived",
+    "resolution_minutes_opened_to_resolved",
+    "closure_minutes_opened_to_closed",
+    "dwell_minutes_by_state",
+];
+
+#[test]
+fn a_real_incident_log_is_imported_once_and_reported_exactly() {
+    let Some(file) = shared().map(|shared| shared.join("data/uci498_incidents.csv.gz")).filter(|file| file.exists()) else {
+        println!("SKIPPED: the incident log is not beside the project (shared/data/uci498_incidents.csv.gz)");
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let mapping = root().join("mappings/servicenow-uci498.toml");
+    let import = || text(&run(&["import", file.to_str().unwrap(), "--mapping", mapping.to_str().unwrap(), "--data", data]).stdout);
+    let first = import();
+    assert!(first.contains("112399 rows of 19280 cases") && first.contains("112399 imported, 0 known already, 0 refused"), "{first}");
+    let head = text(&run(&["audit", "head", "--data", data]).stdout);
+    let truth: Value = serde_json::from_slice(&std::fs::read(file.with_file_name("TRUTH.json")).unwrap()).unwrap();
+    let truth = &truth["uci498_incidents.csv.gz"];
+    let report = || serde_json::from_slice::<Value>(&run(&["report", "incidents", "--json", "--data", data]).stdout).unwrap();
+    let reported = report();
+    for key in KEYS.iter().chain(&["opened_by_iso_weekday"]) {
+        let mut wanted = truth[*key].clone();
+        if *key == "transitions" {
+            wanted.as_object_mut().unwrap().remove("top30");
+        }
+        assert_eq!(reported[*key], wanted, "{key}");
+    }
+    let again = import();
+    assert!(again.contains("0 imported, 112399 known already, 0 refused"), "{again}");
+    assert_eq!(text(&run(&["audit", "head", "--data", data]).stdout), head, "a second import changes no hash");
+    assert_eq!(report(), reported);
+    assert!(text(&run(&["audit", "verify", "--data", data]).stdout).contains("audit verify: ok"));
+}
+
+fn import(directory: &Path, csv: &str, mapping: &str) -> String {
+    let (file, toml) = (directory.join("log.csv"), directory.join("mapping.toml"));
+    std::fs::write(&file, csv).unwrap();
+    std::fs::write(&toml, mapping).unwrap();
+    let output = run(&["import", file.to_str().unwrap(), "--mapping", toml.to_str().unwrap(), "--data", directory.join("data").to_str().unwrap()]);
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+const MAPPING: &str = r#"
+source = "OTHER"
+missing = ["-"]
+unknown_state = "refuse"
+[columns]
+case = "id"
+time = "when"
+state = "state"
+group = "team"
+[time]
+format = "%Y-%m-%d %H:%M:%S"
+zone = "Asia/Shanghai"
+[states]
+neu = "open"
+erledigt = "resolved"
+"#;
+
+#[test]
+fn rows_that_cannot_be_read_are_named_and_the_rest_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let csv = "id,when,state,team\nA,2026-01-01 10:00:00,neu,x\nB,gestern,neu,x\nA,2026-01-01 11:00:00,erledigt\n,2026-01-01 11:00:00,neu,y\n\
+               C,2026-01-01 12:00:00,kaputt,y\n\"A\",2026-01-01 13:00:00,erledigt,\"y,\nz\"\nB,2026-01-01 14:00:00,neu,-\nA,2026-01-01 15:00:00,neu,x\n";
+    let said = import(directory.path(), csv, MAPPING);
+    for line in [
+        "line 3 refused: \"gestern\" is not a time",
+        "line 4 refused: has 3 columns",
+        "line 5 refused: has no case id",
+        "line 6 refused: state \"kaputt\"",
+        "8 rows of 2 cases",
+        "4 imported, 0 known already, 4 refused",
+    ] {
+        assert!(said.contains(line), "{line} is missing in: {said}");
+    }
+    // The same log, grown by a row of an old case and one of a new one: only what is new is taken.
+    let grown = format!("{csv}A,2026-01-02 09:00:00,erledigt,x\nD,2026-01-02 10:00:00,neu,x\n");
+    assert!(import(directory.path(), &grown, MAPPING).contains("2 imported, 4 known already, 4 refused"));
+    let said = import(directory.path(), csv, &MAPPING.replace("\"team\"", "\"squad\""));
+    assert!(said.contains("the file has no column \"squad\"; it has: id, when, state, team"), "{said}");
+    let report: Value =
+        serde_json::from_slice(&run(&["report", "incidents", "--json", "--data", directory.path().join("data").to_str().unwrap()]).stdout).unwrap();
+    assert_eq!((&report["rows"], &report["cases"], &report["reopens_derived"]), (&json!(6), &json!(3), &json!({ "0": 2, "1": 1 })));
+}
+
+#[tokio::test]
+async fn a_running_desk_is_read_beside_and_written_by_one_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let client = client();
+    let sn = call(&client, &desk.base, "create_ticket", fast_approval("beside", None), None).await.unwrap()["data"]["sn"].as_str().unwrap().to_owned();
+
+    let second = run(&["serve", "--listen", "127.0.0.1:0", "--data", data]);
+    assert!(!second.status.success() && text(&second.stderr).contains("another process is writing"), "{}", text(&second.stderr));
+    assert!(text(&run(&["audit", "verify", "--data", data]).stdout).contains("audit verify: ok"));
+    let shown = text(&run(&["audit", "show", &format!("ticket-{sn}"), "--data", data]).stdout);
+    assert!(shown.contains("ticket.opened") && shown.contains("lisi") && shown.contains("\"status\": \"RUNNING\""), "{shown}");
+    let doctor = run(&["doctor", "--data", data]);
+    assert!(doctor.status.success() && text(&doctor.stdout).contains("a desk is running here"), "{}", text(&doctor.stdout));
+    let doctor = run(&["doctor", "--data", "/nowhere"]);
+    assert!(!doctor.status.success() && text(&doctor.stdout).contains("does not exist"));
+    let unknown = run(&["audit", "show", "ticket-NO1", "--data", data]);
+    assert!(!unknown.status.success() && text(&unknown.stderr).contains("there is no stream ticket-NO1"));
+}
+
+/// A ticket is shown as it was: before its approval it runs, after it is finished.
+#[tokio::test]
+async fn time_travel() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let client = client();
+    let sn = call(&client, &desk.base, "create_ticket", fast_approval("then", None), None).await.unwrap()["data"]["sn"].as_str().unwrap().to_owned();
+    let fields = tests::form(&[("SHENPIYIJIAN", "true")]);
+    let vote = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
+    // Commit times have milliseconds: the vote must not fall into the one of the opening.
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    assert_eq!(call(&client, &desk.base, "operate_node", vote, None).await.unwrap()["result"], true);
+    let export = text(&run(&["audit", "export", "--data", data]).stdout);
+    let lines: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let opened = lines.iter().find(|line| line["stream"] == format!("ticket-{sn}")).unwrap();
+    assert_eq!((&opened["type"], &opened["subject"]), (&json!("io.ledgerdesk.ticket.opened.v1"), &json!(sn)));
+    let then = opened["time"].as_str().unwrap();
+    let shown = |at: &[&str]| text(&run(&[&["audit", "show", &format!("ticket-{sn}"), "--data", data][..], at].concat()).stdout);
+    assert!(shown(&["--at", then]).contains("\"status\": \"RUNNING\""));
+    assert!(shown(&[]).contains("\"status\": \"FINISHED\""));
+}
+
+/// Clients that fill the disk together.
+const CLIENTS: usize = 32;
+
+/// The file system refuses to grow the ledger: requests are refused in words, what was acknowledged stays, and nothing is corrupt.
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_not_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Served::start(directory.path(), &[]));
+    let mut shell = Command::new("bash");
+    // A limit on file sizes stands in for a full disk; ignoring the signal turns it into a write error.
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 1500; exec \"$0\" \"$@\""]).arg(program());
+    let desk = Served::start_by(shell, directory.path(), &[]);
+    assert!(desk.is_up());
+    let client = client();
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 0..CLIENTS {
+        let (client, base) = (client.clone(), desk.base.clone());
+        clients.spawn(async move {
+            let mut acknowledged = Vec::new();
+            for ticket in 0..200 {
+                let body = fast_approval(&format!("{number}-{ticket}"), None);
+                let answer = call(&client, &base, "create_ticket", body, None).await.expect("the desk is still there");
+                if let Some(sn) = answer["data"]["sn"].as_str() {
+                    acknowledged.push(sn.to_owned());
+                } else {
+                    assert_eq!((&answer["code"], &answer["result"]), (&json!(3_900_500), &json!(false)));
+                    return (acknowledged, true);
+                }
+            }
+            (acknowledged, false)
+        });
+    }
+    let (acknowledged, refused): (Vec<Vec<String>>, Vec<bool>) = clients.join_all().await.into_iter().unzip();
+    let acknowledged = acknowledged.concat();
+    assert!(refused.iter().all(|refused| *refused) && !acknowledged.is_empty(), "{refused:?}, {} acknowledged", acknowledged.len());
+    desk.kill();
+    let data = directory.path().to_str().unwrap();
+    assert!(text(&run(&["audit", "verify", "--data", data]).stdout).contains("audit verify: ok"));
+    let desk = Served::start(directory.path(), &[]);
+    for sn in acknowledged {
+        let answer = call(&client, &desk.base, "get_ticket_info", json!({ "sn": sn }), None).await.unwrap();
+        assert_eq!(answer["result"], true, "{sn} was acknowledged");
+    }
+}

@@ -1,0 +1,220 @@
+//! What was done to a ledger behind the desk's back is found, by the desk and by an independent program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use infra::store::commit::{Commit, feed_hash, hex};
+use rusqlite::{Connection, params};
+use tests::process::{root, run};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A ledger of a small day, made once per test, copied per attack.
+struct Ledger {
+    _directory: tempfile::TempDir,
+    original: PathBuf,
+    attacks: usize,
+}
+
+impl Ledger {
+    fn of_a_day() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let original = directory.path().join("original");
+        let output = run(&["demo", "--exit", "--tickets", "100", "--data", original.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        Self { _directory: directory, original, attacks: 0 }
+    }
+
+    /// Copies the directory and lets somebody at the copy's ledger.
+    fn attacked<R>(&mut self, attack: impl FnOnce(&Connection) -> R) -> PathBuf {
+        self.attacks += 1;
+        let copy = self.original.with_file_name(format!("attack{}", self.attacks));
+        std::fs::create_dir(&copy).unwrap();
+        for entry in std::fs::read_dir(&self.original).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+        }
+        let connection = Connection::open(copy.join("ledger.db")).unwrap();
+        attack(&connection);
+        connection.close().unwrap();
+        copy
+    }
+}
+
+fn verify(data: &Path) -> Output {
+    run(&["audit", "verify", "--data", data.to_str().unwrap()])
+}
+
+fn found(data: &Path, words: &str) {
+    let output = verify(data);
+    let said = text(&output.stdout);
+    assert!(!output.status.success() && said.contains("FOUND") && said.contains(words), "{words} is missing in: {said}{}", text(&output.stderr));
+}
+
+/// A position in the middle whose commit belongs to a ticket.
+fn middle(connection: &Connection) -> i64 {
+    connection.query_row("SELECT position FROM commits WHERE stream LIKE 'ticket-%' AND position > 60 ORDER BY position LIMIT 1", [], |row| row.get(0)).unwrap()
+}
+
+/// Rewrites both chains over whatever rows are left, as somebody with full access would.
+fn rechain(connection: &Connection) {
+    let mut statement = connection.prepare("SELECT rowid, stream, first, n, at, command_id, body FROM commits ORDER BY position").unwrap();
+    let rows: Vec<(i64, Commit)> = statement
+        .query_map([], |row| {
+            let (prev_hash, hash, snapshot) = ([0; 32], [0; 32], None);
+            Ok((
+                row.get(0)?,
+                Commit {
+                    stream: row.get(1)?,
+                    first: row.get(2)?,
+                    n: row.get(3)?,
+                    at: events::Moment(row.get(4)?),
+                    command_id: row.get(5)?,
+                    body: row.get(6)?,
+                    prev_hash,
+                    hash,
+                    snapshot,
+                },
+            ))
+        })
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let mut tails: std::collections::HashMap<String, [u8; 32]> = std::collections::HashMap::new();
+    let mut feed = [0; 32];
+    for (at, (position, mut commit)) in rows.into_iter().enumerate() {
+        let to = i64::try_from(at).unwrap() + 1;
+        commit.prev_hash = tails.get(&commit.stream).copied().unwrap_or_default();
+        commit.hash = commit.expected_hash();
+        feed = feed_hash(&feed, to, &commit.hash);
+        tails.insert(commit.stream.clone(), commit.hash);
+        connection
+            .execute(
+                "UPDATE commits SET position = ?2, prev_hash = ?3, hash = ?4, feed_hash = ?5 WHERE position = ?1",
+                params![position, to, commit.prev_hash, commit.hash, feed],
+            )
+            .unwrap();
+    }
+}
+
+#[test]
+fn every_edit_to_history_is_found() {
+    let mut ledger = Ledger::of_a_day();
+    assert!(verify(&ledger.original).status.success());
+    assert!(verify(&ledger.attacked(|_| ())).status.success(), "a copy is as good");
+
+    let changed = ledger.attacked(|connection| {
+        let at = middle(connection);
+        connection
+            .execute("UPDATE commits SET body = CAST(replace(CAST(body AS TEXT), '\"actor\":\"p', '\"actor\":\"q') AS BLOB) WHERE position = ?1", [at])
+            .unwrap();
+    });
+    found(&changed, "the hash does not fit the content");
+    let deleted = ledger.attacked(|connection| connection.execute("DELETE FROM commits WHERE position = ?1", [middle(connection)]).unwrap());
+    found(&deleted, "is missing; the next one is");
+    let swapped = ledger.attacked(|connection| {
+        let at = middle(connection);
+        for (from, to) in [(at, -1), (at + 1, at), (-1, at + 1)] {
+            connection.execute("UPDATE commits SET position = ?2 WHERE position = ?1", [from, to]).unwrap();
+        }
+    });
+    found(&swapped, "the feed's chain is broken");
+    let rehashed =
+        ledger.attacked(|connection| connection.execute("UPDATE commits SET hash = randomblob(32) WHERE position = ?1", [middle(connection)]).unwrap());
+    found(&rehashed, "the hash does not fit the content");
+    let truncated =
+        ledger.attacked(|connection| connection.execute("DELETE FROM commits WHERE position > (SELECT max(position) - 3 FROM commits)", []).unwrap());
+    found(&truncated, "its tail is missing");
+    let removed = ledger.attacked(|connection| {
+        let stream: String = connection.query_row("SELECT stream FROM commits WHERE position = ?1", [middle(connection)], |row| row.get(0)).unwrap();
+        connection.execute("DELETE FROM commits WHERE stream = ?1", [stream]).unwrap();
+        rechain(connection);
+    });
+    found(&removed, "was published");
+    let rewritten = ledger.attacked(|connection| {
+        connection.execute("UPDATE commits SET at = at - 60000 WHERE position = ?1", [middle(connection)]).unwrap();
+        rechain(connection);
+    });
+    found(&rewritten, "is not what was published");
+    let lied = ledger.attacked(|connection| {
+        let changed = connection
+            .execute("UPDATE commits SET snapshot = CAST(replace(CAST(snapshot AS TEXT), '\"recent\"', '\"recent \"') AS BLOB) WHERE snapshot IS NOT NULL", [])
+            .unwrap();
+        assert!(changed > 0, "a day has streams that are long enough for a snapshot");
+    });
+    found(&lied, "is not what its events fold to");
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_named_and_never_skipped() {
+    let mut ledger = Ledger::of_a_day();
+    let mut position = 0;
+    let broken = ledger.attacked(|connection| {
+        position = middle(connection);
+        connection.execute("UPDATE commits SET hash = x'00' WHERE position = ?1", [position]).unwrap();
+    });
+    found(&broken, &format!("ledger row {position} (stream ticket-"));
+    let report = run(&["report", "desk", "--data", broken.to_str().unwrap()]);
+    assert!(!report.status.success() && text(&report.stderr).contains(&format!("ledger row {position}")), "{}", text(&report.stderr));
+    let garbled = ledger.attacked(|connection| connection.execute("UPDATE commits SET body = x'7b' WHERE position = ?1", [middle(connection)]).unwrap());
+    let replay = run(&["audit", "replay", "--data", garbled.to_str().unwrap()]);
+    assert!(!replay.status.success() && text(&replay.stderr).contains("cannot read commit ticket-"), "{}", text(&replay.stderr));
+}
+
+#[test]
+fn an_independent_program_accepts_the_export_and_finds_tampering() {
+    let mut ledger = Ledger::of_a_day();
+    let python = root().join("target/python/bin/python");
+    assert!(python.exists(), "./test makes the virtual environment with the BLAKE3 package");
+    let head = text(&run(&["audit", "head", "--data", ledger.original.to_str().unwrap()]).stdout).trim().to_owned();
+    let check = |data: &Path| {
+        let file = data.join("export.jsonl");
+        std::fs::write(&file, run(&["audit", "export", "--data", data.to_str().unwrap()]).stdout).unwrap();
+        Command::new(&python).arg(root().join("tests/verify.py")).arg(&file).arg(&head).output().unwrap()
+    };
+    let accepted = check(&ledger.original);
+    assert!(accepted.status.success(), "{}{}", text(&accepted.stdout), text(&accepted.stderr));
+    assert!(text(&accepted.stdout).starts_with(head.split(':').next().unwrap()));
+    let sql = [
+        "UPDATE commits SET body = CAST(replace(CAST(body AS TEXT), '\"actor\":\"p', '\"actor\":\"q') AS BLOB) WHERE position = 70",
+        "DELETE FROM commits WHERE position = 70",
+        "UPDATE commits SET command_id = randomblob(16) WHERE position = 70",
+        "UPDATE commits SET feed_hash = randomblob(32) WHERE position = 70",
+        "DELETE FROM commits WHERE position > (SELECT max(position) - 3 FROM commits)",
+    ];
+    for attack in sql {
+        let attacked = ledger.attacked(|connection| connection.execute(attack, []).unwrap());
+        let output = check(&attacked);
+        assert!(!output.status.success() && text(&output.stdout).contains("FOUND"), "{attack}: {}", text(&output.stdout));
+    }
+    let renumbered = ledger.attacked(|connection| {
+        connection.execute("DELETE FROM commits WHERE stream = (SELECT stream FROM commits WHERE position = ?1)", [middle(connection)]).unwrap();
+        rechain(connection);
+    });
+    assert!(text(&check(&renumbered).stdout).contains("published"));
+    assert_eq!(hex(&[0xab, 1]), "ab01");
+}
+
+#[test]
+fn views_are_rebuilt_beside_and_do_not_differ() {
+    let ledger = Ledger::of_a_day();
+    let data = ledger.original.to_str().unwrap();
+    let said = text(&run(&["audit", "rebuild", "--data", data]).stdout);
+    assert!(said.contains("ticket: 100 documents, 0 differed"), "{said}");
+    assert!(said.lines().all(|line| line.ends_with("0 differed from the old view")), "{said}");
+    let views = Connection::open(ledger.original.join("views.db")).unwrap();
+    views
+        .execute(
+            "UPDATE documents SET body = CAST('{}' AS BLOB) WHERE view = 'delivery' AND key = (SELECT min(key) FROM documents WHERE view = 'delivery')",
+            [],
+        )
+        .unwrap();
+    views.execute("DELETE FROM documents WHERE view = 'ticket' AND key = (SELECT min(key) FROM documents WHERE view = 'ticket')", []).unwrap();
+    drop(views);
+    let said = text(&run(&["audit", "rebuild", "--data", data]).stdout);
+    assert!(said.contains("ticket: 100 documents, 1 differed") && said.contains("documents, 1 differed"), "{said}");
+    let said = text(&run(&["audit", "rebuild", "ticket", "--data", data]).stdout);
+    assert!(said.contains("ticket: 100 documents, 0 differed"), "{said}");
+}
