@@ -131,7 +131,12 @@ fn every_module_says_in_its_first_line_what_it_is_for() {
 #[test]
 fn the_architecture_page_names_files_that_exist() {
     let text = read(&root().join("ARCHITECTURE.md"));
-    let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(|word| word.contains('/') && Path::new(word).extension().is_some_and(|extension| extension == "rs")).collect();
+    let named: Vec<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.contains('/') && Path::new(word).extension().is_some_and(|extension| extension == "rs"))
+        .collect();
     assert!(named.len() > 10, "three walkthroughs by file name");
     for file in named {
         assert!(root().join(file).exists(), "{file} does not exist");

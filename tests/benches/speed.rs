@@ -1,1 +1,247 @@
-fn main() {}
+//! How fast, beside what the machine could do at best in the same run. Run with `cargo bench -p tests`; figures go to `docs/performance.md`.
+//!
+//! Set `TMPDIR` to a real disk: syncs on a memory file system mean nothing.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Arc, OnceLock, mpsc};
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use domain::numbers::{Command, Numbers};
+use domain::views::desk_board::DeskBoard;
+use events::ticket::TicketEvent;
+use events::{Body, Fact as _, Meta};
+use functions::stream::project;
+use infra::clock::{SystemChance, SystemClock};
+use infra::ledger::NoLookups;
+use infra::store::contract::following;
+use infra::store::{Commit, Store, audit};
+use infra::{Ledger, Wish, keys, store};
+use rusqlite::{Connection, params};
+use tests::process::{Served, call, client, fast_approval, root, run, shared};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+/// Commits per sample.
+const COMMITS: usize = 4096;
+/// Events of the replayed ledger, four to a commit.
+const EVENTS: usize = 1_000_000;
+
+fn main() {
+    divan::main();
+}
+
+fn runtime() -> Runtime {
+    Runtime::new().expect("a runtime")
+}
+
+/// The physical limit of serial commits: append 600 bytes, sync, again.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn limit_fdatasync(bencher: Bencher) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut file = std::fs::File::create(directory.path().join("log")).expect("a file");
+    bencher.counter(ItemsCount::new(1000_usize)).bench_local(|| {
+        for _ in 0..1000 {
+            file.write_all(&[b'x'; 600]).expect("written");
+            file.sync_data().expect("synced");
+        }
+    });
+}
+
+/// The physical limit of concurrent commits: one thread that writes what waits into SQLite and answers after the commit.
+#[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
+fn limit_bare_sqlite_group_commit(bencher: Bencher, writers: usize) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (requests, inbox) = mpsc::sync_channel::<(usize, mpsc::SyncSender<()>)>(4096);
+    let path = directory.path().join("bare.db");
+    let loops = std::thread::spawn(move || bare_loop(&path, &inbox));
+    let count = COMMITS.min(writers * 512);
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        std::thread::scope(|scope| {
+            for _ in 0..writers {
+                let requests = requests.clone();
+                scope.spawn(move || {
+                    let (answer, answered) = mpsc::sync_channel(1);
+                    for number in 0..count / writers {
+                        requests.send((number, answer.clone())).expect("sent");
+                        answered.recv().expect("answered");
+                    }
+                });
+            }
+        });
+    });
+    drop(requests);
+    loops.join().expect("the loop ends");
+}
+
+fn bare_loop(path: &Path, inbox: &mpsc::Receiver<(usize, mpsc::SyncSender<()>)>) {
+    let mut connection = Connection::open(path).expect("opened");
+    connection.pragma_update(None, "journal_mode", "WAL").expect("set");
+    connection.pragma_update(None, "synchronous", "FULL").expect("set");
+    connection.execute_batch("CREATE TABLE rows (position INTEGER PRIMARY KEY, body BLOB) STRICT").expect("created");
+    while let Ok(first) = inbox.recv() {
+        let group: Vec<_> = std::iter::once(first).chain(inbox.try_iter().take(511)).collect();
+        let transaction = connection.transaction().expect("begun");
+        {
+            let mut insert = transaction.prepare_cached("INSERT INTO rows (body) VALUES (?1)").expect("prepared");
+            for _ in &group {
+                insert.execute(params![[b'x'; 400].as_slice()]).expect("inserted");
+            }
+        }
+        transaction.commit().expect("committed");
+        for (_, answer) in group {
+            answer.send(()).expect("answered");
+        }
+    }
+}
+
+fn ledger(directory: &Path) -> Ledger {
+    let store = store::sqlite::Sqlite::open(directory, Arc::default()).expect("a ledger");
+    let chance = Arc::new(SystemChance);
+    Ledger::new(Arc::new(store), Arc::new(keys::memory::Memory::new(chance.clone())), Arc::new(SystemClock), chance)
+}
+
+/// Durable commands through `infra::execute`: load, decide, commit.
+#[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
+fn execute_durably(bencher: Bencher, writers: usize) {
+    let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
+    let ledger = ledger(directory.path());
+    let count = COMMITS.min(writers * 512);
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        runtime.block_on(async {
+            let mut all = JoinSet::new();
+            for writer in 0..writers {
+                let ledger = ledger.clone();
+                all.spawn(async move {
+                    for _ in 0..count / writers {
+                        let wish = Wish { stream: format!("numbers-W{writer}"), command_id: ledger.fresh_id(), meta: Meta::system("bench", "bench") };
+                        ledger.execute::<Numbers>(&wish, &Command::Issue { size: 1 }, &NoLookups).await.expect("executed");
+                    }
+                });
+            }
+            all.join_all().await;
+        });
+    });
+}
+
+/// Durable tickets through HTTP with 64 clients in another process; both share the machine.
+#[divan::bench(args = [1, 64], sample_count = 5, sample_size = 1)]
+fn http_create_ticket(bencher: Bencher, clients: usize) {
+    let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
+    let desk = Served::start(directory.path(), &[]);
+    let count = if clients == 1 { 500 } else { 6400 };
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        runtime.block_on(async {
+            let http = client();
+            let mut all = JoinSet::new();
+            for _ in 0..clients {
+                let (http, base) = (http.clone(), desk.base.clone());
+                all.spawn(async move {
+                    for _ in 0..count / clients {
+                        let answer = call(&http, &base, "create_ticket", fast_approval("bench", None), None).await.expect("an answer");
+                        assert_eq!(answer["result"], true);
+                    }
+                });
+            }
+            all.join_all().await;
+        });
+    });
+}
+
+/// The whole import of the real log, where it is there.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn import_incident_log(bencher: Bencher) {
+    let Some(file) = shared().map(|shared| shared.join("data/uci498_incidents.csv.gz")).filter(|file| file.exists()) else {
+        println!("skipped: the log is not beside the project");
+        return;
+    };
+    let mapping = root().join("mappings/servicenow-uci498.toml");
+    bencher.counter(ItemsCount::new(112_399_usize)).with_inputs(|| tempfile::tempdir().expect("a directory")).bench_values(|directory| {
+        let data = directory.path().to_str().expect("text");
+        let output = run(&["import", file.to_str().expect("text"), "--mapping", mapping.to_str().expect("text"), "--data", data]);
+        assert!(output.status.success());
+        directory
+    });
+}
+
+/// A ledger of a million ticket events, made once.
+fn million() -> &'static (tempfile::TempDir, Ledger) {
+    static MADE: OnceLock<(tempfile::TempDir, Ledger)> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ledger = ledger(directory.path());
+        // The golden events of a ticket's life, four to a commit, as real bodies are shaped.
+        let samples: Vec<(TicketEvent, _)> = events::samples::history::<TicketEvent>().into_iter().map(|event| (event, None)).collect();
+        let bodies: Vec<Vec<u8>> = samples.chunks_exact(4).map(|four| events::body::write(&Meta::system("bench", "bench"), four).expect("a body")).collect();
+        runtime().block_on(async {
+            let mut all = JoinSet::new();
+            for stream in 0..64 {
+                let (store, bodies) = (ledger.store.clone(), bodies.clone());
+                all.spawn(async move {
+                    let mut previous: Option<Commit> = None;
+                    for number in 0..EVENTS / 4 / 64 {
+                        let mut commit = following(&format!("ticket-{stream}"), previous.as_ref(), 4, 1, &bodies[number % bodies.len()]);
+                        commit.command_id[0] = u8::try_from(number % 251).expect("a byte");
+                        commit.hash = commit.expected_hash();
+                        store.append(commit.clone()).await.expect("appended");
+                        previous = Some(commit);
+                    }
+                });
+            }
+            all.join_all().await;
+        });
+        (directory, ledger)
+    })
+}
+
+/// The physical limit of a replay: decoding the same bodies from memory and nothing else.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn limit_decode_a_million_events(bencher: Bencher) {
+    let (_, ledger) = million();
+    let bodies: Vec<Vec<u8>> = runtime().block_on(async {
+        let mut bodies = Vec::new();
+        let mut position = 0;
+        loop {
+            let page = ledger.store.feed(position, 1000).await.expect("feed");
+            let Some(last) = page.last() else { return bodies };
+            position = last.position;
+            bodies.extend(page.into_iter().map(|placed| placed.commit.body));
+        }
+    });
+    bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
+        let decode = |body: &Vec<u8>| Body::read(body).expect("a body").events.iter().map(|raw| TicketEvent::read(raw).expect("an event")).count();
+        bodies.iter().map(decode).sum::<usize>()
+    });
+}
+
+/// A million events into a view.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn replay_a_million_events(bencher: Bencher) {
+    let (_, ledger) = million();
+    let runtime = runtime();
+    bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
+        runtime.block_on(async {
+            let (mut board, mut position) = (DeskBoard::default(), 0);
+            loop {
+                let page = ledger.store.feed(position, 1000).await.expect("feed");
+                let Some(last) = page.last() else { return board };
+                position = last.position;
+                for placed in &page {
+                    project::fold(ledger, &mut board, &placed.commit).await.expect("folded");
+                }
+            }
+        })
+    });
+}
+
+/// The proof over the same ledger: both chains, streams, bodies.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn audit_verify_a_million_events(bencher: Bencher) {
+    let (_, ledger) = million();
+    let runtime = runtime();
+    bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
+        let verdict = runtime.block_on(audit::verify(&*ledger.store, &[], &mut |_| {})).expect("verified");
+        assert!(verdict.is_ok(), "{:?}", verdict.findings);
+    });
+}
