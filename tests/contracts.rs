@@ -175,6 +175,7 @@ async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands(
         file: "f".into(),
         line,
         row: line.to_string(),
+        nth: 1,
         title: "x".repeat(300),
         ..Observed::default()
     };

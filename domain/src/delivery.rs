@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{Decider, Nothing, Refusal};
 
-/// Attempts before the desk gives up and leaves it to the receiver to collect; with [`backoff_ms`] about 20 hours.
+/// Attempts before the desk gives up and leaves it to the receiver to collect; with [`backoff_ms`] about 8 hours.
 pub const ATTEMPTS_MAX: u32 = 16;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -131,7 +131,7 @@ mod tests {
             ticket: "REQ1".into(),
             cause: "ticket-REQ1:3".into(),
             app: None,
-            callback: Callback { url: "http://x/".into(), headers_secret: None },
+            callback: Callback { host: "x".into(), secret: "callback/x".into() },
             due: Moment(5),
         }
     }

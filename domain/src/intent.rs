@@ -21,7 +21,7 @@ impl Intent {
     /// Whom or what it is for: the part of the effect id that tells one intent of an event from another.
     pub fn target(&self) -> &str {
         match self {
-            Self::Deliver { callback, .. } => &callback.url,
+            Self::Deliver { callback, .. } => &callback.secret,
         }
     }
 }

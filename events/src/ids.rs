@@ -58,6 +58,13 @@ impl Pid {
     pub fn system() -> Self {
         Self("system".into())
     }
+    /// A name that was asked for and is not registered; it matches nobody and must never be stored.
+    pub fn unknown(name: &str) -> Self {
+        Self(format!("?{name}"))
+    }
+    pub fn is_unknown(&self) -> bool {
+        self.0.starts_with('?')
+    }
     pub fn is_system(&self) -> bool {
         self.0 == "system"
     }

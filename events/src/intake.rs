@@ -17,7 +17,7 @@ facts! {
 pub struct Reserved {
     pub sn: TicketSn,
     pub id: i64,
-    /// BLAKE3 of the request that came with the key, hex.
+    /// BLAKE3 of the request that came with the key, under a key of the desk, hex: nobody can guess what was in it.
     pub request: String,
 }
 impl Personals for Reserved {}

@@ -29,7 +29,7 @@ pub mod workflow;
 pub use body::{Body, Channel, Meta, Raw};
 pub use fact::{Deadline, Fact, Personals, Unreadable};
 pub use ids::{AppCode, CatalogId, LineId, Moment, NodeId, Pid, RoleId, ServiceId, TicketSn, WorkflowId};
-pub use personal::{Entry, Personal};
+pub use personal::{Entry, Personal, Remark};
 
 /// Lists every event type of the ledger with its current version, aggregate by aggregate.
 pub fn catalog_of_types() -> Vec<(&'static str, u16)> {

@@ -58,6 +58,34 @@ impl Entry {
     }
 }
 
+/// What somebody wrote beside an operation: a reason, a hand-over message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Remark {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// The text, instead of `text`, where the service seals all free text under its requester's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Personal>,
+}
+
+impl Remark {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), personal: None }
+    }
+    /// Puts the text under a person's key.
+    #[must_use]
+    pub fn owned_by(self, subject: Pid) -> Self {
+        Self { text: String::new(), personal: Some(Personal::new(subject, self.text.into())) }
+    }
+    /// The readable text; empty where it was erased.
+    pub fn read(&self) -> &str {
+        self.personal.as_ref().map_or(&self.text, |personal| personal.value.as_str().unwrap_or_default())
+    }
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.personal.is_none()
+    }
+}
+
 /// The personal values of a filled form.
 pub(crate) fn of_entries(entries: &mut [Entry]) -> Vec<&mut Personal> {
     entries.iter_mut().filter_map(|entry| entry.personal.as_mut()).collect()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fact::{Personals, facts};
 use crate::personal::of_entries;
-use crate::{CatalogId, Entry, LineId, Moment, NodeId, Personal, Pid, ServiceId, TicketSn, WorkflowId};
+use crate::{CatalogId, Entry, LineId, Moment, NodeId, Personal, Pid, Remark, ServiceId, TicketSn, WorkflowId};
 
 facts! {
     /// The life of one ticket.
@@ -95,18 +95,22 @@ pub struct Opened {
     pub tag: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
+    /// All free text of the ticket is sealed under the creator's key, whatever becomes of the service.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seals_text: bool,
     /// Processors the caller chose for nodes (`meta.state_processors`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chosen_processors: BTreeMap<NodeId, Vec<Pid>>,
 }
 impl Personals for Opened {}
 
-/// Where to call when the ticket ends. Headers may hold secrets, so the key store keeps them and only their name stands here.
+/// Where to call when the ticket ends. URL and headers may hold secrets, so the key store keeps both and only their name stands here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
-    pub url: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub headers_secret: Option<String>,
+    /// The host of the URL, for people.
+    pub host: String,
+    /// The name of the secret that holds URL and headers; the same for the same two.
+    pub secret: String,
 }
 
 /// Priority and what it came from.
@@ -128,8 +132,11 @@ pub struct Observed {
     /// Which file (a fingerprint of its content) and which line of it.
     pub file: String,
     pub line: u64,
-    /// A fingerprint of the row's text, so that the same row in another file is known.
+    /// A fingerprint of the row's text under a key of the desk, so that the same row in another file is known and nobody can guess names from it.
     pub row: String,
+    /// How many rows of this text the file has had so far in this case, this one included.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub nth: u32,
     /// The state as the source names it.
     pub state: String,
     /// What the mapping says that state means.
@@ -160,6 +167,15 @@ pub struct Observed {
     pub kept: BTreeMap<String, String>,
 }
 impl Personals for Observed {}
+
+fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+fn is_first(nth: &u32) -> bool {
+    *nth == 1
+}
 
 /// What a foreign state means for the desk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,10 +244,14 @@ pub struct NodeDistributed {
     pub status: NodeStatus,
     pub processors_type: String,
     pub processors: Vec<Pid>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub message: Remark,
 }
-impl Personals for NodeDistributed {}
+impl Personals for NodeDistributed {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.message.personal.iter_mut().collect()
+    }
+}
 
 /// A processor handed the node to others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -241,9 +261,16 @@ pub struct NodeDelivered {
     pub by: Pid,
     pub processors_type: String,
     pub processors: Vec<Pid>,
-    pub message: String,
+    /// In a countersign: whose seat they take, while the others keep theirs; absent where they take the whole node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Pid>,
+    pub message: Remark,
 }
-impl Personals for NodeDelivered {}
+impl Personals for NodeDelivered {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.message.personal.iter_mut().collect()
+    }
+}
 
 /// One approver decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -320,9 +347,13 @@ pub struct Tested {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Suspended {
     pub by: Pid,
-    pub reason: String,
+    pub reason: Remark,
 }
-impl Personals for Suspended {}
+impl Personals for Suspended {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}
 
 /// The ticket goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -347,10 +378,14 @@ pub struct Terminated {
     pub node: Option<NodeId>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub node_name: String,
-    pub reason: String,
+    pub reason: Remark,
     pub approve_result: bool,
 }
-impl Personals for Terminated {}
+impl Personals for Terminated {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}
 
 /// The run reached END.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

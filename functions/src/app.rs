@@ -49,6 +49,8 @@ pub struct App {
     pub crash: Arc<Crash>,
     /// Signs callback tokens; made at the first start and kept with the keys.
     pub token_key: [u8; 32],
+    /// Keys the fingerprints that stand in the ledger, so that nobody can guess from them what was fingerprinted.
+    pub fingerprint_key: [u8; 32],
 }
 
 /// The ports of one desk.
@@ -65,7 +67,8 @@ impl App {
     pub async fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
         let Ports { ledger, views, queue, caller, login } = ports;
         events::upcast::complete(&events::catalog_of_types()).map_err(|reason| Error::new(infra::Kind::Misconfigured, reason))?;
-        let token_key = token_key(&ledger).await?;
+        let token_key = desk_key(&ledger, "token-key").await?;
+        let fingerprint_key = desk_key(&ledger, FINGERPRINT_KEY).await?;
         Ok(Self {
             people: People::new(ledger.keys.clone()),
             directory: Arc::new(Directory::new(ledger.clone(), views.clone())),
@@ -80,17 +83,21 @@ impl App {
             login,
             crash,
             token_key,
+            fingerprint_key,
         })
     }
 }
 
-async fn token_key(ledger: &Ledger) -> Result<[u8; 32], Error> {
-    const NAME: &str = "token-key";
-    if let Some(kept) = ledger.keys.secret(NAME).await? {
-        return kept.try_into().map_err(|_| Error::corrupt("the key of callback tokens has not 32 bytes"));
+/// The name of the key for fingerprints.
+pub const FINGERPRINT_KEY: &str = "fingerprint-key";
+
+/// A key of the desk's own, made when it is first asked for.
+pub async fn desk_key(ledger: &Ledger, name: &str) -> Result<[u8; 32], Error> {
+    if let Some(kept) = ledger.keys.secret(name).await? {
+        return kept.try_into().map_err(|_| Error::corrupt(format!("the secret {name} has not 32 bytes")));
     }
     let mut key = [0; 32];
     ledger.chance.fill(&mut key);
-    ledger.keys.keep_secret(NAME, &key).await?;
+    ledger.keys.keep_secret(name, &key).await?;
     Ok(key)
 }

@@ -6,6 +6,7 @@ use domain::intake::{self, Intake};
 use domain::ticket::{Command, Open, Rejection, Ticket};
 use domain::views::ticket_card::TicketCard;
 use events::intake::Reserved;
+use events::ticket::Opened;
 use events::{Meta, TicketSn};
 use infra::ledger::{NoLookups, command_id};
 use infra::store::commit::hex;
@@ -43,6 +44,12 @@ impl From<Error> for NotOpened {
     fn from(error: Error) -> Self {
         Self::Refused(Failure::Technical(error))
     }
+}
+
+/// The ticket a key became, if it is there already; the same key with another request is refused.
+pub async fn opened_before(app: &App, key: &Key) -> Result<Option<Opened>, NotOpened> {
+    let Some((sn, _)) = reserved(app, key).await? else { return Ok(None) };
+    Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0.opened)
 }
 
 /// Says whether a request would be accepted, storing nothing.

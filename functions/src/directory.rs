@@ -1,5 +1,5 @@
 //! Answers what decisions ask: services, workflow versions, role members. Configuration is read from its own streams and kept until
-//! the stream moves on.
+//! configuration is written again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -31,8 +31,8 @@ pub struct Directory {
     catalog: Kept<Catalog>,
 }
 
-/// The state of each stream as of its next sequence.
-type Kept<T> = Mutex<HashMap<String, (i64, Arc<T>)>>;
+/// The state of each stream, and the configuration it was read under.
+type Kept<T> = Mutex<HashMap<String, (u64, Arc<T>)>>;
 
 /// A workflow's versions, each shared by all tickets that run on it.
 #[derive(Default)]
@@ -44,9 +44,9 @@ impl Directory {
     }
 
     async fn state<D: Decider, T>(&self, kept: &Kept<T>, stream: &str, make: impl FnOnce(D) -> T) -> Result<Arc<T>, Error> {
-        let next = self.ledger.store.next(stream).await?;
+        let configuration = self.ledger.configuration();
         if let Some((at, state)) = kept.lock().expect("no holder panics").get(stream)
-            && *at == next
+            && *at == configuration
         {
             return Ok(state.clone());
         }
@@ -56,7 +56,7 @@ impl Directory {
         if kept.len() >= KEPT_MAX {
             kept.clear();
         }
-        kept.insert(stream.to_owned(), (context.next, state.clone()));
+        kept.insert(stream.to_owned(), (configuration, state.clone()));
         Ok(state)
     }
 

@@ -27,7 +27,7 @@ impl People {
 
     /// The person of a user name, or an id that matches nobody.
     pub async fn find(&self, name: &str) -> Result<Pid, Error> {
-        Ok(self.0.find(name).await?.unwrap_or_else(|| Pid(format!("?{name}"))))
+        Ok(self.0.find(name).await?.unwrap_or_else(|| Pid::unknown(name)))
     }
 
     /// What to show for a person: the user name, or the id alone after erasure.

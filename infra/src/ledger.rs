@@ -1,15 +1,18 @@
 //! Executes commands: load, decide, commit; on conflict again. This is the only way into the ledger.
 
+use std::any::Any;
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use domain::decider::Nothing;
 use domain::{Decider, Refusal, Sourced};
-use events::{Meta, Moment, Personal};
+use events::{Meta, Moment, Personal, Pid};
 use tokio::sync::Mutex;
 
 use crate::clock::{Chance, Clock};
@@ -24,6 +27,8 @@ const CONFLICTS_MAX: u32 = 5;
 const LOOKUPS_MAX: u32 = 8;
 /// Locks that streams share; two streams on one lock only wait for each other.
 const LOCKS: usize = 256;
+/// States kept warm; all are dropped when there are more.
+const WARM_MAX: usize = 4096;
 /// How far apart snapshots are unless a ledger says otherwise.
 pub const SNAPSHOT_EVERY: usize = 12;
 
@@ -37,6 +42,32 @@ pub struct Ledger {
     /// Commits between two snapshots of a stream.
     pub(crate) snapshot_every: usize,
     locks: Arc<Vec<Mutex<()>>>,
+    warm: Arc<Warm>,
+    /// Counts the commits to configuration that went through this ledger.
+    configured: Arc<AtomicU64>,
+}
+
+/// The states that were written last, so that the next command on a stream need not load it. A stale one can waste a decision, never write
+/// wrong: its place in the stream is taken. What it would refuse is judged again after a load.
+#[derive(Default)]
+struct Warm {
+    states: std::sync::Mutex<HashMap<String, Box<dyn Any + Send>>>,
+}
+
+impl Warm {
+    fn take<D: Decider>(&self, stream: &str) -> Option<Context<D>> {
+        let state = self.states.lock().expect("no holder panics").remove(stream)?;
+        state.downcast::<Context<D>>().ok().map(|context| *context)
+    }
+
+    fn keep<D: Decider>(&self, mut context: Context<D>) {
+        context.read = Vec::new();
+        let mut states = self.states.lock().expect("no holder panics");
+        if states.len() >= WARM_MAX {
+            states.clear();
+        }
+        states.insert(context.stream.clone(), Box::new(context));
+    }
 }
 
 /// One command on its way: which stream, under which id, by whom.
@@ -94,7 +125,7 @@ impl<D: Decider<Lookup = Nothing>> Lookups<D> for NoLookups {
 impl Ledger {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Self {
         let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
-        Self { store, keys, clock, chance, snapshot_every: SNAPSHOT_EVERY, locks: Arc::new(locks) }
+        Self { store, keys, clock, chance, snapshot_every: SNAPSHOT_EVERY, locks: Arc::new(locks), warm: Arc::default(), configured: Arc::default() }
     }
 
     /// The same ledger with another distance between snapshots.
@@ -122,19 +153,37 @@ impl Ledger {
             if conflict > 0 {
                 self.pause(conflict).await;
             }
-            let mut context = repository.load(&wish.stream).await?;
+            let warm = if conflict == 0 { self.warm.take::<D>(&wish.stream) } else { None };
+            let mut is_warm = warm.is_some();
+            let mut context = match warm {
+                Some(context) => context,
+                None => repository.load(&wish.stream).await?,
+            };
             let at = self.clock.now();
             if context.knows(&wish.command_id) {
                 return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
             }
-            let events = self.decide(&mut context, command, &mut facts, lookups).await?;
+            let events = loop {
+                match self.decide(&mut context, command, &mut facts, lookups).await {
+                    Ok(events) if !(is_warm && events.is_empty()) => break events,
+                    Err(failure) if !is_warm => return Err(failure),
+                    _ => {
+                        context = repository.load(&wish.stream).await?;
+                        is_warm = false;
+                    }
+                }
+            };
             if events.is_empty() {
                 return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events, at, position: None, repeated: false });
             }
             match repository.append(&mut context, wish.command_id, at, wish.meta.clone(), &events).await? {
                 Appended::Stored { position } => {
-                    let position = Some(position);
-                    return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events, at, position, repeated: false });
+                    let (last, state, position) = (context.next - 1, context.aggregate.0.clone(), Some(position));
+                    if !is_work(&wish.stream) {
+                        self.configured.fetch_add(1, Ordering::SeqCst);
+                    }
+                    self.warm.keep(context);
+                    return Ok(Outcome { last, state, events, at, position, repeated: false });
                 }
                 Appended::Taken(commit) if commit.command_id == wish.command_id => {
                     return Ok(Outcome { last: commit.next() - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
@@ -177,6 +226,19 @@ impl Ledger {
         tokio::time::sleep(std::time::Duration::from_millis(u64::from(byte[0]) * longest / 255)).await;
     }
 
+    /// Changes whenever configuration was written through this ledger. On one machine the lock makes this process the only writer, so that what
+    /// was read under one value is still true under it.
+    pub fn configuration(&self) -> u64 {
+        self.configured.load(Ordering::SeqCst)
+    }
+
+    /// Forgets a person: name and key in the key store, and what is warm in memory. Says whether there was something to forget.
+    pub async fn forget(&self, pid: &Pid) -> Result<bool, Error> {
+        let forgotten = self.keys.erase(pid).await?;
+        self.warm.states.lock().expect("no holder panics").clear();
+        Ok(forgotten)
+    }
+
     /// A new id that nobody can foresee.
     pub fn fresh_id(&self) -> [u8; 16] {
         let mut id = [0; 16];
@@ -211,6 +273,11 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// Says whether a stream holds work, of which there is always more, rather than configuration.
+fn is_work(stream: &str) -> bool {
+    ["ticket-", "delivery-", "intake-", "numbers-"].iter().any(|kind| stream.starts_with(kind))
 }
 
 fn lock_of(stream: &str) -> usize {

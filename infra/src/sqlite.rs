@@ -57,7 +57,13 @@ pub(crate) fn failed(what: &str, error: impl std::borrow::Borrow<rusqlite::Error
         Some(DiskFull | SystemIoFailure | DatabaseBusy | DatabaseLocked) => Kind::Unavailable,
         Some(PermissionDenied | ReadOnly) => Kind::Denied,
         Some(DatabaseCorrupt | NotADatabase) => Kind::Corrupt,
-        _ if matches!(error, rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) => Kind::Corrupt,
+        _ if matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..)
+        ) =>
+        {
+            Kind::Corrupt
+        }
         _ => Kind::Unavailable,
     };
     Error::new(kind, format!("cannot {what}: {error}"))

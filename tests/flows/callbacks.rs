@@ -69,3 +69,21 @@ async fn a_result_that_was_collected_is_not_failing_any_more() {
     assert_eq!(results.as_array().expect("results").len(), 1, "unknown numbers are left out");
     assert_eq!(house.must("callback_failed_ticket", json!({})).await, json!([]));
 }
+
+/// A rebuild may not bring a card past the follower: the card's sequence is also the checkpoint of its reactions.
+#[tokio::test]
+async fn a_rebuild_before_the_follower_came_by_loses_no_callback() {
+    let house = House::open().await;
+    let sn = house.must("create_ticket", with_callback()).await["sn"].clone();
+    house.settle().await;
+    house.stop_following();
+    house.must("operate_ticket", json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" })).await;
+    for view in ["ticket", "delivery", "service", "role", "desk_board"] {
+        functions::cli::audit::rebuild_view(&house.app.ledger, &*house.app.views, view).await.unwrap();
+    }
+    let mut position = 0;
+    while position < house.head().await {
+        position = functions::host::local::follow_page(&house.app, position).await.unwrap();
+    }
+    assert_eq!(house.app.queue.waiting("deliver").await.unwrap(), 1, "the reaction was asked");
+}

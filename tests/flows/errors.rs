@@ -32,7 +32,7 @@ fn set(mut body: Value, key: &str, value: Value) -> Value {
     body
 }
 
-async fn define(house: &House, change: impl FnOnce(&mut service::Defined), shelf: bool) -> i64 {
+pub(crate) async fn define(house: &House, change: impl FnOnce(&mut service::Defined), shelf: bool) -> i64 {
     let mut defined = house.app.directory.service(ServiceId(17)).await.unwrap().0.clone().expect("the approval service");
     defined.service = ServiceId(900 + i64::from(shelf));
     change(&mut defined);
@@ -159,7 +159,7 @@ async fn operate_node() {
         (act(&sn, "zhangsan", 3, "DISTRIBUTE", person("lisi", "")), 3_900_005, "参数验证失败: 当前节点无法进行【分派】操作"),
         (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({})), 3_900_005, "processors_type:该字段是必填项。"),
         (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "CLUB", "processors": "1" })), 3_900_005, "processors_type:“CLUB” 不是合法选项。"),
-        (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "PERSON" })), 3_900_005, "processors:该字段不能为空。"),
+        (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "PERSON" })), 3_900_005, "processors:该字段是必填项。"),
         (
             act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "GENERAL", "processors": "x" })),
             3_900_005,

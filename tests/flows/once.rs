@@ -88,3 +88,17 @@ async fn a_repeated_operation_with_a_key_is_one_and_without_a_key_is_judged_afre
     assert_eq!(house.story(sn.as_str().unwrap()).await.iter().filter(|kind| **kind == "ticket.suspended").count(), 1);
     assert_eq!(house.refused("operate_ticket", suspend).await, (3_900_005, "0:抱歉，该单据不在流程中，无法操作".into()));
 }
+
+#[tokio::test]
+async fn a_key_is_answered_whatever_became_of_the_service() {
+    let house = House::open().await;
+    let service = crate::errors::define(&house, |_| {}, true).await;
+    let mut body = approval_request();
+    body["service_id"] = service.into();
+    let first = house.call_with("create_ticket", body.clone(), &[("Idempotency-Key", "k")]).await;
+    assert_eq!(first["result"], true, "{first}");
+    crate::errors::define(&house, |service| service.is_enabled = false, true).await;
+    let again = house.call_with("create_ticket", body.clone(), &[("Idempotency-Key", "k")]).await;
+    assert_eq!(again["data"], first["data"]);
+    assert_eq!(house.call_with("create_ticket", body, &[("Idempotency-Key", "l")]).await["message"], "服务:服务未启用，请联系管理员！");
+}

@@ -60,7 +60,7 @@ async fn a_forgotten_person_leaves_a_proof_that_still_holds() {
     assert_eq!(phone(&house.must("get_ticket_info", json!({ "sn": sn })).await), "13800000000");
 
     let lisi = house.app.ledger.keys.find("lisi").await.unwrap().expect("lisi");
-    assert!(house.app.ledger.keys.erase(&lisi).await.unwrap());
+    assert!(house.app.ledger.forget(&lisi).await.unwrap());
     let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
     assert_eq!((phone(&info), &info["creator"]), (json!("Erased"), &json!(lisi.as_str())));
     // The ticket goes on: deciding and folding are total over what is gone.
@@ -70,4 +70,27 @@ async fn a_forgotten_person_leaves_a_proof_that_still_holds() {
     assert!(verdict.is_ok(), "{:?}", verdict.findings);
     let card = functions::desk::card(&house.app.ledger, &TicketSn(sn.as_str().unwrap().into())).await.unwrap().unwrap();
     assert!(card.ticket.form["LIANXIDIANHUA"].is_erased());
+}
+
+/// Where anybody may act, somebody new gets a person id first: a name never stands in the ledger.
+#[tokio::test]
+async fn a_stranger_at_an_open_node_becomes_a_person() {
+    let house = House::open().await;
+    let workflow = house.app.directory.workflow(events::WorkflowId(11), 1).await.unwrap().unwrap();
+    let mut deployed = (*workflow).clone();
+    deployed.workflow = events::WorkflowId(903);
+    deployed.definition.nodes[2].processors = events::workflow::Processors::Open;
+    let wish = infra::Wish { stream: "workflow-903".into(), command_id: [1; 16], meta: events::Meta::system("t", "t") };
+    house.app.ledger.execute::<domain::config::Workflow>(&wish, &deployed, &infra::ledger::NoLookups).await.unwrap();
+    let mut body = approval_request();
+    body["service_id"] = crate::errors::define(&house, |service| service.workflow = events::WorkflowId(903), true).await.into();
+    let sn = house.must("create_ticket", body).await["sn"].clone();
+    let vote =
+        |pass: &str| json!({ "sn": sn, "operator": "xinren", "state_id": 3, "action_type": "TRANSITION", "fields": tests::form(&[("FZR_YIJIAN", pass)]) });
+    assert_eq!(house.refused("operate_node", vote("maybe")).await.0, 3_900_005);
+    assert_eq!(house.app.ledger.keys.find("xinren").await.unwrap(), None, "a refused wish registers nobody");
+    house.must("operate_node", vote("true")).await;
+    let stored = house.app.ledger.store.back(&format!("ticket-{}", sn.as_str().unwrap()), None, 10).await.unwrap();
+    assert!(stored.iter().all(|commit| !String::from_utf8_lossy(&commit.body).contains("xinren")));
+    assert_eq!(house.must("get_ticket_info", json!({ "sn": sn })).await["updated_by"], "lisi,xinren");
 }

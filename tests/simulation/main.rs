@@ -49,7 +49,7 @@ fn tell_three(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent
         ticket: opened.sn.clone(),
         cause: envelope.id(),
         app: None,
-        callback: Callback { url: (*url).to_owned(), headers_secret: None },
+        callback: Callback { host: "h".into(), secret: (*url).to_owned() },
         correlation: String::new(),
     };
     TARGETS.iter().map(intent).collect()
@@ -171,7 +171,7 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
         creator: "p-lisi".into(),
         form: vec![Entry::new("title", "t")],
         tag: String::new(),
-        callback: Some(Callback { url: TARGETS[0].into(), headers_secret: None }),
+        callback: Some(Callback { host: "h".into(), secret: TARGETS[0].into() }),
         chosen_processors: BTreeMap::new(),
     };
     let mut plan = vec![Command::Open(Box::new(open))];

@@ -144,8 +144,8 @@ impl<T: Views> Views for Stutter<T> {
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
         stutter!(self.0.remove(view, key))
     }
-    async fn switch(&self, from: &str, to: &str) -> Result<(), Error> {
-        stutter!(self.0.switch(from, to))
+    async fn clear(&self, view: &str) -> Result<(), Error> {
+        stutter!(self.0.clear(view))
     }
 }
 

@@ -63,6 +63,11 @@ impl House {
         house
     }
 
+    /// Stops following, as if the process had died between storing and following.
+    pub fn stop_following(&self) {
+        self.follower.abort();
+    }
+
     /// Waits until the follower stands at the end of the feed.
     pub async fn followed(&self) {
         let head = self.app.ledger.store.head().await.expect("head").position;

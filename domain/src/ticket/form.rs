@@ -44,15 +44,17 @@ pub(super) fn check(definition: &Definition, node: &Node, given: &[Entry], fille
         }
         check_value(field, &entry.value)?;
     }
-    Ok(given.into_iter().filter(|entry| !is_empty(&entry.value)).collect())
+    // What was emptied on a later round is kept as empty, so that it overwrites what was there.
+    Ok(given.into_iter().filter(|entry| !is_empty(&entry.value) || filled.contains_key(&entry.key)).collect())
 }
 
 /// Puts values of personal fields (and all free text, where the service says so) under the creator's key.
 pub(super) fn own(definition: &Definition, form: Vec<Entry>, creator: &Pid, seals_text: bool) -> Vec<Entry> {
-    let is_personal = |field: &Field| {
-        let is_text = matches!(field.kind, FieldKind::String | FieldKind::Text | FieldKind::RichText | FieldKind::CustomForm);
-        field.is_personal || (seals_text && is_text)
+    use FieldKind::{Boolean, Checkbox, Date, DateTime, DateTimeRange, Int, Member, Members, MultiSelect, Radio, Select, TreeSelect};
+    let is_choice = |field: &Field| {
+        matches!(field.kind, Boolean | Checkbox | Date | DateTime | DateTimeRange | Int | Member | Members | MultiSelect | Radio | Select | TreeSelect)
     };
+    let is_personal = |field: &Field| field.is_personal || (seals_text && !is_choice(field));
     form.into_iter().map(|entry| if definition.field(&entry.key).is_some_and(is_personal) { entry.owned_by(creator.clone()) } else { entry }).collect()
 }
 

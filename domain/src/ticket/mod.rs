@@ -14,7 +14,7 @@ use events::ticket::{
     Callback, NodeClaimed, NodeDelivered, NodeDistributed, NodeStatus, Observed, Opened, Priority, Resumed, Suspended, Terminated, TicketEvent, Withdrawn,
 };
 use events::workflow::{Definition, Deployed, Handling, Node, NodeKind, Processors, Revoke};
-use events::{CatalogId, Entry, NodeId, Personal, Pid, RoleId, ServiceId, TicketSn, WorkflowId, service};
+use events::{CatalogId, Entry, NodeId, Personal, Pid, Remark, RoleId, ServiceId, TicketSn, WorkflowId, service};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{Decider, Refusal};
@@ -77,6 +77,25 @@ pub enum Command {
     Observe(Vec<Observed>),
 }
 
+impl Command {
+    /// Who wants it, where a person does.
+    fn by(&self) -> Option<&Pid> {
+        match self {
+            // Who opens is registered by the door, after it has asked whether the ticket would be accepted.
+            Self::Open(_) | Self::Observe(_) => None,
+            Self::Submit { by, .. }
+            | Self::Claim { by, .. }
+            | Self::Distribute { by, .. }
+            | Self::Deliver { by, .. }
+            | Self::TerminateAt { by, .. }
+            | Self::Suspend { by, .. }
+            | Self::Resume { by }
+            | Self::Withdraw { by }
+            | Self::Terminate { by, .. } => Some(by),
+        }
+    }
+}
+
 /// A new ticket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Open {
@@ -133,6 +152,8 @@ pub enum Rejection {
     NodeFinished(NodeId),
     #[error("{by} may not act on node {node}")]
     NotAllowed { by: Pid, node: NodeId },
+    #[error("{0} is not known to the desk yet")]
+    Stranger(Pid),
     #[error("node {0} is not waiting to be claimed")]
     NotClaimable(NodeId),
     #[error("node {0} is not waiting to be distributed")]
@@ -367,7 +388,7 @@ impl Decider for Ticket {
     type Lookup = Lookup;
 
     fn decide(&self, command: &Command, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        match command {
+        let events = match command {
             Command::Open(open) => self.open(open, facts),
             Command::Observe(rows) => self.observe(rows),
             Command::Submit { node, by, form } => self.submit(*node, by, form, facts),
@@ -379,6 +400,11 @@ impl Decider for Ticket {
             Command::Resume { by } => self.resume(by, facts),
             Command::Withdraw { by } => self.withdraw(by, facts),
             Command::Terminate { by, reason } => self.terminate(by, reason, facts),
+        }?;
+        // Somebody who may act but is not registered must be, before a name could get into an event.
+        match command.by() {
+            Some(by) if by.is_unknown() => reject(Rejection::Stranger(by.clone())),
+            _ => Ok(events),
         }
     }
 
@@ -415,15 +441,10 @@ impl Decider for Ticket {
                 visit.processors.clone_from(&distributed.processors);
             }),
             TicketEvent::NodeDelivered(delivered) => self.visit(delivered.node, |visit| {
-                let by = &delivered.by;
-                // In a countersign only the one who hands over is replaced; the others keep their votes.
-                let at = visit.processors.iter().position(|pid| pid == by);
-                if visit.processors.len() > 1 && at.is_some() && !visit.votes.is_empty() {
-                    let at = at.unwrap_or_default();
-                    visit.processors.splice(at..=at, delivered.processors.iter().cloned());
-                } else {
-                    visit.processors.clone_from(&delivered.processors);
-                }
+                visit.processors = match &delivered.replaces {
+                    None => delivered.processors.clone(),
+                    Some(replaced) => seated(&visit.processors, replaced, &delivered.processors),
+                };
                 visit.processors_type.clone_from(&delivered.processors_type);
             }),
             TicketEvent::VoteCast(vote) => {
@@ -444,7 +465,12 @@ impl Decider for Ticket {
                 }
             }
             TicketEvent::LineTaken(_) => {}
-            TicketEvent::LineMissing(missing) => self.visit(missing.node, |visit| visit.status = NodeStatus::Failed),
+            // Whoever decides or fills in here again starts afresh; the votes stand in the history.
+            TicketEvent::LineMissing(missing) => self.visit(missing.node, |visit| {
+                visit.status = NodeStatus::Failed;
+                visit.votes.clear();
+                visit.pass = None;
+            }),
             TicketEvent::Suspended(_) => self.status = Status::Suspended,
             TicketEvent::Resumed(_) => self.status = Status::Running,
             TicketEvent::Withdrawn(withdrawn) => self.end(Status::Revoked, withdrawn.approve_result),
@@ -492,6 +518,7 @@ impl Ticket {
             bk_biz_id: value("bk_biz_id").and_then(|text| text.parse().ok()).unwrap_or(-1),
             tag: open.tag.clone(),
             callback: open.callback.clone(),
+            seals_text: service.seals_text,
             chosen_processors: open.chosen_processors.clone(),
         };
         let mut run = Run::new(self, definition, facts);
@@ -509,14 +536,7 @@ impl Ticket {
         }
         let form = form::check(definition, node, given, &self.form)?;
         let opened = self.opened()?;
-        let seals_text = facts.service(opened.service).map(|(service, _)| service.seals_text);
-        // A service that was removed since then seals like one that says nothing; anything not loaded yet is asked for.
-        let seals_text = match seals_text {
-            Ok(seals_text) => seals_text,
-            Err(Refusal::Rejected(_)) => false,
-            Err(needs) => return Err(needs),
-        };
-        let form = form::own(definition, form, &opened.creator, seals_text);
+        let form = form::own(definition, form, &opened.creator, opened.seals_text);
         let mut run = Run::new(self, definition, facts);
         if node.kind == NodeKind::Approval {
             run.vote(node, by, form)?;
@@ -561,7 +581,7 @@ impl Ticket {
                 status,
                 processors_type: to.kind().into(),
                 processors: people,
-                message: message.into(),
+                message: self.remark(message)?,
             }
             .into(),
         ])
@@ -592,8 +612,16 @@ impl Ticket {
             return reject(Rejection::AlreadyDecided(decided));
         }
         Ok(vec![
-            NodeDelivered { node: id, name: node.name.clone(), by: by.clone(), processors_type: to.kind().into(), processors: people, message: message.into() }
-                .into(),
+            NodeDelivered {
+                node: id,
+                name: node.name.clone(),
+                by: by.clone(),
+                processors_type: to.kind().into(),
+                processors: people,
+                replaces: node.is_multi.then(|| by.clone()),
+                message: self.remark(message)?,
+            }
+            .into(),
         ])
     }
 
@@ -608,7 +636,7 @@ impl Ticket {
         }
         within_message(reason)?;
         let approve_result = false;
-        Ok(vec![Terminated { by: by.clone(), node: Some(id), node_name: node.name.clone(), reason: reason.into(), approve_result }.into()])
+        Ok(vec![Terminated { by: by.clone(), node: Some(id), node_name: node.name.clone(), reason: self.remark(reason)?, approve_result }.into()])
     }
 
     fn suspend(&self, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
@@ -617,7 +645,7 @@ impl Ticket {
             return reject(Rejection::NotInProcess);
         }
         within_message(reason)?;
-        Ok(vec![Suspended { by: by.clone(), reason: reason.into() }.into()])
+        Ok(vec![Suspended { by: by.clone(), reason: self.remark(reason)? }.into()])
     }
 
     fn resume(&self, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
@@ -655,7 +683,7 @@ impl Ticket {
             return reject(Rejection::TerminateReasonMissing);
         }
         within_message(reason)?;
-        Ok(vec![Terminated { by: by.clone(), node: None, node_name: String::new(), reason: reason.into(), approve_result: false }.into()])
+        Ok(vec![Terminated { by: by.clone(), node: None, node_name: String::new(), reason: self.remark(reason)?, approve_result: false }.into()])
     }
 
     /// The nodes where somebody has to act now.
@@ -675,8 +703,7 @@ impl Ticket {
                 Revoke::BeforeNode(node) => !self.nodes.contains_key(&node),
                 Revoke::BeforeHandled => {
                     let back_at_submit = self.current().any(|(id, _)| Some(id) == submit);
-                    let untouched =
-                        self.nodes.iter().all(|(id, visit)| Some(*id) == submit || Some(*id) == start || (visit.is_current() && visit.votes.is_empty()));
+                    let untouched = self.nodes.iter().all(|(id, visit)| Some(*id) == submit || Some(*id) == start || visit.is_current());
                     back_at_submit || untouched
                 }
             }
@@ -697,18 +724,25 @@ impl Ticket {
         facts.workflow(opened.workflow, opened.workflow_version)
     }
 
-    /// Finds the node somebody wants to act on, and says whether they may, in the order of checks of reference/bk-itsm.md 3.9.
-    fn acting<'a>(&'a self, definition: &'a Definition, id: NodeId, by: &Pid, action: Action) -> Decision<(&'a Node, &'a Visit)> {
+    /// What is checked of a node before anybody looks at who wants what: the ticket goes on, the node is there and not done.
+    pub fn check_node(&self, id: NodeId) -> Decision<()> {
         self.opened()?;
         if self.status.is_over() {
             return reject(Rejection::Over);
         }
+        match self.nodes.get(&id) {
+            None => reject(Rejection::NodeUnknown(id)),
+            Some(visit) if !visit.is_current() => reject(Rejection::NodeFinished(id)),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Finds the node somebody wants to act on, and says whether they may, in the order of checks of reference/bk-itsm.md 3.9.
+    fn acting<'a>(&'a self, definition: &'a Definition, id: NodeId, by: &Pid, action: Action) -> Decision<(&'a Node, &'a Visit)> {
+        self.check_node(id)?;
         let (Some(visit), Some(node)) = (self.nodes.get(&id), definition.node(id)) else {
             return reject(Rejection::NodeUnknown(id));
         };
-        if !visit.is_current() {
-            return reject(Rejection::NodeFinished(id));
-        }
         let is_next = !(node.is_multi && node.is_sequential) || visit.waiting_for().first() == Some(by);
         let action_fits = match node.kind {
             // Of an approval only the person is looked at here, not the action.
@@ -729,6 +763,13 @@ impl Ticket {
         self.opened()?;
         let processes = self.current().any(|(_, visit)| visit.processors.contains(by));
         if processes || facts.is_superuser(by)? { Ok(()) } else { reject(Rejection::NotAllowedOnTicket(by.clone())) }
+    }
+
+    /// A message as this ticket keeps it.
+    fn remark(&self, text: &str) -> Decision<Remark> {
+        let opened = self.opened()?;
+        let remark = Remark::new(text);
+        Ok(if opened.seals_text && !text.is_empty() { remark.owned_by(opened.creator.clone()) } else { remark })
     }
 
     fn opened(&self) -> Decision<&Opened> {
@@ -752,6 +793,18 @@ impl Ticket {
             self.nodes.values_mut().filter(|visit| visit.is_current()).for_each(|visit| visit.status = NodeStatus::Terminated);
         }
     }
+}
+
+/// Processors with one seat given to others, once each, in order.
+fn seated(processors: &[Pid], replaced: &Pid, by: &[Pid]) -> Vec<Pid> {
+    let mut seats: Vec<Pid> = Vec::new();
+    let new = processors.iter().flat_map(|pid| if pid == replaced { by.to_vec() } else { vec![pid.clone()] });
+    for pid in new {
+        if !seats.contains(&pid) {
+            seats.push(pid);
+        }
+    }
+    seats
 }
 
 fn within_message(message: &str) -> Decision<()> {

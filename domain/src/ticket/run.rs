@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use events::ticket::{Finished, LineMissing, LineTaken, NodeClaimed, NodeCompleted, NodeEntered, NodeStatus, Terminated, TicketEvent, VoteCast};
 use events::workflow::{Definition, Handling, Holds, Line, Node, NodeKind, Processors};
-use events::{Entry, LineId, NodeId, Pid};
+use events::{Entry, LineId, NodeId, Pid, Remark};
 
 use super::{Decision, Facts, Lookup, ROUNDS_MAX, Rejection, Ticket, form, needs, reject};
 use crate::condition::{self, Found};
@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
         let pass = self.ticket.nodes[&node.id].votes.iter().all(|vote| vote.pass);
         if !pass && node.terminate_when_rejected {
             self.complete_only(node, by, Some(pass), Vec::new());
-            self.emit(Terminated { by: by.clone(), node: Some(node.id), node_name: node.name.clone(), reason: "rejected".into(), approve_result: false });
+            self.emit(Terminated { by: by.clone(), node: Some(node.id), node_name: node.name.clone(), reason: Remark::new("rejected"), approve_result: false });
             return Ok(());
         }
         self.complete(node, by, Some(pass), Vec::new())

@@ -200,21 +200,53 @@ fn suspending_twice_is_refused_and_resuming_brings_back() {
     assert!(ticket.decide(&vote("true"), &facts()).is_ok());
 }
 
-fn row(file: &str, line: u64, text: &str) -> Observed {
-    Observed { occurred_at: Moment(1), file: file.into(), line, row: text.into(), ..Observed::default() }
+fn row(line: u64, text: &str, nth: u32) -> Observed {
+    Observed { occurred_at: Moment(1), line, row: text.into(), nth, ..Observed::default() }
 }
 
 #[test]
-fn rows_are_taken_once_from_a_file_and_once_across_files() {
-    let first = [row("a", 1, "x"), row("a", 2, "x"), row("a", 3, "y")];
+fn rows_are_taken_once_whatever_file_they_stand_in() {
+    let first = [row(1, "x", 1), row(2, "x", 2), row(3, "y", 1)];
     let mut ticket = Ticket::default();
     let taken = |ticket: &Ticket, rows: &[Observed]| ticket.observe(rows).expect("takes").len();
     assert_eq!(taken(&ticket, &first), 3, "the same text twice is two rows");
     first.iter().for_each(|row| ticket.evolve(&row.clone().into()));
     assert_eq!(taken(&ticket, &first), 0, "again adds nothing");
-    assert_eq!(taken(&ticket, &[row("a", 9, "x")]), 1, "a later line of the same file is new, whatever it says");
-    assert_eq!(taken(&ticket, &[row("b", 1, "x"), row("b", 2, "x"), row("b", 3, "y"), row("b", 4, "z")]), 1, "another file adds what it has more");
+    assert_eq!(taken(&ticket, &[row(9, "x", 3)]), 1, "a third row of the text is new");
+    assert_eq!(
+        taken(&ticket, &[row(2, "z", 1), row(7, "x", 1), row(8, "x", 2), row(9, "y", 1)]),
+        1,
+        "a row that was refused before is taken later, the rest is known"
+    );
     assert_eq!(fold::<Ticket>(&opened()).observe(&first), Err(Refusal::Rejected(Rejection::NotImported)));
+}
+
+#[test]
+fn delivering_in_a_countersign_gives_away_one_seat_only() {
+    let mut definition = definition();
+    definition.nodes[2].is_multi = true;
+    let facts = facts_of(definition);
+    let mut ticket = fold::<Ticket>(&Ticket::default().decide(&open(), &facts).expect("opens"));
+    let to = Processors::Person(vec!["p-new".into(), "p-other".into()]);
+    let deliver = Command::Deliver { node: NodeId(3), by: BOSS.into(), to, message: "m".into() };
+    ticket.decide(&deliver, &facts).expect("delivers").iter().for_each(|event| ticket.evolve(event));
+    assert_eq!(ticket.nodes[&NodeId(3)].processors, [Pid::from("p-new"), "p-other".into()], "the other keeps the vote, once");
+}
+
+#[test]
+fn a_ticket_keeps_sealing_whatever_becomes_of_its_service() {
+    let mut facts = facts();
+    facts.services.get_mut(&ServiceId(7)).unwrap().as_mut().unwrap().seals_text = true;
+    let mut ticket = fold::<Ticket>(&Ticket::default().decide(&open(), &facts).expect("opens"));
+    assert!(ticket.form["title"].personal.is_some());
+    facts.services.insert(ServiceId(7), None);
+    let suspended = ticket.decide(&Command::Suspend { by: BOSS.into(), reason: "call 13800000000".into() }, &facts).expect("suspends");
+    let TicketEvent::Suspended(event) = &suspended[0] else { panic!("{suspended:?}") };
+    assert!(event.reason.text.is_empty() && event.reason.read() == "call 13800000000");
+    ticket.decide(&vote("false"), &facts).expect("votes").iter().for_each(|event| ticket.evolve(event));
+    let form = vec![Entry::new("title", "second"), Entry::new("amount", "")];
+    ticket.decide(&Command::Submit { node: NodeId(2), by: LISI.into(), form }, &facts).expect("submits").iter().for_each(|event| ticket.evolve(event));
+    assert!(ticket.form["title"].personal.is_some(), "also on the second round");
 }
 
 fn any_command() -> impl Strategy<Value = Command> {

@@ -1,6 +1,5 @@
 //! `ledgerdesk audit`: read, replay, prove, export. Readers, safe beside a running desk; only `rebuild` and `parked --redrive` write, and only views.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +25,8 @@ use infra::{Error, Kind, Ledger};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::stream::follow::Follower;
+use crate::host::local::CHECKPOINT;
+use crate::stream::follow::{Follower, read_card};
 use crate::stream::{parked, project};
 
 /// Commits read at once.
@@ -166,7 +166,11 @@ async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Erro
 /// Reads `<data>/heads`; a line that is not a head is an error, since somebody wrote into it.
 pub fn published_heads(data: &Path) -> Result<Vec<Head>, String> {
     let path = data.join("heads");
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(Vec::new()) };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+    };
     let head = |(number, line): (usize, &str)| {
         let mut parts = line.split(' ');
         parse_head(parts.next().zip(parts.next())).ok_or_else(|| format!("line {} of {} is not a head", number + 1, path.display()))
@@ -347,68 +351,98 @@ pub struct Rebuilt {
     pub different: u64,
 }
 
-/// Builds a view anew beside the old one, compares the two, and puts the new in the place of the old. There is no queue here: it cannot send anything.
+/// Builds a view anew beside the old one, compares the two, and puts what differs in the old one's place. There is no queue here: it cannot send anything.
+///
+/// A card's sequence is also the checkpoint of its reactions, so no card is brought further than the follower brought it: neither past the follower's place
+/// in the feed nor past the old card. A card that moved on meanwhile is the follower's and stays.
 pub async fn rebuild_view(ledger: &Ledger, views: &dyn Views, view: &str) -> Result<Rebuilt, Error> {
-    let beside = format!("{view}~new");
-    // What an interrupted rebuild left behind is thrown away.
-    views.switch(&format!("{view}~none"), &beside).await?;
-    let reached = refold_from(ledger, views, view, &beside, 0).await?;
-    let rebuilt = compare(views, view, &beside).await?;
-    views.switch(&beside, view).await?;
-    // What was followed between the end of the rebuild and the switch is folded once more.
-    if view != project::DESK_BOARD {
-        refold_from(ledger, views, view, view, reached).await?;
+    match view {
+        TicketCard::VIEW => rebuild_cards::<TicketCard>(ledger, views).await,
+        DeliveryCard::VIEW => rebuild_cards::<DeliveryCard>(ledger, views).await,
+        Service::VIEW => rebuild_cards::<Service>(ledger, views).await,
+        Role::VIEW => rebuild_cards::<Role>(ledger, views).await,
+        _ => rebuild_board(ledger, views).await,
     }
-    Ok(rebuilt)
 }
 
-async fn refold_from(ledger: &Ledger, views: &dyn Views, view: &str, into: &str, after: i64) -> Result<i64, Error> {
-    let mut position = after;
-    let mut board = DeskBoard::default();
-    loop {
+async fn rebuild_cards<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
+    let beside = format!("{}~new", C::VIEW);
+    // What an interrupted rebuild left behind is thrown away.
+    views.clear(&beside).await?;
+    let followed = views.get(CHECKPOINT, "follow").await?.map_or(0, |checkpoint| checkpoint.sequence);
+    let mut position = 0;
+    'feed: loop {
         let page = ledger.store.feed(position, PAGE).await?;
         let Some(last) = page.last() else { break };
-        for placed in &page {
-            let commit = &placed.commit;
-            match (view, commit.stream.split('-').next().unwrap_or_default()) {
-                (TicketCard::VIEW, "ticket") => project::refold::<TicketCard>(ledger, views, into, commit).await?,
-                (DeliveryCard::VIEW, "delivery") => project::refold::<DeliveryCard>(ledger, views, into, commit).await?,
-                (Service::VIEW, "service") => project::refold::<Service>(ledger, views, into, commit).await?,
-                (Role::VIEW, "role") => project::refold::<Role>(ledger, views, into, commit).await?,
-                (project::DESK_BOARD, _) => project::fold(ledger, &mut board, commit).await?,
-                _ => {}
+        for placed in page.iter().filter(|placed| placed.commit.stream.split('-').next() == Some(C::Event::AGGREGATE)) {
+            if placed.position > followed {
+                break 'feed;
+            }
+            let old = views.get(C::VIEW, &placed.commit.stream).await?;
+            if old.is_none_or(|old| placed.commit.next() - 1 <= old.sequence) {
+                project::refold::<C>(ledger, views, &beside, &placed.commit).await?;
             }
         }
         position = last.position;
     }
-    if view == project::DESK_BOARD {
-        project::put_board(views, into, position, &board).await?;
-    }
-    Ok(position)
-}
-
-async fn compare(views: &dyn Views, old: &str, new: &str) -> Result<Rebuilt, Error> {
-    let (mut documents, mut different) = (0, 0);
+    let mut rebuilt = Rebuilt { documents: 0, different: 0 };
     let mut after = String::new();
-    let mut olds: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     loop {
-        let page = views.scan(old, &after, PAGE).await?;
-        let Some((last, _)) = page.last() else { break };
-        after.clone_from(last);
-        olds.extend(page.into_iter().map(|(key, document)| (key, blake3::hash(&document.body).as_bytes().to_vec())));
-    }
-    after.clear();
-    loop {
-        let page = views.scan(new, &after, PAGE).await?;
+        let page = views.scan(&beside, &after, PAGE).await?;
         let Some((last, _)) = page.last() else { break };
         after.clone_from(last);
         for (key, document) in page {
-            documents += 1;
-            let same = olds.remove(&key).is_some_and(|old| old == blake3::hash(&document.body).as_bytes());
-            different += u64::from(!same);
+            rebuilt.documents += 1;
+            let old = views.get(C::VIEW, &key).await?;
+            if old.as_ref() != Some(&document) {
+                rebuilt.different += 1;
+                let card: C = read_card(&key, &document)?;
+                views.put(C::VIEW, &key, &document, &card.index(), old.map_or(0, |old| old.sequence)).await?;
+            }
         }
     }
-    Ok(Rebuilt { documents, different: different + olds.len() as u64 })
+    rebuilt.different += drop_strangers::<C>(ledger, views).await?;
+    views.clear(&beside).await?;
+    Ok(rebuilt)
+}
+
+/// Removes documents whose stream does not exist.
+async fn drop_strangers<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64, Error> {
+    let (mut dropped, mut after) = (0, String::new());
+    loop {
+        let page = views.scan(C::VIEW, &after, PAGE).await?;
+        let Some((last, _)) = page.last() else { return Ok(dropped) };
+        after.clone_from(last);
+        for (key, _) in page {
+            if ledger.store.next(&key).await? == 1 {
+                views.remove(C::VIEW, &key).await?;
+                dropped += 1;
+            }
+        }
+    }
+}
+
+async fn rebuild_board(ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
+    let (reached, old) = project::board(views, project::DESK_BOARD).await?;
+    let (mut board, mut position) = (DeskBoard::default(), 0);
+    'feed: loop {
+        let page = ledger.store.feed(position, PAGE).await?;
+        if page.is_empty() {
+            break;
+        }
+        for placed in &page {
+            if placed.position > reached {
+                break 'feed;
+            }
+            project::fold(ledger, &mut board, &placed.commit).await?;
+            position = placed.position;
+        }
+    }
+    let different = u64::from(board != old);
+    if different > 0 {
+        project::put_board(views, position, &board).await?;
+    }
+    Ok(Rebuilt { documents: 1, different })
 }
 
 async fn list_parked(data: &Path, redrive: bool) -> Result<(), String> {

@@ -30,10 +30,12 @@ const LEASE_MS: i64 = 60_000;
 const IDLE: Duration = Duration::from_millis(100);
 /// How long a loop waits after an error before it tries again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Between two rounds of a projection, so that one write holds many commits.
+const PROJECT_EVERY: Duration = Duration::from_millis(200);
 /// Between two published heads, where there is something new.
 const HEADS_EVERY: Duration = Duration::from_secs(5);
 /// Where the follower left off; a hint, since the cards know better.
-const CHECKPOINT: &str = "checkpoint";
+pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// A running desk.
 pub struct Desk {
@@ -73,9 +75,10 @@ impl Desk {
     }
 
     /// Stops every function and publishes the last head; requests that are under way are answered first.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        let _ = tokio::time::timeout(Duration::from_secs(10), self.tasks.join_all()).await;
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(10), ended).await;
         let ledger = &self.app.ledger;
         match ledger.store.head().await.map(|head| publish(&self.directory, head, ledger.clock.now().0)) {
             Ok(Ok(())) => {}
@@ -127,9 +130,10 @@ pub async fn follow_page(app: &App, after: i64) -> Result<i64, Error> {
             }
         }
         position = placed.position;
-        app.followed.send_replace(position);
     }
     if position > after {
+        // Told once a page: every waiting door wakes up for it.
+        app.followed.send_replace(position);
         let stored = app.views.get(CHECKPOINT, "follow").await?.map_or(0, |checkpoint| checkpoint.sequence);
         app.views.put(CHECKPOINT, "follow", &Document { sequence: position, body: Vec::new() }, &[], stored).await?;
     }
@@ -139,7 +143,10 @@ pub async fn follow_page(app: &App, after: i64) -> Result<i64, Error> {
 async fn projecting(app: &App) {
     loop {
         match project::desk_board(&app.ledger, &*app.views).await {
-            Ok(position) => app.ledger.store.past(position).await,
+            Ok(position) => {
+                tokio::time::sleep(PROJECT_EVERY).await;
+                app.ledger.store.past(position).await;
+            }
             Err(error) => wait_after(&error, "project the feed").await,
         }
     }
@@ -160,7 +167,12 @@ async fn working(app: &App, name: &'static str) {
                         }
                     });
                 }
-                works.join_all().await;
+                while let Some(worked) = works.join_next().await {
+                    if let Err(error) = worked {
+                        // The message comes back when its lease ends, and is parked when that happens too often.
+                        tracing::error!(%error, queue = name, "work on a message broke off");
+                    }
+                }
             }
             Err(error) => wait_after(&error, "take messages").await,
         }
@@ -169,6 +181,9 @@ async fn working(app: &App, name: &'static str) {
 
 /// Works on one message, then finishes it, puts it off, or parks it.
 pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(), Error> {
+    if message.attempts > ATTEMPTS_MAX {
+        return app.queue.park(name, &message.id, &format!("broke off {ATTEMPTS_MAX} times")).await;
+    }
     let worked = match name {
         "deliver" => queue::deliver::deliver(&app.ledger, &message).await,
         "attempt" => queue::attempt::attempt(app, &message).await,
@@ -176,7 +191,8 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
     };
     match worked {
         Ok(()) => app.queue.done(name, &message.id).await,
-        Err(error) if error.is_passing() && message.attempts < ATTEMPTS_MAX => {
+        // What may pass is never parked, however long it takes.
+        Err(error) if error.is_passing() => {
             let pause = 1000 << message.attempts.min(8);
             app.queue.put_off(name, &message.id, app.ledger.clock.now().plus_ms(pause)).await
         }
@@ -222,7 +238,14 @@ async fn publishing(app: App, directory: std::path::PathBuf) {
 
 /// Appends a head to `<data>/heads`: position, feed hash, time in milliseconds.
 pub fn publish(directory: &Path, head: Head, at: i64) -> std::io::Result<()> {
-    let mut file = std::fs::File::options().create(true).append(true).open(directory.join("heads"))?;
+    let path = directory.join("heads");
+    let mut file = std::fs::File::options().create(true).append(true).open(&path)?;
+    // A line that was torn when the machine stopped must not run into this one.
+    let text = std::fs::read(&path)?;
+    if text.last().is_some_and(|byte| *byte != b'\n') {
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        file.set_len(whole as u64)?;
+    }
     writeln!(file, "{} {} {at}", head.position, hex(&head.feed_hash))?;
     file.sync_data()
 }

@@ -147,7 +147,7 @@ impl Mapping {
     }
 
     /// Understands one row, or says what is wrong with it.
-    pub fn row(&self, places: &Places, record: &StringRecord, line: u64) -> Result<Row, String> {
+    pub fn row(&self, places: &Places, key: &[u8; 32], record: &StringRecord, line: u64) -> Result<Row, String> {
         if record.len() != places.width {
             return Err(format!("has {} columns, the header has {}", record.len(), places.width));
         }
@@ -182,7 +182,8 @@ impl Mapping {
             case: case.clone(),
             file: String::new(),
             line,
-            row: row_fingerprint(record),
+            row: row_fingerprint(key, record),
+            nth: 1,
             state: state.to_owned(),
             phase: self.phase(state)?,
             actor: String::new(),
@@ -218,6 +219,16 @@ impl Mapping {
 }
 
 impl Row {
+    /// What tells this row's text from another's.
+    pub fn fingerprint(&self) -> &str {
+        &self.observed.row
+    }
+
+    /// Says that this is the n-th row of its text in its case.
+    pub fn count(&mut self, nth: u32) {
+        self.observed.nth = nth;
+    }
+
     /// The row as an event: names become person ids.
     pub async fn observe(self, file: &str, people: &People) -> Result<Observed, Error> {
         let mut observed = self.observed;
@@ -233,8 +244,8 @@ impl Row {
 }
 
 /// Tells one row's text from another's; fields after their lengths, so that a comma inside one makes no difference.
-fn row_fingerprint(record: &StringRecord) -> String {
-    let mut hasher = blake3::Hasher::new();
+fn row_fingerprint(key: &[u8; 32], record: &StringRecord) -> String {
+    let mut hasher = blake3::Hasher::new_keyed(key);
     for field in record {
         hasher.update(&(field.len() as u64).to_be_bytes()).update(field.as_bytes());
     }

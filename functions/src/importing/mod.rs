@@ -5,6 +5,7 @@
 
 pub mod mapping;
 
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fs::File;
 use std::hash::{Hash as _, Hasher as _};
@@ -22,6 +23,7 @@ use infra::{Error, Failure, Kind, Ledger, Wish};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::app::{FINGERPRINT_KEY, desk_key};
 use crate::people::People;
 use mapping::{Mapping, Row};
 
@@ -67,6 +69,7 @@ pub async fn import(ledger: &Ledger, file: &Path, mapping: Arc<Mapping>, progres
     let unreadable = |error: io::Error| Error::because(Kind::Misconfigured, format!("cannot read {}", file.display()), error);
     let fingerprint = fingerprint(file).map_err(unreadable)?;
     let reader = open(file, progress.clone()).map_err(unreadable)?;
+    let key = desk_key(ledger, FINGERPRINT_KEY).await?;
     let mut inboxes = Vec::new();
     let mut workers: JoinSet<Result<(u64, u64), Error>> = JoinSet::new();
     for _ in 0..WORKERS {
@@ -84,7 +87,7 @@ pub async fn import(ledger: &Ledger, file: &Path, mapping: Arc<Mapping>, progres
             Ok((imported, known))
         });
     }
-    let reading = tokio::task::spawn_blocking(move || read(reader, &mapping, &progress, &inboxes));
+    let reading = tokio::task::spawn_blocking(move || read(reader, &mapping, &key, &progress, &inboxes));
     let read = reading.await.map_err(|error| Error::because(Kind::Unavailable, "reading the file stopped", error))?;
     let mut totals = Totals::default();
     for worker in workers.join_all().await {
@@ -126,12 +129,14 @@ fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>
 }
 
 /// Reads the file line by line, groups neighbouring rows of a case and hands them to the worker of that case.
-fn read(reader: Box<dyn Read + Send>, mapping: &Mapping, progress: &Progress, inboxes: &[mpsc::Sender<Group>]) -> Result<Totals, Error> {
+fn read(reader: Box<dyn Read + Send>, mapping: &Mapping, key: &[u8; 32], progress: &Progress, inboxes: &[mpsc::Sender<Group>]) -> Result<Totals, Error> {
     let mut csv = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
     let headers = csv.headers().map_err(|error| Error::because(Kind::Misconfigured, "cannot read the header line", error))?.clone();
     let columns = mapping.columns(&headers)?;
     let mut totals = Totals::default();
     let mut cases = std::collections::HashSet::new();
+    // How often each row's text was met in its case: 12 bytes a row, so that no row of a log is taken for another.
+    let mut met: HashMap<u64, u32> = HashMap::new();
     let mut group = Group { case: String::new(), rows: Vec::new() };
     let mut bytes = 0;
     let mut record = csv::StringRecord::new();
@@ -139,12 +144,16 @@ fn read(reader: Box<dyn Read + Send>, mapping: &Mapping, progress: &Progress, in
         let line = csv.position().line();
         let row = match csv.read_record(&mut record) {
             Ok(false) => break,
-            Ok(true) => mapping.row(&columns, &record, record.position().map_or(line, csv::Position::line)),
+            Ok(true) => mapping.row(&columns, key, &record, record.position().map_or(line, csv::Position::line)),
+            // The file itself cannot be read on: what follows is not known, so this is no matter of one row.
+            Err(error) if error.is_io_error() => return Err(Error::because(Kind::Unavailable, format!("cannot read on after line {line}"), error)),
             Err(error) => Err(error.to_string()),
         };
+        let row = row
+            .and_then(|row| if row.bytes <= GROUP_BYTES_MAX { Ok(row) } else { Err(format!("has {} bytes, at most {GROUP_BYTES_MAX} are taken", row.bytes)) });
         totals.rows += 1;
         progress.rows.fetch_add(1, Ordering::Relaxed);
-        let row = match row {
+        let mut row = match row {
             Ok(row) => row,
             Err(reason) => {
                 totals.refused += 1;
@@ -162,6 +171,10 @@ fn read(reader: Box<dyn Read + Send>, mapping: &Mapping, progress: &Progress, in
         let mut hasher = DefaultHasher::new();
         row.case.hash(&mut hasher);
         cases.insert(hasher.finish());
+        row.fingerprint().hash(&mut hasher);
+        let nth = met.entry(hasher.finish()).or_default();
+        *nth += 1;
+        row.count(*nth);
         bytes += row.bytes;
         group.rows.push(row);
     }
@@ -188,9 +201,11 @@ async fn take_over(ledger: &Ledger, mapping: &Mapping, file: &str, group: Group)
         observed.push(row.observe(file, &people).await?);
     }
     let stream = format!("ticket-{}-{}", mapping.source, group.case);
-    let line = observed.first().map_or(0, |row: &Observed| row.line).to_string();
+    let line = observed.first().map_or(0, |row: &Observed| row.line);
+    // The same rows are the same command; a batch that has one more, because a mapping was mended, is another.
+    let rows: Vec<String> = observed.iter().map(|row| format!("{}#{}", row.row, row.nth)).collect();
     let meta = Meta { actor: Pid::system(), ..Meta::system(format!("import {file}"), format!("import {file}:{line}")) };
-    let wish = Wish { command_id: command_id(&["import", file, &group.case, &line]), stream, meta };
+    let wish = Wish { command_id: command_id(&["import", &group.case, &rows.join(",")]), stream, meta };
     match ledger.execute::<Ticket>(&wish, &Command::Observe(observed), &Nobody).await {
         Ok(outcome) => Ok(outcome.events.len() as u64),
         Err(Failure::Technical(error)) => Err(error),

@@ -31,7 +31,7 @@ pub async fn attempt(app: &App, message: &Message) -> Result<(), Error> {
     let attempt = delivery.attempts + 1;
     let outcome = match call(app, &stream, &requested, now).await? {
         Some(call) => judge(app.caller.post(&call).await),
-        None => Outcome::Refused { status: None, reason: format!("ticket {} cannot be read", requested.ticket) },
+        None => Outcome::Refused { status: None, reason: "the ticket or the receiver's address is gone".into() },
     };
     app.crash.pass("during-callback");
     let meta = Meta::system(requested.cause.clone(), requested.cause);
@@ -47,14 +47,19 @@ pub async fn attempt(app: &App, message: &Message) -> Result<(), Error> {
 async fn call(app: &App, stream: &str, requested: &Requested, now: Moment) -> Result<Option<Call>, Error> {
     let Some(card) = desk::card(&app.ledger, &requested.ticket).await? else { return Ok(None) };
     let body = body(app, &card, now).await?;
-    let mut headers = vec![("Idempotency-Key".to_owned(), stream.trim_start_matches("delivery-").to_owned())];
-    if let Some(name) = &requested.callback.headers_secret
-        && let Some(kept) = app.ledger.keys.secret(name).await?
-    {
-        let given: Vec<(String, String)> = serde_json::from_slice(&kept).unwrap_or_default();
-        headers.extend(given);
-    }
-    Ok(Some(Call { url: requested.callback.url.clone(), headers, body: body.to_string().into_bytes() }))
+    let Some(kept) = app.ledger.keys.secret(&requested.callback.secret).await? else { return Ok(None) };
+    let Receiver { url, headers } =
+        serde_json::from_slice(&kept).map_err(|_| Error::corrupt(format!("secret {} is not a receiver", requested.callback.secret)))?;
+    let id = ("Idempotency-Key".to_owned(), stream.trim_start_matches("delivery-").to_owned());
+    let headers = std::iter::once(id).chain(headers).collect();
+    Ok(Some(Call { url, headers, body: body.to_string().into_bytes() }))
+}
+
+/// What the key store holds of a callback: both parts may be secrets.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Receiver {
+    pub url: String,
+    pub headers: Vec<(String, String)>,
 }
 
 /// The body of a callback, key for key as documented; `updated_by` is never empty because receivers refuse that.
@@ -83,7 +88,8 @@ fn judge(answered: Result<Answer, String>) -> Outcome {
         Ok(Answer { status, .. }) if !(200..300).contains(&status) => refused(Some(status), format!("answered {status}")),
         Ok(Answer { status, body }) => match serde_json::from_slice::<Value>(&body) {
             Ok(answer) if answer["result"] == true || answer["code"] == 0 || answer["code"] == 200 => Outcome::Taken { status },
-            Ok(answer) => refused(Some(status), format!("answered code {}", answer["code"])),
+            // Only a number is kept of what a stranger answered.
+            Ok(answer) => refused(Some(status), answer["code"].as_i64().map_or_else(|| "answered no code".into(), |code| format!("answered code {code}"))),
             Err(_) => refused(Some(status), "answered something that is not JSON".into()),
         },
     }

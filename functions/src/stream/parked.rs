@@ -24,9 +24,13 @@ pub struct Parked {
 /// Sets a stream aside for a consumer.
 pub async fn park(views: &dyn Views, parked: &Parked) -> Result<(), Error> {
     let key = format!("{}|{}", parked.consumer, parked.stream);
-    let stored = views.get(VIEW, &key).await?.map_or(0, |document| document.sequence);
+    let stored = views.get(VIEW, &key).await?;
+    // The first commit in the way is what a redrive has to get past.
+    if stored.is_some() {
+        return Ok(());
+    }
     let body = serde_json::to_vec(parked).unwrap_or_default();
-    views.put(VIEW, &key, &Document { sequence: stored + 1, body }, &[], stored).await.map(drop)
+    views.put(VIEW, &key, &Document { sequence: 1, body }, &[], 0).await.map(drop)
 }
 
 /// Everything that is parked, up to a bound.
@@ -36,6 +40,9 @@ pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error>
 
 /// Follows a parked stream again from its card, and takes it off the list if that goes well.
 pub async fn redrive(ledger: &Ledger, follower: Follower<'_>, parked: &Parked) -> Result<(), Error> {
+    if parked.consumer != "follow" {
+        return Err(Error::new(infra::Kind::Misconfigured, format!("rebuild the view: ledgerdesk audit rebuild {}", parked.consumer)));
+    }
     if let Some(newest) = ledger.store.back(&parked.stream, None, 1).await?.pop() {
         follow(follower, &newest).await?;
     }

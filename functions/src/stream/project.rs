@@ -37,10 +37,10 @@ pub async fn desk_board(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error
     }
 }
 
-/// Puts a board that was built anew.
-pub async fn put_board(views: &dyn Views, view: &str, position: i64, board: &DeskBoard) -> Result<(), Error> {
+/// Puts a board that was built anew up to where the stored one stands, unless that moved on meanwhile.
+pub async fn put_board(views: &dyn Views, position: i64, board: &DeskBoard) -> Result<bool, Error> {
     let body = serde_json::to_vec(board).unwrap_or_default();
-    views.put(view, KEY, &Document { sequence: position, body }, &[], 0).await.map(drop)
+    views.put(DESK_BOARD, KEY, &Document { sequence: position, body }, &[], position).await
 }
 
 /// The board as stored, with its position.

@@ -6,16 +6,26 @@ use infra::views::Range;
 use crate::App;
 use crate::stream::follow::DUE;
 
+/// Deadlines read at once.
+const PAGE: usize = 1000;
 /// Deadlines fired per sweep; the rest waits for the next one.
-const SWEEP_MAX: usize = 1000;
+const SWEEP_MAX: usize = 100_000;
 
 /// Fires what is due; says how many there were. A deadline that stays due is the same message, so sweeping twice does no harm.
 pub async fn wake(app: &App) -> Result<usize, Error> {
     let now = app.ledger.clock.now();
     let to = format!("{:016}", now.0 + 1);
-    let due = app.views.range(Range { view: DUE, index: "due", from: "", to: &to, descending: false, skip: 0, limit: SWEEP_MAX }).await?;
-    for entry in &due {
-        app.queue.put("attempt", &format!("{}|{}", entry.key, entry.value), entry.key.as_bytes(), now).await?;
+    let (mut fired, mut skip) = (0, 0);
+    // Page by page, so that deadlines whose messages are parked do not stand in the way of the rest.
+    loop {
+        let due = app.views.range(Range { view: DUE, index: "due", from: "", to: &to, descending: false, skip, limit: PAGE }).await?;
+        for entry in &due {
+            app.queue.put("attempt", &format!("{}|{}", entry.key, entry.value), entry.key.as_bytes(), now).await?;
+        }
+        fired += due.len();
+        skip += due.len();
+        if due.len() < PAGE || fired >= SWEEP_MAX {
+            return Ok(fired);
+        }
     }
-    Ok(due.len())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::{ANSWER_BYTES_MAX, Answer, Call, Caller};
 use crate::{Error, Kind};
@@ -75,10 +76,14 @@ impl Resolve for OutsideOnly {
 impl Caller for Http {
     async fn post(&self, call: &Call) -> Result<Answer, String> {
         let url = self.check(&call.url)?;
-        let mut request = self.client.post(url).header("content-type", "application/json").body(call.body.clone());
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in &call.headers {
-            request = request.header(name, value);
+            let name: HeaderName = name.parse().map_err(|_| "a header name is not valid".to_owned())?;
+            let value = value.parse().map_err(|_| format!("the value of header {name} is not valid"))?;
+            headers.insert(name, value);
         }
+        let request = self.client.post(url).headers(headers).body(call.body.clone());
         // Errors of the client may carry the URL, which may carry secrets.
         let mut response = request.send().await.map_err(words)?;
         let status = response.status().as_u16();

@@ -46,6 +46,7 @@ pub async fn verify(store: &dyn Store, published: &[Head], progress: &mut (dyn F
     let mut verdict = Verdict::default();
     let mut streams: HashMap<String, Tail> = HashMap::new();
     let mut published: Vec<Head> = published.to_vec();
+    published.retain(|head| head.position > 0);
     published.sort_by_key(|head| head.position);
     let mut published = published.into_iter().peekable();
     loop {

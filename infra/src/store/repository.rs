@@ -17,7 +17,7 @@ use super::{Appended, Commit, Hash, SNAPSHOT_BYTES_MAX, Snapshot};
 use crate::{Error, Kind, Ledger};
 
 /// Commits read at once when loading backwards.
-const PAGE: usize = 32;
+const PAGE: usize = 12;
 /// Command ids a stream remembers (design 7.1).
 pub const REMEMBERED: usize = 64;
 

@@ -77,6 +77,7 @@ impl Sqlite {
         let lock = lock(directory)?;
         let path = directory.join("ledger.db");
         let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        ours(&connection, &path)?;
         prepare(&connection).map_err(|error| failed("open the ledger", error))?;
         let head = read_head(&connection)?;
         let (requests, inbox) = mpsc::channel(WAITING_MAX);
@@ -122,6 +123,19 @@ fn lock(directory: &Path) -> Result<File, Error> {
             Kind::Misconfigured,
             format!("another process is writing to {}; stop it first, or use audit and report, which only read", directory.display()),
         )),
+    }
+}
+
+/// Refuses a file of another program, or of a later layout that this program would spoil.
+fn ours(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let mark = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0)).map_err(|error| failed("open the ledger", error));
+    let (application, layout) = (mark("application_id")?, mark("user_version")?);
+    match (application, layout) {
+        (0, 0) | (APPLICATION_ID, LAYOUT) => Ok(()),
+        (APPLICATION_ID, later) => {
+            Err(Error::new(Kind::Misconfigured, format!("{} has layout {later}, this program knows {LAYOUT}; use a newer program", path.display())))
+        }
+        _ => Err(Error::new(Kind::Misconfigured, format!("{} is not a ledger of this program", path.display()))),
     }
 }
 
@@ -230,6 +244,11 @@ fn read_head(connection: &Connection) -> Result<Head, Error> {
 }
 
 fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
+    let (first, n): (i64, i64) = (row.get(2)?, row.get(3)?);
+    // Readers go on at first + n; a row that leads nowhere or backwards would hold them for ever.
+    if first < 1 || n < 1 || first.checked_add(n).is_none() {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(3, n));
+    }
     let fingerprint: Option<[u8; 16]> = row.get(10)?;
     let state: Option<Vec<u8>> = row.get(11)?;
     Ok(Placed {
@@ -237,8 +256,8 @@ fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
         feed_hash: row.get::<_, Hash>(8)?,
         commit: Commit {
             stream: row.get(1)?,
-            first: row.get(2)?,
-            n: row.get(3)?,
+            first,
+            n,
             at: Moment(row.get(4)?),
             command_id: row.get(5)?,
             prev_hash: row.get(6)?,

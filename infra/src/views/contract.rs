@@ -33,9 +33,10 @@ pub async fn check(views: &dyn Views) {
     assert_eq!(scanned, [("b".to_owned(), document(1, "b"))]);
 
     views.put("w", "c", &document(1, "c"), &[("i", "1".into())], 0).await.expect("put");
-    views.switch("w", "v").await.expect("switch");
-    assert_eq!(keys(all).await, ["c"]);
-    assert_eq!(views.get("v", "a").await.expect("get"), None);
-    views.remove("v", "c").await.expect("remove");
-    assert_eq!(views.count("v", "i", "", "~").await.expect("count"), 0);
+    views.clear("w").await.expect("clear");
+    assert_eq!(views.get("w", "c").await.expect("get"), None);
+    assert_eq!(views.count("w", "i", "", "~").await.expect("count"), 0);
+    views.remove("v", "b").await.expect("remove");
+    assert_eq!(keys(all).await, ["a"], "the other view stays");
+    assert_eq!(views.get("v", "b").await.expect("get"), None);
 }

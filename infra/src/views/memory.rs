@@ -73,10 +73,8 @@ impl Views for Memory {
         }
         Ok(())
     }
-    async fn switch(&self, from: &str, to: &str) -> Result<(), Error> {
-        let mut views = self.0.lock().expect("no holder panics");
-        let view = views.remove(from).unwrap_or_default();
-        views.insert(to.into(), view);
+    async fn clear(&self, view: &str) -> Result<(), Error> {
+        self.0.lock().expect("no holder panics").remove(view);
         Ok(())
     }
 }

@@ -49,6 +49,6 @@ pub trait Views: Send + Sync {
     async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error>;
     /// Removes a document with its index rows.
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error>;
-    /// Puts the documents and index rows of view `from` in the place of view `to`, in one step.
-    async fn switch(&self, from: &str, to: &str) -> Result<(), Error>;
+    /// Removes every document and index row of a view.
+    async fn clear(&self, view: &str) -> Result<(), Error>;
 }

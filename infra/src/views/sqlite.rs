@@ -130,16 +130,15 @@ impl Views for Sqlite {
         };
         remove(&mut connection).map_err(|error| failed(&format!("remove {view} {key}"), error))
     }
-    async fn switch(&self, from: &str, to: &str) -> Result<(), Error> {
+    async fn clear(&self, view: &str) -> Result<(), Error> {
         let mut connection = self.0.writer();
-        let switch = |connection: &mut Connection| {
+        let clear = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
             for table in ["entries", "documents"] {
-                transaction.execute(&format!("DELETE FROM {table} WHERE view = ?1"), [to])?;
-                transaction.execute(&format!("UPDATE {table} SET view = ?2 WHERE view = ?1"), [from, to])?;
+                transaction.execute(&format!("DELETE FROM {table} WHERE view = ?1"), [view])?;
             }
             transaction.commit()
         };
-        switch(&mut connection).map_err(|error| failed(&format!("switch {from} to {to}"), error))
+        clear(&mut connection).map_err(|error| failed(&format!("clear {view}"), error))
     }
 }

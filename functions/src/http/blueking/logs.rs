@@ -59,22 +59,22 @@ async fn told(people: &People, envelope: &Envelope<TicketEvent>) -> Result<Optio
         }
         TicketEvent::NodeClaimed(claimed) => (claimed.by.clone(), format!("{} 认领【{}】.", name(&claimed.by).await?, claimed.name)),
         TicketEvent::NodeDistributed(given) => {
-            let remark = if given.message.is_empty() { String::new() } else { format!(" ({})", given.message) };
+            let remark = if given.message.read().is_empty() { String::new() } else { format!(" ({})", given.message.read()) };
             let targets = people.names(&given.processors).await?;
             (given.by.clone(), format!("{} 分配【{}】给：{targets}{remark}.", name(&given.by).await?, given.name))
         }
         TicketEvent::NodeDelivered(given) => {
             let targets = people.names(&given.processors).await?;
-            (given.by.clone(), format!("{} 转单【{}】给 {targets}({}).", name(&given.by).await?, given.name, given.message))
+            (given.by.clone(), format!("{} 转单【{}】给 {targets}({}).", name(&given.by).await?, given.name, given.message.read()))
         }
         TicketEvent::LineMissing(missing) => (Pid::system(), format!("【{}】之后没有满足条件的流转线，等待人工处理.", missing.name)),
-        TicketEvent::Suspended(suspended) => (suspended.by.clone(), format!("{} 挂起了单据：{}.", name(&suspended.by).await?, suspended.reason)),
+        TicketEvent::Suspended(suspended) => (suspended.by.clone(), format!("{} 挂起了单据：{}.", name(&suspended.by).await?, suspended.reason.read())),
         TicketEvent::Resumed(resumed) => (resumed.by.clone(), format!("{} 恢复了单据.", name(&resumed.by).await?)),
         TicketEvent::Withdrawn(withdrawn) => (withdrawn.by.clone(), format!("{} 撤销单据.", name(&withdrawn.by).await?)),
         TicketEvent::Terminated(ended) if ended.node.is_some() => {
-            (ended.by.clone(), format!("{}处理节点【{}】(流程被终止，【终止原因】:{}).", name(&ended.by).await?, ended.node_name, ended.reason))
+            (ended.by.clone(), format!("{}处理节点【{}】(流程被终止，【终止原因】:{}).", name(&ended.by).await?, ended.node_name, ended.reason.read()))
         }
-        TicketEvent::Terminated(ended) => (ended.by.clone(), format!("{} 关闭了单据：{}.", name(&ended.by).await?, ended.reason)),
+        TicketEvent::Terminated(ended) => (ended.by.clone(), format!("{} 关闭了单据：{}.", name(&ended.by).await?, ended.reason.read())),
         TicketEvent::Finished(_) => (Pid::system(), "流程结束.".into()),
         TicketEvent::NodeCompleted(_) | TicketEvent::NodeEntered(_) | TicketEvent::LineTaken(_) | TicketEvent::Observed(_) => return Ok(None),
     }))

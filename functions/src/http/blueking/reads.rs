@@ -26,7 +26,7 @@ const PAGE_MAX: usize = 10_000;
 /// Cards looked at per step when a filter is not an index of its own.
 const STEP: usize = 500;
 /// Ticket numbers answered in one call.
-const NUMBERS_MAX: usize = 1000;
+const NUMBERS_MAX: usize = 20_000;
 /// Failed callbacks listed in one call.
 const FAILED_MAX: usize = 10_000;
 
@@ -209,6 +209,10 @@ impl Filter {
             from.is_none_or(|from| second(at) >= second(from)) && to.is_none_or(|to| second(at) <= second(to))
         };
         self.creator.as_ref().is_none_or(|pid| opened.creator == *pid)
+            && self
+                .todo
+                .as_ref()
+                .is_none_or(|pid| card.ticket.status == Status::Running && card.ticket.current().any(|(_, visit)| visit.waiting_for().contains(pid)))
             && (self.sns.is_empty() || self.sns.contains(opened.sn.as_str()))
             && (self.statuses.is_empty() || self.statuses.iter().any(|status| status == card.ticket.status.key()))
             && (self.services.is_empty() || self.services.contains(&opened.service.to_string()))
@@ -321,7 +325,7 @@ pub(super) fn token_verify(app: &App, asked: &Asked) -> Value {
 
 /// The results of tickets; asking for them counts as having received their callbacks.
 pub(super) async fn approval_results(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
-    let numbers = asked.list("sn");
+    let numbers: BTreeSet<String> = asked.list("sn").into_iter().collect();
     if numbers.len() > NUMBERS_MAX {
         return Err(Refusal::parameter(format!("sn:请确保这个列表不超过 {NUMBERS_MAX} 项。")));
     }

@@ -160,6 +160,11 @@ pub(super) fn field(field: &Field) -> Value {
         "default": if field.default.is_null() { json!("") } else { field.default.clone() },
         "source_type": if field.source_type.is_empty() { "CUSTOM" } else { &field.source_type },
         "source_uri": field.source_uri,
+        "api_instance_id": 0,
+        "api_info": {},
+        "kv_relation": {},
+        "regex_config": {},
+        "layout": "COL_12",
         "show_type": u8::from(field.hidden_when.is_none()),
         "show_conditions": field.hidden_when.as_ref().map_or_else(|| json!({}), |hidden| json!(hidden)),
         "is_readonly": field.is_readonly,
@@ -178,8 +183,6 @@ fn step_field(definition: &Field, node: NodeId, workflow: &Deployed) -> Value {
     let mut shown = field(definition);
     shown["workflow_id"] = flow_id(workflow.workflow, workflow.version).into();
     shown["state_id"] = json!(node);
-    shown["api_instance_id"] = 0.into();
-    shown["regex_config"] = json!({});
     shown["source"] = "CUSTOM".into();
     shown
 }

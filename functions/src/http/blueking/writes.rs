@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::ticket::{Command, Open};
-use events::ticket::Callback;
+use domain::ticket::{Command, Open, Rejection};
+use domain::views::ticket_card::TicketCard;
+use events::ticket::{Callback, Opened};
 use events::workflow::Processors;
 use events::{Channel, Entry, Meta, NodeId, Personal, Pid, RoleId, ServiceId, TicketSn};
+use infra::Failure;
 use infra::ledger::command_id;
 use infra::store::commit::hex;
 use serde_json::{Value, json};
@@ -15,6 +17,7 @@ use super::render;
 use super::request::Asked;
 use crate::desk::{self, Key};
 use crate::people::NAME_MAX;
+use crate::queue::attempt::Receiver;
 use crate::{App, company};
 
 /// Longest tag (3.1).
@@ -30,6 +33,7 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
     let service = service.ok_or_else(|| Refusal::parameter("服务:服务不存在，请联系管理员！"))?;
     let creator = match asked.get("creator") {
         Some(_) => asked.required("creator")?,
+        None if asked.is_null("creator") => asked.required("creator")?,
         None => asked.caller.user.clone().ok_or_else(|| Refusal::parameter("creator:该字段是必填项。"))?,
     };
     check_name("creator", &creator)?;
@@ -41,6 +45,15 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
     let meta = asked.get("meta").cloned().unwrap_or_default();
     if !meta.is_null() && !meta.is_object() {
         return Err(Refusal::parameter("meta:期望为一个字典。"));
+    }
+    let key = asked.idempotency_key.clone().map(|key| Key { app: asked.caller.app.0.clone(), key, request: asked.fingerprint(app) });
+    // A key that became a ticket is answered from it, whatever became of the service since.
+    if let Some(key) = &key {
+        match desk::opened_before(app, key).await {
+            Ok(Some(opened)) => return Ok(created(app, &opened)),
+            Ok(None) => {}
+            Err(reason) => return Err(not_opened(app, reason).await),
+        }
     }
     // First everything is checked without storing anything, not even who the people are.
     let draft = draft(app, service, &creator, &fields, &meta, tag, false).await?;
@@ -55,30 +68,37 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
         user_agent: user_agent.map(|text| Personal::new(open.creator.clone(), text.chars().take(200).collect::<String>().into())),
         ..meta_of(asked, request_id, open.creator.clone())
     };
-    let key = asked.idempotency_key.clone().map(|key| Key { app: asked.caller.app.0.clone(), key, request: asked.fingerprint() });
     match desk::open(app, open, &made_by, key).await {
         Err(reason) => Err(not_opened(app, reason).await),
         Ok(outcome) => {
             let opened = outcome.state.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
             desk::shown(app, outcome.position).await;
-            Ok(json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) }))
+            Ok(created(app, opened))
         }
     }
 }
 
+fn created(app: &App, opened: &Opened) -> Value {
+    json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) })
+}
+
 async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry], meta: &Value) -> Result<Open, Refusal> {
     let mut open = self::draft(app, draft.service, creator, fields, meta, draft.tag.clone(), true).await?;
-    if let Some(headers) = meta.get("headers").and_then(Value::as_object).filter(|headers| !headers.is_empty())
-        && let Some(callback) = &mut open.callback
-    {
-        let headers: Vec<(String, String)> = headers.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
-        let bytes = serde_json::to_vec(&headers).unwrap_or_default();
-        // The name says nothing and is the same for the same headers.
-        let name = format!("callback-headers/{}", &blake3::keyed_hash(&app.token_key, &bytes).to_hex()[..32]);
-        app.ledger.keys.keep_secret(&name, &bytes).await?;
-        callback.headers_secret = Some(name);
+    if let (Some(callback), Some(url)) = (&mut open.callback, callback_url(meta)) {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let headers = meta.get("headers").and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect();
+        let receiver = serde_json::to_vec(&Receiver { url: url.to_owned(), headers }).unwrap_or_default();
+        // The same receiver is kept once, under a name that says nothing.
+        callback.secret = format!("callback/{}", &blake3::keyed_hash(&app.fingerprint_key, &receiver).to_hex()[..32]);
+        if app.ledger.keys.secret(&callback.secret).await?.is_none() {
+            app.ledger.keys.keep_secret(&callback.secret, &receiver).await?;
+        }
     }
     Ok(open)
+}
+
+fn callback_url(meta: &Value) -> Option<&str> {
+    meta.get("callback_url").and_then(Value::as_str).filter(|url| !url.is_empty())
 }
 
 async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], meta: &Value, tag: String, register: bool) -> Result<Open, Refusal> {
@@ -88,10 +108,12 @@ async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], m
     {
         app.people.form_in(&workflow.definition, &mut form, register).await?;
     }
-    let url = meta.get("callback_url").and_then(Value::as_str).filter(|url| !url.is_empty());
-    if url.is_some_and(|url| url.len() > URL_MAX || !(url.starts_with("http://") || url.starts_with("https://"))) {
-        return Err(Refusal::parameter("meta:callback_url 不是合法的 http(s) 地址。"));
-    }
+    let invalid = || Refusal::parameter("meta:callback_url 不是合法的 http(s) 地址。");
+    let host = |url: &str| {
+        let parsed: reqwest::Url = url.parse().ok().filter(|parsed: &reqwest::Url| url.len() <= URL_MAX && matches!(parsed.scheme(), "http" | "https"))?;
+        parsed.host_str().map(str::to_owned)
+    };
+    let host = callback_url(meta).map(|url| host(url).ok_or_else(invalid)).transpose()?;
     let mut chosen_processors = BTreeMap::new();
     for (node, names) in meta.get("state_processors").and_then(Value::as_object).into_iter().flatten() {
         let id = node.parse().map_err(|_| Refusal::parameter(format!("state_processors:节点({node})不存在")))?;
@@ -104,7 +126,7 @@ async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], m
         creator: if register { app.people.pid(creator).await? } else { app.people.find(creator).await? },
         form,
         tag,
-        callback: url.map(|url| Callback { url: url.to_owned(), headers_secret: None }),
+        callback: host.map(|host| Callback { host, secret: String::new() }),
         chosen_processors,
     })
 }
@@ -115,44 +137,58 @@ pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> 
     check_name("operator", &operator)?;
     let node = NodeId(asked.required_int("state_id")?);
     let action = asked.required("action_type")?;
-    let by = app.people.find(&operator).await?;
+    // The ticket and the node are looked at before the parameters of the action (3.9).
+    let card = desk::card(&app.ledger, &sn).await?.ok_or_else(Refusal::no_ticket)?;
+    if let Err(domain::Refusal::Rejected(rejection)) = card.ticket.check_node(node) {
+        return Err(not_done(app, Failure::Rejected(rejection)).await);
+    }
     let message = asked.text("action_message").unwrap_or_default();
-    let command = match action.as_str() {
-        "TRANSITION" => Command::Submit { node, form: submitted(app, asked, &sn).await?, by: by.clone() },
-        "CLAIM" => Command::Claim { node, by: by.clone() },
-        "DISTRIBUTE" => Command::Distribute { node, to: targets(app, asked).await?, message, by: by.clone() },
-        "DELIVER" => Command::Deliver { node, to: targets(app, asked).await?, message, by: by.clone() },
-        "TERMINATE" => Command::TerminateAt { node, reason: message, by: by.clone() },
+    let command = |by: Pid, form: Vec<Entry>, to: Processors| match action.as_str() {
+        "TRANSITION" => Command::Submit { node, form, by },
+        "CLAIM" => Command::Claim { node, by },
+        "DISTRIBUTE" => Command::Distribute { node, to, message: message.clone(), by },
+        "DELIVER" => Command::Deliver { node, to, message: message.clone(), by },
+        "TERMINATE" => Command::TerminateAt { node, reason: message.clone(), by },
         // Older documents list these among a node's operations too.
-        "SUSPEND" => Command::Suspend { reason: message, by: by.clone() },
-        "UNSUSPEND" => Command::Resume { by: by.clone() },
+        "SUSPEND" => Command::Suspend { reason: message.clone(), by },
+        _ => Command::Resume { by },
+    };
+    let (form, to) = match action.as_str() {
+        "TRANSITION" => (submitted(app, asked, &card).await?, Processors::Empty),
+        "DISTRIBUTE" | "DELIVER" => (Vec::new(), targets(app, asked).await?),
+        "CLAIM" | "TERMINATE" | "SUSPEND" | "UNSUSPEND" => (Vec::new(), Processors::Empty),
         other => return Err(Refusal::parameter(format!("action_type:“{other}” 不是合法选项。"))),
     };
-    act(app, asked, request_id, &sn, by, &command).await
+    let by = app.people.find(&operator).await?;
+    match act(app, asked, request_id, &sn, by.clone(), &command(by, form.clone(), to.clone())).await {
+        // At a node that is open to all, somebody new is registered once it is clear that they may act.
+        Err(NotDone::Stranger) => {
+            let by = app.people.pid(&operator).await?;
+            Ok(act(app, asked, request_id, &sn, by.clone(), &command(by, form, to)).await?)
+        }
+        other => Ok(other?),
+    }
 }
 
 /// The form of a TRANSITION: scalars only, unlike at submitting (3.9).
-async fn submitted(app: &App, asked: &Asked, sn: &TicketSn) -> Result<Vec<Entry>, Refusal> {
+async fn submitted(app: &App, asked: &Asked, card: &TicketCard) -> Result<Vec<Entry>, Refusal> {
     let mut form = asked.fields()?.ok_or_else(|| Refusal::parameter("fields:该字段是必填项。"))?;
     if let Some(wrong) = form.iter().find(|entry| !(entry.value.is_string() || entry.value.is_number())) {
         return Err(Refusal::parameter(format!("fields:value:Not a valid string. ({})", wrong.key)));
     }
-    if let Some(card) = desk::card(&app.ledger, sn).await? {
-        let workflow = super::reads::workflow_of(app, &card).await?;
-        app.people.form_in(&workflow.definition, &mut form, true).await?;
-    }
+    let workflow = super::reads::workflow_of(app, card).await?;
+    app.people.form_in(&workflow.definition, &mut form, true).await?;
     Ok(form)
 }
 
 async fn targets(app: &App, asked: &Asked) -> Result<Processors, Refusal> {
     let kind = asked.required("processors_type")?;
-    let names = asked.text("processors").unwrap_or_default();
+    let names = if kind == "STARTER" { String::new() } else { asked.required("processors")? };
     if names.chars().count() > 255 {
         return Err(Refusal::parameter("processors:请确保这个字段不能超过 255 个字符。"));
     }
     match kind.as_str() {
         "STARTER" => Ok(Processors::Starter),
-        _ if names.is_empty() => Err(Refusal::parameter("processors:该字段不能为空。")),
         "PERSON" => Ok(Processors::Person(app.people.pids_of(&names, true).await?)),
         "GENERAL" => {
             let ids: Result<Vec<i64>, _> = names.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::parse).collect();
@@ -165,7 +201,10 @@ async fn targets(app: &App, asked: &Asked) -> Result<Processors, Refusal> {
 
 pub(super) async fn operate_ticket(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
     let sn = TicketSn(asked.required("sn")?);
-    let operator = asked.text("operator").filter(|name| !name.is_empty()).map_or_else(|| asked.required("operator"), Ok)?;
+    let operator = match asked.get("operator") {
+        None if asked.get("username").is_some() => asked.required("username")?,
+        _ => asked.required("operator")?,
+    };
     check_name("operator", &operator)?;
     let action = asked.required("action_type")?;
     let by = app.people.find(&operator).await?;
@@ -180,17 +219,34 @@ pub(super) async fn operate_ticket(app: &App, asked: &Asked, request_id: &str) -
         "TERMINATE" => Command::Terminate { reason: reason()?, by: by.clone() },
         other => return Err(Refusal::new(3_900_004, format!("单据操作失败，不支持的操作类型: {other}"))),
     };
-    act(app, asked, request_id, &sn, by, &command).await
+    Ok(act(app, asked, request_id, &sn, by, &command).await?)
+}
+
+/// Why an operation was not carried out.
+enum NotDone {
+    /// Somebody the desk does not know yet may act here.
+    Stranger,
+    Refused(Refusal),
+}
+
+impl From<NotDone> for Refusal {
+    fn from(not_done: NotDone) -> Self {
+        match not_done {
+            NotDone::Stranger => Self::parameter("operator:未知用户。"),
+            NotDone::Refused(refusal) => refusal,
+        }
+    }
 }
 
 /// Carries out an operation. With an idempotency key the same request is one command; without, every request is its own.
-async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid, command: &Command) -> Result<Value, Refusal> {
+async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid, command: &Command) -> Result<Value, NotDone> {
     let id = match &asked.idempotency_key {
-        Some(key) => command_id(&["operate", asked.caller.app.as_str(), key, &asked.fingerprint()]),
+        Some(key) => command_id(&["operate", asked.caller.app.as_str(), key, &asked.fingerprint(app)]),
         None => app.ledger.fresh_id(),
     };
     match desk::act(app, sn, command, &meta_of(asked, request_id, by), id).await {
-        Err(failure) => Err(not_done(app, failure).await),
+        Err(Failure::Rejected(Rejection::Stranger(_))) => Err(NotDone::Stranger),
+        Err(failure) => Err(NotDone::Refused(not_done(app, failure).await)),
         Ok(outcome) => {
             desk::shown(app, outcome.position).await;
             Ok(json!([]))
