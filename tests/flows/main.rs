@@ -3,6 +3,8 @@
 mod callbacks;
 mod documented;
 mod errors;
+mod fields;
+mod following;
 mod format;
 mod malformed;
 mod once;

@@ -1,0 +1,91 @@
+//! Fields of every type are checked, stored and shown (reference/bk-itsm.md 4.1).
+
+use domain::config::{Catalog, CatalogCommand, Service, Workflow};
+use events::catalog::ServicePlaced;
+use events::workflow::Definition;
+use events::{Meta, ServiceId, WorkflowId};
+use infra::Wish;
+use infra::ledger::NoLookups;
+use serde_json::{Value, json};
+use tests::House;
+
+/// Type, a good value, what is stored, what is shown, and a value that is refused (null where anything goes).
+fn types() -> Vec<(&'static str, Value, Value, Value, Value)> {
+    let same = |kind, value: Value, bad: Value| (kind, value.clone(), value.clone(), value, bad);
+    let rows = json!([{ "A": "1" }, { "A": "2" }]);
+    let form = json!({ "config": {}, "schemes": {}, "form_data": [] });
+    vec![
+        same("STRING", json!("文本"), json!(["a"])),
+        same("TEXT", json!("多\n行"), json!({ "a": 1 })),
+        same("RICHTEXT", json!("<b>富</b>"), json!([1])),
+        same("LINK", json!("https://example.com/"), json!([1])),
+        ("INT", json!(12.5), json!("12.5"), json!("12.5"), json!("twelve")),
+        same("DATE", json!("2026-02-28"), json!("2026-02-30")),
+        same("DATETIME", json!("2026-02-28 23:59:59"), json!("2026-02-28")),
+        same("DATETIMERANGE", json!("2026-02-28 00:00:00,2026-03-01 00:00:00"), json!([1])),
+        ("SELECT", json!("k1"), json!("k1"), json!("一"), json!("k9")),
+        ("RADIO", json!("k2"), json!("k2"), json!("二"), json!("k9")),
+        ("INPUTSELECT", json!("k1"), json!("k1"), json!("一"), Value::Null),
+        ("MULTISELECT", json!(["k1", "k2"]), json!("k1,k2"), json!("一,二"), json!("k1,k9")),
+        ("CHECKBOX", json!("k2"), json!("k2"), json!("二"), json!("k9")),
+        same("MEMBER", json!("lisi"), Value::Null),
+        same("MEMBERS", json!("lisi,zhangsan"), Value::Null),
+        ("TREESELECT", json!("k11"), json!("k11"), json!("一->一一"), json!("k9")),
+        same("CASCADE", json!("a/b"), json!([1])),
+        same("TABLE", rows.clone(), json!("text")),
+        same("CUSTOMTABLE", rows, json!([1])),
+        same("FILE", json!([{ "name": "a.txt", "path": "x" }]), Value::Null),
+        same("CUSTOM-FORM", form, Value::Null),
+    ]
+}
+
+async fn service_with_every_type(house: &House) -> i64 {
+    let choice = json!([{ "key": "k1", "name": "一", "items": [{ "key": "k11", "name": "一一" }] }, { "key": "k2", "name": "二" }]);
+    let mut fields = vec![json!({ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true })];
+    fields
+        .extend(types().iter().zip(2..).map(|((kind, ..), id)| json!({ "id": id, "key": format!("F_{kind}"), "type": kind, "name": kind, "choice": choice })));
+    let keys: Vec<Value> = fields.iter().map(|field| field["key"].clone()).collect();
+    let definition: Definition = serde_json::from_value(json!({
+        "name": "every type", "fields": fields,
+        "nodes": [
+            { "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "fields": keys },
+            { "id": 3, "name": "处理", "kind": "NORMAL", "processors": { "type": "STARTER" } }, { "id": 4, "name": "结束", "kind": "END" },
+        ],
+        "lines": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 4 }],
+    }))
+    .expect("a definition");
+    let wish = |stream: &str| Wish { stream: stream.into(), command_id: house.app.ledger.fresh_id(), meta: Meta::system("t", "t") };
+    let deployed = events::workflow::Deployed { workflow: WorkflowId(905), version: 1, definition };
+    house.app.ledger.execute::<Workflow>(&wish("workflow-905"), &deployed, &NoLookups).await.expect("deployed");
+    let mut service = house.app.directory.service(ServiceId(17)).await.expect("service").0.clone().expect("defined");
+    (service.service, service.workflow) = (ServiceId(905), WorkflowId(905));
+    house.app.ledger.execute::<Service>(&wish("service-905"), &service, &NoLookups).await.expect("defined");
+    let placed = ServicePlaced { service: ServiceId(905), catalog: Some(events::CatalogId(4)) };
+    house.app.ledger.execute::<Catalog>(&wish("catalog"), &CatalogCommand::Place(placed), &NoLookups).await.expect("placed");
+    905
+}
+
+#[tokio::test]
+async fn every_type_is_checked_stored_and_shown() {
+    let house = House::open().await;
+    let service = service_with_every_type(&house).await;
+    let ask = |fields: Vec<Value>| {
+        let fields = [vec![json!({ "key": "title", "value": "t" })], fields].concat();
+        json!({ "service_id": service, "creator": "lisi", "fields": fields })
+    };
+    let all = types().into_iter().map(|(kind, value, ..)| json!({ "key": format!("F_{kind}"), "value": value })).collect();
+    let sn = house.must("create_ticket", ask(all)).await["sn"].clone();
+    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+    for (kind, _, stored, shown, bad) in types() {
+        let field = info["fields"].as_array().expect("fields").iter().find(|field| field["type"] == kind && field["key"] != "title").expect(kind);
+        assert_eq!((&field["value"], &field["display_value"]), (&stored, &shown), "{kind}");
+        if !bad.is_null() {
+            let (code, message) = house.refused("create_ticket", ask(vec![json!({ "key": format!("F_{kind}"), "value": bad })])).await;
+            assert!(code == 3_900_003 && message.contains(&format!("【{kind}】")), "{kind} {bad}: {message}");
+        }
+    }
+    let empty = house.must("create_ticket", ask(Vec::new())).await["sn"].clone();
+    let info = house.must("get_ticket_info", json!({ "sn": empty })).await;
+    let unfilled = info["fields"].as_array().expect("fields").iter().filter(|field| field["key"] != "title");
+    assert!(unfilled.into_iter().all(|field| field["value"].is_null() && field["display_value"] == ""));
+}
