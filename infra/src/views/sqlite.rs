@@ -42,6 +42,8 @@ impl ViewsFile {
         let prepared = connection
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
+            .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 8000))
+            .and_then(|()| connection.pragma_update(None, "cache_size", -65_536))
             .and_then(|()| connection.execute_batch(CREATE));
         prepared.map_err(|error| failed("open the views", error))?;
         Ok(Self { connection: Mutex::new(connection), readers: Readers::new(&path), crash })
