@@ -20,6 +20,10 @@ const OPERATIONS: [&str; 13] = [
     "callback_failed_ticket",
 ];
 
+/// Texts that try to be something else.
+const HOSTILE: &[&str] =
+    &["'; DROP TABLE commits; --", "<script>alert(1)</script>", "${params_title}", "{{7*7}}", "y' or '1' == '1", "\u{202e}\"\\\n\t", "😀\u{10ffff}"];
+
 async fn post(house: &House, operation: &str, kind: &str, body: Vec<u8>) -> Value {
     let credentials = json!({ "bk_app_code": TRUSTED.0, "bk_app_secret": TRUSTED.1 }).to_string();
     let request = Request::post(format!("/api/c/compapi/v2/itsm/{operation}/")).header("content-type", kind).header("x-bkapi-authorization", credentials);
@@ -98,15 +102,53 @@ async fn values_of_every_wrong_type_are_refused_or_ignored_but_never_break() {
 #[tokio::test]
 async fn what_users_type_is_stored_and_shown_and_never_run() {
     let house = House::open().await;
-    for text in ["'; DROP TABLE commits; --", "<script>alert(1)</script>", "${params_title}", "{{7*7}}", "y' or '1' == '1", "\u{202e}\"\\\n\t", "😀\u{10ffff}"]
-    {
+    for text in HOSTILE {
         let mut body = incident();
-        body["fields"][0]["value"] = text.into();
-        body["fields"][4]["value"] = text.into();
+        body["fields"][0]["value"] = (*text).into();
+        body["fields"][4]["value"] = (*text).into();
         let sn = house.must("create_ticket", body).await["sn"].clone();
         let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
-        assert_eq!(info["title"], text);
-        assert_eq!(house.must("get_tickets", json!({ "sns": [sn] })).await["items"][0]["title"], text);
+        assert_eq!(info["title"], *text);
+        assert_eq!(house.must("get_tickets", json!({ "sns": [sn] })).await["items"][0]["title"], *text);
+    }
+    // The same in every text a request can carry: stored and shown as it is, or refused in words; never a system error.
+    for text in HOSTILE {
+        let mut body = approval_request();
+        body["tag"] = text.chars().take(32).collect::<String>().into();
+        for field in ["title", "apply_content", "apply_reason"] {
+            body["fields"].as_array_mut().unwrap().retain(|entry| entry["key"] != field);
+            body["fields"].as_array_mut().unwrap().push(json!({ "key": field, "value": text }));
+        }
+        let sn = house.must("create_ticket", body).await["sn"].clone();
+        let act = |action: &str, more: Value| {
+            let mut body = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": action });
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            body
+        };
+        house.must("operate_ticket", act("SUSPEND", json!({ "action_message": text }))).await;
+        house.must("operate_ticket", act("UNSUSPEND", json!({}))).await;
+        let deliver = json!({ "processors_type": "PERSON", "processors": "zhangsan", "action_message": text });
+        house.must("operate_node", act("DELIVER", deliver)).await;
+        let fields = tests::form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", text)]);
+        house.must("operate_node", act("TRANSITION", json!({ "fields": fields }))).await;
+        let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+        for key in ["title", "apply_content", "apply_reason", "FZR_LIYOU"] {
+            let field = info["fields"].as_array().unwrap().iter().find(|field| field["key"] == key).unwrap();
+            assert_eq!(field["value"], *text, "{key}");
+        }
+        let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await;
+        let told = logs["logs"].as_array().unwrap().iter().filter(|log| log["message"].as_str().unwrap().contains(text.trim())).count();
+        assert_eq!(told, 2, "the suspension and the hand-over: {logs}");
+        let parameters =
+            ["sn", "operator", "creator", "action_type", "processors", "processors_type", "service_id", "state_id", "catalog_id", "token", "page", "tag"];
+        for (operation, parameter) in OPERATIONS.iter().flat_map(|operation| parameters.map(|parameter| (operation, parameter))) {
+            let before = house.head().await;
+            let mut body = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "CLAIM", "processors": "x", "processors_type": "PERSON" });
+            body[parameter] = (*text).into();
+            let answer = post(&house, operation, "application/json", body.to_string().into_bytes()).await;
+            assert!(answer["code"].as_i64().is_some_and(|code| code != 3_900_500), "{operation} {parameter} {text}: {answer}");
+            assert_eq!(house.head().await, before, "{operation} {parameter} {text} stored something");
+        }
     }
     for name in ["a,b", "<b>", "x'--", "名\u{7}", &"x".repeat(65)] {
         let mut body = approval_request();

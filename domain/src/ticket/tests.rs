@@ -1,16 +1,17 @@
 //! Given events, when a command, then events; and what holds for any history.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cqrs_es::test::TestFramework;
-use events::ticket::{Finished, LineTaken, NodeCompleted, NodeEntered, ServiceKind, Tested};
+use events::ticket::{Finished, LineTaken, NodeCompleted, NodeEntered, Observed, ServiceKind, Tested};
 use events::workflow::{Choice, Clause, Condition, Field, FieldKind, Group, Holds, Join, Line, Operator, Output};
-use events::{LineId, Moment};
+use events::{CatalogId, LineId, Moment, ServiceId, WorkflowId, service};
 use proptest::prelude::*;
 
 use super::*;
-use crate::Sourced;
 use crate::decider::fold;
+use crate::{Refusal, Sourced};
 
 const LISI: &str = "p-lisi";
 const BOSS: &str = "p-boss";
