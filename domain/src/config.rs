@@ -76,6 +76,9 @@ pub fn check(definition: &Definition) -> Result<(), String> {
         for end in [line.from, line.to] {
             definition.node(end).ok_or_else(|| format!("line {} leads to node {end}, which does not exist", line.id))?;
         }
+        if definition.node(line.to).is_some_and(|node| node.kind == NodeKind::Start) {
+            return Err(format!("line {} leads back to START", line.id));
+        }
         let clauses = line.condition.as_ref().map_or(0, condition::clauses);
         if clauses > condition::CLAUSES_MAX {
             return Err(format!("line {} has {clauses} clauses, at most {} are allowed", line.id, condition::CLAUSES_MAX));
@@ -94,6 +97,11 @@ pub fn check(definition: &Definition) -> Result<(), String> {
         if !reachable(definition, node.id) {
             return Err(format!("node {} ({}) cannot be reached", node.id, node.name));
         }
+    }
+    let begins = |line: &&events::workflow::Line| definition.node(line.from).is_some_and(|node| node.kind == NodeKind::Start);
+    let beginnings: Vec<_> = definition.lines.iter().filter(begins).collect();
+    if beginnings.len() != 1 || beginnings[0].condition.is_some() {
+        return Err("exactly one line without a condition must lead from START".into());
     }
     match definition.submit_node() {
         Some(node) if node.kind == NodeKind::Manual => Ok(()),
@@ -206,5 +214,60 @@ impl Decider for Catalog {
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::LineId;
+    use events::workflow::{Condition, Line};
+
+    use super::*;
+
+    /// The golden sample's workflow: START 1, submit 2, approval 3, END 4.
+    fn sound() -> Definition {
+        let WorkflowEvent::Deployed(deployed) = events::samples::history::<WorkflowEvent>().remove(0);
+        deployed.definition
+    }
+
+    fn line(from: i64, to: i64) -> Line {
+        Line { id: LineId(9), from: NodeId(from), to: NodeId(to), name: String::new(), condition: None }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_workflow_is_named() {
+        assert_eq!(check(&sound()), Ok(()));
+        let broken = |change: fn(&mut Definition)| {
+            let mut definition = sound();
+            change(&mut definition);
+            check(&definition).unwrap_err()
+        };
+        for (change, reason) in [
+            ((|d| d.nodes.retain(|node| node.kind != NodeKind::End)) as fn(&mut Definition), "there must be exactly one End node"),
+            (|d| d.lines.push(line(3, 77)), "line 9 leads to node 77, which does not exist"),
+            (|d| d.lines.push(line(3, 1)), "line 9 leads back to START"),
+            (|d| d.lines.push(line(1, 3)), "exactly one line without a condition must lead from START"),
+            (|d| d.lines[0].condition = Some(Condition::default()), "exactly one line without a condition must lead from START"),
+            (|d| d.lines.retain(|line| line.from != NodeId(2)), "no line leads on from node 2 (提单)"),
+            (|d| d.nodes[1].fields.push("NONE".into()), "node 2 (提单) asks for field NONE, which does not exist"),
+            (|d| d.fields[1].is_approve_result = false, "approval node 3 (审批) has no field for its result"),
+            (|d| d.lines[1].to = NodeId(4), "node 3 (审批) cannot be reached"),
+            (|d| d.lines[0].to = NodeId(3), "START must lead to a NORMAL node, where the ticket is submitted"),
+        ] {
+            assert_eq!(broken(change), reason);
+        }
+        let many = Definition { fields: vec![sound().fields[0].clone(); FIELDS_MAX + 1], ..sound() };
+        assert_eq!(check(&many).unwrap_err(), "1001 fields, at most 1000 are allowed");
+    }
+
+    #[test]
+    fn a_deployed_version_never_changes() {
+        let WorkflowEvent::Deployed(deployed) = events::samples::history::<WorkflowEvent>().remove(0);
+        let mut workflow = Workflow::default();
+        workflow.evolve(&deployed.clone().into());
+        assert_eq!(workflow.decide(&deployed, &()), Ok(Vec::new()));
+        let mut other = deployed;
+        other.definition.name = "other".into();
+        assert_eq!(workflow.decide(&other, &()).unwrap_err().to_string(), "workflow: version 7 is deployed and cannot change");
     }
 }

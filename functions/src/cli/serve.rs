@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use crate::App;
 use crate::app::{Ports, Settings};
 use crate::company;
-use crate::host::local::{Desk, publish};
+use crate::host::local::{CHECKPOINT, Desk, publish};
 
 /// The application the demo company calls with; printed at start and in the README, good for loopback trials only.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
@@ -80,6 +80,7 @@ impl Serve {
         let settings = Settings { site: site.trim_end_matches('/').to_owned(), zone };
         let words = |error: infra::Error| error.to_string();
         let local = Local::open(&self.data, &crash).map_err(words)?;
+        views_fit(&local).await?;
         let login: Arc<dyn Login> = match &self.login {
             Some(base) => Arc::new(HttpLogin::new(base).map_err(words)?),
             None => Arc::new(NoLogin::default()),
@@ -98,6 +99,17 @@ impl Serve {
         }
         Ok(app)
     }
+}
+
+/// Refuses views that are ahead of their ledger: they belong to a ledger that was replaced, and nothing would follow what is in this one.
+async fn views_fit(local: &Local) -> Result<(), String> {
+    let words = |error: infra::Error| error.to_string();
+    let followed = local.views.get(CHECKPOINT, "follow").await.map_err(words)?.map_or(0, |checkpoint| checkpoint.sequence);
+    let head = local.ledger.store.head().await.map_err(words)?.position;
+    if followed <= head {
+        return Ok(());
+    }
+    Err(format!("views.db follows position {followed}, but the ledger ends at {head}: the ledger was replaced; move views.db away and it is rebuilt"))
 }
 
 async fn stop_signal() {
