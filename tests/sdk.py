@@ -57,7 +57,7 @@ class Story:
         return self.must("create_ticket", {"service_id": service, "creator": creator, "fields": fields})["sn"]
 
     def request(self):
-        return self.create(17, "lisi", form(title="申请权限", apply_content="按清单开通", ZHIDINGSHENPIREN="zhangsan,wangwu"))
+        return self.create(22, "lisi", form(title="申请权限", apply_content="按清单开通", ZHIDINGSHENPIREN="zhangsan,wangwu"))
 
     def act(self, sn, operator, node, action, **more):
         return self.must("operate_node", {"sn": sn, "operator": operator, "state_id": node, "action_type": action, **more})
@@ -73,7 +73,7 @@ class Story:
 
     def run(self):
         services = {service["id"]: service["name"] for service in self.must("get_services", {}, read=True)}
-        assert services[17] == "通用审批申请", services
+        assert services[22] == "通用审批申请", services
         assert self.must("get_service_catalogs", {"has_service": "true"}, read=True)[0]["key"] == "root"
         assert self.must("get_service_detail", {"service_id": 17}, read=True)["fields"]
 

@@ -33,7 +33,7 @@ fn set(mut body: Value, key: &str, value: Value) -> Value {
 }
 
 pub(crate) async fn define(house: &House, change: impl FnOnce(&mut service::Defined), shelf: bool) -> i64 {
-    let mut defined = house.app.directory.service(ServiceId(17)).await.unwrap().0.clone().expect("the approval service");
+    let mut defined = house.app.directory.service(ServiceId(22)).await.unwrap().0.clone().expect("the approval service");
     defined.service = ServiceId(900 + i64::from(shelf));
     change(&mut defined);
     let wish = |stream: &str| Wish { stream: stream.into(), command_id: house.app.ledger.fresh_id(), meta: Meta::system("t", "t") };

@@ -57,7 +57,7 @@ async fn service_with_every_type(house: &House) -> i64 {
     let wish = |stream: &str| Wish { stream: stream.into(), command_id: house.app.ledger.fresh_id(), meta: Meta::system("t", "t") };
     let deployed = events::workflow::Deployed { workflow: WorkflowId(905), version: 1, definition };
     house.app.ledger.execute::<Workflow>(&wish("workflow-905"), &deployed, &NoLookups).await.expect("deployed");
-    let mut service = house.app.directory.service(ServiceId(17)).await.expect("service").0.clone().expect("defined");
+    let mut service = house.app.directory.service(ServiceId(22)).await.expect("service").0.clone().expect("defined");
     (service.service, service.workflow) = (ServiceId(905), WorkflowId(905));
     house.app.ledger.execute::<Service>(&wish("service-905"), &service, &NoLookups).await.expect("defined");
     let placed = ServicePlaced { service: ServiceId(905), catalog: Some(events::CatalogId(4)) };

@@ -3,6 +3,7 @@
 mod callbacks;
 mod documented;
 mod errors;
+mod examples;
 mod fields;
 mod following;
 mod format;

@@ -168,7 +168,7 @@ async fn reads_answer_get_and_post_and_forms_and_writes_only_post() {
     let house = House::open().await;
     let credentials = format!("bk_app_code={}&bk_app_secret={}", TRUSTED.0, TRUSTED.1);
     let get = async |path: &str| {
-        let request = Request::get(format!("{path}{}{credentials}&service_id=17&bklog_request_id=1", if path.contains('?') { "&" } else { "?" }))
+        let request = Request::get(format!("{path}{}{credentials}&service_id=22&bklog_request_id=1", if path.contains('?') { "&" } else { "?" }))
             .body(axum::body::Body::empty())
             .unwrap();
         serde_json::from_slice::<Value>(&house.send(request).await.1).unwrap()
@@ -188,7 +188,7 @@ async fn reads_answer_get_and_post_and_forms_and_writes_only_post() {
     }
     let list = get("/api/c/compapi/v2/itsm/get_tickets/?sns=REQ20261122000001&sns=REQ20261122000003&x=").await;
     assert_eq!(list["data"]["count"], 2, "a parameter that is given again is a list");
-    let form = post(&house, "get_service_detail", "application/x-www-form-urlencoded", b"service_id=17".to_vec()).await;
+    let form = post(&house, "get_service_detail", "application/x-www-form-urlencoded", b"service_id=22".to_vec()).await;
     assert_eq!(form["data"], one);
     assert_eq!(get("/api/c/compapi/v2/itsm/create_ticket/").await["code"], 3_900_002);
     let (status, _) = house.send(Request::get("/api/c/compapi/v2/itsm/no_such/").body(axum::body::Body::empty()).unwrap()).await;

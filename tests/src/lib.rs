@@ -157,7 +157,7 @@ pub fn form(pairs: &[(&str, &str)]) -> Value {
 /// A general approval request by lisi, to be decided by zhangsan or wangwu, then by admin.
 pub fn approval_request() -> Value {
     json!({
-        "service_id": 17,
+        "service_id": 22,
         "creator": "lisi",
         "fields": form(&[
             ("title", "申请堡垒机权限"), ("apply_content", "按清单开通"), ("impact", "2"), ("urgency", "3"),

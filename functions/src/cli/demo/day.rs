@@ -134,8 +134,9 @@ impl Life {
         let level = || (1 + dice.below(3)).to_string();
         let field = |key: &str, value: Value| json!({ "key": key, "value": value });
         match dice.below(100) {
-            0..35 => (
-                17,
+            0..5 => (17, json!([field("title", "框架合同续签".into())])),
+            5..35 => (
+                22,
                 json!([
                     field("title", format!("申请{}", dice.pick(&["堡垒机权限", "测试环境扩容", "域名解析", "邮件组", "对象存储桶"])).into()),
                     field("apply_content", "按附件清单开通，使用到项目结束".into()),
