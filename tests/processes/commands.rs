@@ -183,6 +183,18 @@ async fn time_travel() {
     assert!(shown(&[]).contains("\"status\": \"FINISHED\""));
 }
 
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    assert!(run(&["demo", "--exit", "--tickets", "40", "--data", data]).status.success());
+    for command in ["audit export", "audit show workflow-13", "report desk"] {
+        let pipe = format!("set -o pipefail; '{}' {command} --data '{data}' | head -n 1", program().display());
+        let output = Command::new("bash").args(["-c", &pipe]).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty() && !output.stdout.is_empty(), "{command}: {}", text(&output.stderr));
+    }
+}
+
 /// Clients that fill the disk together.
 const CLIENTS: usize = 32;
 

@@ -178,10 +178,10 @@ fn an_independent_program_accepts_the_export_and_finds_tampering() {
     assert!(accepted.status.success(), "{}{}", text(&accepted.stdout), text(&accepted.stderr));
     assert!(text(&accepted.stdout).starts_with(head.split(':').next().unwrap()));
     let sql = [
-        "UPDATE commits SET body = CAST(replace(CAST(body AS TEXT), '\"actor\":\"p', '\"actor\":\"q') AS BLOB) WHERE position = 70",
-        "DELETE FROM commits WHERE position = 70",
-        "UPDATE commits SET command_id = randomblob(16) WHERE position = 70",
-        "UPDATE commits SET feed_hash = randomblob(32) WHERE position = 70",
+        "UPDATE commits SET body = CAST(replace(CAST(body AS TEXT), '\"actor\":\"p', '\"actor\":\"q') AS BLOB) WHERE position = (SELECT min(position) FROM commits WHERE stream LIKE 'ticket-%' AND position > 60)",
+        "DELETE FROM commits WHERE position = (SELECT min(position) FROM commits WHERE stream LIKE 'ticket-%' AND position > 60)",
+        "UPDATE commits SET command_id = randomblob(16) WHERE position = (SELECT min(position) FROM commits WHERE stream LIKE 'ticket-%' AND position > 60)",
+        "UPDATE commits SET feed_hash = randomblob(32) WHERE position = (SELECT min(position) FROM commits WHERE stream LIKE 'ticket-%' AND position > 60)",
         "DELETE FROM commits WHERE position > (SELECT max(position) - 3 FROM commits)",
     ];
     for attack in sql {

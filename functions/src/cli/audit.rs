@@ -285,11 +285,21 @@ async fn export(data: &Path, after: i64) -> Result<(), String> {
         position = last.position;
         for placed in &page {
             for line in cloud_events(placed).map_err(words)? {
-                writeln!(out, "{line}").map_err(|error| format!("cannot write: {error}"))?;
+                if let Err(error) = writeln!(out, "{line}") {
+                    return ended(&error);
+                }
             }
         }
     }
-    out.flush().map_err(|error| format!("cannot write: {error}"))
+    match out.flush() {
+        Ok(()) => Ok(()),
+        Err(error) => ended(&error),
+    }
+}
+
+/// A reader that has seen enough ends an export; anything else that stops it is a failure.
+fn ended(error: &std::io::Error) -> Result<(), String> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(format!("cannot write: {error}")) }
 }
 
 /// A commit as CloudEvents 1.0. Extension attributes are lower-case letters and texts or integers, as the specification asks; what proves the
