@@ -31,6 +31,11 @@ pub use fact::{Deadline, Fact, Personals, Unreadable};
 pub use ids::{AppCode, CatalogId, LineId, Moment, NodeId, Pid, RoleId, ServiceId, TicketSn, WorkflowId};
 pub use personal::{Entry, Personal, Remark};
 
+/// The aggregate a stream belongs to: what stands before its first dash (`ticket-REQ...`, `catalog`).
+pub fn aggregate_of(stream: &str) -> &str {
+    stream.split('-').next().unwrap_or_default()
+}
+
 /// Lists every event type of the ledger with its current version, aggregate by aggregate.
 pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
     [

@@ -12,7 +12,7 @@ use infra::crash::POINTS;
 use serde_json::{Value, json};
 use tests::process::{Served, call, client, fast_approval, run};
 
-/// Kills of the short run; `LEDGERDESK_LONG` in ./test asks for more.
+/// Lives of the process; each ends at its armed place.
 const KILLS: usize = 200;
 /// Clients at once.
 const CLIENTS: usize = 6;

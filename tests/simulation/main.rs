@@ -280,7 +280,7 @@ fn odd_seeds_end_like_a_sequential_reading() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// The check itself must be able to fail: a reaction under an ordinal-free id is compared with one that loses a target.
+/// The check itself must be able to fail: here one queued delivery is thrown away.
 #[test]
 fn the_check_notices_a_lost_delivery() {
     let world = World::new(3);

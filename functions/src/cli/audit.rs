@@ -12,7 +12,6 @@ use domain::numbers::Numbers;
 use domain::ticket::Ticket;
 use domain::views::Card;
 use domain::views::delivery_card::DeliveryCard;
-use domain::views::desk_board::DeskBoard;
 use domain::views::ticket_card::TicketCard;
 use events::{Body, Fact, Moment};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -102,6 +101,23 @@ impl Audit {
     }
 }
 
+/// Does something with the decider a stream belongs to; the one list of all aggregates here.
+macro_rules! by_aggregate {
+    ($stream:expr, $decider:ident => $with:expr, $otherwise:expr) => {
+        by_aggregate!(@ $stream, $decider => $with, $otherwise;
+            Ticket Delivery Numbers Intake Workflow Service Catalog Role App)
+    };
+    (@ $stream:expr, $decider:ident => $with:expr, $otherwise:expr; $($aggregate:ident)*) => {
+        match events::aggregate_of($stream) {
+            $(kind if kind == <$aggregate as Decider>::Event::AGGREGATE => {
+                type $decider = $aggregate;
+                $with
+            })*
+            _ => $otherwise,
+        }
+    };
+}
+
 fn words(error: Error) -> String {
     error.to_string()
 }
@@ -149,18 +165,7 @@ async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Erro
     async fn of<D: Decider>(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error> {
         ledger.repository::<D>().check_snapshots(stream).await
     }
-    match stream.split('-').next().unwrap_or_default() {
-        "ticket" => of::<Ticket>(ledger, stream).await,
-        "delivery" => of::<Delivery>(ledger, stream).await,
-        "numbers" => of::<Numbers>(ledger, stream).await,
-        "intake" => of::<Intake>(ledger, stream).await,
-        "workflow" => of::<Workflow>(ledger, stream).await,
-        "service" => of::<Service>(ledger, stream).await,
-        "catalog" => of::<Catalog>(ledger, stream).await,
-        "role" => of::<Role>(ledger, stream).await,
-        "app" => of::<App>(ledger, stream).await,
-        _ => Err(Error::corrupt(format!("stream {stream} is of no known kind"))),
-    }
+    by_aggregate!(stream, D => of::<D>(ledger, stream).await, Err(Error::corrupt(format!("stream {stream} is of no known kind"))))
 }
 
 /// Reads `<data>/heads`; a line that is not a head is an error, since somebody wrote into it.
@@ -208,43 +213,17 @@ async fn replay(data: &Path, to: Option<&str>) -> Result<(), String> {
         },
     };
     let bar = bar(ledger.store.head().await.map_err(words)?.position.min(last));
-    let (mut board, mut position, mut events) = (DeskBoard::default(), 0, 0);
-    'feed: loop {
-        let page = ledger.store.feed(position, PAGE).await.map_err(words)?;
-        if page.is_empty() {
-            break;
-        }
-        for placed in &page {
-            if placed.position > last || placed.commit.at.0 > until {
-                break 'feed;
-            }
-            project::fold(&ledger, &mut board, &placed.commit).await.map_err(words)?;
-            position = placed.position;
-            events += placed.commit.n;
-        }
-        bar.set_position(position.unsigned_abs());
-    }
+    let goes_on = |placed: &Placed| placed.position <= last && placed.commit.at.0 <= until;
+    let replayed = project::replay(&ledger, goes_on, |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
     bar.finish_and_clear();
-    println!("{}", json!({ "position": position, "events": events, "board": board }));
+    println!("{}", json!({ "position": replayed.position, "events": replayed.events, "board": replayed.board }));
     Ok(())
 }
 
 async fn show(data: &Path, stream: &str, at: Option<Timestamp>) -> Result<(), String> {
     let ledger = Local::read(data).map_err(words)?;
     let until = Moment(at.map_or(i64::MAX, Timestamp::as_millisecond));
-    match stream.split('-').next().unwrap_or_default() {
-        "ticket" => show_as::<Ticket>(&ledger, stream, until).await,
-        "delivery" => show_as::<Delivery>(&ledger, stream, until).await,
-        "numbers" => show_as::<Numbers>(&ledger, stream, until).await,
-        "intake" => show_as::<Intake>(&ledger, stream, until).await,
-        "workflow" => show_as::<Workflow>(&ledger, stream, until).await,
-        "service" => show_as::<Service>(&ledger, stream, until).await,
-        "catalog" => show_as::<Catalog>(&ledger, stream, until).await,
-        "role" => show_as::<Role>(&ledger, stream, until).await,
-        "app" => show_as::<App>(&ledger, stream, until).await,
-        _ => return Err(format!("{stream} is not a stream; try ticket-<number>")),
-    }
-    .map_err(words)
+    by_aggregate!(stream, D => show_as::<D>(&ledger, stream, until).await.map_err(words), Err(format!("{stream} is not a stream; try ticket-<number>")))
 }
 
 async fn show_as<D: Decider>(ledger: &Ledger, stream: &str, until: Moment) -> Result<(), Error> {
@@ -384,7 +363,7 @@ async fn rebuild_cards<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<Re
     'feed: loop {
         let page = ledger.store.feed(position, PAGE).await?;
         let Some(last) = page.last() else { break };
-        for placed in page.iter().filter(|placed| placed.commit.stream.split('-').next() == Some(C::Event::AGGREGATE)) {
+        for placed in page.iter().filter(|placed| events::aggregate_of(&placed.commit.stream) == C::Event::AGGREGATE) {
             if placed.position > followed {
                 break 'feed;
             }
@@ -434,20 +413,7 @@ async fn drop_strangers<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u
 
 async fn rebuild_board(ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
     let (reached, old) = project::board(views, project::DESK_BOARD).await?;
-    let (mut board, mut position) = (DeskBoard::default(), 0);
-    'feed: loop {
-        let page = ledger.store.feed(position, PAGE).await?;
-        if page.is_empty() {
-            break;
-        }
-        for placed in &page {
-            if placed.position > reached {
-                break 'feed;
-            }
-            project::fold(ledger, &mut board, &placed.commit).await?;
-            position = placed.position;
-        }
-    }
+    let project::Replayed { board, position, .. } = project::replay(ledger, |placed| placed.position <= reached, |_| {}).await?;
     let different = u64::from(board != old);
     if different > 0 {
         project::put_board(views, position, &board).await?;

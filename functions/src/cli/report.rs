@@ -35,7 +35,7 @@ impl Report {
         let ledger = Local::read(&self.data).map_err(|error| error.to_string())?;
         let report = match self.name {
             Name::Incidents => reports::incidents(&reports::incident_log(&ledger, &mut |_| {}).await.map_err(|error| error.to_string())?),
-            Name::Desk => desk(&ledger).await.map_err(|error| error.to_string())?,
+            Name::Desk => json!(project::replay(&ledger, |_| true, |_| {}).await.map_err(|error| error.to_string())?.board),
         };
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
@@ -44,20 +44,6 @@ impl Report {
         }
         Ok(())
     }
-}
-
-async fn desk(ledger: &infra::Ledger) -> Result<Value, infra::Error> {
-    let mut board = domain::views::desk_board::DeskBoard::default();
-    let mut position = 0;
-    loop {
-        let page = ledger.store.feed(position, 1000).await?;
-        let Some(last) = page.last() else { break };
-        position = last.position;
-        for placed in &page {
-            project::fold(ledger, &mut board, &placed.commit).await?;
-        }
-    }
-    Ok(json!(board))
 }
 
 /// Prints a report as indented lines; lists of a transition read `from -> to: count`.

@@ -40,7 +40,7 @@ pub struct Follower<'a> {
 
 /// Follows one commit, whatever stream it belongs to.
 pub async fn follow(follower: Follower<'_>, commit: &Commit) -> Result<(), Error> {
-    match commit.stream.split('-').next().unwrap_or_default() {
+    match events::aggregate_of(&commit.stream) {
         "ticket" => {
             let reactions = [Reaction { name: tell_caller::NAME, react: tell_caller::react }];
             follower.advance::<TicketCard>(commit, &reactions).await

@@ -2,7 +2,7 @@
 
 use domain::views::Card;
 use domain::views::desk_board::DeskBoard;
-use infra::store::Commit;
+use infra::store::{Commit, Placed};
 use infra::views::{Document, Views};
 use infra::{Error, Ledger};
 
@@ -56,12 +56,41 @@ pub async fn board(views: &dyn Views, view: &str) -> Result<(i64, DeskBoard), Er
 
 /// Folds one commit into a board.
 pub async fn fold(ledger: &Ledger, board: &mut DeskBoard, commit: &Commit) -> Result<(), Error> {
-    match commit.stream.split('-').next().unwrap_or_default() {
+    match events::aggregate_of(&commit.stream) {
         "ticket" => ledger.read(commit).await?.1.iter().for_each(|(event, _)| board.ticket(event)),
         "delivery" => ledger.read(commit).await?.1.iter().for_each(|(event, _)| board.delivery(event)),
         _ => {}
     }
     Ok(())
+}
+
+/// What reading the feed from its beginning gives.
+#[derive(Clone, Debug, Default)]
+pub struct Replayed {
+    pub board: DeskBoard,
+    /// The last position that was folded.
+    pub position: i64,
+    pub events: i64,
+}
+
+/// Folds the board from the beginning of the feed, as long as `goes_on` says so; `progress` is told the position after every page.
+pub async fn replay(ledger: &Ledger, goes_on: impl Fn(&Placed) -> bool, progress: impl Fn(i64)) -> Result<Replayed, Error> {
+    let mut replayed = Replayed::default();
+    loop {
+        let page = ledger.store.feed(replayed.position, PAGE).await?;
+        if page.is_empty() {
+            return Ok(replayed);
+        }
+        for placed in &page {
+            if !goes_on(placed) {
+                return Ok(replayed);
+            }
+            fold(ledger, &mut replayed.board, &placed.commit).await?;
+            replayed.position = placed.position;
+            replayed.events += placed.commit.n;
+        }
+        progress(replayed.position);
+    }
 }
 
 /// Folds a card anew from the ledger into another view, beside the old one: rebuilding cannot send anything.

@@ -129,15 +129,15 @@ impl Asked {
 /// Checks who calls: code and secret always; the user by login token, or by name alone where the application may speak for users.
 async fn caller(app: &App, query: &Map<String, Value>, body: &Map<String, Value>, carried: Option<&str>) -> Result<Caller, Refused> {
     let carried: Map<String, Value> = carried.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let find = |keys: [&str; 2]| {
+    let find = |keys: &[&str]| {
         let text = |map: &Map<String, Value>| keys.iter().find_map(|key| map.get(*key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned));
         text(&carried).or_else(|| text(query)).or_else(|| text(body))
     };
     let forbidden = || Refused::Forbidden(FORBIDDEN);
-    let code = find(["bk_app_code", "app_code"]).ok_or_else(forbidden)?;
-    let secret = find(["bk_app_secret", "app_secret"]).ok_or_else(forbidden)?;
+    let code = find(&["bk_app_code", "app_code"]).ok_or_else(forbidden)?;
+    let secret = find(&["bk_app_secret", "app_secret"]).ok_or_else(forbidden)?;
     let registered = app.credentials.check(&code, &secret).await?.ok_or_else(forbidden)?;
-    let user = match find(["bk_token", "bk_token"]) {
+    let user = match find(&["bk_token"]) {
         Some(token) => match app.login.who(&token).await {
             Ok(user) => user,
             // One of token and user name suffices where the application may speak for users.
@@ -151,7 +151,7 @@ async fn caller(app: &App, query: &Map<String, Value>, body: &Map<String, Value>
     };
     let user = match user {
         Some(user) => Some(user),
-        None if registered.speaks_for_users => find(["bk_username", "username"]),
+        None if registered.speaks_for_users => find(&["bk_username", "username"]),
         None => return Err(forbidden()),
     };
     Ok(Caller { app: registered.code, user })
