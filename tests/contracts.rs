@@ -32,13 +32,14 @@ fn wish(command: u32) -> Wish {
 
 #[tokio::test]
 async fn memory_store() {
-    store::contract::check(Arc::new(store::memory::Memory::default())).await;
+    store::contract::check(Arc::new(store::memory::Memory::default()), 50, async || {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_store() {
     let directory = tempfile::tempdir().expect("a directory");
-    store::contract::check(Arc::new(store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("a ledger"))).await;
+    let store = store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("a ledger");
+    store::contract::check(Arc::new(store), 50, async || {}).await;
 }
 
 #[tokio::test]

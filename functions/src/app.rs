@@ -6,10 +6,11 @@ use infra::caller::Caller;
 use infra::crash::Crash;
 use infra::login::Login;
 use infra::queue::Queue;
+use infra::secrets::Secrets;
 use infra::views::Views;
 use infra::{Error, Ledger};
 use jiff::tz::TimeZone;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::directory::Directory;
 use crate::http::credentials::Credentials;
@@ -47,10 +48,17 @@ pub struct App {
     /// The feed position up to which cards are there; doors wait for it so that lists show what was just done.
     pub followed: watch::Sender<i64>,
     pub crash: Arc<Crash>,
-    /// Signs callback tokens; made at the first start and kept with the keys.
-    pub token_key: [u8; 32],
+    secrets: Arc<dyn Secrets>,
+    keys: Arc<OnceCell<DeskKeys>>,
+}
+
+/// The desk's own keys.
+#[derive(Clone, Copy)]
+pub struct DeskKeys {
+    /// Signs callback tokens.
+    pub token: [u8; 32],
     /// Keys the fingerprints that stand in the ledger, so that nobody can guess from them what was fingerprinted.
-    pub fingerprint_key: [u8; 32],
+    pub fingerprint: [u8; 32],
 }
 
 /// The ports of one desk.
@@ -60,15 +68,14 @@ pub struct Ports {
     pub queue: Arc<dyn Queue>,
     pub caller: Arc<dyn Caller>,
     pub login: Arc<dyn Login>,
+    pub secrets: Arc<dyn Secrets>,
 }
 
 impl App {
     /// Puts a desk together over its ports; refuses to start where an old event could not be read.
-    pub async fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
-        let Ports { ledger, views, queue, caller, login } = ports;
+    pub fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
+        let Ports { ledger, views, queue, caller, login, secrets } = ports;
         events::upcast::complete(&events::catalog_of_types()).map_err(|reason| Error::new(infra::Kind::Misconfigured, reason))?;
-        let token_key = desk_key(&ledger, "token-key").await?;
-        let fingerprint_key = desk_key(&ledger, FINGERPRINT_KEY).await?;
         Ok(Self {
             people: People::new(ledger.keys.clone()),
             directory: Arc::new(Directory::new(ledger.clone(), views.clone())),
@@ -82,22 +89,17 @@ impl App {
             caller,
             login,
             crash,
-            token_key,
-            fingerprint_key,
+            secrets,
+            keys: Arc::default(),
         })
+    }
+
+    /// The desk's own keys, read when they are first needed: most functions never do.
+    pub async fn keys(&self) -> Result<DeskKeys, Error> {
+        let read = async || Ok(DeskKeys { token: self.secrets.secret("token-key").await?, fingerprint: self.secrets.secret(FINGERPRINT_KEY).await? });
+        self.keys.get_or_try_init(read).await.copied()
     }
 }
 
 /// The name of the key for fingerprints.
 pub const FINGERPRINT_KEY: &str = "fingerprint-key";
-
-/// A key of the desk's own, made when it is first asked for.
-pub async fn desk_key(ledger: &Ledger, name: &str) -> Result<[u8; 32], Error> {
-    if let Some(kept) = ledger.keys.secret(name).await? {
-        return kept.try_into().map_err(|_| Error::corrupt(format!("the secret {name} has not 32 bytes")));
-    }
-    let mut key = [0; 32];
-    ledger.chance.fill(&mut key);
-    ledger.keys.keep_secret(name, &key).await?;
-    Ok(key)
-}

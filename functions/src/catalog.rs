@@ -4,7 +4,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     Http,
-    /// Every commit, in stream order.
+    /// Every commit, in stream order: the journal's stream in the cloud, the feed on one machine.
+    Journal,
+    /// Every page of the feed.
     Feed,
     /// Messages of the queue of that name.
     Queue(&'static str),
@@ -25,7 +27,8 @@ pub struct Function {
 /// Every function there is today.
 pub const FUNCTIONS: &[Function] = &[
     Function { name: "command", trigger: Trigger::Http, does: "the BlueKing door" },
-    Function { name: "follow", trigger: Trigger::Feed, does: "cards, deadlines and reactions" },
+    Function { name: "index", trigger: Trigger::Journal, does: "gives every commit its position, where the store does not" },
+    Function { name: "follow", trigger: Trigger::Journal, does: "cards, deadlines and reactions" },
     Function { name: "project", trigger: Trigger::Feed, does: "multi-stream projections" },
     Function { name: "deliver", trigger: Trigger::Queue("deliver"), does: "opens an outgoing callback" },
     Function { name: "attempt", trigger: Trigger::Queue("attempt"), does: "makes one attempt of a callback" },

@@ -7,19 +7,21 @@
 
 pub mod app;
 pub mod catalog;
+#[cfg(feature = "local")]
 pub mod cli;
 pub mod company;
 pub mod desk;
 pub mod directory;
 pub mod host;
 pub mod http;
+#[cfg(feature = "local")]
 pub mod importing;
-
+#[cfg(feature = "aws")]
+pub mod metrics;
 pub mod numbers;
 pub mod people;
 pub mod queue;
 pub mod reports;
-
 pub mod stream;
 pub mod timer;
 

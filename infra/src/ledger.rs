@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use crate::clock::{Chance, Clock};
 use crate::keys::{Keys, seal};
 use crate::store::repository::{Context, Repository};
-use crate::store::{Appended, Store};
+use crate::store::{Appended, Hash, Store};
 use crate::{Error, Kind};
 
 /// Times a command is decided again after somebody else wrote first.
@@ -45,6 +45,8 @@ pub struct Ledger {
     warm: Arc<Warm>,
     /// Counts the commits to configuration that went through this ledger.
     configured: Arc<AtomicU64>,
+    /// Absent where this process is the only writer; else how long what it has read of others may be held for true.
+    others_every_ms: Option<i64>,
 }
 
 /// The states that were written last, so that the next command on a stream need not load it. A stale one can waste a decision, never write
@@ -125,13 +127,29 @@ impl<D: Decider<Lookup = Nothing>> Lookups<D> for NoLookups {
 impl Ledger {
     pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Self {
         let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
-        Self { store, keys, clock, chance, snapshot_every: SNAPSHOT_EVERY, locks: Arc::new(locks), warm: Arc::default(), configured: Arc::default() }
+        Self {
+            store,
+            keys,
+            clock,
+            chance,
+            snapshot_every: SNAPSHOT_EVERY,
+            locks: Arc::new(locks),
+            warm: Arc::default(),
+            configured: Arc::default(),
+            others_every_ms: None,
+        }
     }
 
     /// The same ledger with another distance between snapshots.
     #[must_use]
     pub fn with_snapshot_every(self, commits: usize) -> Self {
         Self { snapshot_every: commits, ..self }
+    }
+
+    /// The same ledger where other processes write too: configuration that was read is read again after that long.
+    #[must_use]
+    pub fn with_others(self, every_ms: i64) -> Self {
+        Self { others_every_ms: Some(every_ms), ..self }
     }
 
     /// The store of one kind of aggregate, as cqrs-es wants it.
@@ -149,6 +167,9 @@ impl Ledger {
         let repository = self.repository::<D>();
         let _turn = self.locks[lock_of(&wish.stream)].lock().await;
         let mut facts = D::Facts::default();
+        // What was sent and may have arrived although the answer did not: known by its hash.
+        let mut sent: Vec<(Hash, Vec<D::Event>, Moment)> = Vec::new();
+        let mut failure = None;
         for conflict in 0..CONFLICTS_MAX {
             if conflict > 0 {
                 self.pause(conflict).await;
@@ -161,7 +182,9 @@ impl Ledger {
             };
             let at = self.clock.now();
             if context.knows(&wish.command_id) {
-                return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
+                let ours = sent.into_iter().find(|(hash, _, _)| context.read.iter().any(|commit| commit.hash == *hash));
+                let (events, at, repeated) = ours.map_or_else(|| (Vec::new(), at, true), |(_, events, at)| (events, at, false));
+                return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events, at, position: None, repeated });
             }
             let events = loop {
                 match self.decide(&mut context, command, &mut facts, lookups).await {
@@ -176,27 +199,38 @@ impl Ledger {
             if events.is_empty() {
                 return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events, at, position: None, repeated: false });
             }
-            match repository.append(&mut context, wish.command_id, at, wish.meta.clone(), &events).await? {
-                Appended::Stored { position } => {
-                    let (last, state, position) = (context.next - 1, context.aggregate.0.clone(), Some(position));
+            let commit = repository.prepare(&mut context, wish.command_id, at, wish.meta.clone(), &events).await?;
+            let (hash, last) = (commit.hash, commit.next() - 1);
+            match repository.put(&mut context, commit).await {
+                Ok(Appended::Stored { position }) => {
+                    let state = context.aggregate.0.clone();
                     if !is_work(&wish.stream) {
                         self.configured.fetch_add(1, Ordering::SeqCst);
                     }
                     self.warm.keep(context);
                     return Ok(Outcome { last, state, events, at, position, repeated: false });
                 }
-                Appended::Taken(commit) if commit.command_id == wish.command_id => {
-                    return Ok(Outcome { last: commit.next() - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
+                Ok(Appended::Taken(commit)) if commit.command_id == wish.command_id => {
+                    let ours = sent.into_iter().find(|(hash, _, _)| commit.hash == *hash);
+                    let (events, at, repeated) = ours.map_or_else(|| (Vec::new(), at, true), |(_, events, at)| (events, at, false));
+                    return Ok(Outcome { last: commit.next() - 1, state: context.aggregate.0, events, at, position: None, repeated });
                 }
-                Appended::Taken(_) => {}
+                Ok(Appended::Taken(_)) => failure = None,
+                // Whether it arrived is not known: the next round finds it by its command id, or sends it again.
+                Err(error) if error.is_passing() => {
+                    sent.push((hash, events, at));
+                    failure = Some(error);
+                }
+                Err(error) => return Err(error.into()),
             }
         }
-        Err(Error::new(Kind::Conflict, format!("{} was written by others {CONFLICTS_MAX} times in a row", wish.stream)).into())
+        let conflict = || Error::new(Kind::Conflict, format!("{} was written by others {CONFLICTS_MAX} times in a row", wish.stream));
+        Err(failure.unwrap_or_else(conflict).into())
     }
 
     /// Decides a command on an empty stream and stores nothing: what doors ask before they give away a number.
     pub async fn consider<D: Decider>(&self, command: &D::Command, lookups: &dyn Lookups<D>) -> Result<Vec<D::Event>, Failure<D>> {
-        let mut empty = self.load("").await?;
+        let mut empty = Context::empty("");
         self.decide(&mut empty, command, &mut D::Facts::default(), lookups).await
     }
 
@@ -226,10 +260,11 @@ impl Ledger {
         tokio::time::sleep(std::time::Duration::from_millis(u64::from(byte[0]) * longest / 255)).await;
     }
 
-    /// Changes whenever configuration was written through this ledger. On one machine the lock makes this process the only writer, so that what
-    /// was read under one value is still true under it.
+    /// Changes whenever configuration was written through this ledger, and every so often where others write too. On one machine the lock makes
+    /// this process the only writer, so that what was read under one value is still true under it.
     pub fn configuration(&self) -> u64 {
-        self.configured.load(Ordering::SeqCst)
+        let others = self.others_every_ms.map_or(0, |every| self.clock.now().0 / every.max(1));
+        self.configured.load(Ordering::SeqCst).wrapping_add(others.unsigned_abs() << 20)
     }
 
     /// Forgets a person: name and key in the key store, and what is warm in memory. Says whether there was something to forget.

@@ -7,6 +7,7 @@ use crate::clock::{SystemChance, SystemClock};
 use crate::crash::Crash;
 use crate::keys::Keys;
 use crate::queue::Queue;
+use crate::secrets::{Secrets, stored::Stored};
 use crate::store::Store;
 use crate::views::Views;
 use crate::{Error, Ledger, keys, queue, store, views};
@@ -17,6 +18,7 @@ pub struct Local {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
+    pub secrets: Arc<dyn Secrets>,
 }
 
 impl Local {
@@ -41,7 +43,8 @@ impl Local {
     fn over(directory: &Path, store: Arc<dyn Store>, crash: &Arc<Crash>) -> Result<Self, Error> {
         let ledger = Ledger::new(store, Self::keys(directory)?, Arc::new(SystemClock), Arc::new(SystemChance));
         let file = Arc::new(views::sqlite::ViewsFile::open(directory, crash.clone())?);
-        Ok(Self { ledger, views: Arc::new(views::sqlite::Sqlite(file.clone())), queue: Arc::new(queue::sqlite::Sqlite(file)) })
+        let secrets = Arc::new(Stored { keys: ledger.keys.clone(), chance: ledger.chance.clone() });
+        Ok(Self { ledger, views: Arc::new(views::sqlite::Sqlite(file.clone())), queue: Arc::new(queue::sqlite::Sqlite(file)), secrets })
     }
 
     fn keys(directory: &Path) -> Result<Arc<dyn Keys>, Error> {

@@ -153,7 +153,7 @@ impl World {
         let now = self.ledger.clock.now();
         for message in self.queue.take("deliver", now, now.plus_ms(1000), 4).await.expect("take") {
             deliver(&self.ledger, &message).await.expect("deliver");
-            self.queue.done("deliver", &message.id).await.expect("done");
+            self.queue.done("deliver", &message).await.expect("done");
         }
     }
 }
@@ -295,7 +295,7 @@ fn the_check_notices_a_lost_delivery() {
         project::desk_board(&world.ledger, &world.views).await.expect("board");
         let lost = world.queue.take("deliver", world.clock_now(), Moment(i64::MAX), 1).await.expect("take");
         assert_eq!(lost.len(), 1, "this seed ends a ticket");
-        world.queue.done("deliver", &lost[0].id).await.expect("done");
+        world.queue.done("deliver", &lost[0]).await.expect("done");
         world.work().await;
         world.work().await;
     });

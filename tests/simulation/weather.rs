@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use events::Moment;
 use infra::Error;
 use infra::queue::{Message, Parked, Queue};
-use infra::store::{Appended, Commit, Head, Placed, Store};
+use infra::store::{Appended, Commit, Cursor, Head, Journal, Placed, Store, Walked};
 use infra::views::{Document, Entry, Index, Range, Views};
 
 /// Times somebody is polled before the storm is over.
@@ -100,7 +100,7 @@ macro_rules! stutter {
 }
 
 #[async_trait]
-impl<T: Store> Store for Stutter<T> {
+impl<T: Journal> Journal for Stutter<T> {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
         stutter!(self.0.append(commit))
     }
@@ -110,11 +110,18 @@ impl<T: Store> Store for Stutter<T> {
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
         stutter!(self.0.forward(stream, from, limit))
     }
-    async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
-        stutter!(self.0.feed(after, limit))
-    }
     async fn next(&self, stream: &str) -> Result<i64, Error> {
         stutter!(self.0.next(stream))
+    }
+    async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
+        stutter!(self.0.walk(from, limit))
+    }
+}
+
+#[async_trait]
+impl<T: Store> Store for Stutter<T> {
+    async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
+        stutter!(self.0.feed(after, limit))
     }
     async fn head(&self) -> Result<Head, Error> {
         stutter!(self.0.head())
@@ -157,14 +164,14 @@ impl<T: Queue> Queue for Stutter<T> {
     async fn take(&self, queue: &str, now: Moment, until: Moment, limit: usize) -> Result<Vec<Message>, Error> {
         stutter!(self.0.take(queue, now, until, limit))
     }
-    async fn done(&self, queue: &str, id: &str) -> Result<(), Error> {
-        stutter!(self.0.done(queue, id))
+    async fn done(&self, queue: &str, message: &Message) -> Result<(), Error> {
+        stutter!(self.0.done(queue, message))
     }
-    async fn put_off(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
-        stutter!(self.0.put_off(queue, id, due))
+    async fn put_off(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
+        stutter!(self.0.put_off(queue, message, due))
     }
-    async fn park(&self, queue: &str, id: &str, reason: &str) -> Result<(), Error> {
-        stutter!(self.0.park(queue, id, reason))
+    async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
+        stutter!(self.0.park(queue, message, reason))
     }
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error> {
         stutter!(self.0.parked(limit))

@@ -17,6 +17,7 @@ use infra::crash::Crash;
 use infra::keys::memory::Memory as Keys;
 use infra::login::memory::Memory as Login;
 use infra::queue::memory::Memory as Queue;
+use infra::secrets::stored::Stored;
 use infra::store::memory::Memory as Store;
 use infra::views::memory::Memory as Views;
 use serde_json::{Value, json};
@@ -50,8 +51,10 @@ impl House {
         let receiver = Arc::new(Receiver::default());
         let ledger = Ledger::new(Arc::new(Store::default()), Arc::new(Keys::new(chance.clone())), clock.clone(), chance);
         let login = Login([("lisi-is-logged-in".to_owned(), "lisi".to_owned())].into());
-        let ports = Ports { ledger, views: Arc::new(Views::default()), queue: Arc::new(Queue::default()), caller: receiver.clone(), login: Arc::new(login) };
-        let app = App::new(ports, Settings::default(), Arc::new(Crash::default())).await.expect("a desk");
+        let secrets = Arc::new(Stored { keys: ledger.keys.clone(), chance: ledger.chance.clone() });
+        let ports =
+            Ports { secrets, ledger, views: Arc::new(Views::default()), queue: Arc::new(Queue::default()), caller: receiver.clone(), login: Arc::new(login) };
+        let app = App::new(ports, Settings::default(), Arc::new(Crash::default())).expect("a desk");
         let following_app = app.clone();
         let follower = tokio::spawn(async move { following(&following_app).await });
         company::found(&app).await.expect("the base");
@@ -79,7 +82,7 @@ impl House {
     pub async fn settle(&self) {
         loop {
             self.followed().await;
-            timer::wake::wake(&self.app).await.expect("wake");
+            timer::wake::wake(&self.app, 0).await.expect("wake");
             let now = self.app.ledger.clock.now();
             let mut idle = true;
             for name in ["deliver", "attempt"] {

@@ -1,7 +1,7 @@
 //! `ledgerdesk audit`: read, replay, prove, export. Readers, safe beside a running desk; only `rebuild` and `parked --redrive` write, and only views.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use domain::Decider;
@@ -15,8 +15,7 @@ use domain::views::delivery_card::DeliveryCard;
 use domain::views::ticket_card::TicketCard;
 use events::{Body, Fact, Moment};
 use indicatif::{ProgressBar, ProgressStyle};
-use infra::local::Local;
-use infra::store::audit::{Verdict, verify};
+use infra::store::audit::{Verdict, compare, verify};
 use infra::store::commit::hex;
 use infra::store::{Head, Placed};
 use infra::views::Views;
@@ -24,8 +23,10 @@ use infra::{Error, Kind, Ledger};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::place::Place;
 use crate::host::local::CHECKPOINT;
 use crate::stream::follow::{Follower, read_card};
+use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::{parked, project};
 
 /// Commits read at once.
@@ -37,9 +38,8 @@ const DOMAIN: &str = "io.ledgerdesk";
 
 #[derive(Debug, Args)]
 pub struct Audit {
-    /// The directory of the desk.
-    #[arg(long, default_value = "data", global = true)]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -51,6 +51,12 @@ pub enum Command {
         /// A head from elsewhere that must still be true, as `audit head` printed it.
         #[arg(long = "head", value_name = "POSITION:HASH")]
         heads: Vec<String>,
+    },
+    /// Hold the feed against the journal: every commit stands in both, once, and is the same.
+    Check {
+        /// Give commits that the indexer lost their positions, at the end of the feed; only in the cloud.
+        #[arg(long)]
+        fill: bool,
     },
     /// Print the head of the feed; keep it elsewhere and a later removal can be proved.
     Head,
@@ -88,15 +94,16 @@ pub enum Command {
 
 impl Audit {
     pub async fn run(self) -> Result<(), String> {
-        let data = &self.data;
+        let place = &self.place;
         match self.command {
-            Command::Verify { heads } => verify_all(data, &heads).await,
-            Command::Head => head(data).await,
-            Command::Replay { to } => replay(data, to.as_deref()).await,
-            Command::Show { stream, at } => show(data, &stream, at).await,
-            Command::Export { after } => export(data, after).await,
-            Command::Rebuild { view } => rebuild(data, view.as_deref()).await,
-            Command::Parked { redrive } => list_parked(data, redrive).await,
+            Command::Verify { heads } => verify_all(place, &heads).await,
+            Command::Check { fill } => check(place, fill).await,
+            Command::Head => head(place).await,
+            Command::Replay { to } => replay(place, to.as_deref()).await,
+            Command::Show { stream, at } => show(place, &stream, at).await,
+            Command::Export { after } => export(place, after).await,
+            Command::Rebuild { view } => rebuild(place, view.as_deref()).await,
+            Command::Parked { redrive } => list_parked(place, redrive).await,
         }
     }
 }
@@ -122,9 +129,9 @@ fn words(error: Error) -> String {
     error.to_string()
 }
 
-async fn verify_all(data: &Path, heads: &[String]) -> Result<(), String> {
-    let ledger = Local::read(data).map_err(words)?;
-    let mut published = published_heads(data)?;
+async fn verify_all(place: &Place, heads: &[String]) -> Result<(), String> {
+    let ledger = place.read().await?;
+    let mut published = place.directory().map(published_heads).transpose()?.unwrap_or_default();
     for text in heads {
         published.push(parse_head(text.split_once(':')).ok_or_else(|| format!("--head {text} is not POSITION:HASH"))?);
     }
@@ -147,6 +154,49 @@ async fn verify_all(data: &Path, heads: &[String]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("audit verify: {} findings", verdict.findings.len()))
+}
+
+/// How long a commit may be on its way into the feed.
+const ON_ITS_WAY_MS: i64 = 60_000;
+
+async fn check(place: &Place, fill: bool) -> Result<(), String> {
+    let ledger = place.read().await?;
+    let head = ledger.store.head().await.map_err(words)?;
+    let bar = bar(head.position);
+    let until = Moment(ledger.clock.now().0 - ON_ITS_WAY_MS);
+    let mut compared = compare(&*ledger.store, until, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
+    for stream in std::mem::take(&mut compared.snapshotted) {
+        match wrong_snapshots(&ledger, &stream).await {
+            Ok(wrong) => compared.findings.extend(wrong.into_iter().map(|first| format!("the snapshot in {stream}:{first} is not what its events fold to"))),
+            Err(error) => compared.findings.push(error.to_string()),
+        }
+    }
+    if place.is_cloud() {
+        let cloud = place.connect().await?;
+        let signs = cloud.views.scan(TAMPERED, "", PARKED_MAX).await.map_err(words)?;
+        compared.findings.extend(signs.into_iter().map(|(sign, _)| format!("the journal's stream told: {sign}")));
+    }
+    bar.finish_and_clear();
+    println!("{} commits in both, {} on their way into the feed, verified up to position {}", compared.both, compared.on_their_way, head.position);
+    for finding in &compared.findings {
+        println!("FOUND {finding}");
+    }
+    if fill && !compared.not_in_feed.is_empty() {
+        let cloud = place.connect().await?;
+        let mut lost: Vec<Arrived> = compared.not_in_feed.into_iter().map(|commit| Arrived { written: commit.at, commit }).collect();
+        // The order of arrival is gone; that of commit times is the next best.
+        lost.sort_by_key(|arrived| (arrived.commit.at, arrived.commit.first));
+        let filled = Indexer::new(cloud.pages, cloud.blob, ledger.clock.clone()).index(&lost).await.map_err(words)?;
+        println!("{filled} commits were given positions at the end of the feed");
+        return Ok(());
+    }
+    match compared.findings.len() {
+        0 => {
+            println!("audit check: ok");
+            Ok(())
+        }
+        count => Err(format!("audit check: {count} findings")),
+    }
 }
 
 /// Verifies the chains, then refolds every snapshot.
@@ -195,15 +245,15 @@ fn parse_head(parts: Option<(&str, &str)>) -> Option<Head> {
     (hash.len() == 64).then_some(Head { position: position.parse().ok()?, feed_hash })
 }
 
-async fn head(data: &Path) -> Result<(), String> {
-    let ledger = Local::read(data).map_err(words)?;
+async fn head(place: &Place) -> Result<(), String> {
+    let ledger = place.read().await?;
     let head = ledger.store.head().await.map_err(words)?;
     println!("{}:{}", head.position, hex(&head.feed_hash));
     Ok(())
 }
 
-async fn replay(data: &Path, to: Option<&str>) -> Result<(), String> {
-    let ledger = Local::read(data).map_err(words)?;
+async fn replay(place: &Place, to: Option<&str>) -> Result<(), String> {
+    let ledger = place.read().await?;
     let (last, until) = match to {
         None => (i64::MAX, i64::MAX),
         Some(text) => match (text.parse::<i64>(), text.parse::<Timestamp>()) {
@@ -220,8 +270,8 @@ async fn replay(data: &Path, to: Option<&str>) -> Result<(), String> {
     Ok(())
 }
 
-async fn show(data: &Path, stream: &str, at: Option<Timestamp>) -> Result<(), String> {
-    let ledger = Local::read(data).map_err(words)?;
+async fn show(place: &Place, stream: &str, at: Option<Timestamp>) -> Result<(), String> {
+    let ledger = place.read().await?;
     let until = Moment(at.map_or(i64::MAX, Timestamp::as_millisecond));
     by_aggregate!(stream, D => show_as::<D>(&ledger, stream, until).await.map_err(words), Err(format!("{stream} is not a stream; try ticket-<number>")))
 }
@@ -254,8 +304,8 @@ async fn show_as<D: Decider>(ledger: &Ledger, stream: &str, until: Moment) -> Re
     Ok(())
 }
 
-async fn export(data: &Path, after: i64) -> Result<(), String> {
-    let ledger = Local::read(data).map_err(words)?;
+async fn export(place: &Place, after: i64) -> Result<(), String> {
+    let ledger = place.read().await?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut position = after;
     loop {
@@ -320,8 +370,8 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
     body.events.iter().zip(commit.first..).map(line).collect()
 }
 
-async fn rebuild(data: &Path, wanted: Option<&str>) -> Result<(), String> {
-    let local = Local::beside(data).map_err(words)?;
+async fn rebuild(place: &Place, wanted: Option<&str>) -> Result<(), String> {
+    let local = place.beside().await?;
     let views = [TicketCard::VIEW, DeliveryCard::VIEW, Service::VIEW, Role::VIEW, project::DESK_BOARD];
     if let Some(wanted) = wanted.filter(|wanted| !views.contains(wanted)) {
         return Err(format!("there is no view {wanted}; there are: {}", views.join(", ")));
@@ -421,8 +471,8 @@ async fn rebuild_board(ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Er
     Ok(Rebuilt { documents: 1, different })
 }
 
-async fn list_parked(data: &Path, redrive: bool) -> Result<(), String> {
-    let local = Local::beside(data).map_err(words)?;
+async fn list_parked(place: &Place, redrive: bool) -> Result<(), String> {
+    let local = place.beside().await?;
     let follower = Follower { ledger: &local.ledger, views: &*local.views, queue: &*local.queue };
     let streams = parked::list(&*local.views, PARKED_MAX).await.map_err(words)?;
     let messages = local.queue.parked(PARKED_MAX).await.map_err(words)?;

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 
 use super::audit::{published_heads, verify_ledger};
 use super::serve::{DEMO_APP, Serve};
+use super::setup::Wanted;
 use crate::App;
 use crate::stream::project;
 use day::{Client, Tally};
@@ -60,8 +61,7 @@ impl Demo {
         let serve = Serve {
             listen: self.listen,
             data: data.clone(),
-            demo: true,
-            apps: Vec::new(),
+            wanted: Wanted { demo: true, apps: Vec::new() },
             site: None,
             zone: "Asia/Shanghai".into(),
             login: None,

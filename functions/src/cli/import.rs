@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use infra::local::Local;
 
+use super::place::Place;
+use crate::app::FINGERPRINT_KEY;
 use crate::host::local::publish;
 use crate::importing::mapping::Mapping;
 use crate::importing::{self, Progress};
@@ -23,9 +24,8 @@ pub struct Import {
     /// How its columns are meant.
     #[arg(long)]
     pub mapping: PathBuf,
-    /// The directory of the desk.
-    #[arg(long, default_value = "data")]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 impl Import {
@@ -33,18 +33,21 @@ impl Import {
         let text = std::fs::read_to_string(&self.mapping).map_err(|error| format!("cannot read {}: {error}", self.mapping.display()))?;
         let mapping = Arc::new(Mapping::parse(&text).map_err(|error| error.to_string())?);
         let size = std::fs::metadata(&self.file).map_err(|error| format!("cannot read {}: {error}", self.file.display()))?.len();
-        let local = Local::open(&self.data, &Arc::default()).map_err(|error| error.to_string())?;
-        let clock = local.ledger.clock.clone();
+        let opened = self.place.write().await?;
+        let clock = opened.ledger.clock.clone();
         let began = clock.now();
         let progress = Arc::new(Progress::default());
         let bar = bar(size);
         let shown = tokio::spawn(show(bar.clone(), progress.clone()));
-        let imported = importing::import(&local.ledger, &self.file, mapping, progress).await;
+        let key = opened.secrets.secret(FINGERPRINT_KEY).await.map_err(|error| error.to_string())?;
+        let imported = importing::import(&opened.ledger, key, &self.file, mapping, progress).await;
         shown.abort();
         bar.finish_and_clear();
         let totals = imported.map_err(|error| error.to_string())?;
-        let head = local.ledger.store.head().await.map_err(|error| error.to_string())?;
-        publish(&self.data, head, clock.now().0).map_err(|error| format!("cannot publish the head: {error}"))?;
+        if let Some(directory) = self.place.directory() {
+            let head = opened.ledger.store.head().await.map_err(|error| error.to_string())?;
+            publish(directory, head, clock.now().0).map_err(|error| format!("cannot publish the head: {error}"))?;
+        }
         let seconds = Duration::from_millis((clock.now().0 - began.0).max(1).unsigned_abs()).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = totals.rows as f64 / seconds;

@@ -4,8 +4,10 @@ pub mod audit;
 pub mod demo;
 pub mod doctor;
 pub mod import;
+pub mod place;
 pub mod report;
 pub mod serve;
+pub mod setup;
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve a desk.
     Serve(serve::Serve),
+    /// Write what every desk begins with into a desk that is there, such as one in the cloud.
+    Setup(setup::Setup),
     /// Try a desk: a company, a working day, a summary.
     Demo(demo::Demo),
     /// Take over an incident log from another system.
@@ -29,7 +33,7 @@ pub enum Command {
     Report(report::Report),
     /// Read, replay, prove and export the ledger.
     Audit(audit::Audit),
-    /// Say what is wrong with a directory.
+    /// Say what is wrong with a desk, and what to do.
     Doctor(doctor::Doctor),
 }
 
@@ -38,6 +42,7 @@ impl Cli {
     pub async fn run(self) -> Result<(), String> {
         match self.command {
             Command::Serve(serve) => serve.run().await,
+            Command::Setup(setup) => setup.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Import(import) => import.run().await,
             Command::Report(report) => report.run().await,

@@ -1,11 +1,9 @@
 //! `ledgerdesk report`: operational data, computed from events; safe beside a running desk.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
-use infra::local::Local;
 use serde_json::{Value, json};
 
+use super::place::Place;
 use crate::reports;
 use crate::stream::project;
 
@@ -16,9 +14,8 @@ pub struct Report {
     /// Print JSON instead of text.
     #[arg(long)]
     pub json: bool,
-    /// The directory of the desk.
-    #[arg(long, default_value = "data")]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// The reports there are.
@@ -32,7 +29,7 @@ pub enum Name {
 
 impl Report {
     pub async fn run(self) -> Result<(), String> {
-        let ledger = Local::read(&self.data).map_err(|error| error.to_string())?;
+        let ledger = self.place.read().await?;
         let report = match self.name {
             Name::Incidents => reports::incidents(&reports::incident_log(&ledger, &mut |_| {}).await.map_err(|error| error.to_string())?),
             Name::Desk => json!(project::replay(&ledger, |_| true, |_| {}).await.map_err(|error| error.to_string())?.board),

@@ -12,9 +12,9 @@ use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 
+use super::setup::Wanted;
 use crate::App;
 use crate::app::{Ports, Settings};
-use crate::company;
 use crate::host::local::{CHECKPOINT, Desk, publish};
 
 /// The application the demo company calls with; printed at start and in the README, good for loopback trials only.
@@ -28,12 +28,9 @@ pub struct Serve {
     /// The directory that holds the ledger, the keys and the views.
     #[arg(long, default_value = "data")]
     pub data: PathBuf,
-    /// Load the demo company once, register its application and allow callbacks to this machine.
-    #[arg(long)]
-    pub demo: bool,
-    /// Register an application that may speak for its users; for trials and tests.
-    #[arg(long = "app", value_name = "CODE:SECRET")]
-    pub apps: Vec<String>,
+    /// With --demo callbacks may also go to this machine.
+    #[command(flatten)]
+    pub wanted: Wanted,
     /// The base of links in answers and callbacks; the listening address if absent.
     #[arg(long)]
     pub site: Option<String>,
@@ -52,7 +49,7 @@ impl Serve {
     pub async fn run(self) -> Result<(), String> {
         let (_app, desk) = self.start().await?;
         println!("ledgerdesk serves on http://{} from {}", desk.address, self.data.display());
-        if self.demo {
+        if self.wanted.demo {
             println!("demo application: code {}, secret {}", DEMO_APP.0, DEMO_APP.1);
             println!("try: curl -s 'http://{}/api/c/compapi/v2/itsm/get_services/?bk_app_code={}&bk_app_secret={}'", desk.address, DEMO_APP.0, DEMO_APP.1);
         }
@@ -85,18 +82,10 @@ impl Serve {
             Some(base) => Arc::new(HttpLogin::new(base).map_err(words)?),
             None => Arc::new(NoLogin::default()),
         };
-        let caller = Arc::new(HttpCaller::new(self.demo).map_err(words)?);
-        let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, login };
-        let app = App::new(ports, settings, crash).await.map_err(words)?;
-        company::found(&app).await.map_err(words)?;
-        if self.demo {
-            company::demo(&app).await.map_err(words)?;
-            app.credentials.register(DEMO_APP.0, DEMO_APP.1, "demo", true).await.map_err(words)?;
-        }
-        for pair in &self.apps {
-            let (code, secret) = pair.split_once(':').ok_or_else(|| format!("--app {pair} is not CODE:SECRET"))?;
-            app.credentials.register(code, secret, code, true).await.map_err(words)?;
-        }
+        let caller = Arc::new(HttpCaller::new(self.wanted.demo).map_err(words)?);
+        let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, login, secrets: local.secrets };
+        let app = App::new(ports, settings, crash).map_err(words)?;
+        self.wanted.write(&app).await?;
         Ok(app)
     }
 }

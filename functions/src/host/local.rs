@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::catalog::{FUNCTIONS, Trigger};
-use crate::stream::follow::{Follower, follow};
-use crate::stream::parked::{Parked, park};
+use crate::stream::follow::Follower;
+use crate::stream::parked::follow_or_park;
 use crate::stream::project;
 use crate::{App, http, queue, timer};
 
@@ -59,7 +59,8 @@ impl Desk {
                 ("project", _) => drop(tasks.spawn(until(stopped, async move { projecting(&app).await }))),
                 (_, Trigger::Queue(name)) => drop(tasks.spawn(until(stopped, async move { working(&app, name).await }))),
                 (_, Trigger::Sweep { ms }) => drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await }))),
-                (_, Trigger::Http | Trigger::Feed) => {}
+                // The store gives positions itself, and the router stands below.
+                (_, Trigger::Http | Trigger::Journal | Trigger::Feed) => {}
             }
         }
         tasks.spawn(until(stopped.clone(), publishing(app.clone(), directory.to_owned())));
@@ -119,16 +120,7 @@ pub async fn follow_page(app: &App, after: i64) -> Result<i64, Error> {
     let mut position = after;
     for placed in app.ledger.store.feed(after, PAGE).await? {
         app.crash.pass("before-projection");
-        match follow(follower, &placed.commit).await {
-            Ok(()) => {}
-            Err(error) if error.is_passing() => return Err(error),
-            Err(error) => {
-                let (stream, from) = (placed.commit.stream.clone(), placed.commit.first);
-                tracing::error!(%error, stream, from, "a stream was parked");
-                let parked = Parked { consumer: "follow".into(), stream, from, reason: error.to_string(), at: app.ledger.clock.now() };
-                park(&*app.views, &parked).await?;
-            }
-        }
+        follow_or_park(follower, &placed.commit).await?;
         position = placed.position;
     }
     if position > after {
@@ -182,23 +174,18 @@ async fn working(app: &App, name: &'static str) {
 /// Works on one message, then finishes it, puts it off, or parks it.
 pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(), Error> {
     if message.attempts > ATTEMPTS_MAX {
-        return app.queue.park(name, &message.id, &format!("broke off {ATTEMPTS_MAX} times")).await;
+        return app.queue.park(name, &message, &format!("broke off {ATTEMPTS_MAX} times")).await;
     }
-    let worked = match name {
-        "deliver" => queue::deliver::deliver(&app.ledger, &message).await,
-        "attempt" => queue::attempt::attempt(app, &message).await,
-        _ => Err(Error::new(Kind::Misconfigured, format!("there is no function for queue {name}"))),
-    };
-    match worked {
-        Ok(()) => app.queue.done(name, &message.id).await,
+    match queue::work(app, name, &message).await {
+        Ok(()) => app.queue.done(name, &message).await,
         // What may pass is never parked, however long it takes.
         Err(error) if error.is_passing() => {
             let pause = 1000 << message.attempts.min(8);
-            app.queue.put_off(name, &message.id, app.ledger.clock.now().plus_ms(pause)).await
+            app.queue.put_off(name, &message, app.ledger.clock.now().plus_ms(pause)).await
         }
         Err(error) => {
             tracing::error!(%error, queue = name, id = message.id, "a message was parked");
-            app.queue.park(name, &message.id, &error.to_string()).await
+            app.queue.park(name, &message, &error.to_string()).await
         }
     }
 }
@@ -208,7 +195,7 @@ async fn sweeping(app: &App, ms: u64) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(error) = timer::wake::wake(app).await {
+        if let Err(error) = timer::wake::wake(app, 0).await {
             wait_after(&error, "sweep the deadlines").await;
         }
     }

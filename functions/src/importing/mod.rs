@@ -23,7 +23,6 @@ use infra::{Error, Failure, Kind, Ledger, Wish};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::app::{FINGERPRINT_KEY, desk_key};
 use crate::people::People;
 use mapping::{Mapping, Row};
 
@@ -64,12 +63,11 @@ struct Group {
     rows: Vec<Row>,
 }
 
-/// Imports a file. A second import of it adds nothing; an interrupted one goes on where it was.
-pub async fn import(ledger: &Ledger, file: &Path, mapping: Arc<Mapping>, progress: Arc<Progress>) -> Result<Totals, Error> {
+/// Imports a file; `key` is the desk's key for fingerprints. A second import of it adds nothing; an interrupted one goes on where it was.
+pub async fn import(ledger: &Ledger, key: [u8; 32], file: &Path, mapping: Arc<Mapping>, progress: Arc<Progress>) -> Result<Totals, Error> {
     let unreadable = |error: io::Error| Error::because(Kind::Misconfigured, format!("cannot read {}", file.display()), error);
     let fingerprint = fingerprint(file).map_err(unreadable)?;
     let reader = open(file, progress.clone()).map_err(unreadable)?;
-    let key = desk_key(ledger, FINGERPRINT_KEY).await?;
     let mut inboxes = Vec::new();
     let mut workers: JoinSet<Result<(u64, u64), Error>> = JoinSet::new();
     for _ in 0..WORKERS {

@@ -7,13 +7,20 @@ use events::{Meta, Moment};
 use infra::caller::{Answer, Call};
 use infra::ledger::{NoLookups, command_id};
 use infra::queue::Message;
+use infra::views::{Document, Views};
 use infra::{Error, Failure, Wish};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::token;
 use crate::http::blueking::render;
 use crate::{App, desk};
+
+/// The view of leases: one document per delivery that was attempted.
+const LEASE: &str = "lease";
+/// How long an attempt is its maker's: longer than a call may take, shorter than a message stays away.
+const LEASE_MS: i64 = 30_000;
 
 /// Makes the attempt that is due, if one is. The message's body is the name of the delivery's stream.
 pub async fn attempt(app: &App, message: &Message) -> Result<(), Error> {
@@ -29,6 +36,9 @@ pub async fn attempt(app: &App, message: &Message) -> Result<(), Error> {
         return Ok(());
     }
     let attempt = delivery.attempts + 1;
+    if !claimed(&*app.views, &stream, attempt.into(), now).await? {
+        return Ok(());
+    }
     let outcome = match call(app, &stream, &requested, now).await? {
         Some(call) => judge(app.caller.post(&call).await),
         None => Outcome::Refused { status: None, reason: "the ticket or the receiver's address is gone".into() },
@@ -44,6 +54,25 @@ pub async fn attempt(app: &App, message: &Message) -> Result<(), Error> {
     }
 }
 
+/// Who makes an attempt, and until when nobody else does.
+#[derive(Debug, Serialize, Deserialize)]
+struct Lease {
+    attempt: i64,
+    until: Moment,
+}
+
+/// Takes the lease on an attempt, so that a message that came twice makes one call. One that was taken by somebody who died ends by itself.
+async fn claimed(views: &dyn Views, stream: &str, attempt: i64, now: Moment) -> Result<bool, Error> {
+    let stored = views.get(LEASE, stream).await?;
+    let sequence = stored.as_ref().map_or(0, |document| document.sequence);
+    let lease: Option<Lease> = stored.and_then(|document| serde_json::from_slice(&document.body).ok());
+    if lease.is_some_and(|lease| lease.attempt == attempt && lease.until > now) {
+        return Ok(false);
+    }
+    let body = serde_json::to_vec(&Lease { attempt, until: now.plus_ms(LEASE_MS) }).unwrap_or_default();
+    views.put(LEASE, stream, &Document { sequence: sequence + 1, body }, &[], sequence).await
+}
+
 async fn call(app: &App, stream: &str, requested: &Requested, now: Moment) -> Result<Option<Call>, Error> {
     let Some(card) = desk::card(&app.ledger, &requested.ticket).await? else { return Ok(None) };
     let body = body(app, &card, now).await?;
@@ -56,7 +85,7 @@ async fn call(app: &App, stream: &str, requested: &Requested, now: Moment) -> Re
 }
 
 /// What the key store holds of a callback: both parts may be secrets.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Receiver {
     pub url: String,
     pub headers: Vec<(String, String)>,
@@ -75,7 +104,7 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
         "updated_by": format!(",{},", render::updated_by(app, card).await?),
         "update_at": updated.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
         "approve_result": ticket.approve_result.unwrap_or(false),
-        "token": token::sign(&app.token_key, &opened.sn, now.plus_ms(token::VALID_MS)),
+        "token": token::sign(&app.keys().await?.token, &opened.sn, now.plus_ms(token::VALID_MS)),
         "last_approver": app.people.names(&ticket.last_approvers).await?,
     }))
 }

@@ -10,16 +10,20 @@ use domain::reactions::tell_caller;
 use domain::views::Card;
 use domain::views::delivery_card::DeliveryCard;
 use domain::views::ticket_card::TicketCard;
-use events::{Deadline, Fact};
+use events::{Deadline, Fact, Moment};
 use infra::queue::Queue;
 use infra::store::Commit;
 use infra::views::{Document, Views};
 use infra::{Error, Ledger};
 
+use crate::timer::wake::fire;
+
 /// Commits fetched at once to close a gap.
 const PAGE: usize = 100;
 /// Times a card is read again because another follower put it first.
 const RACES_MAX: u32 = 20;
+/// Deadlines that are put into their queue as soon as they are known: those that a sweep might find late.
+const SOON_MS: i64 = 120_000;
 /// The view of deadlines: one document per stream that has one.
 pub const DUE: &str = "due";
 
@@ -132,7 +136,12 @@ impl Follower<'_> {
             let rows: Vec<(&'static str, String)> = due.iter().map(|due| ("due", format!("{due:016}"))).collect();
             let body = serde_json::to_vec(&due).unwrap_or_default();
             if self.views.put(DUE, &commit.stream, &Document { sequence: commit.next() - 1, body }, &rows, sequence).await? {
-                return Ok(());
+                // What is due soon need not wait for a sweep; if this is lost, a sweep finds it.
+                let soon = self.ledger.clock.now().plus_ms(SOON_MS);
+                return match due.filter(|due| *due <= soon.0) {
+                    Some(due) => fire(self.queue, &commit.stream, Moment(due)).await,
+                    None => Ok(()),
+                };
             }
         }
         Err(Error::new(infra::Kind::Conflict, format!("the deadline of {} was put by others {RACES_MAX} times in a row", commit.stream)))

@@ -1,5 +1,6 @@
 //! What follows from every commit.
 
 pub mod follow;
+pub mod index;
 pub mod parked;
 pub mod project;

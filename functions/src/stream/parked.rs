@@ -1,6 +1,7 @@
 //! What could not be followed is parked as (consumer, stream) and the rest goes on; parked streams are listed and redriven.
 
 use events::Moment;
+use infra::store::Commit;
 use infra::views::{Document, Views};
 use infra::{Error, Ledger};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,20 @@ pub struct Parked {
     pub from: i64,
     pub reason: String,
     pub at: Moment,
+}
+
+/// Follows a commit; what cannot be followed is parked. An error is one that may pass.
+pub async fn follow_or_park(follower: Follower<'_>, commit: &Commit) -> Result<(), Error> {
+    match follow(follower, commit).await {
+        Ok(()) => Ok(()),
+        Err(error) if error.is_passing() => Err(error),
+        Err(error) => {
+            let (stream, from) = (commit.stream.clone(), commit.first);
+            tracing::error!(%error, stream, from, "a stream was parked");
+            let at = follower.ledger.clock.now();
+            park(follower.views, &Parked { consumer: "follow".into(), stream, from, reason: error.to_string(), at }).await
+        }
+    }
 }
 
 /// Sets a stream aside for a consumer.

@@ -1,8 +1,11 @@
 //! People and secrets: what the ledger must be able to forget. Never in the ledger, never in its backups.
 
 pub mod contract;
+#[cfg(feature = "aws")]
+pub mod dynamodb;
 pub mod memory;
 pub mod seal;
+#[cfg(feature = "local")]
 pub mod sqlite;
 
 use async_trait::async_trait;

@@ -43,20 +43,20 @@ impl Queue for Memory {
         let take = |((_, id), item): (&(String, String), &mut Item)| {
             item.attempts += 1;
             item.due = until;
-            Message { id: id.clone(), body: item.body.clone(), attempts: item.attempts }
+            Message { id: id.clone(), body: item.body.clone(), attempts: item.attempts, receipt: id.clone() }
         };
         Ok(due.into_iter().take(limit).map(take).collect())
     }
-    async fn done(&self, queue: &str, id: &str) -> Result<(), Error> {
-        self.0.lock().expect("no holder panics").remove(&(queue.into(), id.into()));
+    async fn done(&self, queue: &str, message: &Message) -> Result<(), Error> {
+        self.0.lock().expect("no holder panics").remove(&(queue.into(), message.id.clone()));
         Ok(())
     }
-    async fn put_off(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
-        self.change(queue, id, |item| item.due = due);
+    async fn put_off(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
+        self.change(queue, &message.id, |item| item.due = due);
         Ok(())
     }
-    async fn park(&self, queue: &str, id: &str, reason: &str) -> Result<(), Error> {
-        self.change(queue, id, |item| item.reason = Some(reason.into()));
+    async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
+        self.change(queue, &message.id, |item| item.reason = Some(reason.into()));
         Ok(())
     }
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error> {

@@ -35,24 +35,26 @@ impl Queue for Sqlite {
                            (SELECT id FROM messages WHERE queue = ?1 AND due <= ?2 AND reason IS NULL ORDER BY due LIMIT ?4)
                        RETURNING id, body, attempts";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement
-                .query_map(params![queue, now.0, until.0, at_most(limit)], |row| Ok(Message { id: row.get(0)?, body: row.get(1)?, attempts: row.get(2)? }))?;
-            rows.collect()
+            let message = |row: &rusqlite::Row<'_>| {
+                let id: String = row.get(0)?;
+                Ok(Message { receipt: id.clone(), id, body: row.get(1)?, attempts: row.get(2)? })
+            };
+            statement.query_map(params![queue, now.0, until.0, at_most(limit)], message)?.collect()
         })
     }
-    async fn done(&self, queue: &str, id: &str) -> Result<(), Error> {
+    async fn done(&self, queue: &str, message: &Message) -> Result<(), Error> {
         self.with("finish a message", |connection| {
-            connection.prepare_cached("DELETE FROM messages WHERE queue = ?1 AND id = ?2")?.execute([queue, id]).map(drop)
+            connection.prepare_cached("DELETE FROM messages WHERE queue = ?1 AND id = ?2")?.execute([queue, &message.id]).map(drop)
         })
     }
-    async fn put_off(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
+    async fn put_off(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
         self.with("put a message off", |connection| {
-            connection.prepare_cached("UPDATE messages SET due = ?3 WHERE queue = ?1 AND id = ?2")?.execute(params![queue, id, due.0]).map(drop)
+            connection.prepare_cached("UPDATE messages SET due = ?3 WHERE queue = ?1 AND id = ?2")?.execute(params![queue, message.id, due.0]).map(drop)
         })
     }
-    async fn park(&self, queue: &str, id: &str, reason: &str) -> Result<(), Error> {
+    async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
         self.with("park a message", |connection| {
-            connection.prepare_cached("UPDATE messages SET reason = ?3 WHERE queue = ?1 AND id = ?2")?.execute([queue, id, reason]).map(drop)
+            connection.prepare_cached("UPDATE messages SET reason = ?3 WHERE queue = ?1 AND id = ?2")?.execute([queue, &message.id, reason]).map(drop)
         })
     }
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error> {

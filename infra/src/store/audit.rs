@@ -1,8 +1,12 @@
-//! Proves a ledger: positions dense, both chains intact, every stream contiguous, every published head still true.
+//! Proves a ledger: positions dense, both chains intact, every stream contiguous, every published head still true; and that feed and journal
+//! hold the same commits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::{Commit, Hash, Head, Store, commit};
+use events::Moment;
+
+use super::in_order::InOrder;
+use super::{Commit, Hash, Head, Placed, Store, commit};
 use crate::Error;
 
 /// Commits read at once.
@@ -49,6 +53,7 @@ pub async fn verify(store: &dyn Store, published: &[Head], progress: &mut (dyn F
     published.retain(|head| head.position > 0);
     published.sort_by_key(|head| head.position);
     let mut published = published.into_iter().peekable();
+    let mut order = InOrder::default();
     loop {
         let page = match store.feed(verdict.head.position, PAGE).await {
             Ok(page) => page,
@@ -66,7 +71,12 @@ pub async fn verify(store: &dyn Store, published: &[Head], progress: &mut (dyn F
             if position != expected {
                 verdict.find(format!("position {expected} is missing; the next one is {position}"));
             }
-            check_commit(&mut verdict, &mut streams, position, &placed.commit);
+            // A feed that is built from a table's stream may hold a commit before its predecessor; every other one holds each stream in order.
+            if store.keeps_order() {
+                check_commit(&mut verdict, &mut streams, position, &placed.commit);
+            } else {
+                order.take(placed.clone()).iter().for_each(|placed| check_commit(&mut verdict, &mut streams, placed.position, &placed.commit));
+            }
             if placed.feed_hash != commit::feed_hash(&verdict.head.feed_hash, position, &placed.commit.hash) {
                 verdict.find(format!("position {position}: the feed's chain is broken"));
             }
@@ -79,6 +89,9 @@ pub async fn verify(store: &dyn Store, published: &[Head], progress: &mut (dyn F
             }
         }
         progress(verdict.head.position);
+    }
+    for placed in order.left() {
+        check_commit(&mut verdict, &mut streams, placed.position, &placed.commit);
     }
     if let Some(head) = published.last() {
         verdict.find(format!("the ledger ends at {}, but {} was published: its tail is missing", verdict.head.position, head.position));
@@ -110,4 +123,82 @@ fn check_commit(verdict: &mut Verdict, streams: &mut HashMap<String, Tail>, posi
     tail.next = commit.next();
     tail.hash = commit.hash;
     tail.has_snapshot |= commit.snapshot.is_some();
+}
+
+/// What comparing feed and journal found.
+#[derive(Clone, Debug, Default)]
+pub struct Compared {
+    /// Commits that both hold.
+    pub both: u64,
+    /// Commits of the journal that are not in the feed and are older than the moment until which it must hold them.
+    pub not_in_feed: Vec<Commit>,
+    /// Newer ones, which are on their way.
+    pub on_their_way: u64,
+    /// Everything that is wrong, in words.
+    pub findings: Vec<String>,
+    /// Streams that carry snapshots.
+    pub snapshotted: Vec<String>,
+}
+
+/// Walks feed and journal and holds them against each other: every commit stands in both, once, and is the same. `indexed_until` is the moment
+/// until which the feed must be complete.
+pub async fn compare(store: &dyn Store, indexed_until: Moment, progress: &mut (dyn FnMut(i64) + Send)) -> Result<Compared, Error> {
+    let mut places: HashMap<(String, i64), (i64, Hash)> = HashMap::new();
+    let mut compared = Compared::default();
+    let mut position = 0;
+    loop {
+        let page = store.feed(position, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        position = last.position;
+        for Placed { position, commit, .. } in page {
+            if let Some((first, _)) = places.insert((commit.stream.clone(), commit.first), (position, commit.hash)) {
+                compared.find(format!("{}:{} stands at positions {first} and {position}", commit.stream, commit.first));
+            }
+        }
+        progress(position);
+    }
+    let mut from = None;
+    let mut snapshotted = BTreeSet::new();
+    loop {
+        let walked = store.walk(from, PAGE).await?;
+        for commit in walked.commits {
+            let name = format!("{}:{}", commit.stream, commit.first);
+            if commit.hash != commit.expected_hash() {
+                compared.find(format!("{name}: the hash does not fit the content of the journal"));
+            }
+            if commit.snapshot.is_some() {
+                snapshotted.insert(commit.stream.clone());
+            }
+            match places.remove(&(commit.stream.clone(), commit.first)) {
+                Some((_, hash)) if hash == commit.hash => compared.both += 1,
+                Some((position, _)) => compared.find(format!("{name} is another commit in the journal than at position {position} of the feed")),
+                None if commit.at <= indexed_until => compared.not_in_feed.push(commit),
+                None => compared.on_their_way += 1,
+            }
+        }
+        from = walked.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    // What was appended while we walked stands in neither list; what the feed has and the journal has not was removed.
+    for ((stream, first), (position, _)) in places {
+        if store.forward(&stream, first, 1).await?.first().is_none_or(|commit| commit.first != first) {
+            compared.find(format!("position {position} ({stream}:{first}) is not in the journal any more"));
+        }
+    }
+    if let Some(oldest) = compared.not_in_feed.iter().min_by_key(|commit| commit.at) {
+        let (count, name) = (compared.not_in_feed.len(), format!("{}:{}", oldest.stream, oldest.first));
+        compared.find(format!("{count} commits of the journal are not in the feed, the oldest is {name}: the indexer stands still or lost them"));
+    }
+    compared.snapshotted = snapshotted.into_iter().collect();
+    Ok(compared)
+}
+
+impl Compared {
+    fn find(&mut self, finding: String) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        }
+    }
 }

@@ -79,7 +79,7 @@ pub fn feed_hash(previous: &Hash, position: i64, hash: &Hash) -> Hash {
 }
 
 /// BLAKE3 over fields, each preceded by its length as a big-endian u64.
-fn chain(fields: &[&[u8]]) -> Hash {
+pub(crate) fn chain(fields: &[&[u8]]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     for field in fields {
         hasher.update(&(field.len() as u64).to_be_bytes());
@@ -95,4 +95,13 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// Reads lower-case hex of exactly N bytes.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
+    }
+    (text.len() == N * 2).then_some(bytes)
 }

@@ -1,5 +1,6 @@
 //! What every event store does alike. Each adapter runs [`check`] from its own test.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use events::Moment;
@@ -24,32 +25,39 @@ pub fn following(stream: &str, previous: Option<&Commit>, n: i64, command: u8, b
     commit
 }
 
-/// Runs the whole suite against an empty store.
-pub async fn check(store: Arc<dyn Store>) {
-    appends_and_reads(&*store).await;
+/// Runs the whole suite against an empty store, with so many rounds of writers racing for one place. `caught_up` ends when the feed holds every
+/// commit: at once where the store itself gives them their positions.
+pub async fn check(store: Arc<dyn Store>, rounds: usize, caught_up: impl AsyncFn()) {
+    appends_and_reads(&*store, &caught_up).await;
     pages_are_bounded(&*store).await;
-    a_taken_place_gives_back_who_has_it(&*store).await;
+    a_taken_place_gives_back_who_has_it(&*store, &caught_up).await;
     too_large_is_refused(&*store).await;
-    one_writer_wins_each_place(store.clone()).await;
+    one_writer_wins_each_place(store.clone(), rounds).await;
+    caught_up().await;
     the_feed_is_dense_and_chained(&*store).await;
+    the_walk_passes_every_commit_once(&*store).await;
 }
 
-async fn stored(store: &dyn Store, commit: &Commit) -> i64 {
+async fn stored(store: &dyn Store, commit: &Commit) {
     match store.append(commit.clone()).await.expect("append") {
-        Appended::Stored { position } => position,
+        Appended::Stored { .. } => {}
         Appended::Taken(taken) => panic!("place taken by {taken:?}"),
     }
 }
 
-async fn appends_and_reads(store: &dyn Store) {
+async fn appends_and_reads(store: &dyn Store, caught_up: &impl AsyncFn()) {
     assert_eq!(store.head().await.expect("head"), Head::default());
     assert_eq!(store.next("a").await.expect("next"), 1);
     let one = following("a", None, 3, 1, b"one");
     let mut two = following("a", Some(&one), 1, 2, b"two");
     two.snapshot = Some(super::Snapshot { fingerprint: [7; 16], state: b"{}".to_vec() });
-    assert_eq!(stored(store, &one).await, 1);
-    assert_eq!(stored(store, &two).await, 2);
+    stored(store, &one).await;
+    caught_up().await;
+    stored(store, &two).await;
+    caught_up().await;
     store.past(1).await;
+    let feed = store.feed(0, 10).await.expect("feed");
+    assert_eq!(feed.iter().map(|placed| (placed.position, placed.commit.first)).collect::<Vec<_>>(), [(1, 1), (2, 4)]);
     assert_eq!(store.next("a").await.expect("next"), 5);
     assert_eq!(store.back("a", None, 10).await.expect("back"), [two.clone(), one.clone()]);
     assert_eq!(store.back("a", Some(4), 10).await.expect("back"), std::slice::from_ref(&one));
@@ -79,13 +87,15 @@ async fn pages_are_bounded(store: &dyn Store) {
     assert_eq!(seen, 8, "paging reaches the beginning");
 }
 
-async fn a_taken_place_gives_back_who_has_it(store: &dyn Store) {
+async fn a_taken_place_gives_back_who_has_it(store: &dyn Store, caught_up: &impl AsyncFn()) {
     let first = following("taken", None, 2, 1, b"first");
     stored(store, &first).await;
+    caught_up().await;
     let head = store.head().await.expect("head");
     let late = following("taken", None, 1, 2, b"late");
     assert_eq!(store.append(late).await.expect("append"), Appended::Taken(Box::new(first.clone())));
     assert_eq!(store.append(first.clone()).await.expect("append"), Appended::Taken(Box::new(first)), "a retry meets itself");
+    caught_up().await;
     assert_eq!(store.head().await.expect("head"), head, "a refused append leaves no trace");
 }
 
@@ -96,10 +106,9 @@ async fn too_large_is_refused(store: &dyn Store) {
     assert_eq!(store.next("huge").await.expect("next"), 1);
 }
 
-async fn one_writer_wins_each_place(store: Arc<dyn Store>) {
-    const ROUNDS: usize = 50;
+async fn one_writer_wins_each_place(store: Arc<dyn Store>, rounds: usize) {
     let mut previous: Option<Commit> = None;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let mut writers = tokio::task::JoinSet::new();
         for writer in 0..16 {
             let (store, commit) = (store.clone(), following("race", previous.as_ref(), 1, writer, &[writer]));
@@ -116,7 +125,7 @@ async fn one_writer_wins_each_place(store: Arc<dyn Store>) {
         }
         previous = Some(winner);
     }
-    assert_eq!(store.next("race").await.expect("next"), i64::try_from(ROUNDS).expect("small") + 1);
+    assert_eq!(store.next("race").await.expect("next"), i64::try_from(rounds).expect("small") + 1);
 }
 
 async fn the_feed_is_dense_and_chained(store: &dyn Store) {
@@ -135,4 +144,25 @@ async fn the_feed_is_dense_and_chained(store: &dyn Store) {
         }
     }
     assert_eq!(store.head().await.expect("head"), Head { position, feed_hash });
+}
+
+async fn the_walk_passes_every_commit_once(store: &dyn Store) {
+    let mut walked = BTreeMap::new();
+    let mut from = None;
+    loop {
+        let page = store.walk(from, 7).await.expect("walk");
+        for commit in page.commits {
+            let next = walked.get(&commit.stream).copied().unwrap_or(1);
+            assert_eq!(commit.first, next, "{} comes in its order, each commit once", commit.stream);
+            walked.insert(commit.stream.clone(), commit.next());
+        }
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    for (stream, next) in &walked {
+        assert_eq!(store.next(stream).await.expect("next"), *next);
+    }
+    assert!(walked.len() >= 4, "{walked:?}");
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{Appended, COMMIT_BYTES_MAX, Commit, Head, PAGE_BYTES_MAX, Placed, Store};
+use super::{Appended, COMMIT_BYTES_MAX, Commit, Cursor, Head, Journal, PAGE_BYTES_MAX, Placed, Store, Walked};
 use crate::{Error, Kind};
 
 /// Commits by stream and by position.
@@ -35,7 +35,7 @@ impl Inner {
 }
 
 #[async_trait]
-impl Store for Memory {
+impl Journal for Memory {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
         within_limit(&commit)?;
         let mut inner = self.inner.lock().expect("no holder panics");
@@ -48,7 +48,7 @@ impl Store for Memory {
         inner.streams.entry(commit.stream.clone()).or_default().insert(commit.first, at);
         inner.feed.push(Placed { position, feed_hash: super::commit::feed_hash(&feed_hash, position, &commit.hash), commit });
         self.head.send_replace(position);
-        Ok(Appended::Stored { position })
+        Ok(Appended::Stored { position: Some(position) })
     }
 
     async fn back(&self, stream: &str, before: Option<i64>, limit: usize) -> Result<Vec<Commit>, Error> {
@@ -63,16 +63,26 @@ impl Store for Memory {
         Ok(page(commits.range(from..).map(|(_, at)| inner.feed[*at].commit.clone()), limit, |commit| commit.body.len()))
     }
 
-    async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
-        let inner = self.inner.lock().expect("no holder panics");
-        let from = usize::try_from(after.max(0)).unwrap_or(usize::MAX).min(inner.feed.len());
-        Ok(page(inner.feed[from..].iter().cloned(), limit, |placed| placed.commit.body.len()))
-    }
-
     async fn next(&self, stream: &str) -> Result<i64, Error> {
         let inner = self.inner.lock().expect("no holder panics");
         let last = inner.streams.get(stream).and_then(|commits| commits.values().next_back());
         Ok(last.map_or(1, |at| inner.feed[*at].commit.next()))
+    }
+
+    async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
+        let after = from.and_then(|from| from.parse().ok()).unwrap_or_default();
+        let page = self.feed(after, limit).await?;
+        let next = page.last().map(|last| last.position.to_string());
+        Ok(Walked { commits: page.into_iter().map(|placed| placed.commit).collect(), next })
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
+        let inner = self.inner.lock().expect("no holder panics");
+        let from = usize::try_from(after.max(0)).unwrap_or(usize::MAX).min(inner.feed.len());
+        Ok(page(inner.feed[from..].iter().cloned(), limit, |placed| placed.commit.body.len()))
     }
 
     async fn head(&self) -> Result<Head, Error> {

@@ -37,7 +37,7 @@ pub struct Context<D: Decider> {
 }
 
 impl<D: Decider> Context<D> {
-    fn empty(stream: &str) -> Self {
+    pub(crate) fn empty(stream: &str) -> Self {
         Self { aggregate: Sourced::default(), stream: stream.into(), next: 1, tail: [0; 32], recent: VecDeque::new(), since_snapshot: 0, read: Vec::new() }
     }
 
@@ -133,7 +133,13 @@ impl<D: Decider> Repository<D> {
     }
 
     /// Appends events to a loaded context, whose aggregate already has them applied. On success the context stands behind them.
-    pub async fn append(&self, context: &mut Context<D>, command_id: [u8; 16], at: Moment, mut meta: Meta, events: &[D::Event]) -> Result<Appended, Error> {
+    pub async fn append(&self, context: &mut Context<D>, command_id: [u8; 16], at: Moment, meta: Meta, events: &[D::Event]) -> Result<Appended, Error> {
+        let commit = self.prepare(context, command_id, at, meta, events).await?;
+        self.put(context, commit).await
+    }
+
+    /// Seals and writes down what a command led to, as the commit that comes next in a loaded context.
+    pub async fn prepare(&self, context: &mut Context<D>, command_id: [u8; 16], at: Moment, mut meta: Meta, events: &[D::Event]) -> Result<Commit, Error> {
         let mut facts: Vec<(D::Event, Option<Moment>)> = events.iter().map(|event| (event.clone(), event.occurred_at())).collect();
         self.ledger.seal(facts.iter_mut().flat_map(|(event, _)| event.personals()).chain(meta.personals())).await?;
         let body =
@@ -148,9 +154,17 @@ impl<D: Decider> Repository<D> {
         if commit.size() > super::COMMIT_BYTES_MAX {
             commit.snapshot = None;
         }
+        Ok(commit)
+    }
+
+    /// Puts the commit that comes next. Meeting itself, after an answer was lost on the way, is success too.
+    pub async fn put(&self, context: &mut Context<D>, commit: Commit) -> Result<Appended, Error> {
         let has_snapshot = commit.snapshot.is_some();
-        let (next, hash) = (commit.next(), commit.hash);
-        let appended = self.ledger.store.append(commit).await?;
+        let (next, hash, command_id) = (commit.next(), commit.hash, commit.command_id);
+        let appended = match self.ledger.store.append(commit).await? {
+            Appended::Taken(taken) if taken.hash == hash => Appended::Stored { position: None },
+            appended => appended,
+        };
         if matches!(appended, Appended::Stored { .. }) {
             context.remember(&command_id);
             context.next = next;

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::memory::within_limit;
-use super::{Appended, Commit, Hash, Head, PAGE_BYTES_MAX, Placed, Snapshot, Store, commit};
+use super::{Appended, Commit, Cursor, Hash, Head, Journal, PAGE_BYTES_MAX, Placed, Snapshot, Store, Walked, commit};
 use crate::crash::Crash;
 use crate::sqlite::{Readers, connect, failed};
 use crate::{Error, Kind};
@@ -216,7 +216,7 @@ impl Group {
                 ])?;
                 if stored == 1 {
                     self.head = Head { position, feed_hash };
-                    answers.push(Appended::Stored { position });
+                    answers.push(Appended::Stored { position: Some(position) });
                 } else {
                     let taken = read_at(&transaction, &commit.stream, commit.first)?;
                     answers.push(Appended::Taken(Box::new(taken)));
@@ -296,7 +296,7 @@ fn unreadable(row: &Row<'_>, error: &rusqlite::Error) -> Error {
 }
 
 #[async_trait]
-impl Store for Sqlite {
+impl Journal for Sqlite {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
         within_limit(&commit)?;
         let closed = || Error::new(Kind::Unavailable, "the ledger is closed for writing");
@@ -317,15 +317,25 @@ impl Store for Sqlite {
         Ok(page.into_iter().map(|placed| placed.commit).collect())
     }
 
-    async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
-        commits(&self.readers, &format!("read the feed after {after}"), "position > ?1 ORDER BY position", &[&after], limit)
-    }
-
     async fn next(&self, stream: &str) -> Result<i64, Error> {
         self.readers.with(&format!("look at {stream}"), |connection| {
             let mut statement = connection.prepare_cached("SELECT first + n FROM commits WHERE stream = ?1 ORDER BY first DESC LIMIT 1")?;
             Ok(statement.query_row([stream], |row| row.get(0)).optional()?.unwrap_or(1))
         })
+    }
+
+    async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
+        let after = from.and_then(|from| from.parse().ok()).unwrap_or_default();
+        let page = self.feed(after, limit).await?;
+        let next = page.last().map(|last| last.position.to_string());
+        Ok(Walked { commits: page.into_iter().map(|placed| placed.commit).collect(), next })
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
+        commits(&self.readers, &format!("read the feed after {after}"), "position > ?1 ORDER BY position", &[&after], limit)
     }
 
     async fn head(&self) -> Result<Head, Error> {

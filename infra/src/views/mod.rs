@@ -1,7 +1,10 @@
 //! The read models: a small document store with ordered, many-valued indexes. All of it can be rebuilt from the ledger.
 
 pub mod contract;
+#[cfg(feature = "aws")]
+pub mod dynamodb;
 pub mod memory;
+#[cfg(feature = "local")]
 pub mod sqlite;
 
 use async_trait::async_trait;

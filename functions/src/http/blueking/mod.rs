@@ -103,7 +103,7 @@ async fn handle(app: &App, operation: Operation, request: Request<Body>, request
         Operation::GetTicketInfo => reads::ticket_info(app, &asked).await,
         Operation::GetTicketStatus => reads::ticket_status(app, &asked).await,
         Operation::GetTicketLogs => logs::ticket_logs(app, &asked).await,
-        Operation::TokenVerify => Ok(reads::token_verify(app, &asked)),
+        Operation::TokenVerify => reads::token_verify(app, &asked).await,
         Operation::TicketApprovalResult => reads::approval_results(app, &asked, request_id).await,
         Operation::CallbackFailedTicket => reads::failed_callbacks(app).await,
     };

@@ -318,9 +318,9 @@ async fn keep_fitting(app: &App, filter: &Filter, key: String, fitting: &mut Vec
     Ok(())
 }
 
-pub(super) fn token_verify(app: &App, asked: &Asked) -> Value {
+pub(super) async fn token_verify(app: &App, asked: &Asked) -> Result<Value, Refusal> {
     let token = asked.text("token").unwrap_or_default();
-    json!({ "is_passed": token::verify(&app.token_key, &token, app.ledger.clock.now()) })
+    Ok(json!({ "is_passed": token::verify(&app.keys().await?.token, &token, app.ledger.clock.now()) }))
 }
 
 /// The results of tickets; asking for them counts as having received their callbacks.

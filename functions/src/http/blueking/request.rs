@@ -117,12 +117,13 @@ impl Asked {
     }
 
     /// The whole request as one text, for telling one idempotent request from another.
-    pub(super) fn fingerprint(&self, app: &App) -> String {
+    pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         const CREDENTIALS: [&str; 5] = ["bk_app_code", "bk_app_secret", "bk_token", "app_secret", "app_code"];
         let mut all = self.body.clone();
         all.extend(self.query.clone());
         all.retain(|key, _| !CREDENTIALS.contains(&key.as_str()) && !key.ends_with("request_id"));
-        blake3::keyed_hash(&app.fingerprint_key, Value::Object(all).to_string().as_bytes()).to_hex().to_string()
+        let key = app.keys().await?.fingerprint;
+        Ok(blake3::keyed_hash(&key, Value::Object(all).to_string().as_bytes()).to_hex().to_string())
     }
 }
 

@@ -46,7 +46,10 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
     if !meta.is_null() && !meta.is_object() {
         return Err(Refusal::parameter("meta:期望为一个字典。"));
     }
-    let key = asked.idempotency_key.clone().map(|key| Key { app: asked.caller.app.0.clone(), key, request: asked.fingerprint(app) });
+    let key = match asked.idempotency_key.clone() {
+        Some(key) => Some(Key { app: asked.caller.app.0.clone(), key, request: asked.fingerprint(app).await? }),
+        None => None,
+    };
     // A key that became a ticket is answered from it, whatever became of the service since.
     if let Some(key) = &key {
         match desk::opened_before(app, key).await {
@@ -89,7 +92,7 @@ async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry]
         let headers = meta.get("headers").and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect();
         let receiver = serde_json::to_vec(&Receiver { url: url.to_owned(), headers }).unwrap_or_default();
         // The same receiver is kept once, under a name that says nothing.
-        callback.secret = format!("callback/{}", &blake3::keyed_hash(&app.fingerprint_key, &receiver).to_hex()[..32]);
+        callback.secret = format!("callback/{}", &blake3::keyed_hash(&app.keys().await?.fingerprint, &receiver).to_hex()[..32]);
         if app.ledger.keys.secret(&callback.secret).await?.is_none() {
             app.ledger.keys.keep_secret(&callback.secret, &receiver).await?;
         }
@@ -241,7 +244,10 @@ impl From<NotDone> for Refusal {
 /// Carries out an operation. With an idempotency key the same request is one command; without, every request is its own.
 async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid, command: &Command) -> Result<Value, NotDone> {
     let id = match &asked.idempotency_key {
-        Some(key) => command_id(&["operate", asked.caller.app.as_str(), key, &asked.fingerprint(app)]),
+        Some(key) => {
+            let request = asked.fingerprint(app).await.map_err(|error| NotDone::Refused(error.into()))?;
+            command_id(&["operate", asked.caller.app.as_str(), key, &request])
+        }
         None => app.ledger.fresh_id(),
     };
     match desk::act(app, sn, command, &meta_of(asked, request_id, by), id).await {

@@ -1,0 +1,47 @@
+//! Every Lambda function in one binary: `_HANDLER` names the function, the environment says which desk it belongs to.
+
+use std::sync::Arc;
+
+use functions::App;
+use functions::app::{Ports, Settings};
+use functions::host::lambda::{Host, StreamAnswers};
+use infra::aws::{Cloud, configure};
+use infra::caller::http::Http as Caller;
+use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
+use jiff::tz::TimeZone;
+use lambda_runtime::Error;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let filter = setting("LEDGERDESK_LOG").unwrap_or_else(|| "info".into());
+    tracing_subscriber::fmt().json().with_env_filter(filter).init();
+    let function = setting("_HANDLER").ok_or("_HANDLER does not name a function")?;
+    let prefix = setting("LEDGERDESK_PREFIX").ok_or("LEDGERDESK_PREFIX does not name a desk")?;
+    let bucket = setting("LEDGERDESK_BUCKET").ok_or("LEDGERDESK_BUCKET does not name the archive bucket")?;
+    let cloud = Cloud::new(configure(None).await, &prefix, &bucket);
+    let warmed = tokio::spawn({
+        let cloud = cloud.clone();
+        async move { cloud.warm().await }
+    });
+    let login: Arc<dyn Login> = match setting("LEDGERDESK_LOGIN") {
+        Some(base) => Arc::new(HttpLogin::new(&base)?),
+        None => Arc::new(NoLogin::default()),
+    };
+    let zone = setting("LEDGERDESK_ZONE").unwrap_or_else(|| "Asia/Shanghai".into());
+    let settings = Settings {
+        site: setting("LEDGERDESK_SITE").unwrap_or_default().trim_end_matches('/').to_owned(),
+        zone: TimeZone::get(&zone).map_err(|error| format!("zone {zone}: {error}"))?,
+    };
+    let caller = Arc::new(Caller::new(setting("LEDGERDESK_CALLBACKS").as_deref() == Some("loopback-too"))?);
+    let ports = Ports { ledger: cloud.ledger.clone(), views: cloud.views.clone(), queue: cloud.queue.clone(), caller, login, secrets: cloud.secrets.clone() };
+    let app = App::new(ports, settings, Arc::default())?;
+    warmed.await?;
+    let answers = if setting("LEDGERDESK_STREAM_ANSWERS").as_deref() == Some("whole") { StreamAnswers::Whole } else { StreamAnswers::Partial };
+    Host::new(app, cloud, answers).run(&function).await
+}
+
+/// A setting of the function; an empty one is none.
+#[expect(clippy::disallowed_methods, reason = "a Lambda's settings come in its environment")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,116 @@
+//! Where a desk is that a command works on: a directory of this machine, or tables in the cloud.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use infra::aws::{Cloud, configure};
+use infra::local::Local;
+use infra::queue::Queue;
+use infra::secrets::Secrets;
+use infra::views::Views;
+use infra::{Error, Ledger};
+
+/// The directory a desk is in unless something else is said.
+const DATA: &str = "data";
+
+#[derive(Clone, Debug, Args)]
+pub struct Place {
+    /// The directory of the desk; `data` if nothing else is said.
+    #[arg(long, global = true, conflicts_with = "cloud")]
+    pub data: Option<PathBuf>,
+    /// The desk is in the cloud: in the tables that --prefix names. Also meant where that is set and --data is not given.
+    #[arg(long, global = true)]
+    pub cloud: bool,
+    /// What the names of its tables and queues begin with, such as `ledgerdesk-prod`.
+    #[arg(long, global = true, env = "LEDGERDESK_PREFIX")]
+    pub prefix: Option<String>,
+    /// Its archive bucket.
+    #[arg(long, global = true, env = "LEDGERDESK_BUCKET")]
+    pub bucket: Option<String>,
+    /// The region it is in; otherwise what the environment or the profile says.
+    #[arg(long, global = true)]
+    pub region: Option<String>,
+}
+
+/// The ports of a desk, wherever it is.
+#[derive(Clone)]
+pub struct Opened {
+    pub ledger: Ledger,
+    pub views: Arc<dyn Views>,
+    pub queue: Arc<dyn Queue>,
+    pub secrets: Arc<dyn Secrets>,
+}
+
+impl From<Local> for Opened {
+    fn from(Local { ledger, views, queue, secrets }: Local) -> Self {
+        Self { ledger, views, queue, secrets }
+    }
+}
+
+impl From<Cloud> for Opened {
+    fn from(Cloud { ledger, views, queue, secrets, .. }: Cloud) -> Self {
+        Self { ledger, views, queue, secrets }
+    }
+}
+
+fn words(error: Error) -> String {
+    error.to_string()
+}
+
+impl Place {
+    /// Says whether the cloud is meant.
+    pub fn is_cloud(&self) -> bool {
+        self.cloud || (self.data.is_none() && self.prefix.is_some())
+    }
+
+    /// The directory, where one is meant.
+    pub fn directory(&self) -> Option<&Path> {
+        (!self.is_cloud()).then(|| self.data.as_deref().unwrap_or(Path::new(DATA)))
+    }
+
+    /// The desk in the cloud; no request is made yet.
+    pub async fn connect(&self) -> Result<Cloud, String> {
+        let prefix = self.prefix.as_deref().ok_or("--cloud needs --prefix (or LEDGERDESK_PREFIX): what the names of the desk's tables begin with")?;
+        let bucket = self.bucket.as_deref().ok_or("--cloud needs --bucket (or LEDGERDESK_BUCKET): the desk's archive bucket")?;
+        let config = configure(self.region.clone()).await;
+        if config.region().is_none() {
+            return Err("no region is set: use --region or AWS_REGION".into());
+        }
+        Ok(Cloud::new(config, prefix, bucket))
+    }
+
+    /// The ledger for reading, safe beside a running desk.
+    pub async fn read(&self) -> Result<Ledger, String> {
+        match self.directory() {
+            Some(directory) => Local::read(directory).map_err(words),
+            None => Ok(self.connect().await?.ledger),
+        }
+    }
+
+    /// All ports, beside a running desk.
+    pub async fn beside(&self) -> Result<Opened, String> {
+        match self.directory() {
+            Some(directory) => Ok(Local::beside(directory).map_err(words)?.into()),
+            None => Ok(self.connect().await?.into()),
+        }
+    }
+
+    /// All ports for writing commands; on one machine a running desk must be stopped first.
+    pub async fn write(&self) -> Result<Opened, String> {
+        match self.directory() {
+            Some(directory) => Ok(Local::open(directory, &Arc::default()).map_err(words)?.into()),
+            None => Ok(self.connect().await?.into()),
+        }
+    }
+}
+
+/// Shown in messages.
+impl std::fmt::Display for Place {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.directory() {
+            Some(directory) => write!(out, "{}", directory.display()),
+            None => write!(out, "{}", self.prefix.as_deref().unwrap_or_default()),
+        }
+    }
+}

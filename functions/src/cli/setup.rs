@@ -1,0 +1,61 @@
+//! `ledgerdesk setup`: what every desk begins with, written into a desk that is there already; doing it again changes nothing.
+
+use std::sync::Arc;
+
+use clap::Args;
+use infra::caller::http::Http as Caller;
+use infra::login::memory::Memory as NoLogin;
+
+use super::place::{Opened, Place};
+use super::serve::DEMO_APP;
+use crate::app::{Ports, Settings};
+use crate::{App, company};
+
+#[derive(Debug, Args)]
+pub struct Setup {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub wanted: Wanted,
+}
+
+/// What a desk is to begin with.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Wanted {
+    /// Load the demo company once and register its application.
+    #[arg(long)]
+    pub demo: bool,
+    /// Register an application that may speak for its users; for trials and tests.
+    #[arg(long = "app", value_name = "CODE:SECRET")]
+    pub apps: Vec<String>,
+}
+
+impl Wanted {
+    /// Writes it.
+    pub async fn write(&self, app: &App) -> Result<(), String> {
+        let words = |error: infra::Error| error.to_string();
+        company::found(app).await.map_err(words)?;
+        if self.demo {
+            company::demo(app).await.map_err(words)?;
+            app.credentials.register(DEMO_APP.0, DEMO_APP.1, "demo", true).await.map_err(words)?;
+        }
+        for pair in &self.apps {
+            let (code, secret) = pair.split_once(':').ok_or_else(|| format!("--app {pair} is not CODE:SECRET"))?;
+            app.credentials.register(code, secret, code, true).await.map_err(words)?;
+        }
+        Ok(())
+    }
+}
+
+impl Setup {
+    pub async fn run(self) -> Result<(), String> {
+        let Opened { ledger, views, queue, secrets } = self.place.write().await?;
+        let words = |error: infra::Error| error.to_string();
+        let caller = Arc::new(Caller::new(false).map_err(words)?);
+        let ports = Ports { ledger, views, queue, caller, login: Arc::new(NoLogin::default()), secrets };
+        let app = App::new(ports, Settings::default(), Arc::default()).map_err(words)?;
+        self.wanted.write(&app).await?;
+        println!("{} is set up", self.place);
+        Ok(())
+    }
+}

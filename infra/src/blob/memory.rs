@@ -1,0 +1,24 @@
+//! Blobs in memory: for tests and simulation.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::Blob;
+use crate::Error;
+
+/// Blobs by key.
+#[derive(Debug, Default)]
+pub struct Memory(pub Mutex<HashMap<String, Vec<u8>>>);
+
+#[async_trait]
+impl Blob for Memory {
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        self.0.lock().expect("no holder panics").insert(key.into(), bytes);
+        Ok(())
+    }
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.0.lock().expect("no holder panics").get(key).cloned())
+    }
+}

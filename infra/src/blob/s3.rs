@@ -1,0 +1,54 @@
+//! Blobs on S3.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_s3::operation::get_object::GetObjectError;
+use aws_sdk_s3::primitives::ByteStream;
+
+use super::Blob;
+use crate::aws::failed;
+use crate::meter::{Counted, Meter};
+use crate::{Error, Kind};
+
+/// One bucket.
+#[derive(Clone, Debug)]
+pub struct S3 {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+    meter: Arc<Meter>,
+}
+
+impl S3 {
+    pub fn new(config: &SdkConfig, bucket: &str, meter: Arc<Meter>) -> Self {
+        // A stand-in has no name of its own for each bucket.
+        let own_names = config.endpoint_url().is_none();
+        let settings = aws_sdk_s3::config::Builder::from(config).force_path_style(!own_names).build();
+        Self { client: aws_sdk_s3::Client::from_conf(settings), bucket: bucket.to_owned(), meter }
+    }
+}
+
+#[async_trait]
+impl Blob for S3 {
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        let length = bytes.len() as u64;
+        let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes)).send().await;
+        put.map_err(|error| failed(&format!("put {key} into bucket {}", self.bucket), error))?;
+        self.meter.count("blob put", Counted { bytes: length, ..Counted::default() });
+        Ok(())
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let got = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let object = match got {
+            Ok(object) => object,
+            Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => return Ok(None),
+            Err(error) => return Err(failed(&format!("get {key} from bucket {}", self.bucket), error)),
+        };
+        let broke_off = |error| Error::because(Kind::Unavailable, format!("{key} from bucket {} broke off", self.bucket), error);
+        let bytes = object.body.collect().await.map_err(broke_off)?.to_vec();
+        self.meter.count("blob get", Counted { bytes: bytes.len() as u64, ..Counted::default() });
+        Ok(Some(bytes))
+    }
+}

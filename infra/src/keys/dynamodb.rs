@@ -1,0 +1,169 @@
+//! The key store on DynamoDB, in a table of its own without point-in-time recovery: what was erased must not come back from a backup.
+//!
+//! Items by `p`: `name|<user name>` holds the person id, `pid|<person id>` name and key, `secret|<name>` a value. Names and keys that were
+//! read are kept for a minute: they never change, only vanish, and another process may be the one that erases.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, ReturnConsumedCapacity, TransactWriteItem};
+use events::{Moment, Pid};
+
+use super::{Key, Keys, memory::fresh_pid};
+use crate::Error;
+use crate::aws::{Table, failed, item_bytes};
+use crate::clock::{Chance, Clock};
+use crate::store::dynamodb::Item;
+
+/// How long what was read is kept.
+const KEPT_MS: i64 = 60_000;
+/// People kept in memory; more are read again.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// One key table.
+pub struct Dynamodb {
+    table: Table,
+    chance: Arc<dyn Chance>,
+    clock: Arc<dyn Clock>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_name: HashMap<String, (Moment, Pid)>,
+    people: HashMap<Pid, (Moment, (String, Key))>,
+}
+
+impl Dynamodb {
+    pub fn new(table: Table, chance: Arc<dyn Chance>, clock: Arc<dyn Clock>) -> Self {
+        Self { table, chance, clock, kept: Mutex::default() }
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Item>, Error> {
+        let got = self
+            .table
+            .client
+            .get_item()
+            .table_name(&self.table.name)
+            .key("p", AttributeValue::S(key.into()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| failed(&format!("read {}", self.table.name), error))?;
+        let bytes = got.item().map(item_bytes).unwrap_or_default();
+        self.table.read("key get", bytes, got.consumed_capacity());
+        Ok(got.item)
+    }
+
+    /// Puts an item; says whether it was put, which it is not where `only_new` and another is there.
+    async fn put(&self, item: Item, only_new: bool) -> Result<bool, Error> {
+        let bytes = item_bytes(&item);
+        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item)).return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let put = if only_new { put.condition_expression("attribute_not_exists(p)") } else { put };
+        match put.send().await {
+            Ok(put) => {
+                self.table.wrote("key put", bytes, put.consumed_capacity());
+                Ok(true)
+            }
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(failed(&format!("write {}", self.table.name), error)),
+        }
+    }
+
+    async fn read_person(&self, pid: &Pid) -> Result<Option<(String, Key)>, Error> {
+        let now = self.clock.now();
+        if let Some((at, person)) = self.kept.lock().expect("no holder panics").people.get(pid)
+            && now.0 - at.0 < KEPT_MS
+        {
+            return Ok(Some(person.clone()));
+        }
+        let Some(item) = self.get(&format!("pid|{pid}")).await? else { return Ok(None) };
+        let name = item.get("u").and_then(|value| value.as_s().ok()).cloned();
+        let key = item.get("k").and_then(|value| Key::try_from(value.as_b().ok()?.as_ref()).ok());
+        let person = name.zip(key).ok_or_else(|| Error::corrupt(format!("the key item of {pid} cannot be read")))?;
+        self.keep(|kept| drop(kept.people.insert(pid.clone(), (now, person.clone()))));
+        Ok(Some(person))
+    }
+
+    fn keep(&self, keep: impl FnOnce(&mut Kept)) {
+        let mut kept = self.kept.lock().expect("no holder panics");
+        if kept.by_name.len() + kept.people.len() >= REMEMBERED_MAX {
+            *kept = Kept::default();
+        }
+        keep(&mut kept);
+    }
+}
+
+fn text(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+#[async_trait]
+impl Keys for Dynamodb {
+    async fn person(&self, username: &str) -> Result<Pid, Error> {
+        if let Some(pid) = self.find(username).await? {
+            return Ok(pid);
+        }
+        let (pid, mut key) = (fresh_pid(&*self.chance), [0; 32]);
+        self.chance.fill(&mut key);
+        // The person first: a name never leads to nobody. If another process takes the name first, this one is known to no one.
+        let person = Item::from([("p".into(), text(format!("pid|{pid}"))), ("u".into(), text(username)), ("k".into(), AttributeValue::B(Blob::new(key)))]);
+        self.put(person, true).await?;
+        self.put(Item::from([("p".into(), text(format!("name|{username}"))), ("i".into(), text(pid.as_str()))]), true).await?;
+        let known = self.find(username).await?;
+        known.ok_or_else(|| Error::new(crate::Kind::Unavailable, "a person was erased while being registered"))
+    }
+
+    async fn find(&self, username: &str) -> Result<Option<Pid>, Error> {
+        let now = self.clock.now();
+        if let Some((at, pid)) = self.kept.lock().expect("no holder panics").by_name.get(username)
+            && now.0 - at.0 < KEPT_MS
+        {
+            return Ok(Some(pid.clone()));
+        }
+        let Some(item) = self.get(&format!("name|{username}")).await? else { return Ok(None) };
+        let pid = item.get("i").and_then(|value| value.as_s().ok()).map(|pid| Pid::from(pid.as_str()));
+        let pid = pid.ok_or_else(|| Error::corrupt("the key item of a name cannot be read"))?;
+        self.keep(|kept| drop(kept.by_name.insert(username.to_owned(), (now, pid.clone()))));
+        Ok(Some(pid))
+    }
+
+    async fn name(&self, pid: &Pid) -> Result<Option<String>, Error> {
+        Ok(self.read_person(pid).await?.map(|(name, _)| name))
+    }
+
+    async fn key(&self, pid: &Pid) -> Result<Option<Key>, Error> {
+        Ok(self.read_person(pid).await?.map(|(_, key)| key))
+    }
+
+    async fn erase(&self, pid: &Pid) -> Result<bool, Error> {
+        let Some((name, _)) = self.read_person(pid).await? else { return Ok(false) };
+        let delete = |key: String| {
+            let delete = Delete::builder().table_name(&self.table.name).key("p", AttributeValue::S(key)).build();
+            delete
+                .map(|delete| TransactWriteItem::builder().delete(delete).build())
+                .map_err(|error| Error::because(crate::Kind::Misconfigured, "cannot erase", error))
+        };
+        let items = [delete(format!("pid|{pid}"))?, delete(format!("name|{name}"))?];
+        let erased = self.table.client.transact_write_items().set_transact_items(Some(items.into())).send().await;
+        erased.map_err(|error| failed("erase a person", error))?;
+        let mut kept = self.kept.lock().expect("no holder panics");
+        kept.people.remove(pid);
+        kept.by_name.remove(&name);
+        Ok(true)
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let item = self.get(&format!("secret|{name}")).await?;
+        Ok(item.and_then(|item| Some(item.get("v")?.as_b().ok()?.as_ref().to_vec())))
+    }
+
+    async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
+        let item = Item::from([("p".into(), text(format!("secret|{name}"))), ("v".into(), AttributeValue::B(Blob::new(value)))]);
+        self.put(item, false).await.map(drop)
+    }
+}

@@ -1,0 +1,101 @@
+//! The archive object of a page: its commits with their bodies, one JSON object a line, gzip-compressed, named by the BLAKE3 of the plain text.
+//!
+//! Snapshots are left out: they can be computed anew.
+
+use std::io::{Read as _, Write as _};
+
+use events::Moment;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::store::Commit;
+use crate::store::commit::{hex, unhex};
+
+/// A commit as a line. The body is text, since bodies are JSON; one that is not is kept as hex.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    stream: String,
+    first: i64,
+    n: i64,
+    at: i64,
+    command_id: String,
+    prev_hash: String,
+    hash: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+}
+
+/// Name and content of the archive object of some commits.
+pub fn pack(commits: &[Commit]) -> Result<(String, Vec<u8>), Error> {
+    let mut text = Vec::new();
+    for commit in commits {
+        let body = String::from_utf8(commit.body.clone());
+        let line = Line {
+            stream: commit.stream.clone(),
+            first: commit.first,
+            n: commit.n,
+            at: commit.at.0,
+            command_id: hex(&commit.command_id),
+            prev_hash: hex(&commit.prev_hash),
+            hash: hex(&commit.hash),
+            bytes: body.is_err().then(|| hex(&commit.body)),
+            body: body.ok(),
+        };
+        serde_json::to_writer(&mut text, &line).map_err(|error| Error::because(crate::Kind::Corrupt, "cannot write an archive object", error))?;
+        text.push(b'\n');
+    }
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    let packed = packed.write_all(&text).and_then(|()| packed.finish());
+    let packed = packed.map_err(|error| Error::because(crate::Kind::Corrupt, "cannot compress an archive object", error))?;
+    Ok((blake3::hash(&text).to_hex().to_string(), packed))
+}
+
+/// Reads an archive object back; one whose content does not fit its name is refused.
+pub fn unpack(name: &str, packed: &[u8]) -> Result<Vec<Commit>, Error> {
+    let corrupt = |reason: &str| Error::corrupt(format!("archive object {name} {reason}"));
+    let mut text = String::new();
+    GzDecoder::new(packed).read_to_string(&mut text).map_err(|error| corrupt(&format!("cannot be decompressed: {error}")))?;
+    if blake3::hash(text.as_bytes()).to_hex().as_str() != name {
+        return Err(corrupt("does not hold what its name says"));
+    }
+    let commit = |line: &str| {
+        let line: Line = serde_json::from_str(line).ok()?;
+        Some(Commit {
+            stream: line.stream,
+            first: line.first,
+            n: line.n,
+            at: Moment(line.at),
+            command_id: unhex(&line.command_id)?,
+            prev_hash: unhex(&line.prev_hash)?,
+            hash: unhex(&line.hash)?,
+            body: match (line.body, line.bytes) {
+                (Some(body), _) => body.into_bytes(),
+                (None, Some(bytes)) => (0..bytes.len()).step_by(2).map(|at| u8::from_str_radix(bytes.get(at..at + 2)?, 16).ok()).collect::<Option<_>>()?,
+                (None, None) => return None,
+            },
+            snapshot: None,
+        })
+    };
+    text.lines().map(commit).collect::<Option<_>>().ok_or_else(|| corrupt("has a line that is not a commit"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::following;
+
+    #[test]
+    fn what_is_unpacked_is_what_was_packed() {
+        let commits = vec![following("a", None, 1, 1, "{\"我\":1}".as_bytes()), following("b", None, 2, 2, &[0xff, 0, 1])];
+        let (name, packed) = pack(&commits).expect("packed");
+        assert_eq!(unpack(&name, &packed).expect("unpacked"), commits);
+        assert_eq!(pack(&commits).expect("packed").0, name, "the same content has the same name");
+        assert!(unpack(&"0".repeat(64), &packed).expect_err("another name").what.contains("does not hold"));
+        assert!(unpack(&name, &packed[..packed.len() / 2]).is_err());
+    }
+}

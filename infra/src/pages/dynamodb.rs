@@ -1,0 +1,145 @@
+//! Feed pages on DynamoDB: one item a page, put if its number is free.
+//!
+//! | attribute | holds |
+//! | --- | --- |
+//! | `p`, `s` | `feed`, the page's number |
+//! | `o` | the position of its first entry |
+//! | `t` | when it was put, milliseconds |
+//! | `f` | the feed hash before its first entry |
+//! | `v`, `h` | the previous page's hash and its own |
+//! | `r` | the Merkle root over its commits' hashes |
+//! | `a` | the name of its archive object |
+//! | `e` | the entries, a line each, squeezed |
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use events::Moment;
+
+use super::{Page, Pages};
+use crate::Error;
+use crate::aws::{Table, failed, item_bytes};
+use crate::store::dynamodb::Item;
+use crate::store::squeeze::{squeeze, unsqueeze};
+
+/// The one partition of the feed; a busy desk puts a few pages a second.
+const FEED: &str = "feed";
+
+/// One feed table.
+#[derive(Clone, Debug)]
+pub struct Dynamodb {
+    table: Table,
+}
+
+impl Dynamodb {
+    pub fn new(table: Table) -> Self {
+        Self { table }
+    }
+}
+
+fn item(page: &Page) -> Item {
+    let bytes = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
+    Item::from([
+        ("p".into(), AttributeValue::S(FEED.into())),
+        ("s".into(), AttributeValue::N(page.number.to_string())),
+        ("o".into(), AttributeValue::N(page.base.to_string())),
+        ("t".into(), AttributeValue::N(page.at.0.to_string())),
+        ("f".into(), bytes(&page.feed_hash_before)),
+        ("v".into(), bytes(&page.previous)),
+        ("h".into(), bytes(&page.hash())),
+        ("r".into(), bytes(&page.root())),
+        ("a".into(), AttributeValue::S(page.archive.clone())),
+        ("e".into(), bytes(&squeeze(page.text().as_bytes()))),
+    ])
+}
+
+/// Reads a page; one whose hash or root does not fit its content was changed.
+fn page(item: &Item) -> Result<Page, Error> {
+    let number = |what: &str| item.get(what)?.as_n().ok()?.parse::<i64>().ok();
+    let bytes = |what: &str| Some(item.get(what)?.as_b().ok()?.as_ref());
+    let read = || {
+        let entries = unsqueeze(bytes("e")?).ok()?;
+        Some(Page {
+            number: number("s")?,
+            base: number("o")?,
+            at: Moment(number("t")?),
+            feed_hash_before: bytes("f")?.try_into().ok()?,
+            previous: bytes("v")?.try_into().ok()?,
+            archive: item.get("a")?.as_s().ok()?.clone(),
+            entries: Page::entries(std::str::from_utf8(&entries).ok()?)?,
+        })
+    };
+    let name = number("s").map_or_else(|| "?".to_owned(), |number| number.to_string());
+    let page = read().ok_or_else(|| Error::corrupt(format!("page {name} of the feed cannot be read")))?;
+    if bytes("h") != Some(&page.hash()) || bytes("r") != Some(&page.root()) {
+        return Err(Error::corrupt(format!("page {name} of the feed does not fit its hash: it was changed")));
+    }
+    Ok(page)
+}
+
+#[async_trait]
+impl Pages for Dynamodb {
+    async fn put(&self, page: &Page) -> Result<bool, Error> {
+        let item = item(page);
+        let bytes = item_bytes(&item);
+        let put = self
+            .table
+            .client
+            .put_item()
+            .table_name(&self.table.name)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(p)")
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match put {
+            Ok(put) => {
+                self.table.wrote("page put", bytes, put.consumed_capacity());
+                Ok(true)
+            }
+            Err(error) if error.as_service_error().is_some_and(aws_sdk_dynamodb::operation::put_item::PutItemError::is_conditional_check_failed_exception) => {
+                // It may be this very page, put by a try whose answer was lost.
+                Ok(self.get(page.number).await?.is_some_and(|there| there == *page))
+            }
+            Err(error) => Err(failed(&format!("put page {} into {}", page.number, self.table.name), error)),
+        }
+    }
+
+    async fn get(&self, number: i64) -> Result<Option<Page>, Error> {
+        let found = self
+            .table
+            .client
+            .get_item()
+            .table_name(&self.table.name)
+            .key("p", AttributeValue::S(FEED.into()))
+            .key("s", AttributeValue::N(number.to_string()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| failed(&format!("read page {number} from {}", self.table.name), error))?;
+        let bytes = found.item().map(item_bytes).unwrap_or_default();
+        self.table.read("page get", bytes, found.consumed_capacity());
+        found.item().map(page).transpose()
+    }
+
+    async fn newest(&self) -> Result<Option<Page>, Error> {
+        let found = self
+            .table
+            .client
+            .query()
+            .table_name(&self.table.name)
+            .key_condition_expression("p = :p")
+            .expression_attribute_values(":p", AttributeValue::S(FEED.into()))
+            .scan_index_forward(false)
+            .limit(1)
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| failed(&format!("read the newest page from {}", self.table.name), error))?;
+        let bytes = found.items().iter().map(item_bytes).sum();
+        self.table.read("page newest", bytes, found.consumed_capacity());
+        found.items().first().map(page).transpose()
+    }
+}

@@ -1,0 +1,171 @@
+//! The feed as immutable pages: which commit stands at which position, chained twice (commit by commit as on one machine, and page by page),
+//! with a Merkle root so that one commit's place can be proved without the rest (reference/event-sourcing.md 2.3).
+//!
+//! A page holds no bodies. They are archived first, under the hash of their content; the page names the archive object.
+
+pub mod archive;
+pub mod contract;
+#[cfg(feature = "aws")]
+pub mod dynamodb;
+pub mod memory;
+
+use async_trait::async_trait;
+use events::Moment;
+
+use crate::Error;
+use crate::store::commit::{chain, feed_hash, hex, unhex};
+use crate::store::{Commit, Hash, Head};
+
+/// Most commits in one page: with names of 40 bytes well below the limit of an item.
+pub const ENTRIES_MAX: usize = 1000;
+/// Most bytes of bodies in one page's archive object.
+pub const BODIES_BYTES_MAX: usize = 16 << 20;
+
+/// Where pages are kept. A page that is there never changes.
+#[async_trait]
+pub trait Pages: Send + Sync {
+    /// Puts a page if its number is free. Says whether it did.
+    async fn put(&self, page: &Page) -> Result<bool, Error>;
+    async fn get(&self, number: i64) -> Result<Option<Page>, Error>;
+    /// The page with the highest number, read consistently.
+    async fn newest(&self) -> Result<Option<Page>, Error>;
+}
+
+/// One commit's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub stream: String,
+    pub first: i64,
+    pub n: i64,
+    pub hash: Hash,
+}
+
+/// A stretch of the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Counted from 1.
+    pub number: i64,
+    /// The position of its first entry.
+    pub base: i64,
+    /// When it was put, by the clock of who put it.
+    pub at: Moment,
+    /// The feed hash before its first entry.
+    pub feed_hash_before: Hash,
+    /// The hash of the page before; zeros for the first.
+    pub previous: Hash,
+    /// The name of the archive object: BLAKE3 of its content, hex.
+    pub archive: String,
+    pub entries: Vec<Entry>,
+}
+
+impl Page {
+    /// The page that follows `previous` and holds these commits.
+    pub fn following(previous: Option<&Page>, at: Moment, archive: String, commits: &[Commit]) -> Self {
+        let entry = |commit: &Commit| Entry { stream: commit.stream.clone(), first: commit.first, n: commit.n, hash: commit.hash };
+        let head = previous.map_or_else(Head::default, Page::head);
+        Self {
+            number: previous.map_or(1, |previous| previous.number + 1),
+            base: head.position + 1,
+            at,
+            feed_hash_before: head.feed_hash,
+            previous: previous.map_or([0; 32], Page::hash),
+            archive,
+            entries: commits.iter().map(entry).collect(),
+        }
+    }
+
+    /// The position after its last entry.
+    pub fn end(&self) -> i64 {
+        self.base + i64::try_from(self.entries.len()).unwrap_or_default()
+    }
+
+    /// Where the feed stands with this page: its last position and feed hash.
+    pub fn head(&self) -> Head {
+        Head { position: self.end() - 1, feed_hash: self.feed_hashes().last().map_or(self.feed_hash_before, |(_, hash)| hash) }
+    }
+
+    /// Position and feed hash of each entry.
+    pub fn feed_hashes(&self) -> impl Iterator<Item = (i64, Hash)> {
+        let mut before = self.feed_hash_before;
+        self.entries.iter().zip(self.base..).map(move |(entry, position)| {
+            before = feed_hash(&before, position, &entry.hash);
+            (position, before)
+        })
+    }
+
+    /// The root of the Merkle tree over the commits' hashes (RFC 9162 2.1.1, with BLAKE3).
+    pub fn root(&self) -> Hash {
+        let mut level: Vec<Hash> = self.entries.iter().map(|entry| node(&[&[0], &entry.hash])).collect();
+        while level.len() > 1 {
+            level = level.chunks(2).map(|pair| if let [left, right] = pair { node(&[&[1], left, right]) } else { pair[0] }).collect();
+        }
+        level.first().copied().unwrap_or_else(|| node(&[]))
+    }
+
+    /// What the next page is chained to.
+    pub fn hash(&self) -> Hash {
+        let fixed: [&[u8]; 4] = [&self.number.to_be_bytes(), &self.base.to_be_bytes(), &self.at.0.to_be_bytes(), &self.feed_hash_before];
+        chain(&[b"ledgerdesk.page.v1", &self.previous, fixed[0], fixed[1], fixed[2], fixed[3], self.archive.as_bytes(), self.text().as_bytes(), &self.root()])
+    }
+
+    /// The entries as they are stored: a line each, `stream first n hash`.
+    pub fn text(&self) -> String {
+        use std::fmt::Write as _;
+        self.entries.iter().fold(String::new(), |mut text, Entry { stream, first, n, hash }| {
+            let _ = writeln!(text, "{stream} {first} {n} {}", hex(hash));
+            text
+        })
+    }
+
+    /// Reads entries back; `None` where a line is not one.
+    pub fn entries(text: &str) -> Option<Vec<Entry>> {
+        let entry = |line: &str| {
+            let mut parts = line.split(' ');
+            let (stream, first, n, hash) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, unhex(parts.next()?)?);
+            Some(Entry { stream, first, n, hash })
+        };
+        text.lines().map(entry).collect()
+    }
+}
+
+fn node(parts: &[&[u8]]) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::following;
+
+    fn page(count: usize) -> Page {
+        let commits: Vec<Commit> = (0..count).map(|number| following(&format!("ticket-{number}"), None, 2, 1, b"{}")).collect();
+        Page::following(None, Moment(7), "a".into(), &commits)
+    }
+
+    #[test]
+    fn entries_read_back_as_written() {
+        let page = page(3);
+        assert_eq!(Page::entries(&page.text()), Some(page.entries.clone()));
+        assert_eq!(Page::entries("ticket-1 1 x 00"), None);
+    }
+
+    #[test]
+    fn the_root_depends_on_every_entry_and_its_place() {
+        for count in [1, 2, 3, 5, 8] {
+            let page = page(count);
+            for at in 0..count {
+                let mut other = page.clone();
+                other.entries[at].hash[31] ^= 1;
+                assert_ne!(other.root(), page.root(), "{at} of {count}");
+                assert_ne!(other.hash(), page.hash());
+            }
+            let mut swapped = page.clone();
+            swapped.entries.rotate_left(1);
+            assert!(count == 1 || swapped.root() != page.root());
+        }
+    }
+}

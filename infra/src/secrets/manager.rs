@@ -1,0 +1,48 @@
+//! The desk's own keys from Secrets Manager: one generated text, from which each key is derived by its name. Rotating the secret is a new desk to
+//! whoever holds a token of the old one, so it is not rotated by itself.
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use tokio::sync::OnceCell;
+
+use super::{Secret, Secrets};
+use crate::aws::failed;
+use crate::{Error, Kind};
+
+/// Fewest characters of the generated text: 32 of letters and digits are 190 bits.
+const TEXT_MIN: usize = 32;
+
+/// One secret of the account.
+#[derive(Clone, Debug)]
+pub struct Manager {
+    client: aws_sdk_secretsmanager::Client,
+    name: String,
+    /// The text, once it was read.
+    text: OnceCell<String>,
+}
+
+impl Manager {
+    pub fn new(config: &SdkConfig, name: &str) -> Self {
+        Self { client: aws_sdk_secretsmanager::Client::new(config), name: name.to_owned(), text: OnceCell::new() }
+    }
+}
+
+#[async_trait]
+impl Secrets for Manager {
+    async fn secret(&self, name: &str) -> Result<Secret, Error> {
+        let text = self.text.get_or_try_init(|| self.read()).await?;
+        Ok(blake3::derive_key(&format!("ledgerdesk 2026-11-24 {name}"), text.as_bytes()))
+    }
+}
+
+impl Manager {
+    async fn read(&self) -> Result<String, Error> {
+        let got = self.client.get_secret_value().secret_id(&self.name).send().await;
+        let got = got.map_err(|error| failed(&format!("read the secret {}", self.name), error))?;
+        let text = got.secret_string().unwrap_or_default();
+        if text.len() < TEXT_MIN {
+            return Err(Error::new(Kind::Misconfigured, format!("the secret {} has fewer than {TEXT_MIN} characters", self.name)));
+        }
+        Ok(text.to_owned())
+    }
+}

@@ -1,0 +1,462 @@
+//! The read models on DynamoDB, in one table.
+//!
+//! | item | `p` | `s` | holds |
+//! | --- | --- | --- | --- |
+//! | document | `d|<view>|<one of 16 by the key's hash>` | the key | `q` sequence, `b` body, squeezed, `x` the index rows it claims |
+//! | index row | `i|<view>|<index>|<head>` | value, a zero, the key | `q` the sequence it was written with |
+//!
+//! A document is the truth, its rows are hints: new rows are put first, then the document if its sequence is the next, then rows it no longer
+//! claims are deleted unless something newer wrote them; readers leave out rows that no document claims. So a put costs single writes instead
+//! of a transaction's double ones, and a crash anywhere leaves at most rows that nobody is shown.
+//!
+//! The head of a value is what stands before its first `|`, unless that is a number: `p1f…|0000120261122000017` stands in a partition for its
+//! person. A range must stay within one head.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, DeleteRequest, KeysAndAttributes, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, Select, WriteRequest,
+};
+use tokio::task::JoinSet;
+
+use super::{Document, Entry, Index, Range, Views};
+use crate::aws::{Table, failed, item_bytes};
+use crate::store::dynamodb::Item;
+use crate::store::squeeze::{squeeze, unsqueeze};
+use crate::{Error, Kind};
+
+/// Partitions that the documents of a view are spread over.
+const BUCKETS: u8 = 16;
+/// Documents fetched, and items deleted, in one request (limits of BatchGetItem and BatchWriteItem).
+const GET_MAX: usize = 100;
+const DELETE_MAX: usize = 25;
+/// Times what a batch left undone is asked for again.
+const ROUNDS_MAX: u32 = 8;
+/// Rows of documents kept in memory, so that a put after a get need not read again.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// A document's sequence and the rows it claims.
+type Claimed = (i64, Vec<String>);
+
+/// One views table.
+#[derive(Clone)]
+pub struct Dynamodb {
+    table: Table,
+    /// Sequence and claimed rows of documents that were read or put last.
+    claimed: Arc<Mutex<HashMap<(String, String), Claimed>>>,
+}
+
+fn text(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+fn bucket(key: &str) -> u8 {
+    blake3::hash(key.as_bytes()).as_bytes()[0] % BUCKETS
+}
+
+fn document_key(view: &str, key: &str) -> [(String, AttributeValue); 2] {
+    [("p".into(), text(format!("d|{view}|{:02}", bucket(key)))), ("s".into(), text(key))]
+}
+
+/// What stands before the first bar of a value, unless it is a number.
+fn head(value: &str) -> &str {
+    value.split_once('|').map(|(head, _)| head).filter(|head| !head.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or_default()
+}
+
+/// The key of the row that `claim` (`<index>|<value>`) means.
+fn row_key(view: &str, key: &str, claim: &str) -> [(String, AttributeValue); 2] {
+    let (index, value) = claim.split_once('|').unwrap_or((claim, ""));
+    [("p".into(), text(format!("i|{view}|{index}|{}", head(value)))), ("s".into(), text(format!("{value}\0{key}")))]
+}
+
+fn sequence(item: &Item) -> i64 {
+    item.get("q").and_then(|value| value.as_n().ok()?.parse().ok()).unwrap_or_default()
+}
+
+fn claims(item: &Item) -> Vec<String> {
+    let claims = item.get("x").and_then(|value| value.as_l().ok());
+    claims.map(|claims| claims.iter().filter_map(|claim| claim.as_s().ok().cloned()).collect()).unwrap_or_default()
+}
+
+fn document(view: &str, item: &Item) -> Result<Document, Error> {
+    let stored = item.get("b").and_then(|value| value.as_b().ok()).ok_or_else(|| Error::corrupt(format!("a document of view {view} has no body")))?;
+    Ok(Document { sequence: sequence(item), body: unsqueeze(stored.as_ref())? })
+}
+
+impl Dynamodb {
+    pub fn new(table: Table) -> Self {
+        Self { table, claimed: Arc::default() }
+    }
+
+    fn remember(&self, view: &str, key: &str, known: Option<Claimed>) {
+        let mut claimed = self.claimed.lock().expect("no holder panics");
+        if claimed.len() >= REMEMBERED_MAX {
+            claimed.clear();
+        }
+        let place = (view.to_owned(), key.to_owned());
+        match known {
+            Some(known) => drop(claimed.insert(place, known)),
+            None => drop(claimed.remove(&place)),
+        }
+    }
+
+    async fn get_item(&self, view: &str, key: &str) -> Result<Option<Item>, Error> {
+        let got = self
+            .table
+            .client
+            .get_item()
+            .table_name(&self.table.name)
+            .set_key(Some(document_key(view, key).into()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| failed(&format!("read {view} {key} from {}", self.table.name), error))?;
+        let bytes = got.item().map(item_bytes).unwrap_or_default();
+        self.table.read("view get", bytes, got.consumed_capacity());
+        self.remember(view, key, got.item().map(|item| (sequence(item), claims(item))));
+        Ok(got.item)
+    }
+
+    /// Puts a row unless something newer did.
+    async fn put_row(self, mut row: Item, sequence: i64) -> Result<(), Error> {
+        row.insert("q".into(), AttributeValue::N(sequence.to_string()));
+        let bytes = item_bytes(&row);
+        let put = self
+            .table
+            .client
+            .put_item()
+            .table_name(&self.table.name)
+            .set_item(Some(row))
+            .condition_expression("attribute_not_exists(q) OR q < :q")
+            .expression_attribute_values(":q", AttributeValue::N(sequence.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match put {
+            Ok(put) => self.table.wrote("row put", bytes, put.consumed_capacity()),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => self.table.meter.wrote("row put refused", bytes, Some(1.0)),
+            Err(error) => return Err(failed(&format!("put an index row into {}", self.table.name), error)),
+        }
+        Ok(())
+    }
+
+    /// Deletes a row unless something newer wrote it.
+    async fn delete_row(self, row: Item, before: i64) -> Result<(), Error> {
+        let bytes = item_bytes(&row);
+        let deleted = self
+            .table
+            .client
+            .delete_item()
+            .table_name(&self.table.name)
+            .set_key(Some(row))
+            .condition_expression("q < :q")
+            .expression_attribute_values(":q", AttributeValue::N(before.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match deleted {
+            Ok(deleted) => self.table.wrote("row delete", bytes, deleted.consumed_capacity()),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => self.table.meter.wrote("row delete refused", bytes, Some(1.0)),
+            Err(error) => return Err(failed(&format!("delete an index row from {}", self.table.name), error)),
+        }
+        Ok(())
+    }
+
+    /// One page of the rows of a range, and where to go on.
+    async fn rows(&self, range: &Range<'_>, limit: usize, from: Option<Item>) -> Result<(Vec<Entry>, Option<Item>), Error> {
+        let found = self
+            .query(range)?
+            .scan_index_forward(!range.descending)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(from)
+            .send()
+            .await
+            .map_err(|error| failed(&format!("list {} by {}", range.view, range.index), error))?;
+        let bytes = found.items().iter().map(item_bytes).sum();
+        self.table.read("row query", bytes, found.consumed_capacity());
+        let entry = |item: &Item| {
+            let (value, key) = item.get("s")?.as_s().ok()?.split_once('\0')?;
+            Some(Entry { value: value.to_owned(), key: key.to_owned() })
+        };
+        Ok((found.items().iter().filter_map(entry).collect(), found.last_evaluated_key))
+    }
+
+    fn query(&self, range: &Range<'_>) -> Result<aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder, Error> {
+        let one = head(range.from);
+        if one != head(range.to) {
+            return Err(Error::new(
+                Kind::Misconfigured,
+                format!("a range of {} by {} must stay within one head, not {} to {}", range.view, range.index, range.from, range.to),
+            ));
+        }
+        let query = self.table.client.query().table_name(&self.table.name);
+        Ok(query
+            .key_condition_expression("p = :p AND s BETWEEN :from AND :to")
+            .expression_attribute_values(":p", text(format!("i|{}|{}|{one}", range.view, range.index)))
+            // A sort key may not be empty; every row's key is longer than a zero.
+            .expression_attribute_values(":from", text(if range.from.is_empty() { "\0" } else { range.from }))
+            .expression_attribute_values(":to", text(range.to))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total))
+    }
+
+    /// What the documents of these keys claim.
+    async fn claims_of(&self, view: &str, keys: &[&str]) -> Result<HashMap<String, HashSet<String>>, Error> {
+        let mut claimed = HashMap::new();
+        let unique: Vec<&str> = keys.iter().copied().collect::<HashSet<_>>().into_iter().collect();
+        for some in unique.chunks(GET_MAX) {
+            let builder = KeysAndAttributes::builder().set_keys(Some(some.iter().map(|key| document_key(view, key).into()).collect()));
+            let wanted =
+                builder.projection_expression("s, x").build().map_err(|error| Error::because(Kind::Misconfigured, "cannot ask for documents", error))?;
+            let mut left = Some(HashMap::from([(self.table.name.clone(), wanted)]));
+            for round in 0..ROUNDS_MAX {
+                let Some(wanted) = left.take().filter(|left| !left.is_empty()) else { break };
+                wait(round).await;
+                let got =
+                    self.table.client.batch_get_item().set_request_items(Some(wanted)).return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+                let got = got.map_err(|error| failed(&format!("read documents of {view}"), error))?;
+                let items = got.responses().and_then(|responses| responses.get(&self.table.name)).map(Vec::as_slice).unwrap_or_default();
+                let units = got.consumed_capacity().iter().filter_map(aws_sdk_dynamodb::types::ConsumedCapacity::capacity_units).sum();
+                self.table.meter.read("view batch get", items.iter().map(item_bytes).sum(), Some(units));
+                for item in items {
+                    if let Some(Ok(key)) = item.get("s").map(AttributeValue::as_s) {
+                        claimed.insert(key.clone(), claims(item).into_iter().collect());
+                    }
+                }
+                left = got.unprocessed_keys;
+            }
+            if left.is_some_and(|left| !left.is_empty()) {
+                return Err(Error::new(Kind::Throttled, format!("not all documents of {view} could be read")));
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn delete_all(&self, keys: Vec<Item>) -> Result<(), Error> {
+        for some in keys.chunks(DELETE_MAX) {
+            let request = |key: &Item| {
+                let delete = DeleteRequest::builder().set_key(Some(key.clone())).build();
+                delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
+            };
+            let requests =
+                some.iter().map(request).collect::<Result<Vec<_>, _>>().map_err(|error| Error::because(Kind::Misconfigured, "cannot delete", error))?;
+            let mut left = Some(HashMap::from([(self.table.name.clone(), requests)]));
+            for round in 0..ROUNDS_MAX {
+                let Some(requests) = left.take().filter(|left| !left.is_empty()) else { break };
+                wait(round).await;
+                let deleted = self.table.client.batch_write_item().set_request_items(Some(requests)).return_consumed_capacity(ReturnConsumedCapacity::Total);
+                let deleted = deleted.send().await.map_err(|error| failed(&format!("delete from {}", self.table.name), error))?;
+                let units = deleted.consumed_capacity().iter().filter_map(aws_sdk_dynamodb::types::ConsumedCapacity::capacity_units).sum();
+                self.table.meter.wrote("view batch delete", 0, Some(units));
+                left = deleted.unprocessed_items;
+            }
+            if left.is_some_and(|left| !left.is_empty()) {
+                return Err(Error::new(Kind::Throttled, format!("not everything could be deleted from {}", self.table.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a document and the rows it claims.
+    fn everything_of(view: &str, key: &str, claims: &[String]) -> Vec<Item> {
+        let rows = claims.iter().map(|claim| Item::from(row_key(view, key, claim)));
+        rows.chain([document_key(view, key).into()]).collect()
+    }
+
+    /// Documents of a view in the order of their keys.
+    async fn items(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Item)>, Error> {
+        let mut buckets = JoinSet::new();
+        for bucket in 0..BUCKETS {
+            let query = self
+                .table
+                .client
+                .query()
+                .table_name(&self.table.name)
+                .key_condition_expression("p = :p AND s > :s")
+                .expression_attribute_values(":p", text(format!("d|{view}|{bucket:02}")))
+                .expression_attribute_values(":s", text(if after.is_empty() { "\0" } else { after }))
+                .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            buckets.spawn(query.send());
+        }
+        // Up to where every bucket was read: beyond that a key of another bucket may be missing.
+        let (mut found, mut reliable) = (BTreeMap::new(), None::<String>);
+        while let Some(answer) = buckets.join_next().await {
+            let answer = answer.map_err(|error| Error::because(Kind::Unavailable, "reading a view broke off", error))?;
+            let answer = answer.map_err(|error| failed(&format!("scan {view} in {}", self.table.name), error))?;
+            let bytes = answer.items().iter().map(item_bytes).sum();
+            self.table.read("view scan", bytes, answer.consumed_capacity());
+            let mut last = None;
+            for item in answer.items() {
+                if let Some(Ok(key)) = item.get("s").map(AttributeValue::as_s) {
+                    last = Some(key.clone());
+                    found.insert(key.clone(), item.clone());
+                }
+            }
+            if answer.last_evaluated_key().is_some() && last.is_some() && (reliable.is_none() || last < reliable) {
+                reliable = last;
+            }
+        }
+        let whole = found.into_iter().filter(|(key, _)| reliable.as_ref().is_none_or(|reliable| key <= reliable));
+        Ok(whole.take(limit).collect())
+    }
+}
+
+/// Before a batch is asked for again: 0, 20, 40, 80 ms and so on.
+async fn wait(round: u32) {
+    if round > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(10 << round)).await;
+    }
+}
+
+async fn all(mut works: JoinSet<Result<(), Error>>) -> Result<(), Error> {
+    while let Some(worked) = works.join_next().await {
+        worked.map_err(|error| Error::because(Kind::Unavailable, "writing index rows broke off", error))??;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Views for Dynamodb {
+    async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
+        self.get_item(view, key).await?.map(|item| document(view, &item)).transpose()
+    }
+
+    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error> {
+        let known = self.claimed.lock().expect("no holder panics").get(&(view.to_owned(), key.to_owned())).cloned();
+        let old = match known.filter(|(sequence, _)| *sequence == expected) {
+            Some((_, claims)) => claims,
+            None if expected == 0 => Vec::new(),
+            None => match self.get_item(view, key).await? {
+                Some(item) if sequence(&item) == expected => claims(&item),
+                _ => return Ok(false),
+            },
+        };
+        let mut new: Vec<String> = index.iter().map(|(name, value)| format!("{name}|{value}")).collect();
+        new.sort();
+        new.dedup();
+        let mut works = JoinSet::new();
+        for claim in new.iter().filter(|claim| !old.contains(claim)) {
+            works.spawn(self.clone().put_row(row_key(view, key, claim).into(), document.sequence));
+        }
+        all(works).await?;
+
+        let mut item = Item::from(document_key(view, key));
+        let body = squeeze(&document.body);
+        item.insert("q".into(), AttributeValue::N(document.sequence.to_string()));
+        item.insert("b".into(), AttributeValue::B(Blob::new(body.clone())));
+        if !new.is_empty() {
+            item.insert("x".into(), AttributeValue::L(new.iter().map(text).collect()));
+        }
+        let bytes = item_bytes(&item);
+        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item));
+        let put = if expected == 0 {
+            put.condition_expression("attribute_not_exists(p)")
+        } else {
+            put.condition_expression("q = :q").expression_attribute_values(":q", AttributeValue::N(expected.to_string()))
+        };
+        let put = put
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match put {
+            Ok(put) => self.table.wrote("view put", bytes, put.consumed_capacity()),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+                    self.table.meter.wrote("view put refused", bytes, Some(1.0));
+                    self.remember(view, key, None);
+                    // It may be this very document, put by a try whose answer was lost.
+                    let there = refused.item().filter(|there| sequence(there) == document.sequence);
+                    if there.and_then(|there| there.get("b")?.as_b().ok()).map(Blob::as_ref) != Some(&body) {
+                        return Ok(false);
+                    }
+                }
+                _ => return Err(failed(&format!("write {view} {key} into {}", self.table.name), error)),
+            },
+        }
+        let mut works = JoinSet::new();
+        for claim in old.iter().filter(|claim| !new.contains(claim)) {
+            works.spawn(self.clone().delete_row(row_key(view, key, claim).into(), document.sequence));
+        }
+        // The document is put; a row that stays is one that readers leave out.
+        if let Err(error) = all(works).await {
+            tracing::warn!(%error, view, key, "old index rows were left behind");
+        }
+        self.remember(view, key, Some((document.sequence, new)));
+        Ok(true)
+    }
+
+    async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
+        let wanted = range.skip.saturating_add(range.limit);
+        let (mut entries, mut from) = (Vec::new(), None);
+        while entries.len() < wanted {
+            let (rows, next) = self.rows(&range, wanted - entries.len(), from).await?;
+            let keys: Vec<&str> = rows.iter().map(|entry| entry.key.as_str()).collect();
+            let claimed = self.claims_of(range.view, &keys).await?;
+            let is_claimed = |entry: &Entry| claimed.get(&entry.key).is_some_and(|claims| claims.contains(&format!("{}|{}", range.index, entry.value)));
+            entries.extend(rows.into_iter().filter(is_claimed));
+            from = next;
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok(entries.into_iter().skip(range.skip).collect())
+    }
+
+    async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
+        let range = Range { view, index, from, to, descending: false, skip: 0, limit: 0 };
+        let (mut count, mut next) = (0, None);
+        loop {
+            let found = self.query(&range)?.select(Select::Count).set_exclusive_start_key(next).send().await;
+            let found = found.map_err(|error| failed(&format!("count {view} by {index}"), error))?;
+            self.table.read("row count", 0, found.consumed_capacity());
+            count += u64::from(found.count().unsigned_abs());
+            next = found.last_evaluated_key;
+            if next.is_none() {
+                return Ok(count);
+            }
+        }
+    }
+
+    async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error> {
+        let items = self.items(view, after, limit).await?;
+        items.into_iter().map(|(key, item)| Ok((key, document(view, &item)?))).collect()
+    }
+
+    async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
+        let Some(item) = self.get_item(view, key).await? else { return Ok(()) };
+        self.remember(view, key, None);
+        self.delete_all(Self::everything_of(view, key, &claims(&item))).await
+    }
+
+    async fn clear(&self, view: &str) -> Result<(), Error> {
+        loop {
+            let items = self.items(view, "", 1000).await?;
+            if items.is_empty() {
+                self.claimed.lock().expect("no holder panics").retain(|(of, _), _| of != view);
+                return Ok(());
+            }
+            let keys = items.iter().flat_map(|(key, item)| Self::everything_of(view, key, &claims(item))).collect();
+            self.delete_all(keys).await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_a_word_before_the_first_bar() {
+        assert_eq!(
+            [head("p1f|0001"), head("RUNNING|1"), head("0001|0002"), head("0001"), head(""), head("RUNNING|~")],
+            ["p1f", "RUNNING", "", "", "", "RUNNING"]
+        );
+    }
+}
