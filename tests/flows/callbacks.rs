@@ -2,7 +2,9 @@
 
 use infra::caller::Answer;
 use serde_json::{Value, json};
-use tests::{House, approval_request};
+use tests::approval_request;
+
+use crate::House;
 
 fn with_callback() -> Value {
     let mut body = approval_request();

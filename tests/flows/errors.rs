@@ -6,7 +6,9 @@ use events::{Meta, ServiceId, service};
 use infra::Wish;
 use infra::ledger::NoLookups;
 use serde_json::{Value, json};
-use tests::{House, approval_request, change, form, incident};
+use tests::{approval_request, change, form, incident};
+
+use crate::House;
 
 /// Asks and checks that the head of the ledger does not move.
 async fn refused(house: &House, operation: &str, body: Value) -> (i64, String) {

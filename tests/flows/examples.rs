@@ -2,7 +2,8 @@
 //! that were just given (requirements/itsm-product-and-api.md).
 
 use serde_json::{Value, json};
-use tests::House;
+
+use crate::House;
 
 async fn create(house: &House) -> Value {
     house.must("create_ticket", json!({ "bk_token": "xxxx", "service_id": 17, "creator": "xxx", "fields": [{ "key": "title", "value": "d" }] })).await["sn"]
@@ -16,7 +17,8 @@ async fn the_documented_requests_are_answered_as_documented() {
     house.must("get_services", json!({ "bk_token": "xxxx", "catalog_id": 12, "service_type": "request" })).await;
     house.must("get_service_catalogs", json!({ "bk_token": "xxxx", "has_service": "true", "service_key": "change" })).await;
     assert_eq!(house.must("get_service_detail", json!({ "bk_token": "xxxx", "service_id": 1 })).await["service_id"], 1);
-    let list = json!({ "bk_token": "xxxx", "sns": [sn], "create_at__lte": "2026-11-22 10:00:00" });
+    let list = json!({ "bk_token": "xxxx", "sns": [sn], "create_at__lte": house.now() });
+    house.followed().await;
     assert_eq!(house.must("get_tickets", list).await["count"], 1);
     for operation in ["get_ticket_info", "get_ticket_status", "get_ticket_logs"] {
         house.must(operation, json!({ "bk_token": "xxxx", "sn": sn })).await;

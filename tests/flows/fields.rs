@@ -7,7 +7,8 @@ use events::{Meta, ServiceId, WorkflowId};
 use infra::Wish;
 use infra::ledger::NoLookups;
 use serde_json::{Value, json};
-use tests::House;
+
+use crate::House;
 
 /// Type, a good value, what is stored, what is shown, and a value that is refused (null where anything goes).
 fn types() -> Vec<(&'static str, Value, Value, Value, Value)> {
@@ -62,6 +63,7 @@ async fn service_with_every_type(house: &House) -> i64 {
     house.app.ledger.execute::<Service>(&wish("service-905"), &service, &NoLookups).await.expect("defined");
     let placed = ServicePlaced { service: ServiceId(905), catalog: Some(events::CatalogId(4)) };
     house.app.ledger.execute::<Catalog>(&wish("catalog"), &CatalogCommand::Place(placed), &NoLookups).await.expect("placed");
+    house.configured(905).await;
     905
 }
 

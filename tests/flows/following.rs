@@ -6,7 +6,9 @@ use functions::stream::follow::Follower;
 use functions::stream::parked;
 use infra::store::contract::following;
 use serde_json::json;
-use tests::{House, approval_request};
+use tests::approval_request;
+
+use crate::House;
 
 async fn follow_all(house: &House) {
     let mut position = 0;

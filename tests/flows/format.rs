@@ -4,7 +4,9 @@ use std::process::Command;
 
 use serde_json::json;
 use tests::process::root;
-use tests::{House, approval_request, form};
+use tests::{approval_request, form};
+
+use crate::House;
 
 #[tokio::test]
 async fn the_sample_ticket_reads_as_the_design_says_and_an_independent_program_accepts_it() {

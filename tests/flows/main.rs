@@ -7,7 +7,10 @@ mod examples;
 mod fields;
 mod following;
 mod format;
+mod lists;
 mod malformed;
 mod once;
 mod people;
 mod tickets;
+
+pub(crate) use tests::House;

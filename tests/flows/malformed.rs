@@ -2,7 +2,9 @@
 
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
-use tests::{House, TRUSTED, approval_request, incident};
+use tests::{TRUSTED, approval_request, incident};
+
+use crate::House;
 
 const OPERATIONS: [&str; 13] = [
     "create_ticket",

@@ -9,7 +9,9 @@ use infra::Wish;
 use infra::ledger::{NoLookups, command_id};
 use infra::store::commit::hex;
 use serde_json::{Value, json};
-use tests::{House, TRUSTED, approval_request, form};
+use tests::{TRUSTED, approval_request, form};
+
+use crate::House;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_hundred_approvals_of_one_node_exactly_one_wins() {

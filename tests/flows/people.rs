@@ -3,7 +3,9 @@
 use axum::http::{Request, StatusCode};
 use events::TicketSn;
 use serde_json::json;
-use tests::{House, PLAIN, TRUSTED, approval_request};
+use tests::{PLAIN, TRUSTED, approval_request};
+
+use crate::House;
 
 #[tokio::test]
 async fn an_unknown_caller_gets_a_plain_403() {

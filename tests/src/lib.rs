@@ -78,6 +78,11 @@ impl House {
         followed.wait_for(|position| *position >= head).await.expect("the follower lives");
     }
 
+    /// Waits until the door knows a service that was just defined: at once on one machine.
+    pub async fn configured(&self, service: i64) {
+        assert!(self.app.directory.service(events::ServiceId(service)).await.expect("read").0.is_some());
+    }
+
     /// Lets deadlines fire and queues be worked on until nothing is left to do at this time of the clock.
     pub async fn settle(&self) {
         loop {
@@ -140,6 +145,16 @@ impl House {
         (envelope["code"].as_i64().expect("an integer code"), envelope["message"].as_str().expect("a message").to_owned())
     }
 
+    /// Today, as ticket numbers say it.
+    pub fn day(&self) -> String {
+        local(self.app.ledger.clock.now(), "%Y%m%d")
+    }
+
+    /// The time, as the wire says it.
+    pub fn now(&self) -> String {
+        local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
+    }
+
     /// The end of the feed: what nothing was stored is measured by.
     pub async fn head(&self) -> i64 {
         self.app.ledger.store.head().await.expect("head").position
@@ -150,6 +165,12 @@ impl House {
         let history = functions::desk::history(&self.app.ledger, &format!("ticket-{sn}")).await.expect("a history");
         history.iter().map(|envelope| events::Fact::kind(&envelope.event)).collect()
     }
+}
+
+/// A moment in the desk's zone.
+pub fn local(at: Moment, format: &str) -> String {
+    let zone = Settings::default().zone;
+    jiff::Timestamp::from_millisecond(at.0).expect("a time").to_zoned(zone).strftime(format).to_string()
 }
 
 /// A form as clients send it.

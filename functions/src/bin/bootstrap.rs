@@ -5,6 +5,7 @@ use std::sync::Arc;
 use functions::App;
 use functions::app::{Ports, Settings};
 use functions::host::lambda::{Host, StreamAnswers};
+use functions::stream::index::Indexer;
 use infra::aws::{Cloud, configure};
 use infra::caller::http::Http as Caller;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
@@ -37,7 +38,8 @@ async fn main() -> Result<(), Error> {
     let app = App::new(ports, settings, Arc::default())?;
     warmed.await?;
     let answers = if setting("LEDGERDESK_STREAM_ANSWERS").as_deref() == Some("whole") { StreamAnswers::Whole } else { StreamAnswers::Partial };
-    Host::new(app, cloud, answers).run(&function).await
+    let indexer = Indexer::new(cloud.pages.clone(), cloud.blob.clone(), app.ledger.clock.clone());
+    Host::new(app, indexer, cloud.meter, answers).run(&function).await
 }
 
 /// A setting of the function; an empty one is none.

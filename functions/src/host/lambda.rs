@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
 use aws_lambda_events::sqs::SqsEvent;
 use events::Moment;
-use infra::aws::Cloud;
+use infra::meter::Meter;
 use infra::queue::Message;
 use infra::queue::sqs::Letter;
 use infra::store::Commit;
@@ -32,6 +32,11 @@ const AT_ONCE: usize = 16;
 /// How far ahead a sweep looks, since the next one comes a minute later; queues hold messages until their time.
 const AHEAD_MS: i64 = 60_000;
 
+/// How early a message may be worked on: queues count whole seconds.
+const EARLY_MS: i64 = 999;
+/// When a message comes again that failed for a reason that may pass.
+const AGAIN_MS: i64 = 5_000;
+
 /// How a batch from a stream is answered where a part of it failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamAnswers {
@@ -45,16 +50,16 @@ pub enum StreamAnswers {
 /// A function with what it may touch.
 #[derive(Clone)]
 pub struct Host {
-    pub app: App,
-    pub cloud: Cloud,
-    pub answers: StreamAnswers,
+    app: App,
+    answers: StreamAnswers,
     indexer: Arc<Indexer>,
+    meter: Arc<Meter>,
 }
 
 impl Host {
-    pub fn new(app: App, cloud: Cloud, answers: StreamAnswers) -> Self {
-        let indexer = Arc::new(Indexer::new(cloud.pages.clone(), cloud.blob.clone(), app.ledger.clock.clone()));
-        Self { app, cloud, answers, indexer }
+    /// A desk whose feed is built by this indexer, and what its requests are counted by.
+    pub fn new(app: App, indexer: Indexer, meter: Arc<Meter>, answers: StreamAnswers) -> Self {
+        Self { app, answers, indexer: Arc::new(indexer), meter }
     }
 
     /// Serves invocations of the function of that name until the process is ended.
@@ -84,7 +89,7 @@ impl Host {
     }
 
     fn print_metrics(&self, function: &Function) {
-        metrics::print(function.name, self.app.ledger.clock.now(), &self.cloud.meter.take());
+        metrics::print(function.name, self.app.ledger.clock.now(), &self.meter.take());
     }
 
     /// Handles one invocation of anything but HTTP; what is answered depends on what set it going.
@@ -186,16 +191,15 @@ impl Host {
 
     async fn work_on(&self, name: &str, letter: Letter, attempts: u32) -> Result<(), Error> {
         let now = self.app.ledger.clock.now();
-        if letter.due > now.0 + 999 {
-            return self.cloud.sqs.send_again(name, &letter, Moment(letter.due)).await;
+        let again = async |due: Moment| self.app.queue.put(name, &letter.id, letter.body.as_bytes(), due).await;
+        if letter.due > now.0 + EARLY_MS {
+            return again(Moment(letter.due)).await;
         }
         let message = Message { id: letter.id.clone(), body: letter.body.clone().into_bytes(), attempts, receipt: String::new() };
         match queue::work(&self.app, name, &message).await {
             Err(error) if error.is_passing() => {
-                let letter = Letter { tries: letter.tries.saturating_add(1), ..letter };
-                let pause = 1000 << letter.tries.min(8);
                 tracing::warn!(%error, queue = name, message = letter.id, "a message is tried again later");
-                self.cloud.sqs.send_again(name, &letter, now.plus_ms(pause)).await
+                again(now.plus_ms(AGAIN_MS)).await
             }
             worked => worked,
         }

@@ -72,6 +72,14 @@ impl Indexer {
         Err(Error::new(Kind::Conflict, "others put pages all the time"))
     }
 
+    /// Which of these commits have no position yet.
+    pub async fn missing(&self, arrived: &[Arrived]) -> Result<Vec<Commit>, Error> {
+        let newest = self.refresh().await?;
+        let all: Vec<&Arrived> = arrived.iter().collect();
+        let known = self.known(newest.as_deref(), &all).await?;
+        Ok(arrived.iter().map(|arrived| &arrived.commit).filter(|commit| !known.contains(&place(commit))).cloned().collect())
+    }
+
     /// The newest page, from memory if there is one: if it is old, the put that follows it fails.
     async fn newest(&self) -> Result<Option<Arc<Page>>, Error> {
         if let Some((_, page)) = self.kept.lock().expect("no holder panics").last_key_value() {

@@ -45,9 +45,6 @@ pub struct Letter {
     /// Not to be worked on before, in milliseconds.
     pub due: i64,
     pub body: String,
-    /// How often it was sent again because of what may pass.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub tries: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -55,7 +52,7 @@ pub struct Letter {
 impl Letter {
     /// Reads a message's text; one that is none of ours is its own body.
     pub fn read(id: &str, text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_else(|_| Self { id: id.to_owned(), due: 0, body: text.to_owned(), tries: 0, reason: None })
+        serde_json::from_str(text).unwrap_or_else(|_| Self { id: id.to_owned(), due: 0, body: text.to_owned(), reason: None })
     }
 }
 
@@ -80,11 +77,6 @@ impl Sqs {
         let delay = i32::try_from(delay_s.clamp(0, DELAY_MAX_S)).unwrap_or_default();
         let sent = self.client.send_message().queue_url(self.url(queue).await?).message_body(text).delay_seconds(delay).send().await;
         sent.map(drop).map_err(|error| failed(&format!("send a message to {}", self.names.queue(queue)), error))
-    }
-
-    /// Sends a message that was received once more, not to come before `due`.
-    pub async fn send_again(&self, queue: &str, letter: &Letter, due: Moment) -> Result<(), Error> {
-        self.send(queue, letter, self.seconds_until(due)).await
     }
 
     async fn receive(&self, queue: &str, away_s: i32, limit: usize) -> Result<Vec<(Letter, u32, String)>, Error> {
@@ -123,11 +115,6 @@ impl Sqs {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
-}
-
 /// The queue of dead letters of a queue.
 pub fn dead(queue: &str) -> String {
     format!("{queue}-dead")
@@ -137,7 +124,7 @@ pub fn dead(queue: &str) -> String {
 impl Queue for Sqs {
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error> {
         let body = String::from_utf8(body.to_vec()).map_err(|_| Error::corrupt(format!("message {id} for {queue} is not text")))?;
-        self.send(queue, &Letter { id: id.to_owned(), due: due.0, body, tries: 0, reason: None }, self.seconds_until(due)).await
+        self.send(queue, &Letter { id: id.to_owned(), due: due.0, body, reason: None }, self.seconds_until(due)).await
     }
 
     async fn take(&self, queue: &str, now: Moment, until: Moment, limit: usize) -> Result<Vec<Message>, Error> {
@@ -163,7 +150,7 @@ impl Queue for Sqs {
 
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
         let body = String::from_utf8_lossy(&message.body).into_owned();
-        self.send(&dead(queue), &Letter { id: message.id.clone(), due: 0, body, tries: 0, reason: Some(reason.to_owned()) }, 0).await?;
+        self.send(&dead(queue), &Letter { id: message.id.clone(), due: 0, body, reason: Some(reason.to_owned()) }, 0).await?;
         self.done(queue, message).await
     }
 
@@ -198,7 +185,7 @@ impl Queue for Sqs {
             for (letter, _, receipt) in letters {
                 if letter.id == id && !found {
                     found = true;
-                    self.send(queue, &Letter { due: due.0, tries: 0, reason: None, ..letter }, self.seconds_until(due)).await?;
+                    self.send(queue, &Letter { due: due.0, reason: None, ..letter }, self.seconds_until(due)).await?;
                     self.delete(&dead(queue), &receipt).await?;
                 } else {
                     self.away(&dead(queue), &receipt, 0).await?;

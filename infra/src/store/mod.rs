@@ -39,7 +39,7 @@ pub trait Journal: Send + Sync {
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error>;
     /// The sequence of a stream's next event: 1 for a stream that does not exist.
     async fn next(&self, stream: &str) -> Result<i64, Error>;
-    /// Reads every commit there is, each stream in its order, the streams in whatever order is cheapest; for audits and for filling a feed anew.
+    /// Reads every commit there is once, in whatever order is cheapest; for audits and for filling a feed anew.
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error>;
 }
 

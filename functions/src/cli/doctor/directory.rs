@@ -1,58 +1,20 @@
-//! `ledgerdesk doctor`: looks at a directory and says in words what is wrong and what to do.
+//! A desk in a directory: its files, how far its views are, what was set aside.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::Args;
 use infra::Ledger;
 use infra::local::Local;
 use infra::views::Range;
 
-use super::audit::published_heads;
+use super::{Finding, fine, wrong};
+use crate::cli::audit::published_heads;
 use crate::stream::{parked, project};
 
 /// Commits the views may be behind before it is worth saying.
 const LAG_MAX: i64 = 10_000;
 
-#[derive(Debug, Args)]
-pub struct Doctor {
-    /// The directory of the desk.
-    #[arg(long, default_value = "data")]
-    pub data: PathBuf,
-}
-
-/// One thing that was looked at.
-struct Finding {
-    what: &'static str,
-    found: String,
-    /// What to do, where something is wrong.
-    advice: Option<String>,
-}
-
-fn fine(what: &'static str, found: String) -> Finding {
-    Finding { what, found, advice: None }
-}
-
-fn wrong(what: &'static str, found: String, advice: &str) -> Finding {
-    Finding { what, found, advice: Some(advice.into()) }
-}
-
-impl Doctor {
-    pub async fn run(self) -> Result<(), String> {
-        let findings = look(&self.data).await;
-        for Finding { what, found, advice } in &findings {
-            match advice {
-                None => println!("ok     {what}: {found}"),
-                Some(advice) => println!("WRONG  {what}: {found}\n       {advice}"),
-            }
-        }
-        match findings.iter().filter(|finding| finding.advice.is_some()).count() {
-            0 => Ok(()),
-            count => Err(format!("{count} things are wrong")),
-        }
-    }
-}
-
-async fn look(data: &Path) -> Vec<Finding> {
+/// Looks at everything there is.
+pub(super) async fn look(data: &Path) -> Vec<Finding> {
     if !data.is_dir() {
         return vec![wrong(
             "directory",
@@ -62,8 +24,8 @@ async fn look(data: &Path) -> Vec<Finding> {
     }
     let mut findings = vec![fine("directory", data.display().to_string())];
     match std::fs::File::options().write(true).open(data.join("lock")).map(|file| file.try_lock()) {
-        Ok(Ok(())) => findings.push(fine("desk", "no desk is running here".into())),
-        Ok(Err(_)) => findings.push(fine("desk", "a desk is running here".into())),
+        Ok(Ok(())) => findings.push(fine("desk", "no desk is running here")),
+        Ok(Err(_)) => findings.push(fine("desk", "a desk is running here")),
         Err(error) => findings.push(wrong("desk", format!("the lock file cannot be opened: {error}"), "check the owner and permissions of the directory")),
     }
     let ledger = match Local::read(data) {
@@ -122,7 +84,7 @@ async fn views(data: &Path, position: i64, ledger: &Ledger) -> Vec<Finding> {
             "see `ledgerdesk audit parked`, mend the cause, then `ledgerdesk audit parked --redrive`",
         )
     } else {
-        fine("parked", "nothing".into())
+        fine("parked", "nothing")
     });
     let failing = Range { view: "delivery", index: "failing", from: "", to: "~", descending: false, skip: 0, limit: 1000 };
     match local.views.range(failing).await {
@@ -131,13 +93,13 @@ async fn views(data: &Path, position: i64, ledger: &Ledger) -> Vec<Finding> {
             format!("{} receivers do not take their callbacks", failing.len()),
             "see `ledgerdesk audit show delivery-...` for the reason each receiver gave",
         )),
-        Ok(_) => findings.push(fine("callbacks", "none is failing".into())),
+        Ok(_) => findings.push(fine("callbacks", "none is failing")),
         Err(error) => findings.push(wrong("callbacks", error.to_string(), "delete views.db while no desk is running; it is rebuilt from the ledger")),
     }
     let admin = ledger.keys.find(crate::company::ADMIN).await;
     findings.push(match admin {
-        Ok(Some(_)) => fine("keys", "the key store answers".into()),
-        Ok(None) => wrong("keys", "the key store is empty".into(), "restore keys.db: without it names and sealed values cannot be read"),
+        Ok(Some(_)) => fine("keys", "the key store answers"),
+        Ok(None) => wrong("keys", "the key store is empty", "restore keys.db: without it names and sealed values cannot be read"),
         Err(error) => wrong("keys", error.to_string(), "restore keys.db: without it names and sealed values cannot be read"),
     });
     findings

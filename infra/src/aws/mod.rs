@@ -2,6 +2,8 @@
 //!
 //! Region, credentials and endpoint come from where the SDK looks for them: `AWS_REGION`, `AWS_ENDPOINT_URL`, the role of a Lambda.
 
+pub mod inspect;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +96,6 @@ pub struct Cloud {
     pub blob: Arc<dyn blob::Blob>,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    pub sqs: Arc<Sqs>,
     pub secrets: Arc<dyn Secrets>,
 }
 
@@ -127,14 +128,12 @@ impl Cloud {
         let clock = Arc::new(SystemClock);
         let keys: Arc<dyn Keys> = Arc::new(keys::dynamodb::Dynamodb::new(table("keys"), Arc::new(SystemChance), clock.clone()));
         let ledger = Ledger::new(store, keys, clock.clone(), Arc::new(SystemChance)).with_others(STALE_MS);
-        let sqs = Arc::new(Sqs::new(&config, names.clone(), clock));
         Self {
             pages,
             blob,
             ledger,
             views: Arc::new(views::dynamodb::Dynamodb::new(table("views"))),
-            queue: sqs.clone(),
-            sqs,
+            queue: Arc::new(Sqs::new(&config, names.clone(), clock)),
             secrets: Arc::new(Manager::new(&config, &names.secret())),
             names,
             bucket: bucket.to_owned(),

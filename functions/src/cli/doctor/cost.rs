@@ -1,0 +1,67 @@
+//! What a desk in the cloud costs, from what its functions logged: requests, units and bytes, by function and per command.
+
+use std::collections::BTreeMap;
+
+use infra::aws::Cloud;
+use infra::meter::{Counted, DOLLARS_PER_MILLION, PUTS_DOLLARS_PER_MILLION};
+use serde::Deserialize;
+
+use crate::catalog::FUNCTIONS;
+use crate::metrics::NAMESPACE;
+
+/// The part of a log line that is ours.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(rename = "Cost")]
+    cost: BTreeMap<String, Counted>,
+}
+
+/// Prints the table.
+pub(super) async fn print(cloud: &Cloud, hours: i64) -> Result<(), String> {
+    let since = cloud.ledger.clock.now().0 - hours * 3_600_000;
+    let (mut commands, mut total, mut puts, mut are_cut) = (0, Counted::default(), 0, false);
+    println!("{:<10} {:>10} {:>12} {:>12} {:>14} {:>12}", "function", "requests", "write units", "read units", "bytes", "dollars");
+    for function in FUNCTIONS {
+        let log = cloud.log_lines(function.name, NAMESPACE, since).await.map_err(|error| error.to_string())?;
+        are_cut |= log.are_cut;
+        let mut sum = Counted::default();
+        for line in log.lines.iter().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+            for (kind, counted) in line.cost {
+                commands += if kind == "journal put" { counted.requests } else { 0 };
+                puts += if kind == "blob put" { counted.requests } else { 0 };
+                sum += counted;
+            }
+        }
+        row(function.name, &sum);
+        total += sum;
+    }
+    row("all", &total);
+    println!("and {puts} archive objects put: {:.6} dollars", per_million(puts, PUTS_DOLLARS_PER_MILLION));
+    if are_cut {
+        println!("there are more log lines than were read; ask for fewer hours");
+    }
+    if commands == 0 {
+        println!("no commit was logged in the last {hours} hours");
+        return Ok(());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let count = commands as f64;
+    let dollars = total.dollars() + per_million(puts, PUTS_DOLLARS_PER_MILLION);
+    println!(
+        "{commands} commits: {:.2} write units, {:.2} read units each; {:.2} dollars per million with everything that followed from them",
+        total.write_units / count,
+        total.read_units / count,
+        dollars / count * 1e6
+    );
+    println!("({} dollars per million write units, {} per million read units, on demand in us-east-1)", DOLLARS_PER_MILLION.0, DOLLARS_PER_MILLION.1);
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn per_million(count: u64, dollars: f64) -> f64 {
+    count as f64 * dollars / 1e6
+}
+
+fn row(name: &str, sum: &Counted) {
+    println!("{name:<10} {:>10} {:>12.1} {:>12.1} {:>14} {:>12.6}", sum.requests, sum.write_units, sum.read_units, sum.bytes, sum.dollars());
+}

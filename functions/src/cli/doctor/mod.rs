@@ -1,0 +1,60 @@
+//! `ledgerdesk doctor`: looks at a desk, in a directory or in the cloud, and says in words what is wrong and what to do.
+
+mod cloud;
+mod cost;
+mod directory;
+
+use clap::Args;
+
+use super::place::Place;
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub place: Place,
+    /// Print what the desk in the cloud cost in the last hours, from what its functions logged.
+    #[arg(long)]
+    pub cost: bool,
+    /// How many hours --cost looks back.
+    #[arg(long, default_value_t = 24, requires = "cost")]
+    pub hours: i64,
+}
+
+/// One thing that was looked at.
+struct Finding {
+    what: String,
+    found: String,
+    /// What to do, where something is wrong.
+    advice: Option<String>,
+}
+
+fn fine(what: impl Into<String>, found: impl Into<String>) -> Finding {
+    Finding { what: what.into(), found: found.into(), advice: None }
+}
+
+fn wrong(what: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { what: what.into(), found: found.into(), advice: Some(advice.into()) }
+}
+
+impl Doctor {
+    pub async fn run(self) -> Result<(), String> {
+        if self.cost {
+            return cost::print(&self.place.connect().await?, self.hours).await;
+        }
+        let findings = match self.place.directory() {
+            Some(directory) => directory::look(directory).await,
+            None => cloud::look(&self.place.connect().await?).await,
+        };
+        for Finding { what, found, advice } in &findings {
+            match advice {
+                None => println!("ok     {what}: {found}"),
+                Some(advice) => println!("WRONG  {what}: {found}\n       {advice}"),
+            }
+        }
+        match findings.iter().filter(|finding| finding.advice.is_some()).count() {
+            0 => Ok(()),
+            1 => Err("one thing is wrong".into()),
+            count => Err(format!("{count} things are wrong")),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The desk in the cloud that the environment names (`localstack/up` writes it): the adapters' contracts, the flows as they are on one machine,
+//! and what only the cloud has.
+
+mod callbacks;
+mod contracts;
+mod dead_letters;
+mod faults;
+mod house;
+mod operators;
+mod stream;
+
+#[path = "../flows/documented.rs"]
+mod documented;
+#[path = "../flows/examples.rs"]
+mod examples;
+#[path = "../flows/fields.rs"]
+mod fields;
+#[path = "../flows/tickets.rs"]
+mod tickets;
+
+pub(crate) use house::House;
