@@ -66,9 +66,13 @@ async fn a_receiver_that_was_away_gets_the_result_under_the_same_id() {
     assert!(calls.iter().all(|(id, body)| *id == calls[0].0 && body["sn"] == sn), "{calls:?}");
     let token = calls[2].1["token"].clone();
     assert_eq!(house.must("token/verify", json!({ "token": token })).await["is_passed"], true);
-    until("the delivery's end", async || (house.must("callback_failed_ticket", json!({})).await.as_array()?.iter().all(|failed| *failed != sn)).then_some(())).await;
+    until("the delivery's end", async || (house.must("callback_failed_ticket", json!({})).await.as_array()?.iter().all(|failed| *failed != sn)).then_some(()))
+        .await;
     let stream = format!("delivery-{}", calls[0].0);
-    let delivered = until("the record of it", async || house.app.ledger.load::<domain::delivery::Delivery>(&stream).await.ok().filter(|context| !context.aggregate.0.is_open())).await;
+    let delivered = until("the record of it", async || {
+        house.app.ledger.load::<domain::delivery::Delivery>(&stream).await.ok().filter(|context| !context.aggregate.0.is_open())
+    })
+    .await;
     assert_eq!(delivered.aggregate.0.attempts, 3);
 }
 

@@ -4,58 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aws_config::SdkConfig;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus,
-};
+use aws_sdk_dynamodb::types::{ScalarAttributeType, StreamViewType};
 use domain::ticket::{Command, Ticket};
 use events::ticket::Observed;
 use events::{Meta, Moment};
 use functions::stream::index::Indexer;
 use infra::aws::{Names, Table, configure};
-use infra::clock::{Chance as _, Clock, SeededChance, SystemChance, SystemClock};
+use infra::clock::{Clock, SeededChance, SystemChance, SystemClock};
 use infra::ledger::{Lookups, command_id};
-use infra::meter::Meter;
-use infra::store::commit::hex;
+use infra::store::Journal as _;
 use infra::store::paged::Paged;
-use infra::store::{Journal as _};
 use infra::{Ledger, Wish, blob, keys, pages, queue, secrets, store, views};
 
-use crate::house::until;
+use crate::deployment::{fresh, table};
 use crate::stream::Stream;
-
-/// A name that no other test uses.
-fn fresh(name: &str) -> String {
-    let mut bytes = [0; 6];
-    SystemChance.fill(&mut bytes);
-    format!("test-{name}-{}", hex(&bytes))
-}
-
-/// Makes a table of one layout; gives back its stream's ARN.
-async fn table(config: &SdkConfig, name: &str, sort: Option<ScalarAttributeType>) -> (Table, String) {
-    let client = aws_sdk_dynamodb::Client::new(config);
-    let name = fresh(name);
-    let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().expect("an attribute");
-    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key");
-    let mut create = client
-        .create_table()
-        .table_name(&name)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute("p", ScalarAttributeType::S))
-        .key_schema(key("p", KeyType::Hash))
-        .stream_specification(StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage).build().expect("a stream"));
-    if let Some(kind) = sort {
-        create = create.attribute_definitions(attribute("s", kind)).key_schema(key("s", KeyType::Range));
-    }
-    let created = create.send().await.expect("a table");
-    let arn = created.table_description().and_then(|table| table.latest_stream_arn()).unwrap_or_default().to_owned();
-    until("the table", async || {
-        let described = client.describe_table().table_name(&name).send().await.ok()?;
-        (described.table()?.table_status()? == &TableStatus::Active).then_some(())
-    })
-    .await;
-    (Table { client, name, meter: Arc::new(Meter::default()) }, arn)
-}
 
 /// A store on tables of its own, its blobs in memory, and what brings its feed up to date.
 pub(crate) struct Own {
@@ -68,8 +30,8 @@ pub(crate) struct Own {
 impl Own {
     pub(crate) async fn new() -> Self {
         let config = configure(None).await;
-        let (journal, arn) = table(&config, "journal", Some(ScalarAttributeType::N)).await;
-        let (feed, _) = table(&config, "feed", Some(ScalarAttributeType::N)).await;
+        let (journal, arn) = table(&config, &fresh("journal"), Some(ScalarAttributeType::N), Some(StreamViewType::NewImage)).await;
+        let (feed, _) = table(&config, &fresh("feed"), Some(ScalarAttributeType::N), Some(StreamViewType::NewImage)).await;
         let pages = Arc::new(pages::dynamodb::Dynamodb::new(feed));
         let blob = Arc::new(blob::memory::Memory::default());
         let indexer = Indexer::new(pages.clone(), blob.clone(), Arc::new(SystemClock));
@@ -94,19 +56,19 @@ async fn dynamodb_store() {
 
 #[tokio::test]
 async fn dynamodb_pages() {
-    let (table, _) = table(&configure(None).await, "feed", Some(ScalarAttributeType::N)).await;
+    let (table, _) = table(&configure(None).await, &fresh("feed"), Some(ScalarAttributeType::N), Some(StreamViewType::NewImage)).await;
     pages::contract::check(&pages::dynamodb::Dynamodb::new(table)).await;
 }
 
 #[tokio::test]
 async fn dynamodb_views() {
-    let (table, _) = table(&configure(None).await, "views", Some(ScalarAttributeType::S)).await;
+    let (table, _) = table(&configure(None).await, &fresh("views"), Some(ScalarAttributeType::S), Some(StreamViewType::NewImage)).await;
     views::contract::check(&views::dynamodb::Dynamodb::new(table)).await;
 }
 
 #[tokio::test]
 async fn dynamodb_keys() {
-    let (table, _) = table(&configure(None).await, "keys", None).await;
+    let (table, _) = table(&configure(None).await, &fresh("keys"), None, Some(StreamViewType::NewImage)).await;
     keys::contract::check(&keys::dynamodb::Dynamodb::new(table, Arc::new(SystemChance), Arc::new(SystemClock))).await;
 }
 

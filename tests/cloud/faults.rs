@@ -71,6 +71,15 @@ fn refuse(status: StatusCode, code: &str) -> Response<Body> {
     Response::builder().status(status).header("content-type", "application/x-amz-json-1.0").body(body.into()).expect("a response")
 }
 
+/// Where everything is answered as to somebody who may do nothing; gives back its URL.
+pub(crate) async fn denying() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let deny = || async { refuse(StatusCode::BAD_REQUEST, "AccessDeniedException") };
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(deny)).await });
+    format!("http://{address}")
+}
+
 async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let fault = fault(proxy.weather.requests.fetch_add(1, Ordering::SeqCst));
     *proxy.weather.met.lock().expect("no holder panics").entry(fault).or_default() += 1;

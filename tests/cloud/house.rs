@@ -82,7 +82,11 @@ impl House {
     /// Calls an operation that must succeed, and gives back its data.
     pub(crate) async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
-        assert_eq!((&envelope["result"], &envelope["code"], &envelope["message"]), (&json!(true), &json!(0), &json!("success")), "{operation} {body}: {envelope}");
+        assert_eq!(
+            (&envelope["result"], &envelope["code"], &envelope["message"]),
+            (&json!(true), &json!(0), &json!("success")),
+            "{operation} {body}: {envelope}"
+        );
         envelope["data"].clone()
     }
 

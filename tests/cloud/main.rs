@@ -4,6 +4,7 @@
 mod callbacks;
 mod contracts;
 mod dead_letters;
+mod deployment;
 mod faults;
 mod house;
 mod operators;

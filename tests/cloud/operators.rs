@@ -5,7 +5,28 @@ use std::process::{Command, Output};
 use tests::process::{program, root};
 
 use crate::House;
+use crate::deployment::Deployment;
 use crate::house::until;
+
+/// How the columns of the little log are meant.
+const MAPPING: &str = r#"
+source = "T"
+unknown_state = "open"
+
+[columns]
+case = "number"
+time = "sys_updated_at"
+state = "incident_state"
+
+[time]
+format = "%d/%m/%Y %H:%M"
+zone = "UTC"
+
+[states]
+
+[times]
+opened = "opened_at"
+"#;
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(program()).args(arguments).envs(environment.iter().copied()).output().expect("the program runs")
@@ -32,4 +53,94 @@ async fn feed_and_journal_are_proved_against_each_other() {
     std::fs::write(file.path(), printed(&["audit", "export", "--cloud"])).expect("written");
     let verified = Command::new(root().join("target/python/bin/python")).arg(root().join("tests/verify.py")).arg(file.path()).output().expect("it runs");
     assert!(verified.status.success(), "{}{}", String::from_utf8_lossy(&verified.stdout), String::from_utf8_lossy(&verified.stderr));
+}
+
+#[tokio::test]
+async fn a_log_is_imported_into_the_cloud_once_and_what_it_cost_is_told() {
+    let house = House::open().await;
+    house.must("create_ticket", tests::approval_request()).await;
+    house.followed().await;
+    let mut log = String::from("number,incident_state,sys_updated_at,opened_at\n");
+    let case = infra::clock::Clock::now(&infra::clock::SystemClock).0;
+    for row in 0..30 {
+        log += &format!("INC{case}{:02},Active,{row}/3/2016 10:{row:02},1/3/2016 09:00\n", row / 3, row = row + 1);
+    }
+    let (file, mapping) = (tempfile::NamedTempFile::new().expect("a file"), tempfile::NamedTempFile::new().expect("a file"));
+    std::fs::write(file.path(), log).expect("written");
+    std::fs::write(mapping.path(), MAPPING).expect("written");
+    let (file, mapping) = (file.path().to_str().expect("a path"), mapping.path().to_str().expect("a path"));
+    let first = printed(&["import", file, "--mapping", mapping, "--cloud"]);
+    assert!(first.contains("30 imported, 0 known already, 0 refused"), "{first}");
+    let again = printed(&["import", file, "--mapping", mapping, "--cloud"]);
+    assert!(again.contains("0 imported, 30 known already, 0 refused"), "{again}");
+
+    let cost = printed(&["doctor", "--cost", "--cloud"]);
+    let line = |name: &str| cost.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {cost}")).to_owned();
+    let units = |name: &str| line(name).split_whitespace().nth(2).expect("write units").parse::<f64>().expect("a number");
+    assert!(units("command") > 0.0 && units("index") > 0.0 && units("follow") > 0.0, "{cost}");
+    assert!(cost.contains("dollars per million with everything that followed"), "{cost}");
+    println!("{cost}");
+}
+
+/// What doctor says of the desk of a prefix; it must have found something.
+fn complaint(prefix: &str, more: &[&str], environment: &[(&str, &str)]) -> String {
+    let output = run(&[&["doctor", "--cloud", "--prefix", prefix][..], more].concat(), environment);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success(), "{said}");
+    said
+}
+
+/// The complaint of one kind, with its advice on the next line.
+fn about<'a>(said: &'a str, what: &str) -> (&'a str, &'a str) {
+    let mut lines = said.lines().skip_while(|line| !line.starts_with(&format!("WRONG  {what}")));
+    (lines.next().unwrap_or_else(|| panic!("{what} in {said}")), lines.next().expect("an advice").trim())
+}
+
+#[tokio::test]
+async fn doctor_finds_nothing_on_a_sound_desk() {
+    let house = House::open().await;
+    let sn = house.must("create_ticket", tests::approval_request()).await["sn"].clone();
+    house.followed().await;
+    let output = run(&["doctor", "--cloud"], &[]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    // Another test may have a poisoned message among the dead letters at this moment.
+    assert!(said.lines().all(|line| !line.starts_with("WRONG") || line.contains("messages failed too often")), "{sn} {said}");
+    for what in ["region", "table", "archive", "secret", "queue", "index", "follow", "parked", "journal"] {
+        assert!(said.contains(&format!("ok     {what}")) || what == "queue", "{what} in {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_says_which_part_of_a_deployment_is_broken_and_what_to_do() {
+    let cloud = House::open().await.cloud;
+
+    let elsewhere = complaint(&cloud.names.prefix, &["--region", "eu-west-3"], &[]);
+    let (found, advice) = about(&elsewhere, "tables");
+    assert!(found.contains("none of the desk's tables is in region eu-west-3") && advice.contains("another region"), "{elsewhere}");
+
+    let denied = crate::faults::denying().await;
+    let refused = complaint(&cloud.names.prefix, &[], &[("AWS_ENDPOINT_URL_DYNAMODB", &denied)]);
+    let (found, advice) = about(&refused, &format!("table {}", cloud.names.table("journal")));
+    assert!(found.contains("AccessDenied") && advice.contains("give them dynamodb:DescribeTable"), "{refused}");
+
+    let away = complaint(&cloud.names.prefix, &[], &[("AWS_ENDPOINT_URL", "http://127.0.0.1:9")]);
+    assert!(about(&away, &format!("table {}", cloud.names.table("journal"))).1.contains("does not answer"), "{away}");
+
+    // A deployment of its own, without functions: what nobody indexes is told.
+    let own = Deployment::new().await;
+    own.store(&["catalog"]).await;
+    let stopped = complaint(&own.prefix, &[], &[]);
+    let (found, advice) = about(&stopped, "index");
+    assert!(found.contains("lacks catalog:1") && advice.contains(&format!("{}-index", own.prefix)), "{stopped}");
+    assert_eq!(stopped.lines().filter(|line| line.starts_with("WRONG")).count(), 1, "and nothing else is wrong: {stopped}");
+
+    own.turn_stream_off("journal").await;
+    let (deaf, table) = (complaint(&own.prefix, &[], &[]), format!("table {}-journal", own.prefix));
+    let (found, advice) = about(&deaf, &table);
+    assert!(found.contains("its stream is off") && advice.contains("view type NEW_IMAGE"), "{deaf}");
+
+    own.delete("keys").await;
+    let (lost, table) = (complaint(&own.prefix, &[], &[]), format!("table {}-keys", own.prefix));
+    let (found, advice) = about(&lost, &table);
+    assert!(found.contains("ResourceNotFound") && advice.contains("restore it from its newest backup"), "{lost}");
 }

@@ -65,7 +65,8 @@ impl Cloud {
         let mut found = Lines::default();
         let mut next = None;
         loop {
-            let page = client.filter_log_events().log_group_name(&group).filter_pattern(format!("\"{word}\"")).start_time(since).set_next_token(next).send().await;
+            let page =
+                client.filter_log_events().log_group_name(&group).filter_pattern(format!("\"{word}\"")).start_time(since).set_next_token(next).send().await;
             let page = page.map_err(|error| failed(&format!("read the log {group}"), error))?;
             // A stand-in may answer with everything.
             found.lines.extend(page.events().iter().filter_map(|event| event.message()).filter(|line| line.contains(word)).map(str::to_owned));

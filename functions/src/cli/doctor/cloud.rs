@@ -50,7 +50,11 @@ fn advice(cloud: &Cloud, error: &Error, permission: &str) -> String {
     match error.kind {
         Kind::Denied => format!("these credentials may not do that: give them {permission} on it, or use others (AWS_PROFILE, AWS_ACCESS_KEY_ID)"),
         Kind::Misconfigured => {
-            format!("deploy infra/deploy/template.yaml for prefix {} in region {}, or name the right ones by --prefix and --region", cloud.names.prefix, cloud.region())
+            format!(
+                "deploy infra/deploy/template.yaml for prefix {} in region {}, or name the right ones by --prefix and --region",
+                cloud.names.prefix,
+                cloud.region()
+            )
         }
         _ => "the service does not answer: look at the network, at AWS_ENDPOINT_URL, and at the service's own health page; then look again".into(),
     }
@@ -64,7 +68,12 @@ async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
     }
     if facts.iter().all(|(_, facts)| facts.as_ref().is_err_and(|error| error.kind == Kind::Misconfigured)) {
         let others = cloud.tables().await.unwrap_or_default();
-        let found = format!("none of the desk's tables is in region {}; tables that begin with {}: {}", cloud.region(), cloud.names.prefix, if others.is_empty() { "none".to_owned() } else { others.join(", ") });
+        let found = format!(
+            "none of the desk's tables is in region {}; tables that begin with {}: {}",
+            cloud.region(),
+            cloud.names.prefix,
+            if others.is_empty() { "none".to_owned() } else { others.join(", ") }
+        );
         findings.push(wrong("tables", found, "this is another region or another prefix: use --region and --prefix, or deploy infra/deploy/template.yaml here"));
         return false;
     }
@@ -75,7 +84,8 @@ async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
             Ok(facts) => findings.push(settings(&format!("table {table}"), name, &facts)),
             Err(error) => {
                 usable = false;
-                let lost = if name == "views" { "; then `ledgerdesk audit rebuild --cloud` fills it" } else { "; restore it from its newest backup or point in time" };
+                let lost =
+                    if name == "views" { "; then `ledgerdesk audit rebuild --cloud` fills it" } else { "; restore it from its newest backup or point in time" };
                 let lost = if error.kind == Kind::Misconfigured { lost } else { "" };
                 findings.push(wrong(format!("table {table}"), error.to_string(), advice(cloud, &error, "dynamodb:DescribeTable") + lost));
             }
@@ -95,13 +105,17 @@ fn settings(what: &str, name: &str, facts: &TableFacts) -> Finding {
         (Some(wanted), stream, _) if stream != Some(wanted) && stream != Some("NEW_AND_OLD_IMAGES") => wrong(
             what,
             format!("its stream is {}, so that nothing follows what is written", stream.map_or_else(|| "off".to_owned(), |stream| format!("set to {stream}"))),
-            format!("turn its stream on with view type {wanted} by deploying the template again; then `ledgerdesk audit check --cloud --fill` gives lost commits their positions"),
+            format!(
+                "turn its stream on with view type {wanted} by deploying the template again; then `ledgerdesk audit check --cloud --fill` gives lost commits their positions"
+            ),
         ),
         (Some(_), _, Some(false)) => wrong(what, "its past cannot be restored", "turn point-in-time recovery on by deploying the template again"),
         (None, _, Some(true)) if name == "keys" => {
             wrong(what, "its past can be restored, so that forgotten people come back", "turn point-in-time recovery off by deploying the template again")
         }
-        (_, stream, _) => fine(what, format!("stream {}, {}", stream.unwrap_or("off"), if facts.is_protected { "protected" } else { "not protected against deletion" })),
+        (_, stream, _) => {
+            fine(what, format!("stream {}, {}", stream.unwrap_or("off"), if facts.is_protected { "protected" } else { "not protected against deletion" }))
+        }
     }
 }
 
@@ -116,7 +130,9 @@ async fn queue(cloud: &Cloud, name: &str) -> Finding {
     let what = format!("queue {}", cloud.names.queue(name));
     match (cloud.queue.waiting(name).await, cloud.queue.waiting(&dead(name)).await) {
         (Ok(waiting), Ok(0)) => fine(what, format!("{waiting} waiting, none dead")),
-        (Ok(_), Ok(count)) => wrong(what, format!("{count} messages failed too often"), "see `ledgerdesk audit parked --cloud`, mend the cause, then add --redrive"),
+        (Ok(_), Ok(count)) => {
+            wrong(what, format!("{count} messages failed too often"), "see `ledgerdesk audit parked --cloud`, mend the cause, then add --redrive")
+        }
         (Err(error), _) | (_, Err(error)) => wrong(what, error.to_string(), advice(cloud, &error, "sqs:GetQueueAttributes")),
     }
 }
@@ -162,7 +178,10 @@ async fn followed(cloud: &Cloud) -> Finding {
         Ok(behind) => wrong(
             "follow",
             format!("the cards of {} are behind", behind.join(", ")),
-            format!("see `ledgerdesk audit parked --cloud`, and that function {} has its event source enabled and what its log says", cloud.names.function("follow")),
+            format!(
+                "see `ledgerdesk audit parked --cloud`, and that function {} has its event source enabled and what its log says",
+                cloud.names.function("follow")
+            ),
         ),
         Err(error) => wrong("follow", error.to_string(), advice(cloud, &error, "dynamodb:GetItem")),
     }
