@@ -5,6 +5,7 @@
 //! must be what a single-threaded reading of the ledger gives: one card per ticket, one board, one many-valued index, three deliveries per
 //! ended ticket.
 
+mod streams;
 mod weather;
 
 use std::cell::Cell;

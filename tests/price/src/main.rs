@@ -1,0 +1,369 @@
+//! What a command costs, ours beside dynamo-es 0.5 in the same run (reference/event-sourcing.md 5, B1 to B3).
+//!
+//! Both run the same ticket decider on the same commands against dynoxide, a stand-in that reports capacity units by size as DynamoDB bills
+//! them. A meter stands before it: it asks for the consumed capacity on every request, of either side, and adds up requests, units and bytes.
+//! Prices are those of us-east-1 on demand; times of a stand-in mean nothing and are not printed.
+//!
+//! `cargo run --release [TICKETS]`; 10,000 unless said otherwise.
+
+mod meter;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use cqrs_es::CqrsFramework;
+use cqrs_es::persist::PersistedEventStore;
+use domain::ticket::{Command, Facts, Lookup, Open, Ticket};
+use domain::Sourced;
+use dynamo_es::DynamoEventRepository;
+use events::ticket::Observed;
+use events::workflow::WorkflowEvent;
+use events::{CatalogId, Entry, Meta, Moment, NodeId, Pid, TicketSn};
+use indicatif::ProgressBar;
+use infra::aws::Table;
+use infra::blob::memory::Memory as Blobs;
+use infra::clock::{Clock as _, HandClock, SeededChance};
+use infra::keys::memory::Memory as Keys;
+use infra::ledger::{Lookups, command_id};
+use infra::pages::{self, Page, Pages as _, archive};
+use infra::store::{Journal, dynamodb::Dynamodb, paged::Paged};
+use infra::{Error, Ledger, Wish};
+use meter::{Meter, Sum};
+
+/// Longest stream of the mix, in events.
+const STREAM_MAX: i64 = 200;
+/// Commands after a ticket's opening, per ticket on average: with 5 events of an opening, 1.6 events a command.
+const LATER: usize = 6;
+/// Entries of a busy page of the feed, and dollars of a million archive objects put.
+const BUSY: usize = 100;
+const PUT_DOLLARS: f64 = 5.0;
+
+/// The facts of the golden samples: one service, one workflow, one role.
+fn facts() -> Facts {
+    let WorkflowEvent::Deployed(deployed) = events::samples::history::<WorkflowEvent>().remove(0);
+    let events::service::ServiceEvent::Defined(service) = events::samples::history::<events::service::ServiceEvent>().remove(0);
+    let events::role::RoleEvent::Defined(role) = events::samples::history::<events::role::RoleEvent>().remove(0);
+    Facts {
+        shelves: BTreeMap::from([(service.service, Some(CatalogId(30)))]),
+        services: BTreeMap::from([(service.service, Some(service))]),
+        workflows: BTreeMap::from([((deployed.workflow, deployed.version), Some(Arc::new(deployed)))]),
+        roles: BTreeMap::from([(role.role, role.members)]),
+        general_roles: Some(Vec::new()),
+        superusers: Some(vec![Pid::from("p-root")]),
+    }
+}
+
+struct Company(Facts);
+
+#[async_trait::async_trait]
+impl Lookups<Ticket> for Company {
+    async fn load(&self, _: &[Lookup], facts: &mut Facts) -> Result<(), Error> {
+        *facts = self.0.clone();
+        Ok(())
+    }
+}
+
+/// One side of the comparison.
+#[async_trait::async_trait]
+trait Side: Send + Sync {
+    /// Carries out a command; says whether it was.
+    async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool;
+}
+
+/// Ours: every command loads, or the last states stay in memory as in a running function.
+struct Ours {
+    store: Arc<Paged>,
+    keys: Arc<Keys>,
+    clock: Arc<HandClock>,
+    warm: Option<Ledger>,
+    company: Company,
+}
+
+impl Ours {
+    fn new(client: &Client, name: &str, is_warm: bool) -> Self {
+        let table = |name: String| Table { client: client.clone(), name, meter: Arc::default() };
+        let journal: Arc<dyn Journal> = Arc::new(Dynamodb::new(table(name.to_owned())));
+        let store = Arc::new(Paged::new(journal, Arc::new(pages::dynamodb::Dynamodb::new(table("feed".into()))), Arc::new(Blobs::default())));
+        let chance = Arc::new(SeededChance::new(1));
+        let clock = Arc::new(HandClock::at(Moment(1_795_312_800_000)));
+        let mut ours = Self { store, keys: Arc::new(Keys::new(chance)), clock, warm: None, company: Company(facts()) };
+        ours.warm = is_warm.then(|| ours.ledger());
+        ours
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger::new(self.store.clone(), self.keys.clone(), self.clock.clone(), Arc::new(SeededChance::new(2))).with_others(5_000)
+    }
+
+    /// Builds the feed over everything that was written, in pages of so many commits.
+    async fn index(&self, entries: usize) {
+        let (mut from, mut commits) = (None, Vec::new());
+        loop {
+            let walked = self.store.walk(from, 1000).await.expect("walk");
+            commits.extend(walked.commits);
+            from = walked.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        commits.sort_by_key(|commit| commit.at);
+        let mut previous: Option<Page> = None;
+        for some in commits.chunks(entries) {
+            let (name, _) = archive::pack(some).expect("packed");
+            let page = Page::following(previous.as_ref(), self.clock.now(), name, some);
+            assert!(self.store.pages.put(&page).await.expect("put"));
+            previous = Some(page);
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Side for Ours {
+    async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool {
+        self.clock.turn(1);
+        let meta = Meta { actor: "p91c3d4e85a6f7b20d1e4c3f8".into(), app: Some("bk_log_search".into()), ..Meta::system("c81d24b7", "77aa0f3e") };
+        let wish = Wish { stream: stream.to_owned(), command_id: command_id(&["price", &number.to_string()]), meta };
+        let cold;
+        let ledger = match &self.warm {
+            Some(warm) => warm,
+            None => {
+                cold = self.ledger();
+                &cold
+            }
+        };
+        ledger.execute::<Ticket>(&wish, command, &self.company).await.is_ok()
+    }
+}
+
+/// dynamo-es in event-store mode, the one of its modes that keeps state right.
+struct Peer(CqrsFramework<Sourced<Ticket>, PersistedEventStore<DynamoEventRepository, Sourced<Ticket>>>);
+
+impl Peer {
+    fn new(client: &Client, table: &str) -> Self {
+        let repository = DynamoEventRepository::new(client.clone()).with_tables(table, "snapshots");
+        Self(CqrsFramework::new(PersistedEventStore::new_event_store(repository), Vec::new(), facts()))
+    }
+}
+
+#[async_trait::async_trait]
+impl Side for Peer {
+    async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool {
+        // The same that our commits say once: who, by which application, why, and the command's id.
+        let metadata = HashMap::from([
+            ("actor".to_owned(), "p91c3d4e85a6f7b20d1e4c3f8".to_owned()),
+            ("app".to_owned(), "bk_log_search".to_owned()),
+            ("channel".to_owned(), "api".to_owned()),
+            ("correlation".to_owned(), "c81d24b7".to_owned()),
+            ("causation".to_owned(), "77aa0f3e".to_owned()),
+            ("command_id".to_owned(), format!("{number:032x}")),
+            ("time".to_owned(), "2026-11-22T08:30:00.000Z".to_owned()),
+        ]);
+        self.0.execute_with_metadata(stream, command.clone(), metadata).await.is_ok()
+    }
+}
+
+fn open(number: usize) -> Command {
+    Command::Open(Box::new(Open {
+        sn: TicketSn(format!("REQ20261122{number:06}")),
+        id: 120_261_122_000_000 + i64::try_from(number).expect("small"),
+        service: events::ServiceId(17),
+        creator: "p5d1f0c9ab3e2477810aa6c01".into(),
+        form: vec![Entry::new("title", "申请堡垒机权限"), Entry::new("apply_content", "按清单开通，有效期一个月，到期收回")],
+        tag: "bk_log".into(),
+        callback: None,
+        chosen_processors: BTreeMap::new(),
+    }))
+}
+
+/// The n-th command after the opening: a ticket waits and goes on.
+fn later(at: usize, by: &Pid) -> Command {
+    if at % 2 == 0 { Command::Suspend { by: by.clone(), reason: "等待窗口".into() } } else { Command::Resume { by: by.clone() } }
+}
+
+/// Chance from a seed (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// The mix of B1: every ticket is opened, then commands fall on tickets by Zipf 0.9, none past 200 events.
+fn mix(tickets: usize) -> Vec<(usize, Command)> {
+    let by = facts().roles.values().next().expect("a role")[0].clone();
+    let weights: Vec<f64> = (1..=tickets).map(|rank| (rank as f64).powf(-0.9)).collect();
+    let mut sums: Vec<f64> = weights.iter().scan(0.0, |sum, weight| { *sum += weight; Some(*sum) }).collect();
+    let total = *sums.last().expect("tickets");
+    sums.iter_mut().for_each(|sum| *sum /= total);
+    let mut dice = Dice(1);
+    let mut commands: Vec<(usize, Command)> = (0..tickets).map(|number| (number, open(number))).collect();
+    let mut length = vec![5_i64; tickets];
+    let mut steps = vec![0; tickets];
+    while commands.len() < tickets * LATER + tickets {
+        let drawn = dice.unit();
+        let number = sums.partition_point(|sum| *sum < drawn).min(tickets - 1);
+        if length[number] < STREAM_MAX {
+            commands.push((number, later(steps[number], &by)));
+            steps[number] += 1;
+            length[number] += 1;
+        }
+    }
+    commands
+}
+
+async fn run(side: &dyn Side, prefix: &str, commands: &[(usize, Command)], bar: &ProgressBar) -> usize {
+    let mut done = 0;
+    for (at, (number, command)) in commands.iter().enumerate() {
+        done += usize::from(side.execute(&format!("{prefix}{number:06}"), at, command).await);
+        bar.inc(1);
+    }
+    done
+}
+
+fn print(name: &str, sum: &Sum, commands: usize, beside: Option<&Sum>) {
+    let count = commands as f64;
+    let ratio = beside.map(|peer| format!("{:.2}x", sum.dollars() / peer.dollars())).unwrap_or_default();
+    let requests = beside.map(|peer| format!("{:.2}x", sum.requests as f64 / peer.requests as f64)).unwrap_or_default();
+    println!(
+        "  {name:<34} {:>7.2} W {:>7.2} R {:>6.2} requests {requests:>6} {:>7.0} bytes  {:>7.3} $/million {ratio:>6}",
+        sum.write_units / count,
+        sum.read_units / count,
+        sum.requests as f64 / count,
+        sum.bytes as f64 / count,
+        sum.dollars() / count * 1e6
+    );
+}
+
+async fn table(client: &Client, name: &str, hash: &str, range: Option<&str>) {
+    let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().expect("an attribute");
+    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key");
+    let mut create = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    create = create.attribute_definitions(attribute(hash, ScalarAttributeType::S)).key_schema(key(hash, KeyType::Hash));
+    if let Some(range) = range {
+        create = create.attribute_definitions(attribute(range, ScalarAttributeType::N)).key_schema(key(range, KeyType::Range));
+    }
+    create.send().await.expect("a table");
+}
+
+/// A fresh stand-in behind a fresh meter, with the tables of both sides.
+async fn stand_in() -> (Client, Arc<Meter>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let upstream = format!("http://{}", listener.local_addr().expect("an address"));
+    let database = dynoxide::Database::memory().expect("a database");
+    tokio::spawn(dynoxide::server::serve_on(listener, database));
+    let (meter, address) = Meter::before(&upstream).await;
+    let settings = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::for_tests())
+        .endpoint_url(address)
+        .build();
+    let client = Client::from_conf(settings);
+    for name in ["journal", "feed"] {
+        table(&client, name, "p", Some("s")).await;
+    }
+    table(&client, "peer", "AggregateTypeAndId", Some("AggregateIdSequence")).await;
+    table(&client, "snapshots", "AggregateTypeAndId", None).await;
+    meter.take();
+    (client, meter)
+}
+
+/// What the feed adds, built over what ours wrote.
+async fn feed(ours: &Ours, meter: &Meter, commits: usize, entries: usize, peer: &Sum, with: &Sum, name: &str) {
+    meter.take();
+    ours.index(entries).await;
+    let mut sum = meter.take();
+    // Reading the journal again is this program's way to get at the commits; the function is given them by the stream, at no charge.
+    (sum.read_units, sum.requests) = (0.0, sum.write_requests);
+    let puts = commits.div_ceil(entries) as f64;
+    sum += *with;
+    print(name, &sum, commits, Some(peer));
+    println!("    and {:.4} archive objects put per command: {:.3} $/million", puts / commits as f64, puts / commits as f64 * PUT_DOLLARS);
+}
+
+#[tokio::main]
+async fn main() {
+    let tickets = std::env::args().nth(1).map_or(10_000, |text| text.parse().expect("a number of tickets"));
+    mixed(tickets).await;
+    votes(300).await;
+    long_stream().await;
+}
+
+async fn mixed(tickets: usize) {
+    let commands = mix(tickets);
+    println!("B1: {tickets} tickets, {} commands, Zipf 0.9, streams up to {STREAM_MAX} events", commands.len());
+    let bar = ProgressBar::new(commands.len() as u64 * 3);
+    let (client, meter) = stand_in().await;
+    let done = run(&Peer::new(&client, "peer"), "ticket-REQ20261122", &commands, &bar).await;
+    let peer = meter.take();
+    assert_eq!(done, commands.len());
+    let cold_side = Ours::new(&client, "journal", false);
+    assert_eq!(run(&cold_side, "ticket-REQ20261122", &commands, &bar).await, commands.len());
+    let cold = meter.take();
+    let (client, warm_meter) = stand_in().await;
+    let warm_side = Ours::new(&client, "journal", true);
+    assert_eq!(run(&warm_side, "ticket-REQ20261122", &commands, &bar).await, commands.len());
+    let warm = warm_meter.take();
+    bar.finish_and_clear();
+    print("dynamo-es 0.5, event-store mode", &peer, commands.len(), None);
+    print("ours, cold", &cold, commands.len(), Some(&peer));
+    print("ours, warm", &warm, commands.len(), Some(&peer));
+    feed(&cold_side, &meter, commands.len(), BUSY, &peer, &cold, "ours, cold, with a busy feed").await;
+    feed(&warm_side, &warm_meter, commands.len(), 1, &peer, &warm, "ours, warm, with an idle feed").await;
+}
+
+/// B2: votes that complete a node and enter the next, 4 events each, on streams of 50 events.
+async fn votes(tickets: usize) {
+    let by = facts().roles.values().next().expect("a role")[0].clone();
+    let setup: Vec<(usize, Command)> = (0..tickets).flat_map(|number| std::iter::once((number, open(number))).chain((0..46).map({ let by = by.clone(); move |at| (number, later(at, &by)) }))).collect();
+    let vote = Command::Submit { node: NodeId(3), form: vec![Entry::new("SHENPI", "true")], by };
+    let votes: Vec<(usize, Command)> = (0..tickets).map(|number| (number, vote.clone())).collect();
+    println!("B2: {tickets} commands of several events on streams of 51 events");
+    let bar = ProgressBar::new(setup.len() as u64 * 3);
+    let (client, meter) = stand_in().await;
+    let mut sums = Vec::new();
+    let sides: [(&str, Box<dyn Side>); 3] =
+        [("peer", Box::new(Peer::new(&client, "peer"))), ("cold", Box::new(Ours::new(&client, "journal", false))), ("warm", Box::new(Ours::new(&client, "journal", true)))];
+    for (name, side) in &sides {
+        let prefix = if *name == "warm" { "ticket-CRQ20261122" } else { "ticket-REQ20261122" };
+        run(&**side, prefix, &setup, &bar).await;
+        meter.take();
+        let done = run(&**side, prefix, &votes.iter().map(|(number, command)| (*number, command.clone())).collect::<Vec<_>>(), &bar).await;
+        sums.push((meter.take(), done));
+    }
+    bar.finish_and_clear();
+    let commit = Dynamodb::new(Table { client, name: "journal".into(), meter: Arc::default() }).back("ticket-REQ20261122000000", None, 1).await.expect("back").remove(0);
+    println!("  events of one command: {}; carried out: {:?}", commit.n, sums.iter().map(|(_, done)| done).collect::<Vec<_>>());
+    let peer = sums[0].0;
+    print("dynamo-es 0.5, event-store mode", &peer, tickets, None);
+    print("ours, cold", &sums[1].0, tickets, Some(&peer));
+    print("ours, warm", &sums[2].0, tickets, Some(&peer));
+}
+
+/// B3: one stream past a page of a query, then 100 more commands.
+async fn long_stream() {
+    let (client, _meter) = stand_in().await;
+    let rows = |from: u32, count: u32| {
+        let row = |nth| Observed { row: "r".into(), nth, kept: BTreeMap::from([("text".to_owned(), format!("{nth} {}", "x".repeat(280)))]), ..Observed::default() };
+        Command::Observe((from..from + count).map(row).collect())
+    };
+    println!("B3: a stream of 3,000 events (past 1 MB), then 100 commands more");
+    for (name, side) in [("dynamo-es 0.5", Box::new(Peer::new(&client, "peer")) as Box<dyn Side>), ("ours", Box::new(Ours::new(&client, "journal", false)))] {
+        let mut grown = 0;
+        for at in 0..150 {
+            grown += usize::from(side.execute("ticket-LOG-1", at as usize, &rows(at * 20 + 1, 20)).await);
+        }
+        let mut done = 0;
+        for at in 0..100 {
+            done += usize::from(side.execute("ticket-LOG-1", 1_000 + at as usize, &rows(3_001 + at, 1)).await);
+        }
+        println!("  {name:<14} grew by {grown} of 150 commands, then {done} of 100");
+    }
+}

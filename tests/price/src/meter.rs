@@ -1,0 +1,97 @@
+//! Stands before a stand-in for DynamoDB: asks for the consumed capacity on every request and adds it up.
+
+use std::ops::AddAssign;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Response};
+use serde_json::Value;
+
+/// Dollars of a million write and read units (us-east-1, on demand, since November 2024).
+const DOLLARS: (f64, f64) = (0.625, 0.125);
+
+/// What requests amounted to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sum {
+    pub(crate) requests: u64,
+    pub(crate) write_requests: u64,
+    pub(crate) write_units: f64,
+    pub(crate) read_units: f64,
+    /// Bytes of requests and answers.
+    pub(crate) bytes: u64,
+}
+
+impl AddAssign for Sum {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.write_requests += other.write_requests;
+        self.write_units += other.write_units;
+        self.read_units += other.read_units;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Sum {
+    pub(crate) fn dollars(&self) -> f64 {
+        (self.write_units * DOLLARS.0 + self.read_units * DOLLARS.1) / 1e6
+    }
+}
+
+/// The meter.
+pub(crate) struct Meter {
+    client: reqwest::Client,
+    upstream: String,
+    sum: Mutex<Sum>,
+}
+
+impl Meter {
+    /// Puts a meter before an endpoint; gives back its own address.
+    pub(crate) async fn before(upstream: &str) -> (Arc<Self>, String) {
+        let client = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(30)).build().expect("a client");
+        let meter = Arc::new(Self { client, upstream: upstream.to_owned(), sum: Mutex::default() });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let router = Router::new().fallback(forward).with_state(meter.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (meter, address)
+    }
+
+    /// Everything so far; counting begins anew.
+    pub(crate) fn take(&self) -> Sum {
+        std::mem::take(&mut self.sum.lock().expect("no holder panics"))
+    }
+}
+
+async fn forward(State(meter): State<Arc<Meter>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).and_then(|target| target.split('.').nth(1)).unwrap_or_default().to_owned();
+    let mut asked: Value = serde_json::from_slice(&body).expect("a request is JSON");
+    let is_metered = ["PutItem", "GetItem", "Query", "Scan", "TransactWriteItems", "BatchGetItem", "BatchWriteItem", "DeleteItem", "UpdateItem"].contains(&target.as_str());
+    if is_metered {
+        asked["ReturnConsumedCapacity"] = "TOTAL".into();
+    }
+    let kept: HeaderMap = headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let answer = meter.client.post(&meter.upstream).headers(kept).body(asked.to_string()).send().await.expect("the stand-in answers");
+    let (status, bytes) = (answer.status(), answer.bytes().await.expect("a body"));
+    if is_metered {
+        let answered: Value = serde_json::from_slice(&bytes).expect("an answer is JSON");
+        let units = match &answered["ConsumedCapacity"] {
+            Value::Array(tables) => tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum(),
+            one => one["CapacityUnits"].as_f64().unwrap_or_default(),
+        };
+        let is_write = target.contains("Write") || target.ends_with("eItem") || target == "PutItem";
+        let mut sum = meter.sum.lock().expect("no holder panics");
+        sum.requests += 1;
+        sum.bytes += (body.len() + bytes.len()) as u64;
+        if is_write {
+            sum.write_requests += 1;
+            sum.write_units += units;
+        } else {
+            sum.read_units += units;
+        }
+    }
+    let mut response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+    response = response.header("content-length", bytes.len());
+    response.body(bytes.into()).expect("a response")
+}

@@ -1,0 +1,333 @@
+//! The functions of the cloud at the level of their handlers, from a seed: batches of a table's stream arrive doubled, out of order, cut anew and
+//! answered in part, two instances of each function know nothing of each other, and one request in twenty to views, pages or archive fails, before
+//! it was carried out or after. When it is over, views must be what reading the journal gives, and the feed must hold every commit once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use domain::intent::effect_id;
+use domain::reactions::tell_caller;
+use domain::ticket::Ticket;
+use domain::views::ticket_card::TicketCard;
+use events::{Meta, Moment};
+use functions::App;
+use functions::app::{Ports, Settings};
+use functions::catalog::{FUNCTIONS, Function};
+use functions::host::lambda::{Host, StreamAnswers};
+use functions::stream::follow::read_card;
+use functions::stream::index::Indexer;
+use functions::stream::{parked, project};
+use infra::blob::Blob;
+use infra::clock::{HandClock, SeededChance};
+use infra::ledger::command_id;
+use infra::pages::{Page, Pages};
+use infra::queue::Queue as _;
+use infra::secrets::stored::Stored;
+use infra::store::contract::following;
+use infra::store::dynamodb::{Value as Attribute, item};
+use infra::store::{Commit, audit, paged::Paged};
+use infra::views::{Document, Entry, Index, Range, Views};
+use infra::{Error, Kind, Ledger, Wish, blob, caller, keys, login, pages, queue, store, views};
+use serde_json::{Value, json};
+
+use crate::weather::Dice;
+use crate::{Company, SEEDS, STEPS, TICKETS, plan, stream};
+
+/// Deliveries that are tried in the storm.
+const DELIVERIES: usize = 30;
+/// One request in so many fails while the storm lasts.
+const FAILURES: usize = 20;
+
+/// Whether requests fail now, from a seed.
+struct Storm {
+    dice: Mutex<Dice>,
+    blows: AtomicBool,
+}
+
+impl Storm {
+    /// Draws before a request, and after it: it may have been carried out all the same.
+    fn strikes(&self) -> Result<(), Error> {
+        let struck = self.blows.load(Ordering::Relaxed) && self.dice.lock().expect("no holder panics").below(FAILURES * 2) == 0;
+        if struck { Err(Error::new(Kind::Throttled, "struck by the storm")) } else { Ok(()) }
+    }
+}
+
+/// An adapter in the storm.
+struct Struck<T> {
+    inner: T,
+    storm: Arc<Storm>,
+}
+
+macro_rules! struck {
+    ($self:ident, $call:expr) => {{
+        $self.storm.strikes()?;
+        let answer = $call.await?;
+        $self.storm.strikes()?;
+        Ok(answer)
+    }};
+}
+
+#[async_trait]
+impl<T: Views> Views for Struck<T> {
+    async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
+        struck!(self, self.inner.get(view, key))
+    }
+    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error> {
+        struck!(self, self.inner.put(view, key, document, index, expected))
+    }
+    async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
+        struck!(self, self.inner.range(range))
+    }
+    async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
+        struck!(self, self.inner.count(view, index, from, to))
+    }
+    async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error> {
+        struck!(self, self.inner.scan(view, after, limit))
+    }
+    async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
+        struck!(self, self.inner.remove(view, key))
+    }
+    async fn clear(&self, view: &str) -> Result<(), Error> {
+        struck!(self, self.inner.clear(view))
+    }
+}
+
+#[async_trait]
+impl<T: Pages> Pages for Struck<T> {
+    async fn put(&self, page: &Page) -> Result<bool, Error> {
+        struck!(self, self.inner.put(page))
+    }
+    async fn get(&self, number: i64) -> Result<Option<Page>, Error> {
+        struck!(self, self.inner.get(number))
+    }
+    async fn newest(&self) -> Result<Option<Page>, Error> {
+        struck!(self, self.inner.newest())
+    }
+}
+
+#[async_trait]
+impl<T: Blob> Blob for Struck<T> {
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        struck!(self, self.inner.put(key, bytes))
+    }
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        struck!(self, self.inner.get(key))
+    }
+}
+
+/// One desk in the cloud, its adapters in memory.
+struct Cloud {
+    clock: Arc<HandClock>,
+    storm: Arc<Storm>,
+    ledger: Ledger,
+    pages: Arc<Struck<pages::memory::Memory>>,
+    blob: Arc<Struck<blob::memory::Memory>>,
+    views: Arc<Struck<views::memory::Memory>>,
+    queue: Arc<queue::memory::Memory>,
+    company: Company,
+}
+
+impl Cloud {
+    fn new(seed: u64) -> Self {
+        let chance = Arc::new(SeededChance::new(seed));
+        let clock = Arc::new(HandClock::at(Moment(1_795_312_800_000)));
+        let storm = Arc::new(Storm { dice: Mutex::new(Dice::new(seed ^ 0x7777)), blows: AtomicBool::new(false) });
+        let pages = Arc::new(Struck { inner: pages::memory::Memory::default(), storm: storm.clone() });
+        let blob = Arc::new(Struck { inner: blob::memory::Memory::default(), storm: storm.clone() });
+        let store = Paged::new(Arc::new(store::memory::Memory::default()), pages.clone(), blob.clone());
+        let keys = Arc::new(keys::memory::Memory::new(chance.clone()));
+        Self {
+            ledger: Ledger::new(Arc::new(store), keys, clock.clone(), chance).with_snapshot_every(2),
+            views: Arc::new(Struck { inner: views::memory::Memory::default(), storm: storm.clone() }),
+            queue: Arc::default(),
+            company: Company::new(),
+            clock,
+            storm,
+            pages,
+            blob,
+        }
+    }
+
+    /// An instance of the functions, which remembers nothing of any other.
+    fn instance(&self) -> Host {
+        let ports = Ports {
+            ledger: self.ledger.clone(),
+            views: self.views.clone(),
+            queue: self.queue.clone(),
+            caller: Arc::new(caller::memory::Memory::default()),
+            login: Arc::new(login::memory::Memory::default()),
+            secrets: Arc::new(Stored { keys: self.ledger.keys.clone(), chance: self.ledger.chance.clone() }),
+        };
+        let app = App::new(ports, Settings::default(), Arc::default()).expect("a desk");
+        Host::new(app, Indexer::new(self.pages.clone(), self.blob.clone(), self.clock.clone()), Arc::default(), StreamAnswers::Partial)
+    }
+
+    /// What clients ask of each ticket; and a commit of a later program, on a stream of its own.
+    async fn write(&self, dice: &mut Dice) -> Vec<Commit> {
+        let mut plans: Vec<_> = (0..TICKETS).map(|number| plan(number, &self.company, dice).into_iter().enumerate()).collect();
+        for _ in 0..TICKETS * (STEPS + 1) {
+            self.clock.turn(1_000);
+            let number = dice.below(TICKETS);
+            if let Some((step, command)) = plans[number].next() {
+                let id = command_id(&["step", &number.to_string(), &step.to_string()]);
+                let wish = Wish { stream: stream(number), command_id: id, meta: Meta { actor: "p-any".into(), ..Meta::system("s", "s") } };
+                if let Err(infra::Failure::Technical(error)) = self.ledger.execute::<Ticket>(&wish, &command, &self.company).await {
+                    panic!("{error}");
+                }
+            }
+        }
+        let body =
+            br#"{"meta":{"actor":"system","channel":"system","correlation":"c","causation":"c"},"events":[{"type":"ticket.opened","version":9,"data":{}}]}"#;
+        self.ledger.store.append(following("ticket-POISON", None, 1, 1, body)).await.expect("stored");
+        self.ledger.store.walk(None, 10_000).await.expect("walk").commits
+    }
+}
+
+/// A commit as a record of the table's stream.
+fn record(commit: &Commit, sequence: usize) -> Value {
+    let attribute = |value: Attribute| match value {
+        Attribute::S(text) => json!({ "S": text }),
+        Attribute::N(number) => json!({ "N": number }),
+        Attribute::B(bytes) => json!({ "B": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes.as_ref()) }),
+        other => panic!("{other:?}"),
+    };
+    let image: serde_json::Map<String, Value> = item(commit).into_iter().map(|(name, value)| (name, attribute(value))).collect();
+    let keys = json!({ "p": image["p"], "s": image["s"] });
+    json!({
+        "eventID": sequence.to_string(), "eventName": "INSERT", "eventVersion": "1.1", "eventSource": "aws:dynamodb", "awsRegion": "us-east-1",
+        "dynamodb": {
+            "ApproximateCreationDateTime": commit.at.0 / 1000, "Keys": keys, "NewImage": image, "SequenceNumber": format!("{sequence:021}"),
+            "SizeBytes": 1, "StreamViewType": "NEW_IMAGE",
+        },
+    })
+}
+
+/// How one function reads one shard: where it is, as the Lambda service keeps it.
+struct Reader {
+    function: &'static Function,
+    records: Vec<Value>,
+    at: usize,
+}
+
+impl Reader {
+    /// Delivers one batch and goes on as the answer says.
+    async fn deliver(&mut self, host: &Host, size: usize) {
+        let batch = &self.records[self.at..self.records.len().min(self.at + size)];
+        let Ok(answer) = host.handle(self.function, json!({ "Records": batch })).await else { return };
+        let failed = answer["batchItemFailures"][0]["itemIdentifier"].as_str();
+        let ended = failed
+            .map_or(batch.len(), |id| batch.iter().position(|record| record["dynamodb"]["SequenceNumber"] == id).expect("a record of the batch is named"));
+        self.at += ended;
+    }
+}
+
+fn named(name: &str) -> &'static Function {
+    FUNCTIONS.iter().find(|function| function.name == name).expect("a function")
+}
+
+async fn run(seed: u64) {
+    let cloud = Cloud::new(seed);
+    let mut dice = Dice::new(seed);
+    let commits = cloud.write(&mut dice).await;
+    let hosts = [cloud.instance(), cloud.instance()];
+    // Two shards; a stream mostly stays on one, in order, but not always (reference/event-sourcing.md 0.3).
+    let mut shards = [Vec::new(), Vec::new()];
+    for (sequence, commit) in commits.iter().enumerate() {
+        let home = usize::from(commit.stream.len() % 2 == 1) ^ usize::from(commit.stream.ends_with('1'));
+        shards[if dice.below(10) == 0 { 1 - home } else { home }].push(record(commit, sequence));
+    }
+    for shard in &mut shards {
+        for at in 1..shard.len() {
+            if dice.below(6) == 0 {
+                shard.swap(at - 1, at);
+            }
+        }
+    }
+    let mut readers: Vec<Reader> =
+        ["index", "follow"].iter().flat_map(|name| shards.iter().map(|shard| Reader { function: named(name), records: shard.clone(), at: 0 })).collect();
+    cloud.storm.blows.store(true, Ordering::Relaxed);
+    for _ in 0..DELIVERIES {
+        cloud.clock.turn(500);
+        let host = &hosts[dice.below(2)];
+        let reader = dice.below(readers.len() + 1);
+        let Some(reader) = readers.get_mut(reader) else {
+            drop(host.handle(named("project"), Value::Null).await);
+            continue;
+        };
+        // Now and then what was done already comes again.
+        if dice.below(4) == 0 {
+            reader.at = dice.below(reader.at + 1);
+        }
+        reader.deliver(host, 1 + dice.below(5)).await;
+    }
+    cloud.storm.blows.store(false, Ordering::Relaxed);
+    for reader in &mut readers {
+        while reader.at < reader.records.len() {
+            reader.deliver(&hosts[0], 3).await;
+        }
+    }
+    hosts[1].handle(named("project"), Value::Null).await.expect("the board");
+    check(&cloud, &commits).await;
+}
+
+/// Holds what is stored against what reading the journal gives.
+async fn check(cloud: &Cloud, commits: &[Commit]) {
+    let store = &*cloud.ledger.store;
+    let verdict = audit::verify(store, &[], &mut |_| {}).await.expect("verified");
+    assert_eq!(verdict.findings, Vec::<String>::new());
+    let compared = audit::compare(store, Moment(i64::MAX), &mut |_| {}).await.expect("compared");
+    assert_eq!((compared.findings, compared.both), (Vec::new(), commits.len() as u64), "every commit stands in the feed once");
+
+    let (mut wanted, mut rows) = (BTreeSet::new(), BTreeSet::new());
+    let mut cards: BTreeMap<&str, (i64, TicketCard)> = BTreeMap::new();
+    for commit in commits.iter().filter(|commit| commit.stream != "ticket-POISON") {
+        let (sequence, card) = cards.entry(&commit.stream).or_default();
+        for envelope in cloud.ledger.envelopes(commit).await.expect("envelopes") {
+            card.fold(&envelope);
+            *sequence = envelope.sequence;
+            wanted.extend(tell_caller::react(&envelope, card).iter().map(|intent| effect_id(tell_caller::NAME, &envelope.id(), intent.target())));
+        }
+    }
+    for (stream, (sequence, card)) in &cards {
+        let stored = cloud.views.get("ticket", stream).await.expect("get").expect("a card");
+        assert_eq!((stored.sequence, &read_card::<TicketCard>(stream, &stored).expect("reads")), (*sequence, card));
+        rows.extend(card.index().into_iter().filter(|(index, _)| *index == "todo").map(|(_, value)| (value, (*stream).to_owned())));
+    }
+    let todo = Range { view: "ticket", index: "todo", from: "", to: "~", descending: false, skip: 0, limit: 1000 };
+    let stored: BTreeSet<_> = cloud.views.range(todo).await.expect("range").into_iter().map(|entry| (entry.value, entry.key)).collect();
+    assert_eq!(stored, rows);
+    let queued = cloud.queue.take("deliver", Moment(i64::MAX), Moment(i64::MAX), 1000).await.expect("take");
+    assert_eq!(queued.into_iter().map(|message| message.id).collect::<BTreeSet<_>>(), wanted, "every effect is asked for, none is made up");
+
+    let (position, board) = project::board(&*cloud.views, project::DESK_BOARD).await.expect("board");
+    assert_eq!(position, store.head().await.expect("head").position);
+    let mut fresh = domain::views::desk_board::DeskBoard::default();
+    for commit in commits.iter().filter(|commit| commit.stream != "ticket-POISON") {
+        project::fold(&cloud.ledger, &mut fresh, commit).await.expect("fold");
+    }
+    assert_eq!(board, fresh);
+    let parked = parked::list(&*cloud.views, 10).await.expect("parked");
+    let parked: BTreeSet<_> = parked.iter().map(|parked| (parked.consumer.as_str(), parked.stream.as_str())).collect();
+    assert_eq!(parked, BTreeSet::from([("desk_board", "ticket-POISON"), ("follow", "ticket-POISON")]), "the poison alone is parked");
+}
+
+fn run_all(seeds: impl Iterator<Item = u64>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    for seed in seeds {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(seed))));
+        outcome.unwrap_or_else(|_| panic!("seed {seed} fails; run it alone to see why"));
+    }
+}
+
+#[test]
+fn even_seeds_of_stream_batches_end_like_a_reading_of_the_journal() {
+    run_all((0..SEEDS).filter(|seed| seed % 2 == 0));
+}
+
+#[test]
+fn odd_seeds_of_stream_batches_end_like_a_reading_of_the_journal() {
+    run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
+}
