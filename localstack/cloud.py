@@ -129,6 +129,7 @@ def deploy(kind, packed):
         "Callbacks": "loopback-too",
         "StreamAnswers": kind.stream_answers(),
         "IndexWindowSeconds": "0",
+        "VisibilitySeconds": "2" if kind.is_stand_in else "0",
         "DeletionProtection": "false",
         "LogDays": "1",
     }

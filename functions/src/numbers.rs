@@ -7,12 +7,15 @@ use domain::numbers;
 use events::ticket::ServiceKind;
 use events::{Meta, TicketSn};
 use infra::ledger::NoLookups;
-use infra::{Failure, Ledger, Wish};
+use infra::{Failure, Kind, Ledger, Outcome, Wish};
 use jiff::civil::Date;
 use tokio::sync::Mutex;
 
 /// Numbers taken at once. A restart leaves the rest of a block unused; a day has 999,999 of each kind.
 const BLOCK: i64 = 200;
+
+/// Times a block is asked for anew where others take theirs at the same moment.
+const CROWD_MAX: u32 = 20;
 
 /// The blocks this desk holds.
 pub struct Numbers {
@@ -26,6 +29,21 @@ impl Numbers {
         Self { ledger, blocks: Mutex::default() }
     }
 
+    /// Takes a block; many processes may want one at the same moment, as when a day begins.
+    async fn issue(&self, wish: &Wish) -> Result<Outcome<numbers::Numbers>, Failure<numbers::Numbers>> {
+        for _ in 0..CROWD_MAX {
+            match self.ledger.execute(wish, &numbers::Command::Issue { size: BLOCK }, &NoLookups).await {
+                Err(Failure::Technical(error)) if error.kind == Kind::Conflict => {
+                    let mut byte = [0];
+                    self.ledger.chance.fill(&mut byte);
+                    tokio::time::sleep(std::time::Duration::from_millis(byte[0].into())).await;
+                }
+                issued => return issued,
+            }
+        }
+        self.ledger.execute(wish, &numbers::Command::Issue { size: BLOCK }, &NoLookups).await
+    }
+
     /// The next number of a kind on a day of the desk's zone.
     pub async fn next(&self, kind: ServiceKind, day: Date, meta: &Meta) -> Result<(TicketSn, i64), Failure<numbers::Numbers>> {
         let date = i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day());
@@ -37,7 +55,7 @@ impl Numbers {
             let stream = format!("numbers-{}{date:08}", kind.prefix());
             let meta = Meta::system(meta.correlation.clone(), meta.causation.clone());
             let wish = Wish { stream, command_id: self.ledger.fresh_id(), meta };
-            let issued = self.ledger.execute(&wish, &numbers::Command::Issue { size: BLOCK }, &NoLookups).await?;
+            let issued = self.issue(&wish).await?;
             if let Some(events::numbers::NumbersEvent::BlockIssued(issued)) = issued.events.first() {
                 *block = issued.from..issued.to + 1;
             }

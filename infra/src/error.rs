@@ -38,6 +38,10 @@ impl Error {
     pub fn corrupt(what: impl Into<String>) -> Self {
         Self::new(Kind::Corrupt, what)
     }
+    /// Says whether it lies in what was read or written rather than in the world around: the same input will fail again, others will not.
+    pub fn is_of_content(&self) -> bool {
+        matches!(self.kind, Kind::Corrupt | Kind::TooLarge)
+    }
     /// Says whether trying again may help.
     pub fn is_passing(&self) -> bool {
         matches!(self.kind, Kind::Conflict | Kind::Throttled | Kind::Timeout | Kind::Unavailable)

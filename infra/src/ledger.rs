@@ -29,6 +29,8 @@ const LOOKUPS_MAX: u32 = 8;
 const LOCKS: usize = 256;
 /// States kept warm; all are dropped when there are more.
 const WARM_MAX: usize = 4096;
+/// How long a state is kept warm where others write too.
+const WARM_MS: i64 = 60_000;
 /// How far apart snapshots are unless a ledger says otherwise.
 pub const SNAPSHOT_EVERY: usize = 12;
 
@@ -49,26 +51,30 @@ pub struct Ledger {
     others_every_ms: Option<i64>,
 }
 
+/// When a state was kept, and the state.
+type Kept = (Moment, Box<dyn Any + Send>);
+
 /// The states that were written last, so that the next command on a stream need not load it. A stale one can waste a decision, never write
 /// wrong: its place in the stream is taken. What it would refuse is judged again after a load.
 #[derive(Default)]
 struct Warm {
-    states: std::sync::Mutex<HashMap<String, Box<dyn Any + Send>>>,
+    states: std::sync::Mutex<HashMap<String, Kept>>,
 }
 
 impl Warm {
-    fn take<D: Decider>(&self, stream: &str) -> Option<Context<D>> {
-        let state = self.states.lock().expect("no holder panics").remove(stream)?;
-        state.downcast::<Context<D>>().ok().map(|context| *context)
+    /// The state of a stream that was kept after `since`.
+    fn take<D: Decider>(&self, stream: &str, since: Moment) -> Option<Context<D>> {
+        let (kept, state) = self.states.lock().expect("no holder panics").remove(stream)?;
+        state.downcast::<Context<D>>().ok().filter(|_| kept >= since).map(|context| *context)
     }
 
-    fn keep<D: Decider>(&self, mut context: Context<D>) {
+    fn keep<D: Decider>(&self, now: Moment, mut context: Context<D>) {
         context.read = Vec::new();
         let mut states = self.states.lock().expect("no holder panics");
         if states.len() >= WARM_MAX {
             states.clear();
         }
-        states.insert(context.stream.clone(), Box::new(context));
+        states.insert(context.stream.clone(), (now, Box::new(context)));
     }
 }
 
@@ -174,14 +180,26 @@ impl Ledger {
             if conflict > 0 {
                 self.pause(conflict).await;
             }
-            let warm = if conflict == 0 { self.warm.take::<D>(&wish.stream) } else { None };
+            // Where others write, somebody may have been forgotten meanwhile, whose values a state that is kept for long would still hold open.
+            let since = self.others_every_ms.map_or(Moment(i64::MIN), |_| self.clock.now().plus_ms(-WARM_MS));
+            let warm = if conflict == 0 { self.warm.take::<D>(&wish.stream, since) } else { None };
             let mut is_warm = warm.is_some();
-            let mut context = match warm {
-                Some(context) => context,
-                None => repository.load(&wish.stream).await?,
+            let loaded = match warm {
+                Some(context) => Ok(context),
+                None => repository.load(&wish.stream).await,
+            };
+            let mut context = match loaded {
+                Ok(context) => context,
+                // Something was sent whose fate is not known yet: looking is worth another try.
+                Err(error) if error.is_passing() && !sent.is_empty() => {
+                    failure = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
             };
             let at = self.clock.now();
             if context.knows(&wish.command_id) {
+                self.configured(&wish.stream);
                 let ours = sent.into_iter().find(|(hash, _, _)| context.read.iter().any(|commit| commit.hash == *hash));
                 let (events, at, repeated) = ours.map_or_else(|| (Vec::new(), at, true), |(_, events, at)| (events, at, false));
                 return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events, at, position: None, repeated });
@@ -193,6 +211,10 @@ impl Ledger {
                     _ => {
                         context = repository.load(&wish.stream).await?;
                         is_warm = false;
+                        // Another process may have carried out this very command meanwhile.
+                        if context.knows(&wish.command_id) {
+                            return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
+                        }
                     }
                 }
             };
@@ -204,16 +226,17 @@ impl Ledger {
             match repository.put(&mut context, commit).await {
                 Ok(Appended::Stored { position }) => {
                     let state = context.aggregate.0.clone();
-                    if !is_work(&wish.stream) {
-                        self.configured.fetch_add(1, Ordering::SeqCst);
-                    }
-                    self.warm.keep(context);
+                    self.configured(&wish.stream);
+                    self.warm.keep(at, context);
                     return Ok(Outcome { last, state, events, at, position, repeated: false });
                 }
                 Ok(Appended::Taken(commit)) if commit.command_id == wish.command_id => {
+                    self.configured(&wish.stream);
                     let ours = sent.into_iter().find(|(hash, _, _)| commit.hash == *hash);
                     let (events, at, repeated) = ours.map_or_else(|| (Vec::new(), at, true), |(_, events, at)| (events, at, false));
-                    return Ok(Outcome { last: commit.next() - 1, state: context.aggregate.0, events, at, position: None, repeated });
+                    // What is stored counts, not what was decided here.
+                    let state = repository.load(&wish.stream).await?.aggregate.0;
+                    return Ok(Outcome { last: commit.next() - 1, state, events, at, position: None, repeated });
                 }
                 Ok(Appended::Taken(_)) => failure = None,
                 // Whether it arrived is not known: the next round finds it by its command id, or sends it again.
@@ -226,6 +249,13 @@ impl Ledger {
         }
         let conflict = || Error::new(Kind::Conflict, format!("{} was written by others {CONFLICTS_MAX} times in a row", wish.stream));
         Err(failure.unwrap_or_else(conflict).into())
+    }
+
+    /// Notes that configuration was written.
+    fn configured(&self, stream: &str) {
+        if !is_work(stream) {
+            self.configured.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// Decides a command on an empty stream and stores nothing: what doors ask before they give away a number.

@@ -60,11 +60,9 @@ async fn a_log_is_imported_into_the_cloud_once_and_what_it_cost_is_told() {
     let house = House::open().await;
     house.must("create_ticket", tests::approval_request()).await;
     house.followed().await;
-    let mut log = String::from("number,incident_state,sys_updated_at,opened_at\n");
     let case = infra::clock::Clock::now(&infra::clock::SystemClock).0;
-    for row in 0..30 {
-        log += &format!("INC{case}{:02},Active,{row}/3/2016 10:{row:02},1/3/2016 09:00\n", row / 3, row = row + 1);
-    }
+    let rows = (1..=30).map(|row| format!("INC{case}{:02},Active,{row}/3/2016 10:{row:02},1/3/2016 09:00\n", row / 3));
+    let log: String = std::iter::once("number,incident_state,sys_updated_at,opened_at\n".to_owned()).chain(rows).collect();
     let (file, mapping) = (tempfile::NamedTempFile::new().expect("a file"), tempfile::NamedTempFile::new().expect("a file"));
     std::fs::write(file.path(), log).expect("written");
     std::fs::write(mapping.path(), MAPPING).expect("written");
@@ -143,4 +141,21 @@ async fn doctor_says_which_part_of_a_deployment_is_broken_and_what_to_do() {
     let (lost, table) = (complaint(&own.prefix, &[], &[]), format!("table {}-keys", own.prefix));
     let (found, advice) = about(&lost, &table);
     assert!(found.contains("ResourceNotFound") && advice.contains("restore it from its newest backup"), "{lost}");
+}
+
+#[tokio::test]
+async fn lost_cards_are_followed_again_and_a_rebuild_differs_in_nothing() {
+    let house = House::open().await;
+    let sn = house.must("create_ticket", tests::approval_request()).await["sn"].as_str().expect("sn").to_owned();
+    house.followed().await;
+    let stream = format!("ticket-{sn}");
+    let before = house.app.views.get("ticket", &stream).await.expect("get").expect("a card");
+    until("the commit in the feed", async || printed(&["audit", "export", "--cloud"]).contains(&sn).then_some(())).await;
+    house.app.views.remove("ticket", &stream).await.expect("lost");
+    assert!(printed(&["audit", "follow", "--cloud"]).contains("streams are followed"));
+    assert_eq!(house.app.views.get("ticket", &stream).await.expect("get"), Some(before));
+    house.followed().await;
+    let rebuilt = printed(&["audit", "rebuild", "ticket", "--cloud"]);
+    assert!(rebuilt.starts_with("ticket: ") && rebuilt.contains(", 0 differed"), "{rebuilt}");
+    assert!(!rebuilt.starts_with("ticket: 0 "), "{rebuilt}");
 }

@@ -87,7 +87,7 @@ impl House {
     pub async fn settle(&self) {
         loop {
             self.followed().await;
-            timer::wake::wake(&self.app, 0).await.expect("wake");
+            timer::wake::wake(&self.app, None).await.expect("wake");
             let now = self.app.ledger.clock.now();
             let mut idle = true;
             for name in ["deliver", "attempt"] {

@@ -12,6 +12,9 @@ use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use jiff::tz::TimeZone;
 use lambda_runtime::Error;
 
+/// The functions that read the journal, and are therefore allowed to.
+const READS_JOURNAL: [&str; 4] = ["command", "follow", "deliver", "attempt"];
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let filter = setting("LEDGERDESK_LOG").unwrap_or_else(|| "info".into());
@@ -21,8 +24,12 @@ async fn main() -> Result<(), Error> {
     let bucket = setting("LEDGERDESK_BUCKET").ok_or("LEDGERDESK_BUCKET does not name the archive bucket")?;
     let cloud = Cloud::new(configure(None).await, &prefix, &bucket);
     let warmed = tokio::spawn({
-        let cloud = cloud.clone();
-        async move { cloud.warm().await }
+        let (cloud, reads_journal) = (cloud.clone(), READS_JOURNAL.contains(&function.as_str()));
+        async move {
+            if reads_journal {
+                cloud.warm().await;
+            }
+        }
     });
     let login: Arc<dyn Login> = match setting("LEDGERDESK_LOGIN") {
         Some(base) => Arc::new(HttpLogin::new(&base)?),

@@ -195,7 +195,7 @@ async fn sweeping(app: &App, ms: u64) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(error) = timer::wake::wake(app, 0).await {
+        if let Err(error) = timer::wake::wake(app, None).await {
             wait_after(&error, "sweep the deadlines").await;
         }
     }

@@ -13,17 +13,26 @@ use infra::{Error, Failure, Kind, Ledger, Wish};
 
 /// Verified secrets kept as fast digests, so that the slow hash is computed once per application and start.
 const KEPT_MAX: usize = 10_000;
+/// Longest code of an application.
+const CODE_MAX: usize = 128;
 /// Longest secret that is looked at.
 const SECRET_MAX: usize = 256;
 
 /// A code and the digest of the secret that came with it.
 type Presented = (String, [u8; 32]);
 
+/// What was found of a code and secret: under which configuration, against which stored hash.
+#[derive(Clone)]
+struct Checked {
+    configuration: u64,
+    hash: Vec<u8>,
+    app: Option<Registered>,
+}
+
 /// Registered applications.
 pub struct Credentials {
     ledger: Ledger,
-    /// By code and digest of the secret: the application, or that the secret is wrong.
-    kept: Mutex<HashMap<Presented, Option<Registered>>>,
+    kept: Mutex<HashMap<Presented, Checked>>,
 }
 
 impl Credentials {
@@ -33,8 +42,11 @@ impl Credentials {
 
     /// Registers an application, or gives it a new secret.
     pub async fn register(&self, code: &str, secret: &str, name: &str, speaks_for_users: bool) -> Result<(), Error> {
-        if code.is_empty() || secret.is_empty() || secret.len() > SECRET_MAX {
-            return Err(Error::new(Kind::Misconfigured, format!("application {code}: code and secret must be there, at most {SECRET_MAX} bytes")));
+        let is_plain = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        if !is_plain(code) || code.len() > CODE_MAX || secret.is_empty() || secret.len() > SECRET_MAX {
+            let what =
+                format!("application {code:?}: the code must be there, without blanks and at most {CODE_MAX} bytes, and the secret at most {SECRET_MAX} bytes");
+            return Err(Error::new(Kind::Misconfigured, what));
         }
         if self.check(code, secret).await?.is_some_and(|app| app.speaks_for_users == speaks_for_users) {
             return Ok(());
@@ -44,35 +56,44 @@ impl Credentials {
         let unusable = |error: argon2::password_hash::Error| Error::new(Kind::Misconfigured, format!("cannot hash the secret of {code}: {error}"));
         let salt = SaltString::encode_b64(&salt).map_err(unusable)?;
         let hash = hasher().hash_password(secret.as_bytes(), &salt).map_err(unusable)?.to_string();
-        self.ledger.keys.keep_secret(&secret_name(code), hash.as_bytes()).await?;
         let wish = Wish { stream: format!("app-{code}"), command_id: self.ledger.fresh_id(), meta: events::Meta::system("setup", "setup") };
         let registered = Registered { code: code.into(), name: name.into(), speaks_for_users };
-        self.kept.lock().expect("no holder panics").clear();
         match self.ledger.execute::<AppState>(&wish, &registered, &NoLookups).await {
-            Ok(_) => Ok(()),
-            Err(Failure::Technical(error)) => Err(error),
-            Err(Failure::Rejected(rejection)) => Err(Error::new(Kind::Misconfigured, rejection.to_string())),
+            Ok(_) => {}
+            Err(Failure::Technical(error)) => return Err(error),
+            Err(Failure::Rejected(rejection)) => return Err(Error::new(Kind::Misconfigured, rejection.to_string())),
         }
+        // The secret last: with it the application can call, and by then it is known.
+        self.ledger.keys.keep_secret(&secret_name(code), hash.as_bytes()).await?;
+        self.kept.lock().expect("no holder panics").clear();
+        Ok(())
     }
 
-    /// The application of a code and secret; `None` where either is wrong.
+    /// The application of a code and secret; `None` where either is wrong. The slow hash is computed once for each stored one; what is stored is read
+    /// again as often as configuration is, so that a secret that was replaced ends in every process.
     pub async fn check(&self, code: &str, secret: &str) -> Result<Option<Registered>, Error> {
-        if code.is_empty() || secret.len() > SECRET_MAX {
+        if code.is_empty() || code.len() > CODE_MAX || secret.len() > SECRET_MAX {
             return Ok(None);
         }
-        let kept = (code.to_owned(), *blake3::hash(secret.as_bytes()).as_bytes());
-        if let Some(known) = self.kept.lock().expect("no holder panics").get(&kept) {
-            return Ok(known.clone());
+        let configuration = self.ledger.configuration();
+        let presented = (code.to_owned(), *blake3::hash(secret.as_bytes()).as_bytes());
+        let known = self.kept.lock().expect("no holder panics").get(&presented).cloned();
+        if let Some(known) = &known
+            && known.configuration == configuration
+        {
+            return Ok(known.app.clone());
         }
-        let app = match self.ledger.keys.secret(&secret_name(code)).await? {
-            Some(hash) if is_secret(&hash, secret) => self.ledger.load::<AppState>(&format!("app-{code}")).await?.aggregate.0.0,
-            _ => None,
+        let hash = self.ledger.keys.secret(&secret_name(code)).await?.unwrap_or_default();
+        let fits = match known.filter(|known| known.hash == hash) {
+            Some(known) => known.app.is_some(),
+            None => is_secret(&hash, secret),
         };
+        let app = if fits { self.ledger.load::<AppState>(&format!("app-{code}")).await?.aggregate.0.0 } else { None };
         let mut all = self.kept.lock().expect("no holder panics");
         if all.len() >= KEPT_MAX {
             all.clear();
         }
-        all.insert(kept, app.clone());
+        all.insert(presented, Checked { configuration, hash, app: app.clone() });
         Ok(app)
     }
 }

@@ -7,6 +7,7 @@ use events::{Meta, Moment};
 use infra::caller::{Answer, Call};
 use infra::ledger::{NoLookups, command_id};
 use infra::queue::Message;
+use infra::store::commit::hex;
 use infra::views::{Document, Views};
 use infra::{Error, Failure, Wish};
 use jiff::Timestamp;
@@ -36,7 +37,7 @@ pub async fn attempt(app: &App, message: &Message) -> Result<(), Error> {
         return Ok(());
     }
     let attempt = delivery.attempts + 1;
-    if !claimed(&*app.views, &stream, attempt.into(), now).await? {
+    if !claimed(&*app.views, &stream, attempt.into(), now, hex(&app.ledger.fresh_id())).await? {
         return Ok(());
     }
     let outcome = match call(app, &stream, &requested, now).await? {
@@ -59,17 +60,19 @@ pub async fn attempt(app: &App, message: &Message) -> Result<(), Error> {
 struct Lease {
     attempt: i64,
     until: Moment,
+    /// Tells one holder from another.
+    owner: String,
 }
 
 /// Takes the lease on an attempt, so that a message that came twice makes one call. One that was taken by somebody who died ends by itself.
-async fn claimed(views: &dyn Views, stream: &str, attempt: i64, now: Moment) -> Result<bool, Error> {
+async fn claimed(views: &dyn Views, stream: &str, attempt: i64, now: Moment, owner: String) -> Result<bool, Error> {
     let stored = views.get(LEASE, stream).await?;
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
     let lease: Option<Lease> = stored.and_then(|document| serde_json::from_slice(&document.body).ok());
     if lease.is_some_and(|lease| lease.attempt == attempt && lease.until > now) {
         return Ok(false);
     }
-    let body = serde_json::to_vec(&Lease { attempt, until: now.plus_ms(LEASE_MS) }).unwrap_or_default();
+    let body = serde_json::to_vec(&Lease { attempt, until: now.plus_ms(LEASE_MS), owner }).unwrap_or_default();
     views.put(LEASE, stream, &Document { sequence: sequence + 1, body }, &[], sequence).await
 }
 

@@ -137,9 +137,9 @@ impl Follower<'_> {
             let body = serde_json::to_vec(&due).unwrap_or_default();
             if self.views.put(DUE, &commit.stream, &Document { sequence: commit.next() - 1, body }, &rows, sequence).await? {
                 // What is due soon need not wait for a sweep; if this is lost, a sweep finds it.
-                let soon = self.ledger.clock.now().plus_ms(SOON_MS);
-                return match due.filter(|due| *due <= soon.0) {
-                    Some(due) => fire(self.queue, &commit.stream, Moment(due)).await,
+                let now = self.ledger.clock.now();
+                return match due.filter(|due| *due <= now.0 + SOON_MS) {
+                    Some(due) => fire(self.queue, &commit.stream, Moment(due), now).await,
                     None => Ok(()),
                 };
             }

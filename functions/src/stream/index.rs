@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use events::Moment;
 use infra::blob::Blob;
 use infra::clock::Clock;
-use infra::pages::{BODIES_BYTES_MAX, ENTRIES_MAX, Page, Pages, archive};
+use infra::pages::{BODIES_BYTES_MAX, ENTRIES_MAX, INLINE_BYTES_MAX, Page, Pages, archive};
 use infra::store::{Commit, paged};
 use infra::{Error, Kind};
 
@@ -59,8 +59,12 @@ impl Indexer {
             }
             let commits: Vec<Commit> = waiting[..fitting(&waiting)].iter().map(|arrived| arrived.commit.clone()).collect();
             let (name, packed) = archive::pack(&commits)?;
-            self.blob.put(&paged::key(&name), packed).await?;
-            let page = Page::following(newest.as_deref(), self.clock.now(), name, &commits);
+            let mut page = Page::following(newest.as_deref(), self.clock.now(), name, &commits);
+            if packed.len() <= INLINE_BYTES_MAX {
+                page = page.with_inline(packed);
+            } else {
+                self.blob.put(&paged::key(&page.archive), packed).await?;
+            }
             if self.pages.put(&page).await? {
                 indexed += commits.len();
                 self.keep(page);

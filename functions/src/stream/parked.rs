@@ -22,11 +22,12 @@ pub struct Parked {
     pub at: Moment,
 }
 
-/// Follows a commit; what cannot be followed is parked. An error is one that may pass.
+/// Follows a commit; what cannot be followed for what it holds is parked. An error is one of the world around: the commit must come again.
 pub async fn follow_or_park(follower: Follower<'_>, commit: &Commit) -> Result<(), Error> {
     match follow(follower, commit).await {
         Ok(()) => Ok(()),
-        Err(error) if error.is_passing() => Err(error),
+        // A missing table or permission is no fault of this stream: it waits until that is mended.
+        Err(error) if !error.is_of_content() => Err(error),
         Err(error) => {
             let (stream, from) = (commit.stream.clone(), commit.first);
             tracing::error!(%error, stream, from, "a stream was parked");
@@ -38,7 +39,7 @@ pub async fn follow_or_park(follower: Follower<'_>, commit: &Commit) -> Result<(
 
 /// Sets a stream aside for a consumer.
 pub async fn park(views: &dyn Views, parked: &Parked) -> Result<(), Error> {
-    let key = format!("{}|{}", parked.consumer, parked.stream);
+    let key = key(parked);
     let stored = views.get(VIEW, &key).await?;
     // The first commit in the way is what a redrive has to get past.
     if stored.is_some() {
@@ -46,6 +47,10 @@ pub async fn park(views: &dyn Views, parked: &Parked) -> Result<(), Error> {
     }
     let body = serde_json::to_vec(parked).unwrap_or_default();
     views.put(VIEW, &key, &Document { sequence: 1, body }, &[], 0).await.map(drop)
+}
+
+fn key(parked: &Parked) -> String {
+    format!("{}|{}", parked.consumer, parked.stream)
 }
 
 /// Everything that is parked, up to a bound.
@@ -61,5 +66,5 @@ pub async fn redrive(ledger: &Ledger, follower: Follower<'_>, parked: &Parked) -
     if let Some(newest) = ledger.store.back(&parked.stream, None, 1).await?.pop() {
         follow(follower, &newest).await?;
     }
-    follower.views.remove(VIEW, &format!("{}|{}", parked.consumer, parked.stream)).await
+    follower.views.remove(VIEW, &key(parked)).await
 }

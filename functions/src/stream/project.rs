@@ -24,7 +24,7 @@ pub async fn desk_board(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error
         let mut folded = board;
         for placed in &page {
             if let Err(error) = fold(ledger, &mut folded, &placed.commit).await {
-                if error.is_passing() {
+                if !error.is_of_content() {
                     return Err(error);
                 }
                 let (stream, from) = (placed.commit.stream.clone(), placed.commit.first);
@@ -99,6 +99,9 @@ pub async fn refold<C: Card>(ledger: &Ledger, views: &dyn Views, view: &str, com
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
     if commit.next() - 1 <= sequence {
         return Ok(());
+    }
+    if commit.first != sequence + 1 {
+        return Err(Error::corrupt(format!("{} goes on at {}, its card stands at {sequence}", commit.stream, commit.first)));
     }
     let mut card = stored.map_or_else(|| Ok(C::default()), |document| super::follow::read_card::<C>(&commit.stream, &document))?;
     for envelope in ledger.envelopes::<C::Event>(commit).await? {

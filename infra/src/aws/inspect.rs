@@ -1,6 +1,6 @@
 //! Looks at a deployment: what is there, how it is set, what its functions logged. Only facts; what they mean is for `doctor`.
 
-use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, StreamViewType};
+use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, StreamViewType, TableDescription};
 
 use super::{Cloud, failed};
 use crate::Error;
@@ -42,14 +42,15 @@ impl Cloud {
         Ok(TableFacts {
             stream: stream.map(|stream| stream.stream_view_type().map_or_else(String::new, |kind: &StreamViewType| kind.as_str().to_owned())),
             recovers: recovery.map(|status| status == PointInTimeRecoveryStatus::Enabled),
-            is_protected: table.and_then(|table| table.deletion_protection_enabled()).unwrap_or(false),
+            is_protected: table.and_then(TableDescription::deletion_protection_enabled).unwrap_or(false),
         })
     }
 
-    /// The tables of this region whose names begin with the prefix.
+    /// The tables of this region whose names begin with the prefix, up to a hundred.
     pub async fn tables(&self) -> Result<Vec<String>, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
-        let listed = client.list_tables().send().await.map_err(|error| failed("list the tables", error))?;
+        let listed =
+            client.list_tables().exclusive_start_table_name(self.names.prefix.clone()).send().await.map_err(|error| failed("list the tables", error))?;
         Ok(listed.table_names().iter().filter(|name| name.starts_with(&self.names.prefix)).cloned().collect())
     }
 

@@ -32,6 +32,8 @@ pub const STALE_MS: i64 = 5_000;
 /// Longest time for one try of a request, and for all its tries.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest time a start may spend on opening its first connection.
+const WARM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Tries of a request; between them up to 50, 100, 200 ms by chance.
 const TRIES_MAX: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(50);
@@ -145,8 +147,10 @@ impl Cloud {
     /// Opens one connection, so that the first command need not wait for a TLS handshake.
     pub async fn warm(&self) {
         // Whether the answer is good does not matter here; the first command will say.
-        if let Err(error) = self.ledger.store.next("warm").await {
-            tracing::warn!(%error, "the journal did not answer at start");
+        match tokio::time::timeout(WARM_TIMEOUT, self.ledger.store.next("warm")).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the journal did not answer at start"),
+            Err(_) => tracing::warn!("the journal did not answer in time at start"),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Blobs on S3.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 
@@ -11,6 +13,11 @@ use super::Blob;
 use crate::aws::failed;
 use crate::meter::{Counted, Meter};
 use crate::{Error, Kind};
+
+/// Longest times: an object may have several megabytes, and lines may be slow.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const TRY_TIMEOUT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// One bucket.
 #[derive(Clone, Debug)]
@@ -24,7 +31,8 @@ impl S3 {
     pub fn new(config: &SdkConfig, bucket: &str, meter: Arc<Meter>) -> Self {
         // A stand-in has no name of its own for each bucket.
         let own_names = config.endpoint_url().is_none();
-        let settings = aws_sdk_s3::config::Builder::from(config).force_path_style(!own_names).build();
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(TRY_TIMEOUT).operation_timeout(REQUEST_TIMEOUT);
+        let settings = aws_sdk_s3::config::Builder::from(config).force_path_style(!own_names).timeout_config(timeouts.build()).build();
         Self { client: aws_sdk_s3::Client::from_conf(settings), bucket: bucket.to_owned(), meter }
     }
 }

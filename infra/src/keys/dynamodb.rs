@@ -1,15 +1,15 @@
 //! The key store on DynamoDB, in a table of its own without point-in-time recovery: what was erased must not come back from a backup.
 //!
 //! Items by `p`: `name|<user name>` holds the person id, `pid|<person id>` name and key, `secret|<name>` a value. Names and keys that were
-//! read are kept for a minute: they never change, only vanish, and another process may be the one that erases.
+//! read are kept for a few seconds: they never change, only vanish, and another process may be the one that erases.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, ReturnConsumedCapacity, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, ReturnConsumedCapacity, TransactWriteItem};
 use events::{Moment, Pid};
 
 use super::{Key, Keys, memory::fresh_pid};
@@ -19,7 +19,9 @@ use crate::clock::{Chance, Clock};
 use crate::store::dynamodb::Item;
 
 /// How long what was read is kept.
-const KEPT_MS: i64 = 60_000;
+const KEPT_MS: i64 = crate::aws::STALE_MS;
+/// Longest name that fits in a key.
+const NAME_BYTES_MAX: usize = 1024;
 /// People kept in memory; more are read again.
 const REMEMBERED_MAX: usize = 100_000;
 
@@ -59,19 +61,12 @@ impl Dynamodb {
         Ok(got.item)
     }
 
-    /// Puts an item; says whether it was put, which it is not where `only_new` and another is there.
-    async fn put(&self, item: Item, only_new: bool) -> Result<bool, Error> {
+    async fn put(&self, item: Item) -> Result<(), Error> {
         let bytes = item_bytes(&item);
         let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item)).return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let put = if only_new { put.condition_expression("attribute_not_exists(p)") } else { put };
-        match put.send().await {
-            Ok(put) => {
-                self.table.wrote("key put", bytes, put.consumed_capacity());
-                Ok(true)
-            }
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-            Err(error) => Err(failed(&format!("write {}", self.table.name), error)),
-        }
+        let put = put.send().await.map_err(|error| failed(&format!("write {}", self.table.name), error))?;
+        self.table.wrote("key put", bytes, put.consumed_capacity());
+        Ok(())
     }
 
     async fn read_person(&self, pid: &Pid) -> Result<Option<(String, Key)>, Error> {
@@ -110,15 +105,29 @@ impl Keys for Dynamodb {
         }
         let (pid, mut key) = (fresh_pid(&*self.chance), [0; 32]);
         self.chance.fill(&mut key);
-        // The person first: a name never leads to nobody. If another process takes the name first, this one is known to no one.
         let person = Item::from([("p".into(), text(format!("pid|{pid}"))), ("u".into(), text(username)), ("k".into(), AttributeValue::B(Blob::new(key)))]);
-        self.put(person, true).await?;
-        self.put(Item::from([("p".into(), text(format!("name|{username}"))), ("i".into(), text(pid.as_str()))]), true).await?;
+        let name = Item::from([("p".into(), text(format!("name|{username}"))), ("i".into(), text(pid.as_str()))]);
+        // Both or none: a name never leads to nobody, and nobody is left behind under a name. If another process takes the name first, it is theirs.
+        let put = |item: Item| {
+            let put = Put::builder().table_name(&self.table.name).set_item(Some(item)).condition_expression("attribute_not_exists(p)").build();
+            put.map(|put| TransactWriteItem::builder().put(put).build()).map_err(|error| Error::because(crate::Kind::Misconfigured, "cannot register", error))
+        };
+        let items = [put(person)?, put(name)?];
+        let registered = self.table.client.transact_write_items().set_transact_items(Some(items.into())).send().await;
+        match registered {
+            Ok(_) => self.table.meter.wrote("key transaction", 0, Some(4.0)),
+            Err(error) if error.as_service_error().is_some_and(TransactWriteItemsError::is_transaction_canceled_exception) => {}
+            Err(error) => return Err(failed("register a person", error)),
+        }
         let known = self.find(username).await?;
         known.ok_or_else(|| Error::new(crate::Kind::Unavailable, "a person was erased while being registered"))
     }
 
     async fn find(&self, username: &str) -> Result<Option<Pid>, Error> {
+        // A longer one fits in no key, and is nobody's.
+        if username.len() > NAME_BYTES_MAX {
+            return Ok(None);
+        }
         let now = self.clock.now();
         if let Some((at, pid)) = self.kept.lock().expect("no holder panics").by_name.get(username)
             && now.0 - at.0 < KEPT_MS
@@ -141,14 +150,19 @@ impl Keys for Dynamodb {
     }
 
     async fn erase(&self, pid: &Pid) -> Result<bool, Error> {
+        // As it is stored now, whatever is kept here: the name may have begun anew meanwhile.
+        self.kept.lock().expect("no holder panics").people.remove(pid);
         let Some((name, _)) = self.read_person(pid).await? else { return Ok(false) };
-        let delete = |key: String| {
-            let delete = Delete::builder().table_name(&self.table.name).key("p", AttributeValue::S(key)).build();
-            delete
-                .map(|delete| TransactWriteItem::builder().delete(delete).build())
-                .map_err(|error| Error::because(crate::Kind::Misconfigured, "cannot erase", error))
-        };
-        let items = [delete(format!("pid|{pid}"))?, delete(format!("name|{name}"))?];
+        let broken = |error| Error::because(crate::Kind::Misconfigured, "cannot erase", error);
+        let person = Delete::builder().table_name(&self.table.name).key("p", text(format!("pid|{pid}"))).build().map_err(broken)?;
+        let name_item = Delete::builder()
+            .table_name(&self.table.name)
+            .key("p", text(format!("name|{name}")))
+            .condition_expression("attribute_not_exists(p) OR i = :pid")
+            .expression_attribute_values(":pid", text(pid.as_str()))
+            .build()
+            .map_err(broken)?;
+        let items = [TransactWriteItem::builder().delete(person).build(), TransactWriteItem::builder().delete(name_item).build()];
         let erased = self.table.client.transact_write_items().set_transact_items(Some(items.into())).send().await;
         erased.map_err(|error| failed("erase a person", error))?;
         let mut kept = self.kept.lock().expect("no holder panics");
@@ -164,6 +178,6 @@ impl Keys for Dynamodb {
 
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
         let item = Item::from([("p".into(), text(format!("secret|{name}"))), ("v".into(), AttributeValue::B(Blob::new(value)))]);
-        self.put(item, false).await.map(drop)
+        self.put(item).await
     }
 }

@@ -49,7 +49,7 @@ pub fn pack(commits: &[Commit]) -> Result<(String, Vec<u8>), Error> {
         serde_json::to_writer(&mut text, &line).map_err(|error| Error::because(crate::Kind::Corrupt, "cannot write an archive object", error))?;
         text.push(b'\n');
     }
-    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     let packed = packed.write_all(&text).and_then(|()| packed.finish());
     let packed = packed.map_err(|error| Error::because(crate::Kind::Corrupt, "cannot compress an archive object", error))?;
     Ok((blake3::hash(&text).to_hex().to_string(), packed))

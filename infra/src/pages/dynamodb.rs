@@ -9,6 +9,7 @@
 //! | `v`, `h` | the previous page's hash and its own |
 //! | `r` | the Merkle root over its commits' hashes |
 //! | `a` | the name of its archive object |
+//! | `b` | the archive object itself, where it is small |
 //! | `e` | the entries, a line each, squeezed |
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use events::Moment;
 
-use super::{Page, Pages};
+use super::{ENTRIES_BYTES_MAX, Page, Pages};
 use crate::Error;
 use crate::aws::{Table, failed, item_bytes};
 use crate::store::dynamodb::Item;
@@ -39,7 +40,7 @@ impl Dynamodb {
 
 fn item(page: &Page) -> Item {
     let bytes = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
-    Item::from([
+    let mut item = Item::from([
         ("p".into(), AttributeValue::S(FEED.into())),
         ("s".into(), AttributeValue::N(page.number.to_string())),
         ("o".into(), AttributeValue::N(page.base.to_string())),
@@ -50,7 +51,11 @@ fn item(page: &Page) -> Item {
         ("r".into(), bytes(&page.root())),
         ("a".into(), AttributeValue::S(page.archive.clone())),
         ("e".into(), bytes(&squeeze(page.text().as_bytes()))),
-    ])
+    ]);
+    if let Some(inline) = &page.inline {
+        item.insert("b".into(), bytes(inline));
+    }
+    item
 }
 
 /// Reads a page; one whose hash or root does not fit its content was changed.
@@ -58,13 +63,14 @@ fn page(item: &Item) -> Result<Page, Error> {
     let number = |what: &str| item.get(what)?.as_n().ok()?.parse::<i64>().ok();
     let bytes = |what: &str| Some(item.get(what)?.as_b().ok()?.as_ref());
     let read = || {
-        let entries = unsqueeze(bytes("e")?).ok()?;
+        let entries = unsqueeze(bytes("e")?, ENTRIES_BYTES_MAX).ok()?;
         Some(Page {
             number: number("s")?,
             base: number("o")?,
             at: Moment(number("t")?),
             feed_hash_before: bytes("f")?.try_into().ok()?,
             previous: bytes("v")?.try_into().ok()?,
+            inline: bytes("b").map(<[u8]>::to_vec),
             archive: item.get("a")?.as_s().ok()?.clone(),
             entries: Page::entries(std::str::from_utf8(&entries).ok()?)?,
         })

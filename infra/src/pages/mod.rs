@@ -1,7 +1,8 @@
 //! The feed as immutable pages: which commit stands at which position, chained twice (commit by commit as on one machine, and page by page),
 //! with a Merkle root so that one commit's place can be proved without the rest (reference/event-sourcing.md 2.3).
 //!
-//! A page holds no bodies. They are archived first, under the hash of their content; the page names the archive object.
+//! Bodies are archived first, under the hash of their content, and the page names the archive object; a small one stands in the page itself, since a
+//! bucket's PUT costs as much as eight kilobytes in a table (docs/decisions/0010-what-a-page-holds.md).
 
 pub mod archive;
 pub mod contract;
@@ -18,6 +19,10 @@ use crate::store::{Commit, Hash, Head};
 
 /// Most commits in one page: with names of 40 bytes well below the limit of an item.
 pub const ENTRIES_MAX: usize = 1000;
+/// Most bytes of the text of a page's entries.
+pub const ENTRIES_BYTES_MAX: usize = ENTRIES_MAX * 512;
+/// Largest archive object that stands in its page: to write 8 KB into the table costs what one PUT into the bucket does.
+pub const INLINE_BYTES_MAX: usize = 8 * 1024;
 /// Most bytes of bodies in one page's archive object.
 pub const BODIES_BYTES_MAX: usize = 16 << 20;
 
@@ -55,6 +60,8 @@ pub struct Page {
     pub previous: Hash,
     /// The name of the archive object: BLAKE3 of its content, hex.
     pub archive: String,
+    /// The archive object itself where it is small ([`INLINE_BYTES_MAX`]); else it stands among the blobs.
+    pub inline: Option<Vec<u8>>,
     pub entries: Vec<Entry>,
 }
 
@@ -66,12 +73,20 @@ impl Page {
         Self {
             number: previous.map_or(1, |previous| previous.number + 1),
             base: head.position + 1,
-            at,
+            // Never before the page before, however wrong a clock is: what was written after a page is looked for behind it.
+            at: previous.map_or(at, |previous| at.max(previous.at)),
             feed_hash_before: head.feed_hash,
             previous: previous.map_or([0; 32], Page::hash),
             archive,
+            inline: None,
             entries: commits.iter().map(entry).collect(),
         }
+    }
+
+    /// The same page with its archive object in it.
+    #[must_use]
+    pub fn with_inline(self, packed: Vec<u8>) -> Self {
+        Self { inline: Some(packed), ..self }
     }
 
     /// The position after its last entry.
@@ -120,8 +135,9 @@ impl Page {
     /// Reads entries back; `None` where a line is not one.
     pub fn entries(text: &str) -> Option<Vec<Entry>> {
         let entry = |line: &str| {
-            let mut parts = line.split(' ');
-            let (stream, first, n, hash) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, unhex(parts.next()?)?);
+            // From the right, so that no name can hide what follows it.
+            let mut parts = line.rsplitn(4, ' ');
+            let (hash, n, first, stream) = (unhex(parts.next()?)?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.to_owned());
             Some(Entry { stream, first, n, hash })
         };
         text.lines().map(entry).collect()

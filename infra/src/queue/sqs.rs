@@ -19,12 +19,12 @@ use crate::clock::Clock;
 
 /// Longest delay of a message, in seconds (SQS limit).
 const DELAY_MAX_S: i64 = 900;
-/// Longest time a message may be away, in seconds (SQS limit).
-const AWAY_MAX_S: i64 = 43_200;
+/// Longest time a message may be away, in seconds: SQS's limit of twelve hours counts from its receipt.
+const AWAY_MAX_S: i64 = 43_000;
 /// Messages in one answer (SQS limit).
 const AT_ONCE: usize = 10;
 /// How long letters that are being looked at are away from others who look.
-const LOOK_S: i32 = 5;
+const LOOK_S: i32 = 60;
 /// Looks at a queue of dead letters before it counts as empty: SQS samples its servers.
 const LOOKS: u32 = 3;
 /// Looks for one letter that is to be brought back; others may be looking at it.
@@ -110,6 +110,13 @@ impl Sqs {
         deleted.map(drop).map_err(|error| failed(&format!("delete a message of {}", self.names.queue(queue)), error))
     }
 
+    /// Lets others see a dead letter that was looked at; if that fails, they see it a minute later.
+    async fn show(&self, queue: &str, receipt: &str) {
+        if let Err(error) = self.away(&dead(queue), receipt, 0).await {
+            tracing::warn!(%error, "a dead letter stays hidden for a while");
+        }
+    }
+
     fn seconds_until(&self, due: Moment) -> i64 {
         (due.0 - self.clock.now().0 + 999).div_euclid(1000)
     }
@@ -169,7 +176,7 @@ impl Queue for Sqs {
                 }
             }
             for receipt in seen {
-                self.away(&dead(queue), &receipt, 0).await?;
+                self.show(queue, &receipt).await;
             }
         }
         parked.truncate(limit);
@@ -188,7 +195,7 @@ impl Queue for Sqs {
                     self.send(queue, &Letter { due: due.0, reason: None, ..letter }, self.seconds_until(due)).await?;
                     self.delete(&dead(queue), &receipt).await?;
                 } else {
-                    self.away(&dead(queue), &receipt, 0).await?;
+                    self.show(queue, &receipt).await;
                 }
             }
             if found {

@@ -161,10 +161,15 @@ pub async fn compare(store: &dyn Store, indexed_until: Moment, progress: &mut (d
     let mut snapshotted = BTreeSet::new();
     loop {
         let walked = store.walk(from, PAGE).await?;
+        walked.unreadable.into_iter().for_each(|reason| compared.find(reason));
         for commit in walked.commits {
             let name = format!("{}:{}", commit.stream, commit.first);
             if commit.hash != commit.expected_hash() {
                 compared.find(format!("{name}: the hash does not fit the content of the journal"));
+                // It is no commit of the ledger's, so that the feed need not hold it; if it does, that is told below.
+                if !places.contains_key(&(commit.stream.clone(), commit.first)) {
+                    continue;
+                }
             }
             if commit.snapshot.is_some() {
                 snapshotted.insert(commit.stream.clone());

@@ -5,6 +5,9 @@ use events::Moment;
 /// 32 bytes of BLAKE3.
 pub type Hash = [u8; 32];
 
+/// Longest name of a stream: names are parts of keys everywhere.
+pub const STREAM_BYTES_MAX: usize = 256;
+
 /// All events of one command on one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -65,6 +68,12 @@ impl Commit {
             &self.at.0.to_be_bytes(),
             &self.body,
         ])
+    }
+
+    /// Says whether its stream has a name that every adapter and the feed can hold: not empty, at most [`STREAM_BYTES_MAX`], without blanks and
+    /// control characters.
+    pub fn is_well_named(&self) -> bool {
+        (1..=STREAM_BYTES_MAX).contains(&self.stream.len()) && !self.stream.chars().any(|c| c.is_whitespace() || c.is_control())
     }
 
     /// The bytes it takes, as an item: body, snapshot, key and the fixed fields.

@@ -24,7 +24,7 @@ use events::Moment;
 
 use super::memory::{page, within_limit};
 use super::squeeze::{squeeze, unsqueeze};
-use super::{Appended, Commit, Cursor, Journal, Snapshot, Walked};
+use super::{Appended, COMMIT_BYTES_MAX, Commit, Cursor, Journal, Snapshot, Walked};
 use crate::Error;
 use crate::aws::{Table, failed, item_bytes};
 
@@ -101,7 +101,7 @@ pub fn commit(item: &Item) -> Result<Commit, Error> {
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(Error::corrupt(format!("{} holds {n} events", name())));
     }
-    let unsqueezed = |what: &str| unsqueeze(bytes(what)?).map_err(|error| Error::corrupt(format!("{}, attribute {what}: {error}", name())));
+    let unsqueezed = |what: &str| unsqueeze(bytes(what)?, COMMIT_BYTES_MAX).map_err(|error| Error::corrupt(format!("{}, attribute {what}: {error}", name())));
     let snapshot = match (item.contains_key("k"), item.contains_key("z")) {
         (true, true) => Some(Snapshot { fingerprint: bytes("k")?.try_into().map_err(|_| missing("k"))?, state: unsqueezed("z")? }),
         _ => None,
@@ -182,10 +182,16 @@ impl Journal for Dynamodb {
             scan = scan.exclusive_start_key("p", AttributeValue::S(stream.into())).exclusive_start_key("s", AttributeValue::N(first.into()));
         }
         let found = scan.send().await.map_err(|error| failed(&format!("walk over {}", self.table.name), error))?;
-        let commits = found.items().iter().map(commit).collect::<Result<Vec<_>, _>>()?;
+        let (mut commits, mut unreadable) = (Vec::new(), Vec::new());
+        for item in found.items() {
+            match commit(item) {
+                Ok(commit) => commits.push(commit),
+                Err(error) => unreadable.push(error.to_string()),
+            }
+        }
         self.table.read("journal scan", found.items().iter().map(item_bytes).sum(), found.consumed_capacity());
         let place = |key: &Item| Some(format!("{} {}", key.get("p")?.as_s().ok()?, key.get("s")?.as_n().ok()?));
-        Ok(Walked { commits, next: found.last_evaluated_key().and_then(place) })
+        Ok(Walked { commits, unreadable, next: found.last_evaluated_key().and_then(place) })
     }
 }
 

@@ -73,7 +73,7 @@ impl Journal for Memory {
         let after = from.and_then(|from| from.parse().ok()).unwrap_or_default();
         let page = self.feed(after, limit).await?;
         let next = page.last().map(|last| last.position.to_string());
-        Ok(Walked { commits: page.into_iter().map(|placed| placed.commit).collect(), next })
+        Ok(Walked { commits: page.into_iter().map(|placed| placed.commit).collect(), unreadable: Vec::new(), next })
     }
 }
 
@@ -108,8 +108,12 @@ pub(super) fn page<T>(items: impl Iterator<Item = T>, limit: usize, bytes: impl 
     page
 }
 
-/// Refuses what is over the limit on every adapter alike.
+/// Refuses what has no proper name or is over the limit, on every adapter alike.
 pub(super) fn within_limit(commit: &Commit) -> Result<(), Error> {
+    if !commit.is_well_named() {
+        let name = commit.stream.chars().take(40).collect::<String>();
+        return Err(Error::new(Kind::Misconfigured, format!("{name:?} is no name for a stream: it is empty, too long, or holds a blank or control character")));
+    }
     let size = commit.size();
     if size <= COMMIT_BYTES_MAX {
         return Ok(());

@@ -66,6 +66,8 @@ pub type Cursor = String;
 #[derive(Clone, Debug, Default)]
 pub struct Walked {
     pub commits: Vec<Commit>,
+    /// What stands there and is no commit, in words.
+    pub unreadable: Vec<String>,
     /// Absent at the end.
     pub next: Option<Cursor>,
 }

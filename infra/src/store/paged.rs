@@ -75,7 +75,10 @@ impl Paged {
 /// The commits of a page, from its archive object.
 pub async fn read(blob: &dyn Blob, page: &Page) -> Result<Vec<Commit>, Error> {
     let Page { number, archive: name, .. } = page;
-    let packed = blob.get(&key(name)).await?.ok_or_else(|| Error::corrupt(format!("the archive object {name} of page {number} is missing")))?;
+    let packed = match &page.inline {
+        Some(inline) => inline.clone(),
+        None => blob.get(&key(name)).await?.ok_or_else(|| Error::corrupt(format!("the archive object {name} of page {number} is missing")))?,
+    };
     let commits = archive::unpack(name, &packed)?;
     let fits = commits.len() == page.entries.len()
         && page

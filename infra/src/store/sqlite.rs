@@ -328,7 +328,7 @@ impl Journal for Sqlite {
         let after = from.and_then(|from| from.parse().ok()).unwrap_or_default();
         let page = self.feed(after, limit).await?;
         let next = page.last().map(|last| last.position.to_string());
-        Ok(Walked { commits: page.into_iter().map(|placed| placed.commit).collect(), next })
+        Ok(Walked { commits: page.into_iter().map(|placed| placed.commit).collect(), unreadable: Vec::new(), next })
     }
 }
 

@@ -5,7 +5,6 @@
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::COMMIT_BYTES_MAX;
 use crate::Error;
 
 const DICTIONARY: &[u8] = include_bytes!("dictionary.v1");
@@ -29,17 +28,17 @@ fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
     (status == Status::StreamEnd).then_some(deflated)
 }
 
-/// Reads what [`squeeze`] wrote.
-pub fn unsqueeze(stored: &[u8]) -> Result<Vec<u8>, Error> {
+/// Reads what [`squeeze`] wrote, if it was at most so many bytes.
+pub fn unsqueeze(stored: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
     match stored.split_first() {
         Some((&PLAIN, plain)) => Ok(plain.to_vec()),
-        Some((&DEFLATED, deflated)) => inflate(deflated),
+        Some((&DEFLATED, deflated)) => inflate(deflated, bytes_max),
         Some((other, _)) => Err(Error::corrupt(format!("bytes are written in form {other}, which this program does not know"))),
         None => Err(Error::corrupt("there are no bytes")),
     }
 }
 
-fn inflate(deflated: &[u8]) -> Result<Vec<u8>, Error> {
+fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
     let broken = |reason: &str| Error::corrupt(format!("deflated bytes cannot be read: {reason}"));
     let mut inflater = Decompress::new_with_window_bits(false, WINDOW_BITS);
     inflater.set_dictionary(DICTIONARY).map_err(|error| broken(&error.to_string()))?;
@@ -49,8 +48,8 @@ fn inflate(deflated: &[u8]) -> Result<Vec<u8>, Error> {
         let status = inflater.decompress_vec(deflated.get(read..).unwrap_or_default(), &mut plain, FlushDecompress::Finish);
         match status.map_err(|error| broken(&error.to_string()))? {
             Status::StreamEnd => return Ok(plain),
-            // No commit is larger: what would grow on is not one of ours.
-            Status::Ok | Status::BufError if plain.len() == plain.capacity() && plain.len() <= COMMIT_BYTES_MAX => plain.reserve(plain.capacity()),
+            // What would grow on is not one of ours.
+            Status::Ok | Status::BufError if plain.len() == plain.capacity() && plain.len() <= bytes_max => plain.reserve(plain.capacity()),
             Status::Ok | Status::BufError => return Err(broken("they end too early")),
         }
     }
@@ -66,7 +65,7 @@ mod tests {
         for plain in [&b""[..], b"{}", &noise, "我".repeat(90_000).as_bytes(), events::samples::ALL[0].1.as_bytes()] {
             let squeezed = squeeze(plain);
             assert!(squeezed.len() <= plain.len() + 1);
-            assert_eq!(unsqueeze(&squeezed).expect("reads"), plain);
+            assert_eq!(unsqueeze(&squeezed, 1 << 20).expect("reads"), plain);
         }
     }
 
@@ -79,7 +78,7 @@ mod tests {
     #[test]
     fn broken_bytes_are_an_error_and_never_a_panic() {
         for broken in [&[][..], &[7, 1], &[1], &[1, 0xff, 0xff], &squeeze(&[b'x'; 300])[..4]] {
-            assert!(unsqueeze(broken).is_err(), "{broken:?}");
+            assert!(unsqueeze(broken, 1 << 20).is_err(), "{broken:?}");
         }
     }
 

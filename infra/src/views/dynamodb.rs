@@ -35,6 +35,10 @@ const BUCKETS: u8 = 16;
 /// Documents fetched, and items deleted, in one request (limits of BatchGetItem and BatchWriteItem).
 const GET_MAX: usize = 100;
 const DELETE_MAX: usize = 25;
+/// Longest document, before it is squeezed; what is longer than an item may be is refused anyway.
+const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+/// Index rows written at once.
+const ROWS_AT_ONCE: usize = 32;
 /// Times what a batch left undone is asked for again.
 const ROUNDS_MAX: u32 = 8;
 /// Rows of documents kept in memory, so that a put after a get need not read again.
@@ -85,7 +89,7 @@ fn claims(item: &Item) -> Vec<String> {
 
 fn document(view: &str, item: &Item) -> Result<Document, Error> {
     let stored = item.get("b").and_then(|value| value.as_b().ok()).ok_or_else(|| Error::corrupt(format!("a document of view {view} has no body")))?;
-    Ok(Document { sequence: sequence(item), body: unsqueeze(stored.as_ref())? })
+    Ok(Document { sequence: sequence(item), body: unsqueeze(stored.as_ref(), DOCUMENT_BYTES_MAX)? })
 }
 
 impl Dynamodb {
@@ -168,6 +172,26 @@ impl Dynamodb {
         Ok(())
     }
 
+    async fn delete_rows(&self, view: &str, key: &str, claims: &[&String], before: i64) -> Result<(), Error> {
+        let mut works = JoinSet::new();
+        for claim in claims {
+            room(&mut works).await?;
+            works.spawn(self.clone().delete_row(row_key(view, key, claim).into(), before));
+        }
+        all(works).await
+    }
+
+    /// Deletes rows that no document claims, so that counts come right again. A row of a document that is just being put is newer than the one that
+    /// was read, and stays.
+    async fn sweep(&self, range: &Range<'_>, strays: Vec<(Entry, i64)>) {
+        for (entry, sequence) in strays {
+            let claim = format!("{}|{}", range.index, entry.value);
+            if let Err(error) = self.delete_rows(range.view, &entry.key, &[&claim], sequence + 1).await {
+                tracing::warn!(%error, view = range.view, "a stray index row stays");
+            }
+        }
+    }
+
     /// One page of the rows of a range, and where to go on.
     async fn rows(&self, range: &Range<'_>, limit: usize, from: Option<Item>) -> Result<(Vec<Entry>, Option<Item>), Error> {
         let found = self
@@ -206,13 +230,16 @@ impl Dynamodb {
     }
 
     /// What the documents of these keys claim.
-    async fn claims_of(&self, view: &str, keys: &[&str]) -> Result<HashMap<String, HashSet<String>>, Error> {
+    async fn claims_of(&self, view: &str, keys: &[&str]) -> Result<HashMap<String, (i64, HashSet<String>)>, Error> {
         let mut claimed = HashMap::new();
         let unique: Vec<&str> = keys.iter().copied().collect::<HashSet<_>>().into_iter().collect();
         for some in unique.chunks(GET_MAX) {
             let builder = KeysAndAttributes::builder().set_keys(Some(some.iter().map(|key| document_key(view, key).into()).collect()));
-            let wanted =
-                builder.projection_expression("s, x").build().map_err(|error| Error::because(Kind::Misconfigured, "cannot ask for documents", error))?;
+            let wanted = builder
+                .consistent_read(true)
+                .projection_expression("s, q, x")
+                .build()
+                .map_err(|error| Error::because(Kind::Misconfigured, "cannot ask for documents", error))?;
             let mut left = Some(HashMap::from([(self.table.name.clone(), wanted)]));
             for round in 0..ROUNDS_MAX {
                 let Some(wanted) = left.take().filter(|left| !left.is_empty()) else { break };
@@ -225,7 +252,7 @@ impl Dynamodb {
                 self.table.meter.read("view batch get", items.iter().map(item_bytes).sum(), Some(units));
                 for item in items {
                     if let Some(Ok(key)) = item.get("s").map(AttributeValue::as_s) {
-                        claimed.insert(key.clone(), claims(item).into_iter().collect());
+                        claimed.insert(key.clone(), (sequence(item), claims(item).into_iter().collect()));
                     }
                 }
                 left = got.unprocessed_keys;
@@ -281,6 +308,7 @@ impl Dynamodb {
                 .expression_attribute_values(":p", text(format!("d|{view}|{bucket:02}")))
                 .expression_attribute_values(":s", text(if after.is_empty() { "\0" } else { after }))
                 .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+                .consistent_read(true)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             buckets.spawn(query.send());
         }
@@ -314,11 +342,25 @@ async fn wait(round: u32) {
     }
 }
 
-async fn all(mut works: JoinSet<Result<(), Error>>) -> Result<(), Error> {
-    while let Some(worked) = works.join_next().await {
-        worked.map_err(|error| Error::because(Kind::Unavailable, "writing index rows broke off", error))??;
+type Works = JoinSet<Result<(), Error>>;
+
+/// Waits until one more may be begun.
+async fn room(works: &mut Works) -> Result<(), Error> {
+    match (works.len() < ROWS_AT_ONCE, works.join_next()) {
+        (true, _) => Ok(()),
+        (false, ended) => ended.await.map_or(Ok(()), worked),
+    }
+}
+
+async fn all(mut works: Works) -> Result<(), Error> {
+    while let Some(ended) = works.join_next().await {
+        worked(ended)?;
     }
     Ok(())
+}
+
+fn worked(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
+    ended.map_err(|error| Error::because(Kind::Unavailable, "writing index rows broke off", error))?
 }
 
 #[async_trait]
@@ -342,6 +384,7 @@ impl Views for Dynamodb {
         new.dedup();
         let mut works = JoinSet::new();
         for claim in new.iter().filter(|claim| !old.contains(claim)) {
+            room(&mut works).await?;
             works.spawn(self.clone().put_row(row_key(view, key, claim).into(), document.sequence));
         }
         all(works).await?;
@@ -380,12 +423,9 @@ impl Views for Dynamodb {
                 _ => return Err(failed(&format!("write {view} {key} into {}", self.table.name), error)),
             },
         }
-        let mut works = JoinSet::new();
-        for claim in old.iter().filter(|claim| !new.contains(claim)) {
-            works.spawn(self.clone().delete_row(row_key(view, key, claim).into(), document.sequence));
-        }
-        // The document is put; a row that stays is one that readers leave out.
-        if let Err(error) = all(works).await {
+        // The document is put; a row that stays is one that readers leave out, and delete when they meet it.
+        let dropped: Vec<&String> = old.iter().filter(|claim| !new.contains(claim)).collect();
+        if let Err(error) = self.delete_rows(view, key, &dropped, document.sequence).await {
             tracing::warn!(%error, view, key, "old index rows were left behind");
         }
         self.remember(view, key, Some((document.sequence, new)));
@@ -399,8 +439,16 @@ impl Views for Dynamodb {
             let (rows, next) = self.rows(&range, wanted - entries.len(), from).await?;
             let keys: Vec<&str> = rows.iter().map(|entry| entry.key.as_str()).collect();
             let claimed = self.claims_of(range.view, &keys).await?;
-            let is_claimed = |entry: &Entry| claimed.get(&entry.key).is_some_and(|claims| claims.contains(&format!("{}|{}", range.index, entry.value)));
-            entries.extend(rows.into_iter().filter(is_claimed));
+            let mut strays = Vec::new();
+            for entry in rows {
+                match claimed.get(&entry.key) {
+                    Some((_, claims)) if claims.contains(&format!("{}|{}", range.index, entry.value)) => entries.push(entry),
+                    Some((sequence, _)) => strays.push((entry, *sequence)),
+                    // Its document may be about to be put for the first time.
+                    None => {}
+                }
+            }
+            self.sweep(&range, strays).await;
             from = next;
             if from.is_none() {
                 break;

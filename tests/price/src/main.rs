@@ -10,6 +10,7 @@ mod meter;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -28,7 +29,7 @@ use infra::blob::memory::Memory as Blobs;
 use infra::clock::{Clock as _, HandClock, SeededChance};
 use infra::keys::memory::Memory as Keys;
 use infra::ledger::{Lookups, command_id};
-use infra::pages::{self, Page, Pages as _, archive};
+use infra::pages::{self, Page, archive};
 use infra::store::{Journal, dynamodb::Dynamodb, paged::Paged};
 use infra::{Error, Ledger, Wish};
 use meter::{Meter, Sum};
@@ -134,7 +135,7 @@ impl Side for Ours {
                 &cold
             }
         };
-        ledger.execute::<Ticket>(&wish, command, &self.company).await.is_ok()
+        told(ledger.execute::<Ticket>(&wish, command, &self.company).await)
     }
 }
 
@@ -161,8 +162,19 @@ impl Side for Peer {
             ("command_id".to_owned(), format!("{number:032x}")),
             ("time".to_owned(), "2026-11-22T08:30:00.000Z".to_owned()),
         ]);
-        self.0.execute_with_metadata(stream, command.clone(), metadata).await.is_ok()
+        told(self.0.execute_with_metadata(stream, command.clone(), metadata).await)
     }
+}
+
+/// Says whether a command was carried out; the first failures are told.
+fn told<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> bool {
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+    if let Err(error) = &outcome
+        && TOLD.fetch_add(1, Ordering::Relaxed) < 3
+    {
+        eprintln!("  a command failed: {:.300}", format!("{error:?}"));
+    }
+    outcome.is_ok()
 }
 
 fn open(number: usize) -> Command {
@@ -171,7 +183,7 @@ fn open(number: usize) -> Command {
         id: 120_261_122_000_000 + i64::try_from(number).expect("small"),
         service: events::ServiceId(17),
         creator: "p5d1f0c9ab3e2477810aa6c01".into(),
-        form: vec![Entry::new("title", "申请堡垒机权限"), Entry::new("apply_content", "按清单开通，有效期一个月，到期收回")],
+        form: vec![Entry::new("title", "申请堡垒机权限：按清单开通，有效期一个月，到期收回")],
         tag: "bk_log".into(),
         callback: None,
         chosen_processors: BTreeMap::new(),

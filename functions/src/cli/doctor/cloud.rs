@@ -13,11 +13,20 @@ use infra::{Error, Kind};
 use jiff::Timestamp;
 
 use super::{Finding, fine, wrong};
+use crate::app::Settings;
+use crate::stream::follow::DUE;
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
-use crate::stream::parked;
+use crate::stream::{parked, project};
 
 /// How long what was written may be on its way.
 const ON_ITS_WAY_MS: i64 = 60_000;
+/// How old what is looked for may be: older commits would have to be looked for in the whole feed, which `audit check` does.
+const RECENT_MS: i64 = 24 * 3_600_000;
+/// Pages that are looked back over for tickets whose cards are due.
+const PAGES_MAX: i64 = 100;
+/// How long a deadline may be overdue, and how far the board may be behind, before it is worth saying.
+const OVERDUE_MS: i64 = 5 * 60_000;
+const BOARD_LAG_MAX: i64 = 10_000;
 /// Tickets that are looked at, the newest ones.
 const TICKETS: usize = 20;
 /// Parked streams that are counted.
@@ -39,6 +48,8 @@ pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
         }
         findings.push(indexed(cloud).await);
         findings.push(followed(cloud).await);
+        findings.push(awake(cloud).await);
+        findings.push(projected(cloud).await);
         findings.push(set_aside(cloud).await);
         findings.push(untouched(cloud).await);
     }
@@ -85,7 +96,7 @@ async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
             Err(error) => {
                 usable = false;
                 let lost =
-                    if name == "views" { "; then `ledgerdesk audit rebuild --cloud` fills it" } else { "; restore it from its newest backup or point in time" };
+                    if name == "views" { "; then `ledgerdesk audit follow --cloud` fills it" } else { "; restore it from its newest backup or point in time" };
                 let lost = if error.kind == Kind::Misconfigured { lost } else { "" };
                 findings.push(wrong(format!("table {table}"), error.to_string(), advice(cloud, &error, "dynamodb:DescribeTable") + lost));
             }
@@ -156,14 +167,15 @@ async fn indexed(cloud: &Cloud) -> Finding {
 async fn late(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
     let store = &cloud.ledger.store;
     let now = cloud.ledger.clock.now();
-    let day = Timestamp::from_millisecond(now.0).unwrap_or_default().strftime("%Y%m%d").to_string();
+    let zone = Settings::default().zone;
+    let day = Timestamp::from_millisecond(now.0).unwrap_or_default().to_zoned(zone).strftime("%Y%m%d").to_string();
     let mut streams: BTreeSet<String> = ["catalog", "role-1"].map(str::to_owned).into();
     streams.extend(["REQ", "CRQ", "INC", "PBI"].map(|kind| format!("numbers-{kind}{day}")));
     let newest = Range { view: TicketCard::VIEW, index: "created", from: "", to: "~", descending: true, skip: 0, limit: TICKETS };
     streams.extend(cloud.views.range(newest).await?.into_iter().map(|entry| entry.key));
     let mut tips = Vec::new();
     for stream in streams {
-        let tip = store.back(&stream, None, 1).await?.pop().filter(|tip| tip.at.0 < now.0 - ON_ITS_WAY_MS);
+        let tip = store.back(&stream, None, 1).await?.pop().filter(|tip| (now.0 - RECENT_MS..now.0 - ON_ITS_WAY_MS).contains(&tip.at.0));
         tips.extend(tip.map(|commit| Arrived { written: commit.at, commit }));
     }
     let indexer = Indexer::new(cloud.pages.clone(), cloud.blob.clone(), cloud.ledger.clock.clone());
@@ -188,16 +200,61 @@ async fn followed(cloud: &Cloud) -> Finding {
 }
 
 async fn behind(cloud: &Cloud) -> Result<Vec<String>, Error> {
-    let now = cloud.ledger.clock.now();
-    let Some(page) = cloud.pages.newest().await?.filter(|page| page.at < Moment(now.0 - ON_ITS_WAY_MS)) else { return Ok(Vec::new()) };
-    let mut behind = Vec::new();
-    for entry in page.entries.iter().rev().filter(|entry| entry.stream.starts_with("ticket-")).take(TICKETS) {
-        let card = cloud.views.get(TicketCard::VIEW, &entry.stream).await?;
-        if card.is_none_or(|card| card.sequence < entry.first) {
-            behind.push(entry.stream.clone());
+    let due = Moment(cloud.ledger.clock.now().0 - ON_ITS_WAY_MS);
+    let Some(newest) = cloud.pages.newest().await? else { return Ok(Vec::new()) };
+    let mut behind = BTreeSet::new();
+    let mut looked = 0;
+    // Back from the newest page to tickets whose cards have had their time.
+    for number in (1..=newest.number).rev().take_while(|number| newest.number - number < PAGES_MAX) {
+        let Some(page) = cloud.pages.get(number).await?.filter(|page| page.at < due) else { continue };
+        for entry in page.entries.iter().rev().filter(|entry| entry.stream.starts_with("ticket-")) {
+            let card = cloud.views.get(TicketCard::VIEW, &entry.stream).await?;
+            if card.is_none_or(|card| card.sequence < entry.first) {
+                behind.insert(entry.stream.clone());
+            }
+            looked += 1;
+        }
+        if looked >= TICKETS {
+            break;
         }
     }
-    Ok(behind)
+    Ok(behind.into_iter().collect())
+}
+
+/// Whether deadlines fire: none is overdue for long.
+async fn awake(cloud: &Cloud) -> Finding {
+    let to = format!("{:016}", cloud.ledger.clock.now().0 - OVERDUE_MS);
+    let overdue = Range { view: DUE, index: "due", from: "", to: &to, descending: false, skip: 0, limit: TICKETS };
+    match cloud.views.range(overdue).await {
+        Ok(overdue) if overdue.is_empty() => fine("wake", "no deadline is overdue"),
+        Ok(overdue) => wrong(
+            "wake",
+            format!("the deadlines of {} passed more than five minutes ago", overdue.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>().join(", ")),
+            format!(
+                "see that the schedule of {} is enabled, and what the logs of it and of {} say",
+                cloud.names.function("wake"),
+                cloud.names.function("attempt")
+            ),
+        ),
+        Err(error) => wrong("wake", error.to_string(), advice(cloud, &error, "dynamodb:Query")),
+    }
+}
+
+/// Whether the projections follow the feed.
+async fn projected(cloud: &Cloud) -> Finding {
+    let lag = async {
+        let (position, _) = project::board(&*cloud.views, project::DESK_BOARD).await?;
+        Ok::<_, Error>((position, cloud.ledger.store.head().await?.position))
+    };
+    match lag.await {
+        Ok((position, head)) if head - position > BOARD_LAG_MAX => wrong(
+            "project",
+            format!("the board stands at position {position} of {head}"),
+            format!("see that function {} has its event source enabled and what its log says", cloud.names.function("project")),
+        ),
+        Ok((position, _)) => fine("project", format!("the board stands at position {position}")),
+        Err(error) => wrong("project", error.to_string(), advice(cloud, &error, "dynamodb:GetItem")),
+    }
 }
 
 async fn set_aside(cloud: &Cloud) -> Finding {
@@ -213,7 +270,7 @@ async fn untouched(cloud: &Cloud) -> Finding {
         Ok(signs) if signs.is_empty() => fine("journal", "nobody wrote past the ledger"),
         Ok(signs) => wrong(
             "journal",
-            format!("it was written to past the ledger: {}", signs.iter().map(|(sign, _)| sign.as_str()).collect::<Vec<_>>().join("; ")),
+            format!("it was written to past the ledger: {}", signs.iter().map(|(_, sign)| String::from_utf8_lossy(&sign.body)).collect::<Vec<_>>().join("; ")),
             "run `ledgerdesk audit check --cloud`, find out who may write there, and restore what was changed from the archive",
         ),
         Err(error) => wrong("journal", error.to_string(), advice(cloud, &error, "dynamodb:Query")),

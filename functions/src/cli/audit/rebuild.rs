@@ -1,0 +1,177 @@
+//! Views built anew from the ledger, and streams followed again.
+
+use std::collections::HashSet;
+
+use domain::config::{Role, Service};
+use domain::views::Card;
+use domain::views::delivery_card::DeliveryCard;
+use domain::views::ticket_card::TicketCard;
+use events::Fact;
+use infra::views::Views;
+use infra::{Error, Ledger};
+
+use super::{PAGE, bar, words};
+use crate::cli::place::Place;
+use crate::host::local::CHECKPOINT;
+use crate::stream::follow::{Follower, read_card};
+use crate::stream::parked::follow_or_park;
+use crate::stream::project;
+
+pub(super) async fn rebuild(place: &Place, wanted: Option<&str>) -> Result<(), String> {
+    let local = place.beside().await?;
+    let views = [TicketCard::VIEW, DeliveryCard::VIEW, Service::VIEW, Role::VIEW, project::DESK_BOARD];
+    if let Some(wanted) = wanted.filter(|wanted| !views.contains(wanted)) {
+        return Err(format!("there is no view {wanted}; there are: {}", views.join(", ")));
+    }
+    for view in views.into_iter().filter(|view| wanted.is_none_or(|wanted| wanted == *view)) {
+        let outcome = rebuild_view(&local.ledger, &*local.views, view).await.map_err(words)?;
+        println!("{view}: {} documents, {} differed from the old view", outcome.documents, outcome.different);
+    }
+    Ok(())
+}
+
+/// What a rebuild found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    pub documents: u64,
+    pub different: u64,
+}
+
+/// Builds a view anew beside the old one, compares the two, and puts what differs in the old one's place. There is no queue here: it cannot send anything.
+///
+/// A card's sequence is also the checkpoint of its reactions, so no card is brought further than the follower brought it: neither past the follower's place
+/// in the feed nor past the old card. A card that moved on meanwhile is the follower's and stays.
+pub async fn rebuild_view(ledger: &Ledger, views: &dyn Views, view: &str) -> Result<Rebuilt, Error> {
+    match view {
+        TicketCard::VIEW => rebuild_cards::<TicketCard>(ledger, views).await,
+        DeliveryCard::VIEW => rebuild_cards::<DeliveryCard>(ledger, views).await,
+        Service::VIEW => rebuild_cards::<Service>(ledger, views).await,
+        Role::VIEW => rebuild_cards::<Role>(ledger, views).await,
+        _ => rebuild_board(ledger, views).await,
+    }
+}
+
+async fn rebuild_cards<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
+    let beside = format!("{}~new", C::VIEW);
+    // What an interrupted rebuild left behind is thrown away.
+    views.clear(&beside).await?;
+    if ledger.store.keeps_order() {
+        refold_the_feed::<C>(ledger, views, &beside).await?;
+    } else {
+        refold_each_stream::<C>(ledger, views, &beside).await?;
+    }
+    let mut rebuilt = Rebuilt { documents: 0, different: 0 };
+    let mut after = String::new();
+    loop {
+        let page = views.scan(&beside, &after, PAGE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after.clone_from(last);
+        for (key, document) in page {
+            rebuilt.documents += 1;
+            let old = views.get(C::VIEW, &key).await?;
+            // A card that moved on meanwhile is the follower's and stays.
+            let moved_on = old.as_ref().is_some_and(|old| old.sequence > document.sequence);
+            if !moved_on && old.as_ref() != Some(&document) {
+                rebuilt.different += 1;
+                let card: C = read_card(&key, &document)?;
+                views.put(C::VIEW, &key, &document, &card.index(), old.map_or(0, |old| old.sequence)).await?;
+            }
+        }
+    }
+    rebuilt.different += drop_strangers::<C>(ledger, views).await?;
+    views.clear(&beside).await?;
+    Ok(rebuilt)
+}
+
+/// One walk over a feed that holds each stream in order, up to where the follower stands.
+async fn refold_the_feed<C: Card>(ledger: &Ledger, views: &dyn Views, beside: &str) -> Result<(), Error> {
+    let followed = views.get(CHECKPOINT, "follow").await?.map_or(0, |checkpoint| checkpoint.sequence);
+    let mut position = 0;
+    loop {
+        let page = ledger.store.feed(position, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        for placed in page.iter().filter(|placed| events::aggregate_of(&placed.commit.stream) == C::Event::AGGREGATE) {
+            if placed.position > followed {
+                return Ok(());
+            }
+            let old = views.get(C::VIEW, &placed.commit.stream).await?;
+            if old.is_none_or(|old| placed.commit.next() - 1 <= old.sequence) {
+                project::refold::<C>(ledger, views, beside, &placed.commit).await?;
+            }
+        }
+        position = last.position;
+    }
+}
+
+/// Every card that is there, folded from its own stream up to where it stands. Where there is no card, nothing was followed yet, or the card was lost:
+/// that is for [`follow_again`], since a card is also the checkpoint of its reactions.
+async fn refold_each_stream<C: Card>(ledger: &Ledger, views: &dyn Views, beside: &str) -> Result<(), Error> {
+    let mut after = String::new();
+    loop {
+        let page = views.scan(C::VIEW, &after, PAGE).await?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after.clone_from(last);
+        for (stream, old) in page {
+            let mut from = 1;
+            while from <= old.sequence {
+                let commits = ledger.store.forward(&stream, from, 100).await?;
+                let Some(last) = commits.last() else { break };
+                from = last.next();
+                for commit in commits.iter().filter(|commit| commit.next() - 1 <= old.sequence) {
+                    project::refold::<C>(ledger, views, beside, commit).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Follows every stream of the feed again from its card, and brings the board up to the feed's end.
+pub(super) async fn follow_again(place: &Place) -> Result<(), String> {
+    let desk = place.beside().await?;
+    let follower = Follower { ledger: &desk.ledger, views: &*desk.views, queue: &*desk.queue };
+    let bar = bar(desk.ledger.store.head().await.map_err(words)?.position);
+    let (mut seen, mut position) = (HashSet::new(), 0);
+    loop {
+        let page = desk.ledger.store.feed(position, PAGE).await.map_err(words)?;
+        let Some(last) = page.last() else { break };
+        position = last.position;
+        for placed in page {
+            if seen.insert(placed.commit.stream.clone())
+                && let Some(newest) = desk.ledger.store.back(&placed.commit.stream, None, 1).await.map_err(words)?.pop()
+            {
+                follow_or_park(follower, &newest).await.map_err(words)?;
+            }
+        }
+        bar.set_position(position.unsigned_abs());
+    }
+    project::desk_board(&desk.ledger, &*desk.views).await.map_err(words)?;
+    bar.finish_and_clear();
+    println!("{} streams are followed, the board stands at position {position}", seen.len());
+    Ok(())
+}
+
+/// Removes documents whose stream does not exist.
+async fn drop_strangers<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64, Error> {
+    let (mut dropped, mut after) = (0, String::new());
+    loop {
+        let page = views.scan(C::VIEW, &after, PAGE).await?;
+        let Some((last, _)) = page.last() else { return Ok(dropped) };
+        after.clone_from(last);
+        for (key, _) in page {
+            if ledger.store.next(&key).await? == 1 {
+                views.remove(C::VIEW, &key).await?;
+                dropped += 1;
+            }
+        }
+    }
+}
+
+async fn rebuild_board(ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
+    let (reached, old) = project::board(views, project::DESK_BOARD).await?;
+    let project::Replayed { board, position, .. } = project::replay(ledger, |placed| placed.position <= reached, |_| {}).await?;
+    let different = u64::from(board != old);
+    if different > 0 {
+        project::put_board(views, position, &board).await?;
+    }
+    Ok(Rebuilt { documents: 1, different })
+}
