@@ -98,7 +98,7 @@ fn events_and_domain_know_no_clock_chance_environment_or_input() {
 fn only_the_ports_folders_know_their_technology() {
     for path in files(&root().join("functions/src"), &["rs"]) {
         let text = read(&path);
-        for word in ["rusqlite", "chacha20poly1305"] {
+        for word in ["rusqlite", "chacha20poly1305", "aws_sdk_"] {
             assert!(!text.contains(word), "{} mentions {word}", path.display());
         }
     }
@@ -140,5 +140,76 @@ fn the_architecture_page_names_files_that_exist() {
     assert!(named.len() > 10, "three walkthroughs by file name");
     for file in named {
         assert!(root().join(file).exists(), "{file} does not exist");
+    }
+}
+
+/// The resources of the template by their names, each with its text.
+fn resources() -> Vec<(String, String)> {
+    let text = read(&root().join("infra/deploy/template.yaml"));
+    let text = text.split("\nResources:\n").nth(1).and_then(|text| text.split("\nOutputs:").next()).expect("resources");
+    let is_name = |line: &str| line.starts_with("  ") && !line.starts_with("   ") && line.ends_with(':');
+    let mut resources: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        if is_name(line) {
+            resources.push((line.trim().trim_end_matches(':').to_owned(), String::new()));
+        } else if let Some((_, body)) = resources.last_mut() {
+            *body += &format!("{line}\n");
+        }
+    }
+    resources
+}
+
+#[test]
+fn the_template_is_the_catalog() {
+    use functions::catalog::{FUNCTIONS, Trigger};
+    let resources = resources();
+    let deployed: Vec<_> = resources.iter().filter(|(_, body)| body.contains("Type: AWS::Serverless::Function")).collect();
+    let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
+    let handlers: Vec<&str> = deployed.iter().filter_map(|(_, body)| body.lines().find_map(|line| line.trim().strip_prefix("Handler: "))).collect();
+    assert_eq!(handlers, names, "the same functions in the same order");
+    for (function, (resource, body)) in FUNCTIONS.iter().zip(&deployed) {
+        let name = function.name;
+        for must in
+            [&format!("FunctionName: !Sub \"${{Prefix}}-${{Stage}}-{name}\""), "MemorySize: ", "Timeout: ", &format!("Role: !GetAtt {resource}Role.Arn")]
+        {
+            assert!(body.contains(must), "{name} lacks {must}");
+        }
+        let of = |what: &str| {
+            resources.iter().find(|(other, _)| *other == format!("{resource}{what}")).unwrap_or_else(|| panic!("{name} lacks its {what}")).1.clone()
+        };
+        assert!(of("Log").contains("RetentionInDays"), "{name} keeps its log for ever");
+        assert!(of("Errors").contains("AlarmActions"), "{name} fails in silence");
+        match function.trigger {
+            Trigger::Journal => assert!(body.contains("Stream: !GetAtt Journal.StreamArn") && body.contains("StartingPosition: TRIM_HORIZON"), "{name}"),
+            Trigger::Feed if name == "project" => assert!(body.contains("Stream: !GetAtt Feed.StreamArn"), "{name}"),
+            Trigger::Queue(queue) => {
+                assert!(body.contains(&format!("!GetAtt {resource}Queue.Arn")) && body.contains("ReportBatchItemFailures"), "{name}");
+                assert!(
+                    of("Queue").contains(&format!("-{queue}\""))
+                        && of("Queue").contains(&format!("maxReceiveCount: {}", functions::host::lambda::RECEIVES_MAX))
+                );
+                assert!(of("DeadAlarm").contains("ApproximateNumberOfMessagesVisible"), "{name}");
+            }
+            Trigger::Sweep { .. } => assert!(body.contains("Type: Schedule"), "{name}"),
+            Trigger::Http => assert!(resources.iter().any(|(_, body)| body.contains(&format!("IntegrationUri: !GetAtt {resource}.Arn"))), "{name}"),
+            Trigger::Feed => panic!("{name} follows the feed in a way this test does not know"),
+        }
+    }
+    let text = read(&root().join("infra/deploy/template.yaml"));
+    assert_eq!(text.matches("Stream: !GetAtt Journal.StreamArn").count(), 2, "a table's stream takes two readers");
+    assert!(!text.contains("ReservedConcurrentExecutions"), "order must never need it");
+}
+
+#[test]
+fn nobody_may_change_the_journal_and_each_function_writes_its_own_streams_alone() {
+    for (name, body) in resources().iter().filter(|(_, body)| body.contains("Type: AWS::IAM::Role")) {
+        let statements: Vec<&str> = body.split("- Sid: ").skip(1).collect();
+        for statement in statements.iter().filter(|statement| statement.contains("Resource: !GetAtt Journal.Arn")) {
+            for never in ["UpdateItem", "DeleteItem", "BatchWriteItem", "dynamodb:*"] {
+                assert!(!statement.contains(never), "{name} may {never} the journal");
+            }
+            assert!(!statement.contains("PutItem") || statement.contains("dynamodb:LeadingKeys"), "{name} may put into every stream");
+        }
+        assert!(!body.contains("Resource: \"*\"") && !body.contains(":*]"), "{name} may do too much");
     }
 }

@@ -99,9 +99,9 @@ impl Ours {
         Ledger::new(self.store.clone(), self.keys.clone(), self.clock.clone(), Arc::new(SeededChance::new(2))).with_others(5_000)
     }
 
-    /// Builds the feed over everything that was written, in pages of so many commits.
-    async fn index(&self, entries: usize) {
-        let (mut from, mut commits) = (None, Vec::new());
+    /// Builds the feed over everything that was written, in pages of so many commits, as the function does; says how many archive objects it put.
+    async fn index(&self, entries: usize) -> usize {
+        let (mut from, mut commits, mut puts) = (None, Vec::new(), 0);
         loop {
             let walked = self.store.walk(from, 1000).await.expect("walk");
             commits.extend(walked.commits);
@@ -113,11 +113,17 @@ impl Ours {
         commits.sort_by_key(|commit| commit.at);
         let mut previous: Option<Page> = None;
         for some in commits.chunks(entries) {
-            let (name, _) = archive::pack(some).expect("packed");
-            let page = Page::following(previous.as_ref(), self.clock.now(), name, some);
+            let (name, packed) = archive::pack(some).expect("packed");
+            let mut page = Page::following(previous.as_ref(), self.clock.now(), name, some);
+            if packed.len() <= pages::INLINE_BYTES_MAX {
+                page = page.with_inline(packed);
+            } else {
+                puts += 1;
+            }
             assert!(self.store.pages.put(&page).await.expect("put"));
             previous = Some(page);
         }
+        puts
     }
 }
 
@@ -177,6 +183,11 @@ fn told<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> bool {
     outcome.is_ok()
 }
 
+/// An empty feed of its own.
+fn feed_of(client: &Client) -> Arc<dyn pages::Pages> {
+    Arc::new(pages::dynamodb::Dynamodb::new(Table { client: client.clone(), name: "feed".into(), meter: Arc::default() }))
+}
+
 fn open(number: usize) -> Command {
     Command::Open(Box::new(Open {
         sn: TicketSn(format!("REQ20261122{number:06}")),
@@ -230,9 +241,10 @@ fn mix(tickets: usize) -> Vec<(usize, Command)> {
     commands
 }
 
-async fn run(side: &dyn Side, prefix: &str, commands: &[(usize, Command)], bar: &ProgressBar) -> usize {
+/// Carries out commands in order, each under its own id; says how many were carried out.
+async fn run(side: &dyn Side, prefix: &str, first: usize, commands: &[(usize, Command)], bar: &ProgressBar) -> usize {
     let mut done = 0;
-    for (at, (number, command)) in commands.iter().enumerate() {
+    for (at, (number, command)) in commands.iter().enumerate().map(|(at, command)| (first + at, command)) {
         done += usize::from(side.execute(&format!("{prefix}{number:06}"), at, command).await);
         bar.inc(1);
     }
@@ -290,14 +302,19 @@ async fn stand_in() -> (Client, Arc<Meter>) {
 /// What the feed adds, built over what ours wrote.
 async fn feed(ours: &Ours, meter: &Meter, commits: usize, entries: usize, peer: &Sum, with: &Sum, name: &str) {
     meter.take();
-    ours.index(entries).await;
+    let puts = ours.index(entries).await as f64;
     let mut sum = meter.take();
     // Reading the journal again is this program's way to get at the commits; the function is given them by the stream, at no charge.
     (sum.read_units, sum.requests) = (0.0, sum.write_requests);
-    let puts = commits.div_ceil(entries) as f64;
     sum += *with;
     print(name, &sum, commits, Some(peer));
-    println!("    and {:.4} archive objects put per command: {:.3} $/million", puts / commits as f64, puts / commits as f64 * PUT_DOLLARS);
+    let put_dollars = puts * PUT_DOLLARS / 1e6;
+    println!(
+        "    and {:.4} archive objects put per command; with them {:.3} $/million, {:.2}x",
+        puts / commits as f64,
+        (sum.dollars() + put_dollars) / commits as f64 * 1e6,
+        (sum.dollars() + put_dollars) / peer.dollars()
+    );
 }
 
 #[tokio::main]
@@ -313,22 +330,27 @@ async fn mixed(tickets: usize) {
     println!("B1: {tickets} tickets, {} commands, Zipf 0.9, streams up to {STREAM_MAX} events", commands.len());
     let bar = ProgressBar::new(commands.len() as u64 * 3);
     let (client, meter) = stand_in().await;
-    let done = run(&Peer::new(&client, "peer"), "ticket-REQ20261122", &commands, &bar).await;
+    let done = run(&Peer::new(&client, "peer"), "ticket-REQ20261122", 0, &commands, &bar).await;
     let peer = meter.take();
     assert_eq!(done, commands.len());
     let cold_side = Ours::new(&client, "journal", false);
-    assert_eq!(run(&cold_side, "ticket-REQ20261122", &commands, &bar).await, commands.len());
+    assert_eq!(run(&cold_side, "ticket-REQ20261122", 0, &commands, &bar).await, commands.len());
     let cold = meter.take();
     let (client, warm_meter) = stand_in().await;
     let warm_side = Ours::new(&client, "journal", true);
-    assert_eq!(run(&warm_side, "ticket-REQ20261122", &commands, &bar).await, commands.len());
+    assert_eq!(run(&warm_side, "ticket-REQ20261122", 0, &commands, &bar).await, commands.len());
     let warm = warm_meter.take();
     bar.finish_and_clear();
     print("dynamo-es 0.5, event-store mode", &peer, commands.len(), None);
     print("ours, cold", &cold, commands.len(), Some(&peer));
     print("ours, warm", &warm, commands.len(), Some(&peer));
     feed(&cold_side, &meter, commands.len(), BUSY, &peer, &cold, "ours, cold, with a busy feed").await;
-    feed(&warm_side, &warm_meter, commands.len(), 1, &peer, &warm, "ours, warm, with an idle feed").await;
+    let (client, again) = stand_in().await;
+    let copy = Ours { store: Arc::new(Paged::new(warm_side.store.journal.clone(), feed_of(&client), Arc::new(Blobs::default()))), ..warm_side };
+    feed(&copy, &again, commands.len(), BUSY, &peer, &warm, "ours, warm, with a busy feed").await;
+    let (client, again) = stand_in().await;
+    let copy = Ours { store: Arc::new(Paged::new(copy.store.journal.clone(), feed_of(&client), Arc::new(Blobs::default()))), ..copy };
+    feed(&copy, &again, commands.len(), 1, &peer, &cold, "ours, cold, with an idle feed").await;
 }
 
 /// B2: votes that complete a node and enter the next, 4 events each, on streams of 50 events.
@@ -345,9 +367,9 @@ async fn votes(tickets: usize) {
         [("peer", Box::new(Peer::new(&client, "peer"))), ("cold", Box::new(Ours::new(&client, "journal", false))), ("warm", Box::new(Ours::new(&client, "journal", true)))];
     for (name, side) in &sides {
         let prefix = if *name == "warm" { "ticket-CRQ20261122" } else { "ticket-REQ20261122" };
-        run(&**side, prefix, &setup, &bar).await;
+        run(&**side, prefix, 0, &setup, &bar).await;
         meter.take();
-        let done = run(&**side, prefix, &votes.iter().map(|(number, command)| (*number, command.clone())).collect::<Vec<_>>(), &bar).await;
+        let done = run(&**side, prefix, setup.len(), &votes, &bar).await;
         sums.push((meter.take(), done));
     }
     bar.finish_and_clear();
