@@ -153,7 +153,8 @@ fn resources() -> Vec<(String, String)> {
         if is_name(line) {
             resources.push((line.trim().trim_end_matches(':').to_owned(), String::new()));
         } else if let Some((_, body)) = resources.last_mut() {
-            *body += &format!("{line}\n");
+            body.push_str(line);
+            body.push('\n');
         }
     }
     resources

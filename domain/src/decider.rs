@@ -15,6 +15,10 @@ pub trait Decider: Default + Clone + PartialEq + std::fmt::Debug + Serialize + D
 
     fn decide(&self, command: &Self::Command, facts: &Self::Facts) -> Result<Vec<Self::Event>, Refusal<Self>>;
     fn evolve(&mut self, event: &Self::Event);
+    /// Says whether a command is the first of its stream, so that nothing need be read before it is decided.
+    fn opens(_command: &Self::Command) -> bool {
+        false
+    }
     /// Every personal value the state holds, so that snapshots are sealed like events.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()

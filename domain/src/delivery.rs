@@ -65,6 +65,10 @@ impl Decider for Delivery {
     type Facts = ();
     type Lookup = Nothing;
 
+    fn opens(command: &Command) -> bool {
+        matches!(command, Command::Request(_))
+    }
+
     fn decide(&self, command: &Command, (): &()) -> Result<Vec<DeliveryEvent>, Refusal<Self>> {
         match command {
             Command::Request(_) if self.requested.is_some() => Err(Refusal::Rejected(Rejection::AlreadyRequested)),

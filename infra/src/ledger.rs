@@ -27,8 +27,8 @@ const CONFLICTS_MAX: u32 = 5;
 const LOOKUPS_MAX: u32 = 8;
 /// Locks that streams share; two streams on one lock only wait for each other.
 const LOCKS: usize = 256;
-/// States kept warm; all are dropped when there are more.
-const WARM_MAX: usize = 4096;
+/// States kept warm.
+const WARM_MAX: usize = 8192;
 /// How long a state is kept warm where others write too.
 const WARM_MS: i64 = 60_000;
 /// How far apart snapshots are unless a ledger says otherwise.
@@ -58,23 +58,36 @@ type Kept = (Moment, Box<dyn Any + Send>);
 /// wrong: its place in the stream is taken. What it would refuse is judged again after a load.
 #[derive(Default)]
 struct Warm {
-    states: std::sync::Mutex<HashMap<String, Kept>>,
+    states: std::sync::Mutex<Generations>,
+}
+
+/// States by stream, in two generations: when the younger is full it becomes the older, and what nobody asked for since is dropped.
+#[derive(Default)]
+struct Generations {
+    young: HashMap<String, Kept>,
+    old: HashMap<String, Kept>,
 }
 
 impl Warm {
+    fn forget_all(&self) {
+        *self.states.lock().expect("no holder panics") = Generations::default();
+    }
+
     /// The state of a stream that was kept after `since`.
     fn take<D: Decider>(&self, stream: &str, since: Moment) -> Option<Context<D>> {
-        let (kept, state) = self.states.lock().expect("no holder panics").remove(stream)?;
+        let mut states = self.states.lock().expect("no holder panics");
+        let found = states.young.remove(stream);
+        let (kept, state) = found.or_else(|| states.old.remove(stream))?;
         state.downcast::<Context<D>>().ok().filter(|_| kept >= since).map(|context| *context)
     }
 
     fn keep<D: Decider>(&self, now: Moment, mut context: Context<D>) {
         context.read = Vec::new();
         let mut states = self.states.lock().expect("no holder panics");
-        if states.len() >= WARM_MAX {
-            states.clear();
+        if states.young.len() >= WARM_MAX / 2 {
+            states.old = std::mem::take(&mut states.young);
         }
-        states.insert(context.stream.clone(), (now, Box::new(context)));
+        states.young.insert(context.stream.clone(), (now, Box::new(context)));
     }
 }
 
@@ -186,6 +199,11 @@ impl Ledger {
             let mut is_warm = warm.is_some();
             let loaded = match warm {
                 Some(context) => Ok(context),
+                // What opens a stream expects nothing there: if that is wrong, the put is refused, or the refusal is judged again after a load.
+                None if conflict == 0 && D::opens(command) => {
+                    is_warm = true;
+                    Ok(Context::empty(&wish.stream))
+                }
                 None => repository.load(&wish.stream).await,
             };
             let mut context = match loaded {
@@ -300,7 +318,7 @@ impl Ledger {
     /// Forgets a person: name and key in the key store, and what is warm in memory. Says whether there was something to forget.
     pub async fn forget(&self, pid: &Pid) -> Result<bool, Error> {
         let forgotten = self.keys.erase(pid).await?;
-        self.warm.states.lock().expect("no holder panics").clear();
+        self.warm.forget_all();
         Ok(forgotten)
     }
 

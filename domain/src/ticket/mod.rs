@@ -42,6 +42,10 @@ impl Decider for Ticket {
     type Facts = Facts;
     type Lookup = Lookup;
 
+    fn opens(command: &Command) -> bool {
+        matches!(command, Command::Open(_))
+    }
+
     fn decide(&self, command: &Command, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let events = match command {
             Command::Open(open) => self.open(open, facts),

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{Appended, COMMIT_BYTES_MAX, Commit, Cursor, Head, Journal, PAGE_BYTES_MAX, Placed, Store, Walked};
+use super::{Appended, COMMIT_BYTES_MAX, Commit, Cursor, Head, Journal, PAGE_BYTES_MAX, Placed, Store, Walked, walk_by_position};
 use crate::{Error, Kind};
 
 /// Commits by stream and by position.
@@ -70,10 +70,7 @@ impl Journal for Memory {
     }
 
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
-        let after = from.and_then(|from| from.parse().ok()).unwrap_or_default();
-        let page = self.feed(after, limit).await?;
-        let next = page.last().map(|last| last.position.to_string());
-        Ok(Walked { commits: page.into_iter().map(|placed| placed.commit).collect(), unreadable: Vec::new(), next })
+        walk_by_position(self, from, limit).await
     }
 }
 

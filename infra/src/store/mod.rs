@@ -82,3 +82,11 @@ pub enum Appended {
     /// The place was taken, by this commit.
     Taken(Box<Commit>),
 }
+
+/// A walk over a store whose own positions are the cheapest order.
+async fn walk_by_position(store: &dyn Store, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
+    let after = from.and_then(|from| from.parse().ok()).unwrap_or_default();
+    let page = store.feed(after, limit).await?;
+    let next = page.last().map(|last| last.position.to_string());
+    Ok(Walked { commits: page.into_iter().map(|placed| placed.commit).collect(), unreadable: Vec::new(), next })
+}

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::memory::within_limit;
-use super::{Appended, Commit, Cursor, Hash, Head, Journal, PAGE_BYTES_MAX, Placed, Snapshot, Store, Walked, commit};
+use super::{Appended, Commit, Cursor, Hash, Head, Journal, PAGE_BYTES_MAX, Placed, Snapshot, Store, Walked, commit, walk_by_position};
 use crate::crash::Crash;
 use crate::sqlite::{Readers, connect, failed};
 use crate::{Error, Kind};
@@ -325,10 +325,7 @@ impl Journal for Sqlite {
     }
 
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
-        let after = from.and_then(|from| from.parse().ok()).unwrap_or_default();
-        let page = self.feed(after, limit).await?;
-        let next = page.last().map(|last| last.position.to_string());
-        Ok(Walked { commits: page.into_iter().map(|placed| placed.commit).collect(), unreadable: Vec::new(), next })
+        walk_by_position(self, from, limit).await
     }
 }
 

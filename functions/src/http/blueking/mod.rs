@@ -7,15 +7,21 @@ pub mod render;
 mod request;
 mod writes;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use infra::{Error, Kind};
 use serde_json::Value;
 
 use crate::App;
 use answer::{Refusal, Refused};
 use request::Asked;
+
+/// Longest time for a request: gateways give up after half a minute, and clients of this door want an envelope in any case.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Which operation, and how it may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +85,9 @@ pub async fn command(State(app): State<App>, request: Request) -> Response {
         return (StatusCode::NOT_FOUND, "no such path").into_response();
     };
     let request_id = render::request_id(request.headers(), &app);
-    match handle(&app, operation, request, &request_id).await {
+    let handled = tokio::time::timeout(PATIENCE, handle(&app, operation, request, &request_id)).await;
+    let late = || Refused::Refusal(Error::new(Kind::Timeout, format!("{operation:?} took longer than {PATIENCE:?}")).into());
+    match handled.unwrap_or_else(|_| Err(late())) {
         Ok(data) => answer::success(&data, &request_id),
         Err(Refused::Forbidden(reason)) => (StatusCode::FORBIDDEN, reason).into_response(),
         Err(Refused::Refusal(refusal)) => answer::failure(&refusal, &request_id),
