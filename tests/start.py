@@ -37,7 +37,17 @@ def memory(process, field):
 
 
 def start(program, function, api):
-    environment = {**os.environ, "AWS_LAMBDA_RUNTIME_API": api, "_HANDLER": function, "LEDGERDESK_LOG": "warn"}
+    given = {
+        "AWS_LAMBDA_RUNTIME_API": api,
+        "AWS_LAMBDA_FUNCTION_NAME": function,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_FUNCTION_VERSION": "1",
+        "AWS_LAMBDA_LOG_GROUP_NAME": "none",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "none",
+        "_HANDLER": function,
+        "LEDGERDESK_LOG": "warn",
+    }
+    environment = {**os.environ, **given}
     polled.clear()
     began = time.perf_counter()
     process = subprocess.Popen([program], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
