@@ -14,6 +14,7 @@ use infra::meter::Meter;
 use infra::queue::{QUEUES, sqs::dead};
 use infra::store::commit::hex;
 use infra::store::contract::following;
+use infra::store::dynamodb::{Value, item};
 
 use crate::house::{setting, until};
 
@@ -92,6 +93,21 @@ impl Deployment {
             commit.hash = commit.expected_hash();
             self.cloud.ledger.store.append(commit).await.expect("stored");
         }
+    }
+
+    /// Removes the first commit of a stream past the ledger.
+    pub(crate) async fn remove(&self, stream: &str) {
+        let delete = self.client.delete_item().table_name(self.cloud.names.table("journal"));
+        delete.key("p", Value::S(stream.into())).key("s", Value::N("1".into())).send().await.expect("removed");
+    }
+
+    /// Puts another commit, sound in itself, over the first of a stream, past the ledger.
+    pub(crate) async fn overwrite(&self, stream: &str) {
+        let mut other = following(stream, None, 1, 7, b"{}");
+        other.at = Moment(SystemClock.now().0 - 120_000);
+        other.hash = other.expected_hash();
+        let put = self.client.put_item().table_name(self.cloud.names.table("journal")).set_item(Some(item(&other)));
+        put.send().await.expect("overwritten");
     }
 
     pub(crate) async fn turn_stream_off(&self, table: &str) {

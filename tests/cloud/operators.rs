@@ -159,3 +159,28 @@ async fn lost_cards_are_followed_again_and_a_rebuild_differs_in_nothing() {
     assert!(rebuilt.starts_with("ticket: ") && rebuilt.contains(", 0 differed"), "{rebuilt}");
     assert!(!rebuilt.starts_with("ticket: 0 "), "{rebuilt}");
 }
+
+/// What was changed or removed behind the ledger's back is found by holding the feed against the journal.
+#[tokio::test]
+async fn the_check_finds_what_was_changed_removed_or_left_out() {
+    let own = Deployment::new().await;
+    let check = |more: &[&str]| {
+        let output = run(&[&["audit", "check", "--cloud", "--prefix", &own.prefix][..], more].concat(), &[]);
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    own.store(&["catalog", "role-1", "role-2"]).await;
+    let (sound, said) = check(&[]);
+    assert!(!sound && said.contains("3 commits of the journal are not in the feed"), "{said}");
+    let (_, filled) = check(&["--fill"]);
+    assert!(filled.contains("3 commits were given positions"), "{filled}");
+    let (sound, said) = check(&[]);
+    assert!(sound && said.contains("3 commits in both") && said.contains("audit check: ok"), "{said}");
+
+    own.remove("role-1").await;
+    let (sound, said) = check(&[]);
+    assert!(!sound && said.contains("(role-1:1) is not in the journal any more"), "{said}");
+    own.overwrite("catalog").await;
+    let (sound, said) = check(&["--fill"]);
+    assert!(!sound && said.contains("catalog:1 is another commit in the journal than at position"), "{said}");
+    assert!(!said.contains("were given positions"), "nothing that was changed gets into the feed: {said}");
+}

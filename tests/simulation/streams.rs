@@ -331,3 +331,38 @@ fn even_seeds_of_stream_batches_end_like_a_reading_of_the_journal() {
 fn odd_seeds_of_stream_batches_end_like_a_reading_of_the_journal() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
+
+/// Whoever changes, removes or forges a commit past the ledger is told of, and the feed goes on without it.
+#[tokio::test]
+async fn a_change_a_removal_and_a_forgery_are_signs_and_not_commits() {
+    let cloud = Cloud::new(1);
+    let commits = cloud.write(&mut Dice::new(1)).await;
+    let host = cloud.instance();
+    let mut records: Vec<Value> = commits.iter().enumerate().map(|(sequence, commit)| record(commit, sequence)).collect();
+    let mut changed = record(&commits[0], 100);
+    changed["eventName"] = "MODIFY".into();
+    let mut removed = record(&commits[1], 101);
+    removed["eventName"] = "REMOVE".into();
+    let mut forged = following("ticket-FORGED", None, 1, 1, b"{}");
+    forged.body = b"{\"meta\":{}}".to_vec();
+    let mut misnamed = following("ticket-A b:1", None, 1, 1, b"{}");
+    misnamed.stream = format!("ticket-{}", "x".repeat(1500));
+    misnamed.hash = misnamed.expected_hash();
+    records.splice(2..2, [changed, removed, record(&forged, 102), record(&misnamed, 103)]);
+    let answer = host.handle(named("index"), json!({ "Records": records })).await.expect("the feed goes on");
+    assert_eq!((&answer["indexed"], &answer["batchItemFailures"]), (&json!(commits.len()), &json!([])));
+    let signs = cloud.views.scan(functions::stream::index::TAMPERED, "", 10).await.expect("signs");
+    let mut signs: Vec<String> = signs.into_iter().map(|(_, sign)| String::from_utf8(sign.body).expect("text")).collect();
+    signs.sort();
+    let name = |commit: &Commit| format!("{}:{}", commit.stream, commit.first);
+    let expected = [
+        format!("MODIFY of {}", name(&commits[0])),
+        format!("REMOVE of {}", name(&commits[1])),
+        "a stream has a name that the ledger would not give it".to_owned(),
+        "the hash of ticket-FORGED:1 does not fit its content".to_owned(),
+    ];
+    assert_eq!(signs, expected);
+    // The follower leaves the forgery out too.
+    host.handle(named("follow"), json!({ "Records": records })).await.expect("followed");
+    assert_eq!(cloud.views.get("ticket", "ticket-FORGED").await.expect("get"), None);
+}
