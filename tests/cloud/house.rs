@@ -122,6 +122,12 @@ impl House {
         history.iter().map(|envelope| events::Fact::kind(&envelope.event)).collect()
     }
 
+    /// How many may ask at once here: each is a process of its own on this machine's two cores.
+    #[expect(clippy::unused_self, reason = "flows ask their house")]
+    pub(crate) fn rivals(&self) -> usize {
+        24
+    }
+
     /// Today, as ticket numbers say it.
     pub(crate) fn day(&self) -> String {
         tests::local(self.app.ledger.clock.now(), "%Y%m%d")

@@ -8,6 +8,7 @@ mod deployment;
 mod faults;
 mod house;
 mod operators;
+mod sites;
 mod stream;
 
 #[path = "../flows/documented.rs"]
@@ -16,6 +17,8 @@ mod documented;
 mod examples;
 #[path = "../flows/fields.rs"]
 mod fields;
+#[path = "../flows/races.rs"]
+mod races;
 #[path = "../flows/tickets.rs"]
 mod tickets;
 

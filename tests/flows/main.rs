@@ -11,6 +11,7 @@ mod lists;
 mod malformed;
 mod once;
 mod people;
+mod races;
 mod tickets;
 
 pub(crate) use tests::House;

@@ -145,6 +145,11 @@ impl House {
         (envelope["code"].as_i64().expect("an integer code"), envelope["message"].as_str().expect("a message").to_owned())
     }
 
+    /// How many may ask at once here.
+    pub fn rivals(&self) -> usize {
+        200
+    }
+
     /// Today, as ticket numbers say it.
     pub fn day(&self) -> String {
         local(self.app.ledger.clock.now(), "%Y%m%d")
