@@ -91,6 +91,14 @@ impl Warm {
     }
 }
 
+/// A commit that was sent without an answer: where, and what it held.
+struct Sent<D: Decider> {
+    first: i64,
+    hash: Hash,
+    events: Vec<D::Event>,
+    at: Moment,
+}
+
 /// One command on its way: which stream, under which id, by whom.
 #[derive(Clone, Debug)]
 pub struct Wish {
@@ -186,8 +194,8 @@ impl Ledger {
         let repository = self.repository::<D>();
         let _turn = self.locks[lock_of(&wish.stream)].lock().await;
         let mut facts = D::Facts::default();
-        // What was sent and may have arrived although the answer did not: known by its hash.
-        let mut sent: Vec<(Hash, Vec<D::Event>, Moment)> = Vec::new();
+        // What was sent and may have arrived although the answer did not.
+        let mut sent: Vec<Sent<D>> = Vec::new();
         let mut failure = None;
         for conflict in 0..CONFLICTS_MAX {
             if conflict > 0 {
@@ -215,12 +223,18 @@ impl Ledger {
                 }
                 Err(error) => return Err(error.into()),
             };
+            match self.arrived(&mut sent, &context).await {
+                Ok(None) => {}
+                Ok(Some(arrived)) => return Ok(self.outcome(arrived, context)),
+                Err(error) if error.is_passing() => {
+                    failure = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
             let at = self.clock.now();
             if context.knows(&wish.command_id) {
-                self.configured(&wish.stream);
-                let ours = sent.into_iter().find(|(hash, _, _)| context.read.iter().any(|commit| commit.hash == *hash));
-                let (events, at, repeated) = ours.map_or_else(|| (Vec::new(), at, true), |(_, events, at)| (events, at, false));
-                return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events, at, position: None, repeated });
+                return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
             }
             let events = loop {
                 match self.decide(&mut context, command, &mut facts, lookups).await {
@@ -240,7 +254,7 @@ impl Ledger {
                 return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events, at, position: None, repeated: false });
             }
             let commit = repository.prepare(&mut context, wish.command_id, at, wish.meta.clone(), &events).await?;
-            let (hash, last) = (commit.hash, commit.next() - 1);
+            let (first, hash, last) = (commit.first, commit.hash, commit.next() - 1);
             match repository.put(&mut context, commit).await {
                 Ok(Appended::Stored { position }) => {
                     let state = context.aggregate.0.clone();
@@ -249,24 +263,60 @@ impl Ledger {
                     return Ok(Outcome { last, state, events, at, position, repeated: false });
                 }
                 Ok(Appended::Taken(commit)) if commit.command_id == wish.command_id => {
-                    self.configured(&wish.stream);
-                    let ours = sent.into_iter().find(|(hash, _, _)| commit.hash == *hash);
-                    let (events, at, repeated) = ours.map_or_else(|| (Vec::new(), at, true), |(_, events, at)| (events, at, false));
                     // What is stored counts, not what was decided here.
-                    let state = repository.load(&wish.stream).await?.aggregate.0;
-                    return Ok(Outcome { last: commit.next() - 1, state, events, at, position: None, repeated });
+                    let context = repository.load(&wish.stream).await?;
+                    return Ok(match sent.into_iter().find(|sent| sent.hash == commit.hash) {
+                        Some(arrived) => self.outcome(arrived, context),
+                        None => Outcome { last: commit.next() - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true },
+                    });
                 }
                 Ok(Appended::Taken(_)) => failure = None,
-                // Whether it arrived is not known: the next round finds it by its command id, or sends it again.
+                // Whether it arrived is not known: the next round looks at its place, or sends it again.
                 Err(error) if error.is_passing() => {
-                    sent.push((hash, events, at));
+                    sent.push(Sent { first, hash, events, at });
                     failure = Some(error);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+        if !sent.is_empty() {
+            // A last look, so that what was carried out is not answered as failed.
+            let context = repository.load(&wish.stream).await?;
+            if let Some(arrived) = self.arrived(&mut sent, &context).await? {
+                return Ok(self.outcome(arrived, context));
+            }
+        }
         let conflict = || Error::new(Kind::Conflict, format!("{} was written by others {CONFLICTS_MAX} times in a row", wish.stream));
         Err(failure.unwrap_or_else(conflict).into())
+    }
+
+    /// Looks at the places where commits were sent without an answer: gives back the one that arrived, and forgets those whose places others have.
+    /// This needs no window: however much was written since, a place holds what was put there first.
+    async fn arrived<D: Decider>(&self, sent: &mut Vec<Sent<D>>, context: &Context<D>) -> Result<Option<Sent<D>>, Error> {
+        let mut at = 0;
+        while at < sent.len() {
+            let Sent { first, hash, .. } = sent[at];
+            if first >= context.next {
+                at += 1;
+                continue;
+            }
+            let there = match context.read.iter().find(|commit| commit.first == first) {
+                Some(commit) => Some(commit.hash),
+                None => self.store.forward(&context.stream, first, 1).await?.first().filter(|commit| commit.first == first).map(|commit| commit.hash),
+            };
+            let looked_at = sent.swap_remove(at);
+            if there == Some(hash) {
+                return Ok(Some(looked_at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The outcome of a commit that arrived although its answer did not.
+    fn outcome<D: Decider>(&self, arrived: Sent<D>, context: Context<D>) -> Outcome<D> {
+        self.configured(&context.stream);
+        let n = i64::try_from(arrived.events.len()).unwrap_or_default();
+        Outcome { last: arrived.first + n - 1, state: context.aggregate.0, events: arrived.events, at: arrived.at, position: None, repeated: false }
     }
 
     /// Notes that configuration was written.
