@@ -12,13 +12,15 @@ use domain::{Decider, Sourced};
 use events::numbers::{BlockIssued, NumbersEvent};
 use events::ticket::Observed;
 use events::{Meta, Moment};
-use infra::clock::{HandClock, SeededChance, SystemChance};
+use functions::stream::index::{Arrived, Indexer};
+use infra::clock::{HandClock, SeededChance, SystemChance, SystemClock};
 use infra::crash::Crash;
 use infra::ledger::{NoLookups, command_id};
-use infra::store::Store;
+use infra::store::paged::Paged;
 use infra::store::repository::fingerprint;
+use infra::store::{Journal as _, Store};
 use infra::views::sqlite::ViewsFile;
-use infra::{Failure, Kind, Ledger, Wish, keys, queue, store, views};
+use infra::{Failure, Kind, Ledger, Wish, blob, keys, pages, queue, secrets, store, views};
 
 fn ledger_over(store: Arc<dyn Store>, snapshot_every: usize) -> Ledger {
     let chance = Arc::new(SeededChance::new(7));
@@ -42,6 +44,43 @@ async fn sqlite_store() {
     store::contract::check(Arc::new(store), 50, async || {}).await;
 }
 
+/// A journal without an order of its own, its feed built by the indexer from whatever it holds.
+#[tokio::test]
+async fn paged_store() {
+    let (pages, blob): (Arc<pages::memory::Memory>, Arc<blob::memory::Memory>) = Default::default();
+    let store = Arc::new(Paged::new(Arc::new(store::memory::Memory::default()), pages.clone(), blob.clone()));
+    let indexer = Indexer::new(pages, blob, Arc::new(SystemClock));
+    let caught_up = async || {
+        let walked = store.walk(None, usize::MAX).await.expect("walk");
+        let mut arrived: Vec<Arrived> = walked.commits.into_iter().map(|commit| Arrived { written: commit.at, commit }).collect();
+        let mut from = walked.next;
+        while let Some(place) = from {
+            let walked = store.walk(Some(place), usize::MAX).await.expect("walk");
+            arrived.extend(walked.commits.into_iter().map(|commit| Arrived { written: commit.at, commit }));
+            from = walked.next;
+        }
+        indexer.index(&arrived).await.expect("indexed");
+    };
+    store::contract::check(store.clone(), 50, caught_up).await;
+}
+
+#[tokio::test]
+async fn memory_pages() {
+    pages::contract::check(&pages::memory::Memory::default()).await;
+}
+
+#[tokio::test]
+async fn memory_blob() {
+    blob::contract::check(&blob::memory::Memory::default()).await;
+}
+
+#[tokio::test]
+async fn stored_secrets() {
+    let keys: Arc<dyn keys::Keys> = Arc::new(keys::memory::Memory::new(Arc::new(SystemChance)));
+    let keeper = || secrets::stored::Stored { keys: keys.clone(), chance: Arc::new(SystemChance) };
+    secrets::contract::check(&keeper(), &keeper()).await;
+}
+
 #[tokio::test]
 async fn memory_views() {
     views::contract::check(&views::memory::Memory::default()).await;
@@ -57,13 +96,16 @@ async fn sqlite_views() {
 #[tokio::test]
 async fn memory_queue() {
     queue::contract::check(&queue::memory::Memory::default()).await;
+    queue::contract::check_in_real_time(&queue::memory::Memory::default(), queue::QUEUES[0], &SystemClock).await;
 }
 
 #[tokio::test]
 async fn sqlite_queue() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = ViewsFile::open(directory.path(), Arc::default()).expect("views");
-    queue::contract::check(&queue::sqlite::Sqlite(Arc::new(file))).await;
+    let queues = queue::sqlite::Sqlite(Arc::new(file));
+    queue::contract::check(&queues).await;
+    queue::contract::check_in_real_time(&queues, queue::QUEUES[0], &SystemClock).await;
 }
 
 #[tokio::test]

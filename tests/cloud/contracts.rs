@@ -50,7 +50,7 @@ async fn dynamodb_store() {
     let own = Own::new().await;
     store::contract::check(own.store.clone(), 500, async || own.caught_up().await).await;
     let compared = store::audit::compare(&*own.store, Moment(i64::MAX), &mut |_| {}).await.expect("compared");
-    assert_eq!(compared.findings, Vec::<String>::new());
+    assert_eq!(compared.findings(), Vec::<String>::new());
     assert!(compared.both > 500, "{compared:?}");
 }
 

@@ -181,7 +181,7 @@ async fn five_thousand_commands_survive_throttles_conflicts_errors_timeouts_and_
     }
     own.caught_up().await;
     let compared = store::audit::compare(&*own.store, Moment(i64::MAX), &mut |_| {}).await.expect("compared");
-    assert_eq!((compared.findings, compared.both), (Vec::new(), COMMANDS));
+    assert_eq!((compared.findings(), compared.both), (Vec::new(), COMMANDS));
     let met = weather.met.lock().expect("no holder panics").clone();
     println!("{} requests: {met:?}; {} of {COMMANDS} answers carried their events", weather.requests.load(Ordering::SeqCst), given.len());
     assert!(met.len() == 6 && met.values().all(|count| *count > 100), "{met:?}");

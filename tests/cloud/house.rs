@@ -82,19 +82,13 @@ impl House {
     /// Calls an operation that must succeed, and gives back its data.
     pub(crate) async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
-        assert_eq!(
-            (&envelope["result"], &envelope["code"], &envelope["message"]),
-            (&json!(true), &json!(0), &json!("success")),
-            "{operation} {body}: {envelope}"
-        );
-        envelope["data"].clone()
+        tests::data_of(operation, &body, &envelope)
     }
 
     /// Calls an operation that must be refused, and gives back code and message.
     pub(crate) async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
         let envelope = self.call(operation, body.clone()).await;
-        assert_eq!((&envelope["result"], &envelope["data"]), (&json!(false), &Value::Null), "{operation} {body}: {envelope}");
-        (envelope["code"].as_i64().expect("an integer code"), envelope["message"].as_str().expect("a message").to_owned())
+        tests::refusal_of(operation, &body, &envelope)
     }
 
     /// Waits until lists show every ticket that was opened here as it is.

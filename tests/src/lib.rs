@@ -130,19 +130,13 @@ impl House {
     /// Calls an operation that must succeed, and gives back its data.
     pub async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
-        assert_eq!(
-            (&envelope["result"], &envelope["code"], &envelope["message"]),
-            (&json!(true), &json!(0), &json!("success")),
-            "{operation} {body}: {envelope}"
-        );
-        envelope["data"].clone()
+        data_of(operation, &body, &envelope)
     }
 
     /// Calls an operation that must be refused, and gives back code and message.
     pub async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
         let envelope = self.call(operation, body.clone()).await;
-        assert_eq!((&envelope["result"], &envelope["data"]), (&json!(false), &Value::Null), "{operation} {body}: {envelope}");
-        (envelope["code"].as_i64().expect("an integer code"), envelope["message"].as_str().expect("a message").to_owned())
+        refusal_of(operation, &body, &envelope)
     }
 
     /// How many may ask at once here.
@@ -170,6 +164,18 @@ impl House {
         let history = functions::desk::history(&self.app.ledger, &format!("ticket-{sn}")).await.expect("a history");
         history.iter().map(|envelope| events::Fact::kind(&envelope.event)).collect()
     }
+}
+
+/// The data of an operation that must have succeeded.
+pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
+    assert_eq!((&envelope["result"], &envelope["code"], &envelope["message"]), (&json!(true), &json!(0), &json!("success")), "{operation} {body}: {envelope}");
+    envelope["data"].clone()
+}
+
+/// Code and message of an operation that must have been refused.
+pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, String) {
+    assert_eq!((&envelope["result"], &envelope["data"]), (&json!(false), &Value::Null), "{operation} {body}: {envelope}");
+    (envelope["code"].as_i64().expect("an integer code"), envelope["message"].as_str().expect("a message").to_owned())
 }
 
 /// A moment in the desk's zone.

@@ -31,7 +31,8 @@ use crate::{App, http, metrics, queue, timer};
 const AT_ONCE: usize = 16;
 /// How far apart sweeps are, as the template has it.
 const SWEEP_MS: i64 = 60_000;
-
+/// Deliveries of a message before it goes to the dead letters; the template says the same.
+pub const RECEIVES_MAX: u32 = 5;
 /// When a message comes again that failed for a reason that may pass.
 const AGAIN_MS: i64 = 5_000;
 
@@ -209,9 +210,6 @@ impl Host {
         }
     }
 }
-
-/// Deliveries of a message before it goes to the dead letters; the template says the same.
-pub const RECEIVES_MAX: u32 = 5;
 
 /// Follows the commits of one stream in their order; stops at the first that fails.
 async fn follow_stream(app: App, commits: Vec<(usize, Commit)>) -> Option<(usize, Error)> {

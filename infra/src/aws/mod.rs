@@ -12,7 +12,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity};
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCapacity};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -23,6 +25,7 @@ use crate::meter::Meter;
 use crate::pages::Pages;
 use crate::queue::{Queue, sqs::Sqs};
 use crate::secrets::{Secrets, manager::Manager};
+use crate::store::dynamodb::Item;
 use crate::store::paged::Paged;
 use crate::views::Views;
 use crate::{Error, Kind, Ledger, blob, keys, pages, store, views};
@@ -47,6 +50,22 @@ pub struct Table {
 }
 
 impl Table {
+    /// Reads one item, consistently; `kind` is what it is counted as.
+    pub(crate) async fn get(&self, kind: &'static str, key: impl Into<Item>) -> Result<Option<Item>, Error> {
+        let get = self.client.get_item().table_name(&self.name).set_key(Some(key.into())).consistent_read(true);
+        let got = get.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let got = got.map_err(|error| failed(&format!("read {}", self.name), error))?;
+        self.read(kind, got.item().map(item_bytes).unwrap_or_default(), got.consumed_capacity());
+        Ok(got.item)
+    }
+    /// A put of one item, still without a condition.
+    pub(crate) fn put(&self, item: Item) -> PutItemFluentBuilder {
+        self.client.put_item().table_name(&self.name).set_item(Some(item)).return_consumed_capacity(ReturnConsumedCapacity::Total)
+    }
+    /// A query, still without its conditions.
+    pub(crate) fn query(&self) -> QueryFluentBuilder {
+        self.client.query().table_name(&self.name).return_consumed_capacity(ReturnConsumedCapacity::Total)
+    }
     /// Counts a request that read.
     pub(crate) fn read(&self, kind: &'static str, bytes: usize, consumed: Option<&ConsumedCapacity>) {
         self.meter.read(kind, bytes, consumed.and_then(ConsumedCapacity::capacity_units));

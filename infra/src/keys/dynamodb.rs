@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, ReturnConsumedCapacity, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use events::{Moment, Pid};
 
 use super::{Key, Keys, memory::fresh_pid};
@@ -45,26 +45,12 @@ impl Dynamodb {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Item>, Error> {
-        let got = self
-            .table
-            .client
-            .get_item()
-            .table_name(&self.table.name)
-            .key("p", AttributeValue::S(key.into()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| failed(&format!("read {}", self.table.name), error))?;
-        let bytes = got.item().map(item_bytes).unwrap_or_default();
-        self.table.read("key get", bytes, got.consumed_capacity());
-        Ok(got.item)
+        self.table.get("key get", [("p".to_owned(), text(key))]).await
     }
 
     async fn put(&self, item: Item) -> Result<(), Error> {
         let bytes = item_bytes(&item);
-        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item)).return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let put = put.send().await.map_err(|error| failed(&format!("write {}", self.table.name), error))?;
+        let put = self.table.put(item).send().await.map_err(|error| failed(&format!("write {}", self.table.name), error))?;
         self.table.wrote("key put", bytes, put.consumed_capacity());
         Ok(())
     }

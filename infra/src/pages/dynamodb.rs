@@ -14,7 +14,7 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::AttributeValue;
 use events::Moment;
 
 use super::{ENTRIES_BYTES_MAX, Page, Pages};
@@ -88,17 +88,7 @@ impl Pages for Dynamodb {
     async fn put(&self, page: &Page) -> Result<bool, Error> {
         let item = item(page);
         let bytes = item_bytes(&item);
-        let put = self
-            .table
-            .client
-            .put_item()
-            .table_name(&self.table.name)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(p)")
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match put {
+        match self.table.put(item).condition_expression("attribute_not_exists(p)").send().await {
             Ok(put) => {
                 self.table.wrote("page put", bytes, put.consumed_capacity());
                 Ok(true)
@@ -112,35 +102,19 @@ impl Pages for Dynamodb {
     }
 
     async fn get(&self, number: i64) -> Result<Option<Page>, Error> {
-        let found = self
-            .table
-            .client
-            .get_item()
-            .table_name(&self.table.name)
-            .key("p", AttributeValue::S(FEED.into()))
-            .key("s", AttributeValue::N(number.to_string()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| failed(&format!("read page {number} from {}", self.table.name), error))?;
-        let bytes = found.item().map(item_bytes).unwrap_or_default();
-        self.table.read("page get", bytes, found.consumed_capacity());
-        found.item().map(page).transpose()
+        let key = [("p".to_owned(), AttributeValue::S(FEED.into())), ("s".to_owned(), AttributeValue::N(number.to_string()))];
+        self.table.get("page get", key).await?.as_ref().map(page).transpose()
     }
 
     async fn newest(&self) -> Result<Option<Page>, Error> {
         let found = self
             .table
-            .client
             .query()
-            .table_name(&self.table.name)
             .key_condition_expression("p = :p")
             .expression_attribute_values(":p", AttributeValue::S(FEED.into()))
             .scan_index_forward(false)
             .limit(1)
             .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(|error| failed(&format!("read the newest page from {}", self.table.name), error))?;

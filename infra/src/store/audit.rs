@@ -134,8 +134,8 @@ pub struct Compared {
     pub not_in_feed: Vec<Commit>,
     /// Newer ones, which are on their way.
     pub on_their_way: u64,
-    /// Everything that is wrong, in words.
-    pub findings: Vec<String>,
+    /// Everything else that is wrong, in words.
+    wrong: Vec<String>,
     /// Streams that carry snapshots.
     pub snapshotted: Vec<String>,
 }
@@ -192,18 +192,23 @@ pub async fn compare(store: &dyn Store, indexed_until: Moment, progress: &mut (d
             compared.find(format!("position {position} ({stream}:{first}) is not in the journal any more"));
         }
     }
-    if let Some(oldest) = compared.not_in_feed.iter().min_by_key(|commit| commit.at) {
-        let (count, name) = (compared.not_in_feed.len(), format!("{}:{}", oldest.stream, oldest.first));
-        compared.find(format!("{count} commits of the journal are not in the feed, the oldest is {name}: the indexer stands still or lost them"));
-    }
     compared.snapshotted = snapshotted.into_iter().collect();
     Ok(compared)
 }
 
 impl Compared {
-    fn find(&mut self, finding: String) {
-        if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(finding);
+    /// Everything that is wrong, in words.
+    pub fn findings(&self) -> Vec<String> {
+        let lost = self.not_in_feed.iter().min_by_key(|commit| commit.at).map(|oldest| {
+            let (count, name) = (self.not_in_feed.len(), format!("{}:{}", oldest.stream, oldest.first));
+            format!("{count} commits of the journal are not in the feed, the oldest is {name}: the indexer stands still or lost them")
+        });
+        self.wrong.iter().cloned().chain(lost).collect()
+    }
+    /// Adds a finding, up to the bound.
+    pub fn find(&mut self, finding: String) {
+        if self.wrong.len() < FINDINGS_MAX {
+            self.wrong.push(finding);
         }
     }
 }

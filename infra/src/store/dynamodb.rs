@@ -47,16 +47,13 @@ impl Dynamodb {
     async fn read(&self, stream: &str, condition: &str, bound: i64, ascending: bool, limit: usize) -> Result<Vec<Commit>, Error> {
         let found = self
             .table
-            .client
             .query()
-            .table_name(&self.table.name)
             .consistent_read(true)
             .key_condition_expression(condition)
             .expression_attribute_values(":p", AttributeValue::S(stream.into()))
             .expression_attribute_values(":s", AttributeValue::N(bound.to_string()))
             .scan_index_forward(ascending)
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(|error| failed(&format!("read {stream} from {}", self.table.name), error))?;
@@ -127,13 +124,9 @@ impl Journal for Dynamodb {
         let bytes = item_bytes(&item);
         let put = self
             .table
-            .client
-            .put_item()
-            .table_name(&self.table.name)
-            .set_item(Some(item))
+            .put(item)
             .condition_expression("attribute_not_exists(p)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match put {

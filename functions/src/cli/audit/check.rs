@@ -11,37 +11,39 @@ use crate::stream::index::{Arrived, Indexer, TAMPERED};
 const ON_ITS_WAY_MS: i64 = 60_000;
 
 pub(super) async fn check(place: &Place, fill: bool) -> Result<(), String> {
-    let ledger = place.read().await?;
+    let cloud = if place.is_cloud() { Some(place.connect().await?) } else { None };
+    let ledger = match &cloud {
+        Some(cloud) => cloud.ledger.clone(),
+        None => place.read().await?,
+    };
     let head = ledger.store.head().await.map_err(words)?;
     let bar = bar(head.position);
     let until = Moment(ledger.clock.now().0 - ON_ITS_WAY_MS);
     let mut compared = compare(&*ledger.store, until, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
     for stream in std::mem::take(&mut compared.snapshotted) {
         match wrong_snapshots(&ledger, &stream).await {
-            Ok(wrong) => compared.findings.extend(wrong.into_iter().map(|first| format!("the snapshot in {stream}:{first} is not what its events fold to"))),
-            Err(error) => compared.findings.push(error.to_string()),
+            Ok(wrong) => wrong.into_iter().for_each(|first| compared.find(format!("the snapshot in {stream}:{first} is not what its events fold to"))),
+            Err(error) => compared.find(error.to_string()),
         }
     }
-    if place.is_cloud() {
-        let cloud = place.connect().await?;
+    if let Some(cloud) = &cloud {
         let signs = cloud.views.scan(TAMPERED, "", PARKED_MAX).await.map_err(words)?;
-        compared.findings.extend(signs.into_iter().map(|(_, sign)| format!("the journal's stream told: {}", String::from_utf8_lossy(&sign.body))));
+        signs.into_iter().for_each(|(_, sign)| compared.find(format!("the journal's stream told: {}", String::from_utf8_lossy(&sign.body))));
     }
     bar.finish_and_clear();
     println!("{} commits in both, {} on their way into the feed, verified up to position {}", compared.both, compared.on_their_way, head.position);
-    for finding in &compared.findings {
+    for finding in compared.findings() {
         println!("FOUND {finding}");
     }
-    if fill && !compared.not_in_feed.is_empty() {
-        let cloud = place.connect().await?;
-        let mut lost: Vec<Arrived> = compared.not_in_feed.into_iter().map(|commit| Arrived { written: commit.at, commit }).collect();
+    if let Some(cloud) = cloud.filter(|_| fill && !compared.not_in_feed.is_empty()) {
+        let lost = std::mem::take(&mut compared.not_in_feed);
+        let mut lost: Vec<Arrived> = lost.into_iter().map(|commit| Arrived { written: commit.at, commit }).collect();
         // The order of arrival is gone; that of commit times is the next best.
         lost.sort_by_key(|arrived| (arrived.commit.at, arrived.commit.first));
         let filled = Indexer::new(cloud.pages, cloud.blob, ledger.clock.clone()).index(&lost).await.map_err(words)?;
         println!("{filled} commits were given positions at the end of the feed");
-        compared.findings.retain(|finding| !finding.contains("the indexer stands still or lost them"));
     }
-    match compared.findings.len() {
+    match compared.findings().len() {
         0 => {
             println!("audit check: ok");
             Ok(())

@@ -12,17 +12,20 @@
 //! The head of a value is what stands before its first `|`, unless that is a number: `p1f…|0000120261122000017` stands in a partition for its
 //! person. A range must stay within one head.
 
+mod rows;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, KeysAndAttributes, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, Select, WriteRequest,
 };
 use tokio::task::JoinSet;
+
+use rows::row_key;
 
 use super::{Document, Entry, Index, Range, Views};
 use crate::aws::{Table, failed, item_bytes};
@@ -37,8 +40,6 @@ const GET_MAX: usize = 100;
 const DELETE_MAX: usize = 25;
 /// Longest document, before it is squeezed; what is longer than an item may be is refused anyway.
 const DOCUMENT_BYTES_MAX: usize = 16 << 20;
-/// Index rows written at once.
-const ROWS_AT_ONCE: usize = 32;
 /// Times what a batch left undone is asked for again.
 const ROUNDS_MAX: u32 = 8;
 /// Rows of documents kept in memory, so that a put after a get need not read again.
@@ -65,17 +66,6 @@ fn bucket(key: &str) -> u8 {
 
 fn document_key(view: &str, key: &str) -> [(String, AttributeValue); 2] {
     [("p".into(), text(format!("d|{view}|{:02}", bucket(key)))), ("s".into(), text(key))]
-}
-
-/// What stands before the first bar of a value, unless it is a number.
-fn head(value: &str) -> &str {
-    value.split_once('|').map(|(head, _)| head).filter(|head| !head.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or_default()
-}
-
-/// The key of the row that `claim` (`<index>|<value>`) means.
-fn row_key(view: &str, key: &str, claim: &str) -> [(String, AttributeValue); 2] {
-    let (index, value) = claim.split_once('|').unwrap_or((claim, ""));
-    [("p".into(), text(format!("i|{view}|{index}|{}", head(value)))), ("s".into(), text(format!("{value}\0{key}")))]
 }
 
 fn sequence(item: &Item) -> i64 {
@@ -110,127 +100,13 @@ impl Dynamodb {
     }
 
     async fn get_item(&self, view: &str, key: &str) -> Result<Option<Item>, Error> {
-        let got = self
-            .table
-            .client
-            .get_item()
-            .table_name(&self.table.name)
-            .set_key(Some(document_key(view, key).into()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| failed(&format!("read {view} {key} from {}", self.table.name), error))?;
-        let bytes = got.item().map(item_bytes).unwrap_or_default();
-        self.table.read("view get", bytes, got.consumed_capacity());
-        self.remember(view, key, got.item().map(|item| (sequence(item), claims(item))));
-        Ok(got.item)
-    }
-
-    /// Puts a row unless something newer did.
-    async fn put_row(self, mut row: Item, sequence: i64) -> Result<(), Error> {
-        row.insert("q".into(), AttributeValue::N(sequence.to_string()));
-        let bytes = item_bytes(&row);
-        let put = self
-            .table
-            .client
-            .put_item()
-            .table_name(&self.table.name)
-            .set_item(Some(row))
-            .condition_expression("attribute_not_exists(q) OR q < :q")
-            .expression_attribute_values(":q", AttributeValue::N(sequence.to_string()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match put {
-            Ok(put) => self.table.wrote("row put", bytes, put.consumed_capacity()),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => self.table.meter.wrote("row put refused", bytes, Some(1.0)),
-            Err(error) => return Err(failed(&format!("put an index row into {}", self.table.name), error)),
-        }
-        Ok(())
-    }
-
-    /// Deletes a row unless something newer wrote it.
-    async fn delete_row(self, row: Item, before: i64) -> Result<(), Error> {
-        let bytes = item_bytes(&row);
-        let deleted = self
-            .table
-            .client
-            .delete_item()
-            .table_name(&self.table.name)
-            .set_key(Some(row))
-            .condition_expression("q < :q")
-            .expression_attribute_values(":q", AttributeValue::N(before.to_string()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match deleted {
-            Ok(deleted) => self.table.wrote("row delete", bytes, deleted.consumed_capacity()),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => self.table.meter.wrote("row delete refused", bytes, Some(1.0)),
-            Err(error) => return Err(failed(&format!("delete an index row from {}", self.table.name), error)),
-        }
-        Ok(())
-    }
-
-    async fn delete_rows(&self, view: &str, key: &str, claims: &[&String], before: i64) -> Result<(), Error> {
-        let mut works = JoinSet::new();
-        for claim in claims {
-            room(&mut works).await?;
-            works.spawn(self.clone().delete_row(row_key(view, key, claim).into(), before));
-        }
-        all(works).await
-    }
-
-    /// Deletes rows that no document claims, so that counts come right again. A row of a document that is just being put is newer than the one that
-    /// was read, and stays.
-    async fn sweep(&self, range: &Range<'_>, strays: Vec<(Entry, i64)>) {
-        for (entry, sequence) in strays {
-            let claim = format!("{}|{}", range.index, entry.value);
-            if let Err(error) = self.delete_rows(range.view, &entry.key, &[&claim], sequence + 1).await {
-                tracing::warn!(%error, view = range.view, "a stray index row stays");
-            }
-        }
-    }
-
-    /// One page of the rows of a range, and where to go on.
-    async fn rows(&self, range: &Range<'_>, limit: usize, from: Option<Item>) -> Result<(Vec<Entry>, Option<Item>), Error> {
-        let found = self
-            .query(range)?
-            .scan_index_forward(!range.descending)
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .set_exclusive_start_key(from)
-            .send()
-            .await
-            .map_err(|error| failed(&format!("list {} by {}", range.view, range.index), error))?;
-        let bytes = found.items().iter().map(item_bytes).sum();
-        self.table.read("row query", bytes, found.consumed_capacity());
-        let entry = |item: &Item| {
-            let (value, key) = item.get("s")?.as_s().ok()?.split_once('\0')?;
-            Some(Entry { value: value.to_owned(), key: key.to_owned() })
-        };
-        Ok((found.items().iter().filter_map(entry).collect(), found.last_evaluated_key))
-    }
-
-    fn query(&self, range: &Range<'_>) -> Result<aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder, Error> {
-        let one = head(range.from);
-        if one != head(range.to) {
-            return Err(Error::new(
-                Kind::Misconfigured,
-                format!("a range of {} by {} must stay within one head, not {} to {}", range.view, range.index, range.from, range.to),
-            ));
-        }
-        let query = self.table.client.query().table_name(&self.table.name);
-        Ok(query
-            .key_condition_expression("p = :p AND s BETWEEN :from AND :to")
-            .expression_attribute_values(":p", text(format!("i|{}|{}|{one}", range.view, range.index)))
-            // A sort key may not be empty; every row's key is longer than a zero.
-            .expression_attribute_values(":from", text(if range.from.is_empty() { "\0" } else { range.from }))
-            .expression_attribute_values(":to", text(range.to))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total))
+        let got = self.table.get("view get", document_key(view, key)).await?;
+        self.remember(view, key, got.as_ref().map(|item| (sequence(item), claims(item))));
+        Ok(got)
     }
 
     /// What the documents of these keys claim.
-    async fn claims_of(&self, view: &str, keys: &[&str]) -> Result<HashMap<String, (i64, HashSet<String>)>, Error> {
+    async fn claims_of(&self, view: &str, keys: &[&str]) -> Result<HashMap<String, Claimed>, Error> {
         let mut claimed = HashMap::new();
         let unique: Vec<&str> = keys.iter().copied().collect::<HashSet<_>>().into_iter().collect();
         for some in unique.chunks(GET_MAX) {
@@ -252,7 +128,7 @@ impl Dynamodb {
                 self.table.meter.read("view batch get", items.iter().map(item_bytes).sum(), Some(units));
                 for item in items {
                     if let Some(Ok(key)) = item.get("s").map(AttributeValue::as_s) {
-                        claimed.insert(key.clone(), (sequence(item), claims(item).into_iter().collect()));
+                        claimed.insert(key.clone(), (sequence(item), claims(item)));
                     }
                 }
                 left = got.unprocessed_keys;
@@ -301,15 +177,12 @@ impl Dynamodb {
         for bucket in 0..BUCKETS {
             let query = self
                 .table
-                .client
                 .query()
-                .table_name(&self.table.name)
                 .key_condition_expression("p = :p AND s > :s")
                 .expression_attribute_values(":p", text(format!("d|{view}|{bucket:02}")))
                 .expression_attribute_values(":s", text(if after.is_empty() { "\0" } else { after }))
                 .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-                .consistent_read(true)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                .consistent_read(true);
             buckets.spawn(query.send());
         }
         // Up to where every bucket was read: beyond that a key of another bucket may be missing.
@@ -342,27 +215,6 @@ async fn wait(round: u32) {
     }
 }
 
-type Works = JoinSet<Result<(), Error>>;
-
-/// Waits until one more may be begun.
-async fn room(works: &mut Works) -> Result<(), Error> {
-    match (works.len() < ROWS_AT_ONCE, works.join_next()) {
-        (true, _) => Ok(()),
-        (false, ended) => ended.await.map_or(Ok(()), worked),
-    }
-}
-
-async fn all(mut works: Works) -> Result<(), Error> {
-    while let Some(ended) = works.join_next().await {
-        worked(ended)?;
-    }
-    Ok(())
-}
-
-fn worked(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
-    ended.map_err(|error| Error::because(Kind::Unavailable, "writing index rows broke off", error))?
-}
-
 #[async_trait]
 impl Views for Dynamodb {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
@@ -382,12 +234,8 @@ impl Views for Dynamodb {
         let mut new: Vec<String> = index.iter().map(|(name, value)| format!("{name}|{value}")).collect();
         new.sort();
         new.dedup();
-        let mut works = JoinSet::new();
-        for claim in new.iter().filter(|claim| !old.contains(claim)) {
-            room(&mut works).await?;
-            works.spawn(self.clone().put_row(row_key(view, key, claim).into(), document.sequence));
-        }
-        all(works).await?;
+        let added: Vec<&String> = new.iter().filter(|claim| !old.contains(claim)).collect();
+        self.put_rows(view, key, &added, document.sequence).await?;
 
         let mut item = Item::from(document_key(view, key));
         let body = squeeze(&document.body);
@@ -397,18 +245,13 @@ impl Views for Dynamodb {
             item.insert("x".into(), AttributeValue::L(new.iter().map(text).collect()));
         }
         let bytes = item_bytes(&item);
-        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item));
+        let put = self.table.put(item);
         let put = if expected == 0 {
             put.condition_expression("attribute_not_exists(p)")
         } else {
             put.condition_expression("q = :q").expression_attribute_values(":q", AttributeValue::N(expected.to_string()))
         };
-        let put = put
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match put {
+        match put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).send().await {
             Ok(put) => self.table.wrote("view put", bytes, put.consumed_capacity()),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refused)) => {
@@ -493,18 +336,5 @@ impl Views for Dynamodb {
             let keys = items.iter().flat_map(|(key, item)| Self::everything_of(view, key, &claims(item))).collect();
             self.delete_all(keys).await?;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_is_a_word_before_the_first_bar() {
-        assert_eq!(
-            [head("p1f|0001"), head("RUNNING|1"), head("0001|0002"), head("0001"), head(""), head("RUNNING|~")],
-            ["p1f", "RUNNING", "", "", "", "RUNNING"]
-        );
     }
 }
