@@ -128,7 +128,7 @@ def deploy(kind, packed):
         "Prefix": "ledgerdesk",
         "Stage": "local",
         "CodeBucket": CODE_BUCKET,
-        "Callbacks": "loopback-too",
+        "Egress": "loopback",
         "StreamAnswers": kind.stream_answers(),
         "IndexWindowSeconds": "0",
         "VisibilitySeconds": "2" if kind.is_stand_in else "0",

@@ -50,6 +50,14 @@ pub fn group_holds(group: &Group, line: LineId, find: &dyn Fn(&str) -> Found, tr
     })
 }
 
+/// Bytes a compiled custom pattern may take.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// A custom pattern, matched from the start only; `None` where it does not compile or is too large. Matching takes linear time.
+pub fn pattern(text: &str) -> Option<regex::Regex> {
+    regex::RegexBuilder::new(&format!("^(?:{text})")).size_limit(PATTERN_BYTES).build().ok()
+}
+
 /// Counts the clauses, for the bound.
 pub fn clauses(condition: &Condition) -> usize {
     condition.expressions.iter().map(|group| group.expressions.len()).sum()
@@ -63,7 +71,8 @@ fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     }
 }
 
-fn clause_holds(clause: &Clause, found: &Found) -> bool {
+/// Evaluates one clause.
+pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     let value = match found {
         Found::Erased => return false,
         Found::Absent => &Value::Null,

@@ -135,7 +135,8 @@ mod tests {
             ticket: "REQ1".into(),
             cause: "ticket-REQ1:3".into(),
             app: None,
-            callback: Callback { host: "x".into(), secret: "callback/x".into() },
+            callback: Callback { host: "x".into(), secret: "callback/x".into(), on_status: false },
+            status: None,
             due: Moment(5),
         }
     }

@@ -1,14 +1,47 @@
 //! What a reaction wants done: carried out after its event is stored, under an id that makes doing it twice harmless.
 
-use events::{AppCode, TicketSn, ticket::Callback};
+use std::collections::BTreeMap;
+
+use events::ticket::{Callback, Relation};
+use events::{AppCode, NodeId, Pid, TicketSn};
 use serde::{Deserialize, Serialize};
 
-/// Something to be done in the world because of an event.
+/// Something to be done because of an event: outside, or on another stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "intent", rename_all = "snake_case")]
 pub enum Intent {
-    /// Tell a receiver that a ticket ended.
-    Deliver { ticket: TicketSn, cause: String, app: Option<AppCode>, callback: Callback, correlation: String },
+    /// Tell a receiver that a ticket ended, or changed its status.
+    Deliver {
+        ticket: TicketSn,
+        cause: String,
+        app: Option<AppCode>,
+        callback: Callback,
+        correlation: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<String>,
+    },
+    /// Do what an automatic node says.
+    Call(Box<Call>),
+    /// Tell a ticket that another one belongs together with it, or no longer does.
+    Relate { ticket: TicketSn, with: TicketSn, relation: Relation, linked: bool, by: Pid, cause: String, correlation: String },
+    /// End a child as its parent ended.
+    EndChild { ticket: TicketSn, parent: TicketSn, status: String, approve_result: bool, cause: String, correlation: String },
+}
+
+/// The call of an automatic node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    pub ticket: TicketSn,
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    pub attempt: u32,
+    pub cause: String,
+    /// What goes along as `Idempotency-Key`.
+    pub key: String,
+    pub inputs: BTreeMap<String, String>,
+    pub task: String,
+    pub correlation: String,
 }
 
 impl Intent {
@@ -16,12 +49,16 @@ impl Intent {
     pub fn queue(&self) -> &'static str {
         match self {
             Self::Deliver { .. } => "deliver",
+            Self::Call(_) => "automate",
+            Self::Relate { .. } | Self::EndChild { .. } => "relate",
         }
     }
     /// Whom or what it is for: the part of the effect id that tells one intent of an event from another.
-    pub fn target(&self) -> &str {
+    pub fn target(&self) -> String {
         match self {
-            Self::Deliver { callback, .. } => &callback.secret,
+            Self::Deliver { callback, .. } => callback.secret.clone(),
+            Self::Call(call) => call.node.to_string(),
+            Self::Relate { ticket, .. } | Self::EndChild { ticket, .. } => ticket.0.clone(),
         }
     }
 }

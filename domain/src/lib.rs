@@ -7,6 +7,7 @@
 //! tests), its line in [`Aggregates`](decider), and a flow. **A view or a reaction**: one file in its folder and one line in
 //! `functions/src/stream/follow.rs`.
 
+pub mod call;
 pub mod condition;
 pub mod config;
 pub mod decider;
@@ -19,6 +20,7 @@ pub mod reactions;
 pub mod sourced;
 pub mod ticket;
 pub mod views;
+pub mod workflow;
 
 pub use decider::{Decider, Refusal};
 pub use envelope::Envelope;

@@ -19,5 +19,8 @@ pub struct Registered {
     pub name: String,
     /// May name the calling user (or nobody) without that user's login token.
     pub speaks_for_users: bool,
+    /// Its callbacks also tell of changes of status before a ticket's end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hears_status: bool,
 }
 impl Personals for Registered {}

@@ -10,6 +10,8 @@ facts! {
     CatalogEvent of "catalog" {
         Added "catalog.added" 1,
         ServicePlaced "catalog.service_placed" 1,
+        Changed "catalog.changed" 1,
+        Removed "catalog.removed" 1,
     }
 }
 
@@ -33,3 +35,22 @@ pub struct ServicePlaced {
     pub catalog: Option<CatalogId>,
 }
 impl Personals for ServicePlaced {}
+
+/// A shelf has another name, text or place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Changed {
+    pub id: CatalogId,
+    pub name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub desc: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<CatalogId>,
+}
+impl Personals for Changed {}
+
+/// An empty shelf was taken away.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Removed {
+    pub id: CatalogId,
+}
+impl Personals for Removed {}

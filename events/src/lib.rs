@@ -13,8 +13,10 @@ mod fact;
 
 pub mod app;
 pub mod body;
+pub mod call;
 pub mod catalog;
 pub mod delivery;
+pub mod dictionary;
 pub mod ids;
 pub mod intake;
 pub mod numbers;
@@ -40,8 +42,10 @@ pub fn aggregate_of(stream: &str) -> &str {
 pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
     [
         app::AppEvent::TYPES,
+        call::CallEvent::TYPES,
         catalog::CatalogEvent::TYPES,
         delivery::DeliveryEvent::TYPES,
+        dictionary::DictionaryEvent::TYPES,
         intake::IntakeEvent::TYPES,
         numbers::NumbersEvent::TYPES,
         role::RoleEvent::TYPES,
@@ -61,8 +65,10 @@ pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
     }
     match raw.kind.split('.').next().unwrap_or_default() {
         "app" => as_json::<app::AppEvent>(raw),
+        "call" => as_json::<call::CallEvent>(raw),
         "catalog" => as_json::<catalog::CatalogEvent>(raw),
         "delivery" => as_json::<delivery::DeliveryEvent>(raw),
+        "dictionary" => as_json::<dictionary::DictionaryEvent>(raw),
         "intake" => as_json::<intake::IntakeEvent>(raw),
         "numbers" => as_json::<numbers::NumbersEvent>(raw),
         "role" => as_json::<role::RoleEvent>(raw),

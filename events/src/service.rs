@@ -36,5 +36,11 @@ pub struct Defined {
     /// Priority by urgency (rows) and impact (columns), both 1 to 3; the desk's own matrix where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priorities: Option<[[u8; 3]; 3]>,
+    /// Somebody may submit for somebody else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub can_ticket_agency: bool,
+    /// Days after which the desk rates a finished ticket that its creator did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_after_days: Option<u16>,
 }
 impl Personals for Defined {}

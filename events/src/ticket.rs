@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fact::{Personals, facts};
+use crate::fact::{Deadline, Personals, facts};
 use crate::personal::of_entries;
 use crate::{CatalogId, Entry, LineId, Moment, NodeId, Personal, Pid, Remark, ServiceId, TicketSn, WorkflowId};
 
@@ -26,11 +26,43 @@ facts! {
         Withdrawn "ticket.withdrawn" 1,
         Terminated "ticket.terminated" 1,
         Finished "ticket.finished" 1,
+        Forked "ticket.forked" 1,
+        BranchJoined "ticket.branch_joined" 1,
+        CallAnswered "ticket.call_answered" 1,
+        NodeFailed "ticket.node_failed" 1,
+        NodeRetried "ticket.node_retried" 1,
+        NodeSkipped "ticket.node_skipped" 1,
+        NodeReassigned "ticket.node_reassigned" 1,
+        NodeUnattended "ticket.node_unattended" 1,
+        StatusSet "ticket.status_set" 1,
+        Closed "ticket.closed" 1,
+        FieldChanged "ticket.field_changed" 1,
+        Prioritised "ticket.prioritised" 1,
+        Remarked "ticket.remarked" 1,
+        Followed "ticket.followed" 1,
+        Rated "ticket.rated" 1,
+        Reminded "ticket.reminded" 1,
+        Linked "ticket.linked" 1,
+        Unlinked "ticket.unlinked" 1,
+        Acknowledged "ticket.acknowledged" 1,
+        Escalated "ticket.escalated" 1,
     }
     occurred |event: &TicketEvent| match event {
         TicketEvent::Observed(observed) => Some(observed.occurred_at),
         _ => None,
     };
+    deadline |event: &TicketEvent| match event {
+        TicketEvent::Finished(Finished { rate_by: Some(rate_by), .. }) => Deadline::At(*rate_by),
+        TicketEvent::Rated(_) => Deadline::Cleared,
+        _ => Deadline::Unchanged,
+    };
+}
+
+impl TicketEvent {
+    /// Says whether the ticket is over with this.
+    pub fn ends(&self) -> bool {
+        matches!(self, Self::Finished(_) | Self::Terminated(_) | Self::Withdrawn(_) | Self::Closed(_))
+    }
 }
 
 /// The four built-in service types; each gives its tickets a prefix and a digit.
@@ -101,8 +133,36 @@ pub struct Opened {
     /// Processors the caller chose for nodes (`meta.state_processors`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chosen_processors: BTreeMap<NodeId, Vec<Pid>>,
+    /// Who submitted it for the creator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Pid>,
+    /// Further fields the caller shows, which nobody fills in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dynamic_fields: Vec<DynamicField>,
+    /// Names of fields in other languages: field key, language, name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, BTreeMap<String, String>>,
+    /// Variables for automatic nodes (`meta.envs`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub envs: BTreeMap<String, String>,
+    /// What its caller wants people to be told of (`meta.notify_config`).
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub notify_config: serde_json::Value,
 }
 impl Personals for Opened {}
+
+/// A field that is only shown (`dynamic_fields`, reference/bk-itsm.md 3.1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DynamicField {
+    pub key: String,
+    pub name: String,
+    /// `STRING`, `INT` or `LINK`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub value: String,
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub meta: serde_json::Value,
+}
 
 /// Where to call when the ticket ends. URL and headers may hold secrets, so the key store keeps both and only their name stands here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +171,9 @@ pub struct Callback {
     pub host: String,
     /// The name of the secret that holds URL and headers; the same for the same two.
     pub secret: String,
+    /// The application also wants to hear of changes of status before the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_status: bool,
 }
 
 /// Priority and what it came from.
@@ -220,6 +283,12 @@ pub struct NodeEntered {
     /// Empty with `OPEN`, where anybody may act.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processors: Vec<Pid>,
+    /// The desk acts, and people only where it fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
+    /// Everybody who acts here casts a vote.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_vote: bool,
 }
 impl Personals for NodeEntered {}
 
@@ -281,6 +350,9 @@ pub struct VoteCast {
     pub pass: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Entry>,
+    /// Cast by the desk for the creator, who is among the approvers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
 }
 impl Personals for VoteCast {
     fn personals(&mut self) -> Vec<&mut Personal> {
@@ -320,6 +392,9 @@ pub struct LineTaken {
     /// Every clause that was looked at and how it came out; absent where nothing was tested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tested: Vec<Tested>,
+    /// Who chose it, where no line held and a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Pid>,
 }
 impl Personals for LineTaken {}
 
@@ -391,5 +466,299 @@ impl Personals for Terminated {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
     pub approve_result: bool,
+    /// When the desk rates it, if the creator has not by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_by: Option<Moment>,
 }
 impl Personals for Finished {}
+
+/// The run took every line of a parallel gateway that held; they go on side by side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forked {
+    pub node: NodeId,
+    pub name: String,
+    pub branches: Vec<LineId>,
+}
+impl Personals for Forked {}
+
+/// A branch reached the join of its gateway; the run goes on when none is missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BranchJoined {
+    pub node: NodeId,
+    pub name: String,
+    /// The gateway where the branch began, and the line it began with.
+    pub fork: NodeId,
+    pub branch: LineId,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_for: Vec<LineId>,
+}
+impl Personals for BranchJoined {}
+
+/// What an automatic node's call came to; what follows from it follows in the same commit, or when a suspended ticket is resumed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallAnswered {
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    /// 1 at first, one more with each retry of a person.
+    pub attempt: u32,
+    pub succeeded: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
+    /// What the other side calls it, so that a retry can go on with it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub task: String,
+    /// Why not, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+impl Personals for CallAnswered {}
+
+/// An automatic node failed and waits for a person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeFailed {
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    pub reason: String,
+}
+impl Personals for NodeFailed {}
+
+/// Somebody has a failed node tried again, perhaps with other inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeRetried {
+    pub node: NodeId,
+    pub name: String,
+    pub by: Pid,
+    pub attempt: u32,
+    /// Values that stand for fields and variables of the same key, in this call only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, String>,
+}
+impl Personals for NodeRetried {}
+
+/// A node was passed over: nobody can be found for it, or somebody ignores its failure, perhaps saying what it would have left behind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeSkipped {
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    pub by: Pid,
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<bool>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
+}
+impl Personals for NodeSkipped {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}
+
+/// A manager gave a node to others, whatever its range (exception distribute).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeReassigned {
+    pub node: NodeId,
+    pub name: String,
+    pub by: Pid,
+    pub processors_type: String,
+    pub processors: Vec<Pid>,
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub message: Remark,
+}
+impl Personals for NodeReassigned {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.message.personal.iter_mut().collect()
+    }
+}
+
+/// Nobody can act on a node that was entered: its service's owners have to name somebody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeUnattended {
+    pub node: NodeId,
+    pub name: String,
+}
+impl Personals for NodeUnattended {}
+
+/// The ticket shows this status while it is in process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusSet {
+    pub status: String,
+    /// The node that set it.
+    pub node: NodeId,
+}
+impl Personals for StatusSet {}
+
+/// The ticket was ended with a status of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Closed {
+    pub by: Pid,
+    pub status: String,
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
+    pub approve_result: bool,
+}
+impl Personals for Closed {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}
+
+/// Fields that were filled before hold something else now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldChanged {
+    pub by: Pid,
+    /// The names as they were, for people.
+    pub names: Vec<String>,
+    pub form: Vec<Entry>,
+}
+impl Personals for FieldChanged {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        of_entries(&mut self.form)
+    }
+}
+
+/// The priority follows from an impact and an urgency that were changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prioritised {
+    pub priority: Priority,
+}
+impl Personals for Prioritised {}
+
+/// Somebody wrote something beside the work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remarked {
+    /// 1, 2, 3 and so on within the ticket.
+    pub id: u64,
+    pub by: Pid,
+    /// The remark it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<u64>,
+    pub text: Remark,
+    /// Whom it is addressed to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<Pid>,
+    /// Only for those who work on it, not for the creator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub internal: bool,
+}
+impl Personals for Remarked {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.text.personal.iter_mut().collect()
+    }
+}
+
+/// People follow the ticket from now on, or no longer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Followed {
+    pub by: Pid,
+    pub people: Vec<Pid>,
+    pub follows: bool,
+}
+impl Personals for Followed {}
+
+/// The creator, or the desk after the time for it, said how good it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rated {
+    pub by: Pid,
+    /// 1 to 5.
+    pub stars: u8,
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub comment: Remark,
+}
+impl Personals for Rated {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.comment.personal.iter_mut().collect()
+    }
+}
+
+/// Somebody reminds those who have to act now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reminded {
+    pub by: Pid,
+    pub people: Vec<Pid>,
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub message: Remark,
+}
+impl Personals for Reminded {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.message.personal.iter_mut().collect()
+    }
+}
+
+/// How two tickets belong together, seen from the one that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// This one was raised from the other.
+    RaisedFrom,
+    /// The other was raised from this one.
+    Raised,
+    /// They only have to do with each other.
+    Related,
+    /// This one follows the other, and nobody acts on it.
+    ChildOf,
+    /// The other follows this one.
+    ParentOf,
+}
+
+impl Relation {
+    /// The same, seen from the other ticket.
+    #[must_use]
+    pub fn inverse(self) -> Self {
+        match self {
+            Self::RaisedFrom => Self::Raised,
+            Self::Raised => Self::RaisedFrom,
+            Self::Related => Self::Related,
+            Self::ChildOf => Self::ParentOf,
+            Self::ParentOf => Self::ChildOf,
+        }
+    }
+}
+
+/// The ticket belongs together with another; the other says the same of this one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Linked {
+    pub by: Pid,
+    pub other: TicketSn,
+    pub relation: Relation,
+}
+impl Personals for Linked {}
+
+/// They no longer belong together; that they did stays in the history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unlinked {
+    pub by: Pid,
+    pub other: TicketSn,
+    pub relation: Relation,
+}
+impl Personals for Unlinked {}
+
+/// Somebody who has to act has seen it: the response, before the work is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    pub by: Pid,
+    pub node: NodeId,
+    pub name: String,
+}
+impl Personals for Acknowledged {}
+
+/// It goes to the next level: the leaders of those who have it take it over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Escalated {
+    pub by: Pid,
+    pub node: NodeId,
+    pub name: String,
+    /// 1 at first.
+    pub level: u32,
+    pub processors: Vec<Pid>,
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
+}
+impl Personals for Escalated {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}

@@ -7,11 +7,41 @@ use crate::fact::{Personals, facts};
 use crate::{LineId, NodeId, Pid, RoleId, WorkflowId};
 
 facts! {
-    /// The life of one workflow: its deployed versions.
+    /// The life of one workflow: its draft and its deployed versions.
     WorkflowEvent of "workflow" {
+        Drafted "workflow.drafted" 1,
         Deployed "workflow.deployed" 1,
+        Removed "workflow.removed" 1,
+        Closed "workflow.closed" 1,
     }
 }
+
+/// The draft is as this says from now on; nothing runs on a draft.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Drafted {
+    pub workflow: WorkflowId,
+    /// The version it was restored from, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<i64>,
+    pub definition: Definition,
+}
+impl Personals for Drafted {}
+
+/// A version that nothing points at was removed; tickets that ran on it keep their history, and its number is never given again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Removed {
+    pub workflow: WorkflowId,
+    pub version: i64,
+}
+impl Personals for Removed {}
+
+/// No new service may use the workflow, or it may again; tickets go on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Closed {
+    pub workflow: WorkflowId,
+    pub closed: bool,
+}
+impl Personals for Closed {}
 
 /// A version was deployed; services and tickets point at it and it never changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +62,21 @@ pub struct Definition {
     pub revoke: Revoke,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_biz_needed: bool,
+    /// The kind of service it was drawn for (`flow_type`), for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub flow_type: String,
+    /// An approver who is the creator has approved by submitting.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_auto_approve: bool,
+    /// The creator and the supervisors may remind those who have to act.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_supervise_needed: bool,
+    /// Who may remind the processors, besides the creator.
+    #[serde(default, skip_serializing_if = "Processors::is_empty")]
+    pub supervisors: Processors,
+    /// `NONE`, `ONCE` or `RETRY`: how often people are told of their work.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notify_rule: String,
     pub nodes: Vec<Node>,
     pub lines: Vec<Line>,
     pub fields: Vec<Field>,
@@ -61,8 +106,60 @@ pub enum NodeKind {
     Manual,
     #[serde(rename = "APPROVAL")]
     Approval,
+    /// A countersign without a result of its own: what it leaves behind are counters.
+    #[serde(rename = "SIGN")]
+    Sign,
+    /// Calls an API.
+    #[serde(rename = "TASK")]
+    Task,
+    /// Runs a task of the standard operations platform.
+    #[serde(rename = "TASK-SOPS")]
+    Sops,
+    /// Calls a webhook.
+    #[serde(rename = "WEBHOOK")]
+    Webhook,
+    /// A branch that only chooses one line.
+    #[serde(rename = "ROUTER")]
+    Router,
+    /// Takes every line that holds, side by side.
+    #[serde(rename = "ROUTER-P")]
+    Parallel,
+    /// Waits for every branch that its parallel gateway began.
+    #[serde(rename = "COVERAGE")]
+    Coverage,
     #[serde(rename = "END")]
     End,
+}
+
+impl NodeKind {
+    /// A person acts here.
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Self::Manual | Self::Approval | Self::Sign)
+    }
+    /// Everybody at the node casts a vote.
+    pub fn is_vote(self) -> bool {
+        matches!(self, Self::Approval | Self::Sign)
+    }
+    /// The desk acts here, outside.
+    pub fn is_automatic(self) -> bool {
+        matches!(self, Self::Task | Self::Sops | Self::Webhook)
+    }
+    /// The word of the wire.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Start => "START",
+            Self::Manual => "NORMAL",
+            Self::Approval => "APPROVAL",
+            Self::Sign => "SIGN",
+            Self::Task => "TASK",
+            Self::Sops => "TASK-SOPS",
+            Self::Webhook => "WEBHOOK",
+            Self::Router => "ROUTER",
+            Self::Parallel => "ROUTER-P",
+            Self::Coverage => "COVERAGE",
+            Self::End => "END",
+        }
+    }
 }
 
 /// How a manual node finds its one handler (`distribute_type`, reference/bk-itsm.md 5.4).
@@ -98,12 +195,45 @@ pub enum Processors {
     /// Nobody until the assignor names them.
     #[serde(rename = "BY_ASSIGNOR")]
     ByAssignor,
+    /// Holders of these roles in the ticket's business.
+    #[serde(rename = "CMDB")]
+    Business(Vec<String>),
+    #[serde(rename = "STARTER_LEADER")]
+    StarterLeader,
+    /// The leader of whoever handled that node last.
+    #[serde(rename = "ASSIGN_LEADER")]
+    NodeLeader(NodeId),
+    /// The leader of the first person found in these form fields.
+    #[serde(rename = "VARIABLE_LEADER")]
+    VariableLeader(Vec<String>),
+    /// Everybody in a department and below.
+    #[serde(rename = "ORGANIZATION")]
+    Organization(String),
+    /// A role of another system; the caller says who that is (`meta.state_processors`).
+    #[serde(rename = "IAM")]
+    Iam(String),
+    /// Another system acts.
+    #[serde(rename = "API")]
+    Api,
     #[default]
     #[serde(rename = "EMPTY")]
     Empty,
 }
 
 impl Processors {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::Empty
+    }
+    /// Nobody can be found by this, whatever a ticket says: it was not filled in.
+    pub fn is_unconfigured(&self) -> bool {
+        match self {
+            Self::Person(people) => people.is_empty(),
+            Self::Business(keys) | Self::Variable(keys) | Self::VariableLeader(keys) => keys.is_empty(),
+            Self::Organization(key) => key.is_empty(),
+            Self::Empty | Self::Api => true,
+            _ => false,
+        }
+    }
     /// The word of the wire.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -113,6 +243,13 @@ impl Processors {
             Self::Open => "OPEN",
             Self::Variable(_) => "VARIABLE",
             Self::ByAssignor => "BY_ASSIGNOR",
+            Self::Business(_) => "CMDB",
+            Self::StarterLeader => "STARTER_LEADER",
+            Self::NodeLeader(_) => "ASSIGN_LEADER",
+            Self::VariableLeader(_) => "VARIABLE_LEADER",
+            Self::Organization(_) => "ORGANIZATION",
+            Self::Iam(_) => "IAM",
+            Self::Api => "API",
             Self::Empty => "EMPTY",
         }
     }
@@ -151,12 +288,116 @@ pub struct Node {
     pub finish_condition: Option<Condition>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub terminate_when_rejected: bool,
+    /// Passed over where nobody can be found for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_allow_skip: bool,
+    /// The status the ticket shows from here on; one that ends tickets ends this one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub status_on_entry: String,
+    /// What an automatic node does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Box<Outside>>,
     /// Keys of the fields its handler fills, in order.
     #[serde(default)]
     pub fields: Vec<String>,
     /// What an approval node leaves behind for lines to test: variable key and what it holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
+}
+
+/// What an automatic node does outside the desk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "does", rename_all = "snake_case")]
+pub enum Outside {
+    Request(Request),
+    Task(Task),
+}
+
+/// One HTTP call. Texts may hold `${key}`, which stands for a field, a variable or a fact of the ticket; nothing is ever evaluated.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    pub method: String,
+    pub url: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<Pair>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Pair>,
+    /// JSON with templates in its texts: a text that is one template alone becomes the value itself.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub body: Value,
+    /// The name of a secret in the key store that holds further headers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub secret: String,
+    #[serde(default = "ten_seconds")]
+    pub timeout_ms: i64,
+    /// Times it is tried where nobody answered; each carries the same `Idempotency-Key`.
+    #[serde(default = "once")]
+    pub attempts_max: u32,
+    /// What the answer must say; where absent, an API must say `result: true`, a webhook anything in JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success: Option<Condition>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll: Option<Poll>,
+    /// Variables taken from the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Taken>,
+}
+
+fn ten_seconds() -> i64 {
+    10_000
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// A name and its (templated) value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    pub key: String,
+    pub value: String,
+}
+
+/// Calls again until the answer says what is waited for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Poll {
+    pub interval_ms: i64,
+    pub times_max: u32,
+    pub until: Condition,
+}
+
+/// A variable taken from an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    pub key: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Where it stands, members between dots: `data.task.id`, `resp.items.0.ip`.
+    pub path: String,
+}
+
+/// A task of the standard operations platform: created, started, then asked after until it ends (reference/bk-itsm.md 8.2).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Where the platform's calls are, such as `https://gateway/api/c/compapi/v2/sops`.
+    pub url: String,
+    pub bk_biz_id: String,
+    pub template_id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub template_source: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constants: Vec<Pair>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude_task_nodes_id: Vec<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub secret: String,
+    /// Times it is asked after, 10 s apart, before the node fails.
+    #[serde(default = "a_day")]
+    pub polls_max: u32,
+}
+
+fn a_day() -> u32 {
+    8640
 }
 
 /// One output variable of a node.
@@ -310,12 +551,55 @@ pub struct Field {
     pub source_uri: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_readonly: bool,
+    /// The node whose form it stands in, where other nodes have fields of the same key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
+    /// What its value must be beside other fields, constants or the time (`regex_config.rule`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    /// Which members of another system's rows are key and name of an option.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_relation: Option<Choice>,
+    /// `COL_6` or `COL_12`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub layout: String,
     /// Sealed under the creator's key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_personal: bool,
     /// The approve-or-reject choice of an approval node (`meta.code` APPROVE_RESULT).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_approve_result: bool,
+}
+
+/// What a value must be beside others (`ASSOCIATED_FIELD_VALIDATION`, reference/bk-itsm.md 4.2).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    #[serde(rename = "type", default)]
+    pub join: Join,
+    pub expressions: Vec<Beside>,
+}
+
+/// One comparison of a field's own value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Beside {
+    pub condition: Operator,
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// What it is compared with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "snake_case")]
+pub enum Other {
+    /// Another field of the ticket.
+    Field {
+        key: String,
+    },
+    /// The time at which it is submitted.
+    System,
+    Value {
+        value: Value,
+    },
 }
 
 /// One option of a choice field.
@@ -370,9 +654,19 @@ impl Definition {
     pub fn field(&self, key: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.key == key)
     }
+    /// A field as one node has it: its own, else the one of that key.
+    pub fn field_at(&self, node: NodeId, key: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.key == key && field.node == Some(node)).or_else(|| self.field(key))
+    }
     /// The fields of one node, in its order.
     pub fn fields_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Field> {
-        node.fields.iter().filter_map(|key| self.field(key))
+        node.fields.iter().filter_map(|key| self.field_at(node.id, key))
+    }
+    /// The lines that lead on from a node, conditional ones first and the default last.
+    pub fn lines_from(&self, node: NodeId) -> Vec<&Line> {
+        let mut lines: Vec<&Line> = self.lines.iter().filter(|line| line.from == node).collect();
+        lines.sort_by_key(|line| (line.condition.is_none(), line.id));
+        lines
     }
     /// The submit node: the one after START.
     pub fn submit_node(&self) -> Option<&Node> {

@@ -12,7 +12,9 @@ use infra::{Error, Ledger};
 use jiff::tz::TimeZone;
 use tokio::sync::{OnceCell, watch};
 
-use crate::directory::Directory;
+use infra::directory::Directory;
+
+use crate::configuration::Configuration;
 use crate::http::credentials::Credentials;
 use crate::numbers::Numbers;
 use crate::people::People;
@@ -41,7 +43,8 @@ pub struct App {
     pub caller: Arc<dyn Caller>,
     pub login: Arc<dyn Login>,
     pub people: People,
-    pub directory: Arc<Directory>,
+    pub directory: Arc<dyn Directory>,
+    pub configuration: Arc<Configuration>,
     pub numbers: Arc<Numbers>,
     pub credentials: Arc<Credentials>,
     pub settings: Arc<Settings>,
@@ -68,17 +71,18 @@ pub struct Ports {
     pub queue: Arc<dyn Queue>,
     pub caller: Arc<dyn Caller>,
     pub login: Arc<dyn Login>,
+    pub directory: Arc<dyn Directory>,
     pub secrets: Arc<dyn Secrets>,
 }
 
 impl App {
     /// Puts a desk together over its ports; refuses to start where an old event could not be read.
     pub fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
-        let Ports { ledger, views, queue, caller, login, secrets } = ports;
+        let Ports { ledger, views, queue, caller, login, directory, secrets } = ports;
         events::upcast::complete(&events::catalog_of_types()).map_err(|reason| Error::new(infra::Kind::Misconfigured, reason))?;
         Ok(Self {
             people: People::new(ledger.keys.clone()),
-            directory: Arc::new(Directory::new(ledger.clone(), views.clone())),
+            configuration: Arc::new(Configuration::new(ledger.clone(), views.clone(), directory.clone(), settings.zone.clone())),
             numbers: Arc::new(Numbers::new(ledger.clone())),
             credentials: Arc::new(Credentials::new(ledger.clone())),
             settings: Arc::new(settings),
@@ -88,6 +92,7 @@ impl App {
             queue,
             caller,
             login,
+            directory,
             crash,
             secrets,
             keys: Arc::default(),

@@ -14,6 +14,7 @@ use infra::{Error, Failure, Kind, Ledger, Outcome, Wish};
 use jiff::Timestamp;
 
 use crate::App;
+use crate::stream::follow::read_card;
 
 /// Numbers that are tried when one is taken already.
 const COLLISIONS_MAX: u32 = 5;
@@ -54,12 +55,12 @@ pub async fn opened_before(app: &App, key: &Key) -> Result<Option<Opened>, NotOp
 
 /// Says whether a request would be accepted, storing nothing.
 pub async fn consider(app: &App, open: &Open) -> Result<(), Failure<Ticket>> {
-    app.ledger.consider(&Command::Open(Box::new(open.clone())), &*app.directory).await.map(drop)
+    app.ledger.consider(&Command::Open(Box::new(open.clone())), &*app.configuration).await.map(drop)
 }
 
 /// Opens a ticket: gives it a number, or the number its key already became. `open.sn` and `open.id` are set here.
 pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> Result<Outcome<Ticket>, NotOpened> {
-    let kind = app.directory.service(open.service).await?.0.as_ref().map(|service| service.kind);
+    let kind = app.configuration.service(open.service).await?.0.as_ref().map(|service| service.kind);
     let Some(kind) = kind else { return Err(Failure::Rejected(Rejection::ServiceUnknown(open.service)).into()) };
     let day = Timestamp::from_millisecond(app.ledger.clock.now().0).unwrap_or_default().to_zoned(app.settings.zone.clone()).date();
     for _ in 0..COLLISIONS_MAX {
@@ -72,7 +73,7 @@ pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> R
         };
         (open.sn, open.id) = (sn.clone(), id);
         let wish = Wish { stream: sn.stream(), command_id: command_id(&["open", sn.as_str()]), meta: meta.clone() };
-        match app.ledger.execute(&wish, &Command::Open(Box::new(open.clone())), &*app.directory).await {
+        match app.ledger.execute(&wish, &Command::Open(Box::new(open.clone())), &*app.configuration).await {
             Err(Failure::Rejected(Rejection::Exists)) if key.is_some() => return existing(&app.ledger, &wish.stream).await.map_err(NotOpened::from),
             Err(Failure::Rejected(Rejection::Exists)) => {}
             // The number was somebody else's ticket under the same derived id: never take it for ours.
@@ -122,7 +123,7 @@ async fn reserve(app: &App, key: &Key, (sn, id): (TicketSn, i64), meta: &Meta) -
 /// Acts on a ticket.
 pub async fn act(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, command_id: [u8; 16]) -> Result<Outcome<Ticket>, Failure<Ticket>> {
     let wish = Wish { stream: sn.stream(), command_id, meta: meta.clone() };
-    app.ledger.execute(&wish, command, &*app.directory).await
+    app.ledger.execute(&wish, command, &*app.configuration).await
 }
 
 /// Waits until lists show what was just stored, for a short while; a follower that is late does not make the command fail.
@@ -132,19 +133,29 @@ pub async fn shown(app: &App, position: Option<i64>) {
     let _ = tokio::time::timeout(CARD_WAIT, followed.wait_for(|followed| *followed >= position)).await;
 }
 
-/// One ticket as its own stream tells it now; `None` where it does not exist.
-pub async fn card(ledger: &Ledger, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
-    let mut card = TicketCard::default();
-    for envelope in history(ledger, &sn.stream()).await? {
+/// One ticket as its own stream tells it now; `None` where it does not exist. However long its history, little of it is read: the state comes from
+/// the stream's last snapshot, and the times and people around it from the view's card and what was committed since.
+pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
+    let stream = sn.stream();
+    let stored = app.views.get("ticket", &stream).await?;
+    let from = stored.as_ref().map_or(0, |document| document.sequence) + 1;
+    let mut card = stored.map_or_else(|| Ok(TicketCard::default()), |document| read_card(&stream, &document))?;
+    for envelope in history_from(&app.ledger, &stream, from).await? {
         card.fold(&envelope);
     }
+    // A view may still hold in the clear what was erased since; the stream never does.
+    card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
     Ok(card.ticket.opened.is_some().then_some(card))
 }
 
 /// Every event of a ticket, oldest first.
 pub async fn history(ledger: &Ledger, stream: &str) -> Result<Vec<domain::Envelope<events::ticket::TicketEvent>>, Error> {
+    history_from(ledger, stream, 1).await
+}
+
+/// The events of a ticket from a sequence on.
+async fn history_from(ledger: &Ledger, stream: &str, mut from: i64) -> Result<Vec<domain::Envelope<events::ticket::TicketEvent>>, Error> {
     let mut history = Vec::new();
-    let mut from = 1;
     loop {
         let page = ledger.store.forward(stream, from, PAGE).await?;
         let Some(last) = page.last() else { return Ok(history) };

@@ -10,8 +10,8 @@ pub mod catalog;
 #[cfg(feature = "local")]
 pub mod cli;
 pub mod company;
+pub mod configuration;
 pub mod desk;
-pub mod directory;
 pub mod host;
 pub mod http;
 #[cfg(feature = "local")]
@@ -22,6 +22,7 @@ pub mod numbers;
 pub mod people;
 pub mod queue;
 pub mod reports;
+pub mod setup;
 pub mod stream;
 pub mod timer;
 

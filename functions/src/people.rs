@@ -30,6 +30,11 @@ impl People {
         Ok(self.0.find(name).await?.unwrap_or_else(|| Pid::unknown(name)))
     }
 
+    /// The person of a user name; registered when new and `register` says so.
+    pub async fn known(&self, name: &str, register: bool) -> Result<Pid, Error> {
+        if register { self.pid(name).await } else { self.find(name).await }
+    }
+
     /// What to show for a person: the user name, or the id alone after erasure.
     pub async fn name(&self, pid: &Pid) -> Result<String, Error> {
         if let Some(unknown) = pid.as_str().strip_prefix('?') {
@@ -51,7 +56,7 @@ impl People {
     pub async fn pids_of(&self, names: &str, register: bool) -> Result<Vec<Pid>, Error> {
         let mut pids = Vec::new();
         for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            pids.push(if register { self.pid(name).await? } else { self.find(name).await? });
+            pids.push(self.known(name, register).await?);
         }
         Ok(pids)
     }

@@ -1,7 +1,8 @@
 //! How we reach the world: one folder per port, one file per adapter, one contract suite per port.
 //!
 //! [`store`] keeps the ledger, [`pages`] its order where the store has none, [`blob`] large things, [`keys`] people and their secrets,
-//! [`secrets`] the desk's own, [`views`] what people read, [`queue`] work to be done, [`caller`] calls receivers, [`login`] asks who somebody is.
+//! [`secrets`] the desk's own, [`views`] what people read, [`queue`] work to be done, [`caller`] calls others, [`login`] asks who
+//! somebody is, [`directory`] who works where.
 //! [`ledger`] executes commands over them. [`local`] opens all of it from one directory, [`aws`] from one account; each is a feature.
 //!
 //! **Recipe, an adapter**: one file in the port's folder, its line in `mod.rs`, its row in the contract test. A port's traits
@@ -13,6 +14,7 @@ pub mod blob;
 pub mod caller;
 pub mod clock;
 pub mod crash;
+pub mod directory;
 pub mod error;
 pub mod keys;
 pub mod ledger;

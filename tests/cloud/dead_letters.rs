@@ -30,8 +30,9 @@ async fn of_a_batch_the_poison_alone_is_set_aside_listed_and_brought_back() {
         ticket: "REQ19990101000001".into(),
         cause: "ticket-REQ19990101000001:1".into(),
         app: None,
-        callback: events::ticket::Callback { host: "h".into(), secret: "callback/none".into() },
+        callback: events::ticket::Callback { host: "h".into(), secret: "callback/none".into(), on_status: false },
         correlation: "c".into(),
+        status: None,
     })
     .expect("JSON");
     let letters: Vec<Letter> = good

@@ -59,6 +59,7 @@ impl House {
             queue: cloud.queue.clone(),
             caller: Arc::new(NoCaller::default()),
             login: Arc::new(NoLogin::default()),
+            directory: Arc::new(infra::directory::file::File::default()),
             secrets: cloud.secrets.clone(),
         };
         let app = App::new(ports, Settings::default(), Arc::default()).expect("a desk");

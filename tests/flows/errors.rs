@@ -35,7 +35,7 @@ fn set(mut body: Value, key: &str, value: Value) -> Value {
 }
 
 pub(crate) async fn define(house: &House, change: impl FnOnce(&mut service::Defined), shelf: bool) -> i64 {
-    let mut defined = house.app.directory.service(ServiceId(22)).await.unwrap().0.clone().expect("the approval service");
+    let mut defined = house.app.configuration.service(ServiceId(22)).await.unwrap().0.clone().expect("the approval service");
     defined.service = ServiceId(900 + i64::from(shelf));
     change(&mut defined);
     let wish = |stream: &str| Wish { stream: stream.into(), command_id: house.app.ledger.fresh_id(), meta: Meta::system("t", "t") };
@@ -92,14 +92,14 @@ async fn create_ticket() {
 #[tokio::test]
 async fn a_field_without_options_says_so() {
     let house = House::open().await;
-    let workflow = house.app.directory.workflow(events::WorkflowId(11), 1).await.unwrap().unwrap();
+    let workflow = house.app.configuration.workflow(events::WorkflowId(11), 1).await.unwrap().unwrap();
     let mut deployed = (*workflow).clone();
     (deployed.workflow, deployed.version) = (events::WorkflowId(901), 1);
     deployed.definition.fields.iter_mut().find(|field| field.key == "impact").unwrap().choice.clear();
     let pattern = deployed.definition.fields.iter_mut().find(|field| field.key == "apply_reason").unwrap();
     (pattern.regex, pattern.custom_regex) = ("CUSTOM".into(), "ABC-\\d+".into());
     let wish = Wish { stream: "workflow-901".into(), command_id: [1; 16], meta: Meta::system("t", "t") };
-    house.app.ledger.execute::<domain::config::Workflow>(&wish, &deployed, &NoLookups).await.unwrap();
+    house.app.ledger.execute::<domain::workflow::Workflow>(&wish, &domain::workflow::Command::DeployVersion(Box::new(deployed)), &NoLookups).await.unwrap();
     let service = define(&house, |service| service.workflow = events::WorkflowId(901), true).await;
     let ask = set(approval_request(), "service_id", service.into());
     assert_eq!(refused(&house, "create_ticket", ask.clone()).await, (3_900_003, "提单失败: 【impact】选项不存在，请联系管理员".into()));
@@ -226,12 +226,12 @@ async fn operate_ticket() {
 #[tokio::test]
 async fn a_workflow_that_forbids_withdrawing_says_so() {
     let house = House::open().await;
-    let workflow = house.app.directory.workflow(events::WorkflowId(11), 1).await.unwrap().unwrap();
+    let workflow = house.app.configuration.workflow(events::WorkflowId(11), 1).await.unwrap().unwrap();
     let mut deployed = (*workflow).clone();
     deployed.workflow = events::WorkflowId(902);
     deployed.definition.revoke = events::workflow::Revoke::Never;
     let wish = Wish { stream: "workflow-902".into(), command_id: [1; 16], meta: Meta::system("t", "t") };
-    house.app.ledger.execute::<domain::config::Workflow>(&wish, &deployed, &NoLookups).await.unwrap();
+    house.app.ledger.execute::<domain::workflow::Workflow>(&wish, &domain::workflow::Command::DeployVersion(Box::new(deployed)), &NoLookups).await.unwrap();
     let service = define(&house, |service| service.workflow = events::WorkflowId(902), true).await;
     let sn = house.must("create_ticket", set(approval_request(), "service_id", service.into())).await["sn"].clone();
     let said = refused(&house, "operate_ticket", json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" })).await;

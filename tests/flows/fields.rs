@@ -1,6 +1,7 @@
 //! Fields of every type are checked, stored and shown (reference/bk-itsm.md 4.1).
 
-use domain::config::{Catalog, CatalogCommand, Service, Workflow};
+use domain::config::{Catalog, CatalogCommand, Service};
+use domain::workflow::{Command, Workflow};
 use events::catalog::ServicePlaced;
 use events::workflow::Definition;
 use events::{Meta, ServiceId, WorkflowId};
@@ -57,8 +58,8 @@ async fn service_with_every_type(house: &House) -> i64 {
     .expect("a definition");
     let wish = |stream: &str| Wish { stream: stream.into(), command_id: house.app.ledger.fresh_id(), meta: Meta::system("t", "t") };
     let deployed = events::workflow::Deployed { workflow: WorkflowId(905), version: 1, definition };
-    house.app.ledger.execute::<Workflow>(&wish("workflow-905"), &deployed, &NoLookups).await.expect("deployed");
-    let mut service = house.app.directory.service(ServiceId(22)).await.expect("service").0.clone().expect("defined");
+    house.app.ledger.execute::<Workflow>(&wish("workflow-905"), &Command::DeployVersion(Box::new(deployed)), &NoLookups).await.expect("deployed");
+    let mut service = house.app.configuration.service(ServiceId(22)).await.expect("service").0.clone().expect("defined");
     (service.service, service.workflow) = (ServiceId(905), WorkflowId(905));
     house.app.ledger.execute::<Service>(&wish("service-905"), &service, &NoLookups).await.expect("defined");
     let placed = ServicePlaced { service: ServiceId(905), catalog: Some(events::CatalogId(4)) };

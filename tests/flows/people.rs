@@ -70,7 +70,7 @@ async fn a_forgotten_person_leaves_a_proof_that_still_holds() {
     house.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
     let verdict = functions::cli::audit::verify_ledger(&house.app.ledger, &[], &mut |_| {}).await.unwrap();
     assert!(verdict.is_ok(), "{:?}", verdict.findings);
-    let card = functions::desk::card(&house.app.ledger, &TicketSn(sn.as_str().unwrap().into())).await.unwrap().unwrap();
+    let card = functions::desk::card(&house.app, &TicketSn(sn.as_str().unwrap().into())).await.unwrap().unwrap();
     assert!(card.ticket.form["LIANXIDIANHUA"].is_erased());
 }
 
@@ -78,12 +78,17 @@ async fn a_forgotten_person_leaves_a_proof_that_still_holds() {
 #[tokio::test]
 async fn a_stranger_at_an_open_node_becomes_a_person() {
     let house = House::open().await;
-    let workflow = house.app.directory.workflow(events::WorkflowId(11), 1).await.unwrap().unwrap();
+    let workflow = house.app.configuration.workflow(events::WorkflowId(11), 1).await.unwrap().unwrap();
     let mut deployed = (*workflow).clone();
     deployed.workflow = events::WorkflowId(903);
     deployed.definition.nodes[2].processors = events::workflow::Processors::Open;
     let wish = infra::Wish { stream: "workflow-903".into(), command_id: [1; 16], meta: events::Meta::system("t", "t") };
-    house.app.ledger.execute::<domain::config::Workflow>(&wish, &deployed, &infra::ledger::NoLookups).await.unwrap();
+    house
+        .app
+        .ledger
+        .execute::<domain::workflow::Workflow>(&wish, &domain::workflow::Command::DeployVersion(Box::new(deployed)), &infra::ledger::NoLookups)
+        .await
+        .unwrap();
     let mut body = approval_request();
     body["service_id"] = crate::errors::define(&house, |service| service.workflow = events::WorkflowId(903), true).await.into();
     let sn = house.must("create_ticket", body).await["sn"].clone();

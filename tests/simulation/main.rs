@@ -50,8 +50,9 @@ fn tell_three(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent
         ticket: opened.sn.clone(),
         cause: envelope.id(),
         app: None,
-        callback: Callback { host: "h".into(), secret: (*url).to_owned() },
+        callback: Callback { host: "h".into(), secret: (*url).to_owned(), on_status: false },
         correlation: String::new(),
+        status: None,
     };
     TARGETS.iter().map(intent).collect()
 }
@@ -61,7 +62,11 @@ struct Company(Facts);
 
 impl Company {
     fn new() -> Self {
-        let WorkflowEvent::Deployed(deployed) = events::samples::history::<WorkflowEvent>().remove(0);
+        let deployed = events::samples::history::<WorkflowEvent>().into_iter().find_map(|event| match event {
+            WorkflowEvent::Deployed(deployed) => Some(deployed),
+            _ => None,
+        });
+        let deployed = deployed.expect("a sample");
         let events::service::ServiceEvent::Defined(service) = events::samples::history::<events::service::ServiceEvent>().remove(0);
         let events::role::RoleEvent::Defined(role) = events::samples::history::<events::role::RoleEvent>().remove(0);
         Self(Facts {
@@ -71,6 +76,7 @@ impl Company {
             roles: BTreeMap::from([(role.role, role.members)]),
             general_roles: Some(Vec::new()),
             superusers: Some(vec![Pid::from("p-root")]),
+            ..Facts::default()
         })
     }
     fn approver(&self, at: usize) -> Pid {
@@ -171,9 +177,8 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
         service: events::ServiceId(17),
         creator: "p-lisi".into(),
         form: vec![Entry::new("title", "t")],
-        tag: String::new(),
-        callback: Some(Callback { host: "h".into(), secret: TARGETS[0].into() }),
-        chosen_processors: BTreeMap::new(),
+        callback: Some(Callback { host: "h".into(), secret: TARGETS[0].into(), on_status: false }),
+        ..Open::default()
     };
     let mut plan = vec![Command::Open(Box::new(open))];
     for _ in 0..STEPS {
@@ -239,7 +244,7 @@ async fn check(world: &World) {
         for envelope in world.ledger.envelopes(&placed.commit).await.expect("envelopes") {
             card.fold(&envelope);
             *sequence = envelope.sequence;
-            wanted_deliveries.extend(tell_three(&envelope, card).iter().map(|intent| effect_id(REACTION, &envelope.id(), intent.target())));
+            wanted_deliveries.extend(tell_three(&envelope, card).iter().map(|intent| effect_id(REACTION, &envelope.id(), &intent.target())));
         }
     }
     assert_eq!(cards.len(), TICKETS);

@@ -159,6 +159,7 @@ impl Cloud {
             queue: self.queue.clone(),
             caller: Arc::new(caller::memory::Memory::default()),
             login: Arc::new(login::memory::Memory::default()),
+            directory: Arc::new(infra::directory::file::File::default()),
             secrets: Arc::new(Stored { keys: self.ledger.keys.clone(), chance: self.ledger.chance.clone() }),
         };
         let app = App::new(ports, Settings::default(), Arc::default()).expect("a desk");
@@ -288,7 +289,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
         for envelope in cloud.ledger.envelopes(commit).await.expect("envelopes") {
             card.fold(&envelope);
             *sequence = envelope.sequence;
-            wanted.extend(tell_caller::react(&envelope, card).iter().map(|intent| effect_id(tell_caller::NAME, &envelope.id(), intent.target())));
+            wanted.extend(tell_caller::react(&envelope, card).iter().map(|intent| effect_id(tell_caller::NAME, &envelope.id(), &intent.target())));
         }
     }
     for (stream, (sequence, card)) in &cards {

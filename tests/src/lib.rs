@@ -14,6 +14,7 @@ use infra::Ledger;
 use infra::caller::memory::Memory as Receiver;
 use infra::clock::{HandClock, SeededChance};
 use infra::crash::Crash;
+use infra::directory::file::File;
 use infra::keys::memory::Memory as Keys;
 use infra::login::memory::Memory as Login;
 use infra::queue::memory::Memory as Queue;
@@ -29,6 +30,25 @@ pub const MORNING: Moment = Moment(1_795_312_800_000);
 pub const TRUSTED: (&str, &str) = ("bk_log_search", "secret-of-the-log-platform");
 /// An application whose users must be logged in.
 pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
+
+/// The queues of the catalog.
+const QUEUES: [&str; 4] = ["deliver", "automate", "relate", "attempt"];
+
+/// Who leads whom in the demo company, and who holds what in a business.
+pub fn organization() -> File {
+    File::read(
+        r#"
+        department = [{ id = "1", name = "信息中心" }, { id = "12", name = "运维部", parent = "1" }]
+        person = [
+            { name = "lisi", leader = "zhangsan", departments = ["12"] },
+            { name = "wangwu", leader = "zhangsan", departments = ["12"] },
+            { name = "zhangsan", leader = "admin", departments = ["1"] },
+        ]
+        business = [{ id = 2, name = "日志平台", roles = { OPS = ["zhaoliu"] } }]
+        "#,
+    )
+    .expect("an organization")
+}
 
 /// A desk with the demo company, everything in memory.
 pub struct House {
@@ -52,8 +72,15 @@ impl House {
         let ledger = Ledger::new(Arc::new(Store::default()), Arc::new(Keys::new(chance.clone())), clock.clone(), chance);
         let login = Login([("lisi-is-logged-in".to_owned(), "lisi".to_owned())].into());
         let secrets = Arc::new(Stored { keys: ledger.keys.clone(), chance: ledger.chance.clone() });
-        let ports =
-            Ports { secrets, ledger, views: Arc::new(Views::default()), queue: Arc::new(Queue::default()), caller: receiver.clone(), login: Arc::new(login) };
+        let ports = Ports {
+            secrets,
+            ledger,
+            views: Arc::new(Views::default()),
+            queue: Arc::new(Queue::default()),
+            caller: receiver.clone(),
+            login: Arc::new(login),
+            directory: Arc::new(organization()),
+        };
         let app = App::new(ports, Settings::default(), Arc::new(Crash::default())).expect("a desk");
         let following_app = app.clone();
         let follower = tokio::spawn(async move { following(&following_app).await });
@@ -80,7 +107,7 @@ impl House {
 
     /// Waits until the door knows a service that was just defined: at once on one machine.
     pub async fn configured(&self, service: i64) {
-        assert!(self.app.directory.service(events::ServiceId(service)).await.expect("read").0.is_some());
+        assert!(self.app.configuration.service(events::ServiceId(service)).await.expect("read").0.is_some());
     }
 
     /// Lets deadlines fire and queues be worked on until nothing is left to do at this time of the clock.
@@ -90,7 +117,7 @@ impl House {
             timer::wake::wake(&self.app, None).await.expect("wake");
             let now = self.app.ledger.clock.now();
             let mut idle = true;
-            for name in ["deliver", "attempt"] {
+            for name in QUEUES {
                 for message in self.app.queue.take(name, now, now.plus_ms(60_000), 100).await.expect("take") {
                     idle = false;
                     work(&self.app, name, message).await.expect("work");

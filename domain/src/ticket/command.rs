@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use events::ticket::{Callback, Observed};
+use events::ticket::{Callback, DynamicField, Observed, Relation};
 use events::workflow::Processors;
-use events::{Entry, NodeId, Pid, ServiceId, TicketSn};
+use events::{Entry, LineId, NodeId, Pid, ServiceId, TicketSn};
 
 /// What can be asked of a ticket.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,13 @@ pub enum Command {
         node: NodeId,
         by: Pid,
         form: Vec<Entry>,
+    },
+    /// A vote without a form: the result and, where it fits, the remark are filled in.
+    Decide {
+        node: NodeId,
+        by: Pid,
+        pass: bool,
+        remark: String,
     },
     Claim {
         node: NodeId,
@@ -27,6 +34,13 @@ pub enum Command {
         message: String,
     },
     Deliver {
+        node: NodeId,
+        by: Pid,
+        to: Processors,
+        message: String,
+    },
+    /// Exception distribute: a manager gives a node to anybody.
+    Reassign {
         node: NodeId,
         by: Pid,
         to: Processors,
@@ -51,8 +65,109 @@ pub enum Command {
         by: Pid,
         reason: String,
     },
+    /// Ends the ticket with a status that ends tickets.
+    Close {
+        by: Pid,
+        status: String,
+        reason: String,
+    },
+    /// An automatic node's call came to an end.
+    Answer(Answer),
+    /// A failed automatic node is tried again, perhaps with other inputs.
+    Retry {
+        node: NodeId,
+        by: Pid,
+        inputs: BTreeMap<String, String>,
+    },
+    /// A failed automatic node is passed over, perhaps with what it would have left behind.
+    Ignore {
+        node: NodeId,
+        by: Pid,
+        outputs: BTreeMap<String, String>,
+        reason: String,
+    },
+    /// A manager picks the line where none held.
+    Route {
+        node: NodeId,
+        by: Pid,
+        line: LineId,
+    },
+    /// The response: claims where a claim is due, else says that it was seen.
+    Acknowledge {
+        node: Option<NodeId>,
+        by: Pid,
+    },
+    /// Completes the node at which this person has to act.
+    Resolve {
+        by: Pid,
+        form: Vec<Entry>,
+        remark: String,
+    },
+    /// To the leaders of those who have it.
+    Escalate {
+        node: Option<NodeId>,
+        by: Pid,
+        reason: String,
+    },
+    EditField {
+        by: Pid,
+        form: Vec<Entry>,
+    },
+    Remark {
+        by: Pid,
+        text: String,
+        parent: Option<u64>,
+        mentions: Vec<Pid>,
+        internal: bool,
+    },
+    Follow {
+        by: Pid,
+        people: Vec<Pid>,
+        follows: bool,
+    },
+    /// Rates a finished ticket.
+    Rate {
+        by: Pid,
+        stars: u8,
+        comment: String,
+    },
+    /// Supervise: reminds those who have to act.
+    Remind {
+        by: Pid,
+        message: String,
+    },
+    /// `mirror`: the other ticket said so first.
+    Link {
+        by: Pid,
+        other: TicketSn,
+        relation: Relation,
+        mirror: bool,
+    },
+    Unlink {
+        by: Pid,
+        other: TicketSn,
+        mirror: bool,
+    },
+    /// The parent ended with this status.
+    EndWithParent {
+        parent: TicketSn,
+        status: String,
+        approve_result: bool,
+    },
     /// Takes over rows of a foreign log, in file order; those it has already are left out.
     Observe(Vec<Observed>),
+}
+
+/// What an automatic node's call came to; `round` and `attempt` say which call.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    pub node: NodeId,
+    pub round: u32,
+    pub attempt: u32,
+    pub succeeded: bool,
+    pub outputs: BTreeMap<String, String>,
+    pub task: String,
+    pub reason: String,
 }
 
 impl Command {
@@ -60,22 +175,38 @@ impl Command {
     pub(super) fn by(&self) -> Option<&Pid> {
         match self {
             // Who opens is registered by the door, after it has asked whether the ticket would be accepted.
-            Self::Open(_) | Self::Observe(_) => None,
+            Self::Open(_) | Self::Observe(_) | Self::Answer(_) | Self::EndWithParent { .. } => None,
             Self::Submit { by, .. }
+            | Self::Decide { by, .. }
             | Self::Claim { by, .. }
             | Self::Distribute { by, .. }
             | Self::Deliver { by, .. }
+            | Self::Reassign { by, .. }
             | Self::TerminateAt { by, .. }
             | Self::Suspend { by, .. }
             | Self::Resume { by }
             | Self::Withdraw { by }
-            | Self::Terminate { by, .. } => Some(by),
+            | Self::Terminate { by, .. }
+            | Self::Close { by, .. }
+            | Self::Retry { by, .. }
+            | Self::Ignore { by, .. }
+            | Self::Route { by, .. }
+            | Self::Acknowledge { by, .. }
+            | Self::Resolve { by, .. }
+            | Self::Escalate { by, .. }
+            | Self::EditField { by, .. }
+            | Self::Remark { by, .. }
+            | Self::Follow { by, .. }
+            | Self::Rate { by, .. }
+            | Self::Remind { by, .. }
+            | Self::Link { by, .. }
+            | Self::Unlink { by, .. } => Some(by),
         }
     }
 }
 
 /// A new ticket.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Open {
     pub sn: TicketSn,
     pub id: i64,
@@ -85,4 +216,14 @@ pub struct Open {
     pub tag: String,
     pub callback: Option<Callback>,
     pub chosen_processors: BTreeMap<NodeId, Vec<Pid>>,
+    /// Who submits it for the creator.
+    pub agent: Option<Pid>,
+    pub dynamic_fields: Vec<DynamicField>,
+    pub names: BTreeMap<String, BTreeMap<String, String>>,
+    pub envs: BTreeMap<String, String>,
+    pub notify_config: serde_json::Value,
+    /// The ticket it is raised from.
+    pub from: Option<TicketSn>,
+    /// The creator follows it.
+    pub attention: bool,
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use events::workflow::Deployed;
-use events::{CatalogId, Pid, RoleId, ServiceId, WorkflowId, service};
+use events::workflow::{Choice, Deployed};
+use events::{CatalogId, Moment, Pid, RoleId, ServiceId, WorkflowId, service};
+use jiff::civil::DateTime;
 
 use super::{Rejection, Ticket};
 use crate::decider::Refusal;
@@ -22,6 +23,22 @@ pub struct Facts {
     pub general_roles: Option<Vec<RoleId>>,
     /// Members of the built-in role SUPERUSER.
     pub superusers: Option<Vec<Pid>>,
+    /// The leader of each person who has one.
+    pub leaders: BTreeMap<Pid, Option<Pid>>,
+    /// Members by department, those of departments below included.
+    pub departments: BTreeMap<String, Vec<Pid>>,
+    /// Holders of a role in a business.
+    pub business_roles: BTreeMap<(i64, String), Vec<Pid>>,
+    /// Options by code of their list; `None` where there is no such list, or it is switched off.
+    pub dictionaries: BTreeMap<String, Option<Vec<Choice>>>,
+    pub now: Option<Now>,
+}
+
+/// The time of a decision, as an instant and on the desk's wall clock.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Now {
+    pub at: Moment,
+    pub local: DateTime,
 }
 
 /// What to load.
@@ -33,6 +50,11 @@ pub enum Lookup {
     Role(RoleId),
     GeneralRoles,
     Superusers,
+    Leader(Pid),
+    Department(String),
+    BusinessRole(i64, String),
+    Dictionary(String),
+    Now,
 }
 
 pub(crate) type Decision<T> = Result<T, Refusal<Ticket>>;
@@ -64,6 +86,19 @@ impl Facts {
             Some(None) => reject(Rejection::Unknown),
             None => needs(Lookup::Workflow(id, version)),
         }
+    }
+
+    pub(super) fn now(&self) -> Decision<Now> {
+        self.now.map_or_else(|| needs(Lookup::Now), Ok)
+    }
+
+    pub(super) fn dictionary(&self, code: &str) -> Decision<Option<&[Choice]>> {
+        self.dictionaries.get(code).map_or_else(|| needs(Lookup::Dictionary(code.to_owned())), |items| Ok(items.as_deref()))
+    }
+
+    /// The service of a ticket that is there already, whatever became of it.
+    pub(super) fn known_service(&self, id: ServiceId) -> Decision<Option<&service::Defined>> {
+        self.services.get(&id).map_or_else(|| needs(Lookup::Service(id)), |service| Ok(service.as_ref()))
     }
 
     pub(super) fn is_superuser(&self, pid: &Pid) -> Decision<bool> {

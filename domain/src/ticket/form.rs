@@ -2,50 +2,139 @@
 
 use std::collections::BTreeMap;
 
-use events::workflow::{Choice, Definition, Field, FieldKind, Node};
+use events::workflow::{Choice, Clause, Definition, Field, FieldKind, Join, Node, Other};
 use events::{Entry, LineId, Pid};
 use regex::RegexBuilder;
 use serde_json::Value;
 
-use super::{Decision, Rejection, TITLE_MAX, reject};
+use super::{Decision, Facts, Rejection, TITLE_MAX, reject};
 use crate::condition::{self, Found};
 
 /// Checks what was given for a node and returns it as it will be stored. `filled` is what the ticket holds already.
-pub(super) fn check(definition: &Definition, node: &Node, given: &[Entry], filled: &BTreeMap<String, Entry>) -> Decision<Vec<Entry>> {
-    let fields: Vec<&Field> = definition.fields_of(node).collect();
-    let given: Vec<Entry> = given.iter().map(|entry| Entry { key: entry.key.clone(), value: stored(&fields, entry), personal: None }).collect();
-    let find = |key: &str| match given.iter().find(|entry| entry.key == key).or_else(|| filled.get(key)) {
-        Some(entry) if entry.is_erased() => Found::Erased,
-        Some(entry) => Found::Value(entry.read().clone()),
-        None => Found::Absent,
-    };
-    let hidden = |field: &Field| field.hidden_when.as_ref().is_some_and(|group| condition::group_holds(group, LineId(0), &find, &mut Vec::new()));
+pub(super) fn check(definition: &Definition, node: &Node, given: &[Entry], filled: &BTreeMap<String, Entry>, facts: &Facts) -> Decision<Vec<Entry>> {
+    let form = Form::new(definition, node, given, filled, facts);
+    let asked = form.fields.iter().filter(|field| field.is_required && !form.is_hidden(field));
+    let missing: Vec<String> = asked.filter(|field| !form.given.iter().any(|entry| entry.key == field.key)).map(|field| field.key.clone()).collect();
+    if missing.is_empty() { form.checked() } else { reject(Rejection::FieldsMissing(missing)) }
+}
 
-    let missing: Vec<String> = fields
-        .iter()
-        .filter(|field| field.is_required && !hidden(field) && !given.iter().any(|entry| entry.key == field.key))
-        .map(|field| field.key.clone())
-        .collect();
-    if !missing.is_empty() {
-        return reject(Rejection::FieldsMissing(missing));
+/// The same of some fields of a form, the others staying as they are.
+pub(super) fn check_some(definition: &Definition, node: &Node, given: &[Entry], filled: &BTreeMap<String, Entry>, facts: &Facts) -> Decision<Vec<Entry>> {
+    let mut form = Form::new(definition, node, given, filled, facts);
+    let others = given.iter().filter_map(|entry| definition.field(&entry.key)).filter(|field| !node.fields.contains(&field.key));
+    form.fields.extend(others);
+    form.checked()
+}
+
+/// One form as it was given, beside what the ticket holds.
+struct Form<'a> {
+    fields: Vec<&'a Field>,
+    given: Vec<Entry>,
+    filled: &'a BTreeMap<String, Entry>,
+    facts: &'a Facts,
+}
+
+impl<'a> Form<'a> {
+    fn new(definition: &'a Definition, node: &'a Node, given: &[Entry], filled: &'a BTreeMap<String, Entry>, facts: &'a Facts) -> Self {
+        let fields: Vec<&Field> = definition.fields_of(node).collect();
+        let find = |key: &str| fields.iter().copied().find(|field| field.key == key).or_else(|| definition.field(key));
+        let given = given.iter().map(|entry| Entry { key: entry.key.clone(), value: stored(find(&entry.key), entry), personal: None }).collect();
+        Self { fields, given, filled, facts }
     }
-    for (at, entry) in given.iter().enumerate() {
-        let Some(field) = fields.iter().find(|field| field.key == entry.key) else {
-            return reject(Rejection::FieldUnknown(entry.key.clone()));
-        };
-        if given[..at].iter().any(|earlier| earlier.key == entry.key) {
-            return reject(Rejection::FieldTwice(entry.key.clone()));
+
+    fn find(&self, key: &str) -> Found {
+        match self.given.iter().find(|entry| entry.key == key).or_else(|| self.filled.get(key)) {
+            Some(entry) if entry.is_erased() => Found::Erased,
+            Some(entry) => Found::Value(entry.read().clone()),
+            None => Found::Absent,
         }
-        if is_empty(&entry.value) {
-            if field.is_required && !hidden(field) {
-                return reject(Rejection::FieldEmpty(field.name.clone()));
+    }
+
+    fn is_hidden(&self, field: &Field) -> bool {
+        field.hidden_when.as_ref().is_some_and(|group| condition::group_holds(group, LineId(0), &|key| self.find(key), &mut Vec::new()))
+    }
+
+    /// Every given value fits its field.
+    fn checked(self) -> Decision<Vec<Entry>> {
+        for (at, entry) in self.given.iter().enumerate() {
+            let Some(field) = self.fields.iter().copied().find(|field| field.key == entry.key) else {
+                return reject(Rejection::FieldUnknown(entry.key.clone()));
+            };
+            if self.given[..at].iter().any(|earlier| earlier.key == entry.key) {
+                return reject(Rejection::FieldTwice(entry.key.clone()));
             }
-            continue;
+            if is_empty(&entry.value) {
+                if field.is_required && !self.is_hidden(field) {
+                    return reject(Rejection::FieldEmpty(field.name.clone()));
+                }
+                continue;
+            }
+            check_value(field, &entry.value, self.facts)?;
+            self.check_beside(field, &entry.value)?;
         }
-        check_value(field, &entry.value)?;
+        // What was emptied on a later round is kept as empty, so that it overwrites what was there.
+        let filled = self.filled;
+        Ok(self.given.into_iter().filter(|entry| !is_empty(&entry.value) || filled.contains_key(&entry.key)).collect())
     }
-    // What was emptied on a later round is kept as empty, so that it overwrites what was there.
-    Ok(given.into_iter().filter(|entry| !is_empty(&entry.value) || filled.contains_key(&entry.key)).collect())
+
+    /// What a value must be beside the time, other fields and constants (reference/bk-itsm.md 4.2).
+    fn check_beside(&self, field: &Field, value: &Value) -> Decision<()> {
+        let invalid = |reason: &str| reject(Rejection::FieldInvalid { name: field.name.clone(), reason: reason.into() });
+        let now = || Ok(self.facts.now()?.local.strftime(if field.kind == FieldKind::Date { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%S" }).to_string());
+        match field.regex.as_str() {
+            "AFTER_DATE" | "AFTER_TIME" if text(value) <= now()? => return invalid("must lie after the present"),
+            "BEFORE_DATE" | "BEFORE_TIME" if text(value) >= now()? => return invalid("must lie before the present"),
+            _ => {}
+        }
+        let Some(rule) = &field.rule else { return Ok(()) };
+        let mut held = Vec::new();
+        for beside in &rule.expressions {
+            let other = match &beside.other {
+                Other::Field { key } => match self.find(key) {
+                    Found::Value(other) | Found::Personal(other) if !is_empty(&other) => other,
+                    // With a field that is empty nothing can be compared, and nothing is wrong.
+                    _ => continue,
+                },
+                Other::System => now()?.into(),
+                Other::Value { value } => value.clone(),
+            };
+            let kind = serde_json::to_value(field.kind).ok().and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
+            let clause = Clause { key: field.key.clone(), kind, condition: beside.condition, value: other };
+            held.push(condition::clause_holds(&clause, &Found::Value(value.clone())));
+        }
+        let fits = match rule.join {
+            Join::And => held.iter().all(|held| *held),
+            Join::Or => held.is_empty() || held.iter().any(|held| *held),
+        };
+        if fits { Ok(()) } else { invalid("does not fit what else was filled in") }
+    }
+}
+
+/// What an approver decided: the result field of the node's form, where it is given.
+pub(super) fn decision(definition: &Definition, node: &Node, form: &[Entry]) -> Option<bool> {
+    let result = definition.fields_of(node).find(|field| field.is_approve_result)?;
+    form.iter().find(|entry| entry.key == result.key).map(|entry| text(entry.read()) == "true")
+}
+
+/// The form of a decision that comes without one: the result, and the remark in the first text field that is shown for it.
+pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -> Vec<Entry> {
+    let Some(result) = definition.fields_of(node).find(|field| field.is_approve_result) else { return Vec::new() };
+    let mut form = vec![Entry::new(result.key.clone(), pass.to_string())];
+    let is_shown = |field: &&Field| {
+        let find = |key: &str| if key == result.key { Found::Value(pass.to_string().into()) } else { Found::Absent };
+        !field.hidden_when.as_ref().is_some_and(|group| condition::group_holds(group, LineId(0), &find, &mut Vec::new()))
+    };
+    let texts = definition.fields_of(node).filter(|field| matches!(field.kind, FieldKind::Text | FieldKind::String | FieldKind::RichText)).filter(is_shown);
+    for (at, field) in texts.enumerate() {
+        let words = if pass { "同意" } else { "拒绝" };
+        let text = if remark.is_empty() && field.is_required { words } else { remark };
+        if at == 0 && !text.is_empty() {
+            form.push(Entry::new(field.key.clone(), text));
+        } else if field.is_required {
+            form.push(Entry::new(field.key.clone(), words));
+        }
+    }
+    form
 }
 
 /// Puts values of personal fields (and all free text, where the service says so) under the creator's key.
@@ -59,8 +148,8 @@ pub(super) fn own(definition: &Definition, form: Vec<Entry>, creator: &Pid, seal
 }
 
 /// Values are kept as text; tables and forms as the JSON they are.
-fn stored(fields: &[&Field], entry: &Entry) -> Value {
-    let kind = fields.iter().find(|field| field.key == entry.key).map(|field| field.kind);
+fn stored(field: Option<&Field>, entry: &Entry) -> Value {
+    let kind = field.map(|field| field.kind);
     match &entry.value {
         Value::Number(number) => Value::String(number.to_string()),
         Value::Bool(flag) => Value::String(flag.to_string()),
@@ -71,7 +160,7 @@ fn stored(fields: &[&Field], entry: &Entry) -> Value {
     }
 }
 
-fn check_value(field: &Field, value: &Value) -> Decision<()> {
+fn check_value(field: &Field, value: &Value, facts: &Facts) -> Decision<()> {
     let invalid = |reason: &str| reject(Rejection::FieldInvalid { name: field.name.clone(), reason: reason.into() });
     let is_text = value.is_string();
     let text = text(value);
@@ -82,29 +171,65 @@ fn check_value(field: &Field, value: &Value) -> Decision<()> {
         FieldKind::Table | FieldKind::CustomTable if !value.as_array().is_some_and(|rows| rows.iter().all(Value::is_object)) => {
             return invalid("is not a list of rows");
         }
-        FieldKind::Table | FieldKind::CustomTable | FieldKind::CustomForm | FieldKind::File => return Ok(()),
+        FieldKind::CustomTable => return check_columns(field, value),
+        FieldKind::Table | FieldKind::CustomForm | FieldKind::File => return Ok(()),
         _ if !is_text => return invalid("is not a text"),
         FieldKind::Int if text.trim().parse::<f64>().map_or(true, |number| !number.is_finite()) => return invalid("is not a number"),
         FieldKind::Date if text.parse::<jiff::civil::Date>().is_err() => return invalid("is not a date (YYYY-MM-DD)"),
         FieldKind::DateTime if jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", &text).is_err() => {
             return invalid("is not a time (YYYY-MM-DD hh:mm:ss)");
         }
-        FieldKind::Select | FieldKind::Radio | FieldKind::TreeSelect => check_options(field, std::iter::once(text.as_str()))?,
-        FieldKind::MultiSelect | FieldKind::Checkbox => check_options(field, text.split(',').map(str::trim))?,
+        FieldKind::Select | FieldKind::Radio | FieldKind::TreeSelect => check_options(field, std::iter::once(text.as_str()), facts)?,
+        FieldKind::MultiSelect | FieldKind::Checkbox => check_options(field, text.split(',').map(str::trim), facts)?,
+        FieldKind::Member if people(value).len() > 1 => return invalid("names more than one person"),
         _ => {}
     }
     check_pattern(field, &text)
 }
 
-fn check_options<'a>(field: &Field, mut wanted: impl Iterator<Item = &'a str>) -> Decision<()> {
-    // Options that another system supplies can't be checked here.
-    if !matches!(field.source_type.as_str(), "" | "CUSTOM") {
-        return Ok(());
-    }
-    if field.choice.is_empty() {
+fn check_options<'a>(field: &Field, mut wanted: impl Iterator<Item = &'a str>, facts: &Facts) -> Decision<()> {
+    let options = match field.source_type.as_str() {
+        "" | "CUSTOM" => &field.choice[..],
+        "DATADICT" => facts.dictionary(&field.source_uri)?.unwrap_or_default(),
+        // Options that another system supplies can't be checked here.
+        _ => return Ok(()),
+    };
+    if options.is_empty() {
         return reject(Rejection::OptionsMissing(field.key.clone()));
     }
-    if wanted.all(|key| is_option(&field.choice, key)) { Ok(()) } else { reject(Rejection::OptionUnknown(field.name.clone())) }
+    if wanted.all(|key| is_option(options, key)) { Ok(()) } else { reject(Rejection::OptionUnknown(field.name.clone())) }
+}
+
+/// Every row of a designed table has what its columns ask for (`meta.columns`, reference/bk-itsm.md 4.1).
+fn check_columns(field: &Field, value: &Value) -> Decision<()> {
+    let columns = field.meta.get("columns").and_then(Value::as_array).cloned().unwrap_or_default();
+    for (at, row) in value.as_array().into_iter().flatten().enumerate() {
+        for column in &columns {
+            let key = column["key"].as_str().unwrap_or_default();
+            let name = column["name"].as_str().unwrap_or(key);
+            let cell = row.get(key).cloned().unwrap_or_default();
+            let invalid = |what: &str| reject(Rejection::FieldInvalid { name: field.name.clone(), reason: format!("row {} column {name} {what}", at + 1) });
+            if is_empty(&cell) {
+                if column["required"] == true {
+                    return invalid("is empty");
+                }
+                continue;
+            }
+            let options: Vec<String> = column["choice"].as_array().into_iter().flatten().map(|choice| text(&choice["key"])).collect();
+            let picked = text(&cell);
+            let fits = match column["display"].as_str().unwrap_or_default() {
+                "select" => options.is_empty() || options.contains(&picked),
+                "multiselect" => options.is_empty() || picked.split(',').all(|key| options.iter().any(|option| option == key.trim())) || cell.is_array(),
+                "date" => picked.parse::<jiff::civil::Date>().is_ok(),
+                "datetime" => jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", &picked).is_ok(),
+                _ => true,
+            };
+            if !fits {
+                return invalid("holds something that does not fit");
+            }
+        }
+    }
+    Ok(())
 }
 
 fn is_option(choices: &[Choice], key: &str) -> bool {
@@ -146,14 +271,13 @@ fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     if fits { Ok(()) } else { invalid(format!("does not fit the rule {}", field.regex)) }
 }
 
-/// A custom pattern is matched from the start only; one that does not compile, or is too large, refuses the value by name.
+/// A custom pattern that does not compile, or is too large, refuses the value by name.
 fn check_custom(field: &Field, text: &str) -> Decision<()> {
-    const PATTERN_BYTES: usize = 1 << 20;
     let invalid = |reason: &str| reject(Rejection::FieldInvalid { name: field.name.clone(), reason: reason.into() });
-    match RegexBuilder::new(&format!("^(?:{})", field.custom_regex)).size_limit(PATTERN_BYTES).build() {
-        Ok(regex) if regex.is_match(text) => Ok(()),
-        Ok(_) => invalid("does not fit the custom rule"),
-        Err(_) => invalid("has a custom rule that is not a valid pattern"),
+    match condition::pattern(&field.custom_regex) {
+        Some(regex) if regex.is_match(text) => Ok(()),
+        Some(_) => invalid("does not fit the custom rule"),
+        None => invalid("has a custom rule that is not a valid pattern"),
     }
 }
 
@@ -167,7 +291,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// A stored value as text.
-pub(super) fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -176,6 +300,6 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// The people a MEMBER(S) value names.
-pub(super) fn people(value: &Value) -> Vec<Pid> {
+pub fn people(value: &Value) -> Vec<Pid> {
     text(value).split(',').map(str::trim).filter(|part| !part.is_empty()).map(Pid::from).collect()
 }

@@ -1,37 +1,49 @@
 //! One ticket: what is asked ([`command`]), why it may be refused ([`rejection`]), what it remembers ([`state`]), what it must look up
-//! ([`facts`]); here `decide`, `evolve` and the operations. How a form is checked stands in [`form`], how a run moves along its workflow
-//! in [`run`], how rows of a foreign log are taken over in [`observe`].
+//! ([`facts`]); here `decide` and `evolve`. What people do at a node stands in [`handling`], with the ticket as a whole in [`whole`], beside the
+//! work in [`beside`]; what the desk does outside in [`automatic`]. How a form is checked stands in [`form`], how a run moves along its
+//! workflow in [`run`], how rows of a foreign log are taken over in [`observe`].
 
+mod automatic;
+mod beside;
 mod command;
 mod facts;
-mod form;
+pub mod form;
+mod handling;
+#[cfg(test)]
+mod nested;
 mod observe;
 mod rejection;
 mod run;
 mod state;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::sync::Arc;
 
-use events::ticket::{NodeClaimed, NodeDelivered, NodeDistributed, NodeStatus, Opened, Priority, Resumed, Suspended, Terminated, TicketEvent, Withdrawn};
-use events::workflow::{Definition, Deployed, Handling, Node, NodeKind, Processors, Revoke};
+use events::ticket::{NodeStatus, Opened, Priority, TicketEvent};
+use events::workflow::{Definition, Deployed, Node, NodeKind, Revoke};
 use events::{Entry, NodeId, Personal, Pid, Remark};
 
 use crate::decider::Decider;
-pub use command::{Command, Open};
-use facts::needs;
+pub use command::{Answer, Command, Open};
 pub(crate) use facts::{Decision, reject};
-pub use facts::{Facts, Lookup};
+pub use facts::{Facts, Lookup, Now};
 pub use observe::Observation;
 pub use rejection::Rejection;
-use run::Run;
-pub use state::{Action, Status, Ticket, Visit, Vote};
+pub use run::{AUTO_PASS, NOBODY};
+pub use state::{Action, Kept, Link, Status, Ticket, Visit, Vote};
 
 /// Longest title, in characters (reference/bk-itsm.md 3.1: the check fires above 128).
 pub const TITLE_MAX: usize = 128;
 /// Longest message, remark target list or reason, in characters (3.9).
 pub const MESSAGE_MAX: usize = 255;
+/// Longest remark beside the work, in characters.
+pub const REMARK_MAX: usize = 5000;
+/// People who may follow one ticket.
+pub const FOLLOWERS_MAX: usize = 1000;
+/// Tickets one ticket may belong together with.
+pub const LINKS_MAX: usize = 200;
 /// Visits of one node; a run that goes round more often is refused another send-back.
 pub const ROUNDS_MAX: u32 = 10_000;
 
@@ -51,14 +63,32 @@ impl Decider for Ticket {
             Command::Open(open) => self.open(open, facts),
             Command::Observe(rows) => self.observe(rows),
             Command::Submit { node, by, form } => self.submit(*node, by, form, facts),
+            Command::Decide { node, by, pass, remark } => self.decide_at(*node, by, *pass, remark, facts),
             Command::Claim { node, by } => self.claim(*node, by, facts),
             Command::Distribute { node, by, to, message } => self.distribute(*node, by, to, message, facts),
             Command::Deliver { node, by, to, message } => self.deliver(*node, by, to, message, facts),
+            Command::Reassign { node, by, to, message } => self.reassign(*node, by, to, message, facts),
             Command::TerminateAt { node, by, reason } => self.terminate_at(*node, by, reason, facts),
+            Command::Acknowledge { node, by } => self.acknowledge(*node, by, facts),
+            Command::Resolve { by, form, remark } => self.resolve(by, form, remark, facts),
+            Command::Escalate { node, by, reason } => self.escalate(*node, by, reason, facts),
             Command::Suspend { by, reason } => self.suspend(by, reason, facts),
             Command::Resume { by } => self.resume(by, facts),
             Command::Withdraw { by } => self.withdraw(by, facts),
             Command::Terminate { by, reason } => self.terminate(by, reason, facts),
+            Command::Close { by, status, reason } => self.close(by, status, reason, facts),
+            Command::EditField { by, form } => self.edit_field(by, form, facts),
+            Command::EndWithParent { parent, status, approve_result } => Ok(self.end_with_parent(parent, status, *approve_result)),
+            Command::Answer(answer) => self.answer(answer, facts),
+            Command::Retry { node, by, inputs } => self.retry(*node, by, inputs, facts),
+            Command::Ignore { node, by, outputs, reason } => self.ignore(*node, by, outputs, reason, facts),
+            Command::Route { node, by, line } => self.route(*node, by, *line, facts),
+            Command::Remark { by, text, parent, mentions, internal } => self.remark_on(by, text, *parent, mentions, *internal, facts),
+            Command::Follow { by, people, follows } => self.follow(by, people, *follows),
+            Command::Rate { by, stars, comment } => self.rate(by, *stars, comment),
+            Command::Remind { by, message } => self.remind(by, message, facts),
+            Command::Link { by, other, relation, mirror } => self.link(by, other, *relation, *mirror, facts),
+            Command::Unlink { by, other, mirror } => self.unlink(by, other, *mirror, facts),
         }?;
         // Somebody who may act but is not registered must be, before a name could get into an event.
         match command.by() {
@@ -78,15 +108,10 @@ impl Decider for Ticket {
                 self.observation.get_or_insert_default().take(observed);
             }
             TicketEvent::NodeEntered(entered) => {
-                let visit = Visit {
-                    name: entered.name.clone(),
-                    round: entered.round,
-                    status: entered.status,
-                    processors_type: entered.processors_type.clone(),
-                    processors: entered.processors.clone(),
-                    votes: Vec::new(),
-                    pass: None,
-                };
+                let mut visit = Visit::begun(&entered.name, entered.round, entered.status, &entered.processors_type, &entered.processors);
+                visit.automatic = entered.automatic;
+                visit.is_vote = entered.is_vote;
+                visit.attempt = u32::from(entered.automatic);
                 self.nodes.insert(entered.node, visit);
             }
             TicketEvent::NodeClaimed(claimed) => self.visit(claimed.node, |visit| {
@@ -116,6 +141,8 @@ impl Decider for Ticket {
                 self.visit(completed.node, |visit| {
                     visit.status = NodeStatus::Finished;
                     visit.pass = completed.pass;
+                    visit.by = Some(completed.by.clone());
+                    visit.kept = None;
                 });
                 if completed.pass.is_some()
                     && let Some(visit) = self.nodes.get(&completed.node)
@@ -123,12 +150,79 @@ impl Decider for Ticket {
                     self.last_approvers = visit.votes.iter().map(|vote| vote.by.clone()).collect();
                 }
             }
-            TicketEvent::LineTaken(_) => {}
+            // A line that somebody picked where none held: the node is left after all.
+            TicketEvent::LineTaken(taken) => self.visit(taken.from, |visit| {
+                if taken.by.is_some() {
+                    visit.status = NodeStatus::Finished;
+                }
+            }),
             // Whoever decides or fills in here again starts afresh; the votes stand in the history.
-            TicketEvent::LineMissing(missing) => self.visit(missing.node, |visit| {
+            TicketEvent::LineMissing(missing) => {
+                let visit = self.nodes.entry(missing.node).or_insert_with(|| Visit::begun(&missing.name, 1, NodeStatus::Failed, "", &[]));
                 visit.status = NodeStatus::Failed;
                 visit.votes.clear();
                 visit.pass = None;
+            }
+            TicketEvent::Forked(forked) => drop(self.forks.insert(forked.node, forked.branches.clone())),
+            TicketEvent::BranchJoined(joined) => {
+                if joined.waiting_for.is_empty() {
+                    self.forks.remove(&joined.fork);
+                } else {
+                    self.forks.insert(joined.fork, joined.waiting_for.clone());
+                }
+            }
+            TicketEvent::CallAnswered(answered) => self.visit(answered.node, |visit| {
+                visit.task.clone_from(&answered.task);
+                visit.kept = Some(Kept { succeeded: answered.succeeded, outputs: answered.outputs.clone(), reason: answered.reason.clone() });
+            }),
+            TicketEvent::NodeFailed(failed) => self.visit(failed.node, |visit| {
+                visit.status = NodeStatus::Failed;
+                visit.reason.clone_from(&failed.reason);
+                visit.kept = None;
+            }),
+            TicketEvent::NodeRetried(retried) => self.visit(retried.node, |visit| {
+                visit.status = NodeStatus::Running;
+                visit.attempt = retried.attempt;
+                visit.reason = String::new();
+            }),
+            TicketEvent::NodeSkipped(skipped) => {
+                self.outputs.extend(skipped.outputs.clone());
+                self.visit(skipped.node, |visit| {
+                    visit.status = NodeStatus::Finished;
+                    visit.pass = skipped.pass;
+                    visit.by = Some(skipped.by.clone());
+                });
+            }
+            TicketEvent::NodeReassigned(given) => self.visit(given.node, |visit| {
+                if !visit.automatic && visit.status != NodeStatus::Failed {
+                    visit.status = NodeStatus::Running;
+                }
+                visit.processors_type.clone_from(&given.processors_type);
+                visit.processors.clone_from(&given.processors);
+            }),
+            TicketEvent::NodeUnattended(_) | TicketEvent::Reminded(_) => {}
+            TicketEvent::StatusSet(set) => self.shown.clone_from(&set.status),
+            TicketEvent::Closed(closed) => self.end(Status::ending(&closed.status).unwrap_or(Status::Terminated), closed.approve_result),
+            TicketEvent::FieldChanged(changed) => self.fill(&changed.form),
+            TicketEvent::Prioritised(prioritised) => self.priority = Some(prioritised.priority.clone()),
+            TicketEvent::Remarked(remarked) => self.remarks = self.remarks.max(remarked.id),
+            TicketEvent::Followed(followed) => {
+                self.followers.retain(|pid| !followed.people.contains(pid));
+                if followed.follows {
+                    self.followers.extend(followed.people.iter().cloned());
+                }
+            }
+            TicketEvent::Rated(rated) => self.stars = Some(rated.stars),
+            TicketEvent::Linked(linked) => self.links.push(Link { other: linked.other.clone(), relation: linked.relation }),
+            TicketEvent::Unlinked(unlinked) => self.links.retain(|link| link.other != unlinked.other),
+            TicketEvent::Acknowledged(acknowledged) => self.visit(acknowledged.node, |visit| {
+                visit.acknowledged.get_or_insert_with(|| acknowledged.by.clone());
+            }),
+            TicketEvent::Escalated(escalated) => self.visit(escalated.node, |visit| {
+                visit.level = escalated.level;
+                visit.processors_type = "PERSON".into();
+                let new = escalated.processors.iter().filter(|pid| !visit.processors.contains(pid)).cloned().collect::<Vec<_>>();
+                visit.processors.extend(new);
             }),
             TicketEvent::Suspended(_) => self.status = Status::Suspended,
             TicketEvent::Resumed(_) => self.status = Status::Running,
@@ -144,207 +238,6 @@ impl Decider for Ticket {
 }
 
 impl Ticket {
-    fn open(&self, open: &Open, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        if self.status != Status::None {
-            return reject(Rejection::Exists);
-        }
-        let (service, catalog) = facts.service(open.service)?;
-        let workflow = facts.workflow(service.workflow, service.workflow_version)?;
-        let definition = &workflow.definition;
-        for (node, people) in &open.chosen_processors {
-            if definition.node(*node).is_none() {
-                return reject(Rejection::ChosenNodeUnknown { service: service.name.clone(), node: *node });
-            }
-            if people.is_empty() {
-                return reject(Rejection::ChosenProcessorsEmpty { service: service.name.clone(), node: *node });
-            }
-        }
-        let submit = definition.submit_node().expect("a deployed workflow has a submit node");
-        let form = form::check(definition, submit, &open.form, &self.form)?;
-        let form = form::own(definition, form, &open.creator, service.seals_text);
-        let value = |key: &str| form.iter().find(|entry| entry.key == key).map(|entry| form::text(entry.read())).filter(|text| !text.is_empty());
-        let opened = Opened {
-            sn: open.sn.clone(),
-            id: open.id,
-            kind: service.kind,
-            service: open.service,
-            service_name: service.name.clone(),
-            workflow: workflow.workflow,
-            workflow_version: workflow.version,
-            catalog,
-            creator: open.creator.clone(),
-            priority: priority(service.priorities.as_ref(), value("impact"), value("urgency")),
-            bk_biz_id: value("bk_biz_id").and_then(|text| text.parse().ok()).unwrap_or(-1),
-            tag: open.tag.clone(),
-            callback: open.callback.clone(),
-            seals_text: service.seals_text,
-            chosen_processors: open.chosen_processors.clone(),
-        };
-        let mut run = Run::new(self, definition, facts);
-        run.emit(opened);
-        run.start(submit, form)?;
-        Ok(run.events)
-    }
-
-    fn submit(&self, id: NodeId, by: &Pid, given: &[Entry], facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        let workflow = self.workflow(facts)?;
-        let definition = &workflow.definition;
-        let (node, visit) = self.acting(definition, id, by, Action::Submit)?;
-        if !Action::Submit.fits(visit.status) {
-            return reject(Rejection::NotAllowed { by: by.clone(), node: id });
-        }
-        let form = form::check(definition, node, given, &self.form)?;
-        let opened = self.opened()?;
-        let form = form::own(definition, form, &opened.creator, opened.seals_text);
-        let mut run = Run::new(self, definition, facts);
-        if node.kind == NodeKind::Approval {
-            run.vote(node, by, form)?;
-        } else {
-            run.complete(node, by, None, form)?;
-        }
-        Ok(run.events)
-    }
-
-    fn claim(&self, id: NodeId, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        let workflow = self.workflow(facts)?;
-        let (node, visit) = self.acting(&workflow.definition, id, by, Action::Claim)?;
-        if visit.status != NodeStatus::Receiving {
-            return reject(Rejection::NotClaimable(id));
-        }
-        Ok(vec![NodeClaimed { node: id, name: node.name.clone(), by: by.clone(), automatic: false }.into()])
-    }
-
-    fn distribute(&self, id: NodeId, by: &Pid, to: &Processors, message: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        let workflow = self.workflow(facts)?;
-        let (node, visit) = self.acting(&workflow.definition, id, by, Action::Distribute)?;
-        if visit.status != NodeStatus::Distributing {
-            return reject(Rejection::NotDistributable(id));
-        }
-        within_message(message)?;
-        let run = Run::new(self, &workflow.definition, facts);
-        let people = run.named(to)?;
-        let allowed = match &node.processors {
-            Processors::ByAssignor | Processors::Open | Processors::Empty => None,
-            configured => Some(run.resolve(configured)?),
-        };
-        within(&people, allowed.as_deref())?;
-        let status = match node.handling {
-            Handling::DistributeThenClaim if people.len() > 1 => NodeStatus::Receiving,
-            _ => NodeStatus::Running,
-        };
-        Ok(vec![
-            NodeDistributed {
-                node: id,
-                name: node.name.clone(),
-                by: by.clone(),
-                status,
-                processors_type: to.kind().into(),
-                processors: people,
-                message: self.remark(message)?,
-            }
-            .into(),
-        ])
-    }
-
-    fn deliver(&self, id: NodeId, by: &Pid, to: &Processors, message: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        let workflow = self.workflow(facts)?;
-        let (node, visit) = self.acting(&workflow.definition, id, by, Action::Deliver)?;
-        if !node.can_deliver {
-            return reject(Rejection::DeliverNotAllowed(node.name.clone()));
-        }
-        if visit.status != NodeStatus::Running {
-            return reject(Rejection::NotDeliverable);
-        }
-        if message.trim().is_empty() {
-            return reject(Rejection::DeliverMessageMissing);
-        }
-        within_message(message)?;
-        let run = Run::new(self, &workflow.definition, facts);
-        let people = run.named(to)?;
-        let allowed = match &node.delivers {
-            Processors::Open | Processors::Empty => None,
-            configured => Some(run.resolve(configured)?),
-        };
-        within(&people, allowed.as_deref())?;
-        let decided: Vec<Pid> = people.iter().filter(|pid| visit.has_voted(pid)).cloned().collect();
-        if !decided.is_empty() {
-            return reject(Rejection::AlreadyDecided(decided));
-        }
-        Ok(vec![
-            NodeDelivered {
-                node: id,
-                name: node.name.clone(),
-                by: by.clone(),
-                processors_type: to.kind().into(),
-                processors: people,
-                replaces: node.is_multi.then(|| by.clone()),
-                message: self.remark(message)?,
-            }
-            .into(),
-        ])
-    }
-
-    fn terminate_at(&self, id: NodeId, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        let workflow = self.workflow(facts)?;
-        let (node, visit) = self.acting(&workflow.definition, id, by, Action::Terminate)?;
-        if !node.is_terminable || visit.status != NodeStatus::Running {
-            return reject(Rejection::TerminateNotAllowed(node.name.clone()));
-        }
-        if reason.trim().is_empty() {
-            return reject(Rejection::TerminateReasonMissing);
-        }
-        within_message(reason)?;
-        let approve_result = false;
-        Ok(vec![Terminated { by: by.clone(), node: Some(id), node_name: node.name.clone(), reason: self.remark(reason)?, approve_result }.into()])
-    }
-
-    fn suspend(&self, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        self.may_manage(by, facts)?;
-        if self.status != Status::Running {
-            return reject(Rejection::NotInProcess);
-        }
-        within_message(reason)?;
-        Ok(vec![Suspended { by: by.clone(), reason: self.remark(reason)? }.into()])
-    }
-
-    fn resume(&self, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        self.may_manage(by, facts)?;
-        if self.status != Status::Suspended {
-            return reject(Rejection::NotSuspended);
-        }
-        Ok(vec![Resumed { by: by.clone() }.into()])
-    }
-
-    fn withdraw(&self, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        let opened = self.opened()?;
-        if opened.creator != *by {
-            return reject(Rejection::NotTheCreator);
-        }
-        let workflow = self.workflow(facts)?;
-        if workflow.definition.revoke == Revoke::Never {
-            return reject(Rejection::NotRevocable);
-        }
-        if self.status.is_over() {
-            return reject(Rejection::OverAlready);
-        }
-        if !self.is_withdrawable(&workflow.definition) {
-            return reject(Rejection::HandledAlready);
-        }
-        Ok(vec![Withdrawn { by: by.clone(), approve_result: false }.into()])
-    }
-
-    fn terminate(&self, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        self.may_manage(by, facts)?;
-        if self.status.is_over() {
-            return reject(Rejection::NotInProcess);
-        }
-        if reason.trim().is_empty() {
-            return reject(Rejection::TerminateReasonMissing);
-        }
-        within_message(reason)?;
-        Ok(vec![Terminated { by: by.clone(), node: None, node_name: String::new(), reason: self.remark(reason)?, approve_result: false }.into()])
-    }
-
     /// The nodes where somebody has to act now.
     pub fn current(&self) -> impl Iterator<Item = (NodeId, &Visit)> {
         let over = self.status.is_over();
@@ -362,8 +255,10 @@ impl Ticket {
                 Revoke::BeforeNode(node) => !self.nodes.contains_key(&node),
                 Revoke::BeforeHandled => {
                     let back_at_submit = self.current().any(|(id, _)| Some(id) == submit);
-                    let untouched = self.nodes.iter().all(|(id, visit)| Some(*id) == submit || Some(*id) == start || visit.is_current());
-                    back_at_submit || untouched
+                    // Claiming and handing over come before handling; a vote, a submission or a call that failed is handling.
+                    let untouched = |visit: &Visit| visit.is_current() && visit.votes.is_empty() && visit.status != NodeStatus::Failed && !visit.automatic;
+                    let is_begin = |id: &NodeId| Some(*id) == submit || Some(*id) == start;
+                    back_at_submit || self.nodes.iter().all(|(id, visit)| is_begin(id) || untouched(visit))
                 }
             }
     }
@@ -371,6 +266,21 @@ impl Ticket {
     /// Says whether this person may act at a node now, by its status and processors.
     pub fn may_act(&self, visit: &Visit, by: &Pid) -> bool {
         visit.is_open_to_all() || (visit.processors.contains(by) && !visit.has_voted(by))
+    }
+
+    /// The status as the wire shows it: a node may have set another word for a ticket that is running.
+    pub fn status_key(&self) -> &str {
+        if self.status == Status::Running && !self.shown.is_empty() { &self.shown } else { self.status.key() }
+    }
+
+    /// The priority of now.
+    pub fn priority(&self) -> Option<&Priority> {
+        self.priority.as_ref().or_else(|| self.opened.as_ref()?.priority.as_ref())
+    }
+
+    /// The parent this ticket follows.
+    pub fn parent(&self) -> Option<&events::TicketSn> {
+        self.links.iter().find(|link| link.relation == events::ticket::Relation::ChildOf).map(|link| &link.other)
     }
 
     pub fn title(&self) -> String {
@@ -389,6 +299,9 @@ impl Ticket {
         if self.status.is_over() {
             return reject(Rejection::Over);
         }
+        if self.parent().is_some() {
+            return reject(Rejection::IsChild);
+        }
         match self.nodes.get(&id) {
             None => reject(Rejection::NodeUnknown(id)),
             Some(visit) if !visit.is_current() => reject(Rejection::NodeFinished(id)),
@@ -402,26 +315,44 @@ impl Ticket {
         let (Some(visit), Some(node)) = (self.nodes.get(&id), definition.node(id)) else {
             return reject(Rejection::NodeUnknown(id));
         };
-        let is_next = !(node.is_multi && node.is_sequential) || visit.waiting_for().first() == Some(by);
+        let is_next = !(run::is_multi(node) && node.is_sequential) || visit.waiting_for().first() == Some(by);
         let action_fits = match node.kind {
-            // Of an approval only the person is looked at here, not the action.
-            NodeKind::Approval => is_next,
+            // Of a vote only the person is looked at here, not the action.
+            kind if kind.is_vote() => is_next,
             _ => visit.is_open_to_all() || action.fits(visit.status),
         };
-        if !self.may_act(visit, by) || !action_fits {
+        // What the desk does outside nobody submits; where it fails there are other ways.
+        if !self.may_act(visit, by) || !action_fits || visit.automatic || !node.kind.is_for_people() {
             return reject(Rejection::NotAllowed { by: by.clone(), node: id });
         }
-        if self.status == Status::Suspended {
-            return reject(Rejection::Standing);
-        }
+        self.standing()?;
         Ok((node, visit))
     }
 
-    /// A current processor or a superuser may suspend, resume and terminate (3.10).
+    /// A suspended ticket takes nothing that would move it.
+    fn standing(&self) -> Decision<()> {
+        if self.status == Status::Suspended { reject(Rejection::Standing) } else { Ok(()) }
+    }
+
+    /// A current processor or a manager may suspend, resume and terminate (3.10).
     fn may_manage(&self, by: &Pid, facts: &Facts) -> Decision<()> {
         self.opened()?;
         let processes = self.current().any(|(_, visit)| visit.processors.contains(by));
-        if processes || facts.is_superuser(by)? { Ok(()) } else { reject(Rejection::NotAllowedOnTicket(by.clone())) }
+        if processes || self.manages(by, facts)? { Ok(()) } else { reject(Rejection::NotAllowedOnTicket(by.clone())) }
+    }
+
+    /// Superusers manage every ticket, owners of a service those of their service.
+    fn manages(&self, by: &Pid, facts: &Facts) -> Decision<bool> {
+        let owns = facts.known_service(self.opened()?.service)?.is_some_and(|service| service.owners.contains(by));
+        Ok(owns || facts.is_superuser(by)?)
+    }
+
+    /// Those who have to do with it: the creator, whoever acts or acted at a node, followers, managers.
+    fn may_see(&self, by: &Pid, facts: &Facts) -> Decision<bool> {
+        let opened = self.opened()?;
+        let at_a_node = |visit: &Visit| visit.processors.contains(by) || visit.by.as_ref() == Some(by) || visit.has_voted(by);
+        let has_to_do = opened.creator == *by || opened.agent.as_ref() == Some(by) || self.followers.contains(by) || self.nodes.values().any(at_a_node);
+        Ok(has_to_do || self.manages(by, facts)?)
     }
 
     /// A message as this ticket keeps it.

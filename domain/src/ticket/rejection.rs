@@ -1,6 +1,6 @@
 //! Why a ticket does not do what was asked.
 
-use events::{NodeId, Pid, ServiceId};
+use events::{LineId, NodeId, Pid, ServiceId, TicketSn};
 
 use super::{MESSAGE_MAX, TITLE_MAX};
 
@@ -91,4 +91,48 @@ pub enum Rejection {
     TooManyRounds(NodeId),
     #[error("a ticket of this desk takes no rows of a foreign log")]
     NotImported,
+    #[error("this ticket is a child and follows its parent")]
+    IsChild,
+    #[error("node {0} did not fail")]
+    NotFailed(String),
+    #[error("line {line} does not lead on from node {node}")]
+    LineUnknown { line: LineId, node: NodeId },
+    #[error("node {0} is not an approval node that is being decided")]
+    NotAnApproval(NodeId),
+    #[error("an answer to a call nobody waits for any more")]
+    AnswerLate,
+    #[error("{0} may not see this ticket")]
+    NotAllowedToSee(Pid),
+    #[error("{0} may not remind the processors")]
+    MayNotRemind(Pid),
+    #[error("this workflow does not allow reminding")]
+    RemindingOff,
+    #[error("status {0} does not end tickets")]
+    NotAnEnd(String),
+    #[error("the text is empty or longer than {0} characters")]
+    TextUnfit(usize),
+    #[error("there is no remark {0}")]
+    RemarkUnknown(u64),
+    #[error("at most {0} are allowed")]
+    TooMany(usize),
+    #[error("only a finished ticket is rated")]
+    NotFinished,
+    #[error("this ticket is rated already")]
+    RatedAlready,
+    #[error("only the creator may rate")]
+    NotTheRater,
+    #[error("{0} is not a number of stars, 1 to 5")]
+    StarsUnfit(u8),
+    #[error("a ticket cannot be linked with itself")]
+    LinkedWithItself,
+    #[error("it is linked with {0} already")]
+    LinkedAlready(TicketSn),
+    #[error("it is not linked with {0}")]
+    NotLinked(TicketSn),
+    #[error("nobody stands above those who have it")]
+    NobodyAbove,
+    #[error("field {0} cannot be changed any more")]
+    NotEditable(String),
+    #[error("this service does not allow submitting for somebody else")]
+    NoAgency,
 }

@@ -1,32 +1,94 @@
-//! How a run moves along its workflow: nodes are entered, completed and left by lines until somebody has to act.
+//! How a run moves along its workflow: nodes are entered, completed and left by lines until somebody has to act, or the desk outside.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
-use events::ticket::{Finished, LineMissing, LineTaken, NodeClaimed, NodeCompleted, NodeEntered, NodeStatus, Terminated, TicketEvent, VoteCast};
-use events::workflow::{Definition, Handling, Holds, Line, Node, NodeKind, Processors};
+use events::ticket::{
+    BranchJoined, Closed, Finished, Forked, LineMissing, LineTaken, NodeClaimed, NodeCompleted, NodeEntered, NodeFailed, NodeSkipped, NodeStatus,
+    NodeUnattended, StatusSet, Terminated, TicketEvent, VoteCast,
+};
+use events::workflow::{Definition, Handling, Holds, Line, Node, NodeKind, Outside, Processors};
 use events::{Entry, LineId, NodeId, Pid, Remark};
 
-use super::{Decision, Facts, Lookup, ROUNDS_MAX, Rejection, Ticket, form, needs, reject};
+use super::{Decision, Facts, Lookup, ROUNDS_MAX, Rejection, Status, Ticket, form, reject};
 use crate::condition::{self, Found};
-use crate::decider::Decider;
+use crate::decider::{Decider, Refusal};
+use crate::workflow::areas::{Areas, areas};
+
+/// What the desk writes beside a vote it casts for the creator (reference/bk-itsm.md 5.5).
+pub const AUTO_PASS: &str = "检测到当前处理人包含提单人，系统自动过单";
+/// What it writes where it passes over a node for which nobody can be found.
+pub const NOBODY: &str = "当前节点处理人为空，系统自动跳过";
+/// A day in milliseconds.
+const DAY_MS: i64 = 86_400_000;
 
 /// A ticket on its way: every event is applied as it is decided, so that the next step sees it.
 pub(super) struct Run<'a> {
     ticket: Ticket,
     definition: &'a Definition,
     facts: &'a Facts,
-    pub(super) events: Vec<TicketEvent>,
+    events: Vec<TicketEvent>,
+    /// What the way so far would have had to know. It goes on without, so that everything is asked for at once; nothing of it is stored then.
+    missing: RefCell<BTreeSet<Lookup>>,
+    /// Nodes entered by this command: the desk passes each of them by itself once at most, so that no run goes round for ever.
+    entered: BTreeMap<NodeId, u32>,
+    areas: Option<Areas>,
 }
+
+/// What is to be done next.
+#[derive(Clone, Copy)]
+pub(super) enum Step<'a> {
+    Leave(&'a Node),
+    Follow(&'a Line),
+}
+
+type Steps<'a> = Decision<Vec<Step<'a>>>;
 
 impl<'a> Run<'a> {
     pub(super) fn new(ticket: &Ticket, definition: &'a Definition, facts: &'a Facts) -> Self {
-        Self { ticket: ticket.clone(), definition, facts, events: Vec::new() }
+        Self { ticket: ticket.clone(), definition, facts, events: Vec::new(), missing: RefCell::default(), entered: BTreeMap::new(), areas: None }
     }
 
     pub(super) fn emit(&mut self, event: impl Into<TicketEvent>) {
         let event = event.into();
         self.ticket.evolve(&event);
         self.events.push(event);
+    }
+
+    /// The ticket as it is by now.
+    pub(super) fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    /// Everything that was decided, or what would have to be known for it.
+    pub(super) fn done(self) -> Decision<Vec<TicketEvent>> {
+        let missing = self.missing.into_inner();
+        if missing.is_empty() { Ok(self.events) } else { Err(Refusal::Needs(missing.into_iter().collect())) }
+    }
+
+    /// What is missing so far, before anything is judged by it.
+    pub(super) fn known(&self) -> Decision<()> {
+        let missing = self.missing.borrow();
+        if missing.is_empty() { Ok(()) } else { Err(Refusal::Needs(missing.iter().cloned().collect())) }
+    }
+
+    /// Goes on, branch by branch, until nothing more follows.
+    pub(super) fn go(&mut self, steps: Vec<Step<'a>>) -> Decision<()> {
+        let mut open: Vec<Step<'a>> = steps.into_iter().rev().collect();
+        while let Some(step) = open.pop() {
+            if self.ticket.status.is_over() {
+                break;
+            }
+            let next = match step {
+                Step::Leave(node) => self.leave(node),
+                Step::Follow(line) => {
+                    let node = self.definition.node(line.to).expect("a deployed line leads to a node");
+                    self.enter(node, line)?
+                }
+            };
+            open.extend(next.into_iter().rev());
+        }
+        Ok(())
     }
 
     /// Passes the submit node with the form the ticket came with.
@@ -39,145 +101,335 @@ impl<'a> Run<'a> {
             status: NodeStatus::Running,
             processors_type: "PERSON".into(),
             processors: vec![creator.clone()],
+            automatic: false,
+            is_vote: false,
         });
-        self.complete(submit, &creator, None, form)
+        let next = self.complete(submit, &creator, None, form);
+        self.go(next)
     }
 
-    /// Takes one vote, and completes the node when it settles the matter (reference/bk-itsm.md 6).
+    /// Takes one vote, and goes on when it settles the matter (reference/bk-itsm.md 6).
     pub(super) fn vote(&mut self, node: &'a Node, by: &Pid, form: Vec<Entry>) -> Decision<()> {
-        let result = self.definition.fields_of(node).find(|field| field.is_approve_result);
-        let pass = result.and_then(|field| form.iter().find(|entry| entry.key == field.key)).is_some_and(|entry| form::text(entry.read()) == "true");
-        self.emit(VoteCast { node: node.id, name: node.name.clone(), by: by.clone(), pass, form });
+        let pass = form::decision(self.definition, node, &form).unwrap_or_default();
+        self.emit(VoteCast { node: node.id, name: node.name.clone(), by: by.clone(), pass, form, automatic: false });
+        let next = self.settle(node, by);
+        let next = if next.is_empty() { self.pass_for_creator(node) } else { next };
+        self.go(next)
+    }
+
+    /// Completes a vote that is settled.
+    fn settle(&mut self, node: &'a Node, by: &Pid) -> Vec<Step<'a>> {
+        let Some(visit) = self.ticket.nodes.get(&node.id) else { return Vec::new() };
         let counters = self.counters(node.id);
-        let settled = if node.is_multi {
-            let early = node.finish_condition.as_ref().is_some_and(|condition| {
-                let find = |key: &str| counters.get(key).map_or(Found::Absent, |text| Found::Value(text.clone().into()));
-                condition::holds(condition, LineId(0), &find, &mut Vec::new())
-            });
-            early || self.ticket.nodes[&node.id].waiting_for().is_empty()
-        } else {
-            true
+        let settled = !is_multi(node) || visit.waiting_for().is_empty() || {
+            let find = |key: &str| counters.get(key).map_or(Found::Absent, |text| Found::Value(text.clone().into()));
+            node.finish_condition.as_ref().is_some_and(|condition| condition::holds(condition, LineId(0), &find, &mut Vec::new()))
         };
         if !settled {
-            return Ok(());
+            return Vec::new();
         }
-        let pass = self.ticket.nodes[&node.id].votes.iter().all(|vote| vote.pass);
+        let pass = visit.votes.iter().all(|vote| vote.pass);
+        let result = (node.kind == NodeKind::Approval).then_some(pass);
         if !pass && node.terminate_when_rejected {
-            self.complete_only(node, by, Some(pass), Vec::new());
+            self.complete(node, by, result, Vec::new());
             self.emit(Terminated { by: by.clone(), node: Some(node.id), node_name: node.name.clone(), reason: Remark::new("rejected"), approve_result: false });
-            return Ok(());
+            return Vec::new();
         }
-        self.complete(node, by, Some(pass), Vec::new())
+        self.complete(node, by, result, Vec::new())
     }
 
-    /// Completes a node and goes on from it.
-    pub(super) fn complete(&mut self, node: &'a Node, by: &Pid, pass: Option<bool>, form: Vec<Entry>) -> Decision<()> {
-        self.complete_only(node, by, pass, form);
-        self.leave(node)
+    /// Casts the creator's vote where the creator is the one to vote, and the workflow says that submitting was approving.
+    fn pass_for_creator(&mut self, node: &'a Node) -> Vec<Step<'a>> {
+        let creator = self.creator();
+        let may = |run: &Self| {
+            let visit = run.ticket.nodes.get(&node.id)?;
+            let is_next = !node.is_sequential || visit.waiting_for().first() == Some(&creator);
+            Some(visit.status == NodeStatus::Running && visit.waiting_for().contains(&creator) && is_next)
+        };
+        if !self.definition.is_auto_approve || node.kind != NodeKind::Approval || self.times(node) > 1 || may(self) != Some(true) {
+            return Vec::new();
+        }
+        let form = form::decided(self.definition, node, true, AUTO_PASS);
+        let form = self.own(form);
+        self.emit(VoteCast { node: node.id, name: node.name.clone(), by: creator.clone(), pass: true, form, automatic: true });
+        self.settle(node, &creator)
     }
 
-    fn complete_only(&mut self, node: &Node, by: &Pid, pass: Option<bool>, form: Vec<Entry>) {
+    fn own(&self, form: Vec<Entry>) -> Vec<Entry> {
+        match &self.ticket.opened {
+            Some(opened) => form::own(self.definition, form, &opened.creator, opened.seals_text),
+            None => form,
+        }
+    }
+
+    /// How often this command entered a node.
+    fn times(&self, node: &Node) -> u32 {
+        self.entered.get(&node.id).copied().unwrap_or_default()
+    }
+
+    /// Completes a node; what follows is to leave it.
+    pub(super) fn complete(&mut self, node: &'a Node, by: &Pid, pass: Option<bool>, form: Vec<Entry>) -> Vec<Step<'a>> {
         let outputs = self.outputs(node, pass);
         let round = self.ticket.nodes.get(&node.id).map_or(1, |visit| visit.round);
+        // The base model's own field sets the status of the ticket (reference/bk-itsm.md 5.1).
+        let status = form.iter().find(|entry| entry.key == "current_status").map(|entry| form::text(entry.read())).unwrap_or_default();
         self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by: by.clone(), pass, form, outputs });
+        self.show(&status, node.id);
+        vec![Step::Leave(node)]
     }
 
-    /// Takes the first line that holds, conditional ones first and the default last; where none does, the node waits for a person.
-    fn leave(&mut self, node: &'a Node) -> Decision<()> {
-        let mut lines: Vec<&Line> = self.definition.lines.iter().filter(|line| line.from == node.id).collect();
-        lines.sort_by_key(|line| (line.condition.is_none(), line.id));
+    /// The ticket shows a status from now on; one that ends tickets ends this one.
+    fn show(&mut self, status: &str, node: NodeId) {
+        if status.is_empty() || self.ticket.status_key() == status {
+            return;
+        }
+        if Status::ending(status).is_some() {
+            let approve_result = status == "FINISHED" && self.approve_result();
+            self.emit(Closed { by: Pid::system(), status: status.to_owned(), reason: Remark::default(), approve_result });
+        } else {
+            self.emit(StatusSet { status: status.to_owned(), node });
+        }
+    }
+
+    /// Leaves a node: by the first line that holds, conditional ones first and the default last; by every line that holds at a parallel gateway.
+    /// Where none does, it waits for a person.
+    fn leave(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let mut tested = Vec::new();
-        let ticket = &self.ticket;
-        let taken = lines.into_iter().find(|line| match &line.condition {
-            None => true,
-            Some(condition) => condition::holds(condition, line.id, &|key| find(ticket, key), &mut tested),
-        });
-        let Some(line) = taken else {
+        let mut taken: Vec<(&'a Line, Vec<events::ticket::Tested>)> = Vec::new();
+        let definition: &'a Definition = self.definition;
+        for line in definition.lines_from(node.id) {
+            let mut trace = Vec::new();
+            let holds = line.condition.as_ref().is_none_or(|condition| condition::holds(condition, line.id, &|key| find(&self.ticket, key), &mut trace));
+            tested.extend(trace.clone());
+            if holds {
+                taken.push((line, trace));
+                if node.kind != NodeKind::Parallel {
+                    break;
+                }
+            }
+        }
+        if taken.is_empty() {
             self.emit(LineMissing { node: node.id, name: node.name.clone(), tested });
-            return Ok(());
-        };
-        self.emit(LineTaken { line: line.id, name: line.name.clone(), from: line.from, to: line.to, tested });
-        let next = self.definition.node(line.to).expect("a deployed line leads to a node");
-        self.enter(next)
+            return Vec::new();
+        }
+        if node.kind == NodeKind::Parallel {
+            self.emit(Forked { node: node.id, name: node.name.clone(), branches: taken.iter().map(|(line, _)| line.id).collect() });
+        } else {
+            taken[0].1 = tested;
+        }
+        for (line, tested) in &taken {
+            self.emit(LineTaken { line: line.id, name: line.name.clone(), from: line.from, to: line.to, tested: tested.clone(), by: None });
+        }
+        taken.into_iter().map(|(line, _)| Step::Follow(line)).collect()
     }
 
-    fn enter(&mut self, node: &'a Node) -> Decision<()> {
+    fn enter(&mut self, node: &'a Node, line: &'a Line) -> Steps<'a> {
+        *self.entered.entry(node.id).or_default() += 1;
         let round = self.ticket.nodes.get(&node.id).map_or(0, |visit| visit.round) + 1;
         if round > ROUNDS_MAX {
             return reject(Rejection::TooManyRounds(node.id));
         }
+        self.show(&node.status_on_entry, node.id);
+        if self.ticket.status.is_over() {
+            return Ok(Vec::new());
+        }
         match node.kind {
-            NodeKind::Start => self.leave(node),
+            NodeKind::Start | NodeKind::Router | NodeKind::Parallel => Ok(vec![Step::Leave(node)]),
+            NodeKind::Coverage => Ok(self.join(node, line)),
             NodeKind::End => {
-                let approve_result = self.ticket.nodes.values().all(|visit| visit.pass != Some(false));
-                self.emit(Finished { approve_result });
-                Ok(())
+                let rate_by = self.rate_by()?;
+                let approve_result = self.approve_result();
+                self.emit(Finished { approve_result, rate_by });
+                Ok(Vec::new())
             }
-            NodeKind::Manual | NodeKind::Approval => self.wait_at(node, round),
+            NodeKind::Task | NodeKind::Sops | NodeKind::Webhook => {
+                self.act_outside(node, round);
+                Ok(Vec::new())
+            }
+            NodeKind::Manual | NodeKind::Approval | NodeKind::Sign => Ok(self.wait_at(node, round)),
         }
     }
 
+    /// A branch arrives at its join; the run goes on when it is the last one.
+    fn join(&mut self, node: &'a Node, line: &Line) -> Vec<Step<'a>> {
+        let definition = self.definition;
+        let areas = self.areas.get_or_insert_with(|| areas(definition).unwrap_or_default());
+        let Some(fork) = areas.joins.iter().find(|(_, join)| **join == node.id).map(|(fork, _)| *fork) else { return vec![Step::Leave(node)] };
+        let branch = if line.from == fork { Some(line.id) } else { areas.branch_of(line.from).map(|branch| branch.line) };
+        let Some(branch) = branch else { return vec![Step::Leave(node)] };
+        let waiting_for: Vec<LineId> = self.ticket.forks.get(&fork).into_iter().flatten().filter(|other| **other != branch).copied().collect();
+        let is_last = waiting_for.is_empty();
+        self.emit(BranchJoined { node: node.id, name: node.name.clone(), fork, branch, waiting_for });
+        if is_last { vec![Step::Leave(node)] } else { Vec::new() }
+    }
+
+    /// Passed is a run in which every approval that was decided was passed (reference/bk-itsm.md 6).
+    fn approve_result(&self) -> bool {
+        self.ticket.nodes.values().all(|visit| visit.pass != Some(false))
+    }
+
+    /// When the desk rates it by itself, where its service says after how many days.
+    fn rate_by(&self) -> Decision<Option<events::Moment>> {
+        let Some(opened) = &self.ticket.opened else { return Ok(None) };
+        let days = self.facts.known_service(opened.service)?.and_then(|service| service.rate_after_days);
+        days.map(|days| Ok(self.facts.now()?.at.plus_ms(i64::from(days) * DAY_MS))).transpose()
+    }
+
+    /// The desk acts outside; who may act where it fails is decided now.
+    fn act_outside(&mut self, node: &Node, round: u32) {
+        let processors = self.resolve(&node.processors);
+        self.emit(NodeEntered {
+            node: node.id,
+            name: node.name.clone(),
+            round,
+            status: NodeStatus::Running,
+            processors_type: frozen(&node.processors).into(),
+            processors,
+            automatic: true,
+            is_vote: false,
+        });
+        if node.outside.is_none() {
+            self.emit(NodeFailed { node: node.id, name: node.name.clone(), round, reason: "the node does not say what to call".into() });
+        }
+    }
+
+    /// What follows from the answer to a call.
+    pub(super) fn answered(&mut self, node: &'a Node, succeeded: bool, outputs: BTreeMap<String, String>, reason: &str) -> Vec<Step<'a>> {
+        let round = self.ticket.nodes.get(&node.id).map_or(1, |visit| visit.round);
+        if !succeeded {
+            self.emit(NodeFailed { node: node.id, name: node.name.clone(), round, reason: reason.to_owned() });
+            return Vec::new();
+        }
+        self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by: Pid::system(), pass: None, form: Vec::new(), outputs });
+        vec![Step::Leave(node)]
+    }
+
+    /// Passes over a node.
+    pub(super) fn skip(&mut self, node: &'a Node, by: &Pid, reason: Remark, pass: Option<bool>, outputs: BTreeMap<String, String>) -> Vec<Step<'a>> {
+        let round = self.ticket.nodes.get(&node.id).map_or(1, |visit| visit.round);
+        self.emit(NodeSkipped { node: node.id, name: node.name.clone(), round, by: by.clone(), reason, pass, outputs });
+        vec![Step::Leave(node)]
+    }
+
     /// Enters a node where people act: who may is decided now and stored.
-    fn wait_at(&mut self, node: &Node, round: u32) -> Decision<()> {
+    fn wait_at(&mut self, node: &'a Node, round: u32) -> Vec<Step<'a>> {
         let submit = self.definition.submit_node().map(|submit| submit.id);
         let chosen = self.ticket.opened.as_ref().and_then(|opened| opened.chosen_processors.get(&node.id)).cloned();
-        let handling = if node.kind == NodeKind::Approval { Handling::Process } else { node.handling };
+        let handling = if node.kind.is_vote() { Handling::Process } else { node.handling };
         let (status, processors_type, processors) = match (chosen, handling) {
             // Sent back to the submit node: the creator fills it again.
             _ if Some(node.id) == submit => (NodeStatus::Running, "PERSON", vec![self.creator()]),
             (Some(people), Handling::Process) => (NodeStatus::Running, "PERSON", people),
-            (_, Handling::Process) => (NodeStatus::Running, frozen(&node.processors), self.resolve(&node.processors)?),
-            (_, Handling::ClaimThenProcess) => (NodeStatus::Receiving, frozen(&node.processors), self.resolve(&node.processors)?),
+            (_, Handling::Process) => (NodeStatus::Running, frozen(&node.processors), self.resolve(&node.processors)),
+            (_, Handling::ClaimThenProcess) => (NodeStatus::Receiving, frozen(&node.processors), self.resolve(&node.processors)),
             (_, Handling::DistributeThenProcess | Handling::DistributeThenClaim) => {
-                (NodeStatus::Distributing, frozen(&node.assignors), self.resolve(&node.assignors)?)
+                (NodeStatus::Distributing, frozen(&node.assignors), self.resolve(&node.assignors))
             }
         };
+        let nobody = processors.is_empty() && processors_type != "OPEN";
         let only = (status == NodeStatus::Receiving && processors.len() == 1).then(|| processors[0].clone());
-        self.emit(NodeEntered { node: node.id, name: node.name.clone(), round, status, processors_type: processors_type.into(), processors });
+        self.emit(NodeEntered {
+            node: node.id,
+            name: node.name.clone(),
+            round,
+            status,
+            processors_type: processors_type.into(),
+            processors,
+            automatic: false,
+            is_vote: node.kind.is_vote(),
+        });
+        if nobody && node.is_allow_skip && self.times(node) <= 1 {
+            let pass = (node.kind == NodeKind::Approval).then_some(true);
+            let outputs = self.outputs(node, pass);
+            return self.skip(node, &Pid::system(), Remark::new(NOBODY), pass, outputs);
+        }
+        if nobody {
+            self.emit(NodeUnattended { node: node.id, name: node.name.clone() });
+        }
         if let Some(by) = only {
             self.emit(NodeClaimed { node: node.id, name: node.name.clone(), by, automatic: true });
         }
-        Ok(())
+        self.pass_for_creator(node)
     }
 
-    /// The people a configuration means right now, once each, in order.
-    pub(super) fn resolve(&self, processors: &Processors) -> Decision<Vec<Pid>> {
+    /// The people a configuration means right now, once each, in order. What would have to be known for it is noted.
+    pub(super) fn resolve(&self, processors: &Processors) -> Vec<Pid> {
+        let need = |lookup: Lookup| {
+            self.missing.borrow_mut().insert(lookup);
+            Vec::new()
+        };
         let mut people = match processors {
             Processors::Person(people) => people.clone(),
             Processors::Starter => vec![self.creator()],
             Processors::General(roles) if roles.is_empty() => match &self.facts.general_roles {
-                Some(roles) => self.members(roles)?,
-                None => return needs(Lookup::GeneralRoles),
+                Some(roles) => self.members(roles),
+                None => need(Lookup::GeneralRoles),
             },
-            Processors::General(roles) => self.members(roles)?,
-            Processors::Variable(keys) => keys
-                .iter()
-                .filter_map(|key| self.ticket.form.get(key))
-                .map(|entry| form::people(entry.read()))
-                .find(|people| !people.is_empty())
-                .unwrap_or_default(),
-            Processors::Open | Processors::ByAssignor | Processors::Empty => Vec::new(),
+            Processors::General(roles) => self.members(roles),
+            Processors::Variable(keys) => self.named_in(keys),
+            Processors::StarterLeader => self.leaders(&[self.creator()]),
+            Processors::NodeLeader(node) => {
+                let last = self.ticket.nodes.get(node).and_then(|visit| visit.votes.last().map(|vote| vote.by.clone()).or_else(|| visit.by.clone()));
+                self.leaders(last.as_slice())
+            }
+            Processors::VariableLeader(keys) => self.leaders(self.named_in(keys).get(..1).unwrap_or_default()),
+            Processors::Organization(key) => match self.facts.departments.get(key) {
+                Some(members) => members.clone(),
+                None => need(Lookup::Department(key.clone())),
+            },
+            Processors::Business(roles) => {
+                let business = self.ticket.opened.as_ref().map_or(-1, |opened| opened.bk_biz_id);
+                let holders = |role: &String| match self.facts.business_roles.get(&(business, role.clone())) {
+                    Some(holders) => holders.clone(),
+                    None => need(Lookup::BusinessRole(business, role.clone())),
+                };
+                if business == -1 { Vec::new() } else { roles.iter().flat_map(holders).collect() }
+            }
+            Processors::Open | Processors::ByAssignor | Processors::Empty | Processors::Iam(_) | Processors::Api => Vec::new(),
         };
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         people.retain(|pid| seen.insert(pid.clone()));
-        Ok(people)
+        people
+    }
+
+    /// The people in the first of these fields that is filled.
+    fn named_in(&self, keys: &[String]) -> Vec<Pid> {
+        let filled = keys.iter().filter_map(|key| self.ticket.form.get(key)).map(|entry| form::people(entry.read()));
+        filled.into_iter().find(|people| !people.is_empty()).unwrap_or_default()
+    }
+
+    /// The leaders of some people, once each.
+    pub(super) fn leaders(&self, people: &[Pid]) -> Vec<Pid> {
+        let mut leaders = Vec::new();
+        for pid in people {
+            match self.facts.leaders.get(pid) {
+                Some(Some(leader)) if !leaders.contains(leader) => leaders.push(leader.clone()),
+                Some(_) => {}
+                None => drop(self.missing.borrow_mut().insert(Lookup::Leader(pid.clone()))),
+            }
+        }
+        leaders
     }
 
     /// The people somebody named as targets; there must be at least one.
     pub(super) fn named(&self, to: &Processors) -> Decision<Vec<Pid>> {
-        if !matches!(to, Processors::Person(_) | Processors::General(_) | Processors::Starter) {
+        if !matches!(to, Processors::Person(_) | Processors::General(_) | Processors::Starter | Processors::Organization(_)) {
             return reject(Rejection::TargetKindNotAllowed);
         }
-        let people = if *to == Processors::General(Vec::new()) { Vec::new() } else { self.resolve(to)? };
+        let people = if *to == Processors::General(Vec::new()) { Vec::new() } else { self.resolve(to) };
+        self.known()?;
         if people.is_empty() { reject(Rejection::NobodyNamed) } else { Ok(people) }
     }
 
-    fn members(&self, roles: &[events::RoleId]) -> Decision<Vec<Pid>> {
-        let missing: Vec<Lookup> = roles.iter().filter(|role| !self.facts.roles.contains_key(role)).map(|role| Lookup::Role(*role)).collect();
-        if !missing.is_empty() {
-            return Err(crate::Refusal::Needs(missing));
+    fn members(&self, roles: &[events::RoleId]) -> Vec<Pid> {
+        let mut members = Vec::new();
+        for role in roles {
+            match self.facts.roles.get(role) {
+                Some(people) => members.extend(people.iter().cloned()),
+                None => drop(self.missing.borrow_mut().insert(Lookup::Role(*role))),
+            }
         }
-        Ok(roles.iter().flat_map(|role| self.facts.roles[role].clone()).collect())
+        members
     }
 
     fn creator(&self) -> Pid {
@@ -217,23 +469,51 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What a condition finds under a key: an output variable, else a form field.
+/// Everybody votes, instead of the first one for all.
+pub(super) fn is_multi(node: &Node) -> bool {
+    node.is_multi || node.kind == NodeKind::Sign
+}
+
+/// The variables an automatic node leaves behind.
+pub(super) fn output_keys(node: &Node) -> Vec<&str> {
+    match node.outside.as_deref() {
+        Some(Outside::Request(request)) => request.outputs.iter().map(|taken| taken.key.as_str()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What a condition finds under a key: an output variable, else a form field, else a fact of the ticket.
 pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     if let Some(text) = ticket.outputs.get(key) {
         return Found::Value(text.clone().into());
     }
     match ticket.form.get(key) {
-        None => Found::Absent,
+        None => of_the_ticket(ticket, key).map_or(Found::Absent, |text| Found::Value(text.into())),
         Some(entry) if entry.is_erased() => Found::Erased,
         Some(entry) if entry.personal.is_some() => Found::Personal(entry.read().clone()),
         Some(entry) => Found::Value(entry.read().clone()),
     }
 }
 
-/// The kind of processors that is shown: what was looked up from the ticket itself is now simply people.
+/// What is known of every ticket without looking anything up.
+fn of_the_ticket(ticket: &Ticket, key: &str) -> Option<String> {
+    let opened = ticket.opened.as_ref()?;
+    Some(match key {
+        "ticket_sn" => opened.sn.0.clone(),
+        "ticket_title" => ticket.title(),
+        "ticket_creator" => opened.creator.0.clone(),
+        "ticket_service_type" => opened.kind.key().to_owned(),
+        "ticket_current_status" => ticket.status_key().to_owned(),
+        "ticket_bk_biz_id" | "bk_biz_id" => opened.bk_biz_id.to_string(),
+        "priority" => ticket.priority()?.key.clone(),
+        _ => return None,
+    })
+}
+
+/// The kind of processors that is shown: what was looked up from the ticket itself is now simply people (reference/bk-itsm.md 9).
 fn frozen(processors: &Processors) -> &'static str {
     match processors {
-        Processors::Starter | Processors::Variable(_) => "PERSON",
+        Processors::Starter | Processors::Variable(_) | Processors::StarterLeader | Processors::NodeLeader(_) | Processors::VariableLeader(_) => "PERSON",
         other => other.kind(),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use events::ticket::{NodeStatus, Opened};
-use events::{Entry, NodeId, Pid};
+use events::ticket::{NodeStatus, Opened, Priority, Relation};
+use events::{Entry, LineId, NodeId, Pid, TicketSn};
 use serde::{Deserialize, Serialize};
 
 use super::observe::Observation;
@@ -39,6 +39,10 @@ impl Status {
     pub fn is_over(self) -> bool {
         matches!(self, Self::Finished | Self::Terminated | Self::Revoked)
     }
+    /// The status a word of the wire ends tickets with.
+    pub fn ending(key: &str) -> Option<Self> {
+        [Self::Finished, Self::Terminated, Self::Revoked].into_iter().find(|status| status.key() == key)
+    }
 }
 
 /// One ticket as its history left it.
@@ -55,6 +59,24 @@ pub struct Ticket {
     pub outputs: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<NodeId, Visit>,
+    /// Of every parallel gateway that is under way: the branches that have not reached its join.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub forks: BTreeMap<NodeId, Vec<LineId>>,
+    /// What it shows instead of RUNNING, where a node says so.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shown: String,
+    /// The priority of now, where it is not the one it was opened with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// How many remarks there are; their texts stand in the history.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub remarks: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followers: Vec<Pid>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stars: Option<u8>,
     /// Who decided at the last approval node, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_approvers: Vec<Pid>,
@@ -63,6 +85,18 @@ pub struct Ticket {
     /// Only for tickets taken over from a foreign log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observation: Option<Observation>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Another ticket that this one belongs together with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    pub other: TicketSn,
+    pub relation: Relation,
 }
 
 /// The latest visit of one node.
@@ -79,6 +113,48 @@ pub struct Visit {
     /// Of an approval node that is done: passed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<bool>,
+    /// Who completed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Pid>,
+    /// The desk acts here, and people only where it fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
+    /// Everybody who acts here casts a vote.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_vote: bool,
+    /// Which call of the round is under way: 1 at first, one more with each retry of a person.
+    #[serde(default, skip_serializing_if = "no_attempt")]
+    pub attempt: u32,
+    /// What the other side calls the task of the last call.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub task: String,
+    /// An answer that came while the ticket stood still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// How often it was escalated.
+    #[serde(default, skip_serializing_if = "no_attempt")]
+    pub level: u32,
+    /// Who was the first to say that it was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Pid>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+fn no_attempt(attempt: &u32) -> bool {
+    *attempt == 0
+}
+
+/// An answer of which nothing has followed yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    pub succeeded: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// One decision of one approver.
@@ -114,6 +190,31 @@ impl Visit {
     /// Says whether somebody still has to act here.
     pub fn is_current(&self) -> bool {
         !matches!(self.status, NodeStatus::Finished | NodeStatus::Terminated)
+    }
+    /// The visit of a node at its beginning.
+    pub(super) fn begun(name: &str, round: u32, status: NodeStatus, processors_type: &str, processors: &[Pid]) -> Self {
+        Self {
+            name: name.to_owned(),
+            round,
+            status,
+            processors_type: processors_type.to_owned(),
+            processors: processors.to_vec(),
+            votes: Vec::new(),
+            pass: None,
+            by: None,
+            automatic: false,
+            is_vote: false,
+            attempt: 0,
+            task: String::new(),
+            kept: None,
+            reason: String::new(),
+            level: 0,
+            acknowledged: None,
+        }
+    }
+    /// An automatic node whose call went wrong; a person must act.
+    pub fn is_failed_call(&self) -> bool {
+        self.automatic && self.status == NodeStatus::Failed
     }
     /// Anybody may act.
     pub fn is_open_to_all(&self) -> bool {

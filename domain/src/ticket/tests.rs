@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cqrs_es::test::TestFramework;
 use events::ticket::{Finished, LineTaken, NodeCompleted, NodeEntered, Observed, ServiceKind, Tested};
-use events::workflow::{Choice, Clause, Condition, Field, FieldKind, Group, Holds, Join, Line, Operator, Output};
+use events::workflow::{Choice, Clause, Condition, Field, FieldKind, Group, Handling, Holds, Join, Line, Operator, Output, Processors};
 use events::{CatalogId, LineId, Moment, ServiceId, WorkflowId, service};
 use proptest::prelude::*;
 
@@ -34,6 +34,10 @@ fn field(key: &str, kind: FieldKind, is_required: bool) -> Field {
         source_type: String::new(),
         source_uri: String::new(),
         is_readonly: false,
+        node: None,
+        rule: None,
+        kv_relation: None,
+        layout: String::new(),
         is_personal: false,
         is_approve_result: false,
     }
@@ -55,6 +59,9 @@ fn node(id: i64, kind: NodeKind, fields: &[&str]) -> Node {
         is_sequential: false,
         finish_condition: None,
         terminate_when_rejected: false,
+        is_allow_skip: false,
+        status_on_entry: String::new(),
+        outside: None,
         fields: fields.iter().map(|key| (*key).to_owned()).collect(),
         outputs: Vec::new(),
     }
@@ -99,6 +106,8 @@ fn facts_of(definition: Definition) -> Facts {
         display_roles: Vec::new(),
         seals_text: false,
         priorities: None,
+        can_ticket_agency: false,
+        rate_after_days: None,
     };
     Facts {
         services: [(ServiceId(7), Some(service))].into(),
@@ -107,6 +116,7 @@ fn facts_of(definition: Definition) -> Facts {
         roles: BTreeMap::default(),
         general_roles: Some(Vec::new()),
         superusers: Some(vec![ROOT.into()]),
+        ..Facts::default()
     }
 }
 
@@ -116,16 +126,7 @@ fn facts() -> Facts {
 
 fn open() -> Command {
     let form = vec![Entry::new("title", "t")];
-    Command::Open(Box::new(Open {
-        sn: "REQ1".into(),
-        id: 1,
-        service: ServiceId(7),
-        creator: LISI.into(),
-        form,
-        tag: String::new(),
-        callback: None,
-        chosen_processors: BTreeMap::new(),
-    }))
+    Command::Open(Box::new(Open { sn: "REQ1".into(), id: 1, service: ServiceId(7), creator: LISI.into(), form, tag: String::new(), ..Open::default() }))
 }
 
 fn opened() -> Vec<TicketEvent> {
@@ -147,10 +148,18 @@ fn a_pass_takes_the_conditional_line_before_the_older_default_and_says_why() {
     let outputs = BTreeMap::from([("RESULT".to_owned(), "true".to_owned())]);
     let tested = vec![Tested { line: LineId(9), clause: "RESULT == true".into(), found: "true".into(), holds: true }];
     TestFramework::<Sourced<Ticket>>::with(facts()).given(opened()).when(vote("true")).then_expect_events(vec![
-        events::ticket::VoteCast { node: NodeId(3), name: "n3".into(), by: BOSS.into(), pass: true, form: vec![Entry::new("DECISION", "true")] }.into(),
+        events::ticket::VoteCast {
+            node: NodeId(3),
+            name: "n3".into(),
+            by: BOSS.into(),
+            pass: true,
+            form: vec![Entry::new("DECISION", "true")],
+            automatic: false,
+        }
+        .into(),
         NodeCompleted { node: NodeId(3), name: "n3".into(), round: 1, by: BOSS.into(), pass: Some(true), form: Vec::new(), outputs }.into(),
-        LineTaken { line: LineId(9), name: String::new(), from: NodeId(3), to: NodeId(4), tested }.into(),
-        Finished { approve_result: true }.into(),
+        LineTaken { line: LineId(9), name: String::new(), from: NodeId(3), to: NodeId(4), tested, by: None }.into(),
+        Finished { approve_result: true, rate_by: None }.into(),
     ]);
 }
 
@@ -164,6 +173,8 @@ fn a_rejection_opens_a_second_round_and_deletes_nothing() {
         status: NodeStatus::Running,
         processors_type: "PERSON".into(),
         processors: vec![LISI.into()],
+        automatic: false,
+        is_vote: false,
     };
     assert_eq!(events.last(), Some(&back.into()));
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Counts since the beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DeskBoard {
     /// Opened tickets by kind (`request`, `change`, `event`, `question`).
     pub opened: BTreeMap<String, u64>,
@@ -20,6 +21,20 @@ pub struct DeskBoard {
     pub delivered: u64,
     pub sent_back: u64,
     pub suspended: u64,
+    /// Gateways whose branches went on side by side.
+    pub forked: u64,
+    /// Automatic nodes: what their calls came to, and what people did about it.
+    pub calls_succeeded: u64,
+    pub calls_failed: u64,
+    pub calls_retried: u64,
+    pub skipped: u64,
+    /// Nodes for which nobody could be found.
+    pub unattended: u64,
+    pub remarks: u64,
+    pub rated: u64,
+    pub linked: u64,
+    pub reminded: u64,
+    pub escalated: u64,
     /// Rows taken over from foreign logs.
     pub observed: u64,
     pub callbacks_requested: u64,
@@ -44,7 +59,31 @@ impl DeskBoard {
             TicketEvent::NodeDelivered(_) => self.delivered += 1,
             TicketEvent::NodeEntered(entered) => self.sent_back += u64::from(entered.round > 1),
             TicketEvent::Suspended(_) => self.suspended += 1,
-            TicketEvent::NodeCompleted(_) | TicketEvent::LineTaken(_) | TicketEvent::LineMissing(_) | TicketEvent::Resumed(_) => {}
+            TicketEvent::Closed(closed) => end(&closed.status),
+            TicketEvent::Forked(_) => self.forked += 1,
+            TicketEvent::CallAnswered(answered) if answered.succeeded => self.calls_succeeded += 1,
+            TicketEvent::CallAnswered(_) => self.calls_failed += 1,
+            TicketEvent::NodeRetried(_) => self.calls_retried += 1,
+            TicketEvent::NodeSkipped(_) => self.skipped += 1,
+            TicketEvent::NodeUnattended(_) => self.unattended += 1,
+            TicketEvent::Remarked(_) => self.remarks += 1,
+            TicketEvent::Rated(_) => self.rated += 1,
+            TicketEvent::Linked(_) => self.linked += 1,
+            TicketEvent::Reminded(_) => self.reminded += 1,
+            TicketEvent::Escalated(_) => self.escalated += 1,
+            TicketEvent::NodeCompleted(_)
+            | TicketEvent::LineTaken(_)
+            | TicketEvent::LineMissing(_)
+            | TicketEvent::Resumed(_)
+            | TicketEvent::BranchJoined(_)
+            | TicketEvent::NodeFailed(_)
+            | TicketEvent::NodeReassigned(_)
+            | TicketEvent::StatusSet(_)
+            | TicketEvent::FieldChanged(_)
+            | TicketEvent::Prioritised(_)
+            | TicketEvent::Followed(_)
+            | TicketEvent::Unlinked(_)
+            | TicketEvent::Acknowledged(_) => {}
         }
     }
 

@@ -4,6 +4,7 @@ pub mod delivery_card;
 pub mod desk_board;
 pub mod incident_log;
 pub mod ticket_card;
+pub mod workflow_card;
 
 use events::Fact;
 use serde::{Serialize, de::DeserializeOwned};
@@ -49,6 +50,28 @@ impl Card for delivery_card::DeliveryCard {
     }
 }
 
+impl Card for workflow_card::WorkflowCard {
+    type Event = events::workflow::WorkflowEvent;
+    const VIEW: &'static str = "workflow";
+    fn fold(&mut self, envelope: &Envelope<Self::Event>) {
+        self.fold(envelope);
+    }
+    fn index(&self) -> Vec<(&'static str, String)> {
+        vec![("id", format!("{:010}", self.workflow.0))]
+    }
+}
+
+impl Card for crate::call::Call {
+    type Event = events::call::CallEvent;
+    const VIEW: &'static str = "call";
+    fn fold(&mut self, envelope: &Envelope<Self::Event>) {
+        self.evolve(&envelope.event);
+    }
+    fn index(&self) -> Vec<(&'static str, String)> {
+        self.requested.iter().map(|requested| ("ticket", format!("{}|{:016}", requested.ticket, requested.due.0))).collect()
+    }
+}
+
 /// Aggregates whose state is their card, and the lists it appears in.
 macro_rules! state_is_the_card {
     ($($state:ty, $view:literal, $card:ident => $index:expr;)*) => {$(
@@ -68,5 +91,6 @@ macro_rules! state_is_the_card {
 
 state_is_the_card! {
     crate::config::Service, "service", card => card.0.iter().map(|service| ("id", format!("{:010}", service.service.0))).collect();
+    crate::config::Dictionary, "dictionary", card => card.0.iter().map(|dictionary| ("id", dictionary.code.clone())).collect();
     crate::config::Role, "role", card => card.0.iter().map(|role| ("id", format!("{:010}", role.role.0))).collect();
 }

@@ -1,12 +1,14 @@
 //! One ticket as lists, details and reactions see it: the aggregate's own state, with the times and people around it.
 
+use std::collections::BTreeSet;
+
 use events::ticket::TicketEvent;
 use events::{AppCode, Moment, Pid};
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
 use crate::envelope::Envelope;
-use crate::ticket::{Status, Ticket};
+use crate::ticket::{Status, Ticket, Visit};
 
 /// The card of one ticket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,12 +54,25 @@ impl TicketCard {
             ("status", format!("{}|{id}", self.ticket.status.key())),
             ("created", format!("{:016}|{id}", self.created_at.0)),
         ];
+        // What was withdrawn leaves the lists of people, and can still be asked for.
+        if self.ticket.status != Status::Revoked {
+            rows.push(("mine", format!("{}|{id}", opened.creator)));
+            rows.extend(self.dealt.iter().filter(|pid| **pid != opened.creator).map(|pid| ("dealt", format!("{pid}|{id}"))));
+            rows.extend(self.ticket.followers.iter().map(|pid| ("follows", format!("{pid}|{id}"))));
+        }
         if self.ticket.status == Status::Running {
-            let mut todo: Vec<_> = self.ticket.current().flat_map(|(_, visit)| visit.waiting_for()).collect();
-            todo.sort();
-            todo.dedup();
-            rows.extend(todo.into_iter().map(|pid| ("todo", format!("{pid}|{id}"))));
+            let of = |is_vote: fn(&Visit) -> bool| {
+                let waiting: BTreeSet<_> = self.ticket.current().filter(|(_, visit)| is_vote(visit)).flat_map(|(_, visit)| waits_for(visit)).collect();
+                waiting
+            };
+            rows.extend(of(|_| true).into_iter().map(|pid| ("todo", format!("{pid}|{id}"))));
+            rows.extend(of(|visit| visit.is_vote).into_iter().map(|pid| ("approval", format!("{pid}|{id}"))));
         }
         rows
     }
+}
+
+/// Whose work a node is now: an automatic one is people's only where it failed.
+fn waits_for(visit: &Visit) -> Vec<Pid> {
+    if visit.automatic && !visit.is_failed_call() { Vec::new() } else { visit.waiting_for() }
 }

@@ -7,13 +7,16 @@ use functions::app::{Ports, Settings};
 use functions::host::lambda::{Host, StreamAnswers};
 use functions::stream::index::Indexer;
 use infra::aws::{Cloud, configure};
+use infra::caller::egress::Egress;
 use infra::caller::http::Http as Caller;
+use infra::directory::file::File;
+use infra::directory::{Directory, http::Http as HttpDirectory};
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use jiff::tz::TimeZone;
 use lambda_runtime::Error;
 
 /// The functions that read the journal, and are therefore allowed to.
-const READS_JOURNAL: [&str; 4] = ["command", "follow", "deliver", "attempt"];
+const READS_JOURNAL: [&str; 6] = ["command", "follow", "deliver", "automate", "relate", "attempt"];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -40,8 +43,21 @@ async fn main() -> Result<(), Error> {
         site: setting("LEDGERDESK_SITE").unwrap_or_default().trim_end_matches('/').to_owned(),
         zone: TimeZone::get(&zone).map_err(|error| format!("zone {zone}: {error}"))?,
     };
-    let caller = Arc::new(Caller::new(setting("LEDGERDESK_CALLBACKS").as_deref() == Some("loopback-too"))?);
-    let ports = Ports { ledger: cloud.ledger.clone(), views: cloud.views.clone(), queue: cloud.queue.clone(), caller, login, secrets: cloud.secrets.clone() };
+    let egress = Egress::read(&setting("LEDGERDESK_EGRESS").unwrap_or_default())?;
+    let caller = Arc::new(Caller::new(egress)?);
+    let directory: Arc<dyn Directory> = match setting("LEDGERDESK_DIRECTORY") {
+        Some(url) => Arc::new(HttpDirectory::new(&url, cloud.ledger.clock.clone())?),
+        None => Arc::new(File::default()),
+    };
+    let ports = Ports {
+        ledger: cloud.ledger.clone(),
+        views: cloud.views.clone(),
+        queue: cloud.queue.clone(),
+        caller,
+        login,
+        directory,
+        secrets: cloud.secrets.clone(),
+    };
     let app = App::new(ports, settings, Arc::default())?;
     warmed.await?;
     let answers = if setting("LEDGERDESK_STREAM_ANSWERS").as_deref() == Some("whole") { StreamAnswers::Whole } else { StreamAnswers::Partial };

@@ -64,6 +64,8 @@ impl Demo {
             wanted: Wanted { demo: true, apps: Vec::new() },
             site: None,
             zone: "Asia/Shanghai".into(),
+            directory: None,
+            egress: String::new(),
             login: None,
             crash_at: None,
         };

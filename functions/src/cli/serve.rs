@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use infra::caller::egress::Egress;
 use infra::caller::http::Http as HttpCaller;
 use infra::crash::Crash;
+use infra::directory::file::File;
+use infra::directory::{Directory, http::Http as HttpDirectory};
 use infra::local::Local;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use jiff::tz::TimeZone;
@@ -37,6 +40,12 @@ pub struct Serve {
     /// The zone of ticket numbers and of times on the wire.
     #[arg(long, default_value = "Asia/Shanghai")]
     pub zone: String,
+    /// The organization, from a file (TOML) or a service (http...): leaders, departments, businesses.
+    #[arg(long, value_name = "FILE|URL")]
+    pub directory: Option<String>,
+    /// Private addresses that outgoing calls may go to, between commas: networks, addresses, host names, `*.domain`, `loopback`.
+    #[arg(long, default_value = "", value_name = "LIST")]
+    pub egress: String,
     /// The login service that knows who a `bk_token` belongs to; without one no token is valid.
     #[arg(long)]
     pub login: Option<String>,
@@ -82,11 +91,26 @@ impl Serve {
             Some(base) => Arc::new(HttpLogin::new(base).map_err(words)?),
             None => Arc::new(NoLogin::default()),
         };
-        let caller = Arc::new(HttpCaller::new(self.wanted.demo).map_err(words)?);
-        let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, login, secrets: local.secrets };
+        let egress = Egress::read(&self.egress).map_err(|reason| format!("--egress: {reason}"))?.with_loopback(self.wanted.demo);
+        let caller = Arc::new(HttpCaller::new(egress).map_err(words)?);
+        let directory = organization(self.directory.as_deref(), &local.ledger).map_err(words)?;
+        let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, login, directory, secrets: local.secrets };
         let app = App::new(ports, settings, crash).map_err(words)?;
         self.wanted.write(&app).await?;
         Ok(app)
+    }
+}
+
+/// The directory that a file or a service is; without either nobody leads anybody.
+fn organization(place: Option<&str>, ledger: &infra::Ledger) -> Result<Arc<dyn Directory>, infra::Error> {
+    match place {
+        None => Ok(Arc::new(File::default())),
+        Some(url) if url.starts_with("http://") || url.starts_with("https://") => Ok(Arc::new(HttpDirectory::new(url, ledger.clock.clone())?)),
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| infra::Error::because(infra::Kind::Misconfigured, format!("cannot read {path}"), error))?;
+            Ok(Arc::new(File::read(&text)?))
+        }
     }
 }
 

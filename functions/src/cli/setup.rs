@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use clap::Args;
+use infra::caller::egress::Egress;
 use infra::caller::http::Http as Caller;
+use infra::directory::file::File;
 use infra::login::memory::Memory as NoLogin;
 
 use super::place::{Opened, Place};
@@ -51,8 +53,8 @@ impl Setup {
     pub async fn run(self) -> Result<(), String> {
         let Opened { ledger, views, queue, secrets } = self.place.write().await?;
         let words = |error: infra::Error| error.to_string();
-        let caller = Arc::new(Caller::new(false).map_err(words)?);
-        let ports = Ports { ledger, views, queue, caller, login: Arc::new(NoLogin::default()), secrets };
+        let caller = Arc::new(Caller::new(Egress::default()).map_err(words)?);
+        let ports = Ports { ledger, views, queue, caller, login: Arc::new(NoLogin::default()), directory: Arc::new(File::default()), secrets };
         let app = App::new(ports, Settings::default(), Arc::default()).map_err(words)?;
         self.wanted.write(&app).await?;
         println!("{} is set up", self.place);

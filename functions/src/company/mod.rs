@@ -1,18 +1,19 @@
 //! What a desk is set up with at its first start, from plain files: people by user name, everything else by id.
 
-use domain::config::{Catalog, CatalogCommand, Role, Service, Workflow};
-use domain::{Decider, config};
+use domain::Decider;
+use domain::config::{Catalog, CatalogCommand, Dictionary, Role, Service};
+use domain::workflow::{Command as WorkflowCommand, Workflow};
 use events::catalog::{Added, ServicePlaced};
 use events::role::{self, RoleKind};
 use events::service;
-use events::workflow::{Deployed, Processors};
-use events::{CatalogId, Meta, Pid, ServiceId};
+use events::workflow::{Definition, Deployed, Processors};
+use events::{CatalogId, Meta, Pid, ServiceId, dictionary};
 use infra::ledger::{Lookups, NoLookups};
 use infra::{Error, Failure, Kind, Wish};
 use serde::Deserialize;
 
 use crate::App;
-use crate::directory::SUPERUSER;
+use crate::configuration::SUPERUSER;
 
 /// The approval service that `fast_approval` tickets use.
 pub const FAST_APPROVAL: ServiceId = ServiceId(1);
@@ -27,6 +28,8 @@ struct Company {
     role: Vec<role::Defined>,
     #[serde(default)]
     catalog: Vec<Added>,
+    #[serde(default)]
+    dictionary: Vec<dictionary::Defined>,
     #[serde(default)]
     workflow: Vec<Deployed>,
     #[serde(default)]
@@ -43,44 +46,77 @@ struct Placed {
 /// Sets up what every desk begins with. Doing it again changes nothing.
 pub async fn found(app: &App) -> Result<(), Error> {
     let admin = app.people.pid(ADMIN).await?;
-    let superusers = app.directory.role(SUPERUSER).await?;
+    let superusers = app.configuration.role(SUPERUSER).await?;
     if superusers.0.is_none() {
         let defined =
             role::Defined { role: SUPERUSER, kind: RoleKind::Admin, key: "SUPERUSER".into(), name: "ITSM超级管理员".into(), members: vec![admin] };
         define::<Role>(app, format!("role-{SUPERUSER}"), &defined).await?;
     }
-    settle(app, include_str!("base.toml")).await
+    settle(app, include_str!("base.toml"), true).await
 }
 
 /// Sets up the demo company. Doing it again changes nothing.
 pub async fn demo(app: &App) -> Result<(), Error> {
-    settle(app, include_str!("demo.toml")).await
+    settle(app, include_str!("demo.toml"), false).await
 }
 
-async fn settle(app: &App, text: &str) -> Result<(), Error> {
+/// Writes a company down. With `seeds` what is there already stays, since people may have changed it.
+async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     let company: Company = toml::from_str(text).map_err(|error| Error::because(Kind::Misconfigured, "cannot read the company", error))?;
     for mut role in company.role {
+        if seeds && app.configuration.role(role.role).await?.0.is_some() {
+            continue;
+        }
         role.members = pids(app, &role.members).await?;
         define::<Role>(app, format!("role-{}", role.role), &role).await?;
     }
+    for dictionary in company.dictionary {
+        if !seeds || app.configuration.dictionary(&dictionary.code).await?.0.is_none() {
+            define::<Dictionary>(app, format!("dictionary-{}", dictionary.code), &dictionary).await?;
+        }
+    }
     for shelf in company.catalog {
+        if seeds && app.configuration.catalog().await?.shelves.contains_key(&shelf.id) {
+            continue;
+        }
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(shelf)).await?;
     }
     for mut deployed in company.workflow {
-        for node in &mut deployed.definition.nodes {
-            for processors in [&mut node.processors, &mut node.assignors, &mut node.delivers] {
-                if let Processors::Person(names) = processors {
-                    *names = pids(app, names).await?;
-                }
-            }
-        }
-        define::<Workflow>(app, format!("workflow-{}", deployed.workflow), &deployed).await?;
+        with_pids(app, &mut deployed.definition).await?;
+        define::<Workflow>(app, format!("workflow-{}", deployed.workflow), &WorkflowCommand::DeployVersion(Box::new(deployed))).await?;
     }
     for Placed { catalog, mut service } in company.service {
+        if seeds && app.configuration.service(service.service).await?.0.is_some() {
+            continue;
+        }
         service.owners = pids(app, &service.owners).await?;
         define::<Service>(app, format!("service-{}", service.service), &service).await?;
         let placed = ServicePlaced { service: service.service, catalog: Some(catalog) };
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Place(placed)).await?;
+    }
+    Ok(())
+}
+
+/// Turns the user names that a definition came with into person ids.
+pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Error> {
+    let of_nodes = definition.nodes.iter_mut().flat_map(|node| [&mut node.processors, &mut node.assignors, &mut node.delivers]);
+    for processors in of_nodes.chain([&mut definition.supervisors]) {
+        if let Processors::Person(names) = processors {
+            *names = pids(app, names).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Turns the person ids of a definition into user names, as files have them.
+pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Error> {
+    let of_nodes = definition.nodes.iter_mut().flat_map(|node| [&mut node.processors, &mut node.assignors, &mut node.delivers]);
+    for processors in of_nodes.chain([&mut definition.supervisors]) {
+        if let Processors::Person(people) = processors {
+            for pid in people.iter_mut() {
+                *pid = Pid(app.people.name(pid).await?);
+            }
+        }
     }
     Ok(())
 }
@@ -94,7 +130,7 @@ async fn pids(app: &App, names: &[Pid]) -> Result<Vec<Pid>, Error> {
     Ok(pids)
 }
 
-async fn define<D: Decider<Rejection = config::Rejection>>(app: &App, stream: String, command: &D::Command) -> Result<(), Error>
+async fn define<D: Decider>(app: &App, stream: String, command: &D::Command) -> Result<(), Error>
 where
     NoLookups: Lookups<D>,
 {

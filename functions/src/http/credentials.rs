@@ -57,7 +57,7 @@ impl Credentials {
         let salt = SaltString::encode_b64(&salt).map_err(unusable)?;
         let hash = hasher().hash_password(secret.as_bytes(), &salt).map_err(unusable)?.to_string();
         let wish = Wish { stream: format!("app-{code}"), command_id: self.ledger.fresh_id(), meta: events::Meta::system("setup", "setup") };
-        let registered = Registered { code: code.into(), name: name.into(), speaks_for_users };
+        let registered = Registered { code: code.into(), name: name.into(), speaks_for_users, hears_status: false };
         match self.ledger.execute::<AppState>(&wish, &registered, &NoLookups).await {
             Ok(_) => {}
             Err(Failure::Technical(error)) => return Err(error),
@@ -116,6 +116,8 @@ fn secret_name(code: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub app: AppCode,
+    /// Its callbacks also tell of changes of status.
+    pub hears_status: bool,
     /// The user named or logged in; absent where the application speaks for itself.
     pub user: Option<String>,
 }

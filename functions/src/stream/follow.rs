@@ -4,12 +4,15 @@
 //! intents under the same ids and loses none.
 
 use domain::Envelope;
-use domain::config::{Role, Service};
+use domain::call::Call;
+use domain::config::{Dictionary, Role, Service};
 use domain::intent::{Intent, effect_id};
-use domain::reactions::tell_caller;
+use domain::reactions::{start_call, tell_caller, tell_relatives};
 use domain::views::Card;
 use domain::views::delivery_card::DeliveryCard;
 use domain::views::ticket_card::TicketCard;
+use domain::views::workflow_card::WorkflowCard;
+use events::ticket::TicketEvent;
 use events::{Deadline, Fact, Moment};
 use infra::queue::Queue;
 use infra::store::Commit;
@@ -46,9 +49,22 @@ pub struct Follower<'a> {
 pub async fn follow(follower: Follower<'_>, commit: &Commit) -> Result<(), Error> {
     match events::aggregate_of(&commit.stream) {
         "ticket" => {
-            let reactions = [Reaction { name: tell_caller::NAME, react: tell_caller::react }];
+            if sets_deadline(commit) {
+                follower.note_deadline::<TicketEvent>(commit).await?;
+            }
+            let reactions = [
+                Reaction { name: tell_caller::NAME, react: tell_caller::react },
+                Reaction { name: start_call::NAME, react: start_call::react },
+                Reaction { name: tell_relatives::NAME, react: tell_relatives::react },
+            ];
             follower.advance::<TicketCard>(commit, &reactions).await
         }
+        "call" => {
+            follower.note_deadline::<events::call::CallEvent>(commit).await?;
+            follower.advance::<Call>(commit, &[]).await
+        }
+        "workflow" => follower.advance::<WorkflowCard>(commit, &[]).await,
+        "dictionary" => follower.advance::<Dictionary>(commit, &[]).await,
         "delivery" => {
             follower.note_deadline::<events::delivery::DeliveryEvent>(commit).await?;
             follower.advance::<DeliveryCard>(commit, &[]).await
@@ -57,6 +73,12 @@ pub async fn follow(follower: Follower<'_>, commit: &Commit) -> Result<(), Error
         "role" => follower.advance::<Role>(commit, &[]).await,
         _ => Ok(()),
     }
+}
+
+/// Says whether a ticket's commit has to do with its deadline, which only few have: the time until which a finished one is rated.
+fn sets_deadline(commit: &Commit) -> bool {
+    let body = events::Body::read(&commit.body);
+    body.is_ok_and(|body| body.events.iter().any(|raw| matches!(raw.kind.as_ref(), "ticket.finished" | "ticket.rated")))
 }
 
 impl Follower<'_> {
@@ -108,7 +130,7 @@ impl Follower<'_> {
 
     async fn queue_intents<F: Fact>(&self, consumer: &str, envelope: &Envelope<F>, intents: Vec<Intent>) -> Result<(), Error> {
         for intent in intents {
-            let id = effect_id(consumer, &envelope.id(), intent.target());
+            let id = effect_id(consumer, &envelope.id(), &intent.target());
             let body = serde_json::to_vec(&intent).map_err(|error| Error::because(infra::Kind::Corrupt, "cannot write an intent", error))?;
             self.queue.put(intent.queue(), &id, &body, envelope.at).await?;
         }

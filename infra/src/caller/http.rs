@@ -1,36 +1,41 @@
-//! Calls over HTTP: one client, a timeout on every call, no redirects, and no way to reach the desk's own machine unless allowed.
+//! Calls over HTTP: one client, a timeout on every call, TLS checked, no redirects, and only where egress allows.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::Method;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
+use super::egress::Egress;
 use super::{ANSWER_BYTES_MAX, Answer, Call, Caller};
 use crate::{Error, Kind};
 
-/// Longest time for a whole call.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time for a whole call that does not say how long it may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// An HTTP client for callbacks.
+/// An HTTP client for outgoing calls.
 #[derive(Debug, Clone)]
 pub struct Http {
     client: reqwest::Client,
-    allows_loopback: bool,
+    egress: Arc<Egress>,
 }
 
 impl Http {
-    pub fn new(allows_loopback: bool) -> Result<Self, Error> {
-        let builder = reqwest::Client::builder()
+    pub fn new(egress: Egress) -> Result<Self, Error> {
+        let egress = Arc::new(egress);
+        let client = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none())
             .user_agent("ledgerdesk")
-            .no_proxy();
-        let builder = if allows_loopback { builder } else { builder.dns_resolver(std::sync::Arc::new(OutsideOnly)) };
-        let client = builder.build().map_err(|error| Error::because(Kind::Misconfigured, "cannot make an HTTP client", error))?;
-        Ok(Self { client, allows_loopback })
+            .no_proxy()
+            .dns_resolver(Arc::new(Allowed(egress.clone())))
+            .build()
+            .map_err(|error| Error::because(Kind::Misconfigured, "cannot make an HTTP client", error))?;
+        Ok(Self { client, egress })
     }
 
     fn check(&self, url: &str) -> Result<reqwest::Url, String> {
@@ -38,52 +43,48 @@ impl Http {
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the URL is neither http nor https".into());
         }
+        // Names are looked at when they are resolved; an address stands for itself.
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let own = host.parse::<IpAddr>().is_ok_and(is_own);
-        if own && !self.allows_loopback {
-            return Err("the URL leads to this machine itself, which is not allowed".into());
-        }
-        Ok(url)
-    }
-}
-
-/// Addresses that only this machine answers: loopback, unspecified, link-local (where clouds keep instance credentials).
-fn is_own(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(),
-        IpAddr::V6(v6) => {
-            v6.to_ipv4_mapped().map_or_else(|| v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(), |v4| is_own(IpAddr::V4(v4)))
+        match host.parse::<IpAddr>() {
+            Ok(address) if !self.egress.allows(address) => Err(format!("calls to {address} are not allowed (--egress)")),
+            _ => Ok(url),
         }
     }
 }
 
-/// Resolves names, leaving out addresses of this machine.
-struct OutsideOnly;
+/// Resolves names, leaving out addresses that may not be called.
+struct Allowed(Arc<Egress>);
 
-impl Resolve for OutsideOnly {
+impl Resolve for Allowed {
     fn resolve(&self, name: Name) -> Resolving {
+        let egress = self.0.clone();
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.filter(|address| !is_own(address.ip())).collect();
-            if found.is_empty() {
-                return Err("the name leads only to this machine itself, which is not allowed".into());
+            let is_named = egress.allows_host(name.as_str());
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = found.filter(|address| is_named || egress.allows(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err("the name leads only to addresses that may not be called (--egress)".into());
             }
-            Ok(Box::new(found.into_iter()) as Addrs)
+            Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }
 
 #[async_trait]
 impl Caller for Http {
-    async fn post(&self, call: &Call) -> Result<Answer, String> {
+    async fn call(&self, call: &Call) -> Result<Answer, String> {
         let url = self.check(&call.url)?;
+        let method: Method = call.method.parse().map_err(|_| format!("{:?} is not a method", call.method))?;
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if !call.body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         for (name, value) in &call.headers {
             let name: HeaderName = name.parse().map_err(|_| "a header name is not valid".to_owned())?;
             let value = value.parse().map_err(|_| format!("the value of header {name} is not valid"))?;
             headers.insert(name, value);
         }
-        let request = self.client.post(url).headers(headers).body(call.body.clone());
+        let request = self.client.request(method, url).headers(headers).timeout(call.timeout).body(call.body.clone());
         // Errors of the client may carry the URL, which may carry secrets.
         let mut response = request.send().await.map_err(words)?;
         let status = response.status().as_u16();

@@ -16,7 +16,7 @@ pub struct Memory {
 
 #[async_trait]
 impl Caller for Memory {
-    async fn post(&self, call: &Call) -> Result<Answer, String> {
+    async fn call(&self, call: &Call) -> Result<Answer, String> {
         self.calls.lock().expect("no holder panics").push(call.clone());
         let next = self.answers.lock().expect("no holder panics").pop_front();
         next.unwrap_or_else(|| Ok(Answer { status: 200, body: br#"{"code":0}"#.to_vec() }))

@@ -1,5 +1,6 @@
-//! Calls the receivers that callbacks go to.
+//! Calls others over HTTP: receivers of callbacks, and what automatic nodes call.
 
+pub mod egress;
 pub mod http;
 pub mod memory;
 
@@ -8,10 +9,16 @@ use async_trait::async_trait;
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
+    pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
+    /// JSON; nothing is sent where it is empty.
     pub body: Vec<u8>,
+    pub timeout: std::time::Duration,
 }
+
+/// Longest time for a callback.
+pub const CALLBACK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What came back, at most [`ANSWER_BYTES_MAX`] of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +30,8 @@ pub struct Answer {
 /// Bytes of an answer that are read.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Posts JSON to a receiver. An `Err` says in words why there was no answer.
+/// Makes a call. An `Err` says in words why there was no answer.
 #[async_trait]
 pub trait Caller: Send + Sync {
-    async fn post(&self, call: &Call) -> Result<Answer, String>;
+    async fn call(&self, call: &Call) -> Result<Answer, String>;
 }

@@ -8,11 +8,13 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use domain::Decider;
-use domain::config::{App, Catalog, Role, Service, Workflow};
+use domain::call::Call;
+use domain::config::{App, Catalog, Dictionary, Role, Service};
 use domain::delivery::Delivery;
 use domain::intake::Intake;
 use domain::numbers::Numbers;
 use domain::ticket::Ticket;
+use domain::workflow::Workflow;
 use events::{Fact, Moment};
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::store::audit::{Verdict, verify};
@@ -114,7 +116,7 @@ impl Audit {
 macro_rules! by_aggregate {
     ($stream:expr, $decider:ident => $with:expr, $otherwise:expr) => {
         by_aggregate!(@ $stream, $decider => $with, $otherwise;
-            Ticket Delivery Numbers Intake Workflow Service Catalog Role App)
+            Ticket Delivery Call Numbers Intake Workflow Service Catalog Dictionary Role App)
     };
     (@ $stream:expr, $decider:ident => $with:expr, $otherwise:expr; $($aggregate:ident)*) => {
         match events::aggregate_of($stream) {

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
-use domain::config::{Role, Service};
+use domain::call::Call;
+use domain::config::{Dictionary, Role, Service};
 use domain::views::Card;
 use domain::views::delivery_card::DeliveryCard;
 use domain::views::ticket_card::TicketCard;
+use domain::views::workflow_card::WorkflowCard;
 use events::Fact;
 use infra::views::Views;
 use infra::{Error, Ledger};
@@ -19,7 +21,7 @@ use crate::stream::project;
 
 pub(super) async fn rebuild(place: &Place, wanted: Option<&str>) -> Result<(), String> {
     let local = place.beside().await?;
-    let views = [TicketCard::VIEW, DeliveryCard::VIEW, Service::VIEW, Role::VIEW, project::DESK_BOARD];
+    let views = [TicketCard::VIEW, DeliveryCard::VIEW, Call::VIEW, Service::VIEW, WorkflowCard::VIEW, Dictionary::VIEW, Role::VIEW, project::DESK_BOARD];
     if let Some(wanted) = wanted.filter(|wanted| !views.contains(wanted)) {
         return Err(format!("there is no view {wanted}; there are: {}", views.join(", ")));
     }
@@ -45,6 +47,9 @@ pub async fn rebuild_view(ledger: &Ledger, views: &dyn Views, view: &str) -> Res
     match view {
         TicketCard::VIEW => rebuild_cards::<TicketCard>(ledger, views).await,
         DeliveryCard::VIEW => rebuild_cards::<DeliveryCard>(ledger, views).await,
+        Call::VIEW => rebuild_cards::<Call>(ledger, views).await,
+        WorkflowCard::VIEW => rebuild_cards::<WorkflowCard>(ledger, views).await,
+        Dictionary::VIEW => rebuild_cards::<Dictionary>(ledger, views).await,
         Service::VIEW => rebuild_cards::<Service>(ledger, views).await,
         Role::VIEW => rebuild_cards::<Role>(ledger, views).await,
         _ => rebuild_board(ledger, views).await,

@@ -52,6 +52,7 @@ async fn told(people: &People, envelope: &Envelope<TicketEvent>) -> Result<Optio
     let name = async |pid: &Pid| people.name(pid).await;
     Ok(Some(match &envelope.event {
         TicketEvent::Opened(opened) => (opened.creator.clone(), "流程开始.".into()),
+        TicketEvent::NodeCompleted(done) if done.by.is_system() => (done.by.clone(), format!("自动处理单据任务【{}】执行成功.", done.name)),
         TicketEvent::NodeCompleted(done) if done.pass.is_none() => (done.by.clone(), format!("{} 处理【{}】", name(&done.by).await?, done.name)),
         TicketEvent::VoteCast(vote) => {
             let how = if vote.pass { "通过" } else { "拒绝" };
@@ -76,6 +77,49 @@ async fn told(people: &People, envelope: &Envelope<TicketEvent>) -> Result<Optio
         }
         TicketEvent::Terminated(ended) => (ended.by.clone(), format!("{} 关闭了单据：{}.", name(&ended.by).await?, ended.reason.read())),
         TicketEvent::Finished(_) => (Pid::system(), "流程结束.".into()),
-        TicketEvent::NodeCompleted(_) | TicketEvent::NodeEntered(_) | TicketEvent::LineTaken(_) | TicketEvent::Observed(_) => return Ok(None),
+        TicketEvent::NodeFailed(failed) => (Pid::system(), format!("自动处理单据任务【{}】执行失败：({}).", failed.name, failed.reason)),
+        TicketEvent::NodeRetried(retried) => (retried.by.clone(), format!("{} 重试单据任务【{}】.", name(&retried.by).await?, retried.name)),
+        TicketEvent::NodeSkipped(skipped) if skipped.by.is_system() => (Pid::system(), format!("【{}】{}.", skipped.name, skipped.reason.read())),
+        TicketEvent::NodeSkipped(skipped) => (skipped.by.clone(), format!("{} 忽略了【{}】的执行结果.", name(&skipped.by).await?, skipped.name)),
+        TicketEvent::NodeReassigned(given) => {
+            let remark = if given.message.read().is_empty() { String::new() } else { format!(" ({})", given.message.read()) };
+            let targets = people.names(&given.processors).await?;
+            (given.by.clone(), format!("{} 分配【{}】给：{targets}{remark}.", name(&given.by).await?, given.name))
+        }
+        TicketEvent::NodeUnattended(lone) => (Pid::system(), format!("【{}】没有处理人，等待服务负责人指定.", lone.name)),
+        TicketEvent::LineTaken(taken) if taken.by.is_some() => {
+            let by = taken.by.clone().unwrap_or_default();
+            let text = format!("{} 选择了流转线【{}】.", name(&by).await?, taken.name);
+            (by, text)
+        }
+        TicketEvent::Closed(closed) => {
+            let reason = if closed.reason.read().is_empty() { String::new() } else { format!("：{}", closed.reason.read()) };
+            (closed.by.clone(), format!("{} 关闭了单据{reason}.", name(&closed.by).await?))
+        }
+        TicketEvent::FieldChanged(changed) => (
+            changed.by.clone(),
+            format!("{} 修改字段{}.", name(&changed.by).await?, changed.names.iter().map(|field| format!("【{field}】")).collect::<Vec<_>>().concat()),
+        ),
+        TicketEvent::Rated(rated) if rated.by.is_system() => (Pid::system(), rated.comment.read().to_owned()),
+        TicketEvent::Rated(rated) => (rated.by.clone(), format!("{} 评价了单据：{} 星.", name(&rated.by).await?, rated.stars)),
+        TicketEvent::Reminded(reminded) => {
+            (reminded.by.clone(), format!("{} 督办了单据：{}.", name(&reminded.by).await?, people.names(&reminded.people).await?))
+        }
+        TicketEvent::Linked(linked) => (linked.by.clone(), format!("{} 关联了单据 {}.", name(&linked.by).await?, linked.other)),
+        TicketEvent::Unlinked(unlinked) => (unlinked.by.clone(), format!("{} 解除了与单据 {} 的关联.", name(&unlinked.by).await?, unlinked.other)),
+        TicketEvent::Acknowledged(seen) => (seen.by.clone(), format!("{} 响应了【{}】.", name(&seen.by).await?, seen.name)),
+        TicketEvent::Escalated(up) => (up.by.clone(), format!("{} 升级【{}】给 {}.", name(&up.by).await?, up.name, people.names(&up.processors).await?)),
+        // Remarks and followers have places of their own, and lines and branches are told by what follows from them.
+        TicketEvent::NodeCompleted(_)
+        | TicketEvent::NodeEntered(_)
+        | TicketEvent::LineTaken(_)
+        | TicketEvent::Observed(_)
+        | TicketEvent::Forked(_)
+        | TicketEvent::BranchJoined(_)
+        | TicketEvent::CallAnswered(_)
+        | TicketEvent::StatusSet(_)
+        | TicketEvent::Prioritised(_)
+        | TicketEvent::Remarked(_)
+        | TicketEvent::Followed(_) => return Ok(None),
     }))
 }

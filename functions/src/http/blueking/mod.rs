@@ -1,6 +1,10 @@
 //! The BlueKing door: every path variant, both methods for reads, both credential carriers, one envelope (reference/bk-itsm.md 1-3).
 
 mod answer;
+mod approvals;
+mod backoffice;
+mod beside;
+mod lists;
 mod logs;
 mod reads;
 pub mod render;
@@ -39,31 +43,81 @@ enum Operation {
     TokenVerify,
     TicketApprovalResult,
     CallbackFailedTicket,
+    GetServiceRoles,
+    GetWorkflowDetail,
+    GetTicketsByUser,
+    GetApprover,
+    GetApproveNodeResult,
+    GetFastApprovalSummary,
+    Approve,
+    ProceedApproval,
+    Comment,
+    AddFollower,
+    EditField,
+    CreateServiceCatalog,
+    ImportService,
+    UpdateService,
 }
+
+/// Every operation by the name its path has; two have two names (1.1).
+const OPERATIONS: [(&str, Operation); 30] = [
+    ("create_ticket", Operation::CreateTicket),
+    ("get_services", Operation::GetServices),
+    ("get_service_catalogs", Operation::GetServiceCatalogs),
+    ("get_service_detail", Operation::GetServiceDetail),
+    ("get_service_roles", Operation::GetServiceRoles),
+    ("get_tickets", Operation::GetTickets),
+    ("get_all_tickets", Operation::GetTickets),
+    ("get_tickets_by_user", Operation::GetTicketsByUser),
+    ("get_ticket_info", Operation::GetTicketInfo),
+    ("get_ticket_logs", Operation::GetTicketLogs),
+    ("get_ticket_status", Operation::GetTicketStatus),
+    ("get_workflow_detail", Operation::GetWorkflowDetail),
+    ("get_approver", Operation::GetApprover),
+    ("get_approve_node_result", Operation::GetApproveNodeResult),
+    ("get_fast_approval_summary", Operation::GetFastApprovalSummary),
+    ("operate_node", Operation::OperateNode),
+    ("operate_ticket", Operation::OperateTicket),
+    ("approve", Operation::Approve),
+    ("proceed_approval", Operation::ProceedApproval),
+    ("comment_ticket", Operation::Comment),
+    ("comment", Operation::Comment),
+    ("add_follower", Operation::AddFollower),
+    ("edit_field", Operation::EditField),
+    ("token/verify", Operation::TokenVerify),
+    ("ticket_approval_result", Operation::TicketApprovalResult),
+    ("callback_failed_ticket", Operation::CallbackFailedTicket),
+    ("create_service_catalog", Operation::CreateServiceCatalog),
+    ("import_service", Operation::ImportService),
+    ("update_service", Operation::UpdateService),
+    ("token_verify", Operation::TokenVerify),
+];
 
 impl Operation {
     fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "create_ticket" => Self::CreateTicket,
-            "get_services" => Self::GetServices,
-            "get_service_catalogs" => Self::GetServiceCatalogs,
-            "get_service_detail" => Self::GetServiceDetail,
-            "get_tickets" => Self::GetTickets,
-            "get_ticket_info" => Self::GetTicketInfo,
-            "get_ticket_logs" => Self::GetTicketLogs,
-            "get_ticket_status" => Self::GetTicketStatus,
-            "operate_node" => Self::OperateNode,
-            "operate_ticket" => Self::OperateTicket,
-            "token/verify" => Self::TokenVerify,
-            "ticket_approval_result" => Self::TicketApprovalResult,
-            "callback_failed_ticket" => Self::CallbackFailedTicket,
-            _ => return None,
-        })
+        OPERATIONS.iter().find(|(known, _)| *known == name).map(|(_, operation)| *operation)
     }
 
     /// Reads answer GET and POST alike; what writes must be a POST.
     fn is_write(self) -> bool {
-        matches!(self, Self::CreateTicket | Self::OperateNode | Self::OperateTicket)
+        use Operation::{
+            AddFollower, Approve, Comment, CreateServiceCatalog, CreateTicket, EditField, ImportService, OperateNode, OperateTicket, ProceedApproval,
+            UpdateService,
+        };
+        matches!(
+            self,
+            CreateTicket
+                | OperateNode
+                | OperateTicket
+                | Approve
+                | ProceedApproval
+                | Comment
+                | AddFollower
+                | EditField
+                | CreateServiceCatalog
+                | ImportService
+                | UpdateService
+        )
     }
 }
 
@@ -75,7 +129,9 @@ fn operation(path: &str) -> Option<Operation> {
         .or_else(|| after(&["api", "c", "compapi", "itsm"]))
         .or_else(|| after(&["v2", "itsm"]))
         .or_else(|| after(&["openapi", "v2", "ticket"]).or_else(|| after(&["openapi", "v2", "service"])))
-        .or_else(|| after(&["openapi", "ticket"]).or_else(|| after(&["openapi", "service"])))?;
+        .or_else(|| after(&["openapi", "ticket"]).or_else(|| after(&["openapi", "service"])))
+        .or_else(|| after(&["openapi", "workflow"]))
+        .or_else(|| (parts.ends_with(&["openapi", "service_catalog"])).then(|| "create_service_catalog".to_owned()))?;
     Operation::named(&name)
 }
 
@@ -107,13 +163,27 @@ async fn handle(app: &App, operation: Operation, request: Request<Body>, request
         Operation::GetServices => reads::services(app, &asked).await,
         Operation::GetServiceCatalogs => reads::catalogs(app, &asked).await,
         Operation::GetServiceDetail => reads::service_detail(app, &asked).await,
-        Operation::GetTickets => reads::tickets(app, &asked).await,
+        Operation::GetTickets => lists::tickets(app, &asked).await,
         Operation::GetTicketInfo => reads::ticket_info(app, &asked).await,
         Operation::GetTicketStatus => reads::ticket_status(app, &asked).await,
         Operation::GetTicketLogs => logs::ticket_logs(app, &asked).await,
         Operation::TokenVerify => reads::token_verify(app, &asked).await,
         Operation::TicketApprovalResult => reads::approval_results(app, &asked, request_id).await,
         Operation::CallbackFailedTicket => reads::failed_callbacks(app).await,
+        Operation::GetServiceRoles => backoffice::service_roles(app, &asked).await,
+        Operation::GetWorkflowDetail => backoffice::workflow_detail(app, &asked).await,
+        Operation::GetTicketsByUser => lists::tickets_by_user(app, &asked).await,
+        Operation::GetApprover => approvals::approver(app, &asked).await,
+        Operation::GetApproveNodeResult => approvals::node_result(app, &asked).await,
+        Operation::GetFastApprovalSummary => approvals::summary(app, &asked).await,
+        Operation::Approve => approvals::approve(app, &asked, request_id).await,
+        Operation::ProceedApproval => approvals::proceed_approval(app, &asked, request_id).await,
+        Operation::Comment => beside::comment(app, &asked, request_id).await,
+        Operation::AddFollower => beside::add_follower(app, &asked, request_id).await,
+        Operation::EditField => beside::edit_field(app, &asked, request_id).await,
+        Operation::CreateServiceCatalog => backoffice::create_catalog(app, &asked).await,
+        Operation::ImportService => backoffice::import_service(app, &asked, false).await,
+        Operation::UpdateService => backoffice::import_service(app, &asked, true).await,
     };
     Ok(data?)
 }

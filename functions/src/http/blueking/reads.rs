@@ -8,7 +8,7 @@ use domain::ticket::Status;
 use domain::views::ticket_card::TicketCard;
 use events::delivery::Collected;
 use events::service::Defined;
-use events::{CatalogId, Meta, Moment, Pid, ServiceId, TicketSn};
+use events::{CatalogId, Meta, ServiceId, TicketSn};
 use infra::ledger::NoLookups;
 use infra::views::Range;
 use infra::{Error, Wish};
@@ -18,13 +18,8 @@ use super::answer::Refusal;
 use super::render;
 use super::request::Asked;
 use crate::queue::token;
-use crate::stream::follow::read_card;
 use crate::{App, desk};
 
-/// Largest page of a list; larger wishes are cut to it (3.5).
-const PAGE_MAX: usize = 10_000;
-/// Cards looked at per step when a filter is not an index of its own.
-const STEP: usize = 500;
 /// Ticket numbers answered in one call.
 const NUMBERS_MAX: usize = 20_000;
 /// Failed callbacks listed in one call.
@@ -35,7 +30,7 @@ pub(super) async fn services(app: &App, asked: &Asked) -> Result<Value, Refusal>
         None => None,
         Some(text) => Some(CatalogId(text.parse().map_err(|_| Refusal::new(3_900_004, format!("接口异常，请检查请求参数: catalog_id {text}")))?)),
     };
-    let catalog = app.directory.catalog().await?;
+    let catalog = app.configuration.catalog().await?;
     let wanted = |key: &str| asked.text(key).filter(|text| !text.is_empty());
     let (kind, display_type, display_role) = (wanted("service_type"), wanted("display_type"), wanted("display_role"));
     let fits = |service: &Defined| {
@@ -45,7 +40,7 @@ pub(super) async fn services(app: &App, asked: &Asked) -> Result<Value, Refusal>
             && display_type.as_ref().is_none_or(|kind| service.display_type == *kind)
             && display_role.as_ref().is_none_or(|role| service.display_roles.contains(role))
     };
-    let services = app.directory.services().await?;
+    let services = app.configuration.services().await?;
     let shown = services
         .iter()
         .filter_map(|service| service.0.as_ref())
@@ -55,12 +50,12 @@ pub(super) async fn services(app: &App, asked: &Asked) -> Result<Value, Refusal>
 }
 
 pub(super) async fn catalogs(app: &App, asked: &Asked) -> Result<Value, Refusal> {
-    let catalog = app.directory.catalog().await?;
+    let catalog = app.configuration.catalog().await?;
     let has_service = asked.text("has_service").as_deref() == Some("true");
     let key = asked.text("service_key").filter(|key| !key.is_empty());
     let mut bound: BTreeSet<CatalogId> = BTreeSet::new();
     for (service, shelf) in &catalog.places {
-        let service = app.directory.service(*service).await?;
+        let service = app.configuration.service(*service).await?;
         if key.as_ref().is_none_or(|key| service.0.as_ref().is_some_and(|service| service.kind.key() == key)) {
             bound.insert(*shelf);
         }
@@ -98,9 +93,9 @@ pub(super) async fn service_detail(app: &App, asked: &Asked) -> Result<Value, Re
     let missing = || Refusal::new(3_900_404, "查找对象不存在");
     let text = asked.text("service_id").filter(|text| !text.is_empty()).ok_or_else(missing)?;
     let id = text.parse().map_err(|_| Refusal::new(3_900_004, format!("接口异常，请检查请求参数: service_id {text}")))?;
-    let service = app.directory.service(ServiceId(id)).await?;
+    let service = app.configuration.service(ServiceId(id)).await?;
     let service = service.0.as_ref().ok_or_else(missing)?;
-    let workflow = app.directory.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
+    let workflow = app.configuration.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
     let submit = workflow.definition.submit_node().ok_or_else(missing)?;
     Ok(json!({
         "service_id": service.service,
@@ -115,12 +110,12 @@ pub(super) async fn service_detail(app: &App, asked: &Asked) -> Result<Value, Re
 /// Finds a ticket by `sn`, folded from its own stream.
 pub(super) async fn ticket_card(app: &App, asked: &Asked) -> Result<TicketCard, Refusal> {
     let sn = asked.text("sn").filter(|sn| !sn.is_empty()).ok_or_else(Refusal::no_ticket)?;
-    desk::card(&app.ledger, &TicketSn(sn)).await?.ok_or_else(Refusal::no_ticket)
+    desk::card(app, &TicketSn(sn)).await?.ok_or_else(Refusal::no_ticket)
 }
 
 pub(super) async fn workflow_of(app: &App, card: &TicketCard) -> Result<std::sync::Arc<events::workflow::Deployed>, Refusal> {
     let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
-    let deployed = app.directory.workflow(opened.workflow, opened.workflow_version).await?;
+    let deployed = app.configuration.workflow(opened.workflow, opened.workflow_version).await?;
     deployed.ok_or_else(|| Error::corrupt(format!("the workflow of {} is gone", opened.sn)).into())
 }
 
@@ -150,174 +145,6 @@ pub(super) async fn ticket_status(app: &App, asked: &Asked) -> Result<Value, Ref
     }))
 }
 
-/// What a list is narrowed to.
-struct Filter {
-    creator: Option<Pid>,
-    todo: Option<Pid>,
-    sns: BTreeSet<String>,
-    statuses: Vec<String>,
-    services: Vec<String>,
-    businesses: Vec<String>,
-    tag: Option<String>,
-    created: (Option<Moment>, Option<Moment>),
-    ended: (Option<Moment>, Option<Moment>),
-}
-
-impl Filter {
-    async fn read(app: &App, asked: &Asked) -> Result<Self, Refusal> {
-        let person = async |key: &str| match asked.text(key).filter(|text| !text.is_empty()) {
-            Some(name) => Ok::<_, Error>(Some(app.people.find(&name).await?)),
-            None => Ok(None),
-        };
-        Ok(Self {
-            creator: person("creator").await?,
-            // `username` also carries the caller in some SDKs' credentials; only the list's own parameter counts.
-            todo: person("username").await?,
-            sns: asked.list("sns").into_iter().collect(),
-            statuses: asked.list("current_status__in"),
-            services: asked.list("service_id__in"),
-            businesses: asked.list("bk_biz_id__in"),
-            tag: asked.text("tag").filter(|tag| !tag.is_empty()),
-            created: (asked.time(app, "create_at__gte")?, asked.time(app, "create_at__lte")?),
-            ended: (asked.time(app, "end_at__gte")?, asked.time(app, "end_at__lte")?),
-        })
-    }
-
-    /// Says whether the stretch of [`Filter::narrowest`] is already the whole answer.
-    fn is_index_alone(&self) -> bool {
-        let others = self.statuses.is_empty() && self.services.is_empty() && self.businesses.is_empty() && self.tag.is_none();
-        let times = [self.created.0, self.created.1, self.ended.0, self.ended.1].iter().all(Option::is_none);
-        let people = [&self.creator, &self.todo].iter().filter(|person| person.is_some()).count();
-        self.sns.is_empty() && others && times && people <= 1
-    }
-
-    /// The index that leaves the fewest tickets, and its stretch.
-    fn narrowest(&self) -> (&'static str, String, String) {
-        let of = |pid: &Pid| (format!("{pid}|"), format!("{pid}|~"));
-        match (&self.todo, &self.creator) {
-            (Some(pid), _) => ("todo", of(pid).0, of(pid).1),
-            (None, Some(pid)) => ("creator", of(pid).0, of(pid).1),
-            (None, None) => ("ticket", String::new(), "~".into()),
-        }
-    }
-
-    fn fits(&self, card: &TicketCard) -> bool {
-        let Some(opened) = &card.ticket.opened else { return false };
-        // Times on the wire have whole seconds, so the stored one is compared cut to the second.
-        let second = |at: Moment| at.0.div_euclid(1000);
-        let between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| {
-            from.is_none_or(|from| second(at) >= second(from)) && to.is_none_or(|to| second(at) <= second(to))
-        };
-        self.creator.as_ref().is_none_or(|pid| opened.creator == *pid)
-            && self
-                .todo
-                .as_ref()
-                .is_none_or(|pid| card.ticket.status == Status::Running && card.ticket.current().any(|(_, visit)| visit.waiting_for().contains(pid)))
-            && (self.sns.is_empty() || self.sns.contains(opened.sn.as_str()))
-            && (self.statuses.is_empty() || self.statuses.iter().any(|status| status == card.ticket.status.key()))
-            && (self.services.is_empty() || self.services.contains(&opened.service.to_string()))
-            && (self.businesses.is_empty() || self.businesses.contains(&opened.bk_biz_id.to_string()))
-            && self.tag.as_ref().is_none_or(|tag| opened.tag == *tag)
-            && between(card.created_at, self.created)
-            && match (self.ended, card.ended_at) {
-                ((None, None), _) => true,
-                (_, None) => false,
-                (ended, Some(at)) => between(at, ended),
-            }
-    }
-}
-
-pub(super) async fn tickets(app: &App, asked: &Asked) -> Result<Value, Refusal> {
-    let filter = Filter::read(app, asked).await?;
-    let size = page_size(asked)?;
-    let (count, keys) = if filter.is_index_alone() { by_index(app, asked, &filter, size).await? } else { by_filter(app, asked, &filter, size).await? };
-    let total_page = count.div_ceil(size).max(1);
-    let page = page_number(asked, total_page)?;
-    if page > total_page {
-        return Err(Refusal::new(3_900_021, format!("参数错误: 无效页面: 第 {page} 页不存在，共 {total_page} 页")));
-    }
-    let mut items = Vec::new();
-    for key in keys {
-        let Some(document) = app.views.get("ticket", &key).await? else { continue };
-        let card: TicketCard = read_card(&key, &document)?;
-        let Some(opened) = &card.ticket.opened else { continue };
-        let mut item = render::ticket(app, &card, opened).await?;
-        item["current_steps"] = render::steps(app, &card, None).await?.into();
-        items.push(item);
-    }
-    let link = |page: usize| format!("{}{}?page={page}&page_size={size}", app.settings.site, asked.path);
-    Ok(json!({
-        "page": page,
-        "total_page": total_page,
-        "count": count,
-        "next": (page < total_page).then(|| link(page + 1)),
-        "previous": (page > 1).then(|| link(page - 1)),
-        "items": items,
-    }))
-}
-
-fn page_size(asked: &Asked) -> Result<usize, Refusal> {
-    match asked.text("page_size").filter(|text| !text.is_empty()).map(|text| text.parse::<usize>()) {
-        None => Ok(10),
-        Some(Ok(size)) if size > 0 => Ok(size.min(PAGE_MAX)),
-        Some(_) => Err(Refusal::new(3_900_021, "参数错误: page_size 必须是正整数")),
-    }
-}
-
-fn page_number(asked: &Asked, last: usize) -> Result<usize, Refusal> {
-    match asked.text("page").filter(|text| !text.is_empty()).as_deref() {
-        None => Ok(1),
-        Some("last") => Ok(last),
-        Some(text) => text.parse().ok().filter(|page| *page > 0).ok_or_else(|| Refusal::new(3_900_021, "参数错误: page 必须是正整数")),
-    }
-}
-
-/// The count and one page's keys straight from an index, newest first.
-async fn by_index(app: &App, asked: &Asked, filter: &Filter, size: usize) -> Result<(usize, Vec<String>), Refusal> {
-    let (index, from, to) = filter.narrowest();
-    let count = usize::try_from(app.views.count("ticket", index, &from, &to).await?).unwrap_or(usize::MAX);
-    let page = page_number(asked, count.div_ceil(size).max(1))?;
-    let skip = (page - 1).saturating_mul(size);
-    let range = Range { view: "ticket", index, from: &from, to: &to, descending: true, skip, limit: size };
-    Ok((count, app.views.range(range).await?.into_iter().map(|entry| entry.key).collect()))
-}
-
-/// The same where cards have to be looked at: the narrowest index is walked, newest first.
-async fn by_filter(app: &App, asked: &Asked, filter: &Filter, size: usize) -> Result<(usize, Vec<String>), Refusal> {
-    let mut fitting = Vec::new();
-    if filter.sns.is_empty() {
-        let (index, from, mut to) = filter.narrowest();
-        loop {
-            let range = Range { view: "ticket", index, from: &from, to: &to, descending: true, skip: 0, limit: STEP };
-            let entries = app.views.range(range).await?;
-            let Some(last) = entries.last() else { break };
-            to.clone_from(&last.value);
-            for entry in entries {
-                keep_fitting(app, filter, entry.key, &mut fitting).await?;
-            }
-        }
-    } else {
-        for sn in filter.sns.iter().rev() {
-            keep_fitting(app, filter, format!("ticket-{sn}"), &mut fitting).await?;
-        }
-        fitting.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
-    }
-    let count = fitting.len();
-    let page = page_number(asked, count.div_ceil(size).max(1))?;
-    let keys = fitting.into_iter().skip((page - 1).saturating_mul(size)).take(size).map(|(_, key)| key);
-    Ok((count, keys.collect()))
-}
-
-async fn keep_fitting(app: &App, filter: &Filter, key: String, fitting: &mut Vec<(i64, String)>) -> Result<(), Refusal> {
-    if let Some(document) = app.views.get("ticket", &key).await? {
-        let card: TicketCard = read_card(&key, &document)?;
-        if filter.fits(&card) {
-            fitting.push((card.ticket.opened.as_ref().map_or(0, |opened| opened.id), key));
-        }
-    }
-    Ok(())
-}
-
 pub(super) async fn token_verify(app: &App, asked: &Asked) -> Result<Value, Refusal> {
     let token = asked.text("token").unwrap_or_default();
     Ok(json!({ "is_passed": token::verify(&app.keys().await?.token, &token, app.ledger.clock.now()) }))
@@ -331,7 +158,7 @@ pub(super) async fn approval_results(app: &App, asked: &Asked, request_id: &str)
     }
     let mut results = Vec::new();
     for sn in numbers {
-        let Some(card) = desk::card(&app.ledger, &TicketSn(sn)).await? else { continue };
+        let Some(card) = desk::card(app, &TicketSn(sn)).await? else { continue };
         let Some(opened) = &card.ticket.opened else { continue };
         let ticket = render::ticket(app, &card, opened).await?;
         let keys = ["sn", "title", "ticket_url", "current_status", "updated_by", "update_at"];

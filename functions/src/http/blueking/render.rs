@@ -1,7 +1,7 @@
 //! Tickets, steps and fields as BlueKing clients read them: every documented key and every upstream key (decision 3 of reference/bk-itsm.md 17).
 
 use axum::http::HeaderMap;
-use domain::ticket::{Action, Visit};
+use domain::ticket::{Action, Status, Visit};
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{NodeStatus, Opened};
 use events::workflow::{Choice, Definition, Deployed, Field, FieldKind, Node};
@@ -28,8 +28,27 @@ pub fn flow_id(workflow: WorkflowId, version: i64) -> i64 {
     workflow.0 * VERSIONS + version % VERSIONS
 }
 
+/// The workflow and version that a flow id means.
+pub fn version_of(flow_id: i64) -> (WorkflowId, i64) {
+    (WorkflowId(flow_id.div_euclid(VERSIONS)), flow_id.rem_euclid(VERSIONS))
+}
+
 pub fn ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail?id={id}", settings.site)
+}
+
+/// What people call a status.
+pub fn status_name(key: &str) -> &str {
+    match key {
+        "RUNNING" => "处理中",
+        "RESOLVED" => "已解决",
+        "CONFIRMED" => "待确认",
+        "SUSPENDED" => "挂起",
+        "FINISHED" => "已完成",
+        "TERMINATED" => "已终止",
+        "REVOKED" => "已撤销",
+        other => other,
+    }
 }
 
 fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
@@ -37,7 +56,7 @@ fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
 }
 
 /// `YYYY-MM-DD hh:mm:ss` in the desk's zone.
-pub(super) fn time(settings: &Settings, moment: Moment) -> String {
+pub fn time(settings: &Settings, moment: Moment) -> String {
     Timestamp::from_millisecond(moment.0).unwrap_or_default().to_zoned(settings.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
@@ -58,9 +77,9 @@ pub(super) async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Res
         "service_id": opened.service,
         "service_type": opened.kind.key(),
         "flow_id": flow_id(opened.workflow, opened.workflow_version),
-        "current_status": card.ticket.status.key(),
-        "comment_id": "",
-        "is_commented": false,
+        "current_status": card.ticket.status_key(),
+        "comment_id": if card.ticket.status == Status::Finished { opened.id.to_string() } else { String::new() },
+        "is_commented": card.ticket.stars.is_some(),
         "updated_by": updated_by(app, card).await?,
         "update_at": time(settings, card.updated_at),
         "end_at": card.ended_at.map(|at| time(settings, at)),
@@ -69,7 +88,7 @@ pub(super) async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Res
         "is_biz_need": opened.bk_biz_id != -1,
         "bk_biz_id": opened.bk_biz_id,
         "tag": opened.tag,
-        "priority_key": opened.priority.as_ref().map(|priority| priority.key.clone()),
+        "priority_key": card.ticket.priority().map(|priority| priority.key.clone()),
         "ticket_url": ticket_url(settings, opened.id),
         "iframe_ticket_url": iframe_ticket_url(settings, opened.id),
     }))
@@ -84,10 +103,10 @@ pub(super) async fn steps(app: &App, card: &TicketCard, workflow: Option<&Deploy
             "name": visit.name,
             "state_id": id,
             "status": visit.status,
-            "action_type": action_type(visit.status),
+            "action_type": action_type(visit),
             "tag": node.map_or("", |node| node.tag.as_str()),
             "processors_type": visit.processors_type,
-            "processors": app.people.names(&visit.waiting_for()).await?,
+            "processors": if is_automatic(visit) { "系统自动处理".to_owned() } else { app.people.names(&visit.waiting_for()).await? },
         });
         if let (Some(workflow), Some(node)) = (workflow, node) {
             step["operations"] = operations(visit, node).into();
@@ -99,8 +118,14 @@ pub(super) async fn steps(app: &App, card: &TicketCard, workflow: Option<&Deploy
     Ok(steps)
 }
 
-fn action_type(status: NodeStatus) -> &'static str {
-    match status {
+/// The desk acts here, and did not fail.
+fn is_automatic(visit: &Visit) -> bool {
+    visit.automatic && !visit.is_failed_call()
+}
+
+fn action_type(visit: &Visit) -> &'static str {
+    match visit.status {
+        _ if is_automatic(visit) => "AUTOMATIC",
         NodeStatus::Distributing => "DISTRIBUTE",
         NodeStatus::Receiving => "CLAIM",
         _ => "TRANSITION",
@@ -113,6 +138,9 @@ fn operation(key: &str, name: &str) -> Value {
 
 fn operations(visit: &Visit, node: &Node) -> Vec<Value> {
     match visit.status {
+        _ if is_automatic(visit) => vec![operation("AUTOMATIC", "自动执行")],
+        // What people may do about a call that failed is none of the documented actions; `/v1` has them.
+        _ if visit.automatic => Vec::new(),
         NodeStatus::Distributing => vec![operation("DISTRIBUTE", "分派")],
         NodeStatus::Receiving => vec![operation("CLAIM", "认领")],
         status if Action::Submit.fits(status) => {
@@ -131,7 +159,6 @@ fn operations(visit: &Visit, node: &Node) -> Vec<Value> {
 
 /// What can be done with the ticket as a whole.
 pub(super) fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Value> {
-    use domain::ticket::Status;
     let mut operations = Vec::new();
     if card.ticket.is_withdrawable(definition) {
         operations.push(operation("WITHDRAW", "撤单"));
@@ -211,7 +238,7 @@ pub(super) async fn filled(app: &App, card: &TicketCard, definition: &Definition
 }
 
 /// What a person reads: names of options instead of their keys (4.1).
-fn display(field: &Field, value: &Value) -> Value {
+pub fn display(field: &Field, value: &Value) -> Value {
     let Value::String(text) = value else { return value.clone() };
     let name = |key: &str, joined: &str| path(&field.choice, key).map_or_else(|| key.to_owned(), |names| names.join(joined));
     match field.kind {

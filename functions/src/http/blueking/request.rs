@@ -155,7 +155,7 @@ async fn caller(app: &App, query: &Map<String, Value>, body: &Map<String, Value>
         None if registered.speaks_for_users => find(&["bk_username", "username"]),
         None => return Err(forbidden()),
     };
-    Ok(Caller { app: registered.code, user })
+    Ok(Caller { app: registered.code, hears_status: registered.hears_status, user })
 }
 
 fn pairs(bytes: &[u8]) -> Map<String, Value> {

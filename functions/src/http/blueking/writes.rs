@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use domain::numbers::sn_of_id;
 use domain::ticket::{Command, Open, Rejection};
 use domain::views::ticket_card::TicketCard;
-use events::ticket::{Callback, Opened};
+use events::ticket::{Callback, DynamicField, Opened};
 use events::workflow::Processors;
 use events::{Channel, Entry, Meta, NodeId, Personal, Pid, RoleId, ServiceId, TicketSn};
 use infra::Failure;
@@ -15,13 +16,16 @@ use serde_json::{Value, json};
 use super::answer::{Refusal, not_done, not_opened};
 use super::render;
 use super::request::Asked;
+use crate::configuration::SUPERUSER;
 use crate::desk::{self, Key};
 use crate::people::NAME_MAX;
-use crate::queue::attempt::Receiver;
+use crate::queue::attempt::callback::Receiver;
 use crate::{App, company};
 
 /// Longest tag (3.1).
 const TAG_MAX: usize = 32;
+/// Display-only fields of one ticket.
+const DYNAMIC_FIELDS_MAX: usize = 100;
 /// Longest callback URL.
 const URL_MAX: usize = 2048;
 
@@ -38,14 +42,11 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
     };
     check_name("creator", &creator)?;
     let fields = asked.fields()?.unwrap_or_default();
-    let tag = asked.text("tag").unwrap_or_default();
-    if tag.chars().count() > TAG_MAX {
-        return Err(Refusal::parameter(format!("tag:请确保这个字段不能超过 {TAG_MAX} 个字符。")));
-    }
     let meta = asked.get("meta").cloned().unwrap_or_default();
     if !meta.is_null() && !meta.is_object() {
         return Err(Refusal::parameter("meta:期望为一个字典。"));
     }
+    let extras = Extras::read(asked, &meta)?;
     let key = match asked.idempotency_key.clone() {
         Some(key) => Some(Key { app: asked.caller.app.0.clone(), key, request: asked.fingerprint(app).await? }),
         None => None,
@@ -59,14 +60,17 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
         }
     }
     // First everything is checked without storing anything, not even who the people are.
-    let draft = draft(app, service, &creator, &fields, &meta, tag, false).await?;
+    let draft = draft(app, service, &creator, &fields, &meta, &extras, false).await?;
     if let Err(failure) = desk::consider(app, &draft).await {
         return Err(not_opened(app, failure.into()).await);
     }
     if !fields.iter().any(|entry| entry.key == "title") {
         return Err(Refusal::missing_key("title"));
     }
-    let open = draft_for_good(app, &draft, &creator, &fields, &meta).await?;
+    if let Some(from) = &extras.from {
+        may_raise(app, from, &creator).await?;
+    }
+    let open = draft_for_good(app, &draft, &creator, &fields, &meta, &extras).await?;
     let made_by = Meta {
         user_agent: user_agent.map(|text| Personal::new(open.creator.clone(), text.chars().take(200).collect::<String>().into())),
         ..meta_of(asked, request_id, open.creator.clone())
@@ -85,8 +89,8 @@ fn created(app: &App, opened: &Opened) -> Value {
     json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) })
 }
 
-async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry], meta: &Value) -> Result<Open, Refusal> {
-    let mut open = self::draft(app, draft.service, creator, fields, meta, draft.tag.clone(), true).await?;
+async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry], meta: &Value, extras: &Extras) -> Result<Open, Refusal> {
+    let mut open = self::draft(app, draft.service, creator, fields, meta, extras, true).await?;
     if let (Some(callback), Some(url)) = (&mut open.callback, callback_url(meta)) {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let headers = meta.get("headers").and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect();
@@ -100,14 +104,31 @@ async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry]
     Ok(open)
 }
 
+/// A ticket is raised from one that is not over, by somebody who has to do with it (3.1).
+async fn may_raise(app: &App, from: &TicketSn, creator: &str) -> Result<(), Refusal> {
+    let card = desk::card(app, from).await?.ok_or_else(Refusal::no_ticket)?;
+    let by = app.people.find(creator).await?;
+    if card.ticket.status.is_over() {
+        return Err(Refusal::parameter("from_ticket_id:抱歉，源单据已结束，无法创建关联单"));
+    }
+    let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
+    let processes = card.ticket.current().any(|(_, visit)| visit.processors.contains(&by));
+    let owns = app.configuration.service(opened.service).await?.0.as_ref().is_some_and(|service| service.owners.contains(&by));
+    let superuser = app.configuration.role(SUPERUSER).await?.0.as_ref().is_some_and(|role| role.members.contains(&by));
+    if opened.creator == by || card.dealt.contains(&by) || processes || owns || superuser {
+        return Ok(());
+    }
+    Err(Refusal::parameter(format!("from_ticket_id:抱歉，{creator}无权操作源单据")))
+}
+
 fn callback_url(meta: &Value) -> Option<&str> {
     meta.get("callback_url").and_then(Value::as_str).filter(|url| !url.is_empty())
 }
 
-async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], meta: &Value, tag: String, register: bool) -> Result<Open, Refusal> {
+async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], meta: &Value, wish: &Extras, register: bool) -> Result<Open, Refusal> {
     let mut form = fields.to_vec();
-    if let Some(defined) = app.directory.service(service).await?.0.as_ref()
-        && let Some(workflow) = app.directory.workflow(defined.workflow, defined.workflow_version).await?
+    if let Some(defined) = app.configuration.service(service).await?.0.as_ref()
+        && let Some(workflow) = app.configuration.workflow(defined.workflow, defined.workflow_version).await?
     {
         app.people.form_in(&workflow.definition, &mut form, register).await?;
     }
@@ -122,16 +143,97 @@ async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], m
         let id = node.parse().map_err(|_| Refusal::parameter(format!("state_processors:节点({node})不存在")))?;
         chosen_processors.insert(NodeId(id), app.people.pids_of(names.as_str().unwrap_or_default(), register).await?);
     }
+    let agent = match meta.get("ticket_agent").and_then(Value::as_str).filter(|agent| !agent.is_empty()) {
+        Some(agent) => {
+            check_name("meta.ticket_agent", agent)?;
+            Some(app.people.known(agent, register).await?)
+        }
+        None => None,
+    };
+    let envs = meta.get("envs").and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.clone(), plain(value))).collect();
     Ok(Open {
-        sn: TicketSn::default(),
-        id: 0,
         service,
-        creator: if register { app.people.pid(creator).await? } else { app.people.find(creator).await? },
+        creator: app.people.known(creator, register).await?,
         form,
-        tag,
-        callback: host.map(|host| Callback { host, secret: String::new() }),
+        tag: wish.tag.clone(),
+        callback: host.map(|host| Callback { host, secret: String::new(), on_status: wish.hears_status }),
         chosen_processors,
+        agent,
+        envs,
+        dynamic_fields: wish.dynamic_fields.clone(),
+        names: wish.names.clone(),
+        notify_config: meta.get("notify_config").cloned().unwrap_or_default(),
+        from: wish.from.clone(),
+        attention: wish.attention,
+        ..Open::default()
     })
+}
+
+/// What a request asks for besides form and `meta`.
+#[derive(Clone, Debug, Default)]
+struct Extras {
+    tag: String,
+    dynamic_fields: Vec<DynamicField>,
+    names: BTreeMap<String, BTreeMap<String, String>>,
+    from: Option<TicketSn>,
+    attention: bool,
+    hears_status: bool,
+}
+
+impl Extras {
+    fn read(asked: &Asked, meta: &Value) -> Result<Self, Refusal> {
+        let tag = asked.text("tag").unwrap_or_default();
+        if tag.chars().count() > TAG_MAX {
+            return Err(Refusal::parameter(format!("tag:请确保这个字段不能超过 {TAG_MAX} 个字符。")));
+        }
+        let from = match asked.text("from_ticket_id").filter(|id| !id.is_empty() && id != "0") {
+            Some(id) => Some(id.parse().ok().and_then(sn_of_id).ok_or_else(Refusal::no_ticket)?),
+            None => None,
+        };
+        let mut names = BTreeMap::new();
+        for field in asked.get("fields").and_then(Value::as_array).into_iter().flatten() {
+            let languages = field.pointer("/meta/language").and_then(Value::as_object);
+            if let (Some(key), Some(languages)) = (field["key"].as_str(), languages) {
+                names.insert(key.to_owned(), languages.iter().map(|(language, name)| (language.clone(), plain(name))).collect());
+            }
+        }
+        let hears_status = asked.caller.hears_status || meta.pointer("/notify_config/enable_status_callback") == Some(&Value::Bool(true));
+        let attention = matches!(asked.text("attention").as_deref(), Some("true" | "True" | "1"));
+        Ok(Self { tag, dynamic_fields: dynamic_fields(asked)?, names, from, attention, hears_status })
+    }
+}
+
+/// Display-only fields (3.1); their keys are ours.
+fn dynamic_fields(asked: &Asked) -> Result<Vec<DynamicField>, Refusal> {
+    let items = match asked.get("dynamic_fields") {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(items)) if items.len() <= DYNAMIC_FIELDS_MAX => items,
+        Some(Value::Array(_)) => return Err(Refusal::parameter(format!("dynamic_fields:请确保这个列表不超过 {DYNAMIC_FIELDS_MAX} 项。"))),
+        Some(_) => return Err(Refusal::parameter("dynamic_fields:期望为一个列表，得到的类型不对。")),
+    };
+    let read = |(at, item): (usize, &Value)| {
+        let wrong = |what: &str| Refusal::parameter(format!("dynamic_fields:{at}:{what}"));
+        let (name, kind, value) = (plain(&item["name"]), plain(&item["type"]), plain(&item["value"]));
+        if name.is_empty() || name.chars().count() > 32 {
+            return Err(wrong("name:请确保这个字段为 1 到 32 个字符。"));
+        }
+        if !matches!(kind.as_str(), "STRING" | "INT" | "LINK") {
+            return Err(wrong(&format!("type:“{kind}” 不是合法选项。")));
+        }
+        if value.chars().count() > 255 {
+            return Err(wrong("value:请确保这个字段不能超过 255 个字符。"));
+        }
+        Ok(DynamicField { key: format!("dynamic_{}", at + 1), name, kind, value, meta: item.get("meta").cloned().unwrap_or_default() })
+    };
+    items.iter().enumerate().map(read).collect()
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
@@ -141,7 +243,7 @@ pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> 
     let node = NodeId(asked.required_int("state_id")?);
     let action = asked.required("action_type")?;
     // The ticket and the node are looked at before the parameters of the action (3.9).
-    let card = desk::card(&app.ledger, &sn).await?.ok_or_else(Refusal::no_ticket)?;
+    let card = desk::card(app, &sn).await?.ok_or_else(Refusal::no_ticket)?;
     if let Err(domain::Refusal::Rejected(rejection)) = card.ticket.check_node(node) {
         return Err(not_done(app, Failure::Rejected(rejection)).await);
     }
@@ -156,6 +258,9 @@ pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> 
         "SUSPEND" => Command::Suspend { reason: message.clone(), by },
         _ => Command::Resume { by },
     };
+    if action == "SUSPEND" && message.is_empty() {
+        return Err(Refusal::missing_key("action_message"));
+    }
     let (form, to) = match action.as_str() {
         "TRANSITION" => (submitted(app, asked, &card).await?, Processors::Empty),
         "DISTRIBUTE" | "DELIVER" => (Vec::new(), targets(app, asked).await?),
@@ -193,6 +298,7 @@ async fn targets(app: &App, asked: &Asked) -> Result<Processors, Refusal> {
     match kind.as_str() {
         "STARTER" => Ok(Processors::Starter),
         "PERSON" => Ok(Processors::Person(app.people.pids_of(&names, true).await?)),
+        "ORGANIZATION" => Ok(Processors::Organization(names)),
         "GENERAL" => {
             let ids: Result<Vec<i64>, _> = names.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::parse).collect();
             let ids = ids.map_err(|_| Refusal::parameter("参数验证失败: 当前分配的用户组可能不存在"))?;
@@ -226,7 +332,7 @@ pub(super) async fn operate_ticket(app: &App, asked: &Asked, request_id: &str) -
 }
 
 /// Why an operation was not carried out.
-enum NotDone {
+pub(super) enum NotDone {
     /// Somebody the desk does not know yet may act here.
     Stranger,
     Refused(Refusal),
@@ -242,7 +348,7 @@ impl From<NotDone> for Refusal {
 }
 
 /// Carries out an operation. With an idempotency key the same request is one command; without, every request is its own.
-async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid, command: &Command) -> Result<Value, NotDone> {
+pub(super) async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid, command: &Command) -> Result<Value, NotDone> {
     let id = match &asked.idempotency_key {
         Some(key) => {
             let request = asked.fingerprint(app).await.map_err(|error| NotDone::Refused(error.into()))?;
@@ -260,7 +366,7 @@ async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid,
     }
 }
 
-fn check_name(parameter: &str, name: &str) -> Result<(), Refusal> {
+pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), Refusal> {
     let is_plain = !name.is_empty() && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'));
     if name.chars().count() > NAME_MAX || !is_plain {
         return Err(Refusal::parameter(format!("{parameter}:不是合法的用户名。")));
@@ -268,7 +374,7 @@ fn check_name(parameter: &str, name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn meta_of(asked: &Asked, request_id: &str, actor: Pid) -> Meta {
+pub(super) fn meta_of(asked: &Asked, request_id: &str, actor: Pid) -> Meta {
     Meta {
         actor,
         channel: Channel::Api,

@@ -1,18 +1,25 @@
-//! Answers what decisions ask: services, workflow versions, role members. Configuration is read from its own streams and kept until
-//! configuration is written again.
+//! Answers what decisions ask: services, workflow versions, role members, options, and from the directory who leads whom. Configuration is read
+//! from its own streams and kept until configuration is written again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::Decider;
-use domain::config::{Catalog, Role, Service, Workflow};
-use domain::ticket::{Facts, Lookup, Ticket};
+use domain::config::{Catalog, Dictionary, Role, Service};
+use domain::ticket::{Facts, Lookup, Now, Ticket};
+use domain::workflow::Workflow;
+use events::role::RoleKind;
 use events::workflow::Deployed;
-use events::{RoleId, ServiceId, WorkflowId};
+use events::{Pid, RoleId, ServiceId, WorkflowId};
+use infra::directory::Directory;
 use infra::ledger::Lookups;
 use infra::views::{Range, Views};
 use infra::{Error, Ledger};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::people::People;
 
 /// The built-in role of those who may do everything.
 pub const SUPERUSER: RoleId = RoleId(1);
@@ -22,11 +29,16 @@ const KEPT_MAX: usize = 10_000;
 const ROLES_MAX: usize = 1000;
 
 /// Configuration as it is now.
-pub struct Directory {
+pub struct Configuration {
     ledger: Ledger,
     views: Arc<dyn Views>,
+    directory: Arc<dyn Directory>,
+    people: People,
+    zone: TimeZone,
     services: Kept<Service>,
-    workflows: Kept<Versions>,
+    workflows: Kept<Workflow>,
+    versions: Kept<Versions>,
+    dictionaries: Kept<Dictionary>,
     roles: Kept<Role>,
     catalog: Kept<Catalog>,
 }
@@ -38,9 +50,21 @@ type Kept<T> = Mutex<HashMap<String, (u64, Arc<T>)>>;
 #[derive(Default)]
 struct Versions(HashMap<i64, Arc<Deployed>>);
 
-impl Directory {
-    pub fn new(ledger: Ledger, views: Arc<dyn Views>) -> Self {
-        Self { ledger, views, services: Kept::default(), workflows: Kept::default(), roles: Kept::default(), catalog: Kept::default() }
+impl Configuration {
+    pub fn new(ledger: Ledger, views: Arc<dyn Views>, directory: Arc<dyn Directory>, zone: TimeZone) -> Self {
+        Self {
+            people: People::new(ledger.keys.clone()),
+            ledger,
+            views,
+            directory,
+            zone,
+            services: Kept::default(),
+            workflows: Kept::default(),
+            versions: Kept::default(),
+            dictionaries: Kept::default(),
+            roles: Kept::default(),
+            catalog: Kept::default(),
+        }
     }
 
     async fn state<D: Decider, T>(&self, kept: &Kept<T>, stream: &str, make: impl FnOnce(D) -> T) -> Result<Arc<T>, Error> {
@@ -68,10 +92,20 @@ impl Directory {
         self.state(&self.catalog, "catalog", |catalog: Catalog| catalog).await
     }
 
+    /// One version of a workflow, also one that is off the list.
     pub async fn workflow(&self, id: WorkflowId, version: i64) -> Result<Option<Arc<Deployed>>, Error> {
         let share = |workflow: Workflow| Versions(workflow.versions.into_iter().map(|(version, deployed)| (version, Arc::new(deployed))).collect());
-        let versions = self.state(&self.workflows, &format!("workflow-{id}"), share).await?;
+        let versions = self.state(&self.versions, &format!("workflow-{id}"), share).await?;
         Ok(versions.0.get(&version).cloned())
+    }
+
+    /// A workflow with its draft and all its versions.
+    pub async fn drawn(&self, id: WorkflowId) -> Result<Arc<Workflow>, Error> {
+        self.state(&self.workflows, &format!("workflow-{id}"), |workflow: Workflow| workflow).await
+    }
+
+    pub async fn dictionary(&self, code: &str) -> Result<Arc<Dictionary>, Error> {
+        self.state(&self.dictionaries, &format!("dictionary-{code}"), |dictionary: Dictionary| dictionary).await
     }
 
     pub async fn role(&self, id: RoleId) -> Result<Arc<Role>, Error> {
@@ -87,14 +121,33 @@ impl Directory {
         Ok(services)
     }
 
-    async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
+    /// Every role there is, by id.
+    pub async fn roles(&self) -> Result<Vec<Arc<Role>>, Error> {
+        let mut roles = Vec::new();
+        for id in self.ids("role").await? {
+            roles.push(self.role(RoleId(id)).await?);
+        }
+        Ok(roles)
+    }
+
+    /// The person ids of people the directory named.
+    async fn pids(&self, names: Vec<String>) -> Result<Vec<Pid>, Error> {
+        let mut pids = Vec::new();
+        for name in names {
+            pids.push(self.people.pid(&name).await?);
+        }
+        Ok(pids)
+    }
+
+    /// The ids of everything of a kind, ascending.
+    pub async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
         let range = Range { view, index: "id", from: "", to: "~", descending: false, skip: 0, limit: ROLES_MAX };
         Ok(self.views.range(range).await?.into_iter().filter_map(|entry| entry.value.parse().ok()).collect())
     }
 }
 
 #[async_trait]
-impl Lookups<Ticket> for Directory {
+impl Lookups<Ticket> for Configuration {
     async fn load(&self, wanted: &[Lookup], facts: &mut Facts) -> Result<(), Error> {
         for lookup in wanted {
             match lookup {
@@ -110,12 +163,33 @@ impl Lookups<Ticket> for Directory {
                     facts.roles.insert(*id, members.unwrap_or_default());
                 }
                 Lookup::GeneralRoles => {
-                    let roles = self.ids("role").await?.into_iter().map(RoleId).filter(|id| *id != SUPERUSER);
-                    facts.general_roles = Some(roles.collect());
+                    let roles = self.roles().await?;
+                    let general = roles.iter().filter_map(|role| role.0.as_ref()).filter(|role| role.kind == RoleKind::General);
+                    facts.general_roles = Some(general.map(|role| role.role).collect());
                 }
                 Lookup::Superusers => {
                     let members = self.role(SUPERUSER).await?.0.as_ref().map(|role| role.members.clone());
                     facts.superusers = Some(members.unwrap_or_default());
+                }
+                Lookup::Leader(pid) => {
+                    let leader = self.directory.leader(&self.people.name(pid).await?).await?;
+                    facts.leaders.insert(pid.clone(), self.pids(leader.into_iter().collect()).await?.pop());
+                }
+                Lookup::Department(id) => {
+                    facts.departments.insert(id.clone(), self.pids(self.directory.members(id).await?).await?);
+                }
+                Lookup::BusinessRole(business, role) => {
+                    let holders = self.pids(self.directory.holders(*business, role).await?).await?;
+                    facts.business_roles.insert((*business, role.clone()), holders);
+                }
+                Lookup::Dictionary(code) => {
+                    let items = self.dictionary(code).await?.0.as_ref().filter(|dictionary| dictionary.is_enabled).map(|dictionary| dictionary.items.clone());
+                    facts.dictionaries.insert(code.clone(), items);
+                }
+                Lookup::Now => {
+                    let at = self.ledger.clock.now();
+                    let local = Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned(self.zone.clone()).datetime();
+                    facts.now = Some(Now { at, local });
                 }
             }
         }

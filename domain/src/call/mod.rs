@@ -1,0 +1,227 @@
+//! One call of an automatic node: what is asked of the other side next ([`plan`]), what its answer means ([`judge`]), and the record of it all.
+//!
+//! Every state but the last has a deadline, and the last is reached only after the ticket was told: whoever dies in between is called again.
+
+pub mod judge;
+pub mod plan;
+pub mod template;
+
+use std::collections::BTreeMap;
+
+use events::Moment;
+use events::call::{Answered, AttemptFailed, CallEvent, Closed, Requested, Waiting};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{Decider, Nothing, Refusal};
+
+/// Until when a ticket must have been told what its call came to, before it is told again.
+const TELL_MS: i64 = 30_000;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Request(Requested),
+    /// What one attempt came to; `attempt` counts from 1 and must be the one that was due.
+    Record {
+        attempt: u32,
+        step: Step,
+        at: Moment,
+    },
+    /// The ticket knows (`told`), or does not want to know any more.
+    Close {
+        told: bool,
+    },
+}
+
+/// What one attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nobody answered; it may be tried so many times in all.
+    NoAnswer {
+        status: Option<u16>,
+        reason: String,
+        attempts_max: u32,
+    },
+    /// It goes on over there.
+    UnderWay {
+        step: String,
+        task: String,
+        after_ms: i64,
+    },
+    Done {
+        status: Option<u16>,
+        succeeded: bool,
+        outputs: BTreeMap<String, String>,
+        reason: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("this call was requested before")]
+    AlreadyRequested,
+    #[error("this call was never requested")]
+    NotRequested,
+    #[error("attempt {0} is not the one that is due")]
+    NotDue(u32),
+    #[error("this call has no answer yet")]
+    NoAnswer,
+}
+
+/// One call as its history left it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    pub requested: Option<Requested>,
+    pub attempts: u32,
+    /// Attempts in a row that nobody answered.
+    pub failures: u32,
+    /// Answers that said it goes on.
+    pub polls: u32,
+    pub step: String,
+    pub task: String,
+    /// When the next attempt is due.
+    pub next: Moment,
+    pub answered: Option<Answered>,
+    pub closed: bool,
+}
+
+impl Decider for Call {
+    type Command = Command;
+    type Event = CallEvent;
+    type Rejection = Rejection;
+    type Facts = ();
+    type Lookup = Nothing;
+
+    fn opens(command: &Command) -> bool {
+        matches!(command, Command::Request(_))
+    }
+
+    fn decide(&self, command: &Command, (): &()) -> Result<Vec<CallEvent>, Refusal<Self>> {
+        let reject = |rejection| Err(Refusal::Rejected(rejection));
+        match command {
+            Command::Request(_) if self.requested.is_some() => reject(Rejection::AlreadyRequested),
+            Command::Request(requested) => Ok(vec![requested.clone().into()]),
+            _ if self.requested.is_none() => reject(Rejection::NotRequested),
+            Command::Record { attempt, .. } if *attempt != self.attempts + 1 || !self.is_open() => reject(Rejection::NotDue(*attempt)),
+            Command::Record { attempt, step, at } => Ok(vec![self.record(*attempt, step, *at)]),
+            Command::Close { .. } if self.answered.is_none() => reject(Rejection::NoAnswer),
+            Command::Close { .. } if self.closed => Ok(Vec::new()),
+            Command::Close { told } => Ok(vec![Closed { told: *told }.into()]),
+        }
+    }
+
+    fn evolve(&mut self, event: &CallEvent) {
+        match event {
+            CallEvent::Requested(requested) => {
+                self.next = requested.due;
+                if !requested.task.is_empty() {
+                    self.task.clone_from(&requested.task);
+                    self.step = "running".into();
+                }
+                self.requested = Some(requested.clone());
+            }
+            CallEvent::AttemptFailed(failed) => {
+                self.attempts = failed.attempt;
+                self.failures += 1;
+                self.next = failed.next;
+            }
+            CallEvent::Waiting(waiting) => {
+                self.attempts = waiting.attempt;
+                self.failures = 0;
+                self.polls += u32::from(matches!(waiting.step.as_str(), "polled" | "running"));
+                self.step.clone_from(&waiting.step);
+                self.task.clone_from(&waiting.task);
+                self.next = waiting.next;
+            }
+            CallEvent::Answered(answered) => {
+                self.attempts = answered.attempt;
+                self.answered = Some(answered.clone());
+            }
+            CallEvent::Closed(_) => self.closed = true,
+        }
+    }
+}
+
+impl Call {
+    /// Says whether something is still to be asked of the other side.
+    pub fn is_open(&self) -> bool {
+        self.requested.is_some() && self.answered.is_none()
+    }
+
+    fn record(&self, attempt: u32, step: &Step, at: Moment) -> CallEvent {
+        let answered = |status: Option<u16>, succeeded, outputs: &BTreeMap<String, String>, reason: &str| {
+            let (outputs, reason, task) = (outputs.clone(), reason.to_owned(), self.task.clone());
+            Answered { attempt, status, succeeded, outputs, task, reason, due: at.plus_ms(TELL_MS) }.into()
+        };
+        match step {
+            Step::NoAnswer { status, reason, attempts_max } if self.failures + 1 >= *attempts_max => answered(*status, false, &BTreeMap::new(), reason),
+            Step::NoAnswer { status, reason, .. } => {
+                AttemptFailed { attempt, status: *status, reason: reason.clone(), next: at.plus_ms(pause_ms(self.failures)) }.into()
+            }
+            Step::UnderWay { step, task, after_ms } => Waiting { attempt, step: step.clone(), task: task.clone(), next: at.plus_ms(*after_ms) }.into(),
+            Step::Done { status, succeeded, outputs, reason } => answered(*status, *succeeded, outputs, reason),
+        }
+    }
+}
+
+/// The pause after so many unanswered attempts: 3 s, doubling, at most 5 minutes.
+fn pause_ms(failures: u32) -> i64 {
+    (3_000_i64 << failures.min(7)).min(300_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use events::NodeId;
+
+    use super::*;
+    use crate::decider::fold;
+
+    fn requested() -> CallEvent {
+        let requested = Requested {
+            ticket: "REQ1".into(),
+            node: NodeId(3),
+            name: "n".into(),
+            round: 1,
+            attempt: 1,
+            cause: "ticket-REQ1:4".into(),
+            key: "k".into(),
+            inputs: BTreeMap::new(),
+            task: String::new(),
+            due: Moment(10),
+        };
+        requested.into()
+    }
+
+    fn record(call: &Call, attempt: u32, step: Step) -> CallEvent {
+        call.decide(&Command::Record { attempt, step, at: Moment(100) }, &()).expect("records").remove(0)
+    }
+
+    #[test]
+    fn nobody_answering_is_tried_again_until_the_bound_and_then_an_answer() {
+        let mut call = fold::<Call>(&[requested()]);
+        let silent = || Step::NoAnswer { status: None, reason: "timeout".into(), attempts_max: 2 };
+        let first = record(&call, 1, silent());
+        assert_eq!(first, AttemptFailed { attempt: 1, status: None, reason: "timeout".into(), next: Moment(3_100) }.into());
+        call.evolve(&first);
+        assert_eq!(call.decide(&Command::Record { attempt: 1, step: silent(), at: Moment(100) }, &()), Err(Refusal::Rejected(Rejection::NotDue(1))));
+        let CallEvent::Answered(answered) = record(&call, 2, silent()) else { panic!("an answer") };
+        assert!(!answered.succeeded && answered.reason == "timeout");
+    }
+
+    #[test]
+    fn it_is_closed_only_after_an_answer_and_once() {
+        let mut call = fold::<Call>(&[requested()]);
+        assert_eq!(call.decide(&Command::Close { told: true }, &()), Err(Refusal::Rejected(Rejection::NoAnswer)));
+        call.evolve(&record(&call, 1, Step::Done { status: Some(200), succeeded: true, outputs: BTreeMap::new(), reason: String::new() }));
+        let closed = call.decide(&Command::Close { told: true }, &()).expect("closes");
+        call.evolve(&closed[0]);
+        assert_eq!(call.decide(&Command::Close { told: true }, &()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn every_state_but_the_last_has_a_deadline() {
+        use events::{Deadline, Fact as _};
+        for event in events::samples::history::<CallEvent>() {
+            assert_eq!(matches!(event.deadline(), Deadline::At(_)), !matches!(event, CallEvent::Closed(_)), "{event:?}");
+        }
+    }
+}

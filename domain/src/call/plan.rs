@@ -1,0 +1,58 @@
+//! What is asked of the other side next.
+
+use events::workflow::{Outside, Request, Task};
+use serde_json::{Value, json};
+
+use super::Call;
+use super::template::{Variables, fill, fill_json, percent};
+
+/// One HTTP call, ready to be made. Headers that are secrets come from the key store and are not here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    pub method: String,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<Value>,
+    pub timeout_ms: i64,
+}
+
+/// The next call, or why there cannot be one.
+pub fn plan(outside: &Outside, call: &Call, variables: &Variables) -> Result<Wanted, String> {
+    match outside {
+        Outside::Request(request) => of_request(request, variables),
+        Outside::Task(task) => of_task(task, call, variables),
+    }
+}
+
+fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, String> {
+    let mut url = fill(&request.url, variables, percent)?;
+    for (at, pair) in request.query.iter().enumerate() {
+        let sign = if at == 0 && !url.contains('?') { '?' } else { '&' };
+        url = format!("{url}{sign}{}={}", percent(&pair.key), percent(&fill(&pair.value, variables, str::to_owned)?));
+    }
+    let headers = request.headers.iter().map(|pair| Ok((pair.key.clone(), fill(&pair.value, variables, str::to_owned)?))).collect::<Result<_, String>>()?;
+    let body = if request.body.is_null() { None } else { Some(fill_json(&request.body, variables)?) };
+    Ok(Wanted { method: request.method.clone(), url, headers, body, timeout_ms: request.timeout_ms })
+}
+
+/// A task is created, started and asked after, one call each (reference/bk-itsm.md 8.2).
+fn of_task(task: &Task, call: &Call, variables: &Variables) -> Result<Wanted, String> {
+    let filled = |text: &str| fill(text, variables, str::to_owned);
+    let business = filled(&task.bk_biz_id)?;
+    let (operation, body) = match call.step.as_str() {
+        "" => {
+            let constants =
+                task.constants.iter().map(|pair| Ok((pair.key.clone(), filled(&pair.value)?.into()))).collect::<Result<serde_json::Map<_, _>, String>>()?;
+            let name = call.requested.as_ref().map(|requested| requested.name.clone()).unwrap_or_default();
+            let body = json!({
+                "bk_biz_id": business, "template_id": filled(&task.template_id)?, "template_source": task.template_source,
+                "name": format!("ITSM-{name}"), "constants": constants, "exclude_task_nodes_id": task.exclude_task_nodes_id,
+            });
+            ("create_task", body)
+        }
+        "created" => ("start_task", json!({ "bk_biz_id": business, "task_id": call.task })),
+        _ => ("get_task_status", json!({ "bk_biz_id": business, "task_id": call.task })),
+    };
+    let url = format!("{}/{operation}/", task.url.trim_end_matches('/'));
+    Ok(Wanted { method: "POST".into(), url, headers: Vec::new(), body: Some(body), timeout_ms: 10_000 })
+}

@@ -1,0 +1,115 @@
+//! Texts with holes: `${key}` or `{{ key }}` stands for a value. What fills a hole is never looked at again, so nothing that a user typed can
+//! become a template, a path or a program.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// What holes may hold, by key.
+pub type Variables = BTreeMap<String, Value>;
+
+/// A text in pieces.
+enum Piece<'a> {
+    Text(&'a str),
+    Hole(&'a str),
+}
+
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    loop {
+        let opening = [("${", "}"), ("{{", "}}")].into_iter().filter_map(|(open, close)| Some((rest.find(open)?, open, close))).min_by_key(|(at, _, _)| *at);
+        let Some((at, open, close)) = opening else { break };
+        let Some(end) = rest[at + open.len()..].find(close) else { break };
+        pieces.push(Piece::Text(&rest[..at]));
+        pieces.push(Piece::Hole(rest[at + open.len()..at + open.len() + end].trim()));
+        rest = &rest[at + open.len() + end + close.len()..];
+    }
+    pieces.push(Piece::Text(rest));
+    pieces
+}
+
+/// Says whether a text has holes.
+pub fn has_holes(text: &str) -> bool {
+    pieces(text).iter().any(|piece| matches!(piece, Piece::Hole(_)))
+}
+
+fn find<'a>(key: &str, variables: &'a Variables) -> Result<&'a Value, String> {
+    let plain = key.strip_prefix("params_").unwrap_or(key);
+    variables.get(key).or_else(|| variables.get(plain)).ok_or_else(|| format!("the template asks for {key}, which does not exist"))
+}
+
+/// A value as text; what is not there is empty.
+pub fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Fills the holes of a text; `encode` is applied to what fills them.
+pub fn fill(text: &str, variables: &Variables, encode: impl Fn(&str) -> String) -> Result<String, String> {
+    pieces(text)
+        .into_iter()
+        .map(|piece| match piece {
+            Piece::Text(text) => Ok(text.to_owned()),
+            Piece::Hole(key) => find(key, variables).map(|value| encode(&plain(value))),
+        })
+        .collect()
+}
+
+/// Fills the holes of every text in a JSON value. A text that is one hole alone becomes the value itself, with its type.
+pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> {
+    Ok(match value {
+        Value::String(text) => match &pieces(text)[..] {
+            [Piece::Text(""), Piece::Hole(key), Piece::Text("")] => find(key, variables)?.clone(),
+            _ => fill(text, variables, str::to_owned)?.into(),
+        },
+        Value::Array(items) => Value::Array(items.iter().map(|item| fill_json(item, variables)).collect::<Result<_, _>>()?),
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(key, member)| Ok((key.clone(), fill_json(member, variables)?))).collect::<Result<_, String>>()?)
+        }
+        other => other.clone(),
+    })
+}
+
+/// Encodes what goes into a path or query of a URL (RFC 3986 2.3: all but unreserved characters).
+pub fn percent(text: &str) -> String {
+    let one = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn variables() -> Variables {
+        [("title".to_owned(), json!("a/b ${host} \"")), ("host".into(), json!("10.0.0.8")), ("count".into(), json!(3)), ("rows".into(), json!([{ "ip": 1 }]))]
+            .into()
+    }
+
+    #[test]
+    fn what_fills_a_hole_is_never_looked_at_again() {
+        assert_eq!(fill("<${title}>", &variables(), str::to_owned).unwrap(), "<a/b ${host} \">");
+        assert_eq!(fill("/x/${title}", &variables(), percent).unwrap(), "/x/a%2Fb%20%24%7Bhost%7D%20%22");
+    }
+
+    #[test]
+    fn one_hole_alone_keeps_its_type_and_json_stays_json() {
+        let body = json!({ "n": "${params_count}", "all": "{{ rows }}", "text": "n=${count}", "t": "${title}" });
+        let filled = json!({ "n": 3, "all": [{ "ip": 1 }], "text": "n=3", "t": "a/b ${host} \"" });
+        assert_eq!(fill_json(&body, &variables()).unwrap(), filled);
+    }
+
+    #[test]
+    fn a_hole_for_nothing_is_named() {
+        assert_eq!(fill("${gone}", &variables(), str::to_owned).unwrap_err(), "the template asks for gone, which does not exist");
+        assert_eq!(fill("$ {x} ${open", &variables(), str::to_owned).unwrap(), "$ {x} ${open");
+    }
+}

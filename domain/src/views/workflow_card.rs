@@ -1,0 +1,47 @@
+//! One workflow as lists show it; what is drawn in it stands in its stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::workflow::WorkflowEvent;
+use events::{Moment, WorkflowId};
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::Envelope;
+
+/// The card of one workflow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowCard {
+    pub workflow: WorkflowId,
+    pub name: String,
+    pub flow_type: String,
+    pub closed: bool,
+    /// The draft was changed after the last deployment.
+    pub is_draft_newer: bool,
+    /// When each version was deployed.
+    pub versions: BTreeMap<i64, Moment>,
+    pub removed: BTreeSet<i64>,
+    pub updated_at: Moment,
+}
+
+impl WorkflowCard {
+    pub fn fold(&mut self, envelope: &Envelope<WorkflowEvent>) {
+        self.updated_at = envelope.at;
+        match &envelope.event {
+            WorkflowEvent::Drafted(drafted) => {
+                self.workflow = drafted.workflow;
+                self.name.clone_from(&drafted.definition.name);
+                self.flow_type.clone_from(&drafted.definition.flow_type);
+                self.is_draft_newer = true;
+            }
+            WorkflowEvent::Deployed(deployed) => {
+                self.workflow = deployed.workflow;
+                self.name.clone_from(&deployed.definition.name);
+                self.flow_type.clone_from(&deployed.definition.flow_type);
+                self.is_draft_newer = false;
+                self.versions.insert(deployed.version, envelope.at);
+            }
+            WorkflowEvent::Removed(removed) => drop(self.removed.insert(removed.version)),
+            WorkflowEvent::Closed(closed) => self.closed = closed.closed,
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! What a workflow must be before tickets may run on it. Every problem names its node, line or field.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::NodeId;
+use events::workflow::{Condition, Definition, FieldKind, Handling, Line, Node, NodeKind, Operator, Outside, Processors, Revoke};
+
+use super::{areas::areas, named};
+use crate::condition;
+
+/// Nodes a workflow may have; the largest real definition has 12.
+pub const NODES_MAX: usize = 500;
+/// Lines a workflow may have.
+pub const LINES_MAX: usize = 2000;
+/// Fields a workflow may have; the largest real definition has 24.
+pub const FIELDS_MAX: usize = 1000;
+/// Longest time one outgoing call may take; the function that makes it lives longer.
+pub const TIMEOUT_MS_MAX: i64 = 20_000;
+/// Shortest and longest pause between two questions about the same thing.
+pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
+/// Times something may be asked after.
+pub const POLLS_MAX: u32 = 100_000;
+/// Times a call may be tried.
+pub const ATTEMPTS_MAX: u32 = 16;
+/// What the finish condition of a countersign may ask for (reference/bk-itsm.md 6).
+pub const COUNTERS: [&str; 5] = ["PROCESS_COUNT", "PASS_COUNT", "REJECT_COUNT", "PASS_RATE", "REJECT_RATE"];
+
+/// Everything that is wrong with a definition; nothing where it may be deployed.
+pub fn problems(definition: &Definition) -> Vec<String> {
+    let bounds = [("nodes", definition.nodes.len(), NODES_MAX), ("lines", definition.lines.len(), LINES_MAX), ("fields", definition.fields.len(), FIELDS_MAX)];
+    let too_many: Vec<String> =
+        bounds.into_iter().filter(|(_, is, max)| is > max).map(|(what, is, max)| format!("{is} {what}, at most {max} are allowed")).collect();
+    if !too_many.is_empty() {
+        return too_many;
+    }
+    let mut check = Check { definition, problems: Vec::new() };
+    check.ids();
+    check.shape();
+    // What follows walks along lines, which must lead somewhere for that.
+    if check.problems.is_empty() {
+        check.ways();
+        check.nodes();
+        check.conditions();
+        check.fields();
+        if let Err(problems) = areas(definition) {
+            check.problems.extend(problems);
+        }
+    }
+    check.problems
+}
+
+/// Follows lines from some nodes as far as they lead.
+pub(super) fn reachable(definition: &Definition, from: &[NodeId], next: impl Fn(&Line) -> (NodeId, NodeId)) -> BTreeSet<NodeId> {
+    let mut ways: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
+    for line in &definition.lines {
+        let (here, there) = next(line);
+        ways.entry(here).or_default().push(there);
+    }
+    let mut seen: BTreeSet<NodeId> = from.iter().copied().collect();
+    let mut open = from.to_vec();
+    while let Some(node) = open.pop() {
+        open.extend(ways.get(&node).into_iter().flatten().filter(|there| seen.insert(**there)).copied());
+    }
+    seen
+}
+
+fn forward(line: &Line) -> (NodeId, NodeId) {
+    (line.from, line.to)
+}
+
+fn backward(line: &Line) -> (NodeId, NodeId) {
+    (line.to, line.from)
+}
+
+struct Check<'a> {
+    definition: &'a Definition,
+    problems: Vec<String>,
+}
+
+impl Check<'_> {
+    fn say(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    fn name(&self, id: NodeId) -> String {
+        named(self.definition, id)
+    }
+
+    /// Ids are given once.
+    fn ids(&mut self) {
+        let mut nodes = BTreeSet::new();
+        let mut lines = BTreeSet::new();
+        for node in &self.definition.nodes {
+            if !nodes.insert(node.id) {
+                self.say(format!("there are two nodes {}", node.id));
+            }
+        }
+        for line in &self.definition.lines {
+            if !lines.insert(line.id) {
+                self.say(format!("there are two lines {}", line.id));
+            }
+        }
+    }
+
+    /// One beginning, one end, lines between nodes that are there.
+    fn shape(&mut self) {
+        let definition = self.definition;
+        for kind in [NodeKind::Start, NodeKind::End] {
+            if definition.nodes.iter().filter(|node| node.kind == kind).count() != 1 {
+                self.say(format!("there must be exactly one {} node", kind.key()));
+            }
+        }
+        let mut pairs = BTreeSet::new();
+        for line in &definition.lines {
+            for end in [line.from, line.to] {
+                if definition.node(end).is_none() {
+                    self.say(format!("line {} leads to node {end}, which does not exist", line.id));
+                }
+            }
+            if definition.node(line.to).is_some_and(|node| node.kind == NodeKind::Start) {
+                self.say(format!("line {} leads back to START", line.id));
+            }
+            if definition.node(line.from).is_some_and(|node| node.kind == NodeKind::End) {
+                self.say(format!("line {} leads on from END", line.id));
+            }
+            if !pairs.insert((line.from, line.to)) {
+                let (from, to) = (self.name(line.from), self.name(line.to));
+                self.say(format!("two lines lead from node {from} to node {to}"));
+            }
+        }
+        for node in &definition.nodes {
+            if node.kind != NodeKind::End && definition.lines_from(node.id).is_empty() {
+                let name = self.name(node.id);
+                self.say(format!("no line leads on from node {name}"));
+            }
+        }
+        let start = definition.nodes.iter().find(|node| node.kind == NodeKind::Start).map(|node| node.id);
+        let beginnings: Vec<&Line> = definition.lines.iter().filter(|line| Some(line.from) == start).collect();
+        if beginnings.len() != 1 || beginnings[0].condition.is_some() {
+            self.say("exactly one line without a condition must lead from START".into());
+        }
+        if !definition.submit_node().is_some_and(|node| node.kind == NodeKind::Manual) {
+            self.say("START must lead to a NORMAL node, where the ticket is submitted".into());
+        }
+    }
+
+    /// Everything can be reached, everything reaches the end, and nothing goes round without a person.
+    fn ways(&mut self) {
+        let definition = self.definition;
+        let ends = |kind| definition.nodes.iter().filter(|node: &&Node| node.kind == kind).map(|node| node.id).collect::<Vec<_>>();
+        let (from_start, to_end) = (reachable(definition, &ends(NodeKind::Start), forward), reachable(definition, &ends(NodeKind::End), backward));
+        for node in &definition.nodes {
+            let name = self.name(node.id);
+            if !from_start.contains(&node.id) {
+                self.say(format!("node {name} cannot be reached"));
+            }
+            if !to_end.contains(&node.id) {
+                self.say(format!("no way leads from node {name} to END"));
+            }
+        }
+        let machines = Definition {
+            lines: definition
+                .lines
+                .iter()
+                .filter(|line| [line.from, line.to].iter().all(|id| definition.node(*id).is_some_and(|node| !node.kind.is_for_people())))
+                .cloned()
+                .collect(),
+            ..Definition::default()
+        };
+        for line in &machines.lines {
+            if reachable(&machines, &[line.to], forward).contains(&line.from) {
+                let name = self.name(line.from);
+                self.say(format!("line {} from node {name} closes a loop in which nobody acts", line.id));
+            }
+        }
+    }
+
+    fn nodes(&mut self) {
+        let submit = self.definition.submit_node().map(|node| node.id);
+        for node in &self.definition.nodes {
+            let name = self.name(node.id);
+            let mut keys = BTreeSet::new();
+            for key in &node.fields {
+                if self.definition.field_at(node.id, key).is_none() {
+                    self.say(format!("node {name} asks for field {key}, which does not exist"));
+                }
+                if !keys.insert(key) {
+                    self.say(format!("node {name} asks for field {key} twice"));
+                }
+            }
+            if node.kind.is_vote() && !self.definition.fields_of(node).any(|field| field.is_approve_result) {
+                self.say(format!("approval node {name} has no field for its result"));
+            }
+            if node.kind.is_for_people() && Some(node.id) != submit {
+                self.people(node, &name);
+            }
+            if node.kind.is_automatic() {
+                self.automatic(node, &name);
+            }
+            if let Some(condition) = &node.finish_condition {
+                for clause in condition.expressions.iter().flat_map(|group| &group.expressions) {
+                    if !COUNTERS.contains(&clause.key.as_str()) {
+                        self.say(format!("the finish condition of node {name} asks for {}, which is no counter", clause.key));
+                    }
+                }
+            }
+        }
+        if let Revoke::BeforeNode(node) = self.definition.revoke
+            && self.definition.node(node).is_none()
+        {
+            self.say(format!("withdrawing is allowed until node {node}, which does not exist"));
+        }
+    }
+
+    /// Somebody can be found for the node.
+    fn people(&mut self, node: &Node, name: &str) {
+        let handling = if node.kind.is_vote() { Handling::Process } else { node.handling };
+        let distributed = matches!(handling, Handling::DistributeThenProcess | Handling::DistributeThenClaim);
+        if distributed && node.assignors.is_unconfigured() {
+            self.say(format!("node {name} is not configured: nobody distributes it"));
+        }
+        if !distributed && node.processors.is_unconfigured() && !node.is_allow_skip {
+            self.say(format!("node {name} is not configured: {} names nobody to handle it", node.processors.kind()));
+        }
+        if !distributed && node.processors == Processors::ByAssignor {
+            self.say(format!("node {name} waits for an assignor, but its handling mode has none"));
+        }
+        for processors in [&node.processors, &node.assignors, &node.delivers] {
+            self.processors(node, name, processors);
+        }
+    }
+
+    fn processors(&mut self, node: &Node, name: &str, processors: &Processors) {
+        match processors {
+            Processors::Variable(keys) | Processors::VariableLeader(keys) => {
+                for key in keys {
+                    match self.definition.field(key) {
+                        None => self.say(format!("the processors of node {name} stand in field {key}, which does not exist")),
+                        Some(field) if !field.kind.names_people() => {
+                            self.say(format!("the processors of node {name} stand in field {key}, which names no people"));
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+            Processors::NodeLeader(other) => {
+                let comes_before = reachable(self.definition, &[*other], forward).contains(&node.id);
+                if self.definition.node(*other).is_none() || !comes_before {
+                    self.say(format!("node {name} asks for the leader of node {other}, which does not come before it"));
+                }
+            }
+            Processors::Business(_) if !self.definition.is_biz_needed => {
+                self.say(format!("node {name} asks for a role in a business, but the workflow is not bound to one"));
+            }
+            _ => {}
+        }
+    }
+
+    fn automatic(&mut self, node: &Node, name: &str) {
+        let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        match (node.kind, node.outside.as_deref()) {
+            (_, None) => self.say(format!("node {name} is not configured: it does not say what to call")),
+            (NodeKind::Sops, Some(Outside::Task(task))) => {
+                if !is_url(&task.url) || task.template_id.is_empty() || task.bk_biz_id.is_empty() {
+                    self.say(format!("node {name} is not configured: it needs the platform's URL, a business and a template"));
+                }
+                if !(1..=POLLS_MAX).contains(&task.polls_max) {
+                    self.say(format!("node {name} asks {} times, 1 to {POLLS_MAX} are allowed", task.polls_max));
+                }
+            }
+            (NodeKind::Task | NodeKind::Webhook, Some(Outside::Request(request))) => {
+                if !is_url(&request.url) {
+                    self.say(format!("node {name} is not configured: its URL begins neither with http:// nor with https://"));
+                }
+                if !matches!(request.method.as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD") {
+                    self.say(format!("node {name} calls by {:?}, which is no method", request.method));
+                }
+                if !(1..=TIMEOUT_MS_MAX).contains(&request.timeout_ms) {
+                    self.say(format!("node {name} waits {} ms for an answer, 1 to {TIMEOUT_MS_MAX} are allowed", request.timeout_ms));
+                }
+                if !(1..=ATTEMPTS_MAX).contains(&request.attempts_max) {
+                    self.say(format!("node {name} tries {} times, 1 to {ATTEMPTS_MAX} are allowed", request.attempts_max));
+                }
+                if let Some(poll) = &request.poll
+                    && !(POLL_MS.contains(&poll.interval_ms) && (1..=POLLS_MAX).contains(&poll.times_max))
+                {
+                    self.say(format!(
+                        "node {name} asks {} times, {} ms apart; 1 to {POLLS_MAX} times and {} to {} ms are allowed",
+                        poll.times_max,
+                        poll.interval_ms,
+                        POLL_MS.start(),
+                        POLL_MS.end()
+                    ));
+                }
+            }
+            (kind, Some(_)) => self.say(format!("node {name} is a {} node, but says something else to do", kind.key())),
+        }
+        self.processors(node, name, &node.processors);
+    }
+
+    /// Lines ask for what is there when they are tested, and one of them always holds.
+    fn conditions(&mut self) {
+        let mut providers: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
+        for node in &self.definition.nodes {
+            let taken = match node.outside.as_deref() {
+                Some(Outside::Request(request)) => request.outputs.iter().map(|output| output.key.as_str()).collect(),
+                _ => Vec::new(),
+            };
+            let keys = node.fields.iter().map(String::as_str).chain(node.outputs.iter().map(|output| output.key.as_str())).chain(taken);
+            keys.for_each(|key| providers.entry(key).or_default().push(node.id));
+        }
+        for line in &self.definition.lines {
+            let Some(condition) = &line.condition else { continue };
+            let clauses = condition::clauses(condition);
+            if clauses > condition::CLAUSES_MAX {
+                self.say(format!("line {} has {clauses} clauses, at most {} are allowed", line.id, condition::CLAUSES_MAX));
+            }
+            if clauses == 0 {
+                self.say(format!("line {} has a condition that asks for nothing", line.id));
+            }
+            let before = reachable(self.definition, &[line.from], backward);
+            for clause in condition.expressions.iter().flat_map(|group| &group.expressions) {
+                let key = clause.key.as_str();
+                match providers.get(key) {
+                    _ if super::is_of_the_ticket(key) => {}
+                    Some(nodes) if nodes.iter().any(|node| before.contains(node)) => {}
+                    Some(nodes) => {
+                        let later = self.name(nodes[0]);
+                        self.say(format!("line {} asks for {key}, which only the later node {later} fills in", line.id));
+                    }
+                    // A field of the ticket that no form asks for can still be set.
+                    None if self.definition.field(key).is_some() => {}
+                    None => self.say(format!("line {} asks for {key}, which does not exist", line.id)),
+                }
+            }
+        }
+        for node in &self.definition.nodes {
+            let lines = self.definition.lines_from(node.id);
+            if lines.iter().all(|line| line.condition.is_some()) && !lines.is_empty() && !self.covers_every_case(node.id, &lines) {
+                let name = self.name(node.id);
+                self.say(format!("node {name} has no default line, and the conditions of its lines do not cover every case"));
+            }
+        }
+    }
+
+    /// Says whether conditions that each compare the same choice with one option name all its options.
+    fn covers_every_case(&self, node: NodeId, lines: &[&Line]) -> bool {
+        let single = |condition: &Condition| match &condition.expressions[..] {
+            [group] => match &group.expressions[..] {
+                [clause] if clause.condition == Operator::Equal => Some((clause.key.clone(), text(&clause.value))),
+                _ => None,
+            },
+            _ => None,
+        };
+        let cases: Option<Vec<(String, String)>> = lines.iter().map(|line| line.condition.as_ref().and_then(single)).collect();
+        let Some(cases) = cases else { return false };
+        let key = &cases[0].0;
+        if cases.iter().any(|(other, _)| other != key) {
+            return false;
+        }
+        let named: BTreeSet<&str> = cases.iter().map(|(_, value)| value.as_str()).collect();
+        let is_result = self
+            .definition
+            .nodes
+            .iter()
+            .any(|node| node.outputs.iter().any(|output| output.key == *key && output.holds == events::workflow::Holds::ApproveResult));
+        let field = self.definition.field_at(node, key);
+        let options: BTreeSet<&str> = match field {
+            _ if is_result => ["true", "false"].into(),
+            Some(field) if field.is_required && field.hidden_when.is_none() && matches!(field.kind, FieldKind::Radio | FieldKind::Select) => {
+                field.choice.iter().map(|choice| choice.key.as_str()).collect()
+            }
+            _ => return false,
+        };
+        !options.is_empty() && options.is_subset(&named)
+    }
+
+    fn fields(&mut self) {
+        let mut seen = BTreeSet::new();
+        for field in &self.definition.fields {
+            if !seen.insert((field.node, field.key.as_str())) {
+                self.say(format!("there are two fields {}", field.key));
+            }
+            if field.regex == "CUSTOM" && !field.custom_regex.is_empty() && condition::pattern(&field.custom_regex).is_none() {
+                self.say(format!("the custom rule of field {} is not a valid pattern", field.key));
+            }
+            for clause in field.hidden_when.iter().flat_map(|group| &group.expressions) {
+                if self.definition.field(&clause.key).is_none() && !super::is_of_the_ticket(&clause.key) {
+                    self.say(format!("field {} is hidden by {}, which does not exist", field.key, clause.key));
+                }
+            }
+        }
+    }
+}
+
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,202 @@
+//! Writes a definition as BlueKing ITSM exports it (reference/bk-itsm.md 12.2, 12.3): an array of one object that [`super::import`] reads back
+//! as the same definition. People stand in it by whatever name the given definition calls them.
+
+use std::collections::BTreeMap;
+
+use events::RoleId;
+use events::workflow::{Choice, Condition, Definition, Field, Line, Node, Other, Outside, Processors, Request, Revoke, Rule};
+use serde_json::{Map, Value, json};
+
+/// Writes one version. `roles` names the roles that processors mention, so that another desk can find its own.
+pub fn write(definition: &Definition, version_number: &str, roles: &BTreeMap<RoleId, String>) -> Value {
+    let (revocable, revoke) = match definition.revoke {
+        Revoke::Never => (false, json!({ "type": 2, "state": 0 })),
+        Revoke::Always => (true, json!({ "type": 1, "state": 0 })),
+        Revoke::BeforeHandled => (true, json!({ "type": 2, "state": 0 })),
+        Revoke::BeforeNode(node) => (true, json!({ "type": 3, "state": node })),
+    };
+    let keyed = |items: Vec<(String, Value)>| Value::Object(items.into_iter().collect::<Map<_, _>>());
+    json!([{
+        "name": definition.name,
+        "desc": definition.desc,
+        "flow_type": definition.flow_type,
+        "is_enabled": true,
+        "is_draft": false,
+        "is_builtin": false,
+        "is_deleted": false,
+        "is_task_needed": false,
+        "is_revocable": revocable,
+        "revoke_config": revoke,
+        "is_biz_needed": definition.is_biz_needed,
+        "is_auto_approve": definition.is_auto_approve,
+        "is_supervise_needed": definition.is_supervise_needed,
+        "supervise_type": definition.supervisors.kind(),
+        "supervisor": who(&definition.supervisors),
+        "notify_rule": definition.notify_rule,
+        "engine_version": "PIPELINE_V1",
+        "version_number": version_number,
+        "roles": roles.iter().map(|(id, name)| (id.to_string(), name.clone())).collect::<BTreeMap<_, _>>(),
+        "states": keyed(definition.nodes.iter().map(|node| (node.id.to_string(), state(definition, node))).collect()),
+        "transitions": keyed(definition.lines.iter().map(|line| (line.id.to_string(), transition(line))).collect()),
+        "fields": keyed(definition.fields.iter().map(|each| (each.id.to_string(), field(definition, each))).collect()),
+        "triggers": [],
+        "task_schemas": [],
+        "extras": {},
+    }])
+}
+
+/// What `processors` holds beside its kind: parts between commas, with a comma at both ends, as the original keeps them.
+pub fn who(processors: &Processors) -> String {
+    let edged = |parts: Vec<String>| if parts.is_empty() { String::new() } else { format!(",{},", parts.join(",")) };
+    match processors {
+        Processors::Person(people) => edged(people.iter().map(|pid| pid.0.clone()).collect()),
+        Processors::General(roles) => edged(roles.iter().map(ToString::to_string).collect()),
+        Processors::Variable(keys) | Processors::VariableLeader(keys) | Processors::Business(keys) => keys.join(","),
+        Processors::NodeLeader(node) => node.to_string(),
+        Processors::Organization(key) | Processors::Iam(key) => key.clone(),
+        _ => String::new(),
+    }
+}
+
+fn state(definition: &Definition, node: &Node) -> Value {
+    let ids: Vec<i64> = definition.fields_of(node).map(|field| field.id).collect();
+    let counters: Vec<Value> = node
+        .outputs
+        .iter()
+        .map(|output| json!({ "key": output.key, "type": "STRING", "source": "global", "state": node.id, "meta": { "code": output.holds } }))
+        .collect();
+    let mut extras = json!({ "enable_terminate_ticket_when_rejected": node.terminate_when_rejected });
+    extras["ticket_status"] = match node.status_on_entry.as_str() {
+        "" => json!({ "type": "keep", "name": "" }),
+        status => json!({ "type": "custom", "name": status }),
+    };
+    let mut state = json!({
+        "id": node.id, "name": node.name, "type": node.kind, "tag": node.tag,
+        "processors_type": node.processors.kind(), "processors": who(&node.processors),
+        "assignors_type": node.assignors.kind(), "assignors": who(&node.assignors),
+        "delivers_type": node.delivers.kind(), "delivers": who(&node.delivers),
+        "distribute_type": node.handling,
+        "can_deliver": node.can_deliver, "is_terminable": node.is_terminable, "is_multi": node.is_multi, "is_sequential": node.is_sequential,
+        "is_allow_skip": node.is_allow_skip, "is_draft": false,
+        "is_first_state": definition.submit_node().is_some_and(|submit| submit.id == node.id),
+        "finish_condition": node.finish_condition.as_ref().map_or_else(|| json!({}), |condition| json!(condition)),
+        "variables": { "inputs": [], "outputs": counters },
+        "fields": ids,
+    });
+    match node.outside.as_deref() {
+        Some(Outside::Request(request)) if node.kind == events::workflow::NodeKind::Webhook => extras["webhook_info"] = webhook(request),
+        Some(Outside::Request(request)) => state["api_info"] = api(request),
+        Some(Outside::Task(task)) => {
+            extras["sops_info"] = json!({
+                "url": task.url,
+                "bk_biz_id": { "name": "业务", "value_type": "custom", "value": task.bk_biz_id },
+                "template_id": task.template_id, "template_source": task.template_source,
+                "constants": task.constants, "exclude_task_nodes_id": task.exclude_task_nodes_id,
+                "secret": task.secret, "polls_max": task.polls_max,
+            });
+        }
+        None => {}
+    }
+    state["extras"] = extras;
+    state
+}
+
+fn api(request: &Request) -> Value {
+    let mut info = json!({
+        "remote_api_info": { "method": request.method, "url": request.url, "headers": request.headers },
+        "req_params": request.query, "req_body": request.body, "need_poll": request.poll.is_some(),
+        "timeout_ms": request.timeout_ms, "attempts_max": request.attempts_max, "secret": request.secret,
+        "outputs": outputs(request),
+    });
+    if let Some(poll) = &request.poll {
+        info["end_conditions"] = json!({ "poll_interval": poll.interval_ms / 1000, "poll_time": poll.times_max });
+        info["succeed_conditions"] = json!(poll.until);
+    }
+    if let Some(success) = &request.success {
+        info["success"] = json!(success);
+    }
+    info
+}
+
+fn webhook(request: &Request) -> Value {
+    json!({
+        "method": request.method, "url": request.url, "query_params": request.query, "headers": request.headers,
+        "body": if request.body.is_null() { json!({ "type": "none" }) } else { json!({ "type": "raw", "raw_type": "JSON", "value": request.body }) },
+        "settings": { "timeout": request.timeout_ms / 1000, "attempts": request.attempts_max },
+        "success_exp": request.success.as_ref().map(expression).unwrap_or_default(),
+        "secret": request.secret,
+        "outputs": outputs(request),
+    })
+}
+
+fn outputs(request: &Request) -> Vec<Value> {
+    request.outputs.iter().map(|taken| json!({ "key": taken.key, "name": taken.name, "ref_path": taken.path, "type": "STRING", "source": "global" })).collect()
+}
+
+/// A condition over an answer as the text that the original's webhooks have.
+fn expression(condition: &Condition) -> String {
+    let Some(group) = condition.expressions.first() else { return String::new() };
+    let join = if group.join == events::workflow::Join::Or { " or " } else { " and " };
+    let clause = |clause: &events::workflow::Clause| {
+        let value = match (&clause.value, clause.kind.as_str()) {
+            (Value::String(text), "BOOLEAN") => text.clone(),
+            (Value::String(text), _) => format!("\"{text}\""),
+            (other, _) => other.to_string(),
+        };
+        format!("{} {} {value}", clause.key, clause.condition.sign())
+    };
+    group.expressions.iter().map(clause).collect::<Vec<_>>().join(join)
+}
+
+fn transition(line: &Line) -> Value {
+    let always = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [{ "key": "G_INT_1", "condition": "==", "value": 1 }] }] });
+    json!({
+        "id": line.id, "from_state": line.from, "to_state": line.to, "name": line.name,
+        "condition_type": if line.condition.is_some() { "by_field" } else { "default" },
+        "condition": line.condition.as_ref().map_or(always, |condition| json!(condition)),
+        "axis": { "start": "Right", "end": "Left" },
+    })
+}
+
+fn field(definition: &Definition, field: &Field) -> Value {
+    let asked_by = || definition.nodes.iter().find(|node| node.fields.contains(&field.key)).map(|node| node.id);
+    let mut meta = if field.meta.is_null() { json!({}) } else { field.meta.clone() };
+    if field.is_approve_result {
+        meta["code"] = "APPROVE_RESULT".into();
+    }
+    let mut written = json!({
+        "id": field.id, "key": field.key, "type": field.kind, "name": field.name, "desc": field.desc,
+        "state_id": field.node.or_else(asked_by),
+        "choice": choices(&field.choice),
+        "validate_type": if field.is_required { "REQUIRE" } else { "OPTION" },
+        "regex": if field.regex.is_empty() { "EMPTY" } else { &field.regex },
+        "custom_regex": field.custom_regex,
+        "regex_config": field.rule.as_ref().map_or_else(|| json!({}), |rule| json!({ "rule": self::rule(rule) })),
+        "show_type": u8::from(field.hidden_when.is_none()),
+        "show_conditions": field.hidden_when.as_ref().map_or_else(|| json!({}), |hidden| json!(hidden)),
+        "default": field.default, "meta": meta, "source": "CUSTOM",
+        "source_type": if field.source_type.is_empty() { "CUSTOM" } else { &field.source_type },
+        "source_uri": field.source_uri, "is_readonly": field.is_readonly, "is_personal": field.is_personal,
+        "layout": if field.layout.is_empty() { "COL_12" } else { &field.layout },
+    });
+    if let Some(kv) = &field.kv_relation {
+        written["kv_relation"] = json!(kv);
+    }
+    written
+}
+
+fn choices(choices: &[Choice]) -> Vec<Value> {
+    choices.iter().map(|choice| json!(choice)).collect()
+}
+
+fn rule(rule: &Rule) -> Value {
+    let beside = |beside: &events::workflow::Beside| {
+        let (source, key, value) = match &beside.other {
+            Other::Field { key } => ("field", key.clone(), Value::Null),
+            Other::System => ("system", String::new(), Value::Null),
+            Other::Value { value } => ("value", String::new(), value.clone()),
+        };
+        json!({ "condition": beside.condition, "source": source, "key": key, "value": value })
+    };
+    json!({ "type": rule.join, "expressions": rule.expressions.iter().map(beside).collect::<Vec<_>>() })
+}

@@ -1,0 +1,122 @@
+//! Decisions that come without a form, and what was decided (reference/bk-itsm.md 3.11).
+
+use domain::ticket::Command;
+use events::ticket::NodeStatus;
+use events::workflow::Node;
+use events::{NodeId, TicketSn};
+use serde_json::{Value, json};
+
+use super::answer::Refusal;
+use super::request::Asked;
+use super::writes::{act, check_name};
+use super::{reads, render};
+use crate::App;
+
+/// The names under which a decision's parts come.
+struct Names {
+    sn: &'static str,
+    node: &'static str,
+    by: &'static str,
+    decision: &'static str,
+    remark: &'static str,
+}
+
+/// `approve`.
+const APPROVE: Names = Names { sn: "sn", node: "state_id", by: "approver", decision: "action", remark: "remark" };
+/// `proceed_approval`, as company portals call it.
+const PROCEED: Names = Names { sn: "process_inst_id", node: "activity", by: "handler", decision: "submit_action", remark: "submit_opinion" };
+
+pub(super) async fn approve(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
+    decide(app, asked, request_id, &APPROVE).await
+}
+
+pub(super) async fn proceed_approval(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
+    decide(app, asked, request_id, &PROCEED).await
+}
+
+async fn decide(app: &App, asked: &Asked, request_id: &str, names: &Names) -> Result<Value, Refusal> {
+    let sn = TicketSn(asked.required(names.sn)?);
+    let node = NodeId(asked.required_int(names.node)?);
+    let who = asked.required(names.by)?;
+    check_name(names.by, &who)?;
+    let decision = asked.required(names.decision)?;
+    let pass = match decision.to_lowercase().as_str() {
+        "true" => true,
+        "false" => false,
+        _ => return Err(Refusal::parameter(format!("{}:“{decision}” 不是合法选项。", names.decision))),
+    };
+    let by = app.people.find(&who).await?;
+    let remark = asked.text(names.remark).unwrap_or_default();
+    Ok(act(app, asked, request_id, &sn, by.clone(), &Command::Decide { node, by, pass, remark }).await?)
+}
+
+/// Whoever has voted at a node, in order.
+pub(super) async fn approver(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let card = reads::ticket_card(app, asked).await?;
+    let node = NodeId(asked.required_int("state_id")?);
+    let visit = card.ticket.nodes.get(&node).ok_or_else(|| no_node(node))?;
+    let voters: Vec<&events::Pid> = visit.votes.iter().map(|vote| &vote.by).collect();
+    Ok(json!({ "approver": app.people.names(voters).await? }))
+}
+
+/// What a node that is done came to.
+pub(super) async fn node_result(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let card = reads::ticket_card(app, asked).await?;
+    let workflow = reads::workflow_of(app, &card).await?;
+    let id = NodeId(asked.required_int("state_id")?);
+    let visit = card.ticket.nodes.get(&id).ok_or_else(|| no_node(id))?;
+    if visit.status != NodeStatus::Finished {
+        return Err(Refusal::parameter(format!("参数验证失败: 节点【{}】尚未结束", visit.name)));
+    }
+    let node: &Node = workflow.definition.node(id).ok_or_else(|| no_node(id))?;
+    let result = workflow.definition.fields_of(node).find(|field| field.is_approve_result);
+    let remark = workflow
+        .definition
+        .fields_of(node)
+        .filter(|field| result.is_none_or(|result| result.key != field.key))
+        .filter_map(|field| card.ticket.form.get(&field.key))
+        .map(|entry| domain::ticket::form::text(entry.read()))
+        .find(|text| !text.is_empty());
+    let people = if visit.votes.is_empty() { visit.by.iter().collect::<Vec<_>>() } else { visit.votes.iter().map(|vote| &vote.by).collect() };
+    Ok(json!({
+        "name": visit.name,
+        "processed_user": app.people.names(people).await?,
+        "approve_result": visit.pass.unwrap_or(true),
+        "approve_remark": remark.unwrap_or_default(),
+    }))
+}
+
+/// What an approver reads in a message: the ticket and its form, as Markdown. What people typed stands in it as text.
+pub(super) async fn summary(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let card = reads::ticket_card(app, asked).await?;
+    let workflow = reads::workflow_of(app, &card).await?;
+    let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
+    let mut lines = vec![
+        format!("**{}**", escaped(&card.ticket.title())),
+        format!("单号：{}", opened.sn),
+        format!("服务：{}", escaped(&opened.service_name)),
+        format!("提单人：{}", escaped(&app.people.name(&opened.creator).await?)),
+    ];
+    for field in render::filled(app, &card, &workflow.definition).await? {
+        let shown = field["display_value"].as_str().map_or_else(|| field["display_value"].to_string(), str::to_owned);
+        if field["key"] != "title" && !shown.is_empty() {
+            lines.push(format!("{}：{}", escaped(field["name"].as_str().unwrap_or_default()), escaped(&shown)));
+        }
+    }
+    lines.push(render::ticket_url(&app.settings, opened.id));
+    Ok(json!({ "summary": lines.join("\n") }))
+}
+
+/// A text in which no character has a meaning of its own to Markdown.
+fn escaped(text: &str) -> String {
+    let one = |c: char| match c {
+        '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '-' | '!' | '|' | '<' | '>' | '~' => format!("\\{c}"),
+        '\n' | '\r' => " ".to_owned(),
+        other => other.to_string(),
+    };
+    text.chars().take(500).map(one).collect()
+}
+
+fn no_node(node: NodeId) -> Refusal {
+    Refusal::new(3_900_017, format!("没有找到对应的节点: {node}"))
+}

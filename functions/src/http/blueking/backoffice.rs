@@ -1,0 +1,141 @@
+//! What the desk is set up with, as BlueKing clients read and change it (reference/bk-itsm.md 3.11, 12).
+
+use domain::workflow::export;
+use events::workflow::{Handling, NodeKind, Processors};
+use events::{CatalogId, ServiceId};
+use serde_json::{Value, json};
+
+use super::answer::Refusal;
+use super::render;
+use super::request::Asked;
+use crate::setup::{self, NotSetUp, ServiceWish};
+use crate::{App, company};
+
+pub(super) async fn workflow_detail(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let missing = || Refusal::new(3_900_404, "查找对象不存在");
+    let text = asked.text("workflow_id").filter(|text| !text.is_empty()).ok_or_else(missing)?;
+    let flow_id: i64 = text.parse().map_err(|_| Refusal::new(3_900_004, format!("接口异常，请检查请求参数: workflow_id {text}")))?;
+    let (workflow, version) = render::version_of(flow_id);
+    let deployed = app.configuration.workflow(workflow, version).await?.ok_or_else(missing)?;
+    let mut definition = deployed.definition.clone();
+    company::with_names(app, &mut definition).await?;
+    let written = export::write(&definition, &deployed.version.to_string(), &setup::role_names(app).await?);
+    let flow = &written[0];
+    let values = |key: &str| flow[key].as_object().map(|all| all.values().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    let by_id = |mut items: Vec<Value>| {
+        items.sort_by_key(|item| item["id"].as_i64());
+        items
+    };
+    Ok(json!({
+        "name": flow["name"], "flow_type": flow["flow_type"], "desc": flow["desc"], "version_number": flow["version_number"],
+        "states": by_id(values("states")), "transitions": by_id(values("transitions")), "fields": by_id(values("fields")),
+    }))
+}
+
+/// The nodes after the submit node at which somebody acts, in the order of the lines: who could be named for them (`state_processors`).
+pub(super) async fn service_roles(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let missing = || Refusal::new(3_900_042, "服务未找到");
+    let id = asked.required_int("service_id")?;
+    let service = app.configuration.service(ServiceId(id)).await?;
+    let service = service.0.as_ref().ok_or_else(missing)?;
+    let deployed = app.configuration.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
+    let definition = &deployed.definition;
+    let submit = definition.submit_node().ok_or_else(missing)?.id;
+    let all = matches!(asked.text("all").as_deref(), Some("1" | "true" | "True"));
+    let (mut order, mut next) = (vec![submit], 0);
+    while let Some(node) = order.get(next).copied() {
+        next += 1;
+        for line in definition.lines_from(node) {
+            if !order.contains(&line.to) {
+                order.push(line.to);
+            }
+        }
+    }
+    let mut roles = Vec::new();
+    for node in order.iter().skip(1).filter_map(|id| definition.node(*id)) {
+        let acts = node.kind.is_for_people() || (all && node.kind.is_automatic());
+        if !acts {
+            continue;
+        }
+        let distributed = matches!(node.handling, Handling::DistributeThenClaim | Handling::DistributeThenProcess) && node.kind == NodeKind::Manual;
+        let processors = if distributed { &node.assignors } else { &node.processors };
+        let names = match processors {
+            Processors::Person(people) => app.people.names(people).await?,
+            Processors::Starter => asked.text("ticket_creator").unwrap_or_default(),
+            Processors::StarterLeader => match asked.text("ticket_creator") {
+                Some(creator) => app.directory.leader(&creator).await?.unwrap_or_default(),
+                None => String::new(),
+            },
+            other => export::who(other).trim_matches(',').to_owned(),
+        };
+        roles.push(json!({
+            "id": node.id, "name": node.name, "processors": names, "processors_type": processors.kind(),
+            "sign_type": if node.is_multi || node.kind == NodeKind::Sign { "and" } else { "or" },
+        }));
+    }
+    Ok(roles.into())
+}
+
+pub(super) async fn create_catalog(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let parent = CatalogId(asked.required_int("parent__id").or_else(|refusal| match asked.text("parent_id") {
+        Some(_) => asked.required_int("parent_id"),
+        None => Err(refusal),
+    })?);
+    let name = asked.required("name")?;
+    let desc = asked.text("desc").unwrap_or_default();
+    let added = setup::add_catalog(app, parent, &name, &desc).await.map_err(refused)?;
+    Ok(json!({ "id": added.id, "key": added.key, "name": added.name, "desc": added.desc, "parent": parent, "children": [] }))
+}
+
+/// `import_service`, and `update_service` where `id` names one that is there: the workflow becomes a new version, and the service points at it.
+pub(super) async fn import_service(app: &App, asked: &Asked, update: bool) -> Result<Value, Refusal> {
+    let id = if update { Some(ServiceId(asked.required_int("id")?)) } else { None };
+    let texts = |key: &str| asked.list(key);
+    let wish = ServiceWish {
+        id,
+        name: asked.required("name")?,
+        kind: asked.required("key")?,
+        desc: asked.text("desc").unwrap_or_default(),
+        is_enabled: asked.text("is_valid").is_none_or(|flag| !matches!(flag.as_str(), "false" | "False" | "0")),
+        display_type: asked.text("display_type").filter(|kind| !kind.is_empty()).unwrap_or_else(|| "OPEN".into()),
+        display_roles: texts("display_role"),
+        owners: texts("owners"),
+        catalog: asked.text("catalog_id").filter(|id| !id.is_empty()).and_then(|id| id.parse().ok()).map(CatalogId),
+        can_ticket_agency: matches!(asked.text("can_ticket_agency").as_deref(), Some("true" | "True" | "1")),
+        workflow: asked.get("workflow").cloned().ok_or_else(|| Refusal::parameter("workflow:该字段是必填项。"))?,
+    };
+    let (service, report) = setup::import_service(app, wish).await.map_err(refused)?;
+    let flow = render::flow_id(service.workflow, service.workflow_version);
+    Ok(json!({
+        "id": service.service, "name": service.name, "key": service.kind.key(), "service_type": service.kind.key(), "desc": service.desc,
+        "workflow_id": flow, "is_valid": service.is_enabled, "display_type": service.display_type, "report": report,
+    }))
+}
+
+/// A wish about the desk itself that was not granted, in the codes of the wire.
+fn refused(not: NotSetUp) -> Refusal {
+    match not {
+        NotSetUp::Technical(error) => error.into(),
+        NotSetUp::NameTaken(name) => Refusal::new(3_900_035, format!("创建服务失败: 服务名称已经存在: {name}")),
+        NotSetUp::KindUnknown(kind) => Refusal::new(3_900_038, format!("相关类型未找到: {kind}")),
+        NotSetUp::ServiceUnknown(id) => Refusal::new(3_900_042, format!("服务未找到: {id}")),
+        NotSetUp::Unreadable(reason) => Refusal::new(3_900_011, format!("流程保存失败: {reason}")),
+        NotSetUp::Unsound(reasons) => Refusal::new(3_900_011, format!("流程保存失败: {}", reasons.join("; "))),
+        NotSetUp::Catalog(rejection) => Refusal::new(3_900_008, format!("服务目录: {}", catalog_words(&rejection))),
+        NotSetUp::Workflow(rejection) => Refusal::new(3_900_011, format!("流程保存失败: {rejection}")),
+    }
+}
+
+fn catalog_words(rejection: &domain::config::Rejection) -> String {
+    use domain::config::Rejection;
+    match rejection {
+        Rejection::CatalogUnknown(id) => format!("目录 {id} 不存在"),
+        Rejection::NameTaken(name) => format!("同级目录【{name}】已存在"),
+        Rejection::HoldsCatalogs(name) => format!("请先删除【{name}】下的子目录"),
+        Rejection::HoldsServices(name) => format!("目录【{name}】占用中"),
+        Rejection::NameUnfit => "名称为空或超过 64 个字符".into(),
+        Rejection::BelowItself => "目录不能移动到自身之下".into(),
+        Rejection::Root => "根目录不能修改".into(),
+        Rejection::CatalogExists(id) => format!("目录 {id} 已存在"),
+    }
+}

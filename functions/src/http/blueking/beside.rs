@@ -1,0 +1,77 @@
+//! What is done beside the work: rating, following, changing fields (reference/bk-itsm.md 3.11).
+
+use domain::ticket::Command;
+use events::TicketSn;
+use serde_json::Value;
+
+use super::answer::Refusal;
+use super::reads;
+use super::request::Asked;
+use super::writes::{act, check_name};
+use crate::{App, desk};
+
+/// Longest comment beside a rating.
+const COMMENT_MAX: usize = 255;
+/// Longest list of followers in one call.
+const USERS_MAX: usize = 200;
+
+pub(super) async fn comment(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
+    let sn = TicketSn(asked.required("sn")?);
+    let stars = asked.required_int("stars")?;
+    // The original accepts 6 and shows 5.
+    let stars = u8::try_from(stars).ok().filter(|stars| (1..=6).contains(stars)).ok_or_else(|| Refusal::parameter("stars:请确保该值为 1 到 5。"))?.min(5);
+    let comment = asked.text("comments").unwrap_or_default();
+    if comment.chars().count() > COMMENT_MAX {
+        return Err(Refusal::parameter(format!("comments:请确保这个字段不能超过 {COMMENT_MAX} 个字符。")));
+    }
+    let operator = asked.required("operator")?;
+    check_name("operator", &operator)?;
+    let by = app.people.find(&operator).await?;
+    Ok(act(app, asked, request_id, &sn, by.clone(), &Command::Rate { by, stars, comment }).await?)
+}
+
+pub(super) async fn add_follower(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
+    let sn = TicketSn(asked.required("sn")?);
+    let names = asked.list("users");
+    if names.is_empty() {
+        return Err(Refusal::parameter("users:该字段是必填项。"));
+    }
+    if names.len() > USERS_MAX {
+        return Err(Refusal::parameter(format!("users:请确保这个列表不超过 {USERS_MAX} 项。")));
+    }
+    names.iter().try_for_each(|name| check_name("users", name))?;
+    // Nobody is registered for a ticket that does not exist.
+    desk::card(app, &sn).await?.ok_or_else(Refusal::no_ticket)?;
+    let follows = !matches!(asked.text("attention").as_deref(), Some("false" | "False" | "0"));
+    let mut people = Vec::new();
+    for name in &names {
+        people.push(app.people.known(name, follows).await?);
+    }
+    let by = match asked.text("operator").or_else(|| asked.caller.user.clone()) {
+        Some(operator) => app.people.pid(&operator).await?,
+        None => people[0].clone(),
+    };
+    Ok(act(app, asked, request_id, &sn, by.clone(), &Command::Follow { by, people, follows }).await?)
+}
+
+pub(super) async fn edit_field(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
+    let card = reads::ticket_card(app, asked).await?;
+    let sn = TicketSn(asked.required("sn")?);
+    let operator = asked.required("operator")?;
+    check_name("operator", &operator)?;
+    // One field may come by itself, under `field`.
+    let mut form = match asked.fields()? {
+        Some(form) => form,
+        None => match asked.get("field") {
+            Some(field) => vec![events::Entry::new(
+                field["key"].as_str().ok_or_else(|| Refusal::missing_key("key"))?,
+                field.get("value").cloned().ok_or_else(|| Refusal::missing_key("value"))?,
+            )],
+            None => return Err(Refusal::parameter("fields:该字段是必填项。")),
+        },
+    };
+    let workflow = reads::workflow_of(app, &card).await?;
+    app.people.form_in(&workflow.definition, &mut form, true).await?;
+    let by = app.people.find(&operator).await?;
+    Ok(act(app, asked, request_id, &sn, by.clone(), &Command::EditField { by, form }).await?)
+}

@@ -1,0 +1,222 @@
+//! Lists of tickets (reference/bk-itsm.md 3.5, 3.11): pages of the narrowest index, looked through where a filter is no index of its own.
+
+use std::collections::BTreeSet;
+
+use domain::views::ticket_card::TicketCard;
+use events::{Moment, Pid};
+use infra::Error;
+use infra::views::Range;
+use serde_json::{Value, json};
+
+use super::answer::Refusal;
+use super::render;
+use super::request::Asked;
+use crate::App;
+use crate::stream::follow::read_card;
+
+/// Largest page of a list; larger wishes are cut to it (3.5).
+const PAGE_MAX: usize = 10_000;
+/// Cards looked at per step when a filter is not an index of its own.
+const STEP: usize = 500;
+
+/// What a list is narrowed to.
+struct Filter {
+    /// A list of one person: the index it is, and whose.
+    list: Option<(&'static str, Pid)>,
+    creator: Option<Pid>,
+    catalogs: Vec<String>,
+    sns: BTreeSet<String>,
+    statuses: Vec<String>,
+    services: Vec<String>,
+    businesses: Vec<String>,
+    tag: Option<String>,
+    created: (Option<Moment>, Option<Moment>),
+    ended: (Option<Moment>, Option<Moment>),
+}
+
+impl Filter {
+    async fn read(app: &App, asked: &Asked) -> Result<Self, Refusal> {
+        let person = async |key: &str| match asked.text(key).filter(|text| !text.is_empty()) {
+            Some(name) => Ok::<_, Error>(Some(app.people.find(&name).await?)),
+            None => Ok(None),
+        };
+        Ok(Self {
+            // `username` also carries the caller in some SDKs' credentials; only the list's own parameter counts.
+            list: person("username").await?.map(|pid| ("todo", pid)),
+            creator: person("creator").await?,
+            catalogs: Vec::new(),
+            sns: asked.list("sns").into_iter().collect(),
+            statuses: asked.list("current_status__in"),
+            services: asked.list("service_id__in"),
+            businesses: asked.list("bk_biz_id__in"),
+            tag: asked.text("tag").filter(|tag| !tag.is_empty()),
+            created: (asked.time(app, "create_at__gte")?, asked.time(app, "create_at__lte")?),
+            ended: (asked.time(app, "end_at__gte")?, asked.time(app, "end_at__lte")?),
+        })
+    }
+
+    /// Says whether the stretch of [`Filter::narrowest`] is already the whole answer.
+    fn is_index_alone(&self) -> bool {
+        let others = self.catalogs.is_empty() && self.statuses.is_empty() && self.services.is_empty() && self.businesses.is_empty() && self.tag.is_none();
+        let times = [self.created.0, self.created.1, self.ended.0, self.ended.1].iter().all(Option::is_none);
+        self.sns.is_empty() && others && times && (self.creator.is_none() || self.list.is_none())
+    }
+
+    /// The index that leaves the fewest tickets, and its stretch.
+    fn narrowest(&self) -> (&'static str, String, String) {
+        let of = |pid: &Pid| (format!("{pid}|"), format!("{pid}|~"));
+        match (&self.list, &self.creator) {
+            (Some((index, pid)), _) => (*index, of(pid).0, of(pid).1),
+            (None, Some(pid)) => ("creator", of(pid).0, of(pid).1),
+            (None, None) => ("ticket", String::new(), "~".into()),
+        }
+    }
+
+    fn fits(&self, card: &TicketCard) -> bool {
+        let Some(opened) = &card.ticket.opened else { return false };
+        // Times on the wire have whole seconds, so the stored one is compared cut to the second.
+        let second = |at: Moment| at.0.div_euclid(1000);
+        let between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| {
+            from.is_none_or(|from| second(at) >= second(from)) && to.is_none_or(|to| second(at) <= second(to))
+        };
+        self.creator.as_ref().is_none_or(|pid| opened.creator == *pid)
+            && self.list.as_ref().is_none_or(|(index, pid)| card.index().iter().any(|(name, value)| name == index && value.starts_with(&format!("{pid}|"))))
+            && (self.catalogs.is_empty() || self.catalogs.contains(&opened.catalog.to_string()))
+            && (self.sns.is_empty() || self.sns.contains(opened.sn.as_str()))
+            && (self.statuses.is_empty() || self.statuses.iter().any(|status| status == card.ticket.status_key()))
+            && (self.services.is_empty() || self.services.contains(&opened.service.to_string()))
+            && (self.businesses.is_empty() || self.businesses.contains(&opened.bk_biz_id.to_string()))
+            && self.tag.as_ref().is_none_or(|tag| opened.tag == *tag)
+            && between(card.created_at, self.created)
+            && match (self.ended, card.ended_at) {
+                ((None, None), _) => true,
+                (_, None) => false,
+                (ended, Some(at)) => between(at, ended),
+            }
+    }
+}
+
+pub(super) async fn tickets(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let filter = Filter::read(app, asked).await?;
+    page(app, asked, &filter).await
+}
+
+/// The lists of one person (3.11). What was withdrawn is not in them, unless its status is asked for.
+pub(super) async fn tickets_by_user(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let user = match asked.text("user").filter(|user| !user.is_empty()) {
+        Some(user) => user,
+        None => asked.text("username").filter(|user| !user.is_empty()).ok_or_else(|| Refusal::parameter("参数验证失败: user 为必填项"))?,
+    };
+    let pid = app.people.find(&user).await?;
+    let mut filter = Filter::read(app, asked).await?;
+    let view = asked.text("view_type").unwrap_or_default();
+    let index = match view.as_str() {
+        "my_todo" | "" => "todo",
+        "my_created" => "mine",
+        "my_history" | "my_dealt" => "dealt",
+        "my_attention" => "follows",
+        "my_approval" => "approval",
+        other => return Err(Refusal::parameter(format!("view_type:“{other}” 不是合法选项。"))),
+    };
+    filter.list = Some((index, pid.clone()));
+    if index == "mine" && filter.statuses.iter().any(|status| status == "REVOKED") {
+        filter.list = None;
+        filter.creator = Some(pid);
+    }
+    filter.catalogs = asked.list("catalog_id");
+    filter.services.extend(asked.list("service_id"));
+    if filter.created.0.is_some() != filter.created.1.is_some() {
+        return Err(Refusal::parameter("参数验证失败: create_at__gte 与 create_at__lte 需同时提供"));
+    }
+    page(app, asked, &filter).await
+}
+
+async fn page(app: &App, asked: &Asked, filter: &Filter) -> Result<Value, Refusal> {
+    let size = page_size(asked)?;
+    let (count, keys) = if filter.is_index_alone() { by_index(app, asked, filter, size).await? } else { by_filter(app, asked, filter, size).await? };
+    let total_page = count.div_ceil(size).max(1);
+    let page = page_number(asked, total_page)?;
+    if page > total_page {
+        return Err(Refusal::new(3_900_021, format!("参数错误: 无效页面: 第 {page} 页不存在，共 {total_page} 页")));
+    }
+    let mut items = Vec::new();
+    for key in keys {
+        let Some(document) = app.views.get("ticket", &key).await? else { continue };
+        let card: TicketCard = read_card(&key, &document)?;
+        let Some(opened) = &card.ticket.opened else { continue };
+        let mut item = render::ticket(app, &card, opened).await?;
+        item["current_steps"] = render::steps(app, &card, None).await?.into();
+        items.push(item);
+    }
+    let link = |page: usize| format!("{}{}?page={page}&page_size={size}", app.settings.site, asked.path);
+    Ok(json!({
+        "page": page,
+        "total_page": total_page,
+        "count": count,
+        "next": (page < total_page).then(|| link(page + 1)),
+        "previous": (page > 1).then(|| link(page - 1)),
+        "items": items,
+    }))
+}
+
+fn page_size(asked: &Asked) -> Result<usize, Refusal> {
+    match asked.text("page_size").filter(|text| !text.is_empty()).map(|text| text.parse::<usize>()) {
+        None => Ok(10),
+        Some(Ok(size)) if size > 0 => Ok(size.min(PAGE_MAX)),
+        Some(_) => Err(Refusal::new(3_900_021, "参数错误: page_size 必须是正整数")),
+    }
+}
+
+fn page_number(asked: &Asked, last: usize) -> Result<usize, Refusal> {
+    match asked.text("page").filter(|text| !text.is_empty()).as_deref() {
+        None => Ok(1),
+        Some("last") => Ok(last),
+        Some(text) => text.parse().ok().filter(|page| *page > 0).ok_or_else(|| Refusal::new(3_900_021, "参数错误: page 必须是正整数")),
+    }
+}
+
+/// The count and one page's keys straight from an index, newest first.
+async fn by_index(app: &App, asked: &Asked, filter: &Filter, size: usize) -> Result<(usize, Vec<String>), Refusal> {
+    let (index, from, to) = filter.narrowest();
+    let count = usize::try_from(app.views.count("ticket", index, &from, &to).await?).unwrap_or(usize::MAX);
+    let page = page_number(asked, count.div_ceil(size).max(1))?;
+    let skip = (page - 1).saturating_mul(size);
+    let range = Range { view: "ticket", index, from: &from, to: &to, descending: true, skip, limit: size };
+    Ok((count, app.views.range(range).await?.into_iter().map(|entry| entry.key).collect()))
+}
+
+/// The same where cards have to be looked at: the narrowest index is walked, newest first.
+async fn by_filter(app: &App, asked: &Asked, filter: &Filter, size: usize) -> Result<(usize, Vec<String>), Refusal> {
+    let mut fitting = Vec::new();
+    if filter.sns.is_empty() {
+        let (index, from, mut to) = filter.narrowest();
+        loop {
+            let range = Range { view: "ticket", index, from: &from, to: &to, descending: true, skip: 0, limit: STEP };
+            let entries = app.views.range(range).await?;
+            let Some(last) = entries.last() else { break };
+            to.clone_from(&last.value);
+            for entry in entries {
+                keep_fitting(app, filter, entry.key, &mut fitting).await?;
+            }
+        }
+    } else {
+        for sn in filter.sns.iter().rev() {
+            keep_fitting(app, filter, format!("ticket-{sn}"), &mut fitting).await?;
+        }
+        fitting.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+    }
+    let count = fitting.len();
+    let page = page_number(asked, count.div_ceil(size).max(1))?;
+    let keys = fitting.into_iter().skip((page - 1).saturating_mul(size)).take(size).map(|(_, key)| key);
+    Ok((count, keys.collect()))
+}
+
+async fn keep_fitting(app: &App, filter: &Filter, key: String, fitting: &mut Vec<(i64, String)>) -> Result<(), Refusal> {
+    if let Some(document) = app.views.get("ticket", &key).await? {
+        let card: TicketCard = read_card(&key, &document)?;
+        if filter.fits(&card) {
+            fitting.push((card.ticket.opened.as_ref().map_or(0, |opened| opened.id), key));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! One step of the call of an automatic node: plan, call, judge, record; then tell the ticket, and only then close.
+//!
+//! Whoever dies in between is called again by the deadline. What goes out carries an `Idempotency-Key`, so that the other side can know
+//! a repeated call for what it is.
+
+use std::collections::BTreeMap;
+
+use domain::call::template::Variables;
+use domain::call::{Call, Command, Rejection, Step, judge, plan};
+use domain::ticket::{Answer, Command as TicketCommand, Rejection as TicketRejection};
+use domain::views::ticket_card::TicketCard;
+use events::call::{Answered, Requested};
+use events::ticket::NodeStatus;
+use events::workflow::{FieldKind, NodeKind, Outside};
+use events::{Meta, Moment};
+use infra::caller;
+use infra::ledger::{NoLookups, command_id};
+use infra::store::commit::hex;
+use infra::{Error, Failure, Wish};
+use serde_json::{Value, json};
+
+use super::claimed;
+use crate::http::blueking::render;
+use crate::{App, desk};
+
+/// Makes the step that is due, if one is.
+pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
+    let call = app.ledger.load::<Call>(stream).await?.aggregate.0;
+    let Some(requested) = call.requested.clone().filter(|_| !call.closed) else { return Ok(()) };
+    if let Some(answered) = &call.answered {
+        return tell(app, stream, &requested, answered).await;
+    }
+    let now = app.ledger.clock.now();
+    let attempt = call.attempts + 1;
+    if call.next > now || !claimed(&*app.views, stream, attempt.into(), now, hex(&app.ledger.fresh_id())).await? {
+        return Ok(());
+    }
+    let step = step(app, &call, &requested).await?;
+    app.crash.pass("during-call");
+    let wish = Wish { command_id: command_id(&["attempt", stream, &attempt.to_string()]), stream: stream.to_owned(), meta: meta(&requested) };
+    let command = Command::Record { attempt, step, at: app.ledger.clock.now() };
+    match app.ledger.execute::<Call>(&wish, &command, &NoLookups).await {
+        Ok(outcome) => match &outcome.state.answered {
+            Some(answered) => tell(app, stream, &requested, answered).await,
+            None => Ok(()),
+        },
+        Err(Failure::Rejected(Rejection::NotDue(_))) => Ok(()),
+        Err(Failure::Rejected(rejection)) => Err(Error::new(infra::Kind::Misconfigured, rejection.to_string())),
+        Err(Failure::Technical(error)) => Err(error),
+    }
+}
+
+fn meta(requested: &Requested) -> Meta {
+    Meta::system(requested.cause.clone(), requested.cause.clone())
+}
+
+/// Tells the ticket what its call came to, then closes the call. A ticket that does not wait for it any more has nothing to be told.
+async fn tell(app: &App, stream: &str, requested: &Requested, answered: &Answered) -> Result<(), Error> {
+    let answer = Answer {
+        node: requested.node,
+        round: requested.round,
+        attempt: requested.attempt,
+        succeeded: answered.succeeded,
+        outputs: answered.outputs.clone(),
+        task: answered.task.clone(),
+        reason: answered.reason.clone(),
+    };
+    let told = match desk::act(app, &requested.ticket, &TicketCommand::Answer(answer), &meta(requested), command_id(&["answer", stream])).await {
+        Ok(_) => true,
+        Err(Failure::Rejected(TicketRejection::AnswerLate | TicketRejection::Unknown)) => false,
+        Err(Failure::Rejected(rejection)) => return Err(Error::new(infra::Kind::Misconfigured, rejection.to_string())),
+        Err(Failure::Technical(error)) => return Err(error),
+    };
+    app.crash.pass("after-telling");
+    let wish = Wish { command_id: command_id(&["close", stream]), stream: stream.to_owned(), meta: meta(requested) };
+    match app.ledger.execute::<Call>(&wish, &Command::Close { told }, &NoLookups).await {
+        Ok(_) => Ok(()),
+        Err(Failure::Rejected(rejection)) => Err(Error::new(infra::Kind::Misconfigured, rejection.to_string())),
+        Err(Failure::Technical(error)) => Err(error),
+    }
+}
+
+/// Plans, calls and judges.
+async fn step(app: &App, call: &Call, requested: &Requested) -> Result<Step, Error> {
+    let failed = |reason: &str| Step::Done { status: None, succeeded: false, outputs: BTreeMap::new(), reason: reason.to_owned() };
+    let Some(card) = desk::card(app, &requested.ticket).await? else { return Ok(failed("the ticket is gone")) };
+    let awaited =
+        card.ticket.nodes.get(&requested.node).is_some_and(|visit| {
+            visit.automatic && visit.status == NodeStatus::Running && (visit.round, visit.attempt) == (requested.round, requested.attempt)
+        });
+    if card.ticket.status.is_over() || !awaited {
+        return Ok(failed("the ticket does not wait for it any more"));
+    }
+    let Some((kind, outside)) = described(app, &card, requested).await? else { return Ok(failed("the node does not say what to call")) };
+    let variables = variables(app, &card, requested).await?;
+    let wanted = match plan::plan(&outside, call, &variables) {
+        Ok(wanted) => wanted,
+        Err(reason) => return Ok(failed(&reason)),
+    };
+    let secret = match &outside {
+        Outside::Request(request) => &request.secret,
+        Outside::Task(task) => &task.secret,
+    };
+    let Some(secret_headers) = secret_headers(app, secret).await? else { return Ok(failed(&format!("the secret {secret} is not in the key store"))) };
+    // One key for one wish; the steps of a task are wishes of their own.
+    let key = if call.step.is_empty() || matches!(outside, Outside::Request(_)) { requested.key.clone() } else { format!("{}-{}", requested.key, call.step) };
+    let headers = [("Idempotency-Key".to_owned(), key)].into_iter().chain(wanted.headers).chain(secret_headers).collect();
+    let timeout = std::time::Duration::from_millis(wanted.timeout_ms.unsigned_abs());
+    let body = wanted.body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+    let came = app.caller.call(&caller::Call { method: wanted.method, url: wanted.url, headers, body, timeout }).await;
+    let came = came.as_ref().map(|answer| (answer.status, answer.body.as_slice())).map_err(Clone::clone);
+    Ok(judge::judge(&outside, kind, call, &came))
+}
+
+async fn described(app: &App, card: &TicketCard, requested: &Requested) -> Result<Option<(NodeKind, Outside)>, Error> {
+    let Some(opened) = &card.ticket.opened else { return Ok(None) };
+    let workflow = app.configuration.workflow(opened.workflow, opened.workflow_version).await?;
+    let node = workflow.as_ref().and_then(|workflow| workflow.definition.node(requested.node));
+    Ok(node.and_then(|node| Some((node.kind, node.outside.as_deref()?.clone()))))
+}
+
+/// The headers a secret of the key store holds: a JSON object of texts. `None` where there is no such secret.
+async fn secret_headers(app: &App, name: &str) -> Result<Option<Vec<(String, String)>>, Error> {
+    if name.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let Some(kept) = app.ledger.keys.secret(&format!("api/{name}")).await? else { return Ok(None) };
+    let headers: BTreeMap<String, String> = serde_json::from_slice(&kept)
+        .map_err(|error| Error::because(infra::Kind::Misconfigured, format!("secret api/{name} is not an object of texts"), error))?;
+    Ok(Some(headers.into_iter().collect()))
+}
+
+/// What the templates of a call may ask for: fields and variables, facts of the ticket, the caller's variables, and what somebody gave for this call.
+pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> Result<Variables, Error> {
+    let mut variables = Variables::new();
+    let Some(opened) = &card.ticket.opened else { return Ok(variables) };
+    variables.extend(opened.envs.iter().map(|(key, value)| (key.clone(), value.clone().into())));
+    if let Some(workflow) = app.configuration.workflow(opened.workflow, opened.workflow_version).await? {
+        let definition = &workflow.definition;
+        for field in &definition.fields {
+            let held = card.ticket.form.get(&field.key).map(|entry| entry.read().clone()).unwrap_or_default();
+            let value = app.people.value_out(Some(field), &held).await?;
+            let shown = if value.is_null() { json!("") } else { render::display(field, &value) };
+            variables.insert(format!("{}__display", field.key), shown);
+            variables.insert(field.key.clone(), typed(field.kind, value));
+        }
+        // A variable that no node has left behind yet is empty, not unknown.
+        for node in &definition.nodes {
+            let keys = node.outputs.iter().map(|output| output.key.clone());
+            let taken = match node.outside.as_deref() {
+                Some(Outside::Request(request)) => request.outputs.iter().map(|taken| taken.key.clone()).collect(),
+                _ => Vec::new(),
+            };
+            for key in keys.chain(taken) {
+                variables.entry(key).or_insert(Value::Null);
+            }
+        }
+    }
+    variables.extend(card.ticket.outputs.iter().map(|(key, value)| (key.clone(), value.clone().into())));
+    let time = |at: Moment| render::time(&app.settings, at);
+    let processors: Vec<events::Pid> = card.ticket.current().flat_map(|(_, visit)| visit.waiting_for()).collect();
+    let facts = [
+        ("ticket_sn", opened.sn.0.clone()),
+        ("ticket_title", card.ticket.title()),
+        ("ticket_ticket_url", render::ticket_url(&app.settings, opened.id)),
+        ("ticket_creator", app.people.name(&opened.creator).await?),
+        ("ticket_create_at", time(card.created_at)),
+        ("ticket_service_type", opened.kind.key().to_owned()),
+        ("ticket_current_status", card.ticket.status_key().to_owned()),
+        ("ticket_current_status_display", render::status_name(card.ticket.status_key()).to_owned()),
+        ("ticket_bk_biz_id", opened.bk_biz_id.to_string()),
+        ("ticket_current_processors", app.people.names(&processors).await?),
+    ];
+    variables.extend(facts.into_iter().map(|(key, value)| (key.to_owned(), value.into())));
+    variables.extend(requested.inputs.iter().map(|(key, value)| (key.clone(), value.clone().into())));
+    Ok(variables)
+}
+
+/// A number is a number outside, although it is kept as text.
+fn typed(kind: FieldKind, value: Value) -> Value {
+    match (kind, &value) {
+        (FieldKind::Int, Value::String(text)) => serde_json::from_str::<serde_json::Number>(text.trim()).map_or(value, Value::Number),
+        (FieldKind::Boolean, Value::String(text)) if text == "true" || text == "false" => (text == "true").into(),
+        _ => value,
+    }
+}

@@ -1,0 +1,266 @@
+//! What the desk is set up with, changed by people, whichever door they came through: workflows, services, the catalog.
+
+use std::collections::BTreeMap;
+
+use domain::Decider;
+use domain::config::{self, Catalog, CatalogCommand, Service};
+use domain::numbers::{self, Numbers};
+use domain::workflow::import::{self, Note};
+use domain::workflow::{self, Workflow};
+use events::catalog::{Added, Changed, Removed, ServicePlaced};
+use events::numbers::NumbersEvent;
+use events::service::Defined;
+use events::ticket::ServiceKind;
+use events::workflow::{Definition, Processors};
+use events::{CatalogId, Meta, RoleId, ServiceId, WorkflowId};
+use infra::ledger::{Lookups, NoLookups};
+use infra::{Error, Failure, Kind, Wish};
+use serde_json::Value;
+
+use crate::{App, company};
+
+/// Ids below this are for files of a company; what people make themselves comes above.
+const OWN_IDS: i64 = 1000;
+/// Times an id is looked for while others take theirs.
+const RACES_MAX: u32 = 20;
+
+/// Why something is not set up as was wished.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSetUp {
+    #[error(transparent)]
+    Technical(#[from] Error),
+    #[error("a service named {0} is there already")]
+    NameTaken(String),
+    #[error("there is no service type {0}")]
+    KindUnknown(String),
+    #[error("there is no service {0}")]
+    ServiceUnknown(ServiceId),
+    #[error("the workflow cannot be read: {0}")]
+    Unreadable(String),
+    #[error("the workflow cannot be deployed: {}", .0.join("; "))]
+    Unsound(Vec<String>),
+    #[error(transparent)]
+    Catalog(config::Rejection),
+    #[error(transparent)]
+    Workflow(workflow::Rejection),
+}
+
+fn meta(what: &str) -> Meta {
+    Meta::system(what, what)
+}
+
+/// Carries out a command on configuration.
+async fn execute<D: Decider>(app: &App, stream: String, command: &D::Command, what: &str) -> Result<D, Failure<D>>
+where
+    NoLookups: Lookups<D>,
+{
+    let wish = Wish { stream, command_id: app.ledger.fresh_id(), meta: meta(what) };
+    let outcome = app.ledger.execute::<D>(&wish, command, &NoLookups).await?;
+    crate::desk::shown(app, outcome.position).await;
+    Ok(outcome.state)
+}
+
+/// A number that nobody has had, from a counter of its own.
+async fn next_id(app: &App, of: &str) -> Result<i64, NotSetUp> {
+    let wish = Wish { stream: format!("numbers-{of}"), command_id: app.ledger.fresh_id(), meta: meta("setup") };
+    match app.ledger.execute::<Numbers>(&wish, &numbers::Command::Issue { size: 1 }, &NoLookups).await {
+        Ok(outcome) => match outcome.events.first() {
+            Some(NumbersEvent::BlockIssued(block)) => Ok(OWN_IDS + block.from),
+            None => Err(Error::new(Kind::Conflict, format!("no id for a {of} was issued")).into()),
+        },
+        Err(Failure::Technical(error)) => Err(error.into()),
+        Err(Failure::Rejected(rejection)) => Err(Error::new(Kind::Unavailable, rejection.to_string()).into()),
+    }
+}
+
+async fn on_catalog(app: &App, command: &CatalogCommand) -> Result<Catalog, NotSetUp> {
+    execute::<Catalog>(app, "catalog".into(), command, "catalog").await.map_err(|failure| match failure {
+        Failure::Technical(error) => error.into(),
+        Failure::Rejected(rejection) => NotSetUp::Catalog(rejection),
+    })
+}
+
+/// Adds a shelf below another.
+pub async fn add_catalog(app: &App, parent: CatalogId, name: &str, desc: &str) -> Result<Added, NotSetUp> {
+    for _ in 0..RACES_MAX {
+        let id = app.configuration.catalog().await?.next_id();
+        let added = Added { id, key: format!("CATALOG_{id}"), name: name.to_owned(), desc: desc.to_owned(), parent: Some(parent) };
+        match on_catalog(app, &CatalogCommand::Add(added.clone())).await {
+            Ok(_) => return Ok(added),
+            // Somebody else added one at the same moment.
+            Err(NotSetUp::Catalog(config::Rejection::CatalogExists(_))) => {}
+            Err(not) => return Err(not),
+        }
+    }
+    Err(Error::new(Kind::Conflict, "others add catalogs all the time").into())
+}
+
+pub async fn change_catalog(app: &App, changed: Changed) -> Result<(), NotSetUp> {
+    on_catalog(app, &CatalogCommand::Change(changed)).await.map(drop)
+}
+
+pub async fn remove_catalog(app: &App, id: CatalogId) -> Result<(), NotSetUp> {
+    on_catalog(app, &CatalogCommand::Remove(Removed { id })).await.map(drop)
+}
+
+async fn on_workflow(app: &App, id: WorkflowId, command: &workflow::Command) -> Result<Workflow, NotSetUp> {
+    execute::<Workflow>(app, format!("workflow-{id}"), command, "workflow").await.map_err(|failure| match failure {
+        Failure::Technical(error) => error.into(),
+        Failure::Rejected(workflow::Rejection::Unsound(problems)) => NotSetUp::Unsound(problems),
+        Failure::Rejected(rejection) => NotSetUp::Workflow(rejection),
+    })
+}
+
+/// Every role by id and name.
+pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
+    let roles = app.configuration.roles().await?;
+    Ok(roles.iter().filter_map(|role| role.0.as_ref()).map(|role| (role.role, role.name.clone())).collect())
+}
+
+/// Reads a file's workflow: its definition, with people as person ids, and how it was read.
+pub async fn read_workflow(app: &App, file: &Value) -> Result<(Definition, Vec<Note>), NotSetUp> {
+    let names = role_names(app).await?;
+    let find = |name: &str| names.iter().find(|(_, known)| known.as_str() == name).map(|(id, _)| *id);
+    let imported = import::read(file, &find).map_err(NotSetUp::Unreadable)?;
+    let mut definition = imported.definition;
+    check_names(&definition)?;
+    company::with_pids(app, &mut definition).await?;
+    Ok((definition, imported.report))
+}
+
+/// User names of a file are looked at before anybody is registered by them.
+fn check_names(definition: &Definition) -> Result<(), NotSetUp> {
+    let of_nodes = definition.nodes.iter().flat_map(|node| [&node.processors, &node.assignors, &node.delivers]);
+    for processors in of_nodes.chain([&definition.supervisors]) {
+        if let Processors::Person(names) = processors
+            && let Some(name) = names.iter().find(|name| name.0.chars().count() > crate::people::NAME_MAX || name.0.chars().any(char::is_control))
+        {
+            return Err(NotSetUp::Unreadable(format!("{:?} is not a user name", name.0)));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a file's workflow the draft of a new workflow, or of one that is there.
+pub async fn import_workflow(app: &App, file: &Value, id: Option<WorkflowId>) -> Result<(WorkflowId, Vec<Note>), NotSetUp> {
+    let (definition, report) = read_workflow(app, file).await?;
+    let id = draft(app, definition, id).await?;
+    Ok((id, report))
+}
+
+/// Keeps a draft; a new workflow where none is named.
+pub async fn draft(app: &App, definition: Definition, id: Option<WorkflowId>) -> Result<WorkflowId, NotSetUp> {
+    let id = match id {
+        Some(id) => id,
+        None => WorkflowId(next_id(app, "WORKFLOW").await?),
+    };
+    on_workflow(app, id, &workflow::Command::Draft { workflow: id, definition: Box::new(definition) }).await?;
+    Ok(id)
+}
+
+/// Makes the next version of a draft; gives back its number.
+pub async fn deploy(app: &App, id: WorkflowId) -> Result<i64, NotSetUp> {
+    let state = on_workflow(app, id, &workflow::Command::Deploy { workflow: id }).await?;
+    Ok(state.versions.keys().next_back().copied().unwrap_or_default())
+}
+
+pub async fn restore(app: &App, id: WorkflowId, version: i64) -> Result<(), NotSetUp> {
+    on_workflow(app, id, &workflow::Command::Restore { workflow: id, version }).await.map(drop)
+}
+
+/// Takes a version off the list, unless a service uses it.
+pub async fn remove_version(app: &App, id: WorkflowId, version: i64) -> Result<(), NotSetUp> {
+    let services = app.configuration.services().await?;
+    let users = services.iter().filter_map(|service| service.0.as_ref()).filter(|service| (service.workflow, service.workflow_version) == (id, version));
+    let used_by = users.map(|service| service.service).collect();
+    on_workflow(app, id, &workflow::Command::Remove { workflow: id, version, used_by }).await.map(drop)
+}
+
+pub async fn close_workflow(app: &App, id: WorkflowId, closed: bool) -> Result<(), NotSetUp> {
+    on_workflow(app, id, &workflow::Command::Close { workflow: id, closed }).await.map(drop)
+}
+
+/// A service as a file brings it (reference/bk-itsm.md 12.4).
+#[derive(Clone, Debug)]
+pub struct ServiceWish {
+    /// The service that is to be this from now on; a new one where absent.
+    pub id: Option<ServiceId>,
+    pub name: String,
+    pub kind: String,
+    pub desc: String,
+    pub is_enabled: bool,
+    pub display_type: String,
+    pub display_roles: Vec<String>,
+    pub owners: Vec<String>,
+    pub catalog: Option<CatalogId>,
+    pub can_ticket_agency: bool,
+    pub workflow: Value,
+}
+
+/// Takes over a service with its workflow: everything is checked first, then the workflow is deployed, then the service points at it.
+pub async fn import_service(app: &App, wish: ServiceWish) -> Result<(Defined, Vec<Note>), NotSetUp> {
+    let kind = ServiceKind::ALL.into_iter().find(|kind| kind.key() == wish.kind).ok_or_else(|| NotSetUp::KindUnknown(wish.kind.clone()))?;
+    let services = app.configuration.services().await?;
+    let there = |id: ServiceId| services.iter().filter_map(|service| service.0.as_ref()).find(|service| service.service == id);
+    let old = match wish.id {
+        Some(id) => Some(there(id).ok_or(NotSetUp::ServiceUnknown(id))?),
+        None => None,
+    };
+    if services.iter().filter_map(|service| service.0.as_ref()).any(|service| service.name == wish.name && Some(service.service) != wish.id) {
+        return Err(NotSetUp::NameTaken(wish.name));
+    }
+    if let Some(catalog) = wish.catalog
+        && !app.configuration.catalog().await?.shelves.contains_key(&catalog)
+    {
+        return Err(NotSetUp::Catalog(config::Rejection::CatalogUnknown(catalog)));
+    }
+    let (definition, report) = read_workflow(app, &wish.workflow).await?;
+    let problems = workflow::check::problems(&definition);
+    if !problems.is_empty() {
+        return Err(NotSetUp::Unsound(problems));
+    }
+    let workflow = draft(app, definition, old.map(|old| old.workflow)).await?;
+    let workflow_version = deploy(app, workflow).await?;
+    let mut owners = Vec::new();
+    for name in &wish.owners {
+        owners.push(app.people.pid(name).await?);
+    }
+    let service = match wish.id {
+        Some(id) => id,
+        None => ServiceId(next_id(app, "SERVICE").await?),
+    };
+    let defined = Defined {
+        service,
+        name: wish.name,
+        desc: wish.desc,
+        kind,
+        workflow,
+        workflow_version,
+        is_enabled: wish.is_enabled,
+        owners,
+        display_type: wish.display_type,
+        display_roles: wish.display_roles,
+        seals_text: old.is_some_and(|old| old.seals_text),
+        priorities: old.and_then(|old| old.priorities),
+        can_ticket_agency: wish.can_ticket_agency,
+        rate_after_days: old.map_or(Some(3), |old| old.rate_after_days),
+    };
+    define_service(app, &defined).await?;
+    if let Some(catalog) = wish.catalog {
+        on_catalog(app, &CatalogCommand::Place(ServicePlaced { service, catalog: Some(catalog) })).await?;
+    }
+    Ok((defined, report))
+}
+
+/// A service is as this says from now on; it may point only at a version that is on its workflow's list.
+pub async fn define_service(app: &App, defined: &Defined) -> Result<(), NotSetUp> {
+    let workflow = app.configuration.drawn(defined.workflow).await?;
+    if !workflow.is_listed(defined.workflow_version) {
+        return Err(NotSetUp::Workflow(workflow::Rejection::VersionUnknown(defined.workflow_version)));
+    }
+    match execute::<Service>(app, format!("service-{}", defined.service), defined, "service").await {
+        Ok(_) => Ok(()),
+        Err(Failure::Technical(error)) => Err(error.into()),
+        Err(Failure::Rejected(rejection)) => Err(NotSetUp::Catalog(rejection)),
+    }
+}

@@ -1,0 +1,136 @@
+//! Where outgoing calls may go: everywhere outside, and to private addresses only where somebody allowed it.
+
+use std::net::IpAddr;
+
+/// What is allowed besides the outside world.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Egress {
+    loopback: bool,
+    nets: Vec<(IpAddr, u8)>,
+    hosts: Vec<String>,
+}
+
+impl Egress {
+    /// Reads a list between commas: `loopback`, networks such as `10.0.0.0/8`, addresses, host names, and `*.example.com` for every name below one.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let mut egress = Self::default();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            if part == "loopback" {
+                egress.loopback = true;
+                continue;
+            }
+            let (address, bits) = part.split_once('/').map_or((part, None), |(address, bits)| (address, Some(bits)));
+            match (address.parse::<IpAddr>(), bits) {
+                (Ok(address), None) => egress.nets.push((address, if address.is_ipv4() { 32 } else { 128 })),
+                (Ok(address), Some(bits)) => {
+                    let most = if address.is_ipv4() { 32 } else { 128 };
+                    let bits = bits.parse().ok().filter(|bits| *bits <= most).ok_or_else(|| format!("{part} is not a network"))?;
+                    egress.nets.push((address, bits));
+                }
+                (Err(_), Some(_)) => return Err(format!("{part} is not a network")),
+                (Err(_), None) if part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '*')) => egress.hosts.push(part.to_lowercase()),
+                (Err(_), None) => return Err(format!("{part} is neither an address nor a host name")),
+            }
+        }
+        Ok(egress)
+    }
+
+    /// This machine may be called as well.
+    #[must_use]
+    pub fn with_loopback(mut self, allowed: bool) -> Self {
+        self.loopback |= allowed;
+        self
+    }
+
+    /// Says whether whatever a name leads to may be called.
+    pub fn allows_host(&self, host: &str) -> bool {
+        let host = host.to_lowercase();
+        self.hosts.iter().any(|allowed| match allowed.strip_prefix("*.") {
+            Some(domain) => host.strip_suffix(domain).is_some_and(|front| front.ends_with('.')),
+            None => *allowed == host,
+        })
+    }
+
+    /// Says whether an address may be called.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        let address = plain(address);
+        match kind(address) {
+            Kind::Outside => true,
+            Kind::Own => self.loopback || self.names(address),
+            Kind::Private => self.names(address),
+        }
+    }
+
+    fn names(&self, address: IpAddr) -> bool {
+        self.nets.iter().any(|(net, bits)| match (net, address) {
+            (IpAddr::V4(net), IpAddr::V4(address)) => bits_of(u32::from(*net).into(), 32, *bits) == bits_of(u32::from(address).into(), 32, *bits),
+            (IpAddr::V6(net), IpAddr::V6(address)) => bits_of((*net).into(), 128, *bits) == bits_of(address.into(), 128, *bits),
+            _ => false,
+        })
+    }
+}
+
+/// The first so many bits of an address.
+fn bits_of(address: u128, all: u8, bits: u8) -> u128 {
+    if bits == 0 { 0 } else { address >> (all - bits) }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Outside,
+    /// Loopback, unspecified, link-local (where clouds keep instance credentials): only this machine answers there.
+    Own,
+    /// Networks that are not routed outside (RFC 1918, RFC 6598, RFC 4193), and what is nobody's address.
+    Private,
+}
+
+/// An IPv4 address that is written as an IPv6 one is what it is.
+fn plain(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
+fn kind(address: IpAddr) -> Kind {
+    let (own, private) = match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let shared = first == 100 && (64..128).contains(&second);
+            (v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(), v4.is_private() || shared || v4.is_broadcast() || v4.is_multicast() || first == 0)
+        }
+        IpAddr::V6(v6) => (v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(), v6.is_unique_local() || v6.is_multicast()),
+    };
+    match (own, private) {
+        (true, _) => Kind::Own,
+        (_, true) => Kind::Private,
+        _ => Kind::Outside,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_closed_until_they_are_named() {
+        let allows = |egress: &str, address: &str| Egress::read(egress).unwrap().allows(address.parse().unwrap());
+        for inside in ["127.0.0.1", "::1", "169.254.169.254", "10.1.2.3", "192.168.0.1", "172.16.0.9", "100.64.0.1", "fd00::1", "::ffff:10.0.0.1", "0.0.0.0"] {
+            assert!(!allows("", inside), "{inside}");
+        }
+        assert!(allows("", "8.8.8.8") && allows("", "2606:4700::1111"));
+        assert!(allows("10.0.0.0/8", "10.1.2.3") && !allows("10.0.0.0/8", "11.0.0.1") | allows("", "11.0.0.1"));
+        assert!(allows("10.0.0.0/8", "::ffff:10.0.0.1") && !allows("10.0.0.0/8", "192.168.0.1"));
+        assert!(allows("loopback", "127.0.0.1") && !allows("loopback", "10.0.0.1"));
+        assert!(allows("fd00::/8", "fd12::1"));
+    }
+
+    #[test]
+    fn names_are_allowed_as_a_whole_or_by_domain() {
+        let egress = Egress::read("itsm.corp, *.intra.example.com").unwrap();
+        assert!(egress.allows_host("ITSM.corp") && egress.allows_host("a.b.intra.example.com"));
+        assert!(!egress.allows_host("intra.example.com") && !egress.allows_host("evilintra.example.com"));
+        assert_eq!(Egress::read("10.0.0.0/33").unwrap_err(), "10.0.0.0/33 is not a network");
+        assert!(Egress::read("a b").is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! The organization from one TOML file, for desks without a directory service, and for tests.
+//!
+//! ```toml
+//! [[department]]
+//! id = "12"
+//! name = "运维部"
+//! parent = "1"
+//! [[person]]
+//! name = "lisi"
+//! leader = "zhangsan"
+//! departments = ["12"]
+//! [[business]]
+//! id = 2
+//! name = "日志平台"
+//! roles = { OPS = ["zhangsan"] }
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use serde::Deserialize;
+
+use super::{Business, Directory};
+use crate::{Error, Kind};
+
+/// An organization in memory.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    #[serde(default)]
+    department: Vec<Department>,
+    #[serde(default)]
+    person: Vec<Person>,
+    #[serde(default)]
+    business: Vec<Held>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Department {
+    id: String,
+    #[serde(default)]
+    #[expect(dead_code, reason = "names are for those who read the file")]
+    name: String,
+    #[serde(default)]
+    parent: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Person {
+    name: String,
+    #[serde(default)]
+    leader: Option<String>,
+    #[serde(default)]
+    departments: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Held {
+    id: i64,
+    name: String,
+    #[serde(default)]
+    roles: BTreeMap<String, Vec<String>>,
+}
+
+impl File {
+    /// Reads the text of a file.
+    pub fn read(text: &str) -> Result<Self, Error> {
+        toml::from_str(text).map_err(|error| Error::because(Kind::Misconfigured, "cannot read the directory file", error))
+    }
+}
+
+#[async_trait]
+impl Directory for File {
+    async fn leader(&self, person: &str) -> Result<Option<String>, Error> {
+        Ok(self.person.iter().find(|known| known.name == person).and_then(|known| known.leader.clone()))
+    }
+    async fn members(&self, department: &str) -> Result<Vec<String>, Error> {
+        let mut below = BTreeSet::from([department]);
+        // A tree is never deeper than it has departments.
+        for _ in 0..self.department.len() {
+            let more: Vec<&str> = self
+                .department
+                .iter()
+                .filter(|known| known.parent.as_deref().is_some_and(|parent| below.contains(parent)))
+                .map(|known| known.id.as_str())
+                .collect();
+            below.extend(more);
+        }
+        Ok(self.person.iter().filter(|person| person.departments.iter().any(|id| below.contains(id.as_str()))).map(|person| person.name.clone()).collect())
+    }
+    async fn holders(&self, business: i64, role: &str) -> Result<Vec<String>, Error> {
+        Ok(self.business.iter().find(|known| known.id == business).and_then(|known| known.roles.get(role)).cloned().unwrap_or_default())
+    }
+    async fn businesses(&self) -> Result<Vec<Business>, Error> {
+        Ok(self.business.iter().map(|business| Business { id: business.id, name: business.name.clone() }).collect())
+    }
+}
