@@ -136,7 +136,6 @@ mod tests {
             cause: "ticket-REQ1:3".into(),
             app: None,
             callback: Callback { host: "x".into(), secret: "callback/x".into(), on_status: false },
-            status: None,
             due: Moment(5),
         }
     }

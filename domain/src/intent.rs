@@ -11,15 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "intent", rename_all = "snake_case")]
 pub enum Intent {
     /// Tell a receiver that a ticket ended, or changed its status.
-    Deliver {
-        ticket: TicketSn,
-        cause: String,
-        app: Option<AppCode>,
-        callback: Callback,
-        correlation: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        status: Option<String>,
-    },
+    Deliver { ticket: TicketSn, cause: String, app: Option<AppCode>, callback: Callback, correlation: String },
     /// Do what an automatic node says.
     Call(Box<Call>),
     /// Tell a ticket that another one belongs together with it, or no longer does.

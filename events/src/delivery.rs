@@ -33,9 +33,6 @@ pub struct Requested {
     pub callback: Callback,
     /// When the first attempt is due.
     pub due: Moment,
-    /// The status to tell, where it is not the ticket's last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
 }
 impl Personals for Requested {}
 

@@ -258,7 +258,18 @@ pub async fn define_service(app: &App, defined: &Defined) -> Result<(), NotSetUp
     if !workflow.is_listed(defined.workflow_version) {
         return Err(NotSetUp::Workflow(workflow::Rejection::VersionUnknown(defined.workflow_version)));
     }
-    match execute::<Service>(app, format!("service-{}", defined.service), defined, "service").await {
+    if workflow.closed {
+        return Err(NotSetUp::Workflow(workflow::Rejection::IsClosed));
+    }
+    define::<Service>(app, format!("service-{}", defined.service), defined).await
+}
+
+/// Something that is defined as a whole is as this says from now on.
+pub async fn define<D: Decider<Rejection = config::Rejection>>(app: &App, stream: String, command: &D::Command) -> Result<(), NotSetUp>
+where
+    NoLookups: Lookups<D>,
+{
+    match execute::<D>(app, stream, command, "setup").await {
         Ok(_) => Ok(()),
         Err(Failure::Technical(error)) => Err(error.into()),
         Err(Failure::Rejected(rejection)) => Err(NotSetUp::Catalog(rejection)),

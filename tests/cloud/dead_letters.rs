@@ -32,7 +32,6 @@ async fn of_a_batch_the_poison_alone_is_set_aside_listed_and_brought_back() {
         app: None,
         callback: events::ticket::Callback { host: "h".into(), secret: "callback/none".into(), on_status: false },
         correlation: "c".into(),
-        status: None,
     })
     .expect("JSON");
     let letters: Vec<Letter> = good

@@ -1,6 +1,9 @@
 //! Stories through the front door, on memory adapters.
 
+mod automation;
+mod beside;
 mod callbacks;
+mod definitions;
 mod documented;
 mod errors;
 mod examples;
@@ -13,5 +16,6 @@ mod once;
 mod people;
 mod races;
 mod tickets;
+mod weaknesses;
 
 pub(crate) use tests::House;

@@ -52,7 +52,6 @@ fn tell_three(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent
         app: None,
         callback: Callback { host: "h".into(), secret: (*url).to_owned(), on_status: false },
         correlation: String::new(),
-        status: None,
     };
     TARGETS.iter().map(intent).collect()
 }

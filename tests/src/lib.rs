@@ -248,3 +248,38 @@ pub fn change() -> Value {
         ]),
     })
 }
+
+impl House {
+    /// Asks `/v1` as the trusted application for a user; gives back status and body.
+    pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
+        self.v1_with(method, path, user, body, &[]).await
+    }
+
+    /// The same with headers.
+    pub async fn v1_with(&self, method: &str, path: &str, user: &str, body: Value, headers: &[(&str, &str)]) -> (u16, Value) {
+        use base64::Engine as _;
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", TRUSTED.0, TRUSTED.1));
+        let mut request = Request::builder().method(method).uri(format!("/v1/{path}")).header("authorization", format!("Basic {basic}"));
+        request = request.header("x-on-behalf-of", user).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = if body.is_null() { Body::empty() } else { body.to_string().into() };
+        let (status, bytes) = self.send(request.body(body).expect("a request")).await;
+        (status.as_u16(), if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") })
+    }
+
+    /// Carries out an operation on a ticket that must be accepted.
+    pub async fn operate(&self, sn: &Value, operation: &str, user: &str, body: Value) -> Value {
+        let (status, answer) = self.v1("POST", &format!("tickets/{}/{operation}", sn.as_str().expect("sn")), user, body.clone()).await;
+        assert_eq!(status, 200, "{operation} {body} by {user}: {answer}");
+        answer
+    }
+
+    /// Carries out an operation that must be refused; gives back the status and why.
+    pub async fn not_operated(&self, sn: &Value, operation: &str, user: &str, body: Value) -> (u16, String) {
+        let (status, answer) = self.v1("POST", &format!("tickets/{}/{operation}", sn.as_str().expect("sn")), user, body.clone()).await;
+        assert!(status >= 400, "{operation} {body} by {user} was accepted: {answer}");
+        (status, answer["detail"].as_str().expect("a detail").to_owned())
+    }
+}

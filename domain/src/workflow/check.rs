@@ -343,8 +343,12 @@ impl Check<'_> {
         }
     }
 
-    /// Says whether conditions that each compare the same choice with one option name all its options.
+    /// Says whether some condition is another's opposite, or conditions that each compare the same choice with one option name all its options.
     fn covers_every_case(&self, node: NodeId, lines: &[&Line]) -> bool {
+        let conditions: Vec<&Condition> = lines.iter().filter_map(|line| line.condition.as_ref()).collect();
+        if conditions.iter().any(|one| conditions.iter().any(|other| is_opposite(one, other))) {
+            return true;
+        }
         let single = |condition: &Condition| match &condition.expressions[..] {
             [group] => match &group.expressions[..] {
                 [clause] if clause.condition == Operator::Equal => Some((clause.key.clone(), text(&clause.value))),
@@ -391,6 +395,27 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Says whether exactly one of two conditions always holds: every clause of one is there negated, and what one joins by `and` the other joins by `or`.
+fn is_opposite(one: &Condition, other: &Condition) -> bool {
+    let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else { return false };
+    let negated = |operator| match operator {
+        Operator::Equal => Some(Operator::NotEqual),
+        Operator::NotEqual => Some(Operator::Equal),
+        Operator::In => Some(Operator::NotIn),
+        Operator::NotIn => Some(Operator::In),
+        Operator::Superset => Some(Operator::NotSuperset),
+        Operator::NotSuperset => Some(Operator::Superset),
+        // What cannot be compared is neither less nor not less.
+        _ => None,
+    };
+    let joined = one.expressions.len() == 1 || one.join != other.join;
+    let is_there = |clause: &events::workflow::Clause| {
+        let same = |found: &&events::workflow::Clause| found.key == clause.key && found.kind == clause.kind && found.value == clause.value;
+        other.expressions.iter().filter(same).any(|found| Some(found.condition) == negated(clause.condition))
+    };
+    joined && one.expressions.len() == other.expressions.len() && one.expressions.iter().all(is_there)
 }
 
 fn text(value: &serde_json::Value) -> String {

@@ -367,6 +367,7 @@ impl Reader<'_> {
             next = next.max(id) + 1;
             let meta = raw.get("meta").filter(|meta| meta.as_object().is_some_and(|meta| !meta.is_empty())).cloned().unwrap_or_default();
             let hidden_when = (int(raw, "show_type") == Some(0)).then(|| raw.get("show_conditions").and_then(group_of)).flatten();
+            let source_uri = self.source_uri(raw, &key);
             let regex = Some(text(raw, "regex")).filter(|regex| regex != "EMPTY").unwrap_or_default();
             self.definition.fields.push(Field {
                 id,
@@ -378,7 +379,7 @@ impl Reader<'_> {
                 hidden_when,
                 default: raw.get("default").filter(|default| !plain(default).is_empty()).cloned().unwrap_or_default(),
                 source_type: Some(text(raw, "source_type")).filter(|source| source != "CUSTOM").unwrap_or_default(),
-                source_uri: text(raw, "source_uri"),
+                source_uri,
                 is_readonly: flag(raw, "is_readonly"),
                 node: int(raw, "state_id").map(NodeId),
                 rule: rule_of(raw.pointer("/regex_config/rule")),
@@ -394,6 +395,22 @@ impl Reader<'_> {
         }
         self.definition.fields.sort_by_key(|field| field.id);
         Ok(())
+    }
+
+    /// Which list a field's options stand in; the base model's own fields have lists of their own.
+    fn source_uri(&mut self, raw: &Value, key: &str) -> String {
+        let uri = text(raw, "source_uri");
+        if text(raw, "source_type") != "DATADICT" || !uri.is_empty() {
+            return uri;
+        }
+        let place = format!("field {key}");
+        if !matches!(key, "impact" | "urgency" | "priority") {
+            self.report.push(Note::Missing { place, what: "which dictionary its options stand in".into() });
+            return uri;
+        }
+        let code = key.to_uppercase();
+        self.changed(place, format!("its options stand in dictionary {code}"));
+        code
     }
 
     fn lines(&mut self) -> Result<(), String> {

@@ -59,6 +59,8 @@ pub enum Rejection {
     VersionUnknown(i64),
     #[error("version {version} is used by services {services:?} and cannot be removed")]
     InUse { version: i64, services: Vec<ServiceId> },
+    #[error("the workflow is closed: no service may begin to use it")]
+    IsClosed,
     #[error("{0} nodes, lines or fields are more than a draft may have")]
     TooLarge(usize),
 }

@@ -11,6 +11,8 @@ use events::app::Registered;
 use infra::ledger::NoLookups;
 use infra::{Error, Failure, Kind, Ledger, Wish};
 
+use crate::App;
+
 /// Verified secrets kept as fast digests, so that the slow hash is computed once per application and start.
 const KEPT_MAX: usize = 10_000;
 /// Longest code of an application.
@@ -19,7 +21,7 @@ const CODE_MAX: usize = 128;
 const SECRET_MAX: usize = 256;
 
 /// A code and the digest of the secret that came with it.
-type Presented = (String, [u8; 32]);
+type Digested = (String, [u8; 32]);
 
 /// What was found of a code and secret: under which configuration, against which stored hash.
 #[derive(Clone)]
@@ -32,7 +34,7 @@ struct Checked {
 /// Registered applications.
 pub struct Credentials {
     ledger: Ledger,
-    kept: Mutex<HashMap<Presented, Checked>>,
+    kept: Mutex<HashMap<Digested, Checked>>,
 }
 
 impl Credentials {
@@ -120,4 +122,40 @@ pub struct Caller {
     pub hears_status: bool,
     /// The user named or logged in; absent where the application speaks for itself.
     pub user: Option<String>,
+}
+
+/// What somebody shows at a door.
+#[derive(Clone, Debug, Default)]
+pub struct Presented {
+    pub code: Option<String>,
+    pub secret: Option<String>,
+    /// The login token of a user.
+    pub token: Option<String>,
+    /// The user an application speaks for.
+    pub user: Option<String>,
+}
+
+/// Says who calls; `None` where that cannot be believed. An application always shows its secret; a user is believed by a login token, or by the
+/// word of an application that may speak for users.
+pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>, Error> {
+    let (Some(code), Some(secret)) = (presented.code, presented.secret) else { return Ok(None) };
+    let Some(registered) = app.credentials.check(&code, &secret).await? else { return Ok(None) };
+    let user = match presented.token {
+        Some(token) => match app.login.who(&token).await {
+            Ok(user) => user,
+            // One of token and user name suffices where the application may speak for users.
+            Err(error) if registered.speaks_for_users => {
+                tracing::warn!(%error, "the login service does not answer; the application's word counts");
+                None
+            }
+            Err(error) => return Err(error),
+        },
+        None => None,
+    };
+    let user = match user {
+        Some(user) => Some(user),
+        None if registered.speaks_for_users => presented.user,
+        None => return Ok(None),
+    };
+    Ok(Some(Caller { app: registered.code, hears_status: registered.hears_status, user }))
 }

@@ -1,7 +1,9 @@
 //! The HTTP doors: one axum router for every host.
 
 pub mod blueking;
+pub mod body;
 pub mod credentials;
+pub mod v1;
 
 use axum::Router;
 use axum::extract::State;
@@ -13,7 +15,13 @@ use crate::App;
 
 /// Every path the desk answers. What is none of ours goes to the BlueKing door, whose paths can't be split by routes.
 pub fn router(app: App) -> Router {
-    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).fallback(blueking::command).with_state(app)
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/openapi.json", get(v1::openapi::document))
+        .nest("/v1", v1::router())
+        .fallback(blueking::command)
+        .with_state(app)
 }
 
 async fn healthz() -> &'static str {

@@ -20,10 +20,10 @@ pub(super) fn misled(message: &Message) -> Error {
 
 /// Turns one intent into a delivery; its deadline, due at once, makes the first attempt.
 pub async fn deliver(ledger: &Ledger, message: &Message) -> Result<(), Error> {
-    let Intent::Deliver { ticket, cause, app, callback, correlation, status } = read(message)? else { return Err(misled(message)) };
+    let Intent::Deliver { ticket, cause, app, callback, correlation } = read(message)? else { return Err(misled(message)) };
     let wish =
         Wish { stream: format!("delivery-{}", message.id), command_id: command_id(&["deliver", &message.id]), meta: Meta::system(correlation, cause.clone()) };
-    let requested = Requested { ticket, cause, app, callback, due: ledger.clock.now(), status };
+    let requested = Requested { ticket, cause, app, callback, due: ledger.clock.now() };
     match ledger.execute::<Delivery>(&wish, &Command::Request(requested), &NoLookups).await {
         Ok(_) | Err(Failure::Rejected(Rejection::AlreadyRequested)) => Ok(()),
         Err(Failure::Rejected(rejection)) => Err(Error::new(infra::Kind::Misconfigured, rejection.to_string())),

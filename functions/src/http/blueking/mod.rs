@@ -121,6 +121,11 @@ impl Operation {
     }
 }
 
+/// Every operation's name, and whether it writes; for the API's description.
+pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
+    OPERATIONS.iter().map(|(name, operation)| (*name, operation.is_write()))
+}
+
 /// The operation a path means: slashes collapsed, the last one optional, any stage in front.
 fn operation(path: &str) -> Option<Operation> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();

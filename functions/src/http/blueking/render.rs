@@ -18,7 +18,7 @@ use crate::app::Settings;
 const VERSIONS: i64 = 10_000;
 
 /// The request's own id, or a new one; it goes into metadata and answers.
-pub(super) fn request_id(headers: &HeaderMap, app: &App) -> String {
+pub fn request_id(headers: &HeaderMap, app: &App) -> String {
     let given = headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(|id| !id.is_empty() && id.len() <= 64);
     given.map_or_else(|| hex(&app.ledger.fresh_id()), str::to_owned)
 }
@@ -67,7 +67,7 @@ pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
 }
 
 /// The keys that lists, details and approval results share.
-pub(super) async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Value, Error> {
+pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Value, Error> {
     let settings = &app.settings;
     Ok(json!({
         "id": opened.id,
@@ -158,7 +158,7 @@ fn operations(visit: &Visit, node: &Node) -> Vec<Value> {
 }
 
 /// What can be done with the ticket as a whole.
-pub(super) fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Value> {
+pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Value> {
     let mut operations = Vec::new();
     if card.ticket.is_withdrawable(definition) {
         operations.push(operation("WITHDRAW", "撤单"));
@@ -215,7 +215,7 @@ fn step_field(definition: &Field, node: NodeId, workflow: &Deployed) -> Value {
 }
 
 /// Every field of the ticket with what was filled in; unfilled ones are null (3.6).
-pub(super) async fn filled(app: &App, card: &TicketCard, definition: &Definition) -> Result<Vec<Value>, Error> {
+pub async fn filled(app: &App, card: &TicketCard, definition: &Definition) -> Result<Vec<Value>, Error> {
     let mut fields: Vec<&Field> = definition.fields.iter().collect();
     fields.sort_by_key(|field| field.id);
     let mut filled = Vec::new();

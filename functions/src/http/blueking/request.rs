@@ -9,12 +9,9 @@ use serde_json::{Map, Value};
 
 use super::answer::{Refusal, Refused};
 use crate::App;
-use crate::http::credentials::Caller;
+use crate::http::body::{BODY_BYTES_MAX, object, pairs};
+use crate::http::credentials::{Caller, Presented, identify};
 
-/// Largest body.
-pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
-/// Deepest nesting of a body.
-pub(super) const DEPTH_MAX: usize = 64;
 const FORBIDDEN: &str = "Forbidden: the application code or secret, or the user, is missing or not valid";
 
 /// One request, understood.
@@ -134,83 +131,11 @@ async fn caller(app: &App, query: &Map<String, Value>, body: &Map<String, Value>
         let text = |map: &Map<String, Value>| keys.iter().find_map(|key| map.get(*key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned));
         text(&carried).or_else(|| text(query)).or_else(|| text(body))
     };
-    let forbidden = || Refused::Forbidden(FORBIDDEN);
-    let code = find(&["bk_app_code", "app_code"]).ok_or_else(forbidden)?;
-    let secret = find(&["bk_app_secret", "app_secret"]).ok_or_else(forbidden)?;
-    let registered = app.credentials.check(&code, &secret).await?.ok_or_else(forbidden)?;
-    let user = match find(&["bk_token"]) {
-        Some(token) => match app.login.who(&token).await {
-            Ok(user) => user,
-            // One of token and user name suffices where the application may speak for users.
-            Err(error) if registered.speaks_for_users => {
-                tracing::warn!(%error, "the login service does not answer; the application's word counts");
-                None
-            }
-            Err(error) => return Err(error.into()),
-        },
-        None => None,
+    let presented = Presented {
+        code: find(&["bk_app_code", "app_code"]),
+        secret: find(&["bk_app_secret", "app_secret"]),
+        token: find(&["bk_token"]),
+        user: find(&["bk_username", "username"]),
     };
-    let user = match user {
-        Some(user) => Some(user),
-        None if registered.speaks_for_users => find(&["bk_username", "username"]),
-        None => return Err(forbidden()),
-    };
-    Ok(Caller { app: registered.code, hears_status: registered.hears_status, user })
-}
-
-fn pairs(bytes: &[u8]) -> Map<String, Value> {
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes).unwrap_or_default();
-    let mut map = Map::new();
-    for (key, value) in pairs {
-        // A key that is given again is a list, as clients send arrays in a query.
-        match map.get_mut(&key) {
-            None => drop(map.insert(key, Value::String(value))),
-            Some(Value::Array(values)) => values.push(Value::String(value)),
-            Some(first) => *first = Value::Array(vec![first.take(), Value::String(value)]),
-        }
-    }
-    map
-}
-
-fn object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("请求体不是 UTF-8: {error}"))?;
-    if depth(text) > DEPTH_MAX {
-        return Err(format!("请求体嵌套超过 {DEPTH_MAX} 层"));
-    }
-    match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err("请求体不是 JSON 对象".into()),
-        Err(error) => Err(format!("请求体不是合法的 JSON: {error}")),
-    }
-}
-
-/// The deepest nesting of a text, looked at before anything is parsed.
-fn depth(text: &str) -> usize {
-    let (mut now, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => {
-                now += 1;
-                deepest = deepest.max(now);
-            }
-            b']' | b'}' if !in_text => now = now.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nesting_counts_brackets_outside_texts() {
-        assert_eq!(depth(r#"{"a":[1,{"b":"[[["}]}"#), 3);
-        assert_eq!(depth(r#"{"a":"\"[["}"#), 1);
-        assert!(object("[".repeat(100).as_bytes()).unwrap_err().contains("嵌套"));
-    }
+    identify(app, presented).await?.ok_or(Refused::Forbidden(FORBIDDEN))
 }

@@ -50,7 +50,7 @@ pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
 
 async fn call(app: &App, stream: &str, requested: &Requested, now: Moment) -> Result<Option<Call>, Error> {
     let Some(card) = desk::card(app, &requested.ticket).await? else { return Ok(None) };
-    let body = body(app, &card, requested.status.as_deref(), now).await?;
+    let body = body(app, &card, now).await?;
     let Some(kept) = app.ledger.keys.secret(&requested.callback.secret).await? else { return Ok(None) };
     let Receiver { url, headers } =
         serde_json::from_slice(&kept).map_err(|_| Error::corrupt(format!("secret {} is not a receiver", requested.callback.secret)))?;
@@ -67,7 +67,7 @@ pub struct Receiver {
 }
 
 /// The body of a callback, key for key as documented; `updated_by` is never empty because receivers refuse that.
-async fn body(app: &App, card: &TicketCard, status: Option<&str>, now: Moment) -> Result<Value, Error> {
+async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error> {
     let ticket = &card.ticket;
     let Some(opened) = &ticket.opened else { return Ok(Value::Null) };
     let updated = Timestamp::from_millisecond(card.updated_at.0).unwrap_or_default().to_zoned(app.settings.zone.clone());
@@ -75,7 +75,7 @@ async fn body(app: &App, card: &TicketCard, status: Option<&str>, now: Moment) -
         "sn": opened.sn,
         "title": ticket.title(),
         "ticket_url": render::ticket_url(&app.settings, opened.id),
-        "current_status": status.unwrap_or(ticket.status_key()),
+        "current_status": ticket.status_key(),
         "updated_by": format!(",{},", render::updated_by(app, card).await?),
         "update_at": updated.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
         "approve_result": ticket.approve_result.unwrap_or(false),

@@ -1,0 +1,350 @@
+//! What the desk is set up with, over `/v1`: workflows with drafts and versions, services, the catalog, dictionaries, roles. Reading is for every
+//! caller, changing for superusers.
+
+use axum::Json;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use domain::config::{Dictionary, Role};
+use domain::views::workflow_card::WorkflowCard;
+use domain::workflow::{check, export};
+use events::catalog::Changed;
+use events::role::RoleKind;
+use events::workflow::{Choice, Definition};
+use events::{CatalogId, RoleId, ServiceId, WorkflowId, dictionary, role};
+use infra::views::Range;
+use serde_json::{Value, json};
+
+use super::asked::{Asked, is_name};
+use super::problem::{Answer, Problem};
+use crate::configuration::SUPERUSER;
+use crate::setup::{self, ServiceWish};
+use crate::stream::follow::read_card;
+use crate::{App, company};
+
+/// Things in one list.
+const LIST_MAX: usize = 1000;
+/// Longest code of a dictionary, longest name of anything.
+const NAME_MAX: usize = 64;
+/// Options in one dictionary.
+const ITEMS_MAX: usize = 2000;
+
+fn ok(body: Value) -> Answer {
+    Ok(Json(body).into_response())
+}
+
+fn created(body: Value) -> Answer {
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+fn done() -> Answer {
+    Ok::<Response, Problem>(StatusCode::NO_CONTENT.into_response())
+}
+
+fn wrong_method(method: &Method) -> Problem {
+    Problem::method(format!("{method} is not for this path"))
+}
+
+/// Only superusers change what the desk is set up with.
+async fn superuser(asked: &Asked) -> Result<(), Problem> {
+    let pid = asked.app.people.find(asked.user()?).await?;
+    let superusers = asked.app.configuration.role(SUPERUSER).await?;
+    if superusers.0.as_ref().is_some_and(|role| role.members.contains(&pid)) {
+        return Ok(());
+    }
+    Err(Problem::forbidden("only superusers change what the desk is set up with"))
+}
+
+fn number(text: &str, what: &str) -> Result<i64, Problem> {
+    text.parse().ok().filter(|id| *id > 0).ok_or_else(|| Problem::not_found(format!("there is no {what} {text}")))
+}
+
+pub(super) async fn workflows(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
+    let app = &asked.app;
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let range = Range { view: "workflow", index: "id", from: "", to: "~", descending: false, skip: 0, limit: LIST_MAX };
+            let mut cards = Vec::new();
+            for entry in app.views.range(range).await? {
+                if let Some(document) = app.views.get("workflow", &entry.key).await? {
+                    let card: WorkflowCard = read_card(&entry.key, &document)?;
+                    cards.push(json!(card));
+                }
+            }
+            ok(json!({ "workflows": cards }))
+        }
+        (&Method::POST, []) => {
+            superuser(&asked).await?;
+            let definition = definition(&asked).await?;
+            let id = setup::draft(app, definition, None).await?;
+            created(json!({ "workflow": id }))
+        }
+        (&Method::POST, ["import"]) => {
+            superuser(&asked).await?;
+            let file = asked.body.get("workflow").ok_or_else(|| Problem::malformed("/workflow", "it is missing"))?;
+            let (id, report) = setup::import_workflow(app, file, None).await?;
+            let problems = app.configuration.drawn(id).await?.draft.as_deref().map(check::problems).unwrap_or_default();
+            created(json!({ "workflow": id, "report": report, "problems": problems }))
+        }
+        (method, [id, rest @ ..]) => workflow(&asked, method, WorkflowId(number(id, "workflow")?), rest).await,
+        _ => Err(wrong_method(method)),
+    }
+}
+
+async fn workflow(asked: &Asked, method: &Method, id: WorkflowId, rest: &[&str]) -> Answer {
+    let app = &asked.app;
+    let drawn = app.configuration.drawn(id).await?;
+    if drawn.draft.is_none() && drawn.versions.is_empty() {
+        return Err(Problem::not_found(format!("there is no workflow {id}")));
+    }
+    match (method, rest) {
+        (&Method::GET, []) => {
+            let versions: Vec<i64> = drawn.versions.keys().copied().filter(|version| drawn.is_listed(*version)).collect();
+            let draft = match drawn.draft.as_deref() {
+                Some(draft) => Some(named(app, draft).await?),
+                None => None,
+            };
+            let problems = drawn.draft.as_deref().map(check::problems).unwrap_or_default();
+            ok(json!({ "workflow": id, "closed": drawn.closed, "versions": versions, "draft": draft, "problems": problems }))
+        }
+        (&Method::PUT, ["draft"]) => {
+            superuser(asked).await?;
+            let definition = definition(asked).await?;
+            let problems = check::problems(&definition);
+            setup::draft(app, definition, Some(id)).await?;
+            ok(json!({ "workflow": id, "problems": problems }))
+        }
+        (&Method::POST, ["deploy"]) => {
+            superuser(asked).await?;
+            let version = setup::deploy(app, id).await?;
+            created(json!({ "workflow": id, "version": version }))
+        }
+        (&Method::POST, ["close" | "reopen"]) => {
+            superuser(asked).await?;
+            setup::close_workflow(app, id, rest[0] == "close").await?;
+            done()
+        }
+        (_, ["versions", version, rest @ ..]) => {
+            let version = number(version, "version")?;
+            let deployed = drawn.versions.get(&version).ok_or_else(|| Problem::not_found(format!("there is no version {version} of workflow {id}")))?;
+            match (method, rest) {
+                (&Method::GET, []) => {
+                    ok(json!({ "workflow": id, "version": version, "definition": named(app, &deployed.definition).await?, "listed": drawn.is_listed(version) }))
+                }
+                (&Method::GET, ["export"]) => {
+                    let mut definition = deployed.definition.clone();
+                    company::with_names(app, &mut definition).await?;
+                    ok(export::write(&definition, &version.to_string(), &setup::role_names(app).await?))
+                }
+                (&Method::POST, ["restore"]) => {
+                    superuser(asked).await?;
+                    setup::restore(app, id, version).await?;
+                    done()
+                }
+                (&Method::DELETE, []) => {
+                    superuser(asked).await?;
+                    setup::remove_version(app, id, version).await?;
+                    done()
+                }
+                _ => Err(wrong_method(method)),
+            }
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
+    let mut definition = definition.clone();
+    company::with_names(app, &mut definition).await?;
+    Ok(json!(definition))
+}
+
+async fn definition(asked: &Asked) -> Result<Definition, Problem> {
+    let given = asked.body.get("definition").ok_or_else(|| Problem::malformed("/definition", "it is missing"))?;
+    let mut definition: Definition = serde_json::from_value(given.clone()).map_err(|error| Problem::malformed("/definition", error.to_string()))?;
+    company::with_pids(&asked.app, &mut definition).await?;
+    Ok(definition)
+}
+
+pub(super) async fn services(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
+    let app = &asked.app;
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let services = app.configuration.services().await?;
+            let catalog = app.configuration.catalog().await?;
+            let mut shown = Vec::new();
+            for service in services.iter().filter_map(|service| service.0.as_ref()) {
+                let mut one = json!(service);
+                one["owners"] = app.people.names(&service.owners).await?.into();
+                one["catalog"] = json!(catalog.places.get(&service.service));
+                shown.push(one);
+            }
+            ok(json!({ "services": shown }))
+        }
+        (&Method::POST, []) => {
+            superuser(&asked).await?;
+            let (service, report) = setup::import_service(app, service_wish(&asked, None)?).await?;
+            created(json!({ "service": service.service, "workflow": service.workflow, "version": service.workflow_version, "report": report }))
+        }
+        (&Method::PUT, [id]) => {
+            superuser(&asked).await?;
+            let id = ServiceId(number(id, "service")?);
+            let known = app.configuration.service(id).await?;
+            let known = known.0.as_ref().ok_or_else(|| Problem::not_found(format!("there is no service {id}")))?;
+            if asked.body.contains_key("workflow_file") {
+                let (service, report) = setup::import_service(app, service_wish(&asked, Some(id))?).await?;
+                return ok(json!({ "service": id, "workflow": service.workflow, "version": service.workflow_version, "report": report }));
+            }
+            let mut changed = known.clone();
+            changed.name = asked.text("name")?.unwrap_or(changed.name);
+            changed.desc = asked.text("desc")?.unwrap_or(changed.desc);
+            changed.is_enabled = asked.flag("is_enabled", changed.is_enabled)?;
+            changed.can_ticket_agency = asked.flag("can_ticket_agency", changed.can_ticket_agency)?;
+            if let Some(workflow) = asked.int("workflow")? {
+                changed.workflow = WorkflowId(workflow);
+            }
+            changed.workflow_version = asked.int("version")?.unwrap_or(changed.workflow_version);
+            if let Some(days) = asked.int("rate_after_days")? {
+                changed.rate_after_days = Some(u16::try_from(days).map_err(|_| Problem::malformed("/rate_after_days", "it is not a number of days"))?);
+            }
+            if changed.name.trim().is_empty() || changed.name.chars().count() > NAME_MAX {
+                return Err(Problem::malformed("/name", format!("it is empty or longer than {NAME_MAX} characters")));
+            }
+            setup::define_service(app, &changed).await?;
+            ok(json!({ "service": id, "workflow": changed.workflow, "version": changed.workflow_version }))
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+fn service_wish(asked: &Asked, id: Option<ServiceId>) -> Result<ServiceWish, Problem> {
+    let name = asked.required("name")?;
+    if name.chars().count() > NAME_MAX {
+        return Err(Problem::malformed("/name", format!("it is longer than {NAME_MAX} characters")));
+    }
+    Ok(ServiceWish {
+        id,
+        name,
+        kind: asked.required("key")?,
+        desc: asked.text("desc")?.unwrap_or_default(),
+        is_enabled: asked.flag("is_enabled", true)?,
+        display_type: asked.text("display_type")?.unwrap_or_else(|| "OPEN".into()),
+        display_roles: Vec::new(),
+        owners: asked.names("owners")?,
+        catalog: asked.int("catalog")?.map(CatalogId),
+        can_ticket_agency: asked.flag("can_ticket_agency", false)?,
+        workflow: asked.body.get("workflow_file").cloned().ok_or_else(|| Problem::malformed("/workflow_file", "it is missing"))?,
+    })
+}
+
+pub(super) async fn catalog(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
+    let app = &asked.app;
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let catalog = app.configuration.catalog().await?;
+            let shelves: Vec<Value> = catalog.shelves.values().map(|shelf| json!(shelf)).collect();
+            let places: Vec<Value> = catalog.places.iter().map(|(service, catalog)| json!({ "service": service, "catalog": catalog })).collect();
+            ok(json!({ "catalogs": shelves, "places": places }))
+        }
+        (&Method::POST, []) => {
+            superuser(&asked).await?;
+            let parent = asked.int("parent")?.map(CatalogId).ok_or_else(|| Problem::malformed("/parent", "it is missing"))?;
+            let added = setup::add_catalog(app, parent, &asked.required("name")?, &asked.text("desc")?.unwrap_or_default()).await?;
+            created(json!(added))
+        }
+        (&Method::PUT, [id]) => {
+            superuser(&asked).await?;
+            let id = CatalogId(number(id, "catalog")?);
+            let catalog = app.configuration.catalog().await?;
+            let shelf = catalog.shelves.get(&id).ok_or_else(|| Problem::not_found(format!("there is no catalog {id}")))?;
+            let changed = Changed {
+                id,
+                name: asked.text("name")?.unwrap_or_else(|| shelf.name.clone()),
+                desc: asked.text("desc")?.unwrap_or_else(|| shelf.desc.clone()),
+                parent: asked.int("parent")?.map(CatalogId).or(shelf.parent),
+            };
+            setup::change_catalog(app, changed).await?;
+            done()
+        }
+        (&Method::DELETE, [id]) => {
+            superuser(&asked).await?;
+            setup::remove_catalog(app, CatalogId(number(id, "catalog")?)).await?;
+            done()
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
+    let app = &asked.app;
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let range = Range { view: "dictionary", index: "id", from: "", to: "~", descending: false, skip: 0, limit: LIST_MAX };
+            let mut lists = Vec::new();
+            for entry in app.views.range(range).await? {
+                lists.push(json!(app.configuration.dictionary(&entry.value).await?.0));
+            }
+            ok(json!({ "dictionaries": lists }))
+        }
+        (&Method::GET, [code]) => match &app.configuration.dictionary(code).await?.0 {
+            Some(list) => ok(json!(list)),
+            None => Err(Problem::not_found(format!("there is no dictionary {code}"))),
+        },
+        (&Method::PUT, [code]) => {
+            superuser(&asked).await?;
+            if code.is_empty() || code.len() > NAME_MAX || !code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                return Err(Problem::malformed("code", "it is made of letters, digits and underscores"));
+            }
+            let items = asked.body.get("items").cloned().unwrap_or_else(|| json!([]));
+            let items: Vec<Choice> = serde_json::from_value(items).map_err(|error| Problem::malformed("/items", error.to_string()))?;
+            if count(&items) > ITEMS_MAX {
+                return Err(Problem::malformed("/items", format!("more than {ITEMS_MAX} options")));
+            }
+            let defined = dictionary::Defined { code: (*code).to_owned(), name: asked.required("name")?, is_enabled: asked.flag("is_enabled", true)?, items };
+            setup::define::<Dictionary>(app, format!("dictionary-{code}"), &defined).await?;
+            ok(json!(defined))
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+fn count(items: &[Choice]) -> usize {
+    items.iter().map(|item| 1 + count(&item.items)).sum()
+}
+
+pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
+    let app = &asked.app;
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let mut shown = Vec::new();
+            for role in app.configuration.roles().await?.iter().filter_map(|role| role.0.as_ref()) {
+                let members = app.people.names(&role.members).await?;
+                let members: Vec<&str> = members.split(',').filter(|name| !name.is_empty()).collect();
+                shown.push(json!({ "role": role.role, "kind": role.kind, "key": role.key, "name": role.name, "members": members }));
+            }
+            ok(json!({ "roles": shown }))
+        }
+        (&Method::PUT, [id]) => {
+            superuser(&asked).await?;
+            let id = RoleId(number(id, "role")?);
+            let known = app.configuration.role(id).await?;
+            let mut members = Vec::new();
+            for name in asked.names("members")? {
+                members.push(app.people.pid(&name).await?);
+            }
+            if id == SUPERUSER && members.is_empty() {
+                return Err(Problem::conflict("somebody must stay superuser"));
+            }
+            let kind = known.0.as_ref().map_or(RoleKind::General, |role| role.kind);
+            let key = known.0.as_ref().map_or_else(|| asked.required("key"), |role| Ok(role.key.clone()))?;
+            let name = match asked.text("name")? {
+                Some(name) if is_name(&name) => name,
+                Some(_) => return Err(Problem::malformed("/name", "it is empty or has characters that names do not have")),
+                None => known.0.as_ref().map(|role| role.name.clone()).ok_or_else(|| Problem::malformed("/name", "it is missing"))?,
+            };
+            let defined = role::Defined { role: id, kind, key, name, members };
+            setup::define::<Role>(app, format!("role-{id}"), &defined).await?;
+            done()
+        }
+        _ => Err(wrong_method(method)),
+    }
+}

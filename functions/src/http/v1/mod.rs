@@ -1,0 +1,72 @@
+//! `/v1`: a REST API over the same commands; errors are problem details that name the field.
+
+mod admin;
+mod asked;
+pub mod openapi;
+mod problem;
+mod tickets;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use infra::{Error, Kind};
+
+use crate::App;
+use asked::Asked;
+use problem::{Answer, Problem};
+
+/// Longest time for a request.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// Everything below `/v1`.
+pub fn router() -> Router<App> {
+    Router::new().fallback(handle)
+}
+
+async fn handle(State(app): State<App>, request: Request) -> Response {
+    let handled = tokio::time::timeout(PATIENCE, route(app, request)).await;
+    let answer = handled.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, format!("a request took longer than {PATIENCE:?}")).into()));
+    answer.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn route(app: App, request: Request) -> Answer {
+    let method = request.method().clone();
+    let path = request.uri().path().trim_matches('/').to_owned();
+    // What was escaped in a path is one part of it.
+    let parts: Vec<String> = path.split('/').map(unescaped).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let asked = Asked::read(app, request).await?;
+    let (read, write) = (method == Method::GET || method == Method::HEAD, method == Method::POST);
+    match parts[..] {
+        ["tickets"] if read => tickets::list(asked).await,
+        ["tickets"] if write => tickets::create(asked).await,
+        ["tickets", sn] if read => tickets::get(asked, sn).await,
+        ["tickets", sn, "events"] if read => tickets::history(asked, sn).await,
+        ["tickets", sn, "remarks"] if read => tickets::remarks(asked, sn).await,
+        ["tickets", sn, "calls"] if read => tickets::calls(asked, sn).await,
+        ["tickets", sn, operation] if write => tickets::operate(asked, sn, operation).await,
+        ["decisions"] if write => tickets::decide_many(asked).await,
+        ["workflows", ..] => admin::workflows(asked, &method, &parts[1..]).await,
+        ["services", ..] => admin::services(asked, &method, &parts[1..]).await,
+        ["catalog", ..] => admin::catalog(asked, &method, &parts[1..]).await,
+        ["dictionary", ..] => admin::dictionary(asked, &method, &parts[1..]).await,
+        ["roles", ..] => admin::roles(asked, &method, &parts[1..]).await,
+        ["tickets" | "decisions", ..] => Err(Problem::method(format!("{method} is not for this path"))),
+        _ => Err(Problem::not_found("there is nothing at this path")),
+    }
+}
+
+/// Undoes percent-encoding; what is not valid stays as it is.
+fn unescaped(part: &str) -> String {
+    let bytes = part.as_bytes();
+    let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        let hex = (bytes[at] == b'%').then(|| part.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok())).flatten();
+        plain.push(hex.unwrap_or(bytes[at]));
+        at += if hex.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8(plain).unwrap_or_else(|_| part.to_owned())
+}

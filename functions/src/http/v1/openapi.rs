@@ -1,0 +1,183 @@
+//! The description of every path this desk answers (OpenAPI 3.1), made from the same tables that answer.
+
+use axum::Json;
+use serde_json::{Map, Value, json};
+
+use super::tickets::OPERATIONS;
+use crate::http::blueking;
+
+/// `GET /openapi.json`.
+pub async fn document() -> Json<Value> {
+    Json(describe())
+}
+
+/// The whole description.
+pub fn describe() -> Value {
+    let mut paths = Map::new();
+    for (path, method, summary, kind) in PATHS {
+        let entry = paths.entry((*path).to_owned()).or_insert_with(|| json!({}));
+        entry[*method] = operation(path, summary, kind);
+    }
+    for (name, needs) in OPERATIONS {
+        let properties: Map<String, Value> = needs.iter().map(|need| ((*need).to_owned(), member(need))).collect();
+        let body = json!({ "type": "object", "properties": properties });
+        paths.insert(format!("/v1/tickets/{{sn}}/{name}"), json!({ "post": operation("/v1/tickets/{sn}", &format!("{name} a ticket"), &Kind::Write(body)) }));
+    }
+    for (name, writes) in blueking::names() {
+        paths.insert(format!("/api/c/compapi/v2/itsm/{name}/"), of_blueking(name, writes));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Ledgerdesk", "version": env!("CARGO_PKG_VERSION"), "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" } },
+        "paths": paths,
+        "security": [{ "application": [] }],
+        "components": {
+            "securitySchemes": { "application": { "type": "http", "scheme": "basic", "description": "code and secret of an application" } },
+            "schemas": {
+                "Problem": { "type": "object", "required": ["title", "status", "detail"], "properties": {
+                    "type": { "type": "string" }, "title": { "type": "string" }, "status": { "type": "integer" }, "detail": { "type": "string" },
+                    "errors": { "type": "array", "items": { "type": "object", "properties": { "field": { "type": "string" }, "detail": { "type": "string" } } } } } },
+                "Envelope": { "type": "object", "required": ["result", "code", "message", "data"], "properties": {
+                    "result": { "type": "boolean" }, "code": { "type": "integer" }, "message": { "type": "string" }, "data": {}, "request_id": { "type": "string" } } },
+            },
+        },
+    })
+}
+
+/// What an operation takes and does.
+enum Kind {
+    Read,
+    Write(Value),
+    /// Takes a body of these members, all of them texts, numbers or whatever [`member`] says.
+    Fills(&'static [&'static str]),
+    Removes,
+}
+
+const PATHS: &[(&str, &str, &str, Kind)] = &[
+    ("/v1/tickets", "get", "lists tickets, newest first", Kind::Read),
+    ("/v1/tickets", "post", "submits a ticket", Kind::Fills(&["service_id", "creator", "fields", "tag", "from", "attention"])),
+    ("/v1/tickets/{sn}", "get", "shows a ticket", Kind::Read),
+    ("/v1/tickets/{sn}/events", "get", "every event of a ticket", Kind::Read),
+    ("/v1/tickets/{sn}/remarks", "get", "remarks, oldest first", Kind::Read),
+    ("/v1/tickets/{sn}/calls", "get", "calls of automatic nodes", Kind::Read),
+    ("/v1/decisions", "post", "decides many approvals", Kind::Fills(&["decisions"])),
+    ("/v1/workflows", "get", "lists workflows", Kind::Read),
+    ("/v1/workflows", "post", "draws a workflow", Kind::Fills(&["definition"])),
+    ("/v1/workflows/import", "post", "takes over a workflow of BlueKing ITSM", Kind::Fills(&["workflow"])),
+    ("/v1/workflows/{id}", "get", "shows a workflow with its draft", Kind::Read),
+    ("/v1/workflows/{id}/draft", "put", "keeps a draft", Kind::Fills(&["definition"])),
+    ("/v1/workflows/{id}/deploy", "post", "makes the next version", Kind::Fills(&[])),
+    ("/v1/workflows/{id}/close", "post", "lets no new service use it", Kind::Fills(&[])),
+    ("/v1/workflows/{id}/reopen", "post", "lets services use it again", Kind::Fills(&[])),
+    ("/v1/workflows/{id}/versions/{version}", "get", "shows a version", Kind::Read),
+    ("/v1/workflows/{id}/versions/{version}", "delete", "takes a version off the list", Kind::Removes),
+    ("/v1/workflows/{id}/versions/{version}/export", "get", "a version as BlueKing ITSM exports it", Kind::Read),
+    ("/v1/workflows/{id}/versions/{version}/restore", "post", "makes the draft what a version was", Kind::Fills(&[])),
+    ("/v1/services", "get", "lists services", Kind::Read),
+    ("/v1/services", "post", "takes over a service with its workflow", Kind::Fills(&["name", "key", "desc", "owners", "catalog", "workflow_file"])),
+    ("/v1/services/{id}", "put", "changes a service", Kind::Fills(&["name", "desc", "is_enabled", "workflow", "version", "rate_after_days"])),
+    ("/v1/catalog", "get", "the catalog tree", Kind::Read),
+    ("/v1/catalog", "post", "adds a catalog", Kind::Fills(&["parent", "name", "desc"])),
+    ("/v1/catalog/{id}", "put", "changes or moves a catalog", Kind::Fills(&["parent", "name", "desc"])),
+    ("/v1/catalog/{id}", "delete", "removes an empty catalog", Kind::Removes),
+    ("/v1/dictionary", "get", "every dictionary", Kind::Read),
+    ("/v1/dictionary/{code}", "get", "one dictionary", Kind::Read),
+    ("/v1/dictionary/{code}", "put", "defines a dictionary", Kind::Fills(&["name", "is_enabled", "items"])),
+    ("/v1/roles", "get", "every role with its members", Kind::Read),
+    ("/v1/roles/{id}", "put", "defines a role", Kind::Fills(&["key", "name", "members"])),
+];
+
+fn member(name: &str) -> Value {
+    match name {
+        "node" | "line" | "parent" | "stars" | "service_id" | "catalog" | "version" | "workflow" | "rate_after_days" if name != "workflow" => {
+            json!({ "type": "integer" })
+        }
+        "pass" | "internal" | "attention" | "is_enabled" => json!({ "type": "boolean" }),
+        "people" | "owners" | "members" => json!({ "type": "array", "items": { "type": "string" } }),
+        "fields" | "values" => json!({ "type": "object" }),
+        "decisions" => json!({ "type": "array", "items": { "type": "object", "properties": {
+            "sn": { "type": "string" }, "node": { "type": "integer" }, "pass": { "type": "boolean" }, "message": { "type": "string" } } } }),
+        "to" => json!({ "type": "object", "properties": {
+            "people": { "type": "array", "items": { "type": "string" } }, "roles": { "type": "array", "items": { "type": "integer" } }, "department": { "type": "string" } } }),
+        "items" => json!({ "type": "array", "items": { "type": "object", "properties": { "key": { "type": "string" }, "name": { "type": "string" } } } }),
+        "definition" | "workflow" | "workflow_file" => json!({}),
+        _ => json!({ "type": "string" }),
+    }
+}
+
+fn operation(path: &str, summary: &str, kind: &Kind) -> Value {
+    let (mut statuses, body) = match kind {
+        Kind::Read => (vec!["200"], None),
+        Kind::Write(body) => (vec!["200"], Some(body.clone())),
+        Kind::Fills(members) => {
+            let properties: Map<String, Value> = members.iter().map(|name| ((*name).to_owned(), member(name))).collect();
+            (vec!["200", "201", "204"], Some(json!({ "type": "object", "properties": properties })))
+        }
+        Kind::Removes => (vec!["204"], None),
+    };
+    statuses.extend(["400", "401", "403", "404", "405", "409", "412", "413", "422", "503"]);
+    let problem =
+        json!({ "description": "a problem (RFC 9457)", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
+    let answers: Map<String, Value> = statuses
+        .into_iter()
+        .map(|status| {
+            let answer = match status {
+                "200" | "201" => json!({ "description": "done", "content": { "application/json": { "schema": {} } } }),
+                "204" => json!({ "description": "done" }),
+                _ => problem.clone(),
+            };
+            (status.to_owned(), answer)
+        })
+        .collect();
+    let mut described = json!({ "summary": summary, "responses": answers });
+    let mut parameters: Vec<Value> = path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": if matches!(name, "id" | "version") { "integer" } else { "string" } } }))
+        .collect();
+    parameters.push(json!({ "name": "X-On-Behalf-Of", "in": "header", "schema": { "type": "string" }, "description": "the user who acts" }));
+    if path == "/v1/tickets" && matches!(kind, Kind::Read) {
+        for (name, schema) in [
+            ("list", json!({ "enum": ["all", "todo", "approval", "created", "dealt", "following"] })),
+            ("user", json!({ "type": "string" })),
+            ("page", json!({ "type": "integer", "minimum": 1 })),
+            ("page_size", json!({ "type": "integer", "minimum": 1, "maximum": 200 })),
+        ] {
+            parameters.push(json!({ "name": name, "in": "query", "schema": schema }));
+        }
+    }
+    described["parameters"] = parameters.into();
+    if let Some(body) = body {
+        described["requestBody"] = json!({ "required": false, "content": { "application/json": { "schema": body } } });
+    }
+    described
+}
+
+/// The BlueKing door answers 200 to everything a known caller asks, and a plain 403 to others.
+fn of_blueking(name: &str, writes: bool) -> Value {
+    let envelope = json!({ "description": "the envelope", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Envelope" } } } });
+    let answers = json!({ "200": envelope, "403": { "description": "the caller is unknown", "content": { "text/plain": {} } } });
+    let texts = [
+        "sn",
+        "creator",
+        "operator",
+        "action_type",
+        "action_message",
+        "service_id",
+        "state_id",
+        "user",
+        "view_type",
+        "page",
+        "page_size",
+        "token",
+        "name",
+        "users",
+        "stars",
+    ];
+    let properties: Map<String, Value> = texts.iter().map(|text| ((*text).to_owned(), json!({ "type": ["string", "integer", "null"] }))).collect();
+    let mut schema = json!({ "type": "object", "properties": properties });
+    schema["properties"]["fields"] = json!({ "type": "array", "items": { "type": "object" } });
+    schema["properties"]["meta"] = json!({ "type": ["object", "null"] });
+    let post = json!({ "summary": name, "responses": answers, "requestBody": { "content": { "application/json": { "schema": schema } } } });
+    if writes { json!({ "post": post }) } else { json!({ "post": post, "get": { "summary": name, "responses": answers } }) }
+}

@@ -1,0 +1,161 @@
+//! Problem details (RFC 9457): what is wrong, where, and who has to act.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::ticket::{Rejection, Ticket};
+use infra::{Error, Failure};
+use serde_json::json;
+
+use crate::desk::NotOpened;
+use crate::setup::NotSetUp;
+
+/// Seconds after which it is worth asking again.
+const RETRY_AFTER: &str = "1";
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+    /// The member of the request that is wrong, as a JSON pointer or parameter name.
+    field: Option<String>,
+}
+
+/// What a handler gives back.
+pub(super) type Answer = Result<Response, Problem>;
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), field: None }
+    }
+    /// The request itself is wrong at this place.
+    pub(super) fn malformed(field: &str, detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, detail: detail.into(), field: Some(field.to_owned()) }
+    }
+    pub(super) fn not_found(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, what)
+    }
+    pub(super) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "application code and secret (HTTP Basic), or the user, are missing or not valid")
+    }
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+    /// The rule says no.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+    pub(super) fn method(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    }
+    pub(super) fn stale(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(field) = &self.field {
+            body["errors"] = json!([{ "field": field, "detail": self.detail }]);
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Basic realm=\"ledgerdesk\""));
+        }
+        response
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        if error.kind == infra::Kind::TooLarge {
+            return Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+        }
+        tracing::error!(%error, kind = ?error.kind, "a request failed");
+        if error.is_passing() {
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "something this desk needs does not answer; try again")
+        } else {
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "this desk cannot do that now; its operator can see why")
+        }
+    }
+}
+
+impl From<Failure<Ticket>> for Problem {
+    fn from(failure: Failure<Ticket>) -> Self {
+        match failure {
+            Failure::Technical(error) => error.into(),
+            Failure::Rejected(rejection) => rejection.into(),
+        }
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        let detail = rejection.to_string();
+        match rejection {
+            Rejection::Unknown => Self::not_found(detail),
+            Rejection::NodeUnknown(_) => Self { field: Some("node".into()), ..Self::not_found(detail) },
+            Rejection::NotAllowed { .. }
+            | Rejection::NotAllowedOnTicket(_)
+            | Rejection::NotAllowedToSee(_)
+            | Rejection::NotTheCreator
+            | Rejection::NotTheRater
+            | Rejection::MayNotRemind(_) => Self::forbidden(detail),
+            Rejection::FieldsMissing(keys) => Self::malformed(&format!("/fields/{}", keys.first().map_or("", String::as_str)), detail),
+            Rejection::FieldUnknown(key) | Rejection::FieldTwice(key) | Rejection::OptionsMissing(key) | Rejection::NotEditable(key) => {
+                Self::malformed(&format!("/fields/{key}"), detail)
+            }
+            Rejection::FieldEmpty(name) | Rejection::OptionUnknown(name) | Rejection::FieldInvalid { name, .. } => {
+                Self::malformed(&format!("/fields/{name}"), detail)
+            }
+            Rejection::TitleTooLong => Self::malformed("/fields/title", detail),
+            Rejection::MessageTooLong | Rejection::DeliverMessageMissing | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
+            Rejection::TextUnfit(_) => Self::malformed("/text", detail),
+            Rejection::StarsUnfit(_) => Self::malformed("/stars", detail),
+            Rejection::NotAnEnd(_) => Self::malformed("/status", detail),
+            Rejection::NobodyNamed | Rejection::TargetKindNotAllowed | Rejection::TargetsOutOfRange(_) => Self::malformed("/to", detail),
+            Rejection::ServiceUnknown(_) => Self::malformed("/service_id", detail),
+            _ => Self::conflict(detail),
+        }
+    }
+}
+
+impl From<NotOpened> for Problem {
+    fn from(not_opened: NotOpened) -> Self {
+        match not_opened {
+            NotOpened::Refused(failure) => failure.into(),
+            NotOpened::KeyReused => Self {
+                field: Some("Idempotency-Key".into()),
+                ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "the idempotency key was used for another request")
+            },
+        }
+    }
+}
+
+impl From<NotSetUp> for Problem {
+    fn from(not: NotSetUp) -> Self {
+        let detail = not.to_string();
+        match not {
+            NotSetUp::Technical(error) => error.into(),
+            NotSetUp::Unreadable(_) => Self::malformed("/workflow", detail),
+            NotSetUp::KindUnknown(_) => Self::malformed("/key", detail),
+            NotSetUp::ServiceUnknown(_) | NotSetUp::Workflow(domain::workflow::Rejection::VersionUnknown(_) | domain::workflow::Rejection::NoDraft) => {
+                Self::not_found(detail)
+            }
+            NotSetUp::Catalog(domain::config::Rejection::CatalogUnknown(_)) => Self::not_found(detail),
+            NotSetUp::Catalog(domain::config::Rejection::NameUnfit) => Self::malformed("/name", detail),
+            NotSetUp::NameTaken(_) | NotSetUp::Unsound(_) | NotSetUp::Catalog(_) | NotSetUp::Workflow(_) => Self::conflict(detail),
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! Tickets over `/v1`: the same commands as everywhere, under one path each.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::call::Call;
+use domain::ticket::{Command, Open, Rejection};
+use domain::views::ticket_card::TicketCard;
+use events::ticket::{Relation, TicketEvent};
+use events::{LineId, NodeId, ServiceId, TicketSn};
+use infra::ledger::command_id;
+use infra::views::Range;
+use infra::{Failure, Outcome};
+use serde_json::{Value, json};
+
+use super::asked::Asked;
+use super::problem::{Answer, Problem};
+use crate::desk::{self, Key};
+use crate::http::blueking::render;
+use crate::stream::follow::read_card;
+
+/// Tickets on one page.
+const PAGE_MAX: usize = 200;
+/// Decisions in one batch.
+const BATCH_MAX: usize = 200;
+/// Remarks or calls in one answer.
+const BESIDE_MAX: usize = 500;
+
+pub(super) async fn create(asked: Asked) -> Answer {
+    let app = &asked.app;
+    let service = ServiceId(asked.int("service_id")?.ok_or_else(|| Problem::malformed("/service_id", "it is missing"))?);
+    let creator = asked.text("creator")?;
+    let by = match &creator {
+        Some(creator) if super::asked::is_name(creator) => creator.clone(),
+        Some(_) => return Err(Problem::malformed("/creator", "it is not a user name")),
+        None => asked.user()?.to_owned(),
+    };
+    let key = match &asked.idempotency_key {
+        Some(key) => Some(Key { app: asked.caller.app.0.clone(), key: key.clone(), request: asked.fingerprint("create").await? }),
+        None => None,
+    };
+    if let Some(key) = &key
+        && let Some(opened) = desk::opened_before(app, key).await?
+    {
+        return Ok(opened_answer(&opened.sn, opened.id, app));
+    }
+    let draft = |creator, form| Open { service, creator, form, tag: asked.text("tag").ok().flatten().unwrap_or_default(), ..Open::default() };
+    if asked.text("tag")?.is_some_and(|tag| tag.chars().count() > 32) {
+        return Err(Problem::malformed("/tag", "it is longer than 32 characters"));
+    }
+    let mut form = asked.fields()?;
+    let workflow = match app.configuration.service(service).await?.0.as_ref() {
+        Some(defined) => app.configuration.workflow(defined.workflow, defined.workflow_version).await?,
+        None => None,
+    };
+    if let Some(workflow) = &workflow {
+        app.people.form_in(&workflow.definition, &mut form, false).await?;
+    }
+    desk::consider(app, &draft(app.people.find(&by).await?, form)).await?;
+    // Everything is accepted: now people are registered.
+    let mut form = asked.fields()?;
+    if let Some(workflow) = &workflow {
+        app.people.form_in(&workflow.definition, &mut form, true).await?;
+    }
+    let creator = app.people.pid(&by).await?;
+    let mut open = draft(creator.clone(), form);
+    open.attention = asked.flag("attention", false)?;
+    open.from = asked.text("from")?.map(TicketSn);
+    if let Some(from) = &open.from
+        && desk::card(app, from).await?.is_none()
+    {
+        return Err(Problem::malformed("/from", format!("there is no ticket {from}")));
+    }
+    let outcome = desk::open(app, open, &asked.meta(creator), key).await?;
+    desk::shown(app, outcome.position).await;
+    let opened = outcome.state.opened.as_ref().ok_or_else(|| Problem::conflict("the ticket was not opened"))?;
+    Ok(opened_answer(&opened.sn, opened.id, app))
+}
+
+fn opened_answer(sn: &TicketSn, id: i64, app: &crate::App) -> Response {
+    let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&app.settings, id) });
+    (StatusCode::CREATED, [(header::LOCATION, format!("/v1/tickets/{sn}"))], Json(body)).into_response()
+}
+
+/// Lists of people and all tickets, newest first.
+pub(super) async fn list(asked: Asked) -> Answer {
+    let app = &asked.app;
+    let size = asked.number("page_size", 20, PAGE_MAX)?;
+    let page = asked.number("page", 1, 1_000_000)?;
+    let index = match asked.asked_for("list").unwrap_or("all") {
+        "all" => None,
+        "todo" => Some("todo"),
+        "approval" => Some("approval"),
+        "created" => Some("mine"),
+        "dealt" => Some("dealt"),
+        "following" => Some("follows"),
+        other => return Err(Problem::malformed("list", format!("{other} is none of all, todo, approval, created, dealt, following"))),
+    };
+    let (name, from, to) = match index {
+        None => ("ticket", String::new(), "~".to_owned()),
+        Some(index) => {
+            let user =
+                asked.asked_for("user").or(asked.caller.user.as_deref()).ok_or_else(|| Problem::malformed("user", "nobody is named whose list it is"))?;
+            let pid = app.people.find(user).await?;
+            (index, format!("{pid}|"), format!("{pid}|~"))
+        }
+    };
+    let count = app.views.count("ticket", name, &from, &to).await?;
+    let range = Range { view: "ticket", index: name, from: &from, to: &to, descending: true, skip: (page - 1).saturating_mul(size), limit: size };
+    let mut items = Vec::new();
+    for entry in app.views.range(range).await? {
+        let Some(document) = app.views.get("ticket", &entry.key).await? else { continue };
+        items.push(shown(&asked, &read_card(&entry.key, &document)?).await?);
+    }
+    Ok(Json(json!({ "count": count, "page": page, "page_size": size, "items": items })).into_response())
+}
+
+async fn shown(asked: &Asked, card: &TicketCard) -> Result<Value, Problem> {
+    let app = &asked.app;
+    let Some(opened) = &card.ticket.opened else { return Ok(Value::Null) };
+    let mut shown = render::ticket(app, card, opened).await?;
+    let mut nodes = Vec::new();
+    for (id, visit) in &card.ticket.nodes {
+        nodes.push(json!({
+            "node": id, "name": visit.name, "round": visit.round, "status": visit.status, "automatic": visit.automatic, "pass": visit.pass,
+            "waiting_for": app.people.names(&visit.waiting_for()).await?, "reason": visit.reason, "level": visit.level,
+        }));
+    }
+    let links: Vec<Value> = card.ticket.links.iter().map(|link| json!({ "sn": link.other, "relation": link.relation })).collect();
+    shown["nodes"] = nodes.into();
+    shown["links"] = links.into();
+    shown["followers"] = app.people.names(&card.ticket.followers).await?.split(',').filter(|name| !name.is_empty()).collect();
+    shown["remarks"] = card.ticket.remarks.into();
+    shown["stars"] = json!(card.ticket.stars);
+    Ok(shown)
+}
+
+async fn found(asked: &Asked, sn: &str) -> Result<(TicketSn, TicketCard), Problem> {
+    let sn = TicketSn(sn.to_owned());
+    let card = desk::card(&asked.app, &sn).await?.ok_or_else(|| Problem::not_found(format!("there is no ticket {sn}")))?;
+    Ok((sn, card))
+}
+
+pub(super) async fn get(asked: Asked, sn: &str) -> Answer {
+    let (_, card) = found(&asked, sn).await?;
+    let opened = card.ticket.opened.as_ref().ok_or_else(|| Problem::not_found("there is no such ticket"))?;
+    let workflow = asked.app.configuration.workflow(opened.workflow, opened.workflow_version).await?;
+    let mut body = shown(&asked, &card).await?;
+    if let Some(workflow) = workflow {
+        body["fields"] = render::filled(&asked.app, &card, &workflow.definition).await?.into();
+        body["operations"] = render::ticket_operations(&card, &workflow.definition).into();
+    }
+    body["dynamic_fields"] = json!(opened.dynamic_fields);
+    let version = asked.app.ledger.load::<domain::ticket::Ticket>(&opened.sn.stream()).await?.next - 1;
+    Ok(([(header::ETAG, format!("\"{version}\""))], Json(body)).into_response())
+}
+
+/// Every event of a ticket, or those up to a time.
+pub(super) async fn history(asked: Asked, sn: &str) -> Answer {
+    let (sn, _) = found(&asked, sn).await?;
+    let until = match asked.asked_for("at") {
+        None => None,
+        Some(text) => Some(text.parse::<jiff::Timestamp>().map_err(|_| Problem::malformed("at", "it is not a time (RFC 3339)"))?.as_millisecond()),
+    };
+    let mut events = Vec::new();
+    for envelope in desk::history(&asked.app.ledger, &sn.stream()).await? {
+        if until.is_some_and(|until| envelope.at.0 > until) {
+            break;
+        }
+        let event = serde_json::to_value(&envelope.event).map_err(|error| Problem::conflict(error.to_string()))?;
+        events.push(json!({ "id": envelope.id(), "at": envelope.at, "actor": asked.app.people.name(&envelope.meta.actor).await?, "event": event }));
+    }
+    Ok(Json(json!({ "sn": sn, "events": events })).into_response())
+}
+
+/// Remarks, oldest first, after the one named; internal ones only for those who work on the ticket.
+pub(super) async fn remarks(asked: Asked, sn: &str) -> Answer {
+    let (sn, card) = found(&asked, sn).await?;
+    let app = &asked.app;
+    let reader = app.people.find(asked.user()?).await?;
+    let workflow = match &card.ticket.opened {
+        Some(opened) => app.configuration.workflow(opened.workflow, opened.workflow_version).await?,
+        None => None,
+    };
+    let submit = workflow.as_ref().and_then(|workflow| workflow.definition.submit_node().map(|node| node.id));
+    let works = card.ticket.nodes.iter().any(|(id, visit)| Some(*id) != submit && (visit.processors.contains(&reader) || visit.by.as_ref() == Some(&reader)));
+    let is_requester = !works && card.ticket.opened.as_ref().is_some_and(|opened| opened.creator == reader);
+    let after: u64 = match asked.asked_for("after") {
+        None => 0,
+        Some(text) => text.parse().map_err(|_| Problem::malformed("after", "it is not the number of a remark"))?,
+    };
+    let mut remarks = Vec::new();
+    for envelope in desk::history(&app.ledger, &sn.stream()).await? {
+        let TicketEvent::Remarked(remark) = &envelope.event else { continue };
+        if remark.id <= after || (remark.internal && is_requester) || remarks.len() >= BESIDE_MAX {
+            continue;
+        }
+        remarks.push(json!({
+            "id": remark.id, "parent": remark.parent, "by": app.people.name(&remark.by).await?, "text": remark.text.read(), "internal": remark.internal,
+            "mentions": app.people.names(&remark.mentions).await?, "at": render::time(&app.settings, envelope.at),
+        }));
+    }
+    Ok(Json(json!({ "sn": sn, "count": card.ticket.remarks, "remarks": remarks })).into_response())
+}
+
+/// The API call log: every call of the ticket's automatic nodes.
+pub(super) async fn calls(asked: Asked, sn: &str) -> Answer {
+    let (sn, _) = found(&asked, sn).await?;
+    let (from, to) = (format!("{sn}|"), format!("{sn}|~"));
+    let range = Range { view: "call", index: "ticket", from: &from, to: &to, descending: false, skip: 0, limit: BESIDE_MAX };
+    let mut calls = Vec::new();
+    for entry in asked.app.views.range(range).await? {
+        let Some(document) = asked.app.views.get("call", &entry.key).await? else { continue };
+        let call: Call = read_card(&entry.key, &document)?;
+        let answered = call.answered.as_ref();
+        calls.push(json!({
+            "id": entry.key, "node": call.requested.as_ref().map(|requested| requested.node), "name": call.requested.as_ref().map(|requested| requested.name.clone()),
+            "attempts": call.attempts, "step": call.step, "task": call.task, "closed": call.closed,
+            "status": answered.and_then(|answered| answered.status), "succeeded": answered.map(|answered| answered.succeeded),
+            "reason": answered.map(|answered| answered.reason.clone()),
+        }));
+    }
+    Ok(Json(json!({ "sn": sn, "calls": calls })).into_response())
+}
+
+/// The operations and what they need besides the ticket; also the table of the API's description.
+pub(super) const OPERATIONS: [(&str, &[&str]); 25] = [
+    ("submit", &["node", "fields"]),
+    ("decide", &["node", "pass", "message"]),
+    ("claim", &["node"]),
+    ("distribute", &["node", "to", "message"]),
+    ("deliver", &["node", "to", "message"]),
+    ("reassign", &["node", "to", "message"]),
+    ("terminate", &["message"]),
+    ("suspend", &["message"]),
+    ("resume", &[]),
+    ("withdraw", &[]),
+    ("close", &["status", "message"]),
+    ("retry", &["node", "values"]),
+    ("ignore", &["node", "values", "message"]),
+    ("route", &["node", "line"]),
+    ("acknowledge", &["node"]),
+    ("resolve", &["fields", "message"]),
+    ("escalate", &["node", "message"]),
+    ("edit", &["fields"]),
+    ("remark", &["text", "parent", "people", "internal"]),
+    ("follow", &["people"]),
+    ("unfollow", &["people"]),
+    ("rate", &["stars", "message"]),
+    ("remind", &["message"]),
+    ("link", &["other", "relation"]),
+    ("unlink", &["other"]),
+];
+
+pub(super) async fn operate(asked: Asked, sn: &str, operation: &str) -> Answer {
+    if !OPERATIONS.iter().any(|(known, _)| *known == operation) {
+        return Err(Problem::not_found(format!("there is no operation {operation}")));
+    }
+    let (sn, card) = found(&asked, sn).await?;
+    if let Some(wanted) = asked.if_match {
+        let version = asked.app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?.next - 1;
+        if version != wanted {
+            return Err(Problem::stale(format!("the ticket is at version {version}, not {wanted}")));
+        }
+    }
+    let command = command(&asked, &card, operation).await?;
+    let outcome = act(&asked, &sn, &command).await?;
+    Ok(Json(json!({ "sn": sn, "version": outcome.last, "status": outcome.state.status_key() })).into_response())
+}
+
+async fn act(asked: &Asked, sn: &TicketSn, command: &Command) -> Result<Outcome<domain::ticket::Ticket>, Problem> {
+    let app = &asked.app;
+    let id = match &asked.idempotency_key {
+        Some(key) => command_id(&["v1", asked.caller.app.as_str(), key, sn.as_str(), &asked.fingerprint("operate").await?]),
+        None => app.ledger.fresh_id(),
+    };
+    let actor = app.people.find(asked.user()?).await?;
+    let outcome = match desk::act(app, sn, command, &asked.meta(actor), id).await {
+        Err(Failure::Rejected(Rejection::Stranger(_))) => return Err(Problem::forbidden("this user is not known to the desk yet")),
+        other => other?,
+    };
+    desk::shown(app, outcome.position).await;
+    Ok(outcome)
+}
+
+async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Command, Problem> {
+    let app = &asked.app;
+    // Somebody nobody knows may only act where anybody may, and is registered by then.
+    let by = if operation == "submit" { asked.actor().await? } else { app.people.find(asked.user()?).await? };
+    let message = asked.text("message")?.unwrap_or_default();
+    let node = || asked.node()?.ok_or_else(|| Problem::malformed("/node", "it is missing"));
+    let values = || -> Result<BTreeMap<String, String>, Problem> {
+        match asked.body.get("values") {
+            None | Some(Value::Null) => Ok(BTreeMap::new()),
+            Some(Value::Object(values)) => {
+                Ok(values.iter().map(|(key, value)| (key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect())
+            }
+            Some(_) => Err(Problem::malformed("/values", "it is not an object")),
+        }
+    };
+    Ok(match operation {
+        "submit" => Command::Submit { node: node()?, form: form(asked, card).await?, by },
+        "decide" => Command::Decide { node: node()?, pass: asked.flag("pass", true)?, remark: message, by },
+        "claim" => Command::Claim { node: node()?, by },
+        "distribute" => Command::Distribute { node: node()?, to: asked.targets().await?, message, by },
+        "deliver" => Command::Deliver { node: node()?, to: asked.targets().await?, message, by },
+        "reassign" => Command::Reassign { node: node()?, to: asked.targets().await?, message, by },
+        "terminate" => match asked.node()? {
+            Some(node) => Command::TerminateAt { node, reason: message, by },
+            None => Command::Terminate { reason: message, by },
+        },
+        "suspend" if message.trim().is_empty() => return Err(Problem::malformed("/message", "suspending needs a reason")),
+        "suspend" => Command::Suspend { reason: message, by },
+        "resume" => Command::Resume { by },
+        "withdraw" => Command::Withdraw { by },
+        "close" => Command::Close { status: asked.text("status")?.unwrap_or_else(|| "FINISHED".into()), reason: message, by },
+        "retry" => Command::Retry { node: node()?, inputs: values()?, by },
+        "ignore" => Command::Ignore { node: node()?, outputs: values()?, reason: message, by },
+        "route" => {
+            let line = asked.int("line")?.map(LineId).ok_or_else(|| Problem::malformed("/line", "it is missing"))?;
+            Command::Route { node: node()?, line, by }
+        }
+        "acknowledge" => Command::Acknowledge { node: asked.node()?, by },
+        "resolve" => Command::Resolve { form: form(asked, card).await?, remark: message, by },
+        "escalate" => Command::Escalate { node: asked.node()?, reason: message, by },
+        "edit" => Command::EditField { form: form(asked, card).await?, by },
+        "remark" => {
+            let parent =
+                asked.int("parent")?.map(|id| u64::try_from(id).map_err(|_| Problem::malformed("/parent", "it is not the number of a remark"))).transpose()?;
+            Command::Remark { text: asked.required("text")?, parent, mentions: people(asked, true).await?, internal: asked.flag("internal", false)?, by }
+        }
+        "follow" => Command::Follow { people: people(asked, true).await?, follows: true, by },
+        "unfollow" => Command::Follow { people: people(asked, false).await?, follows: false, by },
+        "rate" => {
+            let stars =
+                asked.int("stars")?.and_then(|stars| u8::try_from(stars).ok()).ok_or_else(|| Problem::malformed("/stars", "it is not a number of stars"))?;
+            Command::Rate { stars, comment: message, by }
+        }
+        "remind" => Command::Remind { message, by },
+        _ => {
+            let other = TicketSn(asked.required("other")?);
+            if operation == "unlink" {
+                return Ok(Command::Unlink { other, mirror: false, by });
+            }
+            let relation = asked.text("relation")?.unwrap_or_else(|| "related".into());
+            let relation: Relation = serde_json::from_value(relation.into())
+                .map_err(|_| Problem::malformed("/relation", "it is none of related, raised, raised_from, parent_of, child_of"))?;
+            fits(asked, card, &other, relation).await?;
+            Command::Link { other, relation, mirror: false, by }
+        }
+    })
+}
+
+/// The other ticket is there; a child runs on the same version of the same service as its parent (reference/bk-itsm.md 16).
+async fn fits(asked: &Asked, card: &TicketCard, other: &TicketSn, relation: Relation) -> Result<(), Problem> {
+    let unknown = || Problem::malformed("/other", format!("there is no ticket {other}"));
+    let other = desk::card(&asked.app, other).await?.ok_or_else(unknown)?;
+    let of = |card: &TicketCard| card.ticket.opened.as_ref().map(|opened| (opened.service, opened.workflow, opened.workflow_version));
+    if matches!(relation, Relation::ChildOf | Relation::ParentOf) {
+        if of(card) != of(&other) {
+            return Err(Problem::conflict("parent and child must be of the same service and workflow version"));
+        }
+        let is_taken = |ticket: &domain::ticket::Ticket| ticket.parent().is_some();
+        let child = if relation == Relation::ChildOf { &card.ticket } else { &other.ticket };
+        let parent = if relation == Relation::ChildOf { &other.ticket } else { &card.ticket };
+        if is_taken(child) || is_taken(parent) || child.status.is_over() || child.links.iter().any(|link| link.relation == Relation::ParentOf) {
+            return Err(Problem::conflict("a child has one parent and no children of its own, and is not over"));
+        }
+    }
+    Ok(())
+}
+
+async fn form(asked: &Asked, card: &TicketCard) -> Result<Vec<events::Entry>, Problem> {
+    let mut form = asked.fields()?;
+    if let Some(opened) = &card.ticket.opened
+        && let Some(workflow) = asked.app.configuration.workflow(opened.workflow, opened.workflow_version).await?
+    {
+        asked.app.people.form_in(&workflow.definition, &mut form, true).await?;
+    }
+    Ok(form)
+}
+
+async fn people(asked: &Asked, register: bool) -> Result<Vec<events::Pid>, Problem> {
+    let mut people = Vec::new();
+    for name in asked.names("people")? {
+        people.push(asked.app.people.known(&name, register).await?);
+    }
+    if people.is_empty() && asked.body.get("text").is_none() {
+        people.push(asked.actor().await?);
+    }
+    Ok(people)
+}
+
+/// Many decisions at once: each by itself, each answered by itself.
+pub(super) async fn decide_many(asked: Asked) -> Answer {
+    let items = asked.body.get("decisions").and_then(Value::as_array).ok_or_else(|| Problem::malformed("/decisions", "it is not an array"))?;
+    if items.is_empty() || items.len() > BATCH_MAX {
+        return Err(Problem::malformed("/decisions", format!("it holds 1 to {BATCH_MAX} decisions")));
+    }
+    let by = asked.app.people.find(asked.user()?).await?;
+    let mut results = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        let read = || Some((TicketSn(item["sn"].as_str()?.to_owned()), NodeId(item["node"].as_i64()?), item["pass"].as_bool()?));
+        let (sn, node, pass) = read().ok_or_else(|| Problem::malformed(&format!("/decisions/{at}"), "it needs sn, node and pass"))?;
+        let remark = item["message"].as_str().unwrap_or_default().to_owned();
+        let id = match &asked.idempotency_key {
+            Some(key) => command_id(&["v1", asked.caller.app.as_str(), key, sn.as_str(), &node.to_string(), &asked.fingerprint("decide").await?]),
+            None => asked.app.ledger.fresh_id(),
+        };
+        let command = Command::Decide { node, by: by.clone(), pass, remark };
+        results.push(match desk::act(&asked.app, &sn, &command, &asked.meta(by.clone()), id).await {
+            Ok(outcome) => {
+                desk::shown(&asked.app, outcome.position).await;
+                json!({ "sn": sn, "node": node, "done": true, "status": outcome.state.status_key() })
+            }
+            Err(Failure::Rejected(rejection)) => json!({ "sn": sn, "node": node, "done": false, "detail": rejection.to_string() }),
+            Err(Failure::Technical(error)) => return Err(error.into()),
+        });
+    }
+    Ok(Json(json!({ "results": results })).into_response())
+}

@@ -1,0 +1,264 @@
+//! Nodes where the desk acts outside: called once, failed and retried, ignored, polled, run as tasks of another platform; beside branches that go on.
+
+use infra::caller::Answer;
+use serde_json::{Value, json};
+use tests::form;
+
+use crate::House;
+
+/// A service around some nodes between submit (2) and END (9); the lines lead along `way`.
+pub(crate) async fn service(house: &House, name: &str, nodes: Value, lines: Value, fields: Value) -> Value {
+    let mut all = vec![
+        json!({ "id": 1, "type": "START", "name": "开始" }),
+        json!({ "id": 2, "type": "NORMAL", "name": "提单", "processors_type": "OPEN", "is_first_state": true }),
+        json!({ "id": 9, "type": "END", "name": "结束" }),
+    ];
+    all.extend(nodes.as_array().expect("nodes").clone());
+    let mut form = vec![
+        json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 }),
+        json!({ "id": 2, "key": "host", "name": "主机", "type": "STRING", "validate_type": "OPTION", "state_id": 2 }),
+        json!({ "id": 3, "key": "count", "name": "数量", "type": "INT", "validate_type": "OPTION", "state_id": 2 }),
+    ];
+    form.extend(fields.as_array().expect("fields").clone());
+    let flow = json!({ "name": name, "is_revocable": true, "revoke_config": { "type": 1 }, "nodes": all, "edges": lines, "fields": form });
+    let wish = json!({ "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
+    house.must("import_service", wish).await["id"].clone()
+}
+
+pub(crate) fn line(from: i64, to: i64) -> Value {
+    json!({ "from": from, "to": to, "condition_type": "default" })
+}
+
+pub(crate) fn line_if(from: i64, to: i64, key: &str, value: &str) -> Value {
+    let clause = json!({ "key": key, "type": "STRING", "condition": "==", "value": value });
+    json!({ "from": from, "to": to, "condition_type": "by_field", "condition": { "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] } })
+}
+
+/// Somebody who handles a manual node.
+pub(crate) fn manual(id: i64, name: &str, who: &str) -> Value {
+    json!({ "id": id, "type": "NORMAL", "name": name, "processors_type": "PERSON", "processors": who, "distribute_type": "PROCESS" })
+}
+
+fn api(id: i64, info: Value) -> Value {
+    json!({ "id": id, "type": "TASK", "name": "开通账号", "processors_type": "PERSON", "processors": "zhangsan", "api_info": info })
+}
+
+fn account_api() -> Value {
+    json!({
+        "remote_api_info": { "method": "POST", "url": "https://api.example.com/accounts/${host}", "headers": [{ "key": "X-Ticket", "value": "${ticket_sn}" }] },
+        "req_body": { "host": "${params_host}", "count": "${params_count}", "by": "${ticket_creator}", "text": "${params_title}!" },
+        "outputs": [{ "key": "account", "name": "账号", "ref_path": "data.account" }],
+    })
+}
+
+pub(crate) async fn open(house: &House, service: &Value) -> Value {
+    let fields = form(&[("title", "t\" ${host} '"), ("host", "a/b"), ("count", "3")]);
+    house.must("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": fields })).await["sn"].clone()
+}
+
+pub(crate) fn answers(house: &House, answers: &[(u16, Value)]) {
+    let mut next = house.receiver.answers.lock().expect("no holder panics");
+    next.extend(answers.iter().map(|(status, body)| Ok(Answer { status: *status, body: body.to_string().into_bytes() })));
+}
+
+pub(crate) async fn step(house: &House, sn: &Value) -> Value {
+    let status = house.must("get_ticket_status", json!({ "sn": sn })).await;
+    let steps = status["current_steps"].as_array().expect("steps");
+    steps.iter().map(|step| json!([step["name"], step["status"], step["action_type"]])).collect()
+}
+
+async fn act(house: &House, sn: &Value, command: domain::ticket::Command) -> Result<(), String> {
+    let id = house.app.ledger.fresh_id();
+    let sn = events::TicketSn(sn.as_str().expect("sn").to_owned());
+    let done = functions::desk::act(&house.app, &sn, &command, &events::Meta::system("t", "t"), id).await;
+    done.map(drop).map_err(|failure| failure.to_string())
+}
+
+#[tokio::test]
+async fn a_call_carries_typed_values_leaves_variables_and_the_run_goes_on() {
+    let house = House::open().await;
+    let lines = json!([line(1, 2), line(2, 3), line_if(3, 4, "account", "a-7"), line(3, 9), line(4, 9)]);
+    let service = service(&house, "账号", json!([api(3, account_api()), manual(4, "交付", "wangwu")]), lines, json!([])).await;
+    answers(&house, &[(200, json!({ "result": true, "code": 0, "data": { "account": "a-7" } }))]);
+    let sn = open(&house, &service).await;
+    assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"]]));
+    house.settle().await;
+    let calls = house.receiver.calls.lock().expect("no holder panics").clone();
+    assert_eq!(calls.len(), 1);
+    assert_eq!((calls[0].method.as_str(), calls[0].url.as_str()), ("POST", "https://api.example.com/accounts/a%2Fb"), "a value stays one part of the path");
+    let body: Value = serde_json::from_slice(&calls[0].body).expect("JSON");
+    assert_eq!(body, json!({ "host": "a/b", "count": 3, "by": "lisi", "text": "t\" ${host} '!" }), "values are typed, and never templates themselves");
+    let header = |name: &str| calls[0].headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    assert_eq!(header("X-Ticket").as_deref(), sn.as_str());
+    assert!(header("Idempotency-Key").is_some_and(|key| key.len() == 32));
+    assert_eq!(step(&house, &sn).await, json!([["交付", "RUNNING", "TRANSITION"]]), "the line was chosen by what the call left behind");
+    let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await;
+    assert!(logs["logs"].to_string().contains("自动处理单据任务【开通账号】执行成功."), "{logs}");
+}
+
+#[tokio::test]
+async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
+    let house = House::open().await;
+    let service = service(&house, "账号二", json!([api(3, account_api())]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    answers(&house, &[(200, json!({ "result": false, "code": 17, "message": "no quota" }))]);
+    let sn = open(&house, &service).await;
+    house.settle().await;
+    assert_eq!(step(&house, &sn).await, json!([["开通账号", "FAILED", "TRANSITION"]]));
+    let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await;
+    assert!(logs["logs"].to_string().contains("执行失败：(answered code 17: no quota)"), "{logs}");
+    let todo = house.must("get_tickets_by_user", json!({ "user": "zhangsan", "view_type": "my_todo" })).await;
+    assert_eq!(todo["items"][0]["sn"], sn, "whoever may mend it finds it in the to-do list");
+    let node = events::NodeId(3);
+    let person = async |name: &str| house.app.people.pid(name).await.expect("a person");
+    let retry = |by, inputs: &[(&str, &str)]| domain::ticket::Command::Retry {
+        node,
+        by,
+        inputs: inputs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    };
+    assert!(act(&house, &sn, retry(person("luren").await, &[])).await.is_err(), "not everybody may");
+    answers(&house, &[(503, json!({}))]);
+    act(&house, &sn, retry(person("zhangsan").await, &[])).await.expect("retries");
+    house.settle().await;
+    act(&house, &sn, retry(person("zhangsan").await, &[("host", "other")])).await.expect("edits and retries");
+    answers(&house, &[(200, json!({ "result": true, "data": {} }))]);
+    house.settle().await;
+    let calls = house.receiver.calls.lock().expect("no holder panics").clone();
+    let key = |at: usize| calls[at].headers.iter().find(|(name, _)| name == "Idempotency-Key").expect("a key").1.clone();
+    assert_eq!(calls.len(), 3);
+    assert!(key(0) == key(1) && key(1) != key(2), "the same wish keeps its key, another one has its own");
+    assert!(calls[2].url.ends_with("/accounts/other"));
+    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
+    let story = house.story(sn.as_str().expect("sn")).await;
+    assert_eq!(story.iter().filter(|kind| **kind == "ticket.node_failed").count(), 2);
+    assert_eq!(story.iter().filter(|kind| **kind == "ticket.node_retried").count(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_can_be_ignored_with_what_it_would_have_left_behind() {
+    let house = House::open().await;
+    let lines = json!([line(1, 2), line(2, 3), line_if(3, 4, "account", "by hand"), line(3, 9), line(4, 9)]);
+    let service = service(&house, "账号三", json!([api(3, account_api()), manual(4, "交付", "wangwu")]), lines, json!([])).await;
+    answers(&house, &[(404, json!({}))]);
+    let sn = open(&house, &service).await;
+    house.settle().await;
+    let by = house.app.people.pid("zhangsan").await.expect("a person");
+    let ignore = |key: &str| domain::ticket::Command::Ignore {
+        node: events::NodeId(3),
+        by: by.clone(),
+        outputs: [(key.to_owned(), "by hand".to_owned())].into(),
+        reason: "已手工开通".into(),
+    };
+    assert_eq!(act(&house, &sn, ignore("nothing")).await.unwrap_err(), "field nothing does not exist here");
+    act(&house, &sn, ignore("account")).await.expect("ignores");
+    assert_eq!(step(&house, &sn).await, json!([["交付", "RUNNING", "TRANSITION"]]));
+    assert!(act(&house, &sn, ignore("account")).await.is_err(), "only once");
+}
+
+#[tokio::test]
+async fn nobody_answering_is_tried_again_and_polling_ends_when_it_is_so() {
+    let house = House::open().await;
+    let mut info = account_api();
+    info["attempts_max"] = 3.into();
+    info["need_poll"] = true.into();
+    info["end_conditions"] = json!({ "poll_interval": 30, "poll_time": 3 });
+    info["succeed_conditions"] = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [{ "key": "data.state", "type": "STRING", "condition": "==", "value": "DONE" }] }] });
+    let service = service(&house, "账号四", json!([api(3, info)]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    let busy = json!({ "data": { "state": "RUNNING" } });
+    answers(&house, &[(502, json!({})), (200, busy.clone()), (200, json!({ "data": { "state": "DONE" } }))]);
+    let sn = open(&house, &service).await;
+    house.settle().await;
+    assert_eq!(house.receiver.calls.lock().expect("calls").len(), 1, "the next try has its own deadline");
+    house.clock.turn(3_000);
+    house.settle().await;
+    assert_eq!(house.receiver.calls.lock().expect("calls").len(), 2);
+    house.clock.turn(29_000);
+    house.settle().await;
+    assert_eq!(house.receiver.calls.lock().expect("calls").len(), 2, "it is not time yet");
+    house.clock.turn(1_000);
+    house.settle().await;
+    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
+    // The third question without the answer is the last.
+    answers(&house, &[(200, busy.clone()), (200, busy.clone()), (200, busy)]);
+    let sn = open(&house, &service).await;
+    for _ in 0..4 {
+        house.settle().await;
+        house.clock.turn(30_000);
+    }
+    assert_eq!(step(&house, &sn).await, json!([["开通账号", "FAILED", "TRANSITION"]]));
+}
+
+#[tokio::test]
+async fn a_task_of_the_operations_platform_is_created_started_watched_and_gone_on_with() {
+    let house = House::open().await;
+    let info = json!({ "url": "https://sops.example.com", "bk_biz_id": { "value": "2" }, "template_id": "88", "template_source": "business",
+        "constants": [{ "key": "${ip}", "value": "host", "value_type": "variable" }] });
+    let node =
+        json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
+    let service = service(&house, "运维", json!([node]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    let state = |state: &str| (200, json!({ "result": true, "data": { "state": state } }));
+    answers(&house, &[(200, json!({ "result": true, "data": { "task_id": 100_231 } })), (200, json!({ "result": true })), state("RUNNING"), state("FAILED")]);
+    let sn = open(&house, &service).await;
+    for _ in 0..4 {
+        house.settle().await;
+        house.clock.turn(10_000);
+    }
+    assert_eq!(step(&house, &sn).await, json!([["标准运维", "FAILED", "TRANSITION"]]));
+    // Somebody mends the task over there; the retry goes on with it instead of making another.
+    answers(&house, &[state("FINISHED")]);
+    let by = house.app.people.pid("zhangsan").await.expect("a person");
+    act(&house, &sn, domain::ticket::Command::Retry { node: events::NodeId(3), by, inputs: Default::default() }).await.expect("retries");
+    house.settle().await;
+    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
+    let calls = house.receiver.calls.lock().expect("calls").clone();
+    let asked: Vec<&str> = calls.iter().map(|call| call.url.trim_start_matches("https://sops.example.com/")).collect();
+    assert_eq!(asked, ["create_task/", "start_task/", "get_task_status/", "get_task_status/", "get_task_status/"]);
+    let body: Value = serde_json::from_slice(&calls[0].body).expect("JSON");
+    assert_eq!((&body["constants"]["${ip}"], &body["name"]), (&json!("a/b"), &json!("ITSM-标准运维")));
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_while_the_ticket_stands_still_is_kept_until_it_goes_on() {
+    let house = House::open().await;
+    let service = service(
+        &house,
+        "账号五",
+        json!([api(3, account_api()), manual(4, "交付", "wangwu")]),
+        json!([line(1, 2), line(2, 3), line(3, 4), line(4, 9)]),
+        json!([]),
+    )
+    .await;
+    let sn = open(&house, &service).await;
+    house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "等" })).await;
+    answers(&house, &[(200, json!({ "result": true, "data": { "account": "x" } }))]);
+    house.settle().await;
+    assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"]]), "nothing moves");
+    house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "UNSUSPEND" })).await;
+    assert_eq!(step(&house, &sn).await, json!([["交付", "RUNNING", "TRANSITION"]]));
+    assert_eq!(house.receiver.calls.lock().expect("calls").len(), 1, "it was called once");
+}
+
+#[tokio::test]
+async fn branches_go_on_side_by_side_and_the_join_waits_for_all_of_them() {
+    let house = House::open().await;
+    let gateway = |id: i64, kind: &str| json!({ "id": id, "type": kind });
+    let nodes = json!([
+        gateway(3, "ROUTER-P"),
+        api(4, account_api()),
+        manual(5, "安装", "wangwu"),
+        manual(6, "布线", "zhaoliu"),
+        gateway(7, "COVERAGE"),
+        manual(8, "验收", "zhangsan")
+    ]);
+    let lines =
+        json!([line(1, 2), line(2, 3), line(3, 4), line(3, 5), line_if(3, 6, "host", "rack"), line(4, 7), line(5, 7), line(6, 7), line(7, 8), line(8, 9)]);
+    let service = service(&house, "上架", nodes, lines, json!([])).await;
+    let sn = open(&house, &service).await;
+    assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"], ["安装", "RUNNING", "TRANSITION"]]), "the third branch has a condition");
+    house.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 5, "action_type": "TRANSITION", "fields": [] })).await;
+    assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"]]));
+    answers(&house, &[(200, json!({ "result": true }))]);
+    house.settle().await;
+    assert_eq!(step(&house, &sn).await, json!([["验收", "RUNNING", "TRANSITION"]]));
+    house.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 8, "action_type": "TRANSITION", "fields": [] })).await;
+    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
+}

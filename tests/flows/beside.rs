@@ -1,0 +1,265 @@
+//! What goes on beside the work and above it: remarks, followers, ratings, reminders, related tickets, parents and children, managers.
+
+use serde_json::{Value, json};
+use tests::{approval_request, change, incident};
+
+use crate::House;
+use crate::automation::{line, manual, open, service, step};
+
+async fn ticket(house: &House, body: Value) -> Value {
+    house.must("create_ticket", body).await["sn"].clone()
+}
+
+#[tokio::test]
+async fn remarks_are_threaded_addressed_and_kept_from_the_requester_where_they_are_internal() {
+    let house = House::open().await;
+    let sn = ticket(&house, approval_request()).await;
+    house.operate(&sn, "remark", "zhangsan", json!({ "text": "请补充<script>alert(1)</script>", "people": ["lisi"] })).await;
+    house.operate(&sn, "remark", "lisi", json!({ "text": "已补充", "parent": 1 })).await;
+    house.operate(&sn, "remark", "zhangsan", json!({ "text": "内部备注", "internal": true, "people": [] })).await;
+    assert_eq!(house.not_operated(&sn, "remark", "lisi", json!({ "text": "x", "parent": 9 })).await, (409, "there is no remark 9".into()));
+    assert_eq!(house.not_operated(&sn, "remark", "luren", json!({ "text": "x" })).await.0, 403);
+    assert_eq!(house.not_operated(&sn, "remark", "lisi", json!({ "text": " " })).await.0, 400);
+    let path = format!("tickets/{}/remarks", sn.as_str().unwrap());
+    let (_, seen) = house.v1("GET", &path, "zhangsan", Value::Null).await;
+    let texts: Vec<_> =
+        seen["remarks"].as_array().unwrap().iter().map(|remark| (remark["id"].clone(), remark["parent"].clone(), remark["mentions"].clone())).collect();
+    assert_eq!(texts, [(json!(1), Value::Null, json!("lisi")), (json!(2), json!(1), json!("")), (json!(3), Value::Null, json!(""))]);
+    let (_, requester) = house.v1("GET", &path, "lisi", Value::Null).await;
+    assert_eq!(requester["remarks"].as_array().unwrap().len(), 2, "what is internal is not for the requester");
+}
+
+#[tokio::test]
+async fn followers_find_it_in_their_list_and_ratings_are_given_once() {
+    let house = House::open().await;
+    let sn = ticket(&house, approval_request()).await;
+    house.must("add_follower", json!({ "sn": sn, "users": "chuyi,weier", "attention": true, "operator": "lisi" })).await;
+    house.must("add_follower", json!({ "sn": sn, "users": "weier", "attention": false, "operator": "lisi" })).await;
+    let list = async |user: &str, view: &str| house.must("get_tickets_by_user", json!({ "user": user, "view_type": view })).await["count"].clone();
+    assert_eq!((list("chuyi", "my_attention").await, list("weier", "my_attention").await), (json!(1), json!(0)));
+    assert_eq!((list("zhangsan", "my_approval").await, list("zhangsan", "my_todo").await, list("lisi", "my_created").await), (json!(1), json!(1), json!(1)));
+    let rate = json!({ "sn": sn, "stars": 5, "comments": "很快", "operator": "lisi" });
+    assert_eq!(house.refused("comment", rate.clone()).await, (3_900_005, "参数验证失败: 单据未完成，无法评价".into()));
+    house.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "true", "remark": "同意开通" })).await;
+    house.must("proceed_approval", json!({ "process_inst_id": sn, "activity": 4, "handler": "admin", "submit_action": "true", "submit_opinion": "" })).await;
+    assert_eq!(list("zhangsan", "my_dealt").await, json!(1));
+    assert_eq!(house.must("get_approver", json!({ "sn": sn, "state_id": 3 })).await["approver"], "zhangsan");
+    let result = house.must("get_approve_node_result", json!({ "sn": sn, "state_id": 3 })).await;
+    assert_eq!(result, json!({ "name": "负责人审批", "processed_user": "zhangsan", "approve_result": true, "approve_remark": "同意开通" }));
+    assert_eq!(house.refused("comment_ticket", json!({ "sn": sn, "stars": 5, "operator": "zhangsan" })).await.1, "参数验证失败: 只有提单人可以评价");
+    house.must("comment_ticket", rate.clone()).await;
+    assert_eq!(house.refused("comment", rate).await.1, "参数验证失败: 该单据已经被评价");
+    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+    assert_eq!((&info["is_commented"], info["comment_id"].as_str().unwrap().is_empty()), (&json!(true), false));
+    let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await.to_string();
+    assert!(logs.contains("lisi 评价了单据：5 星."), "{logs}");
+}
+
+#[tokio::test]
+async fn what_nobody_rates_in_time_the_desk_rates() {
+    let house = House::open().await;
+    let service = service(&house, "评价", json!([manual(3, "处理", "wangwu")]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    let sn = open(&house, &service).await;
+    house.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": [] })).await;
+    house.clock.turn(3 * 86_400_000 - 1);
+    house.settle().await;
+    let stars = async |sn: &Value| house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await.1["stars"].clone();
+    assert_eq!(stars(&sn).await, Value::Null);
+    house.clock.turn(1);
+    house.settle().await;
+    assert_eq!(stars(&sn).await, 4);
+    let rated = open(&house, &service).await;
+    house.must("operate_node", json!({ "sn": rated, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": [] })).await;
+    house.operate(&rated, "rate", "lisi", json!({ "stars": 2 })).await;
+    house.clock.turn(4 * 86_400_000);
+    house.settle().await;
+    assert_eq!(stars(&rated).await, 2, "whoever rated in time is not overruled");
+}
+
+#[tokio::test]
+async fn an_incident_raises_a_change_and_both_show_each_other_until_they_are_parted() {
+    let house = House::open().await;
+    let incident = house.must("create_ticket", incident()).await;
+    let mut body = change();
+    body["from_ticket_id"] = incident["id"].clone();
+    let raised = ticket(&house, body.clone()).await;
+    house.settle().await;
+    let links = async |sn: &Value| house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await.1["links"].clone();
+    assert_eq!(links(&raised).await, json!([{ "sn": incident["sn"], "relation": "raised_from" }]));
+    assert_eq!(links(&incident["sn"]).await, json!([{ "sn": raised, "relation": "raised" }]), "the other says the same of this one");
+    house.operate(&incident["sn"], "unlink", "lisi", json!({ "other": raised })).await;
+    house.settle().await;
+    assert_eq!((links(&raised).await, links(&incident["sn"]).await), (json!([]), json!([])));
+    let story = house.story(raised.as_str().unwrap()).await;
+    assert!(story.contains(&"ticket.linked") && story.contains(&"ticket.unlinked"), "that they belonged together stays: {story:?}");
+    body["creator"] = "luren".into();
+    assert!(house.refused("create_ticket", body).await.1.starts_with("from_ticket_id:抱歉，luren无权操作源单据"));
+}
+
+#[tokio::test]
+async fn a_child_is_read_only_and_ends_with_its_parent() {
+    let house = House::open().await;
+    let (parent, child) = (ticket(&house, approval_request()).await, ticket(&house, approval_request()).await);
+    let other = ticket(&house, incident()).await;
+    assert_eq!(house.not_operated(&child, "link", "lisi", json!({ "other": other, "relation": "child_of" })).await.0, 409, "another service");
+    house.operate(&child, "link", "lisi", json!({ "other": parent, "relation": "child_of" })).await;
+    house.settle().await;
+    let vote = |sn: &Value| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": tests::form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "x")]) });
+    assert_eq!(house.refused("operate_node", vote(&child)).await, (3_900_005, "0:抱歉，子单为只读状态，无法操作".into()));
+    let third = ticket(&house, approval_request()).await;
+    assert_eq!(house.not_operated(&third, "link", "lisi", json!({ "other": child, "relation": "child_of" })).await.0, 409, "a child has no children");
+    house.must("operate_node", vote(&parent)).await;
+    house.settle().await;
+    let status = async |sn: &Value| house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"].clone();
+    assert_eq!((status(&parent).await, status(&child).await), (json!("FINISHED"), json!("FINISHED")));
+    let result = house.must("ticket_approval_result", json!({ "sn": [child] })).await;
+    assert_eq!(result[0]["approve_result"], false, "what the parent came to");
+}
+
+#[tokio::test]
+async fn managers_give_stuck_work_to_others_and_close_tickets() {
+    let house = House::open().await;
+    let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
+    // Its processors are named by a field that nobody has to fill in.
+    let node = json!({ "id": 3, "type": "NORMAL", "name": "无人处理", "processors_type": "VARIABLE", "processors": "who" });
+    let who = json!([{ "id": 7, "key": "who", "name": "处理人", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" }]);
+    let service = service(&house, "无人", json!([node]), lines, who).await;
+    let sn = open(&house, &service).await;
+    assert!(house.story(sn.as_str().unwrap()).await.contains(&"ticket.node_unattended"), "that nobody can act is a fact");
+    assert_eq!(house.not_operated(&sn, "reassign", "lisi", json!({ "node": 3, "to": { "people": ["wangwu"] } })).await.0, 403);
+    house.operate(&sn, "reassign", "admin", json!({ "node": 3, "to": { "people": ["wangwu"] }, "message": "请代处理" })).await;
+    house.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": [] })).await;
+    let sn = open(&house, &service).await;
+    assert_eq!(house.not_operated(&sn, "close", "admin", json!({ "status": "RUNNING" })).await, (400, "status RUNNING does not end tickets".into()));
+    house.operate(&sn, "close", "admin", json!({ "status": "FINISHED", "message": "已线下处理" })).await;
+    let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await.to_string();
+    assert!(logs.contains("admin 关闭了单据：已线下处理."), "{logs}");
+}
+
+#[tokio::test]
+async fn work_is_acknowledged_resolved_and_escalated() {
+    let house = House::open().await;
+    let sn = ticket(&house, incident()).await;
+    house.operate(&sn, "acknowledge", "sunba", json!({})).await;
+    assert_eq!(step(&house, &sn).await, json!([["一线处理", "RUNNING", "TRANSITION"]]), "where a claim is due, acknowledging claims");
+    house.operate(&sn, "acknowledge", "sunba", json!({})).await;
+    assert_eq!(house.story(sn.as_str().unwrap()).await.iter().filter(|kind| **kind == "ticket.acknowledged").count(), 1);
+    house.operate(&sn, "acknowledge", "sunba", json!({})).await;
+    assert_eq!(house.story(sn.as_str().unwrap()).await.iter().filter(|kind| **kind == "ticket.acknowledged").count(), 1, "once is enough");
+    let (code, reason) = house.not_operated(&sn, "resolve", "sunba", json!({})).await;
+    assert_eq!(code, 400, "a form has to be filled in: {reason}");
+    house.operate(&sn, "resolve", "sunba", json!({ "fields": { "YIXIANJIEGUO": "SHENGJI", "YIXIANSHUOMING": "需要二线" } })).await;
+    assert_eq!(step(&house, &sn).await, json!([["二线处理", "DISTRIBUTING", "DISTRIBUTE"]]));
+    house.operate(&sn, "escalate", "lisi", json!({ "message": "两小时无人处理" })).await;
+    let (_, shown) = house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await;
+    let node = shown["nodes"].as_array().unwrap().iter().find(|node| node["node"] == 4).unwrap().clone();
+    assert_eq!((&node["waiting_for"], &node["level"]), (&json!("zhangsan,admin"), &json!(1)), "the leader of whoever has it may act as well");
+    let approval = ticket(&house, approval_request()).await;
+    house.operate(&approval, "resolve", "wangwu", json!({ "message": "可以" })).await;
+    assert_eq!(step(&house, &approval).await, json!([["管理员审批", "RUNNING", "TRANSITION"]]), "resolving an approval passes it");
+}
+
+#[tokio::test]
+async fn reminding_is_for_the_creator_and_the_supervisors() {
+    let house = House::open().await;
+    let flow = |needed: bool| {
+        json!({ "name": "督办", "is_supervise_needed": needed, "supervise_type": "PERSON", "supervisor": "chuyi",
+            "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }, manual(3, "处理", "wangwu"), { "id": 9, "type": "END" }],
+            "edges": [line(1, 2), line(2, 3), line(3, 9)],
+            "fields": [{ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 }] })
+    };
+    for needed in [true, false] {
+        let wish = json!({ "name": format!("督办{needed}"), "key": "request", "catalog_id": 4, "workflow": flow(needed) });
+        let service = house.must("import_service", wish).await["id"].clone();
+        let sn = ticket(&house, json!({ "service_id": service, "creator": "lisi", "fields": tests::form(&[("title", "t")]) })).await;
+        if needed {
+            house.operate(&sn, "remind", "lisi", json!({ "message": "急" })).await;
+            house.operate(&sn, "remind", "chuyi", json!({})).await;
+            assert_eq!(house.not_operated(&sn, "remind", "weier", json!({})).await.0, 403);
+            let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await.to_string();
+            assert!(logs.contains("chuyi 督办了单据：wangwu."), "{logs}");
+        } else {
+            assert_eq!(house.not_operated(&sn, "remind", "lisi", json!({})).await, (409, "this workflow does not allow reminding".into()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_approvals_are_decided_at_once_and_each_is_answered_by_itself() {
+    let house = House::open().await;
+    let mut decisions = Vec::new();
+    for _ in 0..3 {
+        decisions.push(json!({ "sn": ticket(&house, approval_request()).await, "node": 3, "pass": true, "message": "批量" }));
+    }
+    decisions.push(json!({ "sn": "REQ19990101000001", "node": 3, "pass": true }));
+    let (status, answer) = house.v1_with("POST", "decisions", "zhangsan", json!({ "decisions": decisions }), &[("idempotency-key", "k1")]).await;
+    assert_eq!(status, 200);
+    let done: Vec<bool> = answer["results"].as_array().unwrap().iter().map(|result| result["done"].as_bool().unwrap()).collect();
+    assert_eq!(done, [true, true, true, false]);
+    let (_, again) = house.v1_with("POST", "decisions", "zhangsan", json!({ "decisions": decisions }), &[("idempotency-key", "k1")]).await;
+    assert_eq!(again["results"], answer["results"], "the same batch again is the same batch");
+}
+
+#[tokio::test]
+async fn fields_are_changed_and_the_priority_follows() {
+    let house = House::open().await;
+    let sn = ticket(&house, approval_request()).await;
+    let edit = |fields: Value, operator: &str| json!({ "sn": sn, "operator": operator, "fields": fields });
+    house.must("edit_field", edit(tests::form(&[("urgency", "1"), ("title", "改过的标题")]), "lisi")).await;
+    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+    assert_eq!((&info["priority_key"], &info["title"]), (&json!("1"), &json!("改过的标题")), "impact 2 and urgency 1");
+    assert_eq!(house.refused("edit_field", edit(tests::form(&[("FZR_YIJIAN", "true")]), "lisi")).await.1, "参数验证失败: 字段【FZR_YIJIAN】不允许修改");
+    assert_eq!(house.refused("edit_field", edit(tests::form(&[("urgency", "9")]), "lisi")).await.1, "0:【紧急程度】选项不匹配，请重新选择");
+    assert!(house.refused("edit_field", edit(tests::form(&[("title", "x")]), "luren")).await.1.contains("luren无权操作该单据"));
+    let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await.to_string();
+    assert!(logs.contains("lisi 修改字段【紧急程度】【标题】."), "{logs}");
+}
+
+#[tokio::test]
+async fn leaders_departments_and_roles_of_a_business_are_found_and_frozen() {
+    let house = House::open().await;
+    let person = |id: i64, kind: &str, who: &str| json!({ "id": id, "type": "NORMAL", "name": kind, "processors_type": kind, "processors": who });
+    let nodes = json!([
+        person(3, "STARTER_LEADER", ""),
+        person(4, "ORGANIZATION", "1"),
+        person(5, "CMDB", "OPS"),
+        person(6, "VARIABLE_LEADER", "who"),
+        person(7, "ASSIGN_LEADER", "3")
+    ]);
+    let lines = json!([line(1, 2), line(2, 3), line(3, 4), line(4, 5), line(5, 6), line(6, 7), line(7, 9)]);
+    let fields = json!([
+        { "id": 7, "key": "who", "name": "谁", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" },
+        { "id": 8, "key": "bk_biz_id", "name": "业务", "type": "SELECT", "state_id": 2, "validate_type": "OPTION", "source_type": "API" }
+    ]);
+    let mut all = vec![json!({ "id": 1, "type": "START" }), json!({ "id": 2, "type": "NORMAL", "name": "提单" }), json!({ "id": 9, "type": "END" })];
+    all.extend(nodes.as_array().unwrap().clone());
+    let mut form = vec![json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 })];
+    form.extend(fields.as_array().unwrap().clone());
+    let flow = json!({ "name": "组织", "is_biz_needed": true, "nodes": all, "edges": lines, "fields": form });
+    let service = house.must("import_service", json!({ "name": "组织", "key": "request", "catalog_id": 4, "workflow": flow })).await["id"].clone();
+    let fields = tests::form(&[("title", "t"), ("who", "wangwu"), ("bk_biz_id", "2")]);
+    let sn = ticket(&house, json!({ "service_id": service, "creator": "lisi", "fields": fields })).await;
+    let mut met = Vec::new();
+    loop {
+        let status = house.must("get_ticket_status", json!({ "sn": sn })).await;
+        let Some(step) = status["current_steps"].as_array().unwrap().first().cloned() else { break };
+        met.push((
+            step["name"].as_str().unwrap().to_owned(),
+            step["processors_type"].as_str().unwrap().to_owned(),
+            step["processors"].as_str().unwrap().to_owned(),
+        ));
+        let who = step["processors"].as_str().unwrap().split(',').next().unwrap();
+        house.must("operate_node", json!({ "sn": sn, "operator": who, "state_id": step["state_id"], "action_type": "TRANSITION", "fields": [] })).await;
+    }
+    let met: Vec<(&str, &str, &str)> = met.iter().map(|(name, kind, who)| (name.as_str(), kind.as_str(), who.as_str())).collect();
+    assert_eq!(
+        met,
+        [
+            ("STARTER_LEADER", "PERSON", "zhangsan"),
+            ("ORGANIZATION", "ORGANIZATION", "lisi,wangwu,zhangsan"),
+            ("CMDB", "CMDB", "zhaoliu"),
+            ("VARIABLE_LEADER", "PERSON", "zhangsan"),
+            ("ASSIGN_LEADER", "PERSON", "admin"),
+        ]
+    );
+}
