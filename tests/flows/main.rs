@@ -12,6 +12,7 @@ mod following;
 mod format;
 mod lists;
 mod malformed;
+mod matrix;
 mod once;
 mod people;
 mod races;

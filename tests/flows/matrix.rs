@@ -1,0 +1,385 @@
+//! Every operation, at every state of a node, by everybody, in every handling mode: allowed, or refused with the documented words
+//! (reference/bk-itsm.md 3.9, 3.10, 3.11, 5.4, 6). What is expected is worked out here from the reference alone.
+
+use serde_json::{Value, json};
+use tests::form;
+
+use crate::House;
+use crate::automation::{line, manual};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Process,
+    Claim,
+    DistributeProcess,
+    DistributeClaim,
+    OrSign,
+    MultiSign,
+    Sequential,
+    Sign,
+    Automatic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Distributing,
+    Receiving,
+    Running,
+    /// One of those who vote has voted.
+    Voted,
+    Failed,
+    Finished,
+    /// The ticket is suspended while the node is in its first state.
+    Suspended,
+    Over,
+}
+
+const PEOPLE: [&str; 6] = ["wangwu", "zhaoliu", "zhangsan", "lisi", "admin", "luren"];
+const OPERATIONS: [&str; 17] = [
+    "node:TRANSITION",
+    "node:CLAIM",
+    "node:DISTRIBUTE",
+    "node:DELIVER",
+    "node:TERMINATE",
+    "node:SUSPEND",
+    "node:UNSUSPEND",
+    "ticket:SUSPEND",
+    "ticket:UNSUSPEND",
+    "ticket:WITHDRAW",
+    "ticket:TERMINATE",
+    "approve",
+    "proceed_approval",
+    "comment",
+    "add_follower",
+    "edit_field",
+    "ticket:CLOSE",
+];
+
+impl Mode {
+    const ALL: [Self; 9] = [
+        Self::Process,
+        Self::Claim,
+        Self::DistributeProcess,
+        Self::DistributeClaim,
+        Self::OrSign,
+        Self::MultiSign,
+        Self::Sequential,
+        Self::Sign,
+        Self::Automatic,
+    ];
+    fn is_vote(self) -> bool {
+        matches!(self, Self::OrSign | Self::MultiSign | Self::Sequential | Self::Sign)
+    }
+    fn is_multi(self) -> bool {
+        self.is_vote() && self != Self::OrSign
+    }
+    fn states(self) -> Vec<State> {
+        let own: &[State] = match self {
+            Self::Process | Self::OrSign => &[State::Running],
+            Self::Claim => &[State::Receiving, State::Running],
+            Self::DistributeProcess => &[State::Distributing, State::Running],
+            Self::DistributeClaim => &[State::Distributing, State::Receiving, State::Running],
+            Self::MultiSign | Self::Sequential | Self::Sign => &[State::Running, State::Voted],
+            Self::Automatic => &[State::Running, State::Failed],
+        };
+        own.iter().copied().chain([State::Finished, State::Suspended, State::Over]).collect()
+    }
+    fn node(self) -> Value {
+        let mut node = json!({ "id": 3, "type": "NORMAL", "name": "处理", "processors_type": "PERSON", "processors": "wangwu,zhaoliu",
+            "assignors_type": "PERSON", "assignors": "zhangsan", "can_deliver": true, "is_terminable": true });
+        match self {
+            Self::Process => {}
+            Self::Claim => node["distribute_type"] = "CLAIM_THEN_PROCESS".into(),
+            Self::DistributeProcess => node["distribute_type"] = "DISTRIBUTE_THEN_PROCESS".into(),
+            Self::DistributeClaim => node["distribute_type"] = "DISTRIBUTE_THEN_CLAIM".into(),
+            Self::Sign => node["type"] = "SIGN".into(),
+            Self::Automatic => {
+                node["type"] = "WEBHOOK".into();
+                node["extras"] = json!({ "webhook_info": { "method": "POST", "url": "https://hook.example.com/" } });
+            }
+            _ => {
+                node["type"] = "APPROVAL".into();
+                node["is_multi"] = (self != Self::OrSign).into();
+                node["is_sequential"] = (self == Self::Sequential).into();
+            }
+        }
+        node
+    }
+}
+
+/// Where a node stands, and who has it.
+struct Stand {
+    status: &'static str,
+    processors: Vec<&'static str>,
+    voted: Vec<&'static str>,
+}
+
+fn stand(mode: Mode, state: State) -> Stand {
+    let first = match mode {
+        Mode::Claim => State::Receiving,
+        Mode::DistributeProcess | Mode::DistributeClaim => State::Distributing,
+        _ => State::Running,
+    };
+    let both = vec!["wangwu", "zhaoliu"];
+    match (mode, if state == State::Suspended { first } else { state }) {
+        (_, State::Distributing) => Stand { status: "DISTRIBUTING", processors: vec!["zhangsan"], voted: vec![] },
+        (_, State::Receiving) => Stand { status: "RECEIVING", processors: both, voted: vec![] },
+        (Mode::Automatic, State::Failed) => Stand { status: "FAILED", processors: both, voted: vec![] },
+        (Mode::Claim | Mode::DistributeProcess | Mode::DistributeClaim, State::Running) => {
+            Stand { status: "RUNNING", processors: vec!["wangwu"], voted: vec![] }
+        }
+        (_, State::Voted) => Stand { status: "RUNNING", processors: both, voted: vec!["wangwu"] },
+        (_, State::Running) => Stand { status: "RUNNING", processors: both, voted: vec![] },
+        // Node 3 is done, and node 4 is admin's.
+        (_, State::Finished) => Stand { status: "FINISHED", processors: vec!["admin"], voted: vec![] },
+        _ => Stand { status: "FINISHED", processors: vec![], voted: vec![] },
+    }
+}
+
+/// What the reference says: `None` for allowed, else the words.
+fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<String> {
+    let now = stand(mode, state);
+    let over = state == State::Over;
+    let suspended = state == State::Suspended;
+    // Superusers and the owners of the service hold the ticket-management right.
+    let manages = now.processors.contains(&who) || who == "admin";
+    let no_right = Some(format!("0:抱歉，{who}无权操作该单据"));
+    let not_at_all = Some(format!("0:抱歉，{who}不能操作该节点（没有权限或操作类型不支持）"));
+    let closed = Some("0:抱歉，单据已关闭，无法操作".to_owned());
+    let done = Some("0:抱歉，当前节点：3 已经结束".to_owned());
+    let standing = Some("0:抱歉，单据已挂起，无法操作".to_owned());
+    let suspend = || match (manages, over || suspended) {
+        (false, _) => no_right.clone(),
+        (true, true) => Some("0:抱歉，该单据不在流程中，无法操作".to_owned()),
+        _ => None,
+    };
+    let resume = || match (manages, suspended) {
+        (false, _) => no_right.clone(),
+        (true, false) => Some("0:抱歉，该单据不在挂起中，无法操作".to_owned()),
+        _ => None,
+    };
+    let voice = || {
+        let waiting: Vec<&str> = now.processors.iter().filter(|name| !now.voted.contains(name)).copied().collect();
+        if mode == Mode::Sequential { waiting.first() == Some(&who) } else { waiting.contains(&who) }
+    };
+    // What is asked of node 3, in the order of 3.9.
+    let at_node = |action: &str| -> Option<String> {
+        if over {
+            return closed.clone();
+        }
+        if state == State::Finished {
+            return done.clone();
+        }
+        let fits = match now.status {
+            "RUNNING" => matches!(action, "TRANSITION" | "DELIVER" | "TERMINATE"),
+            "RECEIVING" => action == "CLAIM",
+            "DISTRIBUTING" => action == "DISTRIBUTE",
+            _ => false,
+        };
+        let may = match mode {
+            // What the desk does outside nobody operates.
+            Mode::Automatic => false,
+            mode if mode.is_vote() => voice(),
+            _ => now.processors.contains(&who) && fits,
+        };
+        if !may {
+            return not_at_all.clone();
+        }
+        if suspended {
+            return standing.clone();
+        }
+        match action {
+            "CLAIM" if mode.is_vote() => Some("参数验证失败: 当前节点无法进行【认领】操作".into()),
+            "DISTRIBUTE" if mode.is_vote() => Some("参数验证失败: 当前节点无法进行【分派】操作".into()),
+            _ => None,
+        }
+    };
+    match operation {
+        "node:SUSPEND" | "node:UNSUSPEND" if over => closed,
+        "node:SUSPEND" | "node:UNSUSPEND" if state == State::Finished => done,
+        "node:SUSPEND" | "ticket:SUSPEND" => suspend(),
+        "node:UNSUSPEND" | "ticket:UNSUSPEND" => resume(),
+        "ticket:WITHDRAW" => match who {
+            "lisi" if over => Some("0:抱歉，单据已经结束，无法撤销".into()),
+            // The default rule: nobody has handled anything, and nothing was done outside.
+            "lisi" if matches!(state, State::Finished | State::Voted) || mode == Mode::Automatic => Some("0:抱歉，单据执行中，无法撤销".into()),
+            "lisi" => None,
+            _ => Some("0:抱歉，你无权撤销单据，只有提单人可以撤单".into()),
+        },
+        "ticket:TERMINATE" => match (manages, over) {
+            (false, _) => no_right,
+            (true, true) => Some("0:抱歉，该单据不在流程中，无法操作".into()),
+            _ => None,
+        },
+        "ticket:CLOSE" => Some("单据操作失败，不支持的操作类型: CLOSE".into()),
+        "approve" | "proceed_approval" => {
+            if over {
+                closed
+            } else if state == State::Finished {
+                done
+            } else if !mode.is_vote() {
+                Some("参数验证失败: 节点 3 不是处理中的审批节点".into())
+            } else {
+                at_node("TRANSITION")
+            }
+        }
+        "comment" => match (over, who) {
+            (false, _) => Some("参数验证失败: 单据未完成，无法评价".into()),
+            (true, "lisi") => None,
+            _ => Some("参数验证失败: 只有提单人可以评价".into()),
+        },
+        "add_follower" => None,
+        "edit_field" => {
+            if over {
+                closed
+            } else if manages || who == "lisi" {
+                None
+            } else {
+                no_right
+            }
+        }
+        other => at_node(other.trim_start_matches("node:")),
+    }
+}
+
+struct Table {
+    house: House,
+    services: Vec<(Mode, Value)>,
+}
+
+impl Table {
+    async fn open() -> Self {
+        let house = House::open().await;
+        let mut services = Vec::new();
+        for mode in Mode::ALL {
+            let opinion = json!({ "id": 8, "key": "opinion", "name": "意见", "type": "RADIO", "state_id": 3, "validate_type": "REQUIRE",
+                "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "拒绝" }] });
+            let mut fields = vec![json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "state_id": 2, "validate_type": "REQUIRE" })];
+            fields.extend(mode.is_vote().then_some(opinion));
+            let flow = json!({ "is_revocable": true, "revoke_config": { "type": 2 },
+                "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }, mode.node(), manual(4, "下一步", "admin"), { "id": 9, "type": "END" }],
+                "edges": [line(1, 2), line(2, 3), line(3, 4), line(4, 9)], "fields": fields });
+            let wish = json!({ "name": format!("{mode:?}"), "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
+            services.push((mode, house.must("import_service", wish).await["id"].clone()));
+        }
+        for name in PEOPLE {
+            house.app.people.pid(name).await.expect("a person");
+        }
+        Self { house, services }
+    }
+
+    fn act(sn: &Value, who: &str, action: &str) -> Value {
+        json!({ "sn": sn, "operator": who, "state_id": 3, "action_type": action, "action_message": "x", "processors_type": "PERSON", "processors": "wangwu" })
+    }
+
+    fn submitted(mode: Mode) -> Value {
+        if mode.is_vote() { form(&[("opinion", "true")]) } else { json!([]) }
+    }
+
+    /// A new ticket whose node stands as wanted.
+    async fn ticket(&self, mode: Mode, state: State) -> Value {
+        let house = &self.house;
+        // Calls of earlier tickets take their answers first.
+        house.settle().await;
+        let service = &self.services.iter().find(|(known, _)| *known == mode).expect("a service").1;
+        let sn = house.must("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) })).await["sn"].clone();
+        if state == State::Suspended {
+            house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "x" })).await;
+            return sn;
+        }
+        if state == State::Distributing {
+            return sn;
+        }
+        if matches!(mode, Mode::DistributeProcess | Mode::DistributeClaim) {
+            let mut body = Self::act(&sn, "zhangsan", "DISTRIBUTE");
+            body["processors"] = if mode == Mode::DistributeClaim { "wangwu,zhaoliu" } else { "wangwu" }.into();
+            house.must("operate_node", body).await;
+        }
+        if state == State::Receiving {
+            return sn;
+        }
+        if matches!(mode, Mode::Claim | Mode::DistributeClaim) {
+            house.must("operate_node", Self::act(&sn, "wangwu", "CLAIM")).await;
+        }
+        if mode == Mode::Automatic && state != State::Running {
+            let answer = if state == State::Failed { "x" } else { "{}" };
+            house.receiver.answers.lock().expect("answers").push_back(Ok(infra::caller::Answer { status: 200, body: answer.into() }));
+            house.settle().await;
+        }
+        if matches!(state, State::Running | State::Failed) {
+            return sn;
+        }
+        let voters: &[&str] = match (state, mode.is_multi()) {
+            (_, _) if mode == Mode::Automatic => &[],
+            (State::Voted, _) | (_, false) => &["wangwu"],
+            _ => &["wangwu", "zhaoliu"],
+        };
+        for who in voters {
+            let mut body = Self::act(&sn, who, "TRANSITION");
+            body["fields"] = Self::submitted(mode);
+            house.must("operate_node", body).await;
+        }
+        if state == State::Over {
+            house.must("operate_node", json!({ "sn": sn, "operator": "admin", "state_id": 4, "action_type": "TRANSITION", "fields": [] })).await;
+        }
+        sn
+    }
+
+    async fn ask(&self, operation: &str, mode: Mode, sn: &Value, who: &str) -> Value {
+        let house = &self.house;
+        if let Some(action) = operation.strip_prefix("node:") {
+            let mut body = Self::act(sn, who, action);
+            body["fields"] = Self::submitted(mode);
+            if action == "DELIVER" {
+                body["processors"] = "zhoujiu".into();
+            }
+            return house.call("operate_node", body).await;
+        }
+        if let Some(action) = operation.strip_prefix("ticket:") {
+            return house.call("operate_ticket", json!({ "sn": sn, "operator": who, "action_type": action, "action_message": "x" })).await;
+        }
+        let body = match operation {
+            "approve" => json!({ "sn": sn, "state_id": 3, "approver": who, "action": "true", "remark": "" }),
+            "proceed_approval" => json!({ "process_inst_id": sn, "activity": 3, "handler": who, "submit_action": "true", "submit_opinion": "" }),
+            "comment" => json!({ "sn": sn, "stars": 5, "comments": "", "operator": who }),
+            "add_follower" => json!({ "sn": sn, "users": "chuyi", "attention": true, "operator": who }),
+            _ => json!({ "sn": sn, "operator": who, "fields": form(&[("title", who)]) }),
+        };
+        house.call(operation, body).await
+    }
+}
+
+#[tokio::test]
+async fn every_operation_at_every_state_by_everybody_in_every_mode() {
+    let table = Table::open().await;
+    let (mut allowed, mut refused, mut wrong) = (0, 0, Vec::new());
+    for mode in Mode::ALL {
+        for state in mode.states() {
+            for operation in OPERATIONS {
+                // A refusal changes nothing, so that the next one asks of the same ticket.
+                let mut sn = Value::Null;
+                for who in PEOPLE {
+                    if sn.is_null() {
+                        sn = table.ticket(mode, state).await;
+                    }
+                    let envelope = table.ask(operation, mode, &sn, who).await;
+                    let said = (envelope["result"] != true).then(|| envelope["message"].as_str().expect("words").to_owned());
+                    let wanted = expected(operation, mode, state, who);
+                    match &said {
+                        None => {
+                            allowed += 1;
+                            sn = Value::Null;
+                        }
+                        Some(_) => refused += 1,
+                    }
+                    if said != wanted {
+                        wrong.push(format!("{mode:?} {state:?} {operation} {who}: {said:?}, expected {wanted:?}"));
+                    }
+                }
+            }
+        }
+    }
+    println!("{} combinations: {allowed} allowed, {refused} refused with the documented words", allowed + refused);
+    assert!(wrong.is_empty(), "{} differ from the reference:\n{}", wrong.len(), wrong[..wrong.len().min(40)].join("\n"));
+    assert!(allowed > 500 && refused > 1500, "{allowed} {refused}");
+}
