@@ -3,6 +3,7 @@
 mod automation;
 mod beside;
 mod callbacks;
+mod clients;
 mod definitions;
 mod documented;
 mod errors;
