@@ -206,7 +206,7 @@ async fn a_task_of_the_operations_platform_is_created_started_watched_and_gone_o
     // Somebody mends the task over there; the retry goes on with it instead of making another.
     answers(&house, &[state("FINISHED")]);
     let by = house.app.people.pid("zhangsan").await.expect("a person");
-    act(&house, &sn, domain::ticket::Command::Retry { node: events::NodeId(3), by, inputs: Default::default() }).await.expect("retries");
+    act(&house, &sn, domain::ticket::Command::Retry { node: events::NodeId(3), by, inputs: std::collections::BTreeMap::default() }).await.expect("retries");
     house.settle().await;
     assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
     let calls = house.receiver.calls.lock().expect("calls").clone();

@@ -131,7 +131,7 @@ impl Driven<'_> {
         true
     }
 
-    async fn to_the_end(&mut self, sn: &Value) -> BTreeSet<LineId> {
+    async fn drive(&mut self, sn: &Value) -> BTreeSet<LineId> {
         let mut steps = 0;
         while self.step(sn).await {
             steps += 1;
@@ -197,7 +197,7 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
             }
             let sn = driven.create().await;
             tickets += 1;
-            taken.extend(driven.to_the_end(&sn).await);
+            taken.extend(driven.drive(&sn).await);
         }
         assert_eq!(wanted.difference(&taken).collect::<Vec<_>>(), Vec::<&LineId>::new(), "{name}: lines that no ticket took");
         lines += wanted.len();

@@ -11,6 +11,7 @@ mod examples;
 mod fields;
 mod following;
 mod format;
+mod fuzz;
 mod lists;
 mod malformed;
 mod matrix;

@@ -1,6 +1,7 @@
 //! The 28 weaknesses of the original (reference/bk-itsm-weaknesses.md), one test each, in that order. What belongs to a later release stands here too,
 //! as a test of what holds of it today.
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 use tests::{approval_request, change, form, incident};
 
@@ -34,7 +35,6 @@ async fn w01_a_callback_token_is_of_one_ticket_ends_and_holds_no_secret() {
     let (one, other) = (with_callback(&house).await, with_callback(&house).await);
     let tokens: Vec<String> = called(&house).iter().map(|body| body["token"].as_str().expect("a token").to_owned()).collect();
     assert!(one != other && tokens[0] != tokens[1], "each ticket has its own");
-    use base64::Engine as _;
     let plain = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&tokens[0]).expect("text");
     assert!(!String::from_utf8_lossy(&plain).contains(tests::TRUSTED.1), "the application's secret is not in it");
     let passed = async |token: &str| house.must("token/verify", json!({ "token": token })).await["is_passed"].clone();

@@ -253,7 +253,7 @@ async fn check(world: &World) {
         assert_eq!((stored.sequence, &read_card::<TicketCard>(stream, &stored).expect("reads")), (*sequence, card));
         rows.extend(card.index().into_iter().map(|(index, value)| (index, value, stream.clone())));
     }
-    for index in ["ticket", "creator", "status", "created", "todo"] {
+    for index in ["ticket", "creator", "status", "mine", "dealt", "todo"] {
         let stored = world.views.range(Range { view: "ticket", index, from: "", to: "~", descending: false, skip: 0, limit: 1000 }).await.expect("range");
         let stored: BTreeSet<_> = stored.into_iter().map(|entry| (index, entry.value, entry.key)).collect();
         let wanted: BTreeSet<_> = rows.iter().filter(|(name, _, _)| *name == index).cloned().collect();

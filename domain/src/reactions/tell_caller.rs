@@ -14,7 +14,7 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     let Some((opened, callback)) = card.ticket.opened.as_ref().and_then(|opened| Some((opened, opened.callback.clone()?))) else { return Vec::new() };
     // What is told is how the ticket stands when the call is made: two calls that overtake each other never tell of a past that is over.
     let changes = matches!(envelope.event, TicketEvent::Suspended(_) | TicketEvent::Resumed(_) | TicketEvent::StatusSet(_));
-    if !envelope.event.ends() && !(changes && callback.on_status) {
+    if !(envelope.event.ends() || changes && callback.on_status) {
         return Vec::new();
     }
     vec![Intent::Deliver { ticket: opened.sn.clone(), cause: envelope.id(), app: card.app.clone(), callback, correlation: envelope.meta.correlation.clone() }]

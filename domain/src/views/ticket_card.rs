@@ -44,29 +44,25 @@ impl TicketCard {
         }
     }
 
-    /// Index name and value of every list this card appears in. Values end in the ticket id, so that each list is by age.
+    /// Index name and value of every list this card appears in. Values end in the time it was created, so that each list is by age.
     pub fn index(&self) -> Vec<(&'static str, String)> {
         let Some(opened) = &self.ticket.opened else { return Vec::new() };
-        let id = format!("{:016}", opened.id);
-        let mut rows = vec![
-            ("ticket", id.clone()),
-            ("creator", format!("{}|{id}", opened.creator)),
-            ("status", format!("{}|{id}", self.ticket.status.key())),
-            ("created", format!("{:016}|{id}", self.created_at.0)),
-        ];
+        let age = format!("{:016}", self.created_at.0);
+        let mut rows =
+            vec![("ticket", age.clone()), ("creator", format!("{}|{age}", opened.creator)), ("status", format!("{}|{age}", self.ticket.status_key()))];
         // What was withdrawn leaves the lists of people, and can still be asked for.
         if self.ticket.status != Status::Revoked {
-            rows.push(("mine", format!("{}|{id}", opened.creator)));
-            rows.extend(self.dealt.iter().filter(|pid| **pid != opened.creator).map(|pid| ("dealt", format!("{pid}|{id}"))));
-            rows.extend(self.ticket.followers.iter().map(|pid| ("follows", format!("{pid}|{id}"))));
+            rows.push(("mine", format!("{}|{age}", opened.creator)));
+            rows.extend(self.dealt.iter().filter(|pid| **pid != opened.creator).map(|pid| ("dealt", format!("{pid}|{age}"))));
+            rows.extend(self.ticket.followers.iter().map(|pid| ("follows", format!("{pid}|{age}"))));
         }
         if self.ticket.status == Status::Running {
             let of = |is_vote: fn(&Visit) -> bool| {
                 let waiting: BTreeSet<_> = self.ticket.current().filter(|(_, visit)| is_vote(visit)).flat_map(|(_, visit)| waits_for(visit)).collect();
                 waiting
             };
-            rows.extend(of(|_| true).into_iter().map(|pid| ("todo", format!("{pid}|{id}"))));
-            rows.extend(of(|visit| visit.is_vote).into_iter().map(|pid| ("approval", format!("{pid}|{id}"))));
+            rows.extend(of(|_| true).into_iter().map(|pid| ("todo", format!("{pid}|{age}"))));
+            rows.extend(of(|visit| visit.is_vote).into_iter().map(|pid| ("approval", format!("{pid}|{age}"))));
         }
         rows
     }

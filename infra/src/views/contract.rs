@@ -39,4 +39,55 @@ pub async fn check(views: &dyn Views) {
     views.remove("v", "b").await.expect("remove");
     assert_eq!(keys(all).await, ["a"], "the other view stays");
     assert_eq!(views.get("v", "b").await.expect("get"), None);
+    pages(views).await;
+}
+
+/// Lists by time, of which pages and counts are the same as of a plain list, however deep and wherever they begin and end.
+async fn pages(views: &dyn Views) {
+    let mut chance: u64 = 7;
+    let mut below = |bound: u64| {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (chance >> 33) % bound
+    };
+    let mut rows: Vec<(String, String)> = Vec::new();
+    let begin = 1_795_000_000_000_u64;
+    for number in 0..120_u64 {
+        // Bursts within a second, within minutes, and over days.
+        let at = begin + [below(900), below(90_000), below(500_000_000)][usize::try_from(number % 3).unwrap_or_default()];
+        let (key, value) = (format!("k{number:03}"), format!("{}|{at:016}", ["p", "q"][usize::try_from(below(2)).unwrap_or_default()]));
+        assert!(views.put("t", &key, &document(1, &key), &[("creator", value.clone())], 0).await.expect("put"));
+        rows.push((value, key));
+    }
+    // Some move, some go.
+    for number in (0..120).step_by(10) {
+        let key = format!("k{number:03}");
+        rows.retain(|(_, known)| *known != key);
+        if number % 20 == 0 {
+            let value = format!("p|{:016}", begin + below(500_000_000));
+            assert!(views.put("t", &key, &document(2, &key), &[("creator", value.clone())], 1).await.expect("put"));
+            rows.push((value, key));
+        } else {
+            views.remove("t", &key).await.expect("remove");
+        }
+    }
+    rows.sort();
+    for round in 0..60_u64 {
+        let cut = |at: u64| format!("p|{:016}", begin + at);
+        let (from, to) = match round % 4 {
+            0 => (String::new(), "~".to_owned()),
+            1 => ("p|".to_owned(), "p|~".to_owned()),
+            2 => (cut(below(1_000)), cut(1_000 + below(499_000_000))),
+            _ => (cut(below(80_000)), "p|~".to_owned()),
+        };
+        let mut wanted: Vec<_> = rows.iter().filter(|(value, _)| *value >= from && *value < to).cloned().collect();
+        assert_eq!(views.count("t", "creator", &from, &to).await.expect("count"), wanted.len() as u64, "from {from} to {to}");
+        let descending = round % 2 == 0;
+        if descending {
+            wanted.reverse();
+        }
+        let (skip, limit) = (usize::try_from(below(wanted.len() as u64 + 2)).unwrap_or_default(), 7);
+        let page = views.range(Range { view: "t", index: "creator", from: &from, to: &to, descending, skip, limit }).await.expect("range");
+        let page: Vec<_> = page.into_iter().map(|entry| (entry.value, entry.key)).collect();
+        assert_eq!(page, wanted.into_iter().skip(skip).take(limit).collect::<Vec<_>>(), "from {from} to {to}, {skip} skipped");
+    }
 }

@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{Document, Entry, Index, Range, Views};
+use super::{COUNTED, Document, Entry, Index, Range, Views};
 use crate::Error;
 use crate::crash::Crash;
 use crate::sqlite::{Readers, at_most, connect, failed};
+
+/// The layout of `views.db`; one of another layout is thrown away and filled again from the ledger.
+const LAYOUT: i64 = 2;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS documents (
@@ -20,6 +23,9 @@ const CREATE: &str = "
         view TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (view, name, value, key)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS entries_by_key ON entries (view, key);
+    CREATE TABLE IF NOT EXISTS counters (
+        view TEXT NOT NULL, name TEXT NOT NULL, level INTEGER NOT NULL, bucket TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (view, name, level, bucket)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS messages (
         queue TEXT NOT NULL, id TEXT NOT NULL, due INTEGER NOT NULL, attempts INTEGER NOT NULL, reason TEXT, body BLOB NOT NULL, PRIMARY KEY (queue, id)
     ) STRICT, WITHOUT ROWID;
@@ -44,7 +50,9 @@ impl ViewsFile {
             .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
             .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 8000))
             .and_then(|()| connection.pragma_update(None, "cache_size", -65_536))
-            .and_then(|()| connection.execute_batch(CREATE));
+            .and_then(|()| fit(&connection))
+            .and_then(|()| connection.execute_batch(CREATE))
+            .and_then(|()| connection.pragma_update(None, "user_version", LAYOUT));
         prepared.map_err(|error| failed("open the views", error))?;
         Ok(Self { connection: Mutex::new(connection), readers: Readers::new(&path), crash })
     }
@@ -58,6 +66,67 @@ impl ViewsFile {
 #[derive(Debug, Clone)]
 pub struct Sqlite(pub Arc<ViewsFile>);
 
+/// Throws away tables of another layout.
+fn fit(connection: &Connection) -> rusqlite::Result<()> {
+    let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let is_new: i64 = connection.query_row("SELECT count(*) FROM sqlite_master WHERE name = 'documents'", [], |row| row.get(0))?;
+    if layout == LAYOUT || is_new == 0 {
+        return Ok(());
+    }
+    tracing::warn!(layout, "views.db has another layout; it is filled again from the ledger");
+    connection.execute_batch("DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS messages;")
+}
+
+/// Digits that are cut off the end of a value for the bucket it is counted in, coarse to fine: about a day, 100 seconds, one second.
+const LEVELS: [usize; 3] = [8, 5, 3];
+/// Digits at the end of a counted value.
+const DIGITS: usize = 16;
+
+/// The bucket of a value at a level; `None` where a value does not end in digits enough, as an open bound does not.
+fn bucket(value: &str, level: usize) -> Option<&str> {
+    let digits = value.len().checked_sub(DIGITS).and_then(|at| value.get(at..))?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| &value[..value.len() - level])
+}
+
+/// What comes after every value of a bucket.
+fn after(bucket: &str) -> String {
+    format!("{bucket}~")
+}
+
+/// Counts a row in or out.
+fn tally(transaction: &Connection, view: &str, name: &str, value: &str, n: i64) -> rusqlite::Result<()> {
+    if !COUNTED.contains(&name) {
+        return Ok(());
+    }
+    for level in LEVELS {
+        let Some(bucket) = bucket(value, level) else { return Ok(()) };
+        let mut statement = transaction.prepare_cached(
+            "INSERT INTO counters (view, name, level, bucket, n) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (view, name, level, bucket) DO UPDATE SET n = n + ?5",
+        )?;
+        statement.execute(params![view, name, at_most(level), bucket, n])?;
+        if n < 0 {
+            let mut empty = transaction.prepare_cached("DELETE FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket = ?4 AND n <= 0")?;
+            empty.execute(params![view, name, at_most(level), bucket])?;
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a document as they stand.
+fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = transaction.prepare_cached("SELECT name, value FROM entries WHERE view = ?1 AND key = ?2")?;
+    statement.query_map([view, key], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// Takes rows away that a document has no longer.
+fn take_rows<'a>(transaction: &Connection, view: &str, key: &str, gone: impl Iterator<Item = &'a (String, String)>) -> rusqlite::Result<()> {
+    for (name, value) in gone {
+        transaction.prepare_cached("DELETE FROM entries WHERE view = ?1 AND name = ?2 AND value = ?3 AND key = ?4")?.execute([view, name, value, key])?;
+        tally(transaction, view, name, value, -1)?;
+    }
+    Ok(())
+}
+
 fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     {
@@ -66,12 +135,14 @@ fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, docume
         if stored.unwrap_or_default() != expected {
             return Ok(false);
         }
-        if expected > 0 {
-            transaction.prepare_cached("DELETE FROM entries WHERE view = ?1 AND key = ?2")?.execute([view, key])?;
-        }
-        let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO entries (view, name, value, key) VALUES (?1, ?2, ?3, ?4)")?;
+        // Most rows of a document stay as they are: only the difference is written.
+        let old = if expected > 0 { rows_of(&transaction, view, key)? } else { Vec::new() };
+        take_rows(&transaction, view, key, old.iter().filter(|(name, value)| !index.iter().any(|(new, at)| new == name && at == value)))?;
+        let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO entries (view, name, value, key) VALUES (?1, ?2, ?3, ?4)")?;
         for (name, value) in index {
-            insert.execute(params![view, name, value, key])?;
+            if insert.execute(params![view, name, value, key])? > 0 {
+                tally(&transaction, view, name, value, 1)?;
+            }
         }
         crash.pass("during-projection");
         transaction.prepare_cached("INSERT OR REPLACE INTO documents (view, key, sequence, body) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
@@ -83,6 +154,74 @@ fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, docume
     }
     transaction.commit()?;
     Ok(true)
+}
+
+/// Counts a stretch of rows one by one.
+fn count_rows(connection: &Connection, view: &str, index: &str, from: &str, to: &str) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4")?;
+    statement.query_row([view, index, from, to], |row| row.get(0))
+}
+
+/// Counts a stretch: whole buckets by their counters, what is cut off at its ends by finer ones, and at last row by row.
+fn count(connection: &Connection, view: &str, index: &str, from: &str, to: &str, levels: &[usize]) -> rusqlite::Result<i64> {
+    let Some((level, finer)) = levels.split_first().filter(|_| COUNTED.contains(&index)) else { return count_rows(connection, view, index, from, to) };
+    let (low, high) = (bucket(from, *level), bucket(to, *level));
+    if low.is_some() && low == high {
+        return count(connection, view, index, from, to, finer);
+    }
+    let begin = low.map_or_else(|| from.to_owned(), after);
+    let end = high.unwrap_or(to);
+    let mut statement =
+        connection.prepare_cached("SELECT coalesce(sum(n), 0) FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket >= ?4 AND bucket < ?5")?;
+    let whole: i64 = statement.query_row(params![view, index, at_most(*level), begin, end], |row| row.get(0))?;
+    // An end that is no instant may itself lie within the bucket that the other end cuts.
+    let below = low.map_or(Ok(0), |low| count(connection, view, index, from, to.min(&after(low)), finer))?;
+    let above = high.map_or(Ok(0), |high| count(connection, view, index, from.max(high), to, finer))?;
+    Ok(below + whole + above)
+}
+
+/// Where a page begins: buckets are skipped as a whole, coarse ones first, until the one that holds its first row. Gives back the stretch that is
+/// left, and how many of its rows are still to be skipped.
+fn begin(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<(String, String, usize)> {
+    let (mut from, mut to, mut skip) = (range.from.to_owned(), range.to.to_owned(), range.skip);
+    let order = if range.descending { "DESC" } else { "ASC" };
+    for level in LEVELS {
+        if skip == 0 || !COUNTED.contains(&range.index) {
+            break;
+        }
+        // A bucket that an end of the stretch cuts is not skipped by its counter; finer ones follow.
+        let begin = bucket(&from, level).map_or_else(|| from.clone(), after);
+        let end = bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
+        let edge = if range.descending {
+            count(connection, range.view, range.index, &end, &to, &LEVELS)
+        } else {
+            count(connection, range.view, range.index, &from, &begin, &LEVELS)
+        };
+        let edge = if begin < end { usize::try_from(edge?).unwrap_or_default() } else { usize::MAX };
+        if skip < edge {
+            continue;
+        }
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT bucket, n FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket >= ?4 AND bucket < ?5 ORDER BY bucket {order}"
+        ))?;
+        let mut rows = statement.query(params![range.view, range.index, at_most(level), begin, end])?;
+        let mut left = skip - edge;
+        while let Some(row) = rows.next()? {
+            let (bucket, n): (String, i64) = (row.get(0)?, row.get(1)?);
+            let n = usize::try_from(n).unwrap_or_default();
+            if left < n {
+                skip = left;
+                if range.descending {
+                    to = after(&bucket);
+                } else {
+                    from = bucket;
+                }
+                break;
+            }
+            left -= n;
+        }
+    }
+    Ok((from, to, skip))
 }
 
 #[async_trait]
@@ -99,20 +238,18 @@ impl Views for Sqlite {
     async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
         let order = if range.descending { "DESC" } else { "ASC" };
         self.0.readers.with(&format!("list {}", range.view), |connection| {
+            let (from, to, skip) = begin(connection, &range)?;
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT value, key FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 ORDER BY value {order}, key {order} LIMIT ?5 OFFSET ?6"
             ))?;
-            let rows = statement.query_map(params![range.view, range.index, range.from, range.to, at_most(range.limit), at_most(range.skip)], |row| {
+            let rows = statement.query_map(params![range.view, range.index, from, to, at_most(range.limit), at_most(skip)], |row| {
                 Ok(Entry { value: row.get(0)?, key: row.get(1)? })
             })?;
             rows.collect()
         })
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
-        self.0.readers.with(&format!("count {view}"), |connection| {
-            let mut statement = connection.prepare_cached("SELECT count(*) FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4")?;
-            statement.query_row([view, index, from, to], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
-        })
+        self.0.readers.with(&format!("count {view}"), |connection| count(connection, view, index, from, to, &LEVELS).map(i64::unsigned_abs))
     }
     async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error> {
         self.0.readers.with(&format!("scan {view}"), |connection| {
@@ -126,7 +263,8 @@ impl Views for Sqlite {
         let mut connection = self.0.writer();
         let remove = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
-            transaction.execute("DELETE FROM entries WHERE view = ?1 AND key = ?2", [view, key])?;
+            let rows = rows_of(&transaction, view, key)?;
+            take_rows(&transaction, view, key, rows.iter())?;
             transaction.execute("DELETE FROM documents WHERE view = ?1 AND key = ?2", [view, key])?;
             transaction.commit()
         };
@@ -136,7 +274,7 @@ impl Views for Sqlite {
         let mut connection = self.0.writer();
         let clear = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
-            for table in ["entries", "documents"] {
+            for table in ["entries", "counters", "documents"] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE view = ?1"), [view])?;
             }
             transaction.commit()

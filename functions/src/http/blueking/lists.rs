@@ -57,19 +57,26 @@ impl Filter {
 
     /// Says whether the stretch of [`Filter::narrowest`] is already the whole answer.
     fn is_index_alone(&self) -> bool {
-        let others = self.catalogs.is_empty() && self.statuses.is_empty() && self.services.is_empty() && self.businesses.is_empty() && self.tag.is_none();
-        let times = [self.created.0, self.created.1, self.ended.0, self.ended.1].iter().all(Option::is_none);
-        self.sns.is_empty() && others && times && (self.creator.is_none() || self.list.is_none())
+        let narrowed_by_status = self.list.is_none() && self.creator.is_none() && self.statuses.len() == 1;
+        let statuses = self.statuses.is_empty() || narrowed_by_status;
+        let others = self.catalogs.is_empty() && statuses && self.services.is_empty() && self.businesses.is_empty() && self.tag.is_none();
+        let ended = self.ended.0.is_some() || self.ended.1.is_some();
+        self.sns.is_empty() && others && !ended && (self.creator.is_none() || self.list.is_none())
     }
 
-    /// The index that leaves the fewest tickets, and its stretch.
+    /// The index that leaves the fewest tickets, and its stretch: every index is by the time of creation.
     fn narrowest(&self) -> (&'static str, String, String) {
-        let of = |pid: &Pid| (format!("{pid}|"), format!("{pid}|~"));
-        match (&self.list, &self.creator) {
-            (Some((index, pid)), _) => (*index, of(pid).0, of(pid).1),
-            (None, Some(pid)) => ("creator", of(pid).0, of(pid).1),
-            (None, None) => ("ticket", String::new(), "~".into()),
-        }
+        let (index, whose) = match (&self.list, &self.creator, &self.statuses[..]) {
+            (Some((index, pid)), _, _) => (*index, format!("{pid}|")),
+            (None, Some(pid), _) => ("creator", format!("{pid}|")),
+            (None, None, [status]) => ("status", format!("{status}|")),
+            (None, None, _) => ("ticket", String::new()),
+        };
+        // Times on the wire have whole seconds: one that is named counts to its end.
+        let second = |at: Moment| at.0.div_euclid(1000) * 1000;
+        let from = self.created.0.map_or_else(|| whose.clone(), |from| format!("{whose}{:016}", second(from)));
+        let to = self.created.1.map_or_else(|| format!("{whose}~"), |to| format!("{whose}{:016}", second(to) + 1000));
+        (index, from, to)
     }
 
     fn fits(&self, card: &TicketCard) -> bool {
@@ -190,11 +197,16 @@ async fn by_filter(app: &App, asked: &Asked, filter: &Filter, size: usize) -> Re
     let mut fitting = Vec::new();
     if filter.sns.is_empty() {
         let (index, from, mut to) = filter.narrowest();
+        let mut at_edge = (String::new(), 0);
         loop {
-            let range = Range { view: "ticket", index, from: &from, to: &to, descending: true, skip: 0, limit: STEP };
+            let range = Range { view: "ticket", index, from: &from, to: &to, descending: true, skip: at_edge.1, limit: STEP };
             let entries = app.views.range(range).await?;
             let Some(last) = entries.last() else { break };
-            to.clone_from(&last.value);
+            // Tickets of the same instant may go on into the next step: those that were seen are left out there.
+            let seen = if last.value == at_edge.0 { at_edge.1 } else { 0 };
+            let next = (last.value.clone(), seen + entries.iter().filter(|entry| entry.value == last.value).count());
+            to = format!("{}\u{1}", last.value);
+            at_edge = next;
             for entry in entries {
                 keep_fitting(app, filter, entry.key, &mut fitting).await?;
             }
@@ -215,7 +227,7 @@ async fn keep_fitting(app: &App, filter: &Filter, key: String, fitting: &mut Vec
     if let Some(document) = app.views.get("ticket", &key).await? {
         let card: TicketCard = read_card(&key, &document)?;
         if filter.fits(&card) {
-            fitting.push((card.ticket.opened.as_ref().map_or(0, |opened| opened.id), key));
+            fitting.push((card.created_at.0, key));
         }
     }
     Ok(())

@@ -28,16 +28,16 @@ const NAME_MAX: usize = 64;
 /// Options in one dictionary.
 const ITEMS_MAX: usize = 2000;
 
-fn ok(body: Value) -> Answer {
-    Ok(Json(body).into_response())
+fn ok(body: Value) -> Response {
+    Json(body).into_response()
 }
 
-fn created(body: Value) -> Answer {
-    Ok((StatusCode::CREATED, Json(body)).into_response())
+fn created(body: Value) -> Response {
+    (StatusCode::CREATED, Json(body)).into_response()
 }
 
-fn done() -> Answer {
-    Ok::<Response, Problem>(StatusCode::NO_CONTENT.into_response())
+fn done() -> Response {
+    StatusCode::NO_CONTENT.into_response()
 }
 
 fn wrong_method(method: &Method) -> Problem {
@@ -70,20 +70,20 @@ pub(super) async fn workflows(asked: Asked, method: &Method, parts: &[&str]) -> 
                     cards.push(json!(card));
                 }
             }
-            ok(json!({ "workflows": cards }))
+            Ok(ok(json!({ "workflows": cards })))
         }
         (&Method::POST, []) => {
             superuser(&asked).await?;
             let definition = definition(&asked).await?;
             let id = setup::draft(app, definition, None).await?;
-            created(json!({ "workflow": id }))
+            Ok(created(json!({ "workflow": id })))
         }
         (&Method::POST, ["import"]) => {
             superuser(&asked).await?;
             let file = asked.body.get("workflow").ok_or_else(|| Problem::malformed("/workflow", "it is missing"))?;
             let (id, report) = setup::import_workflow(app, file, None).await?;
             let problems = app.configuration.drawn(id).await?.draft.as_deref().map(check::problems).unwrap_or_default();
-            created(json!({ "workflow": id, "report": report, "problems": problems }))
+            Ok(created(json!({ "workflow": id, "report": report, "problems": problems })))
         }
         (method, [id, rest @ ..]) => workflow(&asked, method, WorkflowId(number(id, "workflow")?), rest).await,
         _ => Err(wrong_method(method)),
@@ -104,46 +104,46 @@ async fn workflow(asked: &Asked, method: &Method, id: WorkflowId, rest: &[&str])
                 None => None,
             };
             let problems = drawn.draft.as_deref().map(check::problems).unwrap_or_default();
-            ok(json!({ "workflow": id, "closed": drawn.closed, "versions": versions, "draft": draft, "problems": problems }))
+            Ok(ok(json!({ "workflow": id, "closed": drawn.closed, "versions": versions, "draft": draft, "problems": problems })))
         }
         (&Method::PUT, ["draft"]) => {
             superuser(asked).await?;
             let definition = definition(asked).await?;
             let problems = check::problems(&definition);
             setup::draft(app, definition, Some(id)).await?;
-            ok(json!({ "workflow": id, "problems": problems }))
+            Ok(ok(json!({ "workflow": id, "problems": problems })))
         }
         (&Method::POST, ["deploy"]) => {
             superuser(asked).await?;
             let version = setup::deploy(app, id).await?;
-            created(json!({ "workflow": id, "version": version }))
+            Ok(created(json!({ "workflow": id, "version": version })))
         }
         (&Method::POST, ["close" | "reopen"]) => {
             superuser(asked).await?;
             setup::close_workflow(app, id, rest[0] == "close").await?;
-            done()
+            Ok(done())
         }
         (_, ["versions", version, rest @ ..]) => {
             let version = number(version, "version")?;
             let deployed = drawn.versions.get(&version).ok_or_else(|| Problem::not_found(format!("there is no version {version} of workflow {id}")))?;
             match (method, rest) {
-                (&Method::GET, []) => {
-                    ok(json!({ "workflow": id, "version": version, "definition": named(app, &deployed.definition).await?, "listed": drawn.is_listed(version) }))
-                }
+                (&Method::GET, []) => Ok(ok(
+                    json!({ "workflow": id, "version": version, "definition": named(app, &deployed.definition).await?, "listed": drawn.is_listed(version) }),
+                )),
                 (&Method::GET, ["export"]) => {
                     let mut definition = deployed.definition.clone();
                     company::with_names(app, &mut definition).await?;
-                    ok(export::write(&definition, &version.to_string(), &setup::role_names(app).await?))
+                    Ok(ok(export::write(&definition, &version.to_string(), &setup::role_names(app).await?)))
                 }
                 (&Method::POST, ["restore"]) => {
                     superuser(asked).await?;
                     setup::restore(app, id, version).await?;
-                    done()
+                    Ok(done())
                 }
                 (&Method::DELETE, []) => {
                     superuser(asked).await?;
                     setup::remove_version(app, id, version).await?;
-                    done()
+                    Ok(done())
                 }
                 _ => Err(wrong_method(method)),
             }
@@ -178,12 +178,12 @@ pub(super) async fn services(asked: Asked, method: &Method, parts: &[&str]) -> A
                 one["catalog"] = json!(catalog.places.get(&service.service));
                 shown.push(one);
             }
-            ok(json!({ "services": shown }))
+            Ok(ok(json!({ "services": shown })))
         }
         (&Method::POST, []) => {
             superuser(&asked).await?;
             let (service, report) = setup::import_service(app, service_wish(&asked, None)?).await?;
-            created(json!({ "service": service.service, "workflow": service.workflow, "version": service.workflow_version, "report": report }))
+            Ok(created(json!({ "service": service.service, "workflow": service.workflow, "version": service.workflow_version, "report": report })))
         }
         (&Method::PUT, [id]) => {
             superuser(&asked).await?;
@@ -192,7 +192,7 @@ pub(super) async fn services(asked: Asked, method: &Method, parts: &[&str]) -> A
             let known = known.0.as_ref().ok_or_else(|| Problem::not_found(format!("there is no service {id}")))?;
             if asked.body.contains_key("workflow_file") {
                 let (service, report) = setup::import_service(app, service_wish(&asked, Some(id))?).await?;
-                return ok(json!({ "service": id, "workflow": service.workflow, "version": service.workflow_version, "report": report }));
+                return Ok(ok(json!({ "service": id, "workflow": service.workflow, "version": service.workflow_version, "report": report })));
             }
             let mut changed = known.clone();
             changed.name = asked.text("name")?.unwrap_or(changed.name);
@@ -210,7 +210,7 @@ pub(super) async fn services(asked: Asked, method: &Method, parts: &[&str]) -> A
                 return Err(Problem::malformed("/name", format!("it is empty or longer than {NAME_MAX} characters")));
             }
             setup::define_service(app, &changed).await?;
-            ok(json!({ "service": id, "workflow": changed.workflow, "version": changed.workflow_version }))
+            Ok(ok(json!({ "service": id, "workflow": changed.workflow, "version": changed.workflow_version })))
         }
         _ => Err(wrong_method(method)),
     }
@@ -243,13 +243,13 @@ pub(super) async fn catalog(asked: Asked, method: &Method, parts: &[&str]) -> An
             let catalog = app.configuration.catalog().await?;
             let shelves: Vec<Value> = catalog.shelves.values().map(|shelf| json!(shelf)).collect();
             let places: Vec<Value> = catalog.places.iter().map(|(service, catalog)| json!({ "service": service, "catalog": catalog })).collect();
-            ok(json!({ "catalogs": shelves, "places": places }))
+            Ok(ok(json!({ "catalogs": shelves, "places": places })))
         }
         (&Method::POST, []) => {
             superuser(&asked).await?;
             let parent = asked.int("parent")?.map(CatalogId).ok_or_else(|| Problem::malformed("/parent", "it is missing"))?;
             let added = setup::add_catalog(app, parent, &asked.required("name")?, &asked.text("desc")?.unwrap_or_default()).await?;
-            created(json!(added))
+            Ok(created(json!(added)))
         }
         (&Method::PUT, [id]) => {
             superuser(&asked).await?;
@@ -263,12 +263,12 @@ pub(super) async fn catalog(asked: Asked, method: &Method, parts: &[&str]) -> An
                 parent: asked.int("parent")?.map(CatalogId).or(shelf.parent),
             };
             setup::change_catalog(app, changed).await?;
-            done()
+            Ok(done())
         }
         (&Method::DELETE, [id]) => {
             superuser(&asked).await?;
             setup::remove_catalog(app, CatalogId(number(id, "catalog")?)).await?;
-            done()
+            Ok(done())
         }
         _ => Err(wrong_method(method)),
     }
@@ -283,10 +283,10 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
             for entry in app.views.range(range).await? {
                 lists.push(json!(app.configuration.dictionary(&entry.value).await?.0));
             }
-            ok(json!({ "dictionaries": lists }))
+            Ok(ok(json!({ "dictionaries": lists })))
         }
         (&Method::GET, [code]) => match &app.configuration.dictionary(code).await?.0 {
-            Some(list) => ok(json!(list)),
+            Some(list) => Ok(ok(json!(list))),
             None => Err(Problem::not_found(format!("there is no dictionary {code}"))),
         },
         (&Method::PUT, [code]) => {
@@ -301,7 +301,7 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
             }
             let defined = dictionary::Defined { code: (*code).to_owned(), name: asked.required("name")?, is_enabled: asked.flag("is_enabled", true)?, items };
             setup::define::<Dictionary>(app, format!("dictionary-{code}"), &defined).await?;
-            ok(json!(defined))
+            Ok(ok(json!(defined)))
         }
         _ => Err(wrong_method(method)),
     }
@@ -321,7 +321,7 @@ pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answ
                 let members: Vec<&str> = members.split(',').filter(|name| !name.is_empty()).collect();
                 shown.push(json!({ "role": role.role, "kind": role.kind, "key": role.key, "name": role.name, "members": members }));
             }
-            ok(json!({ "roles": shown }))
+            Ok(ok(json!({ "roles": shown })))
         }
         (&Method::PUT, [id]) => {
             superuser(&asked).await?;
@@ -343,7 +343,7 @@ pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answ
             };
             let defined = role::Defined { role: id, kind, key, name, members };
             setup::define::<Role>(app, format!("role-{id}"), &defined).await?;
-            done()
+            Ok(done())
         }
         _ => Err(wrong_method(method)),
     }

@@ -1,0 +1,204 @@
+//! What a call costs on a large desk, beside the same call on a small one in the same run: `cargo bench -p tests --bench scale -- 1000000`.
+//!
+//! Both desks are whole: SQLite on disk, the front door, the follower. Their clocks are turned by hand, ten seconds a ticket, so that a large desk is also
+//! an old one. Calls are made in turns, one on each desk, and medians compared. Set `TMPDIR` to a real disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use events::TicketSn;
+use functions::app::{Ports, Settings};
+use functions::host::local::following;
+use functions::{App, company, http};
+use infra::clock::HandClock;
+use infra::crash::Crash;
+use infra::directory::file::File;
+use infra::local::Local;
+use infra::{caller, login};
+use serde_json::{Value, json};
+use tests::{MORNING, TRUSTED};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+/// Tickets of the small desk, and of the large one unless an argument says otherwise.
+const SMALL: usize = 10_000;
+const LARGE: usize = 1_000_000;
+/// People who submit.
+const CREATORS: usize = 100;
+/// Calls of each kind on each desk.
+const CALLS: usize = 201;
+/// Tickets submitted at once while a desk is filled.
+const AT_ONCE: usize = 64;
+/// Remarks of the ticket that has many.
+const REMARKS: usize = 10_000;
+
+struct Desk {
+    app: App,
+    router: Router,
+    clock: Arc<HandClock>,
+    tickets: usize,
+    last: Value,
+    _directory: tempfile::TempDir,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (app, clock) = app(directory.path());
+        let follower = app.clone();
+        tokio::spawn(async move { following(&follower).await });
+        company::found(&app).await.expect("the base");
+        company::demo(&app).await.expect("the demo company");
+        app.credentials.register(TRUSTED.0, TRUSTED.1, "bench", true).await.expect("an application");
+        Self { router: http::router(app.clone()), app, clock, tickets: 0, last: Value::Null, _directory: directory }
+    }
+
+    async fn fill(&mut self, tickets: usize) {
+        let begun = now();
+        let mut all = JoinSet::new();
+        for number in self.tickets..tickets {
+            if all.len() >= AT_ONCE {
+                all.join_next().await.expect("one").expect("no panic");
+            }
+            self.clock.turn(10_000);
+            let (router, body) = (self.router.clone(), submitted(number));
+            all.spawn(async move { call(&router, "create_ticket", body).await });
+            if number % 50_000 == 49_999 {
+                println!("  {} tickets after {:.0} s", number + 1, begun.elapsed().as_secs_f64());
+            }
+        }
+        while let Some(created) = all.join_next().await {
+            self.last = created.expect("no panic")["sn"].clone();
+        }
+        self.tickets = tickets;
+        let head = self.app.ledger.store.head().await.expect("head").position;
+        self.app.followed.subscribe().wait_for(|followed| *followed >= head).await.expect("the follower lives");
+        println!("{tickets} tickets in {:.0} s", begun.elapsed().as_secs_f64());
+    }
+}
+
+fn app(directory: &Path) -> (App, Arc<HandClock>) {
+    let clock = Arc::new(HandClock::at(MORNING));
+    let mut local = Local::open(directory, &Arc::new(Crash::default())).expect("a directory");
+    local.ledger.clock = clock.clone();
+    let ports = Ports {
+        ledger: local.ledger,
+        views: local.views,
+        queue: local.queue,
+        caller: Arc::new(caller::memory::Memory::default()),
+        login: Arc::new(login::memory::Memory::default()),
+        directory: Arc::new(File::default()),
+        secrets: local.secrets,
+    };
+    (App::new(ports, Settings::default(), Arc::default()).expect("a desk"), clock)
+}
+
+fn submitted(number: usize) -> Value {
+    let fields = tests::form(&[("title", "压测"), ("APPROVER", "zhangsan,wangwu"), ("APPROVAL_CONTENT", "x")]);
+    json!({ "fast_approval": true, "creator": format!("user{:02}", number % CREATORS), "fields": fields })
+}
+
+async fn call(router: &Router, operation: &str, mut body: Value) -> Value {
+    body["bk_app_code"] = TRUSTED.0.into();
+    body["bk_app_secret"] = TRUSTED.1.into();
+    let request = Request::post(format!("/api/c/compapi/v2/itsm/{operation}/")).header("content-type", "application/json");
+    let response = router.clone().oneshot(request.body(Body::from(body.to_string())).expect("a request")).await.expect("an answer");
+    let envelope: Value = serde_json::from_slice(&to_bytes(response.into_body(), 1 << 26).await.expect("a body")).expect("JSON");
+    assert_eq!(envelope["result"], true, "{operation}: {envelope}");
+    envelope["data"].clone()
+}
+
+/// The calls whose cost is compared, for a desk of so many tickets.
+fn calls(desk: &Desk) -> Vec<(&'static str, &'static str, Value)> {
+    let (pages, of_one) = (desk.tickets / 10, desk.tickets / CREATORS / 10);
+    vec![
+        ("create_ticket", "create_ticket", submitted(7)),
+        ("get_tickets, page 1", "get_tickets", json!({})),
+        ("get_tickets, the page in the middle", "get_tickets", json!({ "page": pages / 2 })),
+        ("get_tickets, the last page", "get_tickets", json!({ "page": "last" })),
+        ("get_tickets by creator, page 1", "get_tickets", json!({ "creator": "user42" })),
+        ("get_tickets by creator, the page in the middle", "get_tickets", json!({ "creator": "user42", "page": (of_one / 2).max(1) })),
+        ("get_tickets_by_user, my_created", "get_tickets_by_user", json!({ "user": "user42", "view_type": "my_created" })),
+        ("get_tickets_by_user, my_todo of the approver of all", "get_tickets_by_user", json!({ "user": "zhangsan", "view_type": "my_todo" })),
+        (
+            "get_tickets_by_user, my_todo, the page in the middle",
+            "get_tickets_by_user",
+            json!({ "user": "zhangsan", "view_type": "my_todo", "page": pages / 2 }),
+        ),
+        ("get_ticket_info", "get_ticket_info", json!({ "sn": desk.last })),
+    ]
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+#[tokio::main]
+async fn main() {
+    let large = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(LARGE);
+    let mut desks = [Desk::open().await, Desk::open().await];
+    desks[0].fill(SMALL).await;
+    desks[1].fill(large).await;
+    println!("\n| call | at {SMALL} | at {large} | ratio |\n| --- | ---: | ---: | ---: |");
+    let plans = [calls(&desks[0]), calls(&desks[1])];
+    for (at, (name, ..)) in plans[0].iter().enumerate() {
+        let mut times: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        for _ in 0..CALLS {
+            for (which, desk) in desks.iter().enumerate() {
+                let (_, operation, body) = plans[which][at].clone();
+                desk.clock.turn(10_000);
+                let begun = now();
+                call(&desk.router, operation, body).await;
+                times.entry(which).or_default().push(begun.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        let (small, big) = (median(times.remove(&0).expect("times")), median(times.remove(&1).expect("times")));
+        println!("| {name} | {small:.2} ms | {big:.2} ms | {:.2} |", big / small);
+    }
+    many_remarks(&desks[0]).await;
+}
+
+/// One ticket with many remarks beside one with none.
+async fn many_remarks(desk: &Desk) {
+    let pick = async || call(&desk.router, "create_ticket", submitted(3)).await["sn"].clone();
+    let (plain, long) = (pick().await, pick().await);
+    let by = desk.app.people.find("user03").await.expect("a person");
+    let begun = now();
+    for number in 0..REMARKS {
+        let remark =
+            domain::ticket::Command::Remark { by: by.clone(), text: format!("第 {number} 条评论"), parent: None, mentions: Vec::new(), internal: false };
+        let sn = TicketSn(long.as_str().expect("sn").to_owned());
+        let id = desk.app.ledger.fresh_id();
+        functions::desk::act(&desk.app, &sn, &remark, &events::Meta::system("b", "b"), id).await.expect("remarked");
+    }
+    println!("\n{REMARKS} remarks on one ticket in {:.1} s", begun.elapsed().as_secs_f64());
+    println!("\n| call | no remarks | {REMARKS} remarks | ratio |\n| --- | ---: | ---: | ---: |");
+    for (name, operation) in [("get_ticket_info", "get_ticket_info"), ("get_ticket_status", "get_ticket_status"), ("follow and unfollow", "add_follower")] {
+        let mut times = [Vec::new(), Vec::new()];
+        for round in 0..CALLS {
+            for (which, sn) in [&plain, &long].into_iter().enumerate() {
+                let begun = now();
+                call(&desk.router, operation, json!({ "sn": sn, "users": "user09", "attention": round % 2 == 0, "operator": "user03" })).await;
+                times[which].push(begun.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        let [plain, long] = times.map(median);
+        println!("| {name} | {plain:.2} ms | {long:.2} ms | {:.2} |", long / plain);
+    }
+    let logs = now();
+    call(&desk.router, "get_ticket_logs", json!({ "sn": long })).await;
+    println!("| get_ticket_logs (reads the whole history) | | {:.0} ms | |", logs.elapsed().as_secs_f64() * 1e3);
+    call(&desk.router, "approve", json!({ "sn": long, "state_id": 3, "approver": "wangwu", "action": "true" })).await;
+    println!("and it was approved");
+}

@@ -1,0 +1,256 @@
+//! Whatever is sent, both doors answer as their description says: no server error, no status that `/openapi.json` does not name, and every answer of the
+//! shape it must have.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use base64::Engine as _;
+use serde_json::{Map, Value, json};
+use tests::{TRUSTED, approval_request};
+
+use crate::House;
+
+/// Requests sent to each door.
+const CASES: usize = 10_000;
+
+/// Chance from a seed (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).expect("small")
+    }
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
+
+const TEXTS: [&str; 18] = [
+    "",
+    "true",
+    "false",
+    "lisi",
+    "zhangsan",
+    "admin",
+    "TRANSITION",
+    "WITHDRAW",
+    "my_todo",
+    "PERSON",
+    "2026-11-22 10:00:00",
+    "-1",
+    "99999999999999999999",
+    "'; DROP TABLE entries; --",
+    "${title} {{7*7}}",
+    "<script>alert(1)</script>",
+    "\u{0}\u{1F600}\u{202E}名",
+    "a,b,,c",
+];
+
+/// Any value; what is likely for a name more often than not.
+fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
+    if dice.below(3) > 0 {
+        match name {
+            "sn" | "from" | "other" | "process_inst_id" => return dice.pick(known).clone().into(),
+            "service_id" | "node" | "state_id" | "activity" | "line" | "stars" | "catalog" | "parent" => {
+                return (*dice.pick(&[1, 2, 3, 4, 22, 19, 0, -1])).into();
+            }
+            "operator" | "creator" | "approver" | "handler" | "user" => return (*dice.pick(&["lisi", "zhangsan", "wangwu", "admin"])).into(),
+            "action_type" => {
+                return (*dice.pick(&["TRANSITION", "CLAIM", "DISTRIBUTE", "DELIVER", "TERMINATE", "SUSPEND", "UNSUSPEND", "WITHDRAW", "X"])).into();
+            }
+            "view_type" => return (*dice.pick(&["my_todo", "my_created", "my_history", "my_dealt", "my_attention", "my_approval", "x"])).into(),
+            "fields" if dice.below(2) == 0 => return approval_request()["fields"].clone(),
+            _ => {}
+        }
+    }
+    match dice.below(if depth == 0 { 6 } else { 9 }) {
+        0 => Value::Null,
+        1 => (dice.below(2) == 0).into(),
+        2 => (i64::try_from(dice.below(1 << 40)).expect("small") - 10).into(),
+        3 => json!(1.5e300),
+        4 | 5 => (*dice.pick(&TEXTS)).into(),
+        6 => "长".repeat(1 + dice.below(3000)).into(),
+        7 => (0..dice.below(4)).map(|_| value("item", known, dice, depth - 1)).collect(),
+        _ => Value::Object(
+            (0..dice.below(4))
+                .map(|_| ((*dice.pick(&["key", "value", "name", "type", "sn", "meta", "callback_url"])).to_owned(), value("item", known, dice, depth - 1)))
+                .collect(),
+        ),
+    }
+}
+
+async fn known(house: &House) -> Vec<String> {
+    let mut known = Vec::new();
+    for _ in 0..8 {
+        known.push(house.must("create_ticket", approval_request()).await["sn"].as_str().expect("sn").to_owned());
+    }
+    known.push("REQ19990101000001".into());
+    known
+}
+
+#[tokio::test]
+async fn the_blueking_door_answers_everything_in_its_envelope() {
+    let house = House::open().await;
+    let known = known(&house).await;
+    let names: Vec<(&str, bool)> = functions::http::blueking::names().collect();
+    let members = [
+        "sn",
+        "operator",
+        "creator",
+        "state_id",
+        "action_type",
+        "action_message",
+        "fields",
+        "field",
+        "processors",
+        "processors_type",
+        "service_id",
+        "meta",
+        "tag",
+        "attention",
+        "dynamic_fields",
+        "from_ticket_id",
+        "page",
+        "page_size",
+        "sns",
+        "create_at__gte",
+        "create_at__lte",
+        "end_at__lte",
+        "username",
+        "user",
+        "view_type",
+        "token",
+        "approver",
+        "action",
+        "remark",
+        "stars",
+        "comments",
+        "users",
+        "parent__id",
+        "name",
+        "desc",
+        "key",
+        "workflow",
+        "id",
+        "catalog_id",
+        "current_status__in",
+        "process_inst_id",
+        "activity",
+        "handler",
+        "submit_action",
+        "fast_approval",
+        "workflow_id",
+        "ticket_creator",
+        "has_service",
+        "service_key",
+    ];
+    let mut dice = Dice(1);
+    let mut codes: BTreeMap<i64, usize> = BTreeMap::new();
+    for case in 0..CASES {
+        let (name, _) = *dice.pick(&names);
+        let mut body = Map::new();
+        for _ in 0..dice.below(9) {
+            let member = *dice.pick(&members);
+            body.insert(member.to_owned(), value(member, &known, &mut dice, 2));
+        }
+        body.insert("bk_app_code".into(), TRUSTED.0.into());
+        body.insert("bk_app_secret".into(), TRUSTED.1.into());
+        let method = if dice.below(8) == 0 { Method::GET } else { Method::POST };
+        let request = Request::builder().method(method).uri(format!("/api/c/compapi/v2/itsm/{name}/")).header("content-type", "application/json");
+        let text = Value::Object(body).to_string();
+        // Some bodies are broken off, some are followed by something.
+        let text = match dice.below(40) {
+            0 => text[..text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at)].to_owned(),
+            1 => format!("{text}]"),
+            _ => text,
+        };
+        let (status, answer) = house.send(request.body(text.clone().into()).expect("a request")).await;
+        assert!(status == 200 || status == 403, "case {case}: {name} {text}: {status}");
+        if status == 200 {
+            let envelope: Value = serde_json::from_slice(&answer).expect("an envelope");
+            let code = envelope["code"].as_i64().expect("an integer");
+            assert!(envelope["message"].is_string() && envelope["result"] == (code == 0) && code != 3_900_500, "case {case}: {name} {text}: {envelope}");
+            *codes.entry(code).or_default() += 1;
+        }
+    }
+    println!("{CASES} requests: answers by code {codes:?}");
+    assert!(codes.len() >= 7 && codes[&0] > CASES / 20, "both sides of the rules were met: {codes:?}");
+}
+
+#[tokio::test]
+async fn the_rest_door_answers_with_no_status_that_its_description_does_not_name() {
+    let house = House::open().await;
+    let known = known(&house).await;
+    let described = functions::http::v1::openapi::describe();
+    let paths: Vec<(String, String, Value)> = described["paths"]
+        .as_object()
+        .expect("paths")
+        .iter()
+        .filter(|(path, _)| path.starts_with("/v1"))
+        .flat_map(|(path, methods)| {
+            methods.as_object().expect("methods").iter().map(|(method, operation)| (path.clone(), method.to_uppercase(), operation.clone()))
+        })
+        .collect();
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", TRUSTED.0, TRUSTED.1));
+    let mut dice = Dice(2);
+    let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
+    for case in 0..CASES {
+        let (path, method, operation) = dice.pick(&paths).clone();
+        let part = |name: &str, dice: &mut Dice| match name {
+            "sn" => dice.pick(&known).clone(),
+            "code" => (*dice.pick(&["IMPACT", "NEW", "%E5%90%8D", "a%2Fb"])).to_owned(),
+            _ => (*dice.pick(&["1", "11", "13", "4", "0", "-3", "x", "9999999999999999999999"])).to_owned(),
+        };
+        let uri: Vec<String> = path
+            .split('/')
+            .map(|segment| segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')).map_or_else(|| segment.to_owned(), |name| part(name, &mut dice)))
+            .collect();
+        let members: Vec<String> = operation
+            .pointer("/requestBody/content/application~1json/schema/properties")
+            .and_then(Value::as_object)
+            .map(|all| all.keys().cloned().collect())
+            .unwrap_or_default();
+        let mut body = Map::new();
+        for member in members.iter().chain(&["message".to_owned()]) {
+            if dice.below(4) > 0 {
+                body.insert(member.clone(), value(member, &known, &mut dice, 2));
+            }
+        }
+        let query = if dice.below(5) == 0 {
+            format!(
+                "?page={}&list={}&at={}&after={}",
+                dice.below(4),
+                dice.pick(&["all", "todo", "x"]),
+                dice.pick(&["x", "2026-11-22T02:00:00Z"]),
+                dice.below(3)
+            )
+        } else {
+            String::new()
+        };
+        let mut request = Request::builder().method(method.as_str()).uri(format!("{}{query}", uri.join("/"))).header("content-type", "application/json");
+        if dice.below(50) > 0 {
+            request = request.header("authorization", format!("Basic {basic}"));
+        }
+        request = request.header("x-on-behalf-of", *dice.pick(&["lisi", "zhangsan", "admin", "admin", "nobody", "a,b"]));
+        if dice.below(20) == 0 {
+            request = request.header("if-match", *dice.pick(&["1", "\"6\"", "x"]));
+        }
+        let text = Value::Object(body).to_string();
+        let body = if method == "GET" || method == "DELETE" { Body::empty() } else { text.clone().into() };
+        let (status, answer) = house.send(request.body(body).expect("a request")).await;
+        let named = operation["responses"].get(status.as_str()).is_some();
+        assert!(named && status.as_u16() < 500, "case {case}: {method} {} {text}: {status} {}", uri.join("/"), String::from_utf8_lossy(&answer));
+        if status.as_u16() >= 400 {
+            let problem: Value = serde_json::from_slice(&answer).expect("a problem");
+            assert!(problem["detail"].is_string() && problem["status"] == status.as_u16(), "{problem}");
+        }
+        *statuses.entry(status.as_u16()).or_default() += 1;
+    }
+    println!("{CASES} requests: answers by status {statuses:?}");
+    assert!(statuses.len() > 6 && statuses[&200] > CASES / 20, "{statuses:?}");
+}
