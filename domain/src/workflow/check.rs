@@ -272,6 +272,10 @@ impl Check<'_> {
                 if !is_url(&request.url) {
                     self.say(format!("node {name} is not configured: its URL begins neither with http:// nor with https://"));
                 }
+                let authority = request.url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+                if crate::call::template::has_holes(authority) || authority.contains('$') || authority.contains('{') {
+                    self.say(format!("node {name} takes whom to call from what people fill in"));
+                }
                 if !matches!(request.method.as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD") {
                     self.say(format!("node {name} calls by {:?}, which is no method", request.method));
                 }

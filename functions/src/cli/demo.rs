@@ -1,6 +1,7 @@
 //! `ledgerdesk demo`: a fresh desk and a realistic working day, driven through its own door.
 
 mod day;
+mod story;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -79,9 +80,10 @@ impl Demo {
         let bar = ProgressBar::new(self.tickets).with_style(style);
         let tally = day::drive(&client, self.seed, self.tickets, &bar).await?;
         bar.finish_and_clear();
+        let told = story::tell(&client).await?;
 
         wait_for_callbacks(&received, tally.ended_with_callback).await?;
-        let summary = summary(&app, &tally, &received, &data).await;
+        let summary = summary(&app, &tally, &told, &received, &data).await;
         println!("{}", summary?);
         if self.exit {
             desk.stop().await;
@@ -129,7 +131,7 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
     tokio::time::timeout(CALLBACKS_WAIT, all).await.map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
-async fn summary(app: &App, tally: &Tally, received: &Received, data: &std::path::Path) -> Result<String, String> {
+async fn summary(app: &App, tally: &Tally, told: &[String], received: &Received, data: &std::path::Path) -> Result<String, String> {
     let words = |error: infra::Error| error.to_string();
     project::desk_board(&app.ledger, &*app.views).await.map_err(words)?;
     let (_, board) = project::board(&*app.views, project::DESK_BOARD).await.map_err(words)?;
@@ -147,6 +149,9 @@ async fn summary(app: &App, tally: &Tally, received: &Received, data: &std::path
   approvals   {} passed, {} rejected; {} nodes entered again after a send-back
   handling    {} claims, {} distributions, {} hand-overs, {} suspensions
   refused     {} operations were refused with a documented message, as they should be
+  branches    {} gateways went on side by side; {} calls of automatic nodes were refused, {} retried, {} done
+  beside      {} links between tickets, {} remarks
+  a story     {}
   callbacks   {} delivered ({} attempts were refused and made again), {} calls arrived
   ledger      {} commits, {} events, {} streams, head {}:{}
   audit verify: ok
@@ -171,6 +176,13 @@ async fn summary(app: &App, tally: &Tally, received: &Received, data: &std::path
         board.delivered,
         board.suspended,
         tally.refused,
+        board.forked,
+        board.calls_failed,
+        board.calls_retried,
+        board.calls_succeeded,
+        board.linked,
+        board.remarks,
+        told.join("\n              "),
         board.callbacks_delivered,
         board.callbacks_failed_attempts,
         received.calls.load(Ordering::Relaxed),

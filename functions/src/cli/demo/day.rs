@@ -50,9 +50,21 @@ impl Client {
     }
 
     /// Calls an operation that must succeed.
-    async fn must(&self, operation: &str, body: Value) -> Result<Value, String> {
+    pub(super) async fn must(&self, operation: &str, body: Value) -> Result<Value, String> {
         let envelope = self.call(operation, body.clone()).await?;
         if envelope["result"] == true { Ok(envelope["data"].clone()) } else { Err(format!("{operation} {body} was refused: {}", envelope["message"])) }
+    }
+}
+
+impl Client {
+    /// Posts to `/v1` for a user what must be accepted.
+    pub(super) async fn v1(&self, path: &str, user: &str, body: Value) -> Result<Value, String> {
+        let base = self.base.trim_end_matches("/api/c/compapi/v2/itsm");
+        let request = self.http.post(format!("{base}/v1/{path}")).basic_auth(self.app.0, Some(self.app.1)).header("x-on-behalf-of", user);
+        let response = request.json(&body).send().await.map_err(|error| format!("{path}: {error}"))?;
+        let status = response.status();
+        let answer: Value = response.json().await.map_err(|error| format!("{path} answered {status}: {error}"))?;
+        if status.is_success() { Ok(answer) } else { Err(format!("{path} was refused: {}", answer["detail"])) }
     }
 }
 

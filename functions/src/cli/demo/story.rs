@@ -1,0 +1,152 @@
+//! One story beside the working day: an incident raises a change; the change is approved side by side, sent back by a countersign, approved again, carried
+//! out by a call that fails once and is retried; then the incident is solved. Everything goes through the doors.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::day::Client;
+
+/// How long the story waits for a call to be made.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Tells the story; gives back its lines for the summary.
+pub(super) async fn tell(client: &Client) -> Result<Vec<String>, String> {
+    let calls = Calls::default();
+    let address = platform(calls.clone()).await?;
+    let imported = client.must("import_service", service(&address)).await?;
+    let mut told = vec![format!("service {} was taken over with its workflow", imported["name"].as_str().unwrap_or_default())];
+
+    let fields = json!([
+        { "key": "title", "value": "订单接口大面积超时" }, { "key": "impact", "value": "3" }, { "key": "urgency", "value": "3" },
+        { "key": "GUZHANGLEIXING", "value": "CPU" }, { "key": "GUZHANGMIAOSHU", "value": "连接池耗尽" }
+    ]);
+    let incident = client.must("create_ticket", json!({ "service_id": 19, "creator": "lisi", "fields": fields })).await?;
+    let operate = |sn: &Value, who: &str, node: i64, action: &str, fields: Value| json!({ "sn": sn, "operator": who, "state_id": node, "action_type": action, "fields": fields });
+    client.must("operate_node", operate(&incident["sn"], "qianqi", 3, "CLAIM", json!([]))).await?;
+    told.push(format!("incident {} was submitted and claimed by the service desk", text(&incident["sn"])));
+
+    let form = json!([{ "key": "title", "value": "连接池扩容" }, { "key": "size", "value": "200" }]);
+    let wish = json!({ "service_id": imported["id"], "creator": "qianqi", "from_ticket_id": incident["id"], "fields": form });
+    let change = client.must("create_ticket", wish).await?["sn"].clone();
+    told.push(format!("it raised change {}, which both tickets show", text(&change)));
+
+    let approve = async |who: &str, node: i64, pass: bool| {
+        let vote = json!({ "sn": change, "state_id": node, "approver": who, "action": pass.to_string(), "remark": if pass { "同意" } else { "缺少回滚方案" } });
+        client.must("approve", vote).await
+    };
+    for round in 1..=2 {
+        approve("zhangsan", 4, true).await?;
+        approve("zhoujiu", 5, true).await?;
+        approve("wushi", 7, round == 2).await?;
+        if round == 1 {
+            told.push("two approvals went on side by side; the countersign sent it back for lack of a way back".into());
+            client.must("operate_node", operate(&change, "qianqi", 2, "TRANSITION", form.clone())).await?;
+        }
+    }
+    approve("zhangsan", 7, true).await?;
+    told.push("the second round was approved by all".into());
+
+    until(client, &change, |status| status["current_steps"][0]["status"] == "FAILED").await?;
+    told.push("the platform refused the call once; the node waits for a person, visibly".into());
+    client.v1(&format!("tickets/{}/retry", text(&change)), "zhangsan", json!({ "node": 8 })).await?;
+    until(client, &change, |status| status["current_status"] == "FINISHED").await?;
+    let keys = calls.lock().expect("no holder panics").clone();
+    let different = keys.iter().collect::<BTreeSet<_>>().len();
+    told.push(format!("it was retried, and change {} is done after {} calls under {different} idempotency key", text(&change), keys.len()));
+
+    let solved = json!([{ "key": "YIXIANJIEGUO", "value": "JIEJUE" }, { "key": "YIXIANSHUOMING", "value": "已扩容" }]);
+    client.must("operate_node", operate(&incident["sn"], "qianqi", 3, "TRANSITION", solved)).await?;
+    client.v1(&format!("tickets/{}/remark", text(&incident["sn"])), "qianqi", json!({ "text": "已随变更解决", "people": ["lisi"] })).await?;
+    told.push(format!("incident {} was solved; look: ledgerdesk audit show ticket-{}", text(&incident["sn"]), text(&change)));
+    Ok(told)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Waits until a ticket stands as wanted.
+async fn until(client: &Client, sn: &Value, wanted: impl Fn(&Value) -> bool) -> Result<(), String> {
+    let seen = async {
+        loop {
+            let status = client.must("get_ticket_status", json!({ "sn": sn })).await?;
+            if wanted(&status) {
+                return Ok::<(), String>(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.map_err(|_| format!("{sn} did not come as far as it should have"))?
+}
+
+/// The idempotency keys of the calls that arrived, in order.
+type Calls = Arc<Mutex<Vec<String>>>;
+
+/// A platform on this machine that refuses its first call.
+async fn platform(calls: Calls) -> Result<String, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("cannot listen for calls: {error}"))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let router = Router::new().route("/pools/", post(answer)).with_state(calls);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(format!("http://{address}/pools/"))
+}
+
+async fn answer(State(calls): State<Calls>, headers: HeaderMap) -> Json<Value> {
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
+    let mut calls = calls.lock().expect("no holder panics");
+    calls.push(key);
+    Json(match calls.len() {
+        1 => json!({ "result": false, "code": 3, "message": "pool is locked" }),
+        _ => json!({ "result": true, "code": 0, "message": "", "data": { "pool": "orders-200" } }),
+    })
+}
+
+/// A change with parallel approvals, a countersign that sends back, and a call.
+fn service(url: &str) -> Value {
+    let approval = |id: i64, name: &str, who: &str, multi: bool| {
+        json!({ "id": id, "type": "APPROVAL", "name": name, "processors_type": "PERSON", "processors": who, "is_multi": multi,
+            "variables": { "outputs": [{ "key": format!("result_{id}"), "meta": { "code": "NODE_APPROVE_RESULT" } }, { "key": format!("rejected_{id}"), "meta": { "code": "REJECT_COUNT" } }] },
+            "finish_condition": if multi { condition(&format!("rejected_{id}"), "INT", "1") } else { json!({}) } })
+    };
+    let opinion = |id: i64, node: i64| {
+        [
+            json!({ "id": id, "key": format!("opinion_{node}"), "name": "审批意见", "type": "RADIO", "state_id": node, "validate_type": "REQUIRE", "meta": { "code": "APPROVE_RESULT" },
+                "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "拒绝" }] }),
+            json!({ "id": id + 1, "key": format!("remark_{node}"), "name": "备注", "type": "TEXT", "state_id": node, "validate_type": "OPTION" }),
+        ]
+    };
+    let line = |from: i64, to: i64| json!({ "from": from, "to": to, "condition_type": "default" });
+    let line_if = |from: i64, to: i64, name: &str, value: &str| json!({ "from": from, "to": to, "name": name, "condition_type": "by_field", "condition": condition(&format!("result_{from}"), "STRING", value) });
+    let mut fields = vec![
+        json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "state_id": 2, "validate_type": "REQUIRE" }),
+        json!({ "id": 2, "key": "size", "name": "连接数", "type": "INT", "state_id": 2, "validate_type": "REQUIRE" }),
+    ];
+    fields.extend(opinion(3, 4).into_iter().chain(opinion(5, 5)).chain(opinion(7, 7)));
+    let workflow = json!({
+        "name": "容量变更", "is_revocable": true, "is_supervise_needed": true,
+        "nodes": [
+            { "id": 1, "type": "START", "name": "开始" }, { "id": 2, "type": "NORMAL", "name": "提单" }, { "id": 3, "type": "ROUTER-P", "name": "并行审批" },
+            approval(4, "架构审批", "zhangsan", false), approval(5, "安全审批", "zhoujiu", false), { "id": 6, "type": "COVERAGE", "name": "汇聚" },
+            approval(7, "变更会签", "wushi,zhangsan", true),
+            { "id": 8, "type": "TASK", "name": "下发配置", "processors_type": "PERSON", "processors": "zhangsan", "api_info": {
+                "remote_api_info": { "method": "POST", "url": url }, "req_body": { "size": "${params_size}", "ticket": "${ticket_sn}" },
+                "outputs": [{ "key": "pool", "name": "连接池", "ref_path": "data.pool" }] } },
+            { "id": 9, "type": "END", "name": "结束" }
+        ],
+        "edges": [line(1, 2), line(2, 3), line(3, 4), line(3, 5), line(4, 6), line(5, 6), line(6, 7), line_if(7, 8, "通过", "true"), line_if(7, 2, "退回", "false"), line(8, 9)],
+        "fields": fields,
+    });
+    json!({ "name": "容量变更", "key": "change", "desc": "并行审批、会签、自动下发", "catalog_id": 12, "owners": "admin", "workflow": workflow })
+}
+
+fn condition(key: &str, kind: &str, value: &str) -> Value {
+    json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [{ "key": key, "type": kind, "condition": "==", "value": value }] }] })
+}
