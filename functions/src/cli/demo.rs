@@ -62,7 +62,7 @@ impl Demo {
         let serve = Serve {
             listen: self.listen,
             data: data.clone(),
-            wanted: Wanted { demo: true, apps: Vec::new() },
+            wanted: Wanted { demo: true, ..Wanted::default() },
             site: None,
             zone: "Asia/Shanghai".into(),
             directory: None,

@@ -30,6 +30,9 @@ pub struct Wanted {
     /// Register an application that may speak for its users; for trials and tests.
     #[arg(long = "app", value_name = "CODE:SECRET")]
     pub apps: Vec<String>,
+    /// Keep headers for the calls of workflows that name NAME: a file with a JSON object of texts.
+    #[arg(long = "api-secret", value_name = "NAME=FILE")]
+    pub api_secrets: Vec<String>,
 }
 
 impl Wanted {
@@ -44,6 +47,13 @@ impl Wanted {
         for pair in &self.apps {
             let (code, secret) = pair.split_once(':').ok_or_else(|| format!("--app {pair} is not CODE:SECRET"))?;
             app.credentials.register(code, secret, code, true).await.map_err(words)?;
+        }
+        for pair in &self.api_secrets {
+            let (name, file) = pair.split_once('=').ok_or_else(|| format!("--api-secret {pair} is not NAME=FILE"))?;
+            let text = std::fs::read(file).map_err(|error| format!("cannot read {file}: {error}"))?;
+            let headers: Result<std::collections::BTreeMap<String, String>, _> = serde_json::from_slice(&text);
+            headers.map_err(|error| format!("{file} is not a JSON object of texts: {error}"))?;
+            app.ledger.keys.keep_secret(&format!("api/{name}"), &text).await.map_err(words)?;
         }
         Ok(())
     }

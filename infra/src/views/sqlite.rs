@@ -77,8 +77,9 @@ fn fit(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS messages;")
 }
 
-/// Digits that are cut off the end of a value for the bucket it is counted in, coarse to fine: about a day, 100 seconds, one second.
-const LEVELS: [usize; 3] = [8, 5, 3];
+/// Digits that are cut off the end of a value for the bucket it is counted in, coarse to fine: about twelve days, three hours, 100 seconds, one second.
+/// Each holds a hundred of the next, so that finding a page walks a few hundred counters at most.
+const LEVELS: [usize; 4] = [9, 7, 5, 3];
 /// Digits at the end of a counted value.
 const DIGITS: usize = 16;
 
