@@ -64,7 +64,7 @@ def main(hello, bootstrap):
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     api = f"127.0.0.1:{server.server_port}"
-    contestants = [("hello", hello, "hello")] + [(name, bootstrap, name) for name in ("command", "index", "follow", "project", "deliver", "automate", "relate", "attempt", "wake")]
+    contestants = [("hello", hello, "hello")] + [(name, bootstrap, name) for name in ("command", "index", "follow", "project", "deliver", "automate", "attempt", "wake")]
     measured = {name: [] for name, _, _ in contestants}
     for _ in range(RUNS):
         for name, program, function in contestants:

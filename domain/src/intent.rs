@@ -41,8 +41,7 @@ impl Intent {
     pub fn queue(&self) -> &'static str {
         match self {
             Self::Deliver { .. } => "deliver",
-            Self::Call(_) => "automate",
-            Self::Relate { .. } | Self::EndChild { .. } => "relate",
+            Self::Call(_) | Self::Relate { .. } | Self::EndChild { .. } => "automate",
         }
     }
     /// Whom or what it is for: the part of the effect id that tells one intent of an event from another.

@@ -32,7 +32,7 @@ pub const TRUSTED: (&str, &str) = ("bk_log_search", "secret-of-the-log-platform"
 pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
 
 /// The queues of the catalog.
-const QUEUES: [&str; 4] = ["deliver", "automate", "relate", "attempt"];
+const QUEUES: [&str; 3] = ["deliver", "automate", "attempt"];
 
 /// Who leads whom in the demo company, and who holds what in a business.
 pub fn organization() -> File {

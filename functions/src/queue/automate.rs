@@ -1,7 +1,11 @@
-//! Opens the call of an automatic node. The stream is named by the effect id, so a repeated intent meets its first self.
+//! Carries out what follows from a ticket on another stream: opens the call of an automatic node, or tells another ticket ([`relate`]).
+//! The stream of a call is named by the effect id, so a repeated intent meets its first self.
+
+mod relate;
 
 use domain::call::{Call, Command, Rejection};
 use domain::intent::{self, Intent};
+use domain::ticket::Command as TicketCommand;
 use events::Meta;
 use events::call::Requested;
 use infra::ledger::{NoLookups, command_id};
@@ -9,11 +13,27 @@ use infra::queue::Message;
 use infra::{Error, Failure, Ledger, Wish};
 
 use super::deliver::{misled, read};
+use crate::App;
+
+/// Carries out one intent.
+pub async fn automate(app: &App, message: &Message) -> Result<(), Error> {
+    match read(message)? {
+        Intent::Call(call) => open(&app.ledger, message, *call).await,
+        Intent::Relate { ticket, with, relation, linked, by, cause, correlation } => {
+            let command =
+                if linked { TicketCommand::Link { by, other: with, relation, mirror: true } } else { TicketCommand::Unlink { by, other: with, mirror: true } };
+            relate::tell(app, message, &ticket, &command, Meta::system(correlation, cause)).await
+        }
+        Intent::EndChild { ticket, parent, status, approve_result, cause, correlation } => {
+            relate::tell(app, message, &ticket, &TicketCommand::EndWithParent { parent, status, approve_result }, Meta::system(correlation, cause)).await
+        }
+        Intent::Deliver { .. } => Err(misled(message)),
+    }
+}
 
 /// Turns one intent into a call; its deadline, due at once, makes the first attempt.
-pub async fn automate(ledger: &Ledger, message: &Message) -> Result<(), Error> {
-    let Intent::Call(call) = read(message)? else { return Err(misled(message)) };
-    let intent::Call { ticket, node, name, round, attempt, cause, key, inputs, task, correlation } = *call;
+async fn open(ledger: &Ledger, message: &Message, call: intent::Call) -> Result<(), Error> {
+    let intent::Call { ticket, node, name, round, attempt, cause, key, inputs, task, correlation } = call;
     let wish =
         Wish { stream: format!("call-{}", message.id), command_id: command_id(&["automate", &message.id]), meta: Meta::system(correlation, cause.clone()) };
     let requested = Requested { ticket, node, name, round, attempt, cause, key, inputs, task, due: ledger.clock.now() };

@@ -3,7 +3,6 @@
 pub mod attempt;
 pub mod automate;
 pub mod deliver;
-pub mod relate;
 pub mod token;
 
 use infra::queue::Message;
@@ -15,8 +14,7 @@ use crate::App;
 pub async fn work(app: &App, queue: &str, message: &Message) -> Result<(), Error> {
     match queue {
         "deliver" => deliver::deliver(&app.ledger, message).await,
-        "automate" => automate::automate(&app.ledger, message).await,
-        "relate" => relate::relate(app, message).await,
+        "automate" => automate::automate(app, message).await,
         "attempt" => attempt::attempt(app, message).await,
         _ => Err(Error::new(Kind::Misconfigured, format!("there is no function for queue {queue}"))),
     }

@@ -13,7 +13,7 @@ use events::Moment;
 use crate::Error;
 
 /// Every queue there is, named like the function that works on it.
-pub const QUEUES: [&str; 4] = ["deliver", "automate", "relate", "attempt"];
+pub const QUEUES: [&str; 3] = ["deliver", "automate", "attempt"];
 /// Deliveries of one message before it is parked.
 pub const ATTEMPTS_MAX: u32 = 10;
 
