@@ -16,6 +16,7 @@ mod lists;
 mod malformed;
 mod matrix;
 mod once;
+mod passing;
 mod people;
 mod races;
 mod tickets;
