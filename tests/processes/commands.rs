@@ -16,7 +16,15 @@ fn the_demo_ends_well_in_one_go() {
     let output = run(&["demo", "--exit", "--tickets", "60", "--data", directory.path().to_str().unwrap()]);
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
-    for word in ["tickets     60 opened", "approvals", "callbacks", "delivered", "audit verify: ok"] {
+    for word in [
+        "tickets     62 opened",
+        "2 gateways went on side by side",
+        "2 calls under 1 idempotency key",
+        "approvals",
+        "callbacks",
+        "delivered",
+        "audit verify: ok",
+    ] {
         assert!(said.contains(word), "{word} is missing in: {said}");
     }
 }
