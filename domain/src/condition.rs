@@ -8,6 +8,8 @@ use events::ticket::Tested;
 use events::workflow::{Clause, Condition, Group, Join, Operator};
 use serde_json::Value;
 
+use crate::ticket::form::plain;
+
 /// Most clauses one condition may have; the largest seen in real definitions has 6.
 pub const CLAUSES_MAX: usize = 100;
 /// Bytes of a value that a trace keeps.
@@ -37,10 +39,10 @@ pub fn group_holds(group: &Group, line: LineId, find: &dyn Fn(&str) -> Found, tr
         let holds = clause_holds(clause, &found);
         trace.push(Tested {
             line,
-            clause: cut(&format!("{} {} {}", clause.key, clause.condition.sign(), text(&clause.value))),
+            clause: cut(&format!("{} {} {}", clause.key, clause.condition.sign(), plain(&clause.value))),
             found: match &found {
                 Found::Absent => String::new(),
-                Found::Value(value) => cut(&text(value)),
+                Found::Value(value) => cut(&plain(value)),
                 Found::Personal(_) => "<personal>".into(),
                 Found::Erased => "<erased>".into(),
             },
@@ -87,14 +89,14 @@ pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
         Operator::AtMost => matches!(compare(&clause.kind, value, &clause.value), Some(Ordering::Less | Ordering::Equal)),
         Operator::Superset => set(value).is_superset(&set(&clause.value)),
         Operator::NotSuperset => !set(value).is_superset(&set(&clause.value)),
-        Operator::In => set(&clause.value).contains(text(value).trim()),
-        Operator::NotIn => !set(&clause.value).contains(text(value).trim()),
+        Operator::In => set(&clause.value).contains(plain(value).trim()),
+        Operator::NotIn => !set(&clause.value).contains(plain(value).trim()),
     }
 }
 
 /// Compares by the clause's type: numbers as numbers where both are, everything else as text (dates sort as text by their form).
 fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
-    let (left, right) = (text(left), text(right));
+    let (left, right) = (plain(left), plain(right));
     if matches!(kind, "INT" | "number") {
         return number(&left)?.partial_cmp(&number(&right)?);
     }
@@ -111,16 +113,8 @@ fn number(text: &str) -> Option<f64> {
 /// A list, or a text of parts between commas.
 fn set(value: &Value) -> BTreeSet<String> {
     match value {
-        Value::Array(items) => items.iter().map(text).collect(),
-        other => text(other).split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
-    }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::Array(items) => items.iter().map(plain).collect(),
+        other => plain(other).split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
     }
 }
 

@@ -11,6 +11,11 @@ use serde_json::Value;
 /// Longest user name.
 pub const NAME_MAX: usize = 64;
 
+/// Says whether a text may be a user name.
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
+}
+
 /// The doors' view of the key store.
 #[derive(Clone)]
 pub struct People(Arc<dyn Keys>);

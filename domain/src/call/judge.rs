@@ -6,9 +6,9 @@ use events::LineId;
 use events::workflow::{Condition, NodeKind, Outside, Request};
 use serde_json::Value;
 
-use super::template::plain;
 use super::{Call, Step};
 use crate::condition::{self, Found};
+use crate::ticket::form::plain;
 
 /// Bytes of a value that become a variable.
 const OUTPUT_BYTES: usize = 4096;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::ticket::form::plain;
+
 /// What holes may hold, by key.
 pub type Variables = BTreeMap<String, Value>;
 
@@ -37,15 +39,6 @@ pub fn has_holes(text: &str) -> bool {
 fn find<'a>(key: &str, variables: &'a Variables) -> Result<&'a Value, String> {
     let plain = key.strip_prefix("params_").unwrap_or(key);
     variables.get(key).or_else(|| variables.get(plain)).ok_or_else(|| format!("the template asks for {key}, which does not exist"))
-}
-
-/// A value as text; what is not there is empty.
-pub fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 /// Fills the holes of a text; `encode` is applied to what fills them.

@@ -82,8 +82,8 @@ impl<'a> Form<'a> {
         let invalid = |reason: &str| reject(Rejection::FieldInvalid { name: field.name.clone(), reason: reason.into() });
         let now = || Ok(self.facts.now()?.local.strftime(if field.kind == FieldKind::Date { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%S" }).to_string());
         match field.regex.as_str() {
-            "AFTER_DATE" | "AFTER_TIME" if text(value) <= now()? => return invalid("must lie after the present"),
-            "BEFORE_DATE" | "BEFORE_TIME" if text(value) >= now()? => return invalid("must lie before the present"),
+            "AFTER_DATE" | "AFTER_TIME" if plain(value) <= now()? => return invalid("must lie after the present"),
+            "BEFORE_DATE" | "BEFORE_TIME" if plain(value) >= now()? => return invalid("must lie before the present"),
             _ => {}
         }
         let Some(rule) = &field.rule else { return Ok(()) };
@@ -113,7 +113,7 @@ impl<'a> Form<'a> {
 /// What an approver decided: the result field of the node's form, where it is given.
 pub(super) fn decision(definition: &Definition, node: &Node, form: &[Entry]) -> Option<bool> {
     let result = definition.fields_of(node).find(|field| field.is_approve_result)?;
-    form.iter().find(|entry| entry.key == result.key).map(|entry| text(entry.read()) == "true")
+    form.iter().find(|entry| entry.key == result.key).map(|entry| plain(entry.read()) == "true")
 }
 
 /// The form of a decision that comes without one: the result, and the remark in the first text field that is shown for it.
@@ -154,7 +154,7 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
         Value::Number(number) => Value::String(number.to_string()),
         Value::Bool(flag) => Value::String(flag.to_string()),
         Value::Array(items) if matches!(kind, Some(FieldKind::MultiSelect | FieldKind::Checkbox | FieldKind::Member | FieldKind::Members)) => {
-            Value::String(items.iter().map(text).collect::<Vec<_>>().join(","))
+            Value::String(items.iter().map(plain).collect::<Vec<_>>().join(","))
         }
         other => other.clone(),
     }
@@ -163,7 +163,7 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
 fn check_value(field: &Field, value: &Value, facts: &Facts) -> Decision<()> {
     let invalid = |reason: &str| reject(Rejection::FieldInvalid { name: field.name.clone(), reason: reason.into() });
     let is_text = value.is_string();
-    let text = text(value);
+    let text = plain(value);
     if field.key == "title" && text.chars().count() > TITLE_MAX {
         return reject(Rejection::TitleTooLong);
     }
@@ -215,8 +215,8 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
                 }
                 continue;
             }
-            let options: Vec<String> = column["choice"].as_array().into_iter().flatten().map(|choice| text(&choice["key"])).collect();
-            let picked = text(&cell);
+            let options: Vec<String> = column["choice"].as_array().into_iter().flatten().map(|choice| plain(&choice["key"])).collect();
+            let picked = plain(&cell);
             let fits = match column["display"].as_str().unwrap_or_default() {
                 "select" => options.is_empty() || options.contains(&picked),
                 "multiselect" => options.is_empty() || picked.split(',').all(|key| options.iter().any(|option| option == key.trim())) || cell.is_array(),
@@ -290,8 +290,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// A stored value as text.
-pub fn text(value: &Value) -> String {
+/// A value as text; null is empty.
+pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -301,5 +301,5 @@ pub fn text(value: &Value) -> String {
 
 /// The people a MEMBER(S) value names.
 pub fn people(value: &Value) -> Vec<Pid> {
-    text(value).split(',').map(str::trim).filter(|part| !part.is_empty()).map(Pid::from).collect()
+    plain(value).split(',').map(str::trim).filter(|part| !part.is_empty()).map(Pid::from).collect()
 }

@@ -32,7 +32,7 @@ impl Ticket {
         }
         let form = form::check(definition, submit, &open.form, &self.form, facts)?;
         let form = form::own(definition, form, &open.creator, service.seals_text);
-        let value = |key: &str| form.iter().find(|entry| entry.key == key).map(|entry| form::text(entry.read())).filter(|text| !text.is_empty());
+        let value = |key: &str| form.iter().find(|entry| entry.key == key).map(|entry| form::plain(entry.read())).filter(|text| !text.is_empty());
         let opened = Opened {
             sn: open.sn.clone(),
             id: open.id,

@@ -284,7 +284,7 @@ impl Ticket {
     }
 
     pub fn title(&self) -> String {
-        self.form.get("title").map(|entry| form::text(entry.read())).unwrap_or_default()
+        self.form.get("title").map(|entry| form::plain(entry.read())).unwrap_or_default()
     }
 
     /// The workflow version this ticket runs on.

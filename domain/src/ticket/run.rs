@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
         let outputs = self.outputs(node, pass);
         let round = self.ticket.nodes.get(&node.id).map_or(1, |visit| visit.round);
         // The base model's own field sets the status of the ticket (reference/bk-itsm.md 5.1).
-        let status = form.iter().find(|entry| entry.key == "current_status").map(|entry| form::text(entry.read())).unwrap_or_default();
+        let status = form.iter().find(|entry| entry.key == "current_status").map(|entry| form::plain(entry.read())).unwrap_or_default();
         self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by: by.clone(), pass, form, outputs });
         self.show(&status, node.id);
         vec![Step::Leave(node)]

@@ -114,7 +114,7 @@ impl Ticket {
         let form = form::own(definition, changed, &opened.creator, opened.seals_text);
         let mut run = Run::new(self, definition, facts);
         run.emit(FieldChanged { by: by.clone(), names, form });
-        let value = |key: &str| run.ticket().form.get(key).map(|entry| form::text(entry.read())).filter(|text| !text.is_empty());
+        let value = |key: &str| run.ticket().form.get(key).map(|entry| form::plain(entry.read())).filter(|text| !text.is_empty());
         let matrix = facts.known_service(opened.service)?.and_then(|service| service.priorities.as_ref());
         if let Some(priority) = priority(matrix, value("impact"), value("urgency"))
             && run.ticket().priority() != Some(&priority)

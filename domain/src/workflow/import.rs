@@ -12,6 +12,8 @@ use events::workflow::{
 use events::{LineId, NodeId, Pid, RoleId};
 use serde_json::{Value, json};
 
+use crate::ticket::form::plain;
+
 /// What became of one thing in the file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,10 +103,6 @@ fn parts(value: Option<&Value>) -> Vec<String> {
         Some(Value::Number(number)) => vec![number.to_string()],
         _ => Vec::new(),
     }
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned)
 }
 
 impl Reader<'_> {

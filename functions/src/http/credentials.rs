@@ -6,9 +6,10 @@ use std::sync::Mutex;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use domain::config::App as AppState;
-use events::AppCode;
 use events::app::Registered;
-use infra::ledger::NoLookups;
+use events::{AppCode, Channel, Meta, Pid};
+use infra::ledger::{NoLookups, command_id};
+use infra::store::commit::hex;
 use infra::{Error, Failure, Kind, Ledger, Wish};
 
 use crate::App;
@@ -122,6 +123,20 @@ pub struct Caller {
     pub hears_status: bool,
     /// The user named or logged in; absent where the application speaks for itself.
     pub user: Option<String>,
+}
+
+impl Caller {
+    /// What every fact of this request carries: who acts, through which application, and which request it came from.
+    pub fn meta(&self, request_id: &str, actor: Pid) -> Meta {
+        Meta {
+            actor,
+            channel: Channel::Api,
+            app: Some(self.app.clone()),
+            correlation: request_id.to_owned(),
+            causation: hex(&command_id(&["request", request_id])[..8]),
+            ..Meta::default()
+        }
+    }
 }
 
 /// What somebody shows at a door.

@@ -75,7 +75,7 @@ pub(super) async fn node_result(app: &App, asked: &Asked) -> Result<Value, Refus
         .fields_of(node)
         .filter(|field| result.is_none_or(|result| result.key != field.key))
         .filter_map(|field| card.ticket.form.get(&field.key))
-        .map(|entry| domain::ticket::form::text(entry.read()))
+        .map(|entry| domain::ticket::form::plain(entry.read()))
         .find(|text| !text.is_empty());
     let people = if visit.votes.is_empty() { visit.by.iter().collect::<Vec<_>>() } else { visit.votes.iter().map(|vote| &vote.by).collect() };
     Ok(json!({

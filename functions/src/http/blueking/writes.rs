@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use domain::numbers::sn_of_id;
+use domain::ticket::form::plain;
 use domain::ticket::{Command, Open, Rejection};
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{Callback, DynamicField, Opened};
 use events::workflow::Processors;
-use events::{Channel, Entry, Meta, NodeId, Personal, Pid, RoleId, ServiceId, TicketSn};
+use events::{Entry, Meta, NodeId, Personal, Pid, RoleId, ServiceId, TicketSn};
 use infra::Failure;
 use infra::ledger::command_id;
-use infra::store::commit::hex;
 use serde_json::{Value, json};
 
 use super::answer::{Refusal, not_done, not_opened};
@@ -18,7 +18,7 @@ use super::render;
 use super::request::Asked;
 use crate::configuration::SUPERUSER;
 use crate::desk::{self, Key};
-use crate::people::NAME_MAX;
+use crate::people::is_name;
 use crate::queue::attempt::callback::Receiver;
 use crate::{App, company};
 
@@ -73,7 +73,7 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
     let open = draft_for_good(app, &draft, &creator, &fields, &meta, &extras).await?;
     let made_by = Meta {
         user_agent: user_agent.map(|text| Personal::new(open.creator.clone(), text.chars().take(200).collect::<String>().into())),
-        ..meta_of(asked, request_id, open.creator.clone())
+        ..asked.caller.meta(request_id, open.creator.clone())
     };
     match desk::open(app, open, &made_by, key).await {
         Err(reason) => Err(not_opened(app, reason).await),
@@ -228,14 +228,6 @@ fn dynamic_fields(asked: &Asked) -> Result<Vec<DynamicField>, Refusal> {
     items.iter().enumerate().map(read).collect()
 }
 
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
     let sn = TicketSn(asked.required("sn")?);
     let operator = asked.required("operator")?;
@@ -356,7 +348,7 @@ pub(super) async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketS
         }
         None => app.ledger.fresh_id(),
     };
-    match desk::act(app, sn, command, &meta_of(asked, request_id, by), id).await {
+    match desk::act(app, sn, command, &asked.caller.meta(request_id, by), id).await {
         Err(Failure::Rejected(Rejection::Stranger(_))) => Err(NotDone::Stranger),
         Err(failure) => Err(NotDone::Refused(not_done(app, failure).await)),
         Ok(outcome) => {
@@ -367,20 +359,5 @@ pub(super) async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketS
 }
 
 pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), Refusal> {
-    let is_plain = !name.is_empty() && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'));
-    if name.chars().count() > NAME_MAX || !is_plain {
-        return Err(Refusal::parameter(format!("{parameter}:不是合法的用户名。")));
-    }
-    Ok(())
-}
-
-pub(super) fn meta_of(asked: &Asked, request_id: &str, actor: Pid) -> Meta {
-    Meta {
-        actor,
-        channel: Channel::Api,
-        app: Some(asked.caller.app.clone()),
-        correlation: request_id.to_owned(),
-        causation: hex(&command_id(&["request", request_id])[..8]),
-        ..Meta::default()
-    }
+    if is_name(name) { Ok(()) } else { Err(Refusal::parameter(format!("{parameter}:不是合法的用户名。"))) }
 }

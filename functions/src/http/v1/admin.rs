@@ -14,9 +14,10 @@ use events::{CatalogId, RoleId, ServiceId, WorkflowId, dictionary, role};
 use infra::views::Range;
 use serde_json::{Value, json};
 
-use super::asked::{Asked, is_name};
+use super::asked::Asked;
 use super::problem::{Answer, Problem};
 use crate::configuration::SUPERUSER;
+use crate::people::is_name;
 use crate::setup::{self, ServiceWish};
 use crate::stream::follow::read_card;
 use crate::{App, company};

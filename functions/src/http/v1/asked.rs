@@ -6,9 +6,7 @@ use axum::http::header;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use events::workflow::Processors;
-use events::{Channel, Entry, Meta, NodeId, Pid, RoleId};
-use infra::ledger::command_id;
-use infra::store::commit::hex;
+use events::{Entry, Meta, NodeId, Pid, RoleId};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
@@ -16,7 +14,7 @@ use crate::App;
 use crate::http::blueking::render::request_id;
 use crate::http::body::{BODY_BYTES_MAX, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
-use crate::people::NAME_MAX;
+use crate::people::is_name;
 
 /// One request.
 pub(super) struct Asked {
@@ -151,14 +149,7 @@ impl Asked {
     }
 
     pub(super) fn meta(&self, actor: Pid) -> Meta {
-        Meta {
-            actor,
-            channel: Channel::Api,
-            app: Some(self.caller.app.clone()),
-            correlation: self.request_id.clone(),
-            causation: hex(&command_id(&["request", &self.request_id])[..8]),
-            ..Meta::default()
-        }
+        self.caller.meta(&self.request_id, actor)
     }
 
     /// The whole request as one text, for telling one idempotent request from another.
@@ -184,11 +175,6 @@ impl Asked {
                 .ok_or_else(|| Problem::malformed(key, format!("it is not a number from 1 to {most}"))),
         }
     }
-}
-
-/// Says whether a text may be a user name.
-pub(super) fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
 }
 
 fn basic(header: &str) -> Option<(String, String)> {

@@ -19,6 +19,7 @@ use super::asked::Asked;
 use super::problem::{Answer, Problem};
 use crate::desk::{self, Key};
 use crate::http::blueking::render;
+use crate::people::is_name;
 use crate::stream::follow::read_card;
 
 /// Tickets on one page.
@@ -33,7 +34,7 @@ pub(super) async fn create(asked: Asked) -> Answer {
     let service = ServiceId(asked.int("service_id")?.ok_or_else(|| Problem::malformed("/service_id", "it is missing"))?);
     let creator = asked.text("creator")?;
     let by = match &creator {
-        Some(creator) if super::asked::is_name(creator) => creator.clone(),
+        Some(creator) if is_name(creator) => creator.clone(),
         Some(_) => return Err(Problem::malformed("/creator", "it is not a user name")),
         None => asked.user()?.to_owned(),
     };
