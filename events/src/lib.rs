@@ -20,6 +20,7 @@ pub mod dictionary;
 pub mod ids;
 pub mod intake;
 pub mod numbers;
+pub mod outside;
 pub mod personal;
 pub mod role;
 pub mod samples;

@@ -112,6 +112,15 @@ impl Configuration {
         self.state(&self.roles, &format!("role-{id}"), |role: Role| role).await
     }
 
+    /// Says whether somebody may do everything.
+    pub async fn is_superuser(&self, pid: &Pid) -> Result<bool, Error> {
+        Ok(self.superusers().await?.contains(pid))
+    }
+
+    async fn superusers(&self) -> Result<Vec<Pid>, Error> {
+        Ok(self.role(SUPERUSER).await?.0.as_ref().map(|role| role.members.clone()).unwrap_or_default())
+    }
+
     /// Every service there is, by id.
     pub async fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
         let mut services = Vec::new();
@@ -168,8 +177,7 @@ impl Lookups<Ticket> for Configuration {
                     facts.general_roles = Some(general.map(|role| role.role).collect());
                 }
                 Lookup::Superusers => {
-                    let members = self.role(SUPERUSER).await?.0.as_ref().map(|role| role.members.clone());
-                    facts.superusers = Some(members.unwrap_or_default());
+                    facts.superusers = Some(self.superusers().await?);
                 }
                 Lookup::Leader(pid) => {
                     let leader = self.directory.leader(&self.people.name(pid).await?).await?;

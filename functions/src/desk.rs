@@ -7,7 +7,7 @@ use domain::ticket::{Command, Open, Rejection, Ticket};
 use domain::views::ticket_card::TicketCard;
 use events::intake::Reserved;
 use events::ticket::Opened;
-use events::{Meta, TicketSn};
+use events::{Meta, Pid, TicketSn};
 use infra::ledger::{NoLookups, command_id};
 use infra::store::commit::hex;
 use infra::{Error, Failure, Kind, Ledger, Outcome, Wish};
@@ -20,6 +20,8 @@ use crate::stream::follow::read_card;
 const COLLISIONS_MAX: u32 = 5;
 /// How long a door waits for the card of the ticket it changed (design 3).
 const CARD_WAIT: Duration = Duration::from_secs(1);
+/// Longest tag, in characters (reference/bk-itsm.md 3.1).
+pub const TAG_MAX: usize = 32;
 /// Commits read at once when a ticket's history is folded.
 const PAGE: usize = 100;
 
@@ -82,6 +84,34 @@ pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> R
         }
     }
     Err(Error::new(Kind::Conflict, "every number that was tried is taken").into())
+}
+
+/// Why a ticket is not raised from another one.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRaised {
+    #[error("the ticket it is raised from does not exist")]
+    Unknown,
+    #[error("the ticket it is raised from is over")]
+    Over,
+    #[error("this user has nothing to do with the ticket it is raised from")]
+    Stranger,
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+/// A ticket is raised from one that is not over, by somebody who has to do with it (reference/bk-itsm.md 3.1, `from_ticket_id`).
+pub async fn may_raise(app: &App, from: &TicketSn, by: &Pid) -> Result<(), NotRaised> {
+    let card = card(app, from).await?.ok_or(NotRaised::Unknown)?;
+    if card.ticket.status.is_over() {
+        return Err(NotRaised::Over);
+    }
+    let opened = card.ticket.opened.as_ref().ok_or(NotRaised::Unknown)?;
+    let processes = card.ticket.current().any(|(_, visit)| visit.processors.contains(by));
+    let owns = app.configuration.service(opened.service).await?.0.as_ref().is_some_and(|service| service.owners.contains(by));
+    if opened.creator == *by || card.dealt.contains(by) || processes || owns || app.configuration.is_superuser(by).await? {
+        return Ok(());
+    }
+    Err(NotRaised::Stranger)
 }
 
 async fn next_number(app: &App, kind: events::ticket::ServiceKind, day: jiff::civil::Date, meta: &Meta) -> Result<(TicketSn, i64), Error> {

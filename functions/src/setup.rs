@@ -123,15 +123,14 @@ pub async fn read_workflow(app: &App, file: &Value) -> Result<(Definition, Vec<N
     let find = |name: &str| names.iter().find(|(_, known)| known.as_str() == name).map(|(id, _)| *id);
     let imported = import::read(file, &find).map_err(NotSetUp::Unreadable)?;
     let mut definition = imported.definition;
-    check_names(&definition)?;
+    check_names(&mut definition)?;
     company::with_pids(app, &mut definition).await?;
     Ok((definition, imported.report))
 }
 
 /// User names of a file are looked at before anybody is registered by them.
-fn check_names(definition: &Definition) -> Result<(), NotSetUp> {
-    let of_nodes = definition.nodes.iter().flat_map(|node| [&node.processors, &node.assignors, &node.delivers]);
-    for processors in of_nodes.chain([&definition.supervisors]) {
+fn check_names(definition: &mut Definition) -> Result<(), NotSetUp> {
+    for processors in definition.processors_mut() {
         if let Processors::Person(names) = processors
             && let Some(name) = names.iter().find(|name| name.0.chars().count() > crate::people::NAME_MAX || name.0.chars().any(char::is_control))
         {

@@ -94,6 +94,17 @@ async fn an_incident_raises_a_change_and_both_show_each_other_until_they_are_par
     assert!(story.contains(&"ticket.linked") && story.contains(&"ticket.unlinked"), "that they belonged together stays: {story:?}");
     body["creator"] = "luren".into();
     assert!(house.refused("create_ticket", body).await.1.starts_with("from_ticket_id:抱歉，luren无权操作源单据"));
+    let over_v1 = |from: Value| json!({ "service_id": 20, "from": from, "fields": fields_of(&change()) });
+    assert_eq!(house.v1("POST", "tickets", "luren", over_v1(incident["sn"].clone())).await.0, 403, "the rule is the same behind both doors");
+    assert_eq!(house.v1("POST", "tickets", "lisi", over_v1(json!("INC20200101000001"))).await.1["errors"][0]["field"], "/from");
+    house.operate(&incident["sn"], "close", "admin", json!({ "status": "FINISHED", "message": "转变更" })).await;
+    assert_eq!(house.v1("POST", "tickets", "lisi", over_v1(incident["sn"].clone())).await.0, 409, "what is over raises nothing");
+}
+
+/// The form of a BlueKing body, as `/v1` takes it.
+fn fields_of(body: &Value) -> Value {
+    let pairs = body["fields"].as_array().expect("fields").iter().map(|field| (field["key"].as_str().expect("a key").to_owned(), field["value"].clone()));
+    Value::Object(pairs.collect())
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use events::LineId;
-use events::workflow::{Condition, NodeKind, Outside, Request};
+use events::outside::{Outside, Request};
+use events::workflow::{Condition, NodeKind};
 use serde_json::Value;
 
 use super::{Call, Step};
@@ -128,7 +129,7 @@ fn said(answer: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use events::workflow::{Poll, Taken, Task};
+    use events::outside::{Poll, Taken, Task};
 
     use super::*;
     use crate::workflow::import::expression;

@@ -1,6 +1,6 @@
 //! What is asked of the other side next.
 
-use events::workflow::{Outside, Request, Task};
+use events::outside::{Outside, Request, Task};
 use serde_json::{Value, json};
 
 use super::Call;

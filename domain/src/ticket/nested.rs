@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use events::outside::{Outside, Request};
 use events::ticket::{NodeStatus, ServiceKind, TicketEvent};
-use events::workflow::{Condition, Definition, Deployed, Field, Handling, Holds, Line, Node, NodeKind, Output, Outside, Processors, Request};
+use events::workflow::{Condition, Definition, Deployed, Field, Handling, Holds, Line, Node, NodeKind, Output, Processors};
 use events::{CatalogId, Entry, LineId, Moment, NodeId, Pid, ServiceId, WorkflowId, service};
 use serde_json::json;
 

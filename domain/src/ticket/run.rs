@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use events::outside::Outside;
 use events::ticket::{
     BranchJoined, Closed, Finished, Forked, LineMissing, LineTaken, NodeClaimed, NodeCompleted, NodeEntered, NodeFailed, NodeSkipped, NodeStatus,
     NodeUnattended, StatusSet, Terminated, TicketEvent, VoteCast,
 };
-use events::workflow::{Definition, Handling, Holds, Line, Node, NodeKind, Outside, Processors};
+use events::workflow::{Definition, Handling, Holds, Line, Node, NodeKind, Processors};
 use events::{Entry, LineId, NodeId, Pid, Remark};
 
 use super::{Decision, Facts, Lookup, ROUNDS_MAX, Rejection, Status, Ticket, form, reject};

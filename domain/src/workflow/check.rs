@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::NodeId;
-use events::workflow::{Condition, Definition, FieldKind, Handling, Line, Node, NodeKind, Operator, Outside, Processors, Revoke};
+use events::outside::Outside;
+use events::workflow::{Condition, Definition, FieldKind, Handling, Line, Node, NodeKind, Operator, Processors, Revoke};
 
 use super::{areas::areas, named};
 use crate::condition;

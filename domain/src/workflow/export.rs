@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use events::RoleId;
-use events::workflow::{Choice, Condition, Definition, Field, Line, Node, Other, Outside, Processors, Request, Revoke, Rule};
+use events::outside::{Outside, Request};
+use events::workflow::{Choice, Condition, Definition, Field, Line, Node, Other, Processors, Revoke, Rule};
 use serde_json::{Map, Value, json};
 
 /// Writes one version. `roles` names the roles that processors mention, so that another desk can find its own.

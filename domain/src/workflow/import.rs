@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use events::outside::{Outside, Pair, Poll, Request, Taken, Task};
 use events::workflow::{
-    Choice, Clause, Condition, Definition, Field, FieldKind, Group, Handling, Holds, Line, Node, NodeKind, Operator, Other, Output, Outside, Pair, Poll,
-    Processors, Request, Revoke, Rule, Taken, Task,
+    Choice, Clause, Condition, Definition, Field, FieldKind, Group, Handling, Holds, Line, Node, NodeKind, Operator, Other, Output, Processors, Revoke, Rule,
 };
 use events::{LineId, NodeId, Pid, RoleId};
 use serde_json::{Value, json};

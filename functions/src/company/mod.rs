@@ -99,8 +99,7 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
 
 /// Turns the user names that a definition came with into person ids.
 pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Error> {
-    let of_nodes = definition.nodes.iter_mut().flat_map(|node| [&mut node.processors, &mut node.assignors, &mut node.delivers]);
-    for processors in of_nodes.chain([&mut definition.supervisors]) {
+    for processors in definition.processors_mut() {
         if let Processors::Person(names) = processors {
             *names = pids(app, names).await?;
         }
@@ -110,8 +109,7 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Err
 
 /// Turns the person ids of a definition into user names, as files have them.
 pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Error> {
-    let of_nodes = definition.nodes.iter_mut().flat_map(|node| [&mut node.processors, &mut node.assignors, &mut node.delivers]);
-    for processors in of_nodes.chain([&mut definition.supervisors]) {
+    for processors in definition.processors_mut() {
         if let Processors::Person(people) = processors {
             for pid in people.iter_mut() {
                 *pid = Pid(app.people.name(pid).await?);

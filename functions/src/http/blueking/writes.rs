@@ -16,14 +16,11 @@ use serde_json::{Value, json};
 use super::answer::{Refusal, not_done, not_opened};
 use super::render;
 use super::request::Asked;
-use crate::configuration::SUPERUSER;
-use crate::desk::{self, Key};
+use crate::desk::{self, Key, NotRaised, TAG_MAX};
 use crate::people::is_name;
 use crate::queue::attempt::callback::Receiver;
 use crate::{App, company};
 
-/// Longest tag (3.1).
-const TAG_MAX: usize = 32;
 /// Display-only fields of one ticket.
 const DYNAMIC_FIELDS_MAX: usize = 100;
 /// Longest callback URL.
@@ -68,7 +65,7 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
         return Err(Refusal::missing_key("title"));
     }
     if let Some(from) = &extras.from {
-        may_raise(app, from, &creator).await?;
+        desk::may_raise(app, from, &app.people.find(&creator).await?).await.map_err(|not| not_raised(not, &creator))?;
     }
     let open = draft_for_good(app, &draft, &creator, &fields, &meta, &extras).await?;
     let made_by = Meta {
@@ -104,21 +101,14 @@ async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry]
     Ok(open)
 }
 
-/// A ticket is raised from one that is not over, by somebody who has to do with it (3.1).
-async fn may_raise(app: &App, from: &TicketSn, creator: &str) -> Result<(), Refusal> {
-    let card = desk::card(app, from).await?.ok_or_else(Refusal::no_ticket)?;
-    let by = app.people.find(creator).await?;
-    if card.ticket.status.is_over() {
-        return Err(Refusal::parameter("from_ticket_id:抱歉，源单据已结束，无法创建关联单"));
+/// Why a ticket is not raised from another one, in the words of clients.
+fn not_raised(not: NotRaised, creator: &str) -> Refusal {
+    match not {
+        NotRaised::Unknown => Refusal::no_ticket(),
+        NotRaised::Over => Refusal::parameter("from_ticket_id:抱歉，源单据已结束，无法创建关联单"),
+        NotRaised::Stranger => Refusal::parameter(format!("from_ticket_id:抱歉，{creator}无权操作源单据")),
+        NotRaised::Technical(error) => error.into(),
     }
-    let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
-    let processes = card.ticket.current().any(|(_, visit)| visit.processors.contains(&by));
-    let owns = app.configuration.service(opened.service).await?.0.as_ref().is_some_and(|service| service.owners.contains(&by));
-    let superuser = app.configuration.role(SUPERUSER).await?.0.as_ref().is_some_and(|role| role.members.contains(&by));
-    if opened.creator == by || card.dealt.contains(&by) || processes || owns || superuser {
-        return Ok(());
-    }
-    Err(Refusal::parameter(format!("from_ticket_id:抱歉，{creator}无权操作源单据")))
 }
 
 fn callback_url(meta: &Value) -> Option<&str> {

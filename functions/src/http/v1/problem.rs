@@ -7,7 +7,7 @@ use domain::ticket::{Rejection, Ticket};
 use infra::{Error, Failure};
 use serde_json::json;
 
-use crate::desk::NotOpened;
+use crate::desk::{NotOpened, NotRaised};
 use crate::setup::NotSetUp;
 
 /// Seconds after which it is worth asking again.
@@ -139,6 +139,18 @@ impl From<NotOpened> for Problem {
                 field: Some("Idempotency-Key".into()),
                 ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "the idempotency key was used for another request")
             },
+        }
+    }
+}
+
+impl From<NotRaised> for Problem {
+    fn from(not: NotRaised) -> Self {
+        let detail = not.to_string();
+        match not {
+            NotRaised::Technical(error) => error.into(),
+            NotRaised::Unknown => Self::malformed("/from", detail),
+            NotRaised::Over => Self::conflict(detail),
+            NotRaised::Stranger => Self::forbidden(detail),
         }
     }
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
-use crate::desk::{self, Key};
+use crate::desk::{self, Key, TAG_MAX};
 use crate::http::blueking::render;
 use crate::people::is_name;
 use crate::stream::follow::read_card;
@@ -48,8 +48,12 @@ pub(super) async fn create(asked: Asked) -> Answer {
         return Ok(opened_answer(&opened.sn, opened.id, app));
     }
     let draft = |creator, form| Open { service, creator, form, tag: asked.text("tag").ok().flatten().unwrap_or_default(), ..Open::default() };
-    if asked.text("tag")?.is_some_and(|tag| tag.chars().count() > 32) {
-        return Err(Problem::malformed("/tag", "it is longer than 32 characters"));
+    if asked.text("tag")?.is_some_and(|tag| tag.chars().count() > TAG_MAX) {
+        return Err(Problem::malformed("/tag", format!("it is longer than {TAG_MAX} characters")));
+    }
+    let from = asked.text("from")?.map(TicketSn);
+    if let Some(from) = &from {
+        desk::may_raise(app, from, &app.people.find(&by).await?).await?;
     }
     let mut form = asked.fields()?;
     let workflow = match app.configuration.service(service).await?.0.as_ref() {
@@ -68,12 +72,7 @@ pub(super) async fn create(asked: Asked) -> Answer {
     let creator = app.people.pid(&by).await?;
     let mut open = draft(creator.clone(), form);
     open.attention = asked.flag("attention", false)?;
-    open.from = asked.text("from")?.map(TicketSn);
-    if let Some(from) = &open.from
-        && desk::card(app, from).await?.is_none()
-    {
-        return Err(Problem::malformed("/from", format!("there is no ticket {from}")));
-    }
+    open.from = from;
     let outcome = desk::open(app, open, &asked.meta(creator), key).await?;
     desk::shown(app, outcome.position).await;
     let opened = outcome.state.opened.as_ref().ok_or_else(|| Problem::conflict("the ticket was not opened"))?;
