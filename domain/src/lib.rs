@@ -16,6 +16,7 @@ pub mod envelope;
 pub mod intake;
 pub mod intent;
 pub mod numbers;
+pub mod options;
 pub mod reactions;
 pub mod sourced;
 pub mod ticket;

@@ -99,3 +99,12 @@ pub struct Task {
 fn a_day() -> u32 {
     8640
 }
+
+/// Where a field's options stand in another system: what is asked, and where in the answer the rows are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub request: Request,
+    /// The list of rows, members between dots, looked for in the answer and then in its `data`: `data.info`, `items`. Empty is the answer itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rows: String,
+}

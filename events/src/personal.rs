@@ -37,16 +37,19 @@ pub struct Entry {
     /// The value of a field marked personal, instead of `value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Personal>,
+    /// What people read instead of the value: names of options that stand outside the workflow, as they were when they were chosen.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shown: String,
 }
 
 impl Entry {
     pub fn new(key: impl Into<String>, value: impl Into<Value>) -> Self {
-        Self { key: key.into(), value: value.into(), personal: None }
+        Self { key: key.into(), value: value.into(), personal: None, shown: String::new() }
     }
     /// Puts the value under a person's key.
     #[must_use]
     pub fn owned_by(self, subject: Pid) -> Self {
-        Self { key: self.key, value: Value::Null, personal: Some(Personal::new(subject, self.value)) }
+        Self { key: self.key, value: Value::Null, personal: Some(Personal::new(subject, self.value)), shown: String::new() }
     }
     /// The readable value; null where it is empty or erased.
     pub fn read(&self) -> &Value {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::fact::{Personals, facts};
-use crate::outside::Outside;
+use crate::outside::{Outside, Source};
 use crate::{LineId, NodeId, Pid, RoleId, WorkflowId};
 
 facts! {
@@ -450,11 +450,16 @@ pub struct Field {
     pub default: Value,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub meta: Value,
-    /// `CUSTOM`, `API`, `DATADICT`, `RPC`, `CUSTOM_API`; only choices of `CUSTOM` are checked here.
+    /// `CUSTOM` (the options of `choice`), `DATADICT` (of the dictionary in `source_uri`), `API` (of another system, see `source`), `CUSTOM_API` (the
+    /// same, but other values are taken as well), `RPC`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_type: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_uri: String,
+    /// What supplies the options of `API` and `CUSTOM_API`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Box<Source>>,
+    /// Filled in once; what stands in it stays.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_readonly: bool,
     /// The node whose form it stands in, where other nodes have fields of the same key.

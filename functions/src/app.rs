@@ -82,7 +82,7 @@ impl App {
         events::upcast::complete(&events::catalog_of_types()).map_err(|reason| Error::new(infra::Kind::Misconfigured, reason))?;
         Ok(Self {
             people: People::new(ledger.keys.clone()),
-            configuration: Arc::new(Configuration::new(ledger.clone(), views.clone(), directory.clone(), settings.zone.clone())),
+            configuration: Arc::new(Configuration::new(ledger.clone(), views.clone(), directory.clone(), caller.clone(), settings.zone.clone())),
             numbers: Arc::new(Numbers::new(ledger.clone())),
             credentials: Arc::new(Credentials::new(ledger.clone())),
             settings: Arc::new(settings),

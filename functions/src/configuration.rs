@@ -1,17 +1,19 @@
 //! Answers what decisions ask: services, workflow versions, role members, options, and from the directory who leads whom. Configuration is read
 //! from its own streams and kept until configuration is written again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::Decider;
 use domain::config::{Catalog, Dictionary, Role, Service};
+use domain::options::{self, Offered, Question};
 use domain::ticket::{Facts, Lookup, Now, Ticket};
 use domain::workflow::Workflow;
 use events::role::RoleKind;
-use events::workflow::Deployed;
-use events::{Pid, RoleId, ServiceId, WorkflowId};
+use events::workflow::{Choice, Deployed};
+use events::{Moment, Pid, RoleId, ServiceId, WorkflowId};
+use infra::caller::Caller;
 use infra::directory::Directory;
 use infra::ledger::Lookups;
 use infra::views::{Range, Views};
@@ -19,6 +21,7 @@ use infra::{Error, Ledger};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::outside::{self, Described};
 use crate::people::People;
 
 /// The built-in role of those who may do everything.
@@ -27,12 +30,19 @@ pub const SUPERUSER: RoleId = RoleId(1);
 const KEPT_MAX: usize = 10_000;
 /// Roles a desk may have; more are not looked at by nodes that mean all of them.
 const ROLES_MAX: usize = 1000;
+/// How long what another system offered is held for true.
+const OFFER_MS: i64 = 60_000;
+/// Bytes of such an offer.
+const OFFER_BYTES_MAX: usize = 1 << 20;
+/// Offers kept in memory.
+const OFFERS_MAX: usize = 200;
 
 /// Configuration as it is now.
 pub struct Configuration {
     ledger: Ledger,
     views: Arc<dyn Views>,
     directory: Arc<dyn Directory>,
+    caller: Arc<dyn Caller>,
     people: People,
     zone: TimeZone,
     services: Kept<Service>,
@@ -41,6 +51,8 @@ pub struct Configuration {
     dictionaries: Kept<Dictionary>,
     roles: Kept<Role>,
     catalog: Kept<Catalog>,
+    /// What other systems offered, and until when that is held for true.
+    offered: Mutex<BTreeMap<Question, (Moment, Vec<Choice>)>>,
 }
 
 /// The state of each stream, and the configuration it was read under.
@@ -51,12 +63,13 @@ type Kept<T> = Mutex<HashMap<String, (u64, Arc<T>)>>;
 struct Versions(HashMap<i64, Arc<Deployed>>);
 
 impl Configuration {
-    pub fn new(ledger: Ledger, views: Arc<dyn Views>, directory: Arc<dyn Directory>, zone: TimeZone) -> Self {
+    pub fn new(ledger: Ledger, views: Arc<dyn Views>, directory: Arc<dyn Directory>, caller: Arc<dyn Caller>, zone: TimeZone) -> Self {
         Self {
             people: People::new(ledger.keys.clone()),
             ledger,
             views,
             directory,
+            caller,
             zone,
             services: Kept::default(),
             workflows: Kept::default(),
@@ -64,6 +77,7 @@ impl Configuration {
             dictionaries: Kept::default(),
             roles: Kept::default(),
             catalog: Kept::default(),
+            offered: Mutex::default(),
         }
     }
 
@@ -110,6 +124,41 @@ impl Configuration {
 
     pub async fn role(&self, id: RoleId) -> Result<Arc<Role>, Error> {
         self.state(&self.roles, &format!("role-{id}"), |role: Role| role).await
+    }
+
+    /// The options of a list; `None` where there is no such list, or it is switched off.
+    pub async fn options_of(&self, code: &str) -> Result<Option<Vec<Choice>>, Error> {
+        Ok(self.dictionary(code).await?.0.as_ref().filter(|dictionary| dictionary.is_enabled).map(|dictionary| dictionary.items.clone()))
+    }
+
+    /// What another system offers, asked anew after a minute. Who offers nothing is asked again at once.
+    pub async fn offered(&self, question: &Question) -> Result<Offered, Error> {
+        let now = self.ledger.clock.now();
+        if let Some((until, choices)) = self.offered.lock().expect("no holder panics").get(question)
+            && *until > now
+        {
+            return Ok(Ok(choices.clone()));
+        }
+        let described = Described {
+            method: question.method.clone(),
+            url: question.url.clone(),
+            headers: question.headers.clone(),
+            body: question.body.clone(),
+            secret: &question.secret,
+            timeout_ms: question.timeout_ms,
+            answer_bytes_max: OFFER_BYTES_MAX,
+        };
+        let came = outside::call(&*self.caller, &*self.ledger.keys, described).await?;
+        let offered = came.and_then(|answer| options::read(question, answer.status, &answer.body));
+        if let Ok(choices) = &offered {
+            let mut kept = self.offered.lock().expect("no holder panics");
+            kept.retain(|_, (until, _)| *until > now);
+            if kept.len() >= OFFERS_MAX {
+                kept.clear();
+            }
+            kept.insert(question.clone(), (now.plus_ms(OFFER_MS), choices.clone()));
+        }
+        Ok(offered)
     }
 
     /// Says whether somebody may do everything.
@@ -191,8 +240,10 @@ impl Lookups<Ticket> for Configuration {
                     facts.business_roles.insert((*business, role.clone()), holders);
                 }
                 Lookup::Dictionary(code) => {
-                    let items = self.dictionary(code).await?.0.as_ref().filter(|dictionary| dictionary.is_enabled).map(|dictionary| dictionary.items.clone());
-                    facts.dictionaries.insert(code.clone(), items);
+                    facts.dictionaries.insert(code.clone(), self.options_of(code).await?);
+                }
+                Lookup::Options(question) => {
+                    facts.options.insert(question.clone(), self.offered(question).await?);
                 }
                 Lookup::Now => {
                     let at = self.ledger.clock.now();

@@ -19,6 +19,7 @@ pub mod importing;
 #[cfg(feature = "aws")]
 pub mod metrics;
 pub mod numbers;
+pub mod outside;
 pub mod people;
 pub mod queue;
 pub mod reports;

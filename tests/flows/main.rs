@@ -11,6 +11,7 @@ mod examples;
 mod fields;
 mod following;
 mod format;
+mod forms;
 mod fuzz;
 mod lists;
 mod malformed;

@@ -100,6 +100,11 @@ fn holds(condition: &Condition, answer: &Value) -> bool {
     condition::holds(condition, LineId(0), &find, &mut Vec::new())
 }
 
+/// What stands at a path, in the answer or in its `data`.
+pub(crate) fn found<'a>(answer: &'a Value, path: &str) -> Option<&'a Value> {
+    at(answer, path).or_else(|| at(answer.get("data")?, path))
+}
+
 /// What stands at a path of members and places between dots; `resp.` in front is the answer itself.
 fn at<'a>(answer: &'a Value, path: &str) -> Option<&'a Value> {
     let path = path.strip_prefix("resp.").unwrap_or(path);
@@ -110,13 +115,12 @@ fn at<'a>(answer: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 fn outputs(request: &Request, answer: &Value) -> BTreeMap<String, String> {
-    let found = |path: &str| at(answer, path).or_else(|| at(answer.get("data")?, path));
     let cut = |text: String| text.chars().scan(0, |bytes, c| (*bytes + c.len_utf8() <= OUTPUT_BYTES).then(|| (*bytes += c.len_utf8(), c).1)).collect();
-    request.outputs.iter().filter_map(|taken| Some((taken.key.clone(), cut(plain(found(&taken.path)?))))).collect()
+    request.outputs.iter().filter_map(|taken| Some((taken.key.clone(), cut(plain(found(answer, &taken.path)?))))).collect()
 }
 
 /// Why not, as the other side puts it: its code and message, cut.
-fn said(answer: &Value) -> String {
+pub(crate) fn said(answer: &Value) -> String {
     let code = plain(&answer["code"]);
     let message: String = plain(&answer["message"]).chars().take(REASON_CHARS).collect();
     match (code.is_empty(), message.is_empty()) {

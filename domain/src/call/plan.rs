@@ -24,7 +24,8 @@ pub fn plan(outside: &Outside, call: &Call, variables: &Variables) -> Result<Wan
     }
 }
 
-fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, String> {
+/// The call that a request describes, its holes filled.
+pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, String> {
     let mut url = fill(&request.url, variables, percent)?;
     for (at, pair) in request.query.iter().enumerate() {
         let sign = if at == 0 && !url.contains('?') { '?' } else { '&' };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use events::workflow::FieldKind;
 use serde_json::Value;
 
 use crate::ticket::form::plain;
@@ -33,7 +34,26 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
 
 /// Says whether a text has holes.
 pub fn has_holes(text: &str) -> bool {
-    pieces(text).iter().any(|piece| matches!(piece, Piece::Hole(_)))
+    !holes(text).is_empty()
+}
+
+/// The keys a text asks for.
+pub fn holes(text: &str) -> Vec<String> {
+    let key = |piece| match piece {
+        Piece::Hole(key) => Some(key.strip_prefix("params_").unwrap_or(key).to_owned()),
+        Piece::Text(_) => None,
+    };
+    pieces(text).into_iter().filter_map(key).collect()
+}
+
+/// The keys that the texts of a JSON value ask for.
+pub fn holes_of_json(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => holes(text),
+        Value::Array(items) => items.iter().flat_map(holes_of_json).collect(),
+        Value::Object(members) => members.values().flat_map(holes_of_json).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn find<'a>(key: &str, variables: &'a Variables) -> Result<&'a Value, String> {
@@ -65,6 +85,15 @@ pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> 
         }
         other => other.clone(),
     })
+}
+
+/// A number is a number outside, although it is kept as text.
+pub fn typed(kind: FieldKind, value: Value) -> Value {
+    match (kind, &value) {
+        (FieldKind::Int, Value::String(text)) => serde_json::from_str::<serde_json::Number>(text.trim()).map_or(value, Value::Number),
+        (FieldKind::Boolean, Value::String(text)) if text == "true" || text == "false" => (text == "true").into(),
+        _ => value,
+    }
 }
 
 /// Encodes what goes into a path or query of a URL (RFC 3986 2.3: all but unreserved characters).

@@ -9,6 +9,7 @@ use jiff::civil::DateTime;
 
 use super::{Rejection, Ticket};
 use crate::decider::Refusal;
+use crate::options::{Offered, Question};
 
 /// What decisions about tickets need from outside their stream.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,8 @@ pub struct Facts {
     pub business_roles: BTreeMap<(i64, String), Vec<Pid>>,
     /// Options by code of their list; `None` where there is no such list, or it is switched off.
     pub dictionaries: BTreeMap<String, Option<Vec<Choice>>>,
+    /// What other systems offered.
+    pub options: BTreeMap<Question, Offered>,
     pub now: Option<Now>,
 }
 
@@ -54,6 +57,8 @@ pub enum Lookup {
     Department(String),
     BusinessRole(i64, String),
     Dictionary(String),
+    /// Options that another system supplies.
+    Options(Question),
     Now,
 }
 
@@ -94,6 +99,10 @@ impl Facts {
 
     pub(super) fn dictionary(&self, code: &str) -> Decision<Option<&[Choice]>> {
         self.dictionaries.get(code).map_or_else(|| needs(Lookup::Dictionary(code.to_owned())), |items| Ok(items.as_deref()))
+    }
+
+    pub(super) fn offered(&self, question: Question) -> Decision<&Offered> {
+        self.options.get(&question).map_or_else(|| needs(Lookup::Options(question)), Ok)
     }
 
     /// The service of a ticket that is there already, whatever became of it.

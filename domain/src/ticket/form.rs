@@ -7,8 +7,10 @@ use events::{Entry, LineId, Pid};
 use regex::RegexBuilder;
 use serde_json::Value;
 
-use super::{Decision, Facts, Rejection, TITLE_MAX, reject};
+use super::{Decision, Facts, FieldAt, Rejection, TITLE_MAX, reject};
 use crate::condition::{self, Found};
+use crate::decider::Refusal;
+use crate::options;
 
 /// Checks what was given for a node and returns it as it will be stored. `filled` is what the ticket holds already.
 pub(super) fn check(definition: &Definition, node: &Node, given: &[Entry], filled: &BTreeMap<String, Entry>, facts: &Facts) -> Decision<Vec<Entry>> {
@@ -26,8 +28,21 @@ pub(super) fn check_some(definition: &Definition, node: &Node, given: &[Entry], 
     form.checked()
 }
 
+/// Fills in the defaults of fields that were not given, are not filled in yet and are shown. A decision is never filled in.
+pub fn with_defaults(definition: &Definition, node: &Node, given: &mut Vec<Entry>, filled: &BTreeMap<String, Entry>) {
+    let facts = Facts::default();
+    let form = Form::new(definition, node, given, filled, &facts);
+    let is_open = |field: &&&Field| {
+        let is_there = given.iter().any(|entry| entry.key == field.key) || filled.get(&field.key).is_some_and(|held| !is_empty(held.read()));
+        !is_there && !field.is_approve_result && !is_empty(&field.default) && !form.is_hidden(field)
+    };
+    let defaults: Vec<Entry> = form.fields.iter().filter(is_open).map(|field| Entry::new(field.key.clone(), field.default.clone())).collect();
+    given.extend(defaults);
+}
+
 /// One form as it was given, beside what the ticket holds.
 struct Form<'a> {
+    definition: &'a Definition,
     fields: Vec<&'a Field>,
     given: Vec<Entry>,
     filled: &'a BTreeMap<String, Entry>,
@@ -38,8 +53,8 @@ impl<'a> Form<'a> {
     fn new(definition: &'a Definition, node: &'a Node, given: &[Entry], filled: &'a BTreeMap<String, Entry>, facts: &'a Facts) -> Self {
         let fields: Vec<&Field> = definition.fields_of(node).collect();
         let find = |key: &str| fields.iter().copied().find(|field| field.key == key).or_else(|| definition.field(key));
-        let given = given.iter().map(|entry| Entry { key: entry.key.clone(), value: stored(find(&entry.key), entry), personal: None }).collect();
-        Self { fields, given, filled, facts }
+        let given = given.iter().map(|entry| Entry::new(entry.key.clone(), stored(find(&entry.key), entry))).collect();
+        Self { definition, fields, given, filled, facts }
     }
 
     fn find(&self, key: &str) -> Found {
@@ -54,32 +69,88 @@ impl<'a> Form<'a> {
         field.hidden_when.as_ref().is_some_and(|group| condition::group_holds(group, LineId(0), &|key| self.find(key), &mut Vec::new()))
     }
 
-    /// Every given value fits its field.
-    fn checked(self) -> Decision<Vec<Entry>> {
-        for (at, entry) in self.given.iter().enumerate() {
-            let Some(field) = self.fields.iter().copied().find(|field| field.key == entry.key) else {
-                return reject(Rejection::FieldUnknown(entry.key.clone()));
-            };
-            if self.given[..at].iter().any(|earlier| earlier.key == entry.key) {
-                return reject(Rejection::FieldTwice(entry.key.clone()));
+    /// Every given value fits its field. What must be looked up for that is asked for all at once; what is wrong first is said first.
+    fn checked(mut self) -> Decision<Vec<Entry>> {
+        let mut wanted = Vec::new();
+        for at in 0..self.given.len() {
+            match self.check_at(at) {
+                Ok(shown) => self.given[at].shown = shown,
+                Err(Refusal::Needs(more)) => wanted.extend(more),
+                Err(rejected) if wanted.is_empty() => return Err(rejected),
+                Err(_) => break,
             }
-            if is_empty(&entry.value) {
-                if field.is_required && !self.is_hidden(field) {
-                    return reject(Rejection::FieldEmpty(field.name.clone()));
-                }
-                continue;
-            }
-            check_value(field, &entry.value, self.facts)?;
-            self.check_beside(field, &entry.value)?;
+        }
+        if !wanted.is_empty() {
+            return Err(Refusal::Needs(wanted));
         }
         // What was emptied on a later round is kept as empty, so that it overwrites what was there.
         let filled = self.filled;
         Ok(self.given.into_iter().filter(|entry| !is_empty(&entry.value) || filled.contains_key(&entry.key)).collect())
     }
 
+    /// One given value fits its field; gives back what people read of it, where that stands outside the workflow.
+    fn check_at(&self, at: usize) -> Decision<String> {
+        let entry = &self.given[at];
+        let Some(field) = self.fields.iter().copied().find(|field| field.key == entry.key) else {
+            return reject(Rejection::FieldUnknown(entry.key.clone()));
+        };
+        if self.given[..at].iter().any(|earlier| earlier.key == entry.key) {
+            return reject(Rejection::FieldTwice(entry.key.clone()));
+        }
+        if field.is_readonly && self.filled.get(&field.key).is_some_and(|held| !held.is_erased() && !is_empty(held.read()) && *held.read() != entry.value) {
+            return reject(Rejection::ReadOnly(field_at(field)));
+        }
+        if is_empty(&entry.value) {
+            return if field.is_required && !self.is_hidden(field) { reject(Rejection::FieldEmpty(field_at(field))) } else { Ok(String::new()) };
+        }
+        check_value(field, &entry.value)?;
+        let shown = self.check_options(field, &entry.value)?;
+        self.check_beside(field, &entry.value)?;
+        Ok(shown)
+    }
+
+    /// What was chosen is among the options. Those that stand outside the workflow are given back by name, as they are now.
+    fn check_options(&self, field: &'a Field, value: &Value) -> Decision<String> {
+        let text = plain(value);
+        let picked: Vec<&str> = match field.kind {
+            FieldKind::Select | FieldKind::Radio | FieldKind::TreeSelect | FieldKind::InputSelect => vec![&text],
+            FieldKind::MultiSelect | FieldKind::Checkbox => text.split(',').map(str::trim).collect(),
+            _ => return Ok(String::new()),
+        };
+        let is_free = field.kind == FieldKind::InputSelect || field.source_type == "CUSTOM_API";
+        let options = match self.options(field)? {
+            Some(Ok(options)) => options,
+            Some(Err(reason)) if !is_free => return reject(Rejection::OptionsUnavailable { at: field_at(field), reason }),
+            _ => return Ok(String::new()),
+        };
+        if options.is_empty() && !is_free {
+            return reject(Rejection::OptionsMissing(field.key.clone()));
+        }
+        let names: Vec<Option<String>> = picked.iter().map(|key| options::path(options, key).map(|names| names.join("->"))).collect();
+        if !is_free && names.iter().any(Option::is_none) {
+            return reject(Rejection::OptionUnknown(field_at(field)));
+        }
+        let is_own = matches!(field.source_type.as_str(), "" | "CUSTOM");
+        let shown = names.into_iter().zip(picked).map(|(name, key)| name.unwrap_or_else(|| key.to_owned()));
+        Ok(if is_own { String::new() } else { shown.collect::<Vec<_>>().join(",") })
+    }
+
+    /// The options of a field, or in words why there are none now; nothing where nobody said what supplies them.
+    fn options(&self, field: &'a Field) -> Decision<Option<Result<&'a [Choice], String>>> {
+        Ok(match field.source_type.as_str() {
+            "" | "CUSTOM" => Some(Ok(&field.choice)),
+            "DATADICT" => Some(Ok(self.facts.dictionary(&field.source_uri)?.unwrap_or_default())),
+            _ => match options::question(field, &options::variables(self.definition, |key| self.find(key))) {
+                None => None,
+                Some(Err(reason)) => Some(Err(reason)),
+                Some(Ok(question)) => Some(self.facts.offered(question)?.as_deref().map_err(Clone::clone)),
+            },
+        })
+    }
+
     /// What a value must be beside the time, other fields and constants (reference/bk-itsm.md 4.2).
     fn check_beside(&self, field: &Field, value: &Value) -> Decision<()> {
-        let invalid = |reason: &str| reject(Rejection::FieldInvalid { name: field.name.clone(), reason: reason.into() });
+        let invalid = |reason: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: reason.into() });
         let now = || Ok(self.facts.now()?.local.strftime(if field.kind == FieldKind::Date { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%S" }).to_string());
         match field.regex.as_str() {
             "AFTER_DATE" | "AFTER_TIME" if plain(value) <= now()? => return invalid("must lie after the present"),
@@ -160,8 +231,8 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
     }
 }
 
-fn check_value(field: &Field, value: &Value, facts: &Facts) -> Decision<()> {
-    let invalid = |reason: &str| reject(Rejection::FieldInvalid { name: field.name.clone(), reason: reason.into() });
+fn check_value(field: &Field, value: &Value) -> Decision<()> {
+    let invalid = |reason: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: reason.into() });
     let is_text = value.is_string();
     let text = plain(value);
     if field.key == "title" && text.chars().count() > TITLE_MAX {
@@ -179,25 +250,15 @@ fn check_value(field: &Field, value: &Value, facts: &Facts) -> Decision<()> {
         FieldKind::DateTime if jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", &text).is_err() => {
             return invalid("is not a time (YYYY-MM-DD hh:mm:ss)");
         }
-        FieldKind::Select | FieldKind::Radio | FieldKind::TreeSelect => check_options(field, std::iter::once(text.as_str()), facts)?,
-        FieldKind::MultiSelect | FieldKind::Checkbox => check_options(field, text.split(',').map(str::trim), facts)?,
         FieldKind::Member if people(value).len() > 1 => return invalid("names more than one person"),
         _ => {}
     }
     check_pattern(field, &text)
 }
 
-fn check_options<'a>(field: &Field, mut wanted: impl Iterator<Item = &'a str>, facts: &Facts) -> Decision<()> {
-    let options = match field.source_type.as_str() {
-        "" | "CUSTOM" => &field.choice[..],
-        "DATADICT" => facts.dictionary(&field.source_uri)?.unwrap_or_default(),
-        // Options that another system supplies can't be checked here.
-        _ => return Ok(()),
-    };
-    if options.is_empty() {
-        return reject(Rejection::OptionsMissing(field.key.clone()));
-    }
-    if wanted.all(|key| is_option(options, key)) { Ok(()) } else { reject(Rejection::OptionUnknown(field.name.clone())) }
+/// Which field is meant, in a refusal.
+fn field_at(field: &Field) -> FieldAt {
+    FieldAt { key: field.key.clone(), name: field.name.clone() }
 }
 
 /// Every row of a designed table has what its columns ask for (`meta.columns`, reference/bk-itsm.md 4.1).
@@ -208,7 +269,7 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
             let key = column["key"].as_str().unwrap_or_default();
             let name = column["name"].as_str().unwrap_or(key);
             let cell = row.get(key).cloned().unwrap_or_default();
-            let invalid = |what: &str| reject(Rejection::FieldInvalid { name: field.name.clone(), reason: format!("row {} column {name} {what}", at + 1) });
+            let invalid = |what: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: format!("row {} column {name} {what}", at + 1) });
             if is_empty(&cell) {
                 if column["required"] == true {
                     return invalid("is empty");
@@ -232,13 +293,9 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
     Ok(())
 }
 
-fn is_option(choices: &[Choice], key: &str) -> bool {
-    choices.iter().any(|choice| choice.key == key || is_option(&choice.items, key))
-}
-
 /// The `regex` keywords of reference/bk-itsm.md 4.2 that need no clock and no other field.
 fn check_pattern(field: &Field, text: &str) -> Decision<()> {
-    let invalid = |reason: String| reject(Rejection::FieldInvalid { name: field.name.clone(), reason });
+    let invalid = |reason: String| reject(Rejection::FieldInvalid { at: field_at(field), reason });
     let pattern = match field.regex.as_str() {
         "FLOAT" => r"^-?\d+(\.\d+)?$",
         "NON_NEGATIVE" => r"^\d+(\.\d+)?$",
@@ -273,7 +330,7 @@ fn check_pattern(field: &Field, text: &str) -> Decision<()> {
 
 /// A custom pattern that does not compile, or is too large, refuses the value by name.
 fn check_custom(field: &Field, text: &str) -> Decision<()> {
-    let invalid = |reason: &str| reject(Rejection::FieldInvalid { name: field.name.clone(), reason: reason.into() });
+    let invalid = |reason: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: reason.into() });
     match condition::pattern(&field.custom_regex) {
         Some(regex) if regex.is_match(text) => Ok(()),
         Some(_) => invalid("does not fit the custom rule"),

@@ -228,7 +228,12 @@ impl Ticket {
         let workflow = self.workflow(facts)?;
         match workflow.definition.node(id) {
             Some(node) if node.kind.is_vote() && given.is_empty() => self.decide_at(id, by, true, remark, facts),
-            _ => self.submit(id, by, given, facts),
+            Some(node) => {
+                let mut form = given.to_vec();
+                form::with_defaults(&workflow.definition, node, &mut form, &self.form);
+                self.submit(id, by, &form, facts)
+            }
+            None => reject(Rejection::NodeUnknown(id)),
         }
     }
 

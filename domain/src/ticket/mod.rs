@@ -30,7 +30,7 @@ pub use command::{Answer, Command, Open};
 pub(crate) use facts::{Decision, reject};
 pub use facts::{Facts, Lookup, Now};
 pub use observe::Observation;
-pub use rejection::Rejection;
+pub use rejection::{FieldAt, Rejection};
 pub use run::{AUTO_PASS, NOBODY};
 pub use state::{Action, Kept, Link, Status, Ticket, Visit, Vote};
 

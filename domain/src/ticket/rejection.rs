@@ -4,6 +4,19 @@ use events::{LineId, NodeId, Pid, ServiceId, TicketSn};
 
 use super::{MESSAGE_MAX, TITLE_MAX};
 
+/// A field that is wrong: its key for programs, its name for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldAt {
+    pub key: String,
+    pub name: String,
+}
+
+impl std::fmt::Display for FieldAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
 /// Why not. The wire texts are the BlueKing door's affair; these name the same things.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -28,15 +41,19 @@ pub enum Rejection {
     #[error("field {0} was given twice")]
     FieldTwice(String),
     #[error("field {0} is required")]
-    FieldEmpty(String),
+    FieldEmpty(FieldAt),
     #[error("field {0} does not allow this option")]
-    OptionUnknown(String),
+    OptionUnknown(FieldAt),
     #[error("field {0} has no options")]
     OptionsMissing(String),
+    #[error("the options of field {at} cannot be fetched: {reason}")]
+    OptionsUnavailable { at: FieldAt, reason: String },
+    #[error("field {0} cannot be changed any more: it is read-only")]
+    ReadOnly(FieldAt),
     #[error("the title is longer than {TITLE_MAX} characters")]
     TitleTooLong,
-    #[error("field {name}: {reason}")]
-    FieldInvalid { name: String, reason: String },
+    #[error("field {at}: {reason}")]
+    FieldInvalid { at: FieldAt, reason: String },
     #[error("the ticket is over")]
     Over,
     #[error("the ticket is suspended")]

@@ -33,6 +33,7 @@ fn field(key: &str, kind: FieldKind, is_required: bool) -> Field {
         meta: serde_json::Value::Null,
         source_type: String::new(),
         source_uri: String::new(),
+        source: None,
         is_readonly: false,
         node: None,
         rule: None,

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::NodeId;
-use events::outside::Outside;
-use events::workflow::{Condition, Definition, FieldKind, Handling, Line, Node, NodeKind, Operator, Processors, Revoke};
+use events::outside::{Outside, Request, Source};
+use events::workflow::{Condition, Definition, Field, FieldKind, Handling, Line, Node, NodeKind, Operator, Processors, Revoke};
 
 use super::{areas::areas, named};
-use crate::condition;
+use crate::call::template::has_holes;
+use crate::{condition, options};
 
 /// Nodes a workflow may have; the largest real definition has 12.
 pub const NODES_MAX: usize = 500;
@@ -17,6 +18,8 @@ pub const LINES_MAX: usize = 2000;
 pub const FIELDS_MAX: usize = 1000;
 /// Longest time one outgoing call may take; the function that makes it lives longer.
 pub const TIMEOUT_MS_MAX: i64 = 20_000;
+/// Longest time for options of a field; somebody waits for them before a form.
+pub const OPTIONS_MS_MAX: i64 = 10_000;
 /// Shortest and longest pause between two questions about the same thing.
 pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
 /// Times something may be asked after.
@@ -258,7 +261,6 @@ impl Check<'_> {
     }
 
     fn automatic(&mut self, node: &Node, name: &str) {
-        let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
         match (node.kind, node.outside.as_deref()) {
             (_, None) => self.say(format!("node {name} is not configured: it does not say what to call")),
             (NodeKind::Sops, Some(Outside::Task(task))) => {
@@ -270,19 +272,7 @@ impl Check<'_> {
                 }
             }
             (NodeKind::Task | NodeKind::Webhook, Some(Outside::Request(request))) => {
-                if !is_url(&request.url) {
-                    self.say(format!("node {name} is not configured: its URL begins neither with http:// nor with https://"));
-                }
-                let authority = request.url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
-                if crate::call::template::has_holes(authority) || authority.contains('$') || authority.contains('{') {
-                    self.say(format!("node {name} takes whom to call from what people fill in"));
-                }
-                if !matches!(request.method.as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD") {
-                    self.say(format!("node {name} calls by {:?}, which is no method", request.method));
-                }
-                if !(1..=TIMEOUT_MS_MAX).contains(&request.timeout_ms) {
-                    self.say(format!("node {name} waits {} ms for an answer, 1 to {TIMEOUT_MS_MAX} are allowed", request.timeout_ms));
-                }
+                self.request(request, &format!("node {name}"), TIMEOUT_MS_MAX);
                 if !(1..=ATTEMPTS_MAX).contains(&request.attempts_max) {
                     self.say(format!("node {name} tries {} times, 1 to {ATTEMPTS_MAX} are allowed", request.attempts_max));
                 }
@@ -301,6 +291,23 @@ impl Check<'_> {
             (kind, Some(_)) => self.say(format!("node {name} is a {} node, but says something else to do", kind.key())),
         }
         self.processors(node, name, &node.processors);
+    }
+
+    /// A call goes where the workflow says, by a method there is, and not for ever.
+    fn request(&mut self, request: &Request, whose: &str, timeout_ms_max: i64) {
+        if !is_url(&request.url) {
+            self.say(format!("{whose} is not configured: its URL begins neither with http:// nor with https://"));
+        }
+        let authority = request.url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+        if has_holes(authority) || authority.contains('$') || authority.contains('{') {
+            self.say(format!("{whose} takes whom to call from what people fill in"));
+        }
+        if !matches!(request.method.as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD") {
+            self.say(format!("{whose} calls by {:?}, which is no method", request.method));
+        }
+        if !(1..=timeout_ms_max).contains(&request.timeout_ms) {
+            self.say(format!("{whose} waits {} ms for an answer, 1 to {timeout_ms_max} are allowed", request.timeout_ms));
+        }
     }
 
     /// Lines ask for what is there when they are tested, and one of them always holds.
@@ -384,6 +391,19 @@ impl Check<'_> {
         !options.is_empty() && options.is_subset(&named)
     }
 
+    /// Options that another system supplies depend only on fields that are there, and on nobody's name.
+    fn source(&mut self, field: &Field, source: &Source) {
+        self.request(&source.request, &format!("the source of field {}", field.key), OPTIONS_MS_MAX);
+        for key in options::depends_on(source) {
+            match self.definition.field(&key) {
+                None => self.say(format!("the options of field {} depend on {key}, which does not exist", field.key)),
+                Some(other) if other.kind.names_people() => self.say(format!("the options of field {} depend on {key}, which names people", field.key)),
+                Some(other) if other.key == field.key => self.say(format!("the options of field {key} depend on itself")),
+                Some(_) => {}
+            }
+        }
+    }
+
     fn fields(&mut self) {
         let mut seen = BTreeSet::new();
         for field in &self.definition.fields {
@@ -393,6 +413,9 @@ impl Check<'_> {
             if field.regex == "CUSTOM" && !field.custom_regex.is_empty() && condition::pattern(&field.custom_regex).is_none() {
                 self.say(format!("the custom rule of field {} is not a valid pattern", field.key));
             }
+            if let Some(source) = &field.source {
+                self.source(field, source);
+            }
             for clause in field.hidden_when.iter().flat_map(|group| &group.expressions) {
                 if self.definition.field(&clause.key).is_none() && !super::is_of_the_ticket(&clause.key) {
                     self.say(format!("field {} is hidden by {}, which does not exist", field.key, clause.key));
@@ -400,6 +423,10 @@ impl Check<'_> {
             }
         }
     }
+}
+
+fn is_url(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
 }
 
 /// Says whether exactly one of two conditions always holds: every clause of one is there negated, and what one joins by `and` the other joins by `or`.

@@ -180,6 +180,10 @@ fn field(definition: &Definition, field: &Field) -> Value {
         "source_uri": field.source_uri, "is_readonly": field.is_readonly, "is_personal": field.is_personal,
         "layout": if field.layout.is_empty() { "COL_12" } else { &field.layout },
     });
+    if let Some(source) = &field.source {
+        written["api_info"] = api(&source.request);
+        written["api_info"]["rsp_data"] = source.rows.clone().into();
+    }
     if let Some(kv) = &field.kv_relation {
         written["kv_relation"] = json!(kv);
     }
@@ -190,7 +194,8 @@ fn choices(choices: &[Choice]) -> Vec<Value> {
     choices.iter().map(|choice| json!(choice)).collect()
 }
 
-fn rule(rule: &Rule) -> Value {
+/// What a value must be beside others, as `regex_config.rule` says it (reference/bk-itsm.md 4.2).
+pub fn rule(rule: &Rule) -> Value {
     let beside = |beside: &events::workflow::Beside| {
         let (source, key, value) = match &beside.other {
             Other::Field { key } => ("field", key.clone(), Value::Null),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use events::outside::{Outside, Pair, Poll, Request, Taken, Task};
+use events::outside::{Outside, Pair, Poll, Request, Source, Taken, Task};
 use events::workflow::{
     Choice, Clause, Condition, Definition, Field, FieldKind, Group, Handling, Holds, Line, Node, NodeKind, Operator, Other, Output, Processors, Revoke, Rule,
 };
@@ -255,7 +255,7 @@ impl Reader<'_> {
 
     fn outside(&mut self, state: &Value, extras: &Value, kind: NodeKind, place: &str) -> Option<Outside> {
         match kind {
-            NodeKind::Task => Some(self.api(state.get("api_info").or_else(|| extras.get("api_info"))?, place)),
+            NodeKind::Task => Some(Outside::Request(self.api(state.get("api_info").or_else(|| extras.get("api_info"))?, place))),
             NodeKind::Webhook => Some(self.webhook(extras.get("webhook_info")?, place)),
             NodeKind::Sops => {
                 let info = extras.get("sops_info")?;
@@ -275,7 +275,7 @@ impl Reader<'_> {
         }
     }
 
-    fn api(&mut self, info: &Value, place: &str) -> Outside {
+    fn api(&mut self, info: &Value, place: &str) -> Request {
         let remote = info.get("remote_api_info").or_else(|| info.get("remote_api")).unwrap_or(info);
         let own = info.get("api_instance_info").or_else(|| info.get("api_instance")).unwrap_or(info);
         for key in ["before_req", "map_code"] {
@@ -300,7 +300,7 @@ impl Reader<'_> {
                 })
             })
             .flatten();
-        Outside::Request(Request {
+        Request {
             query: if method == "GET" { pairs(member("req_params")) } else { Vec::new() },
             body: if method == "GET" { Value::Null } else { member("req_body").cloned().unwrap_or_default() },
             headers: pairs(member("headers")),
@@ -312,7 +312,7 @@ impl Reader<'_> {
             success: own.get("success").and_then(|condition| condition_of(condition, &[])),
             poll,
             outputs: taken(own.pointer("/variables/outputs").or_else(|| own.get("outputs"))),
-        })
+        }
     }
 
     fn webhook(&mut self, info: &Value, place: &str) -> Outside {
@@ -366,6 +366,7 @@ impl Reader<'_> {
             let meta = raw.get("meta").filter(|meta| meta.as_object().is_some_and(|meta| !meta.is_empty())).cloned().unwrap_or_default();
             let hidden_when = (int(raw, "show_type") == Some(0)).then(|| raw.get("show_conditions").and_then(group_of)).flatten();
             let source_uri = self.source_uri(raw, &key);
+            let source = self.source(raw, &key);
             let regex = Some(text(raw, "regex")).filter(|regex| regex != "EMPTY").unwrap_or_default();
             self.definition.fields.push(Field {
                 id,
@@ -378,6 +379,7 @@ impl Reader<'_> {
                 default: raw.get("default").filter(|default| !plain(default).is_empty()).cloned().unwrap_or_default(),
                 source_type: Some(text(raw, "source_type")).filter(|source| source != "CUSTOM").unwrap_or_default(),
                 source_uri,
+                source,
                 is_readonly: flag(raw, "is_readonly"),
                 node: int(raw, "state_id").map(NodeId),
                 rule: rule_of(raw.pointer("/regex_config/rule")),
@@ -409,6 +411,20 @@ impl Reader<'_> {
         let code = key.to_uppercase();
         self.changed(place, format!("its options stand in dictionary {code}"));
         code
+    }
+
+    /// Which API supplies a field's options (reference/bk-itsm.md 4.2, 8.1).
+    fn source(&mut self, raw: &Value, key: &str) -> Option<Box<Source>> {
+        if !matches!(text(raw, "source_type").as_str(), "API" | "CUSTOM_API") {
+            return None;
+        }
+        let place = format!("field {key}");
+        let Some(info) = raw.get("api_info").filter(|info| info.as_object().is_some_and(|info| !info.is_empty())) else {
+            self.report.push(Note::Missing { place, what: "which API supplies its options; until then they are not checked".into() });
+            return None;
+        };
+        let rows = text(info.get("api_instance_info").or_else(|| info.get("api_instance")).unwrap_or(info), "rsp_data");
+        Some(Box::new(Source { request: self.api(info, &place), rows }))
     }
 
     fn lines(&mut self) -> Result<(), String> {

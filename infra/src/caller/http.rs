@@ -10,7 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::egress::Egress;
-use super::{ANSWER_BYTES_MAX, Answer, Call, Caller};
+use super::{Answer, Call, Caller};
 use crate::{Error, Kind};
 
 /// Longest time for a whole call that does not say how long it may take.
@@ -89,12 +89,12 @@ impl Caller for Http {
         let mut response = request.send().await.map_err(words)?;
         let status = response.status().as_u16();
         let mut body = Vec::new();
-        while body.len() < ANSWER_BYTES_MAX
+        while body.len() < call.answer_bytes_max
             && let Some(chunk) = response.chunk().await.map_err(words)?
         {
             body.extend_from_slice(&chunk);
         }
-        body.truncate(ANSWER_BYTES_MAX);
+        body.truncate(call.answer_bytes_max);
         Ok(Answer { status, body })
     }
 }

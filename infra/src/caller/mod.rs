@@ -15,19 +15,21 @@ pub struct Call {
     /// JSON; nothing is sent where it is empty.
     pub body: Vec<u8>,
     pub timeout: std::time::Duration,
+    /// Bytes of the answer that are read; what is longer is cut there.
+    pub answer_bytes_max: usize,
 }
 
 /// Longest time for a callback.
 pub const CALLBACK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// What came back, at most [`ANSWER_BYTES_MAX`] of it.
+/// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
 }
 
-/// Bytes of an answer that are read.
+/// Bytes that are read of an answer that only says how it went.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Makes a call. An `Err` says in words why there was no answer.

@@ -162,8 +162,10 @@ fn form(rejection: &Rejection) -> Option<String> {
         Rejection::FieldEmpty(name) => format!("【{name}】为必填项"),
         Rejection::OptionUnknown(name) => format!("【{name}】选项不匹配，请重新选择"),
         Rejection::OptionsMissing(key) => format!("【{key}】选项不存在，请联系管理员"),
+        Rejection::OptionsUnavailable { at, reason } => format!("【{at}】选项获取失败，请稍后重试：{reason}"),
+        Rejection::ReadOnly(name) => format!("【{name}】为只读字段，不允许修改"),
         Rejection::TitleTooLong => "标题不能超过120个字符".into(),
-        Rejection::FieldInvalid { name, reason } => format!("【{name}】{}", reason_in_chinese(reason)),
+        Rejection::FieldInvalid { at, reason } => format!("【{at}】{}", reason_in_chinese(reason)),
         _ => return None,
     })
 }

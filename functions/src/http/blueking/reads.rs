@@ -97,13 +97,17 @@ pub(super) async fn service_detail(app: &App, asked: &Asked) -> Result<Value, Re
     let service = service.0.as_ref().ok_or_else(missing)?;
     let workflow = app.configuration.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
     let submit = workflow.definition.submit_node().ok_or_else(missing)?;
+    let mut fields = Vec::new();
+    for field in workflow.definition.fields_of(submit) {
+        fields.push(render::field(app, field).await?);
+    }
     Ok(json!({
         "service_id": service.service,
         "workflow_id": render::flow_id(service.workflow, service.workflow_version),
         "name": service.name,
         "service_type": service.kind.key(),
         "desc": service.desc,
-        "fields": workflow.definition.fields_of(submit).map(render::field).collect::<Vec<_>>(),
+        "fields": fields,
     }))
 }
 

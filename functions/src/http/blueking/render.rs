@@ -1,11 +1,13 @@
 //! Tickets, steps and fields as BlueKing clients read them: every documented key and every upstream key (decision 3 of reference/bk-itsm.md 17).
 
 use axum::http::HeaderMap;
+use domain::options::path;
 use domain::ticket::{Action, Status, Visit};
 use domain::views::ticket_card::TicketCard;
+use domain::workflow::export;
 use events::ticket::{NodeStatus, Opened};
 use events::workflow::{Choice, Definition, Deployed, Field, FieldKind, Node};
-use events::{Moment, NodeId, WorkflowId};
+use events::{Entry, Moment, NodeId, WorkflowId};
 use infra::Error;
 use infra::store::commit::hex;
 use jiff::Timestamp;
@@ -110,8 +112,11 @@ pub(super) async fn steps(app: &App, card: &TicketCard, workflow: Option<&Deploy
         });
         if let (Some(workflow), Some(node)) = (workflow, node) {
             step["operations"] = operations(visit, node).into();
-            let fields = workflow.definition.fields_of(node);
-            step["fields"] = fields.map(|field| step_field(field, id, workflow)).collect::<Vec<_>>().into();
+            let mut fields = Vec::new();
+            for field in workflow.definition.fields_of(node) {
+                fields.push(step_field(app, field, id, workflow).await?);
+            }
+            step["fields"] = fields.into();
         }
         steps.push(step);
     }
@@ -171,15 +176,16 @@ pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Valu
     operations
 }
 
-/// A field's definition as forms need it.
-pub(super) fn field(field: &Field) -> Value {
-    json!({
+/// A field's definition as forms need it; options that stand in a dictionary are those of now.
+pub async fn field(app: &App, field: &Field) -> Result<Value, Error> {
+    let dictionary = if field.source_type == "DATADICT" { app.configuration.options_of(&field.source_uri).await? } else { None };
+    Ok(json!({
         "id": field.id,
         "key": field.key,
         "type": field.kind,
         "name": field.name,
         "desc": field.desc,
-        "choice": field.choice.iter().map(choice).collect::<Vec<_>>(),
+        "choice": dictionary.as_deref().unwrap_or(&field.choice).iter().map(choice).collect::<Vec<_>>(),
         "validate_type": if field.is_required { "REQUIRE" } else { "OPTION" },
         "regex": if field.regex.is_empty() { "EMPTY" } else { &field.regex },
         "custom_regex": field.custom_regex,
@@ -189,13 +195,13 @@ pub(super) fn field(field: &Field) -> Value {
         "source_uri": field.source_uri,
         "api_instance_id": 0,
         "api_info": {},
-        "kv_relation": {},
-        "regex_config": {},
-        "layout": "COL_12",
+        "kv_relation": field.kv_relation.as_ref().map_or_else(|| json!({}), |kv| json!(kv)),
+        "regex_config": field.rule.as_ref().map_or_else(|| json!({}), |rule| json!({ "rule": export::rule(rule) })),
+        "layout": if field.layout.is_empty() { "COL_12" } else { &field.layout },
         "show_type": u8::from(field.hidden_when.is_none()),
         "show_conditions": field.hidden_when.as_ref().map_or_else(|| json!({}), |hidden| json!(hidden)),
         "is_readonly": field.is_readonly,
-    })
+    }))
 }
 
 fn choice(choice: &Choice) -> Value {
@@ -206,12 +212,12 @@ fn choice(choice: &Choice) -> Value {
     shown
 }
 
-fn step_field(definition: &Field, node: NodeId, workflow: &Deployed) -> Value {
-    let mut shown = field(definition);
+async fn step_field(app: &App, definition: &Field, node: NodeId, workflow: &Deployed) -> Result<Value, Error> {
+    let mut shown = field(app, definition).await?;
     shown["workflow_id"] = flow_id(workflow.workflow, workflow.version).into();
     shown["state_id"] = json!(node);
     shown["source"] = "CUSTOM".into();
-    shown
+    Ok(shown)
 }
 
 /// Every field of the ticket with what was filled in; unfilled ones are null (3.6).
@@ -230,16 +236,19 @@ pub async fn filled(app: &App, card: &TicketCard, definition: &Definition) -> Re
             "type": field.kind,
             "name": field.name,
             "desc": field.desc,
-            "display_value": if value.is_null() { "".into() } else { display(field, &value) },
+            "display_value": display(field, entry, &value),
             "value": value,
         }));
     }
     Ok(filled)
 }
 
-/// What a person reads: names of options instead of their keys (4.1).
-pub fn display(field: &Field, value: &Value) -> Value {
-    let Value::String(text) = value else { return value.clone() };
+/// What a person reads: names of options instead of their keys (4.1), nothing where nothing is filled in.
+pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
+    if let Some(entry) = entry.filter(|entry| !entry.shown.is_empty()) {
+        return entry.shown.clone().into();
+    }
+    let Value::String(text) = value else { return if value.is_null() { "".into() } else { value.clone() } };
     let name = |key: &str, joined: &str| path(&field.choice, key).map_or_else(|| key.to_owned(), |names| names.join(joined));
     match field.kind {
         FieldKind::Select | FieldKind::Radio | FieldKind::InputSelect => name(text, "").into(),
@@ -247,15 +256,4 @@ pub fn display(field: &Field, value: &Value) -> Value {
         FieldKind::MultiSelect | FieldKind::Checkbox => text.split(',').map(|key| name(key.trim(), "")).collect::<Vec<_>>().join(",").into(),
         _ => value.clone(),
     }
-}
-
-/// The names from the top of the tree down to an option.
-fn path(choices: &[Choice], key: &str) -> Option<Vec<String>> {
-    choices.iter().find_map(|choice| {
-        if choice.key == key {
-            return Some(vec![choice.name.clone()]);
-        }
-        let below = path(&choice.items, key)?;
-        Some(std::iter::once(choice.name.clone()).chain(below).collect())
-    })
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod asked;
+mod forms;
 pub mod openapi;
 mod problem;
 mod tickets;
@@ -47,9 +48,11 @@ async fn route(app: App, request: Request) -> Answer {
         ["tickets", sn, "events"] if read => tickets::history(asked, sn).await,
         ["tickets", sn, "remarks"] if read => tickets::remarks(asked, sn).await,
         ["tickets", sn, "calls"] if read => tickets::calls(asked, sn).await,
+        ["tickets", sn, "nodes", node, what @ ("form" | "options")] => forms::of_ticket(asked, &method, sn, node, what).await,
         ["tickets", sn, operation] if write => tickets::operate(asked, sn, operation).await,
         ["decisions"] if write => tickets::decide_many(asked).await,
         ["workflows", ..] => admin::workflows(asked, &method, &parts[1..]).await,
+        ["services", id, what @ ("form" | "options")] => forms::of_service(asked, &method, id, what).await,
         ["services", ..] => admin::services(asked, &method, &parts[1..]).await,
         ["catalog", ..] => admin::catalog(asked, &method, &parts[1..]).await,
         ["dictionary", ..] => admin::dictionary(asked, &method, &parts[1..]).await,

@@ -60,6 +60,8 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
     ("/v1/tickets/{sn}/events", "get", "every event of a ticket", Kind::Read),
     ("/v1/tickets/{sn}/remarks", "get", "remarks, oldest first", Kind::Read),
     ("/v1/tickets/{sn}/calls", "get", "calls of automatic nodes", Kind::Read),
+    ("/v1/tickets/{sn}/nodes/{node}/form", "get", "the form of a node, with what stands in it", Kind::Read),
+    ("/v1/tickets/{sn}/nodes/{node}/options", "post", "what may be chosen in a field", Kind::Fills(&["field", "fields"])),
     ("/v1/decisions", "post", "decides many approvals", Kind::Fills(&["decisions"])),
     ("/v1/workflows", "get", "lists workflows", Kind::Read),
     ("/v1/workflows", "post", "draws a workflow", Kind::Fills(&["definition"])),
@@ -75,6 +77,8 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
     ("/v1/workflows/{id}/versions/{version}/restore", "post", "makes the draft what a version was", Kind::Fills(&[])),
     ("/v1/services", "get", "lists services", Kind::Read),
     ("/v1/services", "post", "takes over a service with its workflow", Kind::Fills(&["name", "key", "desc", "owners", "catalog", "workflow_file"])),
+    ("/v1/services/{id}/form", "get", "the form with which a ticket is submitted", Kind::Read),
+    ("/v1/services/{id}/options", "post", "what may be chosen in a field", Kind::Fills(&["field", "fields"])),
     ("/v1/services/{id}", "put", "changes a service", Kind::Fills(&["name", "desc", "is_enabled", "workflow", "version", "rate_after_days"])),
     ("/v1/catalog", "get", "the catalog tree", Kind::Read),
     ("/v1/catalog", "post", "adds a catalog", Kind::Fills(&["parent", "name", "desc"])),
@@ -133,7 +137,7 @@ fn operation(path: &str, summary: &str, kind: &Kind) -> Value {
     let mut parameters: Vec<Value> = path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": if matches!(name, "id" | "version") { "integer" } else { "string" } } }))
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": if matches!(name, "id" | "version" | "node") { "integer" } else { "string" } } }))
         .collect();
     parameters.push(json!({ "name": "X-On-Behalf-Of", "in": "header", "schema": { "type": "string" }, "description": "the user who acts" }));
     if path == "/v1/tickets" && matches!(kind, Kind::Read) {

@@ -49,6 +49,10 @@ impl Problem {
     pub(super) fn method(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
+    /// The request may be right; who would have to say so does not answer.
+    pub(super) fn unavailable(field: &str, detail: impl Into<String>) -> Self {
+        Self { field: Some(field.to_owned()), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
     pub(super) fn stale(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
     }
@@ -116,9 +120,10 @@ impl From<Rejection> for Problem {
             Rejection::FieldUnknown(key) | Rejection::FieldTwice(key) | Rejection::OptionsMissing(key) | Rejection::NotEditable(key) => {
                 Self::malformed(&format!("/fields/{key}"), detail)
             }
-            Rejection::FieldEmpty(name) | Rejection::OptionUnknown(name) | Rejection::FieldInvalid { name, .. } => {
-                Self::malformed(&format!("/fields/{name}"), detail)
+            Rejection::FieldEmpty(at) | Rejection::OptionUnknown(at) | Rejection::FieldInvalid { at, .. } | Rejection::ReadOnly(at) => {
+                Self::malformed(&format!("/fields/{}", at.key), detail)
             }
+            Rejection::OptionsUnavailable { at, .. } => Self::unavailable(&format!("/fields/{}", at.key), detail),
             Rejection::TitleTooLong => Self::malformed("/fields/title", detail),
             Rejection::MessageTooLong | Rejection::DeliverMessageMissing | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
             Rejection::TextUnfit(_) => Self::malformed("/text", detail),

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::call::Call;
-use domain::ticket::{Command, Open, Rejection};
+use domain::ticket::{Command, Open, Rejection, form};
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{Relation, TicketEvent};
 use events::{LineId, NodeId, ServiceId, TicketSn};
@@ -55,17 +55,21 @@ pub(super) async fn create(asked: Asked) -> Answer {
     if let Some(from) = &from {
         desk::may_raise(app, from, &app.people.find(&by).await?).await?;
     }
-    let mut form = asked.fields()?;
     let workflow = match app.configuration.service(service).await?.0.as_ref() {
         Some(defined) => app.configuration.workflow(defined.workflow, defined.workflow_version).await?,
         None => None,
     };
+    let mut filled = asked.fields()?;
+    if let Some((definition, submit)) = workflow.as_ref().and_then(|workflow| Some((&workflow.definition, workflow.definition.submit_node()?))) {
+        form::with_defaults(definition, submit, &mut filled, &BTreeMap::new());
+    }
+    let mut form = filled.clone();
     if let Some(workflow) = &workflow {
         app.people.form_in(&workflow.definition, &mut form, false).await?;
     }
     desk::consider(app, &draft(app.people.find(&by).await?, form)).await?;
     // Everything is accepted: now people are registered.
-    let mut form = asked.fields()?;
+    let mut form = filled;
     if let Some(workflow) = &workflow {
         app.people.form_in(&workflow.definition, &mut form, true).await?;
     }
@@ -301,7 +305,7 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
         }
     };
     Ok(match operation {
-        "submit" => Command::Submit { node: node()?, form: form(asked, card).await?, by },
+        "submit" => Command::Submit { node: node()?, form: form_of(asked, card, Some(node()?)).await?, by },
         "decide" => Command::Decide { node: node()?, pass: asked.flag("pass", true)?, remark: message, by },
         "claim" => Command::Claim { node: node()?, by },
         "distribute" => Command::Distribute { node: node()?, to: asked.targets().await?, message, by },
@@ -323,9 +327,9 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
             Command::Route { node: node()?, line, by }
         }
         "acknowledge" => Command::Acknowledge { node: asked.node()?, by },
-        "resolve" => Command::Resolve { form: form(asked, card).await?, remark: message, by },
+        "resolve" => Command::Resolve { form: form_of(asked, card, None).await?, remark: message, by },
         "escalate" => Command::Escalate { node: asked.node()?, reason: message, by },
-        "edit" => Command::EditField { form: form(asked, card).await?, by },
+        "edit" => Command::EditField { form: form_of(asked, card, None).await?, by },
         "remark" => {
             let parent =
                 asked.int("parent")?.map(|id| u64::try_from(id).map_err(|_| Problem::malformed("/parent", "it is not the number of a remark"))).transpose()?;
@@ -372,11 +376,15 @@ async fn fits(asked: &Asked, card: &TicketCard, other: &TicketSn, relation: Rela
     Ok(())
 }
 
-async fn form(asked: &Asked, card: &TicketCard) -> Result<Vec<events::Entry>, Problem> {
+/// What was filled in; for the form of a whole node with the defaults of what was not.
+async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>) -> Result<Vec<events::Entry>, Problem> {
     let mut form = asked.fields()?;
     if let Some(opened) = &card.ticket.opened
         && let Some(workflow) = asked.app.configuration.workflow(opened.workflow, opened.workflow_version).await?
     {
+        if let Some(node) = node.and_then(|node| workflow.definition.node(node)) {
+            form::with_defaults(&workflow.definition, node, &mut form, &card.ticket.form);
+        }
         asked.app.people.form_in(&workflow.definition, &mut form, true).await?;
     }
     Ok(form)

@@ -5,23 +5,24 @@
 
 use std::collections::BTreeMap;
 
-use domain::call::template::Variables;
+use domain::call::template::{Variables, typed};
 use domain::call::{Call, Command, Rejection, Step, judge, plan};
 use domain::ticket::{Answer, Command as TicketCommand, Rejection as TicketRejection};
 use domain::views::ticket_card::TicketCard;
 use events::call::{Answered, Requested};
 use events::outside::Outside;
 use events::ticket::NodeStatus;
-use events::workflow::{FieldKind, NodeKind};
+use events::workflow::NodeKind;
 use events::{Meta, Moment};
-use infra::caller;
+use infra::caller::ANSWER_BYTES_MAX;
 use infra::ledger::{NoLookups, command_id};
 use infra::store::commit::hex;
 use infra::{Error, Failure, Wish};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::claimed;
 use crate::http::blueking::render;
+use crate::outside::{self, Described};
 use crate::{App, desk};
 
 /// Makes the step that is due, if one is.
@@ -102,13 +103,18 @@ async fn step(app: &App, call: &Call, requested: &Requested) -> Result<Step, Err
         Outside::Request(request) => &request.secret,
         Outside::Task(task) => &task.secret,
     };
-    let Some(secret_headers) = secret_headers(app, secret).await? else { return Ok(failed(&format!("the secret {secret} is not in the key store"))) };
     // One key for one wish; the steps of a task are wishes of their own.
     let key = if call.step.is_empty() || matches!(outside, Outside::Request(_)) { requested.key.clone() } else { format!("{}-{}", requested.key, call.step) };
-    let headers = [("Idempotency-Key".to_owned(), key)].into_iter().chain(wanted.headers).chain(secret_headers).collect();
-    let timeout = std::time::Duration::from_millis(wanted.timeout_ms.unsigned_abs());
-    let body = wanted.body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-    let came = app.caller.call(&caller::Call { method: wanted.method, url: wanted.url, headers, body, timeout }).await;
+    let described = Described {
+        method: wanted.method,
+        url: wanted.url,
+        headers: [("Idempotency-Key".to_owned(), key)].into_iter().chain(wanted.headers).collect(),
+        body: wanted.body.map(|body| body.to_string()).unwrap_or_default(),
+        secret,
+        timeout_ms: wanted.timeout_ms,
+        answer_bytes_max: ANSWER_BYTES_MAX,
+    };
+    let came = outside::call(&*app.caller, &*app.ledger.keys, described).await?;
     let came = came.as_ref().map(|answer| (answer.status, answer.body.as_slice())).map_err(Clone::clone);
     Ok(judge::judge(&outside, kind, call, &came))
 }
@@ -120,17 +126,6 @@ async fn described(app: &App, card: &TicketCard, requested: &Requested) -> Resul
     Ok(node.and_then(|node| Some((node.kind, node.outside.as_deref()?.clone()))))
 }
 
-/// The headers a secret of the key store holds: a JSON object of texts. `None` where there is no such secret.
-async fn secret_headers(app: &App, name: &str) -> Result<Option<Vec<(String, String)>>, Error> {
-    if name.is_empty() {
-        return Ok(Some(Vec::new()));
-    }
-    let Some(kept) = app.ledger.keys.secret(&format!("api/{name}")).await? else { return Ok(None) };
-    let headers: BTreeMap<String, String> = serde_json::from_slice(&kept)
-        .map_err(|error| Error::because(infra::Kind::Misconfigured, format!("secret api/{name} is not an object of texts"), error))?;
-    Ok(Some(headers.into_iter().collect()))
-}
-
 /// What the templates of a call may ask for: fields and variables, facts of the ticket, the caller's variables, and what somebody gave for this call.
 pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> Result<Variables, Error> {
     let mut variables = Variables::new();
@@ -139,9 +134,9 @@ pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> R
     if let Some(workflow) = app.configuration.workflow(opened.workflow, opened.workflow_version).await? {
         let definition = &workflow.definition;
         for field in &definition.fields {
-            let held = card.ticket.form.get(&field.key).map(|entry| entry.read().clone()).unwrap_or_default();
-            let value = app.people.value_out(Some(field), &held).await?;
-            let shown = if value.is_null() { json!("") } else { render::display(field, &value) };
+            let entry = card.ticket.form.get(&field.key);
+            let value = app.people.value_out(Some(field), &entry.map(|entry| entry.read().clone()).unwrap_or_default()).await?;
+            let shown = render::display(field, entry, &value);
             variables.insert(format!("{}__display", field.key), shown);
             variables.insert(field.key.clone(), typed(field.kind, value));
         }
@@ -175,13 +170,4 @@ pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> R
     variables.extend(facts.into_iter().map(|(key, value)| (key.to_owned(), value.into())));
     variables.extend(requested.inputs.iter().map(|(key, value)| (key.clone(), value.clone().into())));
     Ok(variables)
-}
-
-/// A number is a number outside, although it is kept as text.
-fn typed(kind: FieldKind, value: Value) -> Value {
-    match (kind, &value) {
-        (FieldKind::Int, Value::String(text)) => serde_json::from_str::<serde_json::Number>(text.trim()).map_or(value, Value::Number),
-        (FieldKind::Boolean, Value::String(text)) if text == "true" || text == "false" => (text == "true").into(),
-        _ => value,
-    }
 }

@@ -4,7 +4,7 @@ use domain::delivery::{Command, Delivery, Outcome, Progress, Rejection};
 use domain::views::ticket_card::TicketCard;
 use events::delivery::Requested;
 use events::{Meta, Moment};
-use infra::caller::{Answer, CALLBACK_TIMEOUT, Call};
+use infra::caller::{ANSWER_BYTES_MAX, Answer, CALLBACK_TIMEOUT, Call};
 use infra::ledger::{NoLookups, command_id};
 use infra::store::commit::hex;
 use infra::{Error, Failure, Wish};
@@ -56,7 +56,7 @@ async fn call(app: &App, stream: &str, requested: &Requested, now: Moment) -> Re
         serde_json::from_slice(&kept).map_err(|_| Error::corrupt(format!("secret {} is not a receiver", requested.callback.secret)))?;
     let id = ("Idempotency-Key".to_owned(), stream.trim_start_matches("delivery-").to_owned());
     let headers = std::iter::once(id).chain(headers).collect();
-    Ok(Some(Call { method: "POST".into(), url, headers, body: body.to_string().into_bytes(), timeout: CALLBACK_TIMEOUT }))
+    Ok(Some(Call { method: "POST".into(), url, headers, body: body.to_string().into_bytes(), timeout: CALLBACK_TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX }))
 }
 
 /// What the key store holds of a callback: both parts may be secrets.

@@ -1,0 +1,89 @@
+//! Forms as pages need them: the fields of a node with what stands in them, and the options of one field as the form stands now.
+
+use axum::Json;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use domain::condition::Found;
+use domain::options;
+use domain::ticket::{Ticket, form};
+use events::workflow::{Definition, Deployed, Field, Node};
+use events::{Entry, NodeId, ServiceId, TicketSn};
+use serde_json::{Value, json};
+
+use super::asked::Asked;
+use super::problem::{Answer, Problem};
+use crate::App;
+use crate::http::blueking::render;
+
+/// The form with which a ticket of a service is submitted, and options of its fields.
+pub(super) async fn of_service(asked: Asked, method: &Method, id: &str, what: &str) -> Answer {
+    let app = &asked.app;
+    let missing = || Problem::not_found(format!("there is no service {id}"));
+    let service = app.configuration.service(ServiceId(id.parse().map_err(|_| missing())?)).await?;
+    let service = service.0.as_ref().filter(|service| service.is_enabled).ok_or_else(missing)?;
+    let workflow = app.configuration.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
+    let submit = workflow.definition.submit_node().ok_or_else(missing)?;
+    answer(&asked, method, what, &workflow, submit, &Ticket::default()).await
+}
+
+/// The form of a node of a ticket, and options of its fields.
+pub(super) async fn of_ticket(asked: Asked, method: &Method, sn: &str, node: &str, what: &str) -> Answer {
+    let app = &asked.app;
+    let missing = || Problem::not_found(format!("there is no node {node} of a ticket {sn}"));
+    let ticket = app.ledger.load::<Ticket>(&TicketSn(sn.to_owned()).stream()).await?.aggregate.0;
+    let opened = ticket.opened.as_ref().ok_or_else(missing)?;
+    let workflow = app.configuration.workflow(opened.workflow, opened.workflow_version).await?.ok_or_else(missing)?;
+    let node = workflow.definition.node(NodeId(node.parse().map_err(|_| missing())?)).ok_or_else(missing)?;
+    answer(&asked, method, what, &workflow, node, &ticket).await
+}
+
+async fn answer(asked: &Asked, method: &Method, what: &str, workflow: &Deployed, node: &Node, ticket: &Ticket) -> Answer {
+    match (method, what) {
+        (&Method::GET, "form") => {
+            let mut fields = Vec::new();
+            for field in workflow.definition.fields_of(node) {
+                fields.push(shown(&asked.app, field, ticket).await?);
+            }
+            let form = json!({ "workflow": workflow.workflow, "version": workflow.version, "node": node.id, "name": node.name, "fields": fields });
+            Ok(Json(form).into_response())
+        }
+        (&Method::POST, "options") => {
+            let key = asked.required("field")?;
+            let field = workflow.definition.fields_of(node).find(|field| field.key == key);
+            let field = field.ok_or_else(|| Problem::malformed("/field", format!("node {} has no field {key}", node.id)))?;
+            let mut given = asked.fields()?;
+            asked.app.people.form_in(&workflow.definition, &mut given, false).await?;
+            Ok(Json(json!({ "field": key, "options": offered(&asked.app, &workflow.definition, field, &given, ticket).await? })).into_response())
+        }
+        _ => Err(Problem::method(format!("{method} is not for this path"))),
+    }
+}
+
+/// One field: its definition, what stands in it or would be its default, and where its options come from.
+async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Problem> {
+    let mut shown = render::field(app, field).await?;
+    let held = ticket.form.get(&field.key).filter(|entry| !entry.is_erased());
+    shown["value"] = match held {
+        Some(entry) => app.people.value_out(Some(field), entry.read()).await?,
+        None => field.default.clone(),
+    };
+    shown["depends_on"] = json!(field.source.as_deref().map(options::depends_on).unwrap_or_default());
+    shown["asks_for_options"] = field.source.is_some().into();
+    Ok(shown)
+}
+
+/// The options a person may choose from, given what else stands in the form.
+async fn offered(app: &App, definition: &Definition, field: &Field, given: &[Entry], ticket: &Ticket) -> Result<Value, Problem> {
+    let find = |key: &str| match given.iter().find(|entry| entry.key == key).or_else(|| ticket.form.get(key)) {
+        Some(entry) if entry.is_erased() => Found::Erased,
+        Some(entry) => Found::Value(form::plain(entry.read()).into()),
+        None => Found::Absent,
+    };
+    let unavailable =
+        |reason: String| Problem::unavailable(&format!("/fields/{}", field.key), format!("the options of field {} cannot be fetched: {reason}", field.name));
+    Ok(match options::question(field, &options::variables(definition, find)) {
+        Some(question) => json!(app.configuration.offered(&question.map_err(unavailable)?).await?.map_err(unavailable)?),
+        None if field.source_type == "DATADICT" => json!(app.configuration.options_of(&field.source_uri).await?.unwrap_or_default()),
+        None => json!(field.choice),
+    })
+}

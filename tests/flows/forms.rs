@@ -1,0 +1,186 @@
+//! Forms: options that another system or a dictionary supplies, fields that depend on others, defaults, and what is filled in once.
+
+use serde_json::{Value, json};
+use tests::form;
+
+use crate::House;
+use crate::automation::{answers, line, manual, service};
+
+fn select(id: i64, key: &str, name: &str, more: Value) -> Value {
+    let mut field = json!({ "id": id, "key": key, "name": name, "type": "SELECT", "state_id": 2, "validate_type": "OPTION" });
+    field.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    field
+}
+
+fn api(more: Value) -> Value {
+    let mut from = json!({
+        "source_type": "API", "kv_relation": { "key": "ip", "name": "host_name" },
+        "api_info": {
+            "remote_api_info": { "method": "POST", "system_info": { "domain": "https://cmdb.example.com" }, "path": "/hosts/" },
+            "api_instance_info": { "req_body": { "near": "${params_host}", "count": "${params_count}" }, "rsp_data": "info", "secret": "cmdb" },
+        },
+    });
+    from.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    from
+}
+
+async fn with(house: &House, fields: Value) -> Value {
+    service(house, "表单", json!([manual(3, "处理", "wangwu")]), json!([line(1, 2), line(2, 3), line(3, 9)]), fields).await
+}
+
+fn ticket(service: &Value, more: &[(&str, &str)]) -> Value {
+    let all: Vec<(&str, &str)> = [("title", "t")].into_iter().chain(more.iter().copied()).collect();
+    json!({ "service_id": service, "creator": "lisi", "fields": form(&all) })
+}
+
+fn calls(house: &House) -> Vec<Value> {
+    let calls = house.receiver.calls.lock().expect("no holder panics");
+    calls.iter().map(|call| serde_json::from_slice(&call.body).expect("JSON")).collect()
+}
+
+fn hosts(names: &[(&str, &str)]) -> (u16, Value) {
+    let rows: Vec<Value> = names.iter().map(|(ip, name)| json!({ "ip": ip, "host_name": name })).collect();
+    (200, json!({ "result": true, "code": 0, "message": "", "data": { "info": rows } }))
+}
+
+#[tokio::test]
+async fn options_come_from_another_system_and_hang_on_what_else_is_filled_in() {
+    let house = House::open().await;
+    house.app.ledger.keys.keep_secret("api/cmdb", br#"{"X-Token":"t-1"}"#).await.expect("kept");
+    let service = with(&house, json!([select(10, "target", "目标主机", api(json!({})))])).await;
+    let path = format!("services/{service}");
+    let shown = house.v1("GET", &format!("{path}/form"), "lisi", Value::Null).await.1;
+    let field = shown["fields"].as_array().expect("fields").iter().find(|field| field["key"] == "target").expect("the field").clone();
+    assert_eq!((&field["depends_on"], &field["asks_for_options"]), (&json!(["count", "host"]), &json!(true)));
+
+    answers(&house, &[hosts(&[("10.0.0.8", "web-1"), ("10.0.0.9", "web-2")])]);
+    let ask = json!({ "field": "target", "fields": { "host": "a\"b", "count": 2 } });
+    let offered = house.v1("POST", &format!("{path}/options"), "lisi", ask.clone()).await.1;
+    assert_eq!(offered["options"], json!([{ "key": "10.0.0.8", "name": "web-1" }, { "key": "10.0.0.9", "name": "web-2" }]));
+    assert_eq!(calls(&house), [json!({ "near": "a\"b", "count": 2 })], "a number stays a number");
+    let call = house.receiver.calls.lock().expect("no holder panics")[0].clone();
+    assert_eq!((call.url.as_str(), call.headers), ("https://cmdb.example.com/hosts/", vec![("X-Token".to_owned(), "t-1".to_owned())]));
+
+    // What was offered a moment ago is what is checked against: nobody is asked twice.
+    let with_host = |target| ticket(&service, &[("host", "a\"b"), ("count", "2"), ("target", target)]);
+    let sn = house.must("create_ticket", with_host("10.0.0.9")).await["sn"].clone();
+    assert_eq!(house.refused("create_ticket", with_host("10.0.0.7")).await, (3_900_003, "提单失败: 【目标主机】选项不匹配，请重新选择".to_owned()));
+    assert_eq!(calls(&house).len(), 1);
+
+    // Another form is another question.
+    answers(&house, &[hosts(&[])]);
+    let other = ticket(&service, &[("host", "elsewhere"), ("target", "10.0.0.9")]);
+    assert_eq!(house.refused("create_ticket", other).await, (3_900_003, "提单失败: 【target】选项不存在，请联系管理员".to_owned()));
+    assert_eq!(calls(&house)[1], json!({ "near": "elsewhere", "count": "" }));
+
+    // A ticket tells what was chosen as it was called then, whatever the other system says later.
+    house.clock.turn(61_000);
+    answers(&house, &[hosts(&[("10.0.0.9", "renamed")])]);
+    house.must("create_ticket", with_host("10.0.0.9")).await;
+    assert_eq!(calls(&house).len(), 3, "after a minute it is asked again");
+    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+    let field = info["fields"].as_array().expect("fields").iter().find(|field| field["key"] == "target").expect("the field").clone();
+    assert_eq!((&field["value"], &field["display_value"]), (&json!("10.0.0.9"), &json!("web-2")));
+}
+
+#[tokio::test]
+async fn a_system_that_does_not_answer_holds_up_only_what_hangs_on_it_and_says_why() {
+    let house = House::open().await;
+    let fields = json!([select(10, "target", "目标主机", api(json!({}))), select(11, "free", "自由", api(json!({ "source_type": "CUSTOM_API" })))]);
+    let service = with(&house, fields).await;
+    let secret = "提单失败: 【目标主机】选项获取失败，请稍后重试：the secret cmdb is not in the key store";
+    assert_eq!(house.refused("create_ticket", ticket(&service, &[("target", "x")])).await, (3_900_003, secret.to_owned()));
+    house.app.ledger.keys.keep_secret("api/cmdb", b"{}").await.expect("kept");
+    for (answer, reason) in [
+        ((502, json!({})), "answered 502"),
+        ((200, json!({ "result": false, "code": 9_900_403, "message": "no right" })), "answered code 9900403: no right"),
+        ((200, json!({ "result": true, "data": {} })), "the answer has no list at \"info\""),
+    ] {
+        answers(&house, &[answer]);
+        let (code, message) = house.refused("create_ticket", ticket(&service, &[("target", "x")])).await;
+        assert!(code == 3_900_003 && message.ends_with(reason), "{message}");
+    }
+    answers(&house, &[(502, json!({}))]);
+    let v1 = house.v1("POST", "tickets", "lisi", json!({ "service_id": service, "fields": { "title": "t", "target": "x" } })).await;
+    assert_eq!((v1.0, v1.1["errors"][0]["field"].as_str()), (503, Some("/fields/target")));
+    answers(&house, &[(502, json!({}))]);
+    house.must("create_ticket", ticket(&service, &[("free", "anything")])).await;
+    house.must("create_ticket", ticket(&service, &[])).await;
+}
+
+#[tokio::test]
+async fn a_form_may_have_more_dictionaries_than_a_decision_has_questions() {
+    let house = House::open().await;
+    let count = 20;
+    let mut fields = Vec::new();
+    for number in 0..count {
+        let items = json!([{ "key": "A", "name": format!("甲{number}") }]);
+        assert_eq!(house.v1("PUT", &format!("dictionary/LIST_{number}"), "admin", json!({ "name": "l", "items": items })).await.0, 200);
+        fields.push(select(
+            10 + number,
+            &format!("f{number}"),
+            &format!("字段{number}"),
+            json!({ "source_type": "DATADICT", "source_uri": format!("LIST_{number}") }),
+        ));
+    }
+    let service = with(&house, fields.into()).await;
+    let keys: Vec<String> = (0..count).map(|number| format!("f{number}")).collect();
+    let pairs = |last: &'static str| keys.iter().enumerate().map(|(at, key)| (key.as_str(), if at + 1 == keys.len() { last } else { "A" })).collect::<Vec<_>>();
+    let sn = house.must("create_ticket", ticket(&service, &pairs("A"))).await["sn"].clone();
+    assert_eq!(house.refused("create_ticket", ticket(&service, &pairs("B"))).await.1, "提单失败: 【字段19】选项不匹配，请重新选择");
+    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+    assert!(info["fields"].as_array().expect("fields").iter().any(|field| field["display_value"] == "甲19"), "{info}");
+    let detail = house.must("get_service_detail", json!({ "service_id": service })).await;
+    assert!(detail["fields"].as_array().expect("fields").iter().any(|field| field["choice"][0]["name"] == "甲7"), "a dictionary's options are in the form");
+}
+
+#[tokio::test]
+async fn what_is_not_given_takes_its_default_over_v1_and_a_read_only_field_is_filled_in_once() {
+    let house = House::open().await;
+    let choice = json!([{ "key": "s", "name": "小" }, { "key": "l", "name": "大" }]);
+    let fields = json!([
+        select(10, "size", "规格", json!({ "choice": choice, "default": "s", "validate_type": "REQUIRE" })),
+        { "id": 11, "key": "owner", "name": "负责人", "type": "MEMBER", "state_id": 2, "validate_type": "OPTION", "default": "zhangsan" },
+        { "id": 12, "key": "asset", "name": "资产号", "type": "STRING", "state_id": 2, "validate_type": "OPTION", "is_readonly": true },
+    ]);
+    let service = with(&house, fields).await;
+    let (status, opened) = house.v1("POST", "tickets", "lisi", json!({ "service_id": service, "fields": { "title": "t", "asset": "A-1" } })).await;
+    assert_eq!(status, 201, "{opened}");
+    let sn = opened["sn"].clone();
+    let read = house.v1("GET", &format!("tickets/{}", sn.as_str().expect("sn")), "lisi", Value::Null).await.1;
+    let value = |key: &str| read["fields"].as_array().expect("fields").iter().find(|field| field["key"] == key).expect(key)["value"].clone();
+    assert_eq!((value("size"), value("owner")), (json!("s"), json!("zhangsan")));
+    // Clients of the original send every required field themselves.
+    assert_eq!(house.refused("create_ticket", ticket(&service, &[])).await.1, "提单失败: 单据创建失败，缺少参数：['size']");
+    let changed = house.not_operated(&sn, "edit", "lisi", json!({ "fields": { "asset": "A-2" } })).await;
+    assert_eq!(changed, (400, "field 资产号 cannot be changed any more: it is read-only".to_owned()));
+    house.operate(&sn, "edit", "lisi", json!({ "fields": { "size": "l", "asset": "A-1" } })).await;
+    let form = house.v1("GET", &format!("tickets/{}/nodes/2/form", sn.as_str().expect("sn")), "lisi", Value::Null).await.1;
+    let held = |key: &str| form["fields"].as_array().expect("fields").iter().find(|field| field["key"] == key).expect(key)["value"].clone();
+    assert_eq!((held("size"), held("owner")), (json!("l"), json!("zhangsan")), "a form shows what stands in it");
+}
+
+#[tokio::test]
+async fn options_that_hang_on_nothing_there_are_refused_by_name() {
+    let house = House::open().await;
+    let flow = |info: Value| {
+        json!({ "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }, { "id": 9, "type": "END" }],
+            "edges": [line(1, 2), line(2, 9)],
+            "fields": [
+                { "id": 1, "key": "title", "name": "标题", "type": "STRING", "state_id": 2, "validate_type": "REQUIRE" },
+                { "id": 2, "key": "who", "name": "谁", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" },
+                { "id": 3, "key": "pick", "name": "选", "type": "SELECT", "state_id": 2, "validate_type": "OPTION", "source_type": "API", "api_info": info },
+            ] })
+    };
+    for (info, problem) in [
+        (json!({ "remote_api_info": { "url": "https://x/${gone}" } }), "the options of field pick depend on gone, which does not exist"),
+        (json!({ "remote_api_info": { "url": "https://x/${who}" } }), "the options of field pick depend on who, which names people"),
+        (json!({ "remote_api_info": { "url": "https://x/${pick}" } }), "the options of field pick depend on itself"),
+        (json!({ "remote_api_info": { "url": "https://${title}/" } }), "the source of field pick takes whom to call from what people fill in"),
+        (json!({ "remote_api_info": { "path": "/x" } }), "the source of field pick is not configured: its URL begins neither with http:// nor with https://"),
+    ] {
+        let wish = json!({ "name": "坏", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
+        let (_, message) = house.refused("import_service", wish).await;
+        assert!(message.contains(problem), "{message}");
+    }
+}
