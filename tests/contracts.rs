@@ -75,6 +75,12 @@ async fn memory_blob() {
 }
 
 #[tokio::test]
+async fn files_blob() {
+    let directory = tempfile::tempdir().expect("a directory");
+    blob::contract::check(&blob::files::Files::new(directory.path())).await;
+}
+
+#[tokio::test]
 async fn stored_secrets() {
     let keys: Arc<dyn keys::Keys> = Arc::new(keys::memory::Memory::new(Arc::new(SystemChance)));
     let keeper = || secrets::stored::Stored { keys: keys.clone(), chance: Arc::new(SystemChance) };

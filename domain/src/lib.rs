@@ -7,6 +7,7 @@
 //! tests), its line in [`Aggregates`](decider), and a flow. **A view or a reaction**: one file in its folder and one line in
 //! `functions/src/stream/follow.rs`.
 
+pub mod attachment;
 pub mod call;
 pub mod condition;
 pub mod config;

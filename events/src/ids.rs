@@ -38,6 +38,8 @@ text_id! {
     TicketSn;
     /// The code of a calling application.
     AppCode;
+    /// An uploaded file, by a random id that nobody can guess (`att-` and 32 hexadecimal digits).
+    AttachmentId;
 }
 
 number_id! {
@@ -67,6 +69,19 @@ impl Pid {
     }
     pub fn is_system(&self) -> bool {
         self.0 == "system"
+    }
+}
+
+impl AttachmentId {
+    /// The id a text is, if it looks like one.
+    pub fn read(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("att-")?;
+        let is_hex = digits.len() == 32 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_hex.then(|| Self(text.to_owned()))
+    }
+    /// The stream that holds this attachment.
+    pub fn stream(&self) -> String {
+        format!("attachment-{}", self.0)
     }
 }
 

@@ -12,6 +12,7 @@
 mod fact;
 
 pub mod app;
+pub mod attachment;
 pub mod body;
 pub mod call;
 pub mod catalog;
@@ -31,7 +32,7 @@ pub mod workflow;
 
 pub use body::{Body, Channel, Meta, Raw};
 pub use fact::{Deadline, Fact, Personals, Unreadable};
-pub use ids::{AppCode, CatalogId, LineId, Moment, NodeId, Pid, RoleId, ServiceId, TicketSn, WorkflowId};
+pub use ids::{AppCode, AttachmentId, CatalogId, LineId, Moment, NodeId, Pid, RoleId, ServiceId, TicketSn, WorkflowId};
 pub use personal::{Entry, Personal, Remark};
 
 /// The aggregate a stream belongs to: what stands before its first dash (`ticket-REQ...`, `catalog`).
@@ -43,6 +44,7 @@ pub fn aggregate_of(stream: &str) -> &str {
 pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
     [
         app::AppEvent::TYPES,
+        attachment::AttachmentEvent::TYPES,
         call::CallEvent::TYPES,
         catalog::CatalogEvent::TYPES,
         delivery::DeliveryEvent::TYPES,
@@ -66,6 +68,7 @@ pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
     }
     match raw.kind.split('.').next().unwrap_or_default() {
         "app" => as_json::<app::AppEvent>(raw),
+        "attachment" => as_json::<attachment::AttachmentEvent>(raw),
         "call" => as_json::<call::CallEvent>(raw),
         "catalog" => as_json::<catalog::CatalogEvent>(raw),
         "delivery" => as_json::<delivery::DeliveryEvent>(raw),

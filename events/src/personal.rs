@@ -61,7 +61,7 @@ impl Entry {
     }
 }
 
-/// What somebody wrote beside an operation: a reason, a hand-over message.
+/// What somebody wrote beside an operation: a reason, a hand-over message, the name of a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Remark {
     #[serde(default, skip_serializing_if = "String::is_empty")]

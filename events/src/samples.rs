@@ -10,6 +10,12 @@ macro_rules! samples {
 /// File name (`type.v<version>`) and text of every sample, each aggregate in the order of a life.
 pub const ALL: &[(&str, &str)] = samples! {
     "app.registered.v1"
+    "attachment.begun.v1"
+    "attachment.received.v1"
+    "attachment.attached.v1"
+    "attachment.kept.v1"
+    "attachment.discarded.v1"
+    "attachment.removed.v1"
     "call.requested.v1"
     "call.attempt_failed.v1"
     "call.waiting.v1"

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::fact::{Personals, facts};
 use crate::outside::{Outside, Source};
-use crate::{LineId, NodeId, Pid, RoleId, WorkflowId};
+use crate::{AttachmentId, LineId, NodeId, Pid, RoleId, WorkflowId};
 
 facts! {
     /// The life of one workflow: its draft and its deployed versions.
@@ -468,6 +468,9 @@ pub struct Field {
     /// What its value must be beside other fields, constants or the time (`regex_config.rule`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
+    /// Files that its form hands out to be filled in, where it is one for files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<Template>,
     /// Which members of another system's rows are key and name of an option.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_relation: Option<Choice>,
@@ -480,6 +483,14 @@ pub struct Field {
     /// The approve-or-reject choice of an approval node (`meta.code` APPROVE_RESULT).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_approve_result: bool,
+}
+
+/// An uploaded file that a form hands out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    pub id: AttachmentId,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }
 
 /// What a value must be beside others (`ASSOCIATED_FIELD_VALIDATION`, reference/bk-itsm.md 4.2).
@@ -563,6 +574,10 @@ impl Definition {
     pub fn processors_mut(&mut self) -> impl Iterator<Item = &mut Processors> {
         let of_nodes = self.nodes.iter_mut().flat_map(|node| [&mut node.processors, &mut node.assignors, &mut node.delivers]);
         of_nodes.chain([&mut self.supervisors])
+    }
+    /// Every file that a form hands out.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.fields.iter().flat_map(|field| &field.templates)
     }
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.iter().find(|node| node.id == id)

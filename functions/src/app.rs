@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use infra::blob::Blob;
 use infra::caller::Caller;
 use infra::crash::Crash;
 use infra::login::Login;
@@ -19,18 +20,30 @@ use crate::http::credentials::Credentials;
 use crate::numbers::Numbers;
 use crate::people::People;
 
+/// Largest uploaded file, where nothing else is said.
+pub const FILE_BYTES_MAX: u64 = 100 << 20;
+
 /// What a desk is set to.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The base of links in answers and callbacks, such as `https://itsm.example.com`.
     pub site: String,
+    /// Largest uploaded file.
+    pub file_bytes_max: u64,
+    /// Largest answer the host can give at once, where it has a limit.
+    pub answer_bytes_max: Option<u64>,
     /// The zone of ticket numbers and of times on the wire.
     pub zone: TimeZone,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { site: "http://127.0.0.1:8080".into(), zone: TimeZone::get("Asia/Shanghai").unwrap_or(TimeZone::UTC) }
+        Self {
+            site: "http://127.0.0.1:8080".into(),
+            file_bytes_max: FILE_BYTES_MAX,
+            answer_bytes_max: None,
+            zone: TimeZone::get("Asia/Shanghai").unwrap_or(TimeZone::UTC),
+        }
     }
 }
 
@@ -41,6 +54,8 @@ pub struct App {
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
     pub caller: Arc<dyn Caller>,
+    /// Uploaded files, sealed.
+    pub blob: Arc<dyn Blob>,
     pub login: Arc<dyn Login>,
     pub people: People,
     pub directory: Arc<dyn Directory>,
@@ -62,6 +77,8 @@ pub struct DeskKeys {
     pub token: [u8; 32],
     /// Keys the fingerprints that stand in the ledger, so that nobody can guess from them what was fingerprinted.
     pub fingerprint: [u8; 32],
+    /// Seals files that are nobody's in particular.
+    pub files: [u8; 32],
 }
 
 /// The ports of one desk.
@@ -70,6 +87,7 @@ pub struct Ports {
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
     pub caller: Arc<dyn Caller>,
+    pub blob: Arc<dyn Blob>,
     pub login: Arc<dyn Login>,
     pub directory: Arc<dyn Directory>,
     pub secrets: Arc<dyn Secrets>,
@@ -78,7 +96,7 @@ pub struct Ports {
 impl App {
     /// Puts a desk together over its ports; refuses to start where an old event could not be read.
     pub fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
-        let Ports { ledger, views, queue, caller, login, directory, secrets } = ports;
+        let Ports { ledger, views, queue, caller, blob, login, directory, secrets } = ports;
         events::upcast::complete(&events::catalog_of_types()).map_err(|reason| Error::new(infra::Kind::Misconfigured, reason))?;
         Ok(Self {
             people: People::new(ledger.keys.clone()),
@@ -91,6 +109,7 @@ impl App {
             views,
             queue,
             caller,
+            blob,
             login,
             directory,
             crash,
@@ -101,7 +120,13 @@ impl App {
 
     /// The desk's own keys, read when they are first needed: most functions never do.
     pub async fn keys(&self) -> Result<DeskKeys, Error> {
-        let read = async || Ok(DeskKeys { token: self.secrets.secret("token-key").await?, fingerprint: self.secrets.secret(FINGERPRINT_KEY).await? });
+        let read = async || {
+            Ok(DeskKeys {
+                token: self.secrets.secret("token-key").await?,
+                fingerprint: self.secrets.secret(FINGERPRINT_KEY).await?,
+                files: self.secrets.secret("files-key").await?,
+            })
+        };
         self.keys.get_or_try_init(read).await.copied()
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::Decider;
+use domain::attachment::Attachment;
 use domain::config::{Catalog, Dictionary, Role, Service};
 use domain::options::{self, Offered, Question};
 use domain::ticket::{Facts, Lookup, Now, Ticket};
@@ -244,6 +245,9 @@ impl Lookups<Ticket> for Configuration {
                 }
                 Lookup::Options(question) => {
                     facts.options.insert(question.clone(), self.offered(question).await?);
+                }
+                Lookup::Attachment(id) => {
+                    facts.attachments.insert(id.clone(), self.ledger.load::<Attachment>(&id.stream()).await?.aggregate.0);
                 }
                 Lookup::Now => {
                     let at = self.ledger.clock.now();

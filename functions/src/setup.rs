@@ -7,17 +7,18 @@ use domain::config::{self, Catalog, CatalogCommand, Service};
 use domain::numbers::{self, Numbers};
 use domain::workflow::import::{self, Note};
 use domain::workflow::{self, Workflow};
+use events::attachment::Place;
 use events::catalog::{Added, Changed, Removed, ServicePlaced};
 use events::numbers::NumbersEvent;
 use events::service::Defined;
 use events::ticket::ServiceKind;
 use events::workflow::{Definition, Processors};
-use events::{CatalogId, Meta, RoleId, ServiceId, WorkflowId};
+use events::{AttachmentId, CatalogId, Meta, RoleId, ServiceId, WorkflowId};
 use infra::ledger::{Lookups, NoLookups};
 use infra::{Error, Failure, Kind, Wish};
 use serde_json::Value;
 
-use crate::{App, company};
+use crate::{App, attachments, company};
 
 /// Ids below this are for files of a company; what people make themselves comes above.
 const OWN_IDS: i64 = 1000;
@@ -149,12 +150,28 @@ pub async fn import_workflow(app: &App, file: &Value, id: Option<WorkflowId>) ->
 
 /// Keeps a draft; a new workflow where none is named.
 pub async fn draft(app: &App, definition: Definition, id: Option<WorkflowId>) -> Result<WorkflowId, NotSetUp> {
+    let templates: Vec<AttachmentId> = definition.templates().map(|template| template.id.clone()).collect();
+    for template in &templates {
+        check_template(app, template, id).await?;
+    }
     let id = match id {
         Some(id) => id,
         None => WorkflowId(next_id(app, "WORKFLOW").await?),
     };
+    attachments::attach(app, &templates, &Place::Workflow(id), &meta("workflow")).await?;
     on_workflow(app, id, &workflow::Command::Draft { workflow: id, definition: Box::new(definition) }).await?;
     Ok(id)
+}
+
+/// A file that forms hand out was uploaded for that, and belongs to no other workflow.
+async fn check_template(app: &App, template: &AttachmentId, workflow: Option<WorkflowId>) -> Result<(), NotSetUp> {
+    let attachment = attachments::load(app, template).await?;
+    let is_for_many = attachment.begun.as_ref().is_some_and(|begun| begun.subject.is_none());
+    let is_free = attachment.place.is_none() || attachment.place == workflow.map(Place::Workflow);
+    if is_for_many && attachment.received.is_some() && !attachment.discarded && is_free {
+        return Ok(());
+    }
+    Err(NotSetUp::Unreadable(format!("{template} is no file that was uploaded for this workflow")))
 }
 
 /// Makes the next version of a draft; gives back its number.

@@ -410,7 +410,7 @@ impl Ledger {
 
 /// Says whether a stream holds work, of which there is always more, rather than configuration.
 fn is_work(stream: &str) -> bool {
-    ["ticket-", "delivery-", "call-", "intake-", "numbers-"].iter().any(|kind| stream.starts_with(kind))
+    ["ticket-", "delivery-", "call-", "intake-", "numbers-", "attachment-", "draft-"].iter().any(|kind| stream.starts_with(kind))
 }
 
 fn lock_of(stream: &str) -> usize {

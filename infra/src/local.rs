@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::blob::Blob;
 use crate::clock::{SystemChance, SystemClock};
 use crate::crash::Crash;
 use crate::keys::Keys;
@@ -10,7 +11,7 @@ use crate::queue::Queue;
 use crate::secrets::{Secrets, stored::Stored};
 use crate::store::Store;
 use crate::views::Views;
-use crate::{Error, Ledger, keys, queue, store, views};
+use crate::{Error, Ledger, blob, keys, queue, store, views};
 
 /// The ports of one desk on one machine.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub struct Local {
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
     pub secrets: Arc<dyn Secrets>,
+    /// Uploaded files.
+    pub blob: Arc<dyn Blob>,
 }
 
 impl Local {
@@ -44,7 +47,8 @@ impl Local {
         let ledger = Ledger::new(store, Self::keys(directory)?, Arc::new(SystemClock), Arc::new(SystemChance));
         let file = Arc::new(views::sqlite::ViewsFile::open(directory, crash.clone())?);
         let secrets = Arc::new(Stored { keys: ledger.keys.clone(), chance: ledger.chance.clone() });
-        Ok(Self { ledger, views: Arc::new(views::sqlite::Sqlite(file.clone())), queue: Arc::new(queue::sqlite::Sqlite(file)), secrets })
+        let blob = Arc::new(blob::files::Files::new(&directory.join("files")));
+        Ok(Self { ledger, blob, views: Arc::new(views::sqlite::Sqlite(file.clone())), queue: Arc::new(queue::sqlite::Sqlite(file)), secrets })
     }
 
     fn keys(directory: &Path) -> Result<Arc<dyn Keys>, Error> {

@@ -90,6 +90,7 @@ fn app(directory: &Path) -> (App, Arc<HandClock>) {
         ledger: local.ledger,
         views: local.views,
         queue: local.queue,
+        blob: local.blob,
         caller: Arc::new(caller::memory::Memory::default()),
         login: Arc::new(login::memory::Memory::default()),
         directory: Arc::new(File::default()),

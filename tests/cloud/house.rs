@@ -57,6 +57,7 @@ impl House {
             ledger: cloud.ledger.clone(),
             views: cloud.views.clone(),
             queue: cloud.queue.clone(),
+            blob: cloud.blob.clone(),
             caller: Arc::new(NoCaller::default()),
             login: Arc::new(NoLogin::default()),
             directory: Arc::new(infra::directory::file::File::default()),

@@ -1,5 +1,6 @@
 //! Stories through the front door, on memory adapters.
 
+mod attachments;
 mod automation;
 mod beside;
 mod callbacks;

@@ -116,6 +116,9 @@ impl<T: Blob> Blob for Struck<T> {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         struck!(self, self.inner.get(key))
     }
+    async fn remove(&self, key: &str) -> Result<(), Error> {
+        struck!(self, self.inner.remove(key))
+    }
 }
 
 /// One desk in the cloud, its adapters in memory.
@@ -157,6 +160,7 @@ impl Cloud {
             ledger: self.ledger.clone(),
             views: self.views.clone(),
             queue: self.queue.clone(),
+            blob: self.blob.clone(),
             caller: Arc::new(caller::memory::Memory::default()),
             login: Arc::new(login::memory::Memory::default()),
             directory: Arc::new(infra::directory::file::File::default()),

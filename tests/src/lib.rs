@@ -11,6 +11,7 @@ use functions::app::{Ports, Settings};
 use functions::host::local::{following, work};
 use functions::{App, company, http, timer};
 use infra::Ledger;
+use infra::blob::memory::Memory as Blob;
 use infra::caller::memory::Memory as Receiver;
 use infra::clock::{HandClock, SeededChance};
 use infra::crash::Crash;
@@ -55,6 +56,7 @@ pub struct House {
     pub app: App,
     pub clock: Arc<HandClock>,
     pub receiver: Arc<Receiver>,
+    pub blob: Arc<Blob>,
     follower: tokio::task::JoinHandle<()>,
 }
 
@@ -69,6 +71,7 @@ impl House {
         let clock = Arc::new(HandClock::at(MORNING));
         let chance = Arc::new(SeededChance::new(1));
         let receiver = Arc::new(Receiver::default());
+        let blob = Arc::new(Blob::default());
         let ledger = Ledger::new(Arc::new(Store::default()), Arc::new(Keys::new(chance.clone())), clock.clone(), chance);
         let login = Login([("lisi-is-logged-in".to_owned(), "lisi".to_owned())].into());
         let secrets = Arc::new(Stored { keys: ledger.keys.clone(), chance: ledger.chance.clone() });
@@ -78,6 +81,7 @@ impl House {
             views: Arc::new(Views::default()),
             queue: Arc::new(Queue::default()),
             caller: receiver.clone(),
+            blob: blob.clone(),
             login: Arc::new(login),
             directory: Arc::new(organization()),
         };
@@ -88,7 +92,7 @@ impl House {
         company::demo(&app).await.expect("the demo company");
         app.credentials.register(TRUSTED.0, TRUSTED.1, "日志平台", true).await.expect("an application");
         app.credentials.register(PLAIN.0, PLAIN.1, "plain", false).await.expect("an application");
-        let house = Self { app, clock, receiver, follower };
+        let house = Self { app, clock, receiver, blob, follower };
         house.followed().await;
         house
     }
@@ -129,9 +133,14 @@ impl House {
         }
     }
 
+    /// Sends a request through the front door, and gives back the answer as it is.
+    pub async fn answer(&self, request: Request<Body>) -> axum::response::Response {
+        http::router(self.app.clone()).oneshot(request).await.expect("the router answers")
+    }
+
     /// Sends a request through the front door.
     pub async fn send(&self, request: Request<Body>) -> (StatusCode, Vec<u8>) {
-        let response = http::router(self.app.clone()).oneshot(request).await.expect("the router answers");
+        let response = self.answer(request).await;
         let status = response.status();
         (status, to_bytes(response.into_body(), 1 << 24).await.expect("a body").to_vec())
     }

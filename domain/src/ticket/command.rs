@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use events::ticket::{Callback, DynamicField, Observed, Relation};
 use events::workflow::Processors;
-use events::{Entry, LineId, NodeId, Pid, ServiceId, TicketSn};
+use events::{AttachmentId, Entry, LineId, NodeId, Pid, ServiceId, TicketSn};
+
+use crate::attachment;
 
 /// What can be asked of a ticket.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,6 +158,18 @@ pub enum Command {
     },
     /// Takes over rows of a foreign log, in file order; those it has already are left out.
     Observe(Vec<Observed>),
+}
+
+impl Command {
+    /// The uploaded files that a form names.
+    pub fn attachments(&self) -> Vec<AttachmentId> {
+        let form = match self {
+            Self::Open(open) => &open.form,
+            Self::Submit { form, .. } | Self::Resolve { form, .. } | Self::EditField { form, .. } => form,
+            _ => return Vec::new(),
+        };
+        form.iter().flat_map(|entry| attachment::named(&entry.value)).collect()
+    }
 }
 
 /// What an automatic node's call came to; `round` and `attempt` say which call.

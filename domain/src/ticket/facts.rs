@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use events::workflow::{Choice, Deployed};
-use events::{CatalogId, Moment, Pid, RoleId, ServiceId, WorkflowId, service};
+use events::{AttachmentId, CatalogId, Moment, Pid, RoleId, ServiceId, WorkflowId, service};
 use jiff::civil::DateTime;
 
 use super::{Rejection, Ticket};
+use crate::attachment::Attachment;
 use crate::decider::Refusal;
 use crate::options::{Offered, Question};
 
@@ -32,6 +33,8 @@ pub struct Facts {
     pub business_roles: BTreeMap<(i64, String), Vec<Pid>>,
     /// Options by code of their list; `None` where there is no such list, or it is switched off.
     pub dictionaries: BTreeMap<String, Option<Vec<Choice>>>,
+    /// Uploaded files, as they are now.
+    pub attachments: BTreeMap<AttachmentId, Attachment>,
     /// What other systems offered.
     pub options: BTreeMap<Question, Offered>,
     pub now: Option<Now>,
@@ -59,6 +62,7 @@ pub enum Lookup {
     Dictionary(String),
     /// Options that another system supplies.
     Options(Question),
+    Attachment(AttachmentId),
     Now,
 }
 

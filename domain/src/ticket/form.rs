@@ -2,36 +2,48 @@
 
 use std::collections::BTreeMap;
 
+use events::attachment::Place;
 use events::workflow::{Choice, Clause, Definition, Field, FieldKind, Join, Node, Other};
-use events::{Entry, LineId, Pid};
+use events::{Entry, LineId, Pid, TicketSn};
 use regex::RegexBuilder;
 use serde_json::Value;
 
-use super::{Decision, Facts, FieldAt, Rejection, TITLE_MAX, reject};
+use super::{Decision, Facts, FieldAt, Lookup, Rejection, TITLE_MAX, reject};
+use crate::attachment::{self, COUNT_MAX, Limits, Unfit};
 use crate::condition::{self, Found};
 use crate::decider::Refusal;
 use crate::options;
 
-/// Checks what was given for a node and returns it as it will be stored. `filled` is what the ticket holds already.
-pub(super) fn check(definition: &Definition, node: &Node, given: &[Entry], filled: &BTreeMap<String, Entry>, facts: &Facts) -> Decision<Vec<Entry>> {
-    let form = Form::new(definition, node, given, filled, facts);
+/// The form of one node of a ticket, and what the ticket holds already.
+#[derive(Clone, Copy)]
+pub(super) struct Sheet<'a> {
+    /// Empty where there is no number yet.
+    pub(super) ticket: &'a TicketSn,
+    pub(super) definition: &'a Definition,
+    pub(super) node: &'a Node,
+    pub(super) filled: &'a BTreeMap<String, Entry>,
+}
+
+/// Checks what was given for a node and returns it as it will be stored.
+pub(super) fn check(sheet: &Sheet<'_>, given: &[Entry], facts: &Facts) -> Decision<Vec<Entry>> {
+    let form = Form::new(sheet, given, facts);
     let asked = form.fields.iter().filter(|field| field.is_required && !form.is_hidden(field));
     let missing: Vec<String> = asked.filter(|field| !form.given.iter().any(|entry| entry.key == field.key)).map(|field| field.key.clone()).collect();
     if missing.is_empty() { form.checked() } else { reject(Rejection::FieldsMissing(missing)) }
 }
 
 /// The same of some fields of a form, the others staying as they are.
-pub(super) fn check_some(definition: &Definition, node: &Node, given: &[Entry], filled: &BTreeMap<String, Entry>, facts: &Facts) -> Decision<Vec<Entry>> {
-    let mut form = Form::new(definition, node, given, filled, facts);
-    let others = given.iter().filter_map(|entry| definition.field(&entry.key)).filter(|field| !node.fields.contains(&field.key));
+pub(super) fn check_some(sheet: &Sheet<'_>, given: &[Entry], facts: &Facts) -> Decision<Vec<Entry>> {
+    let mut form = Form::new(sheet, given, facts);
+    let others = given.iter().filter_map(|entry| sheet.definition.field(&entry.key)).filter(|field| !sheet.node.fields.contains(&field.key));
     form.fields.extend(others);
     form.checked()
 }
 
 /// Fills in the defaults of fields that were not given, are not filled in yet and are shown. A decision is never filled in.
 pub fn with_defaults(definition: &Definition, node: &Node, given: &mut Vec<Entry>, filled: &BTreeMap<String, Entry>) {
-    let facts = Facts::default();
-    let form = Form::new(definition, node, given, filled, &facts);
+    let (facts, ticket) = (Facts::default(), TicketSn::default());
+    let form = Form::new(&Sheet { ticket: &ticket, definition, node, filled }, given, &facts);
     let is_open = |field: &&&Field| {
         let is_there = given.iter().any(|entry| entry.key == field.key) || filled.get(&field.key).is_some_and(|held| !is_empty(held.read()));
         !is_there && !field.is_approve_result && !is_empty(&field.default) && !form.is_hidden(field)
@@ -42,23 +54,22 @@ pub fn with_defaults(definition: &Definition, node: &Node, given: &mut Vec<Entry
 
 /// One form as it was given, beside what the ticket holds.
 struct Form<'a> {
-    definition: &'a Definition,
+    sheet: Sheet<'a>,
     fields: Vec<&'a Field>,
     given: Vec<Entry>,
-    filled: &'a BTreeMap<String, Entry>,
     facts: &'a Facts,
 }
 
 impl<'a> Form<'a> {
-    fn new(definition: &'a Definition, node: &'a Node, given: &[Entry], filled: &'a BTreeMap<String, Entry>, facts: &'a Facts) -> Self {
-        let fields: Vec<&Field> = definition.fields_of(node).collect();
-        let find = |key: &str| fields.iter().copied().find(|field| field.key == key).or_else(|| definition.field(key));
+    fn new(sheet: &Sheet<'a>, given: &[Entry], facts: &'a Facts) -> Self {
+        let fields: Vec<&Field> = sheet.definition.fields_of(sheet.node).collect();
+        let find = |key: &str| fields.iter().copied().find(|field| field.key == key).or_else(|| sheet.definition.field(key));
         let given = given.iter().map(|entry| Entry::new(entry.key.clone(), stored(find(&entry.key), entry))).collect();
-        Self { definition, fields, given, filled, facts }
+        Self { sheet: *sheet, fields, given, facts }
     }
 
     fn find(&self, key: &str) -> Found {
-        match self.given.iter().find(|entry| entry.key == key).or_else(|| self.filled.get(key)) {
+        match self.given.iter().find(|entry| entry.key == key).or_else(|| self.sheet.filled.get(key)) {
             Some(entry) if entry.is_erased() => Found::Erased,
             Some(entry) => Found::Value(entry.read().clone()),
             None => Found::Absent,
@@ -74,7 +85,10 @@ impl<'a> Form<'a> {
         let mut wanted = Vec::new();
         for at in 0..self.given.len() {
             match self.check_at(at) {
-                Ok(shown) => self.given[at].shown = shown,
+                Ok((value, shown)) => {
+                    self.given[at].shown = shown;
+                    self.given[at].value = value;
+                }
                 Err(Refusal::Needs(more)) => wanted.extend(more),
                 Err(rejected) if wanted.is_empty() => return Err(rejected),
                 Err(_) => break,
@@ -84,12 +98,12 @@ impl<'a> Form<'a> {
             return Err(Refusal::Needs(wanted));
         }
         // What was emptied on a later round is kept as empty, so that it overwrites what was there.
-        let filled = self.filled;
+        let filled = self.sheet.filled;
         Ok(self.given.into_iter().filter(|entry| !is_empty(&entry.value) || filled.contains_key(&entry.key)).collect())
     }
 
-    /// One given value fits its field; gives back what people read of it, where that stands outside the workflow.
-    fn check_at(&self, at: usize) -> Decision<String> {
+    /// One given value fits its field; gives it back as it will be stored, and what people read of it where that stands outside the workflow.
+    fn check_at(&self, at: usize) -> Decision<(Value, String)> {
         let entry = &self.given[at];
         let Some(field) = self.fields.iter().copied().find(|field| field.key == entry.key) else {
             return reject(Rejection::FieldUnknown(entry.key.clone()));
@@ -97,16 +111,58 @@ impl<'a> Form<'a> {
         if self.given[..at].iter().any(|earlier| earlier.key == entry.key) {
             return reject(Rejection::FieldTwice(entry.key.clone()));
         }
-        if field.is_readonly && self.filled.get(&field.key).is_some_and(|held| !held.is_erased() && !is_empty(held.read()) && *held.read() != entry.value) {
+        if field.is_readonly && self.sheet.filled.get(&field.key).is_some_and(|held| !held.is_erased() && !is_empty(held.read()) && *held.read() != entry.value)
+        {
             return reject(Rejection::ReadOnly(field_at(field)));
         }
         if is_empty(&entry.value) {
-            return if field.is_required && !self.is_hidden(field) { reject(Rejection::FieldEmpty(field_at(field))) } else { Ok(String::new()) };
+            let may_be_empty = !field.is_required || self.is_hidden(field);
+            return if may_be_empty { Ok((entry.value.clone(), String::new())) } else { reject(Rejection::FieldEmpty(field_at(field))) };
+        }
+        if field.kind == FieldKind::File {
+            return Ok((self.check_files(field, &entry.value)?, String::new()));
         }
         check_value(field, &entry.value)?;
         let shown = self.check_options(field, &entry.value)?;
         self.check_beside(field, &entry.value)?;
-        Ok(shown)
+        Ok((entry.value.clone(), shown))
+    }
+
+    /// The files that a value names are there, belong to nothing else, and are such as the field takes; they are kept with what they are. What names no
+    /// file of this desk is kept as it came, as clients of the original send it, unless the field says what it takes.
+    fn check_files(&self, field: &Field, value: &Value) -> Decision<Value> {
+        let unfit = |why| reject(Rejection::FileUnfit { at: field_at(field), why });
+        let limits = Limits::of(&field.meta);
+        let ids = attachment::named(value);
+        if ids.is_empty() {
+            return if limits.is_any() { Ok(value.clone()) } else { unfit(Unfit::NotUploaded) };
+        }
+        let most = limits.count_max.unwrap_or(COUNT_MAX).min(COUNT_MAX);
+        if ids.len() > most {
+            return unfit(Unfit::TooMany(most));
+        }
+        let missing: Vec<Lookup> = ids.iter().filter(|id| !self.facts.attachments.contains_key(id)).cloned().map(Lookup::Attachment).collect();
+        if !missing.is_empty() {
+            return Err(Refusal::Needs(missing));
+        }
+        let mut files = Vec::new();
+        for id in &ids {
+            let attachment = &self.facts.attachments[id];
+            let is_elsewhere = match &attachment.place {
+                None => false,
+                Some(Place::Ticket(sn)) => !self.sheet.ticket.as_str().is_empty() && sn != self.sheet.ticket,
+                Some(Place::Workflow(_)) => true,
+            };
+            let (Some(file), false, false) = (attachment.described(), attachment.discarded, is_elsewhere) else {
+                return unfit(Unfit::NotHere(id.clone()));
+            };
+            let bytes = file["bytes"].as_u64().unwrap_or_default();
+            if let Some(wrong) = limits.wrong(&plain(&file["name"]), &plain(&file["media_type"]), bytes) {
+                return unfit(wrong);
+            }
+            files.push(file);
+        }
+        Ok(files.into())
     }
 
     /// What was chosen is among the options. Those that stand outside the workflow are given back by name, as they are now.
@@ -140,7 +196,7 @@ impl<'a> Form<'a> {
         Ok(match field.source_type.as_str() {
             "" | "CUSTOM" => Some(Ok(&field.choice)),
             "DATADICT" => Some(Ok(self.facts.dictionary(&field.source_uri)?.unwrap_or_default())),
-            _ => match options::question(field, &options::variables(self.definition, |key| self.find(key))) {
+            _ => match options::question(field, &options::variables(self.sheet.definition, |key| self.find(key))) {
                 None => None,
                 Some(Err(reason)) => Some(Err(reason)),
                 Some(Ok(question)) => Some(self.facts.offered(question)?.as_deref().map_err(Clone::clone)),
@@ -243,7 +299,7 @@ fn check_value(field: &Field, value: &Value) -> Decision<()> {
             return invalid("is not a list of rows");
         }
         FieldKind::CustomTable => return check_columns(field, value),
-        FieldKind::Table | FieldKind::CustomForm | FieldKind::File => return Ok(()),
+        FieldKind::Table | FieldKind::CustomForm => return Ok(()),
         _ if !is_text => return invalid("is not a text"),
         FieldKind::Int if text.trim().parse::<f64>().map_or(true, |number| !number.is_finite()) => return invalid("is not a number"),
         FieldKind::Date if text.parse::<jiff::civil::Date>().is_err() => return invalid("is not a date (YYYY-MM-DD)"),

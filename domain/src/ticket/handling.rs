@@ -7,6 +7,7 @@ use events::ticket::{
 use events::workflow::{Handling, Processors};
 use events::{Entry, NodeId, Pid};
 
+use super::form::Sheet;
 use super::run::{Run, is_multi};
 use super::{Action, Decision, Facts, Open, Rejection, Status, Ticket, Visit, form, priority, reject, within, within_message};
 
@@ -30,7 +31,7 @@ impl Ticket {
         if open.agent.as_ref().is_some_and(|agent| *agent != open.creator) && !service.can_ticket_agency {
             return reject(Rejection::NoAgency);
         }
-        let form = form::check(definition, submit, &open.form, &self.form, facts)?;
+        let form = form::check(&Sheet { ticket: &open.sn, definition, node: submit, filled: &self.form }, &open.form, facts)?;
         let form = form::own(definition, form, &open.creator, service.seals_text);
         let value = |key: &str| form.iter().find(|entry| entry.key == key).map(|entry| form::plain(entry.read())).filter(|text| !text.is_empty());
         let opened = Opened {
@@ -74,8 +75,8 @@ impl Ticket {
         if !Action::Submit.fits(visit.status) {
             return reject(Rejection::NotAllowed { by: by.clone(), node: id });
         }
-        let form = form::check(definition, node, given, &self.form, facts)?;
         let opened = self.opened()?;
+        let form = form::check(&Sheet { ticket: &opened.sn, definition, node, filled: &self.form }, given, facts)?;
         let form = form::own(definition, form, &opened.creator, opened.seals_text);
         let mut run = Run::new(self, definition, facts);
         if node.kind.is_vote() {

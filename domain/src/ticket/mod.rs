@@ -25,6 +25,7 @@ use events::ticket::{NodeStatus, Opened, Priority, TicketEvent};
 use events::workflow::{Definition, Deployed, Node, NodeKind, Revoke};
 use events::{Entry, NodeId, Personal, Pid, Remark};
 
+use crate::attachment;
 use crate::decider::Decider;
 pub use command::{Answer, Command, Open};
 pub(crate) use facts::{Decision, reject};
@@ -349,10 +350,15 @@ impl Ticket {
 
     /// Those who have to do with it: the creator, whoever acts or acted at a node, followers, managers.
     fn may_see(&self, by: &Pid, facts: &Facts) -> Decision<bool> {
-        let opened = self.opened()?;
+        self.opened()?;
+        Ok(self.concerns(by) || self.manages(by, facts)?)
+    }
+
+    /// The creator, whoever acts or acted at a node, and followers.
+    pub fn concerns(&self, by: &Pid) -> bool {
         let at_a_node = |visit: &Visit| visit.processors.contains(by) || visit.by.as_ref() == Some(by) || visit.has_voted(by);
-        let has_to_do = opened.creator == *by || opened.agent.as_ref() == Some(by) || self.followers.contains(by) || self.nodes.values().any(at_a_node);
-        Ok(has_to_do || self.manages(by, facts)?)
+        let opened = self.opened.as_ref().is_some_and(|opened| opened.creator == *by || opened.agent.as_ref() == Some(by));
+        opened || self.followers.contains(by) || self.nodes.values().any(at_a_node)
     }
 
     /// A message as this ticket keeps it.
@@ -373,7 +379,12 @@ impl Ticket {
     }
 
     fn fill(&mut self, form: &[Entry]) {
-        self.form.extend(form.iter().map(|entry| (entry.key.clone(), entry.clone())));
+        for entry in form {
+            if entry.read().is_array() {
+                self.attachments.extend(attachment::named(entry.read()));
+            }
+            self.form.insert(entry.key.clone(), entry.clone());
+        }
     }
 
     fn end(&mut self, status: Status, approve_result: bool) {

@@ -2,6 +2,8 @@
 
 use events::{LineId, NodeId, Pid, ServiceId, TicketSn};
 
+use crate::attachment::Unfit;
+
 use super::{MESSAGE_MAX, TITLE_MAX};
 
 /// A field that is wrong: its key for programs, its name for people.
@@ -48,6 +50,8 @@ pub enum Rejection {
     OptionsMissing(String),
     #[error("the options of field {at} cannot be fetched: {reason}")]
     OptionsUnavailable { at: FieldAt, reason: String },
+    #[error("field {at} {why}")]
+    FileUnfit { at: FieldAt, why: Unfit },
     #[error("field {0} cannot be changed any more: it is read-only")]
     ReadOnly(FieldAt),
     #[error("the title is longer than {TITLE_MAX} characters")]

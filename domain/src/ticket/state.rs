@@ -1,9 +1,9 @@
 //! What a ticket remembers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::ticket::{NodeStatus, Opened, Priority, Relation};
-use events::{Entry, LineId, NodeId, Pid, TicketSn};
+use events::{AttachmentId, Entry, LineId, NodeId, Pid, TicketSn};
 use serde::{Deserialize, Serialize};
 
 use super::observe::Observation;
@@ -54,6 +54,9 @@ pub struct Ticket {
     /// Every field filled so far, by key; a later round overwrites.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub form: BTreeMap<String, Entry>,
+    /// Every uploaded file that a form of it ever held.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub attachments: BTreeSet<AttachmentId>,
     /// Output variables of completed nodes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,

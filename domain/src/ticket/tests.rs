@@ -34,6 +34,7 @@ fn field(key: &str, kind: FieldKind, is_required: bool) -> Field {
         source_type: String::new(),
         source_uri: String::new(),
         source: None,
+        templates: Vec::new(),
         is_readonly: false,
         node: None,
         rule: None,

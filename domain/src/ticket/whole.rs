@@ -4,6 +4,7 @@ use events::ticket::{Closed, FieldChanged, Prioritised, Resumed, Suspended, Term
 use events::workflow::Revoke;
 use events::{Entry, Pid, Remark, TicketSn};
 
+use super::form::Sheet;
 use super::run::Run;
 use super::{Decision, Facts, Rejection, Status, Ticket, form, priority, reject, within_message};
 
@@ -105,7 +106,8 @@ impl Ticket {
         if let Some(entry) = given.iter().find(|entry| !is_editable(&entry.key) || definition.field(&entry.key).is_none()) {
             return reject(Rejection::NotEditable(entry.key.clone()));
         }
-        let form = form::check_some(definition, submit, given, &self.form, facts)?;
+        let sheet = Sheet { ticket: &opened.sn, definition, node: submit, filled: &self.form };
+        let form = form::check_some(&sheet, given, facts)?;
         let changed: Vec<Entry> = form.into_iter().filter(|entry| self.form.get(&entry.key).is_none_or(|held| held.read() != entry.read())).collect();
         if changed.is_empty() {
             return Ok(Vec::new());

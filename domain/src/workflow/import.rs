@@ -367,6 +367,9 @@ impl Reader<'_> {
             let hidden_when = (int(raw, "show_type") == Some(0)).then(|| raw.get("show_conditions").and_then(group_of)).flatten();
             let source_uri = self.source_uri(raw, &key);
             let source = self.source(raw, &key);
+            if kind == FieldKind::File && raw.get("choice").is_some_and(|choice| choice.as_object().is_some_and(|files| !files.is_empty())) {
+                self.dropped(format!("field {key}"), "its template files are not in the file; upload them again");
+            }
             let regex = Some(text(raw, "regex")).filter(|regex| regex != "EMPTY").unwrap_or_default();
             self.definition.fields.push(Field {
                 id,
@@ -380,6 +383,7 @@ impl Reader<'_> {
                 source_type: Some(text(raw, "source_type")).filter(|source| source != "CUSTOM").unwrap_or_default(),
                 source_uri,
                 source,
+                templates: Vec::new(),
                 is_readonly: flag(raw, "is_readonly"),
                 node: int(raw, "state_id").map(NodeId),
                 rule: rule_of(raw.pointer("/regex_config/rule")),

@@ -12,7 +12,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::workflow::{Closed, Definition, Deployed, Drafted, Removed, WorkflowEvent};
-use events::{NodeId, ServiceId, WorkflowId};
+use events::{AttachmentId, NodeId, ServiceId, WorkflowId};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{Decider, Nothing, Refusal};
@@ -100,6 +100,12 @@ impl Decider for Workflow {
 }
 
 impl Workflow {
+    /// Every file that a form of it hands out, in the draft or in any version.
+    pub fn attachments(&self) -> BTreeSet<AttachmentId> {
+        let definitions = self.draft.as_deref().into_iter().chain(self.versions.values().map(|deployed| &deployed.definition));
+        definitions.flat_map(Definition::templates).map(|template| template.id.clone()).collect()
+    }
+
     fn judge(&self, command: &Command) -> Result<Vec<WorkflowEvent>, Rejection> {
         Ok(match command {
             Command::Draft { workflow, definition } => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use functions::App;
-use functions::app::{Ports, Settings};
+use functions::app::{FILE_BYTES_MAX, Ports, Settings};
 use functions::host::lambda::{Host, StreamAnswers};
 use functions::stream::index::Indexer;
 use infra::aws::{Cloud, configure};
@@ -17,6 +17,9 @@ use lambda_runtime::Error;
 
 /// The functions that read the journal, and are therefore allowed to.
 const READS_JOURNAL: [&str; 5] = ["command", "follow", "deliver", "automate", "attempt"];
+
+/// What a function can answer at once: 6 MiB, of which base64 leaves three quarters, and some of that is headers.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -42,6 +45,8 @@ async fn main() -> Result<(), Error> {
     let settings = Settings {
         site: setting("LEDGERDESK_SITE").unwrap_or_default().trim_end_matches('/').to_owned(),
         zone: TimeZone::get(&zone).map_err(|error| format!("zone {zone}: {error}"))?,
+        file_bytes_max: FILE_BYTES_MAX,
+        answer_bytes_max: Some(ANSWER_BYTES_MAX),
     };
     let egress = Egress::read(&setting("LEDGERDESK_EGRESS").unwrap_or_default())?;
     let caller = Arc::new(Caller::new(egress)?);
@@ -54,6 +59,7 @@ async fn main() -> Result<(), Error> {
         views: cloud.views.clone(),
         queue: cloud.queue.clone(),
         caller,
+        blob: cloud.blob.clone(),
         login,
         directory,
         secrets: cloud.secrets.clone(),

@@ -68,6 +68,7 @@ impl Demo {
             directory: None,
             egress: String::new(),
             login: None,
+            file_max_mib: 100,
             crash_at: None,
         };
         let (app, desk) = serve.start().await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use infra::aws::{Cloud, configure};
+use infra::blob::Blob;
 use infra::local::Local;
 use infra::queue::Queue;
 use infra::secrets::Secrets;
@@ -40,17 +41,18 @@ pub struct Opened {
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
     pub secrets: Arc<dyn Secrets>,
+    pub blob: Arc<dyn Blob>,
 }
 
 impl From<Local> for Opened {
-    fn from(Local { ledger, views, queue, secrets }: Local) -> Self {
-        Self { ledger, views, queue, secrets }
+    fn from(Local { ledger, views, queue, secrets, blob }: Local) -> Self {
+        Self { ledger, views, queue, secrets, blob }
     }
 }
 
 impl From<Cloud> for Opened {
-    fn from(Cloud { ledger, views, queue, secrets, .. }: Cloud) -> Self {
-        Self { ledger, views, queue, secrets }
+    fn from(Cloud { ledger, views, queue, secrets, blob, .. }: Cloud) -> Self {
+        Self { ledger, views, queue, secrets, blob }
     }
 }
 

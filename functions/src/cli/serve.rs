@@ -46,6 +46,9 @@ pub struct Serve {
     /// Private addresses that outgoing calls may go to, between commas: networks, addresses, host names, `*.domain`, `loopback`.
     #[arg(long, default_value = "", value_name = "LIST")]
     pub egress: String,
+    /// Largest file that may be uploaded, in MiB.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub file_max_mib: u64,
     /// The login service that knows who a `bk_token` belongs to; without one no token is valid.
     #[arg(long)]
     pub login: Option<String>,
@@ -83,7 +86,7 @@ impl Serve {
         let crash = Arc::new(self.crash_at.as_deref().map(Crash::armed).transpose()?.unwrap_or_default());
         let zone = TimeZone::get(&self.zone).map_err(|error| format!("zone {}: {error}", self.zone))?;
         let site = self.site.clone().unwrap_or_else(|| format!("http://{address}"));
-        let settings = Settings { site: site.trim_end_matches('/').to_owned(), zone };
+        let settings = Settings { site: site.trim_end_matches('/').to_owned(), zone, file_bytes_max: self.file_max_mib << 20, answer_bytes_max: None };
         let words = |error: infra::Error| error.to_string();
         let local = Local::open(&self.data, &crash).map_err(words)?;
         views_fit(&local).await?;
@@ -94,7 +97,7 @@ impl Serve {
         let egress = Egress::read(&self.egress).map_err(|reason| format!("--egress: {reason}"))?.with_loopback(self.wanted.demo);
         let caller = Arc::new(HttpCaller::new(egress).map_err(words)?);
         let directory = organization(self.directory.as_deref(), &local.ledger).map_err(words)?;
-        let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, login, directory, secrets: local.secrets };
+        let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, blob: local.blob, login, directory, secrets: local.secrets };
         let app = App::new(ports, settings, crash).map_err(words)?;
         self.wanted.write(&app).await?;
         Ok(app)

@@ -61,10 +61,10 @@ impl Wanted {
 
 impl Setup {
     pub async fn run(self) -> Result<(), String> {
-        let Opened { ledger, views, queue, secrets } = self.place.write().await?;
+        let Opened { ledger, views, queue, secrets, blob } = self.place.write().await?;
         let words = |error: infra::Error| error.to_string();
         let caller = Arc::new(Caller::new(Egress::default()).map_err(words)?);
-        let ports = Ports { ledger, views, queue, caller, login: Arc::new(NoLogin::default()), directory: Arc::new(File::default()), secrets };
+        let ports = Ports { ledger, views, queue, caller, blob, login: Arc::new(NoLogin::default()), directory: Arc::new(File::default()), secrets };
         let app = App::new(ports, Settings::default(), Arc::default()).map_err(words)?;
         self.wanted.write(&app).await?;
         println!("{} is set up", self.place);

@@ -1,4 +1,5 @@
-//! Does what a stream's deadline is about: one attempt of a callback, one step of a call, or the rating that nobody gave.
+//! Does what a stream's deadline is about: one attempt of a callback, one step of a call, the rating that nobody gave, what becomes of a file that
+//! nothing may hold.
 
 pub mod call;
 pub mod callback;
@@ -10,7 +11,7 @@ use infra::views::{Document, Views};
 use infra::{Error, Kind};
 use serde::{Deserialize, Serialize};
 
-use crate::App;
+use crate::{App, attachments};
 
 /// The view of leases: one document per stream of which an attempt was made.
 const LEASE: &str = "lease";
@@ -23,6 +24,7 @@ pub async fn attempt(app: &App, message: &Message) -> Result<(), Error> {
     match events::aggregate_of(&stream) {
         "delivery" => callback::attempt(app, &stream).await,
         "call" => call::attempt(app, &stream).await,
+        "attachment" => attachments::settle(app, &stream).await,
         "ticket" => rating::attempt(app, &stream).await,
         _ => Err(Error::new(Kind::Corrupt, format!("nothing is ever due of {stream}"))),
     }

@@ -63,6 +63,7 @@ pub async fn follow(follower: Follower<'_>, commit: &Commit) -> Result<(), Error
             follower.note_deadline::<events::call::CallEvent>(commit).await?;
             follower.advance::<Call>(commit, &[]).await
         }
+        "attachment" => follower.note_deadline::<events::attachment::AttachmentEvent>(commit).await,
         "workflow" => follower.advance::<WorkflowCard>(commit, &[]).await,
         "dictionary" => follower.advance::<Dictionary>(commit, &[]).await,
         "delivery" => {

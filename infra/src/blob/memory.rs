@@ -21,4 +21,8 @@ impl Blob for Memory {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.0.lock().expect("no holder panics").get(key).cloned())
     }
+    async fn remove(&self, key: &str) -> Result<(), Error> {
+        self.0.lock().expect("no holder panics").remove(key);
+        Ok(())
+    }
 }

@@ -1,6 +1,8 @@
-//! Large things by name: archive objects today.
+//! Large things by name: archive objects of the feed, parts of uploaded files.
 
 pub mod contract;
+#[cfg(feature = "local")]
+pub mod files;
 pub mod memory;
 #[cfg(feature = "aws")]
 pub mod s3;
@@ -9,10 +11,12 @@ use async_trait::async_trait;
 
 use crate::Error;
 
-/// Where blobs are kept.
+/// Where blobs are kept. A key is made of parts between slashes; each part of letters, digits, dots, dashes and underscores.
 #[async_trait]
 pub trait Blob: Send + Sync {
-    /// Puts a blob; one that is there under this key is overwritten.
+    /// Puts a blob; one that is there under this key is overwritten. When it returns, the blob survives a loss of power.
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error>;
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
+    /// Removes a blob; one that is not there is removed already.
+    async fn remove(&self, key: &str) -> Result<(), Error>;
 }

@@ -59,4 +59,11 @@ impl Blob for S3 {
         self.meter.count("blob get", Counted { bytes: bytes.len() as u64, ..Counted::default() });
         Ok(Some(bytes))
     }
+
+    async fn remove(&self, key: &str) -> Result<(), Error> {
+        let removed = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
+        removed.map_err(|error| failed(&format!("remove {key} from bucket {}", self.bucket), error))?;
+        self.meter.count("blob remove", Counted::default());
+        Ok(())
+    }
 }

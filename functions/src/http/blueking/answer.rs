@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::attachment::Unfit;
 use domain::ticket::{Rejection, Ticket};
 use infra::{Error, Failure};
 use serde_json::{Value, json};
@@ -163,11 +164,22 @@ fn form(rejection: &Rejection) -> Option<String> {
         Rejection::OptionUnknown(name) => format!("【{name}】选项不匹配，请重新选择"),
         Rejection::OptionsMissing(key) => format!("【{key}】选项不存在，请联系管理员"),
         Rejection::OptionsUnavailable { at, reason } => format!("【{at}】选项获取失败，请稍后重试：{reason}"),
+        Rejection::FileUnfit { at, why } => format!("【{at}】{}", file_in_chinese(why)),
         Rejection::ReadOnly(name) => format!("【{name}】为只读字段，不允许修改"),
         Rejection::TitleTooLong => "标题不能超过120个字符".into(),
         Rejection::FieldInvalid { at, reason } => format!("【{at}】{}", reason_in_chinese(reason)),
         _ => return None,
     })
+}
+
+fn file_in_chinese(why: &Unfit) -> String {
+    match why {
+        Unfit::NotUploaded => "只接受已上传的文件".into(),
+        Unfit::TooMany(most) => format!("最多 {most} 个文件"),
+        Unfit::NotHere(id) => format!("文件 {id} 不存在，或已属于其他单据"),
+        Unfit::Type { accept, name, media_type } => format!("只接受 {}；{name} 是 {media_type}", accept.join(", ")),
+        Unfit::TooLarge { most, name, bytes } => format!("单个文件不能超过 {most} 字节；{name} 有 {bytes}"),
+    }
 }
 
 fn reason_in_chinese(reason: &str) -> String {

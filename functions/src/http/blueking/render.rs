@@ -201,6 +201,7 @@ pub async fn field(app: &App, field: &Field) -> Result<Value, Error> {
         "show_type": u8::from(field.hidden_when.is_none()),
         "show_conditions": field.hidden_when.as_ref().map_or_else(|| json!({}), |hidden| json!(hidden)),
         "is_readonly": field.is_readonly,
+        "templates": field.templates,
     }))
 }
 

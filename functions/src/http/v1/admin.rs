@@ -46,7 +46,7 @@ fn wrong_method(method: &Method) -> Problem {
 }
 
 /// Only superusers change what the desk is set up with.
-async fn superuser(asked: &Asked) -> Result<(), Problem> {
+pub(super) async fn superuser(asked: &Asked) -> Result<(), Problem> {
     let pid = asked.app.people.find(asked.user()?).await?;
     if asked.app.configuration.is_superuser(&pid).await? { Ok(()) } else { Err(Problem::forbidden("only superusers change what the desk is set up with")) }
 }

@@ -1,6 +1,6 @@
 //! One request of `/v1`, understood: who calls, for whom, and what stands in the body.
 
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::header;
 use base64::Engine as _;
@@ -26,12 +26,30 @@ pub(super) struct Asked {
     pub(super) idempotency_key: Option<String>,
     /// The version of the stream the caller has seen (`If-Match`).
     pub(super) if_match: Option<i64>,
+    pub(super) content_type: String,
+    /// Which bytes of an answer are asked for (`Range`).
+    pub(super) range: Option<String>,
 }
 
 impl Asked {
-    /// Reads a request: the application by HTTP Basic or `X-Bkapi-Authorization`, the user by `X-Bk-Token` or, where the application may speak for
-    /// users, `X-On-Behalf-Of`.
+    /// Reads a request with its body.
     pub(super) async fn read(app: App, request: Request) -> Result<Self, Problem> {
+        let (mut asked, body) = Self::open(app, request).await?;
+        let bytes = to_bytes(body, BODY_BYTES_MAX)
+            .await
+            .map_err(|_| Problem::malformed("body", format!("the body is larger than {BODY_BYTES_MAX} bytes, or broke off")))?;
+        let kind = asked.content_type.split(';').next().unwrap_or_default().trim().to_lowercase();
+        asked.body = match kind.as_str() {
+            _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
+            "" | "application/json" => object(&bytes).map_err(|reason| Problem::malformed("body", reason))?,
+            other => return Err(Problem::malformed("Content-Type", format!("{other} is not application/json"))),
+        };
+        Ok(asked)
+    }
+
+    /// Reads a request up to its body: the application by HTTP Basic or `X-Bkapi-Authorization`, the user by `X-Bk-Token` or, where the application may speak for
+    /// users, `X-On-Behalf-Of`.
+    pub(super) async fn open(app: App, request: Request) -> Result<(Self, Body), Problem> {
         let (parts, body) = request.into_parts();
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
         let carried: Map<String, Value> = header("x-bkapi-authorization").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -46,22 +64,15 @@ impl Asked {
         };
         let caller = identify(&app, presented).await?.ok_or_else(Problem::unauthorized)?;
         let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
-        let bytes = to_bytes(body, BODY_BYTES_MAX)
-            .await
-            .map_err(|_| Problem::malformed("body", format!("the body is larger than {BODY_BYTES_MAX} bytes, or broke off")))?;
-        let kind = header(header::CONTENT_TYPE.as_str()).unwrap_or_default().split(';').next().unwrap_or_default().trim().to_lowercase();
-        let body = match kind.as_str() {
-            _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
-            "" | "application/json" => object(&bytes).map_err(|reason| Problem::malformed("body", reason))?,
-            other => return Err(Problem::malformed("Content-Type", format!("{other} is not application/json"))),
-        };
+        let content_type = header(header::CONTENT_TYPE.as_str()).unwrap_or_default().to_owned();
+        let range = header(header::RANGE.as_str()).map(str::to_owned);
         let request_id = request_id(&parts.headers, &app);
         let idempotency_key = header("idempotency-key").map(str::to_owned).filter(|key| key.len() <= 255);
         let if_match = match header("if-match") {
             Some(text) => Some(text.trim_matches('"').parse().map_err(|_| Problem::malformed("If-Match", "it is the version of the ticket, a number"))?),
             None => None,
         };
-        Ok(Self { app, query, body, caller, request_id, idempotency_key, if_match })
+        Ok((Self { app, query, body: Map::new(), caller, request_id, idempotency_key, if_match, content_type, range }, body))
     }
 
     /// A member of the body as text; absent or null is none.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod asked;
+mod attachments;
 mod forms;
 pub mod openapi;
 mod problem;
@@ -21,6 +22,8 @@ use problem::{Answer, Problem};
 
 /// Longest time for a request.
 const PATIENCE: Duration = Duration::from_secs(25);
+/// Longest time for a file to come in; that something comes all the time is looked at besides.
+const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);
 
 /// Everything below `/v1`.
 pub fn router() -> Router<App> {
@@ -28,8 +31,11 @@ pub fn router() -> Router<App> {
 }
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
-    let handled = tokio::time::timeout(PATIENCE, route(app, request)).await;
-    let answer = handled.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, format!("a request took longer than {PATIENCE:?}")).into()));
+    let is_upload =
+        request.method() != Method::GET && ["attachments", "uploads"].contains(&request.uri().path().trim_matches('/').split('/').next().unwrap_or_default());
+    let patience = if is_upload { UPLOAD_PATIENCE } else { PATIENCE };
+    let handled = tokio::time::timeout(patience, route(app, request)).await;
+    let answer = handled.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, format!("a request took longer than {patience:?}")).into()));
     answer.unwrap_or_else(IntoResponse::into_response)
 }
 
@@ -39,6 +45,17 @@ async fn route(app: App, request: Request) -> Answer {
     // What was escaped in a path is one part of it.
     let parts: Vec<String> = path.split('/').map(unescaped).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    match parts[..] {
+        ["attachments"] if method == Method::POST => {
+            let (asked, body) = Asked::open(app, request).await?;
+            return attachments::upload(asked, body).await;
+        }
+        ["uploads", _, _] if method == Method::PUT => {
+            let (asked, body) = Asked::open(app, request).await?;
+            return attachments::in_parts(asked, &method, &parts[1..], Some(body)).await;
+        }
+        _ => {}
+    }
     let asked = Asked::read(app, request).await?;
     let (read, write) = (method == Method::GET || method == Method::HEAD, method == Method::POST);
     match parts[..] {
@@ -51,6 +68,8 @@ async fn route(app: App, request: Request) -> Answer {
         ["tickets", sn, "nodes", node, what @ ("form" | "options")] => forms::of_ticket(asked, &method, sn, node, what).await,
         ["tickets", sn, operation] if write => tickets::operate(asked, sn, operation).await,
         ["decisions"] if write => tickets::decide_many(asked).await,
+        ["uploads", ..] => attachments::in_parts(asked, &method, &parts[1..], None).await,
+        ["attachments", id, ..] => attachments::one(asked, &method, id, &parts[2..]).await,
         ["workflows", ..] => admin::workflows(asked, &method, &parts[1..]).await,
         ["services", id, what @ ("form" | "options")] => forms::of_service(asked, &method, id, what).await,
         ["services", ..] => admin::services(asked, &method, &parts[1..]).await,

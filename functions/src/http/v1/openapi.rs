@@ -51,6 +51,10 @@ enum Kind {
     /// Takes a body of these members, all of them texts, numbers or whatever [`member`] says.
     Fills(&'static [&'static str]),
     Removes,
+    /// Takes bytes: a form of files, or the file itself.
+    Upload,
+    /// Answers bytes.
+    Download,
 }
 
 const PATHS: &[(&str, &str, &str, Kind)] = &[
@@ -62,6 +66,13 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
     ("/v1/tickets/{sn}/calls", "get", "calls of automatic nodes", Kind::Read),
     ("/v1/tickets/{sn}/nodes/{node}/form", "get", "the form of a node, with what stands in it", Kind::Read),
     ("/v1/tickets/{sn}/nodes/{node}/options", "post", "what may be chosen in a field", Kind::Fills(&["field", "fields"])),
+    ("/v1/attachments", "post", "uploads files", Kind::Upload),
+    ("/v1/attachments/{attachment}", "get", "what a file is", Kind::Read),
+    ("/v1/attachments/{attachment}", "delete", "throws a file away that nothing holds", Kind::Removes),
+    ("/v1/attachments/{attachment}/content", "get", "the bytes of a file, or a range of them", Kind::Download),
+    ("/v1/uploads", "post", "begins an upload in parts", Kind::Fills(&["name"])),
+    ("/v1/uploads/{attachment}/{part}", "put", "stores one part", Kind::Upload),
+    ("/v1/uploads/{attachment}/complete", "post", "says that all parts are there", Kind::Fills(&["media_type"])),
     ("/v1/decisions", "post", "decides many approvals", Kind::Fills(&["decisions"])),
     ("/v1/workflows", "get", "lists workflows", Kind::Read),
     ("/v1/workflows", "post", "draws a workflow", Kind::Fills(&["definition"])),
@@ -118,6 +129,8 @@ fn operation(path: &str, summary: &str, kind: &Kind) -> Value {
             (vec!["200", "201", "204"], Some(json!({ "type": "object", "properties": properties })))
         }
         Kind::Removes => (vec!["204"], None),
+        Kind::Upload => (vec!["201", "204"], None),
+        Kind::Download => (vec!["200", "206", "410", "416"], None),
     };
     statuses.extend(["400", "401", "403", "404", "405", "409", "412", "413", "422", "503"]);
     let problem =
@@ -137,7 +150,7 @@ fn operation(path: &str, summary: &str, kind: &Kind) -> Value {
     let mut parameters: Vec<Value> = path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": if matches!(name, "id" | "version" | "node") { "integer" } else { "string" } } }))
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": if matches!(name, "id" | "version" | "node" | "part") { "integer" } else { "string" } } }))
         .collect();
     parameters.push(json!({ "name": "X-On-Behalf-Of", "in": "header", "schema": { "type": "string" }, "description": "the user who acts" }));
     if path == "/v1/tickets" && matches!(kind, Kind::Read) {
@@ -151,10 +164,29 @@ fn operation(path: &str, summary: &str, kind: &Kind) -> Value {
         }
     }
     described["parameters"] = parameters.into();
+    if matches!(kind, Kind::Upload) {
+        parameters_of_upload(path, &mut described);
+    }
     if let Some(body) = body {
         described["requestBody"] = json!({ "required": false, "content": { "application/json": { "schema": body } } });
     }
     described
+}
+
+/// A file as the body, or a form of files; its name in the query, where it is the body.
+fn parameters_of_upload(path: &str, described: &mut Value) {
+    let bytes = json!({ "schema": { "type": "string", "format": "binary" } });
+    let mut content = json!({ "application/octet-stream": bytes });
+    if path == "/v1/attachments" {
+        let files = json!({ "type": "object", "properties": { "field_file": { "type": "array", "items": { "type": "string", "format": "binary" } } } });
+        content["multipart/form-data"] = json!({ "schema": files });
+        for (name, schema) in [("name", json!({ "type": "string" })), ("for", json!({ "enum": ["workflow"] }))] {
+            if let Some(parameters) = described["parameters"].as_array_mut() {
+                parameters.push(json!({ "name": name, "in": "query", "schema": schema }));
+            }
+        }
+    }
+    described["requestBody"] = json!({ "content": content });
 }
 
 /// The BlueKing door answers 200 to everything a known caller asks, and a plain 403 to others.

@@ -3,10 +3,12 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::attachment;
 use domain::ticket::{Rejection, Ticket};
 use infra::{Error, Failure};
 use serde_json::json;
 
+use crate::attachments::NotTaken;
 use crate::desk::{NotOpened, NotRaised};
 use crate::setup::NotSetUp;
 
@@ -52,6 +54,10 @@ impl Problem {
     /// The request may be right; who would have to say so does not answer.
     pub(super) fn unavailable(field: &str, detail: impl Into<String>) -> Self {
         Self { field: Some(field.to_owned()), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+    /// No such part of a file can be answered.
+    pub(super) fn unsatisfiable(detail: impl Into<String>) -> Self {
+        Self { field: Some("Range".into()), ..Self::new(StatusCode::RANGE_NOT_SATISFIABLE, detail) }
     }
     pub(super) fn stale(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
@@ -120,9 +126,11 @@ impl From<Rejection> for Problem {
             Rejection::FieldUnknown(key) | Rejection::FieldTwice(key) | Rejection::OptionsMissing(key) | Rejection::NotEditable(key) => {
                 Self::malformed(&format!("/fields/{key}"), detail)
             }
-            Rejection::FieldEmpty(at) | Rejection::OptionUnknown(at) | Rejection::FieldInvalid { at, .. } | Rejection::ReadOnly(at) => {
-                Self::malformed(&format!("/fields/{}", at.key), detail)
-            }
+            Rejection::FieldEmpty(at)
+            | Rejection::OptionUnknown(at)
+            | Rejection::FieldInvalid { at, .. }
+            | Rejection::FileUnfit { at, .. }
+            | Rejection::ReadOnly(at) => Self::malformed(&format!("/fields/{}", at.key), detail),
             Rejection::OptionsUnavailable { at, .. } => Self::unavailable(&format!("/fields/{}", at.key), detail),
             Rejection::TitleTooLong => Self::malformed("/fields/title", detail),
             Rejection::MessageTooLong | Rejection::DeliverMessageMissing | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
@@ -156,6 +164,21 @@ impl From<NotRaised> for Problem {
             NotRaised::Unknown => Self::malformed("/from", detail),
             NotRaised::Over => Self::conflict(detail),
             NotRaised::Stranger => Self::forbidden(detail),
+        }
+    }
+}
+
+impl From<NotTaken> for Problem {
+    fn from(not: NotTaken) -> Self {
+        let detail = not.to_string();
+        match not {
+            NotTaken::Technical(error) => error.into(),
+            NotTaken::Refused(attachment::Rejection::Unknown) => Self::not_found(detail),
+            NotTaken::Refused(attachment::Rejection::NameUnfit) => Self::malformed("/name", detail),
+            NotTaken::Refused(_) | NotTaken::PartMissing(_) => Self::conflict(detail),
+            NotTaken::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+            NotTaken::PartUnfit { .. } => Self::malformed("body", detail),
+            NotTaken::Erased => Self::new(StatusCode::GONE, detail),
         }
     }
 }

@@ -1,0 +1,371 @@
+//! One uploaded file: received in parts, attached to what will hold it, kept once that does. Whatever stays alone is discarded by its deadline, and
+//! only then are its bytes removed.
+
+use events::attachment::{Attached, AttachmentEvent, Begun, Discarded, Kept, Place, Received, Removed};
+use events::{AttachmentId, Moment, Personal, Pid};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::decider::{Decider, Nothing, Refusal};
+
+/// How long an upload may take, and how long it waits for something to hold it.
+pub const ALONE_MS: i64 = 24 * 3_600_000;
+/// When the removal of bytes is tried again.
+pub const REMOVE_MS: i64 = 3_600_000;
+/// Bytes of one part as it is stored.
+pub const PART_BYTES: usize = 4 << 20;
+/// Longest file name, in characters.
+pub const NAME_MAX: usize = 255;
+/// Attachments in one field.
+pub const COUNT_MAX: usize = 50;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Begin(Begun),
+    /// All of it is there.
+    Receive(Received),
+    /// Something wants to hold it.
+    Attach {
+        to: Place,
+        by: Pid,
+        at: Moment,
+    },
+    /// What it is attached to was looked at, and holds it.
+    Keep,
+    /// Nothing holds it, or its uploader does not want it any more.
+    Discard {
+        by: Pid,
+        at: Moment,
+    },
+    /// Its bytes are gone.
+    Remove,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("this attachment exists already")]
+    Exists,
+    #[error("there is no such attachment")]
+    Unknown,
+    #[error("the attachment was received before")]
+    Received,
+    #[error("the attachment is not there as a whole yet")]
+    Incomplete,
+    #[error("the attachment belongs to something else")]
+    Elsewhere,
+    #[error("the attachment was discarded")]
+    Discarded,
+    #[error("the attachment belongs to something and stays")]
+    Held,
+    #[error("the name of the file is empty or longer than {NAME_MAX} characters")]
+    NameUnfit,
+}
+
+/// One attachment as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub begun: Option<Begun>,
+    pub received: Option<Received>,
+    /// What it is attached to.
+    pub place: Option<Place>,
+    /// When it is looked at next, unless it is settled by then.
+    pub due: Moment,
+    pub kept: bool,
+    pub discarded: bool,
+    pub removed: bool,
+}
+
+impl Decider for Attachment {
+    type Command = Command;
+    type Event = AttachmentEvent;
+    type Rejection = Rejection;
+    type Facts = ();
+    type Lookup = Nothing;
+
+    fn decide(&self, command: &Command, (): &()) -> Result<Vec<AttachmentEvent>, Refusal<Self>> {
+        let reject = |rejection| Err(Refusal::Rejected(rejection));
+        match command {
+            Command::Begin(_) if self.begun.is_some() => reject(Rejection::Exists),
+            Command::Begin(begun) if !(1..=NAME_MAX).contains(&begun.name.read().chars().count()) => reject(Rejection::NameUnfit),
+            Command::Begin(begun) => Ok(vec![begun.clone().into()]),
+            _ if self.begun.is_none() => reject(Rejection::Unknown),
+            Command::Remove if self.discarded && !self.removed => Ok(vec![Removed {}.into()]),
+            Command::Remove | Command::Discard { .. } if self.discarded => Ok(Vec::new()),
+            _ if self.discarded => reject(Rejection::Discarded),
+            Command::Receive(_) if self.received.is_some() => reject(Rejection::Received),
+            Command::Receive(received) => Ok(vec![received.clone().into()]),
+            Command::Attach { .. } if self.received.is_none() => reject(Rejection::Incomplete),
+            Command::Attach { to, .. } if self.place.as_ref().is_some_and(|place| place != to) => reject(Rejection::Elsewhere),
+            Command::Attach { .. } if self.kept => Ok(Vec::new()),
+            // Whoever wants it again has as long for it as the first time.
+            Command::Attach { to, by, at } => Ok(vec![Attached { to: to.clone(), by: by.clone(), due: at.plus_ms(ALONE_MS) }.into()]),
+            Command::Keep if self.kept => Ok(Vec::new()),
+            Command::Keep if self.place.is_none() => reject(Rejection::Elsewhere),
+            Command::Keep => Ok(vec![Kept {}.into()]),
+            Command::Discard { .. } if self.kept => reject(Rejection::Held),
+            Command::Discard { by, at } => Ok(vec![Discarded { by: by.clone(), due: at.plus_ms(REMOVE_MS) }.into()]),
+            Command::Remove => reject(Rejection::Held),
+        }
+    }
+
+    fn evolve(&mut self, event: &AttachmentEvent) {
+        match event {
+            AttachmentEvent::Begun(begun) => {
+                self.due = begun.due;
+                self.begun = Some(begun.clone());
+            }
+            AttachmentEvent::Received(received) => {
+                self.due = received.due;
+                self.received = Some(received.clone());
+            }
+            AttachmentEvent::Attached(attached) => {
+                self.due = attached.due;
+                self.place = Some(attached.to.clone());
+            }
+            AttachmentEvent::Kept(_) => self.kept = true,
+            AttachmentEvent::Discarded(discarded) => {
+                self.due = discarded.due;
+                self.discarded = true;
+            }
+            AttachmentEvent::Removed(_) => self.removed = true,
+        }
+    }
+
+    fn opens(command: &Command) -> bool {
+        matches!(command, Command::Begin(_))
+    }
+
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.begun.iter_mut().filter_map(|begun| begun.name.personal.as_mut()).collect()
+    }
+}
+
+impl Attachment {
+    /// What stands of it in a form: its id, and what it was when it was attached. Nothing where it is not there as a whole.
+    pub fn described(&self) -> Option<Value> {
+        let (begun, received) = (self.begun.as_ref()?, self.received.as_ref()?);
+        Some(serde_json::json!({
+            "id": begun.attachment, "name": begun.name.read(), "media_type": received.media_type, "bytes": received.bytes, "digest": received.digest,
+        }))
+    }
+}
+
+/// The attachments that a form's value names: a list of ids, or of objects with an `id`, or either as text. Nothing where it is something else.
+pub fn named(value: &Value) -> Vec<AttachmentId> {
+    let of_item = |item: &Value| AttachmentId::read(item.as_str().or_else(|| item.get("id")?.as_str())?);
+    match value {
+        Value::Array(items) => items.iter().filter_map(of_item).collect(),
+        Value::String(text) if text.starts_with('[') => serde_json::from_str::<Vec<Value>>(text).map(|items| named(&items.into())).unwrap_or_default(),
+        Value::String(text) => text.split(',').filter_map(|id| AttachmentId::read(id.trim())).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What a field takes: `meta.accept` (endings such as `.log`, types such as `image/*`), `meta.bytes_max` for each file, `meta.count_max`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub accept: Vec<String>,
+    pub bytes_max: Option<u64>,
+    pub count_max: Option<usize>,
+}
+
+impl Limits {
+    pub fn of(meta: &Value) -> Self {
+        let texts = |value: &Value| match value {
+            Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_lowercase).collect(),
+            Value::String(text) => text.split(',').map(|part| part.trim().to_lowercase()).filter(|part| !part.is_empty()).collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            accept: meta.get("accept").map(texts).unwrap_or_default(),
+            bytes_max: meta.get("bytes_max").and_then(Value::as_u64),
+            count_max: meta.get("count_max").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok()),
+        }
+    }
+
+    pub fn is_any(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Says what is wrong with a file, if something is. A program is taken only where its own type is named: an ending proves nothing.
+    pub fn wrong(&self, name: &str, media_type: &str, bytes: u64) -> Option<Unfit> {
+        let lower = name.to_lowercase();
+        let fits = |accepted: &String| match accepted.strip_suffix("/*") {
+            Some(family) => media_type.split('/').next() == Some(family),
+            None if accepted.starts_with('.') => lower.ends_with(accepted.as_str()) && !is_program(media_type),
+            None => media_type == accepted,
+        };
+        if !self.accept.is_empty() && !self.accept.iter().any(fits) {
+            return Some(Unfit::Type { accept: self.accept.clone(), name: name.to_owned(), media_type: media_type.to_owned() });
+        }
+        self.bytes_max.filter(|most| bytes > *most).map(|most| Unfit::TooLarge { most, name: name.to_owned(), bytes })
+    }
+}
+
+/// Why a field does not take what was given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    #[error("takes uploaded files only")]
+    NotUploaded,
+    #[error("takes at most {0} files")]
+    TooMany(usize),
+    #[error("names {0}, which is no file that can be attached here")]
+    NotHere(AttachmentId),
+    #[error("takes only {}; {name} is {media_type}", .accept.join(", "))]
+    Type { accept: Vec<String>, name: String, media_type: String },
+    #[error("takes files of at most {most} bytes; {name} has {bytes}")]
+    TooLarge { most: u64, name: String, bytes: u64 },
+}
+
+/// Types that bytes of programs are recognised by.
+fn is_program(media_type: &str) -> bool {
+    matches!(
+        media_type,
+        "application/vnd.microsoft.portable-executable"
+            | "application/x-executable"
+            | "application/x-mach-binary"
+            | "application/x-msi"
+            | "application/x-ole-storage"
+            | "application/java"
+            | "application/wasm"
+            | "application/vnd.android.dex"
+            | "application/x-x509-ca-cert"
+            | "text/x-shellscript"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::decider::fold;
+
+    const AT: Moment = Moment(1_795_312_800_000);
+
+    fn lisi() -> Pid {
+        Pid("p-lisi".into())
+    }
+
+    fn begun() -> Begun {
+        let attachment = AttachmentId("att-3f8a0c5e9b2d47168c1de0f7a6b49320".into());
+        let name = events::Remark::new("报错.png").owned_by(lisi());
+        Begun { attachment, by: lisi(), subject: Some(lisi()), name, due: AT.plus_ms(ALONE_MS) }
+    }
+
+    fn received() -> Received {
+        Received { media_type: "image/png".into(), bytes: 3, parts: 1, digest: "d".into(), due: AT.plus_ms(ALONE_MS) }
+    }
+
+    fn ticket(sn: &str) -> Place {
+        Place::Ticket(sn.into())
+    }
+
+    fn attach(sn: &str) -> Command {
+        Command::Attach { to: ticket(sn), by: lisi(), at: AT }
+    }
+
+    fn attached(sn: &str) -> Attached {
+        Attached { to: ticket(sn), by: lisi(), due: AT.plus_ms(ALONE_MS) }
+    }
+
+    fn after(history: &[AttachmentEvent]) -> Attachment {
+        fold(history)
+    }
+
+    fn rejection(state: &Attachment, command: &Command) -> Rejection {
+        match state.decide(command, &()) {
+            Err(Refusal::Rejected(rejection)) => rejection,
+            other => panic!("{command:?} gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_file_is_received_attached_and_kept() {
+        let mut state = Attachment::default();
+        let life = [
+            (Command::Begin(begun()), AttachmentEvent::from(begun())),
+            (Command::Receive(received()), received().into()),
+            (attach("REQ1"), attached("REQ1").into()),
+            (Command::Keep, Kept {}.into()),
+        ];
+        for (command, event) in life {
+            assert_eq!(state.decide(&command, &()), Ok(vec![event.clone()]), "{command:?}");
+            state.evolve(&event);
+        }
+        assert_eq!(state.decide(&attach("REQ1"), &()), Ok(Vec::new()), "what is kept need not be wanted again");
+        assert_eq!(rejection(&state, &attach("REQ2")), Rejection::Elsewhere, "one file is one thing's");
+        assert_eq!(rejection(&state, &Command::Discard { by: lisi(), at: AT }), Rejection::Held);
+        assert_eq!(state.described().unwrap()["name"], "报错.png");
+    }
+
+    #[test]
+    fn bytes_are_removed_only_after_nothing_can_want_them_any_more() {
+        let alone = after(&[begun().into(), received().into()]);
+        assert_eq!(rejection(&alone, &Command::Remove), Rejection::Held);
+        let discard = Command::Discard { by: Pid::system(), at: AT };
+        let discarded = Discarded { by: Pid::system(), due: AT.plus_ms(REMOVE_MS) };
+        assert_eq!(alone.decide(&discard, &()), Ok(vec![discarded.clone().into()]));
+        let gone = after(&[begun().into(), received().into(), discarded.clone().into()]);
+        assert_eq!(rejection(&gone, &attach("REQ1")), Rejection::Discarded);
+        assert_eq!(gone.decide(&discard, &()), Ok(Vec::new()));
+        assert_eq!(gone.decide(&Command::Remove, &()), Ok(vec![Removed {}.into()]));
+        let removed = after(&[begun().into(), discarded.into(), Removed {}.into()]);
+        assert_eq!(removed.decide(&Command::Remove, &()), Ok(Vec::new()), "removing twice is removing once");
+    }
+
+    #[test]
+    fn half_a_file_is_attached_to_nothing() {
+        assert_eq!(rejection(&after(&[begun().into()]), &attach("REQ1")), Rejection::Incomplete);
+        assert_eq!(rejection(&Attachment::default(), &attach("REQ1")), Rejection::Unknown);
+        let nameless = Begun { name: events::Remark::default(), ..begun() };
+        assert_eq!(rejection(&Attachment::default(), &Command::Begin(nameless)), Rejection::NameUnfit);
+    }
+
+    #[test]
+    fn a_value_names_attachments_in_any_of_the_ways_clients_have() {
+        let id = begun().attachment;
+        for value in [json!([id]), json!([{ "id": id, "name": "x" }]), json!(id), json!(format!("[\"{id}\"]")), json!(format!("{id}, other"))] {
+            assert_eq!(named(&value), std::slice::from_ref(&id), "{value}");
+        }
+        for value in [json!(null), json!("a.txt"), json!([{ "name": "a.txt", "path": "x" }]), json!("att-3f8a"), json!({ "k": 1 })] {
+            assert_eq!(named(&value), [], "{value}");
+        }
+    }
+
+    #[test]
+    fn limits_go_by_what_a_file_is_and_not_only_by_its_name() {
+        let limits = Limits::of(&json!({ "accept": [".LOG", "image/*", "application/pdf"], "bytes_max": 10, "count_max": 2 }));
+        assert_eq!(limits.count_max, Some(2));
+        for (name, kind) in [("a.log", "text/plain"), ("A.Log", "application/octet-stream"), ("a.png", "image/png"), ("x", "application/pdf")] {
+            assert_eq!(limits.wrong(name, kind, 10), None, "{name} {kind}");
+        }
+        let program = limits.wrong("a.log", "application/vnd.microsoft.portable-executable", 1);
+        assert_eq!(program.unwrap().to_string(), "takes only .log, image/*, application/pdf; a.log is application/vnd.microsoft.portable-executable");
+        assert_eq!(limits.wrong("a.png", "image/png", 11).unwrap().to_string(), "takes files of at most 10 bytes; a.png has 11");
+        assert!(Limits::of(&json!({ "accept": "" })).is_any() && Limits::of(&Value::Null).is_any());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_asked_bytes_go_only_when_nothing_holds_them(commands in proptest::collection::vec(0_u8..7, 0..40)) {
+            let mut state = Attachment::default();
+            for command in commands {
+                let command = match command {
+                    0 => Command::Begin(begun()),
+                    1 => Command::Receive(received()),
+                    2 => attach("REQ1"),
+                    3 => attach("REQ2"),
+                    4 => Command::Keep,
+                    5 => Command::Discard { by: lisi(), at: AT },
+                    _ => Command::Remove,
+                };
+                for event in state.decide(&command, &()).unwrap_or_default() {
+                    state.evolve(&event);
+                }
+                proptest::prop_assert!(!(state.kept && state.discarded), "what is kept is never discarded");
+                proptest::prop_assert!(!state.removed || state.discarded);
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Files: uploaded whole or in parts, read by whoever may, thrown away by their uploader.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::attachment::{Attachment, NAME_MAX, PART_BYTES};
+use events::AttachmentId;
+use events::attachment::Received;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::asked::Asked;
+use super::problem::{Answer, Problem};
+use crate::App;
+use crate::attachments::{self, NotTaken, Upload};
+
+/// Files of one upload.
+const FILES_MAX: usize = 20;
+/// Longest time between two pieces of a body.
+const IDLE: Duration = Duration::from_secs(20);
+/// Parts of an answer that are read ahead of whoever takes them.
+const AHEAD: usize = 2;
+
+/// One file in a form (`multipart/form-data`, RFC 7578), several of them, or one as the body itself with `?name=`.
+pub(super) async fn upload(asked: Asked, body: Body) -> Answer {
+    let taken = match multer::parse_boundary(&asked.content_type) {
+        Ok(boundary) => form_of_files(&asked, multer::Multipart::new(body.into_data_stream(), boundary)).await?,
+        Err(_) => vec![one_file(&asked, body).await?],
+    };
+    Ok((StatusCode::CREATED, Json(json!({ "attachments": taken }))).into_response())
+}
+
+async fn form_of_files(asked: &Asked, mut form: multer::Multipart<'_>) -> Result<Vec<Value>, Problem> {
+    let mut taken = Vec::new();
+    while let Some(mut field) = in_time(form.next_field()).await?.map_err(broken)? {
+        let Some(name) = field.file_name().map(str::to_owned) else { continue };
+        if taken.len() == FILES_MAX {
+            return Err(Problem::malformed("body", format!("it has more than {FILES_MAX} files")));
+        }
+        let claimed = field.content_type().map(ToString::to_string).unwrap_or_default();
+        let (mut upload, done) = begun(asked, &name, taken.len()).await?;
+        while let Some(bytes) = in_time(field.chunk()).await?.map_err(broken)? {
+            if done.is_none() {
+                upload.write(&bytes).await?;
+            }
+        }
+        taken.push(match done {
+            Some(done) => shown(&done),
+            None => finish(asked, upload, &claimed).await?,
+        });
+    }
+    if taken.is_empty() { Err(Problem::malformed("body", "it has no file")) } else { Ok(taken) }
+}
+
+async fn one_file(asked: &Asked, mut body: Body) -> Result<Value, Problem> {
+    let name = asked.asked_for("name").ok_or_else(|| Problem::malformed("name", "a file that is the body itself needs its name in the query"))?;
+    let (mut upload, done) = begun(asked, name, 0).await?;
+    if let Some(done) = done {
+        return Ok(shown(&done));
+    }
+    while let Some(frame) = in_time(body.frame()).await? {
+        let frame = frame.map_err(|error| Problem::malformed("body", format!("it broke off: {error}")))?;
+        if let Ok(bytes) = frame.into_data() {
+            upload.write(&bytes).await?;
+        }
+    }
+    finish(asked, upload, &asked.content_type).await
+}
+
+/// Waits for the next piece of a body, but not for ever.
+async fn in_time<T>(next: impl Future<Output = T>) -> Result<T, Problem> {
+    tokio::time::timeout(IDLE, next).await.map_err(|_| Problem::malformed("body", format!("nothing came for {IDLE:?}")))
+}
+
+fn broken(error: multer::Error) -> Problem {
+    Problem::malformed("body", format!("it is no form that can be read: {error}"))
+}
+
+/// Begins an upload; with an idempotency key it may have been received before.
+async fn begun<'a>(asked: &'a Asked, name: &str, at: usize) -> Result<(Upload<'a>, Option<Attachment>), Problem> {
+    let app = &asked.app;
+    let key = asked.idempotency_key.as_ref().map(|key| format!("{key}|{at}"));
+    let id = attachments::id(app, key.as_deref().map(|key| (asked.caller.app.as_str(), key)));
+    let by = asked.actor().await?;
+    let attachment = attachments::load(app, &id).await?;
+    if attachment.begun.as_ref().is_some_and(|begun| begun.by != by || begun.name.read() != name) {
+        return Err(Problem::conflict("the idempotency key was used for another file"));
+    }
+    let done = attachment.received.is_some().then(|| attachment.clone());
+    let attachment = if attachment.begun.is_some() {
+        attachment
+    } else {
+        let subject = if is_for_workflow(asked).await? { None } else { Some(by.clone()) };
+        attachments::begin(app, &id, name, subject, &asked.meta(by)).await?
+    };
+    Ok((Upload::new(app, attachment).await?, done))
+}
+
+/// Files that forms hand out are uploaded for a workflow (`?for=workflow`), by those who draw workflows.
+async fn is_for_workflow(asked: &Asked) -> Result<bool, Problem> {
+    match asked.asked_for("for") {
+        None => Ok(false),
+        Some("workflow") => super::admin::superuser(asked).await.map(|()| true),
+        Some(_) => Err(Problem::malformed("for", "it is nothing but workflow")),
+    }
+}
+
+async fn finish(asked: &Asked, upload: Upload<'_>, claimed: &str) -> Result<Value, Problem> {
+    Ok(shown(&upload.finish(claimed, &asked.meta(asked.actor().await?)).await?))
+}
+
+fn shown(attachment: &Attachment) -> Value {
+    let mut shown = attachment.described().unwrap_or_else(|| json!({}));
+    if let Some(begun) = &attachment.begun {
+        shown["id"] = json!(begun.attachment);
+        shown["name"] = json!(begun.name.read());
+    }
+    shown["attached_to"] = json!(attachment.place);
+    shown["discarded"] = attachment.discarded.into();
+    shown
+}
+
+/// An upload in parts: begun with its name, so many parts of [`PART_BYTES`] and a last one, completed. For hosts and lines that take no large bodies.
+pub(super) async fn in_parts(asked: Asked, method: &Method, parts: &[&str], body: Option<Body>) -> Answer {
+    let app = &asked.app;
+    match (method, parts) {
+        (&Method::POST, []) => {
+            let name = asked.required("name")?;
+            if name.chars().count() > NAME_MAX {
+                return Err(Problem::malformed("/name", format!("it is longer than {NAME_MAX} characters")));
+            }
+            if asked.idempotency_key.is_none() {
+                return Err(Problem::malformed("Idempotency-Key", "an upload in parts needs one, so that it can be gone on with"));
+            }
+            let (upload, _) = begun(&asked, &name, 0).await?;
+            let id = upload.id();
+            let answer = json!({ "id": id, "part_bytes": PART_BYTES, "parts_max": attachments::parts_max(app) });
+            Ok((StatusCode::CREATED, Json(answer)).into_response())
+        }
+        (&Method::PUT, [id, number]) => {
+            let attachment = own(&asked, id).await?;
+            let number: u32 = number
+                .parse()
+                .ok()
+                .filter(|number| (1..=attachments::parts_max(app)).contains(number))
+                .ok_or_else(|| Problem::malformed("part", format!("{number} is not a number from 1 to {}", attachments::parts_max(app))))?;
+            let bytes = axum::body::to_bytes(body.unwrap_or_default(), PART_BYTES).await;
+            let bytes = bytes.map_err(|_| Problem::malformed("body", format!("it is larger than {PART_BYTES} bytes, or broke off")))?;
+            attachments::put_part(app, &attachment, number, &bytes).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        (&Method::POST, [id, "complete"]) => {
+            let attachment = own(&asked, id).await?;
+            if attachment.received.is_some() {
+                return Ok(Json(shown(&attachment)).into_response());
+            }
+            let claimed = asked.text("media_type")?.unwrap_or_default();
+            let completed = attachments::complete(app, &attachment, &claimed, &asked.meta(asked.actor().await?)).await?;
+            Ok(Json(shown(&completed)).into_response())
+        }
+        _ => Err(Problem::method(format!("{method} is not for this path"))),
+    }
+}
+
+/// An attachment that whoever asks uploaded.
+async fn own(asked: &Asked, id: &str) -> Result<Attachment, Problem> {
+    let attachment = known(&asked.app, id).await?;
+    let by = asked.app.people.find(asked.user()?).await?;
+    if attachment.begun.as_ref().is_some_and(|begun| begun.by == by) { Ok(attachment) } else { Err(missing(id)) }
+}
+
+async fn known(app: &App, id: &str) -> Result<Attachment, Problem> {
+    let known = AttachmentId::read(id).ok_or_else(|| missing(id))?;
+    let attachment = attachments::load(app, &known).await?;
+    if attachment.begun.is_some() { Ok(attachment) } else { Err(missing(id)) }
+}
+
+fn missing(id: &str) -> Problem {
+    Problem::not_found(format!("there is no attachment {id}"))
+}
+
+/// What a file is, its bytes, or an end to it. What somebody may not read is not there for them.
+pub(super) async fn one(asked: Asked, method: &Method, id: &str, rest: &[&str]) -> Answer {
+    let app = &asked.app;
+    match (method, rest) {
+        (&Method::GET | &Method::HEAD, [] | ["content"]) => {
+            let attachment = known(app, id).await?;
+            let reader = app.people.find(asked.user()?).await?;
+            if !attachments::may_read(app, &attachment, &reader).await? {
+                return Err(missing(id));
+            }
+            if rest.is_empty() {
+                return Ok(Json(shown(&attachment)).into_response());
+            }
+            let received = attachment.received.clone().filter(|_| !attachment.discarded).ok_or_else(|| missing(id))?;
+            content(&asked, attachment, &received, method == Method::HEAD).await
+        }
+        (&Method::DELETE, []) => {
+            let attachment = own(&asked, id).await?;
+            if let Some(begun) = &attachment.begun {
+                attachments::discard(app, &begun.attachment, &asked.meta(begun.by.clone())).await?;
+            }
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        _ => Err(Problem::method(format!("{method} is not for this path"))),
+    }
+}
+
+/// The bytes, or a range of them (RFC 9110 14). Browsers are told to keep them as a file and never to look what they might be.
+async fn content(asked: &Asked, attachment: Attachment, received: &Received, is_head: bool) -> Answer {
+    let app = &asked.app;
+    let range = match &asked.range {
+        None => None,
+        Some(text) => Some(range_of(text, received.bytes).ok_or_else(|| Problem::unsatisfiable(format!("{text} is no range of {} bytes", received.bytes)))?),
+    };
+    let wanted = range.clone().unwrap_or(0..received.bytes);
+    if app.settings.answer_bytes_max.is_some_and(|most| wanted.end - wanted.start > most) {
+        let most = app.settings.answer_bytes_max.unwrap_or_default();
+        return Err(Problem::unsatisfiable(format!("this host answers at most {most} bytes at once: ask for ranges (Range: bytes=0-{})", most - 1)));
+    }
+    let name = attachment.begun.as_ref().map(|begun| begun.name.read().to_owned()).unwrap_or_default();
+    let mut answer = Response::builder()
+        .header(header::CONTENT_TYPE, type_on_the_wire(&received.media_type))
+        .header(header::CONTENT_LENGTH, wanted.end - wanted.start)
+        .header(header::CONTENT_DISPOSITION, format!("attachment; filename*=UTF-8''{}", domain::call::template::percent(&name)))
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::ETAG, format!("\"{}\"", received.digest))
+        .header(header::CACHE_CONTROL, "private, no-store")
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .header(header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'");
+    if range.is_some() {
+        let covered = format!("bytes {}-{}/{}", wanted.start, wanted.end.saturating_sub(1), received.bytes);
+        answer = answer.status(StatusCode::PARTIAL_CONTENT).header(header::CONTENT_RANGE, covered);
+    }
+    let body = if is_head || wanted.is_empty() { Body::empty() } else { parts(app.clone(), attachment, wanted).await? };
+    answer.body(body).map_err(|error| Problem::conflict(error.to_string()))
+}
+
+/// What an answer says its bytes are. Text is called bytes: hosts in between take text apart and put it together again, perhaps as other bytes.
+fn type_on_the_wire(media_type: &str) -> &str {
+    let is_text = media_type.starts_with("text/") || ["json", "xml", "javascript", "yaml", "graphql"].iter().any(|kind| media_type.contains(kind));
+    if is_text { "application/octet-stream" } else { media_type }
+}
+
+/// A body of parts that are read as they are taken. The first is read before anything is answered, so that what cannot be read says so.
+async fn parts(app: App, attachment: Attachment, wanted: Range<u64>) -> Result<Body, Problem> {
+    let mut numbers = attachments::parts_of(&wanted);
+    let first = attachments::read_part(&app, &attachment, numbers.next().unwrap_or(1), &wanted).await?;
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, NotTaken>>(AHEAD);
+    tokio::spawn(async move {
+        if sender.send(Ok(first.into())).await.is_err() {
+            return;
+        }
+        for number in numbers {
+            let part = attachments::read_part(&app, &attachment, number, &wanted).await.map(Bytes::from);
+            let is_last = part.is_err();
+            // Whoever asked may have gone.
+            if sender.send(part).await.is_err() || is_last {
+                return;
+            }
+        }
+    });
+    Ok(Body::new(Parts(receiver)))
+}
+
+/// What comes through a channel, as a body.
+struct Parts(mpsc::Receiver<Result<Bytes, NotTaken>>);
+
+impl http_body::Body for Parts {
+    type Data = Bytes;
+    type Error = NotTaken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, NotTaken>>> {
+        self.0.poll_recv(context).map(|part| part.map(|part| part.map(Frame::data)))
+    }
+}
+
+/// One range of a file of so many bytes, its end not included: `bytes=0-99`, `bytes=100-`, `bytes=-100`.
+fn range_of(text: &str, bytes: u64) -> Option<Range<u64>> {
+    let (from, to) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let (from, to) = (from.trim(), to.trim());
+    let range = match (from.is_empty(), to.is_empty()) {
+        (true, true) => return None,
+        (true, false) => bytes.saturating_sub(to.parse().ok()?)..bytes,
+        (false, true) => from.parse().ok()?..bytes,
+        (false, false) => from.parse().ok()?..to.parse::<u64>().ok()?.saturating_add(1).min(bytes),
+    };
+    (!range.is_empty()).then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_range_is_understood_and_nothing_else() {
+        for (text, range) in [("bytes=0-0", 0..1), ("bytes=2-", 2..10), ("bytes=-3", 7..10), ("bytes=-30", 0..10), ("bytes=8-99", 8..10)] {
+            assert_eq!(range_of(text, 10), Some(range), "{text}");
+        }
+        for text in ["bytes=10-", "bytes=-", "bytes=5-4", "bytes=a-b", "0-1", "bytes=0-1,3-4", "bytes=-0"] {
+            assert_eq!(range_of(text, 10), None, "{text}");
+        }
+    }
+}

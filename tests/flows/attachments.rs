@@ -1,0 +1,278 @@
+//! Files: uploaded whole, as a form or in parts; held by tickets and workflows, read by whoever may, thrown away where nothing holds them.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use domain::attachment::{ALONE_MS, PART_BYTES, REMOVE_MS};
+use serde_json::{Value, json};
+use tests::form;
+
+use crate::House;
+use crate::automation::{line, manual, service};
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
+const PROGRAM: &[u8] = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00";
+
+/// A request of the trusted application for a user.
+fn asking(method: &str, path: &str, user: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
+    use base64::Engine as _;
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", tests::TRUSTED.0, tests::TRUSTED.1));
+    let mut request = Request::builder().method(method).uri(format!("/v1/{path}")).header("authorization", format!("Basic {basic}"));
+    request = request.header("x-on-behalf-of", user);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.into()).expect("a request")
+}
+
+async fn ask(house: &House, request: Request<Body>) -> (u16, Value) {
+    let (status, bytes) = house.send(request).await;
+    (status.as_u16(), serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+/// Uploads a file as the body itself; gives back what it became.
+async fn upload(house: &House, user: &str, name: &str, bytes: &[u8]) -> Value {
+    let path = format!("attachments?name={}", domain::call::template::percent(name));
+    let (status, answer) = ask(house, asking("POST", &path, user, &[("content-type", "text/plain")], bytes.to_vec())).await;
+    assert_eq!(status, 201, "{answer}");
+    answer["attachments"][0].clone()
+}
+
+/// Reads a file; gives back status, headers and bytes.
+async fn read(house: &House, user: &str, id: &Value, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let request = asking("GET", &format!("attachments/{}/content", id.as_str().expect("an id")), user, headers, Body::empty());
+    let response = house.answer(request).await;
+    let (parts, body) = response.into_parts();
+    (parts.status, parts.headers, axum::body::to_bytes(body, 1 << 26).await.expect("a body").to_vec())
+}
+
+async fn status_of(house: &House, user: &str, id: &Value) -> u16 {
+    read(house, user, id, &[]).await.0.as_u16()
+}
+
+/// A service whose submit form takes files.
+async fn with_files(house: &House, meta: Value) -> Value {
+    let field = json!({ "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "meta": meta });
+    service(house, "附件", json!([manual(3, "处理", "wangwu")]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([field])).await
+}
+
+fn ticket(service: &Value, files: &Value) -> Value {
+    let fields = json!([{ "key": "title", "value": "t" }, { "key": "shots", "value": files }]);
+    json!({ "service_id": service, "creator": "lisi", "fields": fields })
+}
+
+async fn held(house: &House, sn: &Value) -> Value {
+    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+    info["fields"].as_array().expect("fields").iter().find(|field| field["key"] == "shots").expect("the field")["value"].clone()
+}
+
+fn stored(house: &House) -> usize {
+    house.blob.0.lock().expect("no holder panics").len()
+}
+
+#[tokio::test]
+async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
+    let house = House::open().await;
+    let service = with_files(&house, json!({})).await;
+    let file = upload(&house, "lisi", "报错 \"1\".png", PNG).await;
+    assert_eq!((&file["media_type"], &file["bytes"]), (&json!("image/png"), &json!(PNG.len())), "what it is stands in its bytes");
+    let sealed: Vec<Vec<u8>> = house.blob.0.lock().expect("no holder panics").values().cloned().collect();
+    assert!(sealed.iter().all(|bytes| !bytes.windows(4).any(|four| four == b"PNG\r")), "what is stored is sealed");
+
+    assert_eq!((status_of(&house, "lisi", &file["id"]).await, status_of(&house, "wangwu", &file["id"]).await), (200, 404));
+    let sn = house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await["sn"].clone();
+    let kept = json!([{ "id": file["id"], "name": "报错 \"1\".png", "media_type": "image/png", "bytes": PNG.len(), "digest": file["digest"] }]);
+    assert_eq!(held(&house, &sn).await, kept, "the ticket tells what was attached, down to its digest");
+    for (reader, status) in [("lisi", 200), ("wangwu", 200), ("admin", 200), ("chuyi", 404)] {
+        assert_eq!(status_of(&house, reader, &file["id"]).await, status, "{reader}");
+    }
+    let (_, headers, bytes) = read(&house, "wangwu", &file["id"], &[]).await;
+    assert_eq!(bytes, PNG);
+    assert_eq!(headers["content-disposition"], "attachment; filename*=UTF-8''%E6%8A%A5%E9%94%99%20%221%22.png");
+    assert_eq!((&headers["x-content-type-options"], &headers["content-length"]), (&"nosniff".parse().unwrap(), &PNG.len().to_string().parse().unwrap()));
+
+    // A ticket holds it: nobody throws it away, and no other ticket takes it.
+    house.clock.turn(ALONE_MS);
+    house.settle().await;
+    assert_eq!(status_of(&house, "wangwu", &file["id"]).await, 200);
+    let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
+    assert_eq!(ask(&house, asking("DELETE", &path, "lisi", &[], Body::empty())).await.0, 409);
+    let (code, message) = house.refused("create_ticket", ticket(&service, &json!([file["id"]]))).await;
+    assert!(code == 3_900_003 && message.contains("【截图】"), "{message}");
+    let changed = house.not_operated(&sn, "edit", "lisi", json!({ "fields": { "shots": ["att-00000000000000000000000000000000"] } })).await;
+    assert_eq!(changed, (400, "field 截图 names att-00000000000000000000000000000000, which is no file that can be attached here".to_owned()));
+    let more = upload(&house, "lisi", "b.txt", b"more").await;
+    house.operate(&sn, "edit", "lisi", json!({ "fields": { "shots": [more["id"]] } })).await;
+    house.clock.turn(ALONE_MS);
+    house.settle().await;
+    assert_eq!(
+        (status_of(&house, "lisi", &file["id"]).await, status_of(&house, "lisi", &more["id"]).await),
+        (200, 200),
+        "what a form held once is history, and stays"
+    );
+}
+
+#[tokio::test]
+async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader() {
+    let house = House::open().await;
+    let service = with_files(&house, json!({})).await;
+    let alone = upload(&house, "lisi", "a.txt", b"alone").await;
+    let unwanted = upload(&house, "lisi", "b.txt", b"unwanted").await;
+    let path = |file: &Value| format!("attachments/{}", file["id"].as_str().expect("an id"));
+    assert_eq!(ask(&house, asking("DELETE", &path(&unwanted), "wangwu", &[], Body::empty())).await.0, 404, "others do not even know of it");
+    assert_eq!(ask(&house, asking("DELETE", &path(&unwanted), "lisi", &[], Body::empty())).await.0, 204);
+    assert_eq!((status_of(&house, "lisi", &unwanted["id"]).await, stored(&house)), (404, 1));
+
+    // A command that named it, but was refused, holds nothing either.
+    let refused = json!({ "service_id": service, "creator": "lisi", "fields": [{ "key": "shots", "value": [alone["id"]] }] });
+    house.refused("create_ticket", refused).await;
+    house.clock.turn(ALONE_MS - 1);
+    house.settle().await;
+    assert_eq!(status_of(&house, "lisi", &alone["id"]).await, 200);
+    house.clock.turn(1);
+    house.settle().await;
+    assert_eq!((status_of(&house, "lisi", &alone["id"]).await, stored(&house)), (404, 0));
+    assert!(house.refused("create_ticket", ticket(&service, &json!([alone["id"]]))).await.1.contains("【截图】"));
+    let left = ask(&house, asking("POST", "uploads", "lisi", &[("idempotency-key", "k"), ("content-type", "application/json")], r#"{"name":"c.bin"}"#)).await.1;
+    let part = format!("uploads/{}/1", left["id"].as_str().expect("an id"));
+    assert_eq!(ask(&house, asking("PUT", &part, "lisi", &[], "half")).await.0, 204);
+    house.clock.turn(ALONE_MS);
+    house.settle().await;
+    assert_eq!(stored(&house), 0, "an upload that broke off leaves nothing behind");
+    house.clock.turn(REMOVE_MS);
+    house.settle().await;
+    assert!(house.app.ledger.store.head().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_form_of_files_is_read_as_browsers_send_it() {
+    let house = House::open().await;
+    let text = "--XX\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nnot a file\r\n\
+        --XX\r\nContent-Disposition: form-data; name=\"field_file\"; filename=\"一.log\"\r\nContent-Type: text/x-log\r\n\r\nline 1\r\nline 2\r\n\
+        --XX\r\nContent-Disposition: form-data; name=\"field_file\"; filename=\"empty.txt\"\r\n\r\n\r\n--XX--\r\n";
+    let headers = [("content-type", "multipart/form-data; boundary=XX"), ("idempotency-key", "form-1")];
+    let (status, answer) = ask(&house, asking("POST", "attachments", "lisi", &headers, text)).await;
+    assert_eq!(status, 201, "{answer}");
+    let told: Vec<_> =
+        answer["attachments"].as_array().expect("files").iter().map(|file| (file["name"].clone(), file["media_type"].clone(), file["bytes"].clone())).collect();
+    assert_eq!(told, [(json!("一.log"), json!("text/x-log"), json!(14)), (json!("empty.txt"), json!("application/octet-stream"), json!(0))]);
+    assert_eq!(read(&house, "lisi", &answer["attachments"][0]["id"], &[]).await.2, b"line 1\r\nline 2");
+    assert_eq!(read(&house, "lisi", &answer["attachments"][1]["id"], &[]).await.2, b"");
+    let (_, again) = ask(&house, asking("POST", "attachments", "lisi", &headers, text)).await;
+    assert_eq!(again, answer, "the same key is the same files");
+    assert_eq!(ask(&house, asking("POST", "attachments?name=x", "lisi", &[("idempotency-key", "form-1|0")], "y")).await.0, 201, "another key");
+    assert_eq!(ask(&house, asking("POST", "attachments?name=x", "lisi", &[("idempotency-key", "form-1")], "y")).await.0, 409, "another file under the key");
+    for (broken, reason) in [("--XX\r\nContent-Dispo", "it is no form that can be read"), ("--XX--\r\n", "it has no file")] {
+        let (status, problem) = ask(&house, asking("POST", "attachments", "lisi", &headers[..1], broken)).await;
+        assert!(status == 400 && problem["detail"].as_str().expect("a detail").starts_with(reason), "{problem}");
+    }
+    assert_eq!(ask(&house, asking("POST", "attachments", "lisi", &[], "no name")).await.1["errors"][0]["field"], "name");
+}
+
+#[tokio::test]
+async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
+    let house = House::open().await;
+    let whole: Vec<u8> = (0..PART_BYTES * 2 + 12_345).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+    let json_type = ("content-type", "application/json");
+    let begin = || asking("POST", "uploads", "lisi", &[("idempotency-key", "big"), json_type], r#"{"name":"core.dump"}"#);
+    let (status, begun) = ask(&house, begin()).await;
+    assert_eq!((status, &begun["part_bytes"]), (201, &json!(PART_BYTES)));
+    let path = |rest: &str| format!("uploads/{}/{rest}", begun["id"].as_str().expect("an id"));
+    for (number, part) in whole.chunks(PART_BYTES).enumerate() {
+        assert_eq!(ask(&house, asking("PUT", &path(&(number + 1).to_string()), "lisi", &[], part.to_vec())).await.0, 204);
+    }
+    assert_eq!(ask(&house, asking("PUT", &path("2"), "wangwu", &[], "x")).await.0, 404, "nobody else adds to it");
+    assert_eq!(ask(&house, asking("PUT", &path("0"), "lisi", &[], "x")).await.0, 400);
+    assert_eq!(ask(&house, asking("PUT", &path("1"), "lisi", &[], vec![0; PART_BYTES + 1])).await.0, 400);
+    assert_eq!(ask(&house, begin()).await.1, begun, "an upload is gone on with under its key");
+    let (status, file) = ask(&house, asking("POST", &path("complete"), "lisi", &[json_type], r#"{"media_type":"application/x-core"}"#)).await;
+    assert_eq!((status, &file["bytes"], &file["media_type"]), (200, &json!(whole.len()), &json!("application/x-core")));
+    assert_eq!(ask(&house, asking("PUT", &path("1"), "lisi", &[], "x")).await.0, 409, "what was received does not change");
+    let at_once = upload(&house, "lisi", "core.dump", &whole).await;
+    assert_eq!(at_once["digest"], file["digest"], "however it came, it is the same");
+
+    assert_eq!(read(&house, "lisi", &file["id"], &[]).await.2, whole);
+    let (from, to) = (PART_BYTES - 10, PART_BYTES * 2 + 20);
+    let (status, headers, bytes) = read(&house, "lisi", &file["id"], &[("range", &format!("bytes={from}-{}", to - 1))]).await;
+    assert_eq!((status.as_u16(), bytes), (206, whole[from..to].to_vec()));
+    assert_eq!(headers["content-range"], format!("bytes {from}-{}/{}", to - 1, whole.len()));
+    assert_eq!(read(&house, "lisi", &file["id"], &[("range", "bytes=99999999-")]).await.0.as_u16(), 416);
+
+    // A part that is too short in the middle, or too much in all, is no file.
+    let short = ask(&house, asking("POST", "uploads", "lisi", &[("idempotency-key", "short"), json_type], r#"{"name":"x"}"#)).await.1;
+    let path = |rest: &str| format!("uploads/{}/{rest}", short["id"].as_str().expect("an id"));
+    for number in ["1", "2"] {
+        assert_eq!(ask(&house, asking("PUT", &path(number), "lisi", &[], "abc")).await.0, 204);
+    }
+    let (status, problem) = ask(&house, asking("POST", &path("complete"), "lisi", &[], Body::empty())).await;
+    assert_eq!((status, problem["detail"].as_str()), (400, Some("part 1 has 3 bytes; every part but the last has 4194304")));
+}
+
+#[tokio::test]
+async fn a_field_takes_what_it_says_and_a_program_is_no_picture() {
+    let house = House::open().await;
+    let service = with_files(&house, json!({ "accept": ".png, .log", "bytes_max": 100, "count_max": 2 })).await;
+    let png = upload(&house, "lisi", "a.png", PNG).await["id"].clone();
+    let log = upload(&house, "lisi", "B.LOG", b"text").await["id"].clone();
+    let third = upload(&house, "lisi", "c.log", b"text").await["id"].clone();
+    let disguised = upload(&house, "lisi", "d.png", PROGRAM).await["id"].clone();
+    let large = upload(&house, "lisi", "e.log", &[b'x'; 101]).await["id"].clone();
+    for (files, reason) in [
+        (json!([disguised]), "提单失败: 【截图】只接受 .png, .log；d.png 是 application/vnd.microsoft.portable-executable"),
+        (json!([large]), "提单失败: 【截图】单个文件不能超过 100 字节；e.log 有 101"),
+        (json!([png, log, third]), "提单失败: 【截图】最多 2 个文件"),
+        (json!("https://elsewhere/a.png"), "提单失败: 【截图】只接受已上传的文件"),
+    ] {
+        assert_eq!(house.refused("create_ticket", ticket(&service, &files)).await, (3_900_003, reason.to_owned()));
+    }
+    let sn = house.must("create_ticket", ticket(&service, &json!(format!("{},{}", png.as_str().unwrap(), log.as_str().unwrap())))).await["sn"].clone();
+    assert_eq!(held(&house, &sn).await.as_array().map(Vec::len), Some(2), "ids between commas are what forms of scalars can say");
+}
+
+#[tokio::test]
+async fn a_workflow_hands_out_files_to_be_filled_in() {
+    let house = House::open().await;
+    let path = "attachments?name=%E7%94%B3%E8%AF%B7%E8%A1%A8.docx&for=workflow";
+    assert_eq!(ask(&house, asking("POST", path, "lisi", &[], "form")).await.0, 403, "those who draw workflows do this");
+    let template = ask(&house, asking("POST", path, "admin", &[], "form")).await.1["attachments"][0].clone();
+    let own = upload(&house, "admin", "own.docx", b"mine").await;
+    let definition = |template: &Value| {
+        json!({ "name": "模板", "nodes": [{ "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "fields": ["title", "sheet"] }, { "id": 3, "name": "结束", "kind": "END" }],
+            "lines": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }],
+            "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
+                { "id": 2, "key": "sheet", "type": "FILE", "name": "申请表", "templates": [{ "id": template["id"], "name": "申请表.docx" }] }] })
+    };
+    let refused = house.v1("POST", "workflows", "admin", json!({ "definition": definition(&own) })).await;
+    assert_eq!(refused.0, 400, "somebody's own file would vanish with them: {}", refused.1);
+    let (status, drawn) = house.v1("POST", "workflows", "admin", json!({ "definition": definition(&template) })).await;
+    assert_eq!(status, 201, "{drawn}");
+    house.clock.turn(ALONE_MS);
+    house.settle().await;
+    assert_eq!(read(&house, "chuyi", &template["id"], &[]).await.2, b"form", "everybody may fetch it");
+    let other = house.v1("POST", "workflows", "admin", json!({ "definition": definition(&template) })).await;
+    assert_eq!(other.0, 400, "one file is one workflow's");
+    let again = house.v1("PUT", &format!("workflows/{}/draft", drawn["workflow"]), "admin", json!({ "definition": definition(&template) })).await;
+    assert_eq!(again.0, 200, "{}", again.1);
+}
+
+#[tokio::test]
+async fn a_file_goes_with_the_person_it_belonged_to_and_the_ticket_stays() {
+    let house = House::open().await;
+    let service = with_files(&house, json!({})).await;
+    let file = upload(&house, "lisi", "a.png", PNG).await;
+    let sn = house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await["sn"].clone();
+    let lisi = house.app.people.find("lisi").await.expect("read");
+    assert!(house.app.ledger.forget(&lisi).await.expect("forgotten"));
+    assert_eq!(status_of(&house, "wangwu", &file["id"]).await, 410);
+    assert_eq!(held(&house, &sn).await[0]["digest"], file["digest"], "that it was there, and what it was, is history");
+    house.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": form(&[]) })).await;
+}
+
+#[tokio::test]
+async fn bytes_that_were_changed_are_never_handed_out() {
+    let house = House::open().await;
+    let file = upload(&house, "lisi", "a.png", PNG).await;
+    for bytes in house.blob.0.lock().expect("no holder panics").values_mut() {
+        *bytes.last_mut().expect("a byte") ^= 1;
+    }
+    assert_eq!(status_of(&house, "lisi", &file["id"]).await, 500);
+}
