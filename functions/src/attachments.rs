@@ -125,6 +125,17 @@ pub async fn complete(app: &App, attachment: &Attachment, claimed: &str, meta: &
     sum.receive(app, id, claimed, meta).await
 }
 
+/// The digest of the bytes that are there now, to be held against the one that was recorded.
+pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTaken> {
+    let (begun, received) = (attachment.begun.as_ref().ok_or(Rejection::Unknown)?, attachment.received.as_ref().ok_or(Rejection::Incomplete)?);
+    let key = key_of(app, attachment).await?;
+    let mut sum = Sum::new(app).await?;
+    for number in 1..=received.parts {
+        sum.add(&get_part(app, &begun.attachment, &key, number).await?.ok_or(NotTaken::PartMissing(number))?);
+    }
+    Ok(sum.digest.finalize().to_hex().to_string())
+}
+
 /// What is known of a file when all its bytes have passed by.
 struct Sum {
     digest: Box<blake3::Hasher>,

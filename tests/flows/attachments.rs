@@ -87,7 +87,7 @@ async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
     }
     let (_, headers, bytes) = read(&house, "wangwu", &file["id"], &[]).await;
     assert_eq!(bytes, PNG);
-    assert_eq!(headers["content-disposition"], "attachment; filename*=UTF-8''%E6%8A%A5%E9%94%99%20%221%22.png");
+    assert_eq!(headers["content-disposition"], "attachment; filename=\"__ _1_.png\"; filename*=UTF-8''%E6%8A%A5%E9%94%99%20%221%22.png");
     assert_eq!((&headers["x-content-type-options"], &headers["content-length"]), (&"nosniff".parse().unwrap(), &PNG.len().to_string().parse().unwrap()));
 
     // A ticket holds it: nobody throws it away, and no other ticket takes it.

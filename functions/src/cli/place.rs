@@ -6,11 +6,18 @@ use std::sync::Arc;
 use clap::Args;
 use infra::aws::{Cloud, configure};
 use infra::blob::Blob;
+use infra::caller::egress::Egress;
+use infra::caller::http::Http as Caller;
+use infra::directory::file::File;
 use infra::local::Local;
+use infra::login::memory::Memory as NoLogin;
 use infra::queue::Queue;
 use infra::secrets::Secrets;
 use infra::views::Views;
 use infra::{Error, Ledger};
+
+use crate::App;
+use crate::app::{Ports, Settings};
 
 /// The directory a desk is in unless something else is said.
 const DATA: &str = "data";
@@ -53,6 +60,16 @@ impl From<Local> for Opened {
 impl From<Cloud> for Opened {
     fn from(Cloud { ledger, views, queue, secrets, blob, .. }: Cloud) -> Self {
         Self { ledger, views, queue, secrets, blob }
+    }
+}
+
+impl Opened {
+    /// A desk over these ports that calls nobody inside, and lets nobody in: for the command line.
+    pub fn app(self) -> Result<App, String> {
+        let Self { ledger, views, queue, secrets, blob } = self;
+        let caller = Arc::new(Caller::new(Egress::default()).map_err(words)?);
+        let ports = Ports { ledger, views, queue, caller, blob, login: Arc::new(NoLogin::default()), directory: Arc::new(File::default()), secrets };
+        App::new(ports, Settings::default(), Arc::default()).map_err(words)
     }
 }
 

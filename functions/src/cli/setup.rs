@@ -1,16 +1,9 @@
 //! `ledgerdesk setup`: what every desk begins with, written into a desk that is there already; doing it again changes nothing.
 
-use std::sync::Arc;
-
 use clap::Args;
-use infra::caller::egress::Egress;
-use infra::caller::http::Http as Caller;
-use infra::directory::file::File;
-use infra::login::memory::Memory as NoLogin;
 
-use super::place::{Opened, Place};
+use super::place::Place;
 use super::serve::DEMO_APP;
-use crate::app::{Ports, Settings};
 use crate::{App, company};
 
 #[derive(Debug, Args)]
@@ -61,11 +54,7 @@ impl Wanted {
 
 impl Setup {
     pub async fn run(self) -> Result<(), String> {
-        let Opened { ledger, views, queue, secrets, blob } = self.place.write().await?;
-        let words = |error: infra::Error| error.to_string();
-        let caller = Arc::new(Caller::new(Egress::default()).map_err(words)?);
-        let ports = Ports { ledger, views, queue, caller, blob, login: Arc::new(NoLogin::default()), directory: Arc::new(File::default()), secrets };
-        let app = App::new(ports, Settings::default(), Arc::default()).map_err(words)?;
+        let app = self.place.write().await?.app()?;
         self.wanted.write(&app).await?;
         println!("{} is set up", self.place);
         Ok(())

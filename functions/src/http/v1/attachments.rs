@@ -230,7 +230,7 @@ async fn content(asked: &Asked, attachment: Attachment, received: &Received, is_
     let mut answer = Response::builder()
         .header(header::CONTENT_TYPE, type_on_the_wire(&received.media_type))
         .header(header::CONTENT_LENGTH, wanted.end - wanted.start)
-        .header(header::CONTENT_DISPOSITION, format!("attachment; filename*=UTF-8''{}", domain::call::template::percent(&name)))
+        .header(header::CONTENT_DISPOSITION, disposition(&name))
         .header(header::ACCEPT_RANGES, "bytes")
         .header(header::ETAG, format!("\"{}\"", received.digest))
         .header(header::CACHE_CONTROL, "private, no-store")
@@ -242,6 +242,12 @@ async fn content(asked: &Asked, attachment: Attachment, received: &Received, is_
     }
     let body = if is_head || wanted.is_empty() { Body::empty() } else { parts(app.clone(), attachment, wanted).await? };
     answer.body(body).map_err(|error| Problem::conflict(error.to_string()))
+}
+
+/// The name under which a file is kept (RFC 6266): for old clients in ASCII, for others as it is.
+fn disposition(name: &str) -> String {
+    let plain: String = name.chars().map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%' | '/') || c == ' ' { c } else { '_' }).collect();
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", domain::call::template::percent(name))
 }
 
 /// What an answer says its bytes are. Text is called bytes: hosts in between take text apart and put it together again, perhaps as other bytes.
