@@ -24,11 +24,11 @@ pub enum Command {
     Begin(Begun),
     /// All of it is there.
     Receive(Received),
-    /// Something wants to hold it.
+    /// Something wants to hold it; then it is looked at again.
     Attach {
         to: Place,
         by: Pid,
-        at: Moment,
+        until: Moment,
     },
     /// What it is attached to was looked at, and holds it.
     Keep,
@@ -95,10 +95,11 @@ impl Decider for Attachment {
             Command::Receive(_) if self.received.is_some() => reject(Rejection::Received),
             Command::Receive(received) => Ok(vec![received.clone().into()]),
             Command::Attach { .. } if self.received.is_none() => reject(Rejection::Incomplete),
-            Command::Attach { to, .. } if self.place.as_ref().is_some_and(|place| place != to) => reject(Rejection::Elsewhere),
+            Command::Attach { to, .. } if self.place.as_ref().is_some_and(|place| place != to && !matches!(place, Place::Draft(_))) => {
+                reject(Rejection::Elsewhere)
+            }
             Command::Attach { .. } if self.kept => Ok(Vec::new()),
-            // Whoever wants it again has as long for it as the first time.
-            Command::Attach { to, by, at } => Ok(vec![Attached { to: to.clone(), by: by.clone(), due: at.plus_ms(ALONE_MS) }.into()]),
+            Command::Attach { to, by, until } => Ok(vec![Attached { to: to.clone(), by: by.clone(), due: *until }.into()]),
             Command::Keep if self.kept => Ok(Vec::new()),
             Command::Keep if self.place.is_none() => reject(Rejection::Elsewhere),
             Command::Keep => Ok(vec![Kept {}.into()]),
@@ -262,7 +263,7 @@ mod tests {
     }
 
     fn attach(sn: &str) -> Command {
-        Command::Attach { to: ticket(sn), by: lisi(), at: AT }
+        Command::Attach { to: ticket(sn), by: lisi(), until: AT.plus_ms(ALONE_MS) }
     }
 
     fn attached(sn: &str) -> Attached {
@@ -297,6 +298,16 @@ mod tests {
         assert_eq!(rejection(&state, &attach("REQ2")), Rejection::Elsewhere, "one file is one thing's");
         assert_eq!(rejection(&state, &Command::Discard { by: lisi(), at: AT }), Rejection::Held);
         assert_eq!(state.described().unwrap()["name"], "报错.png");
+    }
+
+    #[test]
+    fn what_a_draft_holds_goes_with_what_is_sent() {
+        let draft = Attached { to: Place::Draft("d".into()), by: lisi(), due: AT };
+        let drafted = after(&[begun().into(), received().into(), draft.into()]);
+        assert_eq!(drafted.decide(&attach("REQ1"), &()), Ok(vec![attached("REQ1").into()]));
+        let sent = after(&[begun().into(), received().into(), attached("REQ1").into()]);
+        let back = Command::Attach { to: Place::Draft("d".into()), by: lisi(), until: AT };
+        assert_eq!(rejection(&sent, &back), Rejection::Elsewhere);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod condition;
 pub mod config;
 pub mod decider;
 pub mod delivery;
+pub mod draft;
 pub mod envelope;
 pub mod intake;
 pub mod intent;

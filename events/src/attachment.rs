@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fact::{Deadline, Personals, facts};
-use crate::{AttachmentId, Moment, Personal, Pid, Remark, TicketSn, WorkflowId};
+use crate::{AttachmentId, DraftId, Moment, Personal, Pid, Remark, TicketSn, WorkflowId};
 
 facts! {
     /// The life of one attachment.
@@ -31,6 +31,8 @@ facts! {
 pub enum Place {
     /// A field of a ticket's form.
     Ticket(TicketSn),
+    /// A form that was not sent yet.
+    Draft(DraftId),
     /// A field of a workflow, as a file to be filled in and sent back.
     Workflow(WorkflowId),
 }

@@ -40,6 +40,8 @@ text_id! {
     AppCode;
     /// An uploaded file, by a random id that nobody can guess (`att-` and 32 hexadecimal digits).
     AttachmentId;
+    /// A form that was not sent.
+    DraftId;
 }
 
 number_id! {
@@ -82,6 +84,13 @@ impl AttachmentId {
     /// The stream that holds this attachment.
     pub fn stream(&self) -> String {
         format!("attachment-{}", self.0)
+    }
+}
+
+impl DraftId {
+    /// The stream that holds this draft.
+    pub fn stream(&self) -> String {
+        format!("draft-{}", self.0)
     }
 }
 

@@ -18,6 +18,7 @@ pub mod call;
 pub mod catalog;
 pub mod delivery;
 pub mod dictionary;
+pub mod draft;
 pub mod ids;
 pub mod intake;
 pub mod numbers;
@@ -32,7 +33,7 @@ pub mod workflow;
 
 pub use body::{Body, Channel, Meta, Raw};
 pub use fact::{Deadline, Fact, Personals, Unreadable};
-pub use ids::{AppCode, AttachmentId, CatalogId, LineId, Moment, NodeId, Pid, RoleId, ServiceId, TicketSn, WorkflowId};
+pub use ids::{AppCode, AttachmentId, CatalogId, DraftId, LineId, Moment, NodeId, Pid, RoleId, ServiceId, TicketSn, WorkflowId};
 pub use personal::{Entry, Personal, Remark};
 
 /// The aggregate a stream belongs to: what stands before its first dash (`ticket-REQ...`, `catalog`).
@@ -49,6 +50,7 @@ pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
         catalog::CatalogEvent::TYPES,
         delivery::DeliveryEvent::TYPES,
         dictionary::DictionaryEvent::TYPES,
+        draft::DraftEvent::TYPES,
         intake::IntakeEvent::TYPES,
         numbers::NumbersEvent::TYPES,
         role::RoleEvent::TYPES,
@@ -73,6 +75,7 @@ pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
         "catalog" => as_json::<catalog::CatalogEvent>(raw),
         "delivery" => as_json::<delivery::DeliveryEvent>(raw),
         "dictionary" => as_json::<dictionary::DictionaryEvent>(raw),
+        "draft" => as_json::<draft::DraftEvent>(raw),
         "intake" => as_json::<intake::IntakeEvent>(raw),
         "numbers" => as_json::<numbers::NumbersEvent>(raw),
         "role" => as_json::<role::RoleEvent>(raw),

@@ -31,6 +31,8 @@ pub const ALL: &[(&str, &str)] = samples! {
     "delivery.given_up.v1"
     "delivery.collected.v1"
     "dictionary.defined.v1"
+    "draft.saved.v1"
+    "draft.discarded.v1"
     "intake.reserved.v1"
     "numbers.block_issued.v1"
     "role.defined.v1"

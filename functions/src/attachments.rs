@@ -2,9 +2,10 @@
 //! nothing ever did.
 
 use domain::attachment::{ALONE_MS, Attachment, Command, PART_BYTES, Rejection};
+use domain::draft::{DRAFT_MS, Draft};
 use domain::ticket::Ticket;
 use events::attachment::{Begun, Place, Received};
-use events::{AttachmentId, Meta, Pid, Remark};
+use events::{AttachmentId, Meta, Moment, Pid, Remark};
 use infra::keys::Key;
 use infra::keys::seal::{NONCE_BYTES, open_bytes, seal_bytes};
 use infra::ledger::{NoLookups, command_id};
@@ -247,8 +248,13 @@ pub fn parts_of(range: &std::ops::Range<u64>) -> std::ops::RangeInclusive<u32> {
 
 /// Says of files that something is about to hold them. One that cannot be is left to whoever decides, who names it.
 pub async fn attach(app: &App, ids: &[AttachmentId], to: &Place, meta: &Meta) -> Result<(), Error> {
+    attach_until(app, ids, to, app.ledger.clock.now().plus_ms(ALONE_MS), meta).await
+}
+
+/// The same, to be looked at again at a time.
+pub async fn attach_until(app: &App, ids: &[AttachmentId], to: &Place, until: Moment, meta: &Meta) -> Result<(), Error> {
     for id in ids {
-        let command = Command::Attach { to: to.clone(), by: meta.actor.clone(), at: app.ledger.clock.now() };
+        let command = Command::Attach { to: to.clone(), by: meta.actor.clone(), until };
         match execute(app, id, &command, meta).await {
             Ok(_) | Err(Failure::Rejected(_)) => {}
             Err(Failure::Technical(error)) => return Err(error),
@@ -283,10 +289,12 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     let meta = Meta::system(stream, stream);
     let settled = if attachment.discarded {
         remove(app, &begun.attachment, &meta).await
-    } else if is_held(app, &attachment).await? {
-        execute(app, &begun.attachment, &Command::Keep, &meta).await.map(drop).map_err(NotTaken::from)
     } else {
-        discard(app, &begun.attachment, &meta).await
+        match (holds(app, &attachment).await?, &attachment.place) {
+            (Holds::ForEver, _) => execute(app, &begun.attachment, &Command::Keep, &meta).await.map(drop).map_err(NotTaken::from),
+            (Holds::Until(until), Some(place)) => Ok(attach_until(app, std::slice::from_ref(&begun.attachment), place, until, &meta).await?),
+            _ => discard(app, &begun.attachment, &meta).await,
+        }
     };
     match settled {
         Ok(()) => Ok(()),
@@ -299,13 +307,28 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
+/// How long something holds a file.
+enum Holds {
+    Not,
+    Until(Moment),
+    ForEver,
+}
+
 /// Says whether what a file is attached to really holds it.
-async fn is_held(app: &App, attachment: &Attachment) -> Result<bool, Error> {
-    let Some(begun) = &attachment.begun else { return Ok(false) };
+async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
+    let Some(begun) = &attachment.begun else { return Ok(Holds::Not) };
+    let for_ever = |holds| if holds { Holds::ForEver } else { Holds::Not };
     Ok(match &attachment.place {
-        None => false,
-        Some(Place::Ticket(sn)) => app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0.attachments.contains(&begun.attachment),
-        Some(Place::Workflow(id)) => app.configuration.drawn(*id).await?.attachments().contains(&begun.attachment),
+        None => Holds::Not,
+        Some(Place::Ticket(sn)) => for_ever(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0.attachments.contains(&begun.attachment)),
+        Some(Place::Workflow(id)) => for_ever(app.configuration.drawn(*id).await?.attachments().contains(&begun.attachment)),
+        Some(Place::Draft(id)) => {
+            let draft = app.ledger.load::<Draft>(&id.stream()).await?.aggregate.0;
+            match draft.saved.as_ref().filter(|_| draft.attachments().contains(&begun.attachment)) {
+                Some(saved) => Holds::Until(saved.due.unwrap_or_else(|| app.ledger.clock.now().plus_ms(DRAFT_MS)).plus_ms(ALONE_MS)),
+                None => Holds::Not,
+            }
+        }
     })
 }
 
@@ -316,7 +339,7 @@ pub async fn may_read(app: &App, attachment: &Attachment, reader: &Pid) -> Resul
         return Ok(true);
     }
     match &attachment.place {
-        None => Ok(false),
+        None | Some(Place::Draft(_)) => Ok(false),
         Some(Place::Workflow(_)) => Ok(true),
         Some(Place::Ticket(sn)) => {
             let ticket = app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0;

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod company;
 pub mod configuration;
 pub mod desk;
+pub mod drafts;
 pub mod host;
 pub mod http;
 #[cfg(feature = "local")]

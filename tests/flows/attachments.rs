@@ -30,7 +30,7 @@ async fn ask(house: &House, request: Request<Body>) -> (u16, Value) {
 }
 
 /// Uploads a file as the body itself; gives back what it became.
-async fn upload(house: &House, user: &str, name: &str, bytes: &[u8]) -> Value {
+pub(crate) async fn upload(house: &House, user: &str, name: &str, bytes: &[u8]) -> Value {
     let path = format!("attachments?name={}", domain::call::template::percent(name));
     let (status, answer) = ask(house, asking("POST", &path, user, &[("content-type", "text/plain")], bytes.to_vec())).await;
     assert_eq!(status, 201, "{answer}");
@@ -45,12 +45,12 @@ async fn read(house: &House, user: &str, id: &Value, headers: &[(&str, &str)]) -
     (parts.status, parts.headers, axum::body::to_bytes(body, 1 << 26).await.expect("a body").to_vec())
 }
 
-async fn status_of(house: &House, user: &str, id: &Value) -> u16 {
+pub(crate) async fn status_of(house: &House, user: &str, id: &Value) -> u16 {
     read(house, user, id, &[]).await.0.as_u16()
 }
 
 /// A service whose submit form takes files.
-async fn with_files(house: &House, meta: Value) -> Value {
+pub(crate) async fn with_files(house: &House, meta: Value) -> Value {
     let field = json!({ "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "meta": meta });
     service(house, "附件", json!([manual(3, "处理", "wangwu")]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([field])).await
 }

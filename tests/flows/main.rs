@@ -7,6 +7,7 @@ mod callbacks;
 mod clients;
 mod definitions;
 mod documented;
+mod drafts;
 mod errors;
 mod examples;
 mod fields;

@@ -149,7 +149,7 @@ impl<'a> Form<'a> {
         for id in &ids {
             let attachment = &self.facts.attachments[id];
             let is_elsewhere = match &attachment.place {
-                None => false,
+                None | Some(Place::Draft(_)) => false,
                 Some(Place::Ticket(sn)) => !self.sheet.ticket.as_str().is_empty() && sn != self.sheet.ticket,
                 Some(Place::Workflow(_)) => true,
             };

@@ -72,6 +72,16 @@ impl Card for crate::call::Call {
     }
 }
 
+/// Where a draft stands in its owner's list: drafts by their end, templates by service.
+fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
+    use events::draft::Sheet;
+    let place = match &saved.sheet {
+        Sheet::Template { service, .. } => format!("template|{:010}|{}", service.0, saved.draft),
+        Sheet::Service(_) | Sheet::Node { .. } => format!("draft|{:016}", saved.due.unwrap_or_default().0),
+    };
+    ("owner", format!("{}|{place}", saved.owner))
+}
+
 /// Aggregates whose state is their card, and the lists it appears in.
 macro_rules! state_is_the_card {
     ($($state:ty, $view:literal, $card:ident => $index:expr;)*) => {$(
@@ -92,5 +102,6 @@ macro_rules! state_is_the_card {
 state_is_the_card! {
     crate::config::Service, "service", card => card.0.iter().map(|service| ("id", format!("{:010}", service.service.0))).collect();
     crate::config::Dictionary, "dictionary", card => card.0.iter().map(|dictionary| ("id", dictionary.code.clone())).collect();
+    crate::draft::Draft, "draft", card => card.saved.iter().map(draft_row).collect();
     crate::config::Role, "role", card => card.0.iter().map(|role| ("id", format!("{:010}", role.role.0))).collect();
 }

@@ -1,5 +1,5 @@
 //! Does what a stream's deadline is about: one attempt of a callback, one step of a call, the rating that nobody gave, what becomes of a file that
-//! nothing may hold.
+//! nothing may hold, and the end of a draft.
 
 pub mod call;
 pub mod callback;
@@ -11,7 +11,7 @@ use infra::views::{Document, Views};
 use infra::{Error, Kind};
 use serde::{Deserialize, Serialize};
 
-use crate::{App, attachments};
+use crate::{App, attachments, drafts};
 
 /// The view of leases: one document per stream of which an attempt was made.
 const LEASE: &str = "lease";
@@ -25,6 +25,7 @@ pub async fn attempt(app: &App, message: &Message) -> Result<(), Error> {
         "delivery" => callback::attempt(app, &stream).await,
         "call" => call::attempt(app, &stream).await,
         "attachment" => attachments::settle(app, &stream).await,
+        "draft" => drafts::expire(app, &stream).await,
         "ticket" => rating::attempt(app, &stream).await,
         _ => Err(Error::new(Kind::Corrupt, format!("nothing is ever due of {stream}"))),
     }

@@ -6,6 +6,7 @@
 use domain::Envelope;
 use domain::call::Call;
 use domain::config::{Dictionary, Role, Service};
+use domain::draft::Draft;
 use domain::intent::{Intent, effect_id};
 use domain::reactions::{start_call, tell_caller, tell_relatives};
 use domain::views::Card;
@@ -64,6 +65,10 @@ pub async fn follow(follower: Follower<'_>, commit: &Commit) -> Result<(), Error
             follower.advance::<Call>(commit, &[]).await
         }
         "attachment" => follower.note_deadline::<events::attachment::AttachmentEvent>(commit).await,
+        "draft" => {
+            follower.note_deadline::<events::draft::DraftEvent>(commit).await?;
+            follower.advance::<Draft>(commit, &[]).await
+        }
         "workflow" => follower.advance::<WorkflowCard>(commit, &[]).await,
         "dictionary" => follower.advance::<Dictionary>(commit, &[]).await,
         "delivery" => {

@@ -3,6 +3,7 @@
 mod admin;
 mod asked;
 mod attachments;
+mod drafts;
 mod forms;
 pub mod openapi;
 mod problem;
@@ -70,6 +71,8 @@ async fn route(app: App, request: Request) -> Answer {
         ["decisions"] if write => tickets::decide_many(asked).await,
         ["uploads", ..] => attachments::in_parts(asked, &method, &parts[1..], None).await,
         ["attachments", id, ..] => attachments::one(asked, &method, id, &parts[2..]).await,
+        ["drafts", ..] => drafts::drafts(asked, &method, &parts[1..]).await,
+        ["templates", ..] => drafts::templates(asked, &method, &parts[1..]).await,
         ["workflows", ..] => admin::workflows(asked, &method, &parts[1..]).await,
         ["services", id, what @ ("form" | "options")] => forms::of_service(asked, &method, id, what).await,
         ["services", ..] => admin::services(asked, &method, &parts[1..]).await,

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::attachment;
+use domain::draft::{self, Draft};
 use domain::ticket::{Rejection, Ticket};
 use infra::{Error, Failure};
 use serde_json::json;
@@ -179,6 +180,18 @@ impl From<NotTaken> for Problem {
             NotTaken::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
             NotTaken::PartUnfit { .. } => Self::malformed("body", detail),
             NotTaken::Erased => Self::new(StatusCode::GONE, detail),
+        }
+    }
+}
+
+impl From<Failure<Draft>> for Problem {
+    fn from(failure: Failure<Draft>) -> Self {
+        let detail = failure.to_string();
+        match failure {
+            Failure::Technical(error) => error.into(),
+            Failure::Rejected(draft::Rejection::NotTheOwner) => Self::not_found(detail),
+            Failure::Rejected(draft::Rejection::NameUnfit) => Self::malformed("/name", detail),
+            Failure::Rejected(draft::Rejection::TooManyFields) => Self::malformed("/fields", detail),
         }
     }
 }

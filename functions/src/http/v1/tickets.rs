@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use domain::call::Call;
 use domain::ticket::{Command, Open, Rejection, form};
 use domain::views::ticket_card::TicketCard;
+use events::draft::Sheet;
 use events::ticket::{Relation, TicketEvent};
 use events::{LineId, NodeId, ServiceId, TicketSn};
 use infra::ledger::command_id;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
 use crate::desk::{self, Key, TAG_MAX};
+use crate::drafts;
 use crate::http::blueking::render;
 use crate::people::is_name;
 use crate::stream::follow::read_card;
@@ -77,8 +79,13 @@ pub(super) async fn create(asked: Asked) -> Answer {
     let mut open = draft(creator.clone(), form);
     open.attention = asked.flag("attention", false)?;
     open.from = from;
-    let outcome = desk::open(app, open, &asked.meta(creator), key).await?;
+    let outcome = desk::open(app, open, &asked.meta(creator.clone()), key).await?;
     desk::shown(app, outcome.position).await;
+    let drafter = match asked.user() {
+        Ok(user) => app.people.find(user).await?,
+        Err(_) => creator,
+    };
+    drafts::sent(app, &drafter, &Sheet::Service(service), &asked.meta(drafter.clone())).await;
     let opened = outcome.state.opened.as_ref().ok_or_else(|| Problem::conflict("the ticket was not opened"))?;
     Ok(opened_answer(&opened.sn, opened.id, app))
 }
@@ -271,6 +278,9 @@ pub(super) async fn operate(asked: Asked, sn: &str, operation: &str) -> Answer {
     }
     let command = command(&asked, &card, operation).await?;
     let outcome = act(&asked, &sn, &command).await?;
+    if let Command::Submit { node, by, .. } = &command {
+        drafts::sent(&asked.app, by, &Sheet::Node { ticket: sn.clone(), node: *node }, &asked.meta(by.clone())).await;
+    }
     Ok(Json(json!({ "sn": sn, "version": outcome.last, "status": outcome.state.status_key() })).into_response())
 }
 

@@ -1,0 +1,92 @@
+//! Forms that people filled in and did not send: kept for a while, or as templates.
+
+use domain::draft::{Command, DRAFT_MS, Draft, Rejection};
+use events::attachment::Place;
+use events::draft::{Saved, Sheet};
+use events::{DraftId, Entry, Meta, Pid};
+use infra::ledger::{NoLookups, command_id};
+use infra::store::commit::hex;
+use infra::views::Range;
+use infra::{Error, Failure, Wish};
+
+use crate::stream::follow::read_card;
+use crate::{App, attachments, desk};
+
+/// Templates of one person.
+pub const TEMPLATES_MAX: usize = 200;
+
+/// The one draft that a person has of a form, or a new id for a template.
+pub fn id(app: &App, owner: &Pid, sheet: &Sheet) -> DraftId {
+    let place = match sheet {
+        Sheet::Service(service) => format!("service|{service}"),
+        Sheet::Node { ticket, node } => format!("node|{ticket}|{node}"),
+        Sheet::Template { .. } => return DraftId(hex(&app.ledger.fresh_id())),
+    };
+    DraftId(hex(&command_id(&["draft", owner.as_str(), &place])))
+}
+
+/// A draft as it is now, if it is there and this person's.
+pub async fn load(app: &App, id: &DraftId, owner: &Pid) -> Result<Option<Saved>, Error> {
+    Ok(app.ledger.load::<Draft>(&id.stream()).await?.aggregate.0.saved.filter(|saved| saved.owner == *owner))
+}
+
+async fn execute(app: &App, id: &DraftId, command: &Command, meta: &Meta) -> Result<(), Failure<Draft>> {
+    let wish = Wish { stream: id.stream(), command_id: app.ledger.fresh_id(), meta: meta.clone() };
+    let outcome = app.ledger.execute::<Draft>(&wish, command, &NoLookups).await?;
+    desk::shown(app, outcome.position).await;
+    Ok(())
+}
+
+/// Keeps a form as it is filled in now; the files it names stay as long as it does.
+pub async fn save(app: &App, id: &DraftId, owner: &Pid, sheet: Sheet, form: Vec<Entry>, meta: &Meta) -> Result<(), Failure<Draft>> {
+    let due = match sheet {
+        Sheet::Template { .. } => None,
+        Sheet::Service(_) | Sheet::Node { .. } => Some(app.ledger.clock.now().plus_ms(DRAFT_MS)),
+    };
+    let form = form.into_iter().map(|entry| entry.owned_by(owner.clone())).collect();
+    let saved = Saved { draft: id.clone(), owner: owner.clone(), sheet, form, due };
+    let named = Draft { saved: Some(saved.clone()) }.attachments();
+    attachments::attach(app, &named, &Place::Draft(id.clone()), meta).await.map_err(Failure::Technical)?;
+    execute(app, id, &Command::Save(Box::new(saved)), meta).await
+}
+
+/// Throws a draft away.
+pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), Failure<Draft>> {
+    execute(app, id, &Command::Discard { by: meta.actor.clone() }, meta).await
+}
+
+/// What was sent is no draft any more. A draft that cannot be thrown away now goes by its deadline: what was sent stays sent.
+pub async fn sent(app: &App, owner: &Pid, sheet: &Sheet, meta: &Meta) {
+    let id = id(app, owner, sheet);
+    let discarded = match load(app, &id, owner).await {
+        Ok(Some(_)) => discard(app, &id, meta).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(Failure::Technical(error)),
+    };
+    if let Err(error) = discarded {
+        tracing::warn!(%error, draft = %id, "a draft stays although it was sent");
+    }
+}
+
+/// A draft whose time is over is thrown away.
+pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
+    let draft = app.ledger.load::<Draft>(stream).await?.aggregate.0;
+    let Some(saved) = draft.saved.filter(|saved| saved.due.is_some_and(|due| due <= app.ledger.clock.now())) else { return Ok(()) };
+    match discard(app, &saved.draft, &Meta::system(stream, stream)).await {
+        Ok(()) | Err(Failure::Rejected(Rejection::NotTheOwner | Rejection::NameUnfit | Rejection::TooManyFields)) => Ok(()),
+        Err(Failure::Technical(error)) => Err(error),
+    }
+}
+
+/// What a person keeps: drafts, newest first, or templates, perhaps of one service.
+pub async fn list(app: &App, owner: &Pid, kind: &str, most: usize) -> Result<Vec<Saved>, Error> {
+    let (from, to) = (format!("{owner}|{kind}"), format!("{owner}|{kind}|~"));
+    let range = Range { view: "draft", index: "owner", from: &from, to: &to, descending: true, skip: 0, limit: most };
+    let mut found = Vec::new();
+    for entry in app.views.range(range).await? {
+        let Some(document) = app.views.get("draft", &entry.key).await? else { continue };
+        let mut draft: Draft = read_card(&entry.key, &document)?;
+        found.extend(draft.saved.take());
+    }
+    Ok(found)
+}

@@ -1,0 +1,168 @@
+//! Drafts: what a person filled in and did not send, one for each form; and templates, forms of a service kept under a name.
+
+use axum::Json;
+use axum::http::{Method, StatusCode};
+use axum::response::IntoResponse;
+use domain::ticket::Ticket;
+use events::draft::{Saved, Sheet};
+use events::workflow::Definition;
+use events::{DraftId, NodeId, Pid, Remark, ServiceId, TicketSn};
+use serde_json::{Map, Value, json};
+
+use super::asked::Asked;
+use super::problem::{Answer, Problem};
+use crate::{App, drafts};
+
+/// Drafts in one list.
+const LIST_MAX: usize = 200;
+
+/// The draft of one form: read, kept, thrown away. All drafts of a person, newest first.
+pub(super) async fn drafts(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
+    let sheet = match parts {
+        [] if *method == Method::GET => return list(&asked, "draft", LIST_MAX).await,
+        ["services", id] => Sheet::Service(ServiceId(id.parse().map_err(|_| missing(id))?)),
+        ["tickets", sn, node] => Sheet::Node { ticket: TicketSn((*sn).to_owned()), node: NodeId(node.parse().map_err(|_| missing(node))?) },
+        _ => return Err(Problem::method(format!("{method} is not for this path"))),
+    };
+    let owner = asked.actor().await?;
+    let id = drafts::id(&asked.app, &owner, &sheet);
+    one(&asked, method, &id, &owner, Some(sheet)).await
+}
+
+/// Templates of a person, perhaps of one service: `?service=`.
+pub(super) async fn templates(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let kind = match asked.asked_for("service") {
+                None => "template".to_owned(),
+                Some(text) => format!("template|{:010}", text.parse::<i64>().map_err(|_| Problem::malformed("service", "it is not the id of a service"))?),
+            };
+            list(&asked, &kind, drafts::TEMPLATES_MAX).await
+        }
+        (&Method::POST, []) => {
+            let owner = asked.actor().await?;
+            let service = ServiceId(asked.int("service_id")?.ok_or_else(|| Problem::malformed("/service_id", "it is missing"))?);
+            let others = drafts::list(&asked.app, &owner, "template", drafts::TEMPLATES_MAX).await?;
+            if others.len() >= drafts::TEMPLATES_MAX {
+                return Err(Problem::conflict(format!("a person has at most {} templates", drafts::TEMPLATES_MAX)));
+            }
+            let sheet = template(&asked, &owner, service, None, &others)?;
+            let id = drafts::id(&asked.app, &owner, &sheet);
+            keep(&asked, &id, &owner, sheet).await?;
+            Ok((StatusCode::CREATED, Json(json!({ "id": id }))).into_response())
+        }
+        (&Method::PUT, [id]) => {
+            let owner = asked.actor().await?;
+            let id = DraftId((*id).to_owned());
+            let held = drafts::load(&asked.app, &id, &owner).await?.ok_or_else(|| missing(id.as_str()))?;
+            let Sheet::Template { service, name } = &held.sheet else { return Err(missing(id.as_str())) };
+            let others = drafts::list(&asked.app, &owner, "template", drafts::TEMPLATES_MAX).await?;
+            let sheet = template(&asked, &owner, *service, Some((&id, name.read())), &others)?;
+            keep(&asked, &id, &owner, sheet).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        (_, [id]) => {
+            let owner = asked.actor().await?;
+            one(&asked, method, &DraftId((*id).to_owned()), &owner, None).await
+        }
+        _ => Err(Problem::method(format!("{method} is not for this path"))),
+    }
+}
+
+/// A template's name stands once among those of its owner and service.
+fn template(asked: &Asked, owner: &Pid, service: ServiceId, held: Option<(&DraftId, &str)>, others: &[Saved]) -> Result<Sheet, Problem> {
+    let name = match (asked.text("name")?, held) {
+        (Some(name), _) => name.trim().to_owned(),
+        (None, Some((_, name))) => name.to_owned(),
+        (None, None) => return Err(Problem::malformed("/name", "it is missing")),
+    };
+    let is_taken = |other: &&Saved| {
+        let is_other = held.is_none_or(|(id, _)| other.draft != *id);
+        is_other && matches!(&other.sheet, Sheet::Template { service: theirs, name: taken } if *theirs == service && taken.read() == name)
+    };
+    if others.iter().any(|other| is_taken(&other)) {
+        return Err(Problem::conflict(format!("there is a template {name} of this service already")));
+    }
+    Ok(Sheet::Template { service, name: Remark::new(name).owned_by(owner.clone()) })
+}
+
+async fn one(asked: &Asked, method: &Method, id: &DraftId, owner: &Pid, sheet: Option<Sheet>) -> Answer {
+    match (method, sheet) {
+        (&Method::GET, _) => {
+            let saved = drafts::load(&asked.app, id, owner).await?.ok_or_else(|| missing(id.as_str()))?;
+            Ok(Json(shown(&asked.app, &saved).await?).into_response())
+        }
+        (&Method::PUT, Some(sheet)) => {
+            keep(asked, id, owner, sheet).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        (&Method::DELETE, _) => {
+            if drafts::load(&asked.app, id, owner).await?.is_some() {
+                drafts::discard(&asked.app, id, &asked.meta(owner.clone())).await?;
+            }
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        _ => Err(Problem::method(format!("{method} is not for this path"))),
+    }
+}
+
+async fn keep(asked: &Asked, id: &DraftId, owner: &Pid, sheet: Sheet) -> Result<(), Problem> {
+    let mut form = asked.fields()?;
+    let definition = definition(&asked.app, &sheet).await?.ok_or_else(|| Problem::not_found("there is no such form"))?;
+    // People whom nobody knows yet stay what was typed: a draft registers nobody.
+    asked.app.people.form_in(&definition, &mut form, false).await?;
+    Ok(drafts::save(&asked.app, id, owner, sheet, form, &asked.meta(owner.clone())).await?)
+}
+
+async fn list(asked: &Asked, kind: &str, most: usize) -> Answer {
+    let owner = asked.app.people.find(asked.user()?).await?;
+    let mut shown = Vec::new();
+    for saved in drafts::list(&asked.app, &owner, kind, most).await? {
+        shown.push(self::shown(&asked.app, &saved).await?);
+    }
+    let name = if kind == "draft" { "drafts" } else { "templates" };
+    Ok(Json(json!({ name: shown })).into_response())
+}
+
+async fn shown(app: &App, saved: &Saved) -> Result<Value, Problem> {
+    let definition = definition(app, &saved.sheet).await?.unwrap_or_default();
+    let mut fields = Map::new();
+    for entry in &saved.form {
+        fields.insert(entry.key.clone(), app.people.value_out(definition.field(&entry.key), entry.read()).await?);
+    }
+    let mut shown = json!({ "id": saved.draft, "fields": fields, "until": saved.due });
+    match &saved.sheet {
+        Sheet::Service(service) => shown["service"] = json!(service),
+        Sheet::Node { ticket, node } => {
+            shown["ticket"] = json!(ticket);
+            shown["node"] = json!(node);
+        }
+        Sheet::Template { service, name } => {
+            shown["service"] = json!(service);
+            shown["name"] = json!(name.read());
+        }
+    }
+    Ok(shown)
+}
+
+/// The workflow a form belongs to.
+async fn definition(app: &App, sheet: &Sheet) -> Result<Option<Definition>, Problem> {
+    let (workflow, version) = match sheet {
+        Sheet::Service(service) | Sheet::Template { service, .. } => match app.configuration.service(*service).await?.0.as_ref() {
+            Some(service) => (service.workflow, service.workflow_version),
+            None => return Ok(None),
+        },
+        Sheet::Node { ticket, node } => {
+            let state = app.ledger.load::<Ticket>(&ticket.stream()).await?.aggregate.0;
+            match state.opened.as_ref().filter(|_| state.nodes.contains_key(node)) {
+                Some(opened) => (opened.workflow, opened.workflow_version),
+                None => return Ok(None),
+            }
+        }
+    };
+    Ok(app.configuration.workflow(workflow, version).await?.map(|deployed| deployed.definition.clone()))
+}
+
+fn missing(what: &str) -> Problem {
+    Problem::not_found(format!("there is no draft {what} of yours"))
+}
