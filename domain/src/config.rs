@@ -1,4 +1,4 @@
-//! What the desk is set up with besides workflows: services, catalog, dictionaries, roles, applications. Each is defined as a whole; defining it the
+//! What the desk is set up with besides workflows: services, catalog, dictionaries, shared fields, roles, applications. Each is defined as a whole; defining it the
 //! same again changes nothing.
 
 use std::collections::BTreeMap;
@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use events::app::{AppEvent, Registered};
 use events::catalog::{Added, CatalogEvent, Changed, Removed, ServicePlaced};
 use events::dictionary::{self, DictionaryEvent};
+use events::field::{self, FieldEvent};
 use events::role::{self, RoleEvent};
 use events::service::{self, ServiceEvent};
 use events::{CatalogId, ServiceId};
@@ -52,6 +53,10 @@ pub struct Dictionary(pub Option<dictionary::Defined>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct App(pub Option<Registered>);
 
+/// One shared field as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SharedField(pub Option<field::Defined>);
+
 /// An aggregate that only knows its last definition.
 macro_rules! defined_as_a_whole {
     ($($state:ident $event:ident :: $variant:ident ($data:ty);)*) => {$(
@@ -78,6 +83,7 @@ defined_as_a_whole! {
     Role RoleEvent::Defined(role::Defined);
     Dictionary DictionaryEvent::Defined(dictionary::Defined);
     App AppEvent::Registered(Registered);
+    SharedField FieldEvent::Defined(field::Defined);
 }
 
 /// The catalog tree and the place of every service.

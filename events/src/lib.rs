@@ -19,6 +19,7 @@ pub mod catalog;
 pub mod delivery;
 pub mod dictionary;
 pub mod draft;
+pub mod field;
 pub mod ids;
 pub mod intake;
 pub mod numbers;
@@ -51,6 +52,7 @@ pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
         delivery::DeliveryEvent::TYPES,
         dictionary::DictionaryEvent::TYPES,
         draft::DraftEvent::TYPES,
+        field::FieldEvent::TYPES,
         intake::IntakeEvent::TYPES,
         numbers::NumbersEvent::TYPES,
         role::RoleEvent::TYPES,
@@ -76,6 +78,7 @@ pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
         "delivery" => as_json::<delivery::DeliveryEvent>(raw),
         "dictionary" => as_json::<dictionary::DictionaryEvent>(raw),
         "draft" => as_json::<draft::DraftEvent>(raw),
+        "field" => as_json::<field::FieldEvent>(raw),
         "intake" => as_json::<intake::IntakeEvent>(raw),
         "numbers" => as_json::<numbers::NumbersEvent>(raw),
         "role" => as_json::<role::RoleEvent>(raw),

@@ -33,6 +33,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "dictionary.defined.v1"
     "draft.saved.v1"
     "draft.discarded.v1"
+    "field.defined.v1"
     "intake.reserved.v1"
     "numbers.block_issued.v1"
     "role.defined.v1"

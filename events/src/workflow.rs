@@ -428,6 +428,7 @@ impl Operator {
 /// One form field. Attributes that only pages use (layout, tips, source) travel in `shown` as they came.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {
+    #[serde(default)]
     pub id: i64,
     pub key: String,
     #[serde(rename = "type")]
@@ -477,6 +478,9 @@ pub struct Field {
     /// `COL_6` or `COL_12`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub layout: String,
+    /// The shared field it was copied from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub library: String,
     /// Sealed under the creator's key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_personal: bool,

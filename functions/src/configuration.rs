@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::Decider;
 use domain::attachment::Attachment;
-use domain::config::{Catalog, Dictionary, Role, Service};
+use domain::config::{Catalog, Dictionary, Role, Service, SharedField};
 use domain::options::{self, Offered, Question};
 use domain::ticket::{Facts, Lookup, Now, Ticket};
 use domain::workflow::Workflow;
 use events::role::RoleKind;
-use events::workflow::{Choice, Deployed};
+use events::workflow::{Choice, Deployed, Field};
 use events::{Moment, Pid, RoleId, ServiceId, WorkflowId};
 use infra::caller::Caller;
 use infra::directory::Directory;
@@ -50,6 +50,7 @@ pub struct Configuration {
     workflows: Kept<Workflow>,
     versions: Kept<Versions>,
     dictionaries: Kept<Dictionary>,
+    fields: Kept<SharedField>,
     roles: Kept<Role>,
     catalog: Kept<Catalog>,
     /// What other systems offered, and until when that is held for true.
@@ -76,6 +77,7 @@ impl Configuration {
             workflows: Kept::default(),
             versions: Kept::default(),
             dictionaries: Kept::default(),
+            fields: Kept::default(),
             roles: Kept::default(),
             catalog: Kept::default(),
             offered: Mutex::default(),
@@ -121,6 +123,12 @@ impl Configuration {
 
     pub async fn dictionary(&self, code: &str) -> Result<Arc<Dictionary>, Error> {
         self.state(&self.dictionaries, &format!("dictionary-{code}"), |dictionary: Dictionary| dictionary).await
+    }
+
+    /// A shared field, if it is in the library.
+    pub async fn field(&self, key: &str) -> Result<Option<Field>, Error> {
+        let shared = self.state(&self.fields, &format!("field-{key}"), |field: SharedField| field).await?;
+        Ok(shared.0.as_ref().filter(|shared| shared.is_listed).map(|shared| shared.field.clone()))
     }
 
     pub async fn role(&self, id: RoleId) -> Result<Arc<Role>, Error> {

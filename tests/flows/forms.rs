@@ -161,6 +161,47 @@ async fn what_is_not_given_takes_its_default_over_v1_and_a_read_only_field_is_fi
 }
 
 #[tokio::test]
+async fn a_workflow_takes_copies_of_shared_fields() {
+    let house = House::open().await;
+    let listed = house.v1("GET", "fields", "lisi", Value::Null).await.1;
+    let keys: Vec<&str> = listed["fields"].as_array().expect("fields").iter().map(|field| field["key"].as_str().expect("a key")).collect();
+    assert_eq!(keys, ["apply_content", "apply_reason", "bk_biz_id", "impact", "title", "urgency"], "what every desk begins with");
+    let room = json!({ "type": "SELECT", "name": "机房", "choice": [{ "key": "A", "name": "甲" }], "is_required": true });
+    assert_eq!(house.v1("PUT", "fields/room", "lisi", room.clone()).await.0, 403);
+    assert_eq!(house.v1("PUT", "fields/room", "admin", room.clone()).await.0, 200);
+    let bad = json!({ "type": "STRING", "name": "x", "regex": "CUSTOM", "custom_regex": "(" });
+    for (path, body) in [("fields/a-b", room.clone()), ("fields/x", json!({ "type": "NOTHING", "name": "x" })), ("fields/x", bad)] {
+        assert_eq!(house.v1("PUT", path, "admin", body).await.0, 400, "{path}");
+    }
+    let definition = |fields: Value| {
+        json!({ "definition": { "name": "取用", "nodes": [{ "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "fields": ["title", "room"] }, { "id": 3, "name": "结束", "kind": "END" }],
+            "lines": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }], "fields": fields } })
+    };
+    let (status, drawn) =
+        house.v1("POST", "workflows", "admin", definition(json!([{ "id": 1, "library": "title" }, { "id": 2, "library": "room", "name": "所在机房" }]))).await;
+    assert_eq!(status, 201, "{drawn}");
+    let path = format!("workflows/{}", drawn["workflow"]);
+    let draft = async || house.v1("GET", &path, "admin", Value::Null).await.1["draft"].clone();
+    let first = draft().await;
+    let field = &first["fields"][1];
+    assert_eq!(
+        (&field["name"], &field["choice"][0]["name"], &field["is_required"]),
+        (&json!("所在机房"), &json!("甲"), &json!(true)),
+        "its own name, the rest as shared"
+    );
+    // A copy stays what it is, whatever becomes of the library, until it is taken anew.
+    assert_eq!(house.v1("PUT", "fields/room", "admin", json!({ "type": "STRING", "name": "机房" })).await.0, 200);
+    assert_eq!(house.v1("PUT", &format!("{path}/draft"), "admin", json!({ "definition": first })).await.0, 200);
+    assert_eq!(draft().await, first);
+    assert_eq!(house.v1("DELETE", "fields/room", "admin", Value::Null).await.0, 204);
+    assert_eq!(house.v1("PUT", &format!("{path}/draft"), "admin", json!({ "definition": first })).await.0, 200);
+    assert_eq!(draft().await, first);
+    let (status, problem) = house.v1("PUT", &format!("{path}/draft"), "admin", definition(json!([{ "id": 2, "library": "room" }]))).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/definition/fields/0/library")));
+    assert_eq!(house.v1("GET", "fields/room", "admin", Value::Null).await.0, 404);
+}
+
+#[tokio::test]
 async fn options_that_hang_on_nothing_there_are_refused_by_name() {
     let house = House::open().await;
     let flow = |info: Value| {

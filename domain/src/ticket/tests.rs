@@ -35,6 +35,7 @@ fn field(key: &str, kind: FieldKind, is_required: bool) -> Field {
         source_uri: String::new(),
         source: None,
         templates: Vec::new(),
+        library: String::new(),
         is_readonly: false,
         node: None,
         rule: None,

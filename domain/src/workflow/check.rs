@@ -410,9 +410,7 @@ impl Check<'_> {
             if !seen.insert((field.node, field.key.as_str())) {
                 self.say(format!("there are two fields {}", field.key));
             }
-            if field.regex == "CUSTOM" && !field.custom_regex.is_empty() && condition::pattern(&field.custom_regex).is_none() {
-                self.say(format!("the custom rule of field {} is not a valid pattern", field.key));
-            }
+            self.problems.extend(field_problems(field));
             if let Some(source) = &field.source {
                 self.source(field, source);
             }
@@ -423,6 +421,18 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// What is wrong with a field by itself, whatever workflow it stands in.
+pub fn field_problems(field: &Field) -> Vec<String> {
+    let mut problems = Vec::new();
+    if field.regex == "CUSTOM" && !field.custom_regex.is_empty() && condition::pattern(&field.custom_regex).is_none() {
+        problems.push(format!("the custom rule of field {} is not a valid pattern", field.key));
+    }
+    if !field.templates.is_empty() && field.kind != FieldKind::File {
+        problems.push(format!("field {} hands out files, but takes none", field.key));
+    }
+    problems
 }
 
 fn is_url(url: &str) -> bool {

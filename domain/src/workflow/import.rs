@@ -384,6 +384,7 @@ impl Reader<'_> {
                 source_uri,
                 source,
                 templates: Vec::new(),
+                library: String::new(),
                 is_readonly: flag(raw, "is_readonly"),
                 node: int(raw, "state_id").map(NodeId),
                 rule: rule_of(raw.pointer("/regex_config/rule")),

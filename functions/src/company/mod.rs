@@ -1,13 +1,13 @@
 //! What a desk is set up with at its first start, from plain files: people by user name, everything else by id.
 
 use domain::Decider;
-use domain::config::{Catalog, CatalogCommand, Dictionary, Role, Service};
+use domain::config::{Catalog, CatalogCommand, Dictionary, Role, Service, SharedField};
 use domain::workflow::{Command as WorkflowCommand, Workflow};
 use events::catalog::{Added, ServicePlaced};
 use events::role::{self, RoleKind};
 use events::service;
-use events::workflow::{Definition, Deployed, Processors};
-use events::{CatalogId, Meta, Pid, ServiceId, dictionary};
+use events::workflow::{Definition, Deployed, Field, Processors};
+use events::{CatalogId, Meta, Pid, ServiceId, dictionary, field};
 use infra::ledger::{Lookups, NoLookups};
 use infra::{Error, Failure, Kind, Wish};
 use serde::Deserialize;
@@ -30,6 +30,9 @@ struct Company {
     catalog: Vec<Added>,
     #[serde(default)]
     dictionary: Vec<dictionary::Defined>,
+    /// The library of shared fields.
+    #[serde(default)]
+    field: Vec<Field>,
     #[serde(default)]
     workflow: Vec<Deployed>,
     #[serde(default)]
@@ -73,6 +76,12 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     for dictionary in company.dictionary {
         if !seeds || app.configuration.dictionary(&dictionary.code).await?.0.is_none() {
             define::<Dictionary>(app, format!("dictionary-{}", dictionary.code), &dictionary).await?;
+        }
+    }
+    for field in company.field {
+        if !seeds || app.configuration.field(&field.key).await?.is_none() {
+            let stream = format!("field-{}", field.key);
+            define::<SharedField>(app, stream, &field::Defined { field, is_listed: true }).await?;
         }
     }
     for shelf in company.catalog {

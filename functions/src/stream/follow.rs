@@ -5,7 +5,7 @@
 
 use domain::Envelope;
 use domain::call::Call;
-use domain::config::{Dictionary, Role, Service};
+use domain::config::{Dictionary, Role, Service, SharedField};
 use domain::draft::Draft;
 use domain::intent::{Intent, effect_id};
 use domain::reactions::{start_call, tell_caller, tell_relatives};
@@ -76,6 +76,7 @@ pub async fn follow(follower: Follower<'_>, commit: &Commit) -> Result<(), Error
             follower.advance::<DeliveryCard>(commit, &[]).await
         }
         "service" => follower.advance::<Service>(commit, &[]).await,
+        "field" => follower.advance::<SharedField>(commit, &[]).await,
         "role" => follower.advance::<Role>(commit, &[]).await,
         _ => Ok(()),
     }

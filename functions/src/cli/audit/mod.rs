@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use domain::Decider;
 use domain::attachment::Attachment;
 use domain::call::Call;
-use domain::config::{App, Catalog, Dictionary, Role, Service};
+use domain::config::{App, Catalog, Dictionary, Role, Service, SharedField};
 use domain::delivery::Delivery;
 use domain::draft::Draft;
 use domain::intake::Intake;
@@ -122,7 +122,7 @@ impl Audit {
 macro_rules! by_aggregate {
     ($stream:expr, $decider:ident => $with:expr, $otherwise:expr) => {
         by_aggregate!(@ $stream, $decider => $with, $otherwise;
-            Ticket Delivery Call Attachment Draft Numbers Intake Workflow Service Catalog Dictionary Role App)
+            Ticket Delivery Call Attachment Draft Numbers Intake Workflow Service Catalog Dictionary SharedField Role App)
     };
     (@ $stream:expr, $decider:ident => $with:expr, $otherwise:expr; $($aggregate:ident)*) => {
         match events::aggregate_of($stream) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use domain::call::Call;
-use domain::config::{Dictionary, Role, Service};
+use domain::config::{Dictionary, Role, Service, SharedField};
 use domain::draft::Draft;
 use domain::views::Card;
 use domain::views::delivery_card::DeliveryCard;
@@ -22,8 +22,18 @@ use crate::stream::project;
 
 pub(super) async fn rebuild(place: &Place, wanted: Option<&str>) -> Result<(), String> {
     let local = place.beside().await?;
-    let views =
-        [TicketCard::VIEW, DeliveryCard::VIEW, Call::VIEW, Draft::VIEW, Service::VIEW, WorkflowCard::VIEW, Dictionary::VIEW, Role::VIEW, project::DESK_BOARD];
+    let views = [
+        TicketCard::VIEW,
+        DeliveryCard::VIEW,
+        Call::VIEW,
+        Draft::VIEW,
+        Service::VIEW,
+        WorkflowCard::VIEW,
+        Dictionary::VIEW,
+        SharedField::VIEW,
+        Role::VIEW,
+        project::DESK_BOARD,
+    ];
     if let Some(wanted) = wanted.filter(|wanted| !views.contains(wanted)) {
         return Err(format!("there is no view {wanted}; there are: {}", views.join(", ")));
     }
@@ -53,6 +63,7 @@ pub async fn rebuild_view(ledger: &Ledger, views: &dyn Views, view: &str) -> Res
         Draft::VIEW => rebuild_cards::<Draft>(ledger, views).await,
         WorkflowCard::VIEW => rebuild_cards::<WorkflowCard>(ledger, views).await,
         Dictionary::VIEW => rebuild_cards::<Dictionary>(ledger, views).await,
+        SharedField::VIEW => rebuild_cards::<SharedField>(ledger, views).await,
         Service::VIEW => rebuild_cards::<Service>(ledger, views).await,
         Role::VIEW => rebuild_cards::<Role>(ledger, views).await,
         _ => rebuild_board(ledger, views).await,

@@ -4,13 +4,13 @@
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::config::{Dictionary, Role};
+use domain::config::{Dictionary, Role, SharedField};
 use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::{check, export};
 use events::catalog::Changed;
 use events::role::RoleKind;
-use events::workflow::{Choice, Definition};
-use events::{CatalogId, RoleId, ServiceId, WorkflowId, dictionary, role};
+use events::workflow::{Choice, Definition, Field};
+use events::{CatalogId, RoleId, ServiceId, WorkflowId, dictionary, field, role};
 use infra::views::Range;
 use serde_json::{Value, json};
 
@@ -156,10 +156,71 @@ async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
 }
 
 async fn definition(asked: &Asked) -> Result<Definition, Problem> {
-    let given = asked.body.get("definition").ok_or_else(|| Problem::malformed("/definition", "it is missing"))?;
-    let mut definition: Definition = serde_json::from_value(given.clone()).map_err(|error| Problem::malformed("/definition", error.to_string()))?;
+    let mut given = asked.body.get("definition").cloned().ok_or_else(|| Problem::malformed("/definition", "it is missing"))?;
+    for (at, field) in given.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
+        from_library(&asked.app, field, at).await?;
+    }
+    let mut definition: Definition = serde_json::from_value(given).map_err(|error| Problem::malformed("/definition", error.to_string()))?;
     company::with_pids(&asked.app, &mut definition).await?;
     Ok(definition)
+}
+
+/// A field that names a shared one (`library`) is a copy of it; what is given beside that name is its own.
+async fn from_library(app: &App, field: &mut Value, at: usize) -> Result<(), Problem> {
+    let Some(key) = field.get("library").and_then(Value::as_str).filter(|key| !key.is_empty()).map(str::to_owned) else { return Ok(()) };
+    let is_whole = ["key", "type", "name"].iter().all(|member| field.get(*member).is_some());
+    let Some(shared) = app.configuration.field(&key).await? else {
+        // A copy that was taken before stays what it is, whatever became of the library.
+        let missing = || Problem::malformed(&format!("/definition/fields/{at}/library"), format!("there is no shared field {key}"));
+        return if is_whole { Ok(()) } else { Err(missing()) };
+    };
+    if let (Value::Object(copy), Some(own)) = (json!(shared), field.as_object()) {
+        let own = own.clone();
+        *field = Value::Object(copy.into_iter().filter(|(member, _)| !is_whole || own.contains_key(member)).chain(own.clone()).collect());
+    }
+    Ok(())
+}
+
+/// The library of shared fields.
+pub(super) async fn fields(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
+    let app = &asked.app;
+    let missing = |key: &str| Problem::not_found(format!("there is no shared field {key}"));
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let range = Range { view: "field", index: "id", from: "", to: "~", descending: false, skip: 0, limit: LIST_MAX };
+            let mut fields = Vec::new();
+            for entry in app.views.range(range).await? {
+                fields.extend(app.configuration.field(&entry.value).await?.map(|field| json!(field)));
+            }
+            Ok(ok(json!({ "fields": fields })))
+        }
+        (&Method::GET, [key]) => Ok(ok(json!(app.configuration.field(key).await?.ok_or_else(|| missing(key))?))),
+        (&Method::PUT, [key]) => {
+            superuser(&asked).await?;
+            check_code(key, "key")?;
+            let mut given = asked.body.clone();
+            given.insert("key".into(), (*key).into());
+            let field: Field = serde_json::from_value(given.into()).map_err(|error| Problem::malformed("body", error.to_string()))?;
+            if let Some(problem) = check::field_problems(&field).into_iter().next() {
+                return Err(Problem::malformed("body", problem));
+            }
+            setup::define::<SharedField>(app, format!("field-{key}"), &field::Defined { field: field.clone(), is_listed: true }).await?;
+            Ok(ok(json!(field)))
+        }
+        (&Method::DELETE, [key]) => {
+            superuser(&asked).await?;
+            let field = app.configuration.field(key).await?.ok_or_else(|| missing(key))?;
+            setup::define::<SharedField>(app, format!("field-{key}"), &field::Defined { field, is_listed: false }).await?;
+            Ok(done())
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+/// Codes of dictionaries and keys of fields are words.
+fn check_code(code: &str, what: &str) -> Result<(), Problem> {
+    let is_word = !code.is_empty() && code.len() <= NAME_MAX && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_word { Ok(()) } else { Err(Problem::malformed(what, "it is made of letters, digits and underscores")) }
 }
 
 pub(super) async fn services(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
@@ -288,9 +349,7 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
         },
         (&Method::PUT, [code]) => {
             superuser(&asked).await?;
-            if code.is_empty() || code.len() > NAME_MAX || !code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                return Err(Problem::malformed("code", "it is made of letters, digits and underscores"));
-            }
+            check_code(code, "code")?;
             let items = asked.body.get("items").cloned().unwrap_or_else(|| json!([]));
             let items: Vec<Choice> = serde_json::from_value(items).map_err(|error| Problem::malformed("/items", error.to_string()))?;
             if count(&items) > ITEMS_MAX {

@@ -78,6 +78,7 @@ async fn route(app: App, request: Request) -> Answer {
         ["services", ..] => admin::services(asked, &method, &parts[1..]).await,
         ["catalog", ..] => admin::catalog(asked, &method, &parts[1..]).await,
         ["dictionary", ..] => admin::dictionary(asked, &method, &parts[1..]).await,
+        ["fields", ..] => admin::fields(asked, &method, &parts[1..]).await,
         ["roles", ..] => admin::roles(asked, &method, &parts[1..]).await,
         ["tickets" | "decisions", ..] => Err(Problem::method(format!("{method} is not for this path"))),
         _ => Err(Problem::not_found("there is nothing at this path")),

@@ -110,6 +110,10 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
     ("/v1/dictionary", "get", "every dictionary", Kind::Read),
     ("/v1/dictionary/{code}", "get", "one dictionary", Kind::Read),
     ("/v1/dictionary/{code}", "put", "defines a dictionary", Kind::Fills(&["name", "is_enabled", "items"])),
+    ("/v1/fields", "get", "the library of shared fields", Kind::Read),
+    ("/v1/fields/{key}", "get", "one shared field", Kind::Read),
+    ("/v1/fields/{key}", "put", "defines a shared field", Kind::Fills(&["type", "name", "desc", "is_required"])),
+    ("/v1/fields/{key}", "delete", "takes it out of the library", Kind::Removes),
     ("/v1/roles", "get", "every role with its members", Kind::Read),
     ("/v1/roles/{id}", "put", "defines a role", Kind::Fills(&["key", "name", "members"])),
 ];
