@@ -77,6 +77,25 @@ async fn what_nobody_rates_in_time_the_desk_rates() {
 }
 
 #[tokio::test]
+async fn a_card_in_a_chat_decides_and_says_what_came_of_it() {
+    let house = House::open().await;
+    let opened = house.must("create_ticket", tests::approval_request()).await;
+    let press = |who: &str, status: &str| json!({ "context": { "ticket_id": opened["id"], "state_id": "3" }, "approver": who, "status": status });
+    let (code, message) = house.refused("proceed_fast_approval", press("luren", "true")).await;
+    assert_eq!((code, message.as_str()), (-1, "单据审批失败，luren不是当前节点的审批人，无法审批"));
+    assert_eq!(house.refused("proceed_fast_approval", press("zhangsan", "maybe")).await.0, 3_900_005);
+    assert_eq!(house.refused("proceed_fast_approval", json!({ "approver": "zhangsan", "status": "true" })).await.0, 3_900_005);
+    let done = house.call("proceed_fast_approval", press("zhangsan", "true")).await;
+    assert_eq!((&done["result"], &done["code"], &done["data"]), (&json!(true), &json!(0), &Value::Null));
+    let said = done["message"].as_str().expect("a message");
+    assert!(said.contains("审批成功通知") && said.contains(opened["sn"].as_str().expect("sn")) && said.ends_with("您的审批动作为：通过"), "{said}");
+    let (code, message) = house.refused("proceed_fast_approval", press("wangwu", "false")).await;
+    assert!(code == -1 && message.ends_with("当前单据审批操作已被处理"), "{message}");
+    let result = house.must("get_approve_node_result", json!({ "sn": opened["sn"], "state_id": 3 })).await;
+    assert_eq!((&result["processed_user"], &result["approve_remark"]), (&json!("zhangsan"), &json!("快速审批，审批人：zhangsan")));
+}
+
+#[tokio::test]
 async fn an_incident_raises_a_change_and_both_show_each_other_until_they_are_parted() {
     let house = House::open().await;
     let incident = house.must("create_ticket", incident()).await;

@@ -66,8 +66,21 @@ impl From<Error> for Refused {
     }
 }
 
-pub(super) fn success(data: &Value, request_id: &str) -> Response {
-    Json(json!({ "result": true, "code": 0, "message": "success", "data": data, "request_id": request_id })).into_response()
+/// What a success says: data, and a message that only chat cards show to people.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Said {
+    pub(super) data: Value,
+    pub(super) message: String,
+}
+
+impl From<Value> for Said {
+    fn from(data: Value) -> Self {
+        Self { data, message: "success".into() }
+    }
+}
+
+pub(super) fn success(said: &Said, request_id: &str) -> Response {
+    Json(json!({ "result": true, "code": 0, "message": said.message, "data": said.data, "request_id": request_id })).into_response()
 }
 
 pub(super) fn failure(refusal: &Refusal, request_id: &str) -> Response {

@@ -1,16 +1,18 @@
 //! Decisions that come without a form, and what was decided (reference/bk-itsm.md 3.11).
 
+use domain::numbers::sn_of_id;
 use domain::ticket::Command;
+use domain::ticket::form::plain;
 use events::ticket::NodeStatus;
 use events::workflow::Node;
 use events::{NodeId, TicketSn};
 use serde_json::{Value, json};
 
-use super::answer::Refusal;
+use super::answer::{Refusal, Said};
 use super::request::Asked;
 use super::writes::{act, check_name};
 use super::{reads, render};
-use crate::App;
+use crate::{App, desk};
 
 /// The names under which a decision's parts come.
 struct Names {
@@ -48,6 +50,36 @@ async fn decide(app: &App, asked: &Asked, request_id: &str, names: &Names) -> Re
     let by = app.people.find(&who).await?;
     let remark = asked.text(names.remark).unwrap_or_default();
     Ok(act(app, asked, request_id, &sn, by.clone(), &Command::Decide { node, by, pass, remark }).await?)
+}
+
+/// A button of a chat card: `{"context": {"ticket_id", "state_id"}, "approver", "status": "true"|"false"}`. What comes back is shown to whoever pressed
+/// it, so that it says in words what came of it.
+pub(super) async fn proceed_fast_approval(app: &App, asked: &Asked, request_id: &str) -> Result<Said, Refusal> {
+    let context = asked.get("context").filter(|context| context.is_object()).ok_or_else(|| Refusal::parameter("context:期望为一个字典。"))?;
+    let int = |key: &str| plain(&context[key]).parse::<i64>().map_err(|_| Refusal::parameter(format!("context:{key}:请填写合法的整数值。")));
+    let (sn, node) = (sn_of_id(int("ticket_id")?).ok_or_else(Refusal::no_ticket)?, NodeId(int("state_id")?));
+    let who = asked.required("approver")?;
+    check_name("approver", &who)?;
+    let pass = match asked.required("status")?.to_lowercase().as_str() {
+        "true" => true,
+        "false" => false,
+        other => return Err(Refusal::parameter(format!("status:“{other}” 不是合法选项。"))),
+    };
+    let card = desk::card(app, &sn).await?.ok_or_else(Refusal::no_ticket)?;
+    let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
+    let ticket = format!("单号：{} ({})", opened.sn, render::ticket_url(&app.settings, opened.id));
+    let by = app.people.find(&who).await?;
+    let visit = card.ticket.nodes.get(&node).ok_or_else(|| no_node(node))?;
+    if visit.status != NodeStatus::Running || card.ticket.status.is_over() {
+        return Err(Refusal::new(-1, format!("『ITSM』【审批失败通知】\n\n{ticket}\n当前单据审批操作已被处理")));
+    }
+    if !card.ticket.may_act(visit, &by) {
+        return Err(Refusal::new(-1, format!("单据审批失败，{who}不是当前节点的审批人，无法审批")));
+    }
+    let command = Command::Decide { node, by: by.clone(), pass, remark: format!("快速审批，审批人：{who}") };
+    act(app, asked, request_id, &sn, by, &command).await.map_err(|not| Refusal { code: -1, ..not.into() })?;
+    let done = if pass { "通过" } else { "拒绝" };
+    Ok(Said { data: Value::Null, message: format!("『ITSM』【审批成功通知】\n\n{ticket}\n您的审批动作为：{done}") })
 }
 
 /// Whoever has voted at a node, in order.

@@ -18,10 +18,9 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use infra::{Error, Kind};
-use serde_json::Value;
 
 use crate::App;
-use answer::{Refusal, Refused};
+use answer::{Refusal, Refused, Said};
 use request::Asked;
 
 /// Longest time for a request: gateways give up after half a minute, and clients of this door want an envelope in any case.
@@ -51,6 +50,7 @@ enum Operation {
     GetFastApprovalSummary,
     Approve,
     ProceedApproval,
+    ProceedFastApproval,
     Comment,
     AddFollower,
     EditField,
@@ -60,7 +60,7 @@ enum Operation {
 }
 
 /// Every operation by the name its path has; two have two names (1.1).
-const OPERATIONS: [(&str, Operation); 30] = [
+const OPERATIONS: [(&str, Operation); 31] = [
     ("create_ticket", Operation::CreateTicket),
     ("get_services", Operation::GetServices),
     ("get_service_catalogs", Operation::GetServiceCatalogs),
@@ -80,6 +80,7 @@ const OPERATIONS: [(&str, Operation); 30] = [
     ("operate_ticket", Operation::OperateTicket),
     ("approve", Operation::Approve),
     ("proceed_approval", Operation::ProceedApproval),
+    ("proceed_fast_approval", Operation::ProceedFastApproval),
     ("comment_ticket", Operation::Comment),
     ("comment", Operation::Comment),
     ("add_follower", Operation::AddFollower),
@@ -102,7 +103,7 @@ impl Operation {
     fn is_write(self) -> bool {
         use Operation::{
             AddFollower, Approve, Comment, CreateServiceCatalog, CreateTicket, EditField, ImportService, OperateNode, OperateTicket, ProceedApproval,
-            UpdateService,
+            ProceedFastApproval, UpdateService,
         };
         matches!(
             self,
@@ -111,6 +112,7 @@ impl Operation {
                 | OperateTicket
                 | Approve
                 | ProceedApproval
+                | ProceedFastApproval
                 | Comment
                 | AddFollower
                 | EditField
@@ -149,13 +151,13 @@ pub async fn command(State(app): State<App>, request: Request) -> Response {
     let handled = tokio::time::timeout(PATIENCE, handle(&app, operation, request, &request_id)).await;
     let late = || Refused::Refusal(Error::new(Kind::Timeout, format!("{operation:?} took longer than {PATIENCE:?}")).into());
     match handled.unwrap_or_else(|_| Err(late())) {
-        Ok(data) => answer::success(&data, &request_id),
+        Ok(said) => answer::success(&said, &request_id),
         Err(Refused::Forbidden(reason)) => (StatusCode::FORBIDDEN, reason).into_response(),
         Err(Refused::Refusal(refusal)) => answer::failure(&refusal, &request_id),
     }
 }
 
-async fn handle(app: &App, operation: Operation, request: Request<Body>, request_id: &str) -> Result<Value, Refused> {
+async fn handle(app: &App, operation: Operation, request: Request<Body>, request_id: &str) -> Result<Said, Refused> {
     if !matches!(*request.method(), Method::GET | Method::POST) || (operation.is_write() && request.method() != Method::POST) {
         return Err(Refusal::new(3_900_002, format!("方法不允许: {}", request.method())).into());
     }
@@ -183,6 +185,7 @@ async fn handle(app: &App, operation: Operation, request: Request<Body>, request
         Operation::GetFastApprovalSummary => approvals::summary(app, &asked).await,
         Operation::Approve => approvals::approve(app, &asked, request_id).await,
         Operation::ProceedApproval => approvals::proceed_approval(app, &asked, request_id).await,
+        Operation::ProceedFastApproval => return Ok(approvals::proceed_fast_approval(app, &asked, request_id).await?),
         Operation::Comment => beside::comment(app, &asked, request_id).await,
         Operation::AddFollower => beside::add_follower(app, &asked, request_id).await,
         Operation::EditField => beside::edit_field(app, &asked, request_id).await,
@@ -190,7 +193,7 @@ async fn handle(app: &App, operation: Operation, request: Request<Body>, request
         Operation::ImportService => backoffice::import_service(app, &asked, false).await,
         Operation::UpdateService => backoffice::import_service(app, &asked, true).await,
     };
-    Ok(data?)
+    Ok(data?.into())
 }
 
 #[cfg(test)]
