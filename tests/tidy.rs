@@ -204,6 +204,23 @@ fn the_template_is_the_catalog() {
 }
 
 #[test]
+fn whoever_follows_may_put_every_card() {
+    let source = read(&root().join("functions/src/stream/follow.rs"));
+    let arms = source.split("match events::aggregate_of(").nth(1).and_then(|text| text.split("_ => Ok(())").next()).expect("the aggregates that are followed");
+    // An arm ends where the next one's name begins.
+    let named: Vec<(&str, &str)> = arms.split("\n        \"").skip(1).filter_map(|arm| arm.split_once("\" =>")).collect();
+    let with_cards: Vec<&str> = named.iter().filter(|(_, arm)| arm.contains("advance::<")).map(|(name, _)| *name).collect();
+    assert!(with_cards.len() >= 9, "{with_cards:?}");
+    let resources = resources();
+    let role = &resources.iter().find(|(name, _)| name == "FollowRole").expect("the follower's role").1;
+    for view in with_cards {
+        for key in [format!("\"d|{view}|*\""), format!("\"i|{view}|*\"")] {
+            assert!(role.contains(&key), "the follower may not write {key}");
+        }
+    }
+}
+
+#[test]
 fn nobody_may_change_the_journal_and_each_function_writes_its_own_streams_alone() {
     for (name, body) in resources().iter().filter(|(_, body)| body.contains("Type: AWS::IAM::Role")) {
         let statements: Vec<&str> = body.split("- Sid: ").skip(1).collect();

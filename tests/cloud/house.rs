@@ -134,6 +134,12 @@ impl House {
         tests::local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
     }
 
+    /// Asks `/v1` as the application for a user.
+    pub(crate) fn v1(&self, method: reqwest::Method, path: &str, user: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}/v1/{path}", self.base));
+        request.basic_auth(&self.caller.0, Some(&self.caller.1)).header("x-on-behalf-of", user)
+    }
+
     pub(crate) fn base(&self) -> &str {
         &self.base
     }

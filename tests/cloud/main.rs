@@ -1,6 +1,7 @@
 //! The desk in the cloud that the environment names (`localstack/up` writes it): the adapters' contracts, the flows as they are on one machine,
 //! and what only the cloud has.
 
+mod attachments;
 mod callbacks;
 mod contracts;
 mod dead_letters;
