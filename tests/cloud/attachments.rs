@@ -20,7 +20,8 @@ async fn any_bytes_come_back_as_they_were() {
     let house = House::open().await;
     // Bytes that are no text, under a name that says they are.
     let bytes: Vec<u8> = (0..=255).cycle().take(10_000).collect();
-    let form = reqwest::multipart::Form::new().part("field_file", reqwest::multipart::Part::bytes(bytes.clone()).file_name("日志.log").mime_str("text/plain").expect("a type"));
+    let form = reqwest::multipart::Form::new()
+        .part("field_file", reqwest::multipart::Part::bytes(bytes.clone()).file_name("日志.log").mime_str("text/plain").expect("a type"));
     let (status, taken) = answered(house.v1(Method::POST, "attachments", "lisi").multipart(form)).await;
     assert_eq!(status, 201, "{taken}");
     let file = &taken["attachments"][0];
