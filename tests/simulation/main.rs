@@ -16,12 +16,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::Envelope;
 use domain::intent::{Intent, effect_id};
-use domain::ticket::{Command, Facts, Lookup, Open, Ticket};
+use domain::ticket::{Answer, Command, Facts, Lookup, Open, Ticket};
 use domain::views::desk_board::DeskBoard;
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{Callback, TicketEvent};
-use events::workflow::WorkflowEvent;
-use events::{CatalogId, Entry, Meta, Moment, NodeId, Pid, TicketSn};
+use events::workflow::{Definition, Deployed, WorkflowEvent};
+use events::{CatalogId, Entry, Fact as _, Meta, Moment, NodeId, Pid, ServiceId, TicketSn, WorkflowId};
 use functions::queue::deliver::deliver;
 use functions::stream::follow::{Follower, Reaction, read_card};
 use functions::stream::project;
@@ -31,12 +31,15 @@ use infra::queue::Queue;
 use infra::store::Store;
 use infra::views::{Range, Views};
 use infra::{Error, Ledger, Wish, keys, queue, store, views};
+use serde_json::json;
 use weather::{Dice, Stutter, Weather};
 
 /// Seeds of the long run; the two tests share them.
 const SEEDS: u64 = 10_000;
 const TICKETS: usize = 3;
 const STEPS: usize = 5;
+/// The service whose workflow forks.
+const FORKED: ServiceId = ServiceId(99);
 const TARGETS: [&str; 3] = ["http://a/", "http://b/", "http://c/"];
 const REACTION: &str = "tell_three";
 
@@ -56,7 +59,38 @@ fn tell_three(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent
     TARGETS.iter().map(intent).collect()
 }
 
-/// The facts of the golden samples: one service, one workflow, one role.
+/// A workflow whose branches go side by side (an approval, a call, a form), meet, and may be sent back as a whole.
+fn forked(approvers: &[Pid]) -> Definition {
+    let option = |key: &str| json!({ "key": key, "name": key });
+    let is = |key: &str, value: &str| json!({ "expressions": [{ "expressions": [{ "key": key, "type": "RADIO", "condition": "==", "value": value }] }] });
+    let people = json!({ "type": "PERSON", "who": approvers });
+    let definition = json!({
+        "name": "side by side", "revoke": "always",
+        "nodes": [
+            { "id": 1, "name": "start", "kind": "START" }, { "id": 2, "name": "submit", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
+            { "id": 3, "name": "fork", "kind": "ROUTER-P" },
+            { "id": 4, "name": "approve", "kind": "APPROVAL", "processors": people, "is_multi": true, "fields": ["result"] },
+            { "id": 5, "name": "call", "kind": "TASK", "processors": people, "outside": { "does": "request", "method": "POST", "url": "https://x/" } },
+            { "id": 6, "name": "fill", "kind": "NORMAL", "processors": people }, { "id": 7, "name": "join", "kind": "COVERAGE" },
+            { "id": 8, "name": "look", "kind": "NORMAL", "processors": people, "fields": ["again"] }, { "id": 9, "name": "end", "kind": "END" },
+        ],
+        "lines": [
+            { "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 4 }, { "id": 4, "from": 3, "to": 5 }, { "id": 5, "from": 3, "to": 6 },
+            { "id": 6, "from": 4, "to": 7 }, { "id": 7, "from": 5, "to": 7 }, { "id": 8, "from": 6, "to": 7 }, { "id": 9, "from": 7, "to": 8 },
+            { "id": 10, "from": 8, "to": 3, "condition": is("again", "yes") }, { "id": 11, "from": 8, "to": 9 },
+        ],
+        "fields": [
+            { "id": 1, "key": "title", "type": "STRING", "name": "title", "is_required": true },
+            { "id": 2, "key": "result", "type": "RADIO", "name": "result", "is_required": true, "is_approve_result": true, "choice": [option("true"), option("false")] },
+            { "id": 3, "key": "again", "type": "RADIO", "name": "again", "choice": [option("yes"), option("no")] },
+        ],
+    });
+    let definition: Definition = serde_json::from_value(definition).expect("a definition");
+    assert_eq!(domain::workflow::check::problems(&definition), Vec::<String>::new());
+    definition
+}
+
+/// The facts of the golden samples (one service, one workflow, one role), and a service whose workflow forks.
 struct Company(Facts);
 
 impl Company {
@@ -68,10 +102,15 @@ impl Company {
         let deployed = deployed.expect("a sample");
         let events::service::ServiceEvent::Defined(service) = events::samples::history::<events::service::ServiceEvent>().remove(0);
         let events::role::RoleEvent::Defined(role) = events::samples::history::<events::role::RoleEvent>().remove(0);
+        let fork = Deployed { workflow: WorkflowId(99), version: 1, definition: forked(&role.members[..2]) };
+        let forked = events::service::Defined { service: FORKED, workflow: fork.workflow, workflow_version: 1, ..service.clone() };
         Self(Facts {
-            shelves: BTreeMap::from([(service.service, Some(CatalogId(30)))]),
-            services: BTreeMap::from([(service.service, Some(service))]),
-            workflows: BTreeMap::from([((deployed.workflow, deployed.version), Some(Arc::new(deployed)))]),
+            shelves: BTreeMap::from([(service.service, Some(CatalogId(30))), (FORKED, Some(CatalogId(30)))]),
+            services: BTreeMap::from([(service.service, Some(service)), (FORKED, Some(forked))]),
+            workflows: BTreeMap::from([
+                ((deployed.workflow, deployed.version), Some(Arc::new(deployed))),
+                ((fork.workflow, fork.version), Some(Arc::new(fork))),
+            ]),
             roles: BTreeMap::from([(role.role, role.members)]),
             general_roles: Some(Vec::new()),
             superusers: Some(vec![Pid::from("p-root")]),
@@ -179,6 +218,9 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
         callback: Some(Callback { host: "h".into(), secret: TARGETS[0].into(), on_status: false }),
         ..Open::default()
     };
+    if number % 2 == 1 {
+        return plan_of_branches(Open { service: FORKED, ..open }, company, dice);
+    }
     let mut plan = vec![Command::Open(Box::new(open))];
     for _ in 0..STEPS {
         let by = company.approver(dice.below(2));
@@ -189,6 +231,28 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
             3 => Command::Submit { node: NodeId(2), by: "p-lisi".into(), form: vec![Entry::new("title", "again")] },
             4 => Command::Submit { node: NodeId(3), by, form: vec![Entry::new("SHENPI", "false")] },
             _ => Command::Submit { node: NodeId(3), by, form: vec![Entry::new("SHENPI", "true")] },
+        });
+    }
+    plan
+}
+
+/// The same for a ticket whose branches go side by side: each goes on in any order, the call fails now and then, and all of it is sent back.
+fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Command> {
+    let mut plan = vec![Command::Open(Box::new(open))];
+    let submit = |node, by, form| Command::Submit { node: NodeId(node), by, form };
+    for _ in 0..STEPS * 5 {
+        let by = company.approver(dice.below(2));
+        let answer = Answer { node: NodeId(5), round: 1 + u32::from(dice.below(3) == 0), attempt: 1 + u32::from(dice.below(3) == 0), ..Answer::default() };
+        plan.push(match dice.below(16) {
+            0 => Command::Suspend { by, reason: "r".into() },
+            1 | 2 => Command::Resume { by },
+            3 => Command::Answer(Answer { succeeded: false, reason: "no".into(), ..answer }),
+            4 => Command::Retry { node: NodeId(5), by, inputs: BTreeMap::new() },
+            5 | 6 => Command::Answer(Answer { succeeded: true, ..answer }),
+            7 => Command::Ignore { node: NodeId(5), by, outputs: BTreeMap::new(), reason: String::new() },
+            8 | 9 => submit(6, by, Vec::new()),
+            10 | 11 => submit(8, by, vec![Entry::new("again", if dice.below(2) == 0 { "yes" } else { "no" })]),
+            _ => submit(4, by, vec![Entry::new("result", "true")]),
         });
     }
     plan
@@ -306,6 +370,30 @@ fn the_check_notices_a_lost_delivery() {
     });
     let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| weather::calm(check(&world))));
     assert!(noticed.is_err());
+}
+
+/// What is asked at random must reach what it is there for: branches that meet, are sent back, and whose calls fail and are tried again.
+#[test]
+fn branches_meet_go_round_and_fail() {
+    let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in 0..200 {
+        let world = World::new(seed);
+        weather::calm(async {
+            for number in 0..TICKETS {
+                world.write(number).await;
+            }
+            for placed in world.ledger.store.feed(0, 10_000).await.expect("feed") {
+                for envelope in world.ledger.envelopes::<TicketEvent>(&placed.commit).await.expect("envelopes") {
+                    let again = matches!(&envelope.event, TicketEvent::NodeEntered(entered) if entered.round > 1 && entered.node == NodeId(4));
+                    *told.entry(if again { "sent back" } else { envelope.event.kind() }).or_default() += 1;
+                }
+            }
+        });
+    }
+    println!("{told:?}");
+    for kind in ["ticket.forked", "ticket.branch_joined", "sent back", "ticket.node_failed", "ticket.node_retried", "ticket.node_skipped", "ticket.finished"] {
+        assert!(told.get(kind).is_some_and(|times| *times >= 10), "{kind} hardly ever happens: {told:?}");
+    }
 }
 
 impl World {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use domain::intent::effect_id;
-use domain::reactions::tell_caller;
+use domain::reactions::{start_call, tell_caller};
 use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
 use events::{Meta, Moment};
@@ -34,7 +34,7 @@ use infra::{Error, Kind, Ledger, Wish, blob, caller, keys, login, pages, queue, 
 use serde_json::{Value, json};
 
 use crate::weather::Dice;
-use crate::{Company, SEEDS, STEPS, TICKETS, plan, stream};
+use crate::{Company, SEEDS, TICKETS, plan, stream};
 
 /// Deliveries that are tried in the storm.
 const DELIVERIES: usize = 30;
@@ -173,7 +173,8 @@ impl Cloud {
     /// What clients ask of each ticket; and a commit of a later program, on a stream of its own.
     async fn write(&self, dice: &mut Dice) -> Vec<Commit> {
         let mut plans: Vec<_> = (0..TICKETS).map(|number| plan(number, &self.company, dice).into_iter().enumerate()).collect();
-        for _ in 0..TICKETS * (STEPS + 1) {
+        let steps: usize = plans.iter().map(ExactSizeIterator::len).sum();
+        for _ in 0..steps {
             self.clock.turn(1_000);
             let number = dice.below(TICKETS);
             if let Some((step, command)) = plans[number].next() {
@@ -286,7 +287,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
     let compared = audit::compare(store, Moment(i64::MAX), &mut |_| {}).await.expect("compared");
     assert_eq!((compared.findings(), compared.both), (Vec::new(), commits.len() as u64), "every commit stands in the feed once");
 
-    let (mut wanted, mut rows) = (BTreeSet::new(), BTreeSet::new());
+    let (mut wanted, mut calls, mut rows) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut cards: BTreeMap<&str, (i64, TicketCard)> = BTreeMap::new();
     for commit in commits.iter().filter(|commit| commit.stream != "ticket-POISON") {
         let (sequence, card) = cards.entry(&commit.stream).or_default();
@@ -294,6 +295,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
             card.fold(&envelope);
             *sequence = envelope.sequence;
             wanted.extend(tell_caller::react(&envelope, card).iter().map(|intent| effect_id(tell_caller::NAME, &envelope.id(), &intent.target())));
+            calls.extend(start_call::react(&envelope, card).iter().map(|intent| effect_id(start_call::NAME, &envelope.id(), &intent.target())));
         }
     }
     for (stream, (sequence, card)) in &cards {
@@ -304,8 +306,10 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
     let todo = Range { view: "ticket", index: "todo", from: "", to: "~", descending: false, skip: 0, limit: 1000 };
     let stored: BTreeSet<_> = cloud.views.range(todo).await.expect("range").into_iter().map(|entry| (entry.value, entry.key)).collect();
     assert_eq!(stored, rows);
-    let queued = cloud.queue.take("deliver", Moment(i64::MAX), Moment(i64::MAX), 1000).await.expect("take");
-    assert_eq!(queued.into_iter().map(|message| message.id).collect::<BTreeSet<_>>(), wanted, "every effect is asked for, none is made up");
+    for (queue, wanted) in [("deliver", wanted), ("automate", calls)] {
+        let queued = cloud.queue.take(queue, Moment(i64::MAX), Moment(i64::MAX), 1000).await.expect("take");
+        assert_eq!(queued.into_iter().map(|message| message.id).collect::<BTreeSet<_>>(), wanted, "every effect is asked for, none is made up");
+    }
 
     let (position, board) = project::board(&*cloud.views, project::DESK_BOARD).await.expect("board");
     assert_eq!(position, store.head().await.expect("head").position);
