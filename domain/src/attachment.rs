@@ -1,8 +1,8 @@
-//! One uploaded file: received in parts, attached to what will hold it, kept once that does. Whatever stays alone is discarded by its deadline, and
-//! only then are its bytes removed.
+//! One uploaded file: received in parts, attached to whatever wants to hold it, kept once something does. What stays alone is discarded by its
+//! deadline, and only then are its bytes removed.
 
 use events::attachment::{Attached, AttachmentEvent, Begun, Discarded, Kept, Place, Received, Removed};
-use events::{AttachmentId, Moment, Personal, Pid};
+use events::{AttachmentId, Moment, Personal, Pid, TicketSn};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,12 +12,16 @@ use crate::decider::{Decider, Nothing, Refusal};
 pub const ALONE_MS: i64 = 24 * 3_600_000;
 /// When the removal of bytes is tried again.
 pub const REMOVE_MS: i64 = 3_600_000;
+/// What holds a file need not say so again, unless its deadline moves by more than this.
+const FRESH_MS: i64 = 24 * 3_600_000;
 /// Bytes of one part as it is stored.
 pub const PART_BYTES: usize = 4 << 20;
 /// Longest file name, in characters.
 pub const NAME_MAX: usize = 255;
 /// Attachments in one field.
 pub const COUNT_MAX: usize = 50;
+/// Things that may want to hold one file.
+pub const PLACES_MAX: usize = 500;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -51,12 +55,16 @@ pub enum Rejection {
     Received,
     #[error("the attachment is not there as a whole yet")]
     Incomplete,
-    #[error("the attachment belongs to something else")]
-    Elsewhere,
+    #[error("nothing wants to hold the attachment")]
+    Alone,
+    #[error("at most {PLACES_MAX} things may hold one attachment")]
+    TooManyPlaces,
     #[error("the attachment was discarded")]
     Discarded,
     #[error("the attachment belongs to something and stays")]
     Held,
+    #[error("the attachment is looked at later")]
+    NotDue,
     #[error("the name of the file is empty or longer than {NAME_MAX} characters")]
     NameUnfit,
 }
@@ -66,8 +74,8 @@ pub enum Rejection {
 pub struct Attachment {
     pub begun: Option<Begun>,
     pub received: Option<Received>,
-    /// What it is attached to.
-    pub place: Option<Place>,
+    /// Whatever wanted to hold it so far.
+    pub places: Vec<Place>,
     /// When it is looked at next, unless it is settled by then.
     pub due: Moment,
     pub kept: bool,
@@ -95,15 +103,23 @@ impl Decider for Attachment {
             Command::Receive(_) if self.received.is_some() => reject(Rejection::Received),
             Command::Receive(received) => Ok(vec![received.clone().into()]),
             Command::Attach { .. } if self.received.is_none() => reject(Rejection::Incomplete),
-            Command::Attach { to, .. } if self.place.as_ref().is_some_and(|place| place != to && !matches!(place, Place::Draft(_))) => {
-                reject(Rejection::Elsewhere)
+            Command::Attach { to, by, until } => {
+                let is_new = !self.places.contains(to);
+                if is_new && self.places.len() >= PLACES_MAX {
+                    return reject(Rejection::TooManyPlaces);
+                }
+                let is_later = !self.kept && until.0 - self.due.0 > FRESH_MS;
+                let due = (!self.kept).then(|| (*until).max(self.due));
+                Ok(if is_new || is_later { vec![Attached { to: to.clone(), by: by.clone(), due }.into()] } else { Vec::new() })
             }
-            Command::Attach { .. } if self.kept => Ok(Vec::new()),
-            Command::Attach { to, by, until } => Ok(vec![Attached { to: to.clone(), by: by.clone(), due: *until }.into()]),
             Command::Keep if self.kept => Ok(Vec::new()),
-            Command::Keep if self.place.is_none() => reject(Rejection::Elsewhere),
+            Command::Keep if self.places.is_empty() => reject(Rejection::Alone),
             Command::Keep => Ok(vec![Kept {}.into()]),
             Command::Discard { .. } if self.kept => reject(Rejection::Held),
+            // Whether something that is there for good holds it is looked at by the desk; people only throw away what nothing of that kind wants.
+            Command::Discard { by, .. } if !by.is_system() && self.places.iter().any(|place| !matches!(place, Place::Draft(_))) => reject(Rejection::Held),
+            // Something wanted it after it was looked at.
+            Command::Discard { by, at } if by.is_system() && self.due > *at => reject(Rejection::NotDue),
             Command::Discard { by, at } => Ok(vec![Discarded { by: by.clone(), due: at.plus_ms(REMOVE_MS) }.into()]),
             Command::Remove => reject(Rejection::Held),
         }
@@ -120,8 +136,10 @@ impl Decider for Attachment {
                 self.received = Some(received.clone());
             }
             AttachmentEvent::Attached(attached) => {
-                self.due = attached.due;
-                self.place = Some(attached.to.clone());
+                self.due = attached.due.unwrap_or(self.due);
+                if !self.places.contains(&attached.to) {
+                    self.places.push(attached.to.clone());
+                }
             }
             AttachmentEvent::Kept(_) => self.kept = true,
             AttachmentEvent::Discarded(discarded) => {
@@ -142,6 +160,13 @@ impl Decider for Attachment {
 }
 
 impl Attachment {
+    /// Says whether somebody may put it into a form of a ticket: its uploader may, and whoever finds it in that ticket already.
+    pub fn is_for(&self, people: &[&Pid], ticket: &TicketSn) -> bool {
+        let is_uploader = self.begun.as_ref().is_some_and(|begun| people.contains(&&begun.by));
+        let is_there = !ticket.as_str().is_empty() && self.places.contains(&Place::Ticket(ticket.clone()));
+        (is_uploader || is_there) && !self.discarded
+    }
+
     /// What stands of it in a form: its id, and what it was when it was attached. Nothing where it is not there as a whole.
     pub fn described(&self) -> Option<Value> {
         let (begun, received) = (self.begun.as_ref()?, self.received.as_ref()?);
@@ -151,13 +176,14 @@ impl Attachment {
     }
 }
 
-/// The attachments that a form's value names: a list of ids, or of objects with an `id`, or either as text. Nothing where it is something else.
+/// The attachments that a form's value names: a list of ids, or of objects with an `id`, or either as text. Nothing where it is something else; no more
+/// than can be looked at.
 pub fn named(value: &Value) -> Vec<AttachmentId> {
     let of_item = |item: &Value| AttachmentId::read(item.as_str().or_else(|| item.get("id")?.as_str())?);
     match value {
-        Value::Array(items) => items.iter().filter_map(of_item).collect(),
+        Value::Array(items) => items.iter().filter_map(of_item).take(COUNT_MAX + 1).collect(),
         Value::String(text) if text.starts_with('[') => serde_json::from_str::<Vec<Value>>(text).map(|items| named(&items.into())).unwrap_or_default(),
-        Value::String(text) => text.split(',').filter_map(|id| AttachmentId::read(id.trim())).collect(),
+        Value::String(text) => text.split(',').filter_map(|id| AttachmentId::read(id.trim())).take(COUNT_MAX + 1).collect(),
         _ => Vec::new(),
     }
 }
@@ -192,7 +218,7 @@ impl Limits {
     pub fn wrong(&self, name: &str, media_type: &str, bytes: u64) -> Option<Unfit> {
         let lower = name.to_lowercase();
         let fits = |accepted: &String| match accepted.strip_suffix("/*") {
-            Some(family) => media_type.split('/').next() == Some(family),
+            Some(family) => media_type.split('/').next() == Some(family) && !is_program(media_type),
             None if accepted.starts_with('.') => lower.ends_with(accepted.as_str()) && !is_program(media_type),
             None => media_type == accepted,
         };
@@ -218,21 +244,26 @@ pub enum Unfit {
     TooLarge { most: u64, name: String, bytes: u64 },
 }
 
-/// Types that bytes of programs are recognised by.
+/// Types that bytes of programs, and of packages of them, are recognised by.
+const PROGRAMS: [&str; 14] = [
+    "application/java",
+    "application/java-archive",
+    "application/vnd.android.dex",
+    "application/vnd.android.dey",
+    "application/vnd.debian.binary-package",
+    "application/vnd.microsoft.portable-executable",
+    "application/wasm",
+    "application/x-executable",
+    "application/x-google-chrome-extension",
+    "application/x-llvm",
+    "application/x-mach-binary",
+    "application/x-ole-storage",
+    "application/x-rpm",
+    "text/x-shellscript",
+];
+
 fn is_program(media_type: &str) -> bool {
-    matches!(
-        media_type,
-        "application/vnd.microsoft.portable-executable"
-            | "application/x-executable"
-            | "application/x-mach-binary"
-            | "application/x-msi"
-            | "application/x-ole-storage"
-            | "application/java"
-            | "application/wasm"
-            | "application/vnd.android.dex"
-            | "application/x-x509-ca-cert"
-            | "text/x-shellscript"
-    )
+    PROGRAMS.contains(&media_type)
 }
 
 #[cfg(test)]
@@ -255,7 +286,7 @@ mod tests {
     }
 
     fn received() -> Received {
-        Received { media_type: "image/png".into(), bytes: 3, parts: 1, digest: "d".into(), due: AT.plus_ms(ALONE_MS) }
+        Received { media_type: "image/png".into(), bytes: 3, parts: vec!["p".into()], digest: "d".into(), due: AT.plus_ms(ALONE_MS) }
     }
 
     fn ticket(sn: &str) -> Place {
@@ -267,7 +298,7 @@ mod tests {
     }
 
     fn attached(sn: &str) -> Attached {
-        Attached { to: ticket(sn), by: lisi(), due: AT.plus_ms(ALONE_MS) }
+        Attached { to: ticket(sn), by: lisi(), due: Some(AT.plus_ms(ALONE_MS)) }
     }
 
     fn after(history: &[AttachmentEvent]) -> Attachment {
@@ -295,27 +326,43 @@ mod tests {
             state.evolve(&event);
         }
         assert_eq!(state.decide(&attach("REQ1"), &()), Ok(Vec::new()), "what is kept need not be wanted again");
-        assert_eq!(rejection(&state, &attach("REQ2")), Rejection::Elsewhere, "one file is one thing's");
-        assert_eq!(rejection(&state, &Command::Discard { by: lisi(), at: AT }), Rejection::Held);
+        assert_eq!(
+            state.decide(&attach("REQ2"), &()),
+            Ok(vec![Attached { due: None, ..attached("REQ2") }.into()]),
+            "others may hold it as well, and nobody need look"
+        );
+        for by in [lisi(), Pid::system()] {
+            assert_eq!(rejection(&state, &Command::Discard { by, at: Moment(i64::MAX) }), Rejection::Held);
+        }
         assert_eq!(state.described().unwrap()["name"], "报错.png");
     }
 
     #[test]
-    fn what_a_draft_holds_goes_with_what_is_sent() {
-        let draft = Attached { to: Place::Draft("d".into()), by: lisi(), due: AT };
-        let drafted = after(&[begun().into(), received().into(), draft.into()]);
-        assert_eq!(drafted.decide(&attach("REQ1"), &()), Ok(vec![attached("REQ1").into()]));
-        let sent = after(&[begun().into(), received().into(), attached("REQ1").into()]);
-        let back = Command::Attach { to: Place::Draft("d".into()), by: lisi(), until: AT };
-        assert_eq!(rejection(&sent, &back), Rejection::Elsewhere);
+    fn nobody_throws_away_what_a_ticket_wants_and_the_desk_only_when_it_is_due() {
+        let wanted = after(&[begun().into(), received().into(), attached("REQ1").into()]);
+        assert_eq!(rejection(&wanted, &Command::Discard { by: lisi(), at: AT }), Rejection::Held);
+        let by_desk = |at: Moment| Command::Discard { by: Pid::system(), at };
+        assert_eq!(rejection(&wanted, &by_desk(AT.plus_ms(ALONE_MS - 1))), Rejection::NotDue, "something wanted it after it was looked at");
+        assert!(wanted.decide(&by_desk(AT.plus_ms(ALONE_MS)), &()).is_ok());
+        let drafted = Attached { to: Place::Draft("d".into()), ..attached("REQ1") };
+        let drafted = after(&[begun().into(), received().into(), drafted.into()]);
+        assert!(drafted.decide(&Command::Discard { by: lisi(), at: AT }, &()).is_ok(), "a draft gives it up");
+    }
+
+    #[test]
+    fn only_its_uploader_or_whoever_finds_it_there_puts_it_into_a_form() {
+        let (file, other) = (after(&[begun().into(), received().into(), attached("REQ1").into()]), Pid("p-wangwu".into()));
+        for (people, sn, may) in [(&[&lisi()][..], "", true), (&[&other][..], "REQ1", true), (&[&other][..], "REQ2", false), (&[&other][..], "", false)] {
+            assert_eq!(file.is_for(people, &sn.into()), may, "{people:?} {sn}");
+        }
     }
 
     #[test]
     fn bytes_are_removed_only_after_nothing_can_want_them_any_more() {
         let alone = after(&[begun().into(), received().into()]);
         assert_eq!(rejection(&alone, &Command::Remove), Rejection::Held);
-        let discard = Command::Discard { by: Pid::system(), at: AT };
-        let discarded = Discarded { by: Pid::system(), due: AT.plus_ms(REMOVE_MS) };
+        let discard = Command::Discard { by: lisi(), at: AT };
+        let discarded = Discarded { by: lisi(), due: AT.plus_ms(REMOVE_MS) };
         assert_eq!(alone.decide(&discard, &()), Ok(vec![discarded.clone().into()]));
         let gone = after(&[begun().into(), received().into(), discarded.clone().into()]);
         assert_eq!(rejection(&gone, &attach("REQ1")), Rejection::Discarded);
@@ -354,6 +401,7 @@ mod tests {
         let program = limits.wrong("a.log", "application/vnd.microsoft.portable-executable", 1);
         assert_eq!(program.unwrap().to_string(), "takes only .log, image/*, application/pdf; a.log is application/vnd.microsoft.portable-executable");
         assert_eq!(limits.wrong("a.png", "image/png", 11).unwrap().to_string(), "takes files of at most 10 bytes; a.png has 11");
+        assert!(Limits::of(&json!({ "accept": "application/*, text/*" })).wrong("a", "text/x-shellscript", 1).is_some(), "a family is not all of it");
         assert!(Limits::of(&json!({ "accept": "" })).is_any() && Limits::of(&Value::Null).is_any());
     }
 

@@ -60,6 +60,11 @@ pub fn pattern(text: &str) -> Option<regex::Regex> {
     regex::RegexBuilder::new(&format!("^(?:{text})")).size_limit(PATTERN_BYTES).build().ok()
 }
 
+/// Everything a condition asks for.
+pub fn keys(condition: &Condition) -> impl Iterator<Item = &str> {
+    condition.expressions.iter().flat_map(|group| &group.expressions).map(|clause| clause.key.as_str())
+}
+
 /// Counts the clauses, for the bound.
 pub fn clauses(condition: &Condition) -> usize {
     condition.expressions.iter().map(|group| group.expressions.len()).sum()

@@ -1,7 +1,7 @@
 //! One form that was not sent: saved over and over, discarded once.
 
 use events::draft::{Discarded, DraftEvent, Saved, Sheet};
-use events::{AttachmentId, Personal, Personals as _, Pid};
+use events::{AttachmentId, Moment, Personal, Personals as _, Pid};
 use serde::{Deserialize, Serialize};
 
 use crate::attachment;
@@ -19,13 +19,19 @@ pub const FIELDS_MAX: usize = 1000;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Save(Box<Saved>),
-    Discard { by: Pid },
+    /// The desk (`by` system) discards only what is due at `at`.
+    Discard {
+        by: Pid,
+        at: Moment,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the draft is somebody else's")]
     NotTheOwner,
+    #[error("the draft is kept for longer")]
+    NotDue,
     #[error("the name of a template is empty or longer than {NAME_MAX} characters")]
     NameUnfit,
     #[error("a draft has at most {FIELDS_MAX} fields")]
@@ -65,8 +71,9 @@ impl Decider for Draft {
                 Ok(if says_nothing { Vec::new() } else { vec![(**saved).clone().into()] })
             }
             (Command::Discard { .. }, None) => Ok(Vec::new()),
-            (Command::Discard { by }, Some(held)) if *by != held.owner && !by.is_system() => reject(Rejection::NotTheOwner),
-            (Command::Discard { by }, Some(_)) => Ok(vec![Discarded { by: by.clone() }.into()]),
+            (Command::Discard { by, .. }, Some(held)) if *by != held.owner && !by.is_system() => reject(Rejection::NotTheOwner),
+            (Command::Discard { by, at }, Some(held)) if by.is_system() && held.due.is_none_or(|due| due > *at) => reject(Rejection::NotDue),
+            (Command::Discard { by, .. }, Some(_)) => Ok(vec![Discarded { by: by.clone() }.into()]),
         }
     }
 
@@ -91,7 +98,7 @@ impl Draft {
 
 #[cfg(test)]
 mod tests {
-    use events::{Entry, Moment, Remark, ServiceId};
+    use events::{Entry, Remark, ServiceId};
 
     use super::*;
 
@@ -120,14 +127,18 @@ mod tests {
 
     #[test]
     fn a_draft_is_its_owners_and_ends_once() {
-        let draft = held(saved("p-lisi", "a", None));
+        let draft = held(saved("p-lisi", "a", Some(9)));
         let refused = Err(Refusal::Rejected(Rejection::NotTheOwner));
         assert_eq!(draft.decide(&save(saved("p-wangwu", "b", None)), &()), refused);
-        assert_eq!(draft.decide(&Command::Discard { by: Pid("p-wangwu".into()) }, &()), refused);
+        assert_eq!(draft.decide(&Command::Discard { by: Pid("p-wangwu".into()), at: Moment(9) }, &()), refused);
         for by in [Pid("p-lisi".into()), Pid::system()] {
-            assert_eq!(draft.decide(&Command::Discard { by: by.clone() }, &()), Ok(vec![Discarded { by }.into()]));
+            assert_eq!(draft.decide(&Command::Discard { by: by.clone(), at: Moment(9) }, &()), Ok(vec![Discarded { by }.into()]));
         }
-        assert_eq!(Draft::default().decide(&Command::Discard { by: Pid("p-lisi".into()) }, &()), Ok(Vec::new()));
+        let by_desk = Command::Discard { by: Pid::system(), at: Moment(8) };
+        let later = Err(Refusal::Rejected(Rejection::NotDue));
+        assert_eq!(draft.decide(&by_desk, &()), later, "somebody went on with it");
+        assert_eq!(held(saved("p-lisi", "a", None)).decide(&by_desk, &()), later, "a template has no end");
+        assert_eq!(Draft::default().decide(&Command::Discard { by: Pid("p-lisi".into()), at: Moment(9) }, &()), Ok(Vec::new()));
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! Options of a field that stand in another system: what is asked for them, and what the answer offers.
 
+use std::collections::BTreeMap;
+
 use events::outside::Source;
 use events::workflow::{Choice, Definition, Field};
 use serde_json::Value;
 
 use crate::call::judge::{found, said};
-use crate::call::plan::of_request;
+use crate::call::plan::{Wanted, of_request};
 use crate::call::template::{Variables, holes, holes_of_json, typed};
 use crate::condition::Found;
 use crate::ticket::form::plain;
 
 /// Options that are taken from one answer, those below others included.
 pub const OPTIONS_MAX: usize = 10_000;
+
+/// Bytes of one question, so that what people typed does not fill the memory of whoever keeps the answers.
+pub const QUESTION_BYTES_MAX: usize = 8192;
 
 /// One question for options. Two fields, or two tickets, that ask the same share the answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,16 +41,16 @@ pub type Offered = Result<Vec<Choice>, String>;
 pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, String>> {
     let source = field.source.as_deref()?;
     let members = field.kv_relation.as_ref().map(|kv| (kv.key.clone(), kv.name.clone())).filter(|(key, _)| !key.is_empty());
-    Some(of_request(&source.request, form).map(|wanted| Question {
-        method: wanted.method,
-        url: wanted.url,
-        headers: wanted.headers,
-        body: wanted.body.map(|body| body.to_string()).unwrap_or_default(),
-        secret: source.request.secret.clone(),
-        timeout_ms: wanted.timeout_ms,
-        rows: source.rows.clone(),
-        members,
-    }))
+    let asked = |wanted: Wanted| {
+        let body = wanted.body.map(|body| body.to_string()).unwrap_or_default();
+        let bytes = wanted.url.len() + body.len() + wanted.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        if bytes > QUESTION_BYTES_MAX {
+            return Err(format!("what was filled in makes a question of more than {QUESTION_BYTES_MAX} bytes"));
+        }
+        let (secret, rows) = (source.request.secret.clone(), source.rows.clone());
+        Ok(Question { method: wanted.method, url: wanted.url, headers: wanted.headers, body, secret, timeout_ms: wanted.timeout_ms, rows, members })
+    };
+    Some(of_request(&source.request, form).and_then(asked))
 }
 
 /// What questions may ask for: every field, empty where it is not filled in.
@@ -103,6 +108,20 @@ fn choices(rows: &[Value], members: Option<&(String, String)>, left: &mut usize)
 
 fn choices_below(rows: Option<&Vec<Value>>, members: Option<&(String, String)>, left: &mut usize) -> Option<Vec<Choice>> {
     rows.map_or_else(|| Some(Vec::new()), |rows| choices(rows, members, left))
+}
+
+/// Every option of a tree by key, each by the names from the top down to it.
+pub fn names(choices: &[Choice]) -> BTreeMap<&str, String> {
+    fn collect<'a>(choices: &'a [Choice], above: &str, names: &mut BTreeMap<&'a str, String>) {
+        for choice in choices {
+            let name = if above.is_empty() { choice.name.clone() } else { format!("{above}->{}", choice.name) };
+            collect(&choice.items, &name, names);
+            names.entry(&choice.key).or_insert(name);
+        }
+    }
+    let mut names = BTreeMap::new();
+    collect(choices, "", &mut names);
+    names
 }
 
 /// The names from the top of a tree of options down to one of them.

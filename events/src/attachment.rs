@@ -19,7 +19,7 @@ facts! {
     deadline |event: &AttachmentEvent| match event {
         AttachmentEvent::Begun(begun) => Deadline::At(begun.due),
         AttachmentEvent::Received(received) => Deadline::At(received.due),
-        AttachmentEvent::Attached(attached) => Deadline::At(attached.due),
+        AttachmentEvent::Attached(attached) => attached.due.map_or(Deadline::Unchanged, Deadline::At),
         AttachmentEvent::Discarded(discarded) => Deadline::At(discarded.due),
         AttachmentEvent::Kept(_) | AttachmentEvent::Removed(_) => Deadline::Cleared,
     };
@@ -62,7 +62,8 @@ pub struct Received {
     /// What the bytes are, by their look, else as the uploader said.
     pub media_type: String,
     pub bytes: u64,
-    pub parts: u32,
+    /// The parts it consists of, in order, each by what names it where it is stored: a digest of its bytes.
+    pub parts: Vec<String>,
     /// BLAKE3 of the bytes, keyed with the desk's fingerprint key, as hex.
     pub digest: String,
     /// Until when something must want it.
@@ -70,12 +71,14 @@ pub struct Received {
 }
 impl Personals for Received {}
 
-/// Something is about to hold it; by then it does, or never will.
+/// Something is about to hold it, perhaps beside others; by then it does, or never will.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attached {
     pub to: Place,
     pub by: Pid,
-    pub due: Moment,
+    /// When it is looked at; not any more, where something holds it for good already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Moment>,
 }
 impl Personals for Attached {}
 

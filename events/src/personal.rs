@@ -31,7 +31,8 @@ impl Personal {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub key: String,
-    /// The value as stored: text for most types, JSON for tables and forms, null when left empty or held in `personal`.
+    /// The value as stored: text for most types, JSON for tables and forms, null when left empty or held in `personal`; of files in `personal` their ids
+    /// and digests.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
     /// The value of a field marked personal, instead of `value`.

@@ -656,6 +656,9 @@ pub struct Followed {
     pub by: Pid,
     pub people: Vec<Pid>,
     pub follows: bool,
+    /// Somebody who may see the ticket lets them see it too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub invited: bool,
 }
 impl Personals for Followed {}
 

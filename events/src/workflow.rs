@@ -579,6 +579,15 @@ impl Definition {
         let of_nodes = self.nodes.iter_mut().flat_map(|node| [&mut node.processors, &mut node.assignors, &mut node.delivers]);
         of_nodes.chain([&mut self.supervisors])
     }
+    /// The names of secrets that its calls carry.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let of_nodes = self.nodes.iter().filter_map(|node| node.outside.as_deref()).map(|outside| match outside {
+            Outside::Request(request) => request.secret.as_str(),
+            Outside::Task(task) => task.secret.as_str(),
+        });
+        let of_fields = self.fields.iter().filter_map(|field| field.source.as_deref()).map(|source| source.request.secret.as_str());
+        of_nodes.chain(of_fields).filter(|secret| !secret.is_empty())
+    }
     /// Every file that a form hands out.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         self.fields.iter().flat_map(|field| &field.templates)

@@ -3,17 +3,19 @@
 
 use domain::attachment::{ALONE_MS, Attachment, Command, PART_BYTES, Rejection};
 use domain::draft::{DRAFT_MS, Draft};
-use domain::ticket::Ticket;
+use domain::ticket::{Command as TicketCommand, Ticket};
 use events::attachment::{Begun, Place, Received};
-use events::{AttachmentId, Meta, Moment, Pid, Remark};
+use events::{AttachmentId, Meta, Moment, Pid, Remark, TicketSn};
 use infra::keys::Key;
 use infra::keys::seal::{NONCE_BYTES, open_bytes, seal_bytes};
-use infra::ledger::{NoLookups, command_id};
+use infra::ledger::NoLookups;
 use infra::store::commit::hex;
 use infra::{Error, Failure, Wish};
 
 use crate::App;
 
+/// Blobs that are listed at once where some of them are to be removed.
+const PRUNE_MAX: usize = 1000;
 /// Bytes by which a file's type is recognised.
 const HEAD_BYTES: usize = 8192;
 /// What a file is that nobody knows better.
@@ -45,10 +47,17 @@ impl From<Failure<Attachment>> for NotTaken {
     }
 }
 
-/// A new id; the same one for the same key of an application.
-pub fn id(app: &App, key: Option<(&str, &str)>) -> AttachmentId {
-    let bytes = key.map_or_else(|| app.ledger.fresh_id(), |(code, key)| command_id(&["attachment", code, key]));
-    AttachmentId(format!("att-{}", hex(&bytes)))
+/// A new id; the same one for the same key of an application and uploader, and no other program can tell which.
+pub async fn id(app: &App, key: Option<(&str, &Pid, &str)>) -> Result<AttachmentId, Error> {
+    let digits = match key {
+        None => hex(&app.ledger.fresh_id()),
+        Some((code, by, key)) => {
+            let secret = app.keys().await?.fingerprint;
+            let text = serde_json::json!(["attachment", code, by, key]).to_string();
+            blake3::keyed_hash(&secret, text.as_bytes()).to_hex()[..32].to_owned()
+        }
+    };
+    Ok(AttachmentId(format!("att-{digits}")))
 }
 
 /// One attachment as it is now.
@@ -70,9 +79,9 @@ pub async fn begin(app: &App, id: &AttachmentId, name: &str, subject: Option<Pid
     Ok(execute(app, id, &Command::Begin(begun), meta).await?)
 }
 
-/// Where a part is stored.
-fn place_of(id: &AttachmentId, number: u32) -> String {
-    format!("attachments/{id}/{number:05}")
+/// Where a part is stored: under a digest of its bytes, so that what was received once is never written over.
+fn place_of(id: &AttachmentId, tag: &str) -> String {
+    format!("attachments/{id}/{tag}")
 }
 
 /// The parts a file of this desk can have.
@@ -87,41 +96,46 @@ async fn key_of(app: &App, attachment: &Attachment) -> Result<Key, NotTaken> {
     }
 }
 
-/// Seals and stores one part, counted from 1; one that was stored before is overwritten.
-pub async fn put_part(app: &App, attachment: &Attachment, number: u32, bytes: &[u8]) -> Result<(), NotTaken> {
+/// Seals and stores one part; gives back its tag, by which it is named when all of them are there.
+pub async fn put_part(app: &App, attachment: &Attachment, bytes: &[u8]) -> Result<String, NotTaken> {
     let begun = attachment.begun.as_ref().ok_or(Rejection::Unknown)?;
+    if attachment.discarded {
+        return Err(Rejection::Discarded.into());
+    }
     if attachment.received.is_some() {
         return Err(Rejection::Received.into());
     }
     if bytes.is_empty() || bytes.len() > PART_BYTES {
-        return Err(NotTaken::PartUnfit { number, bytes: bytes.len() });
+        return Err(NotTaken::PartUnfit { number: 0, bytes: bytes.len() });
     }
-    let place = place_of(&begun.attachment, number);
+    let tag = blake3::keyed_hash(&app.keys().await?.fingerprint, bytes).to_hex()[..32].to_owned();
+    let place = place_of(&begun.attachment, &tag);
     let mut nonce = [0; NONCE_BYTES];
     app.ledger.chance.fill(&mut nonce);
     let sealed = seal_bytes(&key_of(app, attachment).await?, nonce, &place, bytes);
-    Ok(app.blob.put(&place, sealed).await?)
+    app.blob.put(&place, sealed).await?;
+    Ok(tag)
 }
 
 /// One part in the clear; `None` where it is not there.
-async fn get_part(app: &App, id: &AttachmentId, key: &Key, number: u32) -> Result<Option<Vec<u8>>, Error> {
-    let place = place_of(id, number);
+async fn get_part(app: &App, id: &AttachmentId, key: &Key, tag: &str) -> Result<Option<Vec<u8>>, Error> {
+    let place = place_of(id, tag);
     app.blob.get(&place).await?.map(|sealed| open_bytes(key, &place, &sealed)).transpose()
 }
 
-/// Looks at every part that is there, and says that all of it was received. An upload without bytes is a file without bytes.
-pub async fn complete(app: &App, attachment: &Attachment, claimed: &str, meta: &Meta) -> Result<Attachment, NotTaken> {
+/// All parts are there, in this order: each is looked at, and every one but the last is whole.
+pub async fn complete(app: &App, attachment: &Attachment, tags: &[String], claimed: &str, meta: &Meta) -> Result<Attachment, NotTaken> {
     let id = &attachment.begun.as_ref().ok_or(Rejection::Unknown)?.attachment;
     let key = key_of(app, attachment).await?;
     let mut sum = Sum::new(app).await?;
-    let mut short = None;
-    for number in 1..=parts_max(app) + 1 {
-        let Some(bytes) = get_part(app, id, &key, number).await? else { break };
-        if let Some((number, bytes)) = short {
-            return Err(NotTaken::PartUnfit { number, bytes });
+    for (number, tag) in (1..).zip(tags) {
+        let is_tag = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let bytes = if is_tag { get_part(app, id, &key, tag).await? } else { None };
+        let bytes = bytes.ok_or(NotTaken::PartMissing(number))?;
+        if bytes.len() < PART_BYTES && usize::try_from(number).is_ok_and(|number| number < tags.len()) {
+            return Err(NotTaken::PartUnfit { number, bytes: bytes.len() });
         }
-        short = (bytes.len() < PART_BYTES).then_some((number, bytes.len()));
-        sum.add(&bytes);
+        sum.add(&bytes, tag.clone());
     }
     sum.receive(app, id, claimed, meta).await
 }
@@ -131,10 +145,10 @@ pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTak
     let (begun, received) = (attachment.begun.as_ref().ok_or(Rejection::Unknown)?, attachment.received.as_ref().ok_or(Rejection::Incomplete)?);
     let key = key_of(app, attachment).await?;
     let mut sum = Sum::new(app).await?;
-    for number in 1..=received.parts {
-        sum.add(&get_part(app, &begun.attachment, &key, number).await?.ok_or(NotTaken::PartMissing(number))?);
+    for (number, tag) in (1..).zip(&received.parts) {
+        sum.add(&get_part(app, &begun.attachment, &key, tag).await?.ok_or(NotTaken::PartMissing(number))?, tag.clone());
     }
-    Ok(sum.digest.finalize().to_hex().to_string())
+    Ok(sum.digest())
 }
 
 /// What is known of a file when all its bytes have passed by.
@@ -142,18 +156,22 @@ struct Sum {
     digest: Box<blake3::Hasher>,
     head: Vec<u8>,
     bytes: u64,
-    parts: u32,
+    parts: Vec<String>,
 }
 
 impl Sum {
     async fn new(app: &App) -> Result<Self, Error> {
-        Ok(Self { digest: Box::new(blake3::Hasher::new_keyed(&app.keys().await?.fingerprint)), head: Vec::new(), bytes: 0, parts: 0 })
+        Ok(Self { digest: Box::new(blake3::Hasher::new_keyed(&app.keys().await?.fingerprint)), head: Vec::new(), bytes: 0, parts: Vec::new() })
     }
 
-    fn add(&mut self, part: &[u8]) {
+    fn digest(&self) -> String {
+        self.digest.finalize().to_hex().to_string()
+    }
+
+    fn add(&mut self, part: &[u8], tag: String) {
         self.digest.update(part);
         self.bytes += part.len() as u64;
-        self.parts += 1;
+        self.parts.push(tag);
         let missing = HEAD_BYTES.saturating_sub(self.head.len());
         self.head.extend_from_slice(&part[..missing.min(part.len())]);
     }
@@ -165,20 +183,25 @@ impl Sum {
         let received = Received {
             media_type: media_type(&self.head, claimed),
             bytes: self.bytes,
+            digest: self.digest(),
             parts: self.parts,
-            digest: self.digest.finalize().to_hex().to_string(),
             due: app.ledger.clock.now().plus_ms(ALONE_MS),
         };
         Ok(execute(app, id, &Command::Receive(received), meta).await?)
     }
 }
 
-/// What the bytes are by their look; where they look like nothing known, what was claimed.
+/// What the bytes are by their look; where they look like nothing known, what was claimed, unless that has a look of its own.
 fn media_type(head: &[u8], claimed: &str) -> String {
     let claimed = claimed.split(';').next().unwrap_or_default().trim().to_lowercase();
     let is_type = claimed.len() <= 127 && claimed.split_once('/').is_some_and(|(family, kind)| !family.is_empty() && !kind.is_empty());
     let is_plain = claimed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/.+-_".contains(&byte));
-    infer::get(head).map_or(if is_type && is_plain { claimed } else { BYTES.to_owned() }, |found| found.mime_type().to_owned())
+    match infer::get(head) {
+        Some(found) => found.mime_type().to_owned(),
+        // What would have been recognised if it were that is not believed to be it.
+        None if is_type && is_plain && !infer::is_mime_supported(&claimed) => claimed,
+        None => BYTES.to_owned(),
+    }
 }
 
 /// A file that comes in as a whole, whatever the sizes of its pieces: never more than a part of it is held in memory.
@@ -191,6 +214,9 @@ pub struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     pub async fn new(app: &'a App, attachment: Attachment) -> Result<Self, NotTaken> {
+        if attachment.discarded {
+            return Err(Rejection::Discarded.into());
+        }
         Ok(Self { app, attachment, sum: Sum::new(app).await?, part: Vec::new() })
     }
 
@@ -214,16 +240,21 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
+    /// Stores a part; of a file that was received before it only takes the sum.
     async fn store(&mut self) -> Result<(), NotTaken> {
-        put_part(self.app, &self.attachment, self.sum.parts + 1, &self.part).await?;
-        self.sum.add(&self.part);
+        let tag = if self.attachment.received.is_some() { String::new() } else { put_part(self.app, &self.attachment, &self.part).await? };
+        self.sum.add(&self.part, tag);
         self.part.clear();
         Ok(())
     }
 
+    /// The whole has come. What was received before under the same id must have been the same.
     pub async fn finish(mut self, claimed: &str, meta: &Meta) -> Result<Attachment, NotTaken> {
         if !self.part.is_empty() {
             self.store().await?;
+        }
+        if let Some(received) = &self.attachment.received {
+            return if received.digest == self.sum.digest() { Ok(self.attachment) } else { Err(Rejection::Received.into()) };
         }
         let id = &self.attachment.begun.as_ref().ok_or(Rejection::Unknown)?.attachment;
         self.sum.receive(self.app, id, claimed, meta).await
@@ -234,7 +265,9 @@ impl<'a> Upload<'a> {
 pub async fn read_part(app: &App, attachment: &Attachment, number: u32, range: &std::ops::Range<u64>) -> Result<Vec<u8>, NotTaken> {
     let begun = attachment.begun.as_ref().ok_or(Rejection::Unknown)?;
     let key = key_of(app, attachment).await?;
-    let part = get_part(app, &begun.attachment, &key, number).await?.ok_or(NotTaken::PartMissing(number))?;
+    let tags = attachment.received.as_ref().map(|received| &received.parts[..]).unwrap_or_default();
+    let tag = usize::try_from(number - 1).ok().and_then(|at| tags.get(at)).ok_or(NotTaken::PartMissing(number))?;
+    let part = get_part(app, &begun.attachment, &key, tag).await?.ok_or(NotTaken::PartMissing(number))?;
     let begins = u64::from(number - 1) * PART_BYTES as u64;
     let within = |at: u64| usize::try_from(at.saturating_sub(begins)).unwrap_or(usize::MAX).min(part.len());
     Ok(part[within(range.start)..within(range.end)].to_vec())
@@ -271,12 +304,23 @@ pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), No
 }
 
 async fn remove(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTaken> {
-    let parts = load(app, id).await?.received.map_or_else(|| parts_max(app), |received| received.parts);
-    for number in 1..=parts {
-        app.blob.remove(&place_of(id, number)).await?;
-    }
+    prune(app, id, &[]).await?;
     execute(app, id, &Command::Remove, meta).await?;
     Ok(())
+}
+
+/// Removes every part but these.
+async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Error> {
+    loop {
+        let stored = app.blob.list(&place_of(id, ""), PRUNE_MAX).await?;
+        let gone: Vec<&String> = stored.iter().filter(|key| !keep.iter().any(|tag| key.ends_with(tag.as_str()))).collect();
+        for key in &gone {
+            app.blob.remove(key).await?;
+        }
+        if gone.is_empty() || stored.len() < PRUNE_MAX {
+            return Ok(());
+        }
+    }
 }
 
 /// Looks at a file whose time is over: what holds it keeps it, else it is thrown away.
@@ -290,10 +334,10 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     let settled = if attachment.discarded {
         remove(app, &begun.attachment, &meta).await
     } else {
-        match (holds(app, &attachment).await?, &attachment.place) {
-            (Holds::ForEver, _) => execute(app, &begun.attachment, &Command::Keep, &meta).await.map(drop).map_err(NotTaken::from),
-            (Holds::Until(until), Some(place)) => Ok(attach_until(app, std::slice::from_ref(&begun.attachment), place, until, &meta).await?),
-            _ => discard(app, &begun.attachment, &meta).await,
+        match holds(app, &attachment).await? {
+            Holds::ForEver => keep(app, &attachment, &meta).await,
+            Holds::Until(place, until) => Ok(attach_until(app, std::slice::from_ref(&begun.attachment), &place, until, &meta).await?),
+            Holds::Not => discard(app, &begun.attachment, &meta).await,
         }
     };
     match settled {
@@ -307,46 +351,87 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
+/// Something holds it for good: what else was uploaded under its name goes.
+async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), NotTaken> {
+    let (begun, received) = (attachment.begun.as_ref().ok_or(Rejection::Unknown)?, attachment.received.as_ref().ok_or(Rejection::Incomplete)?);
+    prune(app, &begun.attachment, &received.parts).await?;
+    execute(app, &begun.attachment, &Command::Keep, meta).await?;
+    Ok(())
+}
+
 /// How long something holds a file.
 enum Holds {
     Not,
-    Until(Moment),
+    Until(Place, Moment),
     ForEver,
 }
 
-/// Says whether what a file is attached to really holds it.
+/// Says whether anything of what a file is attached to really holds it.
 async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
     let Some(begun) = &attachment.begun else { return Ok(Holds::Not) };
-    let for_ever = |holds| if holds { Holds::ForEver } else { Holds::Not };
-    Ok(match &attachment.place {
-        None => Holds::Not,
-        Some(Place::Ticket(sn)) => for_ever(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0.attachments.contains(&begun.attachment)),
-        Some(Place::Workflow(id)) => for_ever(app.configuration.drawn(*id).await?.attachments().contains(&begun.attachment)),
-        Some(Place::Draft(id)) => {
-            let draft = app.ledger.load::<Draft>(&id.stream()).await?.aggregate.0;
-            match draft.saved.as_ref().filter(|_| draft.attachments().contains(&begun.attachment)) {
-                Some(saved) => Holds::Until(saved.due.unwrap_or_else(|| app.ledger.clock.now().plus_ms(DRAFT_MS)).plus_ms(ALONE_MS)),
-                None => Holds::Not,
+    let mut longest = Holds::Not;
+    for place in &attachment.places {
+        match place {
+            Place::Ticket(sn) if holder(app, sn).await?.attachments.contains(&begun.attachment) => return Ok(Holds::ForEver),
+            Place::Workflow(id) if app.configuration.drawn(*id).await?.attachments().contains(&begun.attachment) => return Ok(Holds::ForEver),
+            Place::Ticket(_) | Place::Workflow(_) => {}
+            Place::Draft(id) => {
+                let draft = app.ledger.load::<Draft>(&id.stream()).await?.aggregate.0;
+                let Some(saved) = draft.saved.as_ref().filter(|_| draft.attachments().contains(&begun.attachment)) else { continue };
+                let until = saved.due.unwrap_or_else(|| app.ledger.clock.now().plus_ms(DRAFT_MS)).plus_ms(ALONE_MS);
+                if !matches!(&longest, Holds::Until(_, other) if *other >= until) {
+                    longest = Holds::Until(place.clone(), until);
+                }
             }
         }
-    })
+    }
+    Ok(longest)
 }
 
-/// Says whether somebody may read a file: its uploader, everybody where a workflow hands it out, and whoever has to do with the ticket that holds it.
+async fn holder(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
+    Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
+}
+
+/// Says whether somebody may read a file: its uploader, everybody where a workflow hands it out, and whoever has to do with a ticket that holds it.
 pub async fn may_read(app: &App, attachment: &Attachment, reader: &Pid) -> Result<bool, Error> {
     let Some(begun) = &attachment.begun else { return Ok(false) };
     if begun.by == *reader {
         return Ok(true);
     }
-    match &attachment.place {
-        None | Some(Place::Draft(_)) => Ok(false),
-        Some(Place::Workflow(_)) => Ok(true),
-        Some(Place::Ticket(sn)) => {
-            let ticket = app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0;
-            let Some(opened) = ticket.opened.as_ref().filter(|_| ticket.attachments.contains(&begun.attachment)) else { return Ok(false) };
-            let owns = app.configuration.service(opened.service).await?.0.as_ref().is_some_and(|service| service.owners.contains(reader));
-            Ok(ticket.concerns(reader) || owns || app.configuration.is_superuser(reader).await?)
+    for place in &attachment.places {
+        match place {
+            Place::Draft(_) => {}
+            Place::Workflow(id) => {
+                if app.configuration.drawn(*id).await?.attachments().contains(&begun.attachment) {
+                    return Ok(true);
+                }
+            }
+            Place::Ticket(sn) => {
+                let ticket = holder(app, sn).await?;
+                let Some(opened) = ticket.opened.as_ref().filter(|_| ticket.attachments.contains(&begun.attachment)) else { continue };
+                let owns = app.configuration.service(opened.service).await?.0.as_ref().is_some_and(|service| service.owners.contains(reader));
+                if ticket.concerns(reader) || owns || app.configuration.is_superuser(reader).await? {
+                    return Ok(true);
+                }
+            }
         }
+    }
+    Ok(false)
+}
+
+/// Says of the files that a command would put into a ticket that it is about to hold them, before it is carried out: so none is thrown away that a ticket
+/// holds. A command that would be refused attaches nothing.
+pub async fn attach_for(app: &App, sn: &TicketSn, command: &TicketCommand, meta: &Meta) -> Result<(), Error> {
+    if command.attachments().is_empty() {
+        return Ok(());
+    }
+    match app.ledger.foresee::<Ticket>(&sn.stream(), command, &*app.configuration).await {
+        Ok((before, after)) => {
+            let new: Vec<AttachmentId> = after.attachments.difference(&before.attachments).cloned().collect();
+            attach(app, &new, &Place::Ticket(sn.clone()), meta).await
+        }
+        Err(Failure::Rejected(_)) => Ok(()),
+        Err(Failure::Technical(error)) => Err(error),
     }
 }
 
@@ -359,7 +444,7 @@ mod tests {
         let png = b"\x89PNG\r\n\x1a\n rest";
         assert_eq!(media_type(png, "text/plain"), "image/png");
         assert_eq!(media_type(b"hello", "Text/Plain; charset=utf-8"), "text/plain");
-        for claimed in ["", "text", "a/b\r\nX: y", "/", "text/<b>"] {
+        for claimed in ["", "text", "a/b\r\nX: y", "/", "text/<b>", "image/png", "application/pdf"] {
             assert_eq!(media_type(b"hello", claimed), BYTES, "{claimed:?}");
         }
     }

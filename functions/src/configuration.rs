@@ -1,7 +1,7 @@
 //! Answers what decisions ask: services, workflow versions, role members, options, and from the directory who leads whom. Configuration is read
 //! from its own streams and kept until configuration is written again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -9,11 +9,12 @@ use domain::Decider;
 use domain::attachment::Attachment;
 use domain::config::{Catalog, Dictionary, Role, Service, SharedField};
 use domain::options::{self, Offered, Question};
+use domain::ticket::form::{self, Offer};
 use domain::ticket::{Facts, Lookup, Now, Ticket};
 use domain::workflow::Workflow;
 use events::role::RoleKind;
-use events::workflow::{Choice, Deployed, Field};
-use events::{Moment, Pid, RoleId, ServiceId, WorkflowId};
+use events::workflow::{Choice, Definition, Deployed, Field, Node};
+use events::{Entry, Moment, Pid, RoleId, ServiceId, WorkflowId};
 use infra::caller::Caller;
 use infra::directory::Directory;
 use infra::ledger::Lookups;
@@ -33,10 +34,14 @@ const KEPT_MAX: usize = 10_000;
 const ROLES_MAX: usize = 1000;
 /// How long what another system offered is held for true.
 const OFFER_MS: i64 = 60_000;
+/// How long it is held for true that it offered nothing.
+const NO_OFFER_MS: i64 = 5_000;
 /// Bytes of such an offer.
 const OFFER_BYTES_MAX: usize = 1 << 20;
 /// Offers kept in memory.
 const OFFERS_MAX: usize = 200;
+/// Options in all of them.
+const OFFERED_MAX: usize = 100_000;
 
 /// Configuration as it is now.
 pub struct Configuration {
@@ -54,7 +59,7 @@ pub struct Configuration {
     roles: Kept<Role>,
     catalog: Kept<Catalog>,
     /// What other systems offered, and until when that is held for true.
-    offered: Mutex<BTreeMap<Question, (Moment, Vec<Choice>)>>,
+    offered: Mutex<BTreeMap<Question, (Moment, Offered)>>,
 }
 
 /// The state of each stream, and the configuration it was read under.
@@ -140,13 +145,13 @@ impl Configuration {
         Ok(self.dictionary(code).await?.0.as_ref().filter(|dictionary| dictionary.is_enabled).map(|dictionary| dictionary.items.clone()))
     }
 
-    /// What another system offers, asked anew after a minute. Who offers nothing is asked again at once.
+    /// What another system offers, held for true for a minute; that it offers nothing, for a moment.
     pub async fn offered(&self, question: &Question) -> Result<Offered, Error> {
         let now = self.ledger.clock.now();
-        if let Some((until, choices)) = self.offered.lock().expect("no holder panics").get(question)
+        if let Some((until, offered)) = self.offered.lock().expect("no holder panics").get(question)
             && *until > now
         {
-            return Ok(Ok(choices.clone()));
+            return Ok(offered.clone());
         }
         let described = Described {
             method: question.method.clone(),
@@ -159,15 +164,31 @@ impl Configuration {
         };
         let came = outside::call(&*self.caller, &*self.ledger.keys, described).await?;
         let offered = came.and_then(|answer| options::read(question, answer.status, &answer.body));
-        if let Ok(choices) = &offered {
-            let mut kept = self.offered.lock().expect("no holder panics");
-            kept.retain(|_, (until, _)| *until > now);
-            if kept.len() >= OFFERS_MAX {
-                kept.clear();
-            }
-            kept.insert(question.clone(), (now.plus_ms(OFFER_MS), choices.clone()));
+        let held_ms = if offered.is_ok() { OFFER_MS } else { NO_OFFER_MS };
+        let mut kept = self.offered.lock().expect("no holder panics");
+        kept.retain(|_, (until, _)| *until > now);
+        let options = |offered: &Offered| offered.as_ref().map_or(0, Vec::len);
+        if kept.len() >= OFFERS_MAX || kept.values().map(|(_, offered)| options(offered)).sum::<usize>() + options(&offered) > OFFERED_MAX {
+            kept.clear();
         }
+        kept.insert(question.clone(), (now.plus_ms(held_ms), offered.clone()));
         Ok(offered)
+    }
+
+    /// Asks for the options that a form hangs on before anybody decides on it: all at once, and while nothing is held.
+    pub async fn ask_ahead(&self, definition: &Definition, node: &Node, given: &[Entry], filled: &BTreeMap<String, Entry>) -> Result<(), Error> {
+        let is_given = |field: &&Field| field.source.is_some() && given.iter().any(|entry| entry.key == field.key);
+        let questions = definition.fields_of(node).filter(is_given).filter_map(|field| match form::offer(definition, node, given, filled, field) {
+            Offer::Asked(Ok(question)) => Some(question),
+            _ => None,
+        });
+        self.ask_all(questions.collect()).await.map(drop)
+    }
+
+    /// Asks every question once, side by side.
+    async fn ask_all(&self, questions: BTreeSet<Question>) -> Result<Vec<(Question, Offered)>, Error> {
+        let asked = questions.into_iter().map(|question| async move { self.offered(&question).await.map(|offered| (question, offered)) });
+        futures_util::future::join_all(asked).await.into_iter().collect()
     }
 
     /// Says whether somebody may do everything.
@@ -251,9 +272,8 @@ impl Lookups<Ticket> for Configuration {
                 Lookup::Dictionary(code) => {
                     facts.dictionaries.insert(code.clone(), self.options_of(code).await?);
                 }
-                Lookup::Options(question) => {
-                    facts.options.insert(question.clone(), self.offered(question).await?);
-                }
+                // Asked for beside each other, below.
+                Lookup::Options(_) => {}
                 Lookup::Attachment(id) => {
                     facts.attachments.insert(id.clone(), self.ledger.load::<Attachment>(&id.stream()).await?.aggregate.0);
                 }
@@ -264,6 +284,8 @@ impl Lookups<Ticket> for Configuration {
                 }
             }
         }
+        let questions = wanted.iter().filter_map(|lookup| if let Lookup::Options(question) = lookup { Some(question.clone()) } else { None });
+        facts.options.extend(self.ask_all(questions.collect()).await?);
         Ok(())
     }
 }

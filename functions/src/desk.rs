@@ -5,7 +5,6 @@ use std::time::Duration;
 use domain::intake::{self, Intake};
 use domain::ticket::{Command, Open, Rejection, Ticket};
 use domain::views::ticket_card::TicketCard;
-use events::attachment::Place;
 use events::intake::Reserved;
 use events::ticket::Opened;
 use events::{Meta, Pid, TicketSn};
@@ -76,7 +75,7 @@ pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> R
         };
         (open.sn, open.id) = (sn.clone(), id);
         let command = Command::Open(Box::new(open.clone()));
-        attachments::attach(app, &command.attachments(), &Place::Ticket(sn.clone()), meta).await?;
+        attachments::attach_for(app, &sn, &command, meta).await?;
         let wish = Wish { stream: sn.stream(), command_id: command_id(&["open", sn.as_str()]), meta: meta.clone() };
         match app.ledger.execute(&wish, &command, &*app.configuration).await {
             Err(Failure::Rejected(Rejection::Exists)) if key.is_some() => return existing(&app.ledger, &wish.stream).await.map_err(NotOpened::from),
@@ -155,7 +154,7 @@ async fn reserve(app: &App, key: &Key, (sn, id): (TicketSn, i64), meta: &Meta) -
 
 /// Acts on a ticket. Files that its form names are said to be its before, so that none is thrown away which a ticket holds.
 pub async fn act(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, command_id: [u8; 16]) -> Result<Outcome<Ticket>, Failure<Ticket>> {
-    attachments::attach(app, &command.attachments(), &Place::Ticket(sn.clone()), meta).await?;
+    attachments::attach_for(app, sn, command, meta).await?;
     let wish = Wish { stream: sn.stream(), command_id, meta: meta.clone() };
     app.ledger.execute(&wish, command, &*app.configuration).await
 }

@@ -1,5 +1,6 @@
 //! Forms that people filled in and did not send: kept for a while, or as templates.
 
+use domain::attachment::ALONE_MS;
 use domain::draft::{Command, DRAFT_MS, Draft, Rejection};
 use events::attachment::Place;
 use events::draft::{Saved, Sheet};
@@ -46,13 +47,14 @@ pub async fn save(app: &App, id: &DraftId, owner: &Pid, sheet: Sheet, form: Vec<
     let form = form.into_iter().map(|entry| entry.owned_by(owner.clone())).collect();
     let saved = Saved { draft: id.clone(), owner: owner.clone(), sheet, form, due };
     let named = Draft { saved: Some(saved.clone()) }.attachments();
-    attachments::attach(app, &named, &Place::Draft(id.clone()), meta).await.map_err(Failure::Technical)?;
+    let until = due.unwrap_or_else(|| app.ledger.clock.now().plus_ms(DRAFT_MS)).plus_ms(ALONE_MS);
+    attachments::attach_until(app, &named, &Place::Draft(id.clone()), until, meta).await.map_err(Failure::Technical)?;
     execute(app, id, &Command::Save(Box::new(saved)), meta).await
 }
 
 /// Throws a draft away.
 pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), Failure<Draft>> {
-    execute(app, id, &Command::Discard { by: meta.actor.clone() }, meta).await
+    execute(app, id, &Command::Discard { by: meta.actor.clone(), at: app.ledger.clock.now() }, meta).await
 }
 
 /// What was sent is no draft any more. A draft that cannot be thrown away now goes by its deadline: what was sent stays sent.
@@ -73,7 +75,7 @@ pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
     let draft = app.ledger.load::<Draft>(stream).await?.aggregate.0;
     let Some(saved) = draft.saved.filter(|saved| saved.due.is_some_and(|due| due <= app.ledger.clock.now())) else { return Ok(()) };
     match discard(app, &saved.draft, &Meta::system(stream, stream)).await {
-        Ok(()) | Err(Failure::Rejected(Rejection::NotTheOwner | Rejection::NameUnfit | Rejection::TooManyFields)) => Ok(()),
+        Ok(()) | Err(Failure::Rejected(Rejection::NotDue | Rejection::NotTheOwner | Rejection::NameUnfit | Rejection::TooManyFields)) => Ok(()),
         Err(Failure::Technical(error)) => Err(error),
     }
 }

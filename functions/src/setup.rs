@@ -30,6 +30,8 @@ const RACES_MAX: u32 = 20;
 pub enum NotSetUp {
     #[error(transparent)]
     Technical(#[from] Error),
+    #[error("only superusers name secrets of the key store ({0})")]
+    SecretNamed(String),
     #[error("a service named {0} is there already")]
     NameTaken(String),
     #[error("there is no service type {0}")]
@@ -152,7 +154,7 @@ pub async fn import_workflow(app: &App, file: &Value, id: Option<WorkflowId>) ->
 pub async fn draft(app: &App, definition: Definition, id: Option<WorkflowId>) -> Result<WorkflowId, NotSetUp> {
     let templates: Vec<AttachmentId> = definition.templates().map(|template| template.id.clone()).collect();
     for template in &templates {
-        check_template(app, template, id).await?;
+        check_template(app, template).await?;
     }
     let id = match id {
         Some(id) => id,
@@ -163,15 +165,14 @@ pub async fn draft(app: &App, definition: Definition, id: Option<WorkflowId>) ->
     Ok(id)
 }
 
-/// A file that forms hand out was uploaded for that, and belongs to no other workflow.
-async fn check_template(app: &App, template: &AttachmentId, workflow: Option<WorkflowId>) -> Result<(), NotSetUp> {
+/// A file that forms hand out was uploaded for that.
+async fn check_template(app: &App, template: &AttachmentId) -> Result<(), NotSetUp> {
     let attachment = attachments::load(app, template).await?;
     let is_for_many = attachment.begun.as_ref().is_some_and(|begun| begun.subject.is_none());
-    let is_free = attachment.place.is_none() || attachment.place == workflow.map(Place::Workflow);
-    if is_for_many && attachment.received.is_some() && !attachment.discarded && is_free {
+    if is_for_many && attachment.received.is_some() && !attachment.discarded {
         return Ok(());
     }
-    Err(NotSetUp::Unreadable(format!("{template} is no file that was uploaded for this workflow")))
+    Err(NotSetUp::Unreadable(format!("{template} is no file that was uploaded for workflows")))
 }
 
 /// Makes the next version of a draft; gives back its number.
@@ -211,6 +212,8 @@ pub struct ServiceWish {
     pub catalog: Option<CatalogId>,
     pub can_ticket_agency: bool,
     pub workflow: Value,
+    /// Whoever wishes it may have its calls carry secrets of the key store.
+    pub may_name_secrets: bool,
 }
 
 /// Takes over a service with its workflow: everything is checked first, then the workflow is deployed, then the service points at it.
@@ -231,6 +234,9 @@ pub async fn import_service(app: &App, wish: ServiceWish) -> Result<(Defined, Ve
         return Err(NotSetUp::Catalog(config::Rejection::CatalogUnknown(catalog)));
     }
     let (definition, report) = read_workflow(app, &wish.workflow).await?;
+    if let Some(secret) = definition.secrets().next().filter(|_| !wish.may_name_secrets) {
+        return Err(NotSetUp::SecretNamed(secret.to_owned()));
+    }
     let problems = workflow::check::problems(&definition);
     if !problems.is_empty() {
         return Err(NotSetUp::Unsound(problems));

@@ -332,6 +332,15 @@ impl Ledger {
         self.decide(&mut empty, command, &mut D::Facts::default(), lookups).await
     }
 
+    /// Decides a command on a stream as it stands and stores nothing; gives back the state before and after.
+    pub async fn foresee<D: Decider>(&self, stream: &str, command: &D::Command, lookups: &dyn Lookups<D>) -> Result<(D, D), Failure<D>> {
+        let mut context = self.load::<D>(stream).await?;
+        let before = context.aggregate.0.clone();
+        // Deciding leaves the aggregate as its events would.
+        self.decide(&mut context, command, &mut D::Facts::default(), lookups).await?;
+        Ok((before, context.aggregate.0))
+    }
+
     async fn decide<D: Decider>(
         &self,
         context: &mut Context<D>,

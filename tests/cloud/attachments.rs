@@ -41,11 +41,14 @@ async fn a_file_larger_than_any_answer_comes_in_parts_and_goes_out_in_ranges() {
     let (status, begun) = answered(begin).await;
     assert_eq!(status, 201, "{begun}");
     let id = begun["id"].as_str().expect("an id").to_owned();
+    let mut tags = Vec::new();
     for (number, part) in whole.chunks(PART_BYTES).enumerate() {
         let put = house.v1(Method::PUT, &format!("uploads/{id}/{}", number + 1), "lisi").header("content-type", "application/octet-stream").body(part.to_vec());
-        assert_eq!(put.send().await.expect("an answer").status().as_u16(), 204, "part {number}");
+        let (status, stored) = answered(put).await;
+        assert_eq!(status, 200, "part {number}: {stored}");
+        tags.push(stored["tag"].clone());
     }
-    let (status, file) = answered(house.v1(Method::POST, &format!("uploads/{id}/complete"), "lisi")).await;
+    let (status, file) = answered(house.v1(Method::POST, &format!("uploads/{id}/complete"), "lisi").json(&json!({ "parts": tags }))).await;
     assert_eq!((status, &file["bytes"]), (200, &json!(whole.len())), "{file}");
     let path = format!("attachments/{id}/content");
     let refused = answered(house.v1(Method::GET, &path, "lisi")).await;

@@ -90,14 +90,25 @@ async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
     assert_eq!(headers["content-disposition"], "attachment; filename=\"__ _1_.png\"; filename*=UTF-8''%E6%8A%A5%E9%94%99%20%221%22.png");
     assert_eq!((&headers["x-content-type-options"], &headers["content-length"]), (&"nosniff".parse().unwrap(), &PNG.len().to_string().parse().unwrap()));
 
-    // A ticket holds it: nobody throws it away, and no other ticket takes it.
-    house.clock.turn(ALONE_MS);
-    house.settle().await;
-    assert_eq!(status_of(&house, "wangwu", &file["id"]).await, 200);
+    // A ticket holds it: nobody throws it away, at once or later; nobody else puts it into a ticket of theirs, and whoever follows unasked sees no more than lists.
     let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
     assert_eq!(ask(&house, asking("DELETE", &path, "lisi", &[], Body::empty())).await.0, 409);
-    let (code, message) = house.refused("create_ticket", ticket(&service, &json!([file["id"]]))).await;
+    house.clock.turn(ALONE_MS);
+    house.settle().await;
+    assert_eq!(ask(&house, asking("DELETE", &path, "lisi", &[], Body::empty())).await.0, 409);
+    assert_eq!(status_of(&house, "wangwu", &file["id"]).await, 200);
+    let mut stolen = ticket(&service, &json!([file["id"]]));
+    stolen["creator"] = "chuyi".into();
+    let (code, message) = house.refused("create_ticket", stolen).await;
     assert!(code == 3_900_003 && message.contains("【截图】"), "{message}");
+    house.operate(&sn, "follow", "zhangsan", json!({})).await;
+    assert_eq!(status_of(&house, "zhangsan", &file["id"]).await, 404);
+    house.operate(&sn, "unfollow", "zhangsan", json!({})).await;
+    house.operate(&sn, "follow", "wangwu", json!({ "people": ["zhangsan"] })).await;
+    assert_eq!(status_of(&house, "zhangsan", &file["id"]).await, 200, "who was asked to follow may");
+    // Its uploader may use it again, and both tickets hold it.
+    let second = house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await["sn"].clone();
+    assert_eq!(held(&house, &second).await, kept);
     let changed = house.not_operated(&sn, "edit", "lisi", json!({ "fields": { "shots": ["att-00000000000000000000000000000000"] } })).await;
     assert_eq!(changed, (400, "field 截图 names att-00000000000000000000000000000000, which is no file that can be attached here".to_owned()));
     let more = upload(&house, "lisi", "b.txt", b"more").await;
@@ -132,9 +143,13 @@ async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader()
     house.settle().await;
     assert_eq!((status_of(&house, "lisi", &alone["id"]).await, stored(&house)), (404, 0));
     assert!(house.refused("create_ticket", ticket(&service, &json!([alone["id"]]))).await.1.contains("【截图】"));
+    // Whoever is on their way with more bytes comes too late.
+    let late = format!("uploads/{}/1", unwanted["id"].as_str().expect("an id"));
+    assert_eq!(ask(&house, asking("PUT", &late, "lisi", &[], "late")).await.0, 409);
+    assert_eq!(stored(&house), 0);
     let left = ask(&house, asking("POST", "uploads", "lisi", &[("idempotency-key", "k"), ("content-type", "application/json")], r#"{"name":"c.bin"}"#)).await.1;
     let part = format!("uploads/{}/1", left["id"].as_str().expect("an id"));
-    assert_eq!(ask(&house, asking("PUT", &part, "lisi", &[], "half")).await.0, 204);
+    assert_eq!(ask(&house, asking("PUT", &part, "lisi", &[], "half")).await.0, 200);
     house.clock.turn(ALONE_MS);
     house.settle().await;
     assert_eq!(stored(&house), 0, "an upload that broke off leaves nothing behind");
@@ -160,9 +175,16 @@ async fn a_form_of_files_is_read_as_browsers_send_it() {
     let (_, again) = ask(&house, asking("POST", "attachments", "lisi", &headers, text)).await;
     assert_eq!(again, answer, "the same key is the same files");
     assert_eq!(ask(&house, asking("POST", "attachments?name=x", "lisi", &[("idempotency-key", "form-1|0")], "y")).await.0, 201, "another key");
-    assert_eq!(ask(&house, asking("POST", "attachments?name=x", "lisi", &[("idempotency-key", "form-1")], "y")).await.0, 409, "another file under the key");
-    for (broken, reason) in [("--XX\r\nContent-Dispo", "it is no form that can be read"), ("--XX--\r\n", "it has no file")] {
-        let (status, problem) = ask(&house, asking("POST", "attachments", "lisi", &headers[..1], broken)).await;
+    assert_eq!(ask(&house, asking("POST", "attachments?name=x", "lisi", &[("idempotency-key", "form-1")], "y")).await.0, 409, "another name under the key");
+    let other = text.replace("line 2", "line 3");
+    assert_eq!(ask(&house, asking("POST", "attachments", "lisi", &headers, other)).await.0, 409, "other bytes under the key");
+    let (status, theirs) = ask(&house, asking("POST", "attachments", "wangwu", &headers, text)).await;
+    assert!(status == 201 && theirs["attachments"][0]["id"] != answer["attachments"][0]["id"], "a key is its user's");
+    let endless = "x".repeat(3 << 20);
+    for (broken, reason) in
+        [("--XX\r\nContent-Dispo", "it is no form that can be read"), ("--XX--\r\n", "it has no file"), (endless.as_str(), "it is no form that can be read")]
+    {
+        let (status, problem) = ask(&house, asking("POST", "attachments", "lisi", &headers[..1], broken.to_owned())).await;
         assert!(status == 400 && problem["detail"].as_str().expect("a detail").starts_with(reason), "{problem}");
     }
     assert_eq!(ask(&house, asking("POST", "attachments", "lisi", &[], "no name")).await.1["errors"][0]["field"], "name");
@@ -177,15 +199,34 @@ async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
     let (status, begun) = ask(&house, begin()).await;
     assert_eq!((status, &begun["part_bytes"]), (201, &json!(PART_BYTES)));
     let path = |rest: &str| format!("uploads/{}/{rest}", begun["id"].as_str().expect("an id"));
+    let mut tags = Vec::new();
     for (number, part) in whole.chunks(PART_BYTES).enumerate() {
-        assert_eq!(ask(&house, asking("PUT", &path(&(number + 1).to_string()), "lisi", &[], part.to_vec())).await.0, 204);
+        let (status, stored) = ask(&house, asking("PUT", &path(&(number + 1).to_string()), "lisi", &[], part.to_vec())).await;
+        assert_eq!((status, &stored["part"]), (200, &json!(number + 1)));
+        tags.push(stored["tag"].clone());
     }
     assert_eq!(ask(&house, asking("PUT", &path("2"), "wangwu", &[], "x")).await.0, 404, "nobody else adds to it");
     assert_eq!(ask(&house, asking("PUT", &path("0"), "lisi", &[], "x")).await.0, 400);
     assert_eq!(ask(&house, asking("PUT", &path("1"), "lisi", &[], vec![0; PART_BYTES + 1])).await.0, 400);
     assert_eq!(ask(&house, begin()).await.1, begun, "an upload is gone on with under its key");
-    let (status, file) = ask(&house, asking("POST", &path("complete"), "lisi", &[json_type], r#"{"media_type":"application/x-core"}"#)).await;
-    assert_eq!((status, &file["bytes"], &file["media_type"]), (200, &json!(whole.len()), &json!("application/x-core")));
+    // A part more that nobody names, and one that is sent again as something else, do no harm.
+    assert_eq!(ask(&house, asking("PUT", &path("1"), "lisi", &[], "something else")).await.0, 200);
+    let complete = async |parts: Value| {
+        let body = json!({ "parts": parts, "media_type": "application/x-core" }).to_string();
+        ask(&house, asking("POST", &path("complete"), "lisi", &[json_type], body)).await
+    };
+    let gone = "0".repeat(32);
+    for (parts, status, reason) in [
+        (json!([tags[0], gone, tags[2]]), 409, "part 2 is missing"),
+        (json!([tags[2], tags[0]]), 400, "part 1 has 12345 bytes; every part but the last has 4194304"),
+        (json!([tags[0], "../x"]), 409, "part 2 is missing"),
+        (Value::Null, 400, "it is not the list of the parts' tags, in order"),
+    ] {
+        let answer = complete(parts).await;
+        assert_eq!((answer.0, answer.1["detail"].as_str()), (status, Some(reason)));
+    }
+    let (status, file) = complete(json!(tags)).await;
+    assert_eq!((status, &file["bytes"], &file["media_type"]), (200, &json!(whole.len()), &json!("application/x-core")), "{file}");
     assert_eq!(ask(&house, asking("PUT", &path("1"), "lisi", &[], "x")).await.0, 409, "what was received does not change");
     let at_once = upload(&house, "lisi", "core.dump", &whole).await;
     assert_eq!(at_once["digest"], file["digest"], "however it came, it is the same");
@@ -197,14 +238,35 @@ async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
     assert_eq!(headers["content-range"], format!("bytes {from}-{}/{}", to - 1, whole.len()));
     assert_eq!(read(&house, "lisi", &file["id"], &[("range", "bytes=99999999-")]).await.0.as_u16(), 416);
 
-    // A part that is too short in the middle, or too much in all, is no file.
-    let short = ask(&house, asking("POST", "uploads", "lisi", &[("idempotency-key", "short"), json_type], r#"{"name":"x"}"#)).await.1;
-    let path = |rest: &str| format!("uploads/{}/{rest}", short["id"].as_str().expect("an id"));
-    for number in ["1", "2"] {
-        assert_eq!(ask(&house, asking("PUT", &path(number), "lisi", &[], "abc")).await.0, 204);
-    }
-    let (status, problem) = ask(&house, asking("POST", &path("complete"), "lisi", &[], Body::empty())).await;
-    assert_eq!((status, problem["detail"].as_str()), (400, Some("part 1 has 3 bytes; every part but the last has 4194304")));
+    // What was uploaded besides goes when the file is kept.
+    let service = with_files(&house, json!({})).await;
+    house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await;
+    let parts = |id: &Value| house.blob.0.lock().expect("no holder panics").keys().filter(|key| key.contains(id.as_str().expect("an id"))).count();
+    assert_eq!(parts(&file["id"]), 4);
+    house.clock.turn(ALONE_MS);
+    house.settle().await;
+    assert_eq!(parts(&file["id"]), 3);
+    assert_eq!(read(&house, "lisi", &file["id"], &[]).await.2, whole);
+}
+
+#[tokio::test]
+async fn a_command_that_is_refused_takes_nothing_away() {
+    let house = House::open().await;
+    let service = with_files(&house, json!({})).await;
+    let file = upload(&house, "lisi", "a.txt", b"a").await;
+    let sn = house.must("create_ticket", ticket(&service, &json!([]))).await["sn"].clone();
+    let path = format!("drafts/services/{service}");
+    let fields = json!({ "title": "t", "shots": [file["id"]] });
+    assert_eq!(house.v1("PUT", &path, "lisi", json!({ "fields": fields })).await.0, 204);
+    let head = house.head().await;
+    // Somebody who may not edit, somebody nobody knows, and a form that lacks something: none of them writes anything.
+    assert_eq!(house.not_operated(&sn, "edit", "chuyi", json!({ "fields": { "shots": [file["id"]] } })).await.0, 403);
+    assert_eq!(house.not_operated(&sn, "edit", "nobody-knows", json!({ "fields": { "shots": [file["id"]] } })).await.0, 403);
+    house.refused("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": [{ "key": "shots", "value": [file["id"]] }] })).await;
+    assert_eq!(house.head().await, head);
+    house.clock.turn(ALONE_MS * 2);
+    house.settle().await;
+    assert_eq!(status_of(&house, "lisi", &file["id"]).await, 200, "the draft still holds it");
 }
 
 #[tokio::test]
@@ -249,7 +311,7 @@ async fn a_workflow_hands_out_files_to_be_filled_in() {
     house.settle().await;
     assert_eq!(read(&house, "chuyi", &template["id"], &[]).await.2, b"form", "everybody may fetch it");
     let other = house.v1("POST", "workflows", "admin", json!({ "definition": definition(&template) })).await;
-    assert_eq!(other.0, 400, "one file is one workflow's");
+    assert_eq!(other.0, 201, "another workflow may hand it out as well: {}", other.1);
     let again = house.v1("PUT", &format!("workflows/{}/draft", drawn["workflow"]), "admin", json!({ "definition": definition(&template) })).await;
     assert_eq!(again.0, 200, "{}", again.1);
 }
@@ -265,6 +327,25 @@ async fn a_file_goes_with_the_person_it_belonged_to_and_the_ticket_stays() {
     assert_eq!(status_of(&house, "wangwu", &file["id"]).await, 410);
     assert_eq!(held(&house, &sn).await[0]["digest"], file["digest"], "that it was there, and what it was, is history");
     house.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": form(&[]) })).await;
+}
+
+#[tokio::test]
+async fn what_a_person_called_a_file_goes_with_them_and_which_it_was_does_not() {
+    let house = House::open().await;
+    let field = json!({ "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "is_personal": true });
+    let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
+    let service = service(&house, "私密附件", json!([manual(3, "处理", "wangwu")]), lines, json!([field])).await;
+    let file = upload(&house, "lisi", "体检报告.png", PNG).await;
+    let sn = house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await["sn"].clone();
+    assert_eq!(held(&house, &sn).await[0]["name"], "体检报告.png");
+    let bodies: Vec<String> =
+        house.app.ledger.store.feed(0, 10_000).await.expect("feed").into_iter().map(|placed| String::from_utf8(placed.commit.body).expect("JSON")).collect();
+    assert!(!bodies.iter().any(|body| body.contains("体检报告")) && bodies.iter().any(|body| body.contains(file["id"].as_str().expect("an id"))));
+    house.app.ledger.forget(&house.app.people.find("lisi").await.expect("read")).await.expect("forgotten");
+    house.clock.turn(ALONE_MS);
+    house.settle().await;
+    assert_eq!(held(&house, &sn).await, "Erased");
+    assert_eq!(status_of(&house, "wangwu", &file["id"]).await, 410, "that it holds a file is known, and that it is gone");
 }
 
 #[tokio::test]

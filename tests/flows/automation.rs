@@ -21,7 +21,7 @@ pub(crate) async fn service(house: &House, name: &str, nodes: Value, lines: Valu
     ];
     form.extend(fields.as_array().expect("fields").clone());
     let flow = json!({ "name": name, "is_revocable": true, "revoke_config": { "type": 1 }, "nodes": all, "edges": lines, "fields": form });
-    let wish = json!({ "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
+    let wish = json!({ "bk_username": "admin", "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
     house.must("import_service", wish).await["id"].clone()
 }
 

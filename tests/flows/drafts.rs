@@ -52,12 +52,16 @@ async fn a_draft_is_kept_for_its_owner_until_it_is_sent() {
     let sn = sent["sn"].as_str().expect("sn").to_owned();
     let path = format!("drafts/tickets/{sn}/3");
     for (user, text) in [("zhangsan", "先看看"), ("wangwu", "再想想")] {
-        assert_eq!(house.v1("PUT", &path, user, json!({ "fields": { "BEIZHU": text } })).await.0, 204);
+        assert_eq!(house.v1("PUT", &path, user, json!({ "fields": { "FZR_BEIZHU": text } })).await.0, 204);
     }
-    assert_eq!(get(&house, &path, "zhangsan").await.1["fields"], json!({ "BEIZHU": "先看看" }));
+    assert_eq!(get(&house, &path, "zhangsan").await.1["fields"], json!({ "FZR_BEIZHU": "先看看" }));
+    let stranger = house.v1("PUT", &path, "zhangsan", json!({ "fields": { "张三 13800000000": "x" } })).await;
+    assert_eq!(stranger.0, 400, "what is typed belongs into values: {}", stranger.1);
     assert_eq!(house.v1("PUT", &format!("drafts/tickets/{sn}/77"), "zhangsan", json!({ "fields": {} })).await.0, 404);
     assert_eq!(house.v1("DELETE", &path, "zhangsan", Value::Null).await.0, 204);
     assert_eq!((get(&house, &path, "zhangsan").await.0, get(&house, &path, "wangwu").await.0), (404, 200));
+    house.operate(&sent["sn"], "decide", "wangwu", json!({ "node": 3, "pass": true })).await;
+    assert_eq!(get(&house, &path, "wangwu").await.0, 404, "what was decided is no draft any more");
 }
 
 #[tokio::test]
@@ -99,6 +103,27 @@ async fn what_a_draft_names_goes_with_the_ticket_it_becomes() {
     house.clock.turn(DRAFT_MS * 2);
     house.settle().await;
     assert_eq!(status_of(&house, "wangwu", &file["id"]).await, 200);
+}
+
+#[tokio::test]
+async fn a_template_with_a_file_is_used_as_often_as_one_likes() {
+    let house = House::open().await;
+    let service = with_files(&house, json!({})).await;
+    let file = upload(&house, "lisi", "申请表.txt", b"filled in").await;
+    let fields = json!({ "title": "每周", "shots": [file["id"]] });
+    let (status, made) = house.v1("POST", "templates", "lisi", json!({ "service_id": service, "name": "每周", "fields": fields })).await;
+    assert_eq!(status, 201, "{made}");
+    for _ in 0..2 {
+        let (status, sent) = house.v1("POST", "tickets", "lisi", json!({ "service_id": service, "fields": fields })).await;
+        assert_eq!(status, 201, "{sent}");
+        house.clock.turn(DRAFT_MS * 2);
+        house.settle().await;
+    }
+    assert_eq!(status_of(&house, "lisi", &file["id"]).await, 200);
+    let path = format!("templates/{}", made["id"].as_str().expect("an id"));
+    assert_eq!(house.v1("PUT", &path, "lisi", json!({ "name": "每月" })).await.0, 204);
+    let read = get(&house, &path, "lisi").await.1;
+    assert_eq!((&read["name"], &read["fields"]), (&json!("每月"), &fields), "a new name leaves the form as it is");
 }
 
 #[tokio::test]

@@ -96,13 +96,20 @@ async fn a_system_that_does_not_answer_holds_up_only_what_hangs_on_it_and_says_w
         ((200, json!({ "result": false, "code": 9_900_403, "message": "no right" })), "answered code 9900403: no right"),
         ((200, json!({ "result": true, "data": {} })), "the answer has no list at \"info\""),
     ] {
+        // That somebody offered nothing is held for true for a moment.
+        house.clock.turn(5_000);
         answers(&house, &[answer]);
         let (code, message) = house.refused("create_ticket", ticket(&service, &[("target", "x")])).await;
         assert!(code == 3_900_003 && message.ends_with(reason), "{message}");
     }
+    let asked = calls(&house).len();
+    assert!(house.refused("create_ticket", ticket(&service, &[("target", "x")])).await.1.contains("info"));
+    assert_eq!(calls(&house).len(), asked);
+    house.clock.turn(5_000);
     answers(&house, &[(502, json!({}))]);
     let v1 = house.v1("POST", "tickets", "lisi", json!({ "service_id": service, "fields": { "title": "t", "target": "x" } })).await;
     assert_eq!((v1.0, v1.1["errors"][0]["field"].as_str()), (503, Some("/fields/target")));
+    house.clock.turn(5_000);
     answers(&house, &[(502, json!({}))]);
     house.must("create_ticket", ticket(&service, &[("free", "anything")])).await;
     house.must("create_ticket", ticket(&service, &[])).await;
@@ -142,6 +149,9 @@ async fn what_is_not_given_takes_its_default_over_v1_and_a_read_only_field_is_fi
         select(10, "size", "规格", json!({ "choice": choice, "default": "s", "validate_type": "REQUIRE" })),
         { "id": 11, "key": "owner", "name": "负责人", "type": "MEMBER", "state_id": 2, "validate_type": "OPTION", "default": "zhangsan" },
         { "id": 12, "key": "asset", "name": "资产号", "type": "STRING", "state_id": 2, "validate_type": "OPTION", "is_readonly": true },
+        select(13, "agree", "同意", json!({ "type": "RADIO", "default": "true", "choice": [{ "key": "true", "name": "是" }, { "key": "false", "name": "否" }] })),
+        select(14, "colour", "颜色", json!({ "choice": choice, "default": "l", "show_type": 0,
+            "show_conditions": { "type": "and", "expressions": [{ "key": "size", "type": "SELECT", "condition": "==", "value": "s" }] } })),
     ]);
     let service = with(&house, fields).await;
     let (status, opened) = house.v1("POST", "tickets", "lisi", json!({ "service_id": service, "fields": { "title": "t", "asset": "A-1" } })).await;
@@ -150,6 +160,15 @@ async fn what_is_not_given_takes_its_default_over_v1_and_a_read_only_field_is_fi
     let read = house.v1("GET", &format!("tickets/{}", sn.as_str().expect("sn")), "lisi", Value::Null).await.1;
     let value = |key: &str| read["fields"].as_array().expect("fields").iter().find(|field| field["key"] == key).expect(key)["value"].clone();
     assert_eq!((value("size"), value("owner")), (json!("s"), json!("zhangsan")));
+    assert_eq!((value("agree"), value("colour")), (Value::Null, Value::Null), "nobody is made to agree, and what another default hides is not filled in");
+    let stored = house.story(sn.as_str().expect("sn")).await;
+    assert_eq!(stored[0], "ticket.opened");
+    let drawn = house.app.ledger.store.feed(0, 10_000).await.expect("feed");
+    let names = drawn
+        .iter()
+        .filter(|placed| placed.commit.stream.starts_with("workflow-10"))
+        .any(|placed| String::from_utf8_lossy(&placed.commit.body).contains("zhangsan"));
+    assert!(!names, "a default names people by their ids");
     // Clients of the original send every required field themselves.
     assert_eq!(house.refused("create_ticket", ticket(&service, &[])).await.1, "提单失败: 单据创建失败，缺少参数：['size']");
     let changed = house.not_operated(&sn, "edit", "lisi", json!({ "fields": { "asset": "A-2" } })).await;
@@ -217,11 +236,43 @@ async fn options_that_hang_on_nothing_there_are_refused_by_name() {
         (json!({ "remote_api_info": { "url": "https://x/${gone}" } }), "the options of field pick depend on gone, which does not exist"),
         (json!({ "remote_api_info": { "url": "https://x/${who}" } }), "the options of field pick depend on who, which names people"),
         (json!({ "remote_api_info": { "url": "https://x/${pick}" } }), "the options of field pick depend on itself"),
-        (json!({ "remote_api_info": { "url": "https://${title}/" } }), "the source of field pick takes whom to call from what people fill in"),
-        (json!({ "remote_api_info": { "path": "/x" } }), "the source of field pick is not configured: its URL begins neither with http:// nor with https://"),
+        (
+            json!({ "remote_api_info": { "url": "https://${title}/" } }),
+            "the source of field pick does not name a host, or takes whom to call from what people fill in",
+        ),
+        (
+            json!({ "remote_api_info": { "url": "https:///${title}/x" } }),
+            "the source of field pick does not name a host, or takes whom to call from what people fill in",
+        ),
     ] {
         let wish = json!({ "name": "坏", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
         let (_, message) = house.refused("import_service", wish).await;
         assert!(message.contains(problem), "{message}");
     }
+    // A file that does not say where its API is is taken over all the same: what it cannot check it leaves unchecked, and says so.
+    let wish = |info: Value| json!({ "name": "缺地址", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
+    let taken = house.must("import_service", wish(json!({ "remote_api_info": { "path": "/x" } }))).await;
+    assert!(taken["report"].to_string().contains("where the API is that supplies its options"), "{taken}");
+    house.must("create_ticket", json!({ "service_id": taken["id"], "creator": "lisi", "fields": form(&[("title", "t"), ("pick", "anything")]) })).await;
+    // Only superusers have calls carry what nobody may read.
+    let mut secret = wish(json!({ "url": "https://evil.example.com/", "secret": "cmdb" }));
+    secret["name"] = "密钥".into();
+    secret["bk_username"] = "lisi".into();
+    assert_eq!(house.refused("import_service", secret.clone()).await, (3_900_015, "权限不足: 只有超级管理员可以在流程中引用密钥: cmdb".to_owned()));
+    secret["bk_username"] = "admin".into();
+    house.must("import_service", secret).await;
+}
+
+#[tokio::test]
+async fn what_is_filled_in_is_one_part_of_an_address() {
+    let house = House::open().await;
+    let info = json!({ "remote_api_info": { "method": "GET", "url": "https://cmdb.example.com/hosts/${host}" } });
+    let service = with(&house, json!([select(10, "target", "目标主机", json!({ "source_type": "API", "api_info": info }))])).await;
+    let path = format!("services/{service}/options");
+    let (status, problem) = house.v1("POST", &path, "lisi", json!({ "field": "target", "fields": { "host": ".." } })).await;
+    assert_eq!(status, 503);
+    assert!(problem["detail"].as_str().expect("a detail").ends_with("the address leads out of its path"), "{problem}");
+    let long = json!({ "field": "target", "fields": { "host": "x".repeat(10_000) } });
+    assert!(house.v1("POST", &path, "lisi", long).await.1["detail"].as_str().expect("a detail").contains("a question of more than 8192 bytes"));
+    assert_eq!(calls(&house), Vec::<Value>::new(), "nobody was called");
 }

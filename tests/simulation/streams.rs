@@ -116,6 +116,9 @@ impl<T: Blob> Blob for Struck<T> {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         struck!(self, self.inner.get(key))
     }
+    async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {
+        struck!(self, self.inner.list(prefix, most))
+    }
     async fn remove(&self, key: &str) -> Result<(), Error> {
         struck!(self, self.inner.remove(key))
     }

@@ -27,6 +27,11 @@ pub fn plan(outside: &Outside, call: &Call, variables: &Variables) -> Result<Wan
 /// The call that a request describes, its holes filled.
 pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, String> {
     let mut url = fill(&request.url, variables, percent)?;
+    // What is filled in is one part of the path and stays one; whoever resolves an address takes these parts for ways up.
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    if path.split('/').any(|part| matches!(part.to_lowercase().replace("%2e", ".").as_str(), "." | "..")) {
+        return Err("the address leads out of its path".into());
+    }
     for (at, pair) in request.query.iter().enumerate() {
         let sign = if at == 0 && !url.contains('?') { '?' } else { '&' };
         url = format!("{url}{sign}{}={}", percent(&pair.key), percent(&fill(&pair.value, variables, str::to_owned)?));
@@ -56,4 +61,21 @@ fn of_task(task: &Task, call: &Call, variables: &Variables) -> Result<Wanted, St
     };
     let url = format!("{}/{operation}/", task.url.trim_end_matches('/'));
     Ok(Wanted { method: "POST".into(), url, headers: Vec::new(), body: Some(body), timeout_ms: 10_000 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_filled_in_leads_nowhere_else() {
+        let request = Request { method: "GET".into(), url: "https://x/hosts/${a}/${b}".into(), ..Request::default() };
+        let plan = |a: &str, b: &str| of_request(&request, &[("a".to_owned(), json!(a)), ("b".to_owned(), json!(b))].into()).map(|wanted| wanted.url);
+        for (a, b) in [("..", "admin"), ("x", "."), ("%2e%2E", "x")] {
+            let filled = plan(a, b);
+            assert!(filled.is_err() || filled == Ok("https://x/hosts/%252e%252E/x".into()), "{filled:?}");
+        }
+        assert_eq!(plan("..", "admin").unwrap_err(), "the address leads out of its path");
+        assert_eq!(plan("a/../b", "...").unwrap(), "https://x/hosts/a%2F..%2Fb/...");
+    }
 }

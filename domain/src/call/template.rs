@@ -32,11 +32,6 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// Says whether a text has holes.
-pub fn has_holes(text: &str) -> bool {
-    !holes(text).is_empty()
-}
-
 /// The keys a text asks for.
 pub fn holes(text: &str) -> Vec<String> {
     let key = |piece| match piece {

@@ -27,16 +27,17 @@ impl Ticket {
         }
     }
 
-    /// People follow, or no longer do. What is so already changes nothing.
-    pub(super) fn follow(&self, by: &Pid, people: &[Pid], follows: bool) -> Decision<Vec<TicketEvent>> {
-        self.opened()?;
+    /// People follow, or no longer do. What is so already changes nothing. Following shows what lists show; whoever is asked to by somebody who may see the
+    /// ticket may see all of it.
+    pub(super) fn follow(&self, by: &Pid, people: &[Pid], follows: bool, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        let invited = follows && self.may_see(by, facts)?;
         let mut new: Vec<Pid> = people.iter().filter(|pid| self.followers.contains(pid) != follows).cloned().collect();
         new.sort();
         new.dedup();
         if follows && self.followers.len() + new.len() > FOLLOWERS_MAX {
             return reject(Rejection::TooMany(FOLLOWERS_MAX));
         }
-        Ok(if new.is_empty() { Vec::new() } else { vec![Followed { by: by.clone(), people: new, follows }.into()] })
+        Ok(if new.is_empty() { Vec::new() } else { vec![Followed { by: by.clone(), people: new, follows, invited }.into()] })
     }
 
     /// The creator rates a finished ticket, once; the desk does so where nobody did in time.

@@ -31,7 +31,8 @@ impl Ticket {
         if open.agent.as_ref().is_some_and(|agent| *agent != open.creator) && !service.can_ticket_agency {
             return reject(Rejection::NoAgency);
         }
-        let form = form::check(&Sheet { ticket: &open.sn, definition, node: submit, filled: &self.form }, &open.form, facts)?;
+        let by: Vec<&Pid> = std::iter::once(&open.creator).chain(&open.agent).collect();
+        let form = form::check(&Sheet { ticket: &open.sn, definition, node: submit, filled: &self.form, by: &by }, &open.form, facts)?;
         let form = form::own(definition, form, &open.creator, service.seals_text);
         let value = |key: &str| form.iter().find(|entry| entry.key == key).map(|entry| form::plain(entry.read())).filter(|text| !text.is_empty());
         let opened = Opened {
@@ -62,7 +63,7 @@ impl Ticket {
             run.emit(Linked { by: open.creator.clone(), other: other.clone(), relation: Relation::RaisedFrom });
         }
         if open.attention {
-            run.emit(Followed { by: open.creator.clone(), people: vec![open.creator.clone()], follows: true });
+            run.emit(Followed { by: open.creator.clone(), people: vec![open.creator.clone()], follows: true, invited: true });
         }
         run.start(submit, form)?;
         run.done()
@@ -76,7 +77,7 @@ impl Ticket {
             return reject(Rejection::NotAllowed { by: by.clone(), node: id });
         }
         let opened = self.opened()?;
-        let form = form::check(&Sheet { ticket: &opened.sn, definition, node, filled: &self.form }, given, facts)?;
+        let form = form::check(&Sheet { ticket: &opened.sn, definition, node, filled: &self.form, by: &[by] }, given, facts)?;
         let form = form::own(definition, form, &opened.creator, opened.seals_text);
         let mut run = Run::new(self, definition, facts);
         if node.kind.is_vote() {

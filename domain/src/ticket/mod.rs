@@ -85,7 +85,7 @@ impl Decider for Ticket {
             Command::Ignore { node, by, outputs, reason } => self.ignore(*node, by, outputs, reason, facts),
             Command::Route { node, by, line } => self.route(*node, by, *line, facts),
             Command::Remark { by, text, parent, mentions, internal } => self.remark_on(by, text, *parent, mentions, *internal, facts),
-            Command::Follow { by, people, follows } => self.follow(by, people, *follows),
+            Command::Follow { by, people, follows } => self.follow(by, people, *follows, facts),
             Command::Rate { by, stars, comment } => self.rate(by, *stars, comment),
             Command::Remind { by, message } => self.remind(by, message, facts),
             Command::Link { by, other, relation, mirror } => self.link(by, other, *relation, *mirror, facts),
@@ -209,8 +209,12 @@ impl Decider for Ticket {
             TicketEvent::Remarked(remarked) => self.remarks = self.remarks.max(remarked.id),
             TicketEvent::Followed(followed) => {
                 self.followers.retain(|pid| !followed.people.contains(pid));
+                self.invited.retain(|pid| !followed.people.contains(pid));
                 if followed.follows {
                     self.followers.extend(followed.people.iter().cloned());
+                }
+                if followed.invited {
+                    self.invited.extend(followed.people.iter().cloned());
                 }
             }
             TicketEvent::Rated(rated) => self.stars = Some(rated.stars),
@@ -354,11 +358,11 @@ impl Ticket {
         Ok(self.concerns(by) || self.manages(by, facts)?)
     }
 
-    /// The creator, whoever acts or acted at a node, and followers.
+    /// The creator, whoever acts or acted at a node, and those whom somebody of these asked to follow.
     pub fn concerns(&self, by: &Pid) -> bool {
         let at_a_node = |visit: &Visit| visit.processors.contains(by) || visit.by.as_ref() == Some(by) || visit.has_voted(by);
         let opened = self.opened.as_ref().is_some_and(|opened| opened.creator == *by || opened.agent.as_ref() == Some(by));
-        opened || self.followers.contains(by) || self.nodes.values().any(at_a_node)
+        opened || self.invited.contains(by) || self.nodes.values().any(at_a_node)
     }
 
     /// A message as this ticket keeps it.
@@ -380,8 +384,8 @@ impl Ticket {
 
     fn fill(&mut self, form: &[Entry]) {
         for entry in form {
-            if entry.read().is_array() {
-                self.attachments.extend(attachment::named(entry.read()));
+            if entry.value.is_array() {
+                self.attachments.extend(attachment::named(&entry.value));
             }
             self.form.insert(entry.key.clone(), entry.clone());
         }

@@ -76,6 +76,9 @@ pub struct Ticket {
     pub remarks: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub followers: Vec<Pid>,
+    /// Followers who may see all of it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub invited: BTreeSet<Pid>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -106,7 +106,7 @@ impl Ticket {
         if let Some(entry) = given.iter().find(|entry| !is_editable(&entry.key) || definition.field(&entry.key).is_none()) {
             return reject(Rejection::NotEditable(entry.key.clone()));
         }
-        let sheet = Sheet { ticket: &opened.sn, definition, node: submit, filled: &self.form };
+        let sheet = Sheet { ticket: &opened.sn, definition, node: submit, filled: &self.form, by: &[by] };
         let form = form::check_some(&sheet, given, facts)?;
         let changed: Vec<Entry> = form.into_iter().filter(|entry| self.form.get(&entry.key).is_none_or(|held| held.read() != entry.read())).collect();
         if changed.is_empty() {

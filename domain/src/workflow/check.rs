@@ -7,7 +7,6 @@ use events::outside::{Outside, Request, Source};
 use events::workflow::{Condition, Definition, Field, FieldKind, Handling, Line, Node, NodeKind, Operator, Processors, Revoke};
 
 use super::{areas::areas, named};
-use crate::call::template::has_holes;
 use crate::{condition, options};
 
 /// Nodes a workflow may have; the largest real definition has 12.
@@ -298,9 +297,11 @@ impl Check<'_> {
         if !is_url(&request.url) {
             self.say(format!("{whose} is not configured: its URL begins neither with http:// nor with https://"));
         }
-        let authority = request.url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
-        if has_holes(authority) || authority.contains('$') || authority.contains('{') {
-            self.say(format!("{whose} takes whom to call from what people fill in"));
+        // What stands between the slashes must be a host as it is: other readers of addresses pass over slashes, blanks and backslashes.
+        let authority = request.url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+        let is_host = !authority.is_empty() && authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-[]_".contains(&byte));
+        if is_url(&request.url) && (!is_host || request.url.contains(['\\', '\t', '\n', '\r'])) {
+            self.say(format!("{whose} does not name a host, or takes whom to call from what people fill in"));
         }
         if !matches!(request.method.as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD") {
             self.say(format!("{whose} calls by {:?}, which is no method", request.method));
@@ -393,6 +394,9 @@ impl Check<'_> {
 
     /// Options that another system supplies depend only on fields that are there, and on nobody's name.
     fn source(&mut self, field: &Field, source: &Source) {
+        if !matches!(field.source_type.as_str(), "API" | "CUSTOM_API") {
+            self.say(format!("field {} says what supplies its options, but its source is {:?}", field.key, field.source_type));
+        }
         self.request(&source.request, &format!("the source of field {}", field.key), OPTIONS_MS_MAX);
         for key in options::depends_on(source) {
             match self.definition.field(&key) {

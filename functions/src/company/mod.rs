@@ -113,6 +113,20 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Err
             *names = pids(app, names).await?;
         }
     }
+    for field in &mut definition.fields {
+        default_in(app, field).await?;
+    }
+    Ok(())
+}
+
+/// The people that a field is filled in with by default, as person ids.
+pub async fn default_in(app: &App, field: &mut Field) -> Result<(), Error> {
+    if field.kind.names_people()
+        && let Some(names) = field.default.as_str()
+    {
+        let people = app.people.pids_of(names, true).await?;
+        field.default = people.iter().map(Pid::as_str).collect::<Vec<_>>().join(",").into();
+    }
     Ok(())
 }
 
@@ -124,6 +138,9 @@ pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Er
                 *pid = Pid(app.people.name(pid).await?);
             }
         }
+    }
+    for field in &mut definition.fields {
+        field.default = app.people.value_out(Some(field), &field.default).await?;
     }
     Ok(())
 }

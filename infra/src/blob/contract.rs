@@ -11,6 +11,15 @@ pub async fn check(blob: &dyn Blob) {
         assert_eq!(blob.get("archive/a").await.expect("get"), Some(bytes), "the newest content");
     }
     blob.put("archive/b", b"beside".to_vec()).await.expect("put");
+    blob.put("other/a/1", b"below".to_vec()).await.expect("put");
+    let listed = async |prefix: &str, most| {
+        let mut keys = blob.list(prefix, most).await.expect("list");
+        keys.sort();
+        keys
+    };
+    assert_eq!(listed("archive/", 10).await, ["archive/a", "archive/b"]);
+    assert_eq!((listed("other/a/", 10).await, listed("nowhere/", 10).await), (vec!["other/a/1".to_owned()], Vec::new()));
+    assert_eq!(listed("archive/", 1).await.len(), 1, "no more than was asked for");
     blob.remove("archive/a").await.expect("remove");
     assert_eq!(blob.get("archive/a").await.expect("get"), None, "what is removed is gone");
     blob.remove("archive/a").await.expect("removing twice is removing once");

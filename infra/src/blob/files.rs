@@ -1,6 +1,9 @@
 //! Blobs as files below one directory.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use tokio::fs;
@@ -13,11 +16,13 @@ use crate::{Error, Kind};
 #[derive(Debug, Clone)]
 pub struct Files {
     directory: PathBuf,
+    /// Tells one put from another.
+    puts: Arc<AtomicU64>,
 }
 
 impl Files {
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+        Self { directory: directory.to_owned(), puts: Arc::default() }
     }
 
     /// Where a blob is. A key that could lead out of the directory is none.
@@ -35,10 +40,40 @@ impl Files {
 
 fn failed(what: &str, error: std::io::Error) -> Error {
     let kind = match error.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Kind::Denied,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Kind::Denied,
         _ => Kind::Unavailable,
     };
     Error::because(kind, format!("cannot {what}"), error)
+}
+
+impl Files {
+    /// Makes the folders of a blob, each known to the one above it before anything is put into it.
+    async fn folder(&self, folder: &Path, what: &str) -> Result<(), Error> {
+        let mut missing = Vec::new();
+        let mut next = Some(folder);
+        while let Some(folder) = next.filter(|folder| folder.starts_with(&self.directory)) {
+            if fs::try_exists(folder).await.map_err(|error| failed(what, error))? {
+                break;
+            }
+            missing.push(folder);
+            next = folder.parent();
+        }
+        for folder in missing.into_iter().rev() {
+            match fs::create_dir(folder).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(what, error)),
+            }
+            sync(folder.parent().unwrap_or(folder), what).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes what a folder says of its entries survive a loss of power.
+async fn sync(folder: &Path, what: &str) -> Result<(), Error> {
+    let folder = fs::File::open(folder).await.map_err(|error| failed(what, error))?;
+    folder.sync_all().await.map_err(|error| failed(what, error))
 }
 
 #[async_trait]
@@ -47,35 +82,57 @@ impl Blob for Files {
         let path = self.path(key)?;
         let what = format!("put {key}");
         let folder = path.parent().unwrap_or(&self.directory).to_owned();
-        fs::create_dir_all(&folder).await.map_err(|error| failed(&what, error))?;
-        // Written beside, synced, and only then given its name: nobody ever reads half a blob.
-        let beside = path.with_extension("part");
-        let mut file = fs::File::create(&beside).await.map_err(|error| failed(&what, error))?;
-        file.write_all(&bytes).await.map_err(|error| failed(&what, error))?;
-        file.sync_all().await.map_err(|error| failed(&what, error))?;
+        // Written beside under a name that nobody else writes to, synced, and only then given its own: nobody ever reads half a blob.
+        let beside = folder.join(format!(".{}-{}", std::process::id(), self.puts.fetch_add(1, Ordering::Relaxed)));
+        for again in [true, false] {
+            self.folder(&folder, &what).await?;
+            match fs::File::create(&beside).await {
+                Ok(mut file) => {
+                    file.write_all(&bytes).await.map_err(|error| failed(&what, error))?;
+                    file.sync_all().await.map_err(|error| failed(&what, error))?;
+                    break;
+                }
+                // Somebody removed the folder's last blob, and the folder with it, a moment ago.
+                Err(error) if again && error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(&what, error)),
+            }
+        }
         fs::rename(&beside, &path).await.map_err(|error| failed(&what, error))?;
-        let folder = fs::File::open(&folder).await.map_err(|error| failed(&what, error))?;
-        folder.sync_all().await.map_err(|error| failed(&what, error))
+        sync(&folder, &what).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        let path = self.path(key)?;
-        match fs::metadata(&path).await {
-            Ok(found) if found.is_file() => {}
-            _ => return Ok(None),
-        }
-        match fs::read(&path).await {
+        match fs::read(self.path(key)?).await {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(failed(&format!("get {key}"), error)),
         }
+    }
+
+    async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {
+        let what = format!("list {prefix}");
+        let folder = prefix.trim_end_matches('/');
+        let mut entries = match fs::read_dir(self.path(folder)?).await {
+            Ok(entries) => entries,
+            Err(error) if is_missing(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(failed(&what, error)),
+        };
+        let mut keys = Vec::new();
+        while let Some(entry) = entries.next_entry().await.map_err(|error| failed(&what, error))? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_blob = !name.starts_with('.') && entry.file_type().await.map_err(|error| failed(&what, error))?.is_file();
+            if is_blob && keys.len() < most {
+                keys.push(format!("{folder}/{name}"));
+            }
+        }
+        Ok(keys)
     }
 
     async fn remove(&self, key: &str) -> Result<(), Error> {
         let path = self.path(key)?;
         match fs::remove_file(&path).await {
             Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if is_missing(&error) => return Ok(()),
             Err(error) => return Err(failed(&format!("remove {key}"), error)),
         }
         // A folder that holds nothing any more goes as well; one that does stays.
@@ -84,6 +141,11 @@ impl Blob for Files {
         }
         Ok(())
     }
+}
+
+/// There is no such file; a key that is a folder is none either.
+fn is_missing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory)
 }
 
 #[cfg(test)]

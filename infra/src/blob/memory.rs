@@ -21,6 +21,9 @@ impl Blob for Memory {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.0.lock().expect("no holder panics").get(key).cloned())
     }
+    async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {
+        Ok(self.0.lock().expect("no holder panics").keys().filter(|key| key.starts_with(prefix)).take(most).cloned().collect())
+    }
     async fn remove(&self, key: &str) -> Result<(), Error> {
         self.0.lock().expect("no holder panics").remove(key);
         Ok(())

@@ -17,6 +17,8 @@ pub trait Blob: Send + Sync {
     /// Puts a blob; one that is there under this key is overwritten. When it returns, the blob survives a loss of power.
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error>;
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
+    /// The keys of blobs directly below these parts (`attachments/att-1/`), in no order; at most so many.
+    async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error>;
     /// Removes a blob; one that is not there is removed already.
     async fn remove(&self, key: &str) -> Result<(), Error>;
 }

@@ -60,6 +60,22 @@ impl Blob for S3 {
         Ok(Some(bytes))
     }
 
+    async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {
+        let (mut keys, mut next) = (Vec::new(), None);
+        while keys.len() < most {
+            let page = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).set_continuation_token(next.take()).send().await;
+            let page = page.map_err(|error| failed(&format!("list {prefix} of bucket {}", self.bucket), error))?;
+            self.meter.count("blob list", Counted::default());
+            keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+            next = page.next_continuation_token().map(str::to_owned);
+            if next.is_none() {
+                break;
+            }
+        }
+        keys.truncate(most);
+        Ok(keys)
+    }
+
     async fn remove(&self, key: &str) -> Result<(), Error> {
         let removed = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
         removed.map_err(|error| failed(&format!("remove {key} from bucket {}", self.bucket), error))?;

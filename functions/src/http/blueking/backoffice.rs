@@ -102,6 +102,10 @@ pub(super) async fn import_service(app: &App, asked: &Asked, update: bool) -> Re
         owners: texts("owners"),
         catalog: asked.text("catalog_id").filter(|id| !id.is_empty()).and_then(|id| id.parse().ok()).map(CatalogId),
         can_ticket_agency: matches!(asked.text("can_ticket_agency").as_deref(), Some("true" | "True" | "1")),
+        may_name_secrets: match &asked.caller.user {
+            Some(user) => app.configuration.is_superuser(&app.people.find(user).await?).await?,
+            None => false,
+        },
         workflow: asked.get("workflow").cloned().ok_or_else(|| Refusal::parameter("workflow:该字段是必填项。"))?,
     };
     let (service, report) = setup::import_service(app, wish).await.map_err(refused)?;
@@ -116,6 +120,7 @@ pub(super) async fn import_service(app: &App, asked: &Asked, update: bool) -> Re
 fn refused(not: NotSetUp) -> Refusal {
     match not {
         NotSetUp::Technical(error) => error.into(),
+        NotSetUp::SecretNamed(name) => Refusal::new(3_900_015, format!("权限不足: 只有超级管理员可以在流程中引用密钥: {name}")),
         NotSetUp::NameTaken(name) => Refusal::new(3_900_035, format!("创建服务失败: 服务名称已经存在: {name}")),
         NotSetUp::KindUnknown(kind) => Refusal::new(3_900_038, format!("相关类型未找到: {kind}")),
         NotSetUp::ServiceUnknown(id) => Refusal::new(3_900_042, format!("服务未找到: {id}")),

@@ -190,7 +190,7 @@ pub async fn field(app: &App, field: &Field) -> Result<Value, Error> {
         "regex": if field.regex.is_empty() { "EMPTY" } else { &field.regex },
         "custom_regex": field.custom_regex,
         "meta": if field.meta.is_null() { json!({}) } else { field.meta.clone() },
-        "default": if field.default.is_null() { json!("") } else { field.default.clone() },
+        "default": if field.default.is_null() { json!("") } else { app.people.value_out(Some(field), &field.default).await? },
         "source_type": if field.source_type.is_empty() { "CUSTOM" } else { &field.source_type },
         "source_uri": field.source_uri,
         "api_instance_id": 0,

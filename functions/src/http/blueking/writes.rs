@@ -244,7 +244,7 @@ pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> 
         return Err(Refusal::missing_key("action_message"));
     }
     let (form, to) = match action.as_str() {
-        "TRANSITION" => (submitted(app, asked, &card).await?, Processors::Empty),
+        "TRANSITION" => (submitted(app, asked, &card, node).await?, Processors::Empty),
         "DISTRIBUTE" | "DELIVER" => (Vec::new(), targets(app, asked).await?),
         "CLAIM" | "TERMINATE" | "SUSPEND" | "UNSUSPEND" => (Vec::new(), Processors::Empty),
         other => return Err(Refusal::parameter(format!("action_type:“{other}” 不是合法选项。"))),
@@ -261,13 +261,16 @@ pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> 
 }
 
 /// The form of a TRANSITION: scalars only, unlike at submitting (3.9).
-async fn submitted(app: &App, asked: &Asked, card: &TicketCard) -> Result<Vec<Entry>, Refusal> {
+async fn submitted(app: &App, asked: &Asked, card: &TicketCard, node: NodeId) -> Result<Vec<Entry>, Refusal> {
     let mut form = asked.fields()?.ok_or_else(|| Refusal::parameter("fields:该字段是必填项。"))?;
     if let Some(wrong) = form.iter().find(|entry| !(entry.value.is_string() || entry.value.is_number())) {
         return Err(Refusal::parameter(format!("fields:value:Not a valid string. ({})", wrong.key)));
     }
     let workflow = super::reads::workflow_of(app, card).await?;
     app.people.form_in(&workflow.definition, &mut form, true).await?;
+    if let Some(node) = workflow.definition.node(node) {
+        app.configuration.ask_ahead(&workflow.definition, node, &form, &card.ticket.form).await?;
+    }
     Ok(form)
 }
 

@@ -162,6 +162,11 @@ async fn definition(asked: &Asked) -> Result<Definition, Problem> {
     }
     let mut definition: Definition = serde_json::from_value(given).map_err(|error| Problem::malformed("/definition", error.to_string()))?;
     company::with_pids(&asked.app, &mut definition).await?;
+    // Fields that come without a number get one.
+    let free = definition.fields.iter().map(|field| field.id).max().unwrap_or_default() + 1;
+    for (id, field) in (free..).zip(definition.fields.iter_mut().filter(|field| field.id == 0)) {
+        field.id = id;
+    }
     Ok(definition)
 }
 
@@ -174,7 +179,7 @@ async fn from_library(app: &App, field: &mut Value, at: usize) -> Result<(), Pro
         let missing = || Problem::malformed(&format!("/definition/fields/{at}/library"), format!("there is no shared field {key}"));
         return if is_whole { Ok(()) } else { Err(missing()) };
     };
-    if let (Value::Object(copy), Some(own)) = (json!(shared), field.as_object()) {
+    if let (Value::Object(copy), Some(own)) = (self::shared(app, shared).await?, field.as_object()) {
         let own = own.clone();
         *field = Value::Object(copy.into_iter().filter(|(member, _)| !is_whole || own.contains_key(member)).chain(own.clone()).collect());
     }
@@ -190,22 +195,29 @@ pub(super) async fn fields(asked: Asked, method: &Method, parts: &[&str]) -> Ans
             let range = Range { view: "field", index: "id", from: "", to: "~", descending: false, skip: 0, limit: LIST_MAX };
             let mut fields = Vec::new();
             for entry in app.views.range(range).await? {
-                fields.extend(app.configuration.field(&entry.value).await?.map(|field| json!(field)));
+                if let Some(field) = app.configuration.field(&entry.value).await? {
+                    fields.push(shared(app, field).await?);
+                }
             }
             Ok(ok(json!({ "fields": fields })))
         }
-        (&Method::GET, [key]) => Ok(ok(json!(app.configuration.field(key).await?.ok_or_else(|| missing(key))?))),
+        (&Method::GET, [key]) => Ok(ok(shared(app, app.configuration.field(key).await?.ok_or_else(|| missing(key))?).await?)),
         (&Method::PUT, [key]) => {
             superuser(&asked).await?;
             check_code(key, "key")?;
             let mut given = asked.body.clone();
             given.insert("key".into(), (*key).into());
-            let field: Field = serde_json::from_value(given.into()).map_err(|error| Problem::malformed("body", error.to_string()))?;
+            let mut field: Field = serde_json::from_value(given.into()).map_err(|error| Problem::malformed("body", error.to_string()))?;
+            // A file is uploaded for a workflow, which keeps it; the library keeps none.
+            if !field.templates.is_empty() {
+                return Err(Problem::malformed("/templates", "a shared field hands out no files; the workflow that takes it may"));
+            }
+            company::default_in(app, &mut field).await?;
             if let Some(problem) = check::field_problems(&field).into_iter().next() {
                 return Err(Problem::malformed("body", problem));
             }
             setup::define::<SharedField>(app, format!("field-{key}"), &field::Defined { field: field.clone(), is_listed: true }).await?;
-            Ok(ok(json!(field)))
+            Ok(ok(shared(app, field).await?))
         }
         (&Method::DELETE, [key]) => {
             superuser(&asked).await?;
@@ -215,6 +227,12 @@ pub(super) async fn fields(asked: Asked, method: &Method, parts: &[&str]) -> Ans
         }
         _ => Err(wrong_method(method)),
     }
+}
+
+/// A shared field as people read it.
+async fn shared(app: &App, mut field: Field) -> Result<Value, Problem> {
+    field.default = app.people.value_out(Some(&field), &field.default).await?;
+    Ok(json!(field))
 }
 
 /// Codes of dictionaries and keys of fields are words.
@@ -290,6 +308,7 @@ fn service_wish(asked: &Asked, id: Option<ServiceId>) -> Result<ServiceWish, Pro
         owners: asked.names("owners")?,
         catalog: asked.int("catalog")?.map(CatalogId),
         can_ticket_agency: asked.flag("can_ticket_agency", false)?,
+        may_name_secrets: true,
         workflow: asked.body.get("workflow_file").cloned().ok_or_else(|| Problem::malformed("/workflow_file", "it is missing"))?,
     })
 }

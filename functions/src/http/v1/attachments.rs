@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,53 +28,62 @@ use crate::attachments::{self, NotTaken, Upload};
 const FILES_MAX: usize = 20;
 /// Longest time between two pieces of a body.
 const IDLE: Duration = Duration::from_secs(20);
-/// Parts of an answer that are read ahead of whoever takes them.
-const AHEAD: usize = 2;
+/// Parts of an answer that are read ahead of whoever takes them, and how long one may lie there.
+const AHEAD: usize = 1;
+const UNTAKEN: Duration = Duration::from_mins(2);
+/// Bytes of a form that may belong to no file: heads, and fields that are none.
+const BETWEEN_BYTES_MAX: usize = 1 << 20;
 
 /// One file in a form (`multipart/form-data`, RFC 7578), several of them, or one as the body itself with `?name=`.
 pub(super) async fn upload(asked: Asked, body: Body) -> Answer {
     let taken = match multer::parse_boundary(&asked.content_type) {
-        Ok(boundary) => form_of_files(&asked, multer::Multipart::new(body.into_data_stream(), boundary)).await?,
+        Ok(boundary) => {
+            let patience = Patience::default();
+            let bounded = Body::new(Bounded { body, patience: patience.clone() });
+            form_of_files(&asked, multer::Multipart::new(bounded.into_data_stream(), boundary), &patience).await?
+        }
         Err(_) => vec![one_file(&asked, body).await?],
     };
     Ok((StatusCode::CREATED, Json(json!({ "attachments": taken }))).into_response())
 }
 
-async fn form_of_files(asked: &Asked, mut form: multer::Multipart<'_>) -> Result<Vec<Value>, Problem> {
+async fn form_of_files(asked: &Asked, mut form: multer::Multipart<'_>, patience: &Patience) -> Result<Vec<Value>, Problem> {
     let mut taken = Vec::new();
     while let Some(mut field) = in_time(form.next_field()).await?.map_err(broken)? {
+        patience.anew();
         let Some(name) = field.file_name().map(str::to_owned) else { continue };
         if taken.len() == FILES_MAX {
             return Err(Problem::malformed("body", format!("it has more than {FILES_MAX} files")));
         }
         let claimed = field.content_type().map(ToString::to_string).unwrap_or_default();
-        let (mut upload, done) = begun(asked, &name, taken.len()).await?;
+        let mut upload = begun(asked, &name, taken.len()).await?;
         while let Some(bytes) = in_time(field.chunk()).await?.map_err(broken)? {
-            if done.is_none() {
-                upload.write(&bytes).await?;
-            }
+            patience.anew();
+            upload.write(&bytes).await?;
         }
-        taken.push(match done {
-            Some(done) => shown(&done),
-            None => finish(asked, upload, &claimed).await?,
-        });
+        taken.push(finish(asked, upload, &claimed).await?);
     }
     if taken.is_empty() { Err(Problem::malformed("body", "it has no file")) } else { Ok(taken) }
 }
 
 async fn one_file(asked: &Asked, mut body: Body) -> Result<Value, Problem> {
     let name = asked.asked_for("name").ok_or_else(|| Problem::malformed("name", "a file that is the body itself needs its name in the query"))?;
-    let (mut upload, done) = begun(asked, name, 0).await?;
-    if let Some(done) = done {
-        return Ok(shown(&done));
+    let mut upload = begun(asked, name, 0).await?;
+    while let Some(bytes) = next(&mut body).await? {
+        upload.write(&bytes).await?;
     }
+    finish(asked, upload, &asked.content_type).await
+}
+
+/// The next piece of a body.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = in_time(body.frame()).await? {
         let frame = frame.map_err(|error| Problem::malformed("body", format!("it broke off: {error}")))?;
         if let Ok(bytes) = frame.into_data() {
-            upload.write(&bytes).await?;
+            return Ok(Some(bytes));
         }
     }
-    finish(asked, upload, &asked.content_type).await
+    Ok(None)
 }
 
 /// Waits for the next piece of a body, but not for ever.
@@ -84,24 +95,53 @@ fn broken(error: multer::Error) -> Problem {
     Problem::malformed("body", format!("it is no form that can be read: {error}"))
 }
 
-/// Begins an upload; with an idempotency key it may have been received before.
-async fn begun<'a>(asked: &'a Asked, name: &str, at: usize) -> Result<(Upload<'a>, Option<Attachment>), Problem> {
+/// How many bytes of a form came since something was made of them: what belongs to no file is not gathered without end.
+#[derive(Clone, Debug, Default)]
+struct Patience(Arc<AtomicUsize>);
+
+impl Patience {
+    fn anew(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A body that ends where too much of it came for nothing.
+struct Bounded {
+    body: Body,
+    patience: Patience,
+}
+
+impl http_body::Body for Bounded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            if self.patience.0.fetch_add(bytes, Ordering::Relaxed) + bytes > BETWEEN_BYTES_MAX {
+                let error = std::io::Error::other(format!("more than {BETWEEN_BYTES_MAX} bytes belong to no file"));
+                return Poll::Ready(Some(Err(axum::Error::new(error))));
+            }
+        }
+        polled
+    }
+}
+
+/// Begins an upload, or goes on with one under its idempotency key.
+async fn begun<'a>(asked: &'a Asked, name: &str, at: usize) -> Result<Upload<'a>, Problem> {
     let app = &asked.app;
-    let key = asked.idempotency_key.as_ref().map(|key| format!("{key}|{at}"));
-    let id = attachments::id(app, key.as_deref().map(|key| (asked.caller.app.as_str(), key)));
     let by = asked.actor().await?;
-    let attachment = attachments::load(app, &id).await?;
-    if attachment.begun.as_ref().is_some_and(|begun| begun.by != by || begun.name.read() != name) {
+    let key = asked.idempotency_key.as_ref().map(|key| format!("{key}|{at}"));
+    let id = attachments::id(app, key.as_deref().map(|key| (asked.caller.app.as_str(), &by, key))).await?;
+    let mut attachment = attachments::load(app, &id).await?;
+    if attachment.begun.is_none() {
+        let subject = if is_for_workflow(asked).await? { None } else { Some(by.clone()) };
+        attachment = attachments::begin(app, &id, name, subject, &asked.meta(by)).await?;
+    } else if attachment.begun.as_ref().is_some_and(|begun| begun.name.read() != name) {
         return Err(Problem::conflict("the idempotency key was used for another file"));
     }
-    let done = attachment.received.is_some().then(|| attachment.clone());
-    let attachment = if attachment.begun.is_some() {
-        attachment
-    } else {
-        let subject = if is_for_workflow(asked).await? { None } else { Some(by.clone()) };
-        attachments::begin(app, &id, name, subject, &asked.meta(by)).await?
-    };
-    Ok((Upload::new(app, attachment).await?, done))
+    Ok(Upload::new(app, attachment).await?)
 }
 
 /// Files that forms hand out are uploaded for a workflow (`?for=workflow`), by those who draw workflows.
@@ -123,7 +163,6 @@ fn shown(attachment: &Attachment) -> Value {
         shown["id"] = json!(begun.attachment);
         shown["name"] = json!(begun.name.read());
     }
-    shown["attached_to"] = json!(attachment.place);
     shown["discarded"] = attachment.discarded.into();
     shown
 }
@@ -140,30 +179,39 @@ pub(super) async fn in_parts(asked: Asked, method: &Method, parts: &[&str], body
             if asked.idempotency_key.is_none() {
                 return Err(Problem::malformed("Idempotency-Key", "an upload in parts needs one, so that it can be gone on with"));
             }
-            let (upload, _) = begun(&asked, &name, 0).await?;
-            let id = upload.id();
-            let answer = json!({ "id": id, "part_bytes": PART_BYTES, "parts_max": attachments::parts_max(app) });
+            let upload = begun(&asked, &name, 0).await?;
+            let answer = json!({ "id": upload.id(), "part_bytes": PART_BYTES, "parts_max": attachments::parts_max(app) });
             Ok((StatusCode::CREATED, Json(answer)).into_response())
         }
         (&Method::PUT, [id, number]) => {
             let attachment = own(&asked, id).await?;
-            let number: u32 = number
-                .parse()
-                .ok()
-                .filter(|number| (1..=attachments::parts_max(app)).contains(number))
-                .ok_or_else(|| Problem::malformed("part", format!("{number} is not a number from 1 to {}", attachments::parts_max(app))))?;
-            let bytes = axum::body::to_bytes(body.unwrap_or_default(), PART_BYTES).await;
-            let bytes = bytes.map_err(|_| Problem::malformed("body", format!("it is larger than {PART_BYTES} bytes, or broke off")))?;
-            attachments::put_part(app, &attachment, number, &bytes).await?;
-            Ok(StatusCode::NO_CONTENT.into_response())
+            let most = attachments::parts_max(app);
+            let wrong = || Problem::malformed("part", format!("{number} is not a number from 1 to {most}"));
+            let number: u32 = number.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(wrong)?;
+            let mut part = Vec::new();
+            let mut body = body.unwrap_or_default();
+            while let Some(bytes) = next(&mut body).await? {
+                if part.len() + bytes.len() > PART_BYTES {
+                    return Err(Problem::malformed("body", format!("it is larger than {PART_BYTES} bytes")));
+                }
+                part.extend_from_slice(&bytes);
+            }
+            let tag = attachments::put_part(app, &attachment, &part).await?;
+            Ok(([(header::ETAG, format!("\"{tag}\""))], Json(json!({ "part": number, "tag": tag }))).into_response())
         }
         (&Method::POST, [id, "complete"]) => {
             let attachment = own(&asked, id).await?;
             if attachment.received.is_some() {
                 return Ok(Json(shown(&attachment)).into_response());
             }
+            let wrong = || Problem::malformed("/parts", "it is not the list of the parts' tags, in order");
+            let tags = asked.body.get("parts").and_then(Value::as_array).ok_or_else(wrong)?;
+            let tags: Vec<String> = tags.iter().map(|tag| tag.as_str().map(str::to_owned)).collect::<Option<_>>().ok_or_else(wrong)?;
+            if tags.len() > usize::try_from(attachments::parts_max(app)).unwrap_or(usize::MAX) {
+                return Err(NotTaken::TooLarge(app.settings.file_bytes_max).into());
+            }
             let claimed = asked.text("media_type")?.unwrap_or_default();
-            let completed = attachments::complete(app, &attachment, &claimed, &asked.meta(asked.actor().await?)).await?;
+            let completed = attachments::complete(app, &attachment, &tags, &claimed, &asked.meta(asked.actor().await?)).await?;
             Ok(Json(shown(&completed)).into_response())
         }
         _ => Err(Problem::method(format!("{method} is not for this path"))),
@@ -222,7 +270,7 @@ async fn content(asked: &Asked, attachment: Attachment, received: &Received, is_
         Some(text) => Some(range_of(text, received.bytes).ok_or_else(|| Problem::unsatisfiable(format!("{text} is no range of {} bytes", received.bytes)))?),
     };
     let wanted = range.clone().unwrap_or(0..received.bytes);
-    if app.settings.answer_bytes_max.is_some_and(|most| wanted.end - wanted.start > most) {
+    if !is_head && app.settings.answer_bytes_max.is_some_and(|most| wanted.end - wanted.start > most) {
         let most = app.settings.answer_bytes_max.unwrap_or_default();
         return Err(Problem::unsatisfiable(format!("this host answers at most {most} bytes at once: ask for ranges (Range: bytes=0-{})", most - 1)));
     }
@@ -256,22 +304,26 @@ fn type_on_the_wire(media_type: &str) -> &str {
     if is_text { "application/octet-stream" } else { media_type }
 }
 
-/// A body of parts that are read as they are taken. The first is read before anything is answered, so that what cannot be read says so.
+/// A body of parts that are read as they are taken. The first is read before anything is answered, so that what cannot be read says so; all of them
+/// where the host answers only as a whole.
 async fn parts(app: App, attachment: Attachment, wanted: Range<u64>) -> Result<Body, Problem> {
     let mut numbers = attachments::parts_of(&wanted);
-    let first = attachments::read_part(&app, &attachment, numbers.next().unwrap_or(1), &wanted).await?;
+    let mut first = attachments::read_part(&app, &attachment, numbers.next().unwrap_or(1), &wanted).await?;
+    if app.settings.answer_bytes_max.is_some() {
+        for number in numbers {
+            first.extend(attachments::read_part(&app, &attachment, number, &wanted).await?);
+        }
+        return Ok(first.into());
+    }
     let (sender, receiver) = mpsc::channel::<Result<Bytes, NotTaken>>(AHEAD);
     tokio::spawn(async move {
-        if sender.send(Ok(first.into())).await.is_err() {
-            return;
-        }
-        for number in numbers {
-            let part = attachments::read_part(&app, &attachment, number, &wanted).await.map(Bytes::from);
+        let mut part = Ok(Bytes::from(first));
+        loop {
             let is_last = part.is_err();
-            // Whoever asked may have gone.
-            if sender.send(part).await.is_err() || is_last {
-                return;
-            }
+            // Whoever asked may have gone, or take nothing any more.
+            let taken = tokio::time::timeout(UNTAKEN, sender.send(part)).await.is_ok_and(|sent| sent.is_ok());
+            let Some(number) = numbers.next().filter(|_| taken && !is_last) else { return };
+            part = attachments::read_part(&app, &attachment, number, &wanted).await.map(Bytes::from);
         }
     });
     Ok(Body::new(Parts(receiver)))

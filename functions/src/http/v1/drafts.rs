@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use domain::ticket::Ticket;
 use events::draft::{Saved, Sheet};
 use events::workflow::Definition;
-use events::{DraftId, NodeId, Pid, Remark, ServiceId, TicketSn};
+use events::{DraftId, Entry, NodeId, Pid, Remark, ServiceId, TicketSn};
 use serde_json::{Map, Value, json};
 
 use super::asked::Asked;
@@ -24,7 +24,8 @@ pub(super) async fn drafts(asked: Asked, method: &Method, parts: &[&str]) -> Ans
         ["tickets", sn, node] => Sheet::Node { ticket: TicketSn((*sn).to_owned()), node: NodeId(node.parse().map_err(|_| missing(node))?) },
         _ => return Err(Problem::method(format!("{method} is not for this path"))),
     };
-    let owner = asked.actor().await?;
+    // Whoever keeps something is somebody; whoever only looks need not become one.
+    let owner = if *method == Method::PUT { asked.actor().await? } else { asked.app.people.find(asked.user()?).await? };
     let id = drafts::id(&asked.app, &owner, &sheet);
     one(&asked, method, &id, &owner, Some(sheet)).await
 }
@@ -58,11 +59,16 @@ pub(super) async fn templates(asked: Asked, method: &Method, parts: &[&str]) -> 
             let Sheet::Template { service, name } = &held.sheet else { return Err(missing(id.as_str())) };
             let others = drafts::list(&asked.app, &owner, "template", drafts::TEMPLATES_MAX).await?;
             let sheet = template(&asked, &owner, *service, Some((&id, name.read())), &others)?;
-            keep(&asked, &id, &owner, sheet).await?;
+            if asked.body.contains_key("fields") {
+                keep(&asked, &id, &owner, sheet).await?;
+            } else {
+                let form = held.form.iter().map(|entry| Entry::new(entry.key.clone(), entry.read().clone())).collect();
+                drafts::save(&asked.app, &id, &owner, sheet, form, &asked.meta(owner.clone())).await?;
+            }
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         (_, [id]) => {
-            let owner = asked.actor().await?;
+            let owner = asked.app.people.find(asked.user()?).await?;
             one(&asked, method, &DraftId((*id).to_owned()), &owner, None).await
         }
         _ => Err(Problem::method(format!("{method} is not for this path"))),
@@ -109,6 +115,10 @@ async fn one(asked: &Asked, method: &Method, id: &DraftId, owner: &Pid, sheet: O
 async fn keep(asked: &Asked, id: &DraftId, owner: &Pid, sheet: Sheet) -> Result<(), Problem> {
     let mut form = asked.fields()?;
     let definition = definition(&asked.app, &sheet).await?.ok_or_else(|| Problem::not_found("there is no such form"))?;
+    // A key stands in the ledger as it is; what people type belongs into values.
+    if let Some(stranger) = form.iter().find(|entry| definition.field(&entry.key).is_none()) {
+        return Err(Problem::malformed(&format!("/fields/{}", stranger.key), "the form has no such field"));
+    }
     // People whom nobody knows yet stay what was typed: a draft registers nobody.
     asked.app.people.form_in(&definition, &mut form, false).await?;
     Ok(drafts::save(&asked.app, id, owner, sheet, form, &asked.meta(owner.clone())).await?)

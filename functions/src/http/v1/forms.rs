@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::http::Method;
 use axum::response::IntoResponse;
-use domain::condition::Found;
 use domain::options;
-use domain::ticket::{Ticket, form};
+use domain::ticket::Ticket;
+use domain::ticket::form::{self, Offer};
 use events::workflow::{Definition, Deployed, Field, Node};
 use events::{Entry, NodeId, ServiceId, TicketSn};
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ async fn answer(asked: &Asked, method: &Method, what: &str, workflow: &Deployed,
             let field = field.ok_or_else(|| Problem::malformed("/field", format!("node {} has no field {key}", node.id)))?;
             let mut given = asked.fields()?;
             asked.app.people.form_in(&workflow.definition, &mut given, false).await?;
-            Ok(Json(json!({ "field": key, "options": offered(&asked.app, &workflow.definition, field, &given, ticket).await? })).into_response())
+            Ok(Json(json!({ "field": key, "options": offered(&asked.app, &workflow.definition, node, field, &given, ticket).await? })).into_response())
         }
         _ => Err(Problem::method(format!("{method} is not for this path"))),
     }
@@ -65,7 +65,7 @@ async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Probl
     let held = ticket.form.get(&field.key).filter(|entry| !entry.is_erased());
     shown["value"] = match held {
         Some(entry) => app.people.value_out(Some(field), entry.read()).await?,
-        None => field.default.clone(),
+        None => app.people.value_out(Some(field), &field.default).await?,
     };
     shown["depends_on"] = json!(field.source.as_deref().map(options::depends_on).unwrap_or_default());
     shown["asks_for_options"] = field.source.is_some().into();
@@ -73,17 +73,13 @@ async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Probl
 }
 
 /// The options a person may choose from, given what else stands in the form.
-async fn offered(app: &App, definition: &Definition, field: &Field, given: &[Entry], ticket: &Ticket) -> Result<Value, Problem> {
-    let find = |key: &str| match given.iter().find(|entry| entry.key == key).or_else(|| ticket.form.get(key)) {
-        Some(entry) if entry.is_erased() => Found::Erased,
-        Some(entry) => Found::Value(form::plain(entry.read()).into()),
-        None => Found::Absent,
-    };
+async fn offered(app: &App, definition: &Definition, node: &Node, field: &Field, given: &[Entry], ticket: &Ticket) -> Result<Value, Problem> {
     let unavailable =
         |reason: String| Problem::unavailable(&format!("/fields/{}", field.key), format!("the options of field {} cannot be fetched: {reason}", field.name));
-    Ok(match options::question(field, &options::variables(definition, find)) {
-        Some(question) => json!(app.configuration.offered(&question.map_err(unavailable)?).await?.map_err(unavailable)?),
-        None if field.source_type == "DATADICT" => json!(app.configuration.options_of(&field.source_uri).await?.unwrap_or_default()),
-        None => json!(field.choice),
+    Ok(match form::offer(definition, node, given, &ticket.form, field) {
+        Offer::Own => json!(field.choice),
+        Offer::Dictionary(code) => json!(app.configuration.options_of(&code).await?.unwrap_or_default()),
+        Offer::Asked(question) => json!(app.configuration.offered(&question.map_err(unavailable)?).await?.map_err(unavailable)?),
+        Offer::Anything => json!([]),
     })
 }

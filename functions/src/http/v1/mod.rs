@@ -32,8 +32,8 @@ pub fn router() -> Router<App> {
 }
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
-    let is_upload =
-        request.method() != Method::GET && ["attachments", "uploads"].contains(&request.uri().path().trim_matches('/').split('/').next().unwrap_or_default());
+    let path: Vec<&str> = request.uri().path().split('/').filter(|part| !part.is_empty()).collect();
+    let is_upload = matches!((request.method(), &path[..]), (&Method::POST, ["attachments"]) | (&Method::PUT, ["uploads", _, _]));
     let patience = if is_upload { UPLOAD_PATIENCE } else { PATIENCE };
     let handled = tokio::time::timeout(patience, route(app, request)).await;
     let answer = handled.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, format!("a request took longer than {patience:?}")).into()));

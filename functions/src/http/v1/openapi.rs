@@ -72,7 +72,7 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
     ("/v1/attachments/{attachment}/content", "get", "the bytes of a file, or a range of them", Kind::Download),
     ("/v1/uploads", "post", "begins an upload in parts", Kind::Fills(&["name"])),
     ("/v1/uploads/{attachment}/{part}", "put", "stores one part", Kind::Upload),
-    ("/v1/uploads/{attachment}/complete", "post", "says that all parts are there", Kind::Fills(&["media_type"])),
+    ("/v1/uploads/{attachment}/complete", "post", "says that all parts are there, by their tags", Kind::Fills(&["parts", "media_type"])),
     ("/v1/drafts", "get", "forms that were not sent", Kind::Read),
     ("/v1/drafts/services/{id}", "get", "the draft of a ticket of a service", Kind::Read),
     ("/v1/drafts/services/{id}", "put", "keeps it", Kind::Fills(&["fields"])),
@@ -124,7 +124,7 @@ fn member(name: &str) -> Value {
             json!({ "type": "integer" })
         }
         "pass" | "internal" | "attention" | "is_enabled" => json!({ "type": "boolean" }),
-        "people" | "owners" | "members" => json!({ "type": "array", "items": { "type": "string" } }),
+        "people" | "owners" | "members" | "parts" => json!({ "type": "array", "items": { "type": "string" } }),
         "fields" | "values" => json!({ "type": "object" }),
         "decisions" => json!({ "type": "array", "items": { "type": "object", "properties": {
             "sn": { "type": "string" }, "node": { "type": "integer" }, "pass": { "type": "boolean" }, "message": { "type": "string" } } } }),
@@ -145,7 +145,7 @@ fn operation(path: &str, summary: &str, kind: &Kind) -> Value {
             (vec!["200", "201", "204"], Some(json!({ "type": "object", "properties": properties })))
         }
         Kind::Removes => (vec!["204"], None),
-        Kind::Upload => (vec!["201", "204"], None),
+        Kind::Upload => (vec!["200", "201"], None),
         Kind::Download => (vec!["200", "206", "410", "416"], None),
     };
     statuses.extend(["400", "401", "403", "404", "405", "409", "412", "413", "422", "503"]);

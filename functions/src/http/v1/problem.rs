@@ -190,6 +190,7 @@ impl From<Failure<Draft>> for Problem {
         match failure {
             Failure::Technical(error) => error.into(),
             Failure::Rejected(draft::Rejection::NotTheOwner) => Self::not_found(detail),
+            Failure::Rejected(draft::Rejection::NotDue) => Self::conflict(detail),
             Failure::Rejected(draft::Rejection::NameUnfit) => Self::malformed("/name", detail),
             Failure::Rejected(draft::Rejection::TooManyFields) => Self::malformed("/fields", detail),
         }
@@ -202,6 +203,7 @@ impl From<NotSetUp> for Problem {
         match not {
             NotSetUp::Technical(error) => error.into(),
             NotSetUp::Unreadable(_) => Self::malformed("/workflow", detail),
+            NotSetUp::SecretNamed(_) => Self::forbidden(detail),
             NotSetUp::KindUnknown(_) => Self::malformed("/key", detail),
             NotSetUp::ServiceUnknown(_) | NotSetUp::Workflow(domain::workflow::Rejection::VersionUnknown(_) | domain::workflow::Rejection::NoDraft) => {
                 Self::not_found(detail)

@@ -49,8 +49,15 @@ pub(super) async fn create(asked: Asked) -> Answer {
     {
         return Ok(opened_answer(&opened.sn, opened.id, app));
     }
-    let draft = |creator, form| Open { service, creator, form, tag: asked.text("tag").ok().flatten().unwrap_or_default(), ..Open::default() };
-    if asked.text("tag")?.is_some_and(|tag| tag.chars().count() > TAG_MAX) {
+    let tag = asked.text("tag")?.unwrap_or_default();
+    // Whoever submits for somebody else is told of, where the service allows it.
+    let agent = asked.user().ok().filter(|user| *user != by);
+    let agent = async |register| match agent {
+        Some(agent) => app.people.known(agent, register).await.map(Some),
+        None => Ok(None),
+    };
+    let draft = |creator, agent, form| Open { service, creator, agent, form, tag: tag.clone(), ..Open::default() };
+    if tag.chars().count() > TAG_MAX {
         return Err(Problem::malformed("/tag", format!("it is longer than {TAG_MAX} characters")));
     }
     let from = asked.text("from")?.map(TicketSn);
@@ -61,31 +68,28 @@ pub(super) async fn create(asked: Asked) -> Answer {
         Some(defined) => app.configuration.workflow(defined.workflow, defined.workflow_version).await?,
         None => None,
     };
-    let mut filled = asked.fields()?;
-    if let Some((definition, submit)) = workflow.as_ref().and_then(|workflow| Some((&workflow.definition, workflow.definition.submit_node()?))) {
-        form::with_defaults(definition, submit, &mut filled, &BTreeMap::new());
-    }
-    let mut form = filled.clone();
-    if let Some(workflow) = &workflow {
-        app.people.form_in(&workflow.definition, &mut form, false).await?;
-    }
-    desk::consider(app, &draft(app.people.find(&by).await?, form)).await?;
+    let filled = async |register| -> Result<Vec<events::Entry>, Problem> {
+        let mut form = asked.fields()?;
+        if let Some(workflow) = &workflow {
+            app.people.form_in(&workflow.definition, &mut form, register).await?;
+            if let Some(submit) = workflow.definition.submit_node() {
+                form::with_defaults(&workflow.definition, submit, &mut form, &BTreeMap::new());
+            }
+        }
+        Ok(form)
+    };
+    desk::consider(app, &draft(app.people.find(&by).await?, agent(false).await?, filled(false).await?)).await?;
     // Everything is accepted: now people are registered.
-    let mut form = filled;
-    if let Some(workflow) = &workflow {
-        app.people.form_in(&workflow.definition, &mut form, true).await?;
-    }
-    let creator = app.people.pid(&by).await?;
-    let mut open = draft(creator.clone(), form);
+    let (form, creator) = (filled(true).await?, app.people.pid(&by).await?);
+    let mut open = draft(creator.clone(), agent(true).await?, form);
     open.attention = asked.flag("attention", false)?;
     open.from = from;
     let outcome = desk::open(app, open, &asked.meta(creator.clone()), key).await?;
     desk::shown(app, outcome.position).await;
-    let drafter = match asked.user() {
-        Ok(user) => app.people.find(user).await?,
-        Err(_) => creator,
-    };
-    drafts::sent(app, &drafter, &Sheet::Service(service), &asked.meta(drafter.clone())).await;
+    if let Ok(user) = asked.user() {
+        let drafter = app.people.find(user).await?;
+        drafts::sent(app, &drafter, &Sheet::Service(service), &asked.meta(drafter.clone())).await;
+    }
     let opened = outcome.state.opened.as_ref().ok_or_else(|| Problem::conflict("the ticket was not opened"))?;
     Ok(opened_answer(&opened.sn, opened.id, app))
 }
@@ -278,10 +282,24 @@ pub(super) async fn operate(asked: Asked, sn: &str, operation: &str) -> Answer {
     }
     let command = command(&asked, &card, operation).await?;
     let outcome = act(&asked, &sn, &command).await?;
-    if let Command::Submit { node, by, .. } = &command {
-        drafts::sent(&asked.app, by, &Sheet::Node { ticket: sn.clone(), node: *node }, &asked.meta(by.clone())).await;
+    let answered = match &command {
+        Command::Submit { node, by, .. } | Command::Decide { node, by, .. } => Some((*node, by)),
+        Command::Resolve { by, .. } => outcome.events.iter().find_map(completed).map(|node| (node, by)),
+        _ => None,
+    };
+    if let Some((node, by)) = answered {
+        drafts::sent(&asked.app, by, &Sheet::Node { ticket: sn.clone(), node }, &asked.meta(by.clone())).await;
     }
     Ok(Json(json!({ "sn": sn, "version": outcome.last, "status": outcome.state.status_key() })).into_response())
+}
+
+/// The node at which somebody just answered.
+fn completed(event: &TicketEvent) -> Option<NodeId> {
+    match event {
+        TicketEvent::NodeCompleted(completed) => Some(completed.node),
+        TicketEvent::VoteCast(vote) => Some(vote.node),
+        _ => None,
+    }
 }
 
 async fn act(asked: &Asked, sn: &TicketSn, command: &Command) -> Result<Outcome<domain::ticket::Ticket>, Problem> {
@@ -392,10 +410,14 @@ async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>) -> Resu
     if let Some(opened) = &card.ticket.opened
         && let Some(workflow) = asked.app.configuration.workflow(opened.workflow, opened.workflow_version).await?
     {
+        asked.app.people.form_in(&workflow.definition, &mut form, true).await?;
         if let Some(node) = node.and_then(|node| workflow.definition.node(node)) {
             form::with_defaults(&workflow.definition, node, &mut form, &card.ticket.form);
         }
-        asked.app.people.form_in(&workflow.definition, &mut form, true).await?;
+        let node = node.and_then(|node| workflow.definition.node(node)).or_else(|| workflow.definition.submit_node());
+        if let Some(node) = node {
+            asked.app.configuration.ask_ahead(&workflow.definition, node, &form, &card.ticket.form).await?;
+        }
     }
     Ok(form)
 }

@@ -1,0 +1,286 @@
+//! Checks a submitted form against its node's fields (order and texts: reference/bk-itsm.md 3.1 and 3.9). What one value must be stands in [`value`],
+//! where its options come from in [`options`], which files it may name in [`files`].
+
+mod files;
+mod options;
+mod value;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::workflow::{Clause, Definition, Field, FieldKind, Join, Node, Other};
+use events::{Entry, LineId, Pid, TicketSn};
+use serde_json::Value;
+
+use super::{Decision, Facts, FieldAt, Rejection, reject};
+use crate::attachment;
+use crate::condition::{self, Found};
+use crate::decider::Refusal;
+pub use options::{Offer, offer};
+
+/// The form of one node of a ticket, and what the ticket holds already.
+#[derive(Clone, Copy)]
+pub(super) struct Sheet<'a> {
+    /// Empty where there is no number yet.
+    pub(super) ticket: &'a TicketSn,
+    pub(super) definition: &'a Definition,
+    pub(super) node: &'a Node,
+    pub(super) filled: &'a BTreeMap<String, Entry>,
+    /// Whose files may be put into it.
+    pub(super) by: &'a [&'a Pid],
+}
+
+/// Checks what was given for a node and returns it as it will be stored.
+pub(super) fn check(sheet: &Sheet<'_>, given: &[Entry], facts: &Facts) -> Decision<Vec<Entry>> {
+    let form = Form::new(sheet, given, facts);
+    let asked = form.fields.iter().filter(|field| field.is_required && !form.is_hidden(field));
+    let missing: Vec<String> = asked.filter(|field| !form.given.iter().any(|entry| entry.key == field.key)).map(|field| field.key.clone()).collect();
+    if missing.is_empty() { form.checked() } else { reject(Rejection::FieldsMissing(missing)) }
+}
+
+/// The same of some fields of a form, the others staying as they are.
+pub(super) fn check_some(sheet: &Sheet<'_>, given: &[Entry], facts: &Facts) -> Decision<Vec<Entry>> {
+    let mut form = Form::new(sheet, given, facts);
+    let others = given.iter().filter_map(|entry| sheet.definition.field(&entry.key)).filter(|field| !sheet.node.fields.contains(&field.key));
+    form.fields.extend(others);
+    form.checked()
+}
+
+/// Fills in the defaults of fields that were not given, are not filled in yet and are shown, each beside the others. What decides something is never
+/// filled in: the result of an approval, a yes or no, a field that a line tests.
+pub fn with_defaults(definition: &Definition, node: &Node, given: &mut Vec<Entry>, filled: &BTreeMap<String, Entry>) {
+    let tested: BTreeSet<&str> = definition.lines.iter().filter_map(|line| line.condition.as_ref()).flat_map(condition::keys).collect();
+    let is_yes_or_no = |field: &Field| !field.choice.is_empty() && field.choice.iter().all(|choice| choice.key == "true" || choice.key == "false");
+    let decides = |field: &Field| field.is_approve_result || is_yes_or_no(field) || tested.contains(field.key.as_str());
+    let is_there = |field: &Field| {
+        given.iter().any(|entry| entry.key == field.key) || filled.get(&field.key).is_some_and(|held| held.is_erased() || !is_empty(held.read()))
+    };
+    let open: Vec<&Field> = definition.fields_of(node).filter(|field| !is_empty(&field.default) && !decides(field) && !is_there(field)).collect();
+    let (facts, ticket) = (Facts::default(), TicketSn::default());
+    let sheet = Sheet { ticket: &ticket, definition, node, filled, by: &[] };
+    let default = |field: &&Field| Entry::new(field.key.clone(), field.default.clone());
+    let mut added: Vec<&Field> = Vec::new();
+    // Whether one is shown may hang on another's default: they are looked at again until nothing changes, and no more often than there are fields.
+    for _ in 0..=open.len() {
+        let all: Vec<Entry> = given.iter().cloned().chain(added.iter().map(default)).collect();
+        let form = Form::new(&sheet, &all, &facts);
+        let shown: Vec<&Field> = open.iter().copied().filter(|field| !form.is_hidden(field)).collect();
+        if shown.iter().map(|field| &field.key).eq(added.iter().map(|field| &field.key)) {
+            break;
+        }
+        added = shown;
+    }
+    given.extend(added.iter().map(default));
+}
+
+/// One form as it was given, beside what the ticket holds.
+struct Form<'a> {
+    sheet: Sheet<'a>,
+    fields: Vec<&'a Field>,
+    given: Vec<Entry>,
+    facts: &'a Facts,
+}
+
+impl<'a> Form<'a> {
+    fn new(sheet: &Sheet<'a>, given: &[Entry], facts: &'a Facts) -> Self {
+        let fields: Vec<&Field> = sheet.definition.fields_of(sheet.node).collect();
+        let find = |key: &str| fields.iter().copied().find(|field| field.key == key).or_else(|| sheet.definition.field(key));
+        let given = given.iter().map(|entry| Entry::new(entry.key.clone(), stored(find(&entry.key), entry))).collect();
+        Self { sheet: *sheet, fields, given, facts }
+    }
+
+    fn find(&self, key: &str) -> Found {
+        match self.given.iter().find(|entry| entry.key == key).or_else(|| self.sheet.filled.get(key)) {
+            Some(entry) if entry.is_erased() => Found::Erased,
+            Some(entry) => Found::Value(entry.read().clone()),
+            None => Found::Absent,
+        }
+    }
+
+    fn is_hidden(&self, field: &Field) -> bool {
+        field.hidden_when.as_ref().is_some_and(|group| condition::group_holds(group, LineId(0), &|key| self.find(key), &mut Vec::new()))
+    }
+
+    /// Every given value fits its field. What must be looked up for that is asked for all at once; what is wrong first is said first.
+    fn checked(mut self) -> Decision<Vec<Entry>> {
+        let mut wanted = Vec::new();
+        for at in 0..self.given.len() {
+            match self.check_at(at) {
+                Ok((value, shown)) => {
+                    self.given[at].shown = shown;
+                    self.given[at].value = value;
+                }
+                Err(Refusal::Needs(more)) => wanted.extend(more),
+                Err(rejected) if wanted.is_empty() => return Err(rejected),
+                Err(_) => break,
+            }
+        }
+        if !wanted.is_empty() {
+            return Err(Refusal::Needs(wanted));
+        }
+        // What was emptied on a later round is kept as empty, so that it overwrites what was there.
+        let filled = self.sheet.filled;
+        Ok(self.given.into_iter().filter(|entry| !is_empty(&entry.value) || filled.contains_key(&entry.key)).collect())
+    }
+
+    /// One given value fits its field; gives it back as it will be stored, and what people read of it where that stands outside the workflow.
+    fn check_at(&self, at: usize) -> Decision<(Value, String)> {
+        let entry = &self.given[at];
+        let Some(field) = self.fields.iter().copied().find(|field| field.key == entry.key) else {
+            return reject(Rejection::FieldUnknown(entry.key.clone()));
+        };
+        if self.given[..at].iter().any(|earlier| earlier.key == entry.key) {
+            return reject(Rejection::FieldTwice(entry.key.clone()));
+        }
+        if field.is_readonly && self.sheet.filled.get(&field.key).is_some_and(|held| is_changed(field, held, &entry.value)) {
+            return reject(Rejection::ReadOnly(field_at(field)));
+        }
+        if is_empty(&entry.value) {
+            let may_be_empty = !field.is_required || self.is_hidden(field);
+            return if may_be_empty { Ok((entry.value.clone(), String::new())) } else { reject(Rejection::FieldEmpty(field_at(field))) };
+        }
+        if field.kind == FieldKind::File {
+            return Ok((self.check_files(field, &entry.value)?, String::new()));
+        }
+        value::check(field, &entry.value)?;
+        let shown = self.check_options(field, &entry.value)?;
+        self.check_beside(field, &entry.value)?;
+        Ok((entry.value.clone(), shown))
+    }
+
+    /// What a value must be beside the time, other fields and constants (reference/bk-itsm.md 4.2).
+    fn check_beside(&self, field: &Field, value: &Value) -> Decision<()> {
+        let invalid = |reason: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: reason.into() });
+        let now = || Ok(self.facts.now()?.local.strftime(if field.kind == FieldKind::Date { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%S" }).to_string());
+        match field.regex.as_str() {
+            "AFTER_DATE" | "AFTER_TIME" if plain(value) <= now()? => return invalid("must lie after the present"),
+            "BEFORE_DATE" | "BEFORE_TIME" if plain(value) >= now()? => return invalid("must lie before the present"),
+            _ => {}
+        }
+        let Some(rule) = &field.rule else { return Ok(()) };
+        let mut held = Vec::new();
+        for beside in &rule.expressions {
+            let other = match &beside.other {
+                Other::Field { key } => match self.find(key) {
+                    Found::Value(other) | Found::Personal(other) if !is_empty(&other) => other,
+                    // With a field that is empty nothing can be compared, and nothing is wrong.
+                    _ => continue,
+                },
+                Other::System => now()?.into(),
+                Other::Value { value } => value.clone(),
+            };
+            let kind = serde_json::to_value(field.kind).ok().and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
+            let clause = Clause { key: field.key.clone(), kind, condition: beside.condition, value: other };
+            held.push(condition::clause_holds(&clause, &Found::Value(value.clone())));
+        }
+        let fits = match rule.join {
+            Join::And => held.iter().all(|held| *held),
+            Join::Or => held.is_empty() || held.iter().any(|held| *held),
+        };
+        if fits { Ok(()) } else { invalid("does not fit what else was filled in") }
+    }
+}
+
+/// What an approver decided: the result field of the node's form, where it is given.
+pub(super) fn decision(definition: &Definition, node: &Node, form: &[Entry]) -> Option<bool> {
+    let result = definition.fields_of(node).find(|field| field.is_approve_result)?;
+    form.iter().find(|entry| entry.key == result.key).map(|entry| plain(entry.read()) == "true")
+}
+
+/// The form of a decision that comes without one: the result, and the remark in the first text field that is shown for it.
+pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -> Vec<Entry> {
+    let Some(result) = definition.fields_of(node).find(|field| field.is_approve_result) else { return Vec::new() };
+    let mut form = vec![Entry::new(result.key.clone(), pass.to_string())];
+    let is_shown = |field: &&Field| {
+        let find = |key: &str| if key == result.key { Found::Value(pass.to_string().into()) } else { Found::Absent };
+        !field.hidden_when.as_ref().is_some_and(|group| condition::group_holds(group, LineId(0), &find, &mut Vec::new()))
+    };
+    let texts = definition.fields_of(node).filter(|field| matches!(field.kind, FieldKind::Text | FieldKind::String | FieldKind::RichText)).filter(is_shown);
+    for (at, field) in texts.enumerate() {
+        let words = if pass { "同意" } else { "拒绝" };
+        let text = if remark.is_empty() && field.is_required { words } else { remark };
+        if at == 0 && !text.is_empty() {
+            form.push(Entry::new(field.key.clone(), text));
+        } else if field.is_required {
+            form.push(Entry::new(field.key.clone(), words));
+        }
+    }
+    form
+}
+
+/// Puts values of personal fields (and all free text, where the service says so) under the creator's key.
+pub(super) fn own(definition: &Definition, form: Vec<Entry>, creator: &Pid, seals_text: bool) -> Vec<Entry> {
+    use FieldKind::{Boolean, Checkbox, Date, DateTime, DateTimeRange, Int, Member, Members, MultiSelect, Radio, Select, TreeSelect};
+    let is_choice = |field: &Field| {
+        matches!(field.kind, Boolean | Checkbox | Date | DateTime | DateTimeRange | Int | Member | Members | MultiSelect | Radio | Select | TreeSelect)
+    };
+    let is_personal = |field: &Field| field.is_personal || (seals_text && !is_choice(field));
+    let seal = |entry: Entry, field: &Field| {
+        let files = if field.kind == FieldKind::File { without_names(&entry.value) } else { None };
+        let owned = entry.owned_by(creator.clone());
+        Entry { value: files.unwrap_or_default(), ..owned }
+    };
+    let own = |entry: Entry| match definition.field(&entry.key).filter(|field| is_personal(field)) {
+        Some(field) => seal(entry, field),
+        None => entry,
+    };
+    form.into_iter().map(own).collect()
+}
+
+/// Which files a value names is known for good; what they were called goes with their owner.
+fn without_names(value: &Value) -> Option<Value> {
+    let mut files = value.as_array().filter(|_| !attachment::named(value).is_empty())?.clone();
+    files.iter_mut().filter_map(Value::as_object_mut).for_each(|file| drop(file.remove("name")));
+    Some(files.into())
+}
+
+/// Values are kept as text; tables and forms as the JSON they are.
+fn stored(field: Option<&Field>, entry: &Entry) -> Value {
+    let kind = field.map(|field| field.kind);
+    match &entry.value {
+        Value::Number(number) => Value::String(number.to_string()),
+        Value::Bool(flag) => Value::String(flag.to_string()),
+        Value::Array(items) if matches!(kind, Some(FieldKind::MultiSelect | FieldKind::Checkbox | FieldKind::Member | FieldKind::Members)) => {
+            Value::String(items.iter().map(plain).collect::<Vec<_>>().join(","))
+        }
+        other => other.clone(),
+    }
+}
+
+/// Says whether what stands in a field would become something else. A file is the same by whatever name it is called.
+fn is_changed(field: &Field, held: &Entry, value: &Value) -> bool {
+    if held.is_erased() || is_empty(held.read()) {
+        return false;
+    }
+    match field.kind {
+        FieldKind::File if !attachment::named(held.read()).is_empty() => attachment::named(held.read()) != attachment::named(value),
+        _ => held.read() != value,
+    }
+}
+
+/// Which field is meant, in a refusal.
+fn field_at(field: &Field) -> FieldAt {
+    FieldAt { key: field.key.clone(), name: field.name.clone() }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+/// A value as text; null is empty.
+pub fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The people a MEMBER(S) value names.
+pub fn people(value: &Value) -> Vec<Pid> {
+    plain(value).split(',').map(str::trim).filter(|part| !part.is_empty()).map(Pid::from).collect()
+}

@@ -1,0 +1,112 @@
+//! What one value must be: its type, its columns, its pattern.
+
+use events::workflow::{Field, FieldKind};
+use regex::RegexBuilder;
+use serde_json::Value;
+
+use super::{field_at, is_empty, people, plain};
+use crate::condition;
+use crate::ticket::{Decision, Rejection, TITLE_MAX, reject};
+
+/// A value is of its field's type and fits its pattern.
+pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
+    let invalid = |reason: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: reason.into() });
+    let is_text = value.is_string();
+    let text = plain(value);
+    if field.key == "title" && text.chars().count() > TITLE_MAX {
+        return reject(Rejection::TitleTooLong);
+    }
+    match field.kind {
+        FieldKind::Table | FieldKind::CustomTable if !value.as_array().is_some_and(|rows| rows.iter().all(Value::is_object)) => {
+            return invalid("is not a list of rows");
+        }
+        FieldKind::CustomTable => return check_columns(field, value),
+        FieldKind::Table | FieldKind::CustomForm => return Ok(()),
+        _ if !is_text => return invalid("is not a text"),
+        FieldKind::Int if text.trim().parse::<f64>().map_or(true, |number| !number.is_finite()) => return invalid("is not a number"),
+        FieldKind::Date if text.parse::<jiff::civil::Date>().is_err() => return invalid("is not a date (YYYY-MM-DD)"),
+        FieldKind::DateTime if jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", &text).is_err() => {
+            return invalid("is not a time (YYYY-MM-DD hh:mm:ss)");
+        }
+        FieldKind::Member if people(value).len() > 1 => return invalid("names more than one person"),
+        _ => {}
+    }
+    check_pattern(field, &text)
+}
+
+/// Every row of a designed table has what its columns ask for (`meta.columns`, reference/bk-itsm.md 4.1).
+fn check_columns(field: &Field, value: &Value) -> Decision<()> {
+    let columns = field.meta.get("columns").and_then(Value::as_array).cloned().unwrap_or_default();
+    for (at, row) in value.as_array().into_iter().flatten().enumerate() {
+        for column in &columns {
+            let key = column["key"].as_str().unwrap_or_default();
+            let name = column["name"].as_str().unwrap_or(key);
+            let cell = row.get(key).cloned().unwrap_or_default();
+            let invalid = |what: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: format!("row {} column {name} {what}", at + 1) });
+            if is_empty(&cell) {
+                if column["required"] == true {
+                    return invalid("is empty");
+                }
+                continue;
+            }
+            let options: Vec<String> = column["choice"].as_array().into_iter().flatten().map(|choice| plain(&choice["key"])).collect();
+            let picked = plain(&cell);
+            let fits = match column["display"].as_str().unwrap_or_default() {
+                "select" => options.is_empty() || options.contains(&picked),
+                "multiselect" => options.is_empty() || picked.split(',').all(|key| options.iter().any(|option| option == key.trim())) || cell.is_array(),
+                "date" => picked.parse::<jiff::civil::Date>().is_ok(),
+                "datetime" => jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", &picked).is_ok(),
+                _ => true,
+            };
+            if !fits {
+                return invalid("holds something that does not fit");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The `regex` keywords of reference/bk-itsm.md 4.2 that need no clock and no other field.
+fn check_pattern(field: &Field, text: &str) -> Decision<()> {
+    let invalid = |reason: String| reject(Rejection::FieldInvalid { at: field_at(field), reason });
+    let pattern = match field.regex.as_str() {
+        "FLOAT" => r"^-?\d+(\.\d+)?$",
+        "NON_NEGATIVE" => r"^\d+(\.\d+)?$",
+        "NON_POSITIVE" => r"^(-\d+(\.\d+)?|0+(\.0+)?)$",
+        "GTE_ZERO" => r"^(0*[1-9]\d*(\.\d+)?|0+\.0*[1-9]\d*)$",
+        "LTE_ZERO" => r"^-(0*[1-9]\d*(\.\d+)?|0+\.0*[1-9]\d*)$",
+        "LOWER_EN" => r"^[a-z]+$",
+        "UPPER_EN" => r"^[A-Z]+$",
+        "EN" => r"^[A-Za-z]+$",
+        "EN_NUM" => r"^[A-Za-z0-9]+$",
+        "CH" => r"^\p{Han}+$",
+        "EN_CH" => r"^[A-Za-z\p{Han}]+$",
+        "EN_CH_NUM" => r"^[A-Za-z0-9\p{Han}]+$",
+        "START_EN" => r"^[A-Za-z]",
+        "EMAIL" => r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
+        "PHONE_NUM" => r"^1\d{10}$",
+        "ID_CARD" => r"^(\d{15}|\d{17}[\dXx])$",
+        "QQ" => r"^[1-9]\d{4,11}$",
+        "IP" => r"^((25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(25[0-5]|2[0-4]\d|1?\d?\d)$",
+        "NUM" => r"^-?\d+(\.\d+)?$",
+        "NUMWITHOUTZERO" => r"^[1-9]\d*$",
+        "CUSTOM" if !field.custom_regex.is_empty() => return check_custom(field, text),
+        _ => return Ok(()),
+    };
+    let matches = |part: &str| RegexBuilder::new(pattern).build().is_ok_and(|regex| regex.is_match(part));
+    let fits = match field.kind {
+        FieldKind::Text => text.split(['\n', ';', ',']).filter(|part| !part.is_empty()).all(matches),
+        _ => matches(text),
+    };
+    if fits { Ok(()) } else { invalid(format!("does not fit the rule {}", field.regex)) }
+}
+
+/// A custom pattern that does not compile, or is too large, refuses the value by name.
+fn check_custom(field: &Field, text: &str) -> Decision<()> {
+    let invalid = |reason: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: reason.into() });
+    match condition::pattern(&field.custom_regex) {
+        Some(regex) if regex.is_match(text) => Ok(()),
+        Some(_) => invalid("does not fit the custom rule"),
+        None => invalid("has a custom rule that is not a valid pattern"),
+    }
+}

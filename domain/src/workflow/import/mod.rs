@@ -1,0 +1,327 @@
+//! Reads workflow definitions of BlueKing ITSM (reference/bk-itsm.md 12): exported files with `states` and `transitions`, plain lists of nodes and
+//! edges, and the old dialect whose edges only say forward or back. What could not be taken over as it stood is told, item by item.
+//!
+//! Here head, nodes and lines; fields and forms in [`fields`], what nodes call in [`outside`]. People stand in the definition by user name; the door
+//! turns them into person ids.
+
+mod fields;
+mod outside;
+
+use events::workflow::{Clause, Condition, Definition, Group, Handling, Holds, Line, Node, NodeKind, Operator, Output, Processors, Revoke};
+use events::{LineId, NodeId, Pid, RoleId};
+use serde_json::Value;
+
+use crate::ticket::form::plain;
+pub use outside::expression;
+
+/// What became of one thing in the file.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// It means the same here, but stands differently.
+    Changed { place: String, what: String },
+    /// It was left out.
+    Dropped { place: String, what: String },
+    /// Somebody has to fill it in before the workflow can be deployed.
+    Missing { place: String, what: String },
+}
+
+/// A definition with the story of how it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    pub definition: Definition,
+    pub report: Vec<Note>,
+}
+
+/// Reads one workflow: an object, or an array of one. `roles` finds a role of this desk by name.
+pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Imported, String> {
+    let flow = match file {
+        Value::Array(flows) if flows.len() == 1 => &flows[0],
+        Value::Array(flows) => return Err(format!("the file holds {} workflows, one is read at a time", flows.len())),
+        other => other,
+    };
+    if !flow.is_object() {
+        return Err("a workflow is a JSON object".into());
+    }
+    let mut reader = Reader { flow, roles, report: Vec::new(), definition: Definition::default() };
+    reader.head();
+    reader.nodes()?;
+    reader.fields()?;
+    reader.lines()?;
+    reader.place_fields();
+    reader.results();
+    reader.directions();
+    reader.missing();
+    Ok(Imported { definition: reader.definition, report: reader.report })
+}
+
+struct Reader<'a> {
+    flow: &'a Value,
+    roles: &'a dyn Fn(&str) -> Option<RoleId>,
+    report: Vec<Note>,
+    definition: Definition,
+}
+
+/// The members of an object or the items of a list: both are ways in which files list things.
+fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
+    let found = keys.iter().find_map(|key| flow.get(*key).filter(|value| value.is_array() || value.is_object()));
+    match found {
+        Some(Value::Array(items)) => items.iter().collect(),
+        Some(Value::Object(members)) => members.values().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A member as text; numbers count as the text they are.
+fn text(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        Some(Value::String(text)) => text.trim().to_owned(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn flag(value: &Value, key: &str) -> bool {
+    match value.get(key) {
+        Some(Value::Bool(flag)) => *flag,
+        Some(Value::Number(number)) => number.as_i64() == Some(1),
+        Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
+        _ => false,
+    }
+}
+
+fn int(value: &Value, key: &str) -> Option<i64> {
+    let member = value.get(key)?;
+    member.as_i64().or_else(|| member.as_str()?.trim().parse().ok())
+}
+
+/// A list, or parts between commas.
+fn parts(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::Array(items)) => items.iter().map(plain).filter(|part| !part.is_empty()).collect(),
+        Some(Value::String(text)) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+        Some(Value::Number(number)) => vec![number.to_string()],
+        _ => Vec::new(),
+    }
+}
+
+impl Reader<'_> {
+    fn changed(&mut self, place: impl Into<String>, what: impl Into<String>) {
+        self.report.push(Note::Changed { place: place.into(), what: what.into() });
+    }
+
+    fn dropped(&mut self, place: impl Into<String>, what: impl Into<String>) {
+        self.report.push(Note::Dropped { place: place.into(), what: what.into() });
+    }
+
+    fn head(&mut self) {
+        let flow = self.flow;
+        let revoke = match flow.get("revoke_config").and_then(|config| Some((int(config, "type")?, config.get("state").and_then(|_| int(config, "state"))))) {
+            _ if flow.get("is_revocable").is_some() && !flag(flow, "is_revocable") => Revoke::Never,
+            Some((1, _)) => Revoke::Always,
+            Some((3, Some(state))) => Revoke::BeforeNode(NodeId(state)),
+            _ => Revoke::BeforeHandled,
+        };
+        let supervisors =
+            if flag(flow, "is_supervise_needed") { self.processors(flow, "supervise_type", "supervisor", "the workflow") } else { Processors::Empty };
+        self.definition = Definition {
+            name: text(flow, "name"),
+            desc: text(flow, "desc"),
+            flow_type: text(flow, "flow_type"),
+            revoke,
+            is_biz_needed: flag(flow, "is_biz_needed"),
+            is_auto_approve: flag(flow, "is_auto_approve"),
+            is_supervise_needed: flag(flow, "is_supervise_needed"),
+            supervisors: if supervisors.is_unconfigured() { Processors::Empty } else { supervisors },
+            notify_rule: text(flow, "notify_rule"),
+            ..Definition::default()
+        };
+        for (key, what) in [("triggers", "triggers belong to a later release"), ("task_schemas", "sub-tasks belong to a later release")] {
+            let count = flow.get(key).map_or(0, |value| value.as_array().map_or_else(|| value.as_u64().unwrap_or_default(), |items| items.len() as u64));
+            if count > 0 {
+                self.dropped(key, format!("{count}: {what}"));
+            }
+        }
+    }
+
+    fn processors(&mut self, of: &Value, kind_key: &str, who_key: &str, place: &str) -> Processors {
+        let kind = text(of, kind_key);
+        let who = parts(of.get(who_key));
+        let first = who.first().cloned().unwrap_or_default();
+        match kind.as_str() {
+            "PERSON" => Processors::Person(who.into_iter().map(Pid).collect()),
+            "GENERAL" => {
+                let names = self.flow.get("roles");
+                let (mut known, mut unknown) = (Vec::new(), Vec::new());
+                for id in who {
+                    let name = names.and_then(|names| names.get(&id)).map(plain);
+                    match name.as_deref().and_then(self.roles) {
+                        Some(role) => known.push(role),
+                        None => unknown.push(name.unwrap_or(id)),
+                    }
+                }
+                if !unknown.is_empty() {
+                    self.dropped(place, format!("roles {} are not known at this desk", unknown.join(", ")));
+                }
+                Processors::General(known)
+            }
+            "STARTER" => Processors::Starter,
+            "STARTER_LEADER" => Processors::StarterLeader,
+            "ASSIGN_LEADER" => Processors::NodeLeader(NodeId(first.parse().unwrap_or_default())),
+            "VARIABLE" => Processors::Variable(who),
+            "VARIABLE_LEADER" => Processors::VariableLeader(who),
+            "ORGANIZATION" => Processors::Organization(first),
+            "CMDB" => Processors::Business(who),
+            "IAM" => Processors::Iam(first),
+            "OPEN" => Processors::Open,
+            "BY_ASSIGNOR" => Processors::ByAssignor,
+            "API" => Processors::Api,
+            "EMPTY" | "" => Processors::Empty,
+            other => {
+                self.dropped(place, format!("processors of the unknown kind {other}"));
+                Processors::Empty
+            }
+        }
+    }
+
+    fn nodes(&mut self) -> Result<(), String> {
+        let all = listed(self.flow, &["states", "nodes"]);
+        if all.is_empty() {
+            return Err("the workflow has neither states nor nodes".into());
+        }
+        for state in all {
+            let id = NodeId(int(state, "id").ok_or("a node has no id")?);
+            let kind_word = text(state, "type");
+            let kind: NodeKind = serde_json::from_value(kind_word.clone().into())
+                .map_err(|_| format!("node {id} ({}) is of the kind {kind_word:?}, which this desk does not run", text(state, "name")))?;
+            let place = format!("node {id}");
+            let name = match text(state, "name") {
+                name if name.is_empty() => match kind {
+                    NodeKind::Parallel => "并行网关".to_owned(),
+                    NodeKind::Coverage => "汇聚网关".to_owned(),
+                    _ => kind.key().to_owned(),
+                },
+                name => name,
+            };
+            let processors = self.processors(state, "processors_type", "processors", &place);
+            let assignors = self.processors(state, "assignors_type", "assignors", &place);
+            let delivers = self.processors(state, "delivers_type", "delivers", &place);
+            let mut handling = match text(state, "distribute_type").as_str() {
+                "CLAIM_THEN_PROCESS" => Handling::ClaimThenProcess,
+                "DISTRIBUTE_THEN_PROCESS" => Handling::DistributeThenProcess,
+                "DISTRIBUTE_THEN_CLAIM" => Handling::DistributeThenClaim,
+                _ => Handling::Process,
+            };
+            if processors == Processors::ByAssignor && handling == Handling::Process && kind == NodeKind::Manual {
+                handling = Handling::DistributeThenProcess;
+                self.changed(&place, "an assignor names its processors, so it is distributed before it is handled");
+            }
+            let extras = state.get("extras").cloned().unwrap_or_default();
+            let status = extras.get("ticket_status").filter(|status| text(status, "type") == "custom").map(|status| text(status, "name"));
+            let outside = self.outside(state, &extras, kind, &place).map(Box::new);
+            let counters = state.pointer("/variables/outputs").and_then(Value::as_array).cloned().unwrap_or_default();
+            let outputs: Vec<Output> = counters
+                .iter()
+                .filter_map(|variable| {
+                    let code = variable.pointer("/meta/code").map(plain)?;
+                    Some(Output { key: text(variable, "key"), holds: serde_json::from_value::<Holds>(code.into()).ok()? })
+                })
+                .collect();
+            let finish_condition = state.get("finish_condition").and_then(|condition| condition_of(condition, &outputs));
+            self.definition.nodes.push(Node {
+                id,
+                name,
+                kind,
+                tag: text(state, "tag"),
+                processors,
+                assignors,
+                delivers,
+                handling,
+                can_deliver: flag(state, "can_deliver"),
+                is_terminable: flag(state, "is_terminable"),
+                is_multi: flag(state, "is_multi") || kind == NodeKind::Sign,
+                is_sequential: flag(state, "is_sequential"),
+                finish_condition,
+                terminate_when_rejected: flag(&extras, "enable_terminate_ticket_when_rejected"),
+                is_allow_skip: flag(state, "is_allow_skip"),
+                status_on_entry: status.unwrap_or_default(),
+                outside,
+                fields: Vec::new(),
+                outputs,
+            });
+        }
+        self.definition.nodes.sort_by_key(|node| node.id);
+        Ok(())
+    }
+
+    fn lines(&mut self) -> Result<(), String> {
+        let all = listed(self.flow, &["transitions", "edges"]);
+        let mut next = 1;
+        for raw in all {
+            let end = |keys: [&str; 2]| keys.iter().find_map(|key| int(raw, key)).map(NodeId);
+            let (Some(from), Some(to)) = (end(["from_state", "from"]), end(["to_state", "to"])) else {
+                return Err(format!("line {} does not say where it leads", text(raw, "id")));
+            };
+            let id = int(raw, "id").unwrap_or(next);
+            next = next.max(id) + 1;
+            let by_field = text(raw, "condition_type") == "by_field";
+            let condition = if by_field { raw.get("condition").and_then(|condition| condition_of(condition, &[])) } else { None };
+            if by_field && condition.is_none() {
+                return Err(format!("line {id} from node {from} has a condition that cannot be read"));
+            }
+            // A condition says by its clauses which variables of the node before it tests.
+            for clause in raw.pointer("/condition/expressions").and_then(Value::as_array).into_iter().flatten() {
+                for clause in clause.get("expressions").and_then(Value::as_array).into_iter().flatten() {
+                    let holds = clause.pointer("/meta/code").map(plain).and_then(|code| serde_json::from_value::<Holds>(code.into()).ok());
+                    let node = self.definition.nodes.iter_mut().find(|node| node.id == from && node.kind.is_vote());
+                    if let (Some(holds), Some(node)) = (holds, node) {
+                        let output = Output { key: text(clause, "key"), holds };
+                        if !node.outputs.contains(&output) {
+                            node.outputs.push(output);
+                        }
+                    }
+                }
+            }
+            self.definition.lines.push(Line { id: LineId(id), from, to, name: text(raw, "name"), condition });
+        }
+        self.definition.lines.sort_by_key(|line| line.id);
+        Ok(())
+    }
+
+    fn missing(&mut self) {
+        let submit = self.definition.submit_node().map(|node| node.id);
+        for node in self.definition.nodes.clone() {
+            let distributed = matches!(node.handling, Handling::DistributeThenProcess | Handling::DistributeThenClaim);
+            let who = if distributed { &node.assignors } else { &node.processors };
+            if node.kind.is_for_people() && Some(node.id) != submit && (who.is_unconfigured() || *who == Processors::General(Vec::new())) {
+                let what = if distributed { "who distributes it" } else { "who handles it" };
+                self.report.push(Note::Missing { place: format!("node {}", super::named(&self.definition, node.id)), what: what.into() });
+            }
+            if node.kind.is_automatic() && node.outside.is_none() {
+                self.report.push(Note::Missing { place: format!("node {}", super::named(&self.definition, node.id)), what: "what it calls".into() });
+            }
+        }
+    }
+}
+
+/// A condition that compares one key with one value.
+pub fn equals(key: &str, value: &str) -> Condition {
+    let clause = Clause { key: key.into(), kind: "STRING".into(), condition: Operator::Equal, value: value.into() };
+    Condition { expressions: vec![Group { expressions: vec![clause], ..Group::default() }], ..Condition::default() }
+}
+
+/// A condition; keys of counters become their codes where the node's variables say which they are.
+fn condition_of(value: &Value, outputs: &[Output]) -> Option<Condition> {
+    let mut condition: Condition = serde_json::from_value(value.clone()).ok()?;
+    condition.expressions.retain(|group| !group.expressions.is_empty());
+    for clause in condition.expressions.iter_mut().flat_map(|group| &mut group.expressions) {
+        if let Some(output) = outputs.iter().find(|output| output.key == clause.key) {
+            clause.key = plain(&serde_json::to_value(output.holds).unwrap_or_default());
+        }
+    }
+    if condition.expressions.is_empty() { None } else { Some(condition) }
+}
+
+fn group_of(value: &Value) -> Option<Group> {
+    serde_json::from_value::<Group>(value.clone()).ok().filter(|group| !group.expressions.is_empty())
+}

@@ -1,0 +1,160 @@
+//! What automatic nodes of a file call: APIs, webhooks, tasks of the operations platform.
+
+use events::outside::{Outside, Pair, Poll, Request, Taken, Task};
+use events::workflow::{Condition, NodeKind};
+use serde_json::{Value, json};
+
+use super::{Note, Reader, condition_of, flag, int, listed, parts, text};
+use crate::ticket::form::plain;
+
+impl Reader<'_> {
+    pub(super) fn outside(&mut self, state: &Value, extras: &Value, kind: NodeKind, place: &str) -> Option<Outside> {
+        match kind {
+            NodeKind::Task => Some(Outside::Request(self.api(state.get("api_info").or_else(|| extras.get("api_info"))?, place))),
+            NodeKind::Webhook => Some(self.webhook(extras.get("webhook_info")?, place)),
+            NodeKind::Sops => {
+                let info = extras.get("sops_info")?;
+                let value = |key: &str| info.get(key).map(|value| if value.is_object() { text(value, "value") } else { plain(value) }).unwrap_or_default();
+                Some(Outside::Task(Task {
+                    url: text(info, "url"),
+                    bk_biz_id: value("bk_biz_id"),
+                    template_id: value("template_id"),
+                    template_source: value("template_source"),
+                    constants: listed(info, &["constants"]).into_iter().map(constant).collect(),
+                    exclude_task_nodes_id: parts(info.get("exclude_task_nodes_id")),
+                    secret: text(info, "secret"),
+                    polls_max: int(info, "polls_max").and_then(|polls| u32::try_from(polls).ok()).unwrap_or(8640),
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn api(&mut self, info: &Value, place: &str) -> Request {
+        let remote = info.get("remote_api_info").or_else(|| info.get("remote_api")).unwrap_or(info);
+        let own = info.get("api_instance_info").or_else(|| info.get("api_instance")).unwrap_or(info);
+        for key in ["before_req", "map_code"] {
+            if !text(remote, key).is_empty() || !text(own, key).is_empty() {
+                self.dropped(place, format!("{key} is program text, and nothing that was typed in is ever run here"));
+            }
+        }
+        let domain = remote.pointer("/system_info/domain").map(plain).unwrap_or_default();
+        let url = if text(remote, "url").is_empty() { format!("{}{}", domain.trim_end_matches('/'), text(remote, "path")) } else { text(remote, "url") };
+        let method = match text(remote, "method").to_uppercase() {
+            method if method.is_empty() => "GET".to_owned(),
+            method => method,
+        };
+        let member = |key: &str| own.get(key).or_else(|| remote.get(key)).filter(|value| !value.is_null());
+        let poll = flag(own, "need_poll")
+            .then(|| {
+                let ends = own.get("end_conditions")?;
+                Some(Poll {
+                    interval_ms: int(ends, "poll_interval")?.saturating_mul(1000),
+                    times_max: u32::try_from(int(ends, "poll_time")?).ok()?,
+                    until: condition_of(own.get("succeed_conditions")?, &[])?,
+                })
+            })
+            .flatten();
+        Request {
+            query: if method == "GET" { pairs(member("req_params")) } else { Vec::new() },
+            body: if method == "GET" { Value::Null } else { member("req_body").cloned().unwrap_or_default() },
+            headers: pairs(member("headers")),
+            method,
+            url,
+            secret: text(own, "secret"),
+            timeout_ms: int(own, "timeout_ms").unwrap_or(10_000),
+            attempts_max: int(own, "attempts_max").and_then(|times| u32::try_from(times).ok()).unwrap_or(1),
+            success: own.get("success").and_then(|condition| condition_of(condition, &[])),
+            poll,
+            outputs: taken(own.pointer("/variables/outputs").or_else(|| own.get("outputs"))),
+        }
+    }
+
+    fn webhook(&mut self, info: &Value, place: &str) -> Outside {
+        let body = info.get("body").cloned().unwrap_or_default();
+        let body = match (text(&body, "type").as_str(), body.get("value")) {
+            ("none" | "", _) => Value::Null,
+            (_, Some(Value::String(raw))) => serde_json::from_str(raw).unwrap_or_else(|_| raw.clone().into()),
+            (_, Some(other)) => other.clone(),
+            (_, None) => Value::Null,
+        };
+        let success = match text(info, "success_exp") {
+            exp if exp.is_empty() => None,
+            exp => {
+                let condition = expression(&exp);
+                if condition.is_none() {
+                    self.dropped(place, format!("success expression {exp:?} is more than comparisons joined by and, or by or"));
+                }
+                condition
+            }
+        };
+        if info.get("auth").is_some_and(|auth| auth.is_object() && !text(auth, "auth_type").is_empty()) {
+            self.report.push(Note::Missing { place: place.to_owned(), what: "credentials are not read from files; name a secret of the key store".into() });
+        }
+        Outside::Request(Request {
+            method: text(info, "method").to_uppercase(),
+            url: text(info, "url"),
+            query: pairs(info.get("query_params")),
+            headers: pairs(info.get("headers")),
+            body,
+            secret: text(info, "secret"),
+            timeout_ms: info.get("settings").and_then(|settings| int(settings, "timeout")).unwrap_or(10).saturating_mul(1000),
+            attempts_max: info.get("settings").and_then(|settings| int(settings, "attempts")).and_then(|times| u32::try_from(times).ok()).unwrap_or(1),
+            success,
+            poll: None,
+            outputs: taken(info.get("outputs")),
+        })
+    }
+}
+
+fn pairs(value: Option<&Value>) -> Vec<Pair> {
+    match value {
+        Some(Value::Array(items)) => items.iter().map(constant).filter(|pair| !pair.key.is_empty()).collect(),
+        Some(Value::Object(members)) => members.iter().map(|(key, value)| Pair { key: key.clone(), value: plain(value) }).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A `{key, value}`; a value that names a variable becomes a template.
+fn constant(item: &Value) -> Pair {
+    let key = Some(text(item, "key")).filter(|key| !key.is_empty()).unwrap_or_else(|| text(item, "name"));
+    let value = item.get("value").map(plain).unwrap_or_default();
+    Pair { key, value: if text(item, "value_type") == "variable" && !value.starts_with("${") { format!("${{{value}}}") } else { value } }
+}
+
+fn taken(value: Option<&Value>) -> Vec<Taken> {
+    let one = |item: &Value| Taken {
+        key: Some(text(item, "key")).filter(|key| !key.is_empty()).unwrap_or_else(|| text(item, "name")),
+        name: text(item, "name"),
+        path: Some(text(item, "ref_path")).filter(|path| !path.is_empty()).unwrap_or_else(|| text(item, "path")),
+    };
+    value.and_then(Value::as_array).into_iter().flatten().map(one).filter(|taken| !taken.path.is_empty()).collect()
+}
+
+/// Comparisons of members of the answer with constants, joined by `and` or by `or`: `resp.code == 0 and resp.data.state == "done"`.
+pub fn expression(text: &str) -> Option<Condition> {
+    let (join, parts): (&str, Vec<&str>) = match (text.contains(" and "), text.contains(" or ")) {
+        (true, true) => return None,
+        (_, true) => ("or", text.split(" or ").collect()),
+        _ => ("and", text.split(" and ").collect()),
+    };
+    let clauses: Option<Vec<Value>> = parts
+        .into_iter()
+        .map(|part| {
+            let sign = ["==", "!=", ">=", "<=", ">", "<"].into_iter().find(|sign| part.contains(sign))?;
+            let (key, value) = part.split_once(sign)?;
+            let (key, value) = (key.trim(), value.trim());
+            let is_path = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'));
+            let (kind, value) = match value {
+                "True" | "true" => ("BOOLEAN", json!("true")),
+                "False" | "false" => ("BOOLEAN", json!("false")),
+                quoted if quoted.len() > 1 && (quoted.starts_with('"') && quoted.ends_with('"') || quoted.starts_with('\'') && quoted.ends_with('\'')) => {
+                    ("STRING", json!(quoted[1..quoted.len() - 1]))
+                }
+                number => ("INT", serde_json::from_str::<serde_json::Number>(number).ok()?.into()),
+            };
+            is_path.then(|| json!({ "key": key, "type": kind, "condition": sign, "value": value }))
+        })
+        .collect();
+    serde_json::from_value(json!({ "type": "and", "expressions": [{ "type": join, "expressions": clauses? }] })).ok()
+}
