@@ -155,6 +155,7 @@ fn operation(path: &str, summary: &str, kind: &Kind) -> Value {
         .into_iter()
         .map(|status| {
             let answer = match status {
+                "200" | "206" if matches!(kind, Kind::Download) => json!({ "description": "the bytes", "content": { "*/*": { "schema": {} } } }),
                 "200" | "201" => json!({ "description": "done", "content": { "application/json": { "schema": {} } } }),
                 "204" => json!({ "description": "done" }),
                 _ => problem.clone(),
