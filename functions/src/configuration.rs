@@ -1,20 +1,18 @@
 //! Answers what decisions ask: services, workflow versions, role members, options, and from the directory who leads whom. Configuration is read
 //! from its own streams and kept until configuration is written again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::Decider;
 use domain::attachment::Attachment;
 use domain::config::{Catalog, Dictionary, Role, Service, SharedField};
-use domain::options::{self, Offered, Question};
-use domain::ticket::form::{self, Offer};
 use domain::ticket::{Facts, Lookup, Now, Ticket};
 use domain::workflow::Workflow;
 use events::role::RoleKind;
-use events::workflow::{Choice, Definition, Deployed, Field, Node};
-use events::{Entry, Moment, Pid, RoleId, ServiceId, WorkflowId};
+use events::workflow::{Choice, Deployed, Field};
+use events::{Pid, RoleId, ServiceId, WorkflowId};
 use infra::caller::Caller;
 use infra::directory::Directory;
 use infra::ledger::Lookups;
@@ -23,7 +21,7 @@ use infra::{Error, Ledger};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::outside::{self, Described};
+use crate::offers::Offers;
 use crate::people::People;
 
 /// The built-in role of those who may do everything.
@@ -32,23 +30,11 @@ pub const SUPERUSER: RoleId = RoleId(1);
 const KEPT_MAX: usize = 10_000;
 /// Roles a desk may have; more are not looked at by nodes that mean all of them.
 const ROLES_MAX: usize = 1000;
-/// How long what another system offered is held for true.
-const OFFER_MS: i64 = 60_000;
-/// How long it is held for true that it offered nothing.
-const NO_OFFER_MS: i64 = 5_000;
-/// Bytes of such an offer.
-const OFFER_BYTES_MAX: usize = 1 << 20;
-/// Offers kept in memory.
-const OFFERS_MAX: usize = 200;
-/// Options in all of them.
-const OFFERED_MAX: usize = 100_000;
-
 /// Configuration as it is now.
 pub struct Configuration {
     ledger: Ledger,
     views: Arc<dyn Views>,
     directory: Arc<dyn Directory>,
-    caller: Arc<dyn Caller>,
     people: People,
     zone: TimeZone,
     services: Kept<Service>,
@@ -58,8 +44,8 @@ pub struct Configuration {
     fields: Kept<SharedField>,
     roles: Kept<Role>,
     catalog: Kept<Catalog>,
-    /// What other systems offered, and until when that is held for true.
-    offered: Mutex<BTreeMap<Question, (Moment, Offered)>>,
+    /// What other systems offer to choose from.
+    pub offers: Offers,
 }
 
 /// The state of each stream, and the configuration it was read under.
@@ -73,10 +59,10 @@ impl Configuration {
     pub fn new(ledger: Ledger, views: Arc<dyn Views>, directory: Arc<dyn Directory>, caller: Arc<dyn Caller>, zone: TimeZone) -> Self {
         Self {
             people: People::new(ledger.keys.clone()),
+            offers: Offers::new(ledger.clone(), caller),
             ledger,
             views,
             directory,
-            caller,
             zone,
             services: Kept::default(),
             workflows: Kept::default(),
@@ -85,7 +71,6 @@ impl Configuration {
             fields: Kept::default(),
             roles: Kept::default(),
             catalog: Kept::default(),
-            offered: Mutex::default(),
         }
     }
 
@@ -143,52 +128,6 @@ impl Configuration {
     /// The options of a list; `None` where there is no such list, or it is switched off.
     pub async fn options_of(&self, code: &str) -> Result<Option<Vec<Choice>>, Error> {
         Ok(self.dictionary(code).await?.0.as_ref().filter(|dictionary| dictionary.is_enabled).map(|dictionary| dictionary.items.clone()))
-    }
-
-    /// What another system offers, held for true for a minute; that it offers nothing, for a moment.
-    pub async fn offered(&self, question: &Question) -> Result<Offered, Error> {
-        let now = self.ledger.clock.now();
-        if let Some((until, offered)) = self.offered.lock().expect("no holder panics").get(question)
-            && *until > now
-        {
-            return Ok(offered.clone());
-        }
-        let described = Described {
-            method: question.method.clone(),
-            url: question.url.clone(),
-            headers: question.headers.clone(),
-            body: question.body.clone(),
-            secret: &question.secret,
-            timeout_ms: question.timeout_ms,
-            answer_bytes_max: OFFER_BYTES_MAX,
-        };
-        let came = outside::call(&*self.caller, &*self.ledger.keys, described).await?;
-        let offered = came.and_then(|answer| options::read(question, answer.status, &answer.body));
-        let held_ms = if offered.is_ok() { OFFER_MS } else { NO_OFFER_MS };
-        let mut kept = self.offered.lock().expect("no holder panics");
-        kept.retain(|_, (until, _)| *until > now);
-        let options = |offered: &Offered| offered.as_ref().map_or(0, Vec::len);
-        if kept.len() >= OFFERS_MAX || kept.values().map(|(_, offered)| options(offered)).sum::<usize>() + options(&offered) > OFFERED_MAX {
-            kept.clear();
-        }
-        kept.insert(question.clone(), (now.plus_ms(held_ms), offered.clone()));
-        Ok(offered)
-    }
-
-    /// Asks for the options that a form hangs on before anybody decides on it: all at once, and while nothing is held.
-    pub async fn ask_ahead(&self, definition: &Definition, node: &Node, given: &[Entry], filled: &BTreeMap<String, Entry>) -> Result<(), Error> {
-        let is_given = |field: &&Field| field.source.is_some() && given.iter().any(|entry| entry.key == field.key);
-        let questions = definition.fields_of(node).filter(is_given).filter_map(|field| match form::offer(definition, node, given, filled, field) {
-            Offer::Asked(Ok(question)) => Some(question),
-            _ => None,
-        });
-        self.ask_all(questions.collect()).await.map(drop)
-    }
-
-    /// Asks every question once, side by side.
-    async fn ask_all(&self, questions: BTreeSet<Question>) -> Result<Vec<(Question, Offered)>, Error> {
-        let asked = questions.into_iter().map(|question| async move { self.offered(&question).await.map(|offered| (question, offered)) });
-        futures_util::future::join_all(asked).await.into_iter().collect()
     }
 
     /// Says whether somebody may do everything.
@@ -285,7 +224,7 @@ impl Lookups<Ticket> for Configuration {
             }
         }
         let questions = wanted.iter().filter_map(|lookup| if let Lookup::Options(question) = lookup { Some(question.clone()) } else { None });
-        facts.options.extend(self.ask_all(questions.collect()).await?);
+        facts.options.extend(self.offers.ask_all(questions.collect()).await?);
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ pub mod importing;
 #[cfg(feature = "aws")]
 pub mod metrics;
 pub mod numbers;
+pub mod offers;
 pub mod outside;
 pub mod people;
 pub mod queue;

@@ -10,6 +10,9 @@ use super::{Form, Sheet, field_at, plain};
 use crate::options::{self, Question};
 use crate::ticket::{Decision, Facts, Rejection, reject};
 
+/// Options that are each looked for by themselves; of more the whole list is made a table first.
+const FEW: usize = 8;
+
 /// Where the options of a field come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Offer {
@@ -55,15 +58,19 @@ impl<'a> Form<'a> {
         if options.is_empty() && !is_free {
             return reject(Rejection::OptionsMissing(field.key.clone()));
         }
-        let names = options::names(options);
-        let once: BTreeSet<&str> = picked.iter().copied().collect();
-        if !is_free && (once.len() < picked.len() || picked.iter().any(|key| !names.contains_key(key))) {
+        let names: Vec<Option<String>> = if picked.len() > FEW {
+            let all = options::names(options);
+            picked.iter().map(|key| all.get(key).cloned()).collect()
+        } else {
+            picked.iter().map(|key| options::path(options, key).map(|names| names.join("->"))).collect()
+        };
+        let is_once = picked.iter().collect::<BTreeSet<_>>().len() == picked.len();
+        if !is_free && (!is_once || names.iter().any(Option::is_none)) {
             return reject(Rejection::OptionUnknown(field_at(field)));
         }
         let is_own = matches!(field.source_type.as_str(), "" | "CUSTOM");
-        let shown = once.len() == picked.len() && !is_own;
-        let name = |key: &&str| names.get(*key).cloned().unwrap_or_else(|| (*key).to_owned());
-        Ok(if shown { picked.iter().map(name).collect::<Vec<_>>().join(",") } else { String::new() })
+        let shown = names.into_iter().zip(picked).map(|(name, key)| name.unwrap_or_else(|| key.to_owned()));
+        Ok(if is_own || !is_once { String::new() } else { shown.collect::<Vec<_>>().join(",") })
     }
 
     /// The options of a field, or in words why there are none now; nothing where nobody said what supplies them.

@@ -73,7 +73,7 @@ pub(super) async fn edit_field(app: &App, asked: &Asked, request_id: &str) -> Re
     let workflow = reads::workflow_of(app, &card).await?;
     app.people.form_in(&workflow.definition, &mut form, true).await?;
     if let Some(submit) = workflow.definition.submit_node() {
-        app.configuration.ask_ahead(&workflow.definition, submit, &form, &card.ticket.form).await?;
+        app.configuration.offers.ask_ahead(&workflow.definition, submit, &form, &card.ticket.form).await?;
     }
     let by = app.people.find(&operator).await?;
     Ok(act(app, asked, request_id, &sn, by.clone(), &Command::EditField { by, form }).await?)

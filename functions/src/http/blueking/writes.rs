@@ -269,7 +269,7 @@ async fn submitted(app: &App, asked: &Asked, card: &TicketCard, node: NodeId) ->
     let workflow = super::reads::workflow_of(app, card).await?;
     app.people.form_in(&workflow.definition, &mut form, true).await?;
     if let Some(node) = workflow.definition.node(node) {
-        app.configuration.ask_ahead(&workflow.definition, node, &form, &card.ticket.form).await?;
+        app.configuration.offers.ask_ahead(&workflow.definition, node, &form, &card.ticket.form).await?;
     }
     Ok(form)
 }

@@ -79,7 +79,7 @@ async fn offered(app: &App, definition: &Definition, node: &Node, field: &Field,
     Ok(match form::offer(definition, node, given, &ticket.form, field) {
         Offer::Own => json!(field.choice),
         Offer::Dictionary(code) => json!(app.configuration.options_of(&code).await?.unwrap_or_default()),
-        Offer::Asked(question) => json!(app.configuration.offered(&question.map_err(unavailable)?).await?.map_err(unavailable)?),
+        Offer::Asked(question) => json!(app.configuration.offers.ask(&question.map_err(unavailable)?).await?.map_err(unavailable)?),
         Offer::Anything => json!([]),
     })
 }

@@ -416,7 +416,7 @@ async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>) -> Resu
         }
         let node = node.and_then(|node| workflow.definition.node(node)).or_else(|| workflow.definition.submit_node());
         if let Some(node) = node {
-            asked.app.configuration.ask_ahead(&workflow.definition, node, &form, &card.ticket.form).await?;
+            asked.app.configuration.offers.ask_ahead(&workflow.definition, node, &form, &card.ticket.form).await?;
         }
     }
     Ok(form)
