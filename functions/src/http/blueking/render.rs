@@ -177,7 +177,7 @@ pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Valu
 }
 
 /// A field's definition as forms need it; options that stand in a dictionary are those of now.
-pub async fn field(app: &App, field: &Field) -> Result<Value, Error> {
+pub(super) async fn field(app: &App, field: &Field) -> Result<Value, Error> {
     let dictionary = if field.source_type == "DATADICT" { app.configuration.options_of(&field.source_uri).await? } else { None };
     Ok(json!({
         "id": field.id,

@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
 use crate::App;
-use crate::http::blueking::render;
 
 /// The form with which a ticket of a service is submitted, and options of its fields.
 pub(super) async fn of_service(asked: Asked, method: &Method, id: &str, what: &str) -> Answer {
@@ -59,17 +58,28 @@ async fn answer(asked: &Asked, method: &Method, what: &str, workflow: &Deployed,
     }
 }
 
-/// One field: its definition, what stands in it or would be its default, and where its options come from.
+/// One field: what it is, what it must be, what stands in it or would be its default, and its options, or on what they depend where another system is
+/// asked for them.
 async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Problem> {
-    let mut shown = render::field(app, field).await?;
     let held = ticket.form.get(&field.key).filter(|entry| !entry.is_erased());
-    shown["value"] = match held {
+    let default = app.people.value_out(Some(field), &field.default).await?;
+    let value = match held {
         Some(entry) => app.people.value_out(Some(field), entry.read()).await?,
-        None => app.people.value_out(Some(field), &field.default).await?,
+        None => default.clone(),
     };
-    shown["depends_on"] = json!(field.source.as_deref().map(options::depends_on).unwrap_or_default());
-    shown["asks_for_options"] = field.source.is_some().into();
-    Ok(shown)
+    let options = match field.source_type.as_str() {
+        "DATADICT" => app.configuration.options_of(&field.source_uri).await?.unwrap_or_default(),
+        _ => field.choice.clone(),
+    };
+    Ok(json!({
+        "key": field.key, "type": field.kind, "name": field.name, "desc": field.desc,
+        "is_required": field.is_required, "is_readonly": field.is_readonly, "hidden_when": field.hidden_when,
+        "regex": field.regex, "custom_regex": field.custom_regex, "rule": field.rule, "meta": field.meta, "layout": field.layout,
+        "value": value, "default": default, "templates": field.templates,
+        "options": options,
+        "asks_for_options": field.source.is_some(),
+        "depends_on": field.source.as_deref().map(options::depends_on).unwrap_or_default(),
+    }))
 }
 
 /// The options a person may choose from, given what else stands in the form.
