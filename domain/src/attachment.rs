@@ -12,7 +12,7 @@ use crate::decider::{Decider, Nothing, Refusal};
 pub const ALONE_MS: i64 = 24 * 3_600_000;
 /// When the removal of bytes is tried again.
 pub const REMOVE_MS: i64 = 3_600_000;
-/// What holds a file need not say so again, unless its deadline moves by more than this.
+/// A draft that holds a file need not say so again, unless its deadline moves by more than this.
 const FRESH_MS: i64 = 24 * 3_600_000;
 /// Bytes of one part as it is stored.
 pub const PART_BYTES: usize = 4 << 20;
@@ -108,7 +108,9 @@ impl Decider for Attachment {
                 if is_new && self.places.len() >= PLACES_MAX {
                     return reject(Rejection::TooManyPlaces);
                 }
-                let is_later = !self.kept && until.0 - self.due.0 > FRESH_MS;
+                // Drafts are saved all the time; whatever else comes again must be waited for as if it came for the first time.
+                let little = if matches!(to, Place::Draft(_)) { FRESH_MS } else { 0 };
+                let is_later = !self.kept && until.0 - self.due.0 > little;
                 let due = (!self.kept).then(|| (*until).max(self.due));
                 Ok(if is_new || is_later { vec![Attached { to: to.clone(), by: by.clone(), due }.into()] } else { Vec::new() })
             }
@@ -344,7 +346,11 @@ mod tests {
         let by_desk = |at: Moment| Command::Discard { by: Pid::system(), at };
         assert_eq!(rejection(&wanted, &by_desk(AT.plus_ms(ALONE_MS - 1))), Rejection::NotDue, "something wanted it after it was looked at");
         assert!(wanted.decide(&by_desk(AT.plus_ms(ALONE_MS)), &()).is_ok());
+        let again = Command::Attach { to: ticket("REQ1"), by: lisi(), until: AT.plus_ms(ALONE_MS + 1) };
+        assert_eq!(wanted.decide(&again, &()), Ok(vec![Attached { due: Some(AT.plus_ms(ALONE_MS + 1)), ..attached("REQ1") }.into()]));
+        let saved_again = Command::Attach { to: Place::Draft("d".into()), by: lisi(), until: AT.plus_ms(ALONE_MS + 1) };
         let drafted = Attached { to: Place::Draft("d".into()), ..attached("REQ1") };
+        assert_eq!(after(&[begun().into(), received().into(), drafted.clone().into()]).decide(&saved_again, &()), Ok(Vec::new()));
         let drafted = after(&[begun().into(), received().into(), drafted.into()]);
         assert!(drafted.decide(&Command::Discard { by: lisi(), at: AT }, &()).is_ok(), "a draft gives it up");
     }

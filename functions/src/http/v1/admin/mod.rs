@@ -1,16 +1,17 @@
-//! What the desk is set up with, over `/v1`: workflows with drafts and versions, services, the catalog, dictionaries, roles. Reading is for every
-//! caller, changing for superusers.
+//! What the desk is set up with, over `/v1`: reading is for every caller, changing for superusers. Workflows stand in [`workflows`], the library of shared
+//! fields in [`library`]; here services, the catalog, dictionaries, roles.
+
+mod library;
+mod workflows;
 
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::config::{Dictionary, Role, SharedField};
-use domain::views::workflow_card::WorkflowCard;
-use domain::workflow::{check, export};
+use domain::config::{Dictionary, Role};
 use events::catalog::Changed;
 use events::role::RoleKind;
-use events::workflow::{Choice, Definition, Field};
-use events::{CatalogId, RoleId, ServiceId, WorkflowId, dictionary, field, role};
+use events::workflow::Choice;
+use events::{CatalogId, RoleId, ServiceId, WorkflowId, dictionary, role};
 use infra::views::Range;
 use serde_json::{Value, json};
 
@@ -19,8 +20,8 @@ use super::problem::{Answer, Problem};
 use crate::configuration::SUPERUSER;
 use crate::people::is_name;
 use crate::setup::{self, ServiceWish};
-use crate::stream::follow::read_card;
-use crate::{App, company};
+pub(super) use library::fields;
+pub(super) use workflows::workflows;
 
 /// Things in one list.
 const LIST_MAX: usize = 1000;
@@ -53,186 +54,6 @@ pub(super) async fn superuser(asked: &Asked) -> Result<(), Problem> {
 
 fn number(text: &str, what: &str) -> Result<i64, Problem> {
     text.parse().ok().filter(|id| *id > 0).ok_or_else(|| Problem::not_found(format!("there is no {what} {text}")))
-}
-
-pub(super) async fn workflows(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
-    let app = &asked.app;
-    match (method, parts) {
-        (&Method::GET, []) => {
-            let range = Range { view: "workflow", index: "id", from: "", to: "~", descending: false, skip: 0, limit: LIST_MAX };
-            let mut cards = Vec::new();
-            for entry in app.views.range(range).await? {
-                if let Some(document) = app.views.get("workflow", &entry.key).await? {
-                    let card: WorkflowCard = read_card(&entry.key, &document)?;
-                    cards.push(json!(card));
-                }
-            }
-            Ok(ok(json!({ "workflows": cards })))
-        }
-        (&Method::POST, []) => {
-            superuser(&asked).await?;
-            let definition = definition(&asked).await?;
-            let id = setup::draft(app, definition, None).await?;
-            Ok(created(json!({ "workflow": id })))
-        }
-        (&Method::POST, ["import"]) => {
-            superuser(&asked).await?;
-            let file = asked.body.get("workflow").ok_or_else(|| Problem::malformed("/workflow", "it is missing"))?;
-            let (id, report) = setup::import_workflow(app, file, None).await?;
-            let problems = app.configuration.drawn(id).await?.draft.as_deref().map(check::problems).unwrap_or_default();
-            Ok(created(json!({ "workflow": id, "report": report, "problems": problems })))
-        }
-        (method, [id, rest @ ..]) => workflow(&asked, method, WorkflowId(number(id, "workflow")?), rest).await,
-        _ => Err(wrong_method(method)),
-    }
-}
-
-async fn workflow(asked: &Asked, method: &Method, id: WorkflowId, rest: &[&str]) -> Answer {
-    let app = &asked.app;
-    let drawn = app.configuration.drawn(id).await?;
-    if drawn.draft.is_none() && drawn.versions.is_empty() {
-        return Err(Problem::not_found(format!("there is no workflow {id}")));
-    }
-    match (method, rest) {
-        (&Method::GET, []) => {
-            let versions: Vec<i64> = drawn.versions.keys().copied().filter(|version| drawn.is_listed(*version)).collect();
-            let draft = match drawn.draft.as_deref() {
-                Some(draft) => Some(named(app, draft).await?),
-                None => None,
-            };
-            let problems = drawn.draft.as_deref().map(check::problems).unwrap_or_default();
-            Ok(ok(json!({ "workflow": id, "closed": drawn.closed, "versions": versions, "draft": draft, "problems": problems })))
-        }
-        (&Method::PUT, ["draft"]) => {
-            superuser(asked).await?;
-            let definition = definition(asked).await?;
-            let problems = check::problems(&definition);
-            setup::draft(app, definition, Some(id)).await?;
-            Ok(ok(json!({ "workflow": id, "problems": problems })))
-        }
-        (&Method::POST, ["deploy"]) => {
-            superuser(asked).await?;
-            let version = setup::deploy(app, id).await?;
-            Ok(created(json!({ "workflow": id, "version": version })))
-        }
-        (&Method::POST, ["close" | "reopen"]) => {
-            superuser(asked).await?;
-            setup::close_workflow(app, id, rest[0] == "close").await?;
-            Ok(done())
-        }
-        (_, ["versions", version, rest @ ..]) => {
-            let version = number(version, "version")?;
-            let deployed = drawn.versions.get(&version).ok_or_else(|| Problem::not_found(format!("there is no version {version} of workflow {id}")))?;
-            match (method, rest) {
-                (&Method::GET, []) => Ok(ok(
-                    json!({ "workflow": id, "version": version, "definition": named(app, &deployed.definition).await?, "listed": drawn.is_listed(version) }),
-                )),
-                (&Method::GET, ["export"]) => {
-                    let mut definition = deployed.definition.clone();
-                    company::with_names(app, &mut definition).await?;
-                    Ok(ok(export::write(&definition, &version.to_string(), &setup::role_names(app).await?)))
-                }
-                (&Method::POST, ["restore"]) => {
-                    superuser(asked).await?;
-                    setup::restore(app, id, version).await?;
-                    Ok(done())
-                }
-                (&Method::DELETE, []) => {
-                    superuser(asked).await?;
-                    setup::remove_version(app, id, version).await?;
-                    Ok(done())
-                }
-                _ => Err(wrong_method(method)),
-            }
-        }
-        _ => Err(wrong_method(method)),
-    }
-}
-
-async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
-    let mut definition = definition.clone();
-    company::with_names(app, &mut definition).await?;
-    Ok(json!(definition))
-}
-
-async fn definition(asked: &Asked) -> Result<Definition, Problem> {
-    let mut given = asked.body.get("definition").cloned().ok_or_else(|| Problem::malformed("/definition", "it is missing"))?;
-    for (at, field) in given.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
-        from_library(&asked.app, field, at).await?;
-    }
-    let mut definition: Definition = serde_json::from_value(given).map_err(|error| Problem::malformed("/definition", error.to_string()))?;
-    company::with_pids(&asked.app, &mut definition).await?;
-    // Fields that come without a number get one.
-    let free = definition.fields.iter().map(|field| field.id).max().unwrap_or_default() + 1;
-    for (id, field) in (free..).zip(definition.fields.iter_mut().filter(|field| field.id == 0)) {
-        field.id = id;
-    }
-    Ok(definition)
-}
-
-/// A field that names a shared one (`library`) is a copy of it; what is given beside that name is its own.
-async fn from_library(app: &App, field: &mut Value, at: usize) -> Result<(), Problem> {
-    let Some(key) = field.get("library").and_then(Value::as_str).filter(|key| !key.is_empty()).map(str::to_owned) else { return Ok(()) };
-    let is_whole = ["key", "type", "name"].iter().all(|member| field.get(*member).is_some());
-    let Some(shared) = app.configuration.field(&key).await? else {
-        // A copy that was taken before stays what it is, whatever became of the library.
-        let missing = || Problem::malformed(&format!("/definition/fields/{at}/library"), format!("there is no shared field {key}"));
-        return if is_whole { Ok(()) } else { Err(missing()) };
-    };
-    if let (Value::Object(copy), Some(own)) = (self::shared(app, shared).await?, field.as_object()) {
-        let own = own.clone();
-        *field = Value::Object(copy.into_iter().filter(|(member, _)| !is_whole || own.contains_key(member)).chain(own.clone()).collect());
-    }
-    Ok(())
-}
-
-/// The library of shared fields.
-pub(super) async fn fields(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
-    let app = &asked.app;
-    let missing = |key: &str| Problem::not_found(format!("there is no shared field {key}"));
-    match (method, parts) {
-        (&Method::GET, []) => {
-            let range = Range { view: "field", index: "id", from: "", to: "~", descending: false, skip: 0, limit: LIST_MAX };
-            let mut fields = Vec::new();
-            for entry in app.views.range(range).await? {
-                if let Some(field) = app.configuration.field(&entry.value).await? {
-                    fields.push(shared(app, field).await?);
-                }
-            }
-            Ok(ok(json!({ "fields": fields })))
-        }
-        (&Method::GET, [key]) => Ok(ok(shared(app, app.configuration.field(key).await?.ok_or_else(|| missing(key))?).await?)),
-        (&Method::PUT, [key]) => {
-            superuser(&asked).await?;
-            check_code(key, "key")?;
-            let mut given = asked.body.clone();
-            given.insert("key".into(), (*key).into());
-            let mut field: Field = serde_json::from_value(given.into()).map_err(|error| Problem::malformed("body", error.to_string()))?;
-            // A file is uploaded for a workflow, which keeps it; the library keeps none.
-            if !field.templates.is_empty() {
-                return Err(Problem::malformed("/templates", "a shared field hands out no files; the workflow that takes it may"));
-            }
-            company::default_in(app, &mut field).await?;
-            if let Some(problem) = check::field_problems(&field).into_iter().next() {
-                return Err(Problem::malformed("body", problem));
-            }
-            setup::define::<SharedField>(app, format!("field-{key}"), &field::Defined { field: field.clone(), is_listed: true }).await?;
-            Ok(ok(shared(app, field).await?))
-        }
-        (&Method::DELETE, [key]) => {
-            superuser(&asked).await?;
-            let field = app.configuration.field(key).await?.ok_or_else(|| missing(key))?;
-            setup::define::<SharedField>(app, format!("field-{key}"), &field::Defined { field, is_listed: false }).await?;
-            Ok(done())
-        }
-        _ => Err(wrong_method(method)),
-    }
-}
-
-/// A shared field as people read it.
-async fn shared(app: &App, mut field: Field) -> Result<Value, Problem> {
-    field.default = app.people.value_out(Some(&field), &field.default).await?;
-    Ok(json!(field))
 }
 
 /// Codes of dictionaries and keys of fields are words.

@@ -1,0 +1,131 @@
+//! Workflows over `/v1`: drawn, checked, deployed, restored, taken over from the original and given back to it.
+
+use axum::http::Method;
+use domain::views::workflow_card::WorkflowCard;
+use domain::workflow::{check, export};
+use events::WorkflowId;
+use events::workflow::Definition;
+use infra::views::Range;
+use serde_json::{Value, json};
+
+use super::library::from_library;
+use super::{LIST_MAX, created, done, number, ok, superuser, wrong_method};
+use crate::http::v1::asked::Asked;
+use crate::http::v1::problem::{Answer, Problem};
+use crate::stream::follow::read_card;
+use crate::{App, company, setup};
+
+pub(in crate::http::v1) async fn workflows(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
+    let app = &asked.app;
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let range = Range { view: "workflow", index: "id", from: "", to: "~", descending: false, skip: 0, limit: LIST_MAX };
+            let mut cards = Vec::new();
+            for entry in app.views.range(range).await? {
+                if let Some(document) = app.views.get("workflow", &entry.key).await? {
+                    let card: WorkflowCard = read_card(&entry.key, &document)?;
+                    cards.push(json!(card));
+                }
+            }
+            Ok(ok(json!({ "workflows": cards })))
+        }
+        (&Method::POST, []) => {
+            superuser(&asked).await?;
+            let definition = definition(&asked).await?;
+            let id = setup::draft(app, definition, None).await?;
+            Ok(created(json!({ "workflow": id })))
+        }
+        (&Method::POST, ["import"]) => {
+            superuser(&asked).await?;
+            let file = asked.body.get("workflow").ok_or_else(|| Problem::malformed("/workflow", "it is missing"))?;
+            let (id, report) = setup::import_workflow(app, file, None).await?;
+            let problems = app.configuration.drawn(id).await?.draft.as_deref().map(check::problems).unwrap_or_default();
+            Ok(created(json!({ "workflow": id, "report": report, "problems": problems })))
+        }
+        (method, [id, rest @ ..]) => workflow(&asked, method, WorkflowId(number(id, "workflow")?), rest).await,
+        _ => Err(wrong_method(method)),
+    }
+}
+
+async fn workflow(asked: &Asked, method: &Method, id: WorkflowId, rest: &[&str]) -> Answer {
+    let app = &asked.app;
+    let drawn = app.configuration.drawn(id).await?;
+    if drawn.draft.is_none() && drawn.versions.is_empty() {
+        return Err(Problem::not_found(format!("there is no workflow {id}")));
+    }
+    match (method, rest) {
+        (&Method::GET, []) => {
+            let versions: Vec<i64> = drawn.versions.keys().copied().filter(|version| drawn.is_listed(*version)).collect();
+            let draft = match drawn.draft.as_deref() {
+                Some(draft) => Some(named(app, draft).await?),
+                None => None,
+            };
+            let problems = drawn.draft.as_deref().map(check::problems).unwrap_or_default();
+            Ok(ok(json!({ "workflow": id, "closed": drawn.closed, "versions": versions, "draft": draft, "problems": problems })))
+        }
+        (&Method::PUT, ["draft"]) => {
+            superuser(asked).await?;
+            let definition = definition(asked).await?;
+            let problems = check::problems(&definition);
+            setup::draft(app, definition, Some(id)).await?;
+            Ok(ok(json!({ "workflow": id, "problems": problems })))
+        }
+        (&Method::POST, ["deploy"]) => {
+            superuser(asked).await?;
+            let version = setup::deploy(app, id).await?;
+            Ok(created(json!({ "workflow": id, "version": version })))
+        }
+        (&Method::POST, ["close" | "reopen"]) => {
+            superuser(asked).await?;
+            setup::close_workflow(app, id, rest[0] == "close").await?;
+            Ok(done())
+        }
+        (_, ["versions", version, rest @ ..]) => {
+            let version = number(version, "version")?;
+            let deployed = drawn.versions.get(&version).ok_or_else(|| Problem::not_found(format!("there is no version {version} of workflow {id}")))?;
+            match (method, rest) {
+                (&Method::GET, []) => Ok(ok(
+                    json!({ "workflow": id, "version": version, "definition": named(app, &deployed.definition).await?, "listed": drawn.is_listed(version) }),
+                )),
+                (&Method::GET, ["export"]) => {
+                    let mut definition = deployed.definition.clone();
+                    company::with_names(app, &mut definition).await?;
+                    Ok(ok(export::write(&definition, &version.to_string(), &setup::role_names(app).await?)))
+                }
+                (&Method::POST, ["restore"]) => {
+                    superuser(asked).await?;
+                    setup::restore(app, id, version).await?;
+                    Ok(done())
+                }
+                (&Method::DELETE, []) => {
+                    superuser(asked).await?;
+                    setup::remove_version(app, id, version).await?;
+                    Ok(done())
+                }
+                _ => Err(wrong_method(method)),
+            }
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
+    let mut definition = definition.clone();
+    company::with_names(app, &mut definition).await?;
+    Ok(json!(definition))
+}
+
+async fn definition(asked: &Asked) -> Result<Definition, Problem> {
+    let mut given = asked.body.get("definition").cloned().ok_or_else(|| Problem::malformed("/definition", "it is missing"))?;
+    for (at, field) in given.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
+        from_library(&asked.app, field, at).await?;
+    }
+    let mut definition: Definition = serde_json::from_value(given).map_err(|error| Problem::malformed("/definition", error.to_string()))?;
+    company::with_pids(&asked.app, &mut definition).await?;
+    // Fields that come without a number get one.
+    let free = definition.fields.iter().map(|field| field.id).max().unwrap_or_default() + 1;
+    for (id, field) in (free..).zip(definition.fields.iter_mut().filter(|field| field.id == 0)) {
+        field.id = id;
+    }
+    Ok(definition)
+}
