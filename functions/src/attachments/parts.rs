@@ -1,17 +1,13 @@
-//! Files that people upload: cut into parts, each sealed before it is stored; attached to what will hold them, kept once that does, thrown away where
-//! nothing ever did.
+//! The bytes of a file: cut into parts, sealed, named by what they are, put together again.
 
 use domain::attachment::{ALONE_MS, Attachment, Command, PART_BYTES, Rejection};
-use domain::draft::{DRAFT_MS, Draft};
-use domain::ticket::{Command as TicketCommand, Ticket};
-use events::attachment::{Begun, Place, Received};
-use events::{AttachmentId, Meta, Moment, Pid, Remark, TicketSn};
+use events::attachment::Received;
+use events::{AttachmentId, Meta};
+use infra::Error;
 use infra::keys::Key;
 use infra::keys::seal::{NONCE_BYTES, open_bytes, seal_bytes};
-use infra::ledger::NoLookups;
-use infra::store::commit::hex;
-use infra::{Error, Failure, Wish};
 
+use super::{NotTaken, execute};
 use crate::App;
 
 /// Blobs that are listed at once where some of them are to be removed.
@@ -20,64 +16,6 @@ const PRUNE_MAX: usize = 1000;
 const HEAD_BYTES: usize = 8192;
 /// What a file is that nobody knows better.
 const BYTES: &str = "application/octet-stream";
-
-/// Why a file was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
-    #[error(transparent)]
-    Technical(#[from] Error),
-    #[error(transparent)]
-    Refused(#[from] Rejection),
-    #[error("the file is larger than {0} bytes")]
-    TooLarge(u64),
-    #[error("part {0} is missing")]
-    PartMissing(u32),
-    #[error("part {number} has {bytes} bytes; every part but the last has {PART_BYTES}")]
-    PartUnfit { number: u32, bytes: usize },
-    #[error("the bytes of this file were erased with the person they belonged to")]
-    Erased,
-}
-
-impl From<Failure<Attachment>> for NotTaken {
-    fn from(failure: Failure<Attachment>) -> Self {
-        match failure {
-            Failure::Technical(error) => Self::Technical(error),
-            Failure::Rejected(rejection) => Self::Refused(rejection),
-        }
-    }
-}
-
-/// A new id; the same one for the same key of an application and uploader, and no other program can tell which.
-pub async fn id(app: &App, key: Option<(&str, &Pid, &str)>) -> Result<AttachmentId, Error> {
-    let digits = match key {
-        None => hex(&app.ledger.fresh_id()),
-        Some((code, by, key)) => {
-            let secret = app.keys().await?.fingerprint;
-            let text = serde_json::json!(["attachment", code, by, key]).to_string();
-            blake3::keyed_hash(&secret, text.as_bytes()).to_hex()[..32].to_owned()
-        }
-    };
-    Ok(AttachmentId(format!("att-{digits}")))
-}
-
-/// One attachment as it is now.
-pub async fn load(app: &App, id: &AttachmentId) -> Result<Attachment, Error> {
-    Ok(app.ledger.load::<Attachment>(&id.stream()).await?.aggregate.0)
-}
-
-async fn execute(app: &App, id: &AttachmentId, command: &Command, meta: &Meta) -> Result<Attachment, Failure<Attachment>> {
-    let wish = Wish { stream: id.stream(), command_id: app.ledger.fresh_id(), meta: meta.clone() };
-    Ok(app.ledger.execute::<Attachment>(&wish, command, &NoLookups).await?.state)
-}
-
-/// Begins an upload. Where there is a subject, name and bytes are sealed under that person's key.
-pub async fn begin(app: &App, id: &AttachmentId, name: &str, subject: Option<Pid>, meta: &Meta) -> Result<Attachment, NotTaken> {
-    let name = Remark::new(name);
-    let name = subject.clone().map_or_else(|| name.clone(), |subject| name.clone().owned_by(subject));
-    let due = app.ledger.clock.now().plus_ms(ALONE_MS);
-    let begun = Begun { attachment: id.clone(), by: meta.actor.clone(), subject, name, due };
-    Ok(execute(app, id, &Command::Begin(begun), meta).await?)
-}
 
 /// Where a part is stored: under a digest of its bytes, so that what was received once is never written over.
 fn place_of(id: &AttachmentId, tag: &str) -> String {
@@ -279,38 +217,8 @@ pub fn parts_of(range: &std::ops::Range<u64>) -> std::ops::RangeInclusive<u32> {
     if range.is_empty() { std::ops::RangeInclusive::new(1, 0) } else { part(range.start)..=part(range.end - 1) }
 }
 
-/// Says of files that something is about to hold them. One that cannot be is left to whoever decides, who names it.
-pub async fn attach(app: &App, ids: &[AttachmentId], to: &Place, meta: &Meta) -> Result<(), Error> {
-    attach_until(app, ids, to, app.ledger.clock.now().plus_ms(ALONE_MS), meta).await
-}
-
-/// The same, to be looked at again at a time.
-pub async fn attach_until(app: &App, ids: &[AttachmentId], to: &Place, until: Moment, meta: &Meta) -> Result<(), Error> {
-    for id in ids {
-        let command = Command::Attach { to: to.clone(), by: meta.actor.clone(), until };
-        match execute(app, id, &command, meta).await {
-            Ok(_) | Err(Failure::Rejected(_)) => {}
-            Err(Failure::Technical(error)) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Throws a file away that nothing holds.
-pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTaken> {
-    execute(app, id, &Command::Discard { by: meta.actor.clone(), at: app.ledger.clock.now() }, meta).await?;
-    // Should this not get through, the deadline of the discarded file sees to it.
-    remove(app, id, meta).await
-}
-
-async fn remove(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTaken> {
-    prune(app, id, &[]).await?;
-    execute(app, id, &Command::Remove, meta).await?;
-    Ok(())
-}
-
 /// Removes every part but these.
-async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Error> {
+pub(super) async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Error> {
     loop {
         let stored = app.blob.list(&place_of(id, ""), PRUNE_MAX).await?;
         let gone: Vec<&String> = stored.iter().filter(|key| !keep.iter().any(|tag| key.ends_with(tag.as_str()))).collect();
@@ -320,118 +228,6 @@ async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Erro
         if gone.is_empty() || stored.len() < PRUNE_MAX {
             return Ok(());
         }
-    }
-}
-
-/// Looks at a file whose time is over: what holds it keeps it, else it is thrown away.
-pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
-    let attachment = app.ledger.load::<Attachment>(stream).await?.aggregate.0;
-    let Some(begun) = &attachment.begun else { return Ok(()) };
-    if attachment.kept || attachment.removed || attachment.due > app.ledger.clock.now() {
-        return Ok(());
-    }
-    let meta = Meta::system(stream, stream);
-    let settled = if attachment.discarded {
-        remove(app, &begun.attachment, &meta).await
-    } else {
-        match holds(app, &attachment).await? {
-            Holds::ForEver => keep(app, &attachment, &meta).await,
-            Holds::Until(place, until) => Ok(attach_until(app, std::slice::from_ref(&begun.attachment), &place, until, &meta).await?),
-            Holds::Not => discard(app, &begun.attachment, &meta).await,
-        }
-    };
-    match settled {
-        Ok(()) => Ok(()),
-        Err(NotTaken::Technical(error)) => Err(error),
-        // Somebody was faster; what is due now is another deadline.
-        Err(other) => {
-            tracing::info!(%other, stream, "a file was settled by somebody else");
-            Ok(())
-        }
-    }
-}
-
-/// Something holds it for good: what else was uploaded under its name goes.
-async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), NotTaken> {
-    let (begun, received) = (attachment.begun.as_ref().ok_or(Rejection::Unknown)?, attachment.received.as_ref().ok_or(Rejection::Incomplete)?);
-    prune(app, &begun.attachment, &received.parts).await?;
-    execute(app, &begun.attachment, &Command::Keep, meta).await?;
-    Ok(())
-}
-
-/// How long something holds a file.
-enum Holds {
-    Not,
-    Until(Place, Moment),
-    ForEver,
-}
-
-/// Says whether anything of what a file is attached to really holds it.
-async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
-    let Some(begun) = &attachment.begun else { return Ok(Holds::Not) };
-    let mut longest = Holds::Not;
-    for place in &attachment.places {
-        match place {
-            Place::Ticket(sn) if holder(app, sn).await?.attachments.contains(&begun.attachment) => return Ok(Holds::ForEver),
-            Place::Workflow(id) if app.configuration.drawn(*id).await?.attachments().contains(&begun.attachment) => return Ok(Holds::ForEver),
-            Place::Ticket(_) | Place::Workflow(_) => {}
-            Place::Draft(id) => {
-                let draft = app.ledger.load::<Draft>(&id.stream()).await?.aggregate.0;
-                let Some(saved) = draft.saved.as_ref().filter(|_| draft.attachments().contains(&begun.attachment)) else { continue };
-                let until = saved.due.unwrap_or_else(|| app.ledger.clock.now().plus_ms(DRAFT_MS)).plus_ms(ALONE_MS);
-                if !matches!(&longest, Holds::Until(_, other) if *other >= until) {
-                    longest = Holds::Until(place.clone(), until);
-                }
-            }
-        }
-    }
-    Ok(longest)
-}
-
-async fn holder(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
-    Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
-}
-
-/// Says whether somebody may read a file: its uploader, everybody where a workflow hands it out, and whoever has to do with a ticket that holds it.
-pub async fn may_read(app: &App, attachment: &Attachment, reader: &Pid) -> Result<bool, Error> {
-    let Some(begun) = &attachment.begun else { return Ok(false) };
-    if begun.by == *reader {
-        return Ok(true);
-    }
-    for place in &attachment.places {
-        match place {
-            Place::Draft(_) => {}
-            Place::Workflow(id) => {
-                if app.configuration.drawn(*id).await?.attachments().contains(&begun.attachment) {
-                    return Ok(true);
-                }
-            }
-            Place::Ticket(sn) => {
-                let ticket = holder(app, sn).await?;
-                let Some(opened) = ticket.opened.as_ref().filter(|_| ticket.attachments.contains(&begun.attachment)) else { continue };
-                let owns = app.configuration.service(opened.service).await?.0.as_ref().is_some_and(|service| service.owners.contains(reader));
-                if ticket.concerns(reader) || owns || app.configuration.is_superuser(reader).await? {
-                    return Ok(true);
-                }
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// Says of the files that a command would put into a ticket that it is about to hold them, before it is carried out: so none is thrown away that a ticket
-/// holds. A command that would be refused attaches nothing.
-pub async fn attach_for(app: &App, sn: &TicketSn, command: &TicketCommand, meta: &Meta) -> Result<(), Error> {
-    if command.attachments().is_empty() {
-        return Ok(());
-    }
-    match app.ledger.foresee::<Ticket>(&sn.stream(), command, &*app.configuration).await {
-        Ok((before, after)) => {
-            let new: Vec<AttachmentId> = after.attachments.difference(&before.attachments).cloned().collect();
-            attach(app, &new, &Place::Ticket(sn.clone()), meta).await
-        }
-        Err(Failure::Rejected(_)) => Ok(()),
-        Err(Failure::Technical(error)) => Err(error),
     }
 }
 

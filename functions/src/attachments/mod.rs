@@ -1,0 +1,74 @@
+//! Files that people upload: begun under an id that nobody can guess; their bytes in [`parts`], each sealed before it is stored; attached to what will
+//! hold them, kept once that does, thrown away where nothing ever did ([`holders`]).
+
+mod holders;
+mod parts;
+
+use domain::attachment::{ALONE_MS, Attachment, Command, PART_BYTES, Rejection};
+use events::attachment::Begun;
+use events::{AttachmentId, Meta, Pid, Remark};
+use infra::ledger::NoLookups;
+use infra::store::commit::hex;
+use infra::{Error, Failure, Wish};
+
+use crate::App;
+pub use holders::{attach, attach_for, attach_until, discard, may_read, settle};
+pub use parts::{Upload, complete, digest, parts_max, parts_of, put_part, read_part};
+
+/// Why a file was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    #[error(transparent)]
+    Technical(#[from] Error),
+    #[error(transparent)]
+    Refused(#[from] Rejection),
+    #[error("the file is larger than {0} bytes")]
+    TooLarge(u64),
+    #[error("part {0} is missing")]
+    PartMissing(u32),
+    #[error("part {number} has {bytes} bytes; every part but the last has {PART_BYTES}")]
+    PartUnfit { number: u32, bytes: usize },
+    #[error("the bytes of this file were erased with the person they belonged to")]
+    Erased,
+}
+
+impl From<Failure<Attachment>> for NotTaken {
+    fn from(failure: Failure<Attachment>) -> Self {
+        match failure {
+            Failure::Technical(error) => Self::Technical(error),
+            Failure::Rejected(rejection) => Self::Refused(rejection),
+        }
+    }
+}
+
+/// A new id; the same one for the same key of an application and uploader, and no other program can tell which.
+pub async fn id(app: &App, key: Option<(&str, &Pid, &str)>) -> Result<AttachmentId, Error> {
+    let digits = match key {
+        None => hex(&app.ledger.fresh_id()),
+        Some((code, by, key)) => {
+            let secret = app.keys().await?.fingerprint;
+            let text = serde_json::json!(["attachment", code, by, key]).to_string();
+            blake3::keyed_hash(&secret, text.as_bytes()).to_hex()[..32].to_owned()
+        }
+    };
+    Ok(AttachmentId(format!("att-{digits}")))
+}
+
+/// One attachment as it is now.
+pub async fn load(app: &App, id: &AttachmentId) -> Result<Attachment, Error> {
+    Ok(app.ledger.load::<Attachment>(&id.stream()).await?.aggregate.0)
+}
+
+async fn execute(app: &App, id: &AttachmentId, command: &Command, meta: &Meta) -> Result<Attachment, Failure<Attachment>> {
+    let wish = Wish { stream: id.stream(), command_id: app.ledger.fresh_id(), meta: meta.clone() };
+    Ok(app.ledger.execute::<Attachment>(&wish, command, &NoLookups).await?.state)
+}
+
+/// Begins an upload. Where there is a subject, name and bytes are sealed under that person's key.
+pub async fn begin(app: &App, id: &AttachmentId, name: &str, subject: Option<Pid>, meta: &Meta) -> Result<Attachment, NotTaken> {
+    let name = Remark::new(name);
+    let name = subject.clone().map_or_else(|| name.clone(), |subject| name.clone().owned_by(subject));
+    let due = app.ledger.clock.now().plus_ms(ALONE_MS);
+    let begun = Begun { attachment: id.clone(), by: meta.actor.clone(), subject, name, due };
+    Ok(execute(app, id, &Command::Begin(begun), meta).await?)
+}
