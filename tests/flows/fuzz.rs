@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use tests::{TRUSTED, approval_request};
 
 use crate::House;
+use crate::attachments::upload;
 
 /// Requests sent to each door.
 const CASES: usize = 10_000;
@@ -197,14 +198,24 @@ async fn the_rest_door_answers_with_no_status_that_its_description_does_not_name
         })
         .collect();
     let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", TRUSTED.0, TRUSTED.1));
+    let (mut files, mut templates) = (vec!["att-00000000000000000000000000000000".to_owned()], vec!["none".to_owned()]);
+    for number in 0..6 {
+        files.push(upload(&house, "admin", "a.txt", b"text").await["id"].as_str().expect("an id").to_owned());
+        let wish = json!({ "service_id": 22, "name": format!("t{number}"), "fields": { "title": "t" } });
+        templates.push(house.v1("POST", "templates", "admin", wish).await.1["id"].as_str().expect("an id").to_owned());
+    }
     let mut dice = Dice(2);
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
     for case in 0..CASES {
         let (path, method, operation) = dice.pick(&paths).clone();
         let part = |name: &str, dice: &mut Dice| match name {
             "sn" => dice.pick(&known).clone(),
+            "attachment" => dice.pick(&files).clone(),
+            "template" => dice.pick(&templates).clone(),
+            "key" => (*dice.pick(&["impact", "room", "a-b", "%E5%90%8D"])).to_owned(),
+            "node" => (*dice.pick(&["2", "3", "4", "77"])).to_owned(),
             "code" => (*dice.pick(&["IMPACT", "NEW", "%E5%90%8D", "a%2Fb"])).to_owned(),
-            _ => (*dice.pick(&["1", "11", "13", "4", "0", "-3", "x", "9999999999999999999999"])).to_owned(),
+            _ => (*dice.pick(&["1", "11", "13", "4", "17", "22", "0", "-3", "x", "9999999999999999999999"])).to_owned(),
         };
         let uri: Vec<String> = path
             .split('/')
@@ -237,6 +248,9 @@ async fn the_rest_door_answers_with_no_status_that_its_description_does_not_name
             request = request.header("authorization", format!("Basic {basic}"));
         }
         request = request.header("x-on-behalf-of", *dice.pick(&["lisi", "zhangsan", "admin", "admin", "nobody", "a,b"]));
+        if path.starts_with("/v1/uploads") && dice.below(4) > 0 {
+            request = request.header("idempotency-key", *dice.pick(&["a", "b", "c"]));
+        }
         if dice.below(20) == 0 {
             request = request.header("if-match", *dice.pick(&["1", "\"6\"", "x"]));
         }
