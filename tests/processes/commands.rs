@@ -20,6 +20,8 @@ fn the_demo_ends_well_in_one_go() {
         "tickets     62 opened",
         "2 gateways went on side by side",
         "2 calls under 1 idempotency key",
+        "the platform offers 2 pools to choose from",
+        "it was sent again with 回滚方案.txt of 29 bytes",
         "approvals",
         "callbacks",
         "delivered",
@@ -27,6 +29,20 @@ fn the_demo_ends_well_in_one_go() {
     ] {
         assert!(said.contains(word), "{word} is missing in: {said}");
     }
+    // The file that the story attaches is proved by the ledger, and a byte that somebody changes is found.
+    let files = || run(&["audit", "files", "--data", directory.path().to_str().unwrap()]);
+    let proved = files();
+    assert!(proved.status.success() && text(&proved.stdout).contains("1 files of 29 bytes are as they were received"), "{}", text(&proved.stdout));
+    let uploads = directory.path().join("files/attachments");
+    let upload = std::fs::read_dir(&uploads).unwrap().next().expect("an upload").unwrap().path();
+    let part = std::fs::read_dir(&upload).unwrap().next().expect("a part").unwrap().path();
+    let mut bytes = std::fs::read(&part).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&part, bytes).unwrap();
+    let found = files();
+    assert!(!found.status.success() && text(&found.stdout).contains("FOUND att-") && text(&found.stdout).contains("does not open with its key"));
+    std::fs::remove_file(&part).unwrap();
+    assert!(text(&files().stdout).contains("part 1 is missing"));
 }
 
 #[test]

@@ -34,7 +34,9 @@ impl Ledger {
         std::fs::create_dir(&copy).unwrap();
         for entry in std::fs::read_dir(&self.original).unwrap() {
             let path = entry.unwrap().path();
-            std::fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+            if path.is_file() {
+                std::fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+            }
         }
         let connection = Connection::open(copy.join("ledger.db")).unwrap();
         attack(&connection);

@@ -159,6 +159,7 @@ async fn summary(app: &App, tally: &Tally, told: &[String], received: &Received,
 
   look at     ledgerdesk audit show ticket-{} --data {dir}
               ledgerdesk report desk --data {dir}
+              ledgerdesk audit files --data {dir}
               ledgerdesk audit export --data {dir} | head
 ",
         count(&board.opened, "request"),

@@ -59,9 +59,22 @@ impl Client {
 impl Client {
     /// Posts to `/v1` for a user what must be accepted.
     pub(super) async fn v1(&self, path: &str, user: &str, body: Value) -> Result<Value, String> {
+        Self::accepted(path, self.to_v1(path, user).json(&body)).await
+    }
+
+    /// Uploads a file for a user.
+    pub(super) async fn upload(&self, name: &str, user: &str, bytes: &'static [u8]) -> Result<Value, String> {
+        let path = format!("attachments?name={}", domain::call::template::percent(name));
+        Self::accepted(&path, self.to_v1(&path, user).header("content-type", "text/plain").body(bytes)).await
+    }
+
+    fn to_v1(&self, path: &str, user: &str) -> reqwest::RequestBuilder {
         let base = self.base.trim_end_matches("/api/c/compapi/v2/itsm");
-        let request = self.http.post(format!("{base}/v1/{path}")).basic_auth(self.app.0, Some(self.app.1)).header("x-on-behalf-of", user);
-        let response = request.json(&body).send().await.map_err(|error| format!("{path}: {error}"))?;
+        self.http.post(format!("{base}/v1/{path}")).basic_auth(self.app.0, Some(self.app.1)).header("x-on-behalf-of", user)
+    }
+
+    async fn accepted(path: &str, request: reqwest::RequestBuilder) -> Result<Value, String> {
+        let response = request.send().await.map_err(|error| format!("{path}: {error}"))?;
         let status = response.status();
         let answer: Value = response.json().await.map_err(|error| format!("{path} answered {status}: {error}"))?;
         if status.is_success() { Ok(answer) } else { Err(format!("{path} was refused: {}", answer["detail"])) }

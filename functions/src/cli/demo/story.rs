@@ -1,5 +1,6 @@
-//! One story beside the working day: an incident raises a change; the change is approved side by side, sent back by a countersign, approved again, carried
-//! out by a call that fails once and is retried; then the incident is solved. Everything goes through the doors.
+//! One story beside the working day: an incident raises a change for something that another system offers; the change is approved side by side, sent back
+//! by a countersign, sent again with a file, approved, carried out by a call that fails once and is retried; then the incident is solved. Everything goes
+//! through the doors.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -33,7 +34,11 @@ pub(super) async fn tell(client: &Client) -> Result<Vec<String>, String> {
     client.must("operate_node", operate(&incident["sn"], "qianqi", 3, "CLAIM", json!([]))).await?;
     told.push(format!("incident {} was submitted and claimed by the service desk", text(&incident["sn"])));
 
-    let form = json!([{ "key": "title", "value": "连接池扩容" }, { "key": "size", "value": "200" }]);
+    let path = format!("services/{}/options", imported["id"]);
+    let offered = client.v1(&path, "qianqi", json!({ "field": "pool" })).await?["options"].clone();
+    let pool = offered[0]["key"].clone();
+    told.push(format!("the platform offers {} pools to choose from", offered.as_array().map_or(0, Vec::len)));
+    let form = json!([{ "key": "title", "value": "连接池扩容" }, { "key": "pool", "value": pool }, { "key": "size", "value": "200" }]);
     let wish = json!({ "service_id": imported["id"], "creator": "qianqi", "from_ticket_id": incident["id"], "fields": form });
     let change = client.must("create_ticket", wish).await?["sn"].clone();
     told.push(format!("it raised change {}, which both tickets show", text(&change)));
@@ -48,7 +53,13 @@ pub(super) async fn tell(client: &Client) -> Result<Vec<String>, String> {
         approve("wushi", 7, round == 2).await?;
         if round == 1 {
             told.push("two approvals went on side by side; the countersign sent it back for lack of a way back".into());
-            client.must("operate_node", operate(&change, "qianqi", 2, "TRANSITION", form.clone())).await?;
+            let plan = client.upload("回滚方案.txt", "qianqi", "缩回 100，重启网关。\n".as_bytes()).await?["attachments"][0].clone();
+            let mut again = form.clone();
+            if let Some(fields) = again.as_array_mut() {
+                fields.push(json!({ "key": "plan", "value": plan["id"] }));
+            }
+            client.must("operate_node", operate(&change, "qianqi", 2, "TRANSITION", again)).await?;
+            told.push(format!("it was sent again with {} of {} bytes, sealed, and known to the ledger by its digest", text(&plan["name"]), plan["bytes"]));
         }
     }
     approve("zhangsan", 7, true).await?;
@@ -94,7 +105,7 @@ type Calls = Arc<Mutex<Vec<String>>>;
 async fn platform(calls: Calls) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("cannot listen for calls: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let router = Router::new().route("/pools/", post(answer)).with_state(calls);
+    let router = Router::new().route("/pools/", post(answer)).route("/pools/list/", post(offer)).with_state(calls);
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(format!("http://{address}/pools/"))
 }
@@ -107,6 +118,12 @@ async fn answer(State(calls): State<Calls>, headers: HeaderMap) -> Json<Value> {
         1 => json!({ "result": false, "code": 3, "message": "pool is locked" }),
         _ => json!({ "result": true, "code": 0, "message": "", "data": { "pool": "orders-200" } }),
     })
+}
+
+/// The pools that there are.
+async fn offer() -> Json<Value> {
+    let pool = |key: &str, name: &str| json!({ "id": key, "name": name });
+    Json(json!({ "result": true, "code": 0, "message": "", "data": { "pools": [pool("orders", "订单"), pool("billing", "计费")] } }))
 }
 
 /// A change with parallel approvals, a countersign that sends back, and a call.
@@ -128,6 +145,9 @@ fn service(url: &str) -> Value {
     let mut fields = vec![
         json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "state_id": 2, "validate_type": "REQUIRE" }),
         json!({ "id": 2, "key": "size", "name": "连接数", "type": "INT", "state_id": 2, "validate_type": "REQUIRE" }),
+        json!({ "id": 20, "key": "pool", "name": "连接池", "type": "SELECT", "state_id": 2, "validate_type": "REQUIRE", "source_type": "API",
+            "kv_relation": { "key": "id", "name": "name" }, "api_info": { "remote_api_info": { "method": "POST", "url": format!("{url}list/") }, "rsp_data": "pools" } }),
+        json!({ "id": 21, "key": "plan", "name": "回滚方案", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "meta": { "accept": ".txt,.md,.pdf" } }),
     ];
     fields.extend(opinion(3, 4).into_iter().chain(opinion(5, 5)).chain(opinion(7, 7)));
     let workflow = json!({
@@ -137,7 +157,7 @@ fn service(url: &str) -> Value {
             approval(4, "架构审批", "zhangsan", false), approval(5, "安全审批", "zhoujiu", false), { "id": 6, "type": "COVERAGE", "name": "汇聚" },
             approval(7, "变更会签", "wushi,zhangsan", true),
             { "id": 8, "type": "TASK", "name": "下发配置", "processors_type": "PERSON", "processors": "zhangsan", "api_info": {
-                "remote_api_info": { "method": "POST", "url": url }, "req_body": { "size": "${params_size}", "ticket": "${ticket_sn}" },
+                "remote_api_info": { "method": "POST", "url": url }, "req_body": { "pool": "${params_pool}", "size": "${params_size}", "ticket": "${ticket_sn}" },
                 "outputs": [{ "key": "pool", "name": "连接池", "ref_path": "data.pool" }] } },
             { "id": 9, "type": "END", "name": "结束" }
         ],
