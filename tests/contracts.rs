@@ -13,6 +13,7 @@ use events::numbers::{BlockIssued, NumbersEvent};
 use events::ticket::Observed;
 use events::{Meta, Moment};
 use functions::stream::index::{Arrived, Indexer};
+use infra::blob::Blob as _;
 use infra::clock::{HandClock, SeededChance, SystemChance, SystemClock};
 use infra::crash::Crash;
 use infra::ledger::{NoLookups, command_id};
@@ -78,6 +79,20 @@ async fn memory_blob() {
 async fn files_blob() {
     let directory = tempfile::tempdir().expect("a directory");
     blob::contract::check(&blob::files::Files::new(directory.path())).await;
+}
+
+#[tokio::test]
+async fn what_was_being_written_when_a_desk_died_is_swept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let files = blob::files::Files::new(&directory.path().join("files"));
+    files.sweep().expect("nothing is there to sweep");
+    files.put("a/b/1", b"whole".to_vec()).await.expect("put");
+    let broken = directory.path().join("files/a/b/.9-9");
+    std::fs::write(&broken, b"half").expect("written");
+    assert_eq!(files.list("a/b/", 9).await.expect("listed"), ["a/b/1"]);
+    files.sweep().expect("swept");
+    assert!(!broken.exists());
+    assert_eq!(files.get("a/b/1").await.expect("read").as_deref(), Some(&b"whole"[..]));
 }
 
 #[tokio::test]

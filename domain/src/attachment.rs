@@ -57,6 +57,8 @@ pub enum Rejection {
     Incomplete,
     #[error("nothing wants to hold the attachment")]
     Alone,
+    #[error("somebody else uploaded the attachment")]
+    NotYours,
     #[error("at most {PLACES_MAX} things may hold one attachment")]
     TooManyPlaces,
     #[error("the attachment was discarded")]
@@ -103,6 +105,8 @@ impl Decider for Attachment {
             Command::Receive(_) if self.received.is_some() => reject(Rejection::Received),
             Command::Receive(received) => Ok(vec![received.clone().into()]),
             Command::Attach { .. } if self.received.is_none() => reject(Rejection::Incomplete),
+            // Nobody fills the places of somebody else's file with drafts.
+            Command::Attach { to: Place::Draft(_), by, .. } if !by.is_system() && !self.is_by(&[by]) => reject(Rejection::NotYours),
             Command::Attach { to, by, until } => {
                 let is_new = !self.places.contains(to);
                 if is_new && self.places.len() >= PLACES_MAX {
@@ -164,9 +168,13 @@ impl Decider for Attachment {
 impl Attachment {
     /// Says whether somebody may put it into a form of a ticket: its uploader may, and whoever finds it in that ticket already.
     pub fn is_for(&self, people: &[&Pid], ticket: &TicketSn) -> bool {
-        let is_uploader = self.begun.as_ref().is_some_and(|begun| people.contains(&&begun.by));
         let is_there = !ticket.as_str().is_empty() && self.places.contains(&Place::Ticket(ticket.clone()));
-        (is_uploader || is_there) && !self.discarded
+        let has_room = self.places.len() < PLACES_MAX;
+        (is_there || (self.is_by(people) && has_room)) && !self.discarded
+    }
+
+    fn is_by(&self, people: &[&Pid]) -> bool {
+        self.begun.as_ref().is_some_and(|begun| people.contains(&&begun.by))
     }
 
     /// What stands of it in a form: its id, and what it was when it was attached. Nothing where it is not there as a whole.

@@ -110,6 +110,11 @@ fn choices_below(rows: Option<&Vec<Value>>, members: Option<&(String, String)>, 
     rows.map_or_else(|| Some(Vec::new()), |rows| choices(rows, members, left))
 }
 
+/// How many options there are, those below others included.
+pub fn count(choices: &[Choice]) -> usize {
+    choices.iter().map(|choice| 1 + count(&choice.items)).sum()
+}
+
 /// Every option of a tree by key, each by the names from the top down to it.
 pub fn names(choices: &[Choice]) -> BTreeMap<&str, String> {
     fn collect<'a>(choices: &'a [Choice], above: &str, names: &mut BTreeMap<&'a str, String>) {

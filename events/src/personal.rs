@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Pid;
+use crate::{AttachmentId, Pid};
 
 /// A value under a person's key. At rest only `sealed` is there; in memory only `value`; after erasure neither.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,8 +31,7 @@ impl Personal {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub key: String,
-    /// The value as stored: text for most types, JSON for tables and forms, null when left empty or held in `personal`; of files in `personal` their ids
-    /// and digests.
+    /// The value as stored: text for most types, JSON for tables and forms, null when left empty or held in `personal`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
     /// The value of a field marked personal, instead of `value`.
@@ -41,16 +40,19 @@ pub struct Entry {
     /// What people read instead of the value: names of options that stand outside the workflow, as they were when they were chosen.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shown: String,
+    /// The uploaded files it names, also where the value itself is sealed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<AttachmentId>,
 }
 
 impl Entry {
     pub fn new(key: impl Into<String>, value: impl Into<Value>) -> Self {
-        Self { key: key.into(), value: value.into(), personal: None, shown: String::new() }
+        Self { key: key.into(), value: value.into(), personal: None, shown: String::new(), files: Vec::new() }
     }
     /// Puts the value under a person's key.
     #[must_use]
     pub fn owned_by(self, subject: Pid) -> Self {
-        Self { key: self.key, value: Value::Null, personal: Some(Personal::new(subject, self.value)), shown: String::new() }
+        Self { key: self.key, value: Value::Null, personal: Some(Personal::new(subject, self.value)), shown: String::new(), files: self.files }
     }
     /// The readable value; null where it is empty or erased.
     pub fn read(&self) -> &Value {

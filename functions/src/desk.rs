@@ -75,14 +75,20 @@ pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> R
         };
         (open.sn, open.id) = (sn.clone(), id);
         let command = Command::Open(Box::new(open.clone()));
-        attachments::attach_for(app, &sn, &command, meta).await?;
+        let foreseen = attachments::attach_for(app, &sn, &command, meta).await?;
         let wish = Wish { stream: sn.stream(), command_id: command_id(&["open", sn.as_str()]), meta: meta.clone() };
         match app.ledger.execute(&wish, &command, &*app.configuration).await {
             Err(Failure::Rejected(Rejection::Exists)) if key.is_some() => return existing(&app.ledger, &wish.stream).await.map_err(NotOpened::from),
             Err(Failure::Rejected(Rejection::Exists)) => {}
             // The number was somebody else's ticket under the same derived id: never take it for ours.
             Ok(outcome) if outcome.repeated && key.is_none() => {}
-            other => return Ok(other?),
+            other => {
+                let outcome = other?;
+                if !foreseen {
+                    attachments::attach_after(app, &sn, &command, &outcome.state, meta).await?;
+                }
+                return Ok(outcome);
+            }
         }
     }
     Err(Error::new(Kind::Conflict, "every number that was tried is taken").into())
@@ -154,9 +160,13 @@ async fn reserve(app: &App, key: &Key, (sn, id): (TicketSn, i64), meta: &Meta) -
 
 /// Acts on a ticket. Files that its form names are said to be its before, so that none is thrown away which a ticket holds.
 pub async fn act(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, command_id: [u8; 16]) -> Result<Outcome<Ticket>, Failure<Ticket>> {
-    attachments::attach_for(app, sn, command, meta).await?;
+    let foreseen = attachments::attach_for(app, sn, command, meta).await?;
     let wish = Wish { stream: sn.stream(), command_id, meta: meta.clone() };
-    app.ledger.execute(&wish, command, &*app.configuration).await
+    let outcome = app.ledger.execute(&wish, command, &*app.configuration).await?;
+    if !foreseen {
+        attachments::attach_after(app, sn, command, &outcome.state, meta).await?;
+    }
+    Ok(outcome)
 }
 
 /// Waits until lists show what was just stored, for a short while; a follower that is late does not make the command fail.

@@ -54,10 +54,12 @@ impl Offers {
         };
         let came = outside::call(&*self.caller, &*self.ledger.keys, described).await?;
         let offered = came.and_then(|answer| options::read(question, answer.status, &answer.body));
+        // Asking takes its time, which is not part of what is held.
+        let now = self.ledger.clock.now();
         let held_ms = if offered.is_ok() { OFFER_MS } else { NO_OFFER_MS };
         let mut kept = self.kept.lock().expect("no holder panics");
         kept.retain(|_, (until, _)| *until > now);
-        let options = |offered: &Offered| offered.as_ref().map_or(0, Vec::len);
+        let options = |offered: &Offered| offered.as_ref().map_or(0, |choices| options::count(choices));
         if kept.len() >= OFFERS_MAX || kept.values().map(|(_, offered)| options(offered)).sum::<usize>() + options(&offered) > OFFERED_MAX {
             kept.clear();
         }

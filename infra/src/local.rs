@@ -28,6 +28,7 @@ impl Local {
     /// Opens a directory for a desk that writes; a second one is refused.
     pub fn open(directory: &Path, crash: &Arc<Crash>) -> Result<Self, Error> {
         let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::open(directory, crash.clone())?);
+        Self::files(directory).sweep()?;
         Self::over(directory, store, crash)
     }
 
@@ -47,8 +48,12 @@ impl Local {
         let ledger = Ledger::new(store, Self::keys(directory)?, Arc::new(SystemClock), Arc::new(SystemChance));
         let file = Arc::new(views::sqlite::ViewsFile::open(directory, crash.clone())?);
         let secrets = Arc::new(Stored { keys: ledger.keys.clone(), chance: ledger.chance.clone() });
-        let blob = Arc::new(blob::files::Files::new(&directory.join("files")));
+        let blob = Arc::new(Self::files(directory));
         Ok(Self { ledger, blob, views: Arc::new(views::sqlite::Sqlite(file.clone())), queue: Arc::new(queue::sqlite::Sqlite(file)), secrets })
+    }
+
+    fn files(directory: &Path) -> blob::files::Files {
+        blob::files::Files::new(&directory.join("files"))
     }
 
     fn keys(directory: &Path) -> Result<Arc<dyn Keys>, Error> {

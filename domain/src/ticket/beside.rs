@@ -31,7 +31,8 @@ impl Ticket {
     /// ticket may see all of it.
     pub(super) fn follow(&self, by: &Pid, people: &[Pid], follows: bool, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let invited = follows && self.may_see(by, facts)?;
-        let mut new: Vec<Pid> = people.iter().filter(|pid| self.followers.contains(pid) != follows).cloned().collect();
+        let is_new = |pid: &&Pid| self.followers.contains(pid) != follows || (invited && !self.invited.contains(*pid));
+        let mut new: Vec<Pid> = people.iter().filter(is_new).cloned().collect();
         new.sort();
         new.dedup();
         if follows && self.followers.len() + new.len() > FOLLOWERS_MAX {

@@ -25,7 +25,6 @@ use events::ticket::{NodeStatus, Opened, Priority, TicketEvent};
 use events::workflow::{Definition, Deployed, Node, NodeKind, Revoke};
 use events::{Entry, NodeId, Personal, Pid, Remark};
 
-use crate::attachment;
 use crate::decider::Decider;
 pub use command::{Answer, Command, Open};
 pub(crate) use facts::{Decision, reject};
@@ -384,9 +383,7 @@ impl Ticket {
 
     fn fill(&mut self, form: &[Entry]) {
         for entry in form {
-            if entry.value.is_array() {
-                self.attachments.extend(attachment::named(&entry.value));
-            }
+            self.attachments.extend(entry.files.iter().cloned());
             self.form.insert(entry.key.clone(), entry.clone());
         }
     }

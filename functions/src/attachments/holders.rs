@@ -138,17 +138,23 @@ pub async fn may_read(app: &App, attachment: &Attachment, reader: &Pid) -> Resul
 }
 
 /// Says of the files that a command would put into a ticket that it is about to hold them, before it is carried out: so none is thrown away that a ticket
-/// holds. A command that would be refused attaches nothing.
-pub async fn attach_for(app: &App, sn: &TicketSn, command: &TicketCommand, meta: &Meta) -> Result<(), Error> {
+/// holds. A command that would be refused attaches nothing, and `false` is said: should it be accepted after all, its files are attached then.
+pub async fn attach_for(app: &App, sn: &TicketSn, command: &TicketCommand, meta: &Meta) -> Result<bool, Error> {
     if command.attachments().is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     match app.ledger.foresee::<Ticket>(&sn.stream(), command, &*app.configuration).await {
         Ok((before, after)) => {
             let new: Vec<AttachmentId> = after.attachments.difference(&before.attachments).cloned().collect();
-            attach(app, &new, &Place::Ticket(sn.clone()), meta).await
+            attach(app, &new, &Place::Ticket(sn.clone()), meta).await.map(|()| true)
         }
-        Err(Failure::Rejected(_)) => Ok(()),
+        Err(Failure::Rejected(_)) => Ok(false),
         Err(Failure::Technical(error)) => Err(error),
     }
+}
+
+/// The files that a command put into a ticket although it was not foreseen to be accepted.
+pub async fn attach_after(app: &App, sn: &TicketSn, command: &TicketCommand, ticket: &Ticket, meta: &Meta) -> Result<(), Error> {
+    let held: Vec<AttachmentId> = command.attachments().into_iter().filter(|id| ticket.attachments.contains(id)).collect();
+    attach(app, &held, &Place::Ticket(sn.clone()), meta).await
 }

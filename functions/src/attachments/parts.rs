@@ -7,7 +7,7 @@ use infra::Error;
 use infra::keys::Key;
 use infra::keys::seal::{NONCE_BYTES, open_bytes, seal_bytes};
 
-use super::{NotTaken, execute};
+use super::{NotTaken, execute, load};
 use crate::App;
 
 /// Blobs that are listed at once where some of them are to be removed.
@@ -52,6 +52,11 @@ pub async fn put_part(app: &App, attachment: &Attachment, bytes: &[u8]) -> Resul
     app.ledger.chance.fill(&mut nonce);
     let sealed = seal_bytes(&key_of(app, attachment).await?, nonce, &place, bytes);
     app.blob.put(&place, sealed).await?;
+    // It may have been thrown away while this part was on its way.
+    if load(app, &begun.attachment).await?.discarded {
+        app.blob.remove(&place).await?;
+        return Err(Rejection::Discarded.into());
+    }
     Ok(tag)
 }
 

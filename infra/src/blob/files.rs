@@ -21,6 +21,27 @@ pub struct Files {
 }
 
 impl Files {
+    /// Removes what was being written when a desk died; only for whoever alone writes here.
+    pub fn sweep(&self) -> Result<(), Error> {
+        let mut folders = vec![self.directory.clone()];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if is_missing(&error) => continue,
+                Err(error) => return Err(failed("look for what broke off", error)),
+            };
+            for entry in entries {
+                let path = entry.map_err(|error| failed("look for what broke off", error))?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+                    std::fs::remove_file(&path).map_err(|error| failed("remove what broke off", error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub fn new(directory: &Path) -> Self {
         Self { directory: directory.to_owned(), puts: Arc::default() }
     }
@@ -70,6 +91,16 @@ impl Files {
     }
 }
 
+/// A file that is written beside its place: gone when nobody goes on with it, whether it failed or whoever wanted it left.
+struct Beside(PathBuf);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // Where it got its name there is nothing left here.
+        std::fs::remove_file(&self.0).ok();
+    }
+}
+
 /// Makes what a folder says of its entries survive a loss of power.
 async fn sync(folder: &Path, what: &str) -> Result<(), Error> {
     let folder = fs::File::open(folder).await.map_err(|error| failed(what, error))?;
@@ -84,11 +115,14 @@ impl Blob for Files {
         let folder = path.parent().unwrap_or(&self.directory).to_owned();
         // Written beside under a name that nobody else writes to, synced, and only then given its own: nobody ever reads half a blob.
         let beside = folder.join(format!(".{}-{}", std::process::id(), self.puts.fetch_add(1, Ordering::Relaxed)));
+        let side = Beside(beside.clone());
         for again in [true, false] {
             self.folder(&folder, &what).await?;
             match fs::File::create(&beside).await {
                 Ok(mut file) => {
                     file.write_all(&bytes).await.map_err(|error| failed(&what, error))?;
+                    // What the last write came to is known only now.
+                    file.flush().await.map_err(|error| failed(&what, error))?;
                     file.sync_all().await.map_err(|error| failed(&what, error))?;
                     break;
                 }
@@ -98,6 +132,7 @@ impl Blob for Files {
             }
         }
         fs::rename(&beside, &path).await.map_err(|error| failed(&what, error))?;
+        drop(side);
         sync(&folder, &what).await
     }
 

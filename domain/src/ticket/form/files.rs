@@ -1,5 +1,6 @@
 //! Files that a form names.
 
+use events::AttachmentId;
 use events::workflow::Field;
 use serde_json::Value;
 
@@ -11,12 +12,12 @@ use crate::ticket::{Decision, Lookup, Rejection, reject};
 impl Form<'_> {
     /// The files that a value names are there, are for whoever names them, and are such as the field takes; they are kept with what they are. What names no
     /// file of this desk is kept as it came, as clients of the original send it, unless the field says what it takes.
-    pub(super) fn check_files(&self, field: &Field, value: &Value) -> Decision<Value> {
+    pub(super) fn check_files(&self, field: &Field, value: &Value) -> Decision<(Value, Vec<AttachmentId>)> {
         let unfit = |why| reject(Rejection::FileUnfit { at: field_at(field), why });
         let limits = Limits::of(&field.meta);
         let ids = attachment::named(value);
         if ids.is_empty() {
-            return if limits.is_any() { Ok(value.clone()) } else { unfit(Unfit::NotUploaded) };
+            return if limits.is_any() { Ok((value.clone(), Vec::new())) } else { unfit(Unfit::NotUploaded) };
         }
         let most = limits.count_max.unwrap_or(COUNT_MAX).min(COUNT_MAX);
         if ids.len() > most {
@@ -38,6 +39,6 @@ impl Form<'_> {
             }
             files.push(file);
         }
-        Ok(files.into())
+        Ok((files.into(), ids))
     }
 }

@@ -105,10 +105,7 @@ impl<'a> Form<'a> {
         let mut wanted = Vec::new();
         for at in 0..self.given.len() {
             match self.check_at(at) {
-                Ok((value, shown)) => {
-                    self.given[at].shown = shown;
-                    self.given[at].value = value;
-                }
+                Ok(entry) => self.given[at] = entry,
                 Err(Refusal::Needs(more)) => wanted.extend(more),
                 Err(rejected) if wanted.is_empty() => return Err(rejected),
                 Err(_) => break,
@@ -122,8 +119,8 @@ impl<'a> Form<'a> {
         Ok(self.given.into_iter().filter(|entry| !is_empty(&entry.value) || filled.contains_key(&entry.key)).collect())
     }
 
-    /// One given value fits its field; gives it back as it will be stored, and what people read of it where that stands outside the workflow.
-    fn check_at(&self, at: usize) -> Decision<(Value, String)> {
+    /// One given value fits its field; gives it back as it will be stored.
+    fn check_at(&self, at: usize) -> Decision<Entry> {
         let entry = &self.given[at];
         let Some(field) = self.fields.iter().copied().find(|field| field.key == entry.key) else {
             return reject(Rejection::FieldUnknown(entry.key.clone()));
@@ -136,15 +133,16 @@ impl<'a> Form<'a> {
         }
         if is_empty(&entry.value) {
             let may_be_empty = !field.is_required || self.is_hidden(field);
-            return if may_be_empty { Ok((entry.value.clone(), String::new())) } else { reject(Rejection::FieldEmpty(field_at(field))) };
+            return if may_be_empty { Ok(entry.clone()) } else { reject(Rejection::FieldEmpty(field_at(field))) };
         }
         if field.kind == FieldKind::File {
-            return Ok((self.check_files(field, &entry.value)?, String::new()));
+            let (value, files) = self.check_files(field, &entry.value)?;
+            return Ok(Entry { value, files, ..entry.clone() });
         }
         value::check(field, &entry.value)?;
         let shown = self.check_options(field, &entry.value)?;
         self.check_beside(field, &entry.value)?;
-        Ok((entry.value.clone(), shown))
+        Ok(Entry { shown, ..entry.clone() })
     }
 
     /// What a value must be beside the time, other fields and constants (reference/bk-itsm.md 4.2).
@@ -214,23 +212,7 @@ pub(super) fn own(definition: &Definition, form: Vec<Entry>, creator: &Pid, seal
         matches!(field.kind, Boolean | Checkbox | Date | DateTime | DateTimeRange | Int | Member | Members | MultiSelect | Radio | Select | TreeSelect)
     };
     let is_personal = |field: &Field| field.is_personal || (seals_text && !is_choice(field));
-    let seal = |entry: Entry, field: &Field| {
-        let files = if field.kind == FieldKind::File { without_names(&entry.value) } else { None };
-        let owned = entry.owned_by(creator.clone());
-        Entry { value: files.unwrap_or_default(), ..owned }
-    };
-    let own = |entry: Entry| match definition.field(&entry.key).filter(|field| is_personal(field)) {
-        Some(field) => seal(entry, field),
-        None => entry,
-    };
-    form.into_iter().map(own).collect()
-}
-
-/// Which files a value names is known for good; what they were called goes with their owner.
-fn without_names(value: &Value) -> Option<Value> {
-    let mut files = value.as_array().filter(|_| !attachment::named(value).is_empty())?.clone();
-    files.iter_mut().filter_map(Value::as_object_mut).for_each(|file| drop(file.remove("name")));
-    Some(files.into())
+    form.into_iter().map(|entry| if definition.field(&entry.key).is_some_and(is_personal) { entry.owned_by(creator.clone()) } else { entry }).collect()
 }
 
 /// Values are kept as text; tables and forms as the JSON they are.
@@ -252,7 +234,7 @@ fn is_changed(field: &Field, held: &Entry, value: &Value) -> bool {
         return false;
     }
     match field.kind {
-        FieldKind::File if !attachment::named(held.read()).is_empty() => attachment::named(held.read()) != attachment::named(value),
+        FieldKind::File if !held.files.is_empty() => held.files != attachment::named(value),
         _ => held.read() != value,
     }
 }

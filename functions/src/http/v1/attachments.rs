@@ -33,13 +33,17 @@ const AHEAD: usize = 1;
 const UNTAKEN: Duration = Duration::from_mins(2);
 /// Bytes of a form that may belong to no file: heads, and fields that are none.
 const BETWEEN_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a form that may be in memory at once.
+const GATHERED_BYTES_MAX: u64 = 16 << 20;
 
 /// One file in a form (`multipart/form-data`, RFC 7578), several of them, or one as the body itself with `?name=`.
 pub(super) async fn upload(asked: Asked, body: Body) -> Answer {
     let taken = match multer::parse_boundary(&asked.content_type) {
         Ok(boundary) => {
             let patience = Patience::default();
-            let bounded = Body::new(Bounded { body, patience: patience.clone() });
+            // A body that is no larger than may be gathered anyway is taken as it comes: some hosts bring it in one piece.
+            let is_small = http_body::Body::size_hint(&body).upper().is_some_and(|bytes| bytes <= GATHERED_BYTES_MAX);
+            let bounded = if is_small { body } else { Body::new(Bounded { body, patience: patience.clone() }) };
             form_of_files(&asked, multer::Multipart::new(bounded.into_data_stream(), boundary), &patience).await?
         }
         Err(_) => vec![one_file(&asked, body).await?],

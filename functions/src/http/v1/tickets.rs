@@ -333,7 +333,7 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
         }
     };
     Ok(match operation {
-        "submit" => Command::Submit { node: node()?, form: form_of(asked, card, Some(node()?)).await?, by },
+        "submit" => Command::Submit { node: node()?, form: form_of(asked, card, Some(node()?), true).await?, by },
         "decide" => Command::Decide { node: node()?, pass: asked.flag("pass", true)?, remark: message, by },
         "claim" => Command::Claim { node: node()?, by },
         "distribute" => Command::Distribute { node: node()?, to: asked.targets().await?, message, by },
@@ -355,9 +355,9 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
             Command::Route { node: node()?, line, by }
         }
         "acknowledge" => Command::Acknowledge { node: asked.node()?, by },
-        "resolve" => Command::Resolve { form: form_of(asked, card, None).await?, remark: message, by },
+        "resolve" => Command::Resolve { form: form_of(asked, card, where_to_act(card, &by), false).await?, remark: message, by },
         "escalate" => Command::Escalate { node: asked.node()?, reason: message, by },
-        "edit" => Command::EditField { form: form_of(asked, card, None).await?, by },
+        "edit" => Command::EditField { form: form_of(asked, card, None, false).await?, by },
         "remark" => {
             let parent =
                 asked.int("parent")?.map(|id| u64::try_from(id).map_err(|_| Problem::malformed("/parent", "it is not the number of a remark"))).transpose()?;
@@ -404,20 +404,24 @@ async fn fits(asked: &Asked, card: &TicketCard, other: &TicketSn, relation: Rela
     Ok(())
 }
 
-/// What was filled in; for the form of a whole node with the defaults of what was not.
-async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>) -> Result<Vec<events::Entry>, Problem> {
+/// The node at which somebody may act.
+fn where_to_act(card: &TicketCard, by: &events::Pid) -> Option<NodeId> {
+    card.ticket.current().find(|(_, visit)| card.ticket.may_act(visit, by)).map(|(node, _)| node)
+}
+
+/// What was filled in, for the form of a node (the submit node, where none is named), perhaps with the defaults of what was not.
+async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>, with_defaults: bool) -> Result<Vec<events::Entry>, Problem> {
+    let app = &asked.app;
     let mut form = asked.fields()?;
-    if let Some(opened) = &card.ticket.opened
-        && let Some(workflow) = asked.app.configuration.workflow(opened.workflow, opened.workflow_version).await?
-    {
-        asked.app.people.form_in(&workflow.definition, &mut form, true).await?;
-        if let Some(node) = node.and_then(|node| workflow.definition.node(node)) {
-            form::with_defaults(&workflow.definition, node, &mut form, &card.ticket.form);
+    let Some(opened) = &card.ticket.opened else { return Ok(form) };
+    let Some(workflow) = app.configuration.workflow(opened.workflow, opened.workflow_version).await? else { return Ok(form) };
+    let definition = &workflow.definition;
+    app.people.form_in(definition, &mut form, true).await?;
+    if let Some(node) = node.and_then(|node| definition.node(node)).or_else(|| definition.submit_node()) {
+        if with_defaults {
+            form::with_defaults(definition, node, &mut form, &card.ticket.form);
         }
-        let node = node.and_then(|node| workflow.definition.node(node)).or_else(|| workflow.definition.submit_node());
-        if let Some(node) = node {
-            asked.app.configuration.offers.ask_ahead(&workflow.definition, node, &form, &card.ticket.form).await?;
-        }
+        app.configuration.offers.ask_ahead(definition, node, &form, &card.ticket.form).await?;
     }
     Ok(form)
 }

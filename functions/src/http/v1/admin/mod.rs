@@ -8,6 +8,7 @@ use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::config::{Dictionary, Role};
+use domain::options;
 use events::catalog::Changed;
 use events::role::RoleKind;
 use events::workflow::Choice;
@@ -192,7 +193,7 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
             check_code(code, "code")?;
             let items = asked.body.get("items").cloned().unwrap_or_else(|| json!([]));
             let items: Vec<Choice> = serde_json::from_value(items).map_err(|error| Problem::malformed("/items", error.to_string()))?;
-            if count(&items) > ITEMS_MAX {
+            if options::count(&items) > ITEMS_MAX {
                 return Err(Problem::malformed("/items", format!("more than {ITEMS_MAX} options")));
             }
             let defined = dictionary::Defined { code: (*code).to_owned(), name: asked.required("name")?, is_enabled: asked.flag("is_enabled", true)?, items };
@@ -201,10 +202,6 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
         }
         _ => Err(wrong_method(method)),
     }
-}
-
-fn count(items: &[Choice]) -> usize {
-    items.iter().map(|item| 1 + count(&item.items)).sum()
 }
 
 pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
