@@ -103,9 +103,10 @@ async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
     assert!(code == 3_900_003 && message.contains("【截图】"), "{message}");
     house.operate(&sn, "follow", "zhangsan", json!({})).await;
     assert_eq!(status_of(&house, "zhangsan", &file["id"]).await, 404);
-    house.operate(&sn, "unfollow", "zhangsan", json!({})).await;
     house.operate(&sn, "follow", "wangwu", json!({ "people": ["zhangsan"] })).await;
-    assert_eq!(status_of(&house, "zhangsan", &file["id"]).await, 200, "who was asked to follow may");
+    assert_eq!(status_of(&house, "zhangsan", &file["id"]).await, 200, "who was asked to follow may, also when they did so already");
+    house.operate(&sn, "unfollow", "zhangsan", json!({})).await;
+    assert_eq!(status_of(&house, "zhangsan", &file["id"]).await, 404, "an invitation ends with the following");
     // Its uploader may use it again, and both tickets hold it.
     let second = house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await["sn"].clone();
     assert_eq!(held(&house, &second).await, kept);
@@ -188,6 +189,49 @@ async fn a_form_of_files_is_read_as_browsers_send_it() {
         assert!(status == 400 && problem["detail"].as_str().expect("a detail").starts_with(reason), "{problem}");
     }
     assert_eq!(ask(&house, asking("POST", "attachments", "lisi", &[], "no name")).await.1["errors"][0]["field"], "name");
+}
+
+#[tokio::test]
+async fn a_form_in_one_piece_is_taken_as_hosts_bring_it() {
+    let house = House::open().await;
+    let whole: Vec<u8> = (0..3 << 20).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+    let mut body = b"--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"core.dump\"\r\n\r\n".to_vec();
+    body.extend(&whole);
+    body.extend(b"\r\n--XX--\r\n");
+    let headers = [("content-type", "multipart/form-data; boundary=XX")];
+    let (status, answer) = ask(&house, asking("POST", "attachments", "lisi", &headers, body)).await;
+    assert_eq!(status, 201, "{answer}");
+    assert_eq!(read(&house, "lisi", &answer["attachments"][0]["id"], &[]).await.2, whole);
+}
+
+#[tokio::test]
+async fn what_only_looks_like_a_file_gives_no_right_to_one() {
+    let house = House::open().await;
+    let field = json!({ "id": 10, "key": "rows", "name": "表格", "type": "TABLE", "state_id": 2, "validate_type": "OPTION" });
+    let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
+    let service = service(&house, "表格", json!([manual(3, "处理", "wangwu")]), lines, json!([field])).await;
+    let file = upload(&house, "lisi", "a.png", PNG).await;
+    let rows = json!([{ "id": file["id"], "name": "a.png" }]);
+    let fields = json!([{ "key": "title", "value": "t" }, { "key": "rows", "value": rows }]);
+    house.must("create_ticket", json!({ "service_id": service, "creator": "chuyi", "fields": fields })).await;
+    assert_eq!((status_of(&house, "chuyi", &file["id"]).await, status_of(&house, "wangwu", &file["id"]).await), (404, 404));
+    house.clock.turn(ALONE_MS);
+    house.settle().await;
+    assert_ne!(status_of(&house, "lisi", &file["id"]).await, 200, "a row of a table holds no file");
+    assert_eq!(stored(&house), 0);
+}
+
+#[tokio::test]
+async fn somebody_elses_draft_takes_no_place_of_a_file() {
+    let house = House::open().await;
+    let service = with_files(&house, json!({})).await;
+    let file = upload(&house, "lisi", "a.png", PNG).await;
+    let path = format!("drafts/services/{service}");
+    assert_eq!(house.v1("PUT", &path, "chuyi", json!({ "fields": { "shots": [file["id"]] } })).await.0, 204, "a draft is kept as it is");
+    assert_eq!(status_of(&house, "chuyi", &file["id"]).await, 404);
+    let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
+    let (status, problem) = ask(&house, asking("DELETE", &path, "lisi", &[], Body::empty())).await;
+    assert_eq!(status, 204, "nothing holds it: {problem}");
 }
 
 #[tokio::test]
