@@ -131,19 +131,62 @@ async fn a_child_is_read_only_and_ends_with_its_parent() {
     let house = House::open().await;
     let (parent, child) = (ticket(&house, approval_request()).await, ticket(&house, approval_request()).await);
     let other = ticket(&house, incident()).await;
-    assert_eq!(house.not_operated(&child, "link", "lisi", json!({ "other": other, "relation": "child_of" })).await.0, 409, "another service");
-    house.operate(&child, "link", "lisi", json!({ "other": parent, "relation": "child_of" })).await;
+    assert_eq!(house.not_operated(&child, "link", "admin", json!({ "other": other, "relation": "child_of" })).await.0, 409, "another service");
+    house.operate(&child, "link", "zhangsan", json!({ "other": parent, "relation": "child_of" })).await;
     house.settle().await;
     let vote = |sn: &Value| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": tests::form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "x")]) });
-    assert_eq!(house.refused("operate_node", vote(&child)).await, (3_900_005, "0:抱歉，子单为只读状态，无法操作".into()));
+    let read_only = (3_900_005, "0:抱歉，子单为只读状态，无法操作".to_owned());
+    assert_eq!(house.refused("operate_node", vote(&child)).await, read_only);
+    for (operator, action) in [("zhangsan", "SUSPEND"), ("zhangsan", "UNSUSPEND"), ("zhangsan", "TERMINATE"), ("lisi", "WITHDRAW")] {
+        let body = json!({ "sn": child, "operator": operator, "action_type": action, "action_message": "x" });
+        assert_eq!(house.refused("operate_ticket", body).await, read_only, "{action}");
+    }
+    assert_eq!(house.refused("edit_field", json!({ "sn": child, "operator": "lisi", "fields": tests::form(&[("title", "x")]) })).await, read_only);
+    assert_eq!(house.not_operated(&child, "close", "admin", json!({ "status": "FINISHED" })).await.0, 409);
+    let todo = house.must("get_tickets_by_user", json!({ "user": "zhangsan", "view_type": "my_todo" })).await;
+    let waiting: Vec<_> = todo["items"].as_array().unwrap().iter().map(|item| item["sn"].clone()).collect();
+    assert_eq!(waiting, [parent.clone()], "whoever works on a parent has one thing to do");
     let third = ticket(&house, approval_request()).await;
-    assert_eq!(house.not_operated(&third, "link", "lisi", json!({ "other": child, "relation": "child_of" })).await.0, 409, "a child has no children");
+    assert_eq!(house.not_operated(&third, "link", "zhangsan", json!({ "other": child, "relation": "child_of" })).await.0, 409, "a child has no children");
     house.must("operate_node", vote(&parent)).await;
     house.settle().await;
     let status = async |sn: &Value| house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"].clone();
     assert_eq!((status(&parent).await, status(&child).await), (json!("FINISHED"), json!("FINISHED")));
     let result = house.must("ticket_approval_result", json!({ "sn": [child] })).await;
     assert_eq!(result[0]["approve_result"], false, "what the parent came to");
+    assert_eq!(house.not_operated(&third, "link", "admin", json!({ "other": parent, "relation": "child_of" })).await.0, 409, "nobody follows what is over");
+}
+
+#[tokio::test]
+async fn nobody_ties_a_ticket_to_one_they_have_no_part_in() {
+    let house = House::open().await;
+    let mut body = approval_request();
+    body["creator"] = "luren".into();
+    let (mine, theirs) = (ticket(&house, body).await, ticket(&house, approval_request()).await);
+    for relation in ["related", "raised", "raised_from", "parent_of", "child_of"] {
+        let refused = house.not_operated(&mine, "link", "luren", json!({ "other": theirs, "relation": relation })).await;
+        assert_eq!(refused.0, 403, "{relation}: {}", refused.1);
+    }
+    // Whoever asked for something lets it follow nothing else of theirs, which might be approved for another reason.
+    let second = ticket(&house, approval_request()).await;
+    assert_eq!(house.not_operated(&theirs, "link", "lisi", json!({ "other": second, "relation": "child_of" })).await.0, 403);
+    house.operate(&theirs, "link", "lisi", json!({ "other": second, "relation": "related" })).await;
+    house.settle().await;
+    let links = async |sn: &Value| house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await.1["links"].clone();
+    assert_eq!((links(&mine).await, links(&second).await), (json!([]), json!([{ "sn": theirs, "relation": "related" }])));
+}
+
+#[tokio::test]
+async fn a_link_that_the_other_side_does_not_take_is_taken_back() {
+    let house = House::open().await;
+    let (parent, child) = (ticket(&house, approval_request()).await, ticket(&house, approval_request()).await);
+    // It ends after the link was asked for, and before it hears of it.
+    house.operate(&child, "link", "zhangsan", json!({ "other": parent, "relation": "child_of" })).await;
+    house.operate(&parent, "close", "admin", json!({ "status": "TERMINATED" })).await;
+    house.settle().await;
+    let (_, shown) = house.v1("GET", &format!("tickets/{}", child.as_str().unwrap()), "lisi", Value::Null).await;
+    assert_eq!((&shown["links"], &shown["current_status"]), (&json!([]), &json!("RUNNING")));
+    house.must("approve", json!({ "sn": child, "state_id": 3, "approver": "zhangsan", "action": "true", "remark": "" })).await;
 }
 
 #[tokio::test]

@@ -84,7 +84,8 @@ impl Ticket {
         Ok(vec![Reminded { by: by.clone(), people, message: self.remark(message)? }.into()])
     }
 
-    /// Two tickets belong together: each says so of the other. A child follows its parent, so it has one only, and no children of its own.
+    /// Two tickets belong together: each says so of the other, and each is asked whether this person may. A child follows its parent, so it has one only,
+    /// and no children of its own; and since it ends as its parent does, that takes the right to end either.
     pub(super) fn link(&self, by: &Pid, other: &TicketSn, relation: Relation, mirror: bool, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let opened = self.opened()?;
         if opened.sn == *other {
@@ -95,15 +96,16 @@ impl Ticket {
             Some(_) => return reject(Rejection::LinkedAlready(other.clone())),
             None => {}
         }
-        if !mirror && !self.may_see(by, facts)? {
-            return reject(Rejection::NotAllowedToSee(by.clone()));
+        // Whoever raised a ticket from this one was asked when they did.
+        if !(mirror && relation == Relation::Raised) {
+            self.may_relate(by, relation, facts)?;
         }
         if self.links.len() >= LINKS_MAX {
             return reject(Rejection::TooMany(LINKS_MAX));
         }
         let is = |relation| self.links.iter().find(|link| link.relation == relation).map(|link| link.other.clone());
         match relation {
-            Relation::ChildOf if self.status.is_over() => return reject(Rejection::Over),
+            Relation::ChildOf | Relation::ParentOf if self.status.is_over() => return reject(Rejection::Over),
             Relation::ChildOf => {
                 if let Some(other) = is(Relation::ChildOf).or_else(|| is(Relation::ParentOf)) {
                     return reject(Rejection::LinkedAlready(other));
@@ -124,9 +126,18 @@ impl Ticket {
         let Some(link) = self.links.iter().find(|link| link.other == *other) else {
             return if mirror { Ok(Vec::new()) } else { reject(Rejection::NotLinked(other.clone())) };
         };
-        if !mirror && !self.may_see(by, facts)? {
-            return reject(Rejection::NotAllowedToSee(by.clone()));
+        if !mirror {
+            self.may_relate(by, link.relation, facts)?;
         }
         Ok(vec![Unlinked { by: by.clone(), other: other.clone(), relation: link.relation }.into()])
+    }
+
+    /// Who has to do with a ticket may relate it to others; making one follow another is for those who may end it.
+    pub fn may_relate(&self, by: &Pid, relation: Relation, facts: &Facts) -> Decision<()> {
+        match relation {
+            Relation::ChildOf | Relation::ParentOf => self.may_manage(by, facts),
+            _ if self.may_see(by, facts)? => Ok(()),
+            _ => reject(Rejection::NotAllowedToSee(by.clone())),
+        }
     }
 }

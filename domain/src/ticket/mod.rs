@@ -303,9 +303,7 @@ impl Ticket {
         if self.status.is_over() {
             return reject(Rejection::Over);
         }
-        if self.parent().is_some() {
-            return reject(Rejection::IsChild);
-        }
+        self.independent()?;
         match self.nodes.get(&id) {
             None => reject(Rejection::NodeUnknown(id)),
             Some(visit) if !visit.is_current() => reject(Rejection::NodeFinished(id)),
@@ -331,6 +329,11 @@ impl Ticket {
         }
         self.standing()?;
         Ok((node, visit))
+    }
+
+    /// A child follows its parent, and nothing else.
+    fn independent(&self) -> Decision<()> {
+        if self.parent().is_some() { reject(Rejection::IsChild) } else { Ok(()) }
     }
 
     /// A suspended ticket takes nothing that would move it.

@@ -14,6 +14,7 @@ const OF_EVERY_TICKET: [&str; 4] = ["title", "impact", "urgency", "priority"];
 impl Ticket {
     pub(super) fn suspend(&self, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         self.may_manage(by, facts)?;
+        self.independent()?;
         if self.status != Status::Running {
             return reject(Rejection::NotInProcess);
         }
@@ -23,6 +24,7 @@ impl Ticket {
 
     pub(super) fn resume(&self, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         self.may_manage(by, facts)?;
+        self.independent()?;
         if self.status != Status::Suspended {
             return reject(Rejection::NotSuspended);
         }
@@ -39,6 +41,7 @@ impl Ticket {
         if opened.creator != *by {
             return reject(Rejection::NotTheCreator);
         }
+        self.independent()?;
         let workflow = self.workflow(facts)?;
         if workflow.definition.revoke == Revoke::Never {
             return reject(Rejection::NotRevocable);
@@ -54,6 +57,7 @@ impl Ticket {
 
     pub(super) fn terminate(&self, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         self.may_manage(by, facts)?;
+        self.independent()?;
         if self.status.is_over() {
             return reject(Rejection::NotInProcess);
         }
@@ -70,6 +74,7 @@ impl Ticket {
         if !self.manages(by, facts)? {
             return reject(Rejection::NotAllowedOnTicket(by.clone()));
         }
+        self.independent()?;
         if self.status.is_over() {
             return reject(Rejection::NotInProcess);
         }
@@ -99,6 +104,7 @@ impl Ticket {
         if opened.creator != *by && !processes && !self.manages(by, facts)? {
             return reject(Rejection::NotAllowedOnTicket(by.clone()));
         }
+        self.independent()?;
         let workflow = self.workflow(facts)?;
         let definition = &workflow.definition;
         let submit = definition.submit_node().expect("a deployed workflow has a submit node");

@@ -56,7 +56,8 @@ impl TicketCard {
             rows.extend(self.dealt.iter().filter(|pid| **pid != opened.creator).map(|pid| ("dealt", format!("{pid}|{age}"))));
             rows.extend(self.ticket.followers.iter().map(|pid| ("follows", format!("{pid}|{age}"))));
         }
-        if self.ticket.status == Status::Running {
+        // A child is worked on by way of its parent.
+        if self.ticket.status == Status::Running && self.ticket.parent().is_none() {
             let of = |is_vote: fn(&Visit) -> bool| {
                 let waiting: BTreeSet<_> = self.ticket.current().filter(|(_, visit)| is_vote(visit)).flat_map(|(_, visit)| waits_for(visit)).collect();
                 waiting

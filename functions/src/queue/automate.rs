@@ -6,8 +6,8 @@ mod relate;
 use domain::call::{Call, Command, Rejection};
 use domain::intent::{self, Intent};
 use domain::ticket::Command as TicketCommand;
-use events::Meta;
 use events::call::Requested;
+use events::{Meta, Pid};
 use infra::ledger::{NoLookups, command_id};
 use infra::queue::Message;
 use infra::{Error, Failure, Ledger, Wish};
@@ -20,12 +20,21 @@ pub async fn automate(app: &App, message: &Message) -> Result<(), Error> {
     match read(message)? {
         Intent::Call(call) => open(&app.ledger, message, *call).await,
         Intent::Relate { ticket, with, relation, linked, by, cause, correlation } => {
-            let command =
-                if linked { TicketCommand::Link { by, other: with, relation, mirror: true } } else { TicketCommand::Unlink { by, other: with, mirror: true } };
-            relate::tell(app, message, &ticket, &command, Meta::system(correlation, cause)).await
+            let meta = Meta::system(correlation, cause);
+            if !linked {
+                return relate::tell(app, message, &ticket, &TicketCommand::Unlink { by, other: with, mirror: true }, meta).await.map(drop);
+            }
+            let command = TicketCommand::Link { by, other: with.clone(), relation, mirror: true };
+            if relate::tell(app, message, &ticket, &command, meta.clone()).await? {
+                return Ok(());
+            }
+            // What the other side does not take, this side takes back: neither believes alone that they belong together.
+            let back = TicketCommand::Unlink { by: Pid::system(), other: ticket, mirror: true };
+            relate::tell(app, message, &with, &back, meta).await.map(drop)
         }
         Intent::EndChild { ticket, parent, status, approve_result, cause, correlation } => {
-            relate::tell(app, message, &ticket, &TicketCommand::EndWithParent { parent, status, approve_result }, Meta::system(correlation, cause)).await
+            let command = TicketCommand::EndWithParent { parent, status, approve_result };
+            relate::tell(app, message, &ticket, &command, Meta::system(correlation, cause)).await.map(drop)
         }
         Intent::Deliver { .. } => Err(misled(message)),
     }

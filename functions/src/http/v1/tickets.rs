@@ -9,7 +9,7 @@ use domain::call::Call;
 use domain::ticket::{Command, Open, Rejection, form};
 use domain::views::ticket_card::TicketCard;
 use events::draft::Sheet;
-use events::ticket::{Relation, TicketEvent};
+use events::ticket::{Opened, Relation, TicketEvent};
 use events::{LineId, NodeId, ServiceId, TicketSn};
 use infra::ledger::command_id;
 use infra::views::Range;
@@ -379,29 +379,29 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
             let relation = asked.text("relation")?.unwrap_or_else(|| "related".into());
             let relation: Relation = serde_json::from_value(relation.into())
                 .map_err(|_| Problem::malformed("/relation", "it is none of related, raised, raised_from, parent_of, child_of"))?;
-            fits(asked, card, &other, relation).await?;
+            fits(asked, card, &other, relation, &by).await?;
             Command::Link { other, relation, mirror: false, by }
         }
     })
 }
 
-/// The other ticket is there; a child runs on the same version of the same service as its parent (reference/bk-itsm.md 16).
-async fn fits(asked: &Asked, card: &TicketCard, other: &TicketSn, relation: Relation) -> Result<(), Problem> {
+/// The other ticket is there and would take the link from this person too; a child runs on the same version of the same service as its parent
+/// (reference/bk-itsm.md 16).
+async fn fits(asked: &Asked, card: &TicketCard, other: &TicketSn, relation: Relation, by: &events::Pid) -> Result<(), Problem> {
+    let app = &asked.app;
     let unknown = || Problem::malformed("/other", format!("there is no ticket {other}"));
-    let other = desk::card(&asked.app, other).await?.ok_or_else(unknown)?;
-    let of = |card: &TicketCard| card.ticket.opened.as_ref().map(|opened| (opened.service, opened.workflow, opened.workflow_version));
-    if matches!(relation, Relation::ChildOf | Relation::ParentOf) {
-        if of(card) != of(&other) {
-            return Err(Problem::conflict("parent and child must be of the same service and workflow version"));
-        }
-        let is_taken = |ticket: &domain::ticket::Ticket| ticket.parent().is_some();
-        let child = if relation == Relation::ChildOf { &card.ticket } else { &other.ticket };
-        let parent = if relation == Relation::ChildOf { &other.ticket } else { &card.ticket };
-        if is_taken(child) || is_taken(parent) || child.status.is_over() || child.links.iter().any(|link| link.relation == Relation::ParentOf) {
-            return Err(Problem::conflict("a child has one parent and no children of its own, and is not over"));
-        }
+    let (Some(opened), Some(theirs)) = (&card.ticket.opened, desk::card(app, other).await?.and_then(|card| card.ticket.opened)) else { return Err(unknown()) };
+    let of = |opened: &Opened| (opened.service, opened.workflow, opened.workflow_version);
+    if matches!(relation, Relation::ChildOf | Relation::ParentOf) && of(opened) != of(&theirs) {
+        return Err(Problem::conflict("parent and child must be of the same service and workflow version"));
     }
-    Ok(())
+    let back = Command::Link { by: by.clone(), other: opened.sn.clone(), relation: relation.inverse(), mirror: false };
+    match app.ledger.foresee(&other.stream(), &back, &*app.configuration).await {
+        Ok(_) => Ok(()),
+        // That they belong together already is said by this side, or is this very command again.
+        Err(Failure::Rejected(Rejection::LinkedAlready(with))) if with == opened.sn => Ok(()),
+        Err(failure) => Err(failure.into()),
+    }
 }
 
 /// The node at which somebody may act.

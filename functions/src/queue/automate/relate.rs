@@ -8,13 +8,20 @@ use infra::{Error, Failure};
 
 use crate::{App, desk};
 
-/// Tells it. A ticket that is not there, or cannot take it any more, has nothing to be told.
-pub(super) async fn tell(app: &App, message: &Message, ticket: &TicketSn, command: &Command, meta: Meta) -> Result<(), Error> {
-    match desk::act(app, ticket, command, &meta, command_id(&["relate", &message.id])).await {
-        Ok(_) => Ok(()),
-        Err(Failure::Rejected(rejection @ (Rejection::Unknown | Rejection::Over | Rejection::LinkedAlready(_) | Rejection::TooMany(_)))) => {
+/// Tells it, and says whether it took it: a ticket that is not there, or may not or cannot take it any more, does not.
+pub(super) async fn tell(app: &App, message: &Message, ticket: &TicketSn, command: &Command, meta: Meta) -> Result<bool, Error> {
+    match desk::act(app, ticket, command, &meta, command_id(&["relate", ticket.as_str(), &message.id])).await {
+        Ok(_) => Ok(true),
+        Err(Failure::Rejected(
+            rejection @ (Rejection::Unknown
+            | Rejection::Over
+            | Rejection::LinkedAlready(_)
+            | Rejection::TooMany(_)
+            | Rejection::NotAllowedToSee(_)
+            | Rejection::NotAllowedOnTicket(_)),
+        )) => {
             tracing::warn!(%rejection, %ticket, "a ticket was not told of another");
-            Ok(())
+            Ok(false)
         }
         Err(Failure::Rejected(rejection)) => Err(Error::new(infra::Kind::Misconfigured, rejection.to_string())),
         Err(Failure::Technical(error)) => Err(error),
