@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::intake::{self, Intake};
-use domain::ticket::{Command, Open, Rejection, Ticket};
+use domain::ticket::{Command, Open, Rejection, Ticket, Visit};
 use domain::views::ticket_card::TicketCard;
 use events::intake::Reserved;
 use events::ticket::Opened;
@@ -94,6 +94,28 @@ pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> R
     Err(Error::new(Kind::Conflict, "every number that was tried is taken").into())
 }
 
+/// Says whether somebody has to do with a ticket: it concerns them, or they manage it.
+pub async fn may_see(app: &App, ticket: &Ticket, by: &Pid) -> Result<bool, Error> {
+    Ok(ticket.concerns(by) || manages(app, ticket, by).await?)
+}
+
+/// Says whether somebody works on a ticket: they act or acted at a node after the first, or manage it.
+pub async fn works_on(app: &App, card: &TicketCard, by: &Pid) -> Result<bool, Error> {
+    let Some(opened) = &card.ticket.opened else { return Ok(false) };
+    let workflow = app.configuration.workflow(opened.workflow, opened.workflow_version).await?;
+    let submit = workflow.as_ref().and_then(|workflow| workflow.definition.submit_node().map(|node| node.id));
+    let is_at = |visit: &Visit| visit.processors.contains(by) || visit.by.as_ref() == Some(by) || visit.has_voted(by);
+    let works = card.ticket.nodes.iter().any(|(id, visit)| Some(*id) != submit && is_at(visit));
+    Ok(works || manages(app, &card.ticket, by).await?)
+}
+
+/// Owners of its service and superusers manage a ticket.
+async fn manages(app: &App, ticket: &Ticket, by: &Pid) -> Result<bool, Error> {
+    let Some(opened) = &ticket.opened else { return Ok(false) };
+    let owns = app.configuration.service(opened.service).await?.0.as_ref().is_some_and(|service| service.owners.contains(by));
+    Ok(owns || app.configuration.is_superuser(by).await?)
+}
+
 /// Why a ticket is not raised from another one.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRaised {
@@ -113,13 +135,7 @@ pub async fn may_raise(app: &App, from: &TicketSn, by: &Pid) -> Result<(), NotRa
     if card.ticket.status.is_over() {
         return Err(NotRaised::Over);
     }
-    let opened = card.ticket.opened.as_ref().ok_or(NotRaised::Unknown)?;
-    let processes = card.ticket.current().any(|(_, visit)| visit.processors.contains(by));
-    let owns = app.configuration.service(opened.service).await?.0.as_ref().is_some_and(|service| service.owners.contains(by));
-    if opened.creator == *by || card.dealt.contains(by) || processes || owns || app.configuration.is_superuser(by).await? {
-        return Ok(());
-    }
-    Err(NotRaised::Stranger)
+    if card.dealt.contains(by) || may_see(app, &card.ticket, by).await? { Ok(()) } else { Err(NotRaised::Stranger) }
 }
 
 async fn next_number(app: &App, kind: events::ticket::ServiceKind, day: jiff::civil::Date, meta: &Meta) -> Result<(TicketSn, i64), Error> {

@@ -11,9 +11,26 @@ use serde_json::Value;
 /// Longest user name.
 pub const NAME_MAX: usize = 64;
 
-/// Says whether a text may be a user name.
+/// People that one field, one node or one request names at most.
+pub const NAMED_MAX: usize = 1000;
+
+/// Why names do not become people.
+#[derive(Debug, thiserror::Error)]
+pub enum Unnamed {
+    #[error("{0:?} is not a user name")]
+    NotAName(String),
+    #[error("more than {NAMED_MAX} people are named")]
+    TooMany,
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+/// Says whether a text may be the name of a user; the desk itself is none.
 pub fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
+    !name.is_empty()
+        && name != Pid::system().as_str()
+        && name.chars().count() <= NAME_MAX
+        && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
 }
 
 /// The doors' view of the key store.
@@ -57,17 +74,24 @@ impl People {
         Ok(names.join(","))
     }
 
-    /// Turns user names between commas into person ids between commas.
-    pub async fn pids_of(&self, names: &str, register: bool) -> Result<Vec<Pid>, Error> {
+    /// Turns user names between commas into person ids. All of them are looked at before anybody is looked up.
+    pub async fn pids_of(&self, names: &str, register: bool) -> Result<Vec<Pid>, Unnamed> {
+        let names: Vec<&str> = names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        if names.len() > NAMED_MAX {
+            return Err(Unnamed::TooMany);
+        }
+        if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
+            return Err(Unnamed::NotAName(wrong.chars().take(NAME_MAX).collect()));
+        }
         let mut pids = Vec::new();
-        for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        for name in names {
             pids.push(self.known(name, register).await?);
         }
         Ok(pids)
     }
 
     /// Turns the user names in a form's people fields into person ids.
-    pub async fn form_in(&self, definition: &Definition, form: &mut [Entry], register: bool) -> Result<(), Error> {
+    pub async fn form_in(&self, definition: &Definition, form: &mut [Entry], register: bool) -> Result<(), Unnamed> {
         for entry in form.iter_mut().filter(|entry| is_people(definition.field(&entry.key))) {
             let names = match &entry.value {
                 Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),

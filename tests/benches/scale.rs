@@ -54,7 +54,7 @@ impl Desk {
         tokio::spawn(async move { following(&follower).await });
         company::found(&app).await.expect("the base");
         company::demo(&app).await.expect("the demo company");
-        app.credentials.register(TRUSTED.0, TRUSTED.1, "bench", true).await.expect("an application");
+        app.credentials.register(&tests::registered(TRUSTED.0, true), TRUSTED.1).await.expect("an application");
         Self { router: http::router(app.clone()), app, clock, tickets: 0, last: Value::Null, _directory: directory }
     }
 

@@ -27,6 +27,13 @@ async fn remarks_are_threaded_addressed_and_kept_from_the_requester_where_they_a
     assert_eq!(texts, [(json!(1), Value::Null, json!("lisi")), (json!(2), json!(1), json!("")), (json!(3), Value::Null, json!(""))]);
     let (_, requester) = house.v1("GET", &path, "lisi", Value::Null).await;
     assert_eq!(requester["remarks"].as_array().unwrap().len(), 2, "what is internal is not for the requester");
+    let path = format!("tickets/{}/events", sn.as_str().unwrap());
+    for (reader, sees) in [("lisi", false), ("luren", false), ("zhangsan", true), ("admin", true)] {
+        let (_, history) = house.v1("GET", &path, reader, Value::Null).await;
+        assert_eq!(history.to_string().contains("内部备注"), sees, "{reader}");
+    }
+    let (_, stranger) = house.v1("GET", &format!("tickets/{}/remarks", sn.as_str().unwrap()), "luren", Value::Null).await;
+    assert_eq!(stranger["remarks"].as_array().unwrap().len(), 2, "nor for anybody else");
 }
 
 #[tokio::test]
@@ -145,7 +152,7 @@ async fn a_child_is_read_only_and_ends_with_its_parent() {
     assert_eq!(house.not_operated(&child, "close", "admin", json!({ "status": "FINISHED" })).await.0, 409);
     let todo = house.must("get_tickets_by_user", json!({ "user": "zhangsan", "view_type": "my_todo" })).await;
     let waiting: Vec<_> = todo["items"].as_array().unwrap().iter().map(|item| item["sn"].clone()).collect();
-    assert_eq!(waiting, [parent.clone()], "whoever works on a parent has one thing to do");
+    assert_eq!(json!(waiting), json!([parent]), "whoever works on a parent has one thing to do");
     let third = ticket(&house, approval_request()).await;
     assert_eq!(house.not_operated(&third, "link", "zhangsan", json!({ "other": child, "relation": "child_of" })).await.0, 409, "a child has no children");
     house.must("operate_node", vote(&parent)).await;
@@ -271,6 +278,12 @@ async fn many_approvals_are_decided_at_once_and_each_is_answered_by_itself() {
     assert_eq!(done, [true, true, true, false]);
     let (_, again) = house.v1_with("POST", "decisions", "zhangsan", json!({ "decisions": decisions }), &[("idempotency-key", "k1")]).await;
     assert_eq!(again["results"], answer["results"], "the same batch again is the same batch");
+    // One that cannot be read lets none of the others be carried out.
+    let sn = ticket(&house, approval_request()).await;
+    let half = json!({ "decisions": [{ "sn": sn, "node": 3, "pass": true }, { "sn": sn }] });
+    let (status, problem) = house.v1("POST", "decisions", "zhangsan", half).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/decisions/1")));
+    assert_eq!(step(&house, &sn).await, json!([["负责人审批", "RUNNING", "TRANSITION"]]));
 }
 
 #[tokio::test]

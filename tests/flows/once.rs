@@ -80,3 +80,15 @@ async fn a_key_is_answered_whatever_became_of_the_service() {
     assert_eq!(again["data"], first["data"]);
     assert_eq!(house.call_with("create_ticket", body, &[("Idempotency-Key", "l")]).await["message"], "服务:服务未启用，请联系管理员！");
 }
+
+#[tokio::test]
+async fn the_same_key_for_another_operation_is_another_command() {
+    let house = House::open().await;
+    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
+    let path = |operation: &str| format!("tickets/{}/{operation}", sn.as_str().unwrap());
+    let key = [("idempotency-key", "k")];
+    for (operation, status) in [("suspend", "SUSPENDED"), ("suspend", "SUSPENDED"), ("terminate", "TERMINATED")] {
+        let (code, answer) = house.v1_with("POST", &path(operation), "admin", json!({ "message": "x" }), &key).await;
+        assert_eq!((code, &answer["status"]), (200, &json!(status)), "{operation}: {answer}");
+    }
+}

@@ -3,7 +3,7 @@
 use axum::http::{Request, StatusCode};
 use events::TicketSn;
 use serde_json::json;
-use tests::{PLAIN, TRUSTED, approval_request};
+use tests::{PLAIN, TRUSTED, approval_request, of_lisi_alone};
 
 use crate::House;
 
@@ -35,6 +35,66 @@ async fn an_unknown_caller_gets_a_plain_403() {
     ] {
         assert_eq!(get(&query).await.0, StatusCode::OK, "{query}");
     }
+}
+
+#[tokio::test]
+async fn only_applications_that_may_speak_for_users_say_who_acts() {
+    let house = House::open().await;
+    let sn = house.must("create_ticket", of_lisi_alone(approval_request())).await["sn"].clone();
+    let mut for_another = approval_request();
+    for_another["creator"] = "wangwu".into();
+    for (operation, body) in [
+        ("create_ticket", for_another.clone()),
+        ("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "true" })),
+        ("proceed_approval", json!({ "process_inst_id": sn, "activity": 3, "handler": "zhangsan", "submit_action": "true" })),
+        ("proceed_fast_approval", json!({ "context": { "ticket_id": 1, "state_id": 3 }, "approver": "zhangsan", "status": "true" })),
+        (
+            "operate_node",
+            json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": tests::form(&[("FZR_YIJIAN", "true")]) }),
+        ),
+        ("operate_ticket", json!({ "sn": sn, "operator": "zhangsan", "action_type": "SUSPEND", "action_message": "x" })),
+        ("edit_field", json!({ "sn": sn, "operator": "zhangsan", "fields": tests::form(&[("title", "x")]) })),
+        ("comment", json!({ "sn": sn, "operator": "zhangsan", "stars": 5 })),
+        ("add_follower", json!({ "sn": sn, "operator": "zhangsan", "users": "chuyi" })),
+    ] {
+        let (code, message) = house.refused(operation, of_lisi_alone(body)).await;
+        assert!(code == 3_900_015 && message.contains(PLAIN.0), "{operation}: {code} {message}");
+    }
+    house.must("create_ticket", for_another).await;
+    house.must("operate_ticket", of_lisi_alone(json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }))).await;
+}
+
+#[tokio::test]
+async fn the_desk_is_set_up_by_superusers_behind_both_doors() {
+    let house = House::open().await;
+    let catalog = |user: &str| json!({ "bk_username": user, "parent__id": 1, "name": format!("目录 {user}") });
+    let service = |user: &str| json!({ "bk_username": user, "id": 20, "name": "x", "key": "request", "owners": user, "workflow": {} });
+    for (operation, body) in [("create_service_catalog", catalog("lisi")), ("import_service", service("lisi")), ("update_service", service("lisi"))] {
+        assert_eq!(house.refused(operation, body).await.0, 3_900_015, "{operation}");
+    }
+    house.must("create_service_catalog", catalog("admin")).await;
+    assert_eq!(house.v1("POST", "catalog", "lisi", json!({ "parent": 1, "name": "x" })).await.0, 403);
+}
+
+#[tokio::test]
+async fn what_is_no_name_registers_nobody_and_the_desk_is_nobody() {
+    let house = House::open().await;
+    for name in ["system", "a,b", "<x>", "a\u{1}b"] {
+        let mut body = approval_request();
+        body["creator"] = name.into();
+        assert_eq!(house.refused("create_ticket", body).await.0, 3_900_005, "{name:?}");
+    }
+    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
+    assert_eq!(house.refused("add_follower", json!({ "sn": sn, "operator": "system", "users": "chuyi" })).await.0, 3_900_005);
+    let crowd: Vec<String> = (0..=functions::people::NAMED_MAX).map(|at| format!("new-{at}")).collect();
+    let fast = |approvers: &str| {
+        let fields = tests::form(&[("title", "t"), ("APPROVER", approvers), ("APPROVAL_CONTENT", "c")]);
+        json!({ "fast_approval": true, "creator": "lisi", "fields": fields })
+    };
+    let (code, message) = house.refused("create_ticket", fast(&crowd.join(","))).await;
+    assert!(code == 3_900_005 && message.contains("1000"), "{message}");
+    assert!(house.refused("create_ticket", fast("zhangsan,<script>")).await.1.contains("<script>"));
+    assert!(house.app.ledger.keys.find("new-0").await.unwrap().is_none());
 }
 
 #[tokio::test]

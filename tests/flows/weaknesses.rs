@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use serde_json::{Value, json};
-use tests::{approval_request, change, form, incident};
+use tests::{approval_request, change, form, incident, of_lisi_alone};
 
 use crate::House;
 use crate::automation::{line, line_if, manual, open, service, step};
@@ -39,6 +39,8 @@ async fn w01_a_callback_token_is_of_one_ticket_ends_and_holds_no_secret() {
     assert!(!String::from_utf8_lossy(&plain).contains(tests::TRUSTED.1), "the application's secret is not in it");
     let passed = async |token: &str| house.must("token/verify", json!({ "token": token })).await["is_passed"].clone();
     assert_eq!((passed(&tokens[0]).await, passed("made-up").await), (json!(true), json!(false)));
+    let by_another = of_lisi_alone(json!({ "token": tokens[0] }));
+    assert_eq!(house.must("token/verify", by_another).await["is_passed"], false, "it is for the application it was sent to");
     house.clock.turn(8 * 86_400_000);
     assert_eq!(passed(&tokens[0]).await, false, "it ends");
 }
@@ -61,6 +63,10 @@ async fn w03_callbacks_are_tried_again_and_each_delivery_is_kept() {
     house.receiver.answers.lock().expect("answers").push_back(Err("timeout".into()));
     let sn = with_callback(&house).await;
     assert_eq!(house.must("callback_failed_ticket", json!({})).await, json!([sn]));
+    assert_eq!(house.must("callback_failed_ticket", of_lisi_alone(json!({}))).await, json!([]), "no other application sees it");
+    house.must("ticket_approval_result", of_lisi_alone(json!({ "sn": [sn] }))).await;
+    house.settle().await;
+    assert_eq!(house.must("callback_failed_ticket", json!({})).await, json!([sn]), "nor clears it by asking");
     house.clock.turn(1_000);
     house.settle().await;
     assert_eq!(called(&house).len(), 2);

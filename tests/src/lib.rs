@@ -32,6 +32,11 @@ pub const TRUSTED: (&str, &str) = ("bk_log_search", "secret-of-the-log-platform"
 /// An application whose users must be logged in.
 pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
 
+/// An application as it is registered.
+pub fn registered(code: &str, speaks_for_users: bool) -> events::app::Registered {
+    events::app::Registered { code: code.into(), name: code.into(), speaks_for_users, hears_status: false }
+}
+
 /// The queues of the catalog.
 const QUEUES: [&str; 3] = ["deliver", "automate", "attempt"];
 
@@ -90,8 +95,8 @@ impl House {
         let follower = tokio::spawn(async move { following(&following_app).await });
         company::found(&app).await.expect("the base");
         company::demo(&app).await.expect("the demo company");
-        app.credentials.register(TRUSTED.0, TRUSTED.1, "日志平台", true).await.expect("an application");
-        app.credentials.register(PLAIN.0, PLAIN.1, "plain", false).await.expect("an application");
+        app.credentials.register(&registered(TRUSTED.0, true), TRUSTED.1).await.expect("an application");
+        app.credentials.register(&registered(PLAIN.0, false), PLAIN.1).await.expect("an application");
         let house = Self { app, clock, receiver, blob, follower };
         house.followed().await;
         house
@@ -150,10 +155,12 @@ impl House {
         self.call_with(operation, body, &[]).await
     }
 
-    /// The same with headers.
+    /// The same with headers. Credentials that the body has already stay.
     pub async fn call_with(&self, operation: &str, mut body: Value, headers: &[(&str, &str)]) -> Value {
-        body["bk_app_code"] = TRUSTED.0.into();
-        body["bk_app_secret"] = TRUSTED.1.into();
+        if body.get("bk_app_code").is_none() {
+            body["bk_app_code"] = TRUSTED.0.into();
+            body["bk_app_secret"] = TRUSTED.1.into();
+        }
         let mut request = Request::post(format!("/api/c/compapi/v2/itsm/{operation}/")).header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -291,4 +298,12 @@ impl House {
         assert!(status >= 400, "{operation} {body} by {user} was accepted: {answer}");
         (status, answer["detail"].as_str().expect("a detail").to_owned())
     }
+}
+
+/// Makes a request one of the plain application, for which only whoever is logged in acts: here lisi.
+pub fn of_lisi_alone(mut body: Value) -> Value {
+    body["bk_app_code"] = PLAIN.0.into();
+    body["bk_app_secret"] = PLAIN.1.into();
+    body["bk_token"] = "lisi-is-logged-in".into();
+    body
 }

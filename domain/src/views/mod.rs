@@ -44,7 +44,7 @@ impl Card for delivery_card::DeliveryCard {
         let Some(requested) = self.requested() else { return Vec::new() };
         let mut rows = vec![("ticket", requested.ticket.0.clone())];
         if self.is_failing() {
-            rows.push(("failing", requested.ticket.0.clone()));
+            rows.push(("failing", format!("{}|{}", requested.app.as_ref().map_or("", events::AppCode::as_str), requested.ticket)));
         }
         rows
     }

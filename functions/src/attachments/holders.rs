@@ -9,7 +9,7 @@ use infra::{Error, Failure};
 
 use super::parts::prune;
 use super::{NotTaken, execute};
-use crate::App;
+use crate::{App, desk};
 
 /// Says of files that something is about to hold them. One that cannot be is left to whoever decides, who names it.
 pub async fn attach(app: &App, ids: &[AttachmentId], to: &Place, meta: &Meta) -> Result<(), Error> {
@@ -126,9 +126,7 @@ pub async fn may_read(app: &App, attachment: &Attachment, reader: &Pid) -> Resul
             }
             Place::Ticket(sn) => {
                 let ticket = holder(app, sn).await?;
-                let Some(opened) = ticket.opened.as_ref().filter(|_| ticket.attachments.contains(&begun.attachment)) else { continue };
-                let owns = app.configuration.service(opened.service).await?.0.as_ref().is_some_and(|service| service.owners.contains(reader));
-                if ticket.concerns(reader) || owns || app.configuration.is_superuser(reader).await? {
+                if ticket.attachments.contains(&begun.attachment) && desk::may_see(app, &ticket, reader).await? {
                     return Ok(true);
                 }
             }

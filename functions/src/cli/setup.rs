@@ -1,6 +1,7 @@
 //! `ledgerdesk setup`: what every desk begins with, written into a desk that is there already; doing it again changes nothing.
 
 use clap::Args;
+use events::app::Registered;
 
 use super::place::Place;
 use super::serve::DEMO_APP;
@@ -23,6 +24,12 @@ pub struct Wanted {
     /// Register an application that may speak for its users; for trials and tests.
     #[arg(long = "app", value_name = "CODE:SECRET")]
     pub apps: Vec<String>,
+    /// Register an application for which only users who are logged in act.
+    #[arg(long = "plain-app", value_name = "CODE:SECRET")]
+    pub plain_apps: Vec<String>,
+    /// Of the applications registered here, one whose callbacks also tell of changes of status before a ticket's end.
+    #[arg(long = "hears-status", value_name = "CODE")]
+    pub hear_status: Vec<String>,
     /// Keep headers for the calls of workflows that name NAME: a file with a JSON object of texts.
     #[arg(long = "api-secret", value_name = "NAME=FILE")]
     pub api_secrets: Vec<String>,
@@ -35,11 +42,18 @@ impl Wanted {
         company::found(app).await.map_err(words)?;
         if self.demo {
             company::demo(app).await.map_err(words)?;
-            app.credentials.register(DEMO_APP.0, DEMO_APP.1, "demo", true).await.map_err(words)?;
+            self.register(app, DEMO_APP, true).await?;
         }
+        let named = |option: &str, pair: &str| format!("--{option} {pair} is not CODE:SECRET");
         for pair in &self.apps {
-            let (code, secret) = pair.split_once(':').ok_or_else(|| format!("--app {pair} is not CODE:SECRET"))?;
-            app.credentials.register(code, secret, code, true).await.map_err(words)?;
+            self.register(app, pair.split_once(':').ok_or_else(|| named("app", pair))?, true).await?;
+        }
+        for pair in &self.plain_apps {
+            self.register(app, pair.split_once(':').ok_or_else(|| named("plain-app", pair))?, false).await?;
+        }
+        let is_registered = |code: &&String| self.apps.iter().chain(&self.plain_apps).any(|pair| pair.split_once(':').is_some_and(|(other, _)| other == *code));
+        if let Some(code) = self.hear_status.iter().find(|code| !is_registered(code)) {
+            return Err(format!("--hears-status {code}: no --app or --plain-app registers it"));
         }
         for pair in &self.api_secrets {
             let (name, file) = pair.split_once('=').ok_or_else(|| format!("--api-secret {pair} is not NAME=FILE"))?;
@@ -49,6 +63,12 @@ impl Wanted {
             app.ledger.keys.keep_secret(&format!("api/{name}"), &text).await.map_err(words)?;
         }
         Ok(())
+    }
+
+    async fn register(&self, app: &App, (code, secret): (&str, &str), speaks_for_users: bool) -> Result<(), String> {
+        let hears_status = self.hear_status.iter().any(|other| other == code);
+        let registered = Registered { code: code.into(), name: code.into(), speaks_for_users, hears_status };
+        app.credentials.register(&registered, secret).await.map_err(|error| error.to_string())
     }
 }
 

@@ -124,7 +124,7 @@ pub async fn default_in(app: &App, field: &mut Field) -> Result<(), Error> {
     if field.kind.names_people()
         && let Some(names) = field.default.as_str()
     {
-        let people = app.people.pids_of(names, true).await?;
+        let people = app.people.pids_of(names, true).await.map_err(|error| Error::new(infra::Kind::Misconfigured, error.to_string()))?;
         field.default = people.iter().map(Pid::as_str).collect::<Vec<_>>().join(",").into();
     }
     Ok(())

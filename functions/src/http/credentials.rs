@@ -11,11 +11,14 @@ use events::{AppCode, Channel, Meta, Pid};
 use infra::ledger::{NoLookups, command_id};
 use infra::store::commit::hex;
 use infra::{Error, Failure, Kind, Ledger, Wish};
+use tokio::sync::Semaphore;
 
 use crate::App;
 
 /// Verified secrets kept as fast digests, so that the slow hash is computed once per application and start.
 const KEPT_MAX: usize = 10_000;
+/// Secrets that are hashed at once; each takes 19 MiB.
+const HASHED_AT_ONCE: usize = 2;
 /// Longest code of an application.
 const CODE_MAX: usize = 128;
 /// Longest secret that is looked at.
@@ -36,22 +39,24 @@ struct Checked {
 pub struct Credentials {
     ledger: Ledger,
     kept: Mutex<HashMap<Digested, Checked>>,
+    hashing: Semaphore,
 }
 
 impl Credentials {
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, kept: Mutex::default() }
+        Self { ledger, kept: Mutex::default(), hashing: Semaphore::new(HASHED_AT_ONCE) }
     }
 
     /// Registers an application, or gives it a new secret.
-    pub async fn register(&self, code: &str, secret: &str, name: &str, speaks_for_users: bool) -> Result<(), Error> {
+    pub async fn register(&self, registered: &Registered, secret: &str) -> Result<(), Error> {
+        let code = registered.code.as_str();
         let is_plain = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
         if !is_plain(code) || code.len() > CODE_MAX || secret.is_empty() || secret.len() > SECRET_MAX {
             let what =
                 format!("application {code:?}: the code must be there, without blanks and at most {CODE_MAX} bytes, and the secret at most {SECRET_MAX} bytes");
             return Err(Error::new(Kind::Misconfigured, what));
         }
-        if self.check(code, secret).await?.is_some_and(|app| app.speaks_for_users == speaks_for_users) {
+        if self.check(code, secret).await?.as_ref() == Some(registered) {
             return Ok(());
         }
         let mut salt = [0; 16];
@@ -60,8 +65,7 @@ impl Credentials {
         let salt = SaltString::encode_b64(&salt).map_err(unusable)?;
         let hash = hasher().hash_password(secret.as_bytes(), &salt).map_err(unusable)?.to_string();
         let wish = Wish { stream: format!("app-{code}"), command_id: self.ledger.fresh_id(), meta: events::Meta::system("setup", "setup") };
-        let registered = Registered { code: code.into(), name: name.into(), speaks_for_users, hears_status: false };
-        match self.ledger.execute::<AppState>(&wish, &registered, &NoLookups).await {
+        match self.ledger.execute::<AppState>(&wish, registered, &NoLookups).await {
             Ok(_) => {}
             Err(Failure::Technical(error)) => return Err(error),
             Err(Failure::Rejected(rejection)) => return Err(Error::new(Kind::Misconfigured, rejection.to_string())),
@@ -89,15 +93,26 @@ impl Credentials {
         let hash = self.ledger.keys.secret(&secret_name(code)).await?.unwrap_or_default();
         let fits = match known.filter(|known| known.hash == hash) {
             Some(known) => known.app.is_some(),
-            None => is_secret(&hash, secret),
+            None => self.is_secret(hash.clone(), secret.to_owned()).await?,
         };
         let app = if fits { self.ledger.load::<AppState>(&format!("app-{code}")).await?.aggregate.0.0 } else { None };
         let mut all = self.kept.lock().expect("no holder panics");
+        if all.len() >= KEPT_MAX {
+            // Guesses first: a flood of them costs nobody else the slow hash again.
+            all.retain(|_, checked| checked.app.is_some());
+        }
         if all.len() >= KEPT_MAX {
             all.clear();
         }
         all.insert(presented, Checked { configuration, hash, app: app.clone() });
         Ok(app)
+    }
+
+    /// Whether a secret fits its hash. That takes long on purpose, so it stands in nobody's way: beside the requests, and few at a time.
+    async fn is_secret(&self, hash: Vec<u8>, secret: String) -> Result<bool, Error> {
+        let _one = self.hashing.acquire().await.map_err(|error| Error::new(Kind::Unavailable, error.to_string()))?;
+        let checked = tokio::task::spawn_blocking(move || is_secret(&hash, &secret)).await;
+        checked.map_err(|error| Error::new(Kind::Unavailable, format!("a secret was not checked: {error}")))
     }
 }
 
@@ -121,11 +136,18 @@ pub struct Caller {
     pub app: AppCode,
     /// Its callbacks also tell of changes of status.
     pub hears_status: bool,
+    /// May say of any user that they act; else only the one who is logged in does.
+    pub speaks_for_users: bool,
     /// The user named or logged in; absent where the application speaks for itself.
     pub user: Option<String>,
 }
 
 impl Caller {
+    /// Says whether a request may be carried out as this user's.
+    pub fn may_act_as(&self, user: &str) -> bool {
+        self.speaks_for_users || self.user.as_deref() == Some(user)
+    }
+
     /// What every fact of this request carries: who acts, through which application, and which request it came from.
     pub fn meta(&self, request_id: &str, actor: Pid) -> Meta {
         Meta {
@@ -172,5 +194,5 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
         None if registered.speaks_for_users => presented.user,
         None => return Ok(None),
     };
-    Ok(Some(Caller { app: registered.code, hears_status: registered.hears_status, user }))
+    Ok(Some(Caller { app: registered.code, hears_status: registered.hears_status, speaks_for_users: registered.speaks_for_users, user }))
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::desk::NotOpened;
+use crate::people::{NAMED_MAX, Unnamed};
 
 /// A business failure: HTTP 200 with a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,16 @@ impl From<Error> for Refusal {
         // What failed stays inside; the caller learns whether trying again may help.
         let advice = if error.is_passing() { "请稍后重试" } else { "请联系管理员" };
         Self::new(3_900_500, format!("系统异常，{advice}"))
+    }
+}
+
+impl From<Unnamed> for Refusal {
+    fn from(unnamed: Unnamed) -> Self {
+        match unnamed {
+            Unnamed::NotAName(name) => Self::parameter(format!("“{name}” 不是合法的用户名。")),
+            Unnamed::TooMany => Self::parameter(format!("人员不能超过 {NAMED_MAX} 个。")),
+            Unnamed::Technical(error) => error.into(),
+        }
     }
 }
 

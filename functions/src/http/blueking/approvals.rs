@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Refusal, Said};
 use super::request::Asked;
-use super::writes::{act, check_name};
+use super::writes::act;
 use super::{reads, render};
 use crate::{App, desk};
 
@@ -39,8 +39,7 @@ pub(super) async fn proceed_approval(app: &App, asked: &Asked, request_id: &str)
 async fn decide(app: &App, asked: &Asked, request_id: &str, names: &Names) -> Result<Value, Refusal> {
     let sn = TicketSn(asked.required(names.sn)?);
     let node = NodeId(asked.required_int(names.node)?);
-    let who = asked.required(names.by)?;
-    check_name(names.by, &who)?;
+    let who = asked.actor(names.by)?;
     let decision = asked.required(names.decision)?;
     let pass = match decision.to_lowercase().as_str() {
         "true" => true,
@@ -57,9 +56,8 @@ async fn decide(app: &App, asked: &Asked, request_id: &str, names: &Names) -> Re
 pub(super) async fn proceed_fast_approval(app: &App, asked: &Asked, request_id: &str) -> Result<Said, Refusal> {
     let context = asked.get("context").filter(|context| context.is_object()).ok_or_else(|| Refusal::parameter("context:期望为一个字典。"))?;
     let int = |key: &str| plain(&context[key]).parse::<i64>().map_err(|_| Refusal::parameter(format!("context:{key}:请填写合法的整数值。")));
+    let who = asked.actor("approver")?;
     let (sn, node) = (sn_of_id(int("ticket_id")?).ok_or_else(Refusal::no_ticket)?, NodeId(int("state_id")?));
-    let who = asked.required("approver")?;
-    check_name("approver", &who)?;
     let pass = match asked.required("status")?.to_lowercase().as_str() {
         "true" => true,
         "false" => false,

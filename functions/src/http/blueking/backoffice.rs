@@ -77,6 +77,7 @@ pub(super) async fn service_roles(app: &App, asked: &Asked) -> Result<Value, Ref
 }
 
 pub(super) async fn create_catalog(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    asked.administers(app).await?;
     let parent = CatalogId(asked.required_int("parent__id").or_else(|refusal| match asked.text("parent_id") {
         Some(_) => asked.required_int("parent_id"),
         None => Err(refusal),
@@ -89,6 +90,7 @@ pub(super) async fn create_catalog(app: &App, asked: &Asked) -> Result<Value, Re
 
 /// `import_service`, and `update_service` where `id` names one that is there: the workflow becomes a new version, and the service points at it.
 pub(super) async fn import_service(app: &App, asked: &Asked, update: bool) -> Result<Value, Refusal> {
+    asked.administers(app).await?;
     let id = if update { Some(ServiceId(asked.required_int("id")?)) } else { None };
     let texts = |key: &str| asked.list(key);
     let wish = ServiceWish {

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::answer::Refusal;
 use super::reads;
-use super::request::Asked;
-use super::writes::{act, check_name};
+use super::request::{Asked, check_name};
+use super::writes::act;
 use crate::{App, desk};
 
 /// Longest comment beside a rating.
@@ -24,8 +24,7 @@ pub(super) async fn comment(app: &App, asked: &Asked, request_id: &str) -> Resul
     if comment.chars().count() > COMMENT_MAX {
         return Err(Refusal::parameter(format!("comments:请确保这个字段不能超过 {COMMENT_MAX} 个字符。")));
     }
-    let operator = asked.required("operator")?;
-    check_name("operator", &operator)?;
+    let operator = asked.actor("operator")?;
     let by = app.people.find(&operator).await?;
     Ok(act(app, asked, request_id, &sn, by.clone(), &Command::Rate { by, stars, comment }).await?)
 }
@@ -48,7 +47,10 @@ pub(super) async fn add_follower(app: &App, asked: &Asked, request_id: &str) -> 
         people.push(app.people.known(name, follows).await?);
     }
     let by = match asked.text("operator").or_else(|| asked.caller.user.clone()) {
-        Some(operator) => app.people.pid(&operator).await?,
+        Some(operator) => {
+            asked.speaks_as("operator", &operator)?;
+            app.people.pid(&operator).await?
+        }
         None => people[0].clone(),
     };
     Ok(act(app, asked, request_id, &sn, by.clone(), &Command::Follow { by, people, follows }).await?)
@@ -57,8 +59,7 @@ pub(super) async fn add_follower(app: &App, asked: &Asked, request_id: &str) -> 
 pub(super) async fn edit_field(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
     let card = reads::ticket_card(app, asked).await?;
     let sn = TicketSn(asked.required("sn")?);
-    let operator = asked.required("operator")?;
-    check_name("operator", &operator)?;
+    let operator = asked.actor("operator")?;
     // One field may come by itself, under `field`.
     let mut form = match asked.fields()? {
         Some(form) => form,

@@ -176,7 +176,7 @@ async fn handle(app: &App, operation: Operation, request: Request<Body>, request
         Operation::GetTicketLogs => logs::ticket_logs(app, &asked).await,
         Operation::TokenVerify => reads::token_verify(app, &asked).await,
         Operation::TicketApprovalResult => reads::approval_results(app, &asked, request_id).await,
-        Operation::CallbackFailedTicket => reads::failed_callbacks(app).await,
+        Operation::CallbackFailedTicket => reads::failed_callbacks(app, &asked).await,
         Operation::GetServiceRoles => backoffice::service_roles(app, &asked).await,
         Operation::GetWorkflowDetail => backoffice::workflow_detail(app, &asked).await,
         Operation::GetTicketsByUser => lists::tickets_by_user(app, &asked).await,

@@ -151,7 +151,7 @@ pub(super) async fn ticket_status(app: &App, asked: &Asked) -> Result<Value, Ref
 
 pub(super) async fn token_verify(app: &App, asked: &Asked) -> Result<Value, Refusal> {
     let token = asked.text("token").unwrap_or_default();
-    Ok(json!({ "is_passed": token::verify(&app.keys().await?.token, &token, app.ledger.clock.now()) }))
+    Ok(json!({ "is_passed": token::verify(&app.keys().await?.token, &asked.caller.app, &token, app.ledger.clock.now()) }))
 }
 
 /// The results of tickets; asking for them counts as having received their callbacks.
@@ -177,7 +177,8 @@ pub(super) async fn approval_results(app: &App, asked: &Asked, request_id: &str)
 }
 
 async fn collect(app: &App, asked: &Asked, sn: &TicketSn, request_id: &str) -> Result<(), Error> {
-    let (from, to) = (sn.0.clone(), format!("{sn}\u{1}"));
+    let failing_of = format!("{}|{sn}", asked.caller.app);
+    let (from, to) = (failing_of.clone(), format!("{failing_of}\u{1}"));
     let failing = Range { view: "delivery", index: "failing", from: &from, to: &to, descending: false, skip: 0, limit: 10 };
     for entry in app.views.range(failing).await? {
         let wish = Wish { stream: entry.key, command_id: app.ledger.fresh_id(), meta: Meta::system(request_id, "ticket_approval_result") };
@@ -191,7 +192,10 @@ async fn collect(app: &App, asked: &Asked, sn: &TicketSn, request_id: &str) -> R
     Ok(())
 }
 
-pub(super) async fn failed_callbacks(app: &App) -> Result<Value, Refusal> {
-    let failing = Range { view: "delivery", index: "failing", from: "", to: "~", descending: false, skip: 0, limit: FAILED_MAX };
-    Ok(app.views.range(failing).await?.into_iter().map(|entry| entry.value).collect())
+/// The tickets whose callbacks the asking application has not got.
+pub(super) async fn failed_callbacks(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let of = format!("{}|", asked.caller.app);
+    let failing = Range { view: "delivery", index: "failing", from: &of, to: &format!("{of}~"), descending: false, skip: 0, limit: FAILED_MAX };
+    let failing = app.views.range(failing).await?;
+    Ok(failing.iter().map(|entry| entry.value.trim_start_matches(&of)).collect::<BTreeSet<_>>().into_iter().collect())
 }

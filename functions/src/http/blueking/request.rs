@@ -11,6 +11,7 @@ use super::answer::{Refusal, Refused};
 use crate::App;
 use crate::http::body::{BODY_BYTES_MAX, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
+use crate::people::is_name;
 
 const FORBIDDEN: &str = "Forbidden: the application code or secret, or the user, is missing or not valid";
 
@@ -73,6 +74,31 @@ impl Asked {
         }
     }
 
+    /// The user who is said to act. Where the application may not speak for users, that is the one who is logged in.
+    pub(super) fn actor(&self, key: &str) -> Result<String, Refusal> {
+        let name = self.required(key)?;
+        self.speaks_as(key, &name)?;
+        Ok(name)
+    }
+
+    /// A text is the name of a user as whom this request may be carried out.
+    pub(super) fn speaks_as(&self, key: &str, name: &str) -> Result<(), Refusal> {
+        check_name(key, name)?;
+        if self.caller.may_act_as(name) {
+            return Ok(());
+        }
+        Err(Refusal::new(3_900_015, format!("权限不足: 应用【{}】不能代表用户【{name}】操作", self.caller.app)))
+    }
+
+    /// What the desk is set up with is changed by superusers, and by applications that may speak for them.
+    pub(super) async fn administers(&self, app: &App) -> Result<(), Refusal> {
+        let may = match &self.caller.user {
+            Some(user) => app.configuration.is_superuser(&app.people.find(user).await?).await?,
+            None => self.caller.speaks_for_users,
+        };
+        if may { Ok(()) } else { Err(Refusal::new(3_900_015, "权限不足: 只有超级管理员可以修改服务与流程")) }
+    }
+
     /// An integer that must be there; text that is one counts.
     pub(super) fn required_int(&self, key: &str) -> Result<i64, Refusal> {
         self.required(key)?.parse().map_err(|_| Refusal::parameter(format!("{key}:请填写合法的整数值。")))
@@ -122,6 +148,10 @@ impl Asked {
         let key = app.keys().await?.fingerprint;
         Ok(blake3::keyed_hash(&key, Value::Object(all).to_string().as_bytes()).to_hex().to_string())
     }
+}
+
+pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), Refusal> {
+    if is_name(name) { Ok(()) } else { Err(Refusal::parameter(format!("{parameter}:不是合法的用户名。"))) }
 }
 
 /// Checks who calls: code and secret always; the user by login token, or by name alone where the application may speak for users.

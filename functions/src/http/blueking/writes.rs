@@ -15,9 +15,8 @@ use serde_json::{Value, json};
 
 use super::answer::{Refusal, not_done, not_opened};
 use super::render;
-use super::request::Asked;
+use super::request::{Asked, check_name};
 use crate::desk::{self, Key, NotRaised, TAG_MAX};
-use crate::people::is_name;
 use crate::queue::attempt::callback::Receiver;
 use crate::{App, company};
 
@@ -42,6 +41,11 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
     let meta = asked.get("meta").cloned().unwrap_or_default();
     if !meta.is_null() && !meta.is_object() {
         return Err(Refusal::parameter("meta:期望为一个字典。"));
+    }
+    // Whoever submits for somebody else is the one who asks.
+    match meta.get("ticket_agent").and_then(Value::as_str).filter(|agent| !agent.is_empty()) {
+        Some(agent) => asked.speaks_as("meta.ticket_agent", agent)?,
+        None => asked.speaks_as("creator", &creator)?,
     }
     let extras = Extras::read(asked, &meta)?;
     let key = match asked.idempotency_key.clone() {
@@ -134,10 +138,7 @@ async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], m
         chosen_processors.insert(NodeId(id), app.people.pids_of(names.as_str().unwrap_or_default(), register).await?);
     }
     let agent = match meta.get("ticket_agent").and_then(Value::as_str).filter(|agent| !agent.is_empty()) {
-        Some(agent) => {
-            check_name("meta.ticket_agent", agent)?;
-            Some(app.people.known(agent, register).await?)
-        }
+        Some(agent) => Some(app.people.known(agent, register).await?),
         None => None,
     };
     let envs = meta.get("envs").and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.clone(), plain(value))).collect();
@@ -220,8 +221,7 @@ fn dynamic_fields(asked: &Asked) -> Result<Vec<DynamicField>, Refusal> {
 
 pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
     let sn = TicketSn(asked.required("sn")?);
-    let operator = asked.required("operator")?;
-    check_name("operator", &operator)?;
+    let operator = asked.actor("operator")?;
     let node = NodeId(asked.required_int("state_id")?);
     let action = asked.required("action_type")?;
     // The ticket and the node are looked at before the parameters of the action (3.9).
@@ -296,10 +296,9 @@ async fn targets(app: &App, asked: &Asked) -> Result<Processors, Refusal> {
 pub(super) async fn operate_ticket(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
     let sn = TicketSn(asked.required("sn")?);
     let operator = match asked.get("operator") {
-        None if asked.get("username").is_some() => asked.required("username")?,
-        _ => asked.required("operator")?,
+        None if asked.get("username").is_some() => asked.actor("username")?,
+        _ => asked.actor("operator")?,
     };
-    check_name("operator", &operator)?;
     let action = asked.required("action_type")?;
     let by = app.people.find(&operator).await?;
     let reason = || match asked.get("action_message") {
@@ -349,8 +348,4 @@ pub(super) async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketS
             Ok(json!([]))
         }
     }
-}
-
-pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), Refusal> {
-    if is_name(name) { Ok(()) } else { Err(Refusal::parameter(format!("{parameter}:不是合法的用户名。"))) }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::attachments::NotTaken;
 use crate::desk::{NotOpened, NotRaised};
+use crate::people::Unnamed;
 use crate::setup::NotSetUp;
 
 /// Seconds after which it is worth asking again.
@@ -98,6 +99,15 @@ impl From<Error> for Problem {
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "something this desk needs does not answer; try again")
         } else {
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "this desk cannot do that now; its operator can see why")
+        }
+    }
+}
+
+impl From<Unnamed> for Problem {
+    fn from(unnamed: Unnamed) -> Self {
+        match unnamed {
+            Unnamed::Technical(error) => error.into(),
+            wrong => Self::malformed("/fields", wrong.to_string()),
         }
     }
 }

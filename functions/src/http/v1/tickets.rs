@@ -172,9 +172,18 @@ pub(super) async fn get(asked: Asked, sn: &str) -> Answer {
     Ok(([(header::ETAG, format!("\"{version}\""))], Json(body)).into_response())
 }
 
-/// Every event of a ticket, or those up to a time.
+/// Says whether whoever asks works on a ticket, for whom internal remarks are.
+async fn sees_internal(asked: &Asked, card: &TicketCard) -> Result<bool, Problem> {
+    match asked.caller.user.as_deref() {
+        Some(user) => Ok(desk::works_on(&asked.app, card, &asked.app.people.find(user).await?).await?),
+        None => Ok(false),
+    }
+}
+
+/// Every event of a ticket, or those up to a time; without internal remarks for those who do not work on it.
 pub(super) async fn history(asked: Asked, sn: &str) -> Answer {
-    let (sn, _) = found(&asked, sn).await?;
+    let (sn, card) = found(&asked, sn).await?;
+    let sees_internal = sees_internal(&asked, &card).await?;
     let until = match asked.asked_for("at") {
         None => None,
         Some(text) => Some(text.parse::<jiff::Timestamp>().map_err(|_| Problem::malformed("at", "it is not a time (RFC 3339)"))?.as_millisecond()),
@@ -183,6 +192,9 @@ pub(super) async fn history(asked: Asked, sn: &str) -> Answer {
     for envelope in desk::history(&asked.app.ledger, &sn.stream()).await? {
         if until.is_some_and(|until| envelope.at.0 > until) {
             break;
+        }
+        if matches!(&envelope.event, TicketEvent::Remarked(remark) if remark.internal && !sees_internal) {
+            continue;
         }
         let event = serde_json::to_value(&envelope.event).map_err(|error| Problem::conflict(error.to_string()))?;
         events.push(json!({ "id": envelope.id(), "at": envelope.at, "actor": asked.app.people.name(&envelope.meta.actor).await?, "event": event }));
@@ -194,14 +206,7 @@ pub(super) async fn history(asked: Asked, sn: &str) -> Answer {
 pub(super) async fn remarks(asked: Asked, sn: &str) -> Answer {
     let (sn, card) = found(&asked, sn).await?;
     let app = &asked.app;
-    let reader = app.people.find(asked.user()?).await?;
-    let workflow = match &card.ticket.opened {
-        Some(opened) => app.configuration.workflow(opened.workflow, opened.workflow_version).await?,
-        None => None,
-    };
-    let submit = workflow.as_ref().and_then(|workflow| workflow.definition.submit_node().map(|node| node.id));
-    let works = card.ticket.nodes.iter().any(|(id, visit)| Some(*id) != submit && (visit.processors.contains(&reader) || visit.by.as_ref() == Some(&reader)));
-    let is_requester = !works && card.ticket.opened.as_ref().is_some_and(|opened| opened.creator == reader);
+    let sees_internal = sees_internal(&asked, &card).await?;
     let after: u64 = match asked.asked_for("after") {
         None => 0,
         Some(text) => text.parse().map_err(|_| Problem::malformed("after", "it is not the number of a remark"))?,
@@ -209,7 +214,7 @@ pub(super) async fn remarks(asked: Asked, sn: &str) -> Answer {
     let mut remarks = Vec::new();
     for envelope in desk::history(&app.ledger, &sn.stream()).await? {
         let TicketEvent::Remarked(remark) = &envelope.event else { continue };
-        if remark.id <= after || (remark.internal && is_requester) || remarks.len() >= BESIDE_MAX {
+        if remark.id <= after || (remark.internal && !sees_internal) || remarks.len() >= BESIDE_MAX {
             continue;
         }
         remarks.push(json!({
@@ -281,7 +286,7 @@ pub(super) async fn operate(asked: Asked, sn: &str, operation: &str) -> Answer {
         }
     }
     let command = command(&asked, &card, operation).await?;
-    let outcome = act(&asked, &sn, &command).await?;
+    let outcome = act(&asked, &sn, operation, &command).await?;
     let answered = match &command {
         Command::Submit { node, by, .. } | Command::Decide { node, by, .. } => Some((*node, by)),
         Command::Resolve { by, .. } => outcome.events.iter().find_map(completed).map(|node| (node, by)),
@@ -302,10 +307,11 @@ fn completed(event: &TicketEvent) -> Option<NodeId> {
     }
 }
 
-async fn act(asked: &Asked, sn: &TicketSn, command: &Command) -> Result<Outcome<domain::ticket::Ticket>, Problem> {
+async fn act(asked: &Asked, sn: &TicketSn, operation: &str, command: &Command) -> Result<Outcome<domain::ticket::Ticket>, Problem> {
     let app = &asked.app;
     let id = match &asked.idempotency_key {
-        Some(key) => command_id(&["v1", asked.caller.app.as_str(), key, sn.as_str(), &asked.fingerprint("operate").await?]),
+        // The same key for another operation is another command.
+        Some(key) => command_id(&["v1", asked.caller.app.as_str(), key, sn.as_str(), &asked.fingerprint(operation).await?]),
         None => app.ledger.fresh_id(),
     };
     let actor = app.people.find(asked.user()?).await?;
@@ -444,11 +450,15 @@ pub(super) async fn decide_many(asked: Asked) -> Answer {
         return Err(Problem::malformed("/decisions", format!("it holds 1 to {BATCH_MAX} decisions")));
     }
     let by = asked.app.people.find(asked.user()?).await?;
+    let read = |(at, item): (usize, &Value)| {
+        let parts = || Some((TicketSn(item["sn"].as_str()?.to_owned()), NodeId(item["node"].as_i64()?), item["pass"].as_bool()?));
+        let (sn, node, pass) = parts().ok_or_else(|| Problem::malformed(&format!("/decisions/{at}"), "it needs sn, node and pass"))?;
+        Ok((sn, node, pass, item["message"].as_str().unwrap_or_default().to_owned()))
+    };
+    // All are read before the first is carried out.
+    let decisions = items.iter().enumerate().map(read).collect::<Result<Vec<_>, Problem>>()?;
     let mut results = Vec::new();
-    for (at, item) in items.iter().enumerate() {
-        let read = || Some((TicketSn(item["sn"].as_str()?.to_owned()), NodeId(item["node"].as_i64()?), item["pass"].as_bool()?));
-        let (sn, node, pass) = read().ok_or_else(|| Problem::malformed(&format!("/decisions/{at}"), "it needs sn, node and pass"))?;
-        let remark = item["message"].as_str().unwrap_or_default().to_owned();
+    for (sn, node, pass, remark) in decisions {
         let id = match &asked.idempotency_key {
             Some(key) => command_id(&["v1", asked.caller.app.as_str(), key, sn.as_str(), &node.to_string(), &asked.fingerprint("decide").await?]),
             None => asked.app.ledger.fresh_id(),

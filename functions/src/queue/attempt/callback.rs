@@ -79,7 +79,7 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
         "updated_by": format!(",{},", render::updated_by(app, card).await?),
         "update_at": updated.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
         "approve_result": ticket.approve_result.unwrap_or(false),
-        "token": token::sign(&app.keys().await?.token, &opened.sn, now.plus_ms(token::VALID_MS)),
+        "token": token::sign(&app.keys().await?.token, &card.app.clone().unwrap_or_default(), &opened.sn, now.plus_ms(token::VALID_MS)),
         "last_approver": app.people.names(&ticket.last_approvers).await?,
     }))
 }
