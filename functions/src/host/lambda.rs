@@ -195,7 +195,7 @@ impl Host {
         if letter.due > now.0 {
             return again(Moment(letter.due)).await;
         }
-        let message = Message { id: letter.id.clone(), body: letter.body.clone().into_bytes(), attempts, receipt: String::new() };
+        let message = Message { id: letter.id.clone(), body: letter.body.clone().into_bytes(), attempts, broken_off: attempts, receipt: String::new() };
         match queue::work(&self.app, name, &message).await {
             // The deadline that this message told of stands in its row, and sweeps tell of it again.
             Err(error) if error.is_passing() && name == "attempt" => {

@@ -173,7 +173,7 @@ async fn working(app: &App, name: &'static str) {
 
 /// Works on one message, then finishes it, puts it off, or parks it.
 pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(), Error> {
-    if message.attempts > ATTEMPTS_MAX {
+    if message.broken_off > ATTEMPTS_MAX {
         return app.queue.park(name, &message, &format!("broke off {ATTEMPTS_MAX} times")).await;
     }
     match queue::work(app, name, &message).await {

@@ -22,13 +22,19 @@ pub async fn check(queue: &dyn Queue) {
     assert_eq!(ids(&again), [("a".to_owned(), 2)], "an unfinished message comes back");
     queue.put_off("q", &again[0], Moment(30)).await.expect("put off");
     assert!(take(20, 40).await.is_empty());
+    // Whoever puts a message off has not broken off, however often.
+    for round in 0..20 {
+        let taken = take(30 + round, 40 + round).await;
+        assert_eq!((taken[0].attempts, taken[0].broken_off), (3 + u32::try_from(round).expect("few"), 2));
+        queue.put_off("q", &taken[0], Moment(31 + round)).await.expect("put off");
+    }
     queue.park("q", &again[0], "poison").await.expect("park");
     assert!(take(99, 100).await.is_empty());
     let parked = queue.parked(10).await.expect("parked");
     assert_eq!((parked.len(), parked[0].id.as_str(), parked[0].reason.as_str()), (1, "a", "poison"));
     queue.redrive("q", "a", Moment(50)).await.expect("redrive");
     let redriven = take(50, 60).await;
-    assert_eq!(ids(&redriven), [("a".to_owned(), 1)], "a redriven message starts anew");
+    assert_eq!((ids(&redriven), redriven[0].broken_off), (vec![("a".to_owned(), 1)], 1), "a redriven message starts anew");
     assert_eq!(queue.waiting("q").await.expect("waiting"), 1);
     queue.done("q", &redriven[0]).await.expect("done");
     assert_eq!(queue.waiting("q").await.expect("waiting"), 0);

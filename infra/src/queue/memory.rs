@@ -18,6 +18,7 @@ struct Item {
     body: Vec<u8>,
     due: Moment,
     attempts: u32,
+    broken_off: u32,
     reason: Option<String>,
 }
 
@@ -33,7 +34,7 @@ impl Memory {
 impl Queue for Memory {
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error> {
         let mut items = self.0.lock().expect("no holder panics");
-        items.entry((queue.into(), id.into())).or_insert_with(|| Item { body: body.into(), due, attempts: 0, reason: None });
+        items.entry((queue.into(), id.into())).or_insert_with(|| Item { body: body.into(), due, attempts: 0, broken_off: 0, reason: None });
         Ok(())
     }
     async fn take(&self, queue: &str, now: Moment, until: Moment, limit: usize) -> Result<Vec<Message>, Error> {
@@ -42,8 +43,9 @@ impl Queue for Memory {
         due.sort_by_key(|(_, item)| item.due);
         let take = |((_, id), item): (&(String, String), &mut Item)| {
             item.attempts += 1;
+            item.broken_off += 1;
             item.due = until;
-            Message { id: id.clone(), body: item.body.clone(), attempts: item.attempts, receipt: id.clone() }
+            Message { id: id.clone(), body: item.body.clone(), attempts: item.attempts, broken_off: item.broken_off, receipt: id.clone() }
         };
         Ok(due.into_iter().take(limit).map(take).collect())
     }
@@ -52,7 +54,7 @@ impl Queue for Memory {
         Ok(())
     }
     async fn put_off(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
-        self.change(queue, &message.id, |item| item.due = due);
+        self.change(queue, &message.id, |item| (item.due, item.broken_off) = (due, item.broken_off.saturating_sub(1)));
         Ok(())
     }
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
@@ -65,7 +67,7 @@ impl Queue for Memory {
         Ok(parked.take(limit).collect())
     }
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
-        self.change(queue, id, |item| (item.reason, item.attempts, item.due) = (None, 0, due));
+        self.change(queue, id, |item| (item.reason, item.attempts, item.broken_off, item.due) = (None, 0, 0, due));
         Ok(())
     }
     async fn waiting(&self, queue: &str) -> Result<u64, Error> {

@@ -14,7 +14,7 @@ use crate::Error;
 
 /// Every queue there is, named like the function that works on it.
 pub const QUEUES: [&str; 3] = ["deliver", "automate", "attempt"];
-/// Deliveries of one message before it is parked.
+/// Deliveries of one message that broke off before it is parked.
 pub const ATTEMPTS_MAX: u32 = 10;
 
 /// A message that was taken and must be finished, put off or parked.
@@ -24,6 +24,8 @@ pub struct Message {
     pub body: Vec<u8>,
     /// How often it was taken, this time included.
     pub attempts: u32,
+    /// How often of these nobody finished it, put it off or parked it, this time included; all of them where the queue cannot tell.
+    pub broken_off: u32,
     /// What the queue knows this taking by.
     pub receipt: String,
 }

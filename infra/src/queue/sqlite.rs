@@ -25,19 +25,19 @@ impl Sqlite {
 impl Queue for Sqlite {
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error> {
         self.with("put a message", |connection| {
-            let sql = "INSERT OR IGNORE INTO messages (queue, id, due, attempts, body) VALUES (?1, ?2, ?3, 0, ?4)";
+            let sql = "INSERT OR IGNORE INTO messages (queue, id, due, attempts, broken_off, body) VALUES (?1, ?2, ?3, 0, 0, ?4)";
             connection.prepare_cached(sql)?.execute(params![queue, id, due.0, body]).map(drop)
         })
     }
     async fn take(&self, queue: &str, now: Moment, until: Moment, limit: usize) -> Result<Vec<Message>, Error> {
         self.with("take messages", |connection| {
-            let sql = "UPDATE messages SET due = ?3, attempts = attempts + 1 WHERE queue = ?1 AND id IN
+            let sql = "UPDATE messages SET due = ?3, attempts = attempts + 1, broken_off = broken_off + 1 WHERE queue = ?1 AND id IN
                            (SELECT id FROM messages WHERE queue = ?1 AND due <= ?2 AND reason IS NULL ORDER BY due LIMIT ?4)
-                       RETURNING id, body, attempts";
+                       RETURNING id, body, attempts, broken_off";
             let mut statement = connection.prepare_cached(sql)?;
             let message = |row: &rusqlite::Row<'_>| {
                 let id: String = row.get(0)?;
-                Ok(Message { receipt: id.clone(), id, body: row.get(1)?, attempts: row.get(2)? })
+                Ok(Message { receipt: id.clone(), id, body: row.get(1)?, attempts: row.get(2)?, broken_off: row.get(3)? })
             };
             statement.query_map(params![queue, now.0, until.0, at_most(limit)], message)?.collect()
         })
@@ -49,7 +49,8 @@ impl Queue for Sqlite {
     }
     async fn put_off(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
         self.with("put a message off", |connection| {
-            connection.prepare_cached("UPDATE messages SET due = ?3 WHERE queue = ?1 AND id = ?2")?.execute(params![queue, message.id, due.0]).map(drop)
+            let sql = "UPDATE messages SET due = ?3, broken_off = max(broken_off - 1, 0) WHERE queue = ?1 AND id = ?2";
+            connection.prepare_cached(sql)?.execute(params![queue, message.id, due.0]).map(drop)
         })
     }
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
@@ -66,7 +67,7 @@ impl Queue for Sqlite {
     }
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
         self.with("redrive a message", |connection| {
-            let sql = "UPDATE messages SET reason = NULL, attempts = 0, due = ?3 WHERE queue = ?1 AND id = ?2";
+            let sql = "UPDATE messages SET reason = NULL, attempts = 0, broken_off = 0, due = ?3 WHERE queue = ?1 AND id = ?2";
             connection.prepare_cached(sql)?.execute(params![queue, id, due.0]).map(drop)
         })
     }

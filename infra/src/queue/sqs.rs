@@ -141,7 +141,7 @@ impl Queue for Sqs {
             if letter.due > now.0 {
                 self.away(queue, &receipt, self.seconds_until(Moment(letter.due))).await?;
             } else {
-                messages.push(Message { id: letter.id, body: letter.body.into_bytes(), attempts, receipt });
+                messages.push(Message { id: letter.id, body: letter.body.into_bytes(), attempts, broken_off: attempts, receipt });
             }
         }
         Ok(messages)

@@ -13,7 +13,7 @@ use crate::crash::Crash;
 use crate::sqlite::{Readers, at_most, connect, failed};
 
 /// The layout of `views.db`; one of another layout is thrown away and filled again from the ledger.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS documents (
@@ -27,7 +27,7 @@ const CREATE: &str = "
         view TEXT NOT NULL, name TEXT NOT NULL, level INTEGER NOT NULL, bucket TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (view, name, level, bucket)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS messages (
-        queue TEXT NOT NULL, id TEXT NOT NULL, due INTEGER NOT NULL, attempts INTEGER NOT NULL, reason TEXT, body BLOB NOT NULL, PRIMARY KEY (queue, id)
+        queue TEXT NOT NULL, id TEXT NOT NULL, due INTEGER NOT NULL, attempts INTEGER NOT NULL, broken_off INTEGER NOT NULL, reason TEXT, body BLOB NOT NULL, PRIMARY KEY (queue, id)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS messages_by_due ON messages (queue, due);
 ";
