@@ -11,6 +11,7 @@ facts! {
     /// The life of one call.
     CallEvent of "call" {
         Requested "call.requested" 1,
+        Began "call.began" 1,
         AttemptFailed "call.attempt_failed" 1,
         Waiting "call.waiting" 1,
         Answered "call.answered" 1,
@@ -18,6 +19,7 @@ facts! {
     }
     deadline |event: &CallEvent| match event {
         CallEvent::Requested(requested) => Deadline::At(requested.due),
+        CallEvent::Began(began) => Deadline::At(began.due),
         CallEvent::AttemptFailed(failed) => Deadline::At(failed.next),
         CallEvent::Waiting(waiting) => Deadline::At(waiting.next),
         CallEvent::Answered(answered) => Deadline::At(answered.due),
@@ -48,6 +50,17 @@ pub struct Requested {
 }
 impl Personals for Requested {}
 
+/// What cannot be asked twice is asked now. Where nothing is known of it by then, whoever asked is gone, and it may have been done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Began {
+    pub attempt: u32,
+    /// Where it begins: empty for the creation of a task, `created` for its start.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub step: String,
+    pub due: Moment,
+}
+impl Personals for Began {}
+
 /// Nobody answered; it is tried again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
@@ -64,7 +77,7 @@ impl Personals for AttemptFailed {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     pub attempt: u32,
-    /// How far it is: `polled`, or of a task `created`, `started`, `running`.
+    /// How far it is: `polled`, or of a task `resumed`, `created`, `started`, `running`.
     pub step: String,
     /// What the other side calls it.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -17,6 +17,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "attachment.discarded.v1"
     "attachment.removed.v1"
     "call.requested.v1"
+    "call.began.v1"
     "call.attempt_failed.v1"
     "call.waiting.v1"
     "call.answered.v1"

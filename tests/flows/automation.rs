@@ -216,6 +216,77 @@ async fn a_task_of_the_operations_platform_is_created_started_watched_and_gone_o
     assert_eq!((&body["constants"]["${ip}"], &body["name"]), (&json!("a/b"), &json!("ITSM-标准运维")));
 }
 
+/// A service whose only node runs a task of the operations platform, and ends one way where it succeeded and another where it was passed over.
+async fn task_service(house: &House, name: &str) -> Value {
+    let info = json!({ "url": "https://sops.example.com", "bk_biz_id": { "value": "2" }, "template_id": "88", "template_source": "business" });
+    let node =
+        json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
+    let nodes = json!([node, manual(4, "人工核对", "wangwu")]);
+    let lines = json!([line(1, 2), line(2, 3), line_if(3, 9, "sops_result_3", "true"), line(3, 4), line(4, 9)]);
+    service(house, name, nodes, lines, json!([])).await
+}
+
+fn asked(house: &House) -> Vec<String> {
+    let calls = house.receiver.calls.lock().expect("calls").clone();
+    calls.iter().map(|call| call.url.trim_start_matches("https://sops.example.com/").trim_end_matches('/').to_owned()).collect()
+}
+
+async fn retry(house: &House, sn: &Value) {
+    house.operate(sn, "retry", "zhangsan", json!({ "node": 3 })).await;
+    for _ in 0..3 {
+        house.settle().await;
+        house.clock.turn(10_000);
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_was_created_and_not_started_is_started_by_a_retry() {
+    let house = House::open().await;
+    let service = task_service(&house, "运维二").await;
+    let state = |state: &str| (200, json!({ "result": true, "data": { "state": state } }));
+    answers(&house, &[(200, json!({ "result": true, "data": { "task_id": 7 } })), (503, json!({}))]);
+    let sn = open(&house, &service).await;
+    house.settle().await;
+    assert_eq!(step(&house, &sn).await, json!([["标准运维", "FAILED", "TRANSITION"]]));
+    answers(&house, &[state("CREATED"), (200, json!({ "result": true })), state("FINISHED")]);
+    retry(&house, &sn).await;
+    assert_eq!(asked(&house), ["create_task", "start_task", "get_task_status", "start_task", "get_task_status"]);
+    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED", "a line asks for what the task came to");
+}
+
+#[tokio::test]
+async fn a_task_whose_creation_was_interrupted_is_never_created_again_by_itself() {
+    let house = House::open().await;
+    let service = task_service(&house, "运维三").await;
+    let sn = open(&house, &service).await;
+    house.followed().await;
+    let now = house.app.ledger.clock.now();
+    for message in house.app.queue.take("automate", now, now.plus_ms(60_000), 9).await.expect("take") {
+        functions::host::local::work(&house.app, "automate", message).await.expect("work");
+    }
+    house.followed().await;
+    // Whoever was about to create it put that down, and died.
+    let calls = house
+        .app
+        .views
+        .range(infra::views::Range { view: "call", index: "ticket", from: "", to: "~", descending: false, skip: 0, limit: 9 })
+        .await
+        .expect("calls");
+    let wish = infra::Wish { stream: calls[0].key.clone(), command_id: house.app.ledger.fresh_id(), meta: events::Meta::system("c", "c") };
+    let begin = domain::call::Command::Begin { attempt: 1, until: house.app.ledger.clock.now().plus_ms(40_000) };
+    house.app.ledger.execute::<domain::call::Call>(&wish, &begin, &infra::ledger::NoLookups).await.expect("begins");
+    house.settle().await;
+    assert!(asked(&house).is_empty(), "as long as it may be asked still, nobody else does");
+    house.clock.turn(40_000);
+    house.settle().await;
+    assert_eq!((step(&house, &sn).await, asked(&house).len()), (json!([["标准运维", "FAILED", "TRANSITION"]]), 0));
+    let story = house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "admin", Value::Null).await.1;
+    assert!(story["nodes"].to_string().contains("whether it was is to be looked up over there"), "{story}");
+    // Somebody looked, and nothing was there: passing over it leaves the variable false.
+    house.operate(&sn, "ignore", "zhangsan", json!({ "node": 3, "message": "人工处理" })).await;
+    assert_eq!(step(&house, &sn).await, json!([["人工核对", "RUNNING", "TRANSITION"]]));
+}
+
 #[tokio::test]
 async fn an_answer_that_comes_while_the_ticket_stands_still_is_kept_until_it_goes_on() {
     let house = House::open().await;

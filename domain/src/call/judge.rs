@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use events::LineId;
 use events::outside::{Outside, Request};
 use events::workflow::{Condition, NodeKind};
+use events::{LineId, NodeId};
 use serde_json::Value;
 
-use super::{Call, Step};
+use super::{CREATED, Call, RESUMED, Step};
 use crate::condition::{self, Found};
 use crate::ticket::form::plain;
 
@@ -67,13 +67,14 @@ fn of_request(request: &Request, kind: NodeKind, call: &Call, came: &Came<'_>) -
 
 fn of_task(polls_max: u32, call: &Call, came: &Came<'_>) -> Step {
     // Creating and starting are not repeated by themselves: the other side may have done it.
-    let attempts_max = if call.step == "running" || call.step == "started" { TASK_ATTEMPTS } else { 1 };
+    let attempts_max = if matches!(call.step.as_str(), "" | CREATED) { 1 } else { TASK_ATTEMPTS };
     let silent = |status, reason| Step::NoAnswer { status, reason, attempts_max };
     let (status, body) = match came {
         Ok(answer) => *answer,
         Err(reason) => return silent(None, reason.clone()),
     };
-    let done = |succeeded, reason| Step::Done { status: Some(status), succeeded, outputs: BTreeMap::new(), reason };
+    let result = |succeeded: bool| call.requested.iter().map(|requested| (task_result(requested.node), succeeded.to_string())).collect();
+    let done = |succeeded, reason| Step::Done { status: Some(status), succeeded, outputs: result(succeeded), reason };
     let answer = match serde_json::from_slice::<Value>(body) {
         Ok(answer) if (200..300).contains(&status) && answer["result"] == true => answer,
         Ok(answer) if (200..300).contains(&status) => return done(false, said(&answer)),
@@ -83,16 +84,24 @@ fn of_task(polls_max: u32, call: &Call, came: &Came<'_>) -> Step {
     match call.step.as_str() {
         "" => match plain(&answer["data"]["task_id"]) {
             task if task.is_empty() => done(false, "created a task without an id".into()),
-            task => under_way("created", &task, 0),
+            task => under_way(CREATED, &task, 0),
         },
-        "created" => under_way("started", &call.task, TASK_POLL_MS),
-        _ => match answer["data"]["state"].as_str().unwrap_or_default() {
+        CREATED => under_way("started", &call.task, TASK_POLL_MS),
+        step => match answer["data"]["state"].as_str().unwrap_or_default() {
+            // What was never started is started now, and what was ended for good over there is made anew.
+            "CREATED" if step == RESUMED => under_way(CREATED, &call.task, 0),
+            "REVOKED" | "EXPIRED" if step == RESUMED => under_way("", "", 0),
             "FINISHED" => done(true, String::new()),
             state @ ("FAILED" | "REVOKED" | "EXPIRED") => done(false, format!("the task {} is {state}", call.task)),
             state if call.polls + 1 >= polls_max => done(false, format!("the task {} is still {state} after {polls_max} questions", call.task)),
             _ => under_way("running", &call.task, TASK_POLL_MS),
         },
     }
+}
+
+/// The variable that the task of a node leaves behind: whether it succeeded (reference/bk-itsm.md 8.2).
+pub fn task_result(node: NodeId) -> String {
+    format!("sops_result_{node}")
 }
 
 fn holds(condition: &Condition, answer: &Value) -> bool {
@@ -203,5 +212,10 @@ mod tests {
         assert!(matches!(step("running", 0, r#"{"result":true,"data":{"state":"FINISHED"}}"#), Step::Done { succeeded: true, .. }));
         assert!(matches!(step("running", 0, r#"{"result":true,"data":{"state":"FAILED"}}"#), Step::Done { succeeded: false, .. }));
         assert!(matches!(step("", 0, ""), Step::NoAnswer { attempts_max: 1, .. }), "it may have been created");
+        let resumed = |state: &str| step(RESUMED, 0, &format!(r#"{{"result":true,"data":{{"state":"{state}"}}}}"#));
+        assert_eq!(resumed("CREATED"), Step::UnderWay { step: CREATED.into(), task: "9".into(), after_ms: 0 }, "it was never started");
+        assert_eq!(resumed("REVOKED"), Step::UnderWay { step: String::new(), task: String::new(), after_ms: 0 }, "another one is made");
+        assert!(matches!(resumed("RUNNING"), Step::UnderWay { step, .. } if step == "running"));
+        assert!(matches!(step(RESUMED, 0, ""), Step::NoAnswer { attempts_max: TASK_ATTEMPTS, .. }));
     }
 }

@@ -9,17 +9,27 @@ pub mod template;
 use std::collections::BTreeMap;
 
 use events::Moment;
-use events::call::{Answered, AttemptFailed, CallEvent, Closed, Requested, Waiting};
+use events::call::{Answered, AttemptFailed, Began, CallEvent, Closed, Requested, Waiting};
+use events::outside::Outside;
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{Decider, Nothing, Refusal};
 
 /// Until when a ticket must have been told what its call came to, before it is told again.
 const TELL_MS: i64 = 30_000;
+/// A task that is gone on with is asked after first.
+pub const RESUMED: &str = "resumed";
+/// A task is there, and not started.
+pub const CREATED: &str = "created";
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
+    /// What cannot be asked twice is asked now; `until` then its answer is recorded, or nobody knows what became of it.
+    Begin {
+        attempt: u32,
+        until: Moment,
+    },
     /// What one attempt came to; `attempt` counts from 1 and must be the one that was due.
     Record {
         attempt: u32,
@@ -78,6 +88,9 @@ pub struct Call {
     pub polls: u32,
     pub step: String,
     pub task: String,
+    /// The last attempt that was begun with something that cannot be asked twice.
+    #[serde(default)]
+    pub begun: u32,
     /// When the next attempt is due.
     pub next: Moment,
     pub answered: Option<Answered>,
@@ -101,7 +114,11 @@ impl Decider for Call {
             Command::Request(_) if self.requested.is_some() => reject(Rejection::AlreadyRequested),
             Command::Request(requested) => Ok(vec![requested.clone().into()]),
             _ if self.requested.is_none() => reject(Rejection::NotRequested),
-            Command::Record { attempt, .. } if *attempt != self.attempts + 1 || !self.is_open() => reject(Rejection::NotDue(*attempt)),
+            Command::Begin { attempt, .. } | Command::Record { attempt, .. } if *attempt != self.attempts + 1 || !self.is_open() => {
+                reject(Rejection::NotDue(*attempt))
+            }
+            Command::Begin { attempt, .. } if *attempt == self.begun => reject(Rejection::NotDue(*attempt)),
+            Command::Begin { attempt, until } => Ok(vec![Began { attempt: *attempt, step: self.step.clone(), due: *until }.into()]),
             Command::Record { attempt, step, at } => Ok(vec![self.record(*attempt, step, *at)]),
             Command::Close { .. } if self.answered.is_none() => reject(Rejection::NoAnswer),
             Command::Close { .. } if self.closed => Ok(Vec::new()),
@@ -115,9 +132,13 @@ impl Decider for Call {
                 self.next = requested.due;
                 if !requested.task.is_empty() {
                     self.task.clone_from(&requested.task);
-                    self.step = "running".into();
+                    self.step = RESUMED.into();
                 }
                 self.requested = Some(requested.clone());
+            }
+            CallEvent::Began(began) => {
+                self.begun = began.attempt;
+                self.next = began.due;
             }
             CallEvent::AttemptFailed(failed) => {
                 self.attempts = failed.attempt;
@@ -142,6 +163,26 @@ impl Decider for Call {
 }
 
 impl Call {
+    /// Says whether what is to be asked next must not be asked twice: the operations platform knows no key by which it could tell.
+    pub fn is_once(&self, outside: &Outside) -> bool {
+        matches!(outside, Outside::Task(_)) && matches!(self.step.as_str(), "" | CREATED)
+    }
+
+    /// What follows where the attempt that is due was begun by somebody who is gone: nobody knows whether a task was created, and of one that was, its state
+    /// tells whether it was started.
+    pub fn interrupted(&self) -> Option<Step> {
+        match self.step.as_str() {
+            _ if self.begun != self.attempts + 1 => None,
+            CREATED => Some(Step::UnderWay { step: RESUMED.into(), task: self.task.clone(), after_ms: 0 }),
+            _ => Some(Step::Done {
+                status: None,
+                succeeded: false,
+                outputs: BTreeMap::new(),
+                reason: "the desk was interrupted while the task was created; whether it was is to be looked up over there".into(),
+            }),
+        }
+    }
+
     /// Says whether something is still to be asked of the other side.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.answered.is_none()
@@ -215,6 +256,25 @@ mod tests {
         let closed = call.decide(&Command::Close { told: true }, &()).expect("closes");
         call.evolve(&closed[0]);
         assert_eq!(call.decide(&Command::Close { told: true }, &()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_twice_is_not() {
+        let task = Outside::Task(events::outside::Task::default());
+        let mut call = fold::<Call>(&[requested()]);
+        assert!(call.is_once(&task) && !call.is_once(&Outside::Request(events::outside::Request::default())));
+        let begin = |call: &Call, attempt| call.decide(&Command::Begin { attempt, until: Moment(500) }, &());
+        assert_eq!(call.interrupted(), None);
+        call.evolve(&begin(&call, 1).expect("begins")[0]);
+        assert_eq!((call.next, begin(&call, 1)), (Moment(500), Err(Refusal::Rejected(Rejection::NotDue(1)))));
+        assert!(matches!(call.interrupted(), Some(Step::Done { succeeded: false, .. })), "it may have been created");
+        call.evolve(&record(&call, 1, Step::UnderWay { step: CREATED.into(), task: "9".into(), after_ms: 0 }));
+        assert!(call.is_once(&task) && call.interrupted().is_none());
+        call.evolve(&begin(&call, 2).expect("begins")[0]);
+        let resumed = call.interrupted().expect("it may have been started");
+        assert_eq!(resumed, Step::UnderWay { step: RESUMED.into(), task: "9".into(), after_ms: 0 });
+        call.evolve(&record(&call, 2, resumed));
+        assert!(!call.is_once(&task) && call.interrupted().is_none(), "its state can be asked as often as one likes");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use events::outside::{Outside, Request, Task};
 use serde_json::{Value, json};
 
-use super::Call;
 use super::template::{Variables, fill, fill_json, percent};
+use super::{CREATED, Call};
 
 /// One HTTP call, ready to be made. Headers that are secrets come from the key store and are not here.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +56,7 @@ fn of_task(task: &Task, call: &Call, variables: &Variables) -> Result<Wanted, St
             });
             ("create_task", body)
         }
-        "created" => ("start_task", json!({ "bk_biz_id": business, "task_id": call.task })),
+        CREATED => ("start_task", json!({ "bk_biz_id": business, "task_id": call.task })),
         _ => ("get_task_status", json!({ "bk_biz_id": business, "task_id": call.task })),
     };
     let url = format!("{}/{operation}/", task.url.trim_end_matches('/'));

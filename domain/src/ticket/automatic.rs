@@ -51,7 +51,7 @@ impl Ticket {
         let (node, _) = self.failed(&workflow.definition, id, by, facts)?;
         within_message(reason)?;
         let known = output_keys(node);
-        if let Some(key) = outputs.keys().find(|key| !known.contains(&key.as_str())) {
+        if let Some(key) = outputs.keys().find(|key| !known.contains(key)) {
             return reject(Rejection::FieldUnknown(key.clone()));
         }
         let mut run = Run::new(self, &workflow.definition, facts);

@@ -31,7 +31,7 @@ pub(crate) use facts::{Decision, reject};
 pub use facts::{Facts, Lookup, Now};
 pub use observe::Observation;
 pub use rejection::{FieldAt, Rejection};
-pub use run::{AUTO_PASS, NOBODY};
+pub use run::{AUTO_PASS, NOBODY, output_keys};
 pub use state::{Action, Kept, Link, Status, Ticket, Visit, Vote};
 
 /// Longest title, in characters (reference/bk-itsm.md 3.1: the check fires above 128).

@@ -12,6 +12,7 @@ use events::workflow::{Definition, Handling, Holds, Line, Node, NodeKind, Proces
 use events::{Entry, LineId, NodeId, Pid, Remark};
 
 use super::{Decision, Facts, Lookup, ROUNDS_MAX, Rejection, Status, Ticket, form, reject};
+use crate::call::judge::task_result;
 use crate::condition::{self, Found};
 use crate::decider::{Decider, Refusal};
 use crate::workflow::areas::{Areas, areas};
@@ -476,10 +477,11 @@ pub(super) fn is_multi(node: &Node) -> bool {
 }
 
 /// The variables an automatic node leaves behind.
-pub(super) fn output_keys(node: &Node) -> Vec<&str> {
+pub fn output_keys(node: &Node) -> Vec<String> {
     match node.outside.as_deref() {
-        Some(Outside::Request(request)) => request.outputs.iter().map(|taken| taken.key.as_str()).collect(),
-        _ => Vec::new(),
+        Some(Outside::Request(request)) => request.outputs.iter().map(|taken| taken.key.clone()).collect(),
+        Some(Outside::Task(_)) => vec![task_result(node.id)],
+        None => Vec::new(),
     }
 }
 

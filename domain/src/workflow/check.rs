@@ -7,6 +7,7 @@ use events::outside::{Outside, Request, Source};
 use events::workflow::{Condition, Definition, Field, FieldKind, Handling, Line, Node, NodeKind, Operator, Processors, Revoke};
 
 use super::{areas::areas, named};
+use crate::ticket::output_keys;
 use crate::{condition, options};
 
 /// Nodes a workflow may have; the largest real definition has 12.
@@ -313,13 +314,9 @@ impl Check<'_> {
 
     /// Lines ask for what is there when they are tested, and one of them always holds.
     fn conditions(&mut self) {
-        let mut providers: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
+        let mut providers: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
         for node in &self.definition.nodes {
-            let taken = match node.outside.as_deref() {
-                Some(Outside::Request(request)) => request.outputs.iter().map(|output| output.key.as_str()).collect(),
-                _ => Vec::new(),
-            };
-            let keys = node.fields.iter().map(String::as_str).chain(node.outputs.iter().map(|output| output.key.as_str())).chain(taken);
+            let keys = node.fields.iter().cloned().chain(node.outputs.iter().map(|output| output.key.clone())).chain(output_keys(node));
             keys.for_each(|key| providers.entry(key).or_default().push(node.id));
         }
         for line in &self.definition.lines {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use domain::call::template::{Variables, typed};
 use domain::call::{Call, Command, Rejection, Step, judge, plan};
-use domain::ticket::{Answer, Command as TicketCommand, Rejection as TicketRejection};
+use domain::ticket::{Answer, Command as TicketCommand, Rejection as TicketRejection, output_keys};
 use domain::views::ticket_card::TicketCard;
 use events::call::{Answered, Requested};
 use events::outside::Outside;
@@ -25,6 +25,9 @@ use crate::http::blueking::render;
 use crate::outside::{self, Described};
 use crate::{App, desk};
 
+/// How much longer than its timeout an attempt may take that cannot be made twice.
+const BEGUN_MS: i64 = 30_000;
+
 /// Makes the step that is due, if one is.
 pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     let call = app.ledger.load::<Call>(stream).await?.aggregate.0;
@@ -37,7 +40,13 @@ pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     if call.next > now || !claimed(&*app.views, stream, attempt.into(), now, hex(&app.ledger.fresh_id())).await? {
         return Ok(());
     }
-    let step = step(app, &call, &requested).await?;
+    let step = match call.interrupted() {
+        Some(step) => step,
+        None => match step(app, stream, &call, &requested).await? {
+            Some(step) => step,
+            None => return Ok(()),
+        },
+    };
     app.crash.pass("during-call");
     let wish = Wish { command_id: command_id(&["attempt", stream, &attempt.to_string()]), stream: stream.to_owned(), meta: meta(&requested) };
     let command = Command::Record { attempt, step, at: app.ledger.clock.now() };
@@ -82,9 +91,9 @@ async fn tell(app: &App, stream: &str, requested: &Requested, answered: &Answere
     }
 }
 
-/// Plans, calls and judges.
-async fn step(app: &App, call: &Call, requested: &Requested) -> Result<Step, Error> {
-    let failed = |reason: &str| Step::Done { status: None, succeeded: false, outputs: BTreeMap::new(), reason: reason.to_owned() };
+/// Plans, calls and judges; nothing where somebody else has begun with it.
+async fn step(app: &App, stream: &str, call: &Call, requested: &Requested) -> Result<Option<Step>, Error> {
+    let failed = |reason: &str| Some(Step::Done { status: None, succeeded: false, outputs: BTreeMap::new(), reason: reason.to_owned() });
     let Some(card) = desk::card(app, &requested.ticket).await? else { return Ok(failed("the ticket is gone")) };
     let awaited =
         card.ticket.nodes.get(&requested.node).is_some_and(|visit| {
@@ -114,9 +123,27 @@ async fn step(app: &App, call: &Call, requested: &Requested) -> Result<Step, Err
         timeout_ms: wanted.timeout_ms,
         answer_bytes_max: ANSWER_BYTES_MAX,
     };
+    // Where the other side cannot tell a repetition, it is put down before that it is asked.
+    if call.is_once(&outside) && !begin(app, stream, call, requested, described.timeout_ms).await? {
+        return Ok(None);
+    }
     let came = outside::call(&*app.caller, &*app.ledger.keys, described).await?;
     let came = came.as_ref().map(|answer| (answer.status, answer.body.as_slice())).map_err(Clone::clone);
-    Ok(judge::judge(&outside, kind, call, &came))
+    Ok(Some(judge::judge(&outside, kind, call, &came)))
+}
+
+/// Puts down that the attempt which is due is made now; `false` where that was put down before.
+async fn begin(app: &App, stream: &str, call: &Call, requested: &Requested, timeout_ms: i64) -> Result<bool, Error> {
+    let attempt = call.attempts + 1;
+    let command = Command::Begin { attempt, until: app.ledger.clock.now().plus_ms(timeout_ms + BEGUN_MS) };
+    // An id of its own: whoever comes second is refused, and not told that it was done.
+    let wish = Wish { command_id: app.ledger.fresh_id(), stream: stream.to_owned(), meta: meta(requested) };
+    match app.ledger.execute::<Call>(&wish, &command, &NoLookups).await {
+        Ok(_) => Ok(true),
+        Err(Failure::Rejected(Rejection::NotDue(_))) => Ok(false),
+        Err(Failure::Rejected(rejection)) => Err(Error::new(infra::Kind::Misconfigured, rejection.to_string())),
+        Err(Failure::Technical(error)) => Err(error),
+    }
 }
 
 async fn described(app: &App, card: &TicketCard, requested: &Requested) -> Result<Option<(NodeKind, Outside)>, Error> {
@@ -143,11 +170,7 @@ pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> R
         // A variable that no node has left behind yet is empty, not unknown.
         for node in &definition.nodes {
             let keys = node.outputs.iter().map(|output| output.key.clone());
-            let taken = match node.outside.as_deref() {
-                Some(Outside::Request(request)) => request.outputs.iter().map(|taken| taken.key.clone()).collect(),
-                _ => Vec::new(),
-            };
-            for key in keys.chain(taken) {
+            for key in keys.chain(output_keys(node)) {
                 variables.entry(key).or_insert(Value::Null);
             }
         }
