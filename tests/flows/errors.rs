@@ -152,7 +152,6 @@ async fn operate_node() {
             3_900_005,
             "0:【审批意见】选项不匹配，请重新选择",
         ),
-        (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "true"), ("X", "1")]) })), 3_900_005, "0:【X】字段不存在，请联系管理员"),
         // CLAIM
         (act(&sn, "zhangsan", 3, "CLAIM", json!({})), 3_900_005, "参数验证失败: 当前节点无法进行【认领】操作"),
         (act(&inc, "zhangsan", 3, "CLAIM", json!({})), 3_900_005, "0:抱歉，zhangsan不能操作该节点（没有权限或操作类型不支持）"),

@@ -5,6 +5,7 @@ mod automation;
 mod beside;
 mod callbacks;
 mod clients;
+mod deciding;
 mod definitions;
 mod documented;
 mod drafts;

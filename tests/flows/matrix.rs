@@ -200,10 +200,11 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
         "node:SUSPEND" | "ticket:SUSPEND" => suspend(),
         "node:UNSUSPEND" | "ticket:UNSUSPEND" => resume(),
         "ticket:WITHDRAW" => match who {
-            "lisi" if over => Some("0:抱歉，单据已经结束，无法撤销".into()),
+            // The creator, or the account by which systems act.
+            "lisi" | "admin" if over => Some("0:抱歉，单据已经结束，无法撤销".into()),
             // The default rule: nobody has handled anything, and nothing was done outside.
-            "lisi" if matches!(state, State::Finished | State::Voted) || mode == Mode::Automatic => Some("0:抱歉，单据执行中，无法撤销".into()),
-            "lisi" => None,
+            "lisi" | "admin" if matches!(state, State::Finished | State::Voted) || mode == Mode::Automatic => Some("0:抱歉，单据执行中，无法撤销".into()),
+            "lisi" | "admin" => None,
             _ => Some("0:抱歉，你无权撤销单据，只有提单人可以撤单".into()),
         },
         "ticket:TERMINATE" => match (manages, over) {

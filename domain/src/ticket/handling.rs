@@ -4,7 +4,7 @@ use events::ticket::{
     Acknowledged, Escalated, Followed, Linked, NodeClaimed, NodeDelivered, NodeDistributed, NodeReassigned, NodeStatus, Opened, Relation, Terminated,
     TicketEvent,
 };
-use events::workflow::{Handling, Processors};
+use events::workflow::{Definition, Handling, Node, Processors};
 use events::{Entry, NodeId, Pid};
 
 use super::form::Sheet;
@@ -33,6 +33,7 @@ impl Ticket {
         }
         let by: Vec<&Pid> = std::iter::once(&open.creator).chain(&open.agent).collect();
         let form = form::check(&Sheet { ticket: &open.sn, definition, node: submit, filled: &self.form, by: &by }, &open.form, facts)?;
+        may_submit(definition, submit, open, facts)?;
         let form = form::own(definition, form, &open.creator, service.seals_text);
         let value = |key: &str| form.iter().find(|entry| entry.key == key).map(|entry| form::plain(entry.read())).filter(|text| !text.is_empty());
         let opened = Opened {
@@ -253,6 +254,10 @@ impl Ticket {
         self.standing()?;
         within_message(reason)?;
         let visit = &self.nodes[&id];
+        // Nobody stands above everybody, and a countersign is for those it names, one vote each.
+        if visit.is_open_to_all() || workflow.definition.node(id).is_some_and(|node| node.kind.is_vote() && is_multi(node)) {
+            return reject(Rejection::NotEscalatable(visit.name.clone()));
+        }
         let run = Run::new(self, &workflow.definition, facts);
         let above = run.leaders(&visit.processors);
         run.known()?;
@@ -285,6 +290,18 @@ impl Ticket {
         self.check_node(id)?;
         if self.nodes.get(&id).is_some_and(|visit| self.may_act(visit, by)) { Ok(id) } else { reject(Rejection::NotAllowed { by: by.clone(), node: id }) }
     }
+}
+
+/// Where a workflow says who may submit, the creator is one of them.
+fn may_submit(definition: &Definition, submit: &Node, open: &Open, facts: &Facts) -> Decision<()> {
+    // Other kinds say who processes a ticket that is there: by its creator, its form, its business.
+    if !matches!(&submit.processors, Processors::Person(_) | Processors::General(_) | Processors::Organization(_)) || submit.processors.is_unconfigured() {
+        return Ok(());
+    }
+    let run = Run::new(&Ticket::default(), definition, facts);
+    let people = run.resolve(&submit.processors);
+    run.known()?;
+    if people.contains(&open.creator) { Ok(()) } else { reject(Rejection::MayNotSubmit { by: open.creator.clone(), node: submit.name.clone() }) }
 }
 
 /// Nobody is given work who has decided on it: then there would be nobody left who can.

@@ -144,9 +144,7 @@ impl Decider for Ticket {
                     visit.by = Some(completed.by.clone());
                     visit.kept = None;
                 });
-                if completed.pass.is_some()
-                    && let Some(visit) = self.nodes.get(&completed.node)
-                {
+                if let Some(visit) = self.nodes.get(&completed.node).filter(|visit| visit.is_vote) {
                     self.last_approvers = visit.votes.iter().map(|vote| vote.by.clone()).collect();
                 }
             }
@@ -156,12 +154,11 @@ impl Decider for Ticket {
                     visit.status = NodeStatus::Finished;
                 }
             }),
-            // Whoever decides or fills in here again starts afresh; the votes stand in the history.
+            // Whoever decides or fills in here again starts afresh, and the votes stand in the history; what was decided counts until then.
             TicketEvent::LineMissing(missing) => {
                 let visit = self.nodes.entry(missing.node).or_insert_with(|| Visit::begun(&missing.name, 1, NodeStatus::Failed, "", &[]));
                 visit.status = NodeStatus::Failed;
                 visit.votes.clear();
-                visit.pass = None;
             }
             TicketEvent::Forked(forked) => drop(self.forks.insert(forked.node, forked.branches.clone())),
             TicketEvent::BranchJoined(joined) => {
@@ -280,6 +277,12 @@ impl Ticket {
     /// The priority of now.
     pub fn priority(&self) -> Option<&Priority> {
         self.priority.as_ref().or_else(|| self.opened.as_ref()?.priority.as_ref())
+    }
+
+    /// The business it is about, -1 where it is about none: what its form says now, else what it was opened with.
+    pub fn bk_biz_id(&self) -> i64 {
+        let filled = self.form.get("bk_biz_id").and_then(|entry| form::plain(entry.read()).parse().ok());
+        filled.unwrap_or_else(|| self.opened.as_ref().map_or(-1, |opened| opened.bk_biz_id))
     }
 
     /// The parent this ticket follows.

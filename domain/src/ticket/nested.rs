@@ -198,6 +198,7 @@ fn workflow(seed: u64) -> Definition {
     let start = builder.node(NodeKind::Start);
     let submit = builder.node(NodeKind::Manual);
     builder.definition.nodes[1].fields = vec!["title".into(), "amount".into()];
+    builder.definition.nodes[1].processors = Processors::Open;
     builder.line(start, submit, None);
     let depth = 2 + builder.dice.below(3);
     let (first, exits) = builder.block(depth);

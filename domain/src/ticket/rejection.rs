@@ -150,6 +150,10 @@ pub enum Rejection {
     LinkedAlready(TicketSn),
     #[error("it is not linked with {0}")]
     NotLinked(TicketSn),
+    #[error("{by} may not submit at {node}")]
+    MayNotSubmit { by: Pid, node: String },
+    #[error("node {0} is not escalated: everybody may act there already, or each of those it names has a vote")]
+    NotEscalatable(String),
     #[error("nobody stands above those who have it")]
     NobodyAbove,
     #[error("field {0} cannot be changed any more")]

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use events::outside::Outside;
 use events::ticket::{
     BranchJoined, Closed, Finished, Forked, LineMissing, LineTaken, NodeClaimed, NodeCompleted, NodeEntered, NodeFailed, NodeSkipped, NodeStatus,
-    NodeUnattended, StatusSet, Terminated, TicketEvent, VoteCast,
+    NodeUnattended, Prioritised, Priority, StatusSet, Terminated, TicketEvent, VoteCast,
 };
 use events::workflow::{Definition, Handling, Holds, Line, Node, NodeKind, Processors};
 use events::{Entry, LineId, NodeId, Pid, Remark};
 
-use super::{Decision, Facts, Lookup, ROUNDS_MAX, Rejection, Status, Ticket, form, reject};
+use super::{Decision, Facts, Lookup, ROUNDS_MAX, Rejection, Status, Ticket, form, priority, reject};
 use crate::call::judge::task_result;
 use crate::condition::{self, Found};
 use crate::decider::{Decider, Refusal};
@@ -55,11 +55,6 @@ impl<'a> Run<'a> {
         let event = event.into();
         self.ticket.evolve(&event);
         self.events.push(event);
-    }
-
-    /// The ticket as it is by now.
-    pub(super) fn ticket(&self) -> &Ticket {
-        &self.ticket
     }
 
     /// Everything that was decided, or what would have to be known for it.
@@ -122,15 +117,20 @@ impl<'a> Run<'a> {
     /// Completes a vote that is settled.
     fn settle(&mut self, node: &'a Node, by: &Pid) -> Vec<Step<'a>> {
         let Some(visit) = self.ticket.nodes.get(&node.id) else { return Vec::new() };
-        let counters = self.counters(node.id);
-        let settled = !is_multi(node) || visit.waiting_for().is_empty() || {
+        let holds = |counters: &BTreeMap<&str, String>| {
             let find = |key: &str| counters.get(key).map_or(Found::Absent, |text| Found::Value(text.clone().into()));
             node.finish_condition.as_ref().is_some_and(|condition| condition::holds(condition, LineId(0), &find, &mut Vec::new()))
         };
-        if !settled {
+        let counters = self.counters(node.id);
+        let by_condition = is_multi(node) && holds(&counters);
+        if is_multi(node) && !visit.waiting_for().is_empty() && !by_condition {
             return Vec::new();
         }
-        let pass = visit.votes.iter().all(|vote| vote.pass);
+        // Where the passes alone are what the condition waits for, it is passed; else whoever rejects rejects for all.
+        let zero = ["REJECT_COUNT", "REJECT_RATE"].map(|key| (key, "0".to_owned()));
+        let passes_alone =
+            || counters.iter().map(|(key, text)| (*key, text.clone())).chain([("PROCESS_COUNT", counters["PASS_COUNT"].clone())]).chain(zero).collect();
+        let pass = visit.votes.iter().all(|vote| vote.pass) || (by_condition && holds(&passes_alone()));
         let result = (node.kind == NodeKind::Approval).then_some(pass);
         if !pass && node.terminate_when_rejected {
             self.complete(node, by, result, Vec::new());
@@ -175,9 +175,32 @@ impl<'a> Run<'a> {
         let round = self.ticket.nodes.get(&node.id).map_or(1, |visit| visit.round);
         // The base model's own field sets the status of the ticket (reference/bk-itsm.md 5.1).
         let status = form.iter().find(|entry| entry.key == "current_status").map(|entry| form::plain(entry.read())).unwrap_or_default();
+        let weighs = form.iter().any(|entry| matches!(entry.key.as_str(), "impact" | "urgency" | "priority"));
+        let by_itself = form.iter().find(|entry| entry.key == "priority").map(|entry| form::plain(entry.read())).filter(|key| !key.is_empty());
         self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by: by.clone(), pass, form, outputs });
+        if weighs {
+            self.weigh(by_itself);
+        }
         self.show(&status, node.id);
         vec![Step::Leave(node)]
+    }
+
+    /// The priority follows from impact and urgency, or is what somebody chose.
+    pub(super) fn weigh(&mut self, chosen: Option<String>) {
+        let Some(opened) = &self.ticket.opened else { return };
+        let Ok(service) = self.facts.known_service(opened.service) else {
+            self.missing.borrow_mut().insert(Lookup::Service(opened.service));
+            return;
+        };
+        let value = |key: &str| self.ticket.form.get(key).map(|entry| form::plain(entry.read())).filter(|text| !text.is_empty());
+        let (impact, urgency) = (value("impact"), value("urgency"));
+        let priority = match chosen {
+            Some(key) => Some(Priority { key, impact: impact.unwrap_or_default(), urgency: urgency.unwrap_or_default() }),
+            None => priority(service.and_then(|service| service.priorities.as_ref()), impact, urgency),
+        };
+        if let Some(priority) = priority.filter(|priority| self.ticket.priority() != Some(priority)) {
+            self.emit(Prioritised { priority });
+        }
     }
 
     /// The ticket shows a status from now on; one that ends tickets ends this one.
@@ -380,7 +403,7 @@ impl<'a> Run<'a> {
                 None => need(Lookup::Department(key.clone())),
             },
             Processors::Business(roles) => {
-                let business = self.ticket.opened.as_ref().map_or(-1, |opened| opened.bk_biz_id);
+                let business = self.ticket.bk_biz_id();
                 let holders = |role: &String| match self.facts.business_roles.get(&(business, role.clone())) {
                     Some(holders) => holders.clone(),
                     None => need(Lookup::BusinessRole(business, role.clone())),
@@ -441,15 +464,17 @@ impl<'a> Run<'a> {
     /// The counters of a countersign, by code; rates are percent of all processors.
     fn counters(&self, id: NodeId) -> BTreeMap<&'static str, String> {
         let Some(visit) = self.ticket.nodes.get(&id) else { return BTreeMap::new() };
-        let all = visit.processors.len().max(1);
+        let percent = |votes: usize| {
+            f64::from(u32::try_from(votes).unwrap_or(u32::MAX)) * 100.0 / f64::from(u32::try_from(visit.processors.len().max(1)).unwrap_or(u32::MAX))
+        };
         let pass = visit.votes.iter().filter(|vote| vote.pass).count();
         let reject = visit.votes.len() - pass;
         BTreeMap::from([
             ("PROCESS_COUNT", visit.votes.len().to_string()),
             ("PASS_COUNT", pass.to_string()),
             ("REJECT_COUNT", reject.to_string()),
-            ("PASS_RATE", (pass * 100 / all).to_string()),
-            ("REJECT_RATE", (reject * 100 / all).to_string()),
+            ("PASS_RATE", percent(pass).to_string()),
+            ("REJECT_RATE", percent(reject).to_string()),
         ])
     }
 
@@ -490,6 +515,8 @@ pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     if let Some(text) = ticket.outputs.get(key) {
         return Found::Value(text.clone().into());
     }
+    // The title may be somebody's own, like every field.
+    let key = if key == "ticket_title" { "title" } else { key };
     match ticket.form.get(key) {
         None => of_the_ticket(ticket, key).map_or(Found::Absent, |text| Found::Value(text.into())),
         Some(entry) if entry.is_erased() => Found::Erased,
@@ -503,11 +530,10 @@ fn of_the_ticket(ticket: &Ticket, key: &str) -> Option<String> {
     let opened = ticket.opened.as_ref()?;
     Some(match key {
         "ticket_sn" => opened.sn.0.clone(),
-        "ticket_title" => ticket.title(),
         "ticket_creator" => opened.creator.0.clone(),
         "ticket_service_type" => opened.kind.key().to_owned(),
         "ticket_current_status" => ticket.status_key().to_owned(),
-        "ticket_bk_biz_id" | "bk_biz_id" => opened.bk_biz_id.to_string(),
+        "ticket_bk_biz_id" | "bk_biz_id" => ticket.bk_biz_id().to_string(),
         "priority" => ticket.priority()?.key.clone(),
         _ => return None,
     })

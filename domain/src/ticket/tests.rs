@@ -82,9 +82,11 @@ fn definition() -> Definition {
     let choice = |key: &str| Choice { key: key.into(), name: key.into(), items: Vec::new() };
     let mut approval = node(3, NodeKind::Approval, &["DECISION"]);
     approval.outputs = vec![Output { key: "RESULT".into(), holds: Holds::ApproveResult }];
+    let mut submit = node(2, NodeKind::Manual, &["title", "amount"]);
+    submit.processors = Processors::Open;
     Definition {
         name: "w".into(),
-        nodes: vec![node(1, NodeKind::Start, &[]), node(2, NodeKind::Manual, &["title", "amount"]), approval, node(4, NodeKind::End, &[])],
+        nodes: vec![node(1, NodeKind::Start, &[]), submit, approval, node(4, NodeKind::End, &[])],
         lines: vec![line(1, 1, 2, None), line(2, 2, 3, None), line(4, 3, 2, None), line(9, 3, 4, Some("true"))],
         fields: vec![
             field("title", FieldKind::String, true),

@@ -1,12 +1,12 @@
 //! What people do with a ticket as a whole (reference/bk-itsm.md 3.10, 5.5).
 
-use events::ticket::{Closed, FieldChanged, Prioritised, Resumed, Suspended, Terminated, TicketEvent, Withdrawn};
+use events::ticket::{Closed, FieldChanged, Resumed, Suspended, Terminated, TicketEvent, Withdrawn};
 use events::workflow::Revoke;
 use events::{Entry, Pid, Remark, TicketSn};
 
 use super::form::Sheet;
 use super::run::Run;
-use super::{Decision, Facts, Rejection, Status, Ticket, form, priority, reject, within_message};
+use super::{Decision, Facts, Rejection, Status, Ticket, form, reject, within_message};
 
 /// Fields of every ticket that may be changed besides those of the submit node.
 const OF_EVERY_TICKET: [&str; 4] = ["title", "impact", "urgency", "priority"];
@@ -38,7 +38,8 @@ impl Ticket {
 
     pub(super) fn withdraw(&self, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let opened = self.opened()?;
-        if opened.creator != *by {
+        // The account by which systems act for everybody is a superuser.
+        if opened.creator != *by && !facts.is_superuser(by)? {
             return reject(Rejection::NotTheCreator);
         }
         self.independent()?;
@@ -119,15 +120,13 @@ impl Ticket {
             return Ok(Vec::new());
         }
         let names = changed.iter().filter_map(|entry| definition.field(&entry.key)).map(|field| field.name.clone()).collect();
+        let weighs = changed.iter().any(|entry| matches!(entry.key.as_str(), "impact" | "urgency" | "priority"));
+        let chosen = changed.iter().find(|entry| entry.key == "priority").map(|entry| form::plain(entry.read())).filter(|key| !key.is_empty());
         let form = form::own(definition, changed, &opened.creator, opened.seals_text);
         let mut run = Run::new(self, definition, facts);
         run.emit(FieldChanged { by: by.clone(), names, form });
-        let value = |key: &str| run.ticket().form.get(key).map(|entry| form::plain(entry.read())).filter(|text| !text.is_empty());
-        let matrix = facts.known_service(opened.service)?.and_then(|service| service.priorities.as_ref());
-        if let Some(priority) = priority(matrix, value("impact"), value("urgency"))
-            && run.ticket().priority() != Some(&priority)
-        {
-            run.emit(Prioritised { priority });
+        if weighs {
+            run.weigh(chosen);
         }
         run.done()
     }

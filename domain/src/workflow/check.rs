@@ -386,7 +386,25 @@ impl Check<'_> {
             }
             _ => return false,
         };
-        !options.is_empty() && options.is_subset(&named)
+        !options.is_empty() && options.is_subset(&named) && self.is_always_filled(key, node)
+    }
+
+    /// Says whether every way to a node, itself included, passes one that leaves a value under a key whatever happens there.
+    fn is_always_filled(&self, key: &str, node: NodeId) -> bool {
+        let fills = |node: &Node| {
+            let field = self.definition.fields_of(node).find(|field| field.key == key);
+            let is_asked_for = field.is_some_and(|field| field.is_required && field.hidden_when.is_none()) && !node.is_allow_skip;
+            is_asked_for || (node.kind == NodeKind::Approval && node.outputs.iter().any(|output| output.key == key))
+        };
+        let filling: BTreeSet<NodeId> = self.definition.nodes.iter().filter(|node| fills(node)).map(|node| node.id).collect();
+        let starts = self.definition.nodes.iter().filter(|node| node.kind == NodeKind::Start && !filling.contains(&node.id)).map(|node| node.id);
+        let mut open: Vec<NodeId> = starts.collect();
+        let mut seen: BTreeSet<NodeId> = open.iter().copied().collect();
+        while let Some(at) = open.pop() {
+            let next = self.definition.lines_from(at).into_iter().map(|line| line.to).filter(|to| !filling.contains(to));
+            open.extend(next.filter(|to| seen.insert(*to)));
+        }
+        !seen.contains(&node)
     }
 
     /// Options that another system supplies depend only on fields that are there, and on nobody's name.

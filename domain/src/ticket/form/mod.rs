@@ -215,10 +215,21 @@ pub(super) fn own(definition: &Definition, form: Vec<Entry>, creator: &Pid, seal
     form.into_iter().map(|entry| if definition.field(&entry.key).is_some_and(is_personal) { entry.owned_by(creator.clone()) } else { entry }).collect()
 }
 
-/// Values are kept as text; tables and forms as the JSON they are.
+/// Values are kept as text; tables and forms as the JSON they are, also where they came as its text. A text that came as JSON is kept as its text, and
+/// of a time that came for a day the day.
 fn stored(field: Option<&Field>, entry: &Entry) -> Value {
     let kind = field.map(|field| field.kind);
     match &entry.value {
+        Value::String(text) if matches!(kind, Some(FieldKind::Table | FieldKind::CustomTable | FieldKind::CustomForm)) => {
+            serde_json::from_str(text).ok().filter(|value: &Value| value.is_array() || value.is_object()).unwrap_or_else(|| entry.value.clone())
+        }
+        Value::String(text) if kind == Some(FieldKind::Date) => {
+            let day = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", text.trim()).map(|time| time.date().to_string());
+            day.map_or_else(|_| entry.value.clone(), Value::String)
+        }
+        value @ (Value::Array(_) | Value::Object(_)) if matches!(kind, Some(FieldKind::String | FieldKind::Text | FieldKind::RichText)) => {
+            Value::String(value.to_string())
+        }
         Value::Number(number) => Value::String(number.to_string()),
         Value::Bool(flag) => Value::String(flag.to_string()),
         Value::Array(items) if matches!(kind, Some(FieldKind::MultiSelect | FieldKind::Checkbox | FieldKind::Member | FieldKind::Members)) => {

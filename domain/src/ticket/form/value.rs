@@ -24,10 +24,9 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
         FieldKind::Table | FieldKind::CustomForm => return Ok(()),
         _ if !is_text => return invalid("is not a text"),
         FieldKind::Int if text.trim().parse::<f64>().map_or(true, |number| !number.is_finite()) => return invalid("is not a number"),
-        FieldKind::Date if text.parse::<jiff::civil::Date>().is_err() => return invalid("is not a date (YYYY-MM-DD)"),
-        FieldKind::DateTime if jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", &text).is_err() => {
-            return invalid("is not a time (YYYY-MM-DD hh:mm:ss)");
-        }
+        FieldKind::Date if !is_date(&text) => return invalid("is not a date (YYYY-MM-DD)"),
+        FieldKind::DateTime if !is_time(&text) => return invalid("is not a time (YYYY-MM-DD hh:mm:ss)"),
+        FieldKind::Link if !is_link(&text) => return invalid("is an address that does something else than open a page"),
         FieldKind::Member if people(value).len() > 1 => return invalid("names more than one person"),
         _ => {}
     }
@@ -53,9 +52,13 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
             let picked = plain(&cell);
             let fits = match column["display"].as_str().unwrap_or_default() {
                 "select" => options.is_empty() || options.contains(&picked),
-                "multiselect" => options.is_empty() || picked.split(',').all(|key| options.iter().any(|option| option == key.trim())) || cell.is_array(),
-                "date" => picked.parse::<jiff::civil::Date>().is_ok(),
-                "datetime" => jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", &picked).is_ok(),
+                "multiselect" => {
+                    let keys: Vec<String> =
+                        cell.as_array().map_or_else(|| picked.split(',').map(|key| key.trim().to_owned()).collect(), |keys| keys.iter().map(plain).collect());
+                    options.is_empty() || keys.iter().all(|key| options.contains(key))
+                }
+                "date" => is_date(&picked),
+                "datetime" => is_time(&picked),
                 _ => true,
             };
             if !fits {
@@ -64,6 +67,27 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
         }
     }
     Ok(())
+}
+
+/// `YYYY-MM-DD`, and in no other way: dates are compared as they are written.
+fn is_date(text: &str) -> bool {
+    text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
+}
+
+/// `YYYY-MM-DD hh:mm:ss`, and in no other way.
+fn is_time(text: &str) -> bool {
+    const WAY: &str = "%Y-%m-%d %H:%M:%S";
+    jiff::civil::DateTime::strptime(WAY, text).is_ok_and(|time| time.strftime(WAY).to_string() == text)
+}
+
+/// An address that a browser opens without running anything; one without a scheme counts as a host.
+fn is_link(text: &str) -> bool {
+    match text.trim().split_once(':') {
+        Some((scheme, rest)) if !rest.starts_with(|c: char| c.is_ascii_digit()) => {
+            ["http", "https", "ftp", "mailto"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        }
+        _ => true,
+    }
 }
 
 /// The `regex` keywords of reference/bk-itsm.md 4.2 that need no clock and no other field.

@@ -113,6 +113,10 @@ pub(super) async fn not_opened(app: &App, not_opened: NotOpened) -> Refusal {
             }
             Rejection::FieldsMissing(keys) if keys.iter().any(|key| key == "title") => Refusal::missing_key("title"),
             Rejection::FieldsMissing(keys) => Refusal::new(3_900_003, format!("提单失败: 单据创建失败，缺少参数：{}", listed(&keys))),
+            Rejection::MayNotSubmit { by, node } => {
+                let who = app.people.name(&by).await.unwrap_or_default();
+                Refusal::new(3_900_003, format!("提单失败: 【{who}】没有任务【{node}】的【提交】操作权限."))
+            }
             other => match form(&other) {
                 Some(text) => Refusal::new(3_900_003, format!("提单失败: {text}")),
                 None => rejected(app, other).await,
@@ -170,6 +174,7 @@ async fn rejected(app: &App, rejection: Rejection) -> Refusal {
         Rejection::StarsUnfit(_) => Refusal::parameter("stars:请确保该值为 1 到 5。"),
         Rejection::NotEditable(key) => failed(format!("字段【{key}】不允许修改")),
         Rejection::TooMany(most) => failed(format!("最多允许 {most} 项")),
+        Rejection::NotEscalatable(node) => failed(format!("节点【{node}】不支持升级")),
         Rejection::NoAgency => failed("该服务不支持代提单".into()),
         Rejection::FieldsMissing(keys) => failed(format!("单据处理失败，缺少参数：{}", listed(keys))),
         other => match form(other) {
@@ -216,11 +221,22 @@ fn reason_in_chinese(reason: &str) -> String {
         "must lie after the present" => "必须晚于当前时间".into(),
         "must lie before the present" => "必须早于当前时间".into(),
         "does not fit what else was filled in" => "不符合关联字段校验规则".into(),
+        "is an address that does something else than open a page" => "不是可以打开的链接".into(),
         "names more than one person" => "只能选择一个人员".into(),
         "does not fit the custom rule" => "不符合自定义规则".into(),
         "has a custom rule that is not a valid pattern" => "自定义规则不是合法的正则表达式，请联系管理员".into(),
-        other => other.replace("does not fit the rule", "不符合规则"),
+        other => cell_in_chinese(other).unwrap_or_else(|| other.replace("does not fit the rule", "不符合规则")),
     }
+}
+
+/// What is wrong with one cell of a table.
+fn cell_in_chinese(reason: &str) -> Option<String> {
+    let (row, cell) = reason.strip_prefix("row ")?.split_once(" column ")?;
+    let (column, what) = match cell.strip_suffix(" is empty") {
+        Some(column) => (column, "为必填项"),
+        None => (cell.strip_suffix(" holds something that does not fit")?, "的值不合法"),
+    };
+    Some(format!("第 {row} 行【{column}】{what}"))
 }
 
 /// A list of keys as Python prints it, because clients read it so.

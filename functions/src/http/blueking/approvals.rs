@@ -4,7 +4,7 @@ use domain::numbers::sn_of_id;
 use domain::ticket::Command;
 use domain::ticket::form::plain;
 use events::ticket::NodeStatus;
-use events::workflow::Node;
+use events::workflow::{FieldKind, Node};
 use events::{NodeId, TicketSn};
 use serde_json::{Value, json};
 
@@ -107,11 +107,16 @@ pub(super) async fn node_result(app: &App, asked: &Asked) -> Result<Value, Refus
         .filter_map(|field| card.ticket.form.get(&field.key))
         .map(|entry| domain::ticket::form::plain(entry.read()))
         .find(|text| !text.is_empty());
+    // A node that is no approval says so by a choice of its form, as the original reads it.
+    let chosen = || {
+        let radios = workflow.definition.fields_of(node).filter(|field| field.kind == FieldKind::Radio).filter_map(|field| card.ticket.form.get(&field.key));
+        radios.into_iter().any(|entry| plain(entry.read()) == "true")
+    };
     let people = if visit.votes.is_empty() { visit.by.iter().collect::<Vec<_>>() } else { visit.votes.iter().map(|vote| &vote.by).collect() };
     Ok(json!({
         "name": visit.name,
         "processed_user": app.people.names(people).await?,
-        "approve_result": visit.pass.unwrap_or(true),
+        "approve_result": visit.pass.unwrap_or_else(chosen),
         "approve_remark": remark.unwrap_or_default(),
     }))
 }

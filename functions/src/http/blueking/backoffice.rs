@@ -1,8 +1,13 @@
 //! What the desk is set up with, as BlueKing clients read and change it (reference/bk-itsm.md 3.11, 12).
 
+use std::collections::BTreeSet;
+
+use domain::ticket::{Facts, Lookup};
 use domain::workflow::export;
 use events::workflow::{Handling, NodeKind, Processors};
-use events::{CatalogId, ServiceId};
+use events::{CatalogId, Pid, ServiceId};
+use infra::Error;
+use infra::ledger::Lookups as _;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
@@ -41,7 +46,6 @@ pub(super) async fn service_roles(app: &App, asked: &Asked) -> Result<Value, Ref
     let deployed = app.configuration.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
     let definition = &deployed.definition;
     let submit = definition.submit_node().ok_or_else(missing)?.id;
-    let all = matches!(asked.text("all").as_deref(), Some("1" | "true" | "True"));
     let (mut order, mut next) = (vec![submit], 0);
     while let Some(node) = order.get(next).copied() {
         next += 1;
@@ -53,8 +57,7 @@ pub(super) async fn service_roles(app: &App, asked: &Asked) -> Result<Value, Ref
     }
     let mut roles = Vec::new();
     for node in order.iter().skip(1).filter_map(|id| definition.node(*id)) {
-        let acts = node.kind.is_for_people() || (all && node.kind.is_automatic());
-        if !acts {
+        if !node.kind.is_for_people() && !node.kind.is_automatic() {
             continue;
         }
         let distributed = matches!(node.handling, Handling::DistributeThenClaim | Handling::DistributeThenProcess) && node.kind == NodeKind::Manual;
@@ -66,6 +69,7 @@ pub(super) async fn service_roles(app: &App, asked: &Asked) -> Result<Value, Ref
                 Some(creator) => app.directory.leader(&creator).await?.unwrap_or_default(),
                 None => String::new(),
             },
+            Processors::General(_) | Processors::Organization(_) => app.people.names(&members(app, processors).await?).await?,
             other => export::who(other).trim_matches(',').to_owned(),
         };
         roles.push(json!({
@@ -74,6 +78,24 @@ pub(super) async fn service_roles(app: &App, asked: &Asked) -> Result<Value, Ref
         }));
     }
     Ok(roles.into())
+}
+
+/// Who is meant by roles or a department, as it is now.
+async fn members(app: &App, processors: &Processors) -> Result<Vec<Pid>, Error> {
+    let mut facts = Facts::default();
+    let wanted: Vec<Lookup> = match processors {
+        Processors::General(roles) if roles.is_empty() => {
+            app.configuration.load(&[Lookup::GeneralRoles], &mut facts).await?;
+            facts.general_roles.iter().flatten().copied().map(Lookup::Role).collect()
+        }
+        Processors::General(roles) => roles.iter().copied().map(Lookup::Role).collect(),
+        Processors::Organization(key) => vec![Lookup::Department(key.clone())],
+        _ => Vec::new(),
+    };
+    app.configuration.load(&wanted, &mut facts).await?;
+    let mut seen = BTreeSet::new();
+    let people = facts.roles.values().chain(facts.departments.values()).flatten();
+    Ok(people.filter(|pid| seen.insert((*pid).clone())).cloned().collect())
 }
 
 pub(super) async fn create_catalog(app: &App, asked: &Asked) -> Result<Value, Refusal> {

@@ -29,6 +29,7 @@ struct Filter {
     statuses: Vec<String>,
     services: Vec<String>,
     businesses: Vec<String>,
+    kinds: Vec<String>,
     tag: Option<String>,
     created: (Option<Moment>, Option<Moment>),
     ended: (Option<Moment>, Option<Moment>),
@@ -49,6 +50,7 @@ impl Filter {
             statuses: asked.list("current_status__in"),
             services: asked.list("service_id__in"),
             businesses: asked.list("bk_biz_id__in"),
+            kinds: asked.list("service_type"),
             tag: asked.text("tag").filter(|tag| !tag.is_empty()),
             created: (asked.time(app, "create_at__gte")?, asked.time(app, "create_at__lte")?),
             ended: (asked.time(app, "end_at__gte")?, asked.time(app, "end_at__lte")?),
@@ -59,7 +61,8 @@ impl Filter {
     fn is_index_alone(&self) -> bool {
         let narrowed_by_status = self.list.is_none() && self.creator.is_none() && self.statuses.len() == 1;
         let statuses = self.statuses.is_empty() || narrowed_by_status;
-        let others = self.catalogs.is_empty() && statuses && self.services.is_empty() && self.businesses.is_empty() && self.tag.is_none();
+        let others =
+            self.catalogs.is_empty() && statuses && self.services.is_empty() && self.businesses.is_empty() && self.kinds.is_empty() && self.tag.is_none();
         let ended = self.ended.0.is_some() || self.ended.1.is_some();
         self.sns.is_empty() && others && !ended && (self.creator.is_none() || self.list.is_none())
     }
@@ -92,7 +95,8 @@ impl Filter {
             && (self.sns.is_empty() || self.sns.contains(opened.sn.as_str()))
             && (self.statuses.is_empty() || self.statuses.iter().any(|status| status == card.ticket.status_key()))
             && (self.services.is_empty() || self.services.contains(&opened.service.to_string()))
-            && (self.businesses.is_empty() || self.businesses.contains(&opened.bk_biz_id.to_string()))
+            && (self.businesses.is_empty() || self.businesses.contains(&card.ticket.bk_biz_id().to_string()))
+            && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind == opened.kind.key()))
             && self.tag.as_ref().is_none_or(|tag| opened.tag == *tag)
             && between(card.created_at, self.created)
             && match (self.ended, card.ended_at) {
@@ -105,7 +109,7 @@ impl Filter {
 
 pub(super) async fn tickets(app: &App, asked: &Asked) -> Result<Value, Refusal> {
     let filter = Filter::read(app, asked).await?;
-    page(app, asked, &filter).await
+    page(app, asked, &filter, None).await
 }
 
 /// The lists of one person (3.11). What was withdrawn is not in them, unless its status is asked for.
@@ -128,17 +132,33 @@ pub(super) async fn tickets_by_user(app: &App, asked: &Asked) -> Result<Value, R
     filter.list = Some((index, pid.clone()));
     if index == "mine" && filter.statuses.iter().any(|status| status == "REVOKED") {
         filter.list = None;
-        filter.creator = Some(pid);
+        filter.creator = Some(pid.clone());
     }
-    filter.catalogs = asked.list("catalog_id");
+    filter.catalogs = with_catalogs_below(app, &asked.list("catalog_id")).await?;
     filter.services.extend(asked.list("service_id"));
+    // The two times count together only, as in the original.
     if filter.created.0.is_some() != filter.created.1.is_some() {
-        return Err(Refusal::parameter("参数验证失败: create_at__gte 与 create_at__lte 需同时提供"));
+        filter.created = (None, None);
     }
-    page(app, asked, &filter).await
+    page(app, asked, &filter, Some(&pid)).await
 }
 
-async fn page(app: &App, asked: &Asked, filter: &Filter) -> Result<Value, Refusal> {
+/// Catalogs and all below them.
+async fn with_catalogs_below(app: &App, catalogs: &[String]) -> Result<Vec<String>, Refusal> {
+    let catalog = app.configuration.catalog().await?;
+    let mut all = catalogs.to_vec();
+    let mut next = 0;
+    while let Some(id) = all.get(next).cloned() {
+        next += 1;
+        let below = catalog.shelves.values().filter(|shelf| shelf.parent.is_some_and(|parent| parent.to_string() == id)).map(|shelf| shelf.id.to_string());
+        let new: Vec<String> = below.filter(|shelf| !all.contains(shelf)).collect();
+        all.extend(new);
+    }
+    Ok(all)
+}
+
+/// One page; where it is of one person's list, with what is shown to them of each ticket.
+async fn page(app: &App, asked: &Asked, filter: &Filter, whose: Option<&Pid>) -> Result<Value, Refusal> {
     let size = page_size(asked)?;
     let (count, keys) = if filter.is_index_alone() { by_index(app, asked, filter, size).await? } else { by_filter(app, asked, filter, size).await? };
     let total_page = count.div_ceil(size).max(1);
@@ -152,10 +172,21 @@ async fn page(app: &App, asked: &Asked, filter: &Filter) -> Result<Value, Refusa
         let card: TicketCard = read_card(&key, &document)?;
         let Some(opened) = &card.ticket.opened else { continue };
         let mut item = render::ticket(app, &card, opened).await?;
-        item["current_steps"] = render::steps(app, &card, None).await?.into();
+        let workflow = app.configuration.workflow(opened.workflow, opened.workflow_version).await?;
+        if let Some(workflow) = &workflow {
+            item["current_steps"] = render::steps(app, &card, workflow).await?.into();
+        }
+        if let (Some(whose), Some(workflow)) = (whose, &workflow) {
+            let theirs = render::theirs(app, &card, opened, &workflow.definition, whose).await?;
+            item.as_object_mut().into_iter().for_each(|item| item.extend(theirs.clone()));
+            // The same number under both names: one list of the original calls it so, the others so.
+            item["current_steps"].as_array_mut().into_iter().flatten().for_each(|step| step["id"] = step["state_id"].clone());
+        }
         items.push(item);
     }
-    let link = |page: usize| format!("{}{}?page={page}&page_size={size}", app.settings.site, asked.path);
+    // Whoever follows a link asks for the same list; secrets do not stand in it.
+    let kept = asked.query_besides(&["page", "page_size"]);
+    let link = |page: usize| format!("{}{}?{kept}page={page}&page_size={size}", app.settings.site, asked.path);
     Ok(json!({
         "page": page,
         "total_page": total_page,

@@ -2,7 +2,9 @@
 
 use domain::Envelope;
 use events::ticket::TicketEvent;
-use events::{Channel, Pid};
+use events::workflow::{Definition, Node, NodeKind};
+use events::{Channel, NodeId, Pid};
+use infra::Error;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
@@ -11,21 +13,27 @@ use super::request::Asked;
 use crate::people::People;
 use crate::{App, desk};
 
-/// Longest message of an entry.
-const MESSAGE_MAX: usize = 500;
-
 pub(super) async fn ticket_logs(app: &App, asked: &Asked) -> Result<Value, Refusal> {
     let card = super::reads::ticket_card(app, asked).await?;
     let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
+    let workflow = super::reads::workflow_of(app, &card).await?;
+    let definition = &workflow.definition;
+    let is_complex = asked.text("show_type").as_deref() == Some("complex");
     let mut logs = Vec::new();
     for envelope in desk::history(&app.ledger, &opened.sn.stream()).await? {
-        let Some((by, message)) = told(&app.people, &envelope).await? else { continue };
-        logs.push(json!({
+        let node = node_of(&envelope.event).and_then(|id| definition.node(id));
+        let Some((by, message)) = told(&app.people, &envelope, node).await? else { continue };
+        let mut log = json!({
             "operator": app.people.name(&by).await?,
             "operate_at": render::time(&app.settings, envelope.happened_at()),
-            "message": message.chars().take(MESSAGE_MAX).collect::<String>(),
-            "source": source(&envelope, &by),
-        }));
+            "message": message,
+            "source": source(&envelope, &by, node),
+        });
+        if is_complex {
+            log["from_state_type"] = json!(node.map(|node| node.kind));
+            log["form_data"] = form_data(app, definition, &envelope.event).await?;
+        }
+        logs.push(log);
     }
     Ok(json!({
         "sn": opened.sn,
@@ -36,8 +44,61 @@ pub(super) async fn ticket_logs(app: &App, asked: &Asked) -> Result<Value, Refus
     }))
 }
 
-fn source(envelope: &Envelope<TicketEvent>, by: &Pid) -> &'static str {
+/// What was filled in at this step; of a call the variables it left behind.
+async fn form_data(app: &App, definition: &Definition, event: &TicketEvent) -> Result<Value, Error> {
+    let form = match event {
+        TicketEvent::NodeCompleted(done) if done.form.is_empty() && !done.outputs.is_empty() && done.by.is_system() => {
+            let variables: Vec<Value> = done.outputs.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+            return Ok(json!([{ "output_variables": variables }]));
+        }
+        TicketEvent::NodeCompleted(done) => &done.form,
+        TicketEvent::VoteCast(vote) => &vote.form,
+        TicketEvent::FieldChanged(changed) => &changed.form,
+        _ => return Ok(json!([])),
+    };
+    let mut filled = Vec::new();
+    for entry in form {
+        if let Some(field) = definition.field(&entry.key) {
+            filled.push(render::filled_field(app, field, Some(entry)).await?);
+        }
+    }
+    Ok(filled.into())
+}
+
+/// The node that a step is about.
+fn node_of(event: &TicketEvent) -> Option<NodeId> {
+    Some(match event {
+        TicketEvent::NodeEntered(event) => event.node,
+        TicketEvent::NodeCompleted(event) => event.node,
+        TicketEvent::VoteCast(event) => event.node,
+        TicketEvent::NodeClaimed(event) => event.node,
+        TicketEvent::NodeDistributed(event) => event.node,
+        TicketEvent::NodeDelivered(event) => event.node,
+        TicketEvent::NodeFailed(event) => event.node,
+        TicketEvent::NodeRetried(event) => event.node,
+        TicketEvent::NodeSkipped(event) => event.node,
+        TicketEvent::NodeReassigned(event) => event.node,
+        TicketEvent::NodeUnattended(event) => event.node,
+        TicketEvent::LineMissing(event) => event.node,
+        TicketEvent::Acknowledged(event) => event.node,
+        TicketEvent::Escalated(event) => event.node,
+        TicketEvent::Terminated(event) => event.node?,
+        _ => return None,
+    })
+}
+
+/// What an automatic node is called where it is told of.
+fn task_name(node: Option<&Node>) -> &'static str {
+    match node.map(|node| node.kind) {
+        Some(NodeKind::Webhook) => "WebHook任务",
+        Some(NodeKind::Sops) => "标准运维任务",
+        _ => "自动处理单据任务",
+    }
+}
+
+fn source(envelope: &Envelope<TicketEvent>, by: &Pid, node: Option<&Node>) -> &'static str {
     match envelope.meta.channel {
+        _ if by.is_system() && node.is_some_and(|node| node.kind.is_automatic()) => "AUTOMATIC",
         _ if by.is_system() => "SYS",
         Channel::Web => "WEB",
         Channel::Mobile | Channel::Chat | Channel::Mail => "MOBILE",
@@ -48,12 +109,19 @@ fn source(envelope: &Envelope<TicketEvent>, by: &Pid) -> &'static str {
 }
 
 /// Who did what, in the words of the wire; `None` for steps that people are not told about.
-async fn told(people: &People, envelope: &Envelope<TicketEvent>) -> Result<Option<(Pid, String)>, infra::Error> {
+async fn told(people: &People, envelope: &Envelope<TicketEvent>, node: Option<&Node>) -> Result<Option<(Pid, String)>, Error> {
     let name = async |pid: &Pid| people.name(pid).await;
+    let task = task_name(node);
     Ok(Some(match &envelope.event {
         TicketEvent::Opened(opened) => (opened.creator.clone(), "流程开始.".into()),
-        TicketEvent::NodeCompleted(done) if done.by.is_system() => (done.by.clone(), format!("自动处理单据任务【{}】执行成功.", done.name)),
-        TicketEvent::NodeCompleted(done) if done.pass.is_none() => (done.by.clone(), format!("{} 处理【{}】", name(&done.by).await?, done.name)),
+        TicketEvent::NodeEntered(entered) if node.is_some_and(|node| node.kind == NodeKind::Sops) => {
+            (Pid::system(), format!("开始执行{task}【{}】.", entered.name))
+        }
+        TicketEvent::NodeCompleted(done) if done.by.is_system() => (done.by.clone(), format!("{task}【{}】执行成功.", done.name)),
+        // Of a vote every voice was told already.
+        TicketEvent::NodeCompleted(done) if done.pass.is_none() && !node.is_some_and(|node| node.kind.is_vote()) => {
+            (done.by.clone(), format!("{} 处理【{}】", name(&done.by).await?, done.name))
+        }
         TicketEvent::VoteCast(vote) => {
             let how = if vote.pass { "通过" } else { "拒绝" };
             (vote.by.clone(), format!("{} 已处理【{}】({how})", name(&vote.by).await?, vote.name))
@@ -77,8 +145,8 @@ async fn told(people: &People, envelope: &Envelope<TicketEvent>) -> Result<Optio
         }
         TicketEvent::Terminated(ended) => (ended.by.clone(), format!("{} 关闭了单据：{}.", name(&ended.by).await?, ended.reason.read())),
         TicketEvent::Finished(_) => (Pid::system(), "流程结束.".into()),
-        TicketEvent::NodeFailed(failed) => (Pid::system(), format!("自动处理单据任务【{}】执行失败：({}).", failed.name, failed.reason)),
-        TicketEvent::NodeRetried(retried) => (retried.by.clone(), format!("{} 重试单据任务【{}】.", name(&retried.by).await?, retried.name)),
+        TicketEvent::NodeFailed(failed) => (Pid::system(), format!("{task}【{}】执行失败：({}).", failed.name, failed.reason)),
+        TicketEvent::NodeRetried(retried) => (retried.by.clone(), format!("{}重试单据任务【{}】.", name(&retried.by).await?, retried.name)),
         TicketEvent::NodeSkipped(skipped) if skipped.by.is_system() => (Pid::system(), format!("【{}】{}.", skipped.name, skipped.reason.read())),
         TicketEvent::NodeSkipped(skipped) => (skipped.by.clone(), format!("{} 忽略了【{}】的执行结果.", name(&skipped.by).await?, skipped.name)),
         TicketEvent::NodeReassigned(given) => {

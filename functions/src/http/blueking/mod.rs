@@ -57,10 +57,12 @@ enum Operation {
     CreateServiceCatalog,
     ImportService,
     UpdateService,
+    PluginServices,
+    PluginFields,
 }
 
 /// Every operation by the name its path has; two have two names (1.1).
-const OPERATIONS: [(&str, Operation); 31] = [
+const OPERATIONS: [(&str, Operation); 33] = [
     ("create_ticket", Operation::CreateTicket),
     ("get_services", Operation::GetServices),
     ("get_service_catalogs", Operation::GetServiceCatalogs),
@@ -92,6 +94,8 @@ const OPERATIONS: [(&str, Operation); 31] = [
     ("import_service", Operation::ImportService),
     ("update_service", Operation::UpdateService),
     ("token_verify", Operation::TokenVerify),
+    ("devops_plugin/services", Operation::PluginServices),
+    ("devops_plugin/fields", Operation::PluginFields),
 ];
 
 impl Operation {
@@ -138,6 +142,7 @@ fn operation(path: &str) -> Option<Operation> {
         .or_else(|| after(&["openapi", "v2", "ticket"]).or_else(|| after(&["openapi", "v2", "service"])))
         .or_else(|| after(&["openapi", "ticket"]).or_else(|| after(&["openapi", "service"])))
         .or_else(|| after(&["openapi", "workflow"]))
+        .or_else(|| after(&["openapi"]).or_else(|| after(&["v2"])).filter(|name| name.starts_with("devops_plugin/")))
         .or_else(|| (parts.ends_with(&["openapi", "service_catalog"])).then(|| "create_service_catalog".to_owned()))?;
     Operation::named(&name)
 }
@@ -177,6 +182,8 @@ async fn handle(app: &App, operation: Operation, request: Request<Body>, request
         Operation::TokenVerify => reads::token_verify(app, &asked).await,
         Operation::TicketApprovalResult => reads::approval_results(app, &asked, request_id).await,
         Operation::CallbackFailedTicket => reads::failed_callbacks(app, &asked).await,
+        Operation::PluginServices => reads::plugin_services(app).await,
+        Operation::PluginFields => reads::plugin_fields(app, &asked).await,
         Operation::GetServiceRoles => backoffice::service_roles(app, &asked).await,
         Operation::GetWorkflowDetail => backoffice::workflow_detail(app, &asked).await,
         Operation::GetTicketsByUser => lists::tickets_by_user(app, &asked).await,
@@ -216,6 +223,8 @@ mod tests {
         }
         assert_eq!(operation("/v2/itsm/token/verify/"), Some(Operation::TokenVerify));
         assert_eq!(operation("/openapi/service/get_services/"), Some(Operation::GetServices));
+        assert_eq!(operation("/prod/v2/devops_plugin/services/"), Some(Operation::PluginServices));
+        assert_eq!(operation("/openapi/devops_plugin/fields/"), Some(Operation::PluginFields));
         assert_eq!(operation("/api/c/compapi/v2/cmdb/create_ticket/"), None);
         assert_eq!(operation("/"), None);
     }

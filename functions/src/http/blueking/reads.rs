@@ -63,7 +63,13 @@ pub(super) async fn catalogs(app: &App, asked: &Asked) -> Result<Value, Refusal>
     let keep = (has_service || key.is_some()).then(|| with_ancestors(&catalog, &bound));
     // With no service bound at all the original gives the whole tree, unless a type was asked for.
     let keep = keep.filter(|keep| key.is_some() || !keep.is_empty());
-    Ok(children(&catalog, None, 0, keep.as_ref()).into())
+    match asked.text("name").filter(|name| !name.is_empty()) {
+        Some(name) => {
+            let named = catalog.shelves.values().rev().filter(|shelf| shelf.name == name && keep.as_ref().is_none_or(|keep| keep.contains(&shelf.id)));
+            Ok(named.map(|shelf| shown(&catalog, shelf, level(&catalog, shelf.id), keep.as_ref())).collect())
+        }
+        None => Ok(children(&catalog, None, 0, keep.as_ref()).into()),
+    }
 }
 
 fn with_ancestors(catalog: &Catalog, bound: &BTreeSet<CatalogId>) -> BTreeSet<CatalogId> {
@@ -80,13 +86,34 @@ fn with_ancestors(catalog: &Catalog, bound: &BTreeSet<CatalogId>) -> BTreeSet<Ca
 /// The shelves below one, newest first.
 fn children(catalog: &Catalog, parent: Option<CatalogId>, level: usize, keep: Option<&BTreeSet<CatalogId>>) -> Vec<Value> {
     let below = catalog.shelves.values().rev().filter(|shelf| shelf.parent == parent && keep.is_none_or(|keep| keep.contains(&shelf.id)));
-    let shown = |shelf: &events::catalog::Added| {
-        json!({
-            "id": shelf.id, "key": shelf.key, "name": shelf.name, "level": level, "desc": shelf.desc,
-            "children": children(catalog, Some(shelf.id), level + 1, keep),
-        })
-    };
-    below.map(shown).collect()
+    below.map(|shelf| shown(catalog, shelf, level, keep)).collect()
+}
+
+/// One shelf with everything below it.
+fn shown(catalog: &Catalog, shelf: &events::catalog::Added, level: usize, keep: Option<&BTreeSet<CatalogId>>) -> Value {
+    json!({
+        "id": shelf.id, "key": shelf.key, "name": shelf.name, "level": level, "desc": shelf.desc,
+        "children": children(catalog, Some(shelf.id), level + 1, keep),
+    })
+}
+
+/// How many shelves stand above one.
+fn level(catalog: &Catalog, id: CatalogId) -> usize {
+    with_ancestors(catalog, &[id].into()).len() - 1
+}
+
+/// Services as pipelines offer them (`devops_plugin/services`).
+pub(super) async fn plugin_services(app: &App) -> Result<Value, Refusal> {
+    let services = app.configuration.services().await?;
+    let known = services.iter().filter_map(|service| service.0.as_ref()).filter(|service| service.is_enabled);
+    Ok(known.map(|service| json!({ "service_id": service.service, "service_name": service.name })).collect())
+}
+
+/// What a service asks for, as pipelines offer it (`devops_plugin/fields`).
+pub(super) async fn plugin_fields(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+    let detail = service_detail(app, asked).await?;
+    let fields = detail["fields"].as_array().into_iter().flatten();
+    Ok(fields.map(|field| json!({ "key": field["key"], "keyDisable": true, "keyType": "input" })).collect())
 }
 
 pub(super) async fn service_detail(app: &App, asked: &Asked) -> Result<Value, Refusal> {
@@ -128,9 +155,10 @@ pub(super) async fn ticket_info(app: &App, asked: &Asked) -> Result<Value, Refus
     let workflow = workflow_of(app, &card).await?;
     let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
     let mut data = render::ticket(app, &card, opened).await?;
-    data["is_biz_need"] = (workflow.definition.is_biz_needed || opened.bk_biz_id != -1).into();
-    data["current_steps"] = render::steps(app, &card, None).await?.into();
-    data["fields"] = render::filled(app, &card, &workflow.definition).await?.into();
+    data["current_steps"] = render::steps(app, &card, &workflow).await?.into();
+    let mut fields = render::filled(app, &card, &workflow.definition).await?;
+    fields.extend(render::dynamic(opened, &workflow.definition));
+    data["fields"] = fields.into();
     Ok(data)
 }
 
@@ -144,7 +172,7 @@ pub(super) async fn ticket_status(app: &App, asked: &Asked) -> Result<Value, Ref
         "iframe_ticket_url": ticket["iframe_ticket_url"],
         "operations": render::ticket_operations(&card, &workflow.definition),
         "current_status": ticket["current_status"],
-        "current_steps": render::steps(app, &card, Some(&workflow)).await?,
+        "current_steps": render::detailed_steps(app, &card, &workflow).await?,
         "is_commented": ticket["is_commented"],
     }))
 }
@@ -170,9 +198,9 @@ pub(super) async fn approval_results(app: &App, asked: &Asked, request_id: &str)
         let passed = card.ticket.status == Status::Finished && card.ticket.approve_result == Some(true);
         result.insert("approve_result".into(), passed.into());
         collect(app, asked, &opened.sn, request_id).await?;
-        results.push((opened.id, Value::Object(result)));
+        results.push(((card.created_at, opened.id), Value::Object(result)));
     }
-    results.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+    results.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 

@@ -5,13 +5,13 @@ use domain::options::path;
 use domain::ticket::{Action, Status, Visit};
 use domain::views::ticket_card::TicketCard;
 use domain::workflow::export;
-use events::ticket::{NodeStatus, Opened};
-use events::workflow::{Choice, Definition, Deployed, Field, FieldKind, Node};
-use events::{Entry, Moment, NodeId, WorkflowId};
+use events::ticket::{DynamicField, NodeStatus, Opened};
+use events::workflow::{Choice, Definition, Deployed, Field, FieldKind, Node, Processors};
+use events::{Entry, Moment, NodeId, Pid, WorkflowId};
 use infra::Error;
 use infra::store::commit::hex;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::App;
 use crate::app::Settings;
@@ -87,8 +87,8 @@ pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Val
         "end_at": card.ended_at.map(|at| time(settings, at)),
         "creator": app.people.name(&opened.creator).await?,
         "create_at": time(settings, card.created_at),
-        "is_biz_need": opened.bk_biz_id != -1,
-        "bk_biz_id": opened.bk_biz_id,
+        "is_biz_need": card.ticket.bk_biz_id() != -1,
+        "bk_biz_id": card.ticket.bk_biz_id(),
         "tag": opened.tag,
         "priority_key": card.ticket.priority().map(|priority| priority.key.clone()),
         "ticket_url": ticket_url(settings, opened.id),
@@ -96,12 +96,51 @@ pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Val
     }))
 }
 
-/// The nodes where somebody has to act, with their operations and field definitions where `workflow` is given.
-pub(super) async fn steps(app: &App, card: &TicketCard, workflow: Option<&Deployed>) -> Result<Vec<Value>, Error> {
+/// What lists of one person show of a ticket besides: what it is called, how urgent it is, and what this person may do with it.
+pub(super) async fn theirs(app: &App, card: &TicketCard, opened: &Opened, definition: &Definition, person: &Pid) -> Result<Map<String, Value>, Error> {
+    let ticket = &card.ticket;
+    let is_own = opened.creator == *person || opened.agent.as_ref() == Some(person);
+    let acts = || ticket.current().filter(|(_, visit)| !is_automatic(visit) && ticket.may_act(visit, person));
+    let waiting: Vec<Pid> = ticket.current().flat_map(|(_, visit)| visit.waiting_for()).collect();
+    let supervisors = match &definition.supervisors {
+        Processors::Person(people) => people.clone(),
+        _ => Vec::new(),
+    };
+    let may_remind = definition.is_supervise_needed && !ticket.status.is_over() && (opened.creator == *person || supervisors.contains(person));
+    let mut priority = json!({});
+    if let Some(held) = ticket.priority() {
+        let name = app.configuration.options_of("PRIORITY").await?.and_then(|options| path(&options, &held.key).map(|names| names.join("")));
+        priority = json!({ "key": held.key, "name": name.unwrap_or_else(|| held.key.clone()), "order": held.key.parse::<i64>().unwrap_or_default() });
+    }
+    let followers = app.people.names(&ticket.followers).await?;
+    let shown = json!({
+        "service_name": opened.service_name,
+        "current_status_display": status_name(ticket.status_key()),
+        "current_processors": app.people.names(&waiting).await?,
+        "priority_name": priority["name"].as_str().unwrap_or_default(),
+        "meta": if priority["key"].is_null() { json!({}) } else { json!({ "priority": priority }) },
+        "can_comment": ticket.status == Status::Finished && ticket.stars.is_none() && is_own,
+        "can_operate": ticket.status == Status::Running && ticket.parent().is_none() && acts().next().is_some(),
+        "waiting_approve": acts().any(|(_, visit)| visit.is_vote),
+        "can_supervise": may_remind,
+        "can_withdraw": opened.creator == *person && ticket.parent().is_none() && ticket.is_withdrawable(definition),
+        "followers": followers.split(',').filter(|name| !name.is_empty()).collect::<Vec<_>>(),
+        "is_supervise_needed": definition.is_supervise_needed,
+        "supervise_type": definition.supervisors.kind(),
+        "supervisor": app.people.names(&supervisors).await?,
+        // Agreements on service levels are no part of this release.
+        "sla": [],
+        "sla_color": "",
+    });
+    Ok(shown.as_object().cloned().unwrap_or_default())
+}
+
+/// The nodes where somebody has to act.
+pub(super) async fn steps(app: &App, card: &TicketCard, workflow: &Deployed) -> Result<Vec<Value>, Error> {
     let mut steps = Vec::new();
     for (id, visit) in card.ticket.current() {
-        let node = workflow.and_then(|workflow| workflow.definition.node(id));
-        let mut step = json!({
+        let node = workflow.definition.node(id);
+        steps.push(json!({
             "name": visit.name,
             "state_id": id,
             "status": visit.status,
@@ -109,16 +148,22 @@ pub(super) async fn steps(app: &App, card: &TicketCard, workflow: Option<&Deploy
             "tag": node.map_or("", |node| node.tag.as_str()),
             "processors_type": visit.processors_type,
             "processors": if is_automatic(visit) { "系统自动处理".to_owned() } else { app.people.names(&visit.waiting_for()).await? },
-        });
-        if let (Some(workflow), Some(node)) = (workflow, node) {
-            step["operations"] = operations(visit, node).into();
-            let mut fields = Vec::new();
-            for field in workflow.definition.fields_of(node) {
-                fields.push(step_field(app, field, id, workflow).await?);
-            }
-            step["fields"] = fields.into();
+        }));
+    }
+    Ok(steps)
+}
+
+/// The same with what can be done there, and what there is to fill in.
+pub(super) async fn detailed_steps(app: &App, card: &TicketCard, workflow: &Deployed) -> Result<Vec<Value>, Error> {
+    let mut steps = steps(app, card, workflow).await?;
+    for (step, (id, visit)) in steps.iter_mut().zip(card.ticket.current()) {
+        let Some(node) = workflow.definition.node(id) else { continue };
+        step["operations"] = operations(visit, node).into();
+        let mut fields = Vec::new();
+        for field in workflow.definition.fields_of(node) {
+            fields.push(step_field(app, field, id, workflow).await?);
         }
-        steps.push(step);
+        step["fields"] = fields.into();
     }
     Ok(steps)
 }
@@ -227,21 +272,32 @@ pub async fn filled(app: &App, card: &TicketCard, definition: &Definition) -> Re
     fields.sort_by_key(|field| field.id);
     let mut filled = Vec::new();
     for field in fields {
-        let entry = card.ticket.form.get(&field.key);
-        let erased = entry.is_some_and(events::Entry::is_erased);
-        let stored = entry.map(|entry| entry.read().clone()).unwrap_or_default();
-        let value = if erased { "Erased".into() } else { app.people.value_out(Some(field), &stored).await? };
-        filled.push(json!({
-            "id": field.id,
-            "key": field.key,
-            "type": field.kind,
-            "name": field.name,
-            "desc": field.desc,
-            "display_value": display(field, entry, &value),
-            "value": value,
-        }));
+        filled.push(filled_field(app, field, card.ticket.form.get(&field.key)).await?);
     }
     Ok(filled)
+}
+
+/// One field with what was filled in.
+pub(super) async fn filled_field(app: &App, field: &Field, entry: Option<&Entry>) -> Result<Value, Error> {
+    let erased = entry.is_some_and(events::Entry::is_erased);
+    let stored = entry.map(|entry| entry.read().clone()).unwrap_or_default();
+    let value = if erased { "Erased".into() } else { app.people.value_out(Some(field), &stored).await? };
+    Ok(json!({
+        "id": field.id,
+        "key": field.key,
+        "type": field.kind,
+        "name": field.name,
+        "desc": field.desc,
+        "display_value": display(field, entry, &value),
+        "value": value,
+    }))
+}
+
+/// The display-only fields that this ticket came with, after those of its workflow.
+pub(super) fn dynamic(opened: &Opened, definition: &Definition) -> Vec<Value> {
+    let last = definition.fields.iter().map(|field| field.id).max().unwrap_or_default();
+    let shown = |(id, field): (i64, &DynamicField)| json!({ "id": id, "key": field.key, "type": field.kind, "name": field.name, "desc": "", "value": field.value, "display_value": field.value, "meta": field.meta });
+    (last + 1..).zip(&opened.dynamic_fields).map(shown).collect()
 }
 
 /// What a person reads: names of options instead of their keys (4.1), nothing where nothing is filled in.

@@ -3,6 +3,8 @@
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::header;
+use domain::call::template::percent;
+use domain::ticket::form::plain;
 use events::{Entry, Moment};
 use jiff::civil::DateTime;
 use serde_json::{Map, Value};
@@ -13,6 +15,8 @@ use crate::http::body::{BODY_BYTES_MAX, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
 use crate::people::is_name;
 
+/// Parameters that say who calls.
+const CREDENTIALS: [&str; 5] = ["bk_app_code", "bk_app_secret", "bk_token", "app_secret", "app_code"];
 const FORBIDDEN: &str = "Forbidden: the application code or secret, or the user, is missing or not valid";
 
 /// One request, understood.
@@ -124,6 +128,12 @@ impl Asked {
         Ok(Some(Moment(zoned.timestamp().as_millisecond())))
     }
 
+    /// The query again without some parameters and without credentials, each followed by `&`.
+    pub(super) fn query_besides(&self, left_out: &[&str]) -> String {
+        let kept = self.query.iter().filter(|(key, _)| !left_out.contains(&key.as_str()) && !CREDENTIALS.contains(&key.as_str()));
+        kept.map(|(key, value)| format!("{}={}&", percent(key), percent(&plain(value)))).collect()
+    }
+
     /// The form: an array of `{key, value}`, further keys allowed.
     pub(super) fn fields(&self) -> Result<Option<Vec<Entry>>, Refusal> {
         let items = match self.get("fields") {
@@ -141,7 +151,6 @@ impl Asked {
 
     /// The whole request as one text, for telling one idempotent request from another.
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
-        const CREDENTIALS: [&str; 5] = ["bk_app_code", "bk_app_secret", "bk_token", "app_secret", "app_code"];
         let mut all = self.body.clone();
         all.extend(self.query.clone());
         all.retain(|key, _| !CREDENTIALS.contains(&key.as_str()) && !key.ends_with("request_id"));

@@ -1,6 +1,6 @@
 //! What BlueKing clients change: parse, name the command, let the ledger decide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::numbers::sn_of_id;
 use domain::ticket::form::plain;
@@ -267,6 +267,13 @@ async fn submitted(app: &App, asked: &Asked, card: &TicketCard, node: NodeId) ->
         return Err(Refusal::parameter(format!("fields:value:Not a valid string. ({})", wrong.key)));
     }
     let workflow = super::reads::workflow_of(app, card).await?;
+    if let Some(node) = workflow.definition.node(node) {
+        // Clients send whole forms back: what stands at no field of this node is passed over, and of what comes twice the last counts, as in the original.
+        form.retain(|entry| node.fields.contains(&entry.key));
+        let mut seen = BTreeSet::new();
+        form = form.into_iter().rev().filter(|entry| seen.insert(entry.key.clone())).collect();
+        form.reverse();
+    }
     app.people.form_in(&workflow.definition, &mut form, true).await?;
     if let Some(node) = workflow.definition.node(node) {
         app.configuration.offers.ask_ahead(&workflow.definition, node, &form, &card.ticket.form).await?;

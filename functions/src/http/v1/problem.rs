@@ -132,7 +132,8 @@ impl From<Rejection> for Problem {
             | Rejection::NotAllowedToSee(_)
             | Rejection::NotTheCreator
             | Rejection::NotTheRater
-            | Rejection::MayNotRemind(_) => Self::forbidden(detail),
+            | Rejection::MayNotRemind(_)
+            | Rejection::MayNotSubmit { .. } => Self::forbidden(detail),
             Rejection::FieldsMissing(keys) => Self::malformed(&format!("/fields/{}", keys.first().map_or("", String::as_str)), detail),
             Rejection::FieldUnknown(key) | Rejection::FieldTwice(key) | Rejection::OptionsMissing(key) | Rejection::NotEditable(key) => {
                 Self::malformed(&format!("/fields/{key}"), detail)

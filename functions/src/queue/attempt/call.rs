@@ -187,7 +187,7 @@ pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> R
         ("ticket_service_type", opened.kind.key().to_owned()),
         ("ticket_current_status", card.ticket.status_key().to_owned()),
         ("ticket_current_status_display", render::status_name(card.ticket.status_key()).to_owned()),
-        ("ticket_bk_biz_id", opened.bk_biz_id.to_string()),
+        ("ticket_bk_biz_id", card.ticket.bk_biz_id().to_string()),
         ("ticket_current_processors", app.people.names(&processors).await?),
     ];
     variables.extend(facts.into_iter().map(|(key, value)| (key.to_owned(), value.into())));
