@@ -39,11 +39,11 @@ pub(crate) fn manual(id: i64, name: &str, who: &str) -> Value {
     json!({ "id": id, "type": "NORMAL", "name": name, "processors_type": "PERSON", "processors": who, "distribute_type": "PROCESS" })
 }
 
-fn api(id: i64, info: Value) -> Value {
+pub(crate) fn api(id: i64, info: Value) -> Value {
     json!({ "id": id, "type": "TASK", "name": "开通账号", "processors_type": "PERSON", "processors": "zhangsan", "api_info": info })
 }
 
-fn account_api() -> Value {
+pub(crate) fn account_api() -> Value {
     json!({
         "remote_api_info": { "method": "POST", "url": "https://api.example.com/accounts/${host}", "headers": [{ "key": "X-Ticket", "value": "${ticket_sn}" }] },
         "req_body": { "host": "${params_host}", "count": "${params_count}", "by": "${ticket_creator}", "text": "${params_title}!" },

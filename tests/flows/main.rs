@@ -23,6 +23,7 @@ mod once;
 mod passing;
 mod people;
 mod races;
+mod reading;
 mod tickets;
 mod weaknesses;
 

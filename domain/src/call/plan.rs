@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::template::{Variables, fill, fill_json, percent};
 use super::{CREATED, Call};
+use crate::ticket::form::plain;
 
 /// One HTTP call, ready to be made. Headers that are secrets come from the key store and are not here.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,22 @@ pub struct Wanted {
     pub headers: Vec<(String, String)>,
     pub body: Option<Value>,
     pub timeout_ms: i64,
+}
+
+impl Wanted {
+    /// The body as it is sent: a text as it is, a form as pairs where the headers say so, everything else as JSON.
+    pub fn body_text(&self) -> String {
+        let is_form =
+            self.headers.iter().any(|(name, value)| name.eq_ignore_ascii_case("content-type") && value.starts_with("application/x-www-form-urlencoded"));
+        match &self.body {
+            None => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Object(fields)) if is_form => {
+                fields.iter().map(|(key, value)| format!("{}={}", percent(key), percent(&plain(value)))).collect::<Vec<_>>().join("&")
+            }
+            Some(body) => body.to_string(),
+        }
+    }
 }
 
 /// The next call, or why there cannot be one.
@@ -36,9 +53,31 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, St
         let sign = if at == 0 && !url.contains('?') { '?' } else { '&' };
         url = format!("{url}{sign}{}={}", percent(&pair.key), percent(&fill(&pair.value, variables, str::to_owned)?));
     }
-    let headers = request.headers.iter().map(|pair| Ok((pair.key.clone(), fill(&pair.value, variables, str::to_owned)?))).collect::<Result<_, String>>()?;
-    let body = if request.body.is_null() { None } else { Some(fill_json(&request.body, variables)?) };
+    let headers =
+        request.headers.iter().map(|pair| Ok((pair.key.clone(), fill(&pair.value, variables, str::to_owned)?))).collect::<Result<Vec<_>, String>>()?;
+    let body = match &request.body {
+        Value::Null => None,
+        // A text that is no JSON until it is filled: what fills it cannot end the text it stands in.
+        Value::String(text) => Some(fill(text, variables, encoder(&headers))?.into()),
+        body => Some(fill_json(body, variables)?),
+    };
     Ok(Wanted { method: request.method.clone(), url, headers, body, timeout_ms: request.timeout_ms })
+}
+
+/// How a value is written into a text of the type that the headers say; JSON where they say nothing.
+fn encoder(headers: &[(String, String)]) -> fn(&str) -> String {
+    let kind = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type")).map_or("", |(_, value)| value.as_str());
+    match kind.split(';').next().unwrap_or_default().trim() {
+        "text/plain" => str::to_owned,
+        "application/x-www-form-urlencoded" => percent,
+        kind if kind.ends_with("xml") || kind.ends_with("html") => {
+            |text| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&apos;")
+        }
+        _ => |text| {
+            let quoted = Value::from(text).to_string();
+            quoted[1..quoted.len() - 1].to_owned()
+        },
+    }
 }
 
 /// A task is created, started and asked after, one call each (reference/bk-itsm.md 8.2).
@@ -66,6 +105,25 @@ fn of_task(task: &Task, call: &Call, variables: &Variables) -> Result<Wanted, St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_is_sent_as_its_headers_say() {
+        let wanted = |body: Value, kind: Option<&str>| {
+            let headers = kind.map(|kind| ("Content-Type".to_owned(), kind.to_owned())).into_iter().collect();
+            Wanted { method: "POST".into(), url: "https://x/".into(), headers, body: Some(body), timeout_ms: 1 }.body_text()
+        };
+        assert_eq!(wanted(json!({ "a": 1 }), None), r#"{"a":1}"#);
+        assert_eq!(wanted(json!({ "a": "x&y=1", "b": 2 }), Some("application/x-www-form-urlencoded")), "a=x%26y%3D1&b=2");
+        assert_eq!(wanted(json!("<a>1</a>"), Some("application/xml")), "<a>1</a>");
+        let filled = |kind: &str, body: &str| {
+            let headers = vec![events::outside::Pair { key: "content-type".into(), value: kind.into() }];
+            let request = Request { method: "POST".into(), url: "https://x/".into(), headers, body: body.into(), ..Request::default() };
+            of_request(&request, &[("t".to_owned(), json!("a\"</b>&"))].into()).expect("planned").body_text()
+        };
+        assert_eq!(filled("application/json", r#"{"n": 1, "t": "${t}"}"#), r#"{"n": 1, "t": "a\"</b>&"}"#);
+        assert_eq!(filled("application/xml", "<b>${t}</b>"), "<b>a&quot;&lt;/b&gt;&amp;</b>");
+        assert_eq!(filled("text/plain", "${t}"), "a\"</b>&");
+    }
 
     #[test]
     fn what_is_filled_in_leads_nowhere_else() {

@@ -7,7 +7,7 @@ use events::outside::Source;
 use events::workflow::{Choice, Field, FieldKind, Line, Other, Rule};
 use serde_json::{Value, json};
 
-use super::{Note, Reader, equals, flag, group_of, int, listed, text};
+use super::{Note, Reader, equals, flag, group_of, int, listed, says_something, text};
 use crate::ticket::form::plain;
 
 impl Reader<'_> {
@@ -25,16 +25,33 @@ impl Reader<'_> {
             next = next.max(id) + 1;
             let meta = raw.get("meta").filter(|meta| meta.as_object().is_some_and(|meta| !meta.is_empty())).cloned().unwrap_or_default();
             let hidden_when = (int(raw, "show_type") == Some(0)).then(|| raw.get("show_conditions").and_then(group_of)).flatten();
+            let place = format!("field {key}");
+            if hidden_when.is_none() && int(raw, "show_type") == Some(0) && raw.get("show_conditions").is_some_and(says_something) {
+                self.dropped(&place, "the condition under which it is hidden cannot be read; it is always shown");
+            }
+            let rule = rule_of(raw.pointer("/regex_config/rule"));
+            if rule.is_none() && raw.pointer("/regex_config/rule").is_some_and(says_something) {
+                self.dropped(&place, "what it must be beside other fields cannot be read, and is not checked");
+            }
+            let (mut desc, tips) = (text(raw, "desc"), text(raw, "tips"));
+            match (desc.is_empty(), tips.is_empty()) {
+                (_, true) => {}
+                (true, false) => {
+                    self.changed(&place, "its tip is its description");
+                    desc = tips;
+                }
+                (false, false) => self.dropped(&place, format!("its tip {tips:?}, since it has a description")),
+            }
             let source_uri = self.source_uri(raw, &key);
             let source = self.source(raw, &key);
             if kind == FieldKind::File && raw.get("choice").is_some_and(|choice| choice.as_object().is_some_and(|files| !files.is_empty())) {
-                self.dropped(format!("field {key}"), "its template files are not in the file; upload them again");
+                self.dropped(&place, "its template files are not in the file; upload them again");
             }
             let regex = Some(text(raw, "regex")).filter(|regex| regex != "EMPTY").unwrap_or_default();
             self.definition.fields.push(Field {
                 id,
                 name: text(raw, "name"),
-                desc: text(raw, "desc"),
+                desc,
                 choice: choices(raw.get("choice")),
                 is_required: text(raw, "validate_type") == "REQUIRE",
                 custom_regex: text(raw, "custom_regex"),
@@ -47,7 +64,7 @@ impl Reader<'_> {
                 library: String::new(),
                 is_readonly: flag(raw, "is_readonly"),
                 node: int(raw, "state_id").map(NodeId),
-                rule: rule_of(raw.pointer("/regex_config/rule")),
+                rule,
                 kv_relation: raw.get("kv_relation").and_then(|kv| serde_json::from_value(kv.clone()).ok()),
                 layout: text(raw, "layout"),
                 is_personal: flag(raw, "is_personal"),
@@ -80,10 +97,19 @@ impl Reader<'_> {
 
     /// Which API supplies a field's options (reference/bk-itsm.md 4.2, 8.1).
     fn source(&mut self, raw: &Value, key: &str) -> Option<Box<Source>> {
-        if !matches!(text(raw, "source_type").as_str(), "API" | "CUSTOM_API") {
-            return None;
-        }
         let place = format!("field {key}");
+        match text(raw, "source_type").as_str() {
+            "API" | "CUSTOM_API" => {}
+            "RPC" => {
+                let what = format!(
+                    "which API supplies its options instead of the procedure {:?} of the original; until then they are not checked",
+                    text(raw, "source_uri")
+                );
+                self.report.push(Note::Missing { place, what });
+                return None;
+            }
+            _ => return None,
+        }
         let Some(info) = raw.get("api_info").filter(|info| info.as_object().is_some_and(|info| !info.is_empty())) else {
             self.report.push(Note::Missing { place, what: "which API supplies its options; until then they are not checked".into() });
             return None;

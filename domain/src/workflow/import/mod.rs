@@ -136,7 +136,11 @@ impl Reader<'_> {
             notify_rule: text(flow, "notify_rule"),
             ..Definition::default()
         };
-        for (key, what) in [("triggers", "triggers belong to a later release"), ("task_schemas", "sub-tasks belong to a later release")] {
+        for (key, what) in [
+            ("triggers", "triggers belong to a later release"),
+            ("task_schemas", "sub-tasks belong to a later release"),
+            ("notify", "channels of messages belong to a later release"),
+        ] {
             let count = flow.get(key).map_or(0, |value| value.as_array().map_or_else(|| value.as_u64().unwrap_or_default(), |items| items.len() as u64));
             if count > 0 {
                 self.dropped(key, format!("{count}: {what}"));
@@ -152,18 +156,21 @@ impl Reader<'_> {
             "PERSON" => Processors::Person(who.into_iter().map(Pid).collect()),
             "GENERAL" => {
                 let names = self.flow.get("roles");
+                let is_named = !who.is_empty();
                 let (mut known, mut unknown) = (Vec::new(), Vec::new());
                 for id in who {
-                    let name = names.and_then(|names| names.get(&id)).map(plain);
-                    match name.as_deref().and_then(self.roles) {
+                    // Ids mean something where they come from only; a file says their names beside, or names instead of them.
+                    let name = names.and_then(|names| names.get(&id)).map_or(id, plain);
+                    match (self.roles)(&name) {
                         Some(role) => known.push(role),
-                        None => unknown.push(name.unwrap_or(id)),
+                        None => unknown.push(name),
                     }
                 }
                 if !unknown.is_empty() {
                     self.dropped(place, format!("roles {} are not known at this desk", unknown.join(", ")));
                 }
-                Processors::General(known)
+                // None of those who were named is known: that is nobody, and not the members of every role.
+                if known.is_empty() && is_named { Processors::Person(Vec::new()) } else { Processors::General(known) }
             }
             "STARTER" => Processors::Starter,
             "STARTER_LEADER" => Processors::StarterLeader,
@@ -176,6 +183,7 @@ impl Reader<'_> {
             "OPEN" => Processors::Open,
             "BY_ASSIGNOR" => Processors::ByAssignor,
             "API" => Processors::Api,
+            "EMPTY" if !who.is_empty() => Processors::Person(who.into_iter().map(Pid).collect()),
             "EMPTY" | "" => Processors::Empty,
             other => {
                 self.dropped(place, format!("processors of the unknown kind {other}"));
@@ -228,6 +236,18 @@ impl Reader<'_> {
                 })
                 .collect();
             let finish_condition = state.get("finish_condition").and_then(|condition| condition_of(condition, &outputs));
+            if finish_condition.is_none() && state.get("finish_condition").is_some_and(says_something) {
+                self.report.push(Note::Missing {
+                    place: place.clone(),
+                    what: "when it is decided: its condition cannot be read, and until then everybody votes".into(),
+                });
+            }
+            if !parts(state.get("read_only_fields")).is_empty() {
+                self.dropped(&place, "fields of other nodes that it shows; every field of the ticket is shown");
+            }
+            if !text(state, "desc").is_empty() {
+                self.dropped(&place, "its description");
+            }
             self.definition.nodes.push(Node {
                 id,
                 name,
@@ -308,6 +328,11 @@ impl Reader<'_> {
 pub fn equals(key: &str, value: &str) -> Condition {
     let clause = Clause { key: key.into(), kind: "STRING".into(), condition: Operator::Equal, value: value.into() };
     Condition { expressions: vec![Group { expressions: vec![clause], ..Group::default() }], ..Condition::default() }
+}
+
+/// Says whether a condition asks for anything, whatever it is.
+fn says_something(condition: &Value) -> bool {
+    condition.get("expressions").and_then(Value::as_array).is_some_and(|groups| !groups.is_empty())
 }
 
 /// A condition; keys of counters become their codes where the node's variables say which they are.

@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 use super::{Note, Reader, condition_of, flag, int, listed, parts, text};
 use crate::ticket::form::plain;
 
+/// How fields of a form are sent.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 impl Reader<'_> {
     pub(super) fn outside(&mut self, state: &Value, extras: &Value, kind: NodeKind, place: &str) -> Option<Outside> {
         match kind {
-            NodeKind::Task => Some(Outside::Request(self.api(state.get("api_info").or_else(|| extras.get("api_info"))?, place))),
-            NodeKind::Webhook => Some(self.webhook(extras.get("webhook_info")?, place)),
+            NodeKind::Task => Some(Outside::Request(with_outputs(self.api(state.get("api_info").or_else(|| extras.get("api_info"))?, place), state))),
+            NodeKind::Webhook => Some(Outside::Request(with_outputs(self.webhook(extras.get("webhook_info")?, place), state))),
             NodeKind::Sops => {
                 let info = extras.get("sops_info")?;
                 let value = |key: &str| info.get(key).map(|value| if value.is_object() { text(value, "value") } else { plain(value) }).unwrap_or_default();
@@ -55,6 +58,12 @@ impl Reader<'_> {
                 })
             })
             .flatten();
+        if poll.is_none() && flag(own, "need_poll") {
+            self.report.push(Note::Missing {
+                place: place.to_owned(),
+                what: "how often it asks again, and until when: that cannot be read, and until then it asks once".into(),
+            });
+        }
         Request {
             query: if method == "GET" { pairs(member("req_params")) } else { Vec::new() },
             body: if method == "GET" { Value::Null } else { member("req_body").cloned().unwrap_or_default() },
@@ -70,10 +79,27 @@ impl Reader<'_> {
         }
     }
 
-    fn webhook(&mut self, info: &Value, place: &str) -> Outside {
+    fn webhook(&mut self, info: &Value, place: &str) -> Request {
         let body = info.get("body").cloned().unwrap_or_default();
+        let mut headers = pairs(info.get("headers"));
+        let says_type = headers.iter().any(|pair| pair.key.eq_ignore_ascii_case("content-type"));
+        let media_type = match (text(&body, "type").as_str(), text(&body, "raw_type").to_lowercase().as_str()) {
+            ("form-data", _) => {
+                self.changed(place, "its form is sent as application/x-www-form-urlencoded, not in parts");
+                Some(FORM)
+            }
+            ("x-www-form-urlencoded" | "urlencoded", _) => Some(FORM),
+            (_, "xml") => Some("application/xml"),
+            (_, "html") => Some("text/html"),
+            (_, "text") => Some("text/plain"),
+            _ => None,
+        };
+        headers.extend(media_type.filter(|_| !says_type).map(|value| Pair { key: "Content-Type".into(), value: value.into() }));
         let body = match (text(&body, "type").as_str(), body.get("value")) {
             ("none" | "", _) => Value::Null,
+            (_, Some(fields @ Value::Array(_))) if media_type == Some(FORM) => {
+                pairs(Some(fields)).into_iter().map(|pair| (pair.key, Value::String(pair.value))).collect::<serde_json::Map<_, _>>().into()
+            }
             (_, Some(Value::String(raw))) => serde_json::from_str(raw).unwrap_or_else(|_| raw.clone().into()),
             (_, Some(other)) => other.clone(),
             (_, None) => Value::Null,
@@ -91,11 +117,11 @@ impl Reader<'_> {
         if info.get("auth").is_some_and(|auth| auth.is_object() && !text(auth, "auth_type").is_empty()) {
             self.report.push(Note::Missing { place: place.to_owned(), what: "credentials are not read from files; name a secret of the key store".into() });
         }
-        Outside::Request(Request {
+        Request {
             method: text(info, "method").to_uppercase(),
             url: text(info, "url"),
             query: pairs(info.get("query_params")),
-            headers: pairs(info.get("headers")),
+            headers,
             body,
             secret: text(info, "secret"),
             timeout_ms: info.get("settings").and_then(|settings| int(settings, "timeout")).unwrap_or(10).saturating_mul(1000),
@@ -103,8 +129,18 @@ impl Reader<'_> {
             success,
             poll: None,
             outputs: taken(info.get("outputs")),
-        })
+        }
     }
+}
+
+/// The variables that a node says it leaves behind, besides those its call says itself.
+fn with_outputs(mut request: Request, state: &Value) -> Request {
+    for output in taken(state.pointer("/variables/outputs")) {
+        if !request.outputs.iter().any(|known| known.key == output.key) {
+            request.outputs.push(output);
+        }
+    }
+    request
 }
 
 fn pairs(value: Option<&Value>) -> Vec<Pair> {

@@ -131,7 +131,7 @@ impl Asked {
     /// The query again without some parameters and without credentials, each followed by `&`.
     pub(super) fn query_besides(&self, left_out: &[&str]) -> String {
         let kept = self.query.iter().filter(|(key, _)| !left_out.contains(&key.as_str()) && !CREDENTIALS.contains(&key.as_str()));
-        kept.map(|(key, value)| format!("{}={}&", percent(key), percent(&plain(value)))).collect()
+        kept.fold(String::new(), |query, (key, value)| query + &percent(key) + "=" + &percent(&plain(value)) + "&")
     }
 
     /// The form: an array of `{key, value}`, further keys allowed.

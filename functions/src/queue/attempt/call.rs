@@ -114,11 +114,12 @@ async fn step(app: &App, stream: &str, call: &Call, requested: &Requested) -> Re
     };
     // One key for one wish; the steps of a task are wishes of their own.
     let key = if call.step.is_empty() || matches!(outside, Outside::Request(_)) { requested.key.clone() } else { format!("{}-{}", requested.key, call.step) };
+    let body = wanted.body_text();
     let described = Described {
         method: wanted.method,
         url: wanted.url,
         headers: [("Idempotency-Key".to_owned(), key)].into_iter().chain(wanted.headers).collect(),
-        body: wanted.body.map(|body| body.to_string()).unwrap_or_default(),
+        body,
         secret,
         timeout_ms: wanted.timeout_ms,
         answer_bytes_max: ANSWER_BYTES_MAX,
