@@ -20,5 +20,12 @@ pub struct Defined {
     pub is_enabled: bool,
     /// Options in order; those below another make a tree.
     pub items: Vec<Choice>,
+    /// It is there to be used; what uses it already goes on.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub is_listed: bool,
 }
 impl Personals for Defined {}
+
+fn yes() -> bool {
+    true
+}

@@ -30,5 +30,12 @@ pub struct Defined {
     pub key: String,
     pub name: String,
     pub members: Vec<Pid>,
+    /// It is there to be used; what uses it already goes on.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub is_listed: bool,
 }
 impl Personals for Defined {}
+
+fn yes() -> bool {
+    true
+}

@@ -42,5 +42,12 @@ pub struct Defined {
     /// Days after which the desk rates a finished ticket that its creator did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_after_days: Option<u16>,
+    /// It is there to be used; what uses it already goes on.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub is_listed: bool,
 }
 impl Personals for Defined {}
+
+fn yes() -> bool {
+    true
+}

@@ -574,7 +574,12 @@ impl FieldKind {
 }
 
 impl Definition {
-    /// Whoever is named anywhere in it, so that people can be translated.
+    /// Whoever is named anywhere in it.
+    pub fn processors(&self) -> impl Iterator<Item = &Processors> {
+        let of_nodes = self.nodes.iter().flat_map(|node| [&node.processors, &node.assignors, &node.delivers]);
+        of_nodes.chain([&self.supervisors])
+    }
+    /// The same, so that people can be translated.
     pub fn processors_mut(&mut self) -> impl Iterator<Item = &mut Processors> {
         let of_nodes = self.nodes.iter_mut().flat_map(|node| [&mut node.processors, &mut node.assignors, &mut node.delivers]);
         of_nodes.chain([&mut self.supervisors])

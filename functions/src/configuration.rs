@@ -127,7 +127,13 @@ impl Configuration {
 
     /// The options of a list; `None` where there is no such list, or it is switched off.
     pub async fn options_of(&self, code: &str) -> Result<Option<Vec<Choice>>, Error> {
-        Ok(self.dictionary(code).await?.0.as_ref().filter(|dictionary| dictionary.is_enabled).map(|dictionary| dictionary.items.clone()))
+        Ok(self
+            .dictionary(code)
+            .await?
+            .0
+            .as_ref()
+            .filter(|dictionary| dictionary.is_enabled && dictionary.is_listed)
+            .map(|dictionary| dictionary.items.clone()))
     }
 
     /// Says whether somebody may do everything.

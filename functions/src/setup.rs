@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use domain::Decider;
-use domain::config::{self, Catalog, CatalogCommand, Service};
+use domain::config::{self, Catalog, CatalogCommand, Dictionary, Role, Service};
 use domain::numbers::{self, Numbers};
 use domain::workflow::import::{self, Note};
 use domain::workflow::{self, Workflow};
 use events::attachment::Place;
 use events::catalog::{Added, Changed, Removed, ServicePlaced};
 use events::numbers::NumbersEvent;
+use events::role::RoleKind;
 use events::service::Defined;
 use events::ticket::ServiceKind;
 use events::workflow::{Definition, Processors};
-use events::{AttachmentId, CatalogId, Meta, RoleId, ServiceId, WorkflowId};
+use events::{AttachmentId, CatalogId, Meta, RoleId, ServiceId, WorkflowId, dictionary, role};
 use infra::ledger::{Lookups, NoLookups};
 use infra::{Error, Failure, Kind, Wish};
 use serde_json::Value;
@@ -36,6 +37,8 @@ pub enum NotSetUp {
     NameTaken(String),
     #[error("there is no service type {0}")]
     KindUnknown(String),
+    #[error("{what} is in use by {by}")]
+    InUse { what: String, by: String },
     #[error("there is no service {0}")]
     ServiceUnknown(ServiceId),
     #[error("the workflow cannot be read: {0}")]
@@ -266,24 +269,93 @@ pub async fn import_service(app: &App, wish: ServiceWish) -> Result<(Defined, Ve
         priorities: old.and_then(|old| old.priorities),
         can_ticket_agency: wish.can_ticket_agency,
         rate_after_days: old.map_or(Some(3), |old| old.rate_after_days),
+        is_listed: true,
     };
     define_service(app, &defined).await?;
     if let Some(catalog) = wish.catalog {
-        on_catalog(app, &CatalogCommand::Place(ServicePlaced { service, catalog: Some(catalog) })).await?;
+        place_service(app, service, Some(catalog)).await?;
     }
     Ok((defined, report))
 }
 
 /// A service is as this says from now on; it may point only at a version that is on its workflow's list.
 pub async fn define_service(app: &App, defined: &Defined) -> Result<(), NotSetUp> {
-    let workflow = app.configuration.drawn(defined.workflow).await?;
-    if !workflow.is_listed(defined.workflow_version) {
-        return Err(NotSetUp::Workflow(workflow::Rejection::VersionUnknown(defined.workflow_version)));
+    let services = app.configuration.services().await?;
+    let others = services.iter().filter_map(|service| service.0.as_ref()).filter(|service| service.service != defined.service);
+    if defined.is_listed && others.into_iter().any(|service| service.name == defined.name) {
+        return Err(NotSetUp::NameTaken(defined.name.clone()));
     }
-    if workflow.closed {
-        return Err(NotSetUp::Workflow(workflow::Rejection::IsClosed));
+    let known = app.configuration.service(defined.service).await?;
+    let points_at = |service: &Defined| (service.workflow, service.workflow_version);
+    // A service that stays with its version stays whatever became of its workflow: it can still be renamed, or switched off.
+    if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
+        let workflow = app.configuration.drawn(defined.workflow).await?;
+        if !workflow.is_listed(defined.workflow_version) {
+            return Err(NotSetUp::Workflow(workflow::Rejection::VersionUnknown(defined.workflow_version)));
+        }
+        if workflow.closed {
+            return Err(NotSetUp::Workflow(workflow::Rejection::IsClosed));
+        }
     }
     define::<Service>(app, format!("service-{}", defined.service), defined).await
+}
+
+/// A service that points at a version which is there already.
+pub async fn add_service(app: &App, mut defined: Defined) -> Result<Defined, NotSetUp> {
+    defined.service = ServiceId(next_id(app, "SERVICE").await?);
+    define_service(app, &defined).await?;
+    Ok(defined)
+}
+
+/// Puts a service on a shelf, or takes it off.
+pub async fn place_service(app: &App, service: ServiceId, catalog: Option<CatalogId>) -> Result<(), NotSetUp> {
+    on_catalog(app, &CatalogCommand::Place(ServicePlaced { service, catalog })).await.map(drop)
+}
+
+/// Takes a service off the list; one that stands in the catalog stays (reference/bk-itsm.md 13). Its tickets go on.
+pub async fn remove_service(app: &App, id: ServiceId) -> Result<(), NotSetUp> {
+    let known = app.configuration.service(id).await?;
+    let known = known.0.as_ref().filter(|service| service.is_listed).ok_or(NotSetUp::ServiceUnknown(id))?;
+    let catalog = app.configuration.catalog().await?;
+    if let Some(shelf) = catalog.places.get(&id).and_then(|shelf| catalog.shelves.get(shelf)) {
+        return Err(NotSetUp::InUse { what: format!("service {}", known.name), by: format!("catalog {}", shelf.name) });
+    }
+    define_service(app, &Defined { is_listed: false, ..known.clone() }).await
+}
+
+/// The first workflow that uses something, in its draft or in a version on its list.
+async fn used_in(app: &App, uses: impl Fn(&Definition) -> bool) -> Result<Option<String>, NotSetUp> {
+    for id in app.configuration.ids("workflow").await? {
+        let drawn = app.configuration.drawn(WorkflowId(id)).await?;
+        let versions = drawn.versions.iter().filter(|(version, _)| drawn.is_listed(**version)).map(|(_, deployed)| &deployed.definition);
+        if let Some(user) = drawn.draft.as_deref().into_iter().chain(versions).find(|definition| uses(definition)) {
+            return Ok(Some(format!("workflow {id} ({})", user.name)));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes a dictionary off the list, unless a field of a workflow takes its options from there.
+pub async fn remove_dictionary(app: &App, defined: &dictionary::Defined) -> Result<(), NotSetUp> {
+    let code = &defined.code;
+    let uses = |definition: &Definition| definition.fields.iter().any(|field| field.source_type == "DATADICT" && field.source_uri == *code);
+    if let Some(by) = used_in(app, uses).await? {
+        return Err(NotSetUp::InUse { what: format!("dictionary {code}"), by });
+    }
+    define::<Dictionary>(app, format!("dictionary-{code}"), &dictionary::Defined { is_listed: false, ..defined.clone() }).await
+}
+
+/// Takes a role off the list, unless a node of a workflow is handled by its members, or it is built in.
+pub async fn remove_role(app: &App, defined: &role::Defined) -> Result<(), NotSetUp> {
+    let what = format!("role {}", defined.name);
+    if defined.kind == RoleKind::Admin {
+        return Err(NotSetUp::InUse { what, by: "the desk itself".into() });
+    }
+    let names = |processors: &Processors| matches!(processors, Processors::General(roles) if roles.contains(&defined.role));
+    if let Some(by) = used_in(app, |definition| definition.processors().any(names)).await? {
+        return Err(NotSetUp::InUse { what, by });
+    }
+    define::<Role>(app, format!("role-{}", defined.role), &role::Defined { is_listed: false, ..defined.clone() }).await
 }
 
 /// Something that is defined as a whole is as this says from now on.

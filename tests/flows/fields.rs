@@ -92,35 +92,3 @@ async fn every_type_is_checked_stored_and_shown() {
     let unfilled = info["fields"].as_array().expect("fields").iter().filter(|field| field["key"] != "title");
     assert!(unfilled.into_iter().all(|field| field["value"].is_null() && field["display_value"] == ""));
 }
-
-#[tokio::test]
-async fn a_node_takes_tables_as_text_and_passes_over_what_is_not_its_own() {
-    use crate::automation::{line, manual, open, service};
-    let house = House::open().await;
-    let rows = json!({ "id": 10, "key": "rows", "name": "清单", "type": "CUSTOMTABLE", "state_id": 3, "validate_type": "REQUIRE", "meta": { "columns": [
-        { "key": "host", "name": "主机", "display": "input", "required": true },
-        { "key": "env", "name": "环境", "display": "multiselect", "choice": [{ "key": "prod", "name": "生产" }, { "key": "test", "name": "测试" }] },
-        { "key": "day", "name": "日期", "display": "date" },
-    ] } });
-    let service = service(&house, "清单", json!([manual(3, "登记", "zhangsan")]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([rows])).await;
-    let sn = open(&house, &service).await;
-    let submit = |fields: Value| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
-    let table = |rows: Value| json!([{ "key": "rows", "value": rows.to_string() }]);
-    for (rows, reason) in [
-        (json!([{ "env": "prod" }]), "0:【清单】第 1 行【主机】为必填项"),
-        (json!([{ "host": "a" }, { "host": "b", "env": ["prod", "x"] }]), "0:【清单】第 2 行【环境】的值不合法"),
-        (json!([{ "host": "a", "day": "20260228" }]), "0:【清单】第 1 行【日期】的值不合法"),
-        (json!({ "host": "a" }), "0:【清单】不是表格数据"),
-    ] {
-        assert_eq!(house.refused("operate_node", submit(table(rows))).await.1, reason);
-    }
-    let array = json!([{ "key": "rows", "value": [{ "host": "a" }] }]);
-    assert!(house.refused("operate_node", submit(array)).await.1.contains("Not a valid string"), "a TRANSITION takes scalars");
-    // Whole forms come back: the submit form's keys are passed over, and of what stands twice the last counts.
-    let good = json!([{ "host": "a", "env": ["prod", "test"], "day": "2026-02-28" }]);
-    let twice = json!([{ "key": "title", "value": "x" }, { "key": "rows", "value": "[]" }, { "key": "rows", "value": good.to_string() }]);
-    house.must("operate_node", submit(twice)).await;
-    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
-    let field = |key: &str| info["fields"].as_array().unwrap().iter().find(|field| field["key"] == key).unwrap()["value"].clone();
-    assert_eq!((field("rows"), field("title")), (good, json!("t\" ${host} '")));
-}

@@ -24,6 +24,7 @@ mod passing;
 mod people;
 mod races;
 mod reading;
+mod setting_up;
 mod tickets;
 mod weaknesses;
 

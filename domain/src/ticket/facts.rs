@@ -83,6 +83,7 @@ impl Facts {
         };
         match (service, shelf) {
             (None, _) => reject(Rejection::ServiceUnknown(id)),
+            (Some(service), _) if !service.is_listed => reject(Rejection::ServiceUnknown(id)),
             (Some(service), _) if !service.is_enabled => reject(Rejection::ServiceDisabled(id)),
             (Some(_), None) => reject(Rejection::ServiceNotInCatalog(id)),
             (Some(service), Some(shelf)) => Ok((service, *shelf)),

@@ -112,6 +112,7 @@ fn facts_of(definition: Definition) -> Facts {
         seals_text: false,
         priorities: None,
         can_ticket_agency: false,
+        is_listed: true,
         rate_after_days: None,
     };
     Facts {

@@ -100,9 +100,9 @@ macro_rules! state_is_the_card {
 }
 
 state_is_the_card! {
-    crate::config::Service, "service", card => card.0.iter().map(|service| ("id", format!("{:010}", service.service.0))).collect();
-    crate::config::Dictionary, "dictionary", card => card.0.iter().map(|dictionary| ("id", dictionary.code.clone())).collect();
+    crate::config::Service, "service", card => card.0.iter().filter(|service| service.is_listed).map(|service| ("id", format!("{:010}", service.service.0))).collect();
+    crate::config::Dictionary, "dictionary", card => card.0.iter().filter(|dictionary| dictionary.is_listed).map(|dictionary| ("id", dictionary.code.clone())).collect();
     crate::draft::Draft, "draft", card => card.saved.iter().map(draft_row).collect();
     crate::config::SharedField, "field", card => card.0.iter().filter(|shared| shared.is_listed).map(|shared| ("id", shared.field.key.clone())).collect();
-    crate::config::Role, "role", card => card.0.iter().map(|role| ("id", format!("{:010}", role.role.0))).collect();
+    crate::config::Role, "role", card => card.0.iter().filter(|role| role.is_listed).map(|role| ("id", format!("{:010}", role.role.0))).collect();
 }

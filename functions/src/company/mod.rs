@@ -51,8 +51,14 @@ pub async fn found(app: &App) -> Result<(), Error> {
     let admin = app.people.pid(ADMIN).await?;
     let superusers = app.configuration.role(SUPERUSER).await?;
     if superusers.0.is_none() {
-        let defined =
-            role::Defined { role: SUPERUSER, kind: RoleKind::Admin, key: "SUPERUSER".into(), name: "ITSM超级管理员".into(), members: vec![admin] };
+        let defined = role::Defined {
+            role: SUPERUSER,
+            kind: RoleKind::Admin,
+            key: "SUPERUSER".into(),
+            name: "ITSM超级管理员".into(),
+            members: vec![admin],
+            is_listed: true,
+        };
         define::<Role>(app, format!("role-{SUPERUSER}"), &defined).await?;
     }
     settle(app, include_str!("base.toml"), true).await

@@ -150,6 +150,7 @@ fn refused(not: NotSetUp) -> Refusal {
         NotSetUp::ServiceUnknown(id) => Refusal::new(3_900_042, format!("服务未找到: {id}")),
         NotSetUp::Unreadable(reason) => Refusal::new(3_900_011, format!("流程保存失败: {reason}")),
         NotSetUp::Unsound(reasons) => Refusal::new(3_900_011, format!("流程保存失败: {}", reasons.join("; "))),
+        NotSetUp::InUse { what, by } => Refusal::new(3_900_037, format!("占用中: {what} ({by})")),
         NotSetUp::Catalog(rejection) => Refusal::new(3_900_008, format!("服务目录: {}", catalog_words(&rejection))),
         NotSetUp::Workflow(rejection) => Refusal::new(3_900_011, format!("流程保存失败: {rejection}")),
     }

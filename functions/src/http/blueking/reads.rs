@@ -121,7 +121,7 @@ pub(super) async fn service_detail(app: &App, asked: &Asked) -> Result<Value, Re
     let text = asked.text("service_id").filter(|text| !text.is_empty()).ok_or_else(missing)?;
     let id = text.parse().map_err(|_| Refusal::new(3_900_004, format!("接口异常，请检查请求参数: service_id {text}")))?;
     let service = app.configuration.service(ServiceId(id)).await?;
-    let service = service.0.as_ref().ok_or_else(missing)?;
+    let service = service.0.as_ref().filter(|service| service.is_listed).ok_or_else(missing)?;
     let workflow = app.configuration.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
     let submit = workflow.definition.submit_node().ok_or_else(missing)?;
     let mut fields = Vec::new();

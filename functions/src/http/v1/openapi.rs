@@ -99,10 +99,21 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
     ("/v1/workflows/{id}/versions/{version}/export", "get", "a version as BlueKing ITSM exports it", Kind::Read),
     ("/v1/workflows/{id}/versions/{version}/restore", "post", "makes the draft what a version was", Kind::Fills(&[])),
     ("/v1/services", "get", "lists services", Kind::Read),
-    ("/v1/services", "post", "takes over a service with its workflow", Kind::Fills(&["name", "key", "desc", "owners", "catalog", "workflow_file"])),
+    (
+        "/v1/services",
+        "post",
+        "adds a service for a workflow that is there, or takes one over with its workflow",
+        Kind::Fills(&["name", "key", "desc", "owners", "catalog", "workflow", "version", "workflow_file", "display_type"]),
+    ),
     ("/v1/services/{id}/form", "get", "the form with which a ticket is submitted", Kind::Read),
     ("/v1/services/{id}/options", "post", "what may be chosen in a field", Kind::Fills(&["field", "fields"])),
-    ("/v1/services/{id}", "put", "changes a service", Kind::Fills(&["name", "desc", "is_enabled", "workflow", "version", "rate_after_days"])),
+    (
+        "/v1/services/{id}",
+        "put",
+        "changes or moves a service",
+        Kind::Fills(&["name", "desc", "is_enabled", "owners", "catalog", "workflow", "version", "rate_after_days", "display_type", "seals_text"]),
+    ),
+    ("/v1/services/{id}", "delete", "takes a service off the list that stands in no catalog", Kind::Removes),
     ("/v1/catalog", "get", "the catalog tree", Kind::Read),
     ("/v1/catalog", "post", "adds a catalog", Kind::Fills(&["parent", "name", "desc"])),
     ("/v1/catalog/{id}", "put", "changes or moves a catalog", Kind::Fills(&["parent", "name", "desc"])),
@@ -110,12 +121,14 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
     ("/v1/dictionary", "get", "every dictionary", Kind::Read),
     ("/v1/dictionary/{code}", "get", "one dictionary", Kind::Read),
     ("/v1/dictionary/{code}", "put", "defines a dictionary", Kind::Fills(&["name", "is_enabled", "items"])),
+    ("/v1/dictionary/{code}", "delete", "takes a dictionary off the list that no workflow uses", Kind::Removes),
     ("/v1/fields", "get", "the library of shared fields", Kind::Read),
     ("/v1/fields/{key}", "get", "one shared field", Kind::Read),
     ("/v1/fields/{key}", "put", "defines a shared field", Kind::Fills(&["type", "name", "desc", "is_required"])),
     ("/v1/fields/{key}", "delete", "takes it out of the library", Kind::Removes),
     ("/v1/roles", "get", "every role with its members", Kind::Read),
     ("/v1/roles/{id}", "put", "defines a role", Kind::Fills(&["key", "name", "members"])),
+    ("/v1/roles/{id}", "delete", "takes a role off the list that no workflow uses", Kind::Removes),
 ];
 
 fn member(name: &str) -> Value {
@@ -123,7 +136,7 @@ fn member(name: &str) -> Value {
         "node" | "line" | "parent" | "stars" | "service_id" | "catalog" | "version" | "workflow" | "rate_after_days" if name != "workflow" => {
             json!({ "type": "integer" })
         }
-        "pass" | "internal" | "attention" | "is_enabled" => json!({ "type": "boolean" }),
+        "pass" | "internal" | "attention" | "is_enabled" | "seals_text" => json!({ "type": "boolean" }),
         "people" | "owners" | "members" | "parts" => json!({ "type": "array", "items": { "type": "string" } }),
         "fields" | "values" => json!({ "type": "object" }),
         "decisions" => json!({ "type": "array", "items": { "type": "object", "properties": {

@@ -221,7 +221,7 @@ impl From<NotSetUp> for Problem {
             }
             NotSetUp::Catalog(domain::config::Rejection::CatalogUnknown(_)) => Self::not_found(detail),
             NotSetUp::Catalog(domain::config::Rejection::NameUnfit) => Self::malformed("/name", detail),
-            NotSetUp::NameTaken(_) | NotSetUp::Unsound(_) | NotSetUp::Catalog(_) | NotSetUp::Workflow(_) => Self::conflict(detail),
+            NotSetUp::InUse { .. } | NotSetUp::NameTaken(_) | NotSetUp::Unsound(_) | NotSetUp::Catalog(_) | NotSetUp::Workflow(_) => Self::conflict(detail),
         }
     }
 }

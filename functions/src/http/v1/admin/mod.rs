@@ -1,7 +1,8 @@
 //! What the desk is set up with, over `/v1`: reading is for every caller, changing for superusers. Workflows stand in [`workflows`], the library of shared
-//! fields in [`library`]; here services, the catalog, dictionaries, roles.
+//! fields in [`library`], services in [`services`]; here the catalog, dictionaries, roles.
 
 mod library;
+mod services;
 mod workflows;
 
 use axum::Json;
@@ -12,7 +13,7 @@ use domain::options;
 use events::catalog::Changed;
 use events::role::RoleKind;
 use events::workflow::Choice;
-use events::{CatalogId, RoleId, ServiceId, WorkflowId, dictionary, role};
+use events::{CatalogId, RoleId, dictionary, role};
 use infra::views::Range;
 use serde_json::{Value, json};
 
@@ -20,8 +21,9 @@ use super::asked::Asked;
 use super::problem::{Answer, Problem};
 use crate::configuration::SUPERUSER;
 use crate::people::is_name;
-use crate::setup::{self, ServiceWish};
+use crate::setup;
 pub(super) use library::fields;
+pub(super) use services::services;
 pub(super) use workflows::workflows;
 
 /// Things in one list.
@@ -61,78 +63,6 @@ fn number(text: &str, what: &str) -> Result<i64, Problem> {
 fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     let is_word = !code.is_empty() && code.len() <= NAME_MAX && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if is_word { Ok(()) } else { Err(Problem::malformed(what, "it is made of letters, digits and underscores")) }
-}
-
-pub(super) async fn services(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
-    let app = &asked.app;
-    match (method, parts) {
-        (&Method::GET, []) => {
-            let services = app.configuration.services().await?;
-            let catalog = app.configuration.catalog().await?;
-            let mut shown = Vec::new();
-            for service in services.iter().filter_map(|service| service.0.as_ref()) {
-                let mut one = json!(service);
-                one["owners"] = app.people.names(&service.owners).await?.into();
-                one["catalog"] = json!(catalog.places.get(&service.service));
-                shown.push(one);
-            }
-            Ok(ok(json!({ "services": shown })))
-        }
-        (&Method::POST, []) => {
-            superuser(&asked).await?;
-            let (service, report) = setup::import_service(app, service_wish(&asked, None)?).await?;
-            Ok(created(json!({ "service": service.service, "workflow": service.workflow, "version": service.workflow_version, "report": report })))
-        }
-        (&Method::PUT, [id]) => {
-            superuser(&asked).await?;
-            let id = ServiceId(number(id, "service")?);
-            let known = app.configuration.service(id).await?;
-            let known = known.0.as_ref().ok_or_else(|| Problem::not_found(format!("there is no service {id}")))?;
-            if asked.body.contains_key("workflow_file") {
-                let (service, report) = setup::import_service(app, service_wish(&asked, Some(id))?).await?;
-                return Ok(ok(json!({ "service": id, "workflow": service.workflow, "version": service.workflow_version, "report": report })));
-            }
-            let mut changed = known.clone();
-            changed.name = asked.text("name")?.unwrap_or(changed.name);
-            changed.desc = asked.text("desc")?.unwrap_or(changed.desc);
-            changed.is_enabled = asked.flag("is_enabled", changed.is_enabled)?;
-            changed.can_ticket_agency = asked.flag("can_ticket_agency", changed.can_ticket_agency)?;
-            if let Some(workflow) = asked.int("workflow")? {
-                changed.workflow = WorkflowId(workflow);
-            }
-            changed.workflow_version = asked.int("version")?.unwrap_or(changed.workflow_version);
-            if let Some(days) = asked.int("rate_after_days")? {
-                changed.rate_after_days = Some(u16::try_from(days).map_err(|_| Problem::malformed("/rate_after_days", "it is not a number of days"))?);
-            }
-            if changed.name.trim().is_empty() || changed.name.chars().count() > NAME_MAX {
-                return Err(Problem::malformed("/name", format!("it is empty or longer than {NAME_MAX} characters")));
-            }
-            setup::define_service(app, &changed).await?;
-            Ok(ok(json!({ "service": id, "workflow": changed.workflow, "version": changed.workflow_version })))
-        }
-        _ => Err(wrong_method(method)),
-    }
-}
-
-fn service_wish(asked: &Asked, id: Option<ServiceId>) -> Result<ServiceWish, Problem> {
-    let name = asked.required("name")?;
-    if name.chars().count() > NAME_MAX {
-        return Err(Problem::malformed("/name", format!("it is longer than {NAME_MAX} characters")));
-    }
-    Ok(ServiceWish {
-        id,
-        name,
-        kind: asked.required("key")?,
-        desc: asked.text("desc")?.unwrap_or_default(),
-        is_enabled: asked.flag("is_enabled", true)?,
-        display_type: asked.text("display_type")?.unwrap_or_else(|| "OPEN".into()),
-        display_roles: Vec::new(),
-        owners: asked.names("owners")?,
-        catalog: asked.int("catalog")?.map(CatalogId),
-        can_ticket_agency: asked.flag("can_ticket_agency", false)?,
-        may_name_secrets: true,
-        workflow: asked.body.get("workflow_file").cloned().ok_or_else(|| Problem::malformed("/workflow_file", "it is missing"))?,
-    })
 }
 
 pub(super) async fn catalog(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
@@ -184,7 +114,7 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
             }
             Ok(ok(json!({ "dictionaries": lists })))
         }
-        (&Method::GET, [code]) => match &app.configuration.dictionary(code).await?.0 {
+        (&Method::GET, [code]) => match app.configuration.dictionary(code).await?.0.as_ref().filter(|list| list.is_listed) {
             Some(list) => Ok(ok(json!(list))),
             None => Err(Problem::not_found(format!("there is no dictionary {code}"))),
         },
@@ -196,9 +126,17 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
             if options::count(&items) > ITEMS_MAX {
                 return Err(Problem::malformed("/items", format!("more than {ITEMS_MAX} options")));
             }
-            let defined = dictionary::Defined { code: (*code).to_owned(), name: asked.required("name")?, is_enabled: asked.flag("is_enabled", true)?, items };
+            let (name, is_enabled) = (asked.required("name")?, asked.flag("is_enabled", true)?);
+            let defined = dictionary::Defined { code: (*code).to_owned(), name, is_enabled, items, is_listed: true };
             setup::define::<Dictionary>(app, format!("dictionary-{code}"), &defined).await?;
             Ok(ok(json!(defined)))
+        }
+        (&Method::DELETE, [code]) => {
+            superuser(&asked).await?;
+            let known = app.configuration.dictionary(code).await?;
+            let known = known.0.as_ref().filter(|list| list.is_listed).ok_or_else(|| Problem::not_found(format!("there is no dictionary {code}")))?;
+            setup::remove_dictionary(app, known).await?;
+            Ok(done())
         }
         _ => Err(wrong_method(method)),
     }
@@ -234,8 +172,16 @@ pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answ
                 Some(_) => return Err(Problem::malformed("/name", "it is empty or has characters that names do not have")),
                 None => known.0.as_ref().map(|role| role.name.clone()).ok_or_else(|| Problem::malformed("/name", "it is missing"))?,
             };
-            let defined = role::Defined { role: id, kind, key, name, members };
+            let defined = role::Defined { role: id, kind, key, name, members, is_listed: true };
             setup::define::<Role>(app, format!("role-{id}"), &defined).await?;
+            Ok(done())
+        }
+        (&Method::DELETE, [id]) => {
+            superuser(&asked).await?;
+            let id = RoleId(number(id, "role")?);
+            let known = app.configuration.role(id).await?;
+            let known = known.0.as_ref().filter(|role| role.is_listed).ok_or_else(|| Problem::not_found(format!("there is no role {id}")))?;
+            setup::remove_role(app, known).await?;
             Ok(done())
         }
         _ => Err(wrong_method(method)),

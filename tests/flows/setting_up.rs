@@ -1,0 +1,115 @@
+//! How a desk is set up over `/v1`: a workflow is drawn, deployed and restored, a service points at it, moves in the catalog and goes; what is in use stays.
+
+use serde_json::{Value, json};
+use tests::form;
+
+use crate::House;
+
+fn node(id: i64, kind: &str, more: Value) -> Value {
+    let mut node = json!({ "id": id, "name": format!("n{id}"), "kind": kind });
+    node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    node
+}
+
+/// Submitted, handled by whoever holds a role, done. The submit form takes its options from a dictionary.
+fn drawn(handler: &str, role: i64, dictionary: &str) -> Value {
+    let fields = json!([
+        { "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
+        { "id": 2, "key": "colour", "type": "SELECT", "name": "颜色", "source_type": "DATADICT", "source_uri": dictionary },
+    ]);
+    let handled = json!({ "name": handler, "processors": { "type": "GENERAL", "who": [role] } });
+    let nodes = [
+        node(1, "START", json!({})),
+        node(2, "NORMAL", json!({ "fields": ["title", "colour"], "processors": { "type": "OPEN" } })),
+        node(3, "NORMAL", handled),
+        node(4, "END", json!({})),
+    ];
+    json!({ "name": "手画流程", "nodes": nodes, "fields": fields,
+        "lines": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 4 }] })
+}
+
+async fn ask(house: &House, method: &str, path: &str, body: Value, status: u16) -> Value {
+    let (answered, answer) = house.v1(method, path, "admin", body).await;
+    assert_eq!(answered, status, "{method} {path}: {answer}");
+    answer
+}
+
+#[tokio::test]
+async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_and_goes() {
+    let house = House::open().await;
+    ask(&house, "PUT", "dictionary/COLOUR", json!({ "name": "颜色", "items": [{ "key": "red", "name": "红" }] }), 200).await;
+    ask(&house, "PUT", "roles/77", json!({ "key": "PAINTERS", "name": "油漆工", "members": ["wangwu"] }), 204).await;
+    let workflow = ask(&house, "POST", "workflows", json!({ "definition": drawn("刷漆", 77, "COLOUR") }), 201).await["workflow"].clone();
+    let of = |rest: &str| format!("workflows/{workflow}{rest}");
+    assert_eq!(ask(&house, "POST", &of("/deploy"), json!({}), 201).await["version"], 1);
+
+    let wish = json!({ "name": "刷漆", "key": "request", "workflow": workflow, "version": 1, "catalog": 4, "owners": ["zhangsan"], "priorities": [[1, 1, 2], [1, 2, 3], [2, 3, 3]] });
+    let service = ask(&house, "POST", "services", wish.clone(), 201).await["service"].clone();
+    ask(&house, "POST", "services", wish, 409).await;
+    ask(&house, "POST", "services", json!({ "name": "没有版本", "key": "request", "workflow": workflow, "version": 9 }), 404).await;
+    let create = || json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t"), ("colour", "red")]) });
+    let sn = house.must("create_ticket", create()).await["sn"].clone();
+    let path = format!("services/{service}");
+
+    // Another version changes nothing for what runs, until the service points at it.
+    ask(&house, "PUT", &of("/draft"), json!({ "definition": drawn("刷两遍漆", 77, "COLOUR") }), 200).await;
+    assert_eq!(ask(&house, "POST", &of("/deploy"), json!({}), 201).await["version"], 2);
+    ask(&house, "PUT", &path, json!({ "version": 2 }), 200).await;
+    let newer = house.must("create_ticket", create()).await["sn"].clone();
+    let name = async |sn: &Value| house.must("get_ticket_status", json!({ "sn": sn })).await["current_steps"][0]["name"].clone();
+    assert_eq!((name(&sn).await, name(&newer).await), (json!("刷漆"), json!("刷两遍漆")));
+    ask(&house, "POST", &of("/versions/1/restore"), json!({}), 204).await;
+    assert!(ask(&house, "GET", &of(""), Value::Null, 200).await["draft"].to_string().contains("\"刷漆\""));
+
+    // What is in use stays, and says who uses it.
+    for (what, by) in [("dictionary/COLOUR", "手画流程"), ("roles/77", "手画流程"), ("roles/1", "the desk itself"), (path.as_str(), "catalog")] {
+        let detail = ask(&house, "DELETE", what, Value::Null, 409).await["detail"].to_string();
+        assert!(detail.contains(by), "{what}: {detail}");
+    }
+    // A service whose workflow is closed can still be renamed and switched off, and points nowhere new.
+    ask(&house, "POST", &of("/close"), Value::Null, 204).await;
+    ask(&house, "PUT", &path, json!({ "name": "旧刷漆", "is_enabled": false, "rate_after_days": null, "display_type": "INVISIBLE" }), 200).await;
+    ask(&house, "PUT", &path, json!({ "version": 1 }), 409).await;
+    assert_eq!(house.refused("create_ticket", create()).await.1, "服务:服务未启用，请联系管理员！");
+
+    // It moves, leaves the catalog, and goes; what was asked for goes on.
+    ask(&house, "PUT", &path, json!({ "catalog": 99_999 }), 404).await;
+    ask(&house, "PUT", &path, json!({ "is_enabled": true, "catalog": 5 }), 200).await;
+    let placed = async |id: i64| house.must("get_services", json!({ "catalog_id": id })).await.to_string().contains("旧刷漆");
+    assert_eq!((placed(4).await, placed(5).await), (false, true));
+    ask(&house, "PUT", &path, json!({ "catalog": null }), 200).await;
+    assert_eq!(house.refused("create_ticket", create()).await.1, "服务:服务对应的服务目录不存在");
+    ask(&house, "DELETE", &path, Value::Null, 204).await;
+    ask(&house, "DELETE", &path, Value::Null, 404).await;
+    assert_eq!(house.refused("create_ticket", create()).await.1, "服务:服务不存在，请联系管理员！");
+    assert_eq!(house.refused("get_service_detail", json!({ "service_id": service })).await.0, 3_900_404);
+    let submit = json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": [] });
+    house.must("operate_node", submit).await;
+    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
+}
+
+#[tokio::test]
+async fn what_nothing_uses_goes_and_comes_again_under_its_name() {
+    let house = House::open().await;
+    ask(&house, "PUT", "dictionary/SPARE", json!({ "name": "备用", "items": [] }), 200).await;
+    ask(&house, "PUT", "roles/78", json!({ "key": "SPARE", "name": "备用", "members": [] }), 204).await;
+    for path in ["dictionary/SPARE", "roles/78"] {
+        ask(&house, "DELETE", path, Value::Null, 204).await;
+        ask(&house, "DELETE", path, Value::Null, 404).await;
+    }
+    ask(&house, "GET", "dictionary/SPARE", Value::Null, 404).await;
+    assert!(!ask(&house, "GET", "roles", Value::Null, 200).await.to_string().contains("备用"));
+    ask(&house, "PUT", "dictionary/SPARE", json!({ "name": "备用", "items": [] }), 200).await;
+    ask(&house, "GET", "dictionary/SPARE", Value::Null, 200).await;
+    for (body, field) in [
+        (json!({ "priorities": [[1, 2, 4], [1, 1, 1], [1, 1, 1]] }), "/priorities"),
+        (json!({ "display_type": "SOME" }), "/display_type"),
+        (json!({ "rate_after_days": "x" }), "/rate_after_days"),
+        (json!({ "owners": [1] }), "/owners"),
+        (json!({ "name": "" }), "/name"),
+    ] {
+        assert_eq!(ask(&house, "PUT", "services/22", body, 400).await["errors"][0]["field"], field);
+    }
+    let (status, _) = house.v1("PUT", "services/22", "lisi", json!({ "name": "x" })).await;
+    assert_eq!(status, 403);
+}
