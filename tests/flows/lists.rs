@@ -1,7 +1,7 @@
 //! Lists of tickets: pages, filters, times.
 
 use serde_json::{Value, json};
-use tests::approval_request;
+use tests::{approval_request, change, incident};
 
 use crate::House;
 
@@ -32,4 +32,48 @@ async fn lists_are_paged_newest_first_and_narrowed() {
     assert_eq!(house.refused("get_tickets", json!({ "page": 9 })).await.0, 3_900_021);
     assert_eq!(house.refused("get_tickets", json!({ "page_size": 0 })).await.0, 3_900_021);
     assert_eq!(house.refused("get_tickets", json!({ "create_at__gte": "yesterday" })).await.0, 3_900_021);
+}
+
+#[tokio::test]
+async fn lists_over_the_rest_door_are_narrowed_and_leave_out_what_was_withdrawn() {
+    let house = House::open().await;
+    let mut sns = Vec::new();
+    for (at, body) in [approval_request(), change(), incident(), approval_request()].into_iter().enumerate() {
+        let mut body = body;
+        body["tag"] = format!("t{}", at % 2).into();
+        sns.push(house.must("create_ticket", body).await["sn"].clone());
+        house.clock.turn(60_000);
+    }
+    house.must("operate_ticket", json!({ "sn": sns[3], "operator": "lisi", "action_type": "WITHDRAW" })).await;
+    let listed = async |query: &str, user: &str| {
+        let (status, answer) = house.v1("GET", &format!("tickets?{query}"), user, Value::Null).await;
+        assert_eq!(status, 200, "{query}: {answer}");
+        let items: Vec<Value> = answer["items"].as_array().unwrap().iter().map(|item| item["sn"].clone()).collect();
+        assert_eq!(answer["count"], items.len(), "{query}");
+        items
+    };
+    let (request, change, incident, withdrawn) = (&sns[0], &sns[1], &sns[2], &sns[3]);
+    assert_eq!(json!(listed("", "admin").await), json!([incident, change, request]), "newest first, without what was withdrawn");
+    for (query, found) in [
+        ("kind=change,event", json!([incident, change])),
+        ("service=22", json!([request])),
+        ("status=REVOKED", json!([withdrawn])),
+        ("status=RUNNING,REVOKED&kind=request", json!([withdrawn, request])),
+        ("tag=t1", json!([change])),
+        ("creator=lisi&kind=request", json!([request])),
+        ("creator=nobody", json!([])),
+        ("catalog=99", json!([])),
+        ("created_after=2026-11-22T02:00:30Z&created_before=2026-11-22T02:01:30Z", json!([change])),
+    ] {
+        assert_eq!(json!(listed(query, "admin").await), found, "{query}");
+    }
+    assert_eq!(json!(listed("list=claim", "sunba").await), json!([incident]), "it waits to be claimed");
+    house.operate(incident, "claim", "sunba", json!({ "node": 3 })).await;
+    assert_eq!((listed("list=claim", "sunba").await.len(), json!(listed("list=todo", "sunba").await)), (0, json!([incident])));
+    assert_eq!(json!(listed("list=created&status=REVOKED", "lisi").await), json!([withdrawn]));
+    assert!(!listed("list=created", "lisi").await.contains(withdrawn));
+    for (query, field) in [("list=mine", "list"), ("created_after=yesterday", "created_after"), ("page=0", "page")] {
+        let (status, problem) = house.v1("GET", &format!("tickets?{query}"), "lisi", Value::Null).await;
+        assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!(field)));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use events::ticket::TicketEvent;
+use events::ticket::{NodeStatus, TicketEvent};
 use events::{AppCode, Moment, Pid};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,7 @@ impl TicketCard {
             vec![("ticket", age.clone()), ("creator", format!("{}|{age}", opened.creator)), ("status", format!("{}|{age}", self.ticket.status_key()))];
         // What was withdrawn leaves the lists of people, and can still be asked for.
         if self.ticket.status != Status::Revoked {
+            rows.push(("listed", age.clone()));
             rows.push(("mine", format!("{}|{age}", opened.creator)));
             rows.extend(self.dealt.iter().filter(|pid| **pid != opened.creator).map(|pid| ("dealt", format!("{pid}|{age}"))));
             rows.extend(self.ticket.followers.iter().map(|pid| ("follows", format!("{pid}|{age}"))));
@@ -63,6 +64,7 @@ impl TicketCard {
                 waiting
             };
             rows.extend(of(|_| true).into_iter().map(|pid| ("todo", format!("{pid}|{age}"))));
+            rows.extend(of(|visit| visit.status == NodeStatus::Receiving).into_iter().map(|pid| ("claim", format!("{pid}|{age}"))));
             rows.extend(of(|visit| visit.is_vote).into_iter().map(|pid| ("approval", format!("{pid}|{age}"))));
         }
         rows

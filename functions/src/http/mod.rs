@@ -3,6 +3,7 @@
 pub mod blueking;
 pub mod body;
 pub mod credentials;
+mod lists;
 pub mod v1;
 
 use axum::Router;

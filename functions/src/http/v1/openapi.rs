@@ -58,7 +58,7 @@ enum Kind {
 }
 
 const PATHS: &[(&str, &str, &str, Kind)] = &[
-    ("/v1/tickets", "get", "lists tickets, newest first", Kind::Read),
+    ("/v1/tickets", "get", "lists tickets, newest first, by list, service, kind, status, creator, catalog, tag and time", Kind::Read),
     ("/v1/tickets", "post", "submits a ticket", Kind::Fills(&["service_id", "creator", "fields", "tag", "from", "attention"])),
     ("/v1/tickets/{sn}", "get", "shows a ticket", Kind::Read),
     ("/v1/tickets/{sn}/events", "get", "every event of a ticket", Kind::Read),

@@ -10,7 +10,7 @@ use domain::ticket::{Command, Open, Rejection, form};
 use domain::views::ticket_card::TicketCard;
 use events::draft::Sheet;
 use events::ticket::{Opened, Relation, TicketEvent};
-use events::{LineId, NodeId, ServiceId, TicketSn};
+use events::{LineId, Moment, NodeId, ServiceId, TicketSn};
 use infra::ledger::command_id;
 use infra::views::Range;
 use infra::{Failure, Outcome};
@@ -21,6 +21,7 @@ use super::problem::{Answer, Problem};
 use crate::desk::{self, Key, TAG_MAX};
 use crate::drafts;
 use crate::http::blueking::render;
+use crate::http::lists::{self, Filter, Number};
 use crate::people::is_name;
 use crate::stream::follow::read_card;
 
@@ -28,6 +29,9 @@ use crate::stream::follow::read_card;
 const PAGE_MAX: usize = 200;
 /// Decisions in one batch.
 const BATCH_MAX: usize = 200;
+/// The lists of a person, and the index each is.
+const LISTS: [(&str, &str); 6] =
+    [("todo", "todo"), ("claim", "claim"), ("approval", "approval"), ("created", "mine"), ("dealt", "dealt"), ("following", "follows")];
 /// Remarks or calls in one answer.
 const BESIDE_MAX: usize = 500;
 
@@ -99,37 +103,60 @@ fn opened_answer(sn: &TicketSn, id: i64, app: &crate::App) -> Response {
     (StatusCode::CREATED, [(header::LOCATION, format!("/v1/tickets/{sn}"))], Json(body)).into_response()
 }
 
-/// Lists of people and all tickets, newest first.
+/// Lists of people and all tickets, newest first, narrowed to a service, a kind, a status, a creator, a catalog, a business, a tag, a time of creation.
+/// What was withdrawn is in no list unless its status is asked for.
 pub(super) async fn list(asked: Asked) -> Answer {
     let app = &asked.app;
     let size = asked.number("page_size", 20, PAGE_MAX)?;
     let page = asked.number("page", 1, 1_000_000)?;
-    let index = match asked.asked_for("list").unwrap_or("all") {
-        "all" => None,
-        "todo" => Some("todo"),
-        "approval" => Some("approval"),
-        "created" => Some("mine"),
-        "dealt" => Some("dealt"),
-        "following" => Some("follows"),
-        other => return Err(Problem::malformed("list", format!("{other} is none of all, todo, approval, created, dealt, following"))),
+    let parts = |key: &str| -> Vec<String> {
+        asked.asked_for(key).into_iter().flat_map(|text| text.split(',').map(str::trim).filter(|part| !part.is_empty())).map(str::to_owned).collect()
     };
-    let (name, from, to) = match index {
-        None => ("ticket", String::new(), "~".to_owned()),
-        Some(index) => {
-            let user =
-                asked.asked_for("user").or(asked.caller.user.as_deref()).ok_or_else(|| Problem::malformed("user", "nobody is named whose list it is"))?;
-            let pid = app.people.find(user).await?;
-            (index, format!("{pid}|"), format!("{pid}|~"))
-        }
+    let time = |key: &str| match asked.asked_for(key) {
+        None => Ok(None),
+        Some(text) => match text.parse::<jiff::Timestamp>() {
+            Ok(at) => Ok(Some(Moment(at.as_millisecond()))),
+            Err(_) => Err(Problem::malformed(key, "it is not a time (RFC 3339)")),
+        },
     };
-    let count = app.views.count("ticket", name, &from, &to).await?;
-    let range = Range { view: "ticket", index: name, from: &from, to: &to, descending: true, skip: (page - 1).saturating_mul(size), limit: size };
-    let mut items = Vec::new();
-    for entry in app.views.range(range).await? {
-        let Some(document) = app.views.get("ticket", &entry.key).await? else { continue };
-        items.push(shown(&asked, &read_card(&entry.key, &document)?).await?);
+    let statuses = parts("status");
+    let asks_for_withdrawn = statuses.iter().any(|status| status == "REVOKED");
+    let whose = async || {
+        let user = asked.asked_for("user").or(asked.caller.user.as_deref()).ok_or_else(|| Problem::malformed("user", "nobody is named whose list it is"))?;
+        Ok::<_, Problem>(app.people.find(user).await?)
+    };
+    let mut filter = Filter {
+        catalogs: parts("catalog"),
+        statuses,
+        services: parts("service"),
+        businesses: parts("bk_biz_id"),
+        kinds: parts("kind"),
+        tag: asked.asked_for("tag").map(str::to_owned),
+        created: (time("created_after")?, time("created_before")?),
+        is_withdrawn_left_out: !asks_for_withdrawn,
+        ..Filter::default()
+    };
+    if let Some(name) = asked.asked_for("creator") {
+        filter.creator = Some(app.people.find(name).await?);
     }
-    Ok(Json(json!({ "count": count, "page": page, "page_size": size, "items": items })).into_response())
+    match asked.asked_for("list").unwrap_or("all") {
+        "all" => {}
+        "created" if asks_for_withdrawn => filter.creator = Some(whose().await?),
+        list => {
+            let index = LISTS.iter().find(|(known, _)| *known == list).map(|(_, index)| *index).ok_or_else(|| {
+                let known: Vec<&str> = LISTS.iter().map(|(known, _)| *known).collect();
+                Problem::malformed("list", format!("{list} is none of all, {}", known.join(", ")))
+            })?;
+            filter.list = Some((index, whose().await?));
+        }
+    }
+    let found = lists::page(app, &filter, Number::This(page), size).await?;
+    let mut items = Vec::new();
+    for key in &found.keys {
+        let Some(document) = app.views.get("ticket", key).await? else { continue };
+        items.push(shown(&asked, &read_card(key, &document)?).await?);
+    }
+    Ok(Json(json!({ "count": found.count, "page": page, "page_size": size, "items": items })).into_response())
 }
 
 async fn shown(asked: &Asked, card: &TicketCard) -> Result<Value, Problem> {
