@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use axum::routing::get;
 use cqrs_es::CqrsFramework;
 use domain::config::{Role, Service};
 use domain::delivery::Delivery;
@@ -16,6 +17,7 @@ use functions::stream::index::{Arrived, Indexer};
 use infra::blob::Blob as _;
 use infra::clock::{HandClock, SeededChance, SystemChance, SystemClock};
 use infra::crash::Crash;
+use infra::directory::{self, Directory as _};
 use infra::ledger::{NoLookups, command_id};
 use infra::store::paged::Paged;
 use infra::store::repository::fingerprint;
@@ -93,6 +95,54 @@ async fn what_was_being_written_when_a_desk_died_is_swept() {
     files.sweep().expect("swept");
     assert!(!broken.exists());
     assert_eq!(files.get("a/b/1").await.expect("read").as_deref(), Some(&b"whole"[..]));
+}
+
+#[tokio::test]
+async fn file_directory() {
+    let file = directory::file::File::read(directory::contract::ORGANIZATION).expect("an organization");
+    directory::contract::answers(&file).await;
+}
+
+/// The same organization behind a service, asked over a socket; what it answered is asked for again only after a while.
+#[tokio::test]
+async fn http_directory() {
+    use axum::extract::{Path, State};
+    use axum::response::{IntoResponse as _, Response};
+    type Organization = Arc<directory::file::File>;
+    async fn leader(State(file): State<Organization>, Path(person): Path<String>) -> Response {
+        match file.leader(&person).await.expect("answers") {
+            Some(leader) => axum::Json(serde_json::json!({ "leader": leader })).into_response(),
+            None => axum::http::StatusCode::NOT_FOUND.into_response(),
+        }
+    }
+    async fn members(State(file): State<Organization>, Path(department): Path<String>) -> Response {
+        axum::Json(file.members(&department).await.expect("answers")).into_response()
+    }
+    async fn holders(State(file): State<Organization>, Path((business, role)): Path<(i64, String)>) -> Response {
+        axum::Json(file.holders(business, &role).await.expect("answers")).into_response()
+    }
+    async fn businesses(State(file): State<Organization>) -> Response {
+        axum::Json(file.businesses().await.expect("answers")).into_response()
+    }
+    let file: Organization = Arc::new(directory::file::File::read(directory::contract::ORGANIZATION).expect("an organization"));
+    let router = axum::Router::new()
+        .route("/directory/people/{person}", get(leader))
+        .route("/directory/departments/{department}/members", get(members))
+        .route("/directory/businesses", get(businesses))
+        .route("/directory/businesses/{business}/roles/{role}", get(holders))
+        .with_state(file);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}/directory", listener.local_addr().expect("an address"));
+    let served = tokio::spawn(async move { axum::serve(listener, router).await });
+    let clock = Arc::new(HandClock::at(Moment(1_795_000_000_000)));
+    let http = directory::http::Http::new(&base, clock.clone()).expect("a directory");
+    directory::contract::answers(&http).await;
+    served.abort();
+    assert!(served.await.is_err_and(|end| end.is_cancelled()));
+    directory::contract::answers(&http).await;
+    clock.turn(60_000);
+    let away = http.leader("lisi").await.expect_err("nobody answers");
+    assert_eq!(away.kind, Kind::Unavailable, "it is told from a person without a leader");
 }
 
 #[tokio::test]

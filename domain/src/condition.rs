@@ -99,9 +99,13 @@ pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     }
 }
 
-/// Compares by the clause's type: numbers as numbers where both are, everything else as text (dates sort as text by their form).
+/// Compares by the clause's type: numbers as numbers, days and times as what they are, everything else as text. What is not of the type is comparable with
+/// nothing.
 fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
     let (left, right) = (plain(left), plain(right));
+    if matches!(kind, "DATE" | "DATETIME" | "date" | "datetime") {
+        return if left == right { Some(Ordering::Equal) } else { time(&left)?.partial_cmp(&time(&right)?) };
+    }
     if matches!(kind, "INT" | "number") {
         return number(&left)?.partial_cmp(&number(&right)?);
     }
@@ -113,6 +117,14 @@ fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
 
 fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// A wall-clock time, or the beginning of a day.
+fn time(text: &str) -> Option<jiff::civil::DateTime> {
+    let text = text.trim().replace('/', "-").replace('T', " ");
+    let of = |format| jiff::civil::DateTime::strptime(format, &text).ok();
+    let day = || jiff::civil::Date::strptime("%Y-%m-%d", &text).ok().map(|day| day.to_datetime(jiff::civil::Time::midnight()));
+    of("%Y-%m-%d %H:%M:%S").or_else(|| of("%Y-%m-%d %H:%M")).or_else(day)
 }
 
 /// A list, or a text of parts between commas.
@@ -151,7 +163,15 @@ mod tests {
         assert!(says("INT", json!("1.5"), ">", json!("1")));
         assert!(!says("INT", json!("x"), "<", json!(10)));
         assert!(says("STRING", json!("9"), ">", json!("10")));
+    }
+
+    #[test]
+    fn days_and_times_compare_as_what_they_are() {
         assert!(says("DATE", json!("2026-11-22"), ">=", json!("2026-02-01")));
+        assert!(says("DATE", json!("2026-11-22"), "==", json!("2026/11/22 00:00:00")));
+        assert!(says("DATETIME", json!("2026-11-22 09:00:00"), "<", json!("2026-11-22 10:00")));
+        assert!(!says("DATE", json!("9"), ">", json!("2026-02-01")) && !says("DATE", json!("9"), "<", json!("2026-02-01")), "no day at all");
+        assert!(says("DATE", json!(""), "!=", json!("2026-02-01")) && says("DATE", json!(""), "==", json!("")));
     }
 
     #[test]

@@ -61,10 +61,22 @@ pub struct Began {
 }
 impl Personals for Began {}
 
+/// Where an attempt went and how long it took. Paths and queries are left out: what people filled in may stand there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Method, scheme and host: `POST https://api.example.com`.
+    pub to: String,
+    /// Milliseconds from the question to its answer.
+    pub took_ms: i64,
+}
+
 /// Nobody answered; it is tried again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
+    /// Absent of what was recorded before this was kept, and where nothing went out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
     /// HTTP status, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -77,6 +89,8 @@ impl Personals for AttemptFailed {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
     /// How far it is: `polled`, or of a task `resumed`, `created`, `started`, `running`.
     pub step: String,
     /// What the other side calls it.
@@ -90,6 +104,8 @@ impl Personals for Waiting {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answered {
     pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub succeeded: bool,

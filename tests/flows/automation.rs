@@ -99,7 +99,10 @@ async fn a_call_carries_typed_values_leaves_variables_and_the_run_goes_on() {
 #[tokio::test]
 async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
     let house = House::open().await;
-    let service = service(&house, "账号二", json!([api(3, account_api())]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    let mut info = account_api();
+    info["req_body"]["phone"] = "${params_phone}".into();
+    let own = json!([{ "id": 4, "key": "phone", "name": "手机", "type": "STRING", "validate_type": "OPTION", "state_id": 2, "is_personal": true }]);
+    let service = service(&house, "账号二", json!([api(3, info)]), json!([line(1, 2), line(2, 3), line(3, 9)]), own).await;
     answers(&house, &[(200, json!({ "result": false, "code": 17, "message": "no quota" }))]);
     let sn = open(&house, &service).await;
     house.settle().await;
@@ -119,7 +122,20 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
     answers(&house, &[(503, json!({}))]);
     act(&house, &sn, retry(person("zhangsan").await, &[])).await.expect("retries");
     house.settle().await;
-    act(&house, &sn, retry(person("zhangsan").await, &[("host", "other")])).await.expect("edits and retries");
+    for (values, detail) in [
+        (json!({ "host": "x", "gone": "y" }), "field gone does not exist here"),
+        (json!({ "ticket_sn": "REQ1" }), "field ticket_sn does not exist here"),
+        (json!({ "ticket_creator": "admin" }), "field ticket_creator does not exist here"),
+        (json!({ "phone": "13800000001" }), "field phone cannot be changed any more"),
+        (json!({ "host": "x".repeat(10_001) }), "field 主机: is longer than 10000 characters"),
+    ] {
+        assert_eq!(
+            house.not_operated(&sn, "retry", "zhangsan", json!({ "node": 3, "values": values })).await,
+            (400, detail.into()),
+            "only what the call asks for"
+        );
+    }
+    house.operate(&sn, "retry", "zhangsan", json!({ "node": 3, "values": { "host": "other" } })).await;
     answers(&house, &[(200, json!({ "result": true, "data": {} }))]);
     house.settle().await;
     let calls = house.receiver.calls.lock().expect("no holder panics").clone();

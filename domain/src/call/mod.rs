@@ -9,7 +9,7 @@ pub mod template;
 use std::collections::BTreeMap;
 
 use events::Moment;
-use events::call::{Answered, AttemptFailed, Began, CallEvent, Closed, Requested, Waiting};
+use events::call::{Answered, AttemptFailed, Began, CallEvent, Closed, Made, Requested, Waiting};
 use events::outside::Outside;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,8 @@ pub enum Command {
     /// What one attempt came to; `attempt` counts from 1 and must be the one that was due.
     Record {
         attempt: u32,
+        /// Where it went, if anywhere.
+        made: Option<Made>,
         step: Step,
         at: Moment,
     },
@@ -119,7 +121,7 @@ impl Decider for Call {
             }
             Command::Begin { attempt, .. } if *attempt == self.begun => reject(Rejection::NotDue(*attempt)),
             Command::Begin { attempt, until } => Ok(vec![Began { attempt: *attempt, step: self.step.clone(), due: *until }.into()]),
-            Command::Record { attempt, step, at } => Ok(vec![self.record(*attempt, step, *at)]),
+            Command::Record { attempt, made, step, at } => Ok(vec![self.record(*attempt, made.as_ref(), step, *at)]),
             Command::Close { .. } if self.answered.is_none() => reject(Rejection::NoAnswer),
             Command::Close { .. } if self.closed => Ok(Vec::new()),
             Command::Close { told } => Ok(vec![Closed { told: *told }.into()]),
@@ -188,18 +190,19 @@ impl Call {
         self.requested.is_some() && self.answered.is_none()
     }
 
-    fn record(&self, attempt: u32, step: &Step, at: Moment) -> CallEvent {
-        let answered = |status: Option<u16>, succeeded, outputs: &BTreeMap<String, String>, reason: &str| {
+    fn record(&self, attempt: u32, made: Option<&Made>, step: &Step, at: Moment) -> CallEvent {
+        let made = made.cloned();
+        let answered = |made, status: Option<u16>, succeeded, outputs: &BTreeMap<String, String>, reason: &str| {
             let (outputs, reason, task) = (outputs.clone(), reason.to_owned(), self.task.clone());
-            Answered { attempt, status, succeeded, outputs, task, reason, due: at.plus_ms(TELL_MS) }.into()
+            Answered { attempt, made, status, succeeded, outputs, task, reason, due: at.plus_ms(TELL_MS) }.into()
         };
         match step {
-            Step::NoAnswer { status, reason, attempts_max } if self.failures + 1 >= *attempts_max => answered(*status, false, &BTreeMap::new(), reason),
+            Step::NoAnswer { status, reason, attempts_max } if self.failures + 1 >= *attempts_max => answered(made, *status, false, &BTreeMap::new(), reason),
             Step::NoAnswer { status, reason, .. } => {
-                AttemptFailed { attempt, status: *status, reason: reason.clone(), next: at.plus_ms(pause_ms(self.failures)) }.into()
+                AttemptFailed { attempt, made, status: *status, reason: reason.clone(), next: at.plus_ms(pause_ms(self.failures)) }.into()
             }
-            Step::UnderWay { step, task, after_ms } => Waiting { attempt, step: step.clone(), task: task.clone(), next: at.plus_ms(*after_ms) }.into(),
-            Step::Done { status, succeeded, outputs, reason } => answered(*status, *succeeded, outputs, reason),
+            Step::UnderWay { step, task, after_ms } => Waiting { attempt, made, step: step.clone(), task: task.clone(), next: at.plus_ms(*after_ms) }.into(),
+            Step::Done { status, succeeded, outputs, reason } => answered(made, *status, *succeeded, outputs, reason),
         }
     }
 }
@@ -232,8 +235,12 @@ mod tests {
         requested.into()
     }
 
+    fn made() -> Made {
+        Made { to: "POST https://x".into(), took_ms: 5 }
+    }
+
     fn record(call: &Call, attempt: u32, step: Step) -> CallEvent {
-        call.decide(&Command::Record { attempt, step, at: Moment(100) }, &()).expect("records").remove(0)
+        call.decide(&Command::Record { attempt, made: Some(made()), step, at: Moment(100) }, &()).expect("records").remove(0)
     }
 
     #[test]
@@ -241,9 +248,12 @@ mod tests {
         let mut call = fold::<Call>(&[requested()]);
         let silent = || Step::NoAnswer { status: None, reason: "timeout".into(), attempts_max: 2 };
         let first = record(&call, 1, silent());
-        assert_eq!(first, AttemptFailed { attempt: 1, status: None, reason: "timeout".into(), next: Moment(3_100) }.into());
+        assert_eq!(first, AttemptFailed { attempt: 1, made: Some(made()), status: None, reason: "timeout".into(), next: Moment(3_100) }.into());
         call.evolve(&first);
-        assert_eq!(call.decide(&Command::Record { attempt: 1, step: silent(), at: Moment(100) }, &()), Err(Refusal::Rejected(Rejection::NotDue(1))));
+        assert_eq!(
+            call.decide(&Command::Record { attempt: 1, made: None, step: silent(), at: Moment(100) }, &()),
+            Err(Refusal::Rejected(Rejection::NotDue(1)))
+        );
         let CallEvent::Answered(answered) = record(&call, 2, silent()) else { panic!("an answer") };
         assert!(!answered.succeeded && answered.reason == "timeout");
     }

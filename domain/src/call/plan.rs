@@ -1,9 +1,11 @@
 //! What is asked of the other side next.
 
-use events::outside::{Outside, Request, Task};
+use std::collections::BTreeSet;
+
+use events::outside::{Outside, Pair, Request, Task};
 use serde_json::{Value, json};
 
-use super::template::{Variables, fill, fill_json, percent};
+use super::template::{Variables, fill, fill_json, holes, holes_of_json, percent};
 use super::{CREATED, Call};
 use crate::ticket::form::plain;
 
@@ -39,6 +41,16 @@ pub fn plan(outside: &Outside, call: &Call, variables: &Variables) -> Result<Wan
         Outside::Request(request) => of_request(request, variables),
         Outside::Task(task) => of_task(task, call, variables),
     }
+}
+
+/// The keys that the templates of a call ask for.
+pub fn asks_for(outside: &Outside) -> BTreeSet<String> {
+    let of_pairs = |pairs: &[Pair]| pairs.iter().flat_map(|pair| holes(&pair.value)).collect::<Vec<_>>();
+    let keys = match outside {
+        Outside::Request(request) => [holes(&request.url), of_pairs(&request.query), of_pairs(&request.headers), holes_of_json(&request.body)],
+        Outside::Task(task) => [holes(&task.bk_biz_id), holes(&task.template_id), of_pairs(&task.constants), Vec::new()],
+    };
+    keys.into_iter().flatten().collect()
 }
 
 /// The call that a request describes, its holes filled.

@@ -8,7 +8,12 @@ use events::{LineId, NodeId, Pid};
 
 use super::command::Answer;
 use super::run::{Run, Step, output_keys};
-use super::{Decision, Facts, Rejection, Status, Ticket, Visit, reject, within_message};
+use super::{Decision, Facts, FieldAt, Rejection, Status, Ticket, Visit, form, reject, within_message};
+use crate::call::plan;
+use crate::workflow::is_of_the_ticket;
+
+/// Longest value that somebody may give for one call, in characters.
+const INPUT_MAX: usize = 10_000;
 
 impl Ticket {
     /// Takes the answer of a call that is waited for. While the ticket stands still, the answer is kept and nothing follows from it.
@@ -42,8 +47,30 @@ impl Ticket {
     pub(super) fn retry(&self, id: NodeId, by: &Pid, inputs: &BTreeMap<String, String>, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let workflow = self.workflow(facts)?;
         let (node, visit) = self.failed(&workflow.definition, id, by, facts)?;
+        self.within_the_call(&workflow.definition, node, inputs)?;
         let (node, name, by, attempt, inputs) = (id, node.name.clone(), by.clone(), visit.attempt + 1, inputs.clone());
         Ok(vec![NodeRetried { node, name, by, attempt, inputs }.into()])
+    }
+
+    /// What may be given for one call: values its templates ask for, but neither what the ticket itself says nor what is somebody's own, which a call would
+    /// keep in the open.
+    fn within_the_call(&self, definition: &Definition, node: &Node, inputs: &BTreeMap<String, String>) -> Decision<()> {
+        let asked = node.outside.as_deref().map(plan::asks_for).unwrap_or_default();
+        let seals_text = self.opened.as_ref().is_some_and(|opened| opened.seals_text);
+        for (key, value) in inputs {
+            let field = definition.field(key.strip_suffix("__display").unwrap_or(key));
+            if !asked.contains(key) || is_of_the_ticket(key) {
+                return reject(Rejection::FieldUnknown(key.clone()));
+            }
+            if field.is_some_and(|field| form::is_own(field, seals_text)) {
+                return reject(Rejection::NotEditable(key.clone()));
+            }
+            if value.chars().count() > INPUT_MAX {
+                let at = FieldAt { key: key.clone(), name: field.map_or_else(|| key.clone(), |field| field.name.clone()) };
+                return reject(Rejection::FieldInvalid { at, reason: format!("is longer than {INPUT_MAX} characters") });
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn ignore(&self, id: NodeId, by: &Pid, outputs: &BTreeMap<String, String>, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {

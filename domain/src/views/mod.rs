@@ -68,7 +68,13 @@ impl Card for crate::call::Call {
         self.evolve(&envelope.event);
     }
     fn index(&self) -> Vec<(&'static str, String)> {
-        self.requested.iter().map(|requested| ("ticket", format!("{}|{:016}", requested.ticket, requested.due.0))).collect()
+        let Some(requested) = &self.requested else { return Vec::new() };
+        let age = format!("{:016}", requested.due.0);
+        let mut rows = vec![("ticket", format!("{}|{age}", requested.ticket)), ("call", age.clone())];
+        if self.answered.as_ref().is_some_and(|answered| !answered.succeeded) {
+            rows.push(("failed", age));
+        }
+        rows
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use events::NodeId;
 use events::outside::{Outside, Request, Source};
-use events::workflow::{Condition, Definition, Field, FieldKind, Handling, Line, Node, NodeKind, Operator, Processors, Revoke};
+use events::workflow::{Condition, Definition, Field, FieldKind, Handling, Line, Node, NodeKind, Operator, Other, Processors, Revoke};
 
 use super::{areas::areas, named};
+use crate::call::plan;
 use crate::ticket::output_keys;
 use crate::{condition, options};
 
@@ -261,6 +262,12 @@ impl Check<'_> {
     }
 
     fn automatic(&mut self, node: &Node, name: &str) {
+        // Whoever submits may bring variables for webhooks (`envs`, reference/bk-itsm.md 3.1).
+        if let Some(outside) = node.outside.as_deref().filter(|_| node.kind != NodeKind::Webhook) {
+            let unknown = plan::asks_for(outside).into_iter().filter(|key| !self.is_known(key));
+            let said: Vec<String> = unknown.map(|key| format!("the call of node {name} asks for {key}, which does not exist")).collect();
+            self.problems.extend(said);
+        }
         match (node.kind, node.outside.as_deref()) {
             (_, None) => self.say(format!("node {name} is not configured: it does not say what to call")),
             (NodeKind::Sops, Some(Outside::Task(task))) => {
@@ -291,6 +298,14 @@ impl Check<'_> {
             (kind, Some(_)) => self.say(format!("node {name} is a {} node, but says something else to do", kind.key())),
         }
         self.processors(node, name, &node.processors);
+    }
+
+    /// Says whether a template may ask for a key: a field, what is shown of it, a variable, or what is known of every ticket.
+    fn is_known(&self, key: &str) -> bool {
+        let is_left_behind = |node: &Node| node.outputs.iter().any(|output| output.key == key) || output_keys(node).iter().any(|output| output == key);
+        self.definition.field(key.strip_suffix("__display").unwrap_or(key)).is_some()
+            || super::is_of_the_ticket(key)
+            || self.definition.nodes.iter().any(is_left_behind)
     }
 
     /// A call goes where the workflow says, by a method there is, and not for ever.
@@ -434,8 +449,15 @@ impl Check<'_> {
                 self.source(field, source);
             }
             for clause in field.hidden_when.iter().flat_map(|group| &group.expressions) {
-                if self.definition.field(&clause.key).is_none() && !super::is_of_the_ticket(&clause.key) {
+                if !self.is_known(&clause.key) {
                     self.say(format!("field {} is hidden by {}, which does not exist", field.key, clause.key));
+                }
+            }
+            for beside in field.rule.iter().flat_map(|rule| &rule.expressions) {
+                if let Other::Field { key } = &beside.other
+                    && !self.is_known(key)
+                {
+                    self.say(format!("field {} is compared with {key}, which does not exist", field.key));
                 }
             }
         }

@@ -3,6 +3,7 @@
 pub mod blueking;
 pub mod body;
 pub mod credentials;
+mod extras;
 mod lists;
 pub mod v1;
 

@@ -1,6 +1,6 @@
 //! Where outgoing calls may go: everywhere outside, and to private addresses only where somebody allowed it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What is allowed besides the outside world.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,26 +80,43 @@ enum Kind {
     Outside,
     /// Loopback, unspecified, link-local (where clouds keep instance credentials): only this machine answers there.
     Own,
-    /// Networks that are not routed outside (RFC 1918, RFC 6598, RFC 4193), and what is nobody's address.
+    /// Networks that are not routed outside (RFC 1918, RFC 6598, RFC 4193, the registries of RFC 6890), what is nobody's address, and where one cloud
+    /// keeps what is its machines' alone.
     Private,
 }
 
-/// An IPv4 address that is written as an IPv6 one is what it is.
+/// An IPv4 address that is written as an IPv6 one, or that a translator or a tunnel would make of it (RFC 4291 2.5.5, RFC 6052, RFC 3056), is what it is.
 fn plain(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
-        IpAddr::V4(_) => address,
+    let IpAddr::V6(v6) = address else { return address };
+    let segments = v6.segments();
+    let at = |first: usize| Ipv4Addr::from((u32::from(segments[first]) << 16) | u32::from(segments[first + 1]));
+    match segments {
+        _ if v6.is_loopback() || v6.is_unspecified() => address,
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => at(6).into(),
+        [0x2002, ..] => at(1).into(),
+        _ => address,
     }
 }
 
 fn kind(address: IpAddr) -> Kind {
     let (own, private) = match address {
         IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            let shared = first == 100 && (64..128).contains(&second);
-            (v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(), v4.is_private() || shared || v4.is_broadcast() || v4.is_multicast() || first == 0)
+            let special = match v4.octets() {
+                [0 | 240..=255, ..] | [192, 0, 0, _] | [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [168, 63, 129, 16] => true,
+                [100, second, ..] => (64..128).contains(&second),
+                [198, second, ..] => (18..20).contains(&second),
+                _ => false,
+            };
+            (v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(), v4.is_private() || v4.is_multicast() || special)
         }
-        IpAddr::V6(v6) => (v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(), v6.is_unique_local() || v6.is_multicast()),
+        IpAddr::V6(v6) => {
+            // Site-local (RFC 3879), translated locally (RFC 8215), discarded (RFC 6666), for documents and Teredo (RFC 4380), which hides an address.
+            let special = match v6.segments() {
+                [0x64, 0xff9b, 1, ..] | [0x100, 0, 0, 0, ..] | [0x2001, 0 | 0xdb8, ..] => true,
+                [first, ..] => first & 0xffc0 == 0xfec0,
+            };
+            (v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(), v6.is_unique_local() || v6.is_multicast() || special)
+        }
     };
     match (own, private) {
         (true, _) => Kind::Own,
@@ -118,6 +135,15 @@ mod tests {
         for inside in ["127.0.0.1", "::1", "169.254.169.254", "10.1.2.3", "192.168.0.1", "172.16.0.9", "100.64.0.1", "fd00::1", "::ffff:10.0.0.1", "0.0.0.0"] {
             assert!(!allows("", inside), "{inside}");
         }
+        // The same written for a translator or a tunnel, and what is set apart.
+        for inside in ["64:ff9b::a01:203", "64:ff9b::7f00:1", "2002:a01:203::1", "::10.1.2.3", "::127.0.0.1", "fec0::1", "64:ff9b:1::1", "2001::1"] {
+            assert!(!allows("", inside), "{inside}");
+        }
+        for inside in ["198.18.0.1", "192.0.0.8", "192.0.2.1", "203.0.113.9", "240.0.0.1", "255.255.255.255", "168.63.129.16", "224.0.0.1", "ff02::1"] {
+            assert!(!allows("", inside), "{inside}");
+        }
+        assert!(allows("", "64:ff9b::808:808") && allows("", "2002:808:808::1") && allows("", "198.20.0.1"));
+        assert!(allows("10.0.0.0/8", "64:ff9b::a01:203"));
         assert!(allows("", "8.8.8.8") && allows("", "2606:4700::1111"));
         assert!(allows("10.0.0.0/8", "10.1.2.3") && !allows("10.0.0.0/8", "11.0.0.1") | allows("", "11.0.0.1"));
         assert!(allows("10.0.0.0/8", "::ffff:10.0.0.1") && !allows("10.0.0.0/8", "192.168.0.1"));

@@ -207,12 +207,16 @@ pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -
 
 /// Puts values of personal fields (and all free text, where the service says so) under the creator's key.
 pub(super) fn own(definition: &Definition, form: Vec<Entry>, creator: &Pid, seals_text: bool) -> Vec<Entry> {
-    use FieldKind::{Boolean, Checkbox, Date, DateTime, DateTimeRange, Int, Member, Members, MultiSelect, Radio, Select, TreeSelect};
-    let is_choice = |field: &Field| {
-        matches!(field.kind, Boolean | Checkbox | Date | DateTime | DateTimeRange | Int | Member | Members | MultiSelect | Radio | Select | TreeSelect)
-    };
-    let is_personal = |field: &Field| field.is_personal || (seals_text && !is_choice(field));
+    let is_personal = |field: &Field| is_own(field, seals_text);
     form.into_iter().map(|entry| if definition.field(&entry.key).is_some_and(is_personal) { entry.owned_by(creator.clone()) } else { entry }).collect()
+}
+
+/// Says whether the value of a field is the creator's own: the field says so, or the service says so of all free text.
+pub(super) fn is_own(field: &Field, seals_text: bool) -> bool {
+    use FieldKind::{Boolean, Checkbox, Date, DateTime, DateTimeRange, Int, Member, Members, MultiSelect, Radio, Select, TreeSelect};
+    let is_choice =
+        matches!(field.kind, Boolean | Checkbox | Date | DateTime | DateTimeRange | Int | Member | Members | MultiSelect | Radio | Select | TreeSelect);
+    field.is_personal || (seals_text && !is_choice)
 }
 
 /// Values are kept as text; tables and forms as the JSON they are, also where they came as its text. A text that came as JSON is kept as its text, and

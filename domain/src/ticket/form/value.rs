@@ -69,7 +69,7 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
     Ok(())
 }
 
-/// `YYYY-MM-DD`, and in no other way: dates are compared as they are written.
+/// `YYYY-MM-DD`, and in no other way: what is stored is read by programs that know no other.
 fn is_date(text: &str) -> bool {
     text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
 }

@@ -17,13 +17,9 @@ use super::answer::{Refusal, not_done, not_opened};
 use super::render;
 use super::request::{Asked, check_name};
 use crate::desk::{self, Key, NotRaised, TAG_MAX};
+use crate::http::extras::{self, Unfit};
 use crate::queue::attempt::callback::Receiver;
 use crate::{App, company};
-
-/// Display-only fields of one ticket.
-const DYNAMIC_FIELDS_MAX: usize = 100;
-/// Longest callback URL.
-const URL_MAX: usize = 2048;
 
 pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, user_agent: Option<String>) -> Result<Value, Refusal> {
     let service = match asked.text("fast_approval").as_deref() {
@@ -95,12 +91,7 @@ async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry]
     if let (Some(callback), Some(url)) = (&mut open.callback, callback_url(meta)) {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let headers = meta.get("headers").and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect();
-        let receiver = serde_json::to_vec(&Receiver { url: url.to_owned(), headers }).unwrap_or_default();
-        // The same receiver is kept once, under a name that says nothing.
-        callback.secret = format!("callback/{}", &blake3::keyed_hash(&app.keys().await?.fingerprint, &receiver).to_hex()[..32]);
-        if app.ledger.keys.secret(&callback.secret).await?.is_none() {
-            app.ledger.keys.keep_secret(&callback.secret, &receiver).await?;
-        }
+        extras::keep_receiver(app, callback, &Receiver { url: url.to_owned(), headers }).await?;
     }
     Ok(open)
 }
@@ -127,11 +118,7 @@ async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], m
         app.people.form_in(&workflow.definition, &mut form, register).await?;
     }
     let invalid = || Refusal::parameter("meta:callback_url 不是合法的 http(s) 地址。");
-    let host = |url: &str| {
-        let parsed: reqwest::Url = url.parse().ok().filter(|parsed: &reqwest::Url| url.len() <= URL_MAX && matches!(parsed.scheme(), "http" | "https"))?;
-        parsed.host_str().map(str::to_owned)
-    };
-    let host = callback_url(meta).map(|url| host(url).ok_or_else(invalid)).transpose()?;
+    let host = callback_url(meta).map(|url| extras::callback_host(url).ok_or_else(invalid)).transpose()?;
     let mut chosen_processors = BTreeMap::new();
     for (node, names) in meta.get("state_processors").and_then(Value::as_object).into_iter().flatten() {
         let id = node.parse().map_err(|_| Refusal::parameter(format!("state_processors:节点({node})不存在")))?;
@@ -194,29 +181,21 @@ impl Extras {
     }
 }
 
-/// Display-only fields (3.1); their keys are ours.
+/// Display-only fields (3.1).
 fn dynamic_fields(asked: &Asked) -> Result<Vec<DynamicField>, Refusal> {
     let items = match asked.get("dynamic_fields") {
         None => return Ok(Vec::new()),
-        Some(Value::Array(items)) if items.len() <= DYNAMIC_FIELDS_MAX => items,
-        Some(Value::Array(_)) => return Err(Refusal::parameter(format!("dynamic_fields:请确保这个列表不超过 {DYNAMIC_FIELDS_MAX} 项。"))),
+        Some(Value::Array(items)) => items,
         Some(_) => return Err(Refusal::parameter("dynamic_fields:期望为一个列表，得到的类型不对。")),
     };
-    let read = |(at, item): (usize, &Value)| {
-        let wrong = |what: &str| Refusal::parameter(format!("dynamic_fields:{at}:{what}"));
-        let (name, kind, value) = (plain(&item["name"]), plain(&item["type"]), plain(&item["value"]));
-        if name.is_empty() || name.chars().count() > 32 {
-            return Err(wrong("name:请确保这个字段为 1 到 32 个字符。"));
-        }
-        if !matches!(kind.as_str(), "STRING" | "INT" | "LINK") {
-            return Err(wrong(&format!("type:“{kind}” 不是合法选项。")));
-        }
-        if value.chars().count() > 255 {
-            return Err(wrong("value:请确保这个字段不能超过 255 个字符。"));
-        }
-        Ok(DynamicField { key: format!("dynamic_{}", at + 1), name, kind, value, meta: item.get("meta").cloned().unwrap_or_default() })
-    };
-    items.iter().enumerate().map(read).collect()
+    extras::dynamic_fields(items).map_err(|unfit| {
+        Refusal::parameter(match unfit {
+            Unfit::TooMany(most) => format!("dynamic_fields:请确保这个列表不超过 {most} 项。"),
+            Unfit::Name(at) => format!("dynamic_fields:{at}:name:请确保这个字段为 1 到 32 个字符。"),
+            Unfit::Kind(at, kind) => format!("dynamic_fields:{at}:type:“{kind}” 不是合法选项。"),
+            Unfit::Value(at) => format!("dynamic_fields:{at}:value:请确保这个字段不能超过 255 个字符。"),
+        })
+    })
 }
 
 pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {

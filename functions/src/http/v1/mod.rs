@@ -3,10 +3,12 @@
 mod admin;
 mod asked;
 mod attachments;
+mod calls;
 mod drafts;
 mod forms;
 pub mod openapi;
 mod problem;
+mod submit;
 mod tickets;
 
 use std::time::Duration;
@@ -61,13 +63,14 @@ async fn route(app: App, request: Request) -> Answer {
     let (read, write) = (method == Method::GET || method == Method::HEAD, method == Method::POST);
     match parts[..] {
         ["tickets"] if read => tickets::list(asked).await,
-        ["tickets"] if write => tickets::create(asked).await,
+        ["tickets"] if write => submit::create(asked).await,
         ["tickets", sn] if read => tickets::get(asked, sn).await,
         ["tickets", sn, "events"] if read => tickets::history(asked, sn).await,
         ["tickets", sn, "remarks"] if read => tickets::remarks(asked, sn).await,
-        ["tickets", sn, "calls"] if read => tickets::calls(asked, sn).await,
+        ["tickets", sn, "calls"] if read => calls::of_ticket(asked, sn).await,
         ["tickets", sn, "nodes", node, what @ ("form" | "options")] => forms::of_ticket(asked, &method, sn, node, what).await,
         ["tickets", sn, operation] if write => tickets::operate(asked, sn, operation).await,
+        ["calls"] if read => calls::all(asked).await,
         ["decisions"] if write => tickets::decide_many(asked).await,
         ["uploads", ..] => attachments::in_parts(asked, &method, &parts[1..], None).await,
         ["attachments", id, ..] => attachments::one(asked, &method, id, &parts[2..]).await,
@@ -80,7 +83,7 @@ async fn route(app: App, request: Request) -> Answer {
         ["dictionary", ..] => admin::dictionary(asked, &method, &parts[1..]).await,
         ["fields", ..] => admin::fields(asked, &method, &parts[1..]).await,
         ["roles", ..] => admin::roles(asked, &method, &parts[1..]).await,
-        ["tickets" | "decisions", ..] => Err(Problem::method(format!("{method} is not for this path"))),
+        ["tickets" | "decisions" | "calls", ..] => Err(Problem::method(format!("{method} is not for this path"))),
         _ => Err(Problem::not_found("there is nothing at this path")),
     }
 }

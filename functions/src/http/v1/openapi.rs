@@ -59,11 +59,17 @@ enum Kind {
 
 const PATHS: &[(&str, &str, &str, Kind)] = &[
     ("/v1/tickets", "get", "lists tickets, newest first, by list, service, kind, status, creator, catalog, tag and time", Kind::Read),
-    ("/v1/tickets", "post", "submits a ticket", Kind::Fills(&["service_id", "creator", "fields", "tag", "from", "attention"])),
+    (
+        "/v1/tickets",
+        "post",
+        "submits a ticket",
+        Kind::Fills(&["service_id", "creator", "fields", "tag", "from", "attention", "callback", "processors", "dynamic_fields", "envs"]),
+    ),
     ("/v1/tickets/{sn}", "get", "shows a ticket", Kind::Read),
     ("/v1/tickets/{sn}/events", "get", "every event of a ticket", Kind::Read),
     ("/v1/tickets/{sn}/remarks", "get", "remarks, oldest first", Kind::Read),
-    ("/v1/tickets/{sn}/calls", "get", "calls of automatic nodes", Kind::Read),
+    ("/v1/tickets/{sn}/calls", "get", "calls of automatic nodes, with every attempt", Kind::Read),
+    ("/v1/calls", "get", "calls of all tickets, newest first, all or those that failed; for superusers", Kind::Read),
     ("/v1/tickets/{sn}/nodes/{node}/form", "get", "the form of a node, with what stands in it", Kind::Read),
     ("/v1/tickets/{sn}/nodes/{node}/options", "post", "what may be chosen in a field", Kind::Fills(&["field", "fields"])),
     ("/v1/attachments", "post", "uploads files", Kind::Upload),
@@ -139,6 +145,12 @@ fn member(name: &str) -> Value {
         "pass" | "internal" | "attention" | "is_enabled" | "seals_text" => json!({ "type": "boolean" }),
         "people" | "owners" | "members" | "parts" => json!({ "type": "array", "items": { "type": "string" } }),
         "fields" | "values" => json!({ "type": "object" }),
+        "callback" => json!({ "type": "object", "properties": {
+            "url": { "type": "string" }, "headers": { "type": "object", "additionalProperties": { "type": "string" } }, "on_status": { "type": "boolean" } } }),
+        "processors" => json!({ "type": "object", "additionalProperties": { "type": "array", "items": { "type": "string" } } }),
+        "envs" => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        "dynamic_fields" => json!({ "type": "array", "items": { "type": "object", "properties": {
+            "name": { "type": "string" }, "type": { "enum": ["STRING", "INT", "LINK"] }, "value": { "type": "string" } } } }),
         "decisions" => json!({ "type": "array", "items": { "type": "object", "properties": {
             "sn": { "type": "string" }, "node": { "type": "integer" }, "pass": { "type": "boolean" }, "message": { "type": "string" } } } }),
         "to" => json!({ "type": "object", "properties": {

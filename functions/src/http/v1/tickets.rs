@@ -3,26 +3,23 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use domain::call::Call;
-use domain::ticket::{Command, Open, Rejection, form};
+use axum::http::header;
+use axum::response::IntoResponse;
+use domain::ticket::{Command, Rejection, form};
 use domain::views::ticket_card::TicketCard;
 use events::draft::Sheet;
 use events::ticket::{Opened, Relation, TicketEvent};
-use events::{LineId, Moment, NodeId, ServiceId, TicketSn};
+use events::{LineId, Moment, NodeId, TicketSn};
 use infra::ledger::command_id;
-use infra::views::Range;
 use infra::{Failure, Outcome};
 use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
-use crate::desk::{self, Key, TAG_MAX};
+use crate::desk;
 use crate::drafts;
 use crate::http::blueking::render;
 use crate::http::lists::{self, Filter, Number};
-use crate::people::is_name;
 use crate::stream::follow::read_card;
 
 /// Tickets on one page.
@@ -32,76 +29,8 @@ const BATCH_MAX: usize = 200;
 /// The lists of a person, and the index each is.
 const LISTS: [(&str, &str); 6] =
     [("todo", "todo"), ("claim", "claim"), ("approval", "approval"), ("created", "mine"), ("dealt", "dealt"), ("following", "follows")];
-/// Remarks or calls in one answer.
-const BESIDE_MAX: usize = 500;
-
-pub(super) async fn create(asked: Asked) -> Answer {
-    let app = &asked.app;
-    let service = ServiceId(asked.int("service_id")?.ok_or_else(|| Problem::malformed("/service_id", "it is missing"))?);
-    let creator = asked.text("creator")?;
-    let by = match &creator {
-        Some(creator) if is_name(creator) => creator.clone(),
-        Some(_) => return Err(Problem::malformed("/creator", "it is not a user name")),
-        None => asked.user()?.to_owned(),
-    };
-    let key = match &asked.idempotency_key {
-        Some(key) => Some(Key { app: asked.caller.app.0.clone(), key: key.clone(), request: asked.fingerprint("create").await? }),
-        None => None,
-    };
-    if let Some(key) = &key
-        && let Some(opened) = desk::opened_before(app, key).await?
-    {
-        return Ok(opened_answer(&opened.sn, opened.id, app));
-    }
-    let tag = asked.text("tag")?.unwrap_or_default();
-    // Whoever submits for somebody else is told of, where the service allows it.
-    let agent = asked.user().ok().filter(|user| *user != by);
-    let agent = async |register| match agent {
-        Some(agent) => app.people.known(agent, register).await.map(Some),
-        None => Ok(None),
-    };
-    let draft = |creator, agent, form| Open { service, creator, agent, form, tag: tag.clone(), ..Open::default() };
-    if tag.chars().count() > TAG_MAX {
-        return Err(Problem::malformed("/tag", format!("it is longer than {TAG_MAX} characters")));
-    }
-    let from = asked.text("from")?.map(TicketSn);
-    if let Some(from) = &from {
-        desk::may_raise(app, from, &app.people.find(&by).await?).await?;
-    }
-    let workflow = match app.configuration.service(service).await?.0.as_ref() {
-        Some(defined) => app.configuration.workflow(defined.workflow, defined.workflow_version).await?,
-        None => None,
-    };
-    let filled = async |register| -> Result<Vec<events::Entry>, Problem> {
-        let mut form = asked.fields()?;
-        if let Some(workflow) = &workflow {
-            app.people.form_in(&workflow.definition, &mut form, register).await?;
-            if let Some(submit) = workflow.definition.submit_node() {
-                form::with_defaults(&workflow.definition, submit, &mut form, &BTreeMap::new());
-            }
-        }
-        Ok(form)
-    };
-    desk::consider(app, &draft(app.people.find(&by).await?, agent(false).await?, filled(false).await?)).await?;
-    // Everything is accepted: now people are registered.
-    let (form, creator) = (filled(true).await?, app.people.pid(&by).await?);
-    let mut open = draft(creator.clone(), agent(true).await?, form);
-    open.attention = asked.flag("attention", false)?;
-    open.from = from;
-    let outcome = desk::open(app, open, &asked.meta(creator.clone()), key).await?;
-    desk::shown(app, outcome.position).await;
-    if let Ok(user) = asked.user() {
-        let drafter = app.people.find(user).await?;
-        drafts::sent(app, &drafter, &Sheet::Service(service), &asked.meta(drafter.clone())).await;
-    }
-    let opened = outcome.state.opened.as_ref().ok_or_else(|| Problem::conflict("the ticket was not opened"))?;
-    Ok(opened_answer(&opened.sn, opened.id, app))
-}
-
-fn opened_answer(sn: &TicketSn, id: i64, app: &crate::App) -> Response {
-    let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&app.settings, id) });
-    (StatusCode::CREATED, [(header::LOCATION, format!("/v1/tickets/{sn}"))], Json(body)).into_response()
-}
+/// Remarks in one answer.
+const REMARKS_MAX: usize = 500;
 
 /// Lists of people and all tickets, newest first, narrowed to a service, a kind, a status, a creator, a catalog, a business, a tag, a time of creation.
 /// What was withdrawn is in no list unless its status is asked for.
@@ -179,7 +108,7 @@ async fn shown(asked: &Asked, card: &TicketCard) -> Result<Value, Problem> {
     Ok(shown)
 }
 
-async fn found(asked: &Asked, sn: &str) -> Result<(TicketSn, TicketCard), Problem> {
+pub(super) async fn found(asked: &Asked, sn: &str) -> Result<(TicketSn, TicketCard), Problem> {
     let sn = TicketSn(sn.to_owned());
     let card = desk::card(&asked.app, &sn).await?.ok_or_else(|| Problem::not_found(format!("there is no ticket {sn}")))?;
     Ok((sn, card))
@@ -241,7 +170,7 @@ pub(super) async fn remarks(asked: Asked, sn: &str) -> Answer {
     let mut remarks = Vec::new();
     for envelope in desk::history(&app.ledger, &sn.stream()).await? {
         let TicketEvent::Remarked(remark) = &envelope.event else { continue };
-        if remark.id <= after || (remark.internal && !sees_internal) || remarks.len() >= BESIDE_MAX {
+        if remark.id <= after || (remark.internal && !sees_internal) || remarks.len() >= REMARKS_MAX {
             continue;
         }
         remarks.push(json!({
@@ -250,26 +179,6 @@ pub(super) async fn remarks(asked: Asked, sn: &str) -> Answer {
         }));
     }
     Ok(Json(json!({ "sn": sn, "count": card.ticket.remarks, "remarks": remarks })).into_response())
-}
-
-/// The API call log: every call of the ticket's automatic nodes.
-pub(super) async fn calls(asked: Asked, sn: &str) -> Answer {
-    let (sn, _) = found(&asked, sn).await?;
-    let (from, to) = (format!("{sn}|"), format!("{sn}|~"));
-    let range = Range { view: "call", index: "ticket", from: &from, to: &to, descending: false, skip: 0, limit: BESIDE_MAX };
-    let mut calls = Vec::new();
-    for entry in asked.app.views.range(range).await? {
-        let Some(document) = asked.app.views.get("call", &entry.key).await? else { continue };
-        let call: Call = read_card(&entry.key, &document)?;
-        let answered = call.answered.as_ref();
-        calls.push(json!({
-            "id": entry.key, "node": call.requested.as_ref().map(|requested| requested.node), "name": call.requested.as_ref().map(|requested| requested.name.clone()),
-            "attempts": call.attempts, "step": call.step, "task": call.task, "closed": call.closed,
-            "status": answered.and_then(|answered| answered.status), "succeeded": answered.map(|answered| answered.succeeded),
-            "reason": answered.map(|answered| answered.reason.clone()),
-        }));
-    }
-    Ok(Json(json!({ "sn": sn, "calls": calls })).into_response())
 }
 
 /// The operations and what they need besides the ticket; also the table of the API's description.

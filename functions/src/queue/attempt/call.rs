@@ -9,7 +9,7 @@ use domain::call::template::{Variables, typed};
 use domain::call::{Call, Command, Rejection, Step, judge, plan};
 use domain::ticket::{Answer, Command as TicketCommand, Rejection as TicketRejection, output_keys};
 use domain::views::ticket_card::TicketCard;
-use events::call::{Answered, Requested};
+use events::call::{Answered, Made, Requested};
 use events::outside::Outside;
 use events::ticket::NodeStatus;
 use events::workflow::NodeKind;
@@ -40,8 +40,8 @@ pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     if call.next > now || !claimed(&*app.views, stream, attempt.into(), now, hex(&app.ledger.fresh_id())).await? {
         return Ok(());
     }
-    let step = match call.interrupted() {
-        Some(step) => step,
+    let (made, step) = match call.interrupted() {
+        Some(step) => (None, step),
         None => match step(app, stream, &call, &requested).await? {
             Some(step) => step,
             None => return Ok(()),
@@ -49,7 +49,7 @@ pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     };
     app.crash.pass("during-call");
     let wish = Wish { command_id: command_id(&["attempt", stream, &attempt.to_string()]), stream: stream.to_owned(), meta: meta(&requested) };
-    let command = Command::Record { attempt, step, at: app.ledger.clock.now() };
+    let command = Command::Record { attempt, made, step, at: app.ledger.clock.now() };
     match app.ledger.execute::<Call>(&wish, &command, &NoLookups).await {
         Ok(outcome) => match &outcome.state.answered {
             Some(answered) => tell(app, stream, &requested, answered).await,
@@ -92,8 +92,8 @@ async fn tell(app: &App, stream: &str, requested: &Requested, answered: &Answere
 }
 
 /// Plans, calls and judges; nothing where somebody else has begun with it.
-async fn step(app: &App, stream: &str, call: &Call, requested: &Requested) -> Result<Option<Step>, Error> {
-    let failed = |reason: &str| Some(Step::Done { status: None, succeeded: false, outputs: BTreeMap::new(), reason: reason.to_owned() });
+async fn step(app: &App, stream: &str, call: &Call, requested: &Requested) -> Result<Option<(Option<Made>, Step)>, Error> {
+    let failed = |reason: &str| Some((None, Step::Done { status: None, succeeded: false, outputs: BTreeMap::new(), reason: reason.to_owned() }));
     let Some(card) = desk::card(app, &requested.ticket).await? else { return Ok(failed("the ticket is gone")) };
     let awaited =
         card.ticket.nodes.get(&requested.node).is_some_and(|visit| {
@@ -128,9 +128,17 @@ async fn step(app: &App, stream: &str, call: &Call, requested: &Requested) -> Re
     if call.is_once(&outside) && !begin(app, stream, call, requested, described.timeout_ms).await? {
         return Ok(None);
     }
+    let to = format!("{} {}", described.method, origin(&described.url));
+    let asked_at = app.ledger.clock.now();
     let came = outside::call(&*app.caller, &*app.ledger.keys, described).await?;
+    let made = Made { to, took_ms: app.ledger.clock.now().0 - asked_at.0 };
     let came = came.as_ref().map(|answer| (answer.status, answer.body.as_slice())).map_err(Clone::clone);
-    Ok(Some(judge::judge(&outside, kind, call, &came)))
+    Ok(Some((Some(made), judge::judge(&outside, kind, call, &came))))
+}
+
+/// Scheme and host of an address.
+fn origin(url: &str) -> String {
+    url.parse::<reqwest::Url>().map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
 }
 
 /// Puts down that the attempt which is due is made now; `false` where that was put down before.

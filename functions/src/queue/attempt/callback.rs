@@ -60,7 +60,7 @@ async fn call(app: &App, stream: &str, requested: &Requested, now: Moment) -> Re
 }
 
 /// What the key store holds of a callback: both parts may be secrets.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Receiver {
     pub url: String,
     pub headers: Vec<(String, String)>,
