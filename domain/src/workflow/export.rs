@@ -105,12 +105,12 @@ fn state(definition: &Definition, node: &Node) -> Value {
 fn api(request: &Request) -> Value {
     let mut info = json!({
         "remote_api_info": { "method": request.method, "url": request.url, "headers": request.headers },
-        "req_params": request.query, "req_body": request.body, "need_poll": request.poll.is_some(),
+        "req_params": request.query, "query": request.query, "req_body": request.body, "need_poll": request.poll.is_some(),
         "timeout_ms": request.timeout_ms, "attempts_max": request.attempts_max, "secret": request.secret,
         "outputs": outputs(request),
     });
     if let Some(poll) = &request.poll {
-        info["end_conditions"] = json!({ "poll_interval": poll.interval_ms / 1000, "poll_time": poll.times_max });
+        info["end_conditions"] = json!({ "poll_interval": poll.interval_ms / 1000, "poll_interval_ms": poll.interval_ms, "poll_time": poll.times_max });
         info["succeed_conditions"] = json!(poll.until);
     }
     if let Some(success) = &request.success {
@@ -123,8 +123,10 @@ fn webhook(request: &Request) -> Value {
     json!({
         "method": request.method, "url": request.url, "query_params": request.query, "headers": request.headers,
         "body": if request.body.is_null() { json!({ "type": "none" }) } else { json!({ "type": "raw", "raw_type": "JSON", "value": request.body }) },
-        "settings": { "timeout": request.timeout_ms / 1000, "attempts": request.attempts_max },
+        "settings": { "timeout": request.timeout_ms / 1000, "timeout_ms": request.timeout_ms, "attempts": request.attempts_max },
         "success_exp": request.success.as_ref().map(expression).unwrap_or_default(),
+        // What the text above cannot say is said here.
+        "success": request.success,
         "secret": request.secret,
         "outputs": outputs(request),
     })

@@ -29,13 +29,24 @@ fn node(id: i64, kind: &str) -> events::workflow::Node {
     serde_json::from_value(json!({ "id": id, "name": format!("n{id}"), "kind": kind, "processors": { "type": "PERSON", "who": ["a"] } })).expect("a node")
 }
 
+/// Puts a node before the end that sends a text away.
+fn calls(definition: &mut Definition, kind: &str, text: &str) {
+    let mut calling = node(9, kind);
+    let request = json!({ "does": "request", "method": "POST", "url": "https://x/", "body": { "t": text } });
+    calling.outside = serde_json::from_value(request).expect("a request");
+    definition.nodes.push(calling);
+    let last = definition.lines.iter_mut().find(|line| line.to == NodeId(4)).expect("a line to the end");
+    last.to = NodeId(9);
+    definition.lines.push(line(9, 9, 4));
+}
+
 /// What is done to a definition to spoil it.
 type Change = fn(&mut Definition);
 
 #[test]
 fn what_is_wrong_with_a_workflow_is_named() {
     assert_eq!(problems(&sound()), Vec::<String>::new());
-    let cases: [(Change, &str); 18] = [
+    let cases: [(Change, &str); 22] = [
         (|d| d.nodes.retain(|node| node.kind != NodeKind::End), "there must be exactly one END node"),
         (|d| d.lines.push(line(9, 3, 77)), "line 9 leads to node 77, which does not exist"),
         (|d| d.lines.push(line(9, 3, 1)), "line 9 leads back to START"),
@@ -57,6 +68,16 @@ fn what_is_wrong_with_a_workflow_is_named() {
         (|d| d.lines[1].condition = Some(equals("GONE", "1")), "line 2 asks for GONE, which does not exist"),
         (|d| d.lines[1].condition = Some(equals("title", "1")), "node 2 (提单) has no default line, and the conditions of its lines do not cover every case"),
         (|d| d.nodes[2].finish_condition = Some(equals("title", "1")), "the finish condition of node 3 (审批) asks for title, which is no counter"),
+        (|d| calls(d, "TASK", "${title} ${ticket_sn} ${title__display} ${gone}"), "the call of node 9 (n9) asks for gone, which does not exist"),
+        (|d| calls(d, "TASK", "${ticket_gone}"), "the call of node 9 (n9) asks for ticket_gone, which does not exist"),
+        (
+            |d| d.fields[0].hidden_when = serde_json::from_value(json!({ "expressions": [{ "key": "gone", "condition": "==", "value": "1" }] })).ok(),
+            "field title is hidden by gone, which does not exist",
+        ),
+        (
+            |d| d.fields[0].rule = serde_json::from_value(json!({ "expressions": [{ "condition": "==", "source": "field", "key": "gone" }] })).ok(),
+            "field title is compared with gone, which does not exist",
+        ),
     ];
     for (change, reason) in cases {
         let mut definition = sound();
@@ -64,6 +85,9 @@ fn what_is_wrong_with_a_workflow_is_named() {
         let found = problems(&definition);
         assert!(found.iter().any(|problem| problem == reason), "{reason}: {found:?}");
     }
+    let mut hooked = sound();
+    calls(&mut hooked, "WEBHOOK", "${gone}");
+    assert_eq!(problems(&hooked), Vec::<String>::new(), "whoever submits may bring variables for webhooks");
     let many = Definition { fields: vec![sound().fields[0].clone(); FIELDS_MAX + 1], ..sound() };
     assert_eq!(problems(&many), ["1001 fields, at most 1000 are allowed"]);
 }
@@ -163,9 +187,36 @@ fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
     assert!(!workflow.is_listed(1) && workflow.is_listed(3), "numbers are not given twice");
 }
 
+/// A workflow with an automatic node of each kind, saying all that such a node can.
+fn automatic() -> Definition {
+    let until = json!({ "type": "and", "expressions": [{ "type": "or", "expressions": [{ "key": "a.b", "type": "STRING", "condition": "==", "value": "it's \"so\"" }] }] });
+    let request = json!({
+        "does": "request", "method": "POST", "url": "https://x/${title}", "query": [{ "key": "q", "value": "${title}" }], "headers": [{ "key": "X-A", "value": "${ticket_sn}" }],
+        "body": { "t": "${title}", "n": 1 }, "secret": "pools", "timeout_ms": 1500, "attempts_max": 3, "success": until,
+        "outputs": [{ "key": "pool", "name": "池", "path": "data.pool" }],
+    });
+    let mut polled = request.clone();
+    polled["poll"] = json!({ "interval_ms": 2500, "times_max": 9, "until": until });
+    let task = json!({
+        "does": "task", "url": "https://sops", "bk_biz_id": "2", "template_id": "88", "template_source": "business",
+        "constants": [{ "key": "${ip}", "value": "${title}" }], "exclude_task_nodes_id": ["n1"], "secret": "sops", "polls_max": 7,
+    });
+    let mut definition = forked();
+    for (id, kind, outside) in [(4, "TASK", polled), (5, "WEBHOOK", request), (6, "TASK-SOPS", task)] {
+        let mut calling = node(id + 10, kind);
+        calling.outside = serde_json::from_value(outside).expect("what it does");
+        definition.nodes.push(calling);
+        let on = definition.lines.iter_mut().find(|line| line.from == NodeId(id)).expect("a line");
+        let to = std::mem::replace(&mut on.to, NodeId(id + 10));
+        definition.lines.push(line(id + 10, id + 10, to.0));
+    }
+    assert_eq!(problems(&definition), Vec::<String>::new());
+    definition
+}
+
 #[test]
 fn what_goes_out_comes_in_again() {
-    for (name, definition) in [("sound", sound()), ("forked", forked())] {
+    for (name, definition) in [("sound", sound()), ("forked", forked()), ("automatic", automatic())] {
         let written = export::write(&definition, "20261125100000", &[(events::RoleId(5), "运维".to_owned())].into());
         let read = import::read(&written, &|role| (role == "运维").then_some(events::RoleId(5))).expect("reads");
         // Where a file does not say it, a layout is the whole row.

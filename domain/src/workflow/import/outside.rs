@@ -52,7 +52,7 @@ impl Reader<'_> {
             .then(|| {
                 let ends = own.get("end_conditions")?;
                 Some(Poll {
-                    interval_ms: int(ends, "poll_interval")?.saturating_mul(1000),
+                    interval_ms: int(ends, "poll_interval_ms").or_else(|| Some(int(ends, "poll_interval")?.saturating_mul(1000)))?,
                     times_max: u32::try_from(int(ends, "poll_time")?).ok()?,
                     until: condition_of(own.get("succeed_conditions")?, &[])?,
                 })
@@ -65,7 +65,7 @@ impl Reader<'_> {
             });
         }
         Request {
-            query: if method == "GET" { pairs(member("req_params")) } else { Vec::new() },
+            query: pairs(own.get("query").or_else(|| member("req_params").filter(|_| method == "GET"))),
             body: if method == "GET" { Value::Null } else { member("req_body").cloned().unwrap_or_default() },
             headers: pairs(member("headers")),
             method,
@@ -104,7 +104,9 @@ impl Reader<'_> {
             (_, Some(other)) => other.clone(),
             (_, None) => Value::Null,
         };
+        let said = info.get("success").and_then(|condition| condition_of(condition, &[]));
         let success = match text(info, "success_exp") {
+            _ if said.is_some() => said,
             exp if exp.is_empty() => None,
             exp => {
                 let condition = expression(&exp);
@@ -117,6 +119,7 @@ impl Reader<'_> {
         if info.get("auth").is_some_and(|auth| auth.is_object() && !text(auth, "auth_type").is_empty()) {
             self.report.push(Note::Missing { place: place.to_owned(), what: "credentials are not read from files; name a secret of the key store".into() });
         }
+        let settings = |key: &str| info.get("settings").and_then(|settings| int(settings, key));
         Request {
             method: text(info, "method").to_uppercase(),
             url: text(info, "url"),
@@ -124,8 +127,8 @@ impl Reader<'_> {
             headers,
             body,
             secret: text(info, "secret"),
-            timeout_ms: info.get("settings").and_then(|settings| int(settings, "timeout")).unwrap_or(10).saturating_mul(1000),
-            attempts_max: info.get("settings").and_then(|settings| int(settings, "attempts")).and_then(|times| u32::try_from(times).ok()).unwrap_or(1),
+            timeout_ms: settings("timeout_ms").unwrap_or_else(|| settings("timeout").unwrap_or(10).saturating_mul(1000)),
+            attempts_max: settings("attempts").and_then(|times| u32::try_from(times).ok()).unwrap_or(1),
             success,
             poll: None,
             outputs: taken(info.get("outputs")),
