@@ -157,3 +157,45 @@ async fn a_template_is_used_again_and_again_under_its_name() {
     assert_eq!(house.v1("DELETE", &path, "lisi", Value::Null).await.0, 204);
     assert_eq!((get(&house, &path, "lisi").await.0, names("?service=22").await), (404, vec![json!("每月巡检")]));
 }
+
+#[tokio::test]
+async fn what_comes_along_with_a_ticket_comes_over_the_rest_door_too() {
+    let house = House::open().await;
+    let body = |more: Value| {
+        let mut body = json!({ "service_id": 22, "fields": { "title": "申请权限", "apply_content": "x", "impact": "2", "urgency": "3", "ZHIDINGSHENPIREN": "zhangsan", "LIANXIDIANHUA": "13800000000" } });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let before = house.head().await;
+    for (more, field) in [
+        (json!({ "callback": { "url": "ftp://x/" } }), "/callback/url"),
+        (json!({ "callback": "x" }), "/callback"),
+        (json!({ "callback": { "url": "https://x/", "headers": 1 } }), "/callback/headers"),
+        (json!({ "callback": { "url": "https://x/", "on_status": "yes" } }), "/callback/on_status"),
+        (json!({ "processors": { "x": ["wangwu"] } }), "/processors/x"),
+        (json!({ "processors": { "3": "wangwu" } }), "/processors/3"),
+        (json!({ "dynamic_fields": [{ "name": "备注", "type": "FILE", "value": "x" }] }), "/dynamic_fields/0/type"),
+        (json!({ "dynamic_fields": {} }), "/dynamic_fields"),
+        (json!({ "envs": [] }), "/envs"),
+    ] {
+        let (status, problem) = house.v1("POST", "tickets", "lisi", body(more.clone())).await;
+        assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!(field)), "{more}: {problem}");
+    }
+    let (status, problem) = house.v1("POST", "tickets", "lisi", body(json!({ "processors": { "99": ["wangwu"] } }))).await;
+    assert_eq!((status, problem["detail"].as_str().unwrap()), (409, "service 通用审批申请 has no node 99"));
+    assert_eq!(house.head().await, before, "nothing was stored of what was refused");
+    let more = json!({
+        "callback": { "url": "https://app.example.com/cb", "headers": { "X-Key": "k" }, "on_status": true }, "processors": { "3": ["zhaoliu"] },
+        "dynamic_fields": [{ "name": "工单来源", "type": "STRING", "value": "巡检" }], "envs": { "colour": "red" },
+    });
+    let (status, opened) = house.v1("POST", "tickets", "lisi", body(more)).await;
+    assert_eq!(status, 201, "{opened}");
+    let sn = &opened["sn"];
+    let (_, shown) = house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await;
+    assert_eq!((&shown["nodes"][1]["waiting_for"], &shown["dynamic_fields"][0]["value"]), (&json!("zhaoliu"), &json!("巡检")), "{shown}");
+    house.operate(sn, "suspend", "admin", json!({ "message": "x" })).await;
+    house.settle().await;
+    let calls = house.receiver.calls.lock().expect("calls").clone();
+    assert_eq!(calls.len(), 1, "it hears of the status");
+    assert!(calls[0].url == "https://app.example.com/cb" && calls[0].headers.contains(&("X-Key".to_owned(), "k".to_owned())));
+}

@@ -44,7 +44,7 @@ pub(super) enum Number {
 pub(super) struct Page {
     /// Tickets in the whole list.
     pub count: usize,
-    pub page: usize,
+    pub number: usize,
     pub pages: usize,
     pub keys: Vec<String>,
 }
@@ -52,14 +52,14 @@ pub(super) struct Page {
 impl Page {
     fn of(count: usize, number: Number, size: usize) -> Self {
         let pages = count.div_ceil(size).max(1);
-        let page = match number {
-            Number::This(page) => page,
+        let number = match number {
+            Number::This(number) => number,
             Number::Last => pages,
         };
-        Self { count, page, pages, keys: Vec::new() }
+        Self { count, number, pages, keys: Vec::new() }
     }
     fn skip(&self, size: usize) -> usize {
-        (self.page - 1).saturating_mul(size)
+        (self.number - 1).saturating_mul(size)
     }
 }
 

@@ -102,7 +102,7 @@ fn kind(address: IpAddr) -> Kind {
     let (own, private) = match address {
         IpAddr::V4(v4) => {
             let special = match v4.octets() {
-                [0 | 240..=255, ..] | [192, 0, 0, _] | [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [168, 63, 129, 16] => true,
+                [0 | 240..=255, ..] | [192, 0, 0 | 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [168, 63, 129, 16] => true,
                 [100, second, ..] => (64..128).contains(&second),
                 [198, second, ..] => (18..20).contains(&second),
                 _ => false,

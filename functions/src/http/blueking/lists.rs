@@ -91,7 +91,7 @@ async fn with_catalogs_below(app: &App, catalogs: &[String]) -> Result<Vec<Strin
 /// One page; where it is of one person's list, with what is shown to them of each ticket.
 async fn page(app: &App, asked: &Asked, filter: &Filter, whose: Option<&Pid>) -> Result<Value, Refusal> {
     let size = page_size(asked)?;
-    let Page { count, page, pages: total_page, keys } = lists::page(app, filter, page_number(asked)?, size).await?;
+    let Page { count, number: page, pages: total_page, keys } = lists::page(app, filter, page_number(asked)?, size).await?;
     if page > total_page {
         return Err(Refusal::new(3_900_021, format!("参数错误: 无效页面: 第 {page} 页不存在，共 {total_page} 页")));
     }

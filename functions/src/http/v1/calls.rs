@@ -20,7 +20,7 @@ const CALLS_MAX: usize = 500;
 /// Calls on one page.
 const PAGE_MAX: usize = 200;
 /// Attempts that are shown of one call from its beginning, and as many from its end: a task is asked after thousands of times.
-const ATTEMPTS_SHOWN: usize = 25;
+const ATTEMPTS_SHOWN: u8 = 25;
 
 /// Every call of a ticket, oldest first, with its attempts.
 pub(super) async fn of_ticket(asked: Asked, sn: &str) -> Answer {
@@ -73,10 +73,10 @@ async fn shown(asked: &Asked, range: Range<'_>, with_attempts: bool) -> Result<V
 async fn attempts(asked: &Asked, stream: &str, last: i64) -> Result<Vec<Value>, Problem> {
     let app = &asked.app;
     let store = &app.ledger.store;
-    let mut commits = store.forward(stream, 1, ATTEMPTS_SHOWN).await?;
-    let next = commits.last().map_or(1, |commit| commit.next());
+    let mut commits = store.forward(stream, 1, ATTEMPTS_SHOWN.into()).await?;
+    let next = commits.last().map_or(1, infra::store::Commit::next);
     if next <= last {
-        commits.extend(store.forward(stream, next.max(last + 1 - ATTEMPTS_SHOWN as i64), 2 * ATTEMPTS_SHOWN).await?);
+        commits.extend(store.forward(stream, next.max(last + 1 - i64::from(ATTEMPTS_SHOWN)), ATTEMPTS_SHOWN.into()).await?);
     }
     let mut history = Vec::new();
     for commit in &commits {
