@@ -25,6 +25,9 @@ pub struct Request {
     /// JSON with templates in its texts: a text that is one template alone becomes the value itself.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body: Value,
+    /// The JSON schema that the filled body is made to fit, where the other side says one.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub body_schema: Value,
     /// The name of a secret in the key store that holds further headers.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,

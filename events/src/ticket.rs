@@ -52,13 +52,31 @@ facts! {
         _ => None,
     };
     deadline |event: &TicketEvent| match event {
-        TicketEvent::Finished(Finished { rate_by: Some(rate_by), .. }) => Deadline::At(*rate_by),
+        TicketEvent::Finished(Finished { rate_by: Some(rate_by), .. }) | TicketEvent::Closed(Closed { rate_by: Some(rate_by), .. }) => Deadline::At(*rate_by),
         TicketEvent::Rated(_) => Deadline::Cleared,
         _ => Deadline::Unchanged,
     };
 }
 
 impl TicketEvent {
+    /// Says whether whoever did this has worked on the ticket, rather than looked at it from beside.
+    pub fn is_work(&self) -> bool {
+        !matches!(self, Self::Followed(_) | Self::Remarked(_) | Self::Rated(_) | Self::Reminded(_) | Self::Linked(_) | Self::Unlinked(_))
+    }
+    /// Who acted at a node with this.
+    pub fn handled_by(&self) -> Option<&Pid> {
+        match self {
+            Self::NodeClaimed(claimed) => Some(&claimed.by),
+            Self::NodeDistributed(distributed) => Some(&distributed.by),
+            Self::NodeDelivered(delivered) => Some(&delivered.by),
+            Self::VoteCast(vote) => Some(&vote.by),
+            Self::NodeCompleted(completed) => Some(&completed.by),
+            Self::NodeSkipped(skipped) => Some(&skipped.by),
+            Self::NodeRetried(retried) => Some(&retried.by),
+            Self::NodeReassigned(given) => Some(&given.by),
+            _ => None,
+        }
+    }
     /// Says whether the ticket is over with this.
     pub fn ends(&self) -> bool {
         matches!(self, Self::Finished(_) | Self::Terminated(_) | Self::Withdrawn(_) | Self::Closed(_))
@@ -599,6 +617,9 @@ pub struct Closed {
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
     pub approve_result: bool,
+    /// When the desk rates it by itself, where it was closed as finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_by: Option<Moment>,
 }
 impl Personals for Closed {
     fn personals(&mut self) -> Vec<&mut Personal> {

@@ -1,5 +1,7 @@
 //! Workflow definitions, by immutable version, in the stream `workflow-<id>`.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -584,6 +586,25 @@ impl Definition {
         let of_nodes = self.nodes.iter_mut().flat_map(|node| [&mut node.processors, &mut node.assignors, &mut node.delivers]);
         of_nodes.chain([&mut self.supervisors])
     }
+    /// The variables that hold who decided at an approval.
+    pub fn approver_keys(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().flat_map(|node| &node.outputs).filter(|output| output.holds == Holds::Approver).map(|output| output.key.as_str())
+    }
+    /// The texts that conditions compare people with: what fields hold that name people, the creator, who decided at an approval.
+    pub fn people_compared_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let of_fields = self.fields.iter().filter(|field| field.kind.names_people()).map(|field| field.key.clone());
+        let keys: BTreeSet<String> = of_fields.chain(self.approver_keys().map(str::to_owned)).chain(["ticket_creator".to_owned()]).collect();
+        let groups = self.lines.iter_mut().filter_map(|line| line.condition.as_mut()).flat_map(|condition| &mut condition.expressions);
+        let (mut clauses, mut values): (Vec<&mut Clause>, Vec<&mut Value>) = (groups.flat_map(|group| &mut group.expressions).collect(), Vec::new());
+        for field in &mut self.fields {
+            let names_people = field.kind.names_people();
+            clauses.extend(field.hidden_when.iter_mut().flat_map(|group| &mut group.expressions));
+            let compared = field.rule.iter_mut().flat_map(|rule| &mut rule.expressions).filter(|_| names_people);
+            values.extend(compared.filter_map(|beside| if let Other::Value { value } = &mut beside.other { Some(value) } else { None }));
+        }
+        values.extend(clauses.into_iter().filter(|clause| keys.contains(&clause.key)).map(|clause| &mut clause.value));
+        values.into_iter().flat_map(|value: &mut Value| texts(value))
+    }
     /// The names of secrets that its calls carry.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let of_nodes = self.nodes.iter().filter_map(|node| node.outside.as_deref()).map(|outside| match outside {
@@ -622,5 +643,14 @@ impl Definition {
         let start = self.nodes.iter().find(|node| node.kind == NodeKind::Start)?;
         let line = self.lines.iter().find(|line| line.from == start.id)?;
         self.node(line.to)
+    }
+}
+
+/// A text, or the texts of an array.
+fn texts(value: &mut Value) -> Vec<&mut String> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter_mut().flat_map(texts).collect(),
+        _ => Vec::new(),
     }
 }

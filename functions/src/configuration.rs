@@ -28,8 +28,8 @@ use crate::people::People;
 pub const SUPERUSER: RoleId = RoleId(1);
 /// Configuration streams kept in memory; a desk has hundreds.
 const KEPT_MAX: usize = 10_000;
-/// Roles a desk may have; more are not looked at by nodes that mean all of them.
-const ROLES_MAX: usize = 1000;
+/// Ids that are read at once.
+const IDS_PAGE: usize = 1000;
 /// Configuration as it is now.
 pub struct Configuration {
     ledger: Ledger,
@@ -154,6 +154,11 @@ impl Configuration {
         Ok(services)
     }
 
+    /// A service that is on the list.
+    pub async fn listed_service(&self, id: ServiceId) -> Result<Option<events::service::Defined>, Error> {
+        Ok(self.service(id).await?.0.clone().filter(|service| service.is_listed))
+    }
+
     /// Every role there is, by id.
     pub async fn roles(&self) -> Result<Vec<Arc<Role>>, Error> {
         let mut roles = Vec::new();
@@ -174,8 +179,16 @@ impl Configuration {
 
     /// The ids of everything of a kind, ascending.
     pub async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
-        let range = Range { view, index: "id", from: "", to: "~", descending: false, skip: 0, limit: ROLES_MAX };
-        Ok(self.views.range(range).await?.into_iter().filter_map(|entry| entry.value.parse().ok()).collect())
+        let mut ids = Vec::new();
+        loop {
+            let range = Range { view, index: "id", from: "", to: "~", descending: false, skip: ids.len(), limit: IDS_PAGE };
+            let page = self.views.range(range).await?;
+            let is_last = page.len() < IDS_PAGE;
+            ids.extend(page.into_iter().map(|entry| entry.value));
+            if is_last {
+                return Ok(ids.into_iter().filter_map(|id| id.parse().ok()).collect());
+            }
+        }
     }
 }
 

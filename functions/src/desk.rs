@@ -174,8 +174,28 @@ async fn reserve(app: &App, key: &Key, (sn, id): (TicketSn, i64), meta: &Meta) -
     }
 }
 
-/// Acts on a ticket. Files that its form names are said to be its before, so that none is thrown away which a ticket holds.
+/// Acts on a ticket. Whoever is named and unknown to the desk is registered once everything else is accepted.
 pub async fn act(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, command_id: [u8; 16]) -> Result<Outcome<Ticket>, Failure<Ticket>> {
+    match act_as_known(app, sn, command, meta, command_id).await {
+        Err(Failure::Rejected(Rejection::Stranger(_))) => {
+            let (mut command, mut meta) = (command.clone(), meta.clone());
+            for pid in command.people_mut().into_iter().chain([&mut meta.actor]).filter(|pid| pid.is_unknown()) {
+                *pid = app.people.registered(pid).await?;
+            }
+            let ticket = app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0;
+            if let Some(opened) = &ticket.opened
+                && let Some(workflow) = app.configuration.workflow(opened.workflow, opened.workflow_version).await?
+            {
+                app.people.form_registered(&workflow.definition, command.form_mut()).await?;
+            }
+            act_as_known(app, sn, &command, &meta, command_id).await
+        }
+        done => done,
+    }
+}
+
+/// Files that a form names are said to be the ticket's before, so that none is thrown away which a ticket holds.
+async fn act_as_known(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, command_id: [u8; 16]) -> Result<Outcome<Ticket>, Failure<Ticket>> {
     let foreseen = attachments::attach_for(app, sn, command, meta).await?;
     let wish = Wish { stream: sn.stream(), command_id, meta: meta.clone() };
     let outcome = app.ledger.execute(&wish, command, &*app.configuration).await?;

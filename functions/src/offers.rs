@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use domain::options::{self, Offered, Question};
+use domain::ticket::Ticket;
 use domain::ticket::form::{self, Offer};
 use events::workflow::{Definition, Field, Node};
 use events::{Entry, Moment};
@@ -68,9 +69,9 @@ impl Offers {
     }
 
     /// Asks for the options that a form hangs on before anybody decides on it: all at once, and while nothing is held.
-    pub async fn ask_ahead(&self, definition: &Definition, node: &Node, given: &[Entry], filled: &BTreeMap<String, Entry>) -> Result<(), Error> {
+    pub async fn ask_ahead(&self, definition: &Definition, node: &Node, given: &[Entry], held: &Ticket) -> Result<(), Error> {
         let is_given = |field: &&Field| field.source.is_some() && given.iter().any(|entry| entry.key == field.key);
-        let questions = definition.fields_of(node).filter(is_given).filter_map(|field| match form::offer(definition, node, given, filled, field) {
+        let questions = definition.fields_of(node).filter(is_given).filter_map(|field| match form::offer(definition, node, given, held, field) {
             Offer::Asked(Ok(question)) => Some(question),
             _ => None,
         });

@@ -103,15 +103,39 @@ impl People {
         Ok(())
     }
 
+    /// The person of an id that [`People::find`] gave, registered where nobody of that name was known.
+    pub async fn registered(&self, pid: &Pid) -> Result<Pid, Error> {
+        match pid.as_str().strip_prefix('?') {
+            Some(name) => self.pid(name).await,
+            None => Ok(pid.clone()),
+        }
+    }
+
+    /// The same of everybody whom a form names.
+    pub async fn form_registered(&self, definition: &Definition, form: &mut [Entry]) -> Result<(), Error> {
+        for entry in form.iter_mut().filter(|entry| is_people(definition.field(&entry.key))) {
+            let Value::String(text) = &entry.value else { continue };
+            let mut people = Vec::new();
+            for pid in text.split(',').filter(|part| !part.is_empty()) {
+                people.push(self.registered(&Pid::from(pid)).await?);
+            }
+            entry.value = join(&people).into();
+        }
+        Ok(())
+    }
+
     /// The value of a field as the wire shows it.
     pub async fn value_out(&self, field: Option<&Field>, value: &Value) -> Result<Value, Error> {
         match value {
-            Value::String(text) if is_people(field) => {
-                let pids: Vec<Pid> = text.split(',').filter(|part| !part.is_empty()).map(Pid::from).collect();
-                Ok(self.names(&pids).await?.into())
-            }
+            Value::String(text) if is_people(field) => Ok(self.names_in(text).await?.into()),
             other => Ok(other.clone()),
         }
+    }
+
+    /// The user names of the person ids in a text between commas.
+    pub async fn names_in(&self, pids: &str) -> Result<String, Error> {
+        let pids: Vec<Pid> = pids.split(',').filter(|part| !part.is_empty()).map(Pid::from).collect();
+        self.names(&pids).await
     }
 }
 

@@ -228,24 +228,13 @@ pub async fn import_service(app: &App, wish: ServiceWish) -> Result<(Defined, Ve
         Some(id) => Some(there(id).ok_or(NotSetUp::ServiceUnknown(id))?),
         None => None,
     };
-    if services.iter().filter_map(|service| service.0.as_ref()).any(|service| service.name == wish.name && Some(service.service) != wish.id) {
-        return Err(NotSetUp::NameTaken(wish.name));
-    }
+    name_is_free(app, &wish.name, wish.id).await?;
     if let Some(catalog) = wish.catalog
         && !app.configuration.catalog().await?.shelves.contains_key(&catalog)
     {
         return Err(NotSetUp::Catalog(config::Rejection::CatalogUnknown(catalog)));
     }
-    let (definition, report) = read_workflow(app, &wish.workflow).await?;
-    if let Some(secret) = definition.secrets().next().filter(|_| !wish.may_name_secrets) {
-        return Err(NotSetUp::SecretNamed(secret.to_owned()));
-    }
-    let problems = workflow::check::problems(&definition);
-    if !problems.is_empty() {
-        return Err(NotSetUp::Unsound(problems));
-    }
-    let workflow = draft(app, definition, old.map(|old| old.workflow)).await?;
-    let workflow_version = deploy(app, workflow).await?;
+    let (workflow, workflow_version, report) = take_over(app, &wish.workflow, wish.may_name_secrets, old.map(|old| old.workflow)).await?;
     let mut owners = Vec::new();
     for name in &wish.owners {
         owners.push(app.people.pid(name).await?);
@@ -278,12 +267,32 @@ pub async fn import_service(app: &App, wish: ServiceWish) -> Result<(Defined, Ve
     Ok((defined, report))
 }
 
+/// Takes over a workflow from a file, as the next version of one that is there or as a new one. Everything is checked before anything is stored.
+pub async fn take_over(app: &App, file: &Value, may_name_secrets: bool, old: Option<WorkflowId>) -> Result<(WorkflowId, i64, Vec<Note>), NotSetUp> {
+    let (definition, report) = read_workflow(app, file).await?;
+    if let Some(secret) = definition.secrets().next().filter(|_| !may_name_secrets) {
+        return Err(NotSetUp::SecretNamed(secret.to_owned()));
+    }
+    let problems = workflow::check::problems(&definition);
+    if !problems.is_empty() {
+        return Err(NotSetUp::Unsound(problems));
+    }
+    let workflow = draft(app, definition, old).await?;
+    let version = deploy(app, workflow).await?;
+    Ok((workflow, version, report))
+}
+
+/// No other service on the list has this name.
+pub async fn name_is_free(app: &App, name: &str, of: Option<ServiceId>) -> Result<(), NotSetUp> {
+    let services = app.configuration.services().await?;
+    let is_taken = services.iter().filter_map(|service| service.0.as_ref()).any(|service| service.name == name && Some(service.service) != of);
+    if is_taken { Err(NotSetUp::NameTaken(name.to_owned())) } else { Ok(()) }
+}
+
 /// A service is as this says from now on; it may point only at a version that is on its workflow's list.
 pub async fn define_service(app: &App, defined: &Defined) -> Result<(), NotSetUp> {
-    let services = app.configuration.services().await?;
-    let others = services.iter().filter_map(|service| service.0.as_ref()).filter(|service| service.service != defined.service);
-    if defined.is_listed && others.into_iter().any(|service| service.name == defined.name) {
-        return Err(NotSetUp::NameTaken(defined.name.clone()));
+    if defined.is_listed {
+        name_is_free(app, &defined.name, Some(defined.service)).await?;
     }
     let known = app.configuration.service(defined.service).await?;
     let points_at = |service: &Defined| (service.workflow, service.workflow_version);

@@ -7,7 +7,7 @@ use events::workflow::{Condition, NodeKind};
 use events::{LineId, NodeId};
 use serde_json::Value;
 
-use super::{CREATED, Call, RESUMED, Step};
+use super::{CREATED, Call, POLLED, RESUMED, Step};
 use crate::condition::{self, Found};
 use crate::ticket::form::plain;
 
@@ -32,7 +32,9 @@ pub fn judge(outside: &Outside, kind: NodeKind, call: &Call, came: &Came<'_>) ->
 }
 
 fn of_request(request: &Request, kind: NodeKind, call: &Call, came: &Came<'_>) -> Step {
-    let silent = |status, reason| Step::NoAnswer { status, reason, attempts_max: request.attempts_max };
+    // Asking after something is tried as often as it may be asked after: one answer that was lost says nothing of it.
+    let questions_left = request.poll.as_ref().filter(|_| call.step == POLLED).map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
+    let silent = |status, reason| Step::NoAnswer { status, reason, attempts_max: request.attempts_max.max(questions_left) };
     let (status, body) = match came {
         Ok(answer) => *answer,
         Err(reason) => return silent(None, reason.clone()),
@@ -48,12 +50,12 @@ fn of_request(request: &Request, kind: NodeKind, call: &Call, came: &Came<'_>) -
     let Ok(answer) = serde_json::from_slice::<Value>(body) else { return failed("answered something that is not JSON".into()) };
     if let Some(poll) = &request.poll {
         if holds(&poll.until, &answer) {
-            return Step::Done { status: Some(status), succeeded: true, outputs: outputs(request, &answer), reason: String::new() };
+            return Step::Done { status: Some(status), succeeded: true, outputs: outputs(request, kind, &answer), reason: String::new() };
         }
         if call.polls + 1 >= poll.times_max {
             return failed(format!("did not say what is waited for in {} answers", poll.times_max));
         }
-        return Step::UnderWay { step: "polled".into(), task: String::new(), after_ms: poll.interval_ms };
+        return Step::UnderWay { step: POLLED.into(), task: String::new(), after_ms: poll.interval_ms };
     }
     let succeeded = match &request.success {
         Some(condition) => holds(condition, &answer),
@@ -62,7 +64,7 @@ fn of_request(request: &Request, kind: NodeKind, call: &Call, came: &Came<'_>) -
     if !succeeded {
         return failed(said(&answer));
     }
-    Step::Done { status: Some(status), succeeded: true, outputs: outputs(request, &answer), reason: String::new() }
+    Step::Done { status: Some(status), succeeded: true, outputs: outputs(request, kind, &answer), reason: String::new() }
 }
 
 fn of_task(polls_max: u32, call: &Call, came: &Came<'_>) -> Step {
@@ -123,9 +125,11 @@ fn at<'a>(answer: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-fn outputs(request: &Request, answer: &Value) -> BTreeMap<String, String> {
+/// What an answer leaves behind: of an API what stands in its `data`, of a webhook in the answer itself (reference/bk-itsm.md 8.1, 8.4).
+fn outputs(request: &Request, kind: NodeKind, answer: &Value) -> BTreeMap<String, String> {
+    let in_data = |path: &str| answer.get("data").filter(|_| kind == NodeKind::Task && !path.starts_with("resp.")).and_then(|data| at(data, path));
     let cut = |text: String| text.chars().scan(0, |bytes, c| (*bytes + c.len_utf8() <= OUTPUT_BYTES).then(|| (*bytes += c.len_utf8(), c).1)).collect();
-    request.outputs.iter().filter_map(|taken| Some((taken.key.clone(), cut(plain(found(answer, &taken.path)?))))).collect()
+    request.outputs.iter().filter_map(|taken| Some((taken.key.clone(), cut(plain(in_data(&taken.path).or_else(|| found(answer, &taken.path))?))))).collect()
 }
 
 /// Why not, as the other side puts it: its code and message, cut.
@@ -183,6 +187,12 @@ mod tests {
         assert!(matches!(says(&webhook, NodeKind::Webhook, 200, r#"{"code":0,"data":{"state":"done"}}"#), Step::Done { succeeded: true, .. }));
         assert!(matches!(says(&webhook, NodeKind::Webhook, 200, r#"{"code":0,"data":{"state":"done' or '1' == '1"}}"#), Step::Done { succeeded: false, .. }));
         assert_eq!(expression("__import__('os').system('x')"), None);
+        for same in [r#"resp["code"] == 0 and resp['data']["state"] == "done""#, r#"resp.get("code") == 0 and resp.get('data').get("state") == 'done'"#] {
+            assert_eq!(expression(same), webhook.success, "{same}");
+        }
+        let quoted = expression(r#"message == "this and that or == more""#).expect("read");
+        assert_eq!(quoted.expressions[0].expressions[0].value, "this and that or == more");
+        assert_eq!(expression("a == 1 and b == 2 or c == 3"), None);
     }
 
     #[test]
@@ -194,8 +204,26 @@ mod tests {
             Step::UnderWay { step: "polled".into(), task: String::new(), after_ms: 5000 }
         );
         let asked = Call { polls: 1, ..Call::default() };
-        let last = judge(&Outside::Request(request), NodeKind::Task, &asked, &Ok((200, br#"{"data":{"state":"RUNNING"}}"#)));
+        let last = judge(&Outside::Request(request.clone()), NodeKind::Task, &asked, &Ok((200, br#"{"data":{"state":"RUNNING"}}"#)));
         assert!(matches!(last, Step::Done { succeeded: false, .. }));
+        // One lost answer among many questions is no failure, and of the first question one more try than it may be tried is.
+        request.poll = Some(Poll { interval_ms: 5000, times_max: 100, until: expression("data.state == 'DONE'").unwrap() });
+        let lost = |step: &str| {
+            let call = Call { step: step.into(), polls: 40, ..Call::default() };
+            judge(&Outside::Request(request.clone()), NodeKind::Task, &call, &Ok((502, b"")))
+        };
+        assert!(matches!(lost(POLLED), Step::NoAnswer { attempts_max: 60, .. }));
+        assert!(matches!(lost(""), Step::NoAnswer { attempts_max: 3, .. }));
+    }
+
+    #[test]
+    fn an_api_leaves_behind_what_stands_in_its_data() {
+        let request = Request { outputs: vec![Taken { key: "c".into(), name: String::new(), path: "code".into() }], ..request() };
+        let left = |kind| match says(&request, kind, 200, r#"{"result":true,"code":0,"data":{"code":"A17"}}"#) {
+            Step::Done { outputs, .. } => outputs["c"].clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((left(NodeKind::Task).as_str(), left(NodeKind::Webhook).as_str()), ("A17", "0"));
     }
 
     #[test]

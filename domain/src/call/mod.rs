@@ -4,6 +4,7 @@
 
 pub mod judge;
 pub mod plan;
+pub mod schema;
 pub mod template;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use crate::decider::{Decider, Nothing, Refusal};
 const TELL_MS: i64 = 30_000;
 /// A task that is gone on with is asked after first.
 pub const RESUMED: &str = "resumed";
+/// A request was answered, and not yet with what is waited for.
+pub const POLLED: &str = "polled";
 /// A task is there, and not started.
 pub const CREATED: &str = "created";
 
@@ -150,7 +153,7 @@ impl Decider for Call {
             CallEvent::Waiting(waiting) => {
                 self.attempts = waiting.attempt;
                 self.failures = 0;
-                self.polls += u32::from(matches!(waiting.step.as_str(), "polled" | "running"));
+                self.polls += u32::from(matches!(waiting.step.as_str(), POLLED | "running"));
                 self.step.clone_from(&waiting.step);
                 self.task.clone_from(&waiting.task);
                 self.next = waiting.next;

@@ -6,7 +6,7 @@ use events::outside::{Outside, Pair, Request, Task};
 use serde_json::{Value, json};
 
 use super::template::{Variables, fill, fill_json, holes, holes_of_json, percent};
-use super::{CREATED, Call};
+use super::{CREATED, Call, schema};
 use crate::ticket::form::plain;
 
 /// One HTTP call, ready to be made. Headers that are secrets come from the key store and are not here.
@@ -71,7 +71,7 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, St
         Value::Null => None,
         // A text that is no JSON until it is filled: what fills it cannot end the text it stands in.
         Value::String(text) => Some(fill(text, variables, encoder(&headers))?.into()),
-        body => Some(fill_json(body, variables)?),
+        body => Some(schema::conform(&request.body_schema, fill_json(body, variables)?)?),
     };
     Ok(Wanted { method: request.method.clone(), url, headers, body, timeout_ms: request.timeout_ms })
 }

@@ -26,9 +26,9 @@ impl Ticket {
         let mut run = Run::new(self, definition, facts);
         let Answer { round, attempt, succeeded, outputs, task, reason, .. } = answer.clone();
         run.emit(CallAnswered { node: node.id, name: node.name.clone(), round, attempt, succeeded, outputs: outputs.clone(), task, reason: reason.clone() });
-        if self.status != Status::Suspended {
-            let next = run.answered(node, succeeded, outputs, &reason);
-            run.go(next)?;
+        // A child follows its parent, and goes on by itself only when it is one no more.
+        if self.status != Status::Suspended && self.parent().is_none() {
+            run.follow(node, succeeded, outputs, &reason)?;
         }
         run.done()
     }
@@ -37,8 +37,7 @@ impl Ticket {
     pub(super) fn catch_up<'a>(&self, run: &mut Run<'a>, definition: &'a Definition) -> Decision<()> {
         for (id, visit) in &self.nodes {
             if let (Some(kept), Some(node)) = (&visit.kept, definition.node(*id)) {
-                let next = run.answered(node, kept.succeeded, kept.outputs.clone(), &kept.reason);
-                run.go(next)?;
+                run.follow(node, kept.succeeded, kept.outputs.clone(), &kept.reason)?;
             }
         }
         Ok(())

@@ -30,7 +30,12 @@ impl Ticket {
     /// People follow, or no longer do. What is so already changes nothing. Following shows what lists show; whoever is asked to by somebody who may see the
     /// ticket may see all of it.
     pub(super) fn follow(&self, by: &Pid, people: &[Pid], follows: bool, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        let invited = follows && self.may_see(by, facts)?;
+        let sees = self.may_see(by, facts)?;
+        // Everybody may go themselves; sending others away is for those who have to do with it.
+        if !follows && !sees && people.iter().any(|pid| pid != by) {
+            return reject(Rejection::NotAllowedToSee(by.clone()));
+        }
+        let invited = follows && sees;
         let is_new = |pid: &&Pid| self.followers.contains(pid) != follows || (invited && !self.invited.contains(*pid));
         let mut new: Vec<Pid> = people.iter().filter(is_new).cloned().collect();
         new.sort();
@@ -129,7 +134,16 @@ impl Ticket {
         if !mirror {
             self.may_relate(by, link.relation, facts)?;
         }
-        Ok(vec![Unlinked { by: by.clone(), other: other.clone(), relation: link.relation }.into()])
+        let unlinked = Unlinked { by: by.clone(), other: other.clone(), relation: link.relation };
+        if link.relation != Relation::ChildOf || self.status != Status::Running {
+            return Ok(vec![unlinked.into()]);
+        }
+        // What was answered while it was a child has its consequences now.
+        let workflow = self.workflow(facts)?;
+        let mut run = Run::new(self, &workflow.definition, facts);
+        run.emit(unlinked);
+        self.catch_up(&mut run, &workflow.definition)?;
+        run.done()
     }
 
     /// Who has to do with a ticket may relate it to others; making one follow another is for those who may end it.

@@ -160,15 +160,45 @@ pub enum Command {
     Observe(Vec<Observed>),
 }
 
+/// Who wants it, borrowed as the command is.
+macro_rules! by {
+    ($command:expr) => {
+        match $command {
+            // Who opens is registered by the door, after it has asked whether the ticket would be accepted.
+            Command::Open(_) | Command::Observe(_) | Command::Answer(_) | Command::EndWithParent { .. } => None,
+            Command::Submit { by, .. }
+            | Command::Decide { by, .. }
+            | Command::Claim { by, .. }
+            | Command::Distribute { by, .. }
+            | Command::Deliver { by, .. }
+            | Command::Reassign { by, .. }
+            | Command::TerminateAt { by, .. }
+            | Command::Suspend { by, .. }
+            | Command::Resume { by }
+            | Command::Withdraw { by }
+            | Command::Terminate { by, .. }
+            | Command::Close { by, .. }
+            | Command::Retry { by, .. }
+            | Command::Ignore { by, .. }
+            | Command::Route { by, .. }
+            | Command::Acknowledge { by, .. }
+            | Command::Resolve { by, .. }
+            | Command::Escalate { by, .. }
+            | Command::EditField { by, .. }
+            | Command::Remark { by, .. }
+            | Command::Follow { by, .. }
+            | Command::Rate { by, .. }
+            | Command::Remind { by, .. }
+            | Command::Link { by, .. }
+            | Command::Unlink { by, .. } => Some(by),
+        }
+    };
+}
+
 impl Command {
     /// The uploaded files that a form names.
     pub fn attachments(&self) -> Vec<AttachmentId> {
-        let form = match self {
-            Self::Open(open) => &open.form,
-            Self::Submit { form, .. } | Self::Resolve { form, .. } | Self::EditField { form, .. } => form,
-            _ => return Vec::new(),
-        };
-        form.iter().flat_map(|entry| attachment::named(&entry.value)).collect()
+        self.form().iter().flat_map(|entry| attachment::named(&entry.value)).collect()
     }
 }
 
@@ -187,34 +217,53 @@ pub struct Answer {
 impl Command {
     /// Who wants it, where a person does.
     pub(super) fn by(&self) -> Option<&Pid> {
+        by!(self)
+    }
+
+    /// Everybody it names: who wants it, whom work is given to, who is told.
+    pub(super) fn people(&self) -> impl Iterator<Item = &Pid> {
+        let others: &[Pid] = match self {
+            Self::Distribute { to: Processors::Person(people), .. }
+            | Self::Deliver { to: Processors::Person(people), .. }
+            | Self::Reassign { to: Processors::Person(people), .. }
+            | Self::Remark { mentions: people, .. }
+            | Self::Follow { people, follows: true, .. } => people,
+            _ => &[],
+        };
+        self.by().into_iter().chain(others)
+    }
+
+    /// The same, so that whoever is unknown to the desk can be made known to it.
+    pub fn people_mut(&mut self) -> Vec<&mut Pid> {
+        let mut people: Vec<&mut Pid> = Vec::new();
         match self {
-            // Who opens is registered by the door, after it has asked whether the ticket would be accepted.
-            Self::Open(_) | Self::Observe(_) | Self::Answer(_) | Self::EndWithParent { .. } => None,
-            Self::Submit { by, .. }
-            | Self::Decide { by, .. }
-            | Self::Claim { by, .. }
-            | Self::Distribute { by, .. }
-            | Self::Deliver { by, .. }
-            | Self::Reassign { by, .. }
-            | Self::TerminateAt { by, .. }
-            | Self::Suspend { by, .. }
-            | Self::Resume { by }
-            | Self::Withdraw { by }
-            | Self::Terminate { by, .. }
-            | Self::Close { by, .. }
-            | Self::Retry { by, .. }
-            | Self::Ignore { by, .. }
-            | Self::Route { by, .. }
-            | Self::Acknowledge { by, .. }
-            | Self::Resolve { by, .. }
-            | Self::Escalate { by, .. }
-            | Self::EditField { by, .. }
-            | Self::Remark { by, .. }
-            | Self::Follow { by, .. }
-            | Self::Rate { by, .. }
-            | Self::Remind { by, .. }
-            | Self::Link { by, .. }
-            | Self::Unlink { by, .. } => Some(by),
+            Self::Distribute { by, to: Processors::Person(others), .. }
+            | Self::Deliver { by, to: Processors::Person(others), .. }
+            | Self::Reassign { by, to: Processors::Person(others), .. }
+            | Self::Remark { by, mentions: others, .. }
+            | Self::Follow { by, people: others, follows: true } => {
+                people.push(by);
+                people.extend(others);
+            }
+            other => people.extend(by!(other)),
+        }
+        people
+    }
+
+    /// The form it brings.
+    pub fn form(&self) -> &[Entry] {
+        match self {
+            Self::Open(open) => &open.form,
+            Self::Submit { form, .. } | Self::Resolve { form, .. } | Self::EditField { form, .. } => form,
+            _ => &[],
+        }
+    }
+
+    /// The same of a ticket that is there, so that whoever it names can be made known to the desk.
+    pub fn form_mut(&mut self) -> &mut [Entry] {
+        match self {
+            Self::Submit { form, .. } | Self::Resolve { form, .. } | Self::EditField { form, .. } => form,
+            _ => &mut [],
         }
     }
 }

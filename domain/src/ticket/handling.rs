@@ -32,8 +32,8 @@ impl Ticket {
             return reject(Rejection::NoAgency);
         }
         let by: Vec<&Pid> = std::iter::once(&open.creator).chain(&open.agent).collect();
-        let form = form::check(&Sheet { ticket: &open.sn, definition, node: submit, filled: &self.form, by: &by }, &open.form, facts)?;
-        may_submit(definition, submit, open, facts)?;
+        let form = form::check(&Sheet { ticket: &open.sn, definition, node: submit, held: self, by: &by }, &open.form, facts)?;
+        may_submit(definition, submit, open, &form, facts)?;
         let form = form::own(definition, form, &open.creator, service.seals_text);
         let value = |key: &str| form.iter().find(|entry| entry.key == key).map(|entry| form::plain(entry.read())).filter(|text| !text.is_empty());
         let opened = Opened {
@@ -78,7 +78,7 @@ impl Ticket {
             return reject(Rejection::NotAllowed { by: by.clone(), node: id });
         }
         let opened = self.opened()?;
-        let form = form::check(&Sheet { ticket: &opened.sn, definition, node, filled: &self.form, by: &[by] }, given, facts)?;
+        let form = form::check(&Sheet { ticket: &opened.sn, definition, node, held: self, by: &[by] }, given, facts)?;
         let form = form::own(definition, form, &opened.creator, opened.seals_text);
         let mut run = Run::new(self, definition, facts);
         if node.kind.is_vote() {
@@ -213,7 +213,7 @@ impl Ticket {
 
     /// The response: claims where a claim is due, else says that it was seen. Saying so again changes nothing.
     pub(super) fn acknowledge(&self, node: Option<NodeId>, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        let id = self.where_to_act(node, by)?;
+        let id = self.where_to_act(node, by, |visit| matches!(visit.status, NodeStatus::Receiving | NodeStatus::Running) && visit.acknowledged.is_none())?;
         let visit = &self.nodes[&id];
         if visit.status == NodeStatus::Receiving {
             return self.claim(id, by, facts);
@@ -227,13 +227,13 @@ impl Ticket {
 
     /// Completes the node at which this person has to act: an approval is passed, a form filled in with what was given.
     pub(super) fn resolve(&self, by: &Pid, given: &[Entry], remark: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
-        let id = self.where_to_act(None, by)?;
+        let id = self.where_to_resolve(by)?;
         let workflow = self.workflow(facts)?;
         match workflow.definition.node(id) {
             Some(node) if node.kind.is_vote() && given.is_empty() => self.decide_at(id, by, true, remark, facts),
             Some(node) => {
                 let mut form = given.to_vec();
-                form::with_defaults(&workflow.definition, node, &mut form, &self.form);
+                form::with_defaults(&workflow.definition, node, &mut form, self);
                 self.submit(id, by, &form, facts)
             }
             None => reject(Rejection::NodeUnknown(id)),
@@ -274,15 +274,20 @@ impl Ticket {
         Ok(vec![Escalated { by: by.clone(), node: id, name, level, processors: new, reason }.into()])
     }
 
-    /// The node that is meant, or the only one at which this person may act.
-    fn where_to_act(&self, node: Option<NodeId>, by: &Pid) -> Decision<NodeId> {
+    /// The node that somebody may complete now: that of several which is being handled, before one that only waits for it.
+    pub fn where_to_resolve(&self, by: &Pid) -> Decision<NodeId> {
+        self.where_to_act(None, by, |visit| Action::Submit.fits(visit.status))
+    }
+
+    /// The node that is meant, or one at which this person may act: rather one that fits what is wanted, and one where people act.
+    fn where_to_act(&self, node: Option<NodeId>, by: &Pid, fits: impl Fn(&Visit) -> bool) -> Decision<NodeId> {
         self.opened()?;
         if self.status.is_over() {
             return reject(Rejection::Over);
         }
         let id = match node {
             Some(id) => id,
-            None => match self.current().find(|(_, visit)| self.may_act(visit, by)) {
+            None => match self.current().filter(|(_, visit)| self.may_act(visit, by)).min_by_key(|(id, visit)| (visit.automatic, !fits(visit), *id)) {
                 Some((id, _)) => id,
                 None => return reject(Rejection::NotAllowedOnTicket(by.clone())),
             },
@@ -292,16 +297,20 @@ impl Ticket {
     }
 }
 
-/// Where a workflow says who may submit, the creator is one of them.
-fn may_submit(definition: &Definition, submit: &Node, open: &Open, facts: &Facts) -> Decision<()> {
-    // Other kinds say who processes a ticket that is there: by its creator, its form, its business.
-    if !matches!(&submit.processors, Processors::Person(_) | Processors::General(_) | Processors::Organization(_)) || submit.processors.is_unconfigured() {
+/// Where a workflow says who may submit, whoever submits is one of them.
+fn may_submit(definition: &Definition, submit: &Node, open: &Open, form: &[Entry], facts: &Facts) -> Decision<()> {
+    // Other kinds say who processes a ticket that is there: by its creator or its form.
+    let says_who = matches!(&submit.processors, Processors::Person(_) | Processors::General(_) | Processors::Organization(_) | Processors::Business(_));
+    if !says_who || submit.processors.is_unconfigured() {
         return Ok(());
     }
-    let run = Run::new(&Ticket::default(), definition, facts);
+    let mut ticket = Ticket::default();
+    ticket.fill(form);
+    let run = Run::new(&ticket, definition, facts);
     let people = run.resolve(&submit.processors);
     run.known()?;
-    if people.contains(&open.creator) { Ok(()) } else { reject(Rejection::MayNotSubmit { by: open.creator.clone(), node: submit.name.clone() }) }
+    let by = open.agent.as_ref().unwrap_or(&open.creator);
+    if people.contains(by) { Ok(()) } else { reject(Rejection::MayNotSubmit { by: by.clone(), node: submit.name.clone() }) }
 }
 
 /// Nobody is given work who has decided on it: then there would be nobody left who can.

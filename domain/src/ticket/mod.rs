@@ -45,7 +45,7 @@ pub const FOLLOWERS_MAX: usize = 1000;
 /// Tickets one ticket may belong together with.
 pub const LINKS_MAX: usize = 200;
 /// Visits of one node; a run that goes round more often is refused another send-back.
-pub const ROUNDS_MAX: u32 = 10_000;
+pub const ROUNDS_MAX: u32 = 1_000;
 
 impl Decider for Ticket {
     type Command = Command;
@@ -78,7 +78,7 @@ impl Decider for Ticket {
             Command::Terminate { by, reason } => self.terminate(by, reason, facts),
             Command::Close { by, status, reason } => self.close(by, status, reason, facts),
             Command::EditField { by, form } => self.edit_field(by, form, facts),
-            Command::EndWithParent { parent, status, approve_result } => Ok(self.end_with_parent(parent, status, *approve_result)),
+            Command::EndWithParent { parent, status, approve_result } => self.end_with_parent(parent, status, *approve_result, facts),
             Command::Answer(answer) => self.answer(answer, facts),
             Command::Retry { node, by, inputs } => self.retry(*node, by, inputs, facts),
             Command::Ignore { node, by, outputs, reason } => self.ignore(*node, by, outputs, reason, facts),
@@ -90,14 +90,17 @@ impl Decider for Ticket {
             Command::Link { by, other, relation, mirror } => self.link(by, other, *relation, *mirror, facts),
             Command::Unlink { by, other, mirror } => self.unlink(by, other, *mirror, facts),
         }?;
-        // Somebody who may act but is not registered must be, before a name could get into an event.
-        match command.by() {
-            Some(by) if by.is_unknown() => reject(Rejection::Stranger(by.clone())),
-            _ => Ok(events),
+        // What would be accepted must name nobody who is not registered, before a name could get into an event.
+        match self.stranger(command, facts) {
+            Some(stranger) => reject(Rejection::Stranger(stranger)),
+            None => Ok(events),
         }
     }
 
     fn evolve(&mut self, event: &TicketEvent) {
+        if let Some(by) = event.handled_by().filter(|by| !by.is_system()) {
+            self.handled.insert(by.clone());
+        }
         match event {
             TicketEvent::Opened(opened) => {
                 self.status = Status::Running;
@@ -149,11 +152,11 @@ impl Decider for Ticket {
                 }
             }
             // A line that somebody picked where none held: the node is left after all.
-            TicketEvent::LineTaken(taken) => self.visit(taken.from, |visit| {
-                if taken.by.is_some() {
-                    visit.status = NodeStatus::Finished;
-                }
-            }),
+            TicketEvent::LineTaken(taken) => match self.nodes.get_mut(&taken.from) {
+                Some(visit) if taken.by.is_some() => visit.status = NodeStatus::Finished,
+                Some(_) => {}
+                None => drop(self.passed.insert(taken.from)),
+            },
             // Whoever decides or fills in here again starts afresh, and the votes stand in the history; what was decided counts until then.
             TicketEvent::LineMissing(missing) => {
                 let visit = self.nodes.entry(missing.node).or_insert_with(|| Visit::begun(&missing.name, 1, NodeStatus::Failed, "", &[]));
@@ -162,6 +165,7 @@ impl Decider for Ticket {
             }
             TicketEvent::Forked(forked) => drop(self.forks.insert(forked.node, forked.branches.clone())),
             TicketEvent::BranchJoined(joined) => {
+                self.passed.insert(joined.node);
                 if joined.waiting_for.is_empty() {
                     self.forks.remove(&joined.fork);
                 } else {
@@ -195,7 +199,9 @@ impl Decider for Ticket {
                     visit.status = NodeStatus::Running;
                 }
                 visit.processors_type.clone_from(&given.processors_type);
-                visit.processors.clone_from(&given.processors);
+                // Whoever has voted keeps the seat: rates are of everybody who had a vote.
+                visit.processors.retain(|pid| visit.votes.iter().any(|vote| vote.by == *pid));
+                visit.processors.extend(given.processors.iter().cloned());
             }),
             TicketEvent::NodeUnattended(_) | TicketEvent::Reminded(_) => {}
             TicketEvent::StatusSet(set) => self.shown.clone_from(&set.status),
@@ -239,6 +245,17 @@ impl Decider for Ticket {
 }
 
 impl Ticket {
+    /// Somebody whom a command names and nobody has registered yet. Of a new ticket the door takes care, which asks first whether it would be opened.
+    fn stranger(&self, command: &Command, facts: &Facts) -> Option<Pid> {
+        let workflow = self.workflow(facts).ok();
+        let of_people = |entry: &&Entry| {
+            let field = workflow.as_ref().and_then(|workflow| workflow.definition.field(&entry.key));
+            !matches!(command, Command::Open(_)) && field.is_some_and(|field| field.kind.names_people())
+        };
+        let in_form = command.form().iter().filter(of_people).flat_map(|entry| form::people(&entry.value));
+        command.people().cloned().chain(in_form).find(Pid::is_unknown)
+    }
+
     /// The nodes where somebody has to act now.
     pub fn current(&self) -> impl Iterator<Item = (NodeId, &Visit)> {
         let over = self.status.is_over();
@@ -253,7 +270,7 @@ impl Ticket {
             && match definition.revoke {
                 Revoke::Never => false,
                 Revoke::Always => true,
-                Revoke::BeforeNode(node) => !self.nodes.contains_key(&node),
+                Revoke::BeforeNode(node) => !self.nodes.contains_key(&node) && !self.passed.contains(&node),
                 Revoke::BeforeHandled => {
                     let back_at_submit = self.current().any(|(id, _)| Some(id) == submit);
                     // Claiming and handing over come before handling; a vote, a submission or a call that failed is handling.
@@ -367,7 +384,7 @@ impl Ticket {
     pub fn concerns(&self, by: &Pid) -> bool {
         let at_a_node = |visit: &Visit| visit.processors.contains(by) || visit.by.as_ref() == Some(by) || visit.has_voted(by);
         let opened = self.opened.as_ref().is_some_and(|opened| opened.creator == *by || opened.agent.as_ref() == Some(by));
-        opened || self.invited.contains(by) || self.nodes.values().any(at_a_node)
+        opened || self.invited.contains(by) || self.handled.contains(by) || self.nodes.values().any(at_a_node)
     }
 
     /// A message as this ticket keeps it.

@@ -44,6 +44,25 @@ pub(super) enum Step<'a> {
     Follow(&'a Line),
 }
 
+/// What the fields of a form do to the ticket itself.
+pub(super) struct Effect {
+    status: String,
+    weighs: bool,
+    /// A priority that somebody chose.
+    priority: Option<String>,
+}
+
+impl Effect {
+    pub(super) fn of(form: &[Entry]) -> Self {
+        let value = |key: &str| form.iter().find(|entry| entry.key == key).map(|entry| form::plain(entry.read()));
+        Self {
+            status: value("current_status").unwrap_or_default(),
+            weighs: form.iter().any(|entry| matches!(entry.key.as_str(), "impact" | "urgency" | "priority")),
+            priority: value("priority").filter(|key| !key.is_empty()),
+        }
+    }
+}
+
 type Steps<'a> = Decision<Vec<Step<'a>>>;
 
 impl<'a> Run<'a> {
@@ -108,7 +127,12 @@ impl<'a> Run<'a> {
     /// Takes one vote, and goes on when it settles the matter (reference/bk-itsm.md 6).
     pub(super) fn vote(&mut self, node: &'a Node, by: &Pid, form: Vec<Entry>) -> Decision<()> {
         let pass = form::decision(self.definition, node, &form).unwrap_or_default();
+        let effect = Effect::of(&form);
         self.emit(VoteCast { node: node.id, name: node.name.clone(), by: by.clone(), pass, form, automatic: false });
+        self.take_effect(effect, node.id);
+        if self.ticket.status.is_over() {
+            return Ok(());
+        }
         let next = self.settle(node, by);
         let next = if next.is_empty() { self.pass_for_creator(node) } else { next };
         self.go(next)
@@ -148,7 +172,9 @@ impl<'a> Run<'a> {
             let is_next = !node.is_sequential || visit.waiting_for().first() == Some(&creator);
             Some(visit.status == NodeStatus::Running && visit.waiting_for().contains(&creator) && is_next)
         };
-        if !self.definition.is_auto_approve || node.kind != NodeKind::Approval || self.times(node) > 1 || may(self) != Some(true) {
+        // Submitting was approving only where the creator submitted.
+        let is_on_behalf = self.ticket.opened.as_ref().is_some_and(|opened| opened.agent.is_some());
+        if is_on_behalf || !self.definition.is_auto_approve || node.kind != NodeKind::Approval || self.times(node) > 1 || may(self) != Some(true) {
             return Vec::new();
         }
         let form = form::decided(self.definition, node, true, AUTO_PASS);
@@ -173,20 +199,22 @@ impl<'a> Run<'a> {
     pub(super) fn complete(&mut self, node: &'a Node, by: &Pid, pass: Option<bool>, form: Vec<Entry>) -> Vec<Step<'a>> {
         let outputs = self.outputs(node, pass);
         let round = self.ticket.nodes.get(&node.id).map_or(1, |visit| visit.round);
-        // The base model's own field sets the status of the ticket (reference/bk-itsm.md 5.1).
-        let status = form.iter().find(|entry| entry.key == "current_status").map(|entry| form::plain(entry.read())).unwrap_or_default();
-        let weighs = form.iter().any(|entry| matches!(entry.key.as_str(), "impact" | "urgency" | "priority"));
-        let by_itself = form.iter().find(|entry| entry.key == "priority").map(|entry| form::plain(entry.read())).filter(|key| !key.is_empty());
+        let effect = Effect::of(&form);
         self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by: by.clone(), pass, form, outputs });
-        if weighs {
-            self.weigh(by_itself);
-        }
-        self.show(&status, node.id);
+        self.take_effect(effect, node.id);
         vec![Step::Leave(node)]
     }
 
+    /// The base model's own fields set priority and status of the ticket, at whichever node they stand (reference/bk-itsm.md 5.1).
+    pub(super) fn take_effect(&mut self, effect: Effect, node: NodeId) {
+        if effect.weighs {
+            self.weigh(effect.priority);
+        }
+        self.show(&effect.status, node);
+    }
+
     /// The priority follows from impact and urgency, or is what somebody chose.
-    pub(super) fn weigh(&mut self, chosen: Option<String>) {
+    fn weigh(&mut self, chosen: Option<String>) {
         let Some(opened) = &self.ticket.opened else { return };
         let Ok(service) = self.facts.known_service(opened.service) else {
             self.missing.borrow_mut().insert(Lookup::Service(opened.service));
@@ -203,14 +231,28 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The ticket ends with a status that ends tickets; one that is finished is passed where no approval was rejected.
+    pub(super) fn close(&mut self, by: Pid, status: &str, reason: Remark, approve_result: Option<bool>) {
+        let finished = status == Status::Finished.key();
+        let approve_result = approve_result.unwrap_or_else(|| finished && self.approve_result());
+        let rate_by = match self.rate_by() {
+            Ok(rate_by) => rate_by.filter(|_| finished),
+            Err(Refusal::Needs(lookups)) => {
+                self.missing.borrow_mut().extend(lookups);
+                None
+            }
+            Err(Refusal::Rejected(_)) => None,
+        };
+        self.emit(Closed { by, status: status.to_owned(), reason, approve_result, rate_by });
+    }
+
     /// The ticket shows a status from now on; one that ends tickets ends this one.
     fn show(&mut self, status: &str, node: NodeId) {
         if status.is_empty() || self.ticket.status_key() == status {
             return;
         }
         if Status::ending(status).is_some() {
-            let approve_result = status == "FINISHED" && self.approve_result();
-            self.emit(Closed { by: Pid::system(), status: status.to_owned(), reason: Remark::default(), approve_result });
+            self.close(Pid::system(), status, Remark::default(), None);
         } else {
             self.emit(StatusSet { status: status.to_owned(), node });
         }
@@ -318,8 +360,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What follows from the answer to a call.
-    pub(super) fn answered(&mut self, node: &'a Node, succeeded: bool, outputs: BTreeMap<String, String>, reason: &str) -> Vec<Step<'a>> {
+    fn answered(&mut self, node: &'a Node, succeeded: bool, outputs: BTreeMap<String, String>, reason: &str) -> Vec<Step<'a>> {
         let round = self.ticket.nodes.get(&node.id).map_or(1, |visit| visit.round);
         if !succeeded {
             self.emit(NodeFailed { node: node.id, name: node.name.clone(), round, reason: reason.to_owned() });
@@ -327,6 +368,21 @@ impl<'a> Run<'a> {
         }
         self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by: Pid::system(), pass: None, form: Vec::new(), outputs });
         vec![Step::Leave(node)]
+    }
+
+    /// Lets everything follow from the answer to a call. What has gone round too often with nobody acting waits for a person, as if the call had failed.
+    pub(super) fn follow(&mut self, node: &'a Node, succeeded: bool, outputs: BTreeMap<String, String>, reason: &str) -> Decision<()> {
+        let (ticket, events) = (self.ticket.clone(), self.events.len());
+        let next = self.answered(node, succeeded, outputs, reason);
+        match self.go(next) {
+            Err(Refusal::Rejected(Rejection::TooManyRounds(_))) => {
+                self.ticket = ticket;
+                self.events.truncate(events);
+                drop(self.answered(node, false, BTreeMap::new(), &format!("it has gone round {ROUNDS_MAX} times")));
+                Ok(())
+            }
+            went => went,
+        }
     }
 
     /// Passes over a node.

@@ -62,6 +62,12 @@ pub struct Ticket {
     pub outputs: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<NodeId, Visit>,
+    /// Gateways that were passed; nobody visits them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub passed: BTreeSet<NodeId>,
+    /// Whoever has acted at a node, in whichever round.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub handled: BTreeSet<Pid>,
     /// Of every parallel gateway that is under way: the branches that have not reached its join.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub forks: BTreeMap<NodeId, Vec<LineId>>,

@@ -1,11 +1,11 @@
 //! What people do with a ticket as a whole (reference/bk-itsm.md 3.10, 5.5).
 
-use events::ticket::{Closed, FieldChanged, Resumed, Suspended, Terminated, TicketEvent, Withdrawn};
+use events::ticket::{FieldChanged, Resumed, Suspended, Terminated, TicketEvent, Withdrawn};
 use events::workflow::Revoke;
 use events::{Entry, Pid, Remark, TicketSn};
 
 use super::form::Sheet;
-use super::run::Run;
+use super::run::{Effect, Run};
 use super::{Decision, Facts, Rejection, Status, Ticket, form, reject, within_message};
 
 /// Fields of every ticket that may be changed besides those of the submit node.
@@ -83,16 +83,21 @@ impl Ticket {
             return reject(Rejection::NotAnEnd(status.to_owned()));
         }
         within_message(reason)?;
-        Ok(vec![Closed { by: by.clone(), status: status.to_owned(), reason: self.remark(reason)?, approve_result: false }.into()])
+        let workflow = self.workflow(facts)?;
+        let mut run = Run::new(self, &workflow.definition, facts);
+        run.close(by.clone(), status, self.remark(reason)?, None);
+        run.done()
     }
 
     /// A child ends as its parent did.
-    pub(super) fn end_with_parent(&self, parent: &TicketSn, status: &str, approve_result: bool) -> Vec<TicketEvent> {
+    pub(super) fn end_with_parent(&self, parent: &TicketSn, status: &str, approve_result: bool, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         if self.status.is_over() || self.parent() != Some(parent) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let reason = Remark::new(format!("母单 {parent} 已结束"));
-        vec![Closed { by: Pid::system(), status: status.to_owned(), reason, approve_result }.into()]
+        let workflow = self.workflow(facts)?;
+        let mut run = Run::new(self, &workflow.definition, facts);
+        run.close(Pid::system(), status, Remark::new(format!("母单 {parent} 已结束")), Some(approve_result));
+        run.done()
     }
 
     /// Changes fields of the submit node, or impact and urgency, from which the priority follows (3.11 `edit_field`).
@@ -113,21 +118,18 @@ impl Ticket {
         if let Some(entry) = given.iter().find(|entry| !is_editable(&entry.key) || definition.field(&entry.key).is_none()) {
             return reject(Rejection::NotEditable(entry.key.clone()));
         }
-        let sheet = Sheet { ticket: &opened.sn, definition, node: submit, filled: &self.form, by: &[by] };
+        let sheet = Sheet { ticket: &opened.sn, definition, node: submit, held: self, by: &[by] };
         let form = form::check_some(&sheet, given, facts)?;
         let changed: Vec<Entry> = form.into_iter().filter(|entry| self.form.get(&entry.key).is_none_or(|held| held.read() != entry.read())).collect();
         if changed.is_empty() {
             return Ok(Vec::new());
         }
         let names = changed.iter().filter_map(|entry| definition.field(&entry.key)).map(|field| field.name.clone()).collect();
-        let weighs = changed.iter().any(|entry| matches!(entry.key.as_str(), "impact" | "urgency" | "priority"));
-        let chosen = changed.iter().find(|entry| entry.key == "priority").map(|entry| form::plain(entry.read())).filter(|key| !key.is_empty());
+        let effect = Effect::of(&changed);
         let form = form::own(definition, changed, &opened.creator, opened.seals_text);
         let mut run = Run::new(self, definition, facts);
         run.emit(FieldChanged { by: by.clone(), names, form });
-        if weighs {
-            run.weigh(chosen);
-        }
+        run.take_effect(effect, submit.id);
         run.done()
     }
 }

@@ -18,7 +18,7 @@ pub struct TicketCard {
     pub updated_at: Moment,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Moment>,
-    /// Everybody who has acted on it, in order, once each.
+    /// Everybody who has worked on it, in order, once each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dealt: Vec<Pid>,
     /// The application through which it was opened.
@@ -36,7 +36,7 @@ impl TicketCard {
         }
         self.updated_at = envelope.happened_at();
         let actor = &envelope.meta.actor;
-        if !actor.is_system() && !self.dealt.contains(actor) {
+        if envelope.event.is_work() && !actor.is_system() && !self.dealt.contains(actor) {
             self.dealt.push(actor.clone());
         }
         if !before.is_over() && self.ticket.status.is_over() {

@@ -280,6 +280,8 @@ impl Check<'_> {
             }
             (NodeKind::Task | NodeKind::Webhook, Some(Outside::Request(request))) => {
                 self.request(request, &format!("node {name}"), TIMEOUT_MS_MAX);
+                self.answer(request.success.as_ref(), &format!("node {name}"), "when its call succeeded");
+                self.answer(request.poll.as_ref().map(|poll| &poll.until), &format!("node {name}"), "until when it asks again");
                 if !(1..=ATTEMPTS_MAX).contains(&request.attempts_max) {
                     self.say(format!("node {name} tries {} times, 1 to {ATTEMPTS_MAX} are allowed", request.attempts_max));
                 }
@@ -302,10 +304,24 @@ impl Check<'_> {
 
     /// Says whether a template may ask for a key: a field, what is shown of it, a variable, or what is known of every ticket.
     fn is_known(&self, key: &str) -> bool {
-        let is_left_behind = |node: &Node| node.outputs.iter().any(|output| output.key == key) || output_keys(node).iter().any(|output| output == key);
-        self.definition.field(key.strip_suffix("__display").unwrap_or(key)).is_some()
-            || super::is_of_the_ticket(key)
-            || self.definition.nodes.iter().any(is_left_behind)
+        self.definition.field(key.strip_suffix("__display").unwrap_or(key)).is_some() || super::is_of_the_ticket(key) || self.is_left_behind(key)
+    }
+
+    /// Says whether a form may hang on a key: a field, a variable, or what a ticket says of itself.
+    fn is_comparable(&self, key: &str) -> bool {
+        self.definition.field(key).is_some() || super::is_comparable_of_the_ticket(key) || self.is_left_behind(key)
+    }
+
+    fn is_left_behind(&self, key: &str) -> bool {
+        let by = |node: &Node| node.outputs.iter().any(|output| output.key == key) || output_keys(node).iter().any(|output| output == key);
+        self.definition.nodes.iter().any(by)
+    }
+
+    /// What must be said of an answer asks for something.
+    fn answer(&mut self, condition: Option<&Condition>, whose: &str, what: &str) {
+        if condition.is_some_and(|condition| condition::clauses(condition) == 0) {
+            self.say(format!("{whose} is not configured: it does not say {what}"));
+        }
     }
 
     /// A call goes where the workflow says, by a method there is, and not for ever.
@@ -347,7 +363,7 @@ impl Check<'_> {
             for clause in condition.expressions.iter().flat_map(|group| &group.expressions) {
                 let key = clause.key.as_str();
                 match providers.get(key) {
-                    _ if super::is_of_the_ticket(key) => {}
+                    None if super::is_comparable_of_the_ticket(key) => {}
                     Some(nodes) if nodes.iter().any(|node| before.contains(node)) => {}
                     Some(nodes) => {
                         let later = self.name(nodes[0]);
@@ -449,13 +465,13 @@ impl Check<'_> {
                 self.source(field, source);
             }
             for clause in field.hidden_when.iter().flat_map(|group| &group.expressions) {
-                if !self.is_known(&clause.key) {
+                if !self.is_comparable(&clause.key) {
                     self.say(format!("field {} is hidden by {}, which does not exist", field.key, clause.key));
                 }
             }
             for beside in field.rule.iter().flat_map(|rule| &rule.expressions) {
                 if let Other::Field { key } = &beside.other
-                    && !self.is_known(key)
+                    && !self.is_comparable(key)
                 {
                     self.say(format!("field {} is compared with {key}, which does not exist", field.key));
                 }

@@ -105,7 +105,7 @@ fn state(definition: &Definition, node: &Node) -> Value {
 fn api(request: &Request) -> Value {
     let mut info = json!({
         "remote_api_info": { "method": request.method, "url": request.url, "headers": request.headers },
-        "req_params": request.query, "query": request.query, "req_body": request.body, "need_poll": request.poll.is_some(),
+        "req_params": request.query, "query": request.query, "req_body": request.body, "body_schema": request.body_schema, "need_poll": request.poll.is_some(),
         "timeout_ms": request.timeout_ms, "attempts_max": request.attempts_max, "secret": request.secret,
         "outputs": outputs(request),
     });

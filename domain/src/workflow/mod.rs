@@ -189,5 +189,15 @@ pub fn is_of_the_ticket(key: &str) -> bool {
             | "ticket_current_status_display"
             | "ticket_bk_biz_id"
             | "ticket_current_processors"
+            | "ticket_sops_task_summary"
+            | "ticket_all_task_processors"
+    )
+}
+
+/// Says whether a condition may ask for a key that is no field's and no node's: what a ticket says of itself without looking anything up.
+pub fn is_comparable_of_the_ticket(key: &str) -> bool {
+    matches!(
+        key,
+        "ticket_sn" | "ticket_title" | "ticket_creator" | "ticket_service_type" | "ticket_current_status" | "ticket_bk_biz_id" | "bk_biz_id" | "priority"
     )
 }

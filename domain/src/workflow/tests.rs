@@ -192,17 +192,19 @@ fn automatic() -> Definition {
     let until = json!({ "type": "and", "expressions": [{ "type": "or", "expressions": [{ "key": "a.b", "type": "STRING", "condition": "==", "value": "it's \"so\"" }] }] });
     let request = json!({
         "does": "request", "method": "POST", "url": "https://x/${title}", "query": [{ "key": "q", "value": "${title}" }], "headers": [{ "key": "X-A", "value": "${ticket_sn}" }],
-        "body": { "t": "${title}", "n": 1 }, "secret": "pools", "timeout_ms": 1500, "attempts_max": 3, "success": until,
+        "body": { "t": "${title}", "n": 1 }, "body_schema": { "type": "object", "properties": { "n": { "type": "integer" } } }, "secret": "pools", "timeout_ms": 1500, "attempts_max": 3, "success": until,
         "outputs": [{ "key": "pool", "name": "池", "path": "data.pool" }],
     });
     let mut polled = request.clone();
     polled["poll"] = json!({ "interval_ms": 2500, "times_max": 9, "until": until });
+    let mut hooked = request.clone();
+    hooked.as_object_mut().expect("an object").remove("body_schema");
     let task = json!({
         "does": "task", "url": "https://sops", "bk_biz_id": "2", "template_id": "88", "template_source": "business",
         "constants": [{ "key": "${ip}", "value": "${title}" }], "exclude_task_nodes_id": ["n1"], "secret": "sops", "polls_max": 7,
     });
     let mut definition = forked();
-    for (id, kind, outside) in [(4, "TASK", polled), (5, "WEBHOOK", request), (6, "TASK-SOPS", task)] {
+    for (id, kind, outside) in [(4, "TASK", polled), (5, "WEBHOOK", hooked), (6, "TASK-SOPS", task)] {
         let mut calling = node(id + 10, kind);
         calling.outside = serde_json::from_value(outside).expect("what it does");
         definition.nodes.push(calling);

@@ -122,7 +122,19 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Err
     for field in &mut definition.fields {
         default_in(app, field).await?;
     }
+    for text in definition.people_compared_mut() {
+        *text = joined(&named_in(app, text).await?);
+    }
     Ok(())
+}
+
+/// The people whose user names stand in a text between commas.
+async fn named_in(app: &App, names: &str) -> Result<Vec<Pid>, Error> {
+    app.people.pids_of(names, true).await.map_err(|error| Error::new(infra::Kind::Misconfigured, error.to_string()))
+}
+
+fn joined(people: &[Pid]) -> String {
+    people.iter().map(Pid::as_str).collect::<Vec<_>>().join(",")
 }
 
 /// The people that a field is filled in with by default, as person ids.
@@ -130,8 +142,7 @@ pub async fn default_in(app: &App, field: &mut Field) -> Result<(), Error> {
     if field.kind.names_people()
         && let Some(names) = field.default.as_str()
     {
-        let people = app.people.pids_of(names, true).await.map_err(|error| Error::new(infra::Kind::Misconfigured, error.to_string()))?;
-        field.default = people.iter().map(Pid::as_str).collect::<Vec<_>>().join(",").into();
+        field.default = joined(&named_in(app, names).await?).into();
     }
     Ok(())
 }
@@ -147,6 +158,9 @@ pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Er
     }
     for field in &mut definition.fields {
         field.default = app.people.value_out(Some(field), &field.default).await?;
+    }
+    for text in definition.people_compared_mut() {
+        *text = app.people.names_in(text).await?;
     }
     Ok(())
 }

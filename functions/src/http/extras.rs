@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::App;
 use crate::queue::attempt::callback::Receiver;
-use domain::ticket::form::plain;
+use domain::ticket::form::{is_link, plain};
 
 /// Display-only fields of one ticket.
 const DYNAMIC_FIELDS_MAX: usize = 100;
@@ -38,7 +38,7 @@ pub(super) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
         if !matches!(kind.as_str(), "STRING" | "INT" | "LINK") {
             return Err(Unfit::Kind(at, kind));
         }
-        if value.chars().count() > VALUE_MAX {
+        if value.chars().count() > VALUE_MAX || (kind == "LINK" && !is_link(&value)) {
             return Err(Unfit::Value(at));
         }
         Ok(DynamicField { key: format!("dynamic_{}", at + 1), name, kind, value, meta: item.get("meta").cloned().unwrap_or_default() })

@@ -68,6 +68,20 @@ pub(super) async fn page(app: &App, filter: &Filter, number: Number, size: usize
     if filter.is_index_alone() { by_index(app, filter, number, size).await } else { by_filter(app, filter, number, size).await }
 }
 
+/// Catalogs and all below them.
+pub(super) async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec<String>, Error> {
+    let catalog = app.configuration.catalog().await?;
+    let mut all = catalogs;
+    let mut next = 0;
+    while let Some(id) = all.get(next).cloned() {
+        next += 1;
+        let below = catalog.shelves.values().filter(|shelf| shelf.parent.is_some_and(|parent| parent.to_string() == id)).map(|shelf| shelf.id.to_string());
+        let new: Vec<String> = below.filter(|shelf| !all.contains(shelf)).collect();
+        all.extend(new);
+    }
+    Ok(all)
+}
+
 impl Filter {
     /// Says whether the stretch of [`Filter::narrowest`] is already the whole answer.
     fn is_index_alone(&self) -> bool {
@@ -124,6 +138,9 @@ async fn by_index(app: &App, filter: &Filter, number: Number, size: usize) -> Re
     let (index, from, to) = filter.narrowest();
     let count = usize::try_from(app.views.count("ticket", index, &from, &to).await?).unwrap_or(usize::MAX);
     let page = Page::of(count, number, size);
+    if page.number > page.pages {
+        return Ok(page);
+    }
     let range = Range { view: "ticket", index, from: &from, to: &to, descending: true, skip: page.skip(size), limit: size };
     Ok(Page { keys: app.views.range(range).await?.into_iter().map(|entry| entry.key).collect(), ..page })
 }

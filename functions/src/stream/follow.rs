@@ -85,7 +85,7 @@ pub async fn follow(follower: Follower<'_>, commit: &Commit) -> Result<(), Error
 /// Says whether a ticket's commit has to do with its deadline, which only few have: the time until which a finished one is rated.
 fn sets_deadline(commit: &Commit) -> bool {
     let body = events::Body::read(&commit.body);
-    body.is_ok_and(|body| body.events.iter().any(|raw| matches!(raw.kind.as_ref(), "ticket.finished" | "ticket.rated")))
+    body.is_ok_and(|body| body.events.iter().any(|raw| matches!(raw.kind.as_ref(), "ticket.finished" | "ticket.closed" | "ticket.rated")))
 }
 
 impl Follower<'_> {

@@ -5,17 +5,18 @@ mod files;
 mod options;
 mod value;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use events::workflow::{Clause, Definition, Field, FieldKind, Join, Node, Other};
 use events::{Entry, LineId, Pid, TicketSn};
 use serde_json::Value;
 
-use super::{Decision, Facts, FieldAt, Rejection, reject};
+use super::{Decision, Facts, FieldAt, Rejection, Ticket, reject, run};
 use crate::attachment;
 use crate::condition::{self, Found};
 use crate::decider::Refusal;
 pub use options::{Offer, offer};
+pub use value::is_link;
 
 /// The form of one node of a ticket, and what the ticket holds already.
 #[derive(Clone, Copy)]
@@ -24,7 +25,7 @@ pub(super) struct Sheet<'a> {
     pub(super) ticket: &'a TicketSn,
     pub(super) definition: &'a Definition,
     pub(super) node: &'a Node,
-    pub(super) filled: &'a BTreeMap<String, Entry>,
+    pub(super) held: &'a Ticket,
     /// Whose files may be put into it.
     pub(super) by: &'a [&'a Pid],
 }
@@ -47,16 +48,16 @@ pub(super) fn check_some(sheet: &Sheet<'_>, given: &[Entry], facts: &Facts) -> D
 
 /// Fills in the defaults of fields that were not given, are not filled in yet and are shown, each beside the others. What decides something is never
 /// filled in: the result of an approval, a yes or no, a field that a line tests.
-pub fn with_defaults(definition: &Definition, node: &Node, given: &mut Vec<Entry>, filled: &BTreeMap<String, Entry>) {
+pub fn with_defaults(definition: &Definition, node: &Node, given: &mut Vec<Entry>, held: &Ticket) {
     let tested: BTreeSet<&str> = definition.lines.iter().filter_map(|line| line.condition.as_ref()).flat_map(condition::keys).collect();
     let is_yes_or_no = |field: &Field| !field.choice.is_empty() && field.choice.iter().all(|choice| choice.key == "true" || choice.key == "false");
     let decides = |field: &Field| field.is_approve_result || is_yes_or_no(field) || tested.contains(field.key.as_str());
     let is_there = |field: &Field| {
-        given.iter().any(|entry| entry.key == field.key) || filled.get(&field.key).is_some_and(|held| held.is_erased() || !is_empty(held.read()))
+        given.iter().any(|entry| entry.key == field.key) || held.form.get(&field.key).is_some_and(|entry| entry.is_erased() || !is_empty(entry.read()))
     };
     let open: Vec<&Field> = definition.fields_of(node).filter(|field| !is_empty(&field.default) && !decides(field) && !is_there(field)).collect();
     let (facts, ticket) = (Facts::default(), TicketSn::default());
-    let sheet = Sheet { ticket: &ticket, definition, node, filled, by: &[] };
+    let sheet = Sheet { ticket: &ticket, definition, node, held, by: &[] };
     let default = |field: &&Field| Entry::new(field.key.clone(), field.default.clone());
     let mut added: Vec<&Field> = Vec::new();
     // Whether one is shown may hang on another's default: they are looked at again until nothing changes, and no more often than there are fields.
@@ -88,11 +89,11 @@ impl<'a> Form<'a> {
         Self { sheet: *sheet, fields, given, facts }
     }
 
+    /// What is given now, else what the ticket holds or says of itself.
     fn find(&self, key: &str) -> Found {
-        match self.given.iter().find(|entry| entry.key == key).or_else(|| self.sheet.filled.get(key)) {
-            Some(entry) if entry.is_erased() => Found::Erased,
+        match self.given.iter().find(|entry| entry.key == key) {
             Some(entry) => Found::Value(entry.read().clone()),
-            None => Found::Absent,
+            None => run::find(self.sheet.held, key),
         }
     }
 
@@ -115,7 +116,7 @@ impl<'a> Form<'a> {
             return Err(Refusal::Needs(wanted));
         }
         // What was emptied on a later round is kept as empty, so that it overwrites what was there.
-        let filled = self.sheet.filled;
+        let filled = &self.sheet.held.form;
         Ok(self.given.into_iter().filter(|entry| !is_empty(&entry.value) || filled.contains_key(&entry.key)).collect())
     }
 
@@ -128,7 +129,7 @@ impl<'a> Form<'a> {
         if self.given[..at].iter().any(|earlier| earlier.key == entry.key) {
             return reject(Rejection::FieldTwice(entry.key.clone()));
         }
-        if field.is_readonly && self.sheet.filled.get(&field.key).is_some_and(|held| is_changed(field, held, &entry.value)) {
+        if field.is_readonly && self.sheet.held.form.get(&field.key).is_some_and(|held| is_changed(field, held, &entry.value)) {
             return reject(Rejection::ReadOnly(field_at(field)));
         }
         if is_empty(&entry.value) {

@@ -1,6 +1,6 @@
 //! Options of a field: those of the workflow itself, of a dictionary, of another system.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use events::workflow::{Choice, Definition, Field, FieldKind, Node};
 use events::{Entry, TicketSn};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Form, Sheet, field_at, plain};
 use crate::options::{self, Question};
-use crate::ticket::{Decision, Facts, Rejection, reject};
+use crate::ticket::{Decision, Facts, Rejection, Ticket, reject};
 
 /// Options that are each looked for by themselves; of more the whole list is made a table first.
 const FEW: usize = 8;
@@ -27,9 +27,9 @@ pub enum Offer {
 }
 
 /// Where the options of a field come from as the form stands now: the same for whoever shows it and whoever judges it.
-pub fn offer(definition: &Definition, node: &Node, given: &[Entry], filled: &BTreeMap<String, Entry>, field: &Field) -> Offer {
+pub fn offer(definition: &Definition, node: &Node, given: &[Entry], held: &Ticket, field: &Field) -> Offer {
     let (facts, ticket) = (Facts::default(), TicketSn::default());
-    Form::new(&Sheet { ticket: &ticket, definition, node, filled, by: &[] }, given, &facts).offer(field)
+    Form::new(&Sheet { ticket: &ticket, definition, node, held, by: &[] }, given, &facts).offer(field)
 }
 
 impl<'a> Form<'a> {

@@ -80,11 +80,18 @@ fn is_time(text: &str) -> bool {
     jiff::civil::DateTime::strptime(WAY, text).is_ok_and(|time| time.strftime(WAY).to_string() == text)
 }
 
-/// An address that a browser opens without running anything; one without a scheme counts as a host.
-fn is_link(text: &str) -> bool {
-    match text.trim().split_once(':') {
-        Some((scheme, rest)) if !rest.starts_with(|c: char| c.is_ascii_digit()) => {
-            ["http", "https", "ftp", "mailto"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+/// An address that a browser opens without running anything; one without a scheme counts as a host, perhaps with a port.
+pub fn is_link(text: &str) -> bool {
+    let text = text.trim();
+    // Browsers pass over these wherever they stand.
+    if text.contains(['\t', '\n', '\r']) {
+        return false;
+    }
+    match text.split_once(':') {
+        Some((scheme, _)) if ["http", "https", "ftp", "mailto"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => true,
+        Some((host, rest)) if !host.contains(['/', '?', '#']) => {
+            let port: &str = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            host.contains('.') && port.parse::<u16>().is_ok()
         }
         _ => true,
     }

@@ -5,7 +5,9 @@ use events::workflow::{Condition, NodeKind};
 use serde_json::{Value, json};
 
 use super::{Note, Reader, condition_of, flag, int, listed, parts, text};
+use crate::call::schema;
 use crate::ticket::form::plain;
+use crate::workflow::check::POLL_MS;
 
 /// How fields of a form are sent.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -48,6 +50,11 @@ impl Reader<'_> {
             method => method,
         };
         let member = |key: &str| own.get(key).or_else(|| remote.get(key)).filter(|value| !value.is_null());
+        // An API tells the schema of its body where a node tells the body.
+        let (schemas, bodies): (Vec<&Value>, Vec<&Value>) =
+            [own, remote].into_iter().filter_map(|info| info.get("req_body")).filter(|body| !body.is_null()).partition(|body| schema::is_schema(body));
+        let body = bodies.first().map(|body| (*body).clone()).unwrap_or_default();
+        let body_schema = own.get("body_schema").filter(|schema| !schema.is_null()).or_else(|| schemas.first().copied()).cloned().unwrap_or_default();
         let poll = flag(own, "need_poll")
             .then(|| {
                 let ends = own.get("end_conditions")?;
@@ -58,15 +65,11 @@ impl Reader<'_> {
                 })
             })
             .flatten();
-        if poll.is_none() && flag(own, "need_poll") {
-            self.report.push(Note::Missing {
-                place: place.to_owned(),
-                what: "how often it asks again, and until when: that cannot be read, and until then it asks once".into(),
-            });
-        }
+        let poll = poll.or_else(|| flag(own, "need_poll").then(|| self.unreadable_poll(place)));
         Request {
             query: pairs(own.get("query").or_else(|| member("req_params").filter(|_| method == "GET"))),
-            body: if method == "GET" { Value::Null } else { member("req_body").cloned().unwrap_or_default() },
+            body: if method == "GET" { Value::Null } else { body },
+            body_schema: if method == "GET" { Value::Null } else { body_schema },
             headers: pairs(member("headers")),
             method,
             url,
@@ -77,6 +80,13 @@ impl Reader<'_> {
             poll,
             outputs: taken(own.pointer("/variables/outputs").or_else(|| own.get("outputs"))),
         }
+    }
+
+    /// What cannot be read is refused when it is deployed, rather than asked once and believed.
+    fn unreadable_poll(&mut self, place: &str) -> Poll {
+        let what = "how often it asks again, and until when: that cannot be read, and until it is said anew it is not deployed".into();
+        self.report.push(Note::Missing { place: place.to_owned(), what });
+        Poll { interval_ms: *POLL_MS.start(), times_max: 0, until: Condition::default() }
     }
 
     fn webhook(&mut self, info: &Value, place: &str) -> Request {
@@ -111,9 +121,12 @@ impl Reader<'_> {
             exp => {
                 let condition = expression(&exp);
                 if condition.is_none() {
-                    self.dropped(place, format!("success expression {exp:?} is more than comparisons joined by and, or by or"));
+                    let what =
+                        format!("when it succeeds: {exp:?} is more than comparisons joined by and, or by or, and until it is said anew it is not deployed");
+                    self.report.push(Note::Missing { place: place.to_owned(), what });
                 }
-                condition
+                // A condition that asks for nothing is refused when it is deployed; taking every answer for success would be worse.
+                Some(condition.unwrap_or_default())
             }
         };
         if info.get("auth").is_some_and(|auth| auth.is_object() && !text(auth, "auth_type").is_empty()) {
@@ -126,6 +139,7 @@ impl Reader<'_> {
             query: pairs(info.get("query_params")),
             headers,
             body,
+            body_schema: Value::Null,
             secret: text(info, "secret"),
             timeout_ms: settings("timeout_ms").unwrap_or_else(|| settings("timeout").unwrap_or(10).saturating_mul(1000)),
             attempts_max: settings("attempts").and_then(|times| u32::try_from(times).ok()).unwrap_or(1),
@@ -170,20 +184,20 @@ fn taken(value: Option<&Value>) -> Vec<Taken> {
     value.and_then(Value::as_array).into_iter().flatten().map(one).filter(|taken| !taken.path.is_empty()).collect()
 }
 
-/// Comparisons of members of the answer with constants, joined by `and` or by `or`: `resp.code == 0 and resp.data.state == "done"`.
+/// Comparisons of members of the answer with constants, joined by `and` or by `or`: `resp.code == 0 and resp["data"]["state"] == "done"`.
 pub fn expression(text: &str) -> Option<Condition> {
-    let (join, parts): (&str, Vec<&str>) = match (text.contains(" and "), text.contains(" or ")) {
-        (true, true) => return None,
-        (_, true) => ("or", text.split(" or ").collect()),
-        _ => ("and", text.split(" and ").collect()),
+    let (ands, ors) = (outside_quotes(text, " and "), outside_quotes(text, " or "));
+    let (join, parts) = match (ands.len(), ors.len()) {
+        (_, 1) => ("and", ands),
+        (1, _) => ("or", ors),
+        _ => return None,
     };
     let clauses: Option<Vec<Value>> = parts
         .into_iter()
         .map(|part| {
-            let sign = ["==", "!=", ">=", "<=", ">", "<"].into_iter().find(|sign| part.contains(sign))?;
-            let (key, value) = part.split_once(sign)?;
-            let (key, value) = (key.trim(), value.trim());
-            let is_path = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'));
+            let sign = ["==", "!=", ">=", "<=", ">", "<"].into_iter().find(|sign| outside_quotes(part, sign).len() == 2)?;
+            let sides = outside_quotes(part, sign);
+            let (key, value) = (path(sides[0].trim())?, sides[1].trim());
             let (kind, value) = match value {
                 "True" | "true" => ("BOOLEAN", json!("true")),
                 "False" | "false" => ("BOOLEAN", json!("false")),
@@ -192,8 +206,37 @@ pub fn expression(text: &str) -> Option<Condition> {
                 }
                 number => ("INT", serde_json::from_str::<serde_json::Number>(number).ok()?.into()),
             };
-            is_path.then(|| json!({ "key": key, "type": kind, "condition": sign, "value": value }))
+            Some(json!({ "key": key, "type": kind, "condition": sign, "value": value }))
         })
         .collect();
     serde_json::from_value(json!({ "type": "and", "expressions": [{ "type": join, "expressions": clauses? }] })).ok()
+}
+
+/// The parts of a text between a mark, wherever that does not stand in quotes.
+fn outside_quotes<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
+    let (mut parts, mut from, mut at, mut quote) = (Vec::new(), 0, 0, None);
+    while let Some(c) = text[at..].chars().next() {
+        match quote {
+            None if text[at..].starts_with(mark) => {
+                parts.push(&text[from..at]);
+                at += mark.len();
+                from = at;
+                continue;
+            }
+            None if c == '"' || c == '\'' => quote = Some(c),
+            Some(open) if open == c => quote = None,
+            _ => {}
+        }
+        at += c.len_utf8();
+    }
+    parts.push(&text[from..]);
+    parts
+}
+
+/// A path of members between dots; members may also stand in brackets and quotes, or be asked for by `get`.
+fn path(text: &str) -> Option<String> {
+    let plain = ["[\"", "['", ".get(\"", ".get('"].iter().fold(text.to_owned(), |text, open| text.replace(open, "."));
+    let plain = ["\"]", "']", "\")", "')"].iter().fold(plain, |text, close| text.replace(close, ""));
+    let is_path = !plain.is_empty() && plain.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    is_path.then_some(plain)
 }

@@ -3,9 +3,10 @@
 use domain::numbers::sn_of_id;
 use domain::ticket::Command;
 use domain::ticket::form::plain;
-use events::ticket::NodeStatus;
-use events::workflow::{FieldKind, Node};
-use events::{NodeId, TicketSn};
+use domain::views::ticket_card::TicketCard;
+use events::ticket::{NodeStatus, TicketEvent};
+use events::workflow::{Field, FieldKind, Node};
+use events::{Entry, NodeId, TicketSn};
 use serde_json::{Value, json};
 
 use super::answer::{Refusal, Said};
@@ -99,14 +100,19 @@ pub(super) async fn node_result(app: &App, asked: &Asked) -> Result<Value, Refus
         return Err(Refusal::parameter(format!("参数验证失败: 节点【{}】尚未结束", visit.name)));
     }
     let node: &Node = workflow.definition.node(id).ok_or_else(|| no_node(id))?;
-    let result = workflow.definition.fields_of(node).find(|field| field.is_approve_result);
-    let remark = workflow
-        .definition
-        .fields_of(node)
-        .filter(|field| result.is_none_or(|result| result.key != field.key))
-        .filter_map(|field| card.ticket.form.get(&field.key))
-        .map(|entry| domain::ticket::form::plain(entry.read()))
-        .find(|text| !text.is_empty());
+    let pass = visit.pass.unwrap_or(true);
+    let form = last_form(app, &card, id).await?;
+    // The reason of a rejection must be given, a word beside a pass may be (reference/bk-itsm.md 3.11).
+    let mut texts: Vec<&Field> = workflow.definition.fields_of(node).filter(|field| is_text(field.kind)).collect();
+    texts.sort_by_key(|field| field.is_required == pass);
+    let mut remark = String::new();
+    for field in texts {
+        let value = form.iter().find(|entry| entry.key == field.key).map(|entry| entry.read().clone()).unwrap_or_default();
+        remark = domain::ticket::form::plain(&app.people.value_out(Some(field), &value).await?);
+        if !remark.is_empty() {
+            break;
+        }
+    }
     // A node that is no approval says so by a choice of its form, as the original reads it.
     let chosen = || {
         let radios = workflow.definition.fields_of(node).filter(|field| field.kind == FieldKind::Radio).filter_map(|field| card.ticket.form.get(&field.key));
@@ -117,8 +123,27 @@ pub(super) async fn node_result(app: &App, asked: &Asked) -> Result<Value, Refus
         "name": visit.name,
         "processed_user": app.people.names(people).await?,
         "approve_result": visit.pass.unwrap_or_else(chosen),
-        "approve_remark": remark.unwrap_or_default(),
+        "approve_remark": remark,
     }))
+}
+
+fn is_text(kind: FieldKind) -> bool {
+    matches!(kind, FieldKind::Text | FieldKind::String | FieldKind::RichText)
+}
+
+/// What was filled in at a node when it was last completed: with the last vote there, or the submission.
+async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Entry>, Refusal> {
+    let Some(opened) = &card.ticket.opened else { return Ok(Vec::new()) };
+    let mut form = Vec::new();
+    for envelope in desk::history(&app.ledger, &opened.sn.stream()).await? {
+        match envelope.event {
+            TicketEvent::NodeEntered(entered) if entered.node == node => form.clear(),
+            TicketEvent::VoteCast(vote) if vote.node == node => form = vote.form,
+            TicketEvent::NodeCompleted(done) if done.node == node && !done.form.is_empty() => form = done.form,
+            _ => {}
+        }
+    }
+    Ok(form)
 }
 
 /// What an approver reads in a message: the ticket and its form, as Markdown. What people typed stands in it as text.

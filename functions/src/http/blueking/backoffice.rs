@@ -11,6 +11,7 @@ use infra::ledger::Lookups as _;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
+use super::reads::level;
 use super::render;
 use super::request::Asked;
 use crate::setup::{self, NotSetUp, ServiceWish};
@@ -41,8 +42,7 @@ pub(super) async fn workflow_detail(app: &App, asked: &Asked) -> Result<Value, R
 pub(super) async fn service_roles(app: &App, asked: &Asked) -> Result<Value, Refusal> {
     let missing = || Refusal::new(3_900_042, "服务未找到");
     let id = asked.required_int("service_id")?;
-    let service = app.configuration.service(ServiceId(id)).await?;
-    let service = service.0.as_ref().ok_or_else(missing)?;
+    let service = app.configuration.listed_service(ServiceId(id)).await?.ok_or_else(missing)?;
     let deployed = app.configuration.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
     let definition = &deployed.definition;
     let submit = definition.submit_node().ok_or_else(missing)?.id;
@@ -107,7 +107,13 @@ pub(super) async fn create_catalog(app: &App, asked: &Asked) -> Result<Value, Re
     let name = asked.required("name")?;
     let desc = asked.text("desc").unwrap_or_default();
     let added = setup::add_catalog(app, parent, &name, &desc).await.map_err(refused)?;
-    Ok(json!({ "id": added.id, "key": added.key, "name": added.name, "desc": added.desc, "parent": parent, "children": [] }))
+    let catalog = app.configuration.catalog().await?;
+    let above = catalog.shelves.get(&parent);
+    let (key, title) = (above.map(|shelf| shelf.key.clone()), above.map(|shelf| shelf.name.clone()));
+    Ok(json!({
+        "id": added.id, "key": added.key, "name": added.name, "desc": added.desc, "level": level(&catalog, added.id), "children": [], "project_key": "0",
+        "parent": parent, "parent__id": parent, "parent_key": key, "parent_name": title, "parent__name": title,
+    }))
 }
 
 /// `import_service`, and `update_service` where `id` names one that is there: the workflow becomes a new version, and the service points at it.

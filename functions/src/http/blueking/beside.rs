@@ -26,7 +26,7 @@ pub(super) async fn comment(app: &App, asked: &Asked, request_id: &str) -> Resul
     }
     let operator = asked.actor("operator")?;
     let by = app.people.find(&operator).await?;
-    Ok(act(app, asked, request_id, &sn, by.clone(), &Command::Rate { by, stars, comment }).await?)
+    act(app, asked, request_id, &sn, by.clone(), &Command::Rate { by, stars, comment }).await
 }
 
 pub(super) async fn add_follower(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
@@ -44,16 +44,16 @@ pub(super) async fn add_follower(app: &App, asked: &Asked, request_id: &str) -> 
     let follows = !matches!(asked.text("attention").as_deref(), Some("false" | "False" | "0"));
     let mut people = Vec::new();
     for name in &names {
-        people.push(app.people.known(name, follows).await?);
+        people.push(app.people.find(name).await?);
     }
     let by = match asked.text("operator").or_else(|| asked.caller.user.clone()) {
         Some(operator) => {
             asked.speaks_as("operator", &operator)?;
-            app.people.pid(&operator).await?
+            app.people.find(&operator).await?
         }
         None => people[0].clone(),
     };
-    Ok(act(app, asked, request_id, &sn, by.clone(), &Command::Follow { by, people, follows }).await?)
+    act(app, asked, request_id, &sn, by.clone(), &Command::Follow { by, people, follows }).await
 }
 
 pub(super) async fn edit_field(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
@@ -72,10 +72,10 @@ pub(super) async fn edit_field(app: &App, asked: &Asked, request_id: &str) -> Re
         },
     };
     let workflow = reads::workflow_of(app, &card).await?;
-    app.people.form_in(&workflow.definition, &mut form, true).await?;
+    app.people.form_in(&workflow.definition, &mut form, false).await?;
     if let Some(submit) = workflow.definition.submit_node() {
-        app.configuration.offers.ask_ahead(&workflow.definition, submit, &form, &card.ticket.form).await?;
+        app.configuration.offers.ask_ahead(&workflow.definition, submit, &form, &card.ticket).await?;
     }
     let by = app.people.find(&operator).await?;
-    Ok(act(app, asked, request_id, &sn, by.clone(), &Command::EditField { by, form }).await?)
+    act(app, asked, request_id, &sn, by.clone(), &Command::EditField { by, form }).await
 }

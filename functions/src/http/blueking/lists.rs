@@ -65,27 +65,13 @@ pub(super) async fn tickets_by_user(app: &App, asked: &Asked) -> Result<Value, R
         filter.list = None;
         filter.creator = Some(pid.clone());
     }
-    filter.catalogs = with_catalogs_below(app, &asked.list("catalog_id")).await?;
+    filter.catalogs = lists::with_catalogs_below(app, asked.list("catalog_id")).await?;
     filter.services.extend(asked.list("service_id"));
     // The two times count together only, as in the original.
     if filter.created.0.is_some() != filter.created.1.is_some() {
         filter.created = (None, None);
     }
     page(app, asked, &filter, Some(&pid)).await
-}
-
-/// Catalogs and all below them.
-async fn with_catalogs_below(app: &App, catalogs: &[String]) -> Result<Vec<String>, Refusal> {
-    let catalog = app.configuration.catalog().await?;
-    let mut all = catalogs.to_vec();
-    let mut next = 0;
-    while let Some(id) = all.get(next).cloned() {
-        next += 1;
-        let below = catalog.shelves.values().filter(|shelf| shelf.parent.is_some_and(|parent| parent.to_string() == id)).map(|shelf| shelf.id.to_string());
-        let new: Vec<String> = below.filter(|shelf| !all.contains(shelf)).collect();
-        all.extend(new);
-    }
-    Ok(all)
 }
 
 /// One page; where it is of one person's list, with what is shown to them of each ticket.

@@ -98,7 +98,7 @@ fn shown(catalog: &Catalog, shelf: &events::catalog::Added, level: usize, keep: 
 }
 
 /// How many shelves stand above one.
-fn level(catalog: &Catalog, id: CatalogId) -> usize {
+pub(super) fn level(catalog: &Catalog, id: CatalogId) -> usize {
     with_ancestors(catalog, &[id].into()).len() - 1
 }
 

@@ -16,7 +16,7 @@ use crate::http::credentials::{Caller, Presented, identify};
 use crate::people::is_name;
 
 /// Parameters that say who calls.
-const CREDENTIALS: [&str; 5] = ["bk_app_code", "bk_app_secret", "bk_token", "app_secret", "app_code"];
+const CREDENTIALS: [&str; 6] = ["bk_app_code", "bk_app_secret", "bk_token", "app_secret", "app_code", "access_token"];
 const FORBIDDEN: &str = "Forbidden: the application code or secret, or the user, is missing or not valid";
 
 /// One request, understood.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::numbers::sn_of_id;
 use domain::ticket::form::plain;
-use domain::ticket::{Command, Open, Rejection};
+use domain::ticket::{Command, Open};
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{Callback, DynamicField, Opened};
 use events::workflow::Processors;
@@ -65,7 +65,8 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
         return Err(Refusal::missing_key("title"));
     }
     if let Some(from) = &extras.from {
-        desk::may_raise(app, from, &app.people.find(&creator).await?).await.map_err(|not| not_raised(not, &creator))?;
+        let by = meta.get("ticket_agent").and_then(Value::as_str).filter(|agent| !agent.is_empty()).unwrap_or(&creator);
+        desk::may_raise(app, from, &app.people.find(by).await?).await.map_err(|not| not_raised(not, by))?;
     }
     let open = draft_for_good(app, &draft, &creator, &fields, &meta, &extras).await?;
     let made_by = Meta {
@@ -209,38 +210,32 @@ pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> 
         return Err(not_done(app, Failure::Rejected(rejection)).await);
     }
     let message = asked.text("action_message").unwrap_or_default();
-    let command = |by: Pid, form: Vec<Entry>, to: Processors| match action.as_str() {
-        "TRANSITION" => Command::Submit { node, form, by },
-        "CLAIM" => Command::Claim { node, by },
-        "DISTRIBUTE" => Command::Distribute { node, to, message: message.clone(), by },
-        "DELIVER" => Command::Deliver { node, to, message: message.clone(), by },
-        "TERMINATE" => Command::TerminateAt { node, reason: message.clone(), by },
-        // Older documents list these among a node's operations too.
-        "SUSPEND" => Command::Suspend { reason: message.clone(), by },
-        _ => Command::Resume { by },
-    };
     if action == "SUSPEND" && message.is_empty() {
         return Err(Refusal::missing_key("action_message"));
     }
-    let (form, to) = match action.as_str() {
-        "TRANSITION" => (submitted(app, asked, &card, node).await?, Processors::Empty),
-        "DISTRIBUTE" | "DELIVER" => (Vec::new(), targets(app, asked).await?),
-        "CLAIM" | "TERMINATE" | "SUSPEND" | "UNSUSPEND" => (Vec::new(), Processors::Empty),
+    let by = app.people.find(&operator).await?;
+    let actor = by.clone();
+    let command = match action.as_str() {
+        "TRANSITION" => Command::Submit { node, form: submitted(app, asked, &card, node).await?, by },
+        "CLAIM" => Command::Claim { node, by },
+        "DISTRIBUTE" => Command::Distribute { node, to: targets(app, asked).await?, message, by },
+        "DELIVER" => Command::Deliver { node, to: targets(app, asked).await?, message, by },
+        "TERMINATE" => Command::TerminateAt { node, reason: message, by },
+        // Older documents list these among a node's operations too.
+        "SUSPEND" => Command::Suspend { reason: message, by },
+        "UNSUSPEND" => Command::Resume { by },
         other => return Err(Refusal::parameter(format!("action_type:“{other}” 不是合法选项。"))),
     };
-    let by = app.people.find(&operator).await?;
-    match act(app, asked, request_id, &sn, by.clone(), &command(by, form.clone(), to.clone())).await {
-        // At a node that is open to all, somebody new is registered once it is clear that they may act.
-        Err(NotDone::Stranger) => {
-            let by = app.people.pid(&operator).await?;
-            Ok(act(app, asked, request_id, &sn, by.clone(), &command(by, form, to)).await?)
-        }
-        other => Ok(other?),
-    }
+    act(app, asked, request_id, &sn, actor, &command).await
 }
 
 /// The form of a TRANSITION: scalars only, unlike at submitting (3.9).
 async fn submitted(app: &App, asked: &Asked, card: &TicketCard, node: NodeId) -> Result<Vec<Entry>, Refusal> {
+    for (at, item) in asked.get("fields").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        if let Some(missing) = ["key", "value"].into_iter().find(|member| item.get(member).is_none()) {
+            return Err(Refusal::parameter(format!("fields:{at}:{missing}:该字段是必填项。")));
+        }
+    }
     let mut form = asked.fields()?.ok_or_else(|| Refusal::parameter("fields:该字段是必填项。"))?;
     if let Some(wrong) = form.iter().find(|entry| !(entry.value.is_string() || entry.value.is_number())) {
         return Err(Refusal::parameter(format!("fields:value:Not a valid string. ({})", wrong.key)));
@@ -253,9 +248,9 @@ async fn submitted(app: &App, asked: &Asked, card: &TicketCard, node: NodeId) ->
         form = form.into_iter().rev().filter(|entry| seen.insert(entry.key.clone())).collect();
         form.reverse();
     }
-    app.people.form_in(&workflow.definition, &mut form, true).await?;
+    app.people.form_in(&workflow.definition, &mut form, false).await?;
     if let Some(node) = workflow.definition.node(node) {
-        app.configuration.offers.ask_ahead(&workflow.definition, node, &form, &card.ticket.form).await?;
+        app.configuration.offers.ask_ahead(&workflow.definition, node, &form, &card.ticket).await?;
     }
     Ok(form)
 }
@@ -268,7 +263,7 @@ async fn targets(app: &App, asked: &Asked) -> Result<Processors, Refusal> {
     }
     match kind.as_str() {
         "STARTER" => Ok(Processors::Starter),
-        "PERSON" => Ok(Processors::Person(app.people.pids_of(&names, true).await?)),
+        "PERSON" => Ok(Processors::Person(app.people.pids_of(&names, false).await?)),
         "ORGANIZATION" => Ok(Processors::Organization(names)),
         "GENERAL" => {
             let ids: Result<Vec<i64>, _> = names.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::parse).collect();
@@ -298,37 +293,20 @@ pub(super) async fn operate_ticket(app: &App, asked: &Asked, request_id: &str) -
         "TERMINATE" => Command::Terminate { reason: reason()?, by: by.clone() },
         other => return Err(Refusal::new(3_900_004, format!("单据操作失败，不支持的操作类型: {other}"))),
     };
-    Ok(act(app, asked, request_id, &sn, by, &command).await?)
-}
-
-/// Why an operation was not carried out.
-pub(super) enum NotDone {
-    /// Somebody the desk does not know yet may act here.
-    Stranger,
-    Refused(Refusal),
-}
-
-impl From<NotDone> for Refusal {
-    fn from(not_done: NotDone) -> Self {
-        match not_done {
-            NotDone::Stranger => Self::parameter("operator:未知用户。"),
-            NotDone::Refused(refusal) => refusal,
-        }
-    }
+    act(app, asked, request_id, &sn, by, &command).await
 }
 
 /// Carries out an operation. With an idempotency key the same request is one command; without, every request is its own.
-pub(super) async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid, command: &Command) -> Result<Value, NotDone> {
+pub(super) async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid, command: &Command) -> Result<Value, Refusal> {
     let id = match &asked.idempotency_key {
         Some(key) => {
-            let request = asked.fingerprint(app).await.map_err(|error| NotDone::Refused(error.into()))?;
+            let request = asked.fingerprint(app).await?;
             command_id(&["operate", asked.caller.app.as_str(), key, &request])
         }
         None => app.ledger.fresh_id(),
     };
     match desk::act(app, sn, command, &asked.caller.meta(request_id, by), id).await {
-        Err(Failure::Rejected(Rejection::Stranger(_))) => Err(NotDone::Stranger),
-        Err(failure) => Err(NotDone::Refused(not_done(app, failure).await)),
+        Err(failure) => Err(not_done(app, failure).await),
         Ok(outcome) => {
             desk::shown(app, outcome.position).await;
             Ok(json!([]))

@@ -135,7 +135,7 @@ impl Asked {
             let names: Vec<&str> = people.iter().map(|name| name.as_str().filter(|name| is_name(name)).ok_or_else(wrong)).collect::<Result<_, _>>()?;
             let mut pids = Vec::new();
             for name in names {
-                pids.push(self.app.people.pid(name).await?);
+                pids.push(self.app.people.find(name).await?);
             }
             return Ok(Processors::Person(pids));
         }

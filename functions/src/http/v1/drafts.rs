@@ -158,7 +158,7 @@ async fn shown(app: &App, saved: &Saved) -> Result<Value, Problem> {
 /// The workflow a form belongs to.
 async fn definition(app: &App, sheet: &Sheet) -> Result<Option<Definition>, Problem> {
     let (workflow, version) = match sheet {
-        Sheet::Service(service) | Sheet::Template { service, .. } => match app.configuration.service(*service).await?.0.as_ref() {
+        Sheet::Service(service) | Sheet::Template { service, .. } => match app.configuration.listed_service(*service).await? {
             Some(service) => (service.workflow, service.workflow_version),
             None => return Ok(None),
         },

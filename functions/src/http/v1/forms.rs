@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
-use crate::App;
+use crate::{App, company};
 
 /// The form with which a ticket of a service is submitted, and options of its fields.
 pub(super) async fn of_service(asked: Asked, method: &Method, id: &str, what: &str) -> Answer {
     let app = &asked.app;
     let missing = || Problem::not_found(format!("there is no service {id}"));
-    let service = app.configuration.service(ServiceId(id.parse().map_err(|_| missing())?)).await?;
-    let service = service.0.as_ref().filter(|service| service.is_enabled).ok_or_else(missing)?;
+    let service = app.configuration.listed_service(ServiceId(id.parse().map_err(|_| missing())?)).await?;
+    let service = service.filter(|service| service.is_enabled).ok_or_else(missing)?;
     let workflow = app.configuration.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
     let submit = workflow.definition.submit_node().ok_or_else(missing)?;
     answer(&asked, method, what, &workflow, submit, &Ticket::default()).await
@@ -39,8 +39,11 @@ pub(super) async fn of_ticket(asked: Asked, method: &Method, sn: &str, node: &st
 async fn answer(asked: &Asked, method: &Method, what: &str, workflow: &Deployed, node: &Node, ticket: &Ticket) -> Answer {
     match (method, what) {
         (&Method::GET, "form") => {
+            // Whoever reads it knows people by their names.
+            let mut definition = workflow.definition.clone();
+            company::with_names(&asked.app, &mut definition).await?;
             let mut fields = Vec::new();
-            for field in workflow.definition.fields_of(node) {
+            for field in definition.fields_of(node) {
                 fields.push(shown(&asked.app, field, ticket).await?);
             }
             let form = json!({ "workflow": workflow.workflow, "version": workflow.version, "node": node.id, "name": node.name, "fields": fields });
@@ -62,7 +65,7 @@ async fn answer(asked: &Asked, method: &Method, what: &str, workflow: &Deployed,
 /// asked for them.
 async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Problem> {
     let held = ticket.form.get(&field.key).filter(|entry| !entry.is_erased());
-    let default = app.people.value_out(Some(field), &field.default).await?;
+    let default = field.default.clone();
     let value = match held {
         Some(entry) => app.people.value_out(Some(field), entry.read()).await?,
         None => default.clone(),
@@ -86,7 +89,7 @@ async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Probl
 async fn offered(app: &App, definition: &Definition, node: &Node, field: &Field, given: &[Entry], ticket: &Ticket) -> Result<Value, Problem> {
     let unavailable =
         |reason: String| Problem::unavailable(&format!("/fields/{}", field.key), format!("the options of field {} cannot be fetched: {reason}", field.name));
-    Ok(match form::offer(definition, node, given, &ticket.form, field) {
+    Ok(match form::offer(definition, node, given, ticket, field) {
         Offer::Own => json!(field.choice),
         Offer::Dictionary(code) => json!(app.configuration.options_of(&code).await?.unwrap_or_default()),
         Offer::Asked(question) => json!(app.configuration.offers.ask(&question.map_err(unavailable)?).await?.map_err(unavailable)?),

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::ticket::form::plain;
-use domain::ticket::{Open, form};
+use domain::ticket::{Open, Ticket, form};
 use events::draft::Sheet;
 use events::ticket::{Callback, DynamicField};
 use events::{NodeId, ServiceId, TicketSn};
@@ -56,7 +56,8 @@ pub(super) async fn create(asked: Asked) -> Answer {
     }
     let from = asked.text("from")?.map(TicketSn);
     if let Some(from) = &from {
-        desk::may_raise(app, from, &app.people.find(&by).await?).await?;
+        // Whoever submits for somebody else is the one who is asked.
+        desk::may_raise(app, from, &app.people.find(asked.user().unwrap_or(&by)).await?).await?;
     }
     let workflow = match app.configuration.service(service).await?.0.as_ref() {
         Some(defined) => app.configuration.workflow(defined.workflow, defined.workflow_version).await?,
@@ -67,7 +68,7 @@ pub(super) async fn create(asked: Asked) -> Answer {
         if let Some(workflow) = &workflow {
             app.people.form_in(&workflow.definition, &mut form, register).await?;
             if let Some(submit) = workflow.definition.submit_node() {
-                form::with_defaults(&workflow.definition, submit, &mut form, &BTreeMap::new());
+                form::with_defaults(&workflow.definition, submit, &mut form, &Ticket::default());
             }
         }
         Ok(form)

@@ -55,7 +55,7 @@ pub(super) async fn list(asked: Asked) -> Answer {
         Ok::<_, Problem>(app.people.find(user).await?)
     };
     let mut filter = Filter {
-        catalogs: parts("catalog"),
+        catalogs: lists::with_catalogs_below(app, parts("catalog")).await?,
         statuses,
         services: parts("service"),
         businesses: parts("bk_biz_id"),
@@ -251,18 +251,14 @@ async fn act(asked: &Asked, sn: &TicketSn, operation: &str, command: &Command) -
         None => app.ledger.fresh_id(),
     };
     let actor = app.people.find(asked.user()?).await?;
-    let outcome = match desk::act(app, sn, command, &asked.meta(actor), id).await {
-        Err(Failure::Rejected(Rejection::Stranger(_))) => return Err(Problem::forbidden("this user is not known to the desk yet")),
-        other => other?,
-    };
+    let outcome = desk::act(app, sn, command, &asked.meta(actor), id).await?;
     desk::shown(app, outcome.position).await;
     Ok(outcome)
 }
 
 async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Command, Problem> {
     let app = &asked.app;
-    // Somebody nobody knows may only act where anybody may, and is registered by then.
-    let by = if operation == "submit" { asked.actor().await? } else { app.people.find(asked.user()?).await? };
+    let by = app.people.find(asked.user()?).await?;
     let message = asked.text("message")?.unwrap_or_default();
     let node = || asked.node()?.ok_or_else(|| Problem::malformed("/node", "it is missing"));
     let values = || -> Result<BTreeMap<String, String>, Problem> {
@@ -297,16 +293,16 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
             Command::Route { node: node()?, line, by }
         }
         "acknowledge" => Command::Acknowledge { node: asked.node()?, by },
-        "resolve" => Command::Resolve { form: form_of(asked, card, where_to_act(card, &by), false).await?, remark: message, by },
+        "resolve" => Command::Resolve { form: form_of(asked, card, card.ticket.where_to_resolve(&by).ok(), false).await?, remark: message, by },
         "escalate" => Command::Escalate { node: asked.node()?, reason: message, by },
         "edit" => Command::EditField { form: form_of(asked, card, None, false).await?, by },
         "remark" => {
             let parent =
                 asked.int("parent")?.map(|id| u64::try_from(id).map_err(|_| Problem::malformed("/parent", "it is not the number of a remark"))).transpose()?;
-            Command::Remark { text: asked.required("text")?, parent, mentions: people(asked, true).await?, internal: asked.flag("internal", false)?, by }
+            Command::Remark { text: asked.required("text")?, parent, mentions: people(asked).await?, internal: asked.flag("internal", false)?, by }
         }
-        "follow" => Command::Follow { people: people(asked, true).await?, follows: true, by },
-        "unfollow" => Command::Follow { people: people(asked, false).await?, follows: false, by },
+        "follow" => Command::Follow { people: people(asked).await?, follows: true, by },
+        "unfollow" => Command::Follow { people: people(asked).await?, follows: false, by },
         "rate" => {
             let stars =
                 asked.int("stars")?.and_then(|stars| u8::try_from(stars).ok()).ok_or_else(|| Problem::malformed("/stars", "it is not a number of stars"))?;
@@ -346,11 +342,6 @@ async fn fits(asked: &Asked, card: &TicketCard, other: &TicketSn, relation: Rela
     }
 }
 
-/// The node at which somebody may act.
-fn where_to_act(card: &TicketCard, by: &events::Pid) -> Option<NodeId> {
-    card.ticket.current().find(|(_, visit)| card.ticket.may_act(visit, by)).map(|(node, _)| node)
-}
-
 /// What was filled in, for the form of a node (the submit node, where none is named), perhaps with the defaults of what was not.
 async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>, with_defaults: bool) -> Result<Vec<events::Entry>, Problem> {
     let app = &asked.app;
@@ -358,23 +349,23 @@ async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>, with_de
     let Some(opened) = &card.ticket.opened else { return Ok(form) };
     let Some(workflow) = app.configuration.workflow(opened.workflow, opened.workflow_version).await? else { return Ok(form) };
     let definition = &workflow.definition;
-    app.people.form_in(definition, &mut form, true).await?;
+    app.people.form_in(definition, &mut form, false).await?;
     if let Some(node) = node.and_then(|node| definition.node(node)).or_else(|| definition.submit_node()) {
         if with_defaults {
-            form::with_defaults(definition, node, &mut form, &card.ticket.form);
+            form::with_defaults(definition, node, &mut form, &card.ticket);
         }
-        app.configuration.offers.ask_ahead(definition, node, &form, &card.ticket.form).await?;
+        app.configuration.offers.ask_ahead(definition, node, &form, &card.ticket).await?;
     }
     Ok(form)
 }
 
-async fn people(asked: &Asked, register: bool) -> Result<Vec<events::Pid>, Problem> {
+async fn people(asked: &Asked) -> Result<Vec<events::Pid>, Problem> {
     let mut people = Vec::new();
     for name in asked.names("people")? {
-        people.push(asked.app.people.known(&name, register).await?);
+        people.push(asked.app.people.find(&name).await?);
     }
     if people.is_empty() && asked.body.get("text").is_none() {
-        people.push(asked.actor().await?);
+        people.push(asked.app.people.find(asked.user()?).await?);
     }
     Ok(people)
 }
@@ -393,16 +384,18 @@ pub(super) async fn decide_many(asked: Asked) -> Answer {
     };
     // All are read before the first is carried out.
     let decisions = items.iter().enumerate().map(read).collect::<Result<Vec<_>, Problem>>()?;
+    let request = asked.fingerprint("decide").await?;
     let mut results = Vec::new();
     for (sn, node, pass, remark) in decisions {
         let id = match &asked.idempotency_key {
-            Some(key) => command_id(&["v1", asked.caller.app.as_str(), key, sn.as_str(), &node.to_string(), &asked.fingerprint("decide").await?]),
+            Some(key) => command_id(&["v1", asked.caller.app.as_str(), key, sn.as_str(), &node.to_string(), &request]),
             None => asked.app.ledger.fresh_id(),
         };
         let command = Command::Decide { node, by: by.clone(), pass, remark };
         results.push(match desk::act(&asked.app, &sn, &command, &asked.meta(by.clone()), id).await {
             Ok(outcome) => {
                 desk::shown(&asked.app, outcome.position).await;
+                drafts::sent(&asked.app, &by, &Sheet::Node { ticket: sn.clone(), node }, &asked.meta(by.clone())).await;
                 json!({ "sn": sn, "node": node, "done": true, "status": outcome.state.status_key() })
             }
             Err(Failure::Rejected(rejection)) => json!({ "sn": sn, "node": node, "done": false, "detail": rejection.to_string() }),

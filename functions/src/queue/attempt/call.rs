@@ -3,7 +3,7 @@
 //! Whoever dies in between is called again by the deadline. What goes out carries an `Idempotency-Key`, so that the other side can know
 //! a repeated call for what it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::call::template::{Variables, typed};
 use domain::call::{Call, Command, Rejection, Step, judge, plan};
@@ -112,8 +112,12 @@ async fn step(app: &App, stream: &str, call: &Call, requested: &Requested) -> Re
         Outside::Request(request) => &request.secret,
         Outside::Task(task) => &task.secret,
     };
-    // One key for one wish; the steps of a task are wishes of their own.
-    let key = if call.step.is_empty() || matches!(outside, Outside::Request(_)) { requested.key.clone() } else { format!("{}-{}", requested.key, call.step) };
+    // One key for one wish; the steps of a task are wishes of their own, and so is every further question.
+    let key = match (&outside, call.step.as_str()) {
+        (_, "") => requested.key.clone(),
+        (Outside::Request(_), _) => format!("{}-{}", requested.key, call.polls),
+        (Outside::Task(_), step) => format!("{}-{step}", requested.key),
+    };
     let body = wanted.body_text();
     let described = Described {
         method: wanted.method,
@@ -167,7 +171,8 @@ pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> R
     let mut variables = Variables::new();
     let Some(opened) = &card.ticket.opened else { return Ok(variables) };
     variables.extend(opened.envs.iter().map(|(key, value)| (key.clone(), value.clone().into())));
-    if let Some(workflow) = app.configuration.workflow(opened.workflow, opened.workflow_version).await? {
+    let workflow = app.configuration.workflow(opened.workflow, opened.workflow_version).await?;
+    if let Some(workflow) = &workflow {
         let definition = &workflow.definition;
         for field in &definition.fields {
             let entry = card.ticket.form.get(&field.key);
@@ -184,7 +189,11 @@ pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> R
             }
         }
     }
-    variables.extend(card.ticket.outputs.iter().map(|(key, value)| (key.clone(), value.clone().into())));
+    let of_people: BTreeSet<&str> = workflow.iter().flat_map(|workflow| workflow.definition.approver_keys()).collect();
+    for (key, value) in &card.ticket.outputs {
+        let value = if of_people.contains(key.as_str()) { app.people.names_in(value).await? } else { value.clone() };
+        variables.insert(key.clone(), value.into());
+    }
     let time = |at: Moment| render::time(&app.settings, at);
     let processors: Vec<events::Pid> = card.ticket.current().flat_map(|(_, visit)| visit.waiting_for()).collect();
     let facts = [
@@ -197,6 +206,9 @@ pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> R
         ("ticket_current_status", card.ticket.status_key().to_owned()),
         ("ticket_current_status_display", render::status_name(card.ticket.status_key()).to_owned()),
         ("ticket_bk_biz_id", card.ticket.bk_biz_id().to_string()),
+        // Sub-tasks come later; till then there are none.
+        ("ticket_sops_task_summary", String::new()),
+        ("ticket_all_task_processors", String::new()),
         ("ticket_current_processors", app.people.names(&processors).await?),
     ];
     variables.extend(facts.into_iter().map(|(key, value)| (key.to_owned(), value.into())));

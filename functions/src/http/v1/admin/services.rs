@@ -1,6 +1,7 @@
 //! Services: what people ask for, which workflow version it runs on, on which shelf of the catalog it stands.
 
 use axum::http::Method;
+use domain::workflow::import::Note;
 use events::ticket::ServiceKind;
 use events::{CatalogId, ServiceId, WorkflowId, service};
 use serde_json::json;
@@ -8,7 +9,7 @@ use serde_json::json;
 use super::{NAME_MAX, created, done, number, ok, superuser, wrong_method};
 use crate::http::v1::asked::Asked;
 use crate::http::v1::problem::{Answer, Problem};
-use crate::setup::{self, ServiceWish};
+use crate::setup;
 
 /// To whom a service is shown (reference/bk-itsm.md 13).
 const DISPLAY_TYPES: [&str; 7] = ["OPEN", "GENERAL", "CMDB", "ORGANIZATION", "PERSON", "INVISIBLE", "API"];
@@ -30,13 +31,13 @@ pub(in crate::http::v1) async fn services(asked: Asked, method: &Method, parts: 
         }
         (&Method::POST, []) => {
             superuser(&asked).await?;
-            if asked.body.contains_key("workflow_file") {
-                let (service, report) = setup::import_service(app, service_wish(&asked, None)?).await?;
-                return Ok(created(json!({ "service": service.service, "workflow": service.workflow, "version": service.workflow_version, "report": report })));
-            }
             let kind = asked.required("key")?;
             let kind = ServiceKind::ALL.into_iter().find(|known| known.key() == kind).ok_or_else(|| setup::NotSetUp::KindUnknown(kind))?;
-            let chosen = |key: &str| asked.int(key)?.ok_or_else(|| Problem::malformed(&format!("/{key}"), "it is missing"));
+            let chosen = |key: &str| match asked.int(key)? {
+                // A workflow that comes along in a file is known when it is deployed.
+                None if !asked.body.contains_key("workflow_file") => Err(Problem::malformed(&format!("/{key}"), "it is missing")),
+                chosen => Ok(chosen.unwrap_or_default()),
+            };
             let new = service::Defined {
                 service: ServiceId(0),
                 name: String::new(),
@@ -54,32 +55,29 @@ pub(in crate::http::v1) async fn services(asked: Asked, method: &Method, parts: 
                 rate_after_days: Some(3),
                 is_listed: true,
             };
-            let wanted = changed(&asked, new).await?;
+            let mut wanted = changed(&asked, new).await?;
             let shelf = shelf(&asked).await?;
+            setup::name_is_free(app, &wanted.name, None).await?;
+            let report = taken_over(&asked, &mut wanted, None).await?;
             let added = setup::add_service(app, wanted).await?;
             if let Some(shelf) = shelf {
                 setup::place_service(app, added.service, shelf).await?;
             }
-            Ok(created(json!({ "service": added.service, "workflow": added.workflow, "version": added.workflow_version })))
+            Ok(created(json!({ "service": added.service, "workflow": added.workflow, "version": added.workflow_version, "report": report })))
         }
         (&Method::PUT, [id]) => {
             superuser(&asked).await?;
             let id = ServiceId(number(id, "service")?);
             let known = app.configuration.service(id).await?;
             let known = known.0.as_ref().filter(|service| service.is_listed).ok_or_else(|| Problem::not_found(format!("there is no service {id}")))?;
-            if asked.body.contains_key("workflow_file") {
-                let (service, report) = setup::import_service(app, service_wish(&asked, Some(known))?).await?;
-                let kept = service::Defined { workflow: service.workflow, workflow_version: service.workflow_version, ..known.clone() };
-                let wanted = changed(&asked, kept).await?;
-                setup::define_service(app, &wanted).await?;
-                return Ok(ok(json!({ "service": id, "workflow": wanted.workflow, "version": wanted.workflow_version, "report": report })));
-            }
-            let (wanted, shelf) = (changed(&asked, known.clone()).await?, shelf(&asked).await?);
+            let (mut wanted, shelf) = (changed(&asked, known.clone()).await?, shelf(&asked).await?);
+            setup::name_is_free(app, &wanted.name, Some(id)).await?;
+            let report = taken_over(&asked, &mut wanted, Some(known.workflow)).await?;
             setup::define_service(app, &wanted).await?;
             if let Some(shelf) = shelf {
                 setup::place_service(app, id, shelf).await?;
             }
-            Ok(ok(json!({ "service": id, "workflow": wanted.workflow, "version": wanted.workflow_version })))
+            Ok(ok(json!({ "service": id, "workflow": wanted.workflow, "version": wanted.workflow_version, "report": report })))
         }
         (&Method::DELETE, [id]) => {
             superuser(&asked).await?;
@@ -142,27 +140,10 @@ async fn shelf(asked: &Asked) -> Result<Option<Option<CatalogId>>, Problem> {
     }
 }
 
-/// A service with a workflow of its own in a file; of one that is there, what the request does not say stays.
-fn service_wish(asked: &Asked, known: Option<&service::Defined>) -> Result<ServiceWish, Problem> {
-    let name = asked.text("name")?.or_else(|| known.map(|known| known.name.clone())).ok_or_else(|| Problem::malformed("/name", "it is missing"))?;
-    if name.chars().count() > NAME_MAX {
-        return Err(Problem::malformed("/name", format!("it is longer than {NAME_MAX} characters")));
-    }
-    Ok(ServiceWish {
-        id: known.map(|known| known.service),
-        name,
-        kind: match known {
-            Some(known) => known.kind.key().to_owned(),
-            None => asked.required("key")?,
-        },
-        desc: asked.text("desc")?.unwrap_or_default(),
-        is_enabled: asked.flag("is_enabled", known.is_none_or(|known| known.is_enabled))?,
-        display_type: asked.text("display_type")?.unwrap_or_else(|| "OPEN".into()),
-        display_roles: Vec::new(),
-        owners: asked.names("owners")?,
-        catalog: asked.int("catalog")?.map(CatalogId),
-        can_ticket_agency: asked.flag("can_ticket_agency", false)?,
-        may_name_secrets: true,
-        workflow: asked.body.get("workflow_file").cloned().ok_or_else(|| Problem::malformed("/workflow_file", "it is missing"))?,
-    })
+/// The workflow that comes along in a file, if one does, becomes the service's; says what became of each thing in the file.
+async fn taken_over(asked: &Asked, service: &mut service::Defined, old: Option<WorkflowId>) -> Result<Vec<Note>, Problem> {
+    let Some(file) = asked.body.get("workflow_file") else { return Ok(Vec::new()) };
+    let (workflow, version, report) = setup::take_over(&asked.app, file, true, old).await?;
+    (service.workflow, service.workflow_version) = (workflow, version);
+    Ok(report)
 }
