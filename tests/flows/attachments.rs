@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::form;
 
 use crate::House;
-use crate::automation::{line, manual, service};
+use crate::drawing::{line, manual, service};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 const PROGRAM: &[u8] = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00";
@@ -156,7 +156,10 @@ async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader()
     assert_eq!(stored(&house), 0, "an upload that broke off leaves nothing behind");
     house.clock.turn(REMOVE_MS);
     house.settle().await;
-    assert!(house.app.ledger.store.head().await.is_ok());
+    let due =
+        house.app.views.range(infra::views::Range { view: "due", index: "due", from: "", to: "~", descending: false, skip: 0, limit: 99 }).await.expect("read");
+    assert!(due.iter().all(|entry| !entry.key.starts_with("attachment-")), "nothing is waited for any more: {due:?}");
+    assert_eq!(stored(&house), 0);
 }
 
 #[tokio::test]

@@ -1,71 +1,10 @@
 //! Nodes where the desk acts outside: called once, failed and retried, ignored, polled, run as tasks of another platform; beside branches that go on.
 
-use infra::caller::Answer;
 use serde_json::{Value, json};
 use tests::form;
 
 use crate::House;
-
-/// A service around some nodes between submit (2) and END (9); the lines lead along `way`.
-pub(crate) async fn service(house: &House, name: &str, nodes: Value, lines: Value, fields: Value) -> Value {
-    let mut all = vec![
-        json!({ "id": 1, "type": "START", "name": "开始" }),
-        json!({ "id": 2, "type": "NORMAL", "name": "提单", "processors_type": "OPEN", "is_first_state": true }),
-        json!({ "id": 9, "type": "END", "name": "结束" }),
-    ];
-    all.extend(nodes.as_array().expect("nodes").clone());
-    let mut form = vec![
-        json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 }),
-        json!({ "id": 2, "key": "host", "name": "主机", "type": "STRING", "validate_type": "OPTION", "state_id": 2 }),
-        json!({ "id": 3, "key": "count", "name": "数量", "type": "INT", "validate_type": "OPTION", "state_id": 2 }),
-    ];
-    form.extend(fields.as_array().expect("fields").clone());
-    let flow = json!({ "name": name, "is_revocable": true, "revoke_config": { "type": 1 }, "nodes": all, "edges": lines, "fields": form });
-    let wish = json!({ "bk_username": "admin", "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
-    house.must("import_service", wish).await["id"].clone()
-}
-
-pub(crate) fn line(from: i64, to: i64) -> Value {
-    json!({ "from": from, "to": to, "condition_type": "default" })
-}
-
-pub(crate) fn line_if(from: i64, to: i64, key: &str, value: &str) -> Value {
-    let clause = json!({ "key": key, "type": "STRING", "condition": "==", "value": value });
-    json!({ "from": from, "to": to, "condition_type": "by_field", "condition": { "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] } })
-}
-
-/// Somebody who handles a manual node.
-pub(crate) fn manual(id: i64, name: &str, who: &str) -> Value {
-    json!({ "id": id, "type": "NORMAL", "name": name, "processors_type": "PERSON", "processors": who, "distribute_type": "PROCESS" })
-}
-
-pub(crate) fn api(id: i64, info: Value) -> Value {
-    json!({ "id": id, "type": "TASK", "name": "开通账号", "processors_type": "PERSON", "processors": "zhangsan", "api_info": info })
-}
-
-pub(crate) fn account_api() -> Value {
-    json!({
-        "remote_api_info": { "method": "POST", "url": "https://api.example.com/accounts/${host}", "headers": [{ "key": "X-Ticket", "value": "${ticket_sn}" }] },
-        "req_body": { "host": "${params_host}", "count": "${params_count}", "by": "${ticket_creator}", "text": "${params_title}!" },
-        "outputs": [{ "key": "account", "name": "账号", "ref_path": "data.account" }],
-    })
-}
-
-pub(crate) async fn open(house: &House, service: &Value) -> Value {
-    let fields = form(&[("title", "t\" ${host} '"), ("host", "a/b"), ("count", "3")]);
-    house.must("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": fields })).await["sn"].clone()
-}
-
-pub(crate) fn answers(house: &House, answers: &[(u16, Value)]) {
-    let mut next = house.receiver.answers.lock().expect("no holder panics");
-    next.extend(answers.iter().map(|(status, body)| Ok(Answer { status: *status, body: body.to_string().into_bytes() })));
-}
-
-pub(crate) async fn step(house: &House, sn: &Value) -> Value {
-    let status = house.must("get_ticket_status", json!({ "sn": sn })).await;
-    let steps = status["current_steps"].as_array().expect("steps");
-    steps.iter().map(|step| json!([step["name"], step["status"], step["action_type"]])).collect()
-}
+use crate::drawing::{account_api, answers, api, line, line_if, manual, open, service, step};
 
 async fn act(house: &House, sn: &Value, command: domain::ticket::Command) -> Result<(), String> {
     let id = house.app.ledger.fresh_id();
@@ -348,4 +287,81 @@ async fn branches_go_on_side_by_side_and_the_join_waits_for_all_of_them() {
     assert_eq!(step(&house, &sn).await, json!([["验收", "RUNNING", "TRANSITION"]]));
     house.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 8, "action_type": "TRANSITION", "fields": [] })).await;
     assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
+}
+
+#[tokio::test]
+async fn asking_again_outlives_lost_answers_and_each_question_has_a_key_of_its_own() {
+    let house = House::open().await;
+    let mut info = account_api();
+    info["need_poll"] = true.into();
+    info["end_conditions"] = json!({ "poll_interval": 30, "poll_time": 10 });
+    info["succeed_conditions"] = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [{ "key": "data.state", "type": "STRING", "condition": "==", "value": "DONE" }] }] });
+    let service = service(&house, "账号六", json!([api(3, info)]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    let busy = || (200, json!({ "data": { "state": "RUNNING" } }));
+    answers(&house, &[busy(), (502, json!({})), (502, json!({})), busy(), (200, json!({ "data": { "state": "DONE" } }))]);
+    let sn = open(&house, &service).await;
+    for _ in 0..6 {
+        house.settle().await;
+        house.clock.turn(30_000);
+    }
+    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
+    let calls = house.receiver.calls.lock().expect("calls").clone();
+    let keys: Vec<String> = calls.iter().map(|call| call.headers.iter().find(|(name, _)| name == "Idempotency-Key").expect("a key").1.clone()).collect();
+    assert_eq!(keys.len(), 5);
+    assert!(keys[1] == keys[2] && keys[2] == keys[3], "a question that got no answer is the same question");
+    assert!(keys[0] != keys[1] && keys[3] != keys[4], "a further question is another: {keys:?}");
+}
+
+#[tokio::test]
+async fn a_body_is_made_what_its_api_says_and_one_that_does_not_fit_is_not_sent() {
+    let house = House::open().await;
+    let info = json!({
+        "remote_api_info": { "method": "POST", "url": "https://api.example.com/pools/",
+            "req_body": { "type": "object", "required": ["size"], "properties": { "size": { "type": "integer" }, "on": { "type": "boolean" } } } },
+        "req_body": { "size": "${host}", "on": "true" },
+    });
+    let service = service(&house, "模式", json!([api(3, info)]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    let open = async |host: &str| {
+        let fields = form(&[("title", "t"), ("host", host)]);
+        let sn = house.must("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": fields })).await["sn"].clone();
+        house.settle().await;
+        house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "admin", Value::Null).await.1["nodes"][1]["reason"].clone()
+    };
+    answers(&house, &[(200, json!({ "result": true }))]);
+    assert_eq!(open("12").await, "");
+    let body: Value = serde_json::from_slice(&house.receiver.calls.lock().expect("calls")[0].body).expect("JSON");
+    assert_eq!(body, json!({ "size": 12, "on": true }));
+    assert_eq!(open("many").await, "body.size is not an integer");
+    assert_eq!(house.receiver.calls.lock().expect("calls").len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_success_or_polling_is_not_deployed() {
+    let house = House::open().await;
+    let hook = |exp: &str| {
+        json!({ "id": 3, "type": "WEBHOOK", "name": "通知", "processors_type": "PERSON", "processors": "admin",
+        "extras": { "webhook_info": { "method": "POST", "url": "https://hook.example.com/", "success_exp": exp } } })
+    };
+    let mut polled = account_api();
+    polled["need_poll"] = true.into();
+    let flow = |node: Value| {
+        json!({ "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL" }, node, { "id": 9, "type": "END" }],
+        "edges": [line(1, 2), line(2, 3), line(3, 9)], "fields": [{ "id": 1, "key": "title", "type": "STRING", "state_id": 2 }, { "id": 2, "key": "host", "type": "STRING", "state_id": 2 }, { "id": 3, "key": "count", "type": "INT", "state_id": 2 }] })
+    };
+    let wish = |name: &str, node: Value| json!({ "name": name, "key": "request", "catalog_id": 4, "workflow": flow(node) });
+    for (name, node, reason) in [
+        ("读不懂的成功", hook("len(resp) > 0 if resp else 1"), "it does not say when its call succeeded"),
+        ("读不懂的轮询", api(3, polled), "it does not say until when it asks again"),
+    ] {
+        let (code, message) = house.refused("import_service", wish(name, node)).await;
+        assert_eq!((code, message.contains(reason)), (3_900_011, true), "{message}");
+    }
+    let readable = r#"resp["code"] == 0 and resp.get("message") == "this and that""#;
+    let service = house.must("import_service", wish("读得懂", hook(readable))).await["id"].clone();
+    for (answer, status) in [(json!({ "code": 0, "message": "this and that" }), "FINISHED"), (json!({ "code": 500, "message": "this and that" }), "RUNNING")] {
+        answers(&house, &[(200, answer)]);
+        let sn = house.must("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) })).await["sn"].clone();
+        house.settle().await;
+        assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], status);
+    }
 }

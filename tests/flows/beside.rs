@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::{approval_request, change, incident};
 
 use crate::House;
-use crate::automation::{line, manual, open, service, step};
+use crate::drawing::{line, manual, open, service, step};
 
 async fn ticket(house: &House, body: Value) -> Value {
     house.must("create_ticket", body).await["sn"].clone()
@@ -348,4 +348,78 @@ async fn leaders_departments_and_roles_of_a_business_are_found_and_frozen() {
             ("ASSIGN_LEADER", "PERSON", "admin"),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_ticket_that_a_manager_closes_as_finished_is_what_its_approvals_were_and_is_rated_in_time() {
+    let house = House::open().await;
+    assert_eq!(house.v1("PUT", "services/22", "admin", json!({ "rate_after_days": 3 })).await.0, 200);
+    for (status, result, is_rated) in [("FINISHED", true, true), ("TERMINATED", false, false)] {
+        let sn = ticket(&house, approval_request()).await;
+        house.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "true" })).await;
+        house.operate(&sn, "close", "admin", json!({ "status": status, "message": "已线下处理" })).await;
+        assert_eq!(house.must("ticket_approval_result", json!({ "sn": [sn] })).await[0]["approve_result"], result, "{status}");
+        house.clock.turn(3 * 86_400_000);
+        house.settle().await;
+        let (_, shown) = house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await;
+        assert_eq!(!shown["stars"].is_null(), is_rated, "{status}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_child_waits_for_its_parent_also_where_the_desk_acts_outside() {
+    let house = House::open().await;
+    let nodes = json!([crate::drawing::api(3, crate::drawing::account_api()), manual(4, "交付", "wangwu")]);
+    let service = service(&house, "子单外呼", nodes, json!([line(1, 2), line(2, 3), line(3, 4), line(4, 9)]), json!([])).await;
+    let (parent, child) = (open(&house, &service).await, open(&house, &service).await);
+    house.operate(&child, "link", "admin", json!({ "other": parent, "relation": "child_of" })).await;
+    crate::drawing::answers(&house, &[(200, json!({ "result": true, "data": {} })), (200, json!({ "result": true, "data": {} }))]);
+    house.settle().await;
+    assert_eq!(step(&house, &parent).await, json!([["交付", "RUNNING", "TRANSITION"]]));
+    assert_eq!(step(&house, &child).await, json!([["开通账号", "RUNNING", "AUTOMATIC"]]), "what its call came to is kept");
+    house.operate(&child, "unlink", "admin", json!({ "other": parent })).await;
+    assert_eq!(step(&house, &child).await, json!([["交付", "RUNNING", "TRANSITION"]]), "and has its consequences when it is a child no more");
+    assert_eq!(house.receiver.calls.lock().unwrap().len(), 2, "nothing was called twice");
+}
+
+#[tokio::test]
+async fn whoever_worked_on_a_ticket_once_may_see_it_and_whoever_follows_it_has_not_worked_on_it() {
+    let house = House::open().await;
+    let sn = ticket(&house, approval_request()).await;
+    let deliver = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "DELIVER", "processors_type": "PERSON", "processors": "chuyi", "action_message": "x" });
+    house.must("operate_node", deliver).await;
+    house.operate(&sn, "remark", "zhangsan", json!({ "text": "交给初一了" })).await;
+    house.must("add_follower", json!({ "sn": sn, "users": "luren", "operator": "luren" })).await;
+    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+    assert_eq!(info["updated_by"], "lisi,zhangsan", "{info}");
+    let dealt = house.must("get_tickets_by_user", json!({ "user": "luren", "view_type": "my_dealt" })).await;
+    assert_eq!(dealt["count"], 0);
+    let mut body = change();
+    body["creator"] = "luren".into();
+    body["from_ticket_id"] = info["id"].clone();
+    assert!(house.refused("create_ticket", body).await.1.contains("luren无权操作源单据"), "following gives no right to raise another from it");
+    // Only who has to do with a ticket sends followers away; everybody goes themselves.
+    house.must("add_follower", json!({ "sn": sn, "users": "weier", "operator": "lisi" })).await;
+    let away = |users: &str, by: &str| json!({ "sn": sn, "users": users, "operator": by, "attention": false });
+    assert_eq!(house.call("add_follower", away("weier", "luren")).await["result"], false);
+    house.must("add_follower", away("luren", "luren")).await;
+    house.must("add_follower", away("weier", "lisi")).await;
+}
+
+#[tokio::test]
+async fn resolving_and_acknowledging_find_the_node_where_something_is_to_be_done() {
+    let house = House::open().await;
+    let gateway = |id: i64, kind: &str| json!({ "id": id, "type": kind });
+    // The automatic branch names zhangsan too, for when it fails; another waits to be claimed.
+    let mut claimed = manual(6, "认领", "zhangsan,wangwu");
+    claimed["distribute_type"] = "CLAIM_THEN_PROCESS".into();
+    let nodes =
+        json!([gateway(3, "ROUTER-P"), crate::drawing::api(4, crate::drawing::account_api()), claimed, manual(7, "安装", "zhangsan"), gateway(8, "COVERAGE")]);
+    let lines = json!([line(1, 2), line(2, 3), line(3, 4), line(3, 6), line(3, 7), line(4, 8), line(6, 8), line(7, 8), line(8, 9)]);
+    let service = service(&house, "找节点", nodes, lines, json!([])).await;
+    let sn = open(&house, &service).await;
+    house.operate(&sn, "resolve", "zhangsan", json!({})).await;
+    assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"], ["认领", "RECEIVING", "CLAIM"]]));
+    house.operate(&sn, "acknowledge", "zhangsan", json!({})).await;
+    assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"], ["认领", "RUNNING", "TRANSITION"]]));
 }

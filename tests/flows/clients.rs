@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tests::{TRUSTED, form};
 
 use crate::House;
-use crate::automation::line;
+use crate::drawing::line;
 
 /// Sends a request as it stands; the answer is the envelope.
 async fn send(house: &House, method: Method, path: &str, headers: &[(&str, String)], body: Option<Value>) -> Value {
@@ -136,7 +136,7 @@ async fn the_permission_center_looks_up_roles_and_names_the_approvers_itself() {
     let headers = [carried("admin"), ("X-Bk-App-Code", "bk_iam".to_owned())];
     let path = |operation: &str| format!("/api/c/compapi/v2/itsm/{operation}/");
     let services = send(&house, Method::GET, &format!("{}?display_type=API&display_role=BK_IAM", path("get_services")), &headers, None).await;
-    let service = services[0]["id"].clone();
+    let service = services.as_array().expect("services").iter().find(|service| service["name"] == "权限审批").expect("ours")["id"].clone();
     let roles = send(&house, Method::GET, &format!("{}?service_id={service}&ticket_creator=lisi&all=1", path("get_service_roles")), &headers, None).await;
     assert_eq!(
         roles,
@@ -215,4 +215,38 @@ async fn the_code_checker_fills_in_a_template_with_an_access_token() {
         send(&house, Method::GET, &format!("/prod/v2/itsm/get_ticket_info?sn={}", created["sn"].as_str().unwrap()), &[("X-Bkapi-Authorization", header)], None)
             .await;
     assert_eq!((&info["current_status"], &info["creator"]), (&json!("RUNNING"), &json!("lisi")));
+}
+
+/// A desk with nothing but what every desk begins with.
+#[tokio::test]
+async fn a_desk_without_a_company_has_the_services_that_the_platforms_look_for() {
+    let house = House::bare().await;
+    let headers = [carried("admin")];
+    let path = |operation: &str| format!("/api/c/compapi/v2/itsm/{operation}/");
+    let shown = async |role: &str| send(&house, Method::GET, &format!("{}?display_type=API&display_role={role}", path("get_services")), &headers, None).await;
+    assert_eq!(shown("LOG_SEARCH").await[0]["name"], "日志平台容量评估");
+    // The permission center takes its services by their names, each node for the role that stands there.
+    let services = shown("BK_IAM").await;
+    for (name, role) in [("默认审批流程", "system_manager"), ("用户组审批流程", "rating_manager")] {
+        let service = services.as_array().expect("services").iter().find(|service| service["name"] == name).expect(name)["id"].clone();
+        let roles = send(&house, Method::GET, &format!("{}?service_id={service}", path("get_service_roles")), &headers, None).await;
+        assert_eq!((&roles[0]["processors"], &roles[0]["processors_type"]), (&json!(role), &json!("IAM")));
+        let fields = json!([
+            { "key": "title", "value": "申请权限" }, { "key": "application_type_display", "value": "自定义权限申请" }, { "key": "organization_names", "value": "--" },
+            { "key": "reason", "value": "需要" }, { "key": "content", "value": { "schemes": {}, "form_data": [] } }, { "key": "applicants", "value": "用户: lisi(李四)" },
+        ]);
+        let apply = json!({ "service_id": service, "creator": "lisi", "fields": fields,
+            "meta": { "callback_url": "https://iam.example.com/cb/", "state_processors": { roles[0]["id"].to_string(): "zhangsan,wangwu" } } });
+        let sn = send(&house, Method::POST, &path("create_ticket"), &headers, Some(apply)).await["sn"].clone();
+        send(
+            &house,
+            Method::POST,
+            &path("approve"),
+            &headers,
+            Some(json!({ "sn": sn, "state_id": roles[0]["id"], "approver": "wangwu", "action": "true", "remark": "" })),
+        )
+        .await;
+        let results = send(&house, Method::POST, &path("ticket_approval_result"), &headers, Some(json!({ "sn": [sn] }))).await;
+        assert_eq!((&results[0]["current_status"], &results[0]["approve_result"]), (&json!("FINISHED"), &json!(true)));
+    }
 }

@@ -4,21 +4,7 @@ use serde_json::{Value, json};
 use tests::form;
 
 use crate::House;
-use crate::automation::{line, line_if, manual, service, step};
-
-/// An approval whose opinion is the field `o<id>`, with the counters under their own names.
-fn approval(id: i64, who: &str, more: Value) -> Value {
-    let counters = ["NODE_APPROVE_RESULT", "PASS_RATE", "REJECT_RATE", "PASS_COUNT", "REJECT_COUNT", "PROCESS_COUNT"];
-    let outputs: Vec<Value> = counters.iter().map(|code| json!({ "key": format!("{code}_{id}"), "meta": { "code": code } })).collect();
-    let mut node = json!({ "id": id, "type": "APPROVAL", "name": format!("审批{id}"), "processors_type": "PERSON", "processors": who, "variables": { "outputs": outputs } });
-    node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    node
-}
-
-fn opinion(id: i64) -> Value {
-    json!({ "id": 100 + id, "key": format!("o{id}"), "name": "意见", "type": "RADIO", "state_id": id, "validate_type": "REQUIRE", "meta": { "code": "APPROVE_RESULT" },
-        "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "拒绝" }] })
-}
+use crate::drawing::{approval, line, line_if, manual, opinion, service, step};
 
 fn finish_when(key: &str, condition: &str, value: i64) -> Value {
     let clause = json!({ "key": key, "type": "INT", "condition": condition, "value": value });
@@ -251,4 +237,154 @@ async fn a_choice_of_a_plain_node_is_its_result_and_a_countersign_names_its_vote
             assert_eq!(told, 2, "each voice once: {logs}");
         }
     }
+}
+
+#[tokio::test]
+async fn conditions_know_people_by_name_in_lines_forms_and_files() {
+    let house = House::open().await;
+    let clause = |key: &str, kind: &str, sign: &str, value: Value| json!({ "type": "and", "expressions": [{ "key": key, "type": kind, "condition": sign, "value": value }] });
+    let mut by_member = line(2, 3);
+    by_member["condition_type"] = "by_field".into();
+    by_member["condition"] = json!({ "type": "and", "expressions": [clause("who", "MEMBERS", "issuperset", json!("zhangsan"))] });
+    let mut by_creator = line(2, 4);
+    by_creator["condition_type"] = "by_field".into();
+    by_creator["condition"] = json!({ "type": "and", "expressions": [clause("ticket_creator", "STRING", "==", json!("chuyi"))] });
+    let fields = json!([
+        { "id": 7, "key": "who", "name": "谁", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" },
+        { "id": 8, "key": "why", "name": "缘由", "type": "STRING", "state_id": 2, "validate_type": "REQUIRE", "show_type": 0,
+          "show_conditions": clause("who", "MEMBERS", "notissuperset", json!(["zhangsan"])) },
+    ]);
+    let nodes = json!([manual(3, "甲", "wangwu"), manual(4, "乙", "wangwu"), manual(5, "丙", "wangwu")]);
+    let lines = json!([line(1, 2), by_member, by_creator, line(2, 5), line(3, 9), line(4, 9), line(5, 9)]);
+    let service = service(&house, "认人", nodes, lines, fields).await;
+    for (creator, who, why, name) in
+        [("lisi", "wangwu,zhangsan", Some("要写"), "甲"), ("chuyi", "wangwu", None, "乙"), ("lisi", "wangwu", None, "丙"), ("lisi", "somebody-new", None, "丙")]
+    {
+        let mut given = vec![("title", "t"), ("who", who)];
+        given.extend(why.map(|why| ("why", why)));
+        let sn = house.must("create_ticket", json!({ "service_id": service, "creator": creator, "fields": form(&given) })).await["sn"].clone();
+        assert_eq!(step(&house, &sn).await[0][0], name, "{creator} {who}");
+    }
+    let refused =
+        house.refused("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t"), ("who", "zhangsan")]) })).await;
+    assert!(refused.1.contains("why"), "with zhangsan it is shown, and must be filled in: {refused:?}");
+    // Whoever reads the workflow reads names, and what goes out comes in again.
+    let flow = house.must("get_service_detail", json!({ "service_id": service })).await["workflow_id"].as_i64().unwrap();
+    let (_, exported) = house.v1("GET", &format!("workflows/{}/versions/1/export", flow / 10_000), "admin", Value::Null).await;
+    let text = exported.to_string();
+    assert!(text.contains(r#""value":"zhangsan""#) && text.contains(r#""value":["zhangsan"]"#) && text.contains(r#""value":"chuyi""#), "{text}");
+    let (_, shown) = house.v1("GET", &format!("services/{service}/form"), "lisi", Value::Null).await;
+    assert!(shown.to_string().contains(r#""value":["zhangsan"]"#), "{shown}");
+}
+
+#[tokio::test]
+async fn who_decided_is_a_name_outside_and_a_person_in_conditions() {
+    let house = House::open().await;
+    let mut node = approval(3, "wangwu,zhaoliu", json!({}));
+    node["variables"]["outputs"].as_array_mut().unwrap().push(json!({ "key": "decider", "meta": { "code": "NODE_APPROVER" } }));
+    let mut call = crate::drawing::api(4, crate::drawing::account_api());
+    call["api_info"]["req_body"] = json!({ "approver": "${decider}" });
+    let lines = json!([line(1, 2), line(2, 3), line_if(3, 4, "decider", "zhaoliu"), line(3, 9), line(4, 9)]);
+    let service = service(&house, "谁批的", json!([node, call]), lines, json!([opinion(3)])).await;
+    for (who, calls) in [("wangwu", 0), ("zhaoliu", 1)] {
+        let sn = opened(&house, &service, &[]).await;
+        vote(&house, &sn, 3, who, true).await;
+        house.settle().await;
+        assert_eq!(house.receiver.calls.lock().unwrap().len(), calls, "{who}");
+    }
+    let body = house.receiver.calls.lock().unwrap()[0].body.clone();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({ "approver": "zhaoliu" }));
+}
+
+#[tokio::test]
+async fn whoever_has_voted_keeps_a_seat_when_a_manager_gives_the_rest_to_others() {
+    let house = House::open().await;
+    let nodes = json!([approval(3, "wangwu,zhaoliu,chuyi", finish_when("PASS_RATE_3", ">=", 60))]);
+    let service = service(&house, "改派会签", nodes, json!([line(1, 2), line(2, 3), line(3, 9)]), json!([opinion(3)])).await;
+    let sn = opened(&house, &service, &[]).await;
+    vote(&house, &sn, 3, "wangwu", true).await;
+    vote(&house, &sn, 3, "zhaoliu", false).await;
+    house.operate(&sn, "reassign", "admin", json!({ "node": 3, "to": { "people": ["weier"] } })).await;
+    vote(&house, &sn, 3, "weier", false).await;
+    assert_eq!(result(&house, &sn).await, ("FINISHED".to_owned(), false), "one pass of three is no 60 percent");
+}
+
+#[tokio::test]
+async fn a_vote_sets_priority_and_status_as_every_form_does() {
+    let house = House::open().await;
+    let choice = |key: &str, id: i64| json!({ "id": id, "key": key, "name": key, "type": "SELECT", "state_id": 3, "validate_type": "OPTION", "source_type": "DATADICT", "source_uri": key.to_uppercase() });
+    let status = json!({ "id": 13, "key": "current_status", "name": "状态", "type": "SELECT", "state_id": 3, "validate_type": "OPTION", "choice": [{ "key": "CONFIRMED", "name": "已确认" }] });
+    let fields = json!([choice("impact", 11), choice("urgency", 12), status, opinion(3)]);
+    let nodes = json!([approval(3, "wangwu", json!({})), manual(4, "处理", "zhaoliu")]);
+    let service = service(&house, "表决定级", nodes, json!([line(1, 2), line(2, 3), line(3, 4), line(4, 9)]), fields).await;
+    let sn = opened(&house, &service, &[]).await;
+    let filled = form(&[("o3", "true"), ("impact", "3"), ("urgency", "3"), ("current_status", "CONFIRMED")]);
+    house.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": filled })).await;
+    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+    assert_eq!((&info["priority_key"], &info["current_status"]), (&json!("3"), &json!("CONFIRMED")));
+}
+
+#[tokio::test]
+async fn the_word_beside_a_decision_is_that_of_the_last_round_and_fits_it() {
+    let house = House::open().await;
+    let sn = house
+        .must(
+            "create_ticket",
+            json!({ "fast_approval": true, "creator": "lisi", "fields": form(&[("title", "t"), ("APPROVER", "wangwu"), ("APPROVAL_CONTENT", "c")]) }),
+        )
+        .await["sn"]
+        .clone();
+    let filled = form(&[("SHENPIYIJIAN", "false"), ("SHENPIBEIZHU", "备注"), ("JUJUELIYOU", "理由")]);
+    house.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": filled })).await;
+    let node = house.must("get_approve_node_result", json!({ "sn": sn, "state_id": 3 })).await;
+    assert_eq!((&node["approve_result"], &node["approve_remark"], &node["processed_user"]), (&json!(false), &json!("理由"), &json!("wangwu")), "{node}");
+    // Rejected, sent back, and passed without a word: what was said the first time belongs to the first time.
+    let text = |id: i64, key: &str, required: &str| json!({ "id": id, "key": key, "name": key, "type": "TEXT", "state_id": 3, "validate_type": required });
+    let who = json!({ "id": 30, "key": "helper", "name": "协助人", "type": "MEMBERS", "state_id": 3, "validate_type": "OPTION" });
+    let lines = json!([line(1, 2), line(2, 3), line_if(3, 2, "NODE_APPROVE_RESULT_3", "false"), line(3, 9)]);
+    let fields = json!([opinion(3), who, text(31, "word", "OPTION"), text(32, "reason", "OPTION")]);
+    let service = service(&house, "两轮", json!([approval(3, "wangwu", json!({}))]), lines, fields).await;
+    let sn = opened(&house, &service, &[]).await;
+    let submit = |node: i64, who: &str, fields: &[(&str, &str)]| json!({ "sn": sn, "operator": who, "state_id": node, "action_type": "TRANSITION", "fields": form(fields) });
+    house.must("operate_node", submit(3, "wangwu", &[("o3", "false"), ("reason", "太贵")])).await;
+    house.must("operate_node", submit(2, "lisi", &[("title", "t2")])).await;
+    house.must("operate_node", submit(3, "wangwu", &[("o3", "true"), ("helper", "zhaoliu")])).await;
+    let node = house.must("get_approve_node_result", json!({ "sn": sn, "state_id": 3 })).await;
+    assert_eq!((&node["approve_result"], &node["approve_remark"]), (&json!(true), &json!("")), "{node}");
+}
+
+#[tokio::test]
+async fn a_form_hangs_on_what_a_node_left_behind() {
+    let house = House::open().await;
+    let why = json!({ "id": 20, "key": "why", "name": "缘由", "type": "STRING", "state_id": 4, "validate_type": "REQUIRE", "show_type": 0,
+        "show_conditions": { "type": "and", "expressions": [{ "key": "NODE_APPROVE_RESULT_3", "type": "STRING", "condition": "==", "value": "true" }] } });
+    let nodes = json!([approval(3, "wangwu", json!({})), manual(4, "处理", "zhaoliu")]);
+    let service = service(&house, "随审批显示", nodes, json!([line(1, 2), line(2, 3), line(3, 4), line(4, 9)]), json!([opinion(3), why])).await;
+    for (pass, taken) in [(true, true), (false, false)] {
+        let sn = opened(&house, &service, &[]).await;
+        vote(&house, &sn, 3, "wangwu", pass).await;
+        let submit = json!({ "sn": sn, "operator": "zhaoliu", "state_id": 4, "action_type": "TRANSITION", "fields": [] });
+        assert_eq!(house.call("operate_node", submit).await["result"], taken, "hidden where it was passed, asked for where it was not");
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_is_withdrawn_until_a_gateway_is_passed() {
+    let house = House::open().await;
+    let nodes = json!([manual(3, "一", "wangwu"), { "id": 4, "type": "ROUTER-P" }, manual(5, "二", "wangwu"), manual(6, "三", "wangwu"), { "id": 7, "type": "COVERAGE" }, { "id": 9, "type": "END" },
+        { "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }]);
+    let title = json!([{ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 }]);
+    let workflow = json!({ "name": "撤到网关", "is_revocable": true, "revoke_config": { "type": 3, "state": 4 }, "nodes": nodes, "fields": title,
+        "edges": [line(1, 2), line(2, 3), line(3, 4), line(4, 5), line(4, 6), line(5, 7), line(6, 7), line(7, 9)] });
+    let service = house.must("import_service", json!({ "name": "撤到网关", "key": "request", "catalog_id": 4, "workflow": workflow })).await["id"].clone();
+    let sn = house.must("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) })).await["sn"].clone();
+    let withdraw = json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" });
+    let may = async || {
+        let listed = house.must("get_tickets_by_user", json!({ "user": "lisi", "view_type": "my_created" })).await;
+        listed["items"][0]["can_withdraw"].clone()
+    };
+    assert_eq!(may().await, true);
+    house.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": [] })).await;
+    assert_eq!(may().await, false);
+    assert_eq!(house.refused("operate_ticket", withdraw).await.1, "0:抱歉，单据执行中，无法撤销");
 }

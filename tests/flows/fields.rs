@@ -21,6 +21,7 @@ fn types() -> Vec<(&'static str, Value, Value, Value, Value)> {
         ("TEXT", json!({ "a": 1 }), json!(r#"{"a":1}"#), json!(r#"{"a":1}"#), Value::Null),
         same("RICHTEXT", json!("<b>富</b>"), Value::Null),
         same("LINK", json!("https://example.com/"), json!("javascript:alert(1)")),
+        same("BOOLEAN", json!("true"), json!("perhaps")),
         ("INT", json!(12.5), json!("12.5"), json!("12.5"), json!("twelve")),
         ("DATE", json!("2026-02-28 10:00:00"), json!("2026-02-28"), json!("2026-02-28"), json!("20260228")),
         same("DATETIME", json!("2026-02-28 23:59:59"), json!("2026-02-28")),
@@ -30,7 +31,7 @@ fn types() -> Vec<(&'static str, Value, Value, Value, Value)> {
         ("INPUTSELECT", json!("k1"), json!("k1"), json!("一"), Value::Null),
         ("MULTISELECT", json!(["k1", "k2"]), json!("k1,k2"), json!("一,二"), json!("k1,k9")),
         ("CHECKBOX", json!("k2"), json!("k2"), json!("二"), json!("k9")),
-        same("MEMBER", json!("lisi"), Value::Null),
+        same("MEMBER", json!("lisi"), json!("lisi,zhangsan")),
         same("MEMBERS", json!("lisi,zhangsan"), Value::Null),
         ("TREESELECT", json!("k11"), json!("k11"), json!("一->一一"), json!("k9")),
         same("CASCADE", json!("a/b"), json!([1])),
@@ -91,4 +92,22 @@ async fn every_type_is_checked_stored_and_shown() {
     let info = house.must("get_ticket_info", json!({ "sn": empty })).await;
     let unfilled = info["fields"].as_array().expect("fields").iter().filter(|field| field["key"] != "title");
     assert!(unfilled.into_iter().all(|field| field["value"].is_null() && field["display_value"] == ""));
+}
+
+#[tokio::test]
+async fn a_link_opens_a_page_and_runs_nothing() {
+    let house = House::open().await;
+    let service = service_with_every_type(&house).await;
+    let ask = |link: &str| json!({ "service_id": service, "creator": "lisi", "fields": tests::form(&[("title", "t"), ("F_LINK", link)]) });
+    for link in ["https://example.com/a:b", "example.com:8080/x", "example.com", "/tickets/1", "mailto:a@example.com", "10.0.0.1:80"] {
+        house.must("create_ticket", ask(link)).await;
+    }
+    for link in
+        ["javascript:alert(1)", "JavaScript:1;alert(1)", "java\tscript:alert(1)", "javascript:1", "data:text/html,x", "vbscript:8080/x", " javascript:alert(1)"]
+    {
+        assert_eq!(house.refused("create_ticket", ask(link)).await.0, 3_900_003, "{link}");
+        let mut dynamic = ask("example.com");
+        dynamic["dynamic_fields"] = json!([{ "name": "详情", "type": "LINK", "value": link }]);
+        assert_eq!(house.refused("create_ticket", dynamic).await.0, 3_900_005, "{link}");
+    }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::form;
 
 use crate::House;
-use crate::automation::{answers, line, manual, open, service};
+use crate::drawing::{answers, line, manual, open, service};
 
 fn select(id: i64, key: &str, name: &str, more: Value) -> Value {
     let mut field = json!({ "id": id, "key": key, "name": name, "type": "SELECT", "state_id": 2, "validate_type": "OPTION" });

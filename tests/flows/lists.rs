@@ -63,10 +63,21 @@ async fn lists_over_the_rest_door_are_narrowed_and_leave_out_what_was_withdrawn(
         ("creator=lisi&kind=request", json!([request])),
         ("creator=nobody", json!([])),
         ("catalog=99", json!([])),
+        ("catalog=4", json!([request])),
+        ("catalog=2", json!([incident])),
+        ("catalog=1", json!([incident, change, request])),
+        ("bk_biz_id=-1", json!([incident, change, request])),
+        ("bk_biz_id=2", json!([])),
         ("created_after=2026-11-22T02:00:30Z&created_before=2026-11-22T02:01:30Z", json!([change])),
     ] {
         assert_eq!(json!(listed(query, "admin").await), found, "{query}");
     }
+    assert_eq!(json!(listed("list=approval", "zhangsan").await), json!([change, request]));
+    assert_eq!(json!(listed("list=approval&kind=request", "zhangsan").await), json!([request]));
+    house.must("approve", json!({ "sn": request, "state_id": 3, "approver": "zhangsan", "action": "true" })).await;
+    assert_eq!((json!(listed("list=dealt", "zhangsan").await), json!(listed("list=approval", "zhangsan").await)), (json!([request]), json!([change])));
+    house.must("add_follower", json!({ "sn": change, "users": "chuyi", "operator": "lisi" })).await;
+    assert_eq!((json!(listed("list=following", "chuyi").await), json!(listed("list=following", "zhangsan").await)), (json!([change]), json!([])));
     assert_eq!(json!(listed("list=claim", "sunba").await), json!([incident]), "it waits to be claimed");
     house.operate(incident, "claim", "sunba", json!({ "node": 3 })).await;
     assert_eq!((listed("list=claim", "sunba").await.len(), json!(listed("list=todo", "sunba").await)), (0, json!([incident])));

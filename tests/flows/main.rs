@@ -9,6 +9,7 @@ mod deciding;
 mod definitions;
 mod documented;
 mod drafts;
+mod drawing;
 mod errors;
 mod examples;
 mod fields;
@@ -25,6 +26,7 @@ mod people;
 mod races;
 mod reading;
 mod setting_up;
+mod submitting;
 mod tickets;
 mod weaknesses;
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::form;
 
 use crate::House;
-use crate::automation::{line, manual};
+use crate::drawing::{line, manual};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::form;
 
 use crate::House;
-use crate::automation::{line, manual, step};
+use crate::drawing::{line, manual, step};
 
 fn approval(id: i64, who: &str, more: Value) -> Value {
     let mut node = json!({ "id": id, "type": "APPROVAL", "name": format!("审批{id}"), "processors_type": "PERSON", "processors": who });

@@ -161,3 +161,38 @@ async fn a_stranger_at_an_open_node_becomes_a_person() {
     assert!(stored.iter().all(|commit| !String::from_utf8_lossy(&commit.body).contains("xinren")));
     assert_eq!(house.must("get_ticket_info", json!({ "sn": sn })).await["updated_by"], "lisi,xinren");
 }
+
+#[tokio::test]
+async fn a_refused_wish_registers_nobody_whom_it_names() {
+    let house = House::open().await;
+    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
+    let path = format!("tickets/{}", sn.as_str().unwrap());
+    let known = async |name: &str| house.app.ledger.keys.find(name).await.unwrap().is_some();
+    let deliver = |by: &str| json!({ "sn": sn, "operator": by, "state_id": 3, "action_type": "DELIVER", "processors_type": "PERSON", "processors": "new1,new2", "action_message": "x" });
+    house.refused("operate_node", deliver("luren")).await;
+    let edit = |by: &str| json!({ "sn": sn, "operator": by, "fields": tests::form(&[("ZHIDINGSHENPIREN", "new3")]) });
+    house.refused("edit_field", edit("luren")).await;
+    house.not_operated(&sn, "reassign", "luren", json!({ "node": 3, "to": { "people": ["new4"] } })).await;
+    house.not_operated(&sn, "remark", "luren", json!({ "text": "x", "people": ["new5"] })).await;
+    for name in ["new1", "new2", "new3", "new4", "new5", "luren"] {
+        assert!(!known(name).await, "{name}");
+    }
+    house.must("edit_field", edit("lisi")).await;
+    house.must("operate_node", deliver("zhangsan")).await;
+    house.operate(&sn, "remark", "lisi", json!({ "text": "x", "people": ["new5"] })).await;
+    for name in ["new1", "new2", "new3", "new5"] {
+        assert!(known(name).await, "{name}");
+    }
+    let (_, shown) = house.v1("GET", &path, "lisi", serde_json::Value::Null).await;
+    assert_eq!(shown["nodes"][1]["waiting_for"], "new1,new2");
+    let history = serde_json::to_string(
+        &functions::desk::history(&house.app.ledger, &format!("ticket-{}", sn.as_str().unwrap()))
+            .await
+            .unwrap()
+            .iter()
+            .map(|envelope| &envelope.event)
+            .collect::<Vec<_>>(),
+    )
+    .unwrap();
+    assert!(!history.contains("?new") && !history.contains("new1"), "no name stands in the ledger");
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tests::{TRUSTED, approval_request, change, form};
 
 use crate::House;
-use crate::automation::{account_api, answers, api, line, manual, open, service};
+use crate::drawing::{account_api, answers, api, line, manual, open, service};
 
 async fn get(house: &House, path: &str) -> Value {
     let separator = if path.contains('?') { '&' } else { '?' };

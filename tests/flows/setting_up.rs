@@ -83,6 +83,10 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
     ask(&house, "DELETE", &path, Value::Null, 404).await;
     assert_eq!(house.refused("create_ticket", create()).await.1, "服务:服务不存在，请联系管理员！");
     assert_eq!(house.refused("get_service_detail", json!({ "service_id": service })).await.0, 3_900_404);
+    assert_eq!(house.refused("get_service_roles", json!({ "service_id": service })).await.0, 3_900_042);
+    ask(&house, "GET", &format!("{path}/form"), Value::Null, 404).await;
+    ask(&house, "POST", &format!("{path}/options"), json!({ "field": "colour" }), 404).await;
+    ask(&house, "PUT", &format!("drafts/{path}"), json!({ "fields": { "title": "t" } }), 404).await;
     let submit = json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": [] });
     house.must("operate_node", submit).await;
     assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
@@ -112,4 +116,42 @@ async fn what_nothing_uses_goes_and_comes_again_under_its_name() {
     }
     let (status, _) = house.v1("PUT", "services/22", "lisi", json!({ "name": "x" })).await;
     assert_eq!(status, 403);
+}
+
+#[tokio::test]
+async fn a_service_with_a_workflow_in_a_file_is_all_that_was_said_of_it() {
+    let house = House::open().await;
+    let (_, file) = house.v1("GET", "workflows/11/versions/1/export", "admin", Value::Null).await;
+    let wish = json!({ "name": "带文件", "key": "request", "catalog": 4, "owners": ["zhangsan"], "display_type": "INVISIBLE", "seals_text": true, "can_ticket_agency": true,
+        "rate_after_days": 7, "display_roles": ["X"], "priorities": [[1, 1, 2], [1, 2, 3], [2, 3, 3]], "workflow_file": file });
+    let added = ask(&house, "POST", "services", wish.clone(), 201).await;
+    assert_eq!(added["report"], json!([]), "{added}");
+    let shown = async || {
+        let services = ask(&house, "GET", "services", Value::Null, 200).await;
+        services["services"].as_array().unwrap().iter().find(|service| service["service"] == added["service"]).unwrap().clone()
+    };
+    let before = shown().await;
+    for (key, value) in [
+        ("display_type", json!("INVISIBLE")),
+        ("seals_text", json!(true)),
+        ("can_ticket_agency", json!(true)),
+        ("rate_after_days", json!(7)),
+        ("owners", json!("zhangsan")),
+        ("catalog", json!(4)),
+    ] {
+        assert_eq!(before[key], value, "{key}");
+    }
+    let head = house.head().await;
+    ask(&house, "POST", "services", wish, 409).await;
+    ask(&house, "POST", "services", json!({ "name": "坏类型", "key": "request", "display_type": "SOME", "workflow_file": file }), 400).await;
+    ask(&house, "POST", "services", json!({ "name": "坏目录", "key": "request", "catalog": 99_999, "workflow_file": file }), 404).await;
+    assert_eq!(house.head().await, head, "no workflow is deployed for a service that is not taken");
+    // Another version comes in a file: what is not said stays.
+    let path = format!("services/{}", added["service"]);
+    assert_eq!(ask(&house, "PUT", &path, json!({ "workflow_file": file, "catalog": null }), 200).await["version"], 2);
+    let after = shown().await;
+    assert_eq!((&after["workflow_version"], &after["catalog"]), (&json!(2), &Value::Null));
+    for key in ["display_type", "seals_text", "can_ticket_agency", "rate_after_days", "owners", "priorities", "name", "desc"] {
+        assert_eq!(after[key], before[key], "{key}");
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tests::{approval_request, change, form, incident, of_lisi_alone};
 
 use crate::House;
-use crate::automation::{line, line_if, manual, open, service, step};
+use crate::drawing::{line, line_if, manual, open, service, step};
 
 async fn ticket(house: &House, body: Value) -> Value {
     house.must("create_ticket", body).await["sn"].clone()

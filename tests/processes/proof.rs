@@ -196,7 +196,6 @@ fn an_independent_program_accepts_the_export_and_finds_tampering() {
         rechain(connection);
     });
     assert!(text(&check(&renumbered).stdout).contains("published"));
-    assert_eq!(hex(&[0xab, 1]), "ab01");
 }
 
 #[test]
@@ -216,7 +215,8 @@ fn views_are_rebuilt_beside_and_do_not_differ() {
     views.execute("DELETE FROM documents WHERE view = 'ticket' AND key = (SELECT min(key) FROM documents WHERE view = 'ticket')", []).unwrap();
     drop(views);
     let said = text(&run(&["audit", "rebuild", "--data", data]).stdout);
-    assert!(said.contains("ticket: 102 documents, 1 differed") && said.contains("documents, 1 differed"), "{said}");
+    let differing: Vec<&str> = said.lines().filter(|line| line.contains(" 1 differed")).map(|line| line.split(':').next().unwrap_or_default()).collect();
+    assert_eq!(differing, ["ticket", "delivery"], "{said}");
     let said = text(&run(&["audit", "rebuild", "ticket", "--data", data]).stdout);
     assert!(said.contains("ticket: 102 documents, 0 differed"), "{said}");
 }

@@ -73,6 +73,14 @@ impl Drop for House {
 
 impl House {
     pub async fn open() -> Self {
+        let house = Self::bare().await;
+        company::demo(&house.app).await.expect("the demo company");
+        house.followed().await;
+        house
+    }
+
+    /// A desk with what every desk begins with.
+    pub async fn bare() -> Self {
         let clock = Arc::new(HandClock::at(MORNING));
         let chance = Arc::new(SeededChance::new(1));
         let receiver = Arc::new(Receiver::default());
@@ -94,7 +102,6 @@ impl House {
         let following_app = app.clone();
         let follower = tokio::spawn(async move { following(&following_app).await });
         company::found(&app).await.expect("the base");
-        company::demo(&app).await.expect("the demo company");
         app.credentials.register(&registered(TRUSTED.0, true), TRUSTED.1).await.expect("an application");
         app.credentials.register(&registered(PLAIN.0, false), PLAIN.1).await.expect("an application");
         let house = Self { app, clock, receiver, blob, follower };

@@ -414,9 +414,8 @@ impl Ticket {
     fn end(&mut self, status: Status, approve_result: bool) {
         self.status = status;
         self.approve_result = Some(approve_result);
-        if status != Status::Finished {
-            self.nodes.values_mut().filter(|visit| visit.is_current()).for_each(|visit| visit.status = NodeStatus::Terminated);
-        }
+        // A run that came to its end has nothing open; whatever else ended it, nobody acts any more.
+        self.nodes.values_mut().filter(|visit| visit.is_current()).for_each(|visit| visit.status = NodeStatus::Terminated);
     }
 }
 

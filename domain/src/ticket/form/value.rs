@@ -26,6 +26,7 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
         FieldKind::Int if text.trim().parse::<f64>().map_or(true, |number| !number.is_finite()) => return invalid("is not a number"),
         FieldKind::Date if !is_date(&text) => return invalid("is not a date (YYYY-MM-DD)"),
         FieldKind::DateTime if !is_time(&text) => return invalid("is not a time (YYYY-MM-DD hh:mm:ss)"),
+        FieldKind::Boolean if !matches!(text.to_lowercase().as_str(), "true" | "false" | "1" | "0") => return invalid("is neither true nor false"),
         FieldKind::Link if !is_link(&text) => return invalid("is an address that does something else than open a page"),
         FieldKind::Member if people(value).len() > 1 => return invalid("names more than one person"),
         _ => {}

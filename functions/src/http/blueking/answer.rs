@@ -218,6 +218,7 @@ fn reason_in_chinese(reason: &str) -> String {
         "is not a number" => "不是数字".into(),
         "is not a date (YYYY-MM-DD)" => "不是日期（YYYY-MM-DD）".into(),
         "is not a time (YYYY-MM-DD hh:mm:ss)" => "不是时间（YYYY-MM-DD hh:mm:ss）".into(),
+        "is neither true nor false" => "不是是或否".into(),
         "must lie after the present" => "必须晚于当前时间".into(),
         "must lie before the present" => "必须早于当前时间".into(),
         "does not fit what else was filled in" => "不符合关联字段校验规则".into(),
