@@ -145,6 +145,54 @@ fn the_architecture_page_names_files_that_exist() {
     }
 }
 
+#[test]
+fn documents_name_files_and_tests_that_exist() {
+    let flows = root().join("tests/flows");
+    let weaknesses = read(&flows.join("weaknesses.rs"));
+    let mut pages = files(&root().join("docs"), &["md"]);
+    pages.extend([root().join("README.md"), root().join("CHANGELOG.md")]);
+    let mut counted = 0;
+    for page in pages {
+        let text = read(&page);
+        let is_coverage = page.ends_with("coverage.md");
+        for word in text.split('`').skip(1).step_by(2) {
+            let is_file =
+                word.contains('/') && !word.contains(['<', '{', ' ', '*']) && [".rs", ".py", ".yaml", ".toml"].iter().any(|ending| word.ends_with(ending));
+            if is_file {
+                assert!(root().join(word).exists(), "{}: {word} does not exist", page.display());
+                counted += 1;
+            }
+        }
+        if is_coverage {
+            // The last cell of a row names tests: a word alone is a file of `tests/flows`, `wNN` a test of the weaknesses.
+            for row in text.lines().filter(|line| line.starts_with("| ")) {
+                let last = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+                for word in last.split('`').skip(1).step_by(2).filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !word.is_empty()) {
+                    let is_operation = functions::http::blueking::names().any(|(name, _)| name == word) || word == "route";
+                    assert!(is_operation || flows.join(format!("{word}.rs")).exists(), "docs/coverage.md: there is no test file {word}");
+                    counted += 1;
+                }
+                for word in last.split([' ', ',', ';']).filter(|word| word.len() == 3 && word.starts_with('w') && word[1..].parse::<u8>().is_ok()) {
+                    assert!(weaknesses.contains(&format!("async fn {word}_")), "docs/coverage.md: there is no test {word}");
+                    counted += 1;
+                }
+            }
+        }
+    }
+    assert!(counted > 100, "{counted} names were looked up");
+}
+
+#[test]
+fn the_dashboard_shows_every_queue_and_its_dead_letters() {
+    let resources = resources();
+    let dashboard = &resources.iter().find(|(name, _)| name == "Dashboard").expect("a dashboard").1;
+    for function in ["deliver", "automate", "attempt"] {
+        for queue in [format!("${{Stage}}-{function}\""), format!("${{Stage}}-{function}-dead\"")] {
+            assert!(dashboard.contains(&queue), "{queue} is not on the dashboard");
+        }
+    }
+}
+
 /// The resources of the template by their names, each with its text.
 fn resources() -> Vec<(String, String)> {
     let text = read(&root().join("infra/deploy/template.yaml"));

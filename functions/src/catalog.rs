@@ -26,7 +26,7 @@ pub struct Function {
 
 /// Every function there is today.
 pub const FUNCTIONS: &[Function] = &[
-    Function { name: "command", trigger: Trigger::Http, does: "the BlueKing door" },
+    Function { name: "command", trigger: Trigger::Http, does: "both doors: BlueKing's and the REST one" },
     Function { name: "index", trigger: Trigger::Journal, does: "gives every commit its position, where the store does not" },
     Function { name: "follow", trigger: Trigger::Journal, does: "cards, deadlines and reactions" },
     Function { name: "project", trigger: Trigger::Feed, does: "multi-stream projections" },

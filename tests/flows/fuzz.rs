@@ -85,6 +85,17 @@ fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     }
 }
 
+/// A value for a parameter of a query: one that its description names, or anything.
+fn queried(parameter: &Value, dice: &mut Dice) -> String {
+    let named: Vec<&str> = parameter["schema"]["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match dice.below(3) {
+        0 if !named.is_empty() => (*dice.pick(&named)).to_owned(),
+        1 if parameter["schema"]["type"] == "integer" => dice.below(4).to_string(),
+        1 if parameter["schema"]["format"] == "date-time" => "2026-11-22T02:00:00Z".to_owned(),
+        _ => (*dice.pick(&["x", "4", "22", "lisi", "request,change", "RUNNING", "-1", "%E5%90%8D", "2026-11-22"])).to_owned(),
+    }
+}
+
 async fn known(house: &House) -> Vec<String> {
     let mut known = Vec::new();
     for _ in 0..8 {
@@ -232,17 +243,14 @@ async fn the_rest_door_answers_with_no_status_that_its_description_does_not_name
                 body.insert(member.clone(), value(member, &known, &mut dice, 2));
             }
         }
-        let query = if dice.below(5) == 0 {
-            format!(
-                "?page={}&list={}&at={}&after={}",
-                dice.below(4),
-                dice.pick(&["all", "todo", "x"]),
-                dice.pick(&["x", "2026-11-22T02:00:00Z"]),
-                dice.below(3)
-            )
-        } else {
-            String::new()
-        };
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let mut query = Vec::new();
+        for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
+            if dice.below(4) == 0 {
+                query.push(format!("{}={}", parameter["name"].as_str().expect("a name"), queried(parameter, &mut dice)));
+            }
+        }
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         let mut request = Request::builder().method(method.as_str()).uri(format!("{}{query}", uri.join("/"))).header("content-type", "application/json");
         if dice.below(50) > 0 {
             request = request.header("authorization", format!("Basic {basic}"));

@@ -374,7 +374,7 @@ impl Ticket {
         Ok(owns || facts.is_superuser(by)?)
     }
 
-    /// Those who have to do with it: the creator, whoever acts or acted at a node, followers, managers.
+    /// Those who have to do with it: the creator, whoever acts or acted at a node, those asked to follow, managers.
     fn may_see(&self, by: &Pid, facts: &Facts) -> Decision<bool> {
         self.opened()?;
         Ok(self.concerns(by) || self.manages(by, facts)?)

@@ -21,16 +21,29 @@ pub fn pairs(bytes: &[u8]) -> Map<String, Value> {
     map
 }
 
-/// A JSON object, or in words why it is none.
-pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("请求体不是 UTF-8: {error}"))?;
+/// Why bytes are no JSON object; each door has its own words.
+#[derive(Debug, thiserror::Error)]
+pub enum NoObject {
+    #[error("the body is not UTF-8: {0}")]
+    NotUtf8(#[from] std::str::Utf8Error),
+    #[error("the body nests deeper than {DEPTH_MAX} levels")]
+    TooDeep,
+    #[error("the body is JSON, but no object")]
+    AnotherValue,
+    #[error("the body is not JSON: {0}")]
+    NotJson(serde_json::Error),
+}
+
+/// A JSON object.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NoObject> {
+    let text = std::str::from_utf8(bytes)?;
     if depth(text) > DEPTH_MAX {
-        return Err(format!("请求体嵌套超过 {DEPTH_MAX} 层"));
+        return Err(NoObject::TooDeep);
     }
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err("请求体不是 JSON 对象".into()),
-        Err(error) => Err(format!("请求体不是合法的 JSON: {error}")),
+        Ok(_) => Err(NoObject::AnotherValue),
+        Err(error) => Err(NoObject::NotJson(error)),
     }
 }
 
@@ -61,6 +74,6 @@ mod tests {
     fn nesting_counts_brackets_outside_texts() {
         assert_eq!(depth(r#"{"a":[1,{"b":"[[["}]}"#), 3);
         assert_eq!(depth(r#"{"a":"\"[["}"#), 1);
-        assert!(object("[".repeat(100).as_bytes()).unwrap_err().contains("嵌套"));
+        assert!(matches!(object("[".repeat(100).as_bytes()), Err(NoObject::TooDeep)));
     }
 }

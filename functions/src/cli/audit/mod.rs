@@ -1,4 +1,5 @@
-//! `ledgerdesk audit`: read, replay, prove, export. Readers, safe beside a running desk; only `rebuild` and `parked --redrive` write, and only views.
+//! `ledgerdesk audit`: read, replay, prove, export. Readers, safe beside a running desk. `rebuild` and `parked --redrive` write views; `follow`
+//! follows what was lost, and so queues what follows from it; `check --fill` gives lost commits their places in the feed.
 
 mod check;
 mod export;

@@ -49,7 +49,7 @@ async fn decide(app: &App, asked: &Asked, request_id: &str, names: &Names) -> Re
     };
     let by = app.people.find(&who).await?;
     let remark = asked.text(names.remark).unwrap_or_default();
-    Ok(act(app, asked, request_id, &sn, by.clone(), &Command::Decide { node, by, pass, remark }).await?)
+    act(app, asked, request_id, &sn, by.clone(), &Command::Decide { node, by, pass, remark }).await
 }
 
 /// A button of a chat card: `{"context": {"ticket_id", "state_id"}, "approver", "status": "true"|"false"}`. What comes back is shown to whoever pressed
@@ -76,7 +76,7 @@ pub(super) async fn proceed_fast_approval(app: &App, asked: &Asked, request_id: 
         return Err(Refusal::new(-1, format!("单据审批失败，{who}不是当前节点的审批人，无法审批")));
     }
     let command = Command::Decide { node, by: by.clone(), pass, remark: "快速审批".into() };
-    act(app, asked, request_id, &sn, by, &command).await.map_err(|not| Refusal { code: -1, ..not.into() })?;
+    act(app, asked, request_id, &sn, by, &command).await.map_err(|not| Refusal { code: -1, ..not })?;
     let done = if pass { "通过" } else { "拒绝" };
     Ok(Said { data: Value::Null, message: format!("『ITSM』【审批成功通知】\n\n{ticket}\n您的审批动作为：{done}") })
 }

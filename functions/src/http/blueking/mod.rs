@@ -61,7 +61,7 @@ enum Operation {
     PluginFields,
 }
 
-/// Every operation by the name its path has; two have two names (1.1).
+/// Every operation by the name its path has; three have two names (1.1).
 const OPERATIONS: [(&str, Operation); 33] = [
     ("create_ticket", Operation::CreateTicket),
     ("get_services", Operation::GetServices),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::answer::{Refusal, Refused};
 use crate::App;
-use crate::http::body::{BODY_BYTES_MAX, object, pairs};
+use crate::http::body::{BODY_BYTES_MAX, DEPTH_MAX, NoObject, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
 use crate::people::is_name;
 
@@ -40,7 +40,7 @@ impl Asked {
         let body = match kind.as_str() {
             _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
             "application/x-www-form-urlencoded" => pairs(&bytes),
-            "" | "application/json" | "text/json" | "text/plain" => object(&bytes).map_err(wrong)?,
+            "" | "application/json" | "text/json" | "text/plain" => object(&bytes).map_err(|reason| wrong(in_chinese(&reason)))?,
             other => return Err(wrong(format!("不支持的内容类型: {other}"))),
         };
         let caller = caller(app, &query, &body, header("x-bkapi-authorization")).await?;
@@ -156,6 +156,15 @@ impl Asked {
         all.retain(|key, _| !CREDENTIALS.contains(&key.as_str()) && !key.ends_with("request_id"));
         let key = app.keys().await?.fingerprint;
         Ok(blake3::keyed_hash(&key, Value::Object(all).to_string().as_bytes()).to_hex().to_string())
+    }
+}
+
+fn in_chinese(reason: &NoObject) -> String {
+    match reason {
+        NoObject::NotUtf8(error) => format!("请求体不是 UTF-8: {error}"),
+        NoObject::TooDeep => format!("请求体嵌套超过 {DEPTH_MAX} 层"),
+        NoObject::AnotherValue => "请求体不是 JSON 对象".into(),
+        NoObject::NotJson(error) => format!("请求体不是合法的 JSON: {error}"),
     }
 }
 

@@ -41,7 +41,7 @@ impl Asked {
         let kind = asked.content_type.split(';').next().unwrap_or_default().trim().to_lowercase();
         asked.body = match kind.as_str() {
             _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
-            "" | "application/json" => object(&bytes).map_err(|reason| Problem::malformed("body", reason))?,
+            "" | "application/json" => object(&bytes).map_err(|reason| Problem::malformed("body", reason.to_string()))?,
             other => return Err(Problem::malformed("Content-Type", format!("{other} is not application/json"))),
         };
         Ok(asked)

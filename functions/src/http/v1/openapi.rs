@@ -16,12 +16,15 @@ pub fn describe() -> Value {
     let mut paths = Map::new();
     for (path, method, summary, kind) in PATHS {
         let entry = paths.entry((*path).to_owned()).or_insert_with(|| json!({}));
-        entry[*method] = operation(path, summary, kind);
+        entry[*method] = operation(path, method, summary, kind);
     }
     for (name, needs) in OPERATIONS {
         let properties: Map<String, Value> = needs.iter().map(|need| ((*need).to_owned(), member(need))).collect();
         let body = json!({ "type": "object", "properties": properties });
-        paths.insert(format!("/v1/tickets/{{sn}}/{name}"), json!({ "post": operation("/v1/tickets/{sn}", &format!("{name} a ticket"), &Kind::Write(body)) }));
+        paths.insert(
+            format!("/v1/tickets/{{sn}}/{name}"),
+            json!({ "post": operation("/v1/tickets/{sn}", "post", &format!("{name} a ticket"), &Kind::Write(body)) }),
+        );
     }
     for (name, writes) in blueking::names() {
         paths.insert(format!("/api/c/compapi/v2/itsm/{name}/"), of_blueking(name, writes));
@@ -55,6 +58,35 @@ enum Kind {
     Upload,
     /// Answers bytes.
     Download,
+}
+
+/// What stands in the queries of paths that take something there, by path and method.
+const QUERIES: &[(&str, &str, &[&str])] = &[
+    (
+        "/v1/tickets",
+        "get",
+        &["list", "user", "service", "kind", "status", "creator", "catalog", "bk_biz_id", "tag", "created_after", "created_before", "page", "page_size"],
+    ),
+    ("/v1/tickets/{sn}/events", "get", &["at"]),
+    ("/v1/tickets/{sn}/remarks", "get", &["after"]),
+    ("/v1/calls", "get", &["state", "page", "page_size"]),
+    ("/v1/templates", "get", &["service"]),
+    ("/v1/attachments", "post", &["name", "for"]),
+];
+
+/// One parameter of a query.
+fn parameter(name: &str) -> Value {
+    let schema = match name {
+        "list" => json!({ "enum": ["all", "todo", "claim", "approval", "created", "dealt", "following"] }),
+        "state" => json!({ "enum": ["all", "failed"] }),
+        "for" => json!({ "enum": ["workflow"] }),
+        "page" => json!({ "type": "integer", "minimum": 1 }),
+        "after" => json!({ "type": "integer", "minimum": 0 }),
+        "page_size" => json!({ "type": "integer", "minimum": 1, "maximum": 200 }),
+        "at" | "created_after" | "created_before" => json!({ "type": "string", "format": "date-time" }),
+        _ => json!({ "type": "string" }),
+    };
+    json!({ "name": name, "in": "query", "schema": schema })
 }
 
 const PATHS: &[(&str, &str, &str, Kind)] = &[
@@ -109,7 +141,23 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
         "/v1/services",
         "post",
         "adds a service for a workflow that is there, or takes one over with its workflow",
-        Kind::Fills(&["name", "key", "desc", "owners", "catalog", "workflow", "version", "workflow_file", "display_type"]),
+        Kind::Fills(&[
+            "name",
+            "key",
+            "desc",
+            "is_enabled",
+            "owners",
+            "catalog",
+            "workflow",
+            "version",
+            "workflow_file",
+            "display_type",
+            "display_roles",
+            "seals_text",
+            "can_ticket_agency",
+            "rate_after_days",
+            "priorities",
+        ]),
     ),
     ("/v1/services/{id}/form", "get", "the form with which a ticket is submitted", Kind::Read),
     ("/v1/services/{id}/options", "post", "what may be chosen in a field", Kind::Fills(&["field", "fields"])),
@@ -117,7 +165,22 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
         "/v1/services/{id}",
         "put",
         "changes or moves a service",
-        Kind::Fills(&["name", "desc", "is_enabled", "owners", "catalog", "workflow", "version", "rate_after_days", "display_type", "seals_text"]),
+        Kind::Fills(&[
+            "name",
+            "desc",
+            "is_enabled",
+            "owners",
+            "catalog",
+            "workflow",
+            "version",
+            "workflow_file",
+            "display_type",
+            "display_roles",
+            "seals_text",
+            "can_ticket_agency",
+            "rate_after_days",
+            "priorities",
+        ]),
     ),
     ("/v1/services/{id}", "delete", "takes a service off the list that stands in no catalog", Kind::Removes),
     ("/v1/catalog", "get", "the catalog tree", Kind::Read),
@@ -130,7 +193,12 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
     ("/v1/dictionary/{code}", "delete", "takes a dictionary off the list that no workflow uses", Kind::Removes),
     ("/v1/fields", "get", "the library of shared fields", Kind::Read),
     ("/v1/fields/{key}", "get", "one shared field", Kind::Read),
-    ("/v1/fields/{key}", "put", "defines a shared field", Kind::Fills(&["type", "name", "desc", "is_required"])),
+    (
+        "/v1/fields/{key}",
+        "put",
+        "defines a shared field",
+        Kind::Fills(&["type", "name", "desc", "is_required", "is_readonly", "choice", "default", "regex", "custom_regex", "meta", "source_type", "source_uri"]),
+    ),
     ("/v1/fields/{key}", "delete", "takes it out of the library", Kind::Removes),
     ("/v1/roles", "get", "every role with its members", Kind::Read),
     ("/v1/roles/{id}", "put", "defines a role", Kind::Fills(&["key", "name", "members"])),
@@ -139,11 +207,11 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
 
 fn member(name: &str) -> Value {
     match name {
-        "node" | "line" | "parent" | "stars" | "service_id" | "catalog" | "version" | "workflow" | "rate_after_days" if name != "workflow" => {
-            json!({ "type": "integer" })
-        }
-        "pass" | "internal" | "attention" | "is_enabled" | "seals_text" => json!({ "type": "boolean" }),
-        "people" | "owners" | "members" | "parts" => json!({ "type": "array", "items": { "type": "string" } }),
+        "node" | "line" | "parent" | "stars" | "service_id" | "catalog" | "version" | "rate_after_days" => json!({ "type": "integer" }),
+        "pass" | "internal" | "attention" | "is_enabled" | "seals_text" | "can_ticket_agency" | "is_required" | "is_readonly" => json!({ "type": "boolean" }),
+        "people" | "owners" | "members" | "parts" | "display_roles" => json!({ "type": "array", "items": { "type": "string" } }),
+        "priorities" => json!({ "type": "array", "items": { "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 3 } } }),
+        "choice" => json!({ "type": "array", "items": { "type": "object" } }),
         "fields" | "values" => json!({ "type": "object" }),
         "callback" => json!({ "type": "object", "properties": {
             "url": { "type": "string" }, "headers": { "type": "object", "additionalProperties": { "type": "string" } }, "on_status": { "type": "boolean" } } }),
@@ -156,12 +224,13 @@ fn member(name: &str) -> Value {
         "to" => json!({ "type": "object", "properties": {
             "people": { "type": "array", "items": { "type": "string" } }, "roles": { "type": "array", "items": { "type": "integer" } }, "department": { "type": "string" } } }),
         "items" => json!({ "type": "array", "items": { "type": "object", "properties": { "key": { "type": "string" }, "name": { "type": "string" } } } }),
-        "definition" | "workflow" | "workflow_file" => json!({}),
+        // A file where one is imported, a number where a service points at one.
+        "definition" | "workflow" | "workflow_file" | "default" | "meta" => json!({}),
         _ => json!({ "type": "string" }),
     }
 }
 
-fn operation(path: &str, summary: &str, kind: &Kind) -> Value {
+fn operation(path: &str, method: &str, summary: &str, kind: &Kind) -> Value {
     let (mut statuses, body) = match kind {
         Kind::Read => (vec!["200"], None),
         Kind::Write(body) => (vec!["200"], Some(body.clone())),
@@ -195,19 +264,22 @@ fn operation(path: &str, summary: &str, kind: &Kind) -> Value {
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": if matches!(name, "id" | "version" | "node" | "part") { "integer" } else { "string" } } }))
         .collect();
     parameters.push(json!({ "name": "X-On-Behalf-Of", "in": "header", "schema": { "type": "string" }, "description": "the user who acts" }));
-    if path == "/v1/tickets" && matches!(kind, Kind::Read) {
-        for (name, schema) in [
-            ("list", json!({ "enum": ["all", "todo", "approval", "created", "dealt", "following"] })),
-            ("user", json!({ "type": "string" })),
-            ("page", json!({ "type": "integer", "minimum": 1 })),
-            ("page_size", json!({ "type": "integer", "minimum": 1, "maximum": 200 })),
-        ] {
-            parameters.push(json!({ "name": name, "in": "query", "schema": schema }));
-        }
+    let takes = QUERIES.iter().filter(|(known, known_method, _)| *known == path && *known_method == method).flat_map(|(.., names)| *names);
+    parameters.extend(takes.map(|name| parameter(name)));
+    if matches!(kind, Kind::Write(_) | Kind::Fills(_)) {
+        parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "maxLength": 255 },
+            "description": "the same request again under the same key is the same request" }));
+    }
+    if matches!(kind, Kind::Write(_)) {
+        parameters
+            .push(json!({ "name": "If-Match", "in": "header", "schema": { "type": "integer" }, "description": "the version of the ticket that was seen" }));
+    }
+    if matches!(kind, Kind::Download) {
+        parameters.push(json!({ "name": "Range", "in": "header", "schema": { "type": "string" } }));
     }
     described["parameters"] = parameters.into();
     if matches!(kind, Kind::Upload) {
-        parameters_of_upload(path, &mut described);
+        body_of_upload(path, &mut described);
     }
     if let Some(body) = body {
         described["requestBody"] = json!({ "required": false, "content": { "application/json": { "schema": body } } });
@@ -215,18 +287,13 @@ fn operation(path: &str, summary: &str, kind: &Kind) -> Value {
     described
 }
 
-/// A file as the body, or a form of files; its name in the query, where it is the body.
-fn parameters_of_upload(path: &str, described: &mut Value) {
+/// A file as the body, or a form of files; its name stands in the query, where it is the body.
+fn body_of_upload(path: &str, described: &mut Value) {
     let bytes = json!({ "schema": { "type": "string", "format": "binary" } });
     let mut content = json!({ "application/octet-stream": bytes });
     if path == "/v1/attachments" {
         let files = json!({ "type": "object", "properties": { "field_file": { "type": "array", "items": { "type": "string", "format": "binary" } } } });
         content["multipart/form-data"] = json!({ "schema": files });
-        for (name, schema) in [("name", json!({ "type": "string" })), ("for", json!({ "enum": ["workflow"] }))] {
-            if let Some(parameters) = described["parameters"].as_array_mut() {
-                parameters.push(json!({ "name": name, "in": "query", "schema": schema }));
-            }
-        }
     }
     described["requestBody"] = json!({ "content": content });
 }
