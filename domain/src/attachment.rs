@@ -421,20 +421,31 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_asked_bytes_go_only_when_nothing_holds_them(commands in proptest::collection::vec(0_u8..7, 0..40)) {
+        fn whatever_is_asked_bytes_go_only_when_nothing_holds_them(commands in proptest::collection::vec((0_u8..10, 0_i64..3 * ALONE_MS), 0..40)) {
             let mut state = Attachment::default();
-            for command in commands {
+            for (command, later) in commands {
+                let at = AT.plus_ms(later);
+                let draft = || Place::Draft("d".into());
                 let command = match command {
                     0 => Command::Begin(begun()),
                     1 => Command::Receive(received()),
                     2 => attach("REQ1"),
                     3 => attach("REQ2"),
-                    4 => Command::Keep,
-                    5 => Command::Discard { by: lisi(), at: AT },
+                    4 => Command::Attach { to: draft(), by: lisi(), until: at },
+                    5 => Command::Keep,
+                    6 => Command::Discard { by: lisi(), at },
+                    7 | 8 => Command::Discard { by: Pid::system(), at },
                     _ => Command::Remove,
                 };
+                let before = state.clone();
                 for event in state.decide(&command, &()).unwrap_or_default() {
                     state.evolve(&event);
+                }
+                if state.discarded && !before.discarded {
+                    let Command::Discard { by, at } = &command else { panic!("{command:?} discards") };
+                    let is_wanted = before.places.iter().any(|place| *place != draft());
+                    proptest::prop_assert!(by.is_system() || !is_wanted, "a person throws away what a ticket may hold");
+                    proptest::prop_assert!(!by.is_system() || before.due <= *at, "the desk throws away what it has not looked at");
                 }
                 proptest::prop_assert!(!(state.kept && state.discarded), "what is kept is never discarded");
                 proptest::prop_assert!(!state.removed || state.discarded);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::intake::{self, Intake};
-use domain::ticket::{Command, Open, Rejection, Ticket, Visit};
+use domain::ticket::{Command, Open, Rejection, Ticket};
 use domain::views::ticket_card::TicketCard;
 use events::intake::Reserved;
 use events::ticket::Opened;
@@ -22,6 +22,8 @@ const COLLISIONS_MAX: u32 = 5;
 const CARD_WAIT: Duration = Duration::from_secs(1);
 /// Longest tag, in characters (reference/bk-itsm.md 3.1).
 pub const TAG_MAX: usize = 32;
+/// Longest ticket number that is looked for, in bytes; ours have 17.
+pub const SN_BYTES_MAX: usize = 64;
 /// Commits read at once when a ticket's history is folded.
 const PAGE: usize = 100;
 
@@ -94,26 +96,23 @@ pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> R
     Err(Error::new(Kind::Conflict, "every number that was tried is taken").into())
 }
 
-/// Says whether somebody has to do with a ticket: it concerns them, or they manage it.
+/// Says whether somebody has to do with a ticket ([`Ticket::may_see`]).
 pub async fn may_see(app: &App, ticket: &Ticket, by: &Pid) -> Result<bool, Error> {
-    Ok(ticket.concerns(by) || manages(app, ticket, by).await?)
+    allowed(app.ledger.ask(&*app.configuration, |facts| ticket.may_see(by, facts)).await)
 }
 
-/// Says whether somebody works on a ticket: they act or acted at a node after the first, or manage it.
-pub async fn works_on(app: &App, card: &TicketCard, by: &Pid) -> Result<bool, Error> {
-    let Some(opened) = &card.ticket.opened else { return Ok(false) };
-    let workflow = app.configuration.workflow(opened.workflow, opened.workflow_version).await?;
-    let submit = workflow.as_ref().and_then(|workflow| workflow.definition.submit_node().map(|node| node.id));
-    let is_at = |visit: &Visit| visit.processors.contains(by) || visit.by.as_ref() == Some(by) || visit.has_voted(by);
-    let works = card.ticket.nodes.iter().any(|(id, visit)| Some(*id) != submit && is_at(visit));
-    Ok(works || manages(app, &card.ticket, by).await?)
+/// Says whether somebody works on a ticket ([`Ticket::works_on`]).
+pub async fn works_on(app: &App, ticket: &Ticket, by: &Pid) -> Result<bool, Error> {
+    allowed(app.ledger.ask(&*app.configuration, |facts| ticket.works_on(by, facts)).await)
 }
 
-/// Owners of its service and superusers manage a ticket.
-async fn manages(app: &App, ticket: &Ticket, by: &Pid) -> Result<bool, Error> {
-    let Some(opened) = &ticket.opened else { return Ok(false) };
-    let owns = app.configuration.service(opened.service).await?.0.as_ref().is_some_and(|service| service.owners.contains(by));
-    Ok(owns || app.configuration.is_superuser(by).await?)
+/// Of a ticket that is not there nobody has anything.
+fn allowed(answer: Result<bool, Failure<Ticket>>) -> Result<bool, Error> {
+    match answer {
+        Ok(may) => Ok(may),
+        Err(Failure::Rejected(_)) => Ok(false),
+        Err(Failure::Technical(error)) => Err(error),
+    }
 }
 
 /// Why a ticket is not raised from another one.
@@ -135,7 +134,7 @@ pub async fn may_raise(app: &App, from: &TicketSn, by: &Pid) -> Result<(), NotRa
     if card.ticket.status.is_over() {
         return Err(NotRaised::Over);
     }
-    if card.dealt.contains(by) || may_see(app, &card.ticket, by).await? { Ok(()) } else { Err(NotRaised::Stranger) }
+    if may_see(app, &card.ticket, by).await? { Ok(()) } else { Err(NotRaised::Stranger) }
 }
 
 async fn next_number(app: &App, kind: events::ticket::ServiceKind, day: jiff::civil::Date, meta: &Meta) -> Result<(TicketSn, i64), Error> {
@@ -206,7 +205,7 @@ async fn act_as_known(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, 
 }
 
 /// Waits until lists show what was just stored, for a short while; a follower that is late does not make the command fail.
-pub async fn shown(app: &App, position: Option<i64>) {
+pub async fn await_card(app: &App, position: Option<i64>) {
     let Some(position) = position else { return };
     let mut followed = app.followed.subscribe();
     let _ = tokio::time::timeout(CARD_WAIT, followed.wait_for(|followed| *followed >= position)).await;
@@ -215,6 +214,10 @@ pub async fn shown(app: &App, position: Option<i64>) {
 /// One ticket as its own stream tells it now; `None` where it does not exist. However long its history, little of it is read: the state comes from
 /// the stream's last snapshot, and the times and people around it from the view's card and what was committed since.
 pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
+    // No number is this long, and no store takes keys of any length.
+    if sn.as_str().len() > SN_BYTES_MAX {
+        return Ok(None);
+    }
     let stream = sn.stream();
     let stored = app.views.get("ticket", &stream).await?;
     let from = stored.as_ref().map_or(0, |document| document.sequence) + 1;

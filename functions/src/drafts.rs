@@ -34,7 +34,7 @@ pub async fn load(app: &App, id: &DraftId, owner: &Pid) -> Result<Option<Saved>,
 async fn execute(app: &App, id: &DraftId, command: &Command, meta: &Meta) -> Result<(), Failure<Draft>> {
     let wish = Wish { stream: id.stream(), command_id: app.ledger.fresh_id(), meta: meta.clone() };
     let outcome = app.ledger.execute::<Draft>(&wish, command, &NoLookups).await?;
-    desk::shown(app, outcome.position).await;
+    desk::await_card(app, outcome.position).await;
     Ok(())
 }
 

@@ -62,7 +62,7 @@ where
 {
     let wish = Wish { stream, command_id: app.ledger.fresh_id(), meta: meta(what) };
     let outcome = app.ledger.execute::<D>(&wish, command, &NoLookups).await?;
-    crate::desk::shown(app, outcome.position).await;
+    crate::desk::await_card(app, outcome.position).await;
     Ok(outcome.state)
 }
 

@@ -341,6 +341,23 @@ impl Ledger {
         Ok((before, context.aggregate.0))
     }
 
+    /// Asks something beside a decision, by the same facts.
+    pub async fn ask<D: Decider, T>(
+        &self,
+        lookups: &dyn Lookups<D>,
+        question: impl Fn(&D::Facts) -> Result<T, Refusal<D>> + Send + Sync,
+    ) -> Result<T, Failure<D>> {
+        let mut facts = D::Facts::default();
+        for _ in 0..LOOKUPS_MAX {
+            match question(&facts) {
+                Ok(answer) => return Ok(answer),
+                Err(Refusal::Rejected(rejection)) => return Err(Failure::Rejected(rejection)),
+                Err(Refusal::Needs(wanted)) => lookups.load(&wanted, &mut facts).await?,
+            }
+        }
+        Err(Error::new(Kind::Misconfigured, format!("a question asked for facts more than {LOOKUPS_MAX} times")).into())
+    }
+
     async fn decide<D: Decider>(
         &self,
         context: &mut Context<D>,

@@ -210,3 +210,20 @@ async fn reads_answer_get_and_post_and_forms_and_writes_only_post() {
     let (status, _) = house.send(Request::get("/api/c/compapi/v2/itsm/no_such/").body(axum::body::Body::empty()).unwrap()).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn what_is_longer_than_anything_here_is_not_there() {
+    let house = House::open().await;
+    let long = "x".repeat(1100);
+    for (operation, body) in
+        [("get_ticket_info", json!({ "sn": long })), ("get_ticket_status", json!({ "sn": long })), ("get_ticket_logs", json!({ "sn": long }))]
+    {
+        assert_eq!(house.refused(operation, body).await.0, 3_900_022, "{operation}");
+    }
+    for filter in ["creator", "username", "current_status__in", "sns"] {
+        let value = if filter.ends_with("s") || filter.ends_with("in") { json!([long]) } else { json!(long) };
+        assert_eq!(house.must("get_tickets", json!({ filter: value })).await["count"], 0, "{filter}");
+    }
+    assert_eq!(house.v1("GET", &format!("tickets/{long}"), "lisi", Value::Null).await.0, 404);
+    assert_eq!(house.v1("GET", &format!("tickets?creator={long}"), "lisi", Value::Null).await.1["count"], 0);
+}

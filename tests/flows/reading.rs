@@ -158,3 +158,29 @@ async fn tags_of_nodes_are_shown_wherever_steps_are() {
         assert_eq!(shown["current_steps"][0]["tag"], "DEFAULT", "{shown}");
     }
 }
+
+#[tokio::test]
+async fn a_message_says_what_is_asked_for_and_a_workflow_is_read_whole() {
+    let house = House::open().await;
+    let fields = form(&[("title", "*重启* [点我](javascript:x)"), ("APPROVER", "wangwu,zhaoliu"), ("APPROVAL_CONTENT", "<b>进程</b>")]);
+    let sn = house.must("create_ticket", json!({ "fast_approval": true, "creator": "lisi", "fields": fields })).await["sn"].clone();
+    let summary = house.must("get_fast_approval_summary", json!({ "sn": sn })).await["summary"].as_str().unwrap().to_owned();
+    let lines: Vec<&str> = summary.lines().collect();
+    assert_eq!(lines[0], r"**\*重启\* \[点我\]\(javascript:x\)**", "what people typed is text: {summary}");
+    assert!(lines.contains(&format!("单号：{}", sn.as_str().unwrap()).as_str()) && lines.contains(&"审批人：wangwu,zhaoliu"), "{summary}");
+    assert!(lines.contains(&r"审批内容：\<b\>进程\</b\>") && lines.last().unwrap().starts_with("http"), "{summary}");
+    assert_eq!(house.refused("get_fast_approval_summary", json!({ "sn": "NO1" })).await.0, 3_900_022);
+    let flow = house.must("get_service_detail", json!({ "service_id": 19 })).await["workflow_id"].clone();
+    let detail = house.must("get_workflow_detail", json!({ "workflow_id": flow })).await;
+    for (part, count) in [("states", 6), ("transitions", 7)] {
+        let listed = detail[part].as_array().unwrap_or_else(|| panic!("{detail}"));
+        assert!(listed.len() >= count - 1, "{part}: {}", listed.len());
+    }
+    let claimed = detail["states"].as_array().unwrap().iter().find(|state| state["name"] == "一线处理").expect("the first line").clone();
+    assert_eq!(
+        (&claimed["type"], &claimed["distribute_type"], &claimed["processors_type"]),
+        (&json!("NORMAL"), &json!("CLAIM_THEN_PROCESS"), &json!("GENERAL"))
+    );
+    assert!(detail["fields"].as_array().unwrap().iter().any(|field| field["key"] == "GUZHANGMIAOSHU"));
+    assert!(house.call("get_workflow_detail", json!({ "workflow_id": 999_990_001 })).await["result"] == false);
+}

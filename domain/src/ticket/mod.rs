@@ -375,9 +375,20 @@ impl Ticket {
     }
 
     /// Those who have to do with it: the creator, whoever acts or acted at a node, those asked to follow, managers.
-    fn may_see(&self, by: &Pid, facts: &Facts) -> Decision<bool> {
+    pub fn may_see(&self, by: &Pid, facts: &Facts) -> Decision<bool> {
         self.opened()?;
         Ok(self.concerns(by) || self.manages(by, facts)?)
+    }
+
+    /// Those who work on it rather than ask for it: whoever acts or acted at a node after the first, and managers.
+    pub fn works_on(&self, by: &Pid, facts: &Facts) -> Decision<bool> {
+        let opened = self.opened()?;
+        let submit = self.workflow(facts)?.definition.submit_node().map(|node| node.id);
+        let is_at = |visit: &Visit| visit.processors.contains(by) || visit.by.as_ref() == Some(by) || visit.has_voted(by);
+        let acts = self.nodes.iter().any(|(id, visit)| Some(*id) != submit && is_at(visit));
+        // Whoever submitted has acted at the first node, which is no work on it.
+        let acted = self.handled.contains(by) && opened.creator != *by && opened.agent.as_ref() != Some(by);
+        Ok(acts || acted || self.manages(by, facts)?)
     }
 
     /// The creator, whoever acts or acted at a node, and those whom somebody of these asked to follow.

@@ -8,6 +8,8 @@ use infra::Error;
 use infra::views::Range;
 
 use crate::App;
+use crate::desk::SN_BYTES_MAX;
+use crate::people::NAME_MAX;
 use crate::stream::follow::read_card;
 
 /// Cards looked at per step when a filter is not an index of its own.
@@ -65,6 +67,9 @@ impl Page {
 
 /// One page of the tickets that fit.
 pub(super) async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
+    if filter.asks_for_nothing() {
+        return Ok(Page::of(0, number, size));
+    }
     if filter.is_index_alone() { by_index(app, filter, number, size).await } else { by_filter(app, filter, number, size).await }
 }
 
@@ -83,6 +88,15 @@ pub(super) async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Res
 }
 
 impl Filter {
+    /// Says whether it names what nothing is called: names and words longer than any here, which no store takes as a key.
+    fn asks_for_nothing(&self) -> bool {
+        let is_long = |pid: &Pid| pid.as_str().len() > 4 * NAME_MAX;
+        self.creator.as_ref().is_some_and(is_long)
+            || self.list.as_ref().is_some_and(|(_, pid)| is_long(pid))
+            || (!self.statuses.is_empty() && self.statuses.iter().all(|status| status.len() > NAME_MAX))
+            || (!self.sns.is_empty() && self.sns.iter().all(|sn| sn.len() > SN_BYTES_MAX))
+    }
+
     /// Says whether the stretch of [`Filter::narrowest`] is already the whole answer.
     fn is_index_alone(&self) -> bool {
         let narrowed_by_status = self.list.is_none() && self.creator.is_none() && self.statuses.len() == 1;
@@ -167,7 +181,7 @@ async fn by_filter(app: &App, filter: &Filter, number: Number, size: usize) -> R
             tokio::task::yield_now().await;
         }
     } else {
-        for sn in filter.sns.iter().rev() {
+        for sn in filter.sns.iter().rev().filter(|sn| sn.len() <= SN_BYTES_MAX) {
             keep_fitting(app, filter, format!("ticket-{sn}"), &mut fitting).await?;
         }
         fitting.sort_by_key(|(id, _)| std::cmp::Reverse(*id));

@@ -212,7 +212,7 @@ async fn collect(app: &App, asked: &Asked, sn: &TicketSn, request_id: &str) -> R
         let wish = Wish { stream: entry.key, command_id: app.ledger.fresh_id(), meta: Meta::system(request_id, "ticket_approval_result") };
         let command = Command::Collect(Collected { by: Some(asked.caller.app.clone()) });
         match app.ledger.execute::<Delivery>(&wish, &command, &NoLookups).await {
-            Ok(outcome) => desk::shown(app, outcome.position).await,
+            Ok(outcome) => desk::await_card(app, outcome.position).await,
             Err(infra::Failure::Technical(error)) => return Err(error),
             Err(infra::Failure::Rejected(_)) => {}
         }

@@ -77,7 +77,7 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
         Err(reason) => Err(not_opened(app, reason).await),
         Ok(outcome) => {
             let opened = outcome.state.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
-            desk::shown(app, outcome.position).await;
+            desk::await_card(app, outcome.position).await;
             Ok(created(app, opened))
         }
     }
@@ -308,7 +308,7 @@ pub(super) async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketS
     match desk::act(app, sn, command, &asked.caller.meta(request_id, by), id).await {
         Err(failure) => Err(not_done(app, failure).await),
         Ok(outcome) => {
-            desk::shown(app, outcome.position).await;
+            desk::await_card(app, outcome.position).await;
             Ok(json!([]))
         }
     }

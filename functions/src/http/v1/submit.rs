@@ -83,7 +83,7 @@ pub(super) async fn create(asked: Asked) -> Answer {
     open.attention = asked.flag("attention", false)?;
     open.from = from;
     let outcome = desk::open(app, open, &asked.meta(creator.clone()), key).await?;
-    desk::shown(app, outcome.position).await;
+    desk::await_card(app, outcome.position).await;
     if let Ok(user) = asked.user() {
         let drafter = app.people.find(user).await?;
         drafts::sent(app, &drafter, &Sheet::Service(service), &asked.meta(drafter.clone())).await;

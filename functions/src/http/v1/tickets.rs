@@ -131,7 +131,7 @@ pub(super) async fn get(asked: Asked, sn: &str) -> Answer {
 /// Says whether whoever asks works on a ticket, for whom internal remarks are.
 async fn sees_internal(asked: &Asked, card: &TicketCard) -> Result<bool, Problem> {
     match asked.caller.user.as_deref() {
-        Some(user) => Ok(desk::works_on(&asked.app, card, &asked.app.people.find(user).await?).await?),
+        Some(user) => Ok(desk::works_on(&asked.app, &card.ticket, &asked.app.people.find(user).await?).await?),
         None => Ok(false),
     }
 }
@@ -252,7 +252,7 @@ async fn act(asked: &Asked, sn: &TicketSn, operation: &str, command: &Command) -
     };
     let actor = app.people.find(asked.user()?).await?;
     let outcome = desk::act(app, sn, command, &asked.meta(actor), id).await?;
-    desk::shown(app, outcome.position).await;
+    desk::await_card(app, outcome.position).await;
     Ok(outcome)
 }
 
@@ -394,7 +394,7 @@ pub(super) async fn decide_many(asked: Asked) -> Answer {
         let command = Command::Decide { node, by: by.clone(), pass, remark };
         results.push(match desk::act(&asked.app, &sn, &command, &asked.meta(by.clone()), id).await {
             Ok(outcome) => {
-                desk::shown(&asked.app, outcome.position).await;
+                desk::await_card(&asked.app, outcome.position).await;
                 drafts::sent(&asked.app, &by, &Sheet::Node { ticket: sn.clone(), node }, &asked.meta(by.clone())).await;
                 json!({ "sn": sn, "node": node, "done": true, "status": outcome.state.status_key() })
             }
