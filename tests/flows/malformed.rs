@@ -221,7 +221,7 @@ async fn what_is_longer_than_anything_here_is_not_there() {
         assert_eq!(house.refused(operation, body).await.0, 3_900_022, "{operation}");
     }
     for filter in ["creator", "username", "current_status__in", "sns"] {
-        let value = if filter.ends_with("s") || filter.ends_with("in") { json!([long]) } else { json!(long) };
+        let value = if filter.ends_with('s') || filter.ends_with("in") { json!([long]) } else { json!(long) };
         assert_eq!(house.must("get_tickets", json!({ filter: value })).await["count"], 0, "{filter}");
     }
     assert_eq!(house.v1("GET", &format!("tickets/{long}"), "lisi", Value::Null).await.0, 404);
