@@ -12,7 +12,7 @@ use super::admin::superuser;
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
 use super::tickets::found;
-use crate::http::blueking::render;
+use super::time;
 use crate::stream::follow::read_card;
 
 /// Calls of one ticket in one answer.
@@ -57,7 +57,7 @@ async fn shown(asked: &Asked, range: Range<'_>, with_attempts: bool) -> Result<V
         let answered = call.answered.as_ref();
         let mut shown = json!({
             "id": entry.key, "sn": requested.ticket, "node": requested.node, "name": requested.name, "round": requested.round,
-            "retried": requested.attempt - 1, "at": render::time(&app.settings, requested.due), "attempts": call.attempts, "step": call.step,
+            "retried": requested.attempt - 1, "at": time(app, requested.due), "attempts": call.attempts, "step": call.step,
             "task": call.task, "closed": call.closed, "status": answered.and_then(|answered| answered.status),
             "succeeded": answered.map(|answered| answered.succeeded), "reason": answered.map(|answered| answered.reason.clone()),
         });
@@ -86,11 +86,11 @@ async fn attempts(asked: &Asked, stream: &str, last: i64) -> Result<Vec<Value>, 
     for envelope in history {
         let line = |attempt: u32, made: Option<&Made>, outcome: &str, more: Value| {
             json!({
-                "attempt": attempt, "at": render::time(&app.settings, envelope.at), "outcome": outcome, "to": made.map(|made| made.to.clone()),
+                "attempt": attempt, "at": time(app, envelope.at), "outcome": outcome, "to": made.map(|made| made.to.clone()),
                 "took_ms": made.map(|made| made.took_ms), "status": more["status"], "reason": more["reason"], "next": more["next"],
             })
         };
-        let next = |at: Moment| render::time(&app.settings, at);
+        let next = |at: Moment| time(app, at);
         match &envelope.event {
             CallEvent::AttemptFailed(failed) => {
                 let more = json!({ "status": failed.status, "reason": failed.reason, "next": next(failed.next) });

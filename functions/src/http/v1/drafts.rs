@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
+use super::time;
 use crate::{App, drafts};
 
 /// Drafts in one list.
@@ -140,7 +141,7 @@ async fn shown(app: &App, saved: &Saved) -> Result<Value, Problem> {
     for entry in &saved.form {
         fields.insert(entry.key.clone(), app.people.value_out(definition.field(&entry.key), entry.read()).await?);
     }
-    let mut shown = json!({ "id": saved.draft, "fields": fields, "until": saved.due });
+    let mut shown = json!({ "id": saved.draft, "fields": fields, "until": saved.due.map(|due| time(app, due)) });
     match &saved.sheet {
         Sheet::Service(service) => shown["service"] = json!(service),
         Sheet::Node { ticket, node } => {

@@ -17,6 +17,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
+use events::Moment;
 use infra::{Error, Kind};
 
 use crate::App;
@@ -86,6 +87,12 @@ async fn route(app: App, request: Request) -> Answer {
         ["tickets" | "decisions" | "calls", ..] => Err(Problem::method(format!("{method} is not for this path"))),
         _ => Err(Problem::not_found("there is nothing at this path")),
     }
+}
+
+/// A moment as this door writes it: RFC 3339, with the offset of the desk's zone.
+fn time(app: &App, at: Moment) -> String {
+    let zoned = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned(app.settings.zone.clone());
+    zoned.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
 }
 
 /// Undoes percent-encoding; what is not valid stays as it is.

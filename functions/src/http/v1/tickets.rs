@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
+use super::time;
 use crate::desk;
 use crate::drafts;
 use crate::http::blueking::render;
@@ -100,6 +101,10 @@ async fn shown(asked: &Asked, card: &TicketCard) -> Result<Value, Problem> {
         }));
     }
     let links: Vec<Value> = card.ticket.links.iter().map(|link| json!({ "sn": link.other, "relation": link.relation })).collect();
+    shown["kind"] = opened.kind.key().into();
+    shown["create_at"] = time(app, card.created_at).into();
+    shown["update_at"] = time(app, card.updated_at).into();
+    shown["end_at"] = card.ended_at.map(|at| time(app, at)).into();
     shown["nodes"] = nodes.into();
     shown["links"] = links.into();
     shown["followers"] = app.people.names(&card.ticket.followers).await?.split(',').filter(|name| !name.is_empty()).collect();
@@ -153,7 +158,9 @@ pub(super) async fn history(asked: Asked, sn: &str) -> Answer {
             continue;
         }
         let event = serde_json::to_value(&envelope.event).map_err(|error| Problem::conflict(error.to_string()))?;
-        events.push(json!({ "id": envelope.id(), "at": envelope.at, "actor": asked.app.people.name(&envelope.meta.actor).await?, "event": event }));
+        events.push(
+            json!({ "id": envelope.id(), "at": time(&asked.app, envelope.at), "actor": asked.app.people.name(&envelope.meta.actor).await?, "event": event }),
+        );
     }
     Ok(Json(json!({ "sn": sn, "events": events })).into_response())
 }
@@ -175,7 +182,7 @@ pub(super) async fn remarks(asked: Asked, sn: &str) -> Answer {
         }
         remarks.push(json!({
             "id": remark.id, "parent": remark.parent, "by": app.people.name(&remark.by).await?, "text": remark.text.read(), "internal": remark.internal,
-            "mentions": app.people.names(&remark.mentions).await?, "at": render::time(&app.settings, envelope.at),
+            "mentions": app.people.names(&remark.mentions).await?, "at": time(app, envelope.at),
         }));
     }
     Ok(Json(json!({ "sn": sn, "count": card.ticket.remarks, "remarks": remarks })).into_response())

@@ -31,7 +31,11 @@ pub(in crate::http::v1) async fn services(asked: Asked, method: &Method, parts: 
         }
         (&Method::POST, []) => {
             superuser(&asked).await?;
-            let kind = asked.required("key")?;
+            // BlueKing calls it the key.
+            let kind = match asked.text("kind")? {
+                Some(kind) => kind,
+                None => asked.required("key").map_err(|_| Problem::malformed("/kind", "it is missing"))?,
+            };
             let kind = ServiceKind::ALL.into_iter().find(|known| known.key() == kind).ok_or_else(|| setup::NotSetUp::KindUnknown(kind))?;
             let chosen = |key: &str| match asked.int(key)? {
                 // A workflow that comes along in a file is known when it is deployed.
