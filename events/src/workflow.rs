@@ -590,20 +590,18 @@ impl Definition {
     pub fn approver_keys(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().flat_map(|node| &node.outputs).filter(|output| output.holds == Holds::Approver).map(|output| output.key.as_str())
     }
-    /// The texts that conditions compare people with: what fields hold that name people, the creator, who decided at an approval.
-    pub fn people_compared_mut(&mut self) -> impl Iterator<Item = &mut String> {
+    /// Under which keys conditions find people: fields that name them, the creator, who decided at an approval.
+    pub fn people_keys(&self) -> BTreeSet<String> {
         let of_fields = self.fields.iter().filter(|field| field.kind.names_people()).map(|field| field.key.clone());
-        let keys: BTreeSet<String> = of_fields.chain(self.approver_keys().map(str::to_owned)).chain(["ticket_creator".to_owned()]).collect();
+        of_fields.chain(self.approver_keys().map(str::to_owned)).chain(["ticket_creator".to_owned()]).collect()
+    }
+    /// The texts that conditions compare people with.
+    pub fn people_compared_mut(&mut self) -> Vec<&mut String> {
+        let keys = self.people_keys();
         let groups = self.lines.iter_mut().filter_map(|line| line.condition.as_mut()).flat_map(|condition| &mut condition.expressions);
-        let (mut clauses, mut values): (Vec<&mut Clause>, Vec<&mut Value>) = (groups.flat_map(|group| &mut group.expressions).collect(), Vec::new());
-        for field in &mut self.fields {
-            let names_people = field.kind.names_people();
-            clauses.extend(field.hidden_when.iter_mut().flat_map(|group| &mut group.expressions));
-            let compared = field.rule.iter_mut().flat_map(|rule| &mut rule.expressions).filter(|_| names_people);
-            values.extend(compared.filter_map(|beside| if let Other::Value { value } = &mut beside.other { Some(value) } else { None }));
-        }
-        values.extend(clauses.into_iter().filter(|clause| keys.contains(&clause.key)).map(|clause| &mut clause.value));
-        values.into_iter().flat_map(|value: &mut Value| texts(value))
+        let of_lines = groups.flat_map(|group| people_of(group, &keys));
+        let of_fields = self.fields.iter_mut().flat_map(|field| field.people_compared_mut(&keys));
+        of_lines.chain(of_fields).collect()
     }
     /// The names of secrets that its calls carry.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
@@ -644,6 +642,22 @@ impl Definition {
         let line = self.lines.iter().find(|line| line.from == start.id)?;
         self.node(line.to)
     }
+}
+
+impl Field {
+    /// The texts that its conditions compare people with, where people stand under these keys.
+    pub fn people_compared_mut(&mut self, keys: &BTreeSet<String>) -> Vec<&mut String> {
+        let names_people = self.kind.names_people();
+        let compared = self.rule.iter_mut().flat_map(|rule| &mut rule.expressions).filter(|_| names_people);
+        let values = compared.filter_map(|beside| if let Other::Value { value } = &mut beside.other { Some(value) } else { None });
+        let hidden = self.hidden_when.iter_mut().flat_map(|group| people_of(group, keys));
+        hidden.chain(values.flat_map(texts)).collect()
+    }
+}
+
+/// The texts that a group of clauses compares people with.
+fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut String> {
+    group.expressions.iter_mut().filter(|clause| keys.contains(&clause.key)).flat_map(|clause| texts(&mut clause.value)).collect()
 }
 
 /// A text, or the texts of an array.

@@ -175,6 +175,9 @@ async fn reserve(app: &App, key: &Key, (sn, id): (TicketSn, i64), meta: &Meta) -
 
 /// Acts on a ticket. Whoever is named and unknown to the desk is registered once everything else is accepted.
 pub async fn act(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, command_id: [u8; 16]) -> Result<Outcome<Ticket>, Failure<Ticket>> {
+    if sn.as_str().len() > SN_BYTES_MAX {
+        return Err(Failure::Rejected(Rejection::Unknown));
+    }
     match act_as_known(app, sn, command, meta, command_id).await {
         Err(Failure::Rejected(Rejection::Stranger(_))) => {
             let (mut command, mut meta) = (command.clone(), meta.clone());
@@ -191,6 +194,11 @@ pub async fn act(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, comma
         }
         done => done,
     }
+}
+
+/// Says whether a command was carried out on a ticket already: what is asked again is answered before anything else is looked at.
+pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<bool, Error> {
+    Ok(sn.as_str().len() <= SN_BYTES_MAX && app.ledger.load::<Ticket>(&sn.stream()).await?.knows(command_id))
 }
 
 /// Files that a form names are said to be the ticket's before, so that none is thrown away which a ticket holds.

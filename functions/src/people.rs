@@ -33,6 +33,16 @@ pub fn is_name(name: &str) -> bool {
         && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
 }
 
+/// Says of every part of a text between commas whether it may be the name of a user.
+pub fn are_names(text: &str) -> Result<(), Unnamed> {
+    let names: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    match names.iter().find(|name| !is_name(name)) {
+        _ if names.len() > NAMED_MAX => Err(Unnamed::TooMany),
+        Some(wrong) => Err(Unnamed::NotAName(wrong.chars().take(NAME_MAX).collect())),
+        None => Ok(()),
+    }
+}
+
 /// The doors' view of the key store.
 #[derive(Clone)]
 pub struct People(Arc<dyn Keys>);
@@ -76,15 +86,9 @@ impl People {
 
     /// Turns user names between commas into person ids. All of them are looked at before anybody is looked up.
     pub async fn pids_of(&self, names: &str, register: bool) -> Result<Vec<Pid>, Unnamed> {
-        let names: Vec<&str> = names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-        if names.len() > NAMED_MAX {
-            return Err(Unnamed::TooMany);
-        }
-        if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
-            return Err(Unnamed::NotAName(wrong.chars().take(NAME_MAX).collect()));
-        }
+        are_names(names)?;
         let mut pids = Vec::new();
-        for name in names {
+        for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             pids.push(self.known(name, register).await?);
         }
         Ok(pids)

@@ -19,6 +19,7 @@ use infra::ledger::{Lookups, NoLookups};
 use infra::{Error, Failure, Kind, Wish};
 use serde_json::Value;
 
+use crate::people::Unnamed;
 use crate::{App, attachments, company};
 
 /// Ids below this are for files of a company; what people make themselves comes above.
@@ -129,21 +130,11 @@ pub async fn read_workflow(app: &App, file: &Value) -> Result<(Definition, Vec<N
     let find = |name: &str| names.iter().find(|(_, known)| known.as_str() == name).map(|(id, _)| *id);
     let imported = import::read(file, &find).map_err(NotSetUp::Unreadable)?;
     let mut definition = imported.definition;
-    check_names(&mut definition)?;
-    company::with_pids(app, &mut definition).await?;
+    company::with_pids(app, &mut definition).await.map_err(|unnamed| match unnamed {
+        Unnamed::Technical(error) => error.into(),
+        wrong => NotSetUp::Unreadable(wrong.to_string()),
+    })?;
     Ok((definition, imported.report))
-}
-
-/// User names of a file are looked at before anybody is registered by them.
-fn check_names(definition: &mut Definition) -> Result<(), NotSetUp> {
-    for processors in definition.processors_mut() {
-        if let Processors::Person(names) = processors
-            && let Some(name) = names.iter().find(|name| name.0.chars().count() > crate::people::NAME_MAX || name.0.chars().any(char::is_control))
-        {
-            return Err(NotSetUp::Unreadable(format!("{:?} is not a user name", name.0)));
-        }
-    }
-    Ok(())
 }
 
 /// Makes a file's workflow the draft of a new workflow, or of one that is there.

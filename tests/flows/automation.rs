@@ -40,7 +40,9 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
     let house = House::open().await;
     let mut info = account_api();
     info["req_body"]["phone"] = "${params_phone}".into();
-    let own = json!([{ "id": 4, "key": "phone", "name": "手机", "type": "STRING", "validate_type": "OPTION", "state_id": 2, "is_personal": true }]);
+    info["req_body"]["who"] = "${who}".into();
+    let own = json!([{ "id": 4, "key": "phone", "name": "手机", "type": "STRING", "validate_type": "OPTION", "state_id": 2, "is_personal": true },
+        { "id": 5, "key": "who", "name": "谁", "type": "MEMBERS", "validate_type": "OPTION", "state_id": 2 }]);
     let service = service(&house, "账号二", json!([api(3, info)]), json!([line(1, 2), line(2, 3), line(3, 9)]), own).await;
     answers(&house, &[(200, json!({ "result": false, "code": 17, "message": "no quota" }))]);
     let sn = open(&house, &service).await;
@@ -66,6 +68,7 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
         (json!({ "ticket_sn": "REQ1" }), "field ticket_sn does not exist here"),
         (json!({ "ticket_creator": "admin" }), "field ticket_creator does not exist here"),
         (json!({ "phone": "13800000001" }), "field phone cannot be changed any more"),
+        (json!({ "who": "zhangsan" }), "field who cannot be changed any more"),
         (json!({ "host": "x".repeat(10_001) }), "field 主机: is longer than 10000 characters"),
     ] {
         assert_eq!(

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::{approval_request, change, incident};
 
 use crate::House;
-use crate::drawing::{line, manual, open, service, step};
+use crate::drawing::{approval, line, manual, open, opinion, service, step};
 
 async fn ticket(house: &House, body: Value) -> Value {
     house.must("create_ticket", body).await["sn"].clone()
@@ -353,12 +353,22 @@ async fn leaders_departments_and_roles_of_a_business_are_found_and_frozen() {
 #[tokio::test]
 async fn a_ticket_that_a_manager_closes_as_finished_is_what_its_approvals_were_and_is_rated_in_time() {
     let house = House::open().await;
-    assert_eq!(house.v1("PUT", "services/22", "admin", json!({ "rate_after_days": 3 })).await.0, 200);
-    for (status, result, is_rated) in [("FINISHED", true, true), ("TERMINATED", false, false)] {
-        let sn = ticket(&house, approval_request()).await;
-        house.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "true" })).await;
+    let nodes = json!([approval(3, "zhangsan,wangwu", json!({ "is_multi": true })), manual(4, "执行", "chuyi")]);
+    let service = service(&house, "关单", nodes, json!([line(1, 2), line(2, 3), line(3, 4), line(4, 9)]), json!([opinion(3)])).await;
+    let votes = |votes: &[(&'static str, bool)]| votes.to_vec();
+    for (votes, status, result, is_rated) in [
+        (votes(&[("zhangsan", true), ("wangwu", true)]), "FINISHED", true, true),
+        (votes(&[("zhangsan", true), ("wangwu", true)]), "TERMINATED", false, false),
+        (votes(&[("zhangsan", true)]), "FINISHED", false, true),
+        (votes(&[("zhangsan", false)]), "FINISHED", false, true),
+        (votes(&[]), "FINISHED", false, true),
+    ] {
+        let sn = open(&house, &service).await;
+        for (who, pass) in &votes {
+            house.must("approve", json!({ "sn": sn, "state_id": 3, "approver": who, "action": pass.to_string(), "remark": "x" })).await;
+        }
         house.operate(&sn, "close", "admin", json!({ "status": status, "message": "已线下处理" })).await;
-        assert_eq!(house.must("ticket_approval_result", json!({ "sn": [sn] })).await[0]["approve_result"], result, "{status}");
+        assert_eq!(house.must("ticket_approval_result", json!({ "sn": [sn] })).await[0]["approve_result"], result, "{votes:?} {status}");
         house.clock.turn(3 * 86_400_000);
         house.settle().await;
         let (_, shown) = house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await;
@@ -422,4 +432,15 @@ async fn resolving_and_acknowledging_find_the_node_where_something_is_to_be_done
     assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"], ["认领", "RECEIVING", "CLAIM"]]));
     house.operate(&sn, "acknowledge", "zhangsan", json!({})).await;
     assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"], ["认领", "RUNNING", "TRANSITION"]]));
+}
+
+#[tokio::test]
+async fn editing_fields_ends_no_ticket() {
+    let house = House::open().await;
+    let status = json!([{ "id": 13, "key": "current_status", "name": "状态", "type": "SELECT", "state_id": 2, "validate_type": "OPTION",
+        "choice": [{ "key": "REVOKED", "name": "已撤销" }, { "key": "FINISHED", "name": "已完成" }] }]);
+    let service = service(&house, "改状态", json!([manual(3, "处理", "wangwu")]), json!([line(1, 2), line(2, 3), line(3, 9)]), status).await;
+    let sn = open(&house, &service).await;
+    house.must("edit_field", json!({ "sn": sn, "operator": "lisi", "fields": tests::form(&[("current_status", "REVOKED")]) })).await;
+    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "RUNNING");
 }

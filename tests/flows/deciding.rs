@@ -274,7 +274,17 @@ async fn conditions_know_people_by_name_in_lines_forms_and_files() {
     let text = exported.to_string();
     assert!(text.contains(r#""value":"zhangsan""#) && text.contains(r#""value":["zhangsan"]"#) && text.contains(r#""value":"chuyi""#), "{text}");
     let (_, shown) = house.v1("GET", &format!("services/{service}/form"), "lisi", Value::Null).await;
-    assert!(shown.to_string().contains(r#""value":["zhangsan"]"#), "{shown}");
+    let detail = house.must("get_service_detail", json!({ "service_id": service })).await;
+    assert!(shown.to_string().contains(r#""value":["zhangsan"]"#) && detail.to_string().contains(r#""value":["zhangsan"]"#), "{shown} {detail}");
+    // A text that is nobody's name is refused by name, and nobody beside it is registered.
+    let mut wrong = exported.clone();
+    wrong[0]["transitions"] = serde_json::from_str(&wrong[0]["transitions"].to_string().replace("chuyi", "a;b")).unwrap();
+    for state in wrong[0]["states"].as_object_mut().unwrap().values_mut().filter(|state| state["name"] == "甲") {
+        state["processors"] = "xinlai".into();
+    }
+    let (status, problem) = house.v1("POST", "workflows/import", "admin", json!({ "workflow": wrong })).await;
+    assert!((400..500).contains(&status) && problem["detail"].as_str().unwrap().contains("\"a;b\" is not a user name"), "{status} {problem}");
+    assert!(house.app.ledger.keys.find("xinlai").await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -225,5 +225,12 @@ async fn what_is_longer_than_anything_here_is_not_there() {
         assert_eq!(house.must("get_tickets", json!({ filter: value })).await["count"], 0, "{filter}");
     }
     assert_eq!(house.v1("GET", &format!("tickets/{long}"), "lisi", Value::Null).await.0, 404);
+    let act = json!({ "sn": long, "operator": "lisi", "action_type": "WITHDRAW" });
+    assert_eq!(house.refused("operate_ticket", act).await.0, 3_900_022);
+    let decisions = json!({ "decisions": [{ "sn": long, "node": 3, "pass": true }] });
+    assert_eq!(house.v1("POST", "decisions", "lisi", decisions).await.1["results"][0]["done"], false);
+    let never = "created_after=2026-11-23T00:00:00Z&created_before=2026-11-22T00:00:00Z";
+    assert_eq!(house.v1("GET", &format!("tickets?{never}"), "lisi", Value::Null).await.1["count"], 0);
+    assert_eq!(house.v1("GET", &format!("tickets?{never}&tag=x"), "lisi", Value::Null).await.1["count"], 0);
     assert_eq!(house.v1("GET", &format!("tickets?creator={long}"), "lisi", Value::Null).await.1["count"], 0);
 }

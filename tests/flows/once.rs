@@ -92,3 +92,32 @@ async fn the_same_key_for_another_operation_is_another_command() {
         assert_eq!((code, &answer["status"]), (200, &json!(status)), "{operation}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn what_was_done_is_answered_so_before_anything_else_is_looked_at() {
+    let house = House::open().await;
+    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
+    let submit = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": tests::form(&[("FZR_YIJIAN", "true")]) });
+    for _ in 0..3 {
+        let answer = house.call_with("operate_node", submit.clone(), &[("Idempotency-Key", "v1")]).await;
+        assert_eq!((&answer["result"], &answer["data"]), (&json!(true), &json!([])), "{answer}");
+    }
+    assert_eq!(house.refused("operate_node", submit).await.1, "0:抱歉，当前节点：3 已经结束", "without a key it is judged afresh");
+    let id: i64 = house.must("get_ticket_info", json!({ "sn": sn })).await["id"].as_i64().unwrap();
+    let pressed = json!({ "context": { "ticket_id": id, "state_id": 4 }, "approver": "admin", "status": "true" });
+    let said = house.call_with("proceed_fast_approval", pressed.clone(), &[("Idempotency-Key", "v2")]).await;
+    assert_eq!(said["result"], true, "{said}");
+    assert_eq!(house.call_with("proceed_fast_approval", pressed, &[("Idempotency-Key", "v2")]).await["message"], said["message"]);
+    // Over `/v1` also where the version has gone on since.
+    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
+    let path = format!("tickets/{}/decide", sn.as_str().unwrap());
+    let version = house.app.ledger.store.next(&format!("ticket-{}", sn.as_str().unwrap())).await.unwrap() - 1;
+    let headers = [("idempotency-key", "v3"), ("if-match", &*format!("\"{version}\""))];
+    for _ in 0..2 {
+        let (status, answer) = house.v1_with("POST", &path, "zhangsan", json!({ "node": 3, "pass": true }), &headers).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let stale = [("idempotency-key", "v4"), headers[1]];
+    assert_eq!(house.v1_with("POST", &path, "zhangsan", json!({ "node": 3, "pass": true }), &stale).await.0, 412);
+    assert_eq!(house.story(sn.as_str().unwrap()).await.iter().filter(|kind| **kind == "ticket.vote_cast").count(), 1);
+}

@@ -145,6 +145,8 @@ async fn a_service_with_a_workflow_in_a_file_is_all_that_was_said_of_it() {
     ask(&house, "POST", "services", wish, 409).await;
     ask(&house, "POST", "services", json!({ "name": "坏类型", "key": "request", "display_type": "SOME", "workflow_file": file }), 400).await;
     ask(&house, "POST", "services", json!({ "name": "坏目录", "key": "request", "catalog": 99_999, "workflow_file": file }), 404).await;
+    ask(&house, "POST", "services", json!({ "name": "带文件", "key": "request", "owners": ["newbie"], "workflow_file": file }), 409).await;
+    assert!(house.app.ledger.keys.find("newbie").await.unwrap().is_none(), "nor is an owner registered");
     assert_eq!(house.head().await, head, "no workflow is deployed for a service that is not taken");
     // Another version comes in a file: what is not said stays.
     let path = format!("services/{}", added["service"]);

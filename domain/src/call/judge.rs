@@ -7,7 +7,7 @@ use events::workflow::{Condition, NodeKind};
 use events::{LineId, NodeId};
 use serde_json::Value;
 
-use super::{CREATED, Call, POLLED, RESUMED, Step};
+use super::{CREATED, Call, PAUSE_MAX_MS, POLLED, RESUMED, Step};
 use crate::condition::{self, Found};
 use crate::ticket::form::plain;
 
@@ -34,7 +34,8 @@ pub fn judge(outside: &Outside, kind: NodeKind, call: &Call, came: &Came<'_>) ->
 fn of_request(request: &Request, kind: NodeKind, call: &Call, came: &Came<'_>) -> Step {
     // Asking after something is tried as often as it may be asked after: one answer that was lost says nothing of it.
     let questions_left = request.poll.as_ref().filter(|_| call.step == POLLED).map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
-    let silent = |status, reason| Step::NoAnswer { status, reason, attempts_max: request.attempts_max.max(questions_left) };
+    let pause_max_ms = request.poll.as_ref().filter(|_| questions_left > 0).map_or(PAUSE_MAX_MS, |poll| poll.interval_ms.min(PAUSE_MAX_MS));
+    let silent = |status, reason| Step::NoAnswer { status, reason, attempts_max: request.attempts_max.max(questions_left), pause_max_ms };
     let (status, body) = match came {
         Ok(answer) => *answer,
         Err(reason) => return silent(None, reason.clone()),
@@ -70,7 +71,7 @@ fn of_request(request: &Request, kind: NodeKind, call: &Call, came: &Came<'_>) -
 fn of_task(polls_max: u32, call: &Call, came: &Came<'_>) -> Step {
     // Creating and starting are not repeated by themselves: the other side may have done it.
     let attempts_max = if matches!(call.step.as_str(), "" | CREATED) { 1 } else { TASK_ATTEMPTS };
-    let silent = |status, reason| Step::NoAnswer { status, reason, attempts_max };
+    let silent = |status, reason| Step::NoAnswer { status, reason, attempts_max, pause_max_ms: PAUSE_MAX_MS };
     let (status, body) = match came {
         Ok(answer) => *answer,
         Err(reason) => return silent(None, reason.clone()),
@@ -212,7 +213,7 @@ mod tests {
             let call = Call { step: step.into(), polls: 40, ..Call::default() };
             judge(&Outside::Request(request.clone()), NodeKind::Task, &call, &Ok((502, b"")))
         };
-        assert!(matches!(lost(POLLED), Step::NoAnswer { attempts_max: 60, .. }));
+        assert!(matches!(lost(POLLED), Step::NoAnswer { attempts_max: 60, pause_max_ms: 5000, .. }));
         assert!(matches!(lost(""), Step::NoAnswer { attempts_max: 3, .. }));
     }
 

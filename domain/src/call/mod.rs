@@ -55,6 +55,8 @@ pub enum Step {
         status: Option<u16>,
         reason: String,
         attempts_max: u32,
+        /// Longest pause before the next try.
+        pause_max_ms: i64,
     },
     /// It goes on over there.
     UnderWay {
@@ -200,9 +202,11 @@ impl Call {
             Answered { attempt, made, status, succeeded, outputs, task, reason, due: at.plus_ms(TELL_MS) }.into()
         };
         match step {
-            Step::NoAnswer { status, reason, attempts_max } if self.failures + 1 >= *attempts_max => answered(made, *status, false, &BTreeMap::new(), reason),
-            Step::NoAnswer { status, reason, .. } => {
-                AttemptFailed { attempt, made, status: *status, reason: reason.clone(), next: at.plus_ms(pause_ms(self.failures)) }.into()
+            Step::NoAnswer { status, reason, attempts_max, .. } if self.failures + 1 >= *attempts_max => {
+                answered(made, *status, false, &BTreeMap::new(), reason)
+            }
+            Step::NoAnswer { status, reason, pause_max_ms, .. } => {
+                AttemptFailed { attempt, made, status: *status, reason: reason.clone(), next: at.plus_ms(pause_ms(self.failures).min(*pause_max_ms)) }.into()
             }
             Step::UnderWay { step, task, after_ms } => Waiting { attempt, made, step: step.clone(), task: task.clone(), next: at.plus_ms(*after_ms) }.into(),
             Step::Done { status, succeeded, outputs, reason } => answered(made, *status, *succeeded, outputs, reason),
@@ -210,9 +214,12 @@ impl Call {
     }
 }
 
-/// The pause after so many unanswered attempts: 3 s, doubling, at most 5 minutes.
+/// Longest pause between two tries, where nothing says a shorter one.
+const PAUSE_MAX_MS: i64 = 300_000;
+
+/// The pause after so many unanswered attempts: 3 s, doubling.
 fn pause_ms(failures: u32) -> i64 {
-    (3_000_i64 << failures.min(7)).min(300_000)
+    (3_000_i64 << failures.min(7)).min(PAUSE_MAX_MS)
 }
 
 #[cfg(test)]
@@ -249,7 +256,7 @@ mod tests {
     #[test]
     fn nobody_answering_is_tried_again_until_the_bound_and_then_an_answer() {
         let mut call = fold::<Call>(&[requested()]);
-        let silent = || Step::NoAnswer { status: None, reason: "timeout".into(), attempts_max: 2 };
+        let silent = || Step::NoAnswer { status: None, reason: "timeout".into(), attempts_max: 2, pause_max_ms: PAUSE_MAX_MS };
         let first = record(&call, 1, silent());
         assert_eq!(first, AttemptFailed { attempt: 1, made: Some(made()), status: None, reason: "timeout".into(), next: Moment(3_100) }.into());
         call.evolve(&first);

@@ -51,7 +51,7 @@ impl Ticket {
         Ok(vec![NodeRetried { node, name, by, attempt, inputs }.into()])
     }
 
-    /// What may be given for one call: values its templates ask for, but neither what the ticket itself says nor what is somebody's own, which a call would
+    /// What may be given for one call: values its templates ask for, but neither what the ticket itself says nor people nor what is somebody's own, which a call would
     /// keep in the open.
     fn within_the_call(&self, definition: &Definition, node: &Node, inputs: &BTreeMap<String, String>) -> Decision<()> {
         let asked = node.outside.as_deref().map(plan::asks_for).unwrap_or_default();
@@ -61,7 +61,9 @@ impl Ticket {
             if !asked.contains(key) || is_of_the_ticket(key) {
                 return reject(Rejection::FieldUnknown(key.clone()));
             }
-            if field.is_some_and(|field| form::is_own(field, seals_text)) {
+            // A name would stand in the ledger for ever.
+            let is_of_people = field.is_some_and(|field| field.kind.names_people()) || definition.approver_keys().any(|known| known == key);
+            if is_of_people || field.is_some_and(|field| form::is_own(field, seals_text)) {
                 return reject(Rejection::NotEditable(key.clone()));
             }
             if value.chars().count() > INPUT_MAX {

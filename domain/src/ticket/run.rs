@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
         let pass = form::decision(self.definition, node, &form).unwrap_or_default();
         let effect = Effect::of(&form);
         self.emit(VoteCast { node: node.id, name: node.name.clone(), by: by.clone(), pass, form, automatic: false });
-        self.take_effect(effect, node.id);
+        self.take_effect(&effect, node.id);
         if self.ticket.status.is_over() {
             return Ok(());
         }
@@ -201,21 +201,20 @@ impl<'a> Run<'a> {
         let round = self.ticket.nodes.get(&node.id).map_or(1, |visit| visit.round);
         let effect = Effect::of(&form);
         self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by: by.clone(), pass, form, outputs });
-        self.take_effect(effect, node.id);
+        self.take_effect(&effect, node.id);
         vec![Step::Leave(node)]
     }
 
     /// The base model's own fields set priority and status of the ticket, at whichever node they stand (reference/bk-itsm.md 5.1).
-    pub(super) fn take_effect(&mut self, effect: Effect, node: NodeId) {
-        if effect.weighs {
-            self.weigh(effect.priority);
-        }
+    fn take_effect(&mut self, effect: &Effect, node: NodeId) {
+        self.weigh(effect);
         self.show(&effect.status, node);
     }
 
     /// The priority follows from impact and urgency, or is what somebody chose.
-    fn weigh(&mut self, chosen: Option<String>) {
-        let Some(opened) = &self.ticket.opened else { return };
+    pub(super) fn weigh(&mut self, effect: &Effect) {
+        let Some(opened) = self.ticket.opened.as_ref().filter(|_| effect.weighs) else { return };
+        let chosen = effect.priority.clone();
         let Ok(service) = self.facts.known_service(opened.service) else {
             self.missing.borrow_mut().insert(Lookup::Service(opened.service));
             return;
@@ -231,10 +230,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The ticket ends with a status that ends tickets; one that is finished is passed where no approval was rejected.
+    /// The ticket ends with a status that ends tickets; one that is finished is passed where no approval was rejected, or left undecided.
     pub(super) fn close(&mut self, by: Pid, status: &str, reason: Remark, approve_result: Option<bool>) {
         let finished = status == Status::Finished.key();
-        let approve_result = approve_result.unwrap_or_else(|| finished && self.approve_result());
+        let approve_result = approve_result.unwrap_or_else(|| finished && self.approve_result() && self.nothing_is_undecided());
         let rate_by = match self.rate_by() {
             Ok(rate_by) => rate_by.filter(|_| finished),
             Err(Refusal::Needs(lookups)) => {
@@ -333,6 +332,17 @@ impl<'a> Run<'a> {
     /// Passed is a run in which every approval that was decided was passed (reference/bk-itsm.md 6).
     fn approve_result(&self) -> bool {
         self.ticket.nodes.values().all(|visit| visit.pass != Some(false))
+    }
+
+    /// What is being voted on is passed as it stands: whoever had to has passed it, and nobody rejected.
+    fn nothing_is_undecided(&self) -> bool {
+        self.ticket.current().filter(|(_, visit)| visit.is_vote).all(|(id, visit)| {
+            let is_settled = match self.definition.node(id) {
+                Some(node) if is_multi(node) => visit.waiting_for().is_empty(),
+                _ => !visit.votes.is_empty(),
+            };
+            is_settled && visit.votes.iter().all(|vote| vote.pass)
+        })
     }
 
     /// When the desk rates it by itself, where its service says after how many days.

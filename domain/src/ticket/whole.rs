@@ -129,7 +129,7 @@ impl Ticket {
         let form = form::own(definition, changed, &opened.creator, opened.seals_text);
         let mut run = Run::new(self, definition, facts);
         run.emit(FieldChanged { by: by.clone(), names, form });
-        run.take_effect(effect, submit.id);
+        run.weigh(&effect);
         run.done()
     }
 }

@@ -1,5 +1,7 @@
 //! What a desk is set up with at its first start, from plain files: people by user name, everything else by id.
 
+use std::collections::BTreeSet;
+
 use domain::Decider;
 use domain::config::{Catalog, CatalogCommand, Dictionary, Role, Service, SharedField};
 use domain::workflow::{Command as WorkflowCommand, Workflow};
@@ -14,6 +16,7 @@ use serde::Deserialize;
 
 use crate::App;
 use crate::configuration::SUPERUSER;
+use crate::people::{Unnamed, are_names, is_name};
 
 /// The approval service that `fast_approval` tickets use.
 pub const FAST_APPROVAL: ServiceId = ServiceId(1);
@@ -97,11 +100,17 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(shelf)).await?;
     }
     for mut deployed in company.workflow {
-        with_pids(app, &mut deployed.definition).await?;
+        // A version that is there stays: a seed is written once.
+        if seeds && app.configuration.workflow(deployed.workflow, deployed.version).await?.is_some() {
+            continue;
+        }
+        with_pids(app, &mut deployed.definition).await.map_err(|error| Error::new(Kind::Misconfigured, error.to_string()))?;
         define::<Workflow>(app, format!("workflow-{}", deployed.workflow), &WorkflowCommand::DeployVersion(Box::new(deployed))).await?;
     }
     for Placed { catalog, mut service } in company.service {
-        if seeds && app.configuration.service(service.service).await?.0.is_some() {
+        // A seed comes once, and not beside what somebody calls so already.
+        let services = if seeds { app.configuration.services().await? } else { Vec::new() };
+        if services.iter().filter_map(|known| known.0.as_ref()).any(|known| known.service == service.service || known.name == service.name) {
             continue;
         }
         service.owners = pids(app, &service.owners).await?;
@@ -112,8 +121,21 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Turns the user names that a definition came with into person ids.
-pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Error> {
+/// Turns the user names that a definition came with into person ids. All of them are looked at before anybody is registered.
+pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unnamed> {
+    for processors in definition.processors_mut() {
+        if let Processors::Person(names) = processors
+            && let Some(wrong) = names.iter().find(|name| !is_name(name.as_str()))
+        {
+            return Err(Unnamed::NotAName(wrong.0.clone()));
+        }
+    }
+    for field in definition.fields.iter().filter(|field| field.kind.names_people()) {
+        are_names(field.default.as_str().unwrap_or_default())?;
+    }
+    for text in definition.people_compared_mut() {
+        are_names(text)?;
+    }
     for processors in definition.processors_mut() {
         if let Processors::Person(names) = processors {
             *names = pids(app, names).await?;
@@ -123,14 +145,19 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Err
         default_in(app, field).await?;
     }
     for text in definition.people_compared_mut() {
-        *text = joined(&named_in(app, text).await?);
+        *text = joined(&app.people.pids_of(text, true).await?);
     }
     Ok(())
 }
 
-/// The people whose user names stand in a text between commas.
-async fn named_in(app: &App, names: &str) -> Result<Vec<Pid>, Error> {
-    app.people.pids_of(names, true).await.map_err(|error| Error::new(infra::Kind::Misconfigured, error.to_string()))
+/// The people that a shared field names, as person ids.
+pub async fn field_with_pids(app: &App, field: &mut Field) -> Result<(), Unnamed> {
+    let mut alone = Definition { fields: vec![field.clone()], ..Definition::default() };
+    with_pids(app, &mut alone).await?;
+    if let Some(known) = alone.fields.pop() {
+        *field = known;
+    }
+    Ok(())
 }
 
 fn joined(people: &[Pid]) -> String {
@@ -138,11 +165,11 @@ fn joined(people: &[Pid]) -> String {
 }
 
 /// The people that a field is filled in with by default, as person ids.
-pub async fn default_in(app: &App, field: &mut Field) -> Result<(), Error> {
+async fn default_in(app: &App, field: &mut Field) -> Result<(), Unnamed> {
     if field.kind.names_people()
         && let Some(names) = field.default.as_str()
     {
-        field.default = joined(&named_in(app, names).await?).into();
+        field.default = joined(&app.people.pids_of(names, true).await?).into();
     }
     Ok(())
 }
@@ -160,6 +187,15 @@ pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Er
         field.default = app.people.value_out(Some(field), &field.default).await?;
     }
     for text in definition.people_compared_mut() {
+        *text = app.people.names_in(text).await?;
+    }
+    Ok(())
+}
+
+/// The person ids of a field as user names; people stand in conditions under these keys.
+pub async fn field_with_names(app: &App, field: &mut Field, keys: &BTreeSet<String>) -> Result<(), Error> {
+    field.default = app.people.value_out(Some(field), &field.default).await?;
+    for text in field.people_compared_mut(keys) {
         *text = app.people.names_in(text).await?;
     }
     Ok(())

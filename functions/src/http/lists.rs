@@ -150,6 +150,9 @@ impl Filter {
 /// The count and one page's keys straight from an index, newest first.
 async fn by_index(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
     let (index, from, to) = filter.narrowest();
+    if from >= to {
+        return Ok(Page::of(0, number, size));
+    }
     let count = usize::try_from(app.views.count("ticket", index, &from, &to).await?).unwrap_or(usize::MAX);
     let page = Page::of(count, number, size);
     if page.number > page.pages {
@@ -165,7 +168,7 @@ async fn by_filter(app: &App, filter: &Filter, number: Number, size: usize) -> R
     if filter.sns.is_empty() {
         let (index, from, mut to) = filter.narrowest();
         let mut at_edge = (String::new(), 0);
-        loop {
+        while from < to {
             let range = Range { view: "ticket", index, from: &from, to: &to, descending: true, skip: at_edge.1, limit: STEP };
             let entries = app.views.range(range).await?;
             let Some(last) = entries.last() else { break };

@@ -39,7 +39,7 @@ pub struct Range<'a> {
 
 /// Lists that are read page by page: where an adapter can, it counts them in stretches of time, so that neither counting nor a deep page
 /// walks every row. Their values end in 16 digits, an instant in milliseconds.
-pub const COUNTED: [&str; 8] = ["ticket", "creator", "status", "mine", "dealt", "follows", "todo", "approval"];
+pub const COUNTED: [&str; 12] = ["ticket", "listed", "creator", "status", "mine", "dealt", "follows", "todo", "claim", "approval", "call", "failed"];
 
 /// Index name and value of each list a document appears in.
 pub type Index = [(&'static str, String)];

@@ -13,7 +13,7 @@ use crate::crash::Crash;
 use crate::sqlite::{Readers, at_most, connect, failed};
 
 /// The layout of `views.db`; one of another layout is thrown away and filled again from the ledger.
-const LAYOUT: i64 = 3;
+const LAYOUT: i64 = 4;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS documents (

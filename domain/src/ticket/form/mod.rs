@@ -91,7 +91,8 @@ impl<'a> Form<'a> {
 
     /// What is given now, else what the ticket holds or says of itself.
     fn find(&self, key: &str) -> Found {
-        match self.given.iter().find(|entry| entry.key == key) {
+        let given = if key == "ticket_title" { "title" } else { key };
+        match self.given.iter().find(|entry| entry.key == given) {
             Some(entry) => Found::Value(entry.read().clone()),
             None => run::find(self.sheet.held, key),
         }

@@ -90,8 +90,9 @@ async fn rebuild_cards<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<Re
             let old = views.get(C::VIEW, &key).await?;
             // A card that moved on meanwhile is the follower's and stays.
             let moved_on = old.as_ref().is_some_and(|old| old.sequence > document.sequence);
-            if !moved_on && old.as_ref() != Some(&document) {
-                rebuilt.different += 1;
+            if !moved_on {
+                rebuilt.different += u64::from(old.as_ref() != Some(&document));
+                // Also where the card is the same: lists may be others than they were.
                 let card: C = read_card(&key, &document)?;
                 views.put(C::VIEW, &key, &document, &card.index(), old.map_or(0, |old| old.sequence)).await?;
             }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Refusal, Said};
 use super::request::Asked;
-use super::writes::act;
+use super::writes::{act, is_done};
 use super::{reads, render};
 use crate::{App, desk};
 
@@ -69,6 +69,11 @@ pub(super) async fn proceed_fast_approval(app: &App, asked: &Asked, request_id: 
     let ticket = format!("单号：{} ({})", opened.sn, render::ticket_url(&app.settings, opened.id));
     let by = app.people.find(&who).await?;
     let visit = card.ticket.nodes.get(&node).ok_or_else(|| no_node(node))?;
+    let done = if pass { "通过" } else { "拒绝" };
+    let said = Said { data: Value::Null, message: format!("『ITSM』【审批成功通知】\n\n{ticket}\n您的审批动作为：{done}") };
+    if is_done(app, asked, &sn).await? {
+        return Ok(said);
+    }
     if visit.status != NodeStatus::Running || card.ticket.status.is_over() {
         return Err(Refusal::new(-1, format!("『ITSM』【审批失败通知】\n\n{ticket}\n当前单据审批操作已被处理")));
     }
@@ -77,8 +82,7 @@ pub(super) async fn proceed_fast_approval(app: &App, asked: &Asked, request_id: 
     }
     let command = Command::Decide { node, by: by.clone(), pass, remark: "快速审批".into() };
     act(app, asked, request_id, &sn, by, &command).await.map_err(|not| Refusal { code: -1, ..not })?;
-    let done = if pass { "通过" } else { "拒绝" };
-    Ok(Said { data: Value::Null, message: format!("『ITSM』【审批成功通知】\n\n{ticket}\n您的审批动作为：{done}") })
+    Ok(said)
 }
 
 /// Whoever has voted at a node, in order.

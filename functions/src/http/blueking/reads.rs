@@ -126,7 +126,7 @@ pub(super) async fn service_detail(app: &App, asked: &Asked) -> Result<Value, Re
     let submit = workflow.definition.submit_node().ok_or_else(missing)?;
     let mut fields = Vec::new();
     for field in workflow.definition.fields_of(submit) {
-        fields.push(render::field(app, field).await?);
+        fields.push(render::field(app, field, &workflow.definition).await?);
     }
     Ok(json!({
         "service_id": service.service,

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::App;
 use crate::app::Settings;
+use crate::company;
 
 /// Versions of one workflow that a flow id can tell apart.
 const VERSIONS: i64 = 10_000;
@@ -222,7 +223,10 @@ pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Valu
 }
 
 /// A field's definition as forms need it; options that stand in a dictionary are those of now.
-pub(super) async fn field(app: &App, field: &Field) -> Result<Value, Error> {
+pub(super) async fn field(app: &App, field: &Field, definition: &Definition) -> Result<Value, Error> {
+    let mut field = field.clone();
+    company::field_with_names(app, &mut field, &definition.people_keys()).await?;
+    let field = &field;
     let dictionary = if field.source_type == "DATADICT" { app.configuration.options_of(&field.source_uri).await? } else { None };
     Ok(json!({
         "id": field.id,
@@ -235,7 +239,7 @@ pub(super) async fn field(app: &App, field: &Field) -> Result<Value, Error> {
         "regex": if field.regex.is_empty() { "EMPTY" } else { &field.regex },
         "custom_regex": field.custom_regex,
         "meta": if field.meta.is_null() { json!({}) } else { field.meta.clone() },
-        "default": if field.default.is_null() { json!("") } else { app.people.value_out(Some(field), &field.default).await? },
+        "default": if field.default.is_null() { json!("") } else { field.default.clone() },
         "source_type": if field.source_type.is_empty() { "CUSTOM" } else { &field.source_type },
         "source_uri": field.source_uri,
         "api_instance_id": 0,
@@ -259,7 +263,7 @@ fn choice(choice: &Choice) -> Value {
 }
 
 async fn step_field(app: &App, definition: &Field, node: NodeId, workflow: &Deployed) -> Result<Value, Error> {
-    let mut shown = field(app, definition).await?;
+    let mut shown = field(app, definition, &workflow.definition).await?;
     shown["workflow_id"] = flow_id(workflow.workflow, workflow.version).into();
     shown["state_id"] = json!(node);
     shown["source"] = "CUSTOM".into();

@@ -204,6 +204,9 @@ pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> 
     let operator = asked.actor("operator")?;
     let node = NodeId(asked.required_int("state_id")?);
     let action = asked.required("action_type")?;
+    if is_done(app, asked, &sn).await? {
+        return Ok(json!([]));
+    }
     // The ticket and the node are looked at before the parameters of the action (3.9).
     let card = desk::card(app, &sn).await?.ok_or_else(Refusal::no_ticket)?;
     if let Err(domain::Refusal::Rejected(rejection)) = card.ticket.check_node(node) {
@@ -296,15 +299,22 @@ pub(super) async fn operate_ticket(app: &App, asked: &Asked, request_id: &str) -
     act(app, asked, request_id, &sn, by, &command).await
 }
 
-/// Carries out an operation. With an idempotency key the same request is one command; without, every request is its own.
-pub(super) async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid, command: &Command) -> Result<Value, Refusal> {
-    let id = match &asked.idempotency_key {
-        Some(key) => {
-            let request = asked.fingerprint(app).await?;
-            command_id(&["operate", asked.caller.app.as_str(), key, &request])
-        }
+/// The id under which a request is carried out: with an idempotency key the same request is one command; without, every request is its own.
+async fn wish_id(app: &App, asked: &Asked) -> Result<[u8; 16], infra::Error> {
+    Ok(match &asked.idempotency_key {
+        Some(key) => command_id(&["operate", asked.caller.app.as_str(), key, &asked.fingerprint(app).await?]),
         None => app.ledger.fresh_id(),
-    };
+    })
+}
+
+/// Says whether this very request was carried out before.
+pub(super) async fn is_done(app: &App, asked: &Asked, sn: &TicketSn) -> Result<bool, infra::Error> {
+    Ok(asked.idempotency_key.is_some() && desk::is_done(app, sn, &wish_id(app, asked).await?).await?)
+}
+
+/// Carries out an operation.
+pub(super) async fn act(app: &App, asked: &Asked, request_id: &str, sn: &TicketSn, by: Pid, command: &Command) -> Result<Value, Refusal> {
+    let id = wish_id(app, asked).await?;
     match desk::act(app, sn, command, &asked.caller.meta(request_id, by), id).await {
         Err(failure) => Err(not_done(app, failure).await),
         Ok(outcome) => {

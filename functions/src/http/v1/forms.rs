@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
-use crate::{App, company};
+use crate::{App, company, desk};
 
 /// The form with which a ticket of a service is submitted, and options of its fields.
 pub(super) async fn of_service(asked: Asked, method: &Method, id: &str, what: &str) -> Answer {
@@ -29,7 +29,7 @@ pub(super) async fn of_service(asked: Asked, method: &Method, id: &str, what: &s
 pub(super) async fn of_ticket(asked: Asked, method: &Method, sn: &str, node: &str, what: &str) -> Answer {
     let app = &asked.app;
     let missing = || Problem::not_found(format!("there is no node {node} of a ticket {sn}"));
-    let ticket = app.ledger.load::<Ticket>(&TicketSn(sn.to_owned()).stream()).await?.aggregate.0;
+    let ticket = desk::card(app, &TicketSn(sn.to_owned())).await?.ok_or_else(missing)?.ticket;
     let opened = ticket.opened.as_ref().ok_or_else(missing)?;
     let workflow = app.configuration.workflow(opened.workflow, opened.workflow_version).await?.ok_or_else(missing)?;
     let node = workflow.definition.node(NodeId(node.parse().map_err(|_| missing())?)).ok_or_else(missing)?;

@@ -222,14 +222,17 @@ pub(super) async fn operate(asked: Asked, sn: &str, operation: &str) -> Answer {
         return Err(Problem::not_found(format!("there is no operation {operation}")));
     }
     let (sn, card) = found(&asked, sn).await?;
-    if let Some(wanted) = asked.if_match {
+    let id = wish_id(&asked, &sn, operation).await?;
+    // What was carried out before is answered so, whatever version the ticket is at by now.
+    let is_done = asked.idempotency_key.is_some() && desk::is_done(&asked.app, &sn, &id).await?;
+    if let Some(wanted) = asked.if_match.filter(|_| !is_done) {
         let version = asked.app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?.next - 1;
         if version != wanted {
             return Err(Problem::stale(format!("the ticket is at version {version}, not {wanted}")));
         }
     }
     let command = command(&asked, &card, operation).await?;
-    let outcome = act(&asked, &sn, operation, &command).await?;
+    let outcome = act(&asked, &sn, id, &command).await?;
     let answered = match &command {
         Command::Submit { node, by, .. } | Command::Decide { node, by, .. } => Some((*node, by)),
         Command::Resolve { by, .. } => outcome.events.iter().find_map(completed).map(|node| (node, by)),
@@ -250,13 +253,16 @@ fn completed(event: &TicketEvent) -> Option<NodeId> {
     }
 }
 
-async fn act(asked: &Asked, sn: &TicketSn, operation: &str, command: &Command) -> Result<Outcome<domain::ticket::Ticket>, Problem> {
-    let app = &asked.app;
-    let id = match &asked.idempotency_key {
-        // The same key for another operation is another command.
+/// The id under which a request is carried out. The same key for another operation is another command.
+async fn wish_id(asked: &Asked, sn: &TicketSn, operation: &str) -> Result<[u8; 16], Problem> {
+    Ok(match &asked.idempotency_key {
         Some(key) => command_id(&["v1", asked.caller.app.as_str(), key, sn.as_str(), &asked.fingerprint(operation).await?]),
-        None => app.ledger.fresh_id(),
-    };
+        None => asked.app.ledger.fresh_id(),
+    })
+}
+
+async fn act(asked: &Asked, sn: &TicketSn, id: [u8; 16], command: &Command) -> Result<Outcome<domain::ticket::Ticket>, Problem> {
+    let app = &asked.app;
     let actor = app.people.find(asked.user()?).await?;
     let outcome = desk::act(app, sn, command, &asked.meta(actor), id).await?;
     desk::await_card(app, outcome.position).await;

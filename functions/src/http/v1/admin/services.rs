@@ -113,7 +113,7 @@ async fn changed(asked: &Asked, known: service::Defined) -> Result<service::Defi
     if asked.body.contains_key("owners") {
         changed.owners.clear();
         for name in asked.names("owners")? {
-            changed.owners.push(asked.app.people.pid(&name).await?);
+            changed.owners.push(asked.app.people.find(&name).await?);
         }
     }
     changed.workflow = asked.int("workflow")?.map_or(changed.workflow, WorkflowId);
@@ -146,8 +146,13 @@ async fn shelf(asked: &Asked) -> Result<Option<Option<CatalogId>>, Problem> {
 
 /// The workflow that comes along in a file, if one does, becomes the service's; says what became of each thing in the file.
 async fn taken_over(asked: &Asked, service: &mut service::Defined, old: Option<WorkflowId>) -> Result<Vec<Note>, Problem> {
-    let Some(file) = asked.body.get("workflow_file") else { return Ok(Vec::new()) };
-    let (workflow, version, report) = setup::take_over(&asked.app, file, true, old).await?;
-    (service.workflow, service.workflow_version) = (workflow, version);
+    let mut report = Vec::new();
+    if let Some(file) = asked.body.get("workflow_file") {
+        (service.workflow, service.workflow_version, report) = setup::take_over(&asked.app, file, true, old).await?;
+    }
+    // Whoever owns it is registered when everything else is taken.
+    for owner in &mut service.owners {
+        *owner = asked.app.people.registered(owner).await?;
+    }
     Ok(report)
 }
