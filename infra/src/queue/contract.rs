@@ -67,10 +67,12 @@ pub async fn check_in_real_time(queue: &dyn Queue, name: &str, clock: &dyn Clock
     // Queues of whole seconds may be early by less than one.
     assert!(came_at.0 > due.0 - 1_000 && came_at >= taken_at, "not before its time");
     let (again, _) = must_come().await;
-    assert_eq!((again.id.as_str(), again.attempts), ("late", 2), "an unfinished message comes back");
+    // An answer that came late to us was a delivery too: how often exactly is asked where time is turned by hand.
+    assert!(again.id == "late" && again.attempts >= 2, "an unfinished message comes back, and says so: {}", again.attempts);
+    let before = again.attempts;
     queue.put_off(name, &again, clock.now().plus_ms(1_000)).await.expect("put off");
     let (again, _) = must_come().await;
-    assert_eq!(again.attempts, 3);
+    assert!(again.attempts > before, "{} after {before}", again.attempts);
     queue.park(name, &again, "poison").await.expect("park");
     assert!(take().await.is_empty());
     let parked = queue.parked(10).await.expect("parked");
