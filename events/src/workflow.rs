@@ -573,6 +573,10 @@ impl FieldKind {
     pub fn names_people(self) -> bool {
         matches!(self, Self::Member | Self::Members)
     }
+    /// Values of this type are what somebody wrote.
+    pub fn is_prose(self) -> bool {
+        matches!(self, Self::Text | Self::String | Self::RichText)
+    }
 }
 
 impl Definition {

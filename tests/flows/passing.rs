@@ -4,18 +4,7 @@ use serde_json::{Value, json};
 use tests::form;
 
 use crate::House;
-use crate::drawing::{line, manual, step};
-
-fn approval(id: i64, who: &str, more: Value) -> Value {
-    let mut node = json!({ "id": id, "type": "APPROVAL", "name": format!("审批{id}"), "processors_type": "PERSON", "processors": who });
-    node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    node
-}
-
-fn opinion(id: i64, node: i64) -> Value {
-    json!({ "id": id, "key": format!("o{node}"), "name": "意见", "type": "RADIO", "state_id": node, "validate_type": "REQUIRE",
-        "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "拒绝" }] })
-}
+use crate::drawing::{approval, line, manual, opinion, step};
 
 async fn import(house: &House, name: &str, flow: Value, more: Value) -> Value {
     let mut wish = json!({ "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
@@ -37,7 +26,7 @@ async fn an_approver_who_submits_has_approved_and_a_node_for_nobody_is_passed_ov
     let nobody = json!({ "processors_type": "VARIABLE", "processors": "who", "is_allow_skip": true });
     let nodes = [approval(3, "lisi,wangwu", json!({})), approval(4, "", nobody), approval(5, "lisi,zhaoliu", json!({ "is_multi": true }))];
     let who = json!({ "id": 6, "key": "who", "name": "谁", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" });
-    let mut flow = flow(&nodes, json!([line(1, 2), line(2, 3), line(3, 4), line(4, 5), line(5, 9)]), &[who, opinion(3, 3), opinion(4, 4), opinion(5, 5)]);
+    let mut flow = flow(&nodes, json!([line(1, 2), line(2, 3), line(3, 4), line(4, 5), line(5, 9)]), &[who, opinion(3), opinion(4), opinion(5)]);
     flow["is_auto_approve"] = true.into();
     let service = import(&house, "自动过单", flow, json!({})).await;
     let body = json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) });

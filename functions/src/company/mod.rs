@@ -1,7 +1,5 @@
 //! What a desk is set up with at its first start, from plain files: people by user name, everything else by id.
 
-use std::collections::BTreeSet;
-
 use domain::Decider;
 use domain::config::{Catalog, CatalogCommand, Dictionary, Role, Service, SharedField};
 use domain::workflow::{Command as WorkflowCommand, Workflow};
@@ -150,11 +148,22 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unn
     Ok(())
 }
 
+/// A definition that is one field, as those of the library stand.
+fn alone(field: &Field) -> Definition {
+    Definition { fields: vec![field.clone()], ..Definition::default() }
+}
+
+/// A shared field with user names, as people read it.
+pub async fn shared_with_names(app: &App, field: &mut Field) -> Result<(), Error> {
+    let definition = alone(field);
+    field_with_names(app, field, &definition).await
+}
+
 /// The people that a shared field names, as person ids.
-pub async fn field_with_pids(app: &App, field: &mut Field) -> Result<(), Unnamed> {
-    let mut alone = Definition { fields: vec![field.clone()], ..Definition::default() };
-    with_pids(app, &mut alone).await?;
-    if let Some(known) = alone.fields.pop() {
+pub async fn shared_with_pids(app: &App, field: &mut Field) -> Result<(), Unnamed> {
+    let mut definition = alone(field);
+    with_pids(app, &mut definition).await?;
+    if let Some(known) = definition.fields.pop() {
         *field = known;
     }
     Ok(())
@@ -192,11 +201,14 @@ pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Er
     Ok(())
 }
 
-/// The person ids of a field as user names; people stand in conditions under these keys.
-pub async fn field_with_names(app: &App, field: &mut Field, keys: &BTreeSet<String>) -> Result<(), Error> {
+/// The person ids of one field of a definition as user names.
+pub async fn field_with_names(app: &App, field: &mut Field, definition: &Definition) -> Result<(), Error> {
     field.default = app.people.value_out(Some(field), &field.default).await?;
-    for text in field.people_compared_mut(keys) {
-        *text = app.people.names_in(text).await?;
+    // Few fields compare anything, and every list asks for every field of a step.
+    if field.hidden_when.is_some() || field.rule.is_some() {
+        for text in field.people_compared_mut(&definition.people_keys()) {
+            *text = app.people.names_in(text).await?;
+        }
     }
     Ok(())
 }

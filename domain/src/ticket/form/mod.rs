@@ -194,7 +194,7 @@ pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -
         let find = |key: &str| if key == result.key { Found::Value(pass.to_string().into()) } else { Found::Absent };
         !field.hidden_when.as_ref().is_some_and(|group| condition::group_holds(group, LineId(0), &find, &mut Vec::new()))
     };
-    let texts = definition.fields_of(node).filter(|field| matches!(field.kind, FieldKind::Text | FieldKind::String | FieldKind::RichText)).filter(is_shown);
+    let texts = definition.fields_of(node).filter(|field| field.kind.is_prose()).filter(is_shown);
     for (at, field) in texts.enumerate() {
         let words = if pass { "同意" } else { "拒绝" };
         let text = if remark.is_empty() && field.is_required { words } else { remark };

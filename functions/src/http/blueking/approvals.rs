@@ -107,7 +107,7 @@ pub(super) async fn node_result(app: &App, asked: &Asked) -> Result<Value, Refus
     let pass = visit.pass.unwrap_or(true);
     let form = last_form(app, &card, id).await?;
     // The reason of a rejection must be given, a word beside a pass may be (reference/bk-itsm.md 3.11).
-    let mut texts: Vec<&Field> = workflow.definition.fields_of(node).filter(|field| is_text(field.kind)).collect();
+    let mut texts: Vec<&Field> = workflow.definition.fields_of(node).filter(|field| field.kind.is_prose()).collect();
     texts.sort_by_key(|field| field.is_required == pass);
     let mut remark = String::new();
     for field in texts {
@@ -129,10 +129,6 @@ pub(super) async fn node_result(app: &App, asked: &Asked) -> Result<Value, Refus
         "approve_result": visit.pass.unwrap_or_else(chosen),
         "approve_remark": remark,
     }))
-}
-
-fn is_text(kind: FieldKind) -> bool {
-    matches!(kind, FieldKind::Text | FieldKind::String | FieldKind::RichText)
 }
 
 /// What was filled in at a node when it was last completed: with the last vote there, or the submission.

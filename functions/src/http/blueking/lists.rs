@@ -22,11 +22,9 @@ async fn read(app: &App, asked: &Asked) -> Result<Filter, Refusal> {
         None => Ok(None),
     };
     Ok(Filter {
-        is_withdrawn_left_out: false,
         // `username` also carries the caller in some SDKs' credentials; only the list's own parameter counts.
         list: person("username").await?.map(|pid| ("todo", pid)),
         creator: person("creator").await?,
-        catalogs: Vec::new(),
         sns: asked.list("sns").into_iter().collect(),
         statuses: asked.list("current_status__in"),
         services: asked.list("service_id__in"),
@@ -35,6 +33,7 @@ async fn read(app: &App, asked: &Asked) -> Result<Filter, Refusal> {
         tag: asked.text("tag").filter(|tag| !tag.is_empty()),
         created: (asked.time(app, "create_at__gte")?, asked.time(app, "create_at__lte")?),
         ended: (asked.time(app, "end_at__gte")?, asked.time(app, "end_at__lte")?),
+        ..Filter::default()
     })
 }
 

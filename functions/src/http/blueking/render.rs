@@ -225,7 +225,7 @@ pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Valu
 /// A field's definition as forms need it; options that stand in a dictionary are those of now.
 pub(super) async fn field(app: &App, field: &Field, definition: &Definition) -> Result<Value, Error> {
     let mut field = field.clone();
-    company::field_with_names(app, &mut field, &definition.people_keys()).await?;
+    company::field_with_names(app, &mut field, definition).await?;
     let field = &field;
     let dictionary = if field.source_type == "DATADICT" { app.configuration.options_of(&field.source_uri).await? } else { None };
     Ok(json!({

@@ -60,6 +60,27 @@ enum Kind {
     Download,
 }
 
+/// What a new service is said to be.
+const NEW_SERVICE: &[&str] = &[
+    "kind",
+    "name",
+    "desc",
+    "is_enabled",
+    "owners",
+    "catalog",
+    "workflow",
+    "version",
+    "workflow_file",
+    "display_type",
+    "display_roles",
+    "seals_text",
+    "can_ticket_agency",
+    "rate_after_days",
+    "priorities",
+];
+/// What may be said of one that is there: its kind stays.
+const SERVICE: &[&str] = NEW_SERVICE.split_at(1).1;
+
 /// What stands in the queries of paths that take something there, by path and method.
 const QUERIES: &[(&str, &str, &[&str])] = &[
     (
@@ -137,51 +158,10 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
     ("/v1/workflows/{id}/versions/{version}/export", "get", "a version as BlueKing ITSM exports it", Kind::Read),
     ("/v1/workflows/{id}/versions/{version}/restore", "post", "makes the draft what a version was", Kind::Fills(&[])),
     ("/v1/services", "get", "lists services", Kind::Read),
-    (
-        "/v1/services",
-        "post",
-        "adds a service for a workflow that is there, or takes one over with its workflow",
-        Kind::Fills(&[
-            "name",
-            "key",
-            "desc",
-            "is_enabled",
-            "owners",
-            "catalog",
-            "workflow",
-            "version",
-            "workflow_file",
-            "display_type",
-            "display_roles",
-            "seals_text",
-            "can_ticket_agency",
-            "rate_after_days",
-            "priorities",
-        ]),
-    ),
+    ("/v1/services", "post", "adds a service for a workflow that is there, or takes one over with its workflow", Kind::Fills(NEW_SERVICE)),
     ("/v1/services/{id}/form", "get", "the form with which a ticket is submitted", Kind::Read),
     ("/v1/services/{id}/options", "post", "what may be chosen in a field", Kind::Fills(&["field", "fields"])),
-    (
-        "/v1/services/{id}",
-        "put",
-        "changes or moves a service",
-        Kind::Fills(&[
-            "name",
-            "desc",
-            "is_enabled",
-            "owners",
-            "catalog",
-            "workflow",
-            "version",
-            "workflow_file",
-            "display_type",
-            "display_roles",
-            "seals_text",
-            "can_ticket_agency",
-            "rate_after_days",
-            "priorities",
-        ]),
-    ),
+    ("/v1/services/{id}", "put", "changes or moves a service", Kind::Fills(SERVICE)),
     ("/v1/services/{id}", "delete", "takes a service off the list that stands in no catalog", Kind::Removes),
     ("/v1/catalog", "get", "the catalog tree", Kind::Read),
     ("/v1/catalog", "post", "adds a catalog", Kind::Fills(&["parent", "name", "desc"])),

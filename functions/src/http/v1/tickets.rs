@@ -223,11 +223,11 @@ pub(super) async fn operate(asked: Asked, sn: &str, operation: &str) -> Answer {
     }
     let (sn, card) = found(&asked, sn).await?;
     let id = wish_id(&asked, &sn, operation).await?;
-    // What was carried out before is answered so, whatever version the ticket is at by now.
-    let is_done = asked.idempotency_key.is_some() && desk::is_done(&asked.app, &sn, &id).await?;
-    if let Some(wanted) = asked.if_match.filter(|_| !is_done) {
-        let version = asked.app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?.next - 1;
-        if version != wanted {
+    if let Some(wanted) = asked.if_match {
+        let known = asked.app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?;
+        let version = known.next - 1;
+        // What was carried out before is answered so, whatever version the ticket is at by now.
+        if version != wanted && !known.knows(&id) {
             return Err(Problem::stale(format!("the ticket is at version {version}, not {wanted}")));
         }
     }

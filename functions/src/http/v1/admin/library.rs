@@ -4,7 +4,7 @@ use axum::http::Method;
 use domain::config::SharedField;
 use domain::workflow::check;
 use events::field;
-use events::workflow::{Definition, Field};
+use events::workflow::Field;
 use infra::views::Range;
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ pub(in crate::http::v1) async fn fields(asked: Asked, method: &Method, parts: &[
             if !field.templates.is_empty() {
                 return Err(Problem::malformed("/templates", "a shared field hands out no files; the workflow that takes it may"));
             }
-            company::field_with_pids(app, &mut field).await?;
+            company::shared_with_pids(app, &mut field).await?;
             if let Some(problem) = check::field_problems(&field).into_iter().next() {
                 return Err(Problem::malformed("body", problem));
             }
@@ -74,7 +74,6 @@ pub(in crate::http::v1) async fn fields(asked: Asked, method: &Method, parts: &[
 
 /// A shared field as people read it.
 async fn shared(app: &App, mut field: Field) -> Result<Value, Problem> {
-    let keys = Definition { fields: vec![field.clone()], ..Definition::default() }.people_keys();
-    company::field_with_names(app, &mut field, &keys).await?;
+    company::shared_with_names(app, &mut field).await?;
     Ok(json!(field))
 }
