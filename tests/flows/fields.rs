@@ -108,6 +108,7 @@ async fn a_link_opens_a_page_and_runs_nothing() {
         assert_eq!(house.refused("create_ticket", ask(link)).await.0, 3_900_003, "{link}");
         let mut dynamic = ask("example.com");
         dynamic["dynamic_fields"] = json!([{ "name": "详情", "type": "LINK", "value": link }]);
-        assert_eq!(house.refused("create_ticket", dynamic).await.0, 3_900_005, "{link}");
+        let said = (3_900_005, "dynamic_fields:0:value:不是可以打开的链接。".to_owned());
+        assert_eq!(house.refused("create_ticket", dynamic).await, said, "{link}");
     }
 }

@@ -1,12 +1,12 @@
 //! What comes along with a new ticket besides its form, read alike at every door.
 
+use domain::ticket::form::{is_link, plain};
 use events::ticket::{Callback, DynamicField};
 use infra::Error;
 use serde_json::Value;
 
 use crate::App;
 use crate::queue::attempt::callback::Receiver;
-use domain::ticket::form::{is_link, plain};
 
 /// Display-only fields of one ticket.
 const DYNAMIC_FIELDS_MAX: usize = 100;
@@ -23,6 +23,8 @@ pub(super) enum Unfit {
     Name(usize),
     Kind(usize, String),
     Value(usize),
+    /// An address that does something else than open a page.
+    Link(usize),
 }
 
 /// Display-only fields (reference/bk-itsm.md 3.1); their keys are ours.
@@ -38,8 +40,11 @@ pub(super) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
         if !matches!(kind.as_str(), "STRING" | "INT" | "LINK") {
             return Err(Unfit::Kind(at, kind));
         }
-        if value.chars().count() > VALUE_MAX || (kind == "LINK" && !is_link(&value)) {
+        if value.chars().count() > VALUE_MAX {
             return Err(Unfit::Value(at));
+        }
+        if kind == "LINK" && !is_link(&value) {
+            return Err(Unfit::Link(at));
         }
         Ok(DynamicField { key: format!("dynamic_{}", at + 1), name, kind, value, meta: item.get("meta").cloned().unwrap_or_default() })
     };

@@ -195,6 +195,7 @@ fn dynamic_fields(asked: &Asked) -> Result<Vec<DynamicField>, Refusal> {
             Unfit::Name(at) => format!("dynamic_fields:{at}:name:请确保这个字段为 1 到 32 个字符。"),
             Unfit::Kind(at, kind) => format!("dynamic_fields:{at}:type:“{kind}” 不是合法选项。"),
             Unfit::Value(at) => format!("dynamic_fields:{at}:value:请确保这个字段不能超过 255 个字符。"),
+            Unfit::Link(at) => format!("dynamic_fields:{at}:value:不是可以打开的链接。"),
         })
     })
 }

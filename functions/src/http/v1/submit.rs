@@ -128,6 +128,7 @@ impl Extras {
                 Unfit::Name(at) => Problem::malformed(&format!("/dynamic_fields/{at}/name"), "it does not have 1 to 32 characters"),
                 Unfit::Kind(at, kind) => Problem::malformed(&format!("/dynamic_fields/{at}/type"), format!("{kind:?} is none of STRING, INT, LINK")),
                 Unfit::Value(at) => Problem::malformed(&format!("/dynamic_fields/{at}/value"), "it is longer than 255 characters"),
+                Unfit::Link(at) => Problem::malformed(&format!("/dynamic_fields/{at}/value"), "it is an address that does something else than open a page"),
             })?,
             Some(_) => return Err(Problem::malformed("/dynamic_fields", "it is not an array")),
         };
