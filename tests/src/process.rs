@@ -10,8 +10,12 @@ use serde_json::{Value, json};
 /// The application every served desk of a test knows.
 pub const APP: (&str, &str) = ("test_app", "test-secret");
 
-/// The program, beside the test's own executable.
+/// The program beside the test's own executable, or another build of it that `LEDGERDESK_PROGRAM` names:
+/// a test of a fault must fail on the build that has the fault.
 pub fn program() -> PathBuf {
+    if let Some(other) = std::env::var_os("LEDGERDESK_PROGRAM") {
+        return other.into();
+    }
     let test = std::env::current_exe().expect("a test knows its own path");
     let program = test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join("ledgerdesk");
     assert!(program.exists(), "{} is not built; run `cargo build --bin ledgerdesk`", program.display());
@@ -71,6 +75,67 @@ impl Served {
         // The rest is read so that the pipe never fills.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, base }
+    }
+
+    /// Serves a directory on a free port with exactly these arguments besides `--listen` and `--data`; gives back what it
+    /// printed to standard error where it did not come up.
+    pub fn start_with(data: &Path, arguments: &[&str]) -> Result<Self, String> {
+        let mut child = Command::new(program())
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let mut stderr = child.stderr.take().expect("a pipe");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let first = lines.next().and_then(Result::ok).unwrap_or_default();
+        let base = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_default().to_owned();
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = std::io::Read::read_to_string(&mut stderr, &mut text);
+            text
+        });
+        if base.is_empty() {
+            let _ = child.wait();
+            return Err(errors.join().expect("the reader of standard error ends"));
+        }
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Self { child, base })
+    }
+
+    /// Sends a request to `/v1` as [`APP`] for a user; gives back status, headers and body (`null` where it is not JSON).
+    pub async fn v1_with(&self, method: &str, path: &str, user: &str, body: Value, headers: &[(&str, &str)]) -> (u16, reqwest::header::HeaderMap, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = client().request(method, format!("{}/v1/{path}", self.base)).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", user);
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await.expect("a body");
+        (status, headers, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    /// The same without headers; gives back status and body.
+    pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
+        let (status, _, body) = self.v1_with(method, path, user, body, &[]).await;
+        (status, body)
+    }
+
+    /// Calls an operation of the BlueKing API as [`APP`]; gives back the envelope.
+    pub async fn bk(&self, operation: &str, body: Value) -> Value {
+        call(&client(), &self.base, operation, body, None).await.expect("an envelope")
+    }
+
+    /// The id of the process, for signals and `/proc`.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Says whether the process came up at all.

@@ -1,0 +1,1 @@
+//! Administration: who changed the configuration, and what a change may contain.

@@ -1,0 +1,1 @@
+//! Decisions and commands on tickets: reasons, idempotency, versions, people, values of forms.

@@ -1,0 +1,1 @@
+//! The commands in the documents run as they are written.

@@ -1,0 +1,1 @@
+//! Bounds against hostile callers.

@@ -1,0 +1,1 @@
+//! Incident logs of other systems.

@@ -1,0 +1,1 @@
+//! Times, zones, and the audit export.

@@ -1,0 +1,1 @@
+//! Workflow files and clients of the original.
