@@ -152,7 +152,7 @@ async fn begun<'a>(asked: &'a Asked, name: &str, at: usize) -> Result<Upload<'a>
 async fn is_for_workflow(asked: &Asked) -> Result<bool, Problem> {
     match asked.asked_for("for") {
         None => Ok(false),
-        Some("workflow") => super::admin::superuser(asked).await.map(|()| true),
+        Some("workflow") => super::admin::superuser(asked).await.map(|_| true),
         Some(_) => Err(Problem::malformed("for", "it is nothing but workflow")),
     }
 }

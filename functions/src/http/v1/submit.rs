@@ -26,11 +26,11 @@ const ENVS_MAX: usize = 100;
 
 pub(super) async fn create(asked: Asked) -> Answer {
     let app = &asked.app;
-    let service = ServiceId(asked.int("service_id")?.ok_or_else(|| Problem::malformed("/service_id", "it is missing"))?);
+    let service = ServiceId(asked.required_int("service_id")?);
     let creator = asked.text("creator")?;
     let by = match &creator {
         Some(creator) if is_name(creator) => creator.clone(),
-        Some(_) => return Err(Problem::malformed("/creator", "it is not a user name")),
+        Some(_) => return Err(Problem::malformed("/creator", "`creator` is not a user name")),
         None => asked.user()?.to_owned(),
     };
     let key = match &asked.idempotency_key {
@@ -40,7 +40,7 @@ pub(super) async fn create(asked: Asked) -> Answer {
     if let Some(key) = &key
         && let Some(opened) = desk::opened_before(app, key).await?
     {
-        return Ok(opened_answer(&opened.sn, opened.id, app));
+        return Ok(opened_answer(&opened.sn, opened.id, &asked));
     }
     let tag = asked.text("tag")?.unwrap_or_default();
     // Whoever submits for somebody else is told of, where the service allows it.
@@ -52,7 +52,7 @@ pub(super) async fn create(asked: Asked) -> Answer {
     let draft = |creator, agent, form| Open { service, creator, agent, form, tag: tag.clone(), ..Open::default() };
     let extras = Extras::read(&asked)?;
     if tag.chars().count() > TAG_MAX {
-        return Err(Problem::malformed("/tag", format!("it is longer than {TAG_MAX} characters")));
+        return Err(Problem::malformed("/tag", format!("`tag` is longer than {TAG_MAX} characters")));
     }
     let from = asked.text("from")?.map(TicketSn);
     if let Some(from) = &from {
@@ -89,12 +89,13 @@ pub(super) async fn create(asked: Asked) -> Answer {
         drafts::sent(app, &drafter, &Sheet::Service(service), &asked.meta(drafter.clone())).await;
     }
     let opened = outcome.state.opened.as_ref().ok_or_else(|| Problem::conflict("the ticket was not opened"))?;
-    Ok(opened_answer(&opened.sn, opened.id, app))
+    Ok(opened_answer(&opened.sn, opened.id, &asked))
 }
 
-fn opened_answer(sn: &TicketSn, id: i64, app: &crate::App) -> Response {
-    let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&app.settings, id) });
-    (StatusCode::CREATED, [(header::LOCATION, format!("/v1/tickets/{sn}"))], Json(body)).into_response()
+/// The address of the ticket is relative to the address of the request: a proxy may serve this path below another one.
+fn opened_answer(sn: &TicketSn, id: i64, asked: &Asked) -> Response {
+    let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&asked.app.settings, id) });
+    (StatusCode::CREATED, [(header::LOCATION, format!("{}{sn}", asked.below))], Json(body)).into_response()
 }
 
 /// What comes along besides the form: `callback` (`url`, `headers`, `on_status`), `processors` (user names by node id), `dynamic_fields`
@@ -111,7 +112,7 @@ impl Extras {
     fn read(asked: &Asked) -> Result<Self, Problem> {
         let mut processors = BTreeMap::new();
         for (node, names) in object(asked, "processors")?.into_iter().flatten() {
-            let wrong = || Problem::malformed(&format!("/processors/{node}"), "it is not an array of user names under the id of a node");
+            let wrong = || Problem::malformed(&format!("/processors/{node}"), "`processors` has arrays of user names under the ids of nodes");
             let id = node.parse().map(NodeId).map_err(|_| wrong())?;
             let names = names.as_array().ok_or_else(wrong)?;
             let name = |name: &Value| name.as_str().filter(|name| is_name(name)).map(str::to_owned).ok_or_else(wrong);
@@ -119,18 +120,20 @@ impl Extras {
         }
         let envs = object(asked, "envs")?;
         if envs.is_some_and(|envs| envs.len() > ENVS_MAX) {
-            return Err(Problem::malformed("/envs", format!("it holds more than {ENVS_MAX} variables")));
+            return Err(Problem::malformed("/envs", format!("`envs` has more than {ENVS_MAX} variables")));
         }
         let dynamic_fields = match asked.body.get("dynamic_fields") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Array(items)) => extras::dynamic_fields(items).map_err(|unfit| match unfit {
-                Unfit::TooMany(most) => Problem::malformed("/dynamic_fields", format!("it holds more than {most} fields")),
-                Unfit::Name(at) => Problem::malformed(&format!("/dynamic_fields/{at}/name"), "it does not have 1 to 32 characters"),
-                Unfit::Kind(at, kind) => Problem::malformed(&format!("/dynamic_fields/{at}/type"), format!("{kind:?} is none of STRING, INT, LINK")),
-                Unfit::Value(at) => Problem::malformed(&format!("/dynamic_fields/{at}/value"), "it is longer than 255 characters"),
-                Unfit::Link(at) => Problem::malformed(&format!("/dynamic_fields/{at}/value"), "it is an address that does something else than open a page"),
+                Unfit::TooMany(most) => Problem::malformed("/dynamic_fields", format!("`dynamic_fields` has more than {most} fields")),
+                Unfit::Name(at) => Problem::malformed(&format!("/dynamic_fields/{at}/name"), "`name` does not have 1 to 32 characters"),
+                Unfit::Kind(at, kind) => Problem::malformed(&format!("/dynamic_fields/{at}/type"), format!("`type` {kind:?} is none of STRING, INT, LINK")),
+                Unfit::Value(at) => Problem::malformed(&format!("/dynamic_fields/{at}/value"), "`value` is longer than 255 characters"),
+                Unfit::Link(at) => {
+                    Problem::malformed(&format!("/dynamic_fields/{at}/value"), "`value` is an address that does something else than open a page")
+                }
             })?,
-            Some(_) => return Err(Problem::malformed("/dynamic_fields", "it is not an array")),
+            Some(_) => return Err(Problem::malformed("/dynamic_fields", "`dynamic_fields` is not an array")),
         };
         let envs = envs.into_iter().flatten().map(|(key, value)| (key.clone(), plain(value))).collect();
         Ok(Self { callback: Self::callback(asked)?, processors, dynamic_fields, envs })
@@ -139,16 +142,16 @@ impl Extras {
     fn callback(asked: &Asked) -> Result<Option<(Callback, Receiver)>, Problem> {
         let Some(callback) = object(asked, "callback")? else { return Ok(None) };
         let url = callback.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let host = extras::callback_host(&url).ok_or_else(|| Problem::malformed("/callback/url", "it is not an http(s) address"))?;
+        let host = extras::callback_host(&url).ok_or_else(|| Problem::malformed("/callback/url", "`callback.url` is not an http(s) address"))?;
         let headers = match callback.get("headers") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Object(headers)) => headers.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
-            Some(_) => return Err(Problem::malformed("/callback/headers", "it is not an object of texts")),
+            Some(_) => return Err(Problem::malformed("/callback/headers", "`callback.headers` is not an object of texts")),
         };
         let on_status = match callback.get("on_status") {
             None | Some(Value::Null) => asked.caller.hears_status,
             Some(Value::Bool(flag)) => *flag,
-            Some(_) => return Err(Problem::malformed("/callback/on_status", "it is neither true nor false")),
+            Some(_) => return Err(Problem::malformed("/callback/on_status", "`callback.on_status` is neither true nor false")),
         };
         Ok(Some((Callback { host, secret: String::new(), on_status }, Receiver { url, headers })))
     }
@@ -180,6 +183,6 @@ fn object<'a>(asked: &'a Asked, key: &str) -> Result<Option<&'a Map<String, Valu
     match asked.body.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(object)) => Ok(Some(object)),
-        Some(_) => Err(Problem::malformed(&format!("/{key}"), "it is not an object")),
+        Some(_) => Err(Problem::malformed(&format!("/{key}"), format!("`{key}` is not an object"))),
     }
 }

@@ -30,15 +30,15 @@ pub(in crate::http::v1) async fn workflows(asked: Asked, method: &Method, parts:
             Ok(ok(json!({ "workflows": cards })))
         }
         (&Method::POST, []) => {
-            superuser(&asked).await?;
+            let by = superuser(&asked).await?;
             let definition = definition(&asked).await?;
-            let id = setup::draft(app, definition, None).await?;
+            let id = setup::draft(app, &by, definition, None).await?;
             Ok(created(json!({ "workflow": id })))
         }
         (&Method::POST, ["import"]) => {
-            superuser(&asked).await?;
-            let file = asked.body.get("workflow").ok_or_else(|| Problem::malformed("/workflow", "it is missing"))?;
-            let (id, report) = setup::import_workflow(app, file, None).await?;
+            let by = superuser(&asked).await?;
+            let file = asked.body.get("workflow").ok_or_else(|| Problem::malformed("/workflow", "`workflow` is required"))?;
+            let (id, report) = setup::import_workflow(app, &by, file, None).await?;
             let problems = app.configuration.drawn(id).await?.draft.as_deref().map(check::problems).unwrap_or_default();
             Ok(created(json!({ "workflow": id, "report": report, "problems": problems })))
         }
@@ -64,20 +64,20 @@ async fn workflow(asked: &Asked, method: &Method, id: WorkflowId, rest: &[&str])
             Ok(ok(json!({ "workflow": id, "closed": drawn.closed, "versions": versions, "draft": draft, "problems": problems })))
         }
         (&Method::PUT, ["draft"]) => {
-            superuser(asked).await?;
+            let by = superuser(asked).await?;
             let definition = definition(asked).await?;
             let problems = check::problems(&definition);
-            setup::draft(app, definition, Some(id)).await?;
+            setup::draft(app, &by, definition, Some(id)).await?;
             Ok(ok(json!({ "workflow": id, "problems": problems })))
         }
         (&Method::POST, ["deploy"]) => {
-            superuser(asked).await?;
-            let version = setup::deploy(app, id).await?;
+            let by = superuser(asked).await?;
+            let version = setup::deploy(app, &by, id).await?;
             Ok(created(json!({ "workflow": id, "version": version })))
         }
         (&Method::POST, ["close" | "reopen"]) => {
-            superuser(asked).await?;
-            setup::close_workflow(app, id, rest[0] == "close").await?;
+            let by = superuser(asked).await?;
+            setup::close_workflow(app, &by, id, rest[0] == "close").await?;
             Ok(done())
         }
         (_, ["versions", version, rest @ ..]) => {
@@ -93,13 +93,13 @@ async fn workflow(asked: &Asked, method: &Method, id: WorkflowId, rest: &[&str])
                     Ok(ok(export::write(&definition, &version.to_string(), &setup::role_names(app).await?)))
                 }
                 (&Method::POST, ["restore"]) => {
-                    superuser(asked).await?;
-                    setup::restore(app, id, version).await?;
+                    let by = superuser(asked).await?;
+                    setup::restore(app, &by, id, version).await?;
                     Ok(done())
                 }
                 (&Method::DELETE, []) => {
-                    superuser(asked).await?;
-                    setup::remove_version(app, id, version).await?;
+                    let by = superuser(asked).await?;
+                    setup::remove_version(app, &by, id, version).await?;
                     Ok(done())
                 }
                 _ => Err(wrong_method(method)),
@@ -116,14 +116,14 @@ async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
 }
 
 async fn definition(asked: &Asked) -> Result<Definition, Problem> {
-    let mut given = asked.body.get("definition").cloned().ok_or_else(|| Problem::malformed("/definition", "it is missing"))?;
+    let mut given = asked.body.get("definition").cloned().ok_or_else(|| Problem::malformed("/definition", "`definition` is required"))?;
     for (at, field) in given.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
         from_library(&asked.app, field, at).await?;
     }
     let mut definition: Definition = serde_json::from_value(given).map_err(|error| Problem::malformed("/definition", error.to_string()))?;
     company::with_pids(&asked.app, &mut definition).await?;
     // Fields that come without a number get one.
-    let free = definition.fields.iter().map(|field| field.id).max().unwrap_or_default() + 1;
+    let free = definition.fields.iter().map(|field| field.id).max().unwrap_or_default().saturating_add(1);
     for (id, field) in (free..).zip(definition.fields.iter_mut().filter(|field| field.id == 0)) {
         field.id = id;
     }
