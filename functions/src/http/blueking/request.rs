@@ -6,7 +6,9 @@ use axum::http::header;
 use domain::call::template::percent;
 use domain::ticket::form::plain;
 use events::{Entry, Moment};
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::answer::{Refusal, Refused};
@@ -17,6 +19,8 @@ use crate::people::is_name;
 
 /// Parameters that say who calls.
 const CREDENTIALS: [&str; 6] = ["bk_app_code", "bk_app_secret", "bk_token", "app_secret", "app_code", "access_token"];
+/// Headers whose values count.
+const READ_HEADERS: [&str; 3] = ["x-bkapi-authorization", "idempotency-key", "content-type"];
 const FORBIDDEN: &str = "Forbidden: the application code or secret, or the user, is missing or not valid";
 
 /// One request, understood.
@@ -32,9 +36,15 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) async fn read(app: &App, request: Request<Body>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
         let wrong = |text: String| Refused::from(Refusal::new(3_900_021, format!("参数错误: {text}")));
+        // Names in headers come in UTF-8; what is something else is rejected by the name of its header, and never left out.
+        for name in READ_HEADERS {
+            if parts.headers.get(name).is_some_and(|value| std::str::from_utf8(value.as_bytes()).is_err()) {
+                return Err(wrong(format!("请求头 {name} 不是 UTF-8")));
+            }
+        }
+        let header = |name: &str| parts.headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
         let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| wrong(format!("请求体超过 {BODY_BYTES_MAX} 字节或未能读完")))?;
         let kind = header(header::CONTENT_TYPE.as_str()).unwrap_or_default().split(';').next().unwrap_or_default().trim().to_lowercase();
         let body = match kind.as_str() {
@@ -119,13 +129,21 @@ impl Asked {
         }
     }
 
-    /// A time of the desk's zone.
-    pub(super) fn time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
+    /// A lower bound in the desk's zone: the earliest instant that the text may mean.
+    pub(super) fn from_time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
+        self.bound(app, key, earliest)
+    }
+
+    /// An upper bound in the desk's zone: the latest instant that the text may mean.
+    pub(super) fn to_time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
+        self.bound(app, key, latest)
+    }
+
+    fn bound(&self, app: &App, key: &str, read: fn(&str, &TimeZone) -> Option<Timestamp>) -> Result<Option<Moment>, Refusal> {
         let Some(text) = self.text(key).filter(|text| !text.is_empty()) else { return Ok(None) };
         let wrong = || Refusal::new(3_900_021, format!("参数错误: {key} 不是时间（YYYY-MM-DD hh:mm:ss）: {text}"));
-        let time = DateTime::strptime("%Y-%m-%d %H:%M:%S", &text).map_err(|_| wrong())?;
-        let zoned = time.to_zoned(app.settings.zone.clone()).map_err(|_| wrong())?;
-        Ok(Some(Moment(zoned.timestamp().as_millisecond())))
+        let at = read(&text, &app.settings.zone).ok_or_else(wrong)?;
+        Ok(Some(Moment(at.as_millisecond())))
     }
 
     /// The query again without some parameters and without credentials, each followed by `&`.
@@ -159,6 +177,45 @@ impl Asked {
     }
 }
 
+/// What a text means: a second or a minute of a clock, or a day.
+enum Meant {
+    Clock(DateTime, SignedDuration),
+    Day(Date),
+}
+
+fn meant(text: &str) -> Option<Meant> {
+    let clock = |format: &str, lasts: SignedDuration| DateTime::strptime(format, text).ok().map(|start| Meant::Clock(start, lasts));
+    clock("%Y-%m-%d %H:%M:%S", SignedDuration::from_secs(1))
+        .or_else(|| clock("%Y-%m-%d %H:%M", SignedDuration::from_mins(1)))
+        .or_else(|| Date::strptime("%Y-%m-%d", text).ok().map(Meant::Day))
+}
+
+/// The earliest instant that a text may mean. A time that the clock shows twice means its first occurrence; a day begins with its first instant.
+fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    match meant(text)? {
+        Meant::Clock(start, _) => zone.to_ambiguous_zoned(start).earlier().ok().map(|zoned| zoned.timestamp()),
+        Meant::Day(day) => day.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp()),
+    }
+}
+
+/// The latest instant that a text may mean. A time that the clock shows twice means its second occurrence; a second, a minute and a day end with their last
+/// millisecond.
+fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let (end, is_day) = match meant(text)? {
+        Meant::Clock(start, lasts) => (start.checked_add(lasts).ok()?, false),
+        Meant::Day(day) => (day.tomorrow().ok()?.to_datetime(Time::midnight()), true),
+    };
+    let before = SignedDuration::from_millis(1);
+    let end = if is_day {
+        // The next day begins with its first instant, also where the clock shows it twice.
+        zone.to_zoned(end).ok()?.timestamp().checked_sub(before).ok()?
+    } else {
+        let last = end.checked_sub(before).ok()?;
+        zone.to_ambiguous_zoned(last).later().ok()?.timestamp()
+    };
+    Some(end)
+}
+
 fn in_chinese(reason: &NoObject) -> String {
     match reason {
         NoObject::NotUtf8(error) => format!("请求体不是 UTF-8: {error}"),
@@ -186,4 +243,31 @@ async fn caller(app: &App, query: &Map<String, Value>, body: &Map<String, Value>
         user: find(&["bk_username", "username"]),
     };
     identify(app, presented).await?.ok_or(Refused::Forbidden(FORBIDDEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(zone: &str, from: &str, to: &str) -> (String, String) {
+        let zone = TimeZone::get(zone).expect("a zone");
+        (earliest(from, &zone).expect("a time").to_string(), latest(to, &zone).expect("a time").to_string())
+    }
+
+    #[test]
+    fn a_window_covers_both_occurrences_of_an_hour_that_comes_twice() {
+        for (from, to, earliest, latest) in [
+            ("2026-10-25 02:00:00", "2026-10-25 02:59:59", "2026-10-25T00:00:00Z", "2026-10-25T01:59:59.999Z"),
+            ("2026-10-25 02:00", "2026-10-25 02:59", "2026-10-25T00:00:00Z", "2026-10-25T01:59:59.999Z"),
+            ("2026-10-25", "2026-10-25", "2026-10-24T22:00:00Z", "2026-10-25T22:59:59.999Z"),
+            // The hour from two to three does not exist on this day.
+            ("2026-03-29 01:59:59", "2026-03-29 03:00:00", "2026-03-29T00:59:59Z", "2026-03-29T01:00:00.999Z"),
+            ("2026-07-01 12:00:00", "2026-07-01 12:00:00", "2026-07-01T10:00:00Z", "2026-07-01T10:00:00.999Z"),
+        ] {
+            assert_eq!(window("Europe/Berlin", from, to), (earliest.to_owned(), latest.to_owned()), "{from} {to}");
+        }
+        // A day that begins at one o'clock, and the day before it.
+        assert_eq!(window("America/Santiago", "2026-09-06", "2026-09-05"), ("2026-09-06T04:00:00Z".to_owned(), "2026-09-06T03:59:59.999Z".to_owned()));
+        assert!(earliest("tomorrow", &TimeZone::UTC).is_none() && latest("2026-13-01", &TimeZone::UTC).is_none());
+    }
 }
