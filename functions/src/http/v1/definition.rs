@@ -210,3 +210,63 @@ pub(super) fn named_shapes() -> [(&'static str, &'static Shape); 7] {
         ("Definition", &DEFINITION_SHAPE),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use events::outside::{Pair, Poll, Request, Source, Taken, Task};
+    use events::workflow::{Choice, Clause, Condition, Definition, Field, Group, Line, Node, Output, Rule, Template};
+    use serde::de::value::Error;
+    use serde::de::{DeserializeOwned, Error as _, Visitor};
+
+    use super::*;
+
+    /// Learns the members of a stored type from its own reader.
+    struct Fields<'a>(&'a mut Vec<&'static str>);
+
+    impl<'de> serde::Deserializer<'de> for Fields<'_> {
+        type Error = Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+            Err(Error::custom("not a struct"))
+        }
+        fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, fields: &'static [&'static str], _: V) -> Result<V::Value, Error> {
+            self.0.extend_from_slice(fields);
+            Err(Error::custom("only the members are wanted"))
+        }
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq tuple tuple_struct map enum
+            identifier ignored_any
+        }
+    }
+
+    fn check<T: DeserializeOwned>(members: &[Member]) {
+        let mut stored = Vec::new();
+        let _ = T::deserialize(Fields(&mut stored));
+        let mut listed: Vec<&str> = members.iter().map(|member| member.name).collect();
+        listed.sort_unstable();
+        stored.sort_unstable();
+        assert_eq!(listed, stored, "{}", std::any::type_name::<T>());
+    }
+
+    #[test]
+    fn bodies_have_exactly_the_members_of_the_stored_types() {
+        check::<Definition>(DEFINITION);
+        check::<Node>(NODE);
+        check::<Line>(LINE);
+        check::<Field>(FIELD);
+        check::<Field>(SHARED_FIELD);
+        check::<Choice>(&OPTION_MEMBERS);
+        check::<Condition>(CONDITION_MEMBERS);
+        check::<Group>(GROUP);
+        check::<Clause>(CLAUSE);
+        check::<Rule>(RULE);
+        check::<Template>(TEMPLATE);
+        check::<Output>(OUTPUT);
+        check::<Request>(REQUEST);
+        check::<Task>(TASK);
+        check::<Source>(SOURCE);
+        check::<Poll>(POLL);
+        check::<Taken>(TAKEN);
+        check::<Pair>(PAIR);
+    }
+}

@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 pub(super) const FLAWS_MAX: usize = 50;
 /// Characters of a foreign text that a message repeats.
 const QUOTED_MAX: usize = 64;
+/// Characters of a member's place that a message repeats: the deepest member of a workflow definition fits.
+const POINTER_MAX: usize = 200;
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,13 +126,17 @@ pub(super) fn step(at: &str, name: &str) -> String {
 /// A member by its pointer, as messages name it.
 pub(super) fn named(at: &str) -> String {
     let name = at.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~");
-    if name.is_empty() { "the body".to_owned() } else { format!("`{}`", quoted(&name)) }
+    if name.is_empty() { "the body".to_owned() } else { format!("`{}`", short(&name, POINTER_MAX)) }
 }
 
 /// The beginning of a foreign text, without control characters.
 pub(super) fn quoted(text: &str) -> String {
-    let mut short: String = text.chars().take(QUOTED_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(QUOTED_MAX).is_some() {
+    short(text, QUOTED_MAX)
+}
+
+fn short(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(most).is_some() {
         short.push('…');
     }
     short
