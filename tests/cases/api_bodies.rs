@@ -267,8 +267,9 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
     let (_, file) = desk.v1("GET", "workflows/11/versions/1/export", "admin", Value::Null).await;
     let mut examples = examples(&sn, &other, &file);
     let document = described(&desk).await;
-    let (mut counts, mut failures, mut valid): (BTreeMap<&str, usize>, Vec<String>, usize) = Default::default();
-    let mut tried = 0;
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut failures: Vec<String> = Vec::new();
+    let (mut tried, mut valid) = (0, 0);
     for (path, method, operation) in operations(&document) {
         let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") else { continue };
         tried += 1;
@@ -296,8 +297,8 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
         }
         // The same body without a flaw gets past the check; whether the rules of the desk allow it is another matter.
         let key = format!("example {name}");
-        let (status, answer) = desk.v1_with(&method, &path, "admin", example, &[("idempotency-key", &key)]).await.clone_status();
-        if matches!(status, 413 | 415) || answer["detail"].as_str().is_some_and(|detail| detail.contains("known are") || detail.contains("is required")) {
+        let (status, _, answer) = desk.v1_with(&method, &path, "admin", example, &[("idempotency-key", &key)]).await;
+        if matches!(status, 413 | 415) || answer["detail"].as_str().is_some_and(|detail| detail.contains("known are") || detail.contains("must be")) {
             failures.push(format!("{name}: the valid body: {status} {answer}"));
         }
         valid += 1;
@@ -307,16 +308,6 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
     assert!(failures.is_empty(), "{} of them:\n{}", failures.len(), failures[..failures.len().min(40)].join("\n"));
     assert!(examples.is_empty(), "bodies of operations that do not exist: {:?}", examples.keys());
     assert!(tried >= 45 && counts.len() == 4 && counts.values().sum::<usize>() > 500, "{tried} {counts:?}");
-}
-
-/// Leaves the headers of an answer out.
-trait CloneStatus {
-    fn clone_status(self) -> (u16, Value);
-}
-impl CloneStatus for (u16, reqwest::header::HeaderMap, Value) {
-    fn clone_status(self) -> (u16, Value) {
-        (self.0, self.2)
-    }
 }
 
 /// first-use section 2: parameters that no operation has, that are given twice, and values that do not exist.
@@ -652,6 +643,6 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
         let (status, answer) = desk.v1("POST", "workflows", "admin", json!({ "definition": shown["definition"] })).await;
         assert_eq!(status, 201, "workflow {version}: {answer}");
     }
-    let extra: Map<String, Value> = [("definition".to_owned(), definition()), ("note".to_owned(), json!("x"))].into();
+    let extra: Map<String, Value> = [("definition".to_owned(), definition()), ("note".to_owned(), json!("x"))].into_iter().collect();
     assert_eq!(desk.v1("POST", "workflows", "admin", extra.into()).await.1["errors"][0]["field"], "/note");
 }
