@@ -29,5 +29,6 @@ pub mod reports;
 pub mod setup;
 pub mod stream;
 pub mod timer;
+pub mod times;
 
 pub use app::App;

@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use events::Moment;
 use infra::{Error, Kind};
 
-use crate::App;
+use crate::{App, times};
 use asked::Asked;
 use problem::{Answer, Problem};
 
@@ -89,10 +89,9 @@ async fn route(app: App, request: Request) -> Answer {
     }
 }
 
-/// A moment as this door writes it: RFC 3339, with the offset of the desk's zone.
+/// A moment as this API writes it: RFC 3339 with the offset of the desk's zone.
 fn time(app: &App, at: Moment) -> String {
-    let zoned = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned(app.settings.zone.clone());
-    zoned.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
+    times::in_zone(at, &app.settings.zone)
 }
 
 /// Undoes percent-encoding; what is not valid stays as it is.
