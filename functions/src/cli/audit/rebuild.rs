@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use domain::call::Call;
-use domain::config::{Dictionary, Role, Service, SharedField};
+use domain::config::{App, Dictionary, Role, Service, SharedField};
 use domain::draft::Draft;
 use domain::views::Card;
 use domain::views::delivery_card::DeliveryCard;
@@ -32,6 +32,7 @@ pub(super) async fn rebuild(place: &Place, wanted: Option<&str>) -> Result<(), S
         Dictionary::VIEW,
         SharedField::VIEW,
         Role::VIEW,
+        App::VIEW,
         project::DESK_BOARD,
     ];
     if let Some(wanted) = wanted.filter(|wanted| !views.contains(wanted)) {
@@ -66,6 +67,7 @@ pub async fn rebuild_view(ledger: &Ledger, views: &dyn Views, view: &str) -> Res
         SharedField::VIEW => rebuild_cards::<SharedField>(ledger, views).await,
         Service::VIEW => rebuild_cards::<Service>(ledger, views).await,
         Role::VIEW => rebuild_cards::<Role>(ledger, views).await,
+        App::VIEW => rebuild_cards::<App>(ledger, views).await,
         _ => rebuild_board(ledger, views).await,
     }
 }

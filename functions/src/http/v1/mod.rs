@@ -1,6 +1,7 @@
 //! `/v1`: a REST API over the same commands; errors are problem details that name the field.
 
 mod admin;
+mod apps;
 mod asked;
 mod attachments;
 mod calls;
@@ -84,6 +85,7 @@ async fn route(app: App, request: Request) -> Answer {
         ["dictionary", ..] => admin::dictionary(asked, &method, &parts[1..]).await,
         ["fields", ..] => admin::fields(asked, &method, &parts[1..]).await,
         ["roles", ..] => admin::roles(asked, &method, &parts[1..]).await,
+        ["apps", ..] => apps::apps(asked, &method, &parts[1..]).await,
         ["tickets" | "decisions" | "calls", ..] => Err(Problem::method(format!("{method} is not for this path"))),
         _ => Err(Problem::not_found("there is nothing at this path")),
     }
