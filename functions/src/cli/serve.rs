@@ -150,7 +150,7 @@ fn is_web_address(text: &str) -> bool {
 }
 
 /// A closed terminal or a `kill -HUP` does not end the desk. No file is opened again: the log goes to standard error.
-fn ignore_hangups() {
+pub(super) fn ignore_hangups() {
     match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
         Ok(mut hangups) => drop(tokio::spawn(async move {
             while hangups.recv().await.is_some() {
@@ -185,7 +185,8 @@ async fn views_fit(local: &Local) -> Result<(), String> {
     Err(format!("views.db follows position {followed}, but the ledger ends at {head}: the ledger was replaced; move views.db away and it is rebuilt"))
 }
 
-async fn stop_signal() {
+/// Waits for SIGINT or SIGTERM.
+pub(super) async fn stop_signal() {
     let interrupt = tokio::signal::ctrl_c();
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     let terminated = async {
