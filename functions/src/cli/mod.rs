@@ -171,6 +171,9 @@ mod tests {
     /// Commands that change a desk, by their path.
     const CHANGING: [&str; 7] = ["setup", "audit check", "audit rebuild", "audit follow", "audit parked", "app add", "app disable"];
 
+    /// Characters of a help text in one line.
+    const HELP_MAX: usize = 110;
+
     /// Every command without subcommands, by its path.
     fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, Vec<String>)>) {
         let mut subcommands = command.get_subcommands().filter(|sub| sub.get_name() != "help").peekable();
@@ -183,6 +186,16 @@ mod tests {
         }
     }
 
+    fn every_argument_has_a_short_text(command: &clap::Command, path: &str) {
+        for argument in command.get_arguments() {
+            let text = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!((1..=HELP_MAX).contains(&text.chars().count()), "{path} {}: {text:?}", argument.get_id());
+        }
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            every_argument_has_a_short_text(sub, &format!("{path} {}", sub.get_name()));
+        }
+    }
+
     #[test]
     fn every_command_prints_json_and_every_change_can_be_tried_first() {
         let mut command = Cli::command();
@@ -190,6 +203,7 @@ mod tests {
         let mut found = Vec::new();
         leaves(&command, "", &mut found);
         assert!(found.len() >= 20, "{found:?}");
+        every_argument_has_a_short_text(&command, "");
         for (path, options) in &found {
             assert!(options.iter().any(|option| option == "json"), "{path} has no --json");
         }

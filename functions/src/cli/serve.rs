@@ -116,7 +116,6 @@ impl Serve {
     }
 
     async fn open(&self, address: SocketAddr) -> Result<App, CommandError> {
-        let crash = Arc::new(self.crash_at.as_deref().map(Crash::armed).transpose()?.unwrap_or_default());
         let zone = times::zone(&self.zone).map_err(|reason| CommandError::Usage(format!("--zone: {reason}")))?;
         for (option, value) in [("--site", &self.site), ("--login", &self.login)] {
             if let Some(url) = value.as_deref().filter(|url| !is_web_address(url)) {
@@ -126,6 +125,8 @@ impl Serve {
         let site = self.site.clone().unwrap_or_else(|| format!("http://{address}"));
         let settings = Settings { site: site.trim_end_matches('/').to_owned(), zone, file_bytes_max: self.file_max_mib << 20, answer_bytes_max: None };
         let egress = Egress::read(self.egress.as_deref().unwrap_or_default()).map_err(|reason| CommandError::Usage(format!("--egress: {reason}")))?;
+        let resolved = self.wanted.resolve()?;
+        let crash = Arc::new(self.crash_at.as_deref().map(Crash::armed).transpose()?.unwrap_or_default());
         let local = Local::open(&self.data, &crash)?;
         views_fit(&local).await?;
         let login: Arc<dyn Login> = match &self.login {
@@ -136,7 +137,7 @@ impl Serve {
         let directory = organization(self.directory.as_deref(), &local.ledger)?;
         let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, blob: local.blob, login, directory, secrets: local.secrets };
         let app = App::new(ports, settings, crash)?;
-        self.wanted.write(&app).await?;
+        self.wanted.store(&app, &resolved).await?;
         if !self.wanted.demo && apps::close_demo(&app, DEMO_APP).await? {
             tracing::warn!(app = DEMO_APP.0, "the demo app is disabled, because the desk was started without --demo");
         }

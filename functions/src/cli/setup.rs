@@ -62,22 +62,19 @@ pub(super) struct Named {
 }
 
 /// What options and files hold; standard input can be read only once.
-struct Resolved {
+pub(super) struct Resolved {
     named: Vec<Named>,
     headers: Vec<(String, Vec<u8>)>,
 }
 
 impl Wanted {
-    /// Writes it.
-    pub async fn write(&self, app: &App) -> Result<(), CommandError> {
-        self.store(app, &self.resolve()?).await
-    }
-
-    fn resolve(&self) -> Result<Resolved, CommandError> {
+    /// Reads and checks all options and files, before anything is opened.
+    pub(super) fn resolve(&self) -> Result<Resolved, CommandError> {
         Ok(Resolved { named: self.named()?, headers: self.headers()? })
     }
 
-    async fn store(&self, app: &App, resolved: &Resolved) -> Result<(), CommandError> {
+    /// Writes all of it into a desk.
+    pub(super) async fn store(&self, app: &App, resolved: &Resolved) -> Result<(), CommandError> {
         company::found(app).await?;
         if self.demo {
             company::demo(app).await?;
