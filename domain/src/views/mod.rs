@@ -21,6 +21,10 @@ pub trait Card: Default + Clone + PartialEq + Serialize + DeserializeOwned + Sen
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
     /// Index name and value of each list the card appears in.
     fn index(&self) -> Vec<(&'static str, String)>;
+    /// What its lists are narrowed by, stored beside each index row; empty if its lists are never narrowed.
+    fn facets(&self) -> String {
+        String::new()
+    }
 }
 
 impl Card for ticket_card::TicketCard {
@@ -31,6 +35,9 @@ impl Card for ticket_card::TicketCard {
     }
     fn index(&self) -> Vec<(&'static str, String)> {
         self.index()
+    }
+    fn facets(&self) -> String {
+        ticket_card::Facets::of(self).map(|facets| facets.write()).unwrap_or_default()
     }
 }
 

@@ -185,5 +185,5 @@ pub fn read_card<C: Card>(stream: &str, document: &Document) -> Result<C, Error>
 /// Puts a card as of a commit, if its sequence is the next.
 pub(crate) async fn put_card<C: Card>(views: &dyn Views, view: &str, commit: &Commit, card: &C, expected: i64) -> Result<bool, Error> {
     let body = serde_json::to_vec(card).map_err(|error| Error::because(infra::Kind::Corrupt, "cannot write a card", error))?;
-    views.put(view, &commit.stream, &Document { sequence: commit.next() - 1, body }, &card.index(), expected).await
+    views.put_with(view, &commit.stream, &Document { sequence: commit.next() - 1, body }, &card.index(), &card.facets(), expected).await
 }
