@@ -1,5 +1,6 @@
 //! Proof across crates. [`House`] is a whole desk on memory adapters with a clock that is turned by hand; [`process`] runs the real program.
 
+pub mod lists;
 pub mod process;
 
 use std::sync::Arc;

@@ -17,11 +17,11 @@ use crate::stream::follow::read_card;
 /// Rows of an index that are read at once.
 const STEP: usize = 500;
 /// Values that one condition may name: more than any page offers, few enough to be compared at once.
-pub(super) const PARTS_MAX: usize = 1_000;
+pub const PARTS_MAX: usize = 1_000;
 
 /// What a list is narrowed to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Filter {
+pub struct Filter {
     /// A list of one person: the index it is, and whose.
     pub list: Option<(&'static str, Pid)>,
     pub creator: Option<Pid>,
@@ -40,14 +40,14 @@ pub(super) struct Filter {
 
 /// Which page of a list is wanted, counted from 1.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Number {
+pub enum Number {
     This(usize),
     Last,
 }
 
 /// One page: the keys of its cards, newest first, and what it is a page of.
 #[derive(Clone, Debug)]
-pub(super) struct Page {
+pub struct Page {
     /// Tickets in the whole list.
     pub count: usize,
     pub number: usize,
@@ -70,7 +70,7 @@ impl Page {
 }
 
 /// One page of the tickets that fit.
-pub(super) async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
+pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
     let Some(plan) = Plan::of(filter) else { return Ok(Page::of(0, number, size)) };
     if !filter.sns.is_empty() {
         return by_number(app, filter, number, size).await;
@@ -82,7 +82,7 @@ pub(super) async fn page(app: &App, filter: &Filter, number: Number, size: usize
 }
 
 /// Catalogs and all below them.
-pub(super) async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec<String>, Error> {
+pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec<String>, Error> {
     let catalog = app.configuration.catalog().await?;
     let mut known: HashSet<String> = catalogs.iter().cloned().collect();
     let mut all = catalogs;
@@ -97,7 +97,7 @@ pub(super) async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Res
 
 impl Filter {
     /// The condition that names more than [`PARTS_MAX`] values.
-    pub(super) fn too_many(&self) -> Option<&'static str> {
+    pub fn too_many(&self) -> Option<&'static str> {
         let counts = [
             ("sns", self.sns.len()),
             ("status", self.statuses.len()),
