@@ -6,7 +6,7 @@ pub mod incident_log;
 pub mod ticket_card;
 pub mod workflow_card;
 
-use events::Fact;
+use events::{Fact, Personal};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::decider::Decider;
@@ -19,8 +19,12 @@ pub trait Card: Default + Clone + PartialEq + Serialize + DeserializeOwned + Sen
     const VIEW: &'static str;
 
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
-    /// Index name and value of each list the card appears in.
+    /// Index name and value of each list the card appears in. No personal value may be in them: they are stored in plain text.
     fn index(&self) -> Vec<(&'static str, String)>;
+    /// Every personal value of the card: views store them sealed, and readers open them.
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        Vec::new()
+    }
 }
 
 impl Card for ticket_card::TicketCard {
@@ -31,6 +35,9 @@ impl Card for ticket_card::TicketCard {
     }
     fn index(&self) -> Vec<(&'static str, String)> {
         self.index()
+    }
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        Decider::personals(&mut self.ticket)
     }
 }
 
@@ -100,6 +107,9 @@ macro_rules! state_is_the_card {
             fn index(&self) -> Vec<(&'static str, String)> {
                 let $card = self;
                 $index
+            }
+            fn personals(&mut self) -> Vec<&mut Personal> {
+                Decider::personals(self)
             }
         }
     )*};

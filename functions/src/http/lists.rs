@@ -10,7 +10,7 @@ use infra::views::Range;
 use crate::App;
 use crate::desk::SN_BYTES_MAX;
 use crate::people::NAME_MAX;
-use crate::stream::follow::read_card;
+use crate::stream::follow::stored_card;
 
 /// Cards looked at per step when a filter is not an index of its own.
 const STEP: usize = 500;
@@ -195,7 +195,7 @@ async fn by_filter(app: &App, filter: &Filter, number: Number, size: usize) -> R
 
 async fn keep_fitting(app: &App, filter: &Filter, key: String, fitting: &mut Vec<(i64, String)>) -> Result<(), Error> {
     if let Some(document) = app.views.get("ticket", &key).await? {
-        let card: TicketCard = read_card(&key, &document)?;
+        let card: TicketCard = stored_card(&key, &document)?;
         if filter.fits(&card) {
             fitting.push((card.created_at.0, key));
         }
