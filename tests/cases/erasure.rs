@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use events::call::Requested;
 use events::{Moment, NodeId, Pid, TicketSn};
 use functions::erasure::{self, NotErased};
-use infra::views::Views as _;
 use serde_json::{Value, json};
 use tests::House;
 use tests::process::{APP, Served, client, run};
