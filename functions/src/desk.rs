@@ -66,7 +66,7 @@ pub async fn consider(app: &App, open: &Open) -> Result<(), Failure<Ticket>> {
 pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> Result<Outcome<Ticket>, NotOpened> {
     let kind = app.configuration.service(open.service).await?.0.as_ref().map(|service| service.kind);
     let Some(kind) = kind else { return Err(Failure::Rejected(Rejection::ServiceUnknown(open.service)).into()) };
-    let day = Timestamp::from_millisecond(app.ledger.clock.now().0).unwrap_or_default().to_zoned(app.settings.zone.clone()).date();
+    let day = Timestamp::from_millisecond(app.ledger.clock.now().0).unwrap_or_default().to_zoned_datetime(app.settings.zone.clone()).date();
     for _ in 0..COLLISIONS_MAX {
         let (sn, id) = match &key {
             None => next_number(app, kind, day, meta).await?,

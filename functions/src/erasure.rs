@@ -158,7 +158,7 @@ async fn documents_of<C: Card>(app: &App, pid: &Pid, anew: bool) -> Result<u64, 
                 let body = write_card(&app.ledger, &card).await?;
                 // A follower that was faster has stored the card without these values already.
                 let sequence = document.sequence;
-                app.views.put(C::VIEW, &key, &Document { sequence, body }, &card.index(), sequence).await?;
+                app.views.put_with(C::VIEW, &key, &Document { sequence, body }, &card.index(), &card.facets(), sequence).await?;
             }
         }
         tokio::task::yield_now().await;

@@ -231,7 +231,7 @@ pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, Stri
 /// A moment in the desk's zone.
 pub fn local(at: Moment, format: &str) -> String {
     let zone = Settings::default().zone;
-    jiff::Timestamp::from_millisecond(at.0).expect("a time").to_zoned(zone).strftime(format).to_string()
+    jiff::Timestamp::from_millisecond(at.0).expect("a time").to_zoned_datetime(zone).strftime(format).to_string()
 }
 
 /// A form as clients send it.

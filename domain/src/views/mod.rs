@@ -25,6 +25,10 @@ pub trait Card: Default + Clone + PartialEq + Serialize + DeserializeOwned + Sen
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
+    /// What its lists are narrowed by, stored in plain text beside each index row; empty if its lists are never narrowed.
+    fn facets(&self) -> String {
+        String::new()
+    }
 }
 
 impl Card for ticket_card::TicketCard {
@@ -38,6 +42,9 @@ impl Card for ticket_card::TicketCard {
     }
     fn personals(&mut self) -> Vec<&mut Personal> {
         Decider::personals(&mut self.ticket)
+    }
+    fn facets(&self) -> String {
+        ticket_card::Facets::of(self).map(|facets| facets.write()).unwrap_or_default()
     }
 }
 

@@ -202,5 +202,5 @@ pub(crate) async fn write_card<C: Card>(ledger: &Ledger, card: &C) -> Result<Vec
 /// Puts a card as of a commit, if its sequence is the next.
 pub(crate) async fn put_card<C: Card>(ledger: &Ledger, views: &dyn Views, view: &str, commit: &Commit, card: &C, expected: i64) -> Result<bool, Error> {
     let body = write_card(ledger, card).await?;
-    views.put(view, &commit.stream, &Document { sequence: commit.next() - 1, body }, &card.index(), expected).await
+    views.put_with(view, &commit.stream, &Document { sequence: commit.next() - 1, body }, &card.index(), &card.facets(), expected).await
 }

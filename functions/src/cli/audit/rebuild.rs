@@ -94,7 +94,7 @@ async fn rebuild_cards<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<Re
                 let card: C = read_card(ledger, &key, &document).await?;
                 rebuilt.different += u64::from(!is_same(ledger, &key, old.as_ref(), &document, &card).await?);
                 // Also where the card is the same: lists may be others than they were.
-                views.put(C::VIEW, &key, &document, &card.index(), old.map_or(0, |old| old.sequence)).await?;
+                views.put_with(C::VIEW, &key, &document, &card.index(), &card.facets(), old.map_or(0, |old| old.sequence)).await?;
             }
         }
     }

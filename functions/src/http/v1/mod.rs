@@ -93,7 +93,7 @@ async fn route(app: App, request: Request) -> Answer {
 
 /// A moment as this door writes it: RFC 3339, with the offset of the desk's zone.
 fn time(app: &App, at: Moment) -> String {
-    let zoned = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned(app.settings.zone.clone());
+    let zoned = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned_datetime(app.settings.zone.clone());
     zoned.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
 }
 
