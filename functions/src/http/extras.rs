@@ -73,9 +73,8 @@ pub(super) async fn keep_variables(app: &App, creator: &Pid, variables: &BTreeMa
     if kept.len() > COMMIT_BYTES_MAX {
         return Err(Error::new(Kind::TooLarge, format!("envs: the variables have {} bytes, at most {COMMIT_BYTES_MAX} are kept", kept.len())));
     }
-    let mut hasher = blake3::Hasher::new_keyed(&app.keys().await?.fingerprint);
-    hasher.update(creator.as_str().as_bytes()).update(&[0]).update(&kept);
-    let name = format!("{VARIABLES}{}", &hasher.finalize().to_hex()[..32]);
+    let of_creator = [creator.as_str().as_bytes(), &[0], &kept].concat();
+    let name = format!("{VARIABLES}{}", &blake3::keyed_hash(&app.keys().await?.fingerprint, &of_creator).to_hex()[..32]);
     if app.ledger.keys.secret(&name).await?.is_none() {
         app.ledger.keys.keep_secret(&name, &kept).await?;
     }
