@@ -229,11 +229,14 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
     let stream = sn.stream();
     let stored = app.views.get("ticket", &stream).await?;
     let from = stored.as_ref().map_or(0, |document| document.sequence) + 1;
-    let mut card = stored.map_or_else(|| Ok(TicketCard::default()), |document| read_card(&stream, &document))?;
+    let mut card: TicketCard = match &stored {
+        Some(document) => read_card(&app.ledger, &stream, document).await?,
+        None => TicketCard::default(),
+    };
     for envelope in history_from(&app.ledger, &stream, from).await? {
         card.fold(&envelope);
     }
-    // A view may still hold in the clear what was erased since; the stream never does.
+    // The stream is newer than the view, where they differ.
     card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
     Ok(card.ticket.opened.is_some().then_some(card))
 }

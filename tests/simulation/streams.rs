@@ -303,7 +303,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
     }
     for (stream, (sequence, card)) in &cards {
         let stored = cloud.views.get("ticket", stream).await.expect("get").expect("a card");
-        assert_eq!((stored.sequence, &read_card::<TicketCard>(stream, &stored).expect("reads")), (*sequence, card));
+        assert_eq!((stored.sequence, &read_card::<TicketCard>(&cloud.ledger, stream, &stored).await.expect("reads")), (*sequence, card));
         rows.extend(card.index().into_iter().filter(|(index, _)| *index == "todo").map(|(_, value)| (value, (*stream).to_owned())));
     }
     let todo = Range { view: "ticket", index: "todo", from: "", to: "~", descending: false, skip: 0, limit: 1000 };

@@ -12,7 +12,7 @@ use infra::views::{Entry, Range};
 use crate::App;
 use crate::desk::SN_BYTES_MAX;
 use crate::people::NAME_MAX;
-use crate::stream::follow::read_card;
+use crate::stream::follow::stored_card;
 
 /// Rows of an index that are read at once.
 const STEP: usize = 500;
@@ -269,7 +269,7 @@ async fn by_number(app: &App, filter: &Filter, number: Number, size: usize) -> R
 }
 
 async fn card(app: &App, key: &str) -> Result<Option<TicketCard>, Error> {
-    app.views.get("ticket", key).await?.map(|document| read_card(key, &document)).transpose()
+    app.views.get("ticket", key).await?.map(|document| stored_card(key, &document)).transpose()
 }
 
 /// The lists of a plan read side by side. The whole of it is walked once for the count; the last page is walked for again.

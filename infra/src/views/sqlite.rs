@@ -13,7 +13,7 @@ use crate::crash::Crash;
 use crate::sqlite::{Readers, at_most, connect, failed};
 
 /// The layout of `views.db`; one of another layout is thrown away and filled again from the ledger.
-const LAYOUT: i64 = 5;
+const LAYOUT: i64 = 6;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS documents (
@@ -74,7 +74,11 @@ fn fit(connection: &Connection) -> rusqlite::Result<()> {
         return Ok(());
     }
     tracing::warn!(layout, "views.db has another layout; it is filled again from the ledger");
-    connection.execute_batch("DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS messages;")
+    // Older layouts held personal values in plain text: VACUUM leaves none of them in free pages, the checkpoint none in the write-ahead log.
+    connection.execute_batch(
+        "DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS messages;
+         VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
+    )
 }
 
 /// Digits that are cut off the end of a value for the bucket it is counted in, coarse to fine: about twelve days, three hours, 100 seconds, one second.

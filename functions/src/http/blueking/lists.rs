@@ -100,7 +100,7 @@ async fn page(app: &App, asked: &Asked, filter: &Filter, whose: Option<&Pid>) ->
     let mut items = Vec::new();
     for key in keys {
         let Some(document) = app.views.get("ticket", &key).await? else { continue };
-        let card: TicketCard = read_card(&key, &document)?;
+        let card: TicketCard = read_card(&app.ledger, &key, &document).await?;
         let Some(opened) = &card.ticket.opened else { continue };
         let mut item = render::ticket(app, &card, opened).await?;
         let workflow = app.configuration.workflow(opened.workflow, opened.workflow_version).await?;

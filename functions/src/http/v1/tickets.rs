@@ -89,7 +89,8 @@ pub(super) async fn list(asked: Asked) -> Answer {
     let mut items = Vec::new();
     for key in &found.keys {
         let Some(document) = app.views.get("ticket", key).await? else { continue };
-        items.push(shown(&asked, &read_card(key, &document)?).await?);
+        let card: TicketCard = read_card(&app.ledger, key, &document).await?;
+        items.push(shown(&asked, &card).await?);
     }
     Ok(Json(json!({ "count": found.count, "page": page, "page_size": size, "items": items })).into_response())
 }
