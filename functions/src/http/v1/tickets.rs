@@ -43,7 +43,7 @@ pub(super) async fn list(asked: Asked) -> Answer {
         let parts = asked.asked_for(key).into_iter().flat_map(|text| text.split(',').map(str::trim).filter(|part| !part.is_empty()));
         let parts: Vec<String> = parts.map(str::to_owned).collect();
         match parts.len() {
-            n if n > lists::PARTS_MAX => Err(Problem::malformed(key, &format!("{n} values are named, of at most {}", lists::PARTS_MAX))),
+            n if n > lists::PARTS_MAX => Err(Problem::malformed(key, format!("{n} values are named, of at most {}", lists::PARTS_MAX))),
             _ => Ok(parts),
         }
     };
