@@ -25,7 +25,7 @@ pub fn rfc3339(at: Moment) -> String {
 
 /// An instant with the offset of a zone, such as `2026-11-22T16:00:00.000+08:00`.
 pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
-    timestamp(at).to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+    timestamp(at).to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
 }
 
 /// Reads an instant in any form of RFC 3339, or a day alone, which is its first instant in UTC.

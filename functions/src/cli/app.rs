@@ -146,7 +146,7 @@ impl App {
         let wrong = || CommandError::Usage(format!("--url {base}: write an address that begins with http:// or https://"));
         let mut url: Url = base.parse().map_err(|_| wrong())?;
         url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(["v1", "apps"]).extend(path);
-        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(|error| format!("cannot make an HTTP client: {error}"))?;
+        let client = infra::tls::client().timeout(PATIENCE).build().map_err(|error| format!("cannot make an HTTP client: {error}"))?;
         let user =
             HeaderValue::from_bytes(self.user.as_bytes()).map_err(|_| CommandError::Usage(format!("--user {}: this cannot be a user name", self.user)))?;
         let mut request = client.request(method, url).basic_auth(&app.code, Some(&app.secret)).header("x-on-behalf-of", user);

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod completions;
 pub mod demo;
 pub mod doctor;
+pub mod forget;
 pub mod import;
 pub mod log;
 pub mod place;
@@ -49,6 +50,8 @@ pub enum Command {
     Audit(audit::Audit),
     /// List, add, disable and enable apps: the programs that call the APIs.
     App(app::App),
+    /// Erase a person: user name, key, and everything sealed under the key.
+    Forget(forget::Forget),
     /// Check a desk and report each problem with the next step.
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell.
@@ -156,6 +159,7 @@ impl Cli {
             Command::Report(report) => report.run(json).await,
             Command::Audit(audit) => audit.run(json).await,
             Command::App(app) => app.run(json).await,
+            Command::Forget(forget) => Ok(forget.run().await?),
             Command::Doctor(doctor) => doctor.run(json).await,
             Command::Completions(completions) => completions.run(json),
         }
@@ -169,7 +173,7 @@ mod tests {
     use super::*;
 
     /// Commands that change a desk, by their path.
-    const CHANGING: [&str; 7] = ["setup", "audit check", "audit rebuild", "audit follow", "audit parked", "app add", "app disable"];
+    const CHANGING: [&str; 9] = ["setup", "audit check", "audit rebuild", "audit follow", "audit parked", "app add", "app disable", "app enable", "forget"];
 
     /// Characters of a help text in one line.
     const HELP_MAX: usize = 110;

@@ -5,7 +5,7 @@ pub mod blueking;
 pub mod body;
 pub mod credentials;
 mod extras;
-mod lists;
+pub mod lists;
 mod page;
 pub mod v1;
 

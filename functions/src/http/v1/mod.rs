@@ -8,6 +8,7 @@ mod calls;
 mod drafts;
 mod forms;
 pub mod openapi;
+mod people;
 mod problem;
 mod submit;
 mod tickets;
@@ -84,6 +85,7 @@ async fn route(app: App, request: Request) -> Answer {
         ["catalog", ..] => admin::catalog(asked, &method, &parts[1..]).await,
         ["dictionary", ..] => admin::dictionary(asked, &method, &parts[1..]).await,
         ["fields", ..] => admin::fields(asked, &method, &parts[1..]).await,
+        ["people", ..] => people::people(asked, &method, &parts[1..]).await,
         ["roles", ..] => admin::roles(asked, &method, &parts[1..]).await,
         ["apps", ..] => apps::apps(asked, &method, &parts[1..]).await,
         ["tickets" | "decisions" | "calls", ..] => Err(Problem::method(format!("{method} is not for this path"))),
