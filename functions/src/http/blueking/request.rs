@@ -193,8 +193,8 @@ fn meant(text: &str) -> Option<Meant> {
 /// The earliest instant that a text may mean. A time that the clock shows twice means its first occurrence; a day begins with its first instant.
 fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     match meant(text)? {
-        Meant::Clock(start, _) => zone.to_ambiguous_zoned(start).earlier().ok().map(|zoned| zoned.timestamp()),
-        Meant::Day(day) => day.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp()),
+        Meant::Clock(start, _) => zone.to_ambiguous_zoned_datetime(start).earlier().ok().map(|zoned| zoned.timestamp()),
+        Meant::Day(day) => day.to_zoned_datetime(zone.clone()).ok().map(|zoned| zoned.timestamp()),
     }
 }
 
@@ -208,10 +208,10 @@ fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let before = SignedDuration::from_millis(1);
     let end = if is_day {
         // The next day begins with its first instant, also where the clock shows it twice.
-        zone.to_zoned(end).ok()?.timestamp().checked_sub(before).ok()?
+        zone.to_zoned_datetime(end).ok()?.timestamp().checked_sub(before).ok()?
     } else {
         let last = end.checked_sub(before).ok()?;
-        zone.to_ambiguous_zoned(last).later().ok()?.timestamp()
+        zone.to_ambiguous_zoned_datetime(last).later().ok()?.timestamp()
     };
     Some(end)
 }

@@ -156,6 +156,10 @@ const KEY: Member = optional("key", Shape::Text);
 const IS_ENABLED: Member = optional("is_enabled", Shape::Flag);
 const ITEMS: Member = optional("items", OPTIONS);
 const MEMBERS: Member = optional("members", NAMES);
+const SECRET: Member = optional("secret", Shape::Text);
+const SPEAKS_FOR_USERS: Member = optional("speaks_for_users", Shape::Flag);
+const HEARS_STATUS: Member = optional("hears_status", Shape::Flag);
+const DRY_RUN: Member = optional("dry_run", Shape::Flag);
 
 /// What a service is besides its kind and name.
 macro_rules! service {
@@ -314,6 +318,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get("/v1/fields/{key}", "one shared field"),
     put("/v1/fields/{key}", "defines a shared field", SHARED_FIELD),
     delete("/v1/fields/{key}", "takes it out of the library"),
+    get("/v1/apps", "lists the apps that may call; for superusers"),
+    get("/v1/apps/{app}", "shows an app"),
+    put("/v1/apps/{app}", "registers or changes an app; without a secret the desk makes one", &[NEW_NAME, SECRET, SPEAKS_FOR_USERS, HEARS_STATUS]),
+    post("/v1/apps/{app}/disable", "lets an app not call any more", &[]),
+    post("/v1/apps/{app}/enable", "lets an app call again", &[]),
+    post(
+        "/v1/people/{person}/forget",
+        "erases a person, by user name or person id, and reports what remains; with dry_run only reports; for superusers",
+        &[DRY_RUN],
+    ),
     get("/v1/roles", "every role with its members"),
     get("/v1/roles/{id}", "one role with its members"),
     put("/v1/roles/{id}", "defines a role", &[KEY, NEW_NAME, MEMBERS]),

@@ -25,6 +25,7 @@ use crate::drafts;
 use crate::http::blueking::render;
 use crate::http::lists::{self, Filter, Number};
 use crate::stream::follow::read_card;
+use crate::times;
 
 /// Decisions in one batch.
 const BATCH_MAX: usize = 200;
@@ -42,8 +43,13 @@ pub(super) async fn list(asked: Asked) -> Answer {
     let app = &asked.app;
     let size = asked.number("page_size", 20, PAGE_SIZE_MAX)?;
     let page = asked.number("page", 1, PAGES_MAX)?;
-    let parts = |key: &str| -> Vec<String> {
-        asked.asked_for(key).into_iter().flat_map(|text| text.split(',').map(str::trim).filter(|part| !part.is_empty())).map(str::to_owned).collect()
+    let parts = |key: &str| -> Result<Vec<String>, Problem> {
+        let parts = asked.asked_for(key).into_iter().flat_map(|text| text.split(',').map(str::trim).filter(|part| !part.is_empty()));
+        let parts: Vec<String> = parts.map(str::to_owned).collect();
+        match parts.len() {
+            n if n > lists::PARTS_MAX => Err(Problem::malformed(key, format!("{n} values are named, of at most {}", lists::PARTS_MAX))),
+            _ => Ok(parts),
+        }
     };
     let time = |key: &str| match asked.asked_for(key) {
         None => Ok(None),
@@ -52,7 +58,7 @@ pub(super) async fn list(asked: Asked) -> Answer {
             None => Err(Problem::malformed(key, format!("`{key}` is not a time (RFC 3339)"))),
         },
     };
-    let statuses = parts("status");
+    let statuses = parts("status")?;
     check_statuses(app, &statuses).await?;
     let asks_for_withdrawn = statuses.iter().any(|status| status == "REVOKED");
     let whose = async || {
@@ -63,11 +69,11 @@ pub(super) async fn list(asked: Asked) -> Answer {
         Ok::<_, Problem>(app.people.find(user).await?)
     };
     let mut filter = Filter {
-        catalogs: lists::with_catalogs_below(app, parts("catalog")).await?,
+        catalogs: lists::with_catalogs_below(app, parts("catalog")?).await?,
         statuses,
-        services: parts("service"),
-        businesses: parts("bk_biz_id"),
-        kinds: parts("kind"),
+        services: parts("service")?,
+        businesses: parts("bk_biz_id")?,
+        kinds: parts("kind")?,
         tag: asked.asked_for("tag").map(str::to_owned),
         created: (time("created_after")?, time("created_before")?),
         is_withdrawn_left_out: !asks_for_withdrawn,
@@ -91,7 +97,8 @@ pub(super) async fn list(asked: Asked) -> Answer {
     let mut items = Vec::new();
     for key in &found.keys {
         let Some(document) = app.views.get("ticket", key).await? else { continue };
-        items.push(shown(&asked, &read_card(key, &document)?).await?);
+        let card: TicketCard = read_card(&app.ledger, key, &document).await?;
+        items.push(shown(&asked, &card).await?);
     }
     Ok(Json(json!({ "count": found.count, "page": page, "page_size": size, "items": items })).into_response())
 }
@@ -191,7 +198,8 @@ pub(super) async fn history(asked: Asked, sn: &str) -> Answer {
         if matches!(&envelope.event, TicketEvent::Remarked(remark) if remark.internal && !sees_internal) {
             continue;
         }
-        let event = serde_json::to_value(&envelope.event).map_err(|error| Problem::conflict(error.to_string()))?;
+        let mut event = serde_json::to_value(&envelope.event).map_err(|error| Problem::conflict(error.to_string()))?;
+        times::spell(&mut event, &|at| time(&asked.app, at));
         events.push(
             json!({ "id": envelope.id(), "at": time(&asked.app, envelope.at), "actor": asked.app.people.name(&envelope.meta.actor).await?, "event": event }),
         );

@@ -13,7 +13,7 @@ use super::{LIST_MAX, created, done, number, ok, superuser, wrong_method};
 use crate::http::v1::asked::Asked;
 use crate::http::v1::problem::{Answer, Problem};
 use crate::stream::follow::read_card;
-use crate::{App, company, setup};
+use crate::{App, company, setup, times};
 
 pub(in crate::http::v1) async fn workflows(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
     let app = &asked.app;
@@ -23,8 +23,10 @@ pub(in crate::http::v1) async fn workflows(asked: Asked, method: &Method, parts:
             let mut cards = Vec::new();
             for entry in app.views.range(range).await? {
                 if let Some(document) = app.views.get("workflow", &entry.key).await? {
-                    let card: WorkflowCard = read_card(&entry.key, &document)?;
-                    cards.push(json!(card));
+                    let card: WorkflowCard = read_card(&app.ledger, &entry.key, &document).await?;
+                    let mut card = json!(card);
+                    times::spell(&mut card, &|at| times::in_zone(at, &app.settings.zone));
+                    cards.push(card);
                 }
             }
             Ok(ok(json!({ "workflows": cards })))
