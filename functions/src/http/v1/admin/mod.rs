@@ -126,6 +126,9 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
             if options::count(&items) > ITEMS_MAX {
                 return Err(Problem::malformed("/items", format!("more than {ITEMS_MAX} options")));
             }
+            if let Some(key) = options::with_comma(&items) {
+                return Err(Problem::malformed("/items", format!("the key {key:?} has a comma; commas separate options that are chosen together")));
+            }
             let (name, is_enabled) = (asked.required("name")?, asked.flag("is_enabled", true)?);
             let defined = dictionary::Defined { code: (*code).to_owned(), name, is_enabled, items, is_listed: true };
             setup::define::<Dictionary>(app, format!("dictionary-{code}"), &defined).await?;
