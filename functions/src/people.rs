@@ -100,7 +100,14 @@ impl People {
     pub async fn form_in(&self, definition: &Definition, form: &mut [Entry], register: bool) -> Result<(), Unnamed> {
         for entry in form.iter_mut().filter(|entry| is_people(definition.field(&entry.key))) {
             let names = match &entry.value {
-                Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+                Value::Array(items) => {
+                    let names: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+                    // One item names one person: a comma in it would make two of them.
+                    if let Some(wrong) = names.iter().find(|name| name.contains(',')) {
+                        return Err(Unnamed::NotAName(wrong.chars().take(NAME_MAX).collect()));
+                    }
+                    names.join(",")
+                }
                 Value::String(text) => text.clone(),
                 _ => continue,
             };

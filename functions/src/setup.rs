@@ -166,9 +166,9 @@ async fn check_template(app: &App, template: &AttachmentId) -> Result<(), NotSet
     Err(NotSetUp::Unreadable(format!("{template} is no file that was uploaded for workflows")))
 }
 
-/// Makes the next version of a draft; gives back its number.
-pub async fn deploy(app: &App, by: &Meta, id: WorkflowId) -> Result<i64, NotSetUp> {
-    let state = on_workflow(app, by, id, &workflow::Command::Deploy { workflow: id }).await?;
+/// Makes the next version of a draft; gives back its number. A file of the original may leave cases open, what is drawn here covers every case.
+pub async fn deploy(app: &App, by: &Meta, id: WorkflowId, allows_open_cases: bool) -> Result<i64, NotSetUp> {
+    let state = on_workflow(app, by, id, &workflow::Command::Deploy { workflow: id, allows_open_cases }).await?;
     Ok(state.versions.keys().next_back().copied().unwrap_or_default())
 }
 
@@ -230,7 +230,7 @@ pub async fn import_service(app: &App, by: &Meta, wish: ServiceWish) -> Result<(
     {
         return Err(NotSetUp::Catalog(config::Rejection::CatalogUnknown(catalog)));
     }
-    let (workflow, workflow_version, report) = take_over(app, by, &wish.workflow, wish.may_name_secrets, old.map(|old| old.workflow)).await?;
+    let (workflow, workflow_version, report) = take_over(app, by, &wish.workflow, wish.may_name_secrets, true, old.map(|old| old.workflow)).await?;
     let mut owners = Vec::new();
     for name in &wish.owners {
         owners.push(app.people.pid(name).await?);
@@ -264,17 +264,34 @@ pub async fn import_service(app: &App, by: &Meta, wish: ServiceWish) -> Result<(
 }
 
 /// Takes over a workflow from a file, as the next version of one that is there or as a new one. Everything is checked before anything is stored.
-pub async fn take_over(app: &App, by: &Meta, file: &Value, may_name_secrets: bool, old: Option<WorkflowId>) -> Result<(WorkflowId, i64, Vec<Note>), NotSetUp> {
-    let (definition, report) = read_workflow(app, file).await?;
+/// Cases for which no line holds are reported where they are allowed: a ticket then waits at the node for a manager.
+pub async fn take_over(
+    app: &App,
+    by: &Meta,
+    file: &Value,
+    may_name_secrets: bool,
+    allows_open_cases: bool,
+    old: Option<WorkflowId>,
+) -> Result<(WorkflowId, i64, Vec<Note>), NotSetUp> {
+    let (definition, mut report) = read_workflow(app, file).await?;
     if let Some(secret) = definition.secrets().next().filter(|_| !may_name_secrets) {
         return Err(NotSetUp::SecretNamed(secret.to_owned()));
     }
-    let problems = workflow::check::problems(&definition);
+    let problems = if allows_open_cases {
+        let found = workflow::check::findings(&definition);
+        report.extend(found.open_cases.into_iter().map(|(node, case)| {
+            let what = format!("no line holds for {case}; a ticket then waits at the node until a manager routes it");
+            Note::Changed { place: format!("node {node}"), what }
+        }));
+        found.problems
+    } else {
+        workflow::check::problems(&definition)
+    };
     if !problems.is_empty() {
         return Err(NotSetUp::Unsound(problems));
     }
     let workflow = draft(app, by, definition, old).await?;
-    let version = deploy(app, by, workflow).await?;
+    let version = deploy(app, by, workflow, allows_open_cases).await?;
     Ok((workflow, version, report))
 }
 

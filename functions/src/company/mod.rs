@@ -98,8 +98,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(shelf)).await?;
     }
     for mut deployed in company.workflow {
-        // A version that is there stays: a seed is written once.
-        if seeds && app.configuration.workflow(deployed.workflow, deployed.version).await?.is_some() {
+        // A version that is there stays, also where a later build brings it otherwise: a version never changes.
+        if app.configuration.workflow(deployed.workflow, deployed.version).await?.is_some() {
             continue;
         }
         with_pids(app, &mut deployed.definition).await.map_err(|error| Error::new(Kind::Misconfigured, error.to_string()))?;

@@ -226,8 +226,14 @@ fn reason_in_chinese(reason: &str) -> String {
         "names more than one person" => "只能选择一个人员".into(),
         "does not fit the custom rule" => "不符合自定义规则".into(),
         "has a custom rule that is not a valid pattern" => "自定义规则不是合法的正则表达式，请联系管理员".into(),
-        other => cell_in_chinese(other).unwrap_or_else(|| other.replace("does not fit the rule", "不符合规则")),
+        other => cell_in_chinese(other).or_else(|| comma_in_chinese(other)).unwrap_or_else(|| other.replace("does not fit the rule", "不符合规则")),
     }
+}
+
+/// An option or a name with a comma, where commas separate several.
+fn comma_in_chinese(reason: &str) -> Option<String> {
+    let item = reason.strip_prefix("holds ")?.strip_suffix(", and commas separate several")?;
+    Some(format!("的选项 {item} 含有逗号，逗号用于分隔多个选项，不能作为选项的一部分"))
 }
 
 /// What is wrong with one cell of a table.

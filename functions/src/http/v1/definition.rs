@@ -59,6 +59,8 @@ const REQUEST: &[Member] = &[
     optional("body", Shape::Any),
     optional("body_schema", Shape::Any),
     optional("secret", Shape::Text),
+    optional("credentials", Shape::Text),
+    optional("system", Shape::Text),
     optional("timeout_ms", MILLISECONDS),
     optional("attempts_max", COUNT),
     optional("success", CONDITION),

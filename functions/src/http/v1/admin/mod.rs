@@ -142,6 +142,12 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
             if options::count(&items) > ITEMS_MAX {
                 return Err(Problem::malformed("/items", format!("`items` has more than {ITEMS_MAX} options")));
             }
+            if let Some(key) = options::with_comma(&items) {
+                return Err(Problem::malformed(
+                    "/items",
+                    format!("`items` has the key {key:?} with a comma; commas separate options that are chosen together"),
+                ));
+            }
             let name = match known.filter(|_| !asked.body.contains_key("name")) {
                 Some(known) => known.name.clone(),
                 None => asked.required("name")?,

@@ -176,7 +176,7 @@ async fn shelf(asked: &Asked) -> Result<Option<Option<CatalogId>>, Problem> {
 async fn taken_over(asked: &Asked, by: &Meta, service: &mut service::Defined, old: Option<WorkflowId>) -> Result<Vec<Note>, Problem> {
     let mut report = Vec::new();
     if let Some(file) = asked.body.get("workflow_file") {
-        (service.workflow, service.workflow_version, report) = setup::take_over(&asked.app, by, file, true, old).await?;
+        (service.workflow, service.workflow_version, report) = setup::take_over(&asked.app, by, file, true, false, old).await?;
     }
     // Whoever owns it is registered when everything else is taken.
     for owner in &mut service.owners {

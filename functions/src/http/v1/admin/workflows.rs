@@ -4,7 +4,7 @@ use axum::http::Method;
 use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::{check, export};
 use events::WorkflowId;
-use events::workflow::Definition;
+use events::workflow::{Definition, Processors};
 use infra::views::Range;
 use serde_json::{Value, json};
 
@@ -33,9 +33,10 @@ pub(in crate::http::v1) async fn workflows(asked: Asked, method: &Method, parts:
         }
         (&Method::POST, []) => {
             let by = superuser(&asked).await?;
-            let definition = definition(&asked).await?;
+            let (definition, warnings) = definition(&asked).await?;
+            let problems = check::problems(&definition);
             let id = setup::draft(app, &by, definition, None).await?;
-            Ok(created(json!({ "workflow": id })))
+            Ok(created(json!({ "workflow": id, "problems": problems, "warnings": warnings })))
         }
         (&Method::POST, ["import"]) => {
             let by = superuser(&asked).await?;
@@ -67,14 +68,14 @@ async fn workflow(asked: &Asked, method: &Method, id: WorkflowId, rest: &[&str])
         }
         (&Method::PUT, ["draft"]) => {
             let by = superuser(asked).await?;
-            let definition = definition(asked).await?;
+            let (definition, warnings) = definition(asked).await?;
             let problems = check::problems(&definition);
             setup::draft(app, &by, definition, Some(id)).await?;
-            Ok(ok(json!({ "workflow": id, "problems": problems })))
+            Ok(ok(json!({ "workflow": id, "problems": problems, "warnings": warnings })))
         }
         (&Method::POST, ["deploy"]) => {
             let by = superuser(asked).await?;
-            let version = setup::deploy(app, &by, id).await?;
+            let version = setup::deploy(app, &by, id, false).await?;
             Ok(created(json!({ "workflow": id, "version": version })))
         }
         (&Method::POST, ["close" | "reopen"]) => {
@@ -117,17 +118,34 @@ async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
     Ok(json!(definition))
 }
 
-async fn definition(asked: &Asked) -> Result<Definition, Problem> {
+/// People whom a definition names and who are not known here: a misspelled name would wait for its ticket forever.
+async fn strangers(app: &App, definition: &Definition) -> Result<Vec<String>, Problem> {
+    let mut warnings = Vec::new();
+    for node in &definition.nodes {
+        for processors in [&node.processors, &node.assignors, &node.delivers] {
+            let Processors::Person(names) = processors else { continue };
+            for name in names {
+                if app.people.find(name.as_str()).await?.as_str().starts_with('?') {
+                    warnings.push(format!("node {} ({}) names {name}, who is not known at this desk; check the spelling", node.id, node.name));
+                }
+            }
+        }
+    }
+    Ok(warnings)
+}
+
+async fn definition(asked: &Asked) -> Result<(Definition, Vec<String>), Problem> {
     let mut given = asked.body.get("definition").cloned().ok_or_else(|| Problem::malformed("/definition", "`definition` is required"))?;
     for (at, field) in given.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
         from_library(&asked.app, field, at).await?;
     }
     let mut definition: Definition = serde_json::from_value(given).map_err(|error| Problem::malformed("/definition", error.to_string()))?;
+    let warnings = strangers(&asked.app, &definition).await?;
     company::with_pids(&asked.app, &mut definition).await?;
     // Fields that come without a number get one.
     let free = definition.fields.iter().map(|field| field.id).max().unwrap_or_default().saturating_add(1);
     for (id, field) in (free..).zip(definition.fields.iter_mut().filter(|field| field.id == 0)) {
         field.id = id;
     }
-    Ok(definition)
+    Ok((definition, warnings))
 }
