@@ -72,7 +72,7 @@ impl Dynamodb {
         Ok(Some(person))
     }
 
-    /// Stores new people with a key each: all of them or none. A name never leads to nobody, and nobody is left behind under a name. Returns `false` if one
+    /// Stores new people with a key each: all of them or none. A name without a person, or a person without a name, is never stored. Returns `false` if one
     /// of the names is taken.
     async fn put_people(&self, people: &[(&str, Pid)]) -> Result<bool, Error> {
         let put = |item: Item| {

@@ -90,7 +90,7 @@ impl Inner {
     }
 }
 
-/// Registers whoever of these is new in one transaction. The connection is one of its own, so that requests read meanwhile. Nothing is kept in memory here:
+/// Registers the new ones among these in one transaction. The connection is one of its own, so that requests read meanwhile. Nothing is kept in memory here:
 /// a person may be erased before this could note the key.
 fn register(file: &Path, chance: &dyn Chance, usernames: &[String]) -> Result<Vec<Pid>, Error> {
     let in_words = |error: rusqlite::Error| failed("register people", error);

@@ -12,6 +12,7 @@ use events::{LineId, NodeId, Pid, RoleId};
 use serde_json::Value;
 
 use crate::ticket::form::plain;
+use crate::user_name;
 pub use outside::expression;
 
 /// What became of one thing in the file.
@@ -105,6 +106,14 @@ fn parts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
+/// The user names of a list: a text of names between separators, or an array with one name in each element.
+fn people(value: Option<&Value>) -> Vec<Pid> {
+    match value {
+        Some(Value::String(text)) => user_name::split(text).map(Pid::from).collect(),
+        other => parts(other).into_iter().map(Pid).collect(),
+    }
+}
+
 impl Reader<'_> {
     fn changed(&mut self, place: impl Into<String>, what: impl Into<String>) {
         self.report.push(Note::Changed { place: place.into(), what: what.into() });
@@ -153,7 +162,7 @@ impl Reader<'_> {
         let who = parts(of.get(who_key));
         let first = who.first().cloned().unwrap_or_default();
         match kind.as_str() {
-            "PERSON" => Processors::Person(who.into_iter().map(Pid).collect()),
+            "PERSON" => Processors::Person(people(of.get(who_key))),
             "GENERAL" => {
                 let names = self.flow.get("roles");
                 let is_named = !who.is_empty();
@@ -183,7 +192,7 @@ impl Reader<'_> {
             "OPEN" => Processors::Open,
             "BY_ASSIGNOR" => Processors::ByAssignor,
             "API" => Processors::Api,
-            "EMPTY" if !who.is_empty() => Processors::Person(who.into_iter().map(Pid).collect()),
+            "EMPTY" if !who.is_empty() => Processors::Person(people(of.get(who_key))),
             "EMPTY" | "" => Processors::Empty,
             other => {
                 self.dropped(place, format!("processors of the unknown kind {other}"));

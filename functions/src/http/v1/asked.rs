@@ -14,7 +14,7 @@ use crate::App;
 use crate::http::blueking::render::request_id;
 use crate::http::body::{BODY_BYTES_MAX, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
-use crate::people::is_name;
+use crate::people::{NAMED_MAX, is_name, one_name};
 
 /// One request.
 pub(super) struct Asked {
@@ -109,7 +109,7 @@ impl Asked {
         let wrong = || Problem::malformed(&format!("/{key}"), "it is not an array of user names");
         match self.body.get(key) {
             None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::Array(items)) => items.iter().map(|item| item.as_str().filter(|name| is_name(name)).map(str::to_owned).ok_or_else(wrong)).collect(),
+            Some(Value::Array(items)) => items.iter().map(|item| item.as_str().and_then(one_name).map(str::to_owned).ok_or_else(wrong)).collect(),
             Some(_) => Err(wrong()),
         }
     }
@@ -132,12 +132,12 @@ impl Asked {
         let wrong = || Problem::malformed("/to", "it holds none of people (user names), roles (ids) and department (an id)");
         let to = self.body.get("to").and_then(Value::as_object).ok_or_else(wrong)?;
         if let Some(people) = to.get("people").and_then(Value::as_array) {
-            let names: Vec<&str> = people.iter().map(|name| name.as_str().filter(|name| is_name(name)).ok_or_else(wrong)).collect::<Result<_, _>>()?;
-            let mut pids = Vec::new();
-            for name in names {
-                pids.push(self.app.people.find(name).await?);
+            if people.len() > NAMED_MAX {
+                return Err(Problem::malformed("/to/people", format!("more than {NAMED_MAX} people are named")));
             }
-            return Ok(Processors::Person(pids));
+            let names: Vec<String> =
+                people.iter().map(|name| name.as_str().and_then(one_name).map(str::to_owned).ok_or_else(wrong)).collect::<Result<_, _>>()?;
+            return Ok(Processors::Person(self.app.people.find_all(&names).await?));
         }
         if let Some(roles) = to.get("roles").and_then(Value::as_array) {
             return Ok(Processors::General(roles.iter().map(|id| id.as_i64().map(RoleId).ok_or_else(wrong)).collect::<Result<_, _>>()?));

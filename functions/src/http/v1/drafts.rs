@@ -121,7 +121,7 @@ async fn keep(asked: &Asked, id: &DraftId, owner: &Pid, sheet: Sheet) -> Result<
         return Err(Problem::malformed(&format!("/fields/{}", stranger.key), "the form has no such field"));
     }
     // People whom nobody knows yet stay what was typed: a draft registers nobody.
-    asked.app.people.form_in(&definition, &mut form, false).await?;
+    asked.app.people.form_in(&definition, &mut form, 0).await?;
     Ok(drafts::save(&asked.app, id, owner, sheet, form, &asked.meta(owner.clone())).await?)
 }
 

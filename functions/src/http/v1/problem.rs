@@ -94,6 +94,9 @@ impl From<Error> for Problem {
         if error.kind == infra::Kind::TooLarge {
             return Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
         }
+        if error.kind == infra::Kind::Stale {
+            return Self::stale(error.to_string());
+        }
         tracing::error!(%error, kind = ?error.kind, "a request failed");
         if error.is_passing() {
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "something this desk needs does not answer; try again")
@@ -107,6 +110,7 @@ impl From<Unnamed> for Problem {
     fn from(unnamed: Unnamed) -> Self {
         match unnamed {
             Unnamed::Technical(error) => error.into(),
+            Unnamed::InField { key, why } => Self::malformed(&format!("/fields/{key}"), why.to_string()),
             wrong => Self::malformed("/fields", wrong.to_string()),
         }
     }
@@ -145,7 +149,11 @@ impl From<Rejection> for Problem {
             | Rejection::ReadOnly(at) => Self::malformed(&format!("/fields/{}", at.key), detail),
             Rejection::OptionsUnavailable { at, .. } => Self::unavailable(&format!("/fields/{}", at.key), detail),
             Rejection::TitleTooLong => Self::malformed("/fields/title", detail),
-            Rejection::MessageTooLong | Rejection::DeliverMessageMissing | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
+            Rejection::MessageTooLong
+            | Rejection::ReasonTooLong
+            | Rejection::DeliverMessageMissing
+            | Rejection::SuspendReasonMissing
+            | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
             Rejection::TextUnfit(_) => Self::malformed("/text", detail),
             Rejection::StarsUnfit(_) => Self::malformed("/stars", detail),
             Rejection::NotAnEnd(_) => Self::malformed("/status", detail),

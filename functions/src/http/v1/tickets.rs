@@ -21,6 +21,7 @@ use crate::desk;
 use crate::drafts;
 use crate::http::blueking::render;
 use crate::http::lists::{self, Filter, Number};
+use crate::people::NAMED_MAX;
 use crate::stream::follow::read_card;
 
 /// Tickets on one page.
@@ -95,9 +96,13 @@ async fn shown(asked: &Asked, card: &TicketCard) -> Result<Value, Problem> {
     let mut shown = render::ticket(app, card, opened).await?;
     let mut nodes = Vec::new();
     for (id, visit) in &card.ticket.nodes {
+        let mut votes = Vec::new();
+        for vote in &visit.votes {
+            votes.push(json!({ "by": app.people.name(&vote.by).await?, "pass": vote.pass, "reason": vote.reason.read() }));
+        }
         nodes.push(json!({
             "node": id, "name": visit.name, "round": visit.round, "status": visit.status, "automatic": visit.automatic, "pass": visit.pass,
-            "waiting_for": app.people.names(&visit.waiting_for()).await?, "reason": visit.reason, "level": visit.level,
+            "waiting_for": app.people.names(&visit.waiting_for()).await?, "votes": votes, "reason": visit.why(), "level": visit.level,
         }));
     }
     let links: Vec<Value> = card.ticket.links.iter().map(|link| json!({ "sn": link.other, "relation": link.relation })).collect();
@@ -190,21 +195,21 @@ pub(super) async fn remarks(asked: Asked, sn: &str) -> Answer {
 
 /// The operations and what they need besides the ticket; also the table of the API's description.
 pub(super) const OPERATIONS: [(&str, &[&str]); 25] = [
-    ("submit", &["node", "fields"]),
+    ("submit", &["node", "fields", "message"]),
     ("decide", &["node", "pass", "message"]),
-    ("claim", &["node"]),
+    ("claim", &["node", "message"]),
     ("distribute", &["node", "to", "message"]),
     ("deliver", &["node", "to", "message"]),
     ("reassign", &["node", "to", "message"]),
     ("terminate", &["message"]),
     ("suspend", &["message"]),
-    ("resume", &[]),
-    ("withdraw", &[]),
+    ("resume", &["message"]),
+    ("withdraw", &["message"]),
     ("close", &["status", "message"]),
-    ("retry", &["node", "values"]),
+    ("retry", &["node", "values", "message"]),
     ("ignore", &["node", "values", "message"]),
-    ("route", &["node", "line"]),
-    ("acknowledge", &["node"]),
+    ("route", &["node", "line", "message"]),
+    ("acknowledge", &["node", "message"]),
     ("resolve", &["fields", "message"]),
     ("escalate", &["node", "message"]),
     ("edit", &["fields"]),
@@ -223,14 +228,6 @@ pub(super) async fn operate(asked: Asked, sn: &str, operation: &str) -> Answer {
     }
     let (sn, card) = found(&asked, sn).await?;
     let id = wish_id(&asked, &sn, operation).await?;
-    if let Some(wanted) = asked.if_match {
-        let known = asked.app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?;
-        let version = known.next - 1;
-        // What was carried out before is answered so, whatever version the ticket is at by now.
-        if version != wanted && !known.knows(&id) {
-            return Err(Problem::stale(format!("the ticket is at version {version}, not {wanted}")));
-        }
-    }
     let command = command(&asked, &card, operation).await?;
     let outcome = act(&asked, &sn, id, &command).await?;
     let answered = match &command {
@@ -264,7 +261,8 @@ async fn wish_id(asked: &Asked, sn: &TicketSn, operation: &str) -> Result<[u8; 1
 async fn act(asked: &Asked, sn: &TicketSn, id: [u8; 16], command: &Command) -> Result<Outcome<domain::ticket::Ticket>, Problem> {
     let app = &asked.app;
     let actor = app.people.find(asked.user()?).await?;
-    let outcome = desk::act(app, sn, command, &asked.meta(actor), id).await?;
+    // The version that the caller has seen is compared with every append.
+    let outcome = desk::act_at(app, sn, command, &asked.meta(actor), id, asked.if_match).await?;
     desk::await_card(app, outcome.position).await;
     Ok(outcome)
 }
@@ -284,9 +282,9 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
         }
     };
     Ok(match operation {
-        "submit" => Command::Submit { node: node()?, form: form_of(asked, card, Some(node()?), true).await?, by },
+        "submit" => Command::Submit { node: node()?, form: form_of(asked, card, Some(node()?), true).await?, reason: message, by },
         "decide" => Command::Decide { node: node()?, pass: asked.flag("pass", true)?, remark: message, by },
-        "claim" => Command::Claim { node: node()?, by },
+        "claim" => Command::Claim { node: node()?, reason: message, by },
         "distribute" => Command::Distribute { node: node()?, to: asked.targets().await?, message, by },
         "deliver" => Command::Deliver { node: node()?, to: asked.targets().await?, message, by },
         "reassign" => Command::Reassign { node: node()?, to: asked.targets().await?, message, by },
@@ -294,18 +292,17 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
             Some(node) => Command::TerminateAt { node, reason: message, by },
             None => Command::Terminate { reason: message, by },
         },
-        "suspend" if message.trim().is_empty() => return Err(Problem::malformed("/message", "suspending needs a reason")),
         "suspend" => Command::Suspend { reason: message, by },
-        "resume" => Command::Resume { by },
-        "withdraw" => Command::Withdraw { by },
+        "resume" => Command::Resume { reason: message, by },
+        "withdraw" => Command::Withdraw { reason: message, by },
         "close" => Command::Close { status: asked.text("status")?.unwrap_or_else(|| "FINISHED".into()), reason: message, by },
-        "retry" => Command::Retry { node: node()?, inputs: values()?, by },
+        "retry" => Command::Retry { node: node()?, inputs: values()?, reason: message, by },
         "ignore" => Command::Ignore { node: node()?, outputs: values()?, reason: message, by },
         "route" => {
             let line = asked.int("line")?.map(LineId).ok_or_else(|| Problem::malformed("/line", "it is missing"))?;
-            Command::Route { node: node()?, line, by }
+            Command::Route { node: node()?, line, reason: message, by }
         }
-        "acknowledge" => Command::Acknowledge { node: asked.node()?, by },
+        "acknowledge" => Command::Acknowledge { node: asked.node()?, reason: message, by },
         "resolve" => Command::Resolve { form: form_of(asked, card, card.ticket.where_to_resolve(&by).ok(), false).await?, remark: message, by },
         "escalate" => Command::Escalate { node: asked.node()?, reason: message, by },
         "edit" => Command::EditField { form: form_of(asked, card, None, false).await?, by },
@@ -362,7 +359,7 @@ async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>, with_de
     let Some(opened) = &card.ticket.opened else { return Ok(form) };
     let Some(workflow) = app.configuration.workflow(opened.workflow, opened.workflow_version).await? else { return Ok(form) };
     let definition = &workflow.definition;
-    app.people.form_in(definition, &mut form, false).await?;
+    app.people.form_in(definition, &mut form, 0).await?;
     if let Some(node) = node.and_then(|node| definition.node(node)).or_else(|| definition.submit_node()) {
         if with_defaults {
             form::with_defaults(definition, node, &mut form, &card.ticket);
@@ -373,10 +370,11 @@ async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>, with_de
 }
 
 async fn people(asked: &Asked) -> Result<Vec<events::Pid>, Problem> {
-    let mut people = Vec::new();
-    for name in asked.names("people")? {
-        people.push(asked.app.people.find(&name).await?);
+    let names = asked.names("people")?;
+    if names.len() > NAMED_MAX {
+        return Err(Problem::malformed("/people", format!("more than {NAMED_MAX} people are named")));
     }
+    let mut people = asked.app.people.find_all(&names).await?;
     if people.is_empty() && asked.body.get("text").is_none() {
         people.push(asked.app.people.find(asked.user()?).await?);
     }
@@ -393,7 +391,13 @@ pub(super) async fn decide_many(asked: Asked) -> Answer {
     let read = |(at, item): (usize, &Value)| {
         let parts = || Some((TicketSn(item["sn"].as_str()?.to_owned()), NodeId(item["node"].as_i64()?), item["pass"].as_bool()?));
         let (sn, node, pass) = parts().ok_or_else(|| Problem::malformed(&format!("/decisions/{at}"), "it needs sn, node and pass"))?;
-        Ok((sn, node, pass, item["message"].as_str().unwrap_or_default().to_owned()))
+        let message = match &item["message"] {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return Err(Problem::malformed(&format!("/decisions/{at}/message"), "it is not a text")),
+        };
+        Ok((sn, node, pass, message))
     };
     // All are read before the first is carried out.
     let decisions = items.iter().enumerate().map(read).collect::<Result<Vec<_>, Problem>>()?;

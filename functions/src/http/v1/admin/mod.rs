@@ -20,7 +20,6 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
 use crate::configuration::SUPERUSER;
-use crate::people::is_name;
 use crate::setup;
 pub(super) use library::fields;
 pub(super) use services::services;
@@ -30,6 +29,8 @@ pub(super) use workflows::workflows;
 const LIST_MAX: usize = 1000;
 /// Longest code of a dictionary, longest name of anything.
 const NAME_MAX: usize = 64;
+/// Members of one role: their ids stay below the size of a commit.
+const MEMBERS_MAX: usize = 10_000;
 /// Options in one dictionary.
 const ITEMS_MAX: usize = 2000;
 
@@ -142,6 +143,11 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
     }
 }
 
+/// Names of roles stand in lists of workflow files, between commas.
+fn is_role_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
+}
+
 pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
     let app = &asked.app;
     match (method, parts) {
@@ -158,20 +164,21 @@ pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answ
             superuser(&asked).await?;
             let id = RoleId(number(id, "role")?);
             let known = app.configuration.role(id).await?;
-            let mut members = Vec::new();
-            for name in asked.names("members")? {
-                members.push(app.people.pid(&name).await?);
+            let names = asked.names("members")?;
+            if names.len() > MEMBERS_MAX {
+                return Err(Problem::malformed("/members", format!("more than {MEMBERS_MAX} people are named")));
             }
-            if id == SUPERUSER && members.is_empty() {
+            if id == SUPERUSER && names.is_empty() {
                 return Err(Problem::conflict("somebody must stay superuser"));
             }
             let kind = known.0.as_ref().map_or(RoleKind::General, |role| role.kind);
             let key = known.0.as_ref().map_or_else(|| asked.required("key"), |role| Ok(role.key.clone()))?;
             let name = match asked.text("name")? {
-                Some(name) if is_name(&name) => name,
+                Some(name) if is_role_name(&name) => name,
                 Some(_) => return Err(Problem::malformed("/name", "it is empty or has characters that names do not have")),
                 None => known.0.as_ref().map(|role| role.name.clone()).ok_or_else(|| Problem::malformed("/name", "it is missing"))?,
             };
+            let members = app.people.pids(&names).await?;
             let defined = role::Defined { role: id, kind, key, name, members, is_listed: true };
             setup::define::<Role>(app, format!("role-{id}"), &defined).await?;
             Ok(done())

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{NAME_MAX, created, done, number, ok, superuser, wrong_method};
 use crate::http::v1::asked::Asked;
 use crate::http::v1::problem::{Answer, Problem};
+use crate::people::NAMED_MAX;
 use crate::setup;
 
 /// To whom a service is shown (reference/bk-itsm.md 13).
@@ -111,10 +112,11 @@ async fn changed(asked: &Asked, known: service::Defined) -> Result<service::Defi
         changed.display_roles = serde_json::from_value(roles.clone()).map_err(|_| Problem::malformed("/display_roles", "it is not an array of texts"))?;
     }
     if asked.body.contains_key("owners") {
-        changed.owners.clear();
-        for name in asked.names("owners")? {
-            changed.owners.push(asked.app.people.find(&name).await?);
+        let names = asked.names("owners")?;
+        if names.len() > NAMED_MAX {
+            return Err(Problem::malformed("/owners", format!("more than {NAMED_MAX} people are named")));
         }
+        changed.owners = asked.app.people.find_all(&names).await?;
     }
     changed.workflow = asked.int("workflow")?.map_or(changed.workflow, WorkflowId);
     changed.workflow_version = asked.int("version")?.unwrap_or(changed.workflow_version);
@@ -150,9 +152,8 @@ async fn taken_over(asked: &Asked, service: &mut service::Defined, old: Option<W
     if let Some(file) = asked.body.get("workflow_file") {
         (service.workflow, service.workflow_version, report) = setup::take_over(&asked.app, file, true, old).await?;
     }
-    // Whoever owns it is registered when everything else is taken.
-    for owner in &mut service.owners {
-        *owner = asked.app.people.registered(owner).await?;
-    }
+    // Its owners are registered when everything else is taken.
+    let registered = asked.app.people.register(service.owners.clone()).await?;
+    service.owners.iter_mut().for_each(|owner| registered.put(owner));
     Ok(report)
 }
