@@ -16,6 +16,9 @@ pub use domain::user_name::{NAME_MAX, is_name, trimmed};
 /// People that one request names at most, in all its fields and lists together.
 pub const NAMED_MAX: usize = 1000;
 
+/// Names that are read before other requests go on.
+const NAMES_AT_ONCE: usize = 128;
+
 /// Why names do not become people.
 #[derive(Debug, thiserror::Error)]
 pub enum Unnamed {
@@ -113,7 +116,7 @@ impl People {
         Ok(self.0.find(name).await?.unwrap_or_else(|| Pid::unknown(name)))
     }
 
-    /// The people of many user names, in their order, or ids that match nobody.
+    /// The people of many user names, in their order, with unknown ids for unknown names.
     pub async fn find_all(&self, names: &[String]) -> Result<Vec<Pid>, Error> {
         let found = self.0.find_all(names).await?;
         Ok(names.iter().zip(found).map(|(name, pid)| pid.unwrap_or_else(|| Pid::unknown(name))).collect())
@@ -149,7 +152,11 @@ impl People {
     /// Names joined by commas.
     pub async fn names(&self, pids: impl IntoIterator<Item = &Pid>) -> Result<String, Error> {
         let mut names = Vec::new();
-        for pid in pids {
+        for (at, pid) in pids.into_iter().enumerate() {
+            // Names come from memory or one file, without waiting: a long list lets other requests go on in between.
+            if at % NAMES_AT_ONCE == NAMES_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
             names.push(self.name(pid).await?);
         }
         Ok(names.join(","))
