@@ -273,6 +273,23 @@ fn a_ticket_keeps_sealing_whatever_becomes_of_its_service() {
     assert!(ticket.form["title"].personal.is_some(), "also on the second round");
 }
 
+#[test]
+fn the_reason_of_a_vote_is_sealed_where_all_text_is() {
+    let mut facts = facts();
+    facts.services.get_mut(&ServiceId(7)).unwrap().as_mut().unwrap().seals_text = true;
+    let mut ticket = fold::<Ticket>(&Ticket::default().decide(&open(), &facts).expect("opens"));
+    let decide = |remark: &str| Command::Decide { node: NodeId(3), by: BOSS.into(), pass: true, remark: remark.into() };
+    let too_long = decide(&"x".repeat(REMARK_MAX + 1));
+    assert_eq!(ticket.decide(&too_long, &facts), Err(Refusal::Rejected(Rejection::ReasonTooLong)));
+    let events = ticket.decide(&decide("call 13800000000"), &facts).expect("decides");
+    let TicketEvent::VoteCast(vote) = &events[0] else { panic!("{events:?}") };
+    assert!(vote.reason.text.is_empty() && vote.reason.read() == "call 13800000000");
+    events.iter().for_each(|event| ticket.evolve(event));
+    assert_eq!(ticket.nodes[&NodeId(3)].why(), "call 13800000000");
+    let sealed = Decider::personals(&mut ticket).iter().filter(|personal| personal.value == "call 13800000000").count();
+    assert_eq!(sealed, 1, "the state seals it too");
+}
+
 /// Any command that somebody may give, fitting or not.
 fn any_command() -> impl Strategy<Value = Command> {
     let who = prop_oneof![Just(LISI), Just(BOSS), Just(ROOT), Just("p-other")].prop_map(Pid::from);
