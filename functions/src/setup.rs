@@ -231,10 +231,7 @@ pub async fn import_service(app: &App, by: &Meta, wish: ServiceWish) -> Result<(
         return Err(NotSetUp::Catalog(config::Rejection::CatalogUnknown(catalog)));
     }
     let (workflow, workflow_version, report) = take_over(app, by, &wish.workflow, wish.may_name_secrets, true, old.map(|old| old.workflow)).await?;
-    let mut owners = Vec::new();
-    for name in &wish.owners {
-        owners.push(app.people.pid(name).await?);
-    }
+    let owners = app.people.pids(&wish.owners).await?;
     let service = match wish.id {
         Some(id) => id,
         None => ServiceId(next_id(app, by, "SERVICE").await?),

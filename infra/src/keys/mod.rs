@@ -23,6 +23,10 @@ pub trait Keys: Send + Sync {
     async fn person(&self, username: &str) -> Result<Pid, Error>;
     /// The person of a user name, if there is one.
     async fn find(&self, username: &str) -> Result<Option<Pid>, Error>;
+    /// The persons of many user names, in their order.
+    async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<Pid>>, Error>;
+    /// The same, where new ones get a random id and a key: in one transaction, or in as few as the store allows. No two of the names are alike.
+    async fn register_all(&self, usernames: &[String]) -> Result<Vec<Pid>, Error>;
     /// The user name of a person; `None` after erasure.
     async fn name(&self, pid: &Pid) -> Result<Option<String>, Error>;
     /// The key of a subject; `None` after erasure.

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::check::COUNTERS;
 use crate::ticket::form::plain;
+use crate::user_name;
 pub use outside::expression;
 
 /// What became of one thing in the file.
@@ -204,6 +205,14 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
+/// The user names of a list: a text of names between separators, or an array with one name in each element.
+fn people(value: Option<&Value>) -> Vec<Pid> {
+    match value {
+        Some(Value::String(text)) => user_name::split(text).map(Pid::from).collect(),
+        other => parts(other).into_iter().map(Pid).collect(),
+    }
+}
+
 impl Reader<'_> {
     /// Names the members of an object that are not known here and hold something. Values are not told: they may be secrets.
     fn unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
@@ -264,7 +273,7 @@ impl Reader<'_> {
         let who = parts(of.get(who_key));
         let first = who.first().cloned().unwrap_or_default();
         match kind.as_str() {
-            "PERSON" => Processors::Person(who.into_iter().map(Pid).collect()),
+            "PERSON" => Processors::Person(people(of.get(who_key))),
             "GENERAL" => {
                 let names = self.flow.get("roles");
                 let is_named = !who.is_empty();
@@ -294,7 +303,7 @@ impl Reader<'_> {
             "OPEN" => Processors::Open,
             "BY_ASSIGNOR" => Processors::ByAssignor,
             "API" => Processors::Api,
-            "EMPTY" if !who.is_empty() => Processors::Person(who.into_iter().map(Pid).collect()),
+            "EMPTY" if !who.is_empty() => Processors::Person(people(of.get(who_key))),
             "EMPTY" | "" => Processors::Empty,
             other => {
                 self.dropped(place, format!("processors of the unknown kind {other}"));

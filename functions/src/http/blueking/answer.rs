@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::attachment::Unfit;
-use domain::ticket::{Rejection, Ticket};
+use domain::ticket::{REMARK_MAX, Rejection, Ticket};
 use infra::{Error, Failure};
 use serde_json::{Value, json};
 
 use crate::App;
 use crate::desk::NotOpened;
-use crate::people::{NAMED_MAX, Unnamed};
+use crate::people::Unnamed;
 
 /// A business failure: HTTP 200 with a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,11 @@ impl From<Unnamed> for Refusal {
     fn from(unnamed: Unnamed) -> Self {
         match unnamed {
             Unnamed::NotAName(name) => Self::parameter(format!("“{name}” 不是合法的用户名。")),
-            Unnamed::TooMany => Self::parameter(format!("人员不能超过 {NAMED_MAX} 个。")),
+            Unnamed::TooMany(most) => Self::parameter(format!("人员不能超过 {most} 个。")),
+            Unnamed::InField { key, why } => match Self::from(*why) {
+                Self { code: 3_900_005, message } => Self::parameter(format!("fields:【{key}】{message}")),
+                other => other,
+            },
             Unnamed::Technical(error) => error.into(),
         }
     }
@@ -158,7 +162,9 @@ async fn rejected(app: &App, rejection: Rejection) -> Refusal {
         Rejection::AlreadyDecided(_) => Refusal::new(3_900_046, "转派单异常: 不允许向已经处理的人转单"),
         Rejection::TerminateNotAllowed(node) => first(format!("指定流程节点【{node}】不支持终止操作.")),
         Rejection::TerminateReasonMissing => first("请输入终止原因！".into()),
+        Rejection::SuspendReasonMissing => Refusal::parameter("action_message:该字段不能为空。"),
         Rejection::MessageTooLong => Refusal::parameter("action_message:请确保这个字段不能超过 255 个字符。"),
+        Rejection::ReasonTooLong => Refusal::parameter(format!("审批意见不能超过 {REMARK_MAX} 个字符。")),
         Rejection::NotAllowedOnTicket(by) => first(format!("抱歉，{}无权操作该单据", name(by).await)),
         Rejection::NotInProcess => first("抱歉，该单据不在流程中，无法操作".into()),
         Rejection::NotSuspended => first("抱歉，该单据不在挂起中，无法操作".into()),

@@ -14,6 +14,7 @@ use super::answer::Refusal;
 use super::reads::level;
 use super::render;
 use super::request::Asked;
+use crate::people::NAMED_MAX;
 use crate::setup::{self, NotSetUp, ServiceWish};
 use crate::{App, company};
 
@@ -139,7 +140,7 @@ pub(super) async fn import_service(app: &App, asked: &Asked, request_id: &str, u
         is_enabled: asked.text("is_valid").is_none_or(|flag| !matches!(flag.as_str(), "false" | "False" | "0")),
         display_type: asked.text("display_type").filter(|kind| !kind.is_empty()).unwrap_or_else(|| "OPEN".into()),
         display_roles: texts("display_role"),
-        owners: texts("owners"),
+        owners: asked.names("owners", NAMED_MAX)?,
         catalog: asked.text("catalog_id").filter(|id| !id.is_empty()).and_then(|id| id.parse().ok()).map(CatalogId),
         can_ticket_agency: matches!(asked.text("can_ticket_agency").as_deref(), Some("true" | "True" | "1")),
         may_name_secrets: match &asked.caller.user {

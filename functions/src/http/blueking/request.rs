@@ -9,13 +9,13 @@ use events::{Entry, Moment};
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::answer::{Refusal, Refused};
 use crate::App;
 use crate::http::body::{BODY_BYTES_MAX, DEPTH_MAX, NoObject, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
-use crate::people::is_name;
+use crate::people::{Unnamed, is_name, names_of};
 
 /// Parameters that say who calls.
 const CREDENTIALS: [&str; 6] = ["bk_app_code", "bk_app_secret", "bk_token", "app_secret", "app_code", "access_token"];
@@ -76,6 +76,23 @@ impl Asked {
             Value::Bool(flag) => Some(flag.to_string()),
             _ => None,
         }
+    }
+
+    /// A reason or a message; absent is empty.
+    pub(super) fn words(&self, key: &str) -> Result<String, Refusal> {
+        match self.get(key) {
+            Some(Value::Array(_) | Value::Object(_)) => Err(Refusal::parameter(format!("{key}:Not a valid string."))),
+            _ => Ok(self.text(key).unwrap_or_default()),
+        }
+    }
+
+    /// User names: an array with one name in each element, or a text of names between separators.
+    pub(super) fn names(&self, key: &str, most: usize) -> Result<Vec<String>, Refusal> {
+        names_of(self.get(key).unwrap_or(&Value::Null), most).map_err(|unnamed| match unnamed {
+            Unnamed::NotAName(name) => Refusal::parameter(format!("{key}:“{name}” 不是合法的用户名。")),
+            Unnamed::TooMany(most) => Refusal::parameter(format!("{key}:请确保这个列表不超过 {most} 项。")),
+            other => other.into(),
+        })
     }
 
     /// A text that must be there.
@@ -167,13 +184,16 @@ impl Asked {
         items.iter().map(entry).collect::<Result<_, _>>().map(Some)
     }
 
-    /// The whole request as one text, for telling one idempotent request from another.
+    /// What tells one idempotent request from another: the operation, the user who acts, however the request names that user, and the parameters. Another
+    /// user's request under the same key is another request.
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
         all.retain(|key, _| !CREDENTIALS.contains(&key.as_str()) && !key.ends_with("request_id"));
         let key = app.keys().await?.fingerprint;
-        Ok(blake3::keyed_hash(&key, Value::Object(all).to_string().as_bytes()).to_hex().to_string())
+        let operation = self.path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
+        let text = json!([operation, self.caller.user, all]).to_string();
+        Ok(blake3::keyed_hash(&key, text.as_bytes()).to_hex().to_string())
     }
 }
 

@@ -21,7 +21,7 @@ use crate::App;
 use crate::http::blueking::render::request_id;
 use crate::http::body::{BODY_BYTES_MAX, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
-use crate::people::is_name;
+use crate::people::{NAMED_MAX, is_name, one_name};
 
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 255;
@@ -167,7 +167,7 @@ impl Asked {
         match self.body.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(items)) => {
-                items.iter().map(|item| item.as_str().filter(|name| is_name(name)).map(str::to_owned).ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
+                items.iter().map(|item| item.as_str().and_then(one_name).map(str::to_owned).ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
             }
             Some(_) => Err(wrong()),
         }
@@ -191,12 +191,12 @@ impl Asked {
         let wrong = || Problem::malformed("/to", "`to` holds exactly one of people (user names), roles (ids) and department (an id)");
         let to = self.body.get("to").and_then(Value::as_object).filter(|to| to.len() == 1).ok_or_else(wrong)?;
         if let Some(people) = to.get("people").and_then(Value::as_array) {
-            let names: Vec<&str> = people.iter().map(|name| name.as_str().filter(|name| is_name(name)).ok_or_else(wrong)).collect::<Result<_, _>>()?;
-            let mut pids = Vec::new();
-            for name in names {
-                pids.push(self.app.people.find(name).await?);
+            if people.len() > NAMED_MAX {
+                return Err(Problem::malformed("/to/people", format!("more than {NAMED_MAX} people are named")));
             }
-            return Ok(Processors::Person(pids));
+            let names: Vec<String> =
+                people.iter().map(|name| name.as_str().and_then(one_name).map(str::to_owned).ok_or_else(wrong)).collect::<Result<_, _>>()?;
+            return Ok(Processors::Person(self.app.people.find_all(&names).await?));
         }
         if let Some(roles) = to.get("roles").and_then(Value::as_array) {
             return Ok(Processors::General(roles.iter().map(|id| id.as_i64().map(RoleId).ok_or_else(wrong)).collect::<Result<_, _>>()?));
@@ -289,24 +289,6 @@ pub(super) enum Expected {
     /// Any that exists (`*`).
     Any,
     Versions(BTreeSet<i64>),
-}
-
-impl Expected {
-    pub(super) fn allows(&self, version: i64) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Versions(versions) => versions.contains(&version),
-        }
-    }
-}
-
-impl std::fmt::Display for Expected {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Any => f.write_str("any"),
-            Self::Versions(versions) => f.write_str(&versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")),
-        }
-    }
 }
 
 /// The versions that `If-Match` names (RFC 9110 13.1.1). A weak tag means its version too: proxies that compress an answer weaken its tag. Tags that this desk does

@@ -124,7 +124,7 @@ async fn keep(asked: &Asked, id: &DraftId, owner: &Pid, sheet: Sheet) -> Result<
         return Err(Problem::malformed(&step("/fields", &stranger.key), format!("the form has no field `{}`", quoted(&stranger.key))));
     }
     // People whom nobody knows yet stay what was typed: a draft registers nobody.
-    asked.app.people.form_in(&definition, &mut form, false).await?;
+    asked.app.people.form_in(&definition, &mut form, 0).await?;
     Ok(drafts::save(&asked.app, id, owner, sheet, form, &asked.meta(owner.clone())).await?)
 }
 

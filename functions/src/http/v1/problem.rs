@@ -144,6 +144,9 @@ impl From<Error> for Problem {
         if error.kind == infra::Kind::TooLarge {
             return Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
         }
+        if error.kind == infra::Kind::Stale {
+            return Self::stale(error.to_string());
+        }
         tracing::error!(%error, kind = ?error.kind, "a request failed");
         if error.is_passing() {
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "something this desk needs does not answer; try again")
@@ -157,6 +160,7 @@ impl From<Unnamed> for Problem {
     fn from(unnamed: Unnamed) -> Self {
         match unnamed {
             Unnamed::Technical(error) => error.into(),
+            Unnamed::InField { key, why } => Self::malformed(&format!("/fields/{key}"), why.to_string()),
             wrong => Self::malformed("/fields", wrong.to_string()),
         }
     }
@@ -210,7 +214,11 @@ impl Problem {
             | Rejection::ReadOnly(at) => Self::malformed(&step("/fields", &at.key), detail),
             Rejection::OptionsUnavailable { at, .. } => Self::unavailable(&step("/fields", &at.key), detail),
             Rejection::TitleTooLong => Self::malformed("/fields/title", detail),
-            Rejection::MessageTooLong | Rejection::DeliverMessageMissing | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
+            Rejection::MessageTooLong
+            | Rejection::ReasonTooLong
+            | Rejection::DeliverMessageMissing
+            | Rejection::SuspendReasonMissing
+            | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
             Rejection::TextUnfit(_) => Self::malformed("/text", detail),
             Rejection::StarsUnfit(_) => Self::malformed("/stars", detail),
             Rejection::NotAnEnd(_) => Self::malformed("/status", detail),

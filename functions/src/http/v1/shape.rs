@@ -59,7 +59,7 @@ pub(super) const INTEGER: Shape = Shape::Integer(i64::MIN, i64::MAX);
 pub(super) const COUNT: Shape = Shape::Integer(0, 4_294_967_295);
 /// User names.
 pub(super) const NAMES: Shape = Shape::Own {
-    fits: |value| value.as_array().is_some_and(|names| names.iter().all(|name| name.as_str().is_some_and(crate::people::is_name))),
+    fits: |value| value.as_array().is_some_and(|names| names.iter().all(|name| name.as_str().and_then(crate::people::one_name).is_some())),
     what: "an array of user names",
     schema: || json!({ "type": "array", "items": { "type": "string" } }),
 };

@@ -18,7 +18,7 @@ use crate::desk::{self, Key, TAG_MAX};
 use crate::drafts;
 use crate::http::blueking::render;
 use crate::http::extras::{self, Unfit};
-use crate::people::is_name;
+use crate::people::{NAMED_MAX, one_name};
 use crate::queue::attempt::callback::Receiver;
 
 /// Variables for webhooks that may come along.
@@ -29,8 +29,7 @@ pub(super) async fn create(asked: Asked) -> Answer {
     let service = ServiceId(asked.required_int("service_id")?);
     let creator = asked.text("creator")?;
     let by = match &creator {
-        Some(creator) if is_name(creator) => creator.clone(),
-        Some(_) => return Err(Problem::malformed("/creator", "`creator` is not a user name")),
+        Some(creator) => one_name(creator).ok_or_else(|| Problem::malformed("/creator", "`creator` is not a user name"))?.to_owned(),
         None => asked.user()?.to_owned(),
     };
     let key = match &asked.idempotency_key {
@@ -45,11 +44,6 @@ pub(super) async fn create(asked: Asked) -> Answer {
     let tag = asked.text("tag")?.unwrap_or_default();
     // Whoever submits for somebody else is told of, where the service allows it.
     let agent = asked.user().ok().filter(|user| *user != by);
-    let agent = async |register| match agent {
-        Some(agent) => app.people.known(agent, register).await.map(Some),
-        None => Ok(None),
-    };
-    let draft = |creator, agent, form| Open { service, creator, agent, form, tag: tag.clone(), ..Open::default() };
     let extras = Extras::read(&asked)?;
     if tag.chars().count() > TAG_MAX {
         return Err(Problem::malformed("/tag", format!("`tag` is longer than {TAG_MAX} characters")));
@@ -63,26 +57,30 @@ pub(super) async fn create(asked: Asked) -> Answer {
         Some(defined) => app.configuration.workflow(defined.workflow, defined.workflow_version).await?,
         None => None,
     };
-    let filled = async |register| -> Result<Vec<events::Entry>, Problem> {
-        let mut form = asked.fields()?;
-        if let Some(workflow) = &workflow {
-            app.people.form_in(&workflow.definition, &mut form, register).await?;
-            if let Some(submit) = workflow.definition.submit_node() {
-                form::with_defaults(&workflow.definition, submit, &mut form, &Ticket::default());
-            }
+    let named = 1 + usize::from(agent.is_some()) + extras.processors.values().map(Vec::len).sum::<usize>();
+    if named > NAMED_MAX {
+        return Err(Problem::malformed("/processors", format!("more than {NAMED_MAX} people are named")));
+    }
+    let mut form = asked.fields()?;
+    if let Some(workflow) = &workflow {
+        app.people.form_in(&workflow.definition, &mut form, named).await?;
+        if let Some(submit) = workflow.definition.submit_node() {
+            form::with_defaults(&workflow.definition, submit, &mut form, &Ticket::default());
         }
-        Ok(form)
+    }
+    let agent = match agent {
+        Some(agent) => Some(app.people.find(agent).await?),
+        None => None,
     };
-    let mut considered = draft(app.people.find(&by).await?, agent(false).await?, filled(false).await?);
-    extras.put(&asked, &mut considered, false).await?;
-    desk::consider(app, &considered).await?;
-    // Everything is accepted: now people are registered.
-    let (form, creator) = (filled(true).await?, app.people.pid(&by).await?);
-    let mut open = draft(creator.clone(), agent(true).await?, form);
-    extras.put(&asked, &mut open, true).await?;
-    open.attention = asked.flag("attention", false)?;
-    open.from = from;
-    let outcome = desk::open(app, open, &asked.meta(creator.clone()), key).await?;
+    let (creator, attention) = (app.people.find(&by).await?, asked.flag("attention", false)?);
+    let mut open = Open { service, creator, agent, form, tag, from, attention, ..Open::default() };
+    extras.put(&asked, &mut open).await?;
+    desk::consider(app, &open).await?;
+    // Everything is accepted: now people are registered, and the receiver is kept.
+    let mut open = desk::with_people(app, open).await?;
+    extras.keep_receiver(app, &mut open).await?;
+    let creator = open.creator.clone();
+    let outcome = desk::open(app, open, &asked.meta(creator), key).await?;
     desk::await_card(app, outcome.position).await;
     if let Ok(user) = asked.user() {
         let drafter = app.people.find(user).await?;
@@ -115,7 +113,7 @@ impl Extras {
             let wrong = || Problem::malformed(&format!("/processors/{node}"), "`processors` has arrays of user names under the ids of nodes");
             let id = node.parse().map(NodeId).map_err(|_| wrong())?;
             let names = names.as_array().ok_or_else(wrong)?;
-            let name = |name: &Value| name.as_str().filter(|name| is_name(name)).map(str::to_owned).ok_or_else(wrong);
+            let name = |name: &Value| name.as_str().and_then(one_name).map(str::to_owned).ok_or_else(wrong);
             processors.insert(id, names.iter().map(name).collect::<Result<_, _>>()?);
         }
         let envs = object(asked, "envs")?;
@@ -156,25 +154,21 @@ impl Extras {
         Ok(Some((Callback { host, secret: String::new(), on_status }, Receiver { url, headers })))
     }
 
-    /// Puts it all into what is to be opened; people, the receiver and the variables are kept only `for_good`.
-    async fn put(&self, asked: &Asked, open: &mut Open, for_good: bool) -> Result<(), Problem> {
+    /// Puts it all into the ticket that is to be opened.
+    async fn put(&self, asked: &Asked, open: &mut Open) -> Result<(), Problem> {
         for (node, names) in &self.processors {
-            let mut people = Vec::new();
-            for name in names {
-                people.push(asked.app.people.known(name, for_good).await?);
-            }
-            open.chosen_processors.insert(*node, people);
+            open.chosen_processors.insert(*node, asked.app.people.find_all(names).await?);
         }
         open.dynamic_fields.clone_from(&self.dynamic_fields);
-        if for_good {
-            open.variables = extras::keep_variables(&asked.app, &open.creator, &self.envs).await?;
-        }
-        if let Some((callback, receiver)) = &self.callback {
-            let mut callback = callback.clone();
-            if for_good {
-                extras::keep_receiver(&asked.app, &mut callback, receiver).await?;
-            }
-            open.callback = Some(callback);
+        open.callback = self.callback.as_ref().map(|(callback, _)| callback.clone());
+        Ok(())
+    }
+
+    /// Keeps the receiver and the variables of an accepted ticket, which may hold secrets.
+    async fn keep_receiver(&self, app: &crate::App, open: &mut Open) -> Result<(), Problem> {
+        open.variables = extras::keep_variables(app, &open.creator, &self.envs).await?;
+        if let (Some(callback), Some((_, receiver))) = (&mut open.callback, &self.callback) {
+            extras::keep_receiver(app, callback, receiver).await?;
         }
         Ok(())
     }

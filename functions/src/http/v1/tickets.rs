@@ -14,7 +14,7 @@ use infra::ledger::command_id;
 use infra::{Failure, Outcome};
 use serde_json::{Value, json};
 
-use super::asked::Asked;
+use super::asked::{Asked, Expected};
 use super::operations::{PAGE_SIZE_MAX, PAGES_MAX, instant};
 use super::problem::{Answer, Problem};
 use super::shape::quoted;
@@ -24,6 +24,7 @@ use crate::desk;
 use crate::drafts;
 use crate::http::blueking::render;
 use crate::http::lists::{self, Filter, Number};
+use crate::people::NAMED_MAX;
 use crate::stream::follow::read_card;
 use crate::times;
 
@@ -130,9 +131,13 @@ async fn shown(asked: &Asked, card: &TicketCard) -> Result<Value, Problem> {
     let mut shown = render::ticket(app, card, opened).await?;
     let mut nodes = Vec::new();
     for (id, visit) in &card.ticket.nodes {
+        let mut votes = Vec::new();
+        for vote in &visit.votes {
+            votes.push(json!({ "by": app.people.name(&vote.by).await?, "pass": vote.pass, "reason": vote.reason.read() }));
+        }
         nodes.push(json!({
             "node": id, "name": visit.name, "round": visit.round, "status": visit.status, "automatic": visit.automatic, "pass": visit.pass,
-            "waiting_for": app.people.names(&visit.waiting_for()).await?, "reason": visit.reason, "level": visit.level,
+            "waiting_for": app.people.names(&visit.waiting_for()).await?, "votes": votes, "reason": visit.why(), "level": visit.level,
         }));
     }
     let links: Vec<Value> = card.ticket.links.iter().map(|link| json!({ "sn": link.other, "relation": link.relation })).collect();
@@ -233,14 +238,6 @@ pub(super) async fn remarks(asked: Asked, sn: &str) -> Answer {
 pub(super) async fn operate(asked: Asked, sn: &str, operation: &str) -> Answer {
     let (sn, card) = found(&asked, sn).await?;
     let id = wish_id(&asked, &sn, operation).await?;
-    if let Some(expected) = &asked.if_match {
-        let known = asked.app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?;
-        let version = known.next - 1;
-        // What was carried out before is answered so, whatever version the ticket is at by now.
-        if !expected.allows(version) && !known.knows(&id) {
-            return Err(Problem::stale(format!("the ticket is at version {version}, not {expected}")));
-        }
-    }
     // A repeated request is answered as the first one was, also where no node waits for the person any more.
     let is_repeated = asked.idempotency_key.is_some() && desk::is_done(&asked.app, &sn, &id).await?;
     let command = command(&asked, &card, operation, is_repeated).await?;
@@ -276,7 +273,16 @@ async fn wish_id(asked: &Asked, sn: &TicketSn, operation: &str) -> Result<[u8; 1
 async fn act(asked: &Asked, sn: &TicketSn, id: [u8; 16], command: &Command) -> Result<Outcome<domain::ticket::Ticket>, Problem> {
     let app = &asked.app;
     let actor = app.people.find(asked.user()?).await?;
-    let outcome = desk::act(app, sn, command, &asked.meta(actor), id).await?;
+    // The version that the caller has seen is compared with every append.
+    let version = match &asked.if_match {
+        None | Some(Expected::Any) => None,
+        Some(Expected::Versions(versions)) => {
+            let now = app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?.next - 1;
+            // Of several versions the one that the ticket has now; no ticket has the version -1, which tags of others become.
+            Some(if versions.contains(&now) { now } else { versions.first().copied().unwrap_or(-1) })
+        }
+    };
+    let outcome = desk::act_at(app, sn, command, &asked.meta(actor), id, version).await?;
     desk::await_card(app, outcome.position).await;
     Ok(outcome)
 }
@@ -324,9 +330,9 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str, is_repeated:
         }
     };
     Ok(match operation {
-        "submit" => Command::Submit { node: node()?, form: form_of(asked, card, Some(node()?), true).await?, by },
+        "submit" => Command::Submit { node: node()?, form: form_of(asked, card, Some(node()?), true).await?, reason: message, by },
         "decide" => Command::Decide { node: node()?, pass: asked.choice("pass")?, remark: message, by },
-        "claim" => Command::Claim { node: node()?, by },
+        "claim" => Command::Claim { node: node()?, reason: message, by },
         "distribute" => Command::Distribute { node: node()?, to: asked.targets().await?, message, by },
         "deliver" => Command::Deliver { node: node()?, to: asked.targets().await?, message, by },
         "reassign" => Command::Reassign { node: node()?, to: asked.targets().await?, message, by },
@@ -334,18 +340,17 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str, is_repeated:
             Some(node) => Command::TerminateAt { node, reason: message, by },
             None => Command::Terminate { reason: message, by },
         },
-        "suspend" if message.trim().is_empty() => return Err(Problem::malformed("/message", "`message` is empty: suspending needs a reason")),
         "suspend" => Command::Suspend { reason: message, by },
-        "resume" => Command::Resume { by },
-        "withdraw" => Command::Withdraw { by },
+        "resume" => Command::Resume { reason: message, by },
+        "withdraw" => Command::Withdraw { reason: message, by },
         "close" => Command::Close { status: asked.required("status")?, reason: message, by },
-        "retry" => Command::Retry { node: node()?, inputs: values()?, by },
+        "retry" => Command::Retry { node: node()?, inputs: values()?, reason: message, by },
         "ignore" => Command::Ignore { node: node()?, outputs: values()?, reason: message, by },
         "route" => {
             let line = LineId(asked.required_int("line")?);
-            Command::Route { node: node()?, line, by }
+            Command::Route { node: node()?, line, reason: message, by }
         }
-        "acknowledge" => Command::Acknowledge { node: asked.node()?, by },
+        "acknowledge" => Command::Acknowledge { node: asked.node()?, reason: message, by },
         "resolve" => Command::Resolve { form: form_of(asked, card, card.ticket.where_to_resolve(&by).ok(), false).await?, remark: message, by },
         "escalate" => Command::Escalate { node: asked.node()?, reason: message, by },
         "edit" => Command::EditField { form: form_of(asked, card, None, false).await?, by },
@@ -408,7 +413,7 @@ async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>, with_de
     let Some(opened) = &card.ticket.opened else { return Ok(form) };
     let Some(workflow) = app.configuration.workflow(opened.workflow, opened.workflow_version).await? else { return Ok(form) };
     let definition = &workflow.definition;
-    app.people.form_in(definition, &mut form, false).await?;
+    app.people.form_in(definition, &mut form, 0).await?;
     if let Some(node) = node.and_then(|node| definition.node(node)).or_else(|| definition.submit_node()) {
         if with_defaults {
             form::with_defaults(definition, node, &mut form, &card.ticket);
@@ -421,11 +426,10 @@ async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>, with_de
 /// The people that the body names, if it names any.
 async fn people(asked: &Asked) -> Result<Option<Vec<Pid>>, Problem> {
     let Some(names) = asked.names("people")? else { return Ok(None) };
-    let mut people = Vec::new();
-    for name in names {
-        people.push(asked.app.people.find(&name).await?);
+    if names.len() > NAMED_MAX {
+        return Err(Problem::malformed("/people", format!("`people` names more than {NAMED_MAX} people")));
     }
-    Ok(Some(people))
+    Ok(Some(asked.app.people.find_all(&names).await?))
 }
 
 /// Those who follow from now on, or no longer: the person who acts, if the body names none. An empty list names no one.

@@ -20,7 +20,6 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
 use crate::configuration::SUPERUSER;
-use crate::people::is_name;
 use crate::{App, setup};
 pub(super) use library::fields;
 pub(super) use services::services;
@@ -30,6 +29,8 @@ pub(super) use workflows::workflows;
 const LIST_MAX: usize = 1000;
 /// Longest code of a dictionary, longest name of anything.
 const NAME_MAX: usize = 64;
+/// Members of one role: their ids stay below the size of a commit.
+const MEMBERS_MAX: usize = 10_000;
 /// Options in one dictionary.
 const ITEMS_MAX: usize = 2000;
 
@@ -168,6 +169,11 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
     }
 }
 
+/// Names of roles stand in lists of workflow files, between commas.
+fn is_role_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
+}
+
 pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
     let app = &asked.app;
     match (method, parts) {
@@ -198,7 +204,7 @@ pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answ
                 None => asked.required("key")?,
             };
             let name = match (asked.text("name")?, known) {
-                (Some(name), _) if is_name(&name) => name,
+                (Some(name), _) if is_role_name(&name) => name,
                 (Some(_), _) => return Err(Problem::malformed("/name", "`name` is empty or has characters that names do not have")),
                 (None, Some(known)) => known.name.clone(),
                 (None, None) => return Err(Problem::malformed("/name", "`name` is required for a new role")),
@@ -209,11 +215,10 @@ pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answ
                     if id == SUPERUSER && names.is_empty() {
                         return Err(Problem::conflict("at least one person stays superuser"));
                     }
-                    let mut members = Vec::new();
-                    for name in names {
-                        members.push(app.people.pid(&name).await?);
+                    if names.len() > MEMBERS_MAX {
+                        return Err(Problem::malformed("/members", format!("`members` names more than {MEMBERS_MAX} people")));
                     }
-                    members
+                    app.people.pids(&names).await?
                 }
                 (None, Some(known)) => known.members.clone(),
                 (None, None) => return Err(Problem::malformed("/members", "`members` is required for a new role; one without members has `[]`")),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{NAME_MAX, created, done, number, ok, superuser, wrong_method};
 use crate::http::v1::asked::Asked;
 use crate::http::v1::problem::{Answer, Problem};
+use crate::people::NAMED_MAX;
 use crate::{App, setup};
 
 /// To whom a service is shown (reference/bk-itsm.md 13).
@@ -138,10 +139,10 @@ async fn changed(asked: &Asked, known: service::Defined) -> Result<service::Defi
             serde_json::from_value(roles.clone()).map_err(|_| Problem::malformed("/display_roles", "`display_roles` is not an array of texts"))?;
     }
     if let Some(names) = asked.names("owners")? {
-        changed.owners.clear();
-        for name in names {
-            changed.owners.push(asked.app.people.find(&name).await?);
+        if names.len() > NAMED_MAX {
+            return Err(Problem::malformed("/owners", format!("`owners` names more than {NAMED_MAX} people")));
         }
+        changed.owners = asked.app.people.find_all(&names).await?;
     }
     changed.workflow = asked.int("workflow")?.map_or(changed.workflow, WorkflowId);
     changed.workflow_version = asked.int("version")?.unwrap_or(changed.workflow_version);
@@ -178,9 +179,8 @@ async fn taken_over(asked: &Asked, by: &Meta, service: &mut service::Defined, ol
     if let Some(file) = asked.body.get("workflow_file") {
         (service.workflow, service.workflow_version, report) = setup::take_over(&asked.app, by, file, true, false, old).await?;
     }
-    // Whoever owns it is registered when everything else is taken.
-    for owner in &mut service.owners {
-        *owner = asked.app.people.registered(owner).await?;
-    }
+    // Its owners are registered when everything else is taken.
+    let registered = asked.app.people.register(service.owners.clone()).await?;
+    service.owners.iter_mut().for_each(|owner| registered.put(owner));
     Ok(report)
 }
