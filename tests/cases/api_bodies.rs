@@ -299,7 +299,7 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
         }
         // The same body without a flaw gets past the check; whether the rules of the desk allow it is another matter.
         let key = format!("example {name}");
-        let (status, _, answer) = desk.v1_with(&method, &path, "admin", example, &[("idempotency-key", &key)]).await;
+        let (status, _, answer) = desk.v1_with(&method, &path, "admin", example, &[("idempotency-key", key.as_str())]).await;
         if matches!(status, 413 | 415) || answer["detail"].as_str().is_some_and(|detail| detail.contains("known are") || detail.contains("must be")) {
             failures.push(format!("{name}: the valid body: {status} {answer}"));
         }
@@ -487,11 +487,11 @@ async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     };
     for form in ["{}", "W/{}", "\"999\", {}", "\"x,y\",W/{}", "*"] {
         let header = form.replace("{}", &tag().await);
-        let (status, _, answer) = desk.v1_with("POST", &remark, "lisi", json!({ "text": "x" }), &[("if-match", &header)]).await;
+        let (status, _, answer) = desk.v1_with("POST", &remark, "lisi", json!({ "text": "x" }), &[("if-match", header.as_str())]).await;
         assert_eq!(status, 200, "{header}: {answer}");
     }
     let bare = tag().await.trim_matches('"').to_owned();
-    assert_eq!(desk.v1_with("POST", &remark, "lisi", json!({ "text": "x" }), &[("if-match", &bare)]).await.0, 200);
+    assert_eq!(desk.v1_with("POST", &remark, "lisi", json!({ "text": "x" }), &[("if-match", bare.as_str())]).await.0, 200);
     for header in ["\"1\"", "W/\"1\"", "\"x\"", "\"1\", \"2\""] {
         let (status, _, answer) = desk.v1_with("POST", &remark, "lisi", json!({ "text": "x" }), &[("if-match", header)]).await;
         assert_eq!(status, 412, "{header}: {answer}");
@@ -502,7 +502,7 @@ async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     }
     let now = tag().await;
     for header in [now.clone(), format!("W/{now}"), format!("\"1\", {now}"), "*".to_owned()] {
-        let (status, headers, _) = desk.v1_with("GET", &path, "lisi", Value::Null, &[("if-none-match", &header)]).await;
+        let (status, headers, _) = desk.v1_with("GET", &path, "lisi", Value::Null, &[("if-none-match", header.as_str())]).await;
         assert_eq!((status, headers["etag"].to_str().expect("a tag")), (304, now.as_str()), "{header}");
     }
     for header in ["\"1\"", "nonsense"] {
@@ -550,7 +550,7 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     }
     let long = "k".repeat(256);
     let (status, _, answer) =
-        desk.v1_with("POST", "tickets", "lisi", json!({ "service_id": 17, "fields": { "title": "t" } }), &[("idempotency-key", &long)]).await;
+        desk.v1_with("POST", "tickets", "lisi", json!({ "service_id": 17, "fields": { "title": "t" } }), &[("idempotency-key", long.as_str())]).await;
     assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("Idempotency-Key")), "a key that would be ignored: {answer}");
 }
 
