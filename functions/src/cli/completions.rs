@@ -1,7 +1,7 @@
 //! `ledgerdesk completions`: completion scripts for shells.
 
 use clap::{Args, CommandFactory as _};
-use clap_complete::{Shell, generate};
+use clap_complete::aot::{Shell, generate};
 use serde_json::json;
 
 use super::{Cli, CommandError};
