@@ -29,6 +29,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::place::Place;
+use crate::importing::encoded;
 use crate::stream::follow::Follower;
 use crate::stream::{parked, project};
 
@@ -241,6 +242,10 @@ async fn replay(place: &Place, to: Option<&str>) -> Result<(), String> {
 async fn show(place: &Place, stream: &str, at: Option<Timestamp>) -> Result<(), String> {
     let ledger = place.read().await?;
     let until = Moment(at.map_or(i64::MAX, Timestamp::as_millisecond));
+    // The case ids of imported logs may have blanks, which the names of streams encode.
+    let encoded = encoded(stream);
+    let is_raw = encoded != stream && ledger.store.forward(stream, 1, 1).await.map_err(words)?.is_empty();
+    let stream = if is_raw { encoded.as_str() } else { stream };
     by_aggregate!(stream, D => show_as::<D>(&ledger, stream, until).await.map_err(words), Err(format!("{stream} is not a stream; try ticket-<number>")))
 }
 
