@@ -43,7 +43,7 @@ fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str])
     std::fs::write(&file, log).unwrap();
     std::fs::write(&toml, mapping).unwrap();
     let words = [file.to_str().unwrap(), "--mapping", toml.to_str().unwrap(), "--data", data.to_str().unwrap()];
-    ledgerdesk(&[&["import"], &words[..], more].concat())
+    ledgerdesk(&[&["import"][..], &words[..], more].concat())
 }
 
 /// Imports a log into a new desk, of which every row must be imported.
@@ -316,10 +316,10 @@ fn a_record_over_the_bound_is_rejected_in_little_memory() {
         .spawn()
         .unwrap();
     let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
+    let mut peak: u64 = 0;
     while child.try_wait().unwrap().is_none() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+        let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
         peak = peak.max(high.unwrap_or_default());
         std::thread::yield_now();
     }
@@ -463,6 +463,7 @@ fn the_example_of_the_guide_runs_as_it_is_written() {
             std::fs::write(directory.path().join(name), text).unwrap();
         } else if kind == "sh run" {
             commands.push_str(text);
+            commands.push('\n');
         }
     }
     let folder = program().parent().unwrap().to_owned();

@@ -291,12 +291,12 @@ impl Places {
 
     /// The value of a role: of its columns, else the default.
     fn value<'a>(&self, place: &'a Place, record: &'a Record) -> Option<Cow<'a, str>> {
-        let read = match place.columns.as_slice() {
+        let read: Option<Cow<'a, str>> = match place.columns.as_slice() {
             [] => None,
             [at] => self.known(record, *at).map(Cow::Borrowed),
             several => {
-                let parts: Vec<&str> = several.iter().filter_map(|at| self.known(record, *at)).collect();
-                Some(Cow::Owned(parts.join(&place.separator))).filter(|text| !text.is_empty())
+                let joined = several.iter().filter_map(|at| self.known(record, *at)).collect::<Vec<_>>().join(&place.separator);
+                (!joined.is_empty()).then_some(Cow::Owned(joined))
             }
         };
         let read = match read {

@@ -174,7 +174,7 @@ impl Shorthand for NumberColumn {
 
 impl<'de, T: Shorthand + Deserialize<'de>> Deserialize<'de> for Short<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reads(PhantomData)).map(Self)
+        deserializer.deserialize_any(Reads::<T>(PhantomData)).map(Self)
     }
 }
 
