@@ -160,9 +160,9 @@ pub struct Opened {
     /// Names of fields in other languages: field key, language, name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// Variables for automatic nodes (`meta.envs`).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub envs: BTreeMap<String, String>,
+    /// The name of the secret that holds the variables for automatic nodes (`meta.envs`): their values may be secrets, so the key store keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variables: Option<String>,
     /// What its caller wants people to be told of (`meta.notify_config`).
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub notify_config: serde_json::Value,

@@ -66,7 +66,7 @@ pub async fn consider(app: &App, open: &Open) -> Result<(), Failure<Ticket>> {
 pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> Result<Outcome<Ticket>, NotOpened> {
     let kind = app.configuration.service(open.service).await?.0.as_ref().map(|service| service.kind);
     let Some(kind) = kind else { return Err(Failure::Rejected(Rejection::ServiceUnknown(open.service)).into()) };
-    let day = Timestamp::from_millisecond(app.ledger.clock.now().0).unwrap_or_default().to_zoned(app.settings.zone.clone()).date();
+    let day = Timestamp::from_millisecond(app.ledger.clock.now().0).unwrap_or_default().to_zoned_datetime(app.settings.zone.clone()).date();
     for _ in 0..COLLISIONS_MAX {
         let (sn, id) = match &key {
             None => next_number(app, kind, day, meta).await?,
@@ -229,11 +229,14 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
     let stream = sn.stream();
     let stored = app.views.get("ticket", &stream).await?;
     let from = stored.as_ref().map_or(0, |document| document.sequence) + 1;
-    let mut card = stored.map_or_else(|| Ok(TicketCard::default()), |document| read_card(&stream, &document))?;
+    let mut card: TicketCard = match &stored {
+        Some(document) => read_card(&app.ledger, &stream, document).await?,
+        None => TicketCard::default(),
+    };
     for envelope in history_from(&app.ledger, &stream, from).await? {
         card.fold(&envelope);
     }
-    // A view may still hold in the clear what was erased since; the stream never does.
+    // The stream is newer than the view, where they differ.
     card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
     Ok(card.ticket.opened.is_some().then_some(card))
 }

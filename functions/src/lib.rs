@@ -14,6 +14,7 @@ pub mod company;
 pub mod configuration;
 pub mod desk;
 pub mod drafts;
+pub mod erasure;
 pub mod host;
 pub mod http;
 #[cfg(feature = "local")]

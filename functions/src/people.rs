@@ -29,6 +29,8 @@ pub enum Unnamed {
 pub fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name != Pid::system().as_str()
+        // An erased person is shown by id, and must not be addressed by it.
+        && !Pid::is_id(name)
         && name.chars().count() <= NAME_MAX
         && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
 }

@@ -79,7 +79,7 @@ fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
             Err(_) => return Some(format!("unknown zone {name}")),
         },
     };
-    let day = Timestamp::from_millisecond(at).ok()?.to_zoned(zone).weekday();
+    let day = Timestamp::from_millisecond(at).ok()?.to_zoned_datetime(zone).weekday();
     Some(day.to_monday_one_offset().to_string())
 }
 

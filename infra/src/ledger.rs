@@ -406,7 +406,7 @@ impl Ledger {
     }
 
     /// Seals values under their subjects' keys. A value whose subject has no key any more is dropped: it reads as erased.
-    pub(crate) async fn seal<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
+    pub async fn seal<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
         for personal in personals {
             if personal.value.is_null() || personal.sealed.is_some() {
                 continue;
@@ -422,7 +422,7 @@ impl Ledger {
     }
 
     /// Opens what is sealed. Where the key is gone the value reads as erased.
-    pub(crate) async fn open<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
+    pub async fn open<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
         for personal in personals {
             if let Some(sealed) = personal.sealed.take()
                 && let Some(key) = self.keys.key(&personal.subject).await?

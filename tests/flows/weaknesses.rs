@@ -100,7 +100,7 @@ async fn w05_the_run_is_what_its_events_fold_to_and_nothing_else() {
     let another = infra::Ledger::new(house.app.ledger.store.clone(), house.app.ledger.keys.clone(), house.clock.clone(), chance);
     assert_eq!(folded, another.load::<domain::ticket::Ticket>(&stream).await.unwrap().aggregate.0);
     let followed = house.app.views.get("ticket", &stream).await.unwrap().expect("a card");
-    let followed: domain::views::ticket_card::TicketCard = functions::stream::follow::read_card(&stream, &followed).unwrap();
+    let followed: domain::views::ticket_card::TicketCard = functions::stream::follow::read_card(&house.app.ledger, &stream, &followed).await.unwrap();
     assert_eq!(folded, followed.ticket);
 }
 

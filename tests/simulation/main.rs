@@ -314,7 +314,7 @@ async fn check(world: &World) {
     let mut rows = BTreeSet::new();
     for (stream, (sequence, card)) in &cards {
         let stored = world.views.get("ticket", stream).await.expect("get").expect("a card");
-        assert_eq!((stored.sequence, &read_card::<TicketCard>(stream, &stored).expect("reads")), (*sequence, card));
+        assert_eq!((stored.sequence, &read_card::<TicketCard>(&world.ledger, stream, &stored).await.expect("reads")), (*sequence, card));
         rows.extend(card.index().into_iter().map(|(index, value)| (index, value, stream.clone())));
     }
     for index in ["ticket", "creator", "status", "mine", "dealt", "todo"] {

@@ -1,5 +1,6 @@
 //! Proof across crates. [`House`] is a whole desk on memory adapters with a clock that is turned by hand; [`process`] runs the real program.
 
+pub mod lists;
 pub mod process;
 
 use std::sync::Arc;
@@ -231,7 +232,7 @@ pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, Stri
 /// A moment in the desk's zone.
 pub fn local(at: Moment, format: &str) -> String {
     let zone = Settings::default().zone;
-    jiff::Timestamp::from_millisecond(at.0).expect("a time").to_zoned(zone).strftime(format).to_string()
+    jiff::Timestamp::from_millisecond(at.0).expect("a time").to_zoned_datetime(zone).strftime(format).to_string()
 }
 
 /// A form as clients send it.

@@ -283,7 +283,8 @@ pub struct Open {
     pub agent: Option<Pid>,
     pub dynamic_fields: Vec<DynamicField>,
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    pub envs: BTreeMap<String, String>,
+    /// The name of the secret that holds the variables for automatic nodes.
+    pub variables: Option<String>,
     pub notify_config: serde_json::Value,
     /// The ticket it is raised from.
     pub from: Option<TicketSn>,

@@ -55,7 +55,7 @@ impl Ticket {
             agent: open.agent.clone().filter(|agent| *agent != open.creator),
             dynamic_fields: open.dynamic_fields.clone(),
             names: open.names.clone(),
-            envs: open.envs.clone(),
+            variables: open.variables.clone(),
             notify_config: open.notify_config.clone(),
         };
         let mut run = Run::new(self, definition, facts);

@@ -13,7 +13,7 @@ use infra::{Error, Failure, Wish};
 
 use crate::App;
 pub use holders::{attach, attach_after, attach_for, attach_until, discard, may_read, settle};
-pub use parts::{Upload, complete, digest, parts_max, parts_of, put_part, read_part};
+pub use parts::{Upload, complete, digest, erase_content, is_erased, parts_max, parts_of, put_part, read_part};
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]

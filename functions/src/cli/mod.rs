@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod demo;
 pub mod doctor;
+pub mod forget;
 pub mod import;
 pub mod place;
 pub mod report;
@@ -33,6 +34,8 @@ pub enum Command {
     Report(report::Report),
     /// Read, replay, prove and export the ledger.
     Audit(audit::Audit),
+    /// Erase a person: user name, key, and everything that is sealed under the key. Reports what remains.
+    Forget(forget::Forget),
     /// Say what is wrong with a desk, and what to do.
     Doctor(doctor::Doctor),
 }
@@ -47,6 +50,7 @@ impl Cli {
             Command::Import(import) => import.run().await,
             Command::Report(report) => report.run().await,
             Command::Audit(audit) => audit.run().await,
+            Command::Forget(forget) => forget.run().await,
             Command::Doctor(doctor) => doctor.run().await,
         }
     }

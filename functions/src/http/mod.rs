@@ -4,7 +4,7 @@ pub mod blueking;
 pub mod body;
 pub mod credentials;
 mod extras;
-mod lists;
+pub mod lists;
 pub mod v1;
 
 use axum::Router;

@@ -26,7 +26,7 @@ const SEPARATOR: &str = " / ";
 /// Joins the values of a time that has several columns, such as a date and a time of day.
 const TIME_SEPARATOR: &str = " ";
 /// What separates the names of people, as western, Chinese and Japanese keyboards write it.
-const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}";
+const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}\u{fe50}\u{fe51}\u{fe54}";
 
 /// A mapping, checked.
 #[derive(Clone, Debug)]

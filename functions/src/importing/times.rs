@@ -140,9 +140,9 @@ fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, St
         return Ok(second.as_millisecond() + fraction);
     }
     let zoned = if time.offset().is_some() || time.iana_time_zone().is_some() {
-        time.to_zoned().map_err(words)?
+        time.to_zoned_datetime().map_err(words)?
     } else {
-        time.to_datetime().and_then(|local| local.to_zoned(zone.clone())).map_err(words)?
+        time.to_datetime().and_then(|local| local.to_zoned_datetime(zone.clone())).map_err(words)?
     };
     Ok(zoned.timestamp().as_millisecond())
 }

@@ -22,4 +22,12 @@ pub async fn check(keys: &dyn Keys) {
     keys.keep_secret("a", b"1").await.expect("keep");
     keys.keep_secret("a", b"2").await.expect("keep");
     assert_eq!(keys.secret("a").await.expect("secret").as_deref(), Some(b"2".as_slice()));
+    keys.keep_secret("b", b"3").await.expect("keep");
+    for _ in 0..2 {
+        keys.remove_secret("a").await.expect("remove");
+        assert_eq!(keys.secret("a").await.expect("secret"), None, "a removed secret does not exist, however often it is removed");
+    }
+    keys.scrub().await.expect("scrub");
+    assert_eq!(keys.secret("b").await.expect("secret").as_deref(), Some(b"3".as_slice()), "other secrets stay");
+    assert!(keys.find("zhangsan").await.expect("find").is_some(), "other people stay");
 }

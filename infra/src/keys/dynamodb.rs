@@ -162,6 +162,13 @@ impl Keys for Dynamodb {
         Ok(item.and_then(|item| Some(item.get("v")?.as_b().ok()?.as_ref().to_vec())))
     }
 
+    async fn remove_secret(&self, name: &str) -> Result<(), Error> {
+        let delete = self.table.client.delete_item().table_name(&self.table.name).key("p", text(format!("secret|{name}")));
+        delete.send().await.map_err(|error| failed("remove a secret", error))?;
+        self.table.meter.wrote("key delete", 0, Some(1.0));
+        Ok(())
+    }
+
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
         let item = Item::from([("p".into(), text(format!("secret|{name}"))), ("v".into(), AttributeValue::B(Blob::new(value)))]);
         self.put(item).await

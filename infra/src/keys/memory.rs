@@ -73,4 +73,8 @@ impl Keys for Memory {
         self.inner.lock().expect("no holder panics").secrets.insert(name.into(), value.into());
         Ok(())
     }
+    async fn remove_secret(&self, name: &str) -> Result<(), Error> {
+        self.inner.lock().expect("no holder panics").secrets.remove(name);
+        Ok(())
+    }
 }

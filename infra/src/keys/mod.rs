@@ -33,4 +33,10 @@ pub trait Keys: Send + Sync {
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error>;
     /// Keeps a named secret, over an older one.
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error>;
+    /// Removes a named secret; a secret that does not exist is removed already.
+    async fn remove_secret(&self, name: &str) -> Result<(), Error>;
+    /// Leaves no trace of erased people and removed secrets in the files of the store. Nothing to do where the store has no files.
+    async fn scrub(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }

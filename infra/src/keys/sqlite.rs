@@ -126,4 +126,12 @@ impl Keys for Sqlite {
             Ok(())
         })
     }
+    async fn remove_secret(&self, name: &str) -> Result<(), Error> {
+        self.with("remove a secret", |inner| inner.connection.execute("DELETE FROM secrets WHERE name = ?1", [name]).map(drop))
+    }
+    async fn scrub(&self) -> Result<(), Error> {
+        // `secure_delete` overwrites deleted rows. Pages that were split may still hold a copy: VACUUM writes the file anew. The old pages then
+        // remain in the write-ahead log until it is truncated.
+        self.with("scrub the key store", |inner| inner.connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"))
+    }
 }

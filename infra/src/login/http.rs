@@ -17,9 +17,8 @@ pub struct Http {
 
 impl Http {
     pub fn new(base: &str) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
+        let client = crate::tls::client()
             .timeout(Duration::from_secs(5))
-            .no_proxy()
             .build()
             .map_err(|error| Error::because(Kind::Misconfigured, "cannot make an HTTP client", error))?;
         Ok(Self { client, base: base.trim_end_matches('/').to_owned() })

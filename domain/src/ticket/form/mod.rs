@@ -118,7 +118,7 @@ impl<'a> Form<'a> {
         }
         // What was emptied on a later round is kept as empty, so that it overwrites what was there.
         let filled = &self.sheet.held.form;
-        Ok(self.given.into_iter().filter(|entry| !is_empty(&entry.value) || filled.contains_key(&entry.key)).collect())
+        Ok(self.given.into_iter().filter(|entry| !is_empty(entry.read()) || filled.contains_key(&entry.key)).collect())
     }
 
     /// One given value fits its field; gives it back as it will be stored.
@@ -139,7 +139,13 @@ impl<'a> Form<'a> {
         }
         if field.kind == FieldKind::File {
             let (value, files) = self.check_files(field, &entry.value)?;
-            return Ok(Entry { value, files, ..entry.clone() });
+            // The value holds the names of the files, which are sealed like the files themselves: under the key of their uploader.
+            let uploader = files.first().and_then(|id| self.facts.attachments.get(id)?.begun.as_ref()?.subject.clone());
+            let entry = Entry { value, files, ..entry.clone() };
+            return Ok(match uploader {
+                Some(uploader) => entry.owned_by(uploader),
+                None => entry,
+            });
         }
         value::check(field, &entry.value)?;
         let shown = self.check_options(field, &entry.value)?;
@@ -207,10 +213,10 @@ pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -
     form
 }
 
-/// Puts values of personal fields (and all free text, where the service says so) under the creator's key.
+/// Puts values of personal fields (and all free text, where the service says so) under the creator's key. What is under a key already stays there.
 pub(super) fn own(definition: &Definition, form: Vec<Entry>, creator: &Pid, seals_text: bool) -> Vec<Entry> {
-    let is_personal = |field: &Field| is_own(field, seals_text);
-    form.into_iter().map(|entry| if definition.field(&entry.key).is_some_and(is_personal) { entry.owned_by(creator.clone()) } else { entry }).collect()
+    let is_personal = |entry: &Entry| entry.personal.is_none() && definition.field(&entry.key).is_some_and(|field| is_own(field, seals_text));
+    form.into_iter().map(|entry| if is_personal(&entry) { entry.owned_by(creator.clone()) } else { entry }).collect()
 }
 
 /// Says whether the value of a field is the creator's own: the field says so, or the service says so of all free text.

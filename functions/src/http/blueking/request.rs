@@ -124,7 +124,7 @@ impl Asked {
         let Some(text) = self.text(key).filter(|text| !text.is_empty()) else { return Ok(None) };
         let wrong = || Refusal::new(3_900_021, format!("参数错误: {key} 不是时间（YYYY-MM-DD hh:mm:ss）: {text}"));
         let time = DateTime::strptime("%Y-%m-%d %H:%M:%S", &text).map_err(|_| wrong())?;
-        let zoned = time.to_zoned(app.settings.zone.clone()).map_err(|_| wrong())?;
+        let zoned = time.to_zoned_datetime(app.settings.zone.clone()).map_err(|_| wrong())?;
         Ok(Some(Moment(zoned.timestamp().as_millisecond())))
     }
 

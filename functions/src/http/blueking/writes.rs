@@ -89,6 +89,9 @@ fn created(app: &App, opened: &Opened) -> Value {
 
 async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry], meta: &Value, extras: &Extras) -> Result<Open, Refusal> {
     let mut open = self::draft(app, draft.service, creator, fields, meta, extras, true).await?;
+    let envs: BTreeMap<String, String> =
+        meta.get("envs").and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.clone(), plain(value))).collect();
+    open.variables = extras::keep_variables(app, &open.creator, &envs).await?;
     if let (Some(callback), Some(url)) = (&mut open.callback, callback_url(meta)) {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let headers = meta.get("headers").and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect();
@@ -129,7 +132,6 @@ async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], m
         Some(agent) => Some(app.people.known(agent, register).await?),
         None => None,
     };
-    let envs = meta.get("envs").and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.clone(), plain(value))).collect();
     Ok(Open {
         service,
         creator: app.people.known(creator, register).await?,
@@ -138,7 +140,6 @@ async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], m
         callback: host.map(|host| Callback { host, secret: String::new(), on_status: wish.hears_status }),
         chosen_processors,
         agent,
-        envs,
         dynamic_fields: wish.dynamic_fields.clone(),
         names: wish.names.clone(),
         notify_config: meta.get("notify_config").cloned().unwrap_or_default(),

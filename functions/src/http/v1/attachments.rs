@@ -165,7 +165,8 @@ fn shown(attachment: &Attachment) -> Value {
     let mut shown = attachment.described().unwrap_or_else(|| json!({}));
     if let Some(begun) = &attachment.begun {
         shown["id"] = json!(begun.attachment);
-        shown["name"] = json!(begun.name.read());
+        let is_erased = begun.name.personal.as_ref().is_some_and(events::Personal::is_erased);
+        shown["name"] = if is_erased { "Erased".into() } else { json!(begun.name.read()) };
     }
     shown["discarded"] = attachment.discarded.into();
     shown
@@ -269,6 +270,9 @@ pub(super) async fn one(asked: Asked, method: &Method, id: &str, rest: &[&str]) 
 /// The bytes, or a range of them (RFC 9110 14). Browsers are told to keep them as a file and never to look what they might be.
 async fn content(asked: &Asked, attachment: Attachment, received: &Received, is_head: bool) -> Answer {
     let app = &asked.app;
+    if attachments::is_erased(app, &attachment).await? {
+        return Err(NotTaken::Erased.into());
+    }
     let range = match &asked.range {
         None => None,
         Some(text) => Some(range_of(text, received.bytes).ok_or_else(|| Problem::unsatisfiable(format!("{text} is no range of {} bytes", received.bytes)))?),

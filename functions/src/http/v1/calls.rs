@@ -52,7 +52,7 @@ async fn shown(asked: &Asked, range: Range<'_>, with_attempts: bool) -> Result<V
     let mut calls = Vec::new();
     for entry in app.views.range(range).await? {
         let Some(document) = app.views.get("call", &entry.key).await? else { continue };
-        let call: Call = read_card(&entry.key, &document)?;
+        let call: Call = read_card(&app.ledger, &entry.key, &document).await?;
         let Some(requested) = &call.requested else { continue };
         let answered = call.answered.as_ref();
         let mut shown = json!({

@@ -7,6 +7,7 @@ mod calls;
 mod drafts;
 mod forms;
 pub mod openapi;
+mod people;
 mod problem;
 mod submit;
 mod tickets;
@@ -83,6 +84,7 @@ async fn route(app: App, request: Request) -> Answer {
         ["catalog", ..] => admin::catalog(asked, &method, &parts[1..]).await,
         ["dictionary", ..] => admin::dictionary(asked, &method, &parts[1..]).await,
         ["fields", ..] => admin::fields(asked, &method, &parts[1..]).await,
+        ["people", ..] => people::people(asked, &method, &parts[1..]).await,
         ["roles", ..] => admin::roles(asked, &method, &parts[1..]).await,
         ["tickets" | "decisions" | "calls", ..] => Err(Problem::method(format!("{method} is not for this path"))),
         _ => Err(Problem::not_found("there is nothing at this path")),
@@ -91,7 +93,7 @@ async fn route(app: App, request: Request) -> Answer {
 
 /// A moment as this door writes it: RFC 3339, with the offset of the desk's zone.
 fn time(app: &App, at: Moment) -> String {
-    let zoned = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned(app.settings.zone.clone());
+    let zoned = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned_datetime(app.settings.zone.clone());
     zoned.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
 }
 

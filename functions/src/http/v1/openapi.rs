@@ -180,6 +180,12 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
         Kind::Fills(&["type", "name", "desc", "is_required", "is_readonly", "choice", "default", "regex", "custom_regex", "meta", "source_type", "source_uri"]),
     ),
     ("/v1/fields/{key}", "delete", "takes it out of the library", Kind::Removes),
+    (
+        "/v1/people/{person}/forget",
+        "post",
+        "erases a person, by user name or person id, and reports what remains; with dry_run only reports; for superusers",
+        Kind::Fills(&["dry_run"]),
+    ),
     ("/v1/roles", "get", "every role with its members", Kind::Read),
     ("/v1/roles/{id}", "put", "defines a role", Kind::Fills(&["key", "name", "members"])),
     ("/v1/roles/{id}", "delete", "takes a role off the list that no workflow uses", Kind::Removes),
@@ -188,7 +194,9 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
 fn member(name: &str) -> Value {
     match name {
         "node" | "line" | "parent" | "stars" | "service_id" | "catalog" | "version" | "rate_after_days" => json!({ "type": "integer" }),
-        "pass" | "internal" | "attention" | "is_enabled" | "seals_text" | "can_ticket_agency" | "is_required" | "is_readonly" => json!({ "type": "boolean" }),
+        "dry_run" | "pass" | "internal" | "attention" | "is_enabled" | "seals_text" | "can_ticket_agency" | "is_required" | "is_readonly" => {
+            json!({ "type": "boolean" })
+        }
         "people" | "owners" | "members" | "parts" | "display_roles" => json!({ "type": "array", "items": { "type": "string" } }),
         "priorities" => json!({ "type": "array", "items": { "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 3 } } }),
         "choice" => json!({ "type": "array", "items": { "type": "object" } }),

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::attachments::NotTaken;
 use crate::desk::{NotOpened, NotRaised};
+use crate::erasure::NotErased;
 use crate::people::Unnamed;
 use crate::setup::NotSetUp;
 
@@ -191,6 +192,21 @@ impl From<NotTaken> for Problem {
             NotTaken::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
             NotTaken::PartUnfit { .. } => Self::malformed("body", detail),
             NotTaken::Erased => Self::new(StatusCode::GONE, detail),
+        }
+    }
+}
+
+impl From<NotErased> for Problem {
+    fn from(not: NotErased) -> Self {
+        let detail = not.to_string();
+        match not {
+            NotErased::Technical(error) => error.into(),
+            NotErased::Unfinished { error, .. } => {
+                tracing::error!(%error, "an erasure is incomplete");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
+            NotErased::Unknown(_) => Self::not_found(detail),
+            NotErased::LastSuperuser(_) => Self::conflict(detail),
         }
     }
 }

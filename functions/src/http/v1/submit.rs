@@ -153,7 +153,7 @@ impl Extras {
         Ok(Some((Callback { host, secret: String::new(), on_status }, Receiver { url, headers })))
     }
 
-    /// Puts it all into what is to be opened; people and the receiver are kept only `for_good`.
+    /// Puts it all into what is to be opened; people, the receiver and the variables are kept only `for_good`.
     async fn put(&self, asked: &Asked, open: &mut Open, for_good: bool) -> Result<(), Problem> {
         for (node, names) in &self.processors {
             let mut people = Vec::new();
@@ -163,7 +163,9 @@ impl Extras {
             open.chosen_processors.insert(*node, people);
         }
         open.dynamic_fields.clone_from(&self.dynamic_fields);
-        open.envs.clone_from(&self.envs);
+        if for_good {
+            open.variables = extras::keep_variables(&asked.app, &open.creator, &self.envs).await?;
+        }
         if let Some((callback, receiver)) = &self.callback {
             let mut callback = callback.clone();
             if for_good {

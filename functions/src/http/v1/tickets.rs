@@ -39,8 +39,13 @@ pub(super) async fn list(asked: Asked) -> Answer {
     let app = &asked.app;
     let size = asked.number("page_size", 20, PAGE_MAX)?;
     let page = asked.number("page", 1, 1_000_000)?;
-    let parts = |key: &str| -> Vec<String> {
-        asked.asked_for(key).into_iter().flat_map(|text| text.split(',').map(str::trim).filter(|part| !part.is_empty())).map(str::to_owned).collect()
+    let parts = |key: &str| -> Result<Vec<String>, Problem> {
+        let parts = asked.asked_for(key).into_iter().flat_map(|text| text.split(',').map(str::trim).filter(|part| !part.is_empty()));
+        let parts: Vec<String> = parts.map(str::to_owned).collect();
+        match parts.len() {
+            n if n > lists::PARTS_MAX => Err(Problem::malformed(key, format!("{n} values are named, of at most {}", lists::PARTS_MAX))),
+            _ => Ok(parts),
+        }
     };
     let time = |key: &str| match asked.asked_for(key) {
         None => Ok(None),
@@ -49,18 +54,18 @@ pub(super) async fn list(asked: Asked) -> Answer {
             Err(_) => Err(Problem::malformed(key, "it is not a time (RFC 3339)")),
         },
     };
-    let statuses = parts("status");
+    let statuses = parts("status")?;
     let asks_for_withdrawn = statuses.iter().any(|status| status == "REVOKED");
     let whose = async || {
         let user = asked.asked_for("user").or(asked.caller.user.as_deref()).ok_or_else(|| Problem::malformed("user", "nobody is named whose list it is"))?;
         Ok::<_, Problem>(app.people.find(user).await?)
     };
     let mut filter = Filter {
-        catalogs: lists::with_catalogs_below(app, parts("catalog")).await?,
+        catalogs: lists::with_catalogs_below(app, parts("catalog")?).await?,
         statuses,
-        services: parts("service"),
-        businesses: parts("bk_biz_id"),
-        kinds: parts("kind"),
+        services: parts("service")?,
+        businesses: parts("bk_biz_id")?,
+        kinds: parts("kind")?,
         tag: asked.asked_for("tag").map(str::to_owned),
         created: (time("created_after")?, time("created_before")?),
         is_withdrawn_left_out: !asks_for_withdrawn,
@@ -84,7 +89,8 @@ pub(super) async fn list(asked: Asked) -> Answer {
     let mut items = Vec::new();
     for key in &found.keys {
         let Some(document) = app.views.get("ticket", key).await? else { continue };
-        items.push(shown(&asked, &read_card(key, &document)?).await?);
+        let card: TicketCard = read_card(&app.ledger, key, &document).await?;
+        items.push(shown(&asked, &card).await?);
     }
     Ok(Json(json!({ "count": found.count, "page": page, "page_size": size, "items": items })).into_response())
 }

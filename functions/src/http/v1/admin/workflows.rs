@@ -23,7 +23,7 @@ pub(in crate::http::v1) async fn workflows(asked: Asked, method: &Method, parts:
             let mut cards = Vec::new();
             for entry in app.views.range(range).await? {
                 if let Some(document) = app.views.get("workflow", &entry.key).await? {
-                    let card: WorkflowCard = read_card(&entry.key, &document)?;
+                    let card: WorkflowCard = read_card(&app.ledger, &entry.key, &document).await?;
                     cards.push(json!(card));
                 }
             }
