@@ -6,6 +6,7 @@
 //! **Recipe, a function**: `functions/src/<trigger>/<name>.rs`, one line in [`catalog`], one flow in `tests/flows`.
 
 pub mod app;
+pub mod apps;
 pub mod attachments;
 pub mod catalog;
 #[cfg(feature = "local")]
@@ -30,5 +31,6 @@ pub mod reports;
 pub mod setup;
 pub mod stream;
 pub mod timer;
+pub mod times;
 
 pub use app::App;

@@ -35,7 +35,7 @@ pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
 
 /// An application as it is registered.
 pub fn registered(code: &str, speaks_for_users: bool) -> events::app::Registered {
-    events::app::Registered { code: code.into(), name: code.into(), speaks_for_users, hears_status: false }
+    events::app::Registered { code: code.into(), name: code.into(), speaks_for_users, hears_status: false, is_disabled: false }
 }
 
 /// The queues of the catalog.

@@ -127,5 +127,6 @@ state_is_the_card! {
     crate::config::Dictionary, "dictionary", card => card.0.iter().filter(|dictionary| dictionary.is_listed).map(|dictionary| ("id", dictionary.code.clone())).collect();
     crate::draft::Draft, "draft", card => card.saved.iter().map(draft_row).collect();
     crate::config::SharedField, "field", card => card.0.iter().filter(|shared| shared.is_listed).map(|shared| ("id", shared.field.key.clone())).collect();
+    crate::config::App, "app", card => card.0.iter().map(|app| ("id", app.code.as_str().to_owned())).collect();
     crate::config::Role, "role", card => card.0.iter().filter(|role| role.is_listed).map(|role| ("id", format!("{:010}", role.role.0))).collect();
 }

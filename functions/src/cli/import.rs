@@ -37,9 +37,6 @@ pub struct Import {
     /// Write the rejected rows to this CSV file, each with its line and the reason.
     #[arg(long, value_name = "FILE")]
     pub rejected: Option<PathBuf>,
-    /// Print the summary as JSON.
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
     pub place: Place,
 }
@@ -49,7 +46,7 @@ fn words(error: Error) -> String {
 }
 
 impl Import {
-    pub async fn run(self) -> Result<(), String> {
+    pub async fn run(self, json: bool) -> Result<(), String> {
         let text = std::fs::read_to_string(&self.mapping).map_err(|error| format!("cannot read {}: {error}", self.mapping.display()))?;
         let mapping = Mapping::parse(&text).map_err(|error| format!("{}: {error}", self.mapping.display()))?;
         let size = std::fs::metadata(&self.file).map_err(|error| format!("cannot read {}: {error}", self.file.display()))?.len();
@@ -64,7 +61,7 @@ impl Import {
         shown.abort();
         bar.finish_and_clear();
         let (totals, took) = imported?;
-        if self.json {
+        if json {
             self.print_json(facts, &totals, took);
         } else {
             self.print(&totals, took);

@@ -176,7 +176,8 @@ pub struct Presented {
 /// word of an application that may speak for users.
 pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>, Error> {
     let (Some(code), Some(secret)) = (presented.code, presented.secret) else { return Ok(None) };
-    let Some(registered) = app.credentials.check(&code, &secret).await? else { return Ok(None) };
+    let Some(registered) = app.credentials.check(&code, &secret).await?.filter(|registered| !registered.is_disabled) else { return Ok(None) };
+    super::access::note_caller(&registered.code);
     let user = match presented.token {
         Some(token) => match app.login.who(&token).await {
             Ok(user) => user,

@@ -5,7 +5,7 @@
 
 use domain::Envelope;
 use domain::call::Call;
-use domain::config::{Dictionary, Role, Service, SharedField};
+use domain::config::{App, Dictionary, Role, Service, SharedField};
 use domain::draft::Draft;
 use domain::intent::{Intent, effect_id};
 use domain::reactions::{start_call, tell_caller, tell_relatives};
@@ -78,6 +78,7 @@ pub async fn follow(follower: Follower<'_>, commit: &Commit) -> Result<(), Error
         "service" => follower.advance::<Service>(commit, &[]).await,
         "field" => follower.advance::<SharedField>(commit, &[]).await,
         "role" => follower.advance::<Role>(commit, &[]).await,
+        "app" => follower.advance::<App>(commit, &[]).await,
         _ => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! `/v1`: a REST API over the same commands; errors are problem details that name the field.
 
 mod admin;
+mod apps;
 mod asked;
 mod attachments;
 mod calls;
@@ -21,7 +22,7 @@ use axum::response::{IntoResponse, Response};
 use events::Moment;
 use infra::{Error, Kind};
 
-use crate::App;
+use crate::{App, times};
 use asked::Asked;
 use problem::{Answer, Problem};
 
@@ -86,15 +87,15 @@ async fn route(app: App, request: Request) -> Answer {
         ["fields", ..] => admin::fields(asked, &method, &parts[1..]).await,
         ["people", ..] => people::people(asked, &method, &parts[1..]).await,
         ["roles", ..] => admin::roles(asked, &method, &parts[1..]).await,
+        ["apps", ..] => apps::apps(asked, &method, &parts[1..]).await,
         ["tickets" | "decisions" | "calls", ..] => Err(Problem::method(format!("{method} is not for this path"))),
         _ => Err(Problem::not_found("there is nothing at this path")),
     }
 }
 
-/// A moment as this door writes it: RFC 3339, with the offset of the desk's zone.
+/// A moment as this API writes it: RFC 3339 with the offset of the desk's zone.
 fn time(app: &App, at: Moment) -> String {
-    let zoned = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned_datetime(app.settings.zone.clone());
-    zoned.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
+    times::in_zone(at, &app.settings.zone)
 }
 
 /// Undoes percent-encoding; what is not valid stays as it is.

@@ -180,6 +180,16 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
         Kind::Fills(&["type", "name", "desc", "is_required", "is_readonly", "choice", "default", "regex", "custom_regex", "meta", "source_type", "source_uri"]),
     ),
     ("/v1/fields/{key}", "delete", "takes it out of the library", Kind::Removes),
+    ("/v1/apps", "get", "lists the apps that may call; for superusers", Kind::Read),
+    ("/v1/apps/{app}", "get", "shows an app", Kind::Read),
+    (
+        "/v1/apps/{app}",
+        "put",
+        "registers or changes an app; without a secret the desk makes one",
+        Kind::Fills(&["name", "secret", "speaks_for_users", "hears_status"]),
+    ),
+    ("/v1/apps/{app}/disable", "post", "lets an app not call any more", Kind::Fills(&[])),
+    ("/v1/apps/{app}/enable", "post", "lets an app call again", Kind::Fills(&[])),
     (
         "/v1/people/{person}/forget",
         "post",
@@ -194,9 +204,8 @@ const PATHS: &[(&str, &str, &str, Kind)] = &[
 fn member(name: &str) -> Value {
     match name {
         "node" | "line" | "parent" | "stars" | "service_id" | "catalog" | "version" | "rate_after_days" => json!({ "type": "integer" }),
-        "dry_run" | "pass" | "internal" | "attention" | "is_enabled" | "seals_text" | "can_ticket_agency" | "is_required" | "is_readonly" => {
-            json!({ "type": "boolean" })
-        }
+        "dry_run" | "pass" | "internal" | "attention" | "speaks_for_users" | "hears_status" | "is_enabled" | "seals_text" | "can_ticket_agency"
+        | "is_required" | "is_readonly" => json!({ "type": "boolean" }),
         "people" | "owners" | "members" | "parts" | "display_roles" => json!({ "type": "array", "items": { "type": "string" } }),
         "priorities" => json!({ "type": "array", "items": { "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 3 } } }),
         "choice" => json!({ "type": "array", "items": { "type": "object" } }),

@@ -22,6 +22,7 @@ use crate::drafts;
 use crate::http::blueking::render;
 use crate::http::lists::{self, Filter, Number};
 use crate::stream::follow::read_card;
+use crate::times;
 
 /// Tickets on one page.
 const PAGE_MAX: usize = 200;
@@ -163,7 +164,8 @@ pub(super) async fn history(asked: Asked, sn: &str) -> Answer {
         if matches!(&envelope.event, TicketEvent::Remarked(remark) if remark.internal && !sees_internal) {
             continue;
         }
-        let event = serde_json::to_value(&envelope.event).map_err(|error| Problem::conflict(error.to_string()))?;
+        let mut event = serde_json::to_value(&envelope.event).map_err(|error| Problem::conflict(error.to_string()))?;
+        times::spell(&mut event, &|at| time(&asked.app, at));
         events.push(
             json!({ "id": envelope.id(), "at": time(&asked.app, envelope.at), "actor": asked.app.people.name(&envelope.meta.actor).await?, "event": event }),
         );

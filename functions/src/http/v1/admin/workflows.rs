@@ -13,7 +13,7 @@ use super::{LIST_MAX, created, done, number, ok, superuser, wrong_method};
 use crate::http::v1::asked::Asked;
 use crate::http::v1::problem::{Answer, Problem};
 use crate::stream::follow::read_card;
-use crate::{App, company, setup};
+use crate::{App, company, setup, times};
 
 pub(in crate::http::v1) async fn workflows(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
     let app = &asked.app;
@@ -24,7 +24,9 @@ pub(in crate::http::v1) async fn workflows(asked: Asked, method: &Method, parts:
             for entry in app.views.range(range).await? {
                 if let Some(document) = app.views.get("workflow", &entry.key).await? {
                     let card: WorkflowCard = read_card(&app.ledger, &entry.key, &document).await?;
-                    cards.push(json!(card));
+                    let mut card = json!(card);
+                    times::spell(&mut card, &|at| times::in_zone(at, &app.settings.zone));
+                    cards.push(card);
                 }
             }
             Ok(ok(json!({ "workflows": cards })))
