@@ -92,7 +92,7 @@ fn a_filtered_export_is_marked_and_not_accepted_as_a_proof() {
     // Without a filter the independent program accepts the export; with one it does not.
     let python = root().join("target/python/bin/python");
     assert!(python.exists(), "./test makes the virtual environment with the BLAKE3 package");
-    for (more, accepted) in [(&[][..], true), (&["--kind", "ticket"][..], false)] {
+    for (more, accepted) in [(&[] as &[&str], true), (&["--kind", "ticket"], false)] {
         let file = directory.path().join("export.jsonl");
         std::fs::write(&file, run(&[&["audit", "export", "--data", data][..], more].concat()).stdout).unwrap();
         let output = Command::new(&python).arg(root().join("tests/verify.py")).arg(&file).output().unwrap();

@@ -176,7 +176,7 @@ mod tests {
     const CHANGING: [&str; 9] = ["setup", "audit check", "audit rebuild", "audit follow", "audit parked", "app add", "app disable", "app enable", "forget"];
 
     /// Characters of a help text in one line.
-    const HELP_MAX: usize = 110;
+    const HELP_MAX: usize = 120;
 
     /// Every command without subcommands, by its path.
     fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, Vec<String>)>) {

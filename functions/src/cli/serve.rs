@@ -70,7 +70,7 @@ impl Serve {
         ignore_hangups();
         let (_app, desk) = self.start().await?;
         let base = format!("http://{}", desk.address);
-        let started = json!({ "url": base, "data": self.data, "demo": self.wanted.demo });
+        let started = json!({ "url": base, "data": self.data.display().to_string(), "demo": self.wanted.demo });
         super::print(json, &started, || {
             println!("ledgerdesk serves on {base} from {}", self.data.display());
             if self.wanted.demo {

@@ -27,7 +27,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use infra::store::audit::{Verdict, verify};
 use infra::store::commit::hex;
 use infra::store::{Head, Placed};
-use infra::{Error, Kind, Ledger};
+use infra::{Error, Ledger};
 use serde_json::{Value, json};
 
 use super::place::Place;

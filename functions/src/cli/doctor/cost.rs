@@ -65,7 +65,7 @@ pub(super) async fn print(cloud: &Cloud, hours: i64, json: bool) -> Result<(), C
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let count = commands as f64;
         println!(
-            "{commands} commits: {:.2} write units, {:.2} read units each; {:.2} dollars per million, with everything that followed from them",
+            "{commands} commits: {:.2} write units, {:.2} read units each; {:.2} dollars per million with everything that followed from them",
             total.write_units / count,
             total.read_units / count,
             (total.dollars() + puts_dollars) / count * 1e6
