@@ -69,6 +69,7 @@ impl Demo {
             egress: String::new(),
             login: None,
             file_max_mib: 100,
+            accept_lost_commits: false,
             crash_at: None,
         };
         let (app, desk) = serve.start().await?;

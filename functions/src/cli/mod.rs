@@ -1,13 +1,16 @@
 //! The command line: one file per subcommand.
 
 pub mod audit;
+pub mod backup;
 pub mod demo;
 pub mod doctor;
 pub mod import;
 pub mod place;
 pub mod report;
+pub mod restore;
 pub mod serve;
 pub mod setup;
+mod uploads;
 
 use clap::{Parser, Subcommand};
 
@@ -33,6 +36,10 @@ pub enum Command {
     Report(report::Report),
     /// Read, replay, prove and export the ledger.
     Audit(audit::Audit),
+    /// Copy a desk, also one that is running; people and keys go apart.
+    Backup(backup::Backup),
+    /// Make a directory for a desk from a backup.
+    Restore(restore::Restore),
     /// Say what is wrong with a desk, and what to do.
     Doctor(doctor::Doctor),
 }
@@ -47,6 +54,8 @@ impl Cli {
             Command::Import(import) => import.run().await,
             Command::Report(report) => report.run().await,
             Command::Audit(audit) => audit.run().await,
+            Command::Backup(backup) => backup.run().await,
+            Command::Restore(restore) => restore.run().await,
             Command::Doctor(doctor) => doctor.run().await,
         }
     }

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::{Key, Keys, memory::fresh_pid};
 use crate::Error;
 use crate::clock::Chance;
-use crate::sqlite::{connect, failed};
+use crate::sqlite::{connect, failed, look};
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS people (pid TEXT PRIMARY KEY, username TEXT NOT NULL UNIQUE, key BLOB NOT NULL) STRICT;
@@ -44,7 +44,21 @@ impl Sqlite {
             .and_then(|()| connection.pragma_update(None, "secure_delete", "ON"))
             .and_then(|()| connection.execute_batch(CREATE));
         prepared.map_err(|error| failed("open the key store", error))?;
-        Ok(Self { chance, inner: Mutex::new(Inner { connection, by_name: HashMap::new(), people: HashMap::new() }) })
+        Ok(Self::over(connection, chance))
+    }
+
+    /// Opens the key file of a directory for reading alone.
+    pub fn read(directory: &Path, chance: Arc<dyn Chance>) -> Result<Self, Error> {
+        Ok(Self::over(connect(&directory.join("keys.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?, chance))
+    }
+
+    /// The same in the way that makes no side file; `is_written` says whether a desk is running there.
+    pub fn look(directory: &Path, is_written: bool, chance: Arc<dyn Chance>) -> Result<Self, Error> {
+        Ok(Self::over(look(&directory.join("keys.db"), is_written)?, chance))
+    }
+
+    fn over(connection: Connection, chance: Arc<dyn Chance>) -> Self {
+        Self { chance, inner: Mutex::new(Inner { connection, by_name: HashMap::new(), people: HashMap::new() }) }
     }
 
     fn with<T>(&self, what: &str, work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>) -> Result<T, Error> {
