@@ -29,7 +29,7 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
             "start `ledgerdesk serve --data` with this directory, or name the right one",
         )];
     }
-    let mut findings = vec![fine("directory", data.display().to_string()), fine("sqlite", format!("version {}", sqlite_version()))];
+    let mut findings = vec![fine("directory", data.display().to_string()), fine("sqlite", format!("SQLite {}", sqlite_version()))];
     let is_running = match is_running(data) {
         Ok(is_running) => {
             findings.push(fine("desk", if is_running { "a desk is running here" } else { "no desk is running here" }));
