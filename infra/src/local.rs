@@ -100,7 +100,7 @@ impl Local {
         Self::over(directory, store, &Arc::default())
     }
 
-    /// Opens a directory for reading in the way that makes no file; `is_written` says whether a desk is running there.
+    /// Opens a directory for reading in the way that makes no file; `is_written` is true while a desk is running there.
     pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
         let store = store::sqlite::Sqlite::look(directory, is_written)?;
         let attachments = store.streams("attachment-")?;
@@ -142,7 +142,7 @@ pub fn sqlite_version() -> &'static str {
     rusqlite::version()
 }
 
-/// Checks that the key store of a directory is its ledger's; `is_written` says whether a desk is running there.
+/// Checks that the key store of a directory is its ledger's; `is_written` is true while a desk is running there.
 pub fn check_keys(directory: &Path, is_written: bool) -> Result<(), Error> {
     pair::check(directory, is_written)
 }
@@ -152,12 +152,12 @@ pub fn integrity(directory: &Path, name: &str, is_written: bool) -> Result<Optio
     store::sqlite::integrity(directory, name, is_written)
 }
 
-/// The published heads that the ledger of a directory does not agree with; `is_written` says whether a desk is running there.
+/// The published heads that the ledger of a directory does not agree with; `is_written` is true while a desk is running there.
 pub fn disagreeing(directory: &Path, is_written: bool, published: &[store::Head]) -> Result<Vec<store::Head>, Error> {
     store::sqlite::Sqlite::look(directory, is_written)?.disagreeing(published)
 }
 
-/// Says whether a desk is running in a directory: it holds the lock. Without a lock file none has run there.
+/// Returns whether a desk is running in a directory: it holds the lock. Without a lock file none has run there.
 pub fn is_running(directory: &Path) -> Result<bool, Error> {
     let path = directory.join("lock");
     match std::fs::File::options().write(true).open(&path) {

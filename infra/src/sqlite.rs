@@ -1,4 +1,4 @@
-//! What every adapter on SQLite shares: how a file is opened, read beside a writer, checked, and how its errors are told.
+//! What every adapter on SQLite shares: how a file is opened, read beside a writer, checked, and how its errors are worded.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -79,7 +79,7 @@ pub(crate) fn side(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Says whether a file can be read as it lies, without its log, because no process writes to it and its log is empty. Reading it in any other way makes side
+/// Returns whether a file can be read as it lies, without its log, because no process writes to it and its log is empty. Reading it in any other way makes side
 /// files where there are none, so that a log without its index is an error.
 pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     let log = side(path, "-wal");

@@ -178,7 +178,7 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
         writer.expect("no writer is rejected");
     }
     let position = report["position"].as_i64().unwrap();
-    assert!(end_of(&data) > position, "the desk went on while it was copied");
+    assert!(end_of(&data) > position, "the desk continued while it was copied");
     let manifest: Value = serde_json::from_slice(&std::fs::read(backup.join("manifest.json")).unwrap()).unwrap();
     assert_eq!(
         (&manifest["format"], &manifest["position"], &manifest["commits"], &manifest["missing"]),
@@ -506,7 +506,7 @@ async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     let id = desk.id().to_string();
     assert!(Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited:"]).status().unwrap().success());
     until(async || ready().await == 200).await;
-    ticket(&desk, "it goes on").await;
+    ticket(&desk, "written again").await;
 }
 
 /// hostile-and-broken 22: asking whether a desk is ready stores no commit.
@@ -565,7 +565,7 @@ async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     assert_eq!(names(&other), before, "doctor creates no file");
 }
 
-/// first-use section 5: what doctor does not prove it says, and it leaves no file behind.
+/// first-use section 5: doctor names what it does not prove, and creates no file.
 #[tokio::test]
 async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
     let home = tempfile::tempdir().unwrap();

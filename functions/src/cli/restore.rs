@@ -106,7 +106,7 @@ impl Restore {
         for (file, of) in [(directory.join(LEDGER), &manifest.ledger_id), (keys_at.join(KEYS), &keys.ledger_id)] {
             let id = backup::key_store(&file).map_err(words)?.unwrap_or_default();
             if id != *of {
-                return Err(format!("{} is of key store {id:?}, but {MANIFEST} says {of:?}", file.display()));
+                return Err(format!("{} is of key store {id:?}, but {MANIFEST} has {of:?}", file.display()));
             }
         }
         if manifest.ledger_id != keys.ledger_id {
@@ -125,7 +125,7 @@ impl Restore {
         let (position, feed_hash) = (verdict.head.position, hex(&verdict.head.feed_hash));
         if (position, &feed_hash, verdict.commits) != (manifest.position, &manifest.feed_hash, manifest.commits) {
             return Err(format!(
-                "{LEDGER} ends at {position}:{feed_hash} with {} commits, but {MANIFEST} says {}:{} with {}",
+                "{LEDGER} ends at {position}:{feed_hash} with {} commits, but {MANIFEST} has {}:{} with {}",
                 verdict.commits, manifest.position, manifest.feed_hash, manifest.commits
             ));
         }
@@ -190,7 +190,7 @@ fn manifest_of_keys(keys_at: &Path) -> Result<KeysManifest, String> {
     manifest(keys_at, "this is not a complete copy of people and keys")
 }
 
-/// Says where a path leads out of the backup, which no manifest of this program does.
+/// Returns whether a path leads out of the backup, which no manifest of this program does.
 fn leads_out(path: &str) -> bool {
     path.is_empty() || !Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
@@ -226,7 +226,7 @@ fn extra<'a>(directory: &Path, known: impl Iterator<Item = &'a str>, is_backup: 
     Ok(paths.iter().filter(is_extra).map(|path| format!("{path} is not named in {MANIFEST}")).collect())
 }
 
-/// Copies a file that must still be what its entry says.
+/// Copies a file that must still match its entry.
 fn take(source: &Path, target: &Path, entry: &Entry) -> Result<(), String> {
     if let Some(folder) = target.parent() {
         make_folder(folder)?;

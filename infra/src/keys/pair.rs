@@ -55,7 +55,7 @@ pub(crate) fn pair(directory: &Path, chance: &dyn Chance) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks the same and changes nothing; `is_written` says whether a desk is running there.
+/// Checks the same and changes nothing; `is_written` is true while a desk is running there.
 pub(crate) fn check(directory: &Path, is_written: bool) -> Result<(), Error> {
     let files = Pair::open(directory, &|path: &Path| look(path, is_written))?;
     files.judge(&files.known()?).map(drop)
@@ -138,7 +138,7 @@ impl Pair {
         }
     }
 
-    /// Says whether the key store has one of the people in the first commits, or there are none.
+    /// Returns whether the key store has one of the people in the first commits, or there are none.
     fn is_known(&self) -> rusqlite::Result<bool> {
         let (Some(ledger), Some(keys)) = (&self.ledger, &self.keys) else { return Ok(false) };
         if !has_table(keys, "people")? {

@@ -52,7 +52,7 @@ impl Sqlite {
         Ok(Self::over(connect(&directory.join("keys.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?, chance))
     }
 
-    /// The same in the way that makes no side file; `is_written` says whether a desk is running there.
+    /// The same in the way that makes no side file; `is_written` is true while a desk is running there.
     pub fn look(directory: &Path, is_written: bool, chance: Arc<dyn Chance>) -> Result<Self, Error> {
         Ok(Self::over(look(&directory.join("keys.db"), is_written)?, chance))
     }

@@ -53,7 +53,7 @@ pub trait Store: Journal {
     async fn head(&self) -> Result<Head, Error>;
     /// Waits until the head is past `position`; returns at once if it is.
     async fn past(&self, position: i64);
-    /// Says whether a commit could be stored now: an error after a write has failed, until one succeeds again. Writes no commit.
+    /// Returns whether a commit could be stored now: an error after a write has failed, until one succeeds again. Writes no commit.
     async fn writable(&self, _now: Moment) -> Result<(), Error> {
         Ok(())
     }

@@ -126,7 +126,7 @@ impl Sqlite {
         Self::over(Readers::new(&path))
     }
 
-    /// Opens the ledger of a directory for reading in the way that makes no side file; `is_written` says whether a desk is running there.
+    /// Opens the ledger of a directory for reading in the way that makes no side file; `is_written` is true while a desk is running there.
     pub fn look(directory: &Path, is_written: bool) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         if !path.exists() {

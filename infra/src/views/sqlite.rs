@@ -58,7 +58,7 @@ impl ViewsFile {
     }
 
     /// Opens `views.db` of a directory for reading alone, in the way that makes no side file; absent where it does not exist or has another layout, since it is
-    /// filled from the ledger when a desk starts. `is_written` says whether a desk is running there.
+    /// filled from the ledger when a desk starts. `is_written` is true while a desk is running there.
     pub fn look(directory: &Path, is_written: bool) -> Result<Option<Self>, Error> {
         let path = directory.join("views.db");
         if !path.exists() {

@@ -53,7 +53,7 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
         Ok(head) => {
             findings.push(fine("ledger", format!("{} commits; their chain is not verified here, run `ledgerdesk audit verify`", head.position)));
             findings.push(published(data, head.position, is_running));
-            findings.extend(keys(data, head.position, &ledger, has_keys, is_running).await);
+            findings.push(keys(data, head.position, &ledger, has_keys, is_running).await);
             findings.push(files(uploads::look(&ledger, &attachments, &*blob).await));
             findings.extend(views(data, head.position, is_running).await);
         }
@@ -109,17 +109,17 @@ fn published(data: &Path, position: i64, is_running: bool) -> Finding {
     }
 }
 
-async fn keys(data: &Path, position: i64, ledger: &Ledger, has_keys: bool, is_running: bool) -> Vec<Finding> {
+async fn keys(data: &Path, position: i64, ledger: &Ledger, has_keys: bool, is_running: bool) -> Finding {
     if position == 0 && !has_keys {
-        return vec![fine("keys", "there is no key store yet")];
+        return fine("keys", "there is no key store yet");
     }
     if let Err(error) = check_keys(data, is_running) {
-        return vec![wrong("keys", error.to_string(), RESTORE_KEYS)];
+        return wrong("keys", error.to_string(), RESTORE_KEYS);
     }
-    vec![match ledger.keys.find(crate::company::ADMIN).await {
+    match ledger.keys.find(crate::company::ADMIN).await {
         Ok(_) => fine("keys", "the key store belongs to the ledger and answers"),
         Err(error) => wrong("keys", error.to_string(), RESTORE_KEYS),
-    }]
+    }
 }
 
 fn files(looked: Result<uploads::Uploads, infra::Error>) -> Finding {
