@@ -27,7 +27,7 @@ fn said(output: &Output) -> String {
 }
 
 fn on(data: &Path, arguments: &[&str]) -> Output {
-    run(&[arguments, &["--data", data.to_str().unwrap()]].concat())
+    run(&[arguments, &["--data", data.to_str().unwrap()][..]].concat())
 }
 
 /// Runs a command that must succeed; gives back what it printed.
@@ -143,7 +143,7 @@ async fn small_backup(home: &Path) -> PathBuf {
 }
 
 fn restore(backup: &Path, data: &Path, more: &[&str]) -> Output {
-    run(&[&["restore", backup.to_str().unwrap(), "--data", data.to_str().unwrap()], more].concat())
+    run(&[&["restore", backup.to_str().unwrap(), "--data", data.to_str().unwrap()][..], more].concat())
 }
 
 /// first-use F5, hostile-and-broken 29.
