@@ -106,8 +106,10 @@ impl Work {
     /// Begins to fill a directory that does not exist or is empty.
     pub(super) fn begin(target: &Path) -> Result<Self, String> {
         let existed = match std::fs::read_dir(target) {
-            Ok(mut entries) if entries.next().is_some() => return Err(format!("{} is not empty; name a new or an empty directory", target.display())),
-            Ok(_) => true,
+            Ok(mut entries) => match entries.next() {
+                Some(_) => return Err(format!("{} is not empty; name a new or an empty directory", target.display())),
+                None => true,
+            },
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(format!("cannot use {}: {error}", target.display())),
         };
