@@ -93,20 +93,19 @@ fn published(data: &Path, position: i64, is_running: bool) -> Finding {
         Ok(published) => published,
         Err(error) => return wrong("heads", error.to_string(), "compare the file with heads that were kept elsewhere"),
     };
-    match disagreeing(data, is_running, &published.heads) {
-        Err(error) => wrong("heads", error.to_string(), RESTORE_LEDGER),
-        Ok(disagreeing) => match heads::Lost::of(&published.heads, &disagreeing, position) {
-            Some(lost) => wrong("heads", lost.message(data), RESTORE_LEDGER),
-            None => {
-                let last = published.heads.iter().map(|head| head.position).max().unwrap_or_default();
-                let accepted = match published.accepted.len() {
-                    0 => String::new(),
-                    count => format!("; {count} losses of commits were accepted, `ledgerdesk audit verify` names them"),
-                };
-                fine("heads", format!("all {} published heads are true, up to position {last}{accepted}", published.heads.len()))
-            }
-        },
+    let disagreeing = match disagreeing(data, is_running, &published.heads) {
+        Ok(disagreeing) => disagreeing,
+        Err(error) => return wrong("heads", error.to_string(), RESTORE_LEDGER),
+    };
+    if let Some(lost) = heads::Lost::of(&published.heads, &disagreeing, position) {
+        return wrong("heads", lost.message(data), RESTORE_LEDGER);
     }
+    let last = published.heads.iter().map(|head| head.position).max().unwrap_or_default();
+    let accepted = match published.accepted.len() {
+        0 => String::new(),
+        count => format!("; {count} losses of commits were accepted, `ledgerdesk audit verify` names them"),
+    };
+    fine("heads", format!("all {} published heads are true, up to position {last}{accepted}", published.heads.len()))
 }
 
 async fn keys(data: &Path, position: i64, ledger: &Ledger, has_keys: bool, is_running: bool) -> Finding {
