@@ -17,6 +17,7 @@ pub mod draft;
 pub mod envelope;
 pub mod intake;
 pub mod intent;
+pub mod ledger;
 pub mod numbers;
 pub mod options;
 pub mod reactions;

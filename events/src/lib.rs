@@ -22,6 +22,7 @@ pub mod draft;
 pub mod field;
 pub mod ids;
 pub mod intake;
+pub mod ledger;
 pub mod numbers;
 pub mod outside;
 pub mod personal;
@@ -54,6 +55,7 @@ pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
         draft::DraftEvent::TYPES,
         field::FieldEvent::TYPES,
         intake::IntakeEvent::TYPES,
+        ledger::LedgerEvent::TYPES,
         numbers::NumbersEvent::TYPES,
         role::RoleEvent::TYPES,
         service::ServiceEvent::TYPES,
@@ -80,6 +82,7 @@ pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
         "draft" => as_json::<draft::DraftEvent>(raw),
         "field" => as_json::<field::FieldEvent>(raw),
         "intake" => as_json::<intake::IntakeEvent>(raw),
+        "ledger" => as_json::<ledger::LedgerEvent>(raw),
         "numbers" => as_json::<numbers::NumbersEvent>(raw),
         "role" => as_json::<role::RoleEvent>(raw),
         "service" => as_json::<service::ServiceEvent>(raw),

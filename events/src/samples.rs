@@ -36,6 +36,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "draft.discarded.v1"
     "field.defined.v1"
     "intake.reserved.v1"
+    "ledger.continued.v1"
     "numbers.block_issued.v1"
     "role.defined.v1"
     "service.defined.v1"

@@ -10,12 +10,16 @@
 
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "local")]
+pub mod backup;
 pub mod blob;
 pub mod caller;
 pub mod clock;
 pub mod crash;
 pub mod directory;
 pub mod error;
+#[cfg(feature = "local")]
+pub mod heads;
 pub mod keys;
 pub mod ledger;
 #[cfg(feature = "local")]

@@ -1,1 +1,633 @@
 //! Backup, restore, published heads, the key store, permissions of files, and what `doctor` finds.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tests::process::{APP, Served, call, client, fast_approval, program, root, run};
+
+/// Clients that write while a backup is made.
+const WRITERS: usize = 8;
+/// How long a process may take to end, and a condition to become true.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Everything that a command printed.
+fn said(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn on(data: &Path, arguments: &[&str]) -> Output {
+    run(&[arguments, &["--data", data.to_str().unwrap()][..]].concat())
+}
+
+/// Runs a command that must succeed; gives back what it printed.
+fn must(data: &Path, arguments: &[&str]) -> String {
+    let output = on(data, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    text(&output.stdout)
+}
+
+/// Runs a command that must fail; gives back what it printed.
+fn rejected(data: &Path, arguments: &[&str]) -> String {
+    let output = on(data, arguments);
+    assert!(!output.status.success(), "{arguments:?} succeeded: {}", said(&output));
+    said(&output)
+}
+
+async fn until(mut is_true: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !is_true().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the condition becomes true in time");
+}
+
+/// Opens a ticket; gives back its number.
+async fn ticket(desk: &Served, title: &str) -> String {
+    let answer = desk.bk("create_ticket", fast_approval(title, None)).await;
+    answer["data"]["sn"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// Uploads a file as lisi.
+async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) {
+    let request = client().post(format!("{}/v1/attachments?name={name}", desk.base)).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi");
+    let answer = request.body(bytes).send().await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 201, "{}", answer.text().await.unwrap_or_default());
+}
+
+/// Stops a desk by SIGTERM and waits for its end.
+async fn stop(mut desk: Served) {
+    assert!(Command::new("kill").arg(desk.id().to_string()).status().unwrap().success());
+    until(async || desk.has_ended()).await;
+}
+
+/// A stopped desk with these tickets.
+async fn stopped(data: &Path, tickets: usize) -> Vec<String> {
+    let desk = Served::start(data, &[]);
+    let mut sns = Vec::new();
+    for number in 0..tickets {
+        sns.push(ticket(&desk, &format!("ticket {number}")).await);
+    }
+    stop(desk).await;
+    sns
+}
+
+fn end_of(data: &Path) -> i64 {
+    must(data, &["audit", "head"]).split(':').next().unwrap().parse().unwrap()
+}
+
+/// Removes the last commits of a ledger, as a lost end of its log does.
+fn shorten(data: &Path, commits: i64) {
+    let ledger = Connection::open(data.join("ledger.db")).unwrap();
+    let removed = ledger.execute("DELETE FROM commits WHERE position > (SELECT max(position) FROM commits) - ?1", [commits]).unwrap();
+    assert_eq!(i64::try_from(removed).unwrap(), commits);
+}
+
+/// Everything below a directory, with its permission bits.
+fn listed(directory: &Path) -> Vec<(PathBuf, u32)> {
+    let (mut found, mut folders) = (vec![(directory.to_owned(), mode(directory))], vec![directory.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path.clone());
+            }
+            found.push((path.clone(), mode(&path)));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn names(directory: &Path) -> BTreeSet<PathBuf> {
+    listed(directory).into_iter().map(|(path, _)| path).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// A backup of a small desk with one upload, in `<home>/backup`.
+async fn small_backup(home: &Path) -> PathBuf {
+    let (data, backup) = (home.join("data"), home.join("backup"));
+    let desk = Served::start(&data, &[]);
+    ticket(&desk, "one").await;
+    upload(&desk, "note.txt", b"hello".to_vec()).await;
+    must(&data, &["backup", backup.to_str().unwrap()]);
+    stop(desk).await;
+    backup
+}
+
+fn restore(backup: &Path, data: &Path, more: &[&str]) -> Output {
+    run(&[&["restore", backup.to_str().unwrap(), "--data", data.to_str().unwrap()][..], more].concat())
+}
+
+/// first-use F5, hostile-and-broken 29.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, backup, other) = (home.path().join("data"), home.path().join("backup"), home.path().join("other"));
+    let desk = Arc::new(Served::start(&data, &[]));
+    let acknowledged = ticket(&desk, "before the backup").await;
+    upload(&desk, "note.txt", b"hello".to_vec()).await;
+    upload(&desk, "big.bin", vec![7; 9 << 20]).await;
+    let (is_over, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let (desk, is_over, written) = (desk.clone(), is_over.clone(), written.clone());
+        writers.spawn(async move {
+            while !is_over.load(Ordering::Relaxed) {
+                let answer = call(&client(), &desk.base, "create_ticket", fast_approval(&format!("{writer}"), None), None).await.expect("an answer");
+                assert_eq!(answer["result"], true, "a backup disturbs no writer: {answer}");
+                written.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    until(async || written.load(Ordering::Relaxed) > 20).await;
+    let (of, to) = (data.clone(), backup.clone());
+    let report = tokio::task::spawn_blocking(move || must(&of, &["backup", to.to_str().unwrap(), "--json"])).await.unwrap();
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let before = written.load(Ordering::Relaxed);
+    until(async || written.load(Ordering::Relaxed) > before + 8).await;
+    is_over.store(true, Ordering::Relaxed);
+    while let Some(writer) = writers.join_next().await {
+        writer.expect("no writer is rejected");
+    }
+    let position = report["position"].as_i64().unwrap();
+    assert!(end_of(&data) > position, "the desk continued while it was copied");
+    let manifest: Value = serde_json::from_slice(&std::fs::read(backup.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&manifest["format"], &manifest["position"], &manifest["commits"], &manifest["missing"]),
+        (&json!(1), &json!(position), &json!(position), &json!([]))
+    );
+    for file in ["ledger.db", "heads", "keys/keys.db"] {
+        assert!(backup.join(file).exists(), "{file}");
+    }
+    for (path, mode) in listed(&backup) {
+        assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+    }
+
+    let tried = restore(&backup, &other, &["--dry-run"]);
+    assert!(tried.status.success() && !other.exists(), "{}", said(&tried));
+    let restored = restore(&backup, &other, &["--yes"]);
+    assert!(restored.status.success(), "{}", said(&restored));
+    let verified = must(&other, &["audit", "verify"]);
+    assert!(verified.contains("audit verify: ok") && verified.contains(&format!("head {position}:{}", report["feed_hash"].as_str().unwrap())), "{verified}");
+    assert_eq!(must(&other, &["audit", "files"]), must(&data, &["audit", "files"]), "the same uploads are proved");
+    // The copied ledger is the beginning of the desk's: its head is true there.
+    must(&data, &["audit", "verify", "--head", &format!("{position}:{}", report["feed_hash"].as_str().unwrap())]);
+    assert!(!restore(&backup, &other, &["--yes"]).status.success(), "a directory that is not empty is never overwritten");
+
+    let again = Served::start(&other, &[]);
+    let shown = again.bk("get_ticket_info", json!({ "sn": acknowledged })).await;
+    assert_eq!(shown["data"]["creator"], "lisi", "names are read with the restored keys: {shown}");
+    let (status, _) = again.v1("GET", "tickets?list=all", "admin", Value::Null).await;
+    assert_eq!(status, 200);
+}
+
+/// first-use F6.
+#[tokio::test]
+async fn a_backup_is_not_restored_without_its_keys() {
+    let home = tempfile::tempdir().unwrap();
+    let (backup, other) = (small_backup(home.path()).await, home.path().join("other"));
+    let elsewhere = home.path().join("safe");
+    std::fs::rename(backup.join("keys"), &elsewhere).unwrap();
+    let output = restore(&backup, &other, &["--yes"]);
+    assert!(!output.status.success() && said(&output).contains("keys.db is missing") && said(&output).contains("--keys"), "{}", said(&output));
+    assert!(!other.exists());
+    let output = restore(&backup, &other, &["--yes", "--keys", elsewhere.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(must(&other, &["doctor"]).contains("the key store belongs to the ledger"));
+
+    // The keys of another desk do not take their place.
+    let (stranger, strange) = (home.path().join("stranger"), home.path().join("strange"));
+    stopped(&stranger, 1).await;
+    must(&stranger, &["backup", strange.to_str().unwrap()]);
+    let output = restore(&backup, &home.path().join("third"), &["--yes", "--keys", strange.join("keys").to_str().unwrap()]);
+    assert!(!output.status.success() && said(&output).contains("of another desk"), "{}", said(&output));
+}
+
+/// first-use F6: people and keys go where the operator wants them, and nothing of them is left in the backup.
+#[tokio::test]
+async fn keys_are_backed_up_apart_where_that_is_wanted() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, backup, keys) = (home.path().join("data"), home.path().join("backup"), home.path().join("keys"));
+    stopped(&data, 1).await;
+    // Empty directories may be there already, as mounts are.
+    std::fs::create_dir(&backup).unwrap();
+    std::fs::create_dir(&keys).unwrap();
+    must(&data, &["backup", backup.to_str().unwrap(), "--keys", keys.to_str().unwrap()]);
+    assert!(keys.join("keys.db").exists() && !backup.join("keys").exists());
+    let again = rejected(&data, &["backup", backup.to_str().unwrap()]);
+    assert!(again.contains("is not empty"), "{again}");
+    let inside = rejected(&data, &["backup", data.join("backup").to_str().unwrap()]);
+    assert!(inside.contains("is inside"), "{inside}");
+    assert!(!names(home.path()).iter().any(|path| path.to_string_lossy().contains("partial")), "nothing unfinished is left");
+}
+
+/// Makes a fault in a copied backup.
+type Fault<'a> = Box<dyn Fn(&Path) + 'a>;
+
+/// hostile-and-broken 29: each fault of a copy is named by its file.
+#[tokio::test]
+async fn a_changed_or_partial_backup_is_rejected_by_name() {
+    let home = tempfile::tempdir().unwrap();
+    let backup = small_backup(home.path()).await;
+    let upload = names(&backup.join("files")).into_iter().find(|path| path.is_file()).expect("an upload");
+    let upload = upload.strip_prefix(&backup).unwrap().to_str().unwrap().to_owned();
+    let flip = |path: PathBuf| {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    };
+    let cut = |path: PathBuf| std::fs::File::options().write(true).open(&path).unwrap().set_len(std::fs::metadata(&path).unwrap().len() / 2).unwrap();
+    let upload = upload.as_str();
+    let faults: Vec<(&str, Fault<'_>, Vec<&str>)> = vec![
+        ("shortened ledger", Box::new(|at| cut(at.join("ledger.db"))), vec!["ledger.db is shortened"]),
+        ("commits removed", Box::new(|at| shorten(at, 3)), vec!["ledger.db was changed"]),
+        ("changed ledger", Box::new(|at| flip(at.join("ledger.db"))), vec!["ledger.db was changed"]),
+        ("changed heads", Box::new(|at| flip(at.join("heads"))), vec!["heads was changed"]),
+        ("changed upload", Box::new(|at| flip(at.join(upload))), vec![upload, "was changed"]),
+        ("no upload", Box::new(|at| std::fs::remove_file(at.join(upload)).unwrap()), vec![upload, "is missing"]),
+        ("no ledger", Box::new(|at| std::fs::remove_file(at.join("ledger.db")).unwrap()), vec!["ledger.db is missing"]),
+        ("a foreign file", Box::new(|at| std::fs::write(at.join("ledger.db-wal"), "x").unwrap()), vec!["ledger.db-wal is not named"]),
+        ("changed keys", Box::new(|at| flip(at.join("keys/keys.db"))), vec!["keys.db was changed"]),
+        ("shortened keys", Box::new(|at| cut(at.join("keys/keys.db"))), vec!["keys.db is shortened"]),
+        ("no manifest", Box::new(|at| std::fs::remove_file(at.join("manifest.json")).unwrap()), vec!["manifest.json is missing"]),
+        ("shortened manifest", Box::new(|at| cut(at.join("manifest.json"))), vec!["manifest.json was changed or shortened"]),
+    ];
+    for (number, (fault, make, words)) in faults.into_iter().enumerate() {
+        let (copied, other) = (home.path().join(format!("copy{number}")), home.path().join(format!("other{number}")));
+        copy(&backup, &copied);
+        make(&copied);
+        let output = restore(&copied, &other, &["--yes"]);
+        assert!(!output.status.success() && !other.exists(), "{fault}: {}", said(&output));
+        for word in words {
+            assert!(said(&output).contains(word), "{fault}: {word} is missing in {}", said(&output));
+        }
+    }
+    assert!(restore(&backup, &home.path().join("whole"), &["--yes"]).status.success(), "the backup itself is whole");
+}
+
+/// first-use F6.
+#[tokio::test]
+async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, stranger) = (home.path().join("data"), home.path().join("stranger"));
+    stopped(&data, 1).await;
+    stopped(&stranger, 1).await;
+    let without = home.path().join("without");
+    copy(&data, &without);
+    std::fs::remove_file(without.join("keys.db")).unwrap();
+    let end = end_of(&without);
+    let reason = Served::start_with(&without, &[]).err().expect("the desk does not start");
+    assert!(reason.contains("keys.db") && reason.to_lowercase().contains("restore"), "{reason}");
+    assert!(rejected(&without, &["setup", "--demo"]).contains("keys.db"));
+    assert!(!without.join("keys.db").exists(), "a start that failed makes no key store");
+    assert_eq!(end_of(&without), end, "nothing was written");
+    let doctor = rejected(&without, &["doctor"]);
+    assert!(doctor.contains("WRONG  keys"), "{doctor}");
+
+    // An empty file and the key store of another desk are no better.
+    std::fs::write(without.join("keys.db"), "").unwrap();
+    assert!(Served::start_with(&without, &[]).is_err());
+    std::fs::copy(stranger.join("keys.db"), without.join("keys.db")).unwrap();
+    let reason = Served::start_with(&without, &[]).err().expect("the desk does not start");
+    let id = |data: &Path| -> String {
+        Connection::open(data.join("ledger.db")).unwrap().query_row("SELECT value FROM meta WHERE name = 'key_store'", [], |row| row.get(0)).unwrap()
+    };
+    assert!(reason.contains(&id(&data)) && reason.contains(&id(&stranger)), "both key stores are named: {reason}");
+    std::fs::copy(data.join("keys.db"), without.join("keys.db")).unwrap();
+    assert!(Served::start_with(&without, &[]).is_ok(), "its own key store is accepted");
+}
+
+/// first-use F6, the other direction.
+#[tokio::test]
+async fn a_key_store_without_its_ledger_begins_no_new_desk() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, alone) = (home.path().join("data"), home.path().join("alone"));
+    stopped(&data, 1).await;
+    std::fs::create_dir(&alone).unwrap();
+    std::fs::copy(data.join("keys.db"), alone.join("keys.db")).unwrap();
+    let reason = Served::start_with(&alone, &[]).err().expect("the desk does not start");
+    assert!(reason.contains("ledger.db is missing or empty"), "{reason}");
+    assert!(!alone.join("ledger.db").exists(), "a start that failed makes no ledger");
+}
+
+/// first-use F6: directories of earlier builds have no ids; theirs are given at the first start.
+#[tokio::test]
+async fn a_ledger_of_an_earlier_build_adopts_its_own_key_store_only() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, stranger) = (home.path().join("data"), home.path().join("stranger"));
+    for data in [&data, &stranger] {
+        stopped(data, 1).await;
+        for name in ["ledger.db", "keys.db"] {
+            Connection::open(data.join(name)).unwrap().execute_batch("DROP TABLE meta").unwrap();
+        }
+    }
+    let mixed = home.path().join("mixed");
+    copy(&data, &mixed);
+    std::fs::copy(stranger.join("keys.db"), mixed.join("keys.db")).unwrap();
+    let reason = Served::start_with(&mixed, &[]).err().expect("the desk does not start");
+    assert!(reason.contains("knows none of the people"), "{reason}");
+    let desk = Served::start_with(&data, &[]).expect("its own key store is adopted");
+    stop(desk).await;
+    for name in ["ledger.db", "keys.db"] {
+        let ids: i64 =
+            Connection::open(data.join(name)).unwrap().query_row("SELECT count(*) FROM meta WHERE name = 'key_store'", [], |row| row.get(0)).unwrap();
+        assert_eq!(ids, 1, "{name}");
+    }
+}
+
+/// hostile-and-broken 4.
+#[tokio::test]
+async fn a_desk_does_not_start_without_commits_it_published() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    stopped(&data, 12).await;
+    let published = end_of(&data);
+    let kept = must(&data, &["audit", "head"]).trim().to_owned();
+    shorten(&data, 7);
+    let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");
+    assert!(reason.contains("7 commits are missing") && reason.contains("backup") && reason.contains("--accept-lost-commits"), "{reason}");
+    // Following the advice of the old message changes nothing.
+    for name in ["views.db", "views.db-wal", "views.db-shm"] {
+        std::fs::remove_file(data.join(name)).ok();
+    }
+    let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");
+    assert!(reason.contains("7 commits are missing"), "{reason}");
+    assert!(rejected(&data, &["setup", "--demo"]).contains("7 commits are missing"));
+    let doctor = rejected(&data, &["doctor"]);
+    assert!(doctor.contains("WRONG  heads") && doctor.contains("7 commits are missing"), "{doctor}");
+    assert!(rejected(&data, &["audit", "verify"]).contains("its tail is missing"));
+
+    let desk = Served::start_with(&data, &["--demo", "--app", &format!("{}:{}", APP.0, APP.1), "--accept-lost-commits"]).expect("the loss is accepted");
+    for number in 0..12 {
+        ticket(&desk, &format!("afterwards {number}")).await;
+    }
+    stop(desk).await;
+    assert!(end_of(&data) > published, "the ledger has grown over the position that was lost");
+    let shown = must(&data, &["audit", "show", "ledger-continued"]);
+    assert!(shown.contains("ledger.continued") && shown.contains("\"missing\":7"), "{shown}");
+    let verified = must(&data, &["audit", "verify"]);
+    assert!(verified.contains("note:") && verified.contains(&format!("to {published} were lost")), "{verified}");
+    must(&data, &["doctor"]);
+    // A head that was kept elsewhere still proves the loss.
+    assert!(rejected(&data, &["audit", "verify", "--head", &kept]).contains("is not what was published"));
+    assert!(Served::start_with(&data, &[]).is_ok(), "an accepted loss is no reason any more");
+}
+
+/// hostile-and-broken 4: a note in the file of heads alone hides no loss.
+#[tokio::test]
+async fn a_loss_that_the_ledger_does_not_record_is_found() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    stopped(&data, 6).await;
+    let end = end_of(&data);
+    shorten(&data, 4);
+    let heads = std::fs::read_to_string(data.join("heads")).unwrap();
+    std::fs::write(data.join("heads"), format!("{heads}lost {} {end} 1795312800000\n", end - 3)).unwrap();
+    let verified = rejected(&data, &["audit", "verify"]);
+    assert!(verified.contains("the ledger has no record of it"), "{verified}");
+}
+
+/// hostile-and-broken 4: history that differs from what was published.
+#[tokio::test]
+async fn a_desk_does_not_start_on_another_history_than_it_published() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    stopped(&data, 6).await;
+    let heads = std::fs::read_to_string(data.join("heads")).unwrap();
+    let last = heads.lines().last().unwrap();
+    let (position, hash) = (last.split(' ').next().unwrap(), last.split(' ').nth(1).unwrap());
+    std::fs::write(data.join("heads"), heads.replace(hash, &hash.chars().rev().collect::<String>())).unwrap();
+    let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");
+    assert!(reason.contains("is not the one whose heads were published") && reason.contains(&format!("position {position}")), "{reason}");
+    assert!(rejected(&data, &["doctor"]).contains("WRONG  heads"));
+}
+
+/// hostile-and-broken 4: a line that was being written when the machine stopped is no evidence.
+#[tokio::test]
+async fn a_torn_last_head_is_ignored() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    stopped(&data, 2).await;
+    let heads = std::fs::read(data.join("heads")).unwrap();
+    for torn in [&b"999999 0123"[..], &[0, 0, 0xff, 0]] {
+        std::fs::write(data.join("heads"), [&heads[..], torn].concat()).unwrap();
+        must(&data, &["doctor"]);
+        stop(Served::start_with(&data, &[]).expect("the desk starts")).await;
+        must(&data, &["audit", "verify"]);
+    }
+}
+
+/// hostile-and-broken 16, first-use section 6.
+#[tokio::test]
+async fn files_of_a_desk_are_for_its_owner_whatever_the_umask() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(program());
+    let desk = Served::start_by(shell, &data, &[]);
+    ticket(&desk, "private").await;
+    upload(&desk, "note.txt", b"hello".to_vec()).await;
+    let listed_now = listed(&data);
+    assert!(listed_now.iter().any(|(path, _)| path.ends_with("ledger.db-wal")) && listed_now.iter().any(|(path, _)| path.starts_with(data.join("files"))));
+    for (path, mode) in listed_now {
+        assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+    }
+    stop(desk).await;
+
+    // Files of an earlier build are tightened at start; until then doctor warns.
+    for (path, _) in listed(&data) {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(if path.is_dir() { 0o755 } else { 0o644 })).unwrap();
+    }
+    let doctor = must(&data, &["doctor"]);
+    assert!(doctor.contains("WARN   permissions") && doctor.contains("0755"), "{doctor}");
+    let desk = Served::start(&data, &[]);
+    for (path, mode) in listed(&data) {
+        assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+    }
+    assert!(!must(&data, &["doctor"]).contains("WARN"));
+    drop(desk);
+}
+
+/// hostile-and-broken 22.
+#[tokio::test]
+async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    stopped(&data, 1).await;
+    let mut shell = Command::new("bash");
+    // A limit on the size of files is the full disk; the signal is ignored so that a write fails instead.
+    shell.args(["-c", "trap '' XFSZ; ulimit -S -f 1500; exec \"$0\" \"$@\""]).arg(program());
+    let desk = Served::start_by(shell, &data, &[]);
+    assert!(desk.is_up());
+    let address = format!("{}/readyz", desk.base);
+    let ready = async || client().get(&address).send().await.expect("an answer").status().as_u16();
+    assert_eq!(ready().await, 200);
+    let desk = Arc::new(desk);
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 0..WRITERS {
+        let desk = desk.clone();
+        clients.spawn(async move { while desk.bk("create_ticket", fast_approval(&format!("{number}"), None)).await["result"] == true {} });
+    }
+    while let Some(filled) = clients.join_next().await {
+        filled.expect("every client is rejected at last");
+    }
+    let is_full = async || desk.bk("create_ticket", fast_approval("too much", None)).await["result"] == false && ready().await == 503;
+    until(is_full).await;
+    assert_eq!(client().get(format!("{}/healthz", desk.base)).send().await.unwrap().status().as_u16(), 200);
+    let id = desk.id().to_string();
+    assert!(Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited:"]).status().unwrap().success());
+    until(async || ready().await == 200).await;
+    ticket(&desk, "written again").await;
+}
+
+/// hostile-and-broken 22: asking whether a desk is ready stores no commit.
+#[tokio::test]
+async fn readiness_writes_no_commit() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let desk = Served::start(&data, &[]);
+    let before = end_of(&data);
+    for _ in 0..3 {
+        let answer = client().get(format!("{}/readyz", desk.base)).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), format!("ready at position {before}"));
+    }
+    assert_eq!(end_of(&data), before);
+}
+
+/// hostile-and-broken 23.
+#[tokio::test]
+async fn doctor_finds_a_flipped_bit_in_an_index() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    stopped(&data, 3).await;
+    let sound = must(&data, &["doctor"]);
+    for name in ["ledger.db", "keys.db", "views.db"] {
+        assert!(sound.contains(&format!("{name}: integrity_check: ok")), "{sound}");
+    }
+    let ledger = data.join("ledger.db");
+    let connection = Connection::open(&ledger).unwrap();
+    let page: i64 = connection.query_row("SELECT rootpage FROM sqlite_master WHERE name = 'commits_by_stream'", [], |row| row.get(0)).unwrap();
+    let size: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
+    connection.close().unwrap();
+    let mut bytes = std::fs::read(&ledger).unwrap();
+    // The end of the page holds the row that its first entry leads to.
+    bytes[usize::try_from(page * size - 1).unwrap()] ^= 1;
+    std::fs::write(&ledger, bytes).unwrap();
+    let doctor = rejected(&data, &["doctor"]);
+    assert!(doctor.contains("WRONG  ledger.db: the file is damaged"), "{doctor}");
+}
+
+/// crossings 9.
+#[tokio::test]
+async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, other) = (home.path().join("data"), home.path().join("other"));
+    let desk = Served::start(&data, &[]);
+    ticket(&desk, "one").await;
+    std::fs::create_dir(&other).unwrap();
+    for name in ["ledger.db", "keys.db"] {
+        let target = other.join(name);
+        Connection::open(data.join(name)).unwrap().execute("VACUUM INTO ?1", [target.to_str().unwrap()]).unwrap();
+    }
+    drop(desk);
+    let before = names(&other);
+    let doctor = must(&other, &["doctor"]);
+    assert!(doctor.contains("no desk is running here") && !doctor.contains("WRONG"), "{doctor}");
+    assert_eq!(names(&other), before, "doctor creates no file");
+}
+
+/// first-use section 5: doctor names what it does not prove, and creates no file.
+#[tokio::test]
+async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let desk = Served::start(&data, &[]);
+    upload(&desk, "note.txt", b"hello".to_vec()).await;
+    let running = names(&data);
+    let doctor = must(&data, &["doctor"]);
+    assert!(doctor.contains("a desk is running here"), "{doctor}");
+    assert_eq!(names(&data), running);
+    stop(desk).await;
+    let before = names(&data);
+    let doctor = must(&data, &["doctor"]);
+    for words in ["SQLite 3.", "run `ledgerdesk audit verify`", "run `ledgerdesk audit files`", "1 uploads are there"] {
+        assert!(doctor.contains(words), "{words} is missing in {doctor}");
+    }
+    assert_eq!(names(&data), before, "doctor creates no file");
+    for name in ["keys.db", "views.db", "views.db-wal", "views.db-shm"] {
+        std::fs::remove_file(data.join(name)).ok();
+    }
+    let before = names(&data);
+    assert!(rejected(&data, &["doctor"]).contains("WRONG  keys"));
+    assert_eq!(names(&data), before, "doctor creates no file");
+}
+
+/// first-use section 5.
+#[tokio::test]
+async fn doctor_finds_a_missing_upload() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let desk = Served::start(&data, &[]);
+    upload(&desk, "note.txt", b"hello".to_vec()).await;
+    stop(desk).await;
+    let part = names(&data.join("files")).into_iter().find(|path| path.is_file()).expect("an upload");
+    std::fs::remove_file(part).unwrap();
+    let doctor = rejected(&data, &["doctor"]);
+    assert!(doctor.contains("WRONG  files") && doctor.contains("part 1 is missing"), "{doctor}");
+    let backup = rejected(&data, &["backup", home.path().join("backup").to_str().unwrap()]);
+    assert!(backup.contains("the backup is complete, but 1 uploads were already missing"), "{backup}");
+}
+
+/// first-use section 5: reading a ledger makes no key store.
+#[tokio::test]
+async fn an_audit_without_keys_creates_no_key_store() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    stopped(&data, 1).await;
+    std::fs::remove_file(data.join("keys.db")).unwrap();
+    assert!(must(&data, &["audit", "verify"]).contains("audit verify: ok"));
+    assert!(!data.join("keys.db").exists());
+}
+
+/// hostile-and-broken 29: an import with the mapping of the project, on a directory whose ledger lost its keys.
+#[tokio::test]
+async fn an_import_is_rejected_where_the_key_store_is_missing() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    stopped(&data, 1).await;
+    std::fs::remove_file(data.join("keys.db")).unwrap();
+    let (file, mapping) = (home.path().join("log.csv"), root().join("mappings/servicenow-uci498.toml"));
+    std::fs::write(&file, "number\n").unwrap();
+    let said = rejected(&data, &["import", file.to_str().unwrap(), "--mapping", mapping.to_str().unwrap()]);
+    assert!(said.contains("keys.db is missing or empty"), "{said}");
+    assert!(!data.join("keys.db").exists());
+}

@@ -127,13 +127,12 @@ impl App {
             return report(json, code, &format!("would be {done}"));
         }
         change.confirm(&format!("{verb} app {code}"))?;
-        match &self.url {
-            Some(url) => drop(self.ask(url, Method::POST, &[code, verb], json!({})).await?),
-            None => {
-                let desk = self.place.write().await.map_err(with_hint)?;
-                if !apps::set_disabled(&desk.ledger, code, is_disabled, Meta::system("app", verb)).await? {
-                    return Err(format!("there is no app {code}").into());
-                }
+        if let Some(url) = &self.url {
+            drop(self.ask(url, Method::POST, &[code, verb], json!({})).await?)
+        } else {
+            let desk = self.place.write().await.map_err(with_hint)?;
+            if !apps::set_disabled(&desk.ledger, code, is_disabled, Meta::system("app", verb)).await? {
+                return Err(format!("there is no app {code}").into());
             }
         }
         report(json, code, &format!("is {done}"))

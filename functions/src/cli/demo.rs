@@ -72,6 +72,7 @@ impl Demo {
             login: None,
             file_max_mib: 100,
             access_log: false,
+            accept_lost_commits: false,
             crash_at: None,
         };
         let (app, desk) = serve.start().await?;

@@ -21,8 +21,8 @@ pub struct Forget {
     /// Erase without asking.
     #[arg(long, conflicts_with = "dry_run")]
     pub yes: bool,
-    /// Print JSON instead of text.
-    #[arg(long)]
+    /// The global option `--json`.
+    #[arg(skip)]
     pub json: bool,
     #[command(flatten)]
     pub place: Place,

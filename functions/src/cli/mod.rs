@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod backup;
 pub mod completions;
 pub mod demo;
 pub mod doctor;
@@ -10,8 +11,10 @@ pub mod import;
 pub mod log;
 pub mod place;
 pub mod report;
+pub mod restore;
 pub mod serve;
 pub mod setup;
+mod uploads;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
@@ -52,6 +55,10 @@ pub enum Command {
     App(app::App),
     /// Erase a person: user name, key, and everything sealed under the key.
     Forget(forget::Forget),
+    /// Copy a desk, also one that is running; people and keys go apart.
+    Backup(backup::Backup),
+    /// Make a directory for a desk from a backup.
+    Restore(restore::Restore),
     /// Check a desk and report each problem with the next step.
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell.
@@ -159,7 +166,9 @@ impl Cli {
             Command::Report(report) => report.run(json).await,
             Command::Audit(audit) => audit.run(json).await,
             Command::App(app) => app.run(json).await,
-            Command::Forget(forget) => Ok(forget.run().await?),
+            Command::Forget(forget) => Ok(forget::Forget { json, ..forget }.run().await?),
+            Command::Backup(backup) => Ok(backup::Backup { json, ..backup }.run().await?),
+            Command::Restore(restore) => Ok(restore::Restore { json, ..restore }.run().await?),
             Command::Doctor(doctor) => doctor.run(json).await,
             Command::Completions(completions) => completions.run(json),
         }

@@ -1,15 +1,21 @@
 //! `ledgerdesk serve`: a desk on one machine and one directory.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use domain::ledger::Continuations;
+use events::Meta;
+use events::ledger::Continued;
+use infra::Wish;
 use infra::caller::egress::Egress;
 use infra::caller::http::Http as HttpCaller;
 use infra::crash::Crash;
 use infra::directory::file::File;
 use infra::directory::{Directory, http::Http as HttpDirectory};
+use infra::heads::{self, Lost};
+use infra::ledger::NoLookups;
 use infra::local::Local;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use serde_json::json;
@@ -57,6 +63,11 @@ pub struct Serve {
     /// The login service that resolves a `bk_token`; no token is valid without one.
     #[arg(long, value_name = "URL")]
     pub login: Option<String>,
+    /// Start although commits are missing whose heads were published.
+    ///
+    /// The loss is recorded in the ledger, and views are filled again.
+    #[arg(long)]
+    pub accept_lost_commits: bool,
     /// Log every request: method, path, status, duration, app and request id.
     #[arg(long)]
     pub access_log: bool,
@@ -127,7 +138,10 @@ impl Serve {
         let egress = Egress::read(self.egress.as_deref().unwrap_or_default()).map_err(|reason| CommandError::Usage(format!("--egress: {reason}")))?;
         let resolved = self.wanted.resolve()?;
         let crash = Arc::new(self.crash_at.as_deref().map(Crash::armed).transpose()?.unwrap_or_default());
-        let local = Local::open(&self.data, &crash)?;
+        let (local, lost) = Local::open_despite_loss(&self.data, &crash, self.accept_lost_commits)?;
+        if let Some(lost) = &lost {
+            accept(&local.ledger, lost, &self.data).await?;
+        }
         views_fit(&local).await?;
         let login: Arc<dyn Login> = match &self.login {
             Some(base) => Arc::new(HttpLogin::new(base)?),
@@ -175,7 +189,20 @@ fn organization(place: Option<&str>, ledger: &infra::Ledger) -> Result<Arc<dyn D
     }
 }
 
-/// Refuses views that are ahead of their ledger: they belong to a ledger that was replaced, and nothing would follow what is in this one.
+/// Records in the ledger that published commits are lost, then in the heads of the directory that theirs are void: after a crash in between, the loss is
+/// found again.
+async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), String> {
+    let continued = Continued { published_position: lost.published, position: lost.position, missing: lost.missing() };
+    let wish = Wish { stream: domain::ledger::STREAM.into(), command_id: ledger.fresh_id(), meta: Meta::system("serve", "accept-lost-commits") };
+    let recorded = ledger.execute::<Continuations>(&wish, &domain::ledger::Command(continued), &NoLookups).await;
+    recorded.map_err(|error| format!("cannot record the loss of commits: {error}"))?;
+    heads::accept(data, lost, ledger.clock.now().0)
+        .map_err(|error| format!("cannot note the loss of commits in {}/{}: {error}", data.display(), heads::FILE))?;
+    tracing::warn!(published = lost.published, position = lost.position, missing = lost.missing(), "continued without published commits");
+    Ok(())
+}
+
+/// Rejects views that are ahead of their ledger: nothing would follow the commits of this one.
 async fn views_fit(local: &Local) -> Result<(), String> {
     let words = |error: infra::Error| error.to_string();
     let followed = local.views.get(CHECKPOINT, "follow").await.map_err(words)?.map_or(0, |checkpoint| checkpoint.sequence);
@@ -183,7 +210,11 @@ async fn views_fit(local: &Local) -> Result<(), String> {
     if followed <= head {
         return Ok(());
     }
-    Err(format!("views.db follows position {followed}, but the ledger ends at {head}: the ledger was replaced; move views.db away and it is rebuilt"))
+    let missing = followed - head;
+    Err(format!(
+        "{missing} commits are missing: views.db follows position {followed}, but the ledger ends at {head}. Restore a backup that holds them (`ledgerdesk restore`). \
+         If the ledger was replaced by an older one on purpose, move views.db away, and it is filled again from the ledger"
+    ))
 }
 
 /// Waits for SIGINT or SIGTERM.

@@ -1,13 +1,11 @@
 //! Every function in one process on one directory: HTTP, following, queues and timers, restartable at any instant.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use infra::heads::publish;
 use infra::queue::{ATTEMPTS_MAX, Message};
-use infra::store::Head;
-use infra::store::commit::hex;
 use infra::views::Document;
 use infra::{Error, Kind};
 use tokio::net::TcpListener;
@@ -221,18 +219,4 @@ async fn publishing(app: App, directory: std::path::PathBuf) {
             Err(error) => tracing::error!(%error, "cannot read the head"),
         }
     }
-}
-
-/// Appends a head to `<data>/heads`: position, feed hash, time in milliseconds.
-pub fn publish(directory: &Path, head: Head, at: i64) -> std::io::Result<()> {
-    let path = directory.join("heads");
-    let mut file = std::fs::File::options().create(true).append(true).open(&path)?;
-    // A line that was torn when the machine stopped must not run into this one.
-    let text = std::fs::read(&path)?;
-    if text.last().is_some_and(|byte| *byte != b'\n') {
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        file.set_len(whole as u64)?;
-    }
-    writeln!(file, "{} {} {at}", head.position, hex(&head.feed_hash))?;
-    file.sync_data()
 }

@@ -35,13 +35,20 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Ready means: the ledger answers.
+/// Ready means: the ledger answers and can be written.
 async fn readyz(State(app): State<App>) -> Response {
-    match app.ledger.store.head().await {
-        Ok(head) => format!("ready at position {}", head.position).into_response(),
+    let head = match app.ledger.store.head().await {
+        Ok(head) => head,
         Err(error) => {
             tracing::error!(%error, "the ledger does not answer");
-            (StatusCode::SERVICE_UNAVAILABLE, "the ledger does not answer").into_response()
+            return (StatusCode::SERVICE_UNAVAILABLE, "the ledger does not answer").into_response();
+        }
+    };
+    match app.ledger.store.writable(app.ledger.clock.now()).await {
+        Ok(()) => format!("ready at position {}", head.position).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the ledger cannot be written");
+            (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written").into_response()
         }
     }
 }

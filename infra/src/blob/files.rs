@@ -46,6 +46,20 @@ impl Files {
         Self { directory: directory.to_owned(), puts: Arc::default() }
     }
 
+    /// Every folder and file below the directory that can be listed, files that are being written included.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let (mut found, mut folders) = (Vec::new(), vec![self.directory.clone()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push(entry.path());
+                }
+                found.push(entry.path());
+            }
+        }
+        found
+    }
+
     /// Where a blob is. A key that could lead out of the directory is none.
     fn path(&self, key: &str) -> Result<PathBuf, Error> {
         let is_part = |part: &str| {
@@ -80,7 +94,7 @@ impl Files {
             next = folder.parent();
         }
         for folder in missing.into_iter().rev() {
-            match fs::create_dir(folder).await {
+            match fs::DirBuilder::new().mode(0o700).create(folder).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed(what, error)),
@@ -118,7 +132,7 @@ impl Blob for Files {
         let side = Beside(beside.clone());
         for again in [true, false] {
             self.folder(&folder, &what).await?;
-            match fs::File::create(&beside).await {
+            match fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside).await {
                 Ok(mut file) => {
                     file.write_all(&bytes).await.map_err(|error| failed(&what, error))?;
                     // What the last write came to is known only now.

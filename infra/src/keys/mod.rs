@@ -4,6 +4,8 @@ pub mod contract;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod memory;
+#[cfg(feature = "local")]
+pub(crate) mod pair;
 pub mod seal;
 #[cfg(feature = "local")]
 pub mod sqlite;

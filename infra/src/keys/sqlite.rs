@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 
 use super::{Key, Keys, memory::fresh_pid};
 use crate::clock::Chance;
-use crate::sqlite::{connect, failed};
+use crate::sqlite::{connect, failed, look};
 use crate::{Error, Kind};
 
 const CREATE: &str = "
@@ -49,8 +49,24 @@ impl Sqlite {
             .and_then(|()| connection.pragma_update(None, "secure_delete", "ON"))
             .and_then(|()| connection.execute_batch(CREATE));
         prepared.map_err(|error| failed("open the key store", error))?;
+        Ok(Self::over(connection, file, chance))
+    }
+
+    /// Opens the key file of a directory for reading alone.
+    pub fn read(directory: &Path, chance: Arc<dyn Chance>) -> Result<Self, Error> {
+        let file = directory.join("keys.db");
+        Ok(Self::over(connect(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?, file, chance))
+    }
+
+    /// The same in the way that makes no side file; `is_written` is true while a desk is running there.
+    pub fn look(directory: &Path, is_written: bool, chance: Arc<dyn Chance>) -> Result<Self, Error> {
+        let file = directory.join("keys.db");
+        Ok(Self::over(look(&file, is_written)?, file, chance))
+    }
+
+    fn over(connection: Connection, file: PathBuf, chance: Arc<dyn Chance>) -> Self {
         let inner = Inner { connection, by_name: HashMap::new(), people: HashMap::new() };
-        Ok(Self { file, chance, inner: Arc::new(Mutex::new(inner)) })
+        Self { file, chance, inner: Arc::new(Mutex::new(inner)) }
     }
 
     fn with<T>(&self, what: &str, work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>) -> Result<T, Error> {

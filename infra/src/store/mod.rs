@@ -15,6 +15,7 @@ pub mod sqlite;
 pub mod squeeze;
 
 use async_trait::async_trait;
+use events::Moment;
 
 pub use commit::{Commit, Hash, Head, Placed, Snapshot};
 
@@ -52,6 +53,10 @@ pub trait Store: Journal {
     async fn head(&self) -> Result<Head, Error>;
     /// Waits until the head is past `position`; returns at once if it is.
     async fn past(&self, position: i64);
+    /// Returns whether a commit could be stored now: an error after a write has failed, until one succeeds again. Writes no commit.
+    async fn writable(&self, _now: Moment) -> Result<(), Error> {
+        Ok(())
+    }
     /// Says whether the feed holds each stream's commits in their order. One that is built from a table's stream holds all of them, but now and
     /// then one before its predecessor ([`in_order`]).
     fn keeps_order(&self) -> bool {

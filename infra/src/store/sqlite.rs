@@ -5,8 +5,9 @@
 //! made in place: handing them to another thread costs more than they do.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::memory::within_limit;
 use super::{Appended, Commit, Cursor, Hash, Head, Journal, PAGE_BYTES_MAX, Placed, Snapshot, Store, Walked, commit, walk_by_position};
 use crate::crash::Crash;
-use crate::sqlite::{Readers, connect, failed};
+use crate::sqlite::{Readers, connect, damages, failed, has_table, look, set_meta};
 use crate::{Error, Kind};
 
 /// "LDDK": tells our files from other SQLite files.
@@ -28,6 +29,12 @@ const LAYOUT: i32 = 1;
 const WAITING_MAX: usize = 4096;
 /// Commands in one group, so that the first of them does not wait for ever.
 const GROUP_MAX: usize = 512;
+/// How often at most a question whether the ledger can be written leads to a write.
+const PROBE_EVERY_MS: i64 = 1000;
+/// Bytes of the row that proves that writing succeeds.
+const PROBE_BYTES: usize = 16;
+/// The same after a write has failed: as much as a usual group of commits needs, so that a rest of a full disk does not count.
+const PROBE_FAILED_BYTES: usize = 256 * 1024;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS commits (
@@ -55,14 +62,28 @@ pub struct Sqlite {
     /// Absent on a ledger that was opened for reading.
     writer: Option<Writer>,
     head: watch::Sender<i64>,
+    /// Why the last write failed; absent after one that succeeded.
+    failing: Failing,
+    /// When it was last tried whether the ledger can be written.
+    probed: tokio::sync::Mutex<Option<Moment>>,
 }
+
+type Failing = Arc<Mutex<Option<String>>>;
 
 #[derive(Debug)]
 struct Writer {
-    requests: Option<mpsc::Sender<Request>>,
+    requests: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     /// Held for as long as the writer lives.
     _lock: File,
+}
+
+/// Work for the writer.
+#[derive(Debug)]
+enum Job {
+    Commit(Request),
+    /// Try whether the file can be written; the answer is what the last write came to.
+    Probe(oneshot::Sender<()>),
 }
 
 #[derive(Debug)]
@@ -74,7 +95,11 @@ struct Request {
 impl Sqlite {
     /// Opens the ledger of a directory for writing; refuses if another process has it.
     pub fn open(directory: &Path, crash: Arc<Crash>) -> Result<Self, Error> {
-        let lock = lock(directory)?;
+        Self::open_locked(directory, lock(directory)?, crash)
+    }
+
+    /// The same under a lock that was taken before.
+    pub(crate) fn open_locked(directory: &Path, lock: File, crash: Arc<Crash>) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         ours(&connection, &path)?;
@@ -82,13 +107,14 @@ impl Sqlite {
         let head = read_head(&connection)?;
         let (requests, inbox) = mpsc::channel(WAITING_MAX);
         let sender = watch::channel(head.position).0;
-        let group = Group { connection, head, published: sender.clone(), crash };
+        let failing = Failing::default();
+        let group = Group { connection, head, published: sender.clone(), crash, failing: failing.clone() };
         let thread = std::thread::Builder::new()
             .name("ledger-writer".into())
             .spawn(move || group.run(inbox))
             .map_err(|error| Error::because(Kind::Unavailable, "cannot start the ledger's writer", error))?;
         let writer = Writer { requests: Some(requests), thread: Some(thread), _lock: lock };
-        Ok(Self { readers: Readers::new(&path), writer: Some(writer), head: sender })
+        Ok(Self { readers: Readers::new(&path), writer: Some(writer), head: sender, failing, probed: tokio::sync::Mutex::default() })
     }
 
     /// Opens the ledger of a directory for reading, beside a running desk.
@@ -97,10 +123,68 @@ impl Sqlite {
         if !path.exists() {
             return Err(Error::new(Kind::Misconfigured, format!("there is no ledger in {}", directory.display())));
         }
-        let readers = Readers::new(&path);
-        let head = readers.with("read the ledger's head", |connection| Ok(read_head(connection)))??;
-        Ok(Self { readers, writer: None, head: watch::channel(head.position).0 })
+        Self::over(Readers::new(&path))
     }
+
+    /// Opens the ledger of a directory for reading in the way that makes no side file; `is_written` is true while a desk is running there.
+    pub fn look(directory: &Path, is_written: bool) -> Result<Self, Error> {
+        let path = directory.join("ledger.db");
+        if !path.exists() {
+            return Err(Error::new(Kind::Misconfigured, format!("there is no ledger in {}", directory.display())));
+        }
+        Self::over(Readers::look(&path, is_written)?)
+    }
+
+    fn over(readers: Readers) -> Result<Self, Error> {
+        let head = readers.with("read the ledger's head", |connection| Ok(read_head(connection)))??;
+        Ok(Self { readers, writer: None, head: watch::channel(head.position).0, failing: Failing::default(), probed: tokio::sync::Mutex::default() })
+    }
+
+    /// The published heads that the ledger does not agree with, in the order of their positions.
+    pub(crate) fn disagreeing(&self, heads: &[Head]) -> Result<Vec<Head>, Error> {
+        self.readers.with("compare the ledger with published heads", |connection| disagreeing(connection, heads))
+    }
+
+    /// Every stream whose name begins with a prefix.
+    pub fn streams(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let end = format!("{prefix}\u{10ffff}");
+        self.readers.with("list the streams", |connection| {
+            let mut statement = connection.prepare_cached("SELECT DISTINCT stream FROM commits WHERE stream >= ?1 AND stream < ?2 ORDER BY stream")?;
+            statement.query_map([prefix, &end], |row| row.get(0))?.collect()
+        })
+    }
+}
+
+/// The published heads that a ledger does not agree with: it ends before them, or has another feed hash there.
+pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::Result<Vec<Head>> {
+    if !has_table(connection, "commits")? {
+        return Ok(heads.to_vec());
+    }
+    let mut statement = connection.prepare("SELECT feed_hash FROM commits WHERE position = ?1")?;
+    let mut found = Vec::new();
+    for head in heads {
+        let stored: Option<Vec<u8>> = statement.query_row([head.position], |row| row.get(0)).optional()?;
+        if stored.as_deref() != Some(&head.feed_hash[..]) {
+            found.push(*head);
+        }
+    }
+    found.sort_by_key(|head| head.position);
+    Ok(found)
+}
+
+/// The end of a ledger that may not exist yet.
+pub(crate) fn end(connection: &Connection) -> Result<Head, Error> {
+    let is_there = has_table(connection, "commits").map_err(|error| failed("read the ledger's head", error))?;
+    if is_there { read_head(connection) } else { Ok(Head::default()) }
+}
+
+/// What SQLite's own check finds damaged in a file of a directory; absent where there is no such file.
+pub fn integrity(directory: &Path, name: &str, is_written: bool) -> Result<Option<Vec<String>>, Error> {
+    let path = directory.join(name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(damages(&look(&path, is_written)?)))
 }
 
 impl Drop for Writer {
@@ -113,9 +197,9 @@ impl Drop for Writer {
 }
 
 /// Takes the directory's lock, which the system gives back when the process ends, however it ends.
-fn lock(directory: &Path) -> Result<File, Error> {
+pub(crate) fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
-    let open = std::fs::create_dir_all(directory).and_then(|()| File::options().create(true).truncate(false).write(true).open(&path));
+    let open = std::fs::create_dir_all(directory).and_then(|()| File::options().create(true).truncate(false).write(true).mode(0o600).open(&path));
     let file = open.map_err(|error| Error::because(Kind::Misconfigured, format!("cannot open {}", path.display()), error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -127,7 +211,7 @@ fn lock(directory: &Path) -> Result<File, Error> {
 }
 
 /// Refuses a file of another program, or of a later layout that this program would spoil.
-fn ours(connection: &Connection, path: &Path) -> Result<(), Error> {
+pub(crate) fn ours(connection: &Connection, path: &Path) -> Result<(), Error> {
     let mark = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0)).map_err(|error| failed("open the ledger", error));
     let (application, layout) = (mark("application_id")?, mark("user_version")?);
     match (application, layout) {
@@ -155,38 +239,77 @@ struct Group {
     head: Head,
     published: watch::Sender<i64>,
     crash: Arc<Crash>,
+    failing: Failing,
 }
 
 impl Group {
     /// Takes whatever waits, commits it together, then answers; ends when nobody can ask any more.
-    fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
-        let mut group = Vec::with_capacity(GROUP_MAX);
-        while let Some(request) = inbox.blocking_recv() {
-            group.push(request);
-            while group.len() < GROUP_MAX
-                && let Ok(request) = inbox.try_recv()
-            {
-                group.push(request);
+    fn run(mut self, mut inbox: mpsc::Receiver<Job>) {
+        let (mut group, mut probes) = (Vec::with_capacity(GROUP_MAX), Vec::new());
+        while let Some(job) = inbox.blocking_recv() {
+            let mut next = Some(job);
+            while let Some(job) = next.take() {
+                match job {
+                    Job::Commit(request) => group.push(request),
+                    Job::Probe(answer) => probes.push(answer),
+                }
+                if group.len() < GROUP_MAX {
+                    next = inbox.try_recv().ok();
+                }
             }
-            self.crash.pass("before-write");
-            let before = self.head;
-            let outcome = self.commit(&group);
-            self.crash.pass("after-sync");
-            match outcome {
-                Ok(answers) => {
-                    self.published.send_replace(self.head.position);
-                    for (request, answer) in group.drain(..).zip(answers) {
-                        let _ = request.answer.send(Ok(answer));
-                    }
-                }
-                Err(error) => {
-                    self.head = before;
-                    for request in group.drain(..) {
-                        let _ = request.answer.send(Err(failed(&format!("store commit {}:{}", request.commit.stream, request.commit.first), &error)));
-                    }
-                }
+            if group.is_empty() {
+                let tried = self.probe();
+                self.note(tried.err());
+            } else {
+                self.write(&mut group);
+            }
+            for answer in probes.drain(..) {
+                let _ = answer.send(());
             }
         }
+    }
+
+    fn write(&mut self, group: &mut Vec<Request>) {
+        self.crash.pass("before-write");
+        let before = self.head;
+        let outcome = self.commit(group);
+        self.crash.pass("after-sync");
+        match outcome {
+            Ok(answers) => {
+                self.note(None);
+                self.published.send_replace(self.head.position);
+                for (request, answer) in group.drain(..).zip(answers) {
+                    let _ = request.answer.send(Ok(answer));
+                }
+            }
+            Err(error) => {
+                self.head = before;
+                for request in group.drain(..) {
+                    let _ = request.answer.send(Err(failed(&format!("store commit {}:{}", request.commit.stream, request.commit.first), &error)));
+                }
+                self.note(Some(error));
+            }
+        }
+    }
+
+    /// Notes what a write came to.
+    fn note(&self, error: Option<rusqlite::Error>) {
+        *self.failing.lock().expect("no holder panics") = error.map(|error| error.to_string());
+    }
+
+    /// Writes a row that belongs to no commit. After a failure the row is large, and small again once that succeeded.
+    fn probe(&mut self) -> rusqlite::Result<()> {
+        let is_failing = self.failing.lock().expect("no holder panics").is_some();
+        if is_failing {
+            self.put_probe(PROBE_FAILED_BYTES)?;
+        }
+        self.put_probe(PROBE_BYTES)
+    }
+
+    fn put_probe(&mut self, bytes: usize) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        set_meta(&transaction, "probe", &"0".repeat(bytes))?;
+        transaction.commit()
     }
 
     fn commit(&mut self, group: &[Request]) -> rusqlite::Result<Vec<Appended>> {
@@ -302,7 +425,7 @@ impl Journal for Sqlite {
         let closed = || Error::new(Kind::Unavailable, "the ledger is closed for writing");
         let requests = self.writer.as_ref().and_then(|writer| writer.requests.as_ref()).ok_or_else(closed)?;
         let (answer, outcome) = oneshot::channel();
-        requests.send(Request { commit, answer }).await.map_err(|_| closed())?;
+        requests.send(Job::Commit(Request { commit, answer })).await.map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
     }
 
@@ -341,5 +464,22 @@ impl Store for Sqlite {
 
     async fn past(&self, position: i64) {
         let _ = self.head.subscribe().wait_for(|head| *head > position).await;
+    }
+
+    async fn writable(&self, now: Moment) -> Result<(), Error> {
+        let Some(requests) = self.writer.as_ref().and_then(|writer| writer.requests.as_ref()) else { return Ok(()) };
+        let mut probed = self.probed.lock().await;
+        let is_fresh = probed.is_some_and(|at| (0..PROBE_EVERY_MS).contains(&(now.0 - at.0)));
+        if !is_fresh {
+            let closed = || Error::new(Kind::Unavailable, "the ledger is closed for writing");
+            let (answer, outcome) = oneshot::channel();
+            requests.send(Job::Probe(answer)).await.map_err(|_| closed())?;
+            outcome.await.map_err(|_| closed())?;
+            *probed = Some(now);
+        }
+        match &*self.failing.lock().expect("no holder panics") {
+            None => Ok(()),
+            Some(reason) => Err(Error::new(Kind::Unavailable, format!("the ledger cannot be written: {reason}"))),
+        }
     }
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::{COUNTED, Document, Entry, Index, Range, Views};
 use crate::Error;
 use crate::crash::Crash;
-use crate::sqlite::{Readers, at_most, connect, failed};
+use crate::sqlite::{Readers, at_most, connect, failed, look};
 
 /// The layout of `views.db`; one of another layout is thrown away and filled again from the ledger.
 const LAYOUT: i64 = 6;
@@ -55,6 +55,21 @@ impl ViewsFile {
             .and_then(|()| connection.pragma_update(None, "user_version", LAYOUT));
         prepared.map_err(|error| failed("open the views", error))?;
         Ok(Self { connection: Mutex::new(connection), readers: Readers::new(&path), crash })
+    }
+
+    /// Opens `views.db` of a directory for reading alone, in the way that makes no side file; absent where it does not exist or has another layout, since it is
+    /// filled from the ledger when a desk starts. `is_written` is true while a desk is running there.
+    pub fn look(directory: &Path, is_written: bool) -> Result<Option<Self>, Error> {
+        let path = directory.join("views.db");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let connection = look(&path, is_written)?;
+        let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| failed("open the views", error))?;
+        if layout != LAYOUT {
+            return Ok(None);
+        }
+        Ok(Some(Self { connection: Mutex::new(connection), readers: Readers::look(&path, is_written)?, crash: Arc::default() }))
     }
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {

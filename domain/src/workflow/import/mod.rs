@@ -423,10 +423,10 @@ impl Reader<'_> {
                     let code = clause.pointer("/meta/code").map(plain).filter(|code| !code.is_empty()).or_else(by_key);
                     let holds = code.and_then(|code| serde_json::from_value::<Holds>(code.into()).ok());
                     let node = self.definition.nodes.iter_mut().find(|node| node.id == from && node.kind.is_vote());
-                    if let (Some(holds), Some(node)) = (holds, node) {
-                        if !node.outputs.iter().any(|known| known.key == key) {
-                            node.outputs.push(Output { key, holds });
-                        }
+                    if let (Some(holds), Some(node)) = (holds, node)
+                        && !node.outputs.iter().any(|known| known.key == key)
+                    {
+                        node.outputs.push(Output { key, holds });
                     }
                 }
             }

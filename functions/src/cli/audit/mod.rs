@@ -19,11 +19,13 @@ use domain::config::{App, Catalog, Dictionary, Role, Service, SharedField};
 use domain::delivery::Delivery;
 use domain::draft::Draft;
 use domain::intake::Intake;
+use domain::ledger::{Continuations, STREAM};
 use domain::numbers::Numbers;
 use domain::ticket::Ticket;
 use domain::workflow::Workflow;
 use events::{Fact, Moment};
 use indicatif::{ProgressBar, ProgressStyle};
+use infra::heads::{self, Accepted};
 use infra::store::audit::{Verdict, verify};
 use infra::store::commit::hex;
 use infra::store::{Head, Placed};
@@ -179,7 +181,7 @@ fn conclude(name: &str, findings: &[String], mut report: Value, json: bool) -> R
 macro_rules! by_aggregate {
     ($stream:expr, $decider:ident => $with:expr, $otherwise:expr) => {
         by_aggregate!(@ $stream, $decider => $with, $otherwise;
-            Ticket Delivery Call Attachment Draft Numbers Intake Workflow Service Catalog Dictionary SharedField Role App)
+            Ticket Delivery Call Attachment Draft Numbers Intake Workflow Service Catalog Dictionary SharedField Role App Continuations)
     };
     (@ $stream:expr, $decider:ident => $with:expr, $otherwise:expr; $($aggregate:ident)*) => {
         match events::aggregate_of($stream) {
@@ -200,17 +202,24 @@ fn words(error: Error) -> String {
 
 async fn verify_all(place: &Place, heads: &[String], json: bool) -> Result<(), CommandError> {
     let ledger = place.read().await?;
-    let mut published = place.directory().map(published_heads).transpose()?.unwrap_or_default();
+    let heads::Published { heads: mut published, accepted, .. } = place.directory().map(heads::read).transpose().map_err(words)?.unwrap_or_default();
     for text in heads {
-        let head = parse_head(text.trim().split_once(':'));
+        let head = text.trim().split_once(':').and_then(|(position, hash)| heads::head(position, hash));
         published.push(head.ok_or_else(|| CommandError::Usage(format!("--head {text}: write POSITION:HASH, as `audit head` prints it")))?);
     }
     let bar = bar(ledger.store.head().await.map_err(words)?.position);
-    let verdict = verify_ledger(&ledger, &published, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
+    let mut verdict = verify_ledger(&ledger, &published, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
     bar.finish_and_clear();
+    for finding in unrecorded(&ledger, &accepted).await.map_err(words)? {
+        verdict.find(finding);
+    }
     let (position, hash) = (verdict.head.position, hex(&verdict.head.feed_hash));
     if !json {
         println!("{} commits, {} events, {} streams, head {position}:{hash}", verdict.commits, verdict.events, verdict.streams);
+        for Accepted { first, last, at } in &accepted {
+            let at = crate::times::rfc3339(events::Moment(*at));
+            println!("note: commits {first} to {last} were lost; the operator accepted the loss at {at}, and heads published for them before are void");
+        }
     }
     let report = json!({
         "commits": verdict.commits, "events": verdict.events, "streams": verdict.streams, "head": { "position": position, "hash": hash },
@@ -237,31 +246,20 @@ async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Erro
     by_aggregate!(stream, D => of::<D>(ledger, stream).await, Err(Error::corrupt(format!("stream {stream} is of no known kind"))))
 }
 
-/// Reads `<data>/heads`; a line that is not a head is an error, since somebody wrote into it.
-pub fn published_heads(data: &Path) -> Result<Vec<Head>, String> {
-    let path = data.join("heads");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
-    };
-    let head = |(number, line): (usize, &str)| {
-        let mut parts = line.split(' ');
-        parse_head(parts.next().zip(parts.next())).ok_or_else(|| format!("line {} of {} is not a head", number + 1, path.display()))
-    };
-    // A last line without its end was being written when the machine stopped.
-    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-    whole.lines().enumerate().map(head).collect()
+/// The losses that `<data>/heads` notes and the ledger does not record: an operator's decision is in both.
+async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String>, Error> {
+    if accepted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let recorded = ledger.load::<Continuations>(STREAM).await?.aggregate.0.accepted;
+    let is_recorded = |loss: &Accepted| recorded.iter().any(|record| record.position + 1 == loss.first && record.published_position == loss.last);
+    let finding = |loss: &Accepted| format!("{} notes that commits {} to {} were lost, but the ledger has no record of it", heads::FILE, loss.first, loss.last);
+    Ok(accepted.iter().filter(|loss| !is_recorded(loss)).map(finding).collect())
 }
 
-fn parse_head(parts: Option<(&str, &str)>) -> Option<Head> {
-    let (position, hash) = parts?;
-    let bytes = |at: usize| u8::from_str_radix(hash.get(at * 2..at * 2 + 2)?, 16).ok();
-    let mut feed_hash = [0; 32];
-    for (at, byte) in feed_hash.iter_mut().enumerate() {
-        *byte = bytes(at)?;
-    }
-    (hash.len() == 64).then_some(Head { position: position.parse().ok()?, feed_hash })
+/// The heads that a directory published and that must be true.
+pub fn published_heads(data: &Path) -> Result<Vec<Head>, String> {
+    Ok(heads::read(data).map_err(words)?.heads)
 }
 
 async fn head(place: &Place, json: bool) -> Result<(), CommandError> {

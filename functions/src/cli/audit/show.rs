@@ -10,6 +10,7 @@ use domain::config::{App, Catalog, Dictionary, Role, Service, SharedField};
 use domain::delivery::Delivery;
 use domain::draft::Draft;
 use domain::intake::Intake;
+use domain::ledger::Continuations;
 use domain::numbers::Numbers;
 use domain::ticket::Ticket;
 use domain::workflow::Workflow;

@@ -1,19 +1,26 @@
-//! A desk in a directory: its files, how far its views are, what was set aside.
+//! A desk in a directory: its files and who may read them, how far its views are, what was set aside. Everything is read as it lies; no file is created.
 
 use std::path::Path;
 
 use infra::Ledger;
-use infra::local::Local;
+use infra::heads;
+use infra::local::{DATABASES, Local, Look, check_keys, disagreeing, integrity, is_running, sqlite_version, wide};
 use infra::views::{Entry, Range};
 
-use super::{Finding, fine, wrong};
-use crate::cli::audit::published_heads;
+use super::{Finding, fine, warning, wrong};
+use crate::cli::uploads;
 use crate::stream::{parked, project};
 
 /// Commits the views may be behind before it is worth saying.
 const LAG_MAX: i64 = 10_000;
 /// Streams that one piece of advice names besides the first.
 const SHOWN_MAX: usize = 4;
+/// Uploads that are named where they are missing.
+const NAMED_MAX: usize = 5;
+
+const RESTORE_LEDGER: &str = "restore a backup (`ledgerdesk restore`), then run `ledgerdesk audit verify`";
+const RESTORE_KEYS: &str = "restore keys.db from its backup: without it names and sealed values cannot be read";
+const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt from the ledger";
 
 /// Looks at everything there is.
 pub(super) async fn look(data: &Path) -> Vec<Finding> {
@@ -24,41 +31,62 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
             "start `ledgerdesk serve --data` with this directory, or name the right one",
         )];
     }
-    let mut findings = vec![fine("directory", data.display().to_string())];
-    match std::fs::File::options().write(true).open(data.join("lock")).map(|file| file.try_lock()) {
-        Ok(Ok(())) => findings.push(fine("desk", "no desk is running here")),
-        Ok(Err(_)) => findings.push(fine("desk", "a desk is running here")),
-        Err(error) => findings.push(wrong("desk", format!("the lock file cannot be opened: {error}"), "check the owner and permissions of the directory")),
-    }
-    let ledger = match Local::read(data) {
-        Ok(ledger) => ledger,
+    let mut findings = vec![fine("directory", data.display().to_string()), fine("sqlite", format!("SQLite {}", sqlite_version()))];
+    let is_running = match is_running(data) {
+        Ok(is_running) => {
+            findings.push(fine("desk", if is_running { "a desk is running here" } else { "no desk is running here" }));
+            is_running
+        }
         Err(error) => {
-            findings.push(wrong("ledger", error.to_string(), "restore ledger.db from a backup, then run `ledgerdesk audit verify`"));
+            findings.push(wrong("desk", format!("the lock file cannot be opened: {error}"), "check the owner and permissions of the directory"));
+            false
+        }
+    };
+    findings.extend(permissions(data));
+    findings.extend(DATABASES.iter().filter_map(|name| sound(data, name, is_running)));
+    let Look { ledger, attachments, blob, has_keys } = match Local::look(data, is_running) {
+        Ok(look) => look,
+        Err(error) => {
+            findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER));
             return findings;
         }
     };
     match ledger.store.head().await {
         Ok(head) => {
-            findings.push(fine("ledger", format!("{} commits", head.position)));
-            findings.push(published(data, head.position));
-            findings.extend(views(data, head.position, &ledger).await);
+            findings.push(fine("ledger", format!("{} commits; their chain is not verified here, run `ledgerdesk audit verify`", head.position)));
+            findings.push(published(data, head.position, is_running));
+            findings.push(keys(data, head.position, &ledger, has_keys, is_running).await);
+            findings.push(files(uploads::look(&ledger, &attachments, &*blob).await));
+            findings.extend(views(data, head.position, is_running).await);
         }
-        Err(error) => findings.push(wrong("ledger", error.to_string(), "restore ledger.db from a backup, then run `ledgerdesk audit verify`")),
+        Err(error) => findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER)),
     }
     findings
 }
 
-fn published(data: &Path, position: i64) -> Finding {
-    match published_heads(data) {
-        Err(error) => wrong("heads", error, "somebody edited the file; compare with heads that were kept elsewhere"),
-        Ok(heads) => match heads.last() {
-            Some(last) if last.position > position => wrong(
-                "heads",
-                format!("position {} was published, the ledger ends at {position}", last.position),
-                "commits are missing; restore ledger.db from a backup",
-            ),
-            last => fine("heads", format!("published up to {}", last.map_or(0, |head| head.position))),
-        },
+/// Files that others than their owner may read.
+fn permissions(data: &Path) -> Option<Finding> {
+    let wide = wide(data);
+    let (path, mode) = wide.first()?;
+    let found = match wide.len() {
+        1 => format!("{} has the mode {mode:04o}", path.display()),
+        count => format!("{} has the mode {mode:04o}, and {} more files are open to other users", path.display(), count - 1),
+    };
+    Some(warning("permissions", found, "other users of this machine can read the desk's data and keys; start the desk once, which makes them 0700 and 0600"))
+}
+
+/// SQLite's own check of one file; absent where there is no such file.
+fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
+    let advice = match name {
+        "ledger.db" => RESTORE_LEDGER,
+        "keys.db" => RESTORE_KEYS,
+        _ => VIEWS,
+    };
+    match integrity(data, name, is_running) {
+        Ok(None) => None,
+        Ok(Some(damages)) if damages.is_empty() => Some(fine(name, "integrity_check: ok")),
+        Ok(Some(damages)) => Some(wrong(name, format!("the file is damaged: {}", damages.join("; ")), advice)),
+        Err(error) => Some(wrong(name, error.to_string(), advice)),
     }
 }
 
@@ -68,34 +96,89 @@ fn others(failing: &[Entry]) -> String {
     if names.is_empty() { String::new() } else { format!(", the same for {}", names.join(", ")) }
 }
 
-async fn views(data: &Path, position: i64, ledger: &Ledger) -> Vec<Finding> {
-    let local = match Local::beside(data) {
-        Ok(local) => local,
-        Err(error) => return vec![wrong("views", error.to_string(), "delete views.db while no desk is running; it is rebuilt from the ledger")],
+fn published(data: &Path, position: i64, is_running: bool) -> Finding {
+    let published = match heads::read(data) {
+        Ok(published) => published,
+        Err(error) => return wrong("heads", error.to_string(), "compare the file with heads that were kept elsewhere"),
     };
+    let disagreeing = match disagreeing(data, is_running, &published.heads) {
+        Ok(disagreeing) => disagreeing,
+        Err(error) => return wrong("heads", error.to_string(), RESTORE_LEDGER),
+    };
+    if let Some(lost) = heads::Lost::of(&published.heads, &disagreeing, position) {
+        return wrong("heads", lost.message(data), RESTORE_LEDGER);
+    }
+    let last = published.heads.iter().map(|head| head.position).max().unwrap_or_default();
+    let accepted = match published.accepted.len() {
+        0 => String::new(),
+        count => format!("; {count} losses of commits were accepted, `ledgerdesk audit verify` names them"),
+    };
+    fine("heads", format!("all {} published heads are true, up to position {last}{accepted}", published.heads.len()))
+}
+
+async fn keys(data: &Path, position: i64, ledger: &Ledger, has_keys: bool, is_running: bool) -> Finding {
+    if position == 0 && !has_keys {
+        return fine("keys", "there is no key store yet");
+    }
+    if let Err(error) = check_keys(data, is_running) {
+        return wrong("keys", error.to_string(), RESTORE_KEYS);
+    }
+    match ledger.keys.find(crate::company::ADMIN).await {
+        Ok(_) => fine("keys", "the key store belongs to the ledger and answers"),
+        Err(error) => wrong("keys", error.to_string(), RESTORE_KEYS),
+    }
+}
+
+fn files(looked: Result<uploads::Uploads, infra::Error>) -> Finding {
+    match looked {
+        Err(error) => wrong("files", error.to_string(), "check the owner and permissions of the directory"),
+        Ok(uploads) if uploads.missing.is_empty() => {
+            fine("files", format!("{} uploads are there; their content is not verified here, run `ledgerdesk audit files`", uploads.whole))
+        }
+        Ok(uploads) => {
+            let named: Vec<&str> = uploads.missing.iter().take(NAMED_MAX).map(|(_, what)| what.as_str()).collect();
+            let more = uploads.missing.len().saturating_sub(NAMED_MAX);
+            let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+            wrong("files", format!("{}{more}", named.join("; ")), "restore the folder files from a backup, then run `ledgerdesk audit files`")
+        }
+    }
+}
+
+async fn views(data: &Path, position: i64, is_running: bool) -> Vec<Finding> {
+    let looked = match Local::look_at_views(data, is_running) {
+        Ok(Some(looked)) => looked,
+        Ok(None) => return vec![fine("views", "views.db is filled from the ledger when a desk starts")],
+        Err(error) => return vec![wrong("views", error.to_string(), VIEWS)],
+    };
+    let (views, queue) = (&*looked.views, &*looked.queue);
     let mut findings = Vec::new();
-    let followed = local.views.get("checkpoint", "follow").await.ok().flatten().map_or(0, |checkpoint| checkpoint.sequence);
+    let followed = match views.get("checkpoint", "follow").await {
+        Ok(checkpoint) => checkpoint.map_or(0, |checkpoint| checkpoint.sequence),
+        Err(error) => return vec![wrong("views", error.to_string(), VIEWS)],
+    };
     let behind = position - followed;
     findings.push(if behind > LAG_MAX {
         wrong("views", format!("{behind} commits behind"), "start the desk and let it follow; if it does not, look at its log")
+    } else if behind < 0 && !is_running {
+        wrong("views", format!("views.db follows position {followed}, but the ledger ends at {position}: {} commits are missing", -behind), RESTORE_LEDGER)
     } else {
-        fine("views", format!("{behind} commits behind"))
+        fine("views", format!("{} commits behind", behind.max(0)))
     });
-    let board = project::board(&*local.views, project::DESK_BOARD).await.map_or(0, |(position, _)| position);
+    let board = project::board(views, project::DESK_BOARD).await.map_or(0, |(position, _)| position);
     findings.push(fine("board", format!("at position {board}")));
-    let parked = parked::list(&*local.views, 100).await.map_or(0, |parked| parked.len());
-    let messages = local.queue.parked(100).await.map_or(0, |parked| parked.len());
+    let parked = parked::list(views, 100).await.map_or(0, |parked| parked.len());
+    let messages = queue.parked(100).await.map_or(0, |parked| parked.len());
     findings.push(if parked + messages > 0 {
         wrong(
             "parked",
             format!("{parked} streams and {messages} messages"),
-            "see `ledgerdesk audit parked`, mend the cause, then `ledgerdesk audit parked --redrive`",
+            "see `ledgerdesk audit parked`, remove the cause, then `ledgerdesk audit parked --redrive`",
         )
     } else {
         fine("parked", "nothing")
     });
     let failing = Range { view: "delivery", index: "failing", from: "", to: "~", descending: false, skip: 0, limit: 1000 };
-    match local.views.range(failing).await {
+    match views.range(failing).await {
         Ok(failing) if !failing.is_empty() => findings.push(wrong(
             "callbacks",
             match failing.len() {
@@ -105,13 +188,7 @@ async fn views(data: &Path, position: i64, ledger: &Ledger) -> Vec<Finding> {
             format!("see `ledgerdesk audit show {} --data {}` for the answer of the receiver{}", failing[0].key, data.display(), others(&failing)),
         )),
         Ok(_) => findings.push(fine("callbacks", "none is failing")),
-        Err(error) => findings.push(wrong("callbacks", error.to_string(), "delete views.db while no desk is running; it is rebuilt from the ledger")),
+        Err(error) => findings.push(wrong("callbacks", error.to_string(), VIEWS)),
     }
-    let admin = ledger.keys.find(crate::company::ADMIN).await;
-    findings.push(match admin {
-        Ok(Some(_)) => fine("keys", "the key store answers"),
-        Ok(None) => wrong("keys", "the key store is empty", "restore keys.db: without it names and sealed values cannot be read"),
-        Err(error) => wrong("keys", error.to_string(), "restore keys.db: without it names and sealed values cannot be read"),
-    });
     findings
 }

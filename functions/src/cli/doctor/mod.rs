@@ -29,14 +29,20 @@ struct Finding {
     found: String,
     /// What to do, where something is wrong.
     advice: Option<String>,
+    /// The desk works as it is, but it should be changed.
+    is_warning: bool,
 }
 
 fn fine(what: impl Into<String>, found: impl Into<String>) -> Finding {
-    Finding { what: what.into(), found: found.into(), advice: None }
+    Finding { what: what.into(), found: found.into(), advice: None, is_warning: false }
 }
 
 fn wrong(what: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { what: what.into(), found: found.into(), advice: Some(advice.into()) }
+    Finding { what: what.into(), found: found.into(), advice: Some(advice.into()), is_warning: false }
+}
+
+fn warning(what: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { is_warning: true, ..wrong(what, found, advice) }
 }
 
 impl Doctor {
@@ -53,17 +59,22 @@ impl Doctor {
             Some(directory) => directory::look(directory).await,
             None => cloud::look(&self.place.connect().await?).await,
         };
-        let shown: Vec<Value> =
-            findings.iter().map(|Finding { what, found, advice }| json!({ "what": what, "ok": advice.is_none(), "found": found, "advice": advice })).collect();
+        let shown: Vec<Value> = findings
+            .iter()
+            .map(|Finding { what, found, advice, is_warning }| {
+                json!({ "what": what, "ok": advice.is_none(), "warning": is_warning, "found": found, "advice": advice })
+            })
+            .collect();
         super::print(json, &json!({ "findings": shown }), || {
-            for Finding { what, found, advice } in &findings {
+            for Finding { what, found, advice, is_warning } in &findings {
                 match advice {
                     None => println!("ok     {what}: {found}"),
+                    Some(advice) if *is_warning => println!("WARN   {what}: {found}\n       {advice}"),
                     Some(advice) => println!("WRONG  {what}: {found}\n       {advice}"),
                 }
             }
         });
-        match findings.iter().filter(|finding| finding.advice.is_some()).count() {
+        match findings.iter().filter(|finding| finding.advice.is_some() && !finding.is_warning).count() {
             0 => Ok(()),
             1 => Err(CommandError::Found("one thing is wrong".into())),
             count => Err(CommandError::Found(format!("{count} things are wrong"))),

@@ -50,7 +50,7 @@ impl Asked {
     pub(super) async fn read(mut self, operation: &Operation, body: Body) -> Result<Self, Problem> {
         self.check_query(operation)?;
         let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
-            if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) {
+            if std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
                 Problem::too_large(format!("the body is larger than {BODY_BYTES_MAX} bytes"))
             } else {
                 Problem::malformed("body", "the body broke off")

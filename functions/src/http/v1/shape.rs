@@ -193,13 +193,14 @@ impl Shape {
                 let field = step(at, tag);
                 match object.get(*tag) {
                     None => push(flaws, format!("{} is required", named(&field)), field),
-                    Some(word) => match cases.iter().find(|(known, _)| word.as_str() == Some(*known)) {
-                        Some((_, members)) => check_members(members, Some(*tag), object, at, flaws),
-                        None => {
+                    Some(word) => {
+                        if let Some((_, members)) = cases.iter().find(|(known, _)| word.as_str() == Some(*known)) {
+                            check_members(members, Some(*tag), object, at, flaws)
+                        } else {
                             let words: Vec<&str> = cases.iter().map(|(known, _)| *known).collect();
                             push(flaws, format!("{} must be one of {}, not {}", named(&field), words.join(", "), found(word)), field);
                         }
-                    },
+                    }
                 }
             }
             _ if self.takes(value) => {}

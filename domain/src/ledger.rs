@@ -1,0 +1,57 @@
+//! Losses of published commits that an operator accepted.
+
+use events::ledger::{Continued, LedgerEvent};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{Decider, Nothing, Refusal};
+
+/// The stream that records them.
+pub const STREAM: &str = "ledger-continued";
+
+/// Continue without these commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command(pub Continued);
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("no commit is missing")]
+    NothingMissing,
+}
+
+/// Every loss that was accepted, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continuations {
+    pub accepted: Vec<Continued>,
+}
+
+impl Decider for Continuations {
+    type Command = Command;
+    type Event = LedgerEvent;
+    type Rejection = Rejection;
+    type Facts = ();
+    type Lookup = Nothing;
+
+    fn decide(&self, Command(continued): &Command, (): &()) -> Result<Vec<LedgerEvent>, Refusal<Self>> {
+        if continued.missing < 1 {
+            return Err(Refusal::Rejected(Rejection::NothingMissing));
+        }
+        Ok(vec![continued.clone().into()])
+    }
+
+    fn evolve(&mut self, event: &LedgerEvent) {
+        let LedgerEvent::Continued(continued) = event;
+        self.accepted.push(continued.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_loss_is_recorded() {
+        let continued = |missing| Continued { published_position: 84, position: 84 - missing, missing };
+        assert_eq!(Continuations::default().decide(&Command(continued(0)), &()), Err(Refusal::Rejected(Rejection::NothingMissing)));
+        assert_eq!(Continuations::default().decide(&Command(continued(28)), &()), Ok(vec![continued(28).into()]));
+    }
+}

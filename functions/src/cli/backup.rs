@@ -1,0 +1,463 @@
+//! `ledgerdesk backup`: a consistent copy of a desk, also of a running one. The ledger comes first, then people and keys, then files: whatever the copied ledger
+//! names is in the copies that follow it.
+
+use std::fs::{DirBuilder, File, Permissions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use infra::clock::{Clock as _, SystemClock};
+use infra::local::{FILES, Local, check_keys, is_running, sqlite_version};
+use infra::store::Head;
+use infra::store::audit::{Verdict, verify};
+use infra::store::commit::hex;
+use infra::{Error, backup, heads};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::uploads;
+
+/// The layout of a backup that this program writes.
+pub(super) const FORMAT: u32 = 1;
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const LEDGER: &str = "ledger.db";
+pub(super) const KEYS: &str = "keys.db";
+/// The folder of a backup with people and keys.
+pub(super) const KEYS_FOLDER: &str = "keys";
+/// Bytes of a file that are copied at once.
+const CHUNK: usize = 1 << 20;
+/// How often the progress of a copied database is shown.
+const SHOWN_EVERY: Duration = Duration::from_millis(50);
+/// Findings that one message names.
+const NAMED_MAX: usize = 20;
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The new or empty directory that holds the backup afterwards.
+    pub directory: PathBuf,
+    /// The directory of the desk, which may be running.
+    #[arg(long, default_value = "data")]
+    pub data: PathBuf,
+    /// A new or empty directory for the copy of people and keys, apart from the backup; its folder `keys` if absent.
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+    /// The global option `--json`.
+    #[arg(skip)]
+    pub json: bool,
+}
+
+/// One file of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Where it is, with `/` between folders.
+    pub path: String,
+    pub bytes: u64,
+    /// BLAKE3 of its bytes, hex.
+    pub blake3: String,
+}
+
+/// What a backup holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    pub format: u32,
+    pub made_at: String,
+    /// The version of the program that made it.
+    pub program: String,
+    pub sqlite: String,
+    /// The id that the ledger shares with its key store.
+    pub ledger_id: String,
+    pub position: i64,
+    pub feed_hash: String,
+    pub commits: u64,
+    /// Every file but the manifest and the folder of keys.
+    pub files: Vec<Entry>,
+    /// Uploads that the desk did not have when it was copied.
+    pub missing: Vec<String>,
+    /// The copy of people and keys that was made with it. Another one of the same desk may take its place.
+    pub keys: Entry,
+}
+
+/// What a copy of people and keys is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct KeysManifest {
+    pub format: u32,
+    pub made_at: String,
+    /// The id that the key store shares with its ledger.
+    pub ledger_id: String,
+    pub file: Entry,
+}
+
+/// A directory that is filled under another name and gets its own when it is complete.
+pub(super) struct Work {
+    target: PathBuf,
+    /// Where it is filled.
+    pub at: PathBuf,
+    /// The target was there, empty: it may be a mount, which cannot be replaced.
+    existed: bool,
+    is_done: bool,
+}
+
+impl Work {
+    /// Begins to fill a directory that does not exist or is empty.
+    pub(super) fn begin(target: &Path) -> Result<Self, String> {
+        let existed = match std::fs::read_dir(target) {
+            Ok(mut entries) => match entries.next() {
+                Some(_) => return Err(format!("{} is not empty; name a new or an empty directory", target.display())),
+                None => true,
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(format!("cannot use {}: {error}", target.display())),
+        };
+        let name = target.file_name().filter(|_| !existed).map(|name| name.to_string_lossy().into_owned());
+        let at = match name {
+            Some(name) => {
+                let parent = parent(target);
+                std::fs::create_dir_all(parent).map_err(|error| format!("cannot create {}: {error}", parent.display()))?;
+                parent.join(format!(".{name}.partial-{}", std::process::id()))
+            }
+            None if existed => target.join(".partial"),
+            None => return Err(format!("{} is no name for a directory", target.display())),
+        };
+        make_folder(&at)?;
+        Ok(Self { target: target.to_owned(), at, existed, is_done: false })
+    }
+
+    /// Gives the directory its name. Where it was there, its files move into it, `last` as the last one: without that one it is not complete.
+    pub(super) fn finish(mut self, last: &str) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("cannot complete {}: {error}", self.target.display());
+        sync_folders(&self.at).map_err(failed)?;
+        if self.existed {
+            let mut names: Vec<_> = std::fs::read_dir(&self.at).map_err(failed)?.flatten().map(|entry| entry.file_name()).filter(|name| name != last).collect();
+            names.push(last.into());
+            for name in names {
+                std::fs::rename(self.at.join(&name), self.target.join(&name)).map_err(failed)?;
+            }
+            std::fs::remove_dir(&self.at).map_err(failed)?;
+            if let Err(error) = std::fs::set_permissions(&self.target, Permissions::from_mode(0o700)) {
+                tracing::warn!(%error, directory = %self.target.display(), "cannot take away the access of other users");
+            }
+            sync_folder(&self.target).map_err(failed)?;
+        } else {
+            std::fs::rename(&self.at, &self.target).map_err(failed)?;
+            sync_folder(parent(&self.target)).map_err(failed)?;
+        }
+        self.is_done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if !self.is_done {
+            std::fs::remove_dir_all(&self.at).ok();
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A path without links, as far as it exists.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    let above = || Some(std::fs::canonicalize(parent(path)).ok()?.join(path.file_name()?));
+    std::fs::canonicalize(path).ok().or_else(above).unwrap_or_else(|| path.to_owned())
+}
+
+pub(super) fn make_folder(folder: &Path) -> Result<(), String> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))
+}
+
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes the names in a folder and below it survive a loss of power.
+fn sync_folders(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    sync_folder(folder)
+}
+
+/// Writes a file for its owner alone.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let written = || -> std::io::Result<()> {
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    written().map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// Reads a file to its end, and writes it to another one where there is one; gives back its entry.
+fn pass(source: &Path, mut target: Option<&mut File>, path: &str) -> std::io::Result<Entry> {
+    let (mut from, mut hasher, mut bytes) = (File::open(source)?, blake3::Hasher::new(), 0);
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = from.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(Entry { path: path.to_owned(), bytes, blake3: hasher.finalize().to_hex().to_string() });
+        }
+        hasher.update(&chunk[..read]);
+        bytes += read as u64;
+        if let Some(target) = target.as_deref_mut() {
+            target.write_all(&chunk[..read])?;
+        }
+    }
+}
+
+/// What a file is now.
+pub(super) fn entry_of(file: &Path, path: &str) -> Result<Entry, String> {
+    pass(file, None, path).map_err(|error| format!("cannot read {}: {error}", file.display()))
+}
+
+/// Copies a file for its owner alone; absent where it was removed meanwhile.
+pub(super) fn copy_file(source: &Path, target: &Path, path: &str) -> Result<Option<Entry>, String> {
+    let copied = || -> std::io::Result<Entry> {
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(target)?;
+        let entry = pass(source, Some(&mut file), path)?;
+        file.sync_all()?;
+        Ok(entry)
+    };
+    match copied() {
+        Ok(entry) => Ok(Some(entry)),
+        Err(error) if error.kind() == ErrorKind::NotFound && !source.exists() => {
+            std::fs::remove_file(target).ok();
+            Ok(None)
+        }
+        Err(error) => Err(format!("cannot copy {} to {}: {error}", source.display(), target.display())),
+    }
+}
+
+/// The paths of all files below a folder, with `/` between folders; files that are being written are left out where that is wanted.
+pub(super) fn paths_below(folder: &Path, is_written: bool) -> Result<Vec<String>, String> {
+    let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
+    while let Some(below) = folders.pop() {
+        let at = folder.join(&below);
+        let entries = match std::fs::read_dir(&at) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(format!("cannot read {}: {error}", at.display())),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| format!("cannot read {}: {error}", at.display()))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if !(is_written && name.starts_with('.')) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Copies a database of a desk, and shows how far it is.
+fn copy_database(source: &Path, target: &Path, bar: &ProgressBar) -> Result<(), String> {
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    bar.set_length(size(source));
+    let is_done = AtomicBool::new(false);
+    let copied = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                bar.set_position(size(target));
+                std::thread::sleep(SHOWN_EVERY);
+            }
+        });
+        let copied = backup::copy(source, target);
+        is_done.store(true, Ordering::Relaxed);
+        copied
+    });
+    copied.map_err(words)
+}
+
+/// Proves the copied ledger of a folder: its file, both chains, and the heads that were published for it.
+pub(super) async fn prove(folder: &Path, published: &[Head], bar: &ProgressBar) -> Result<Verdict, String> {
+    sound(&folder.join(LEDGER))?;
+    let store = backup::ledger(folder).map_err(words)?;
+    bar.set_length(store.head().await.map_err(words)?.position.unsigned_abs());
+    let verdict = verify(&*store, published, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
+    if verdict.is_ok() {
+        return Ok(verdict);
+    }
+    Err(format!("the ledger in {} is not what was committed: {}", folder.display(), named(&verdict.findings)))
+}
+
+/// Checks one copied database by SQLite's own check.
+pub(super) fn sound(file: &Path) -> Result<(), String> {
+    let damages = backup::damaged(file).map_err(words)?;
+    if damages.is_empty() { Ok(()) } else { Err(format!("{} is damaged: {}", file.display(), named(&damages))) }
+}
+
+/// Findings as one text, up to the bound.
+pub(super) fn named(findings: &[String]) -> String {
+    let more = findings.len().saturating_sub(NAMED_MAX);
+    let text = findings[..findings.len() - more].join("; ");
+    if more > 0 { format!("{text}; and {more} more") } else { text }
+}
+
+pub(super) fn words(error: Error) -> String {
+    error.to_string()
+}
+
+pub(super) fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style)
+}
+
+fn text_of<T: Serialize>(manifest: &T) -> Result<Vec<u8>, String> {
+    let mut text = serde_json::to_vec_pretty(manifest).map_err(|error| error.to_string())?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+impl Backup {
+    pub async fn run(self) -> Result<(), String> {
+        let data = &self.data;
+        let running = is_running(data).map_err(words)?;
+        if !data.join(LEDGER).exists() {
+            return Err(format!("there is no ledger in {}", data.display()));
+        }
+        check_keys(data, running).map_err(words)?;
+        for target in [Some(&self.directory), self.keys.as_ref()].into_iter().flatten() {
+            if resolved(target).starts_with(resolved(data)) {
+                return Err(format!("{} is inside {}; a backup needs a directory of its own", target.display(), data.display()));
+            }
+        }
+        let work = Work::begin(&self.directory)?;
+        let apart = self.keys.as_deref().map(Work::begin).transpose()?;
+        let keys_at = apart.as_ref().map_or_else(|| work.at.join(KEYS_FOLDER), |apart| apart.at.clone());
+        make_folder(&keys_at)?;
+
+        let bar = bar();
+        bar.set_message("ledger");
+        copy_database(&data.join(LEDGER), &work.at.join(LEDGER), &bar)?;
+        let made_at = Timestamp::from_millisecond(SystemClock.now().0).unwrap_or_default();
+        bar.set_message("people and keys");
+        copy_database(&data.join(KEYS), &keys_at.join(KEYS), &bar)?;
+        let ledger_id = same_id(&work.at.join(LEDGER), &keys_at.join(KEYS))?;
+        bar.set_message("files");
+        let mut files = copy_files(&data.join(FILES), &work.at.join(FILES), &bar)?;
+
+        bar.set_message("verifying");
+        let published = heads::read(data).map_err(words)?;
+        let store = backup::ledger(&work.at).map_err(words)?;
+        let head = store.head().await.map_err(words)?;
+        let true_then: Vec<Head> = published.heads.iter().copied().filter(|published| published.position <= head.position).collect();
+        let verdict = prove(&work.at, &true_then, &bar).await?;
+        sound(&keys_at.join(KEYS))?;
+        write_file(&work.at.join(heads::FILE), heads_of(&published, head, made_at).as_bytes())?;
+        let missing = missing(&work.at, data, running).await?;
+        bar.finish_and_clear();
+
+        for name in [LEDGER, heads::FILE] {
+            files.push(entry_of(&work.at.join(name), name)?);
+        }
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        let keys = entry_of(&keys_at.join(KEYS), KEYS)?;
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        let keys_manifest = KeysManifest { format: FORMAT, made_at: made_at.to_string(), ledger_id: ledger_id.clone(), file: keys.clone() };
+        write_file(&keys_at.join(MANIFEST), &text_of(&keys_manifest)?)?;
+        let manifest = Manifest {
+            format: FORMAT,
+            made_at: made_at.to_string(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            sqlite: sqlite_version().to_owned(),
+            ledger_id,
+            position: head.position,
+            feed_hash: hex(&head.feed_hash),
+            commits: verdict.commits,
+            files,
+            missing,
+            keys: Entry { path: format!("{KEYS_FOLDER}/{KEYS}"), ..keys },
+        };
+        write_file(&work.at.join(MANIFEST), &text_of(&manifest)?)?;
+        // Keys that belong to no backup do no harm; a backup whose keys are not there yet does.
+        if let Some(apart) = apart {
+            apart.finish(MANIFEST)?;
+        }
+        work.finish(MANIFEST)?;
+        self.report(&manifest, bytes)
+    }
+
+    fn report(&self, manifest: &Manifest, bytes: u64) -> Result<(), String> {
+        let keys = self.keys.clone().unwrap_or_else(|| self.directory.join(KEYS_FOLDER));
+        let Manifest { ledger_id, position, feed_hash, commits, files, missing, .. } = manifest;
+        if self.json {
+            let report = json!({
+                "directory": self.directory, "keys": keys, "ledger_id": ledger_id, "position": position, "feed_hash": feed_hash, "commits": commits,
+                "files": files.len(), "bytes": bytes, "missing": missing,
+            });
+            println!("{report}");
+        } else {
+            println!("{}: {commits} commits, {} files, {bytes} bytes, verified; head {position}:{feed_hash}", self.directory.display(), files.len());
+            println!("people and keys are in {}; keep them apart: a person is forgotten only where no copy of the key is left", keys.display());
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(format!("the backup is complete, but {} uploads were already missing in {}: {}", missing.len(), self.data.display(), named(missing)))
+    }
+}
+
+/// The id that a copied ledger and a copied key store share.
+fn same_id(ledger: &Path, keys: &Path) -> Result<String, String> {
+    match (backup::key_store(ledger).map_err(words)?, backup::key_store(keys).map_err(words)?) {
+        (Some(ledger), Some(keys)) if ledger == keys => Ok(ledger),
+        (Some(ledger), Some(keys)) => Err(format!("the ledger belongs to key store {ledger}, but keys.db is key store {keys}")),
+        _ => Err("ledger and key store have no common id yet; start the desk once with this version of the program, which gives them one".into()),
+    }
+}
+
+/// Copies every uploaded file that is complete.
+fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Entry>, String> {
+    make_folder(target)?;
+    let paths = paths_below(source, true)?;
+    bar.set_length(paths.len() as u64);
+    bar.set_position(0);
+    let mut files = Vec::new();
+    for path in paths {
+        let to = target.join(&path);
+        make_folder(parent(&to))?;
+        files.extend(copy_file(&source.join(&path), &to, &format!("{FILES}/{path}"))?);
+        bar.inc(1);
+    }
+    Ok(files)
+}
+
+/// The published heads that are true of the copied ledger, and its own.
+fn heads_of(published: &heads::Published, head: Head, at: Timestamp) -> String {
+    let is_true_then = |line: &&String| {
+        let position = line.split(' ').next().unwrap_or_default();
+        position == "lost" || position.parse::<i64>().is_ok_and(|position| position <= head.position)
+    };
+    let mut lines: Vec<String> = published.lines.iter().filter(is_true_then).cloned().collect();
+    if head.position > 0 {
+        lines.push(heads::line(head, at.as_millisecond()));
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// The uploads of the copied ledger that neither the copy nor the desk has. What was discarded meanwhile is not missing.
+async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String>, String> {
+    let copy = Local::look(copied, false).map_err(words)?;
+    let missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob).await.map_err(words)?.missing;
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let streams: Vec<String> = missing.into_iter().map(|(stream, _)| stream).collect();
+    let desk = Local::look(data, running).map_err(words)?;
+    let still = uploads::look(&desk.ledger, &streams, &*copy.blob).await.map_err(words)?.missing;
+    Ok(still.into_iter().map(|(_, what)| what).collect())
+}

@@ -1,0 +1,238 @@
+//! `ledgerdesk restore`: a directory for a desk, made from a backup that is proved first.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Component, Path, PathBuf};
+
+use clap::Args;
+use infra::local::FILES;
+use infra::store::audit::Verdict;
+use infra::store::commit::hex;
+use infra::{backup, heads};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::backup::{
+    Entry, FORMAT, KEYS, KEYS_FOLDER, KeysManifest, LEDGER, MANIFEST, Manifest, Work, bar, copy_file, entry_of, make_folder, named, paths_below, prove,
+    resolved, sound, words,
+};
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The directory of the backup.
+    pub directory: PathBuf,
+    /// The new or empty directory for the desk.
+    #[arg(long)]
+    pub data: PathBuf,
+    /// The copy of people and keys; the folder `keys` of the backup if absent.
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+    /// Prove the backup and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask on a terminal.
+    #[arg(long)]
+    pub yes: bool,
+    /// The global option `--json`.
+    #[arg(skip)]
+    pub json: bool,
+}
+
+/// A backup that was proved.
+struct Proved {
+    manifest: Manifest,
+    keys: KeysManifest,
+    verdict: Verdict,
+}
+
+impl Restore {
+    pub async fn run(self) -> Result<(), String> {
+        let keys_at = self.keys.clone().unwrap_or_else(|| self.directory.join(KEYS_FOLDER));
+        let is_used = std::fs::read_dir(&self.data).is_ok_and(|mut entries| entries.next().is_some());
+        if is_used {
+            return Err(format!("{} is not empty; name a new or an empty directory", self.data.display()));
+        }
+        for from in [&self.directory, &keys_at] {
+            if resolved(&self.data).starts_with(resolved(from)) {
+                return Err(format!("{} is inside {}; a desk needs a directory of its own", self.data.display(), from.display()));
+            }
+        }
+        let proved = self.prove(&keys_at).await?;
+        if self.dry_run {
+            self.report(&proved, "would be restored");
+            return Ok(());
+        }
+        if !self.is_wanted(&proved)? {
+            return Err("nothing was restored".into());
+        }
+        let work = Work::begin(&self.data)?;
+        make_folder(&work.at.join(FILES))?;
+        for entry in &proved.manifest.files {
+            take(&self.directory.join(&entry.path), &work.at.join(&entry.path), entry)?;
+        }
+        take(&keys_at.join(KEYS), &work.at.join(KEYS), &proved.keys.file)?;
+        work.finish(LEDGER)?;
+        self.report(&proved, "is restored");
+        Ok(())
+    }
+
+    /// Proves the backup: its files, its ledger, and that the keys are the ledger's.
+    async fn prove(&self, keys_at: &Path) -> Result<Proved, String> {
+        let directory = &self.directory;
+        let manifest: Manifest = manifest(directory, "this is not a complete backup")?;
+        if !keys_at.join(KEYS).exists() {
+            return Err(format!(
+                "{} is missing: without people and keys no name and no sealed value of this ledger can be read; name the copy that was made with the backup, or a \
+                 later one of the same desk, by --keys",
+                keys_at.join(KEYS).display()
+            ));
+        }
+        let keys: KeysManifest = manifest_of_keys(keys_at)?;
+        let mut findings = Vec::new();
+        for entry in &manifest.files {
+            findings.extend(wrong(directory, entry)?);
+        }
+        findings.extend(wrong(keys_at, &keys.file)?);
+        findings.extend(extra(directory, manifest.files.iter().map(|entry| entry.path.as_str()), true)?);
+        findings.extend(extra(keys_at, [keys.file.path.as_str()].into_iter(), false)?);
+        for must in [LEDGER, heads::FILE] {
+            if !manifest.files.iter().any(|entry| entry.path == must) {
+                findings.push(format!("{must} is missing in {MANIFEST}"));
+            }
+        }
+        if !findings.is_empty() {
+            return Err(format!("the backup in {} is not what was backed up: {}", directory.display(), named(&findings)));
+        }
+        for (file, of) in [(directory.join(LEDGER), &manifest.ledger_id), (keys_at.join(KEYS), &keys.ledger_id)] {
+            let id = backup::key_store(&file).map_err(words)?.unwrap_or_default();
+            if id != *of {
+                return Err(format!("{} is of key store {id:?}, but {MANIFEST} has {of:?}", file.display()));
+            }
+        }
+        if manifest.ledger_id != keys.ledger_id {
+            return Err(format!(
+                "the ledger belongs to key store {}, but {} is key store {}: these keys are of another desk",
+                manifest.ledger_id,
+                keys_at.join(KEYS).display(),
+                keys.ledger_id
+            ));
+        }
+        sound(&keys_at.join(KEYS))?;
+        let bar = bar();
+        bar.set_message("verifying");
+        let verdict = prove(directory, &heads::read(directory).map_err(words)?.heads, &bar).await?;
+        bar.finish_and_clear();
+        let (position, feed_hash) = (verdict.head.position, hex(&verdict.head.feed_hash));
+        if (position, &feed_hash, verdict.commits) != (manifest.position, &manifest.feed_hash, manifest.commits) {
+            return Err(format!(
+                "{LEDGER} ends at {position}:{feed_hash} with {} commits, but {MANIFEST} has {}:{} with {}",
+                verdict.commits, manifest.position, manifest.feed_hash, manifest.commits
+            ));
+        }
+        Ok(Proved { manifest, keys, verdict })
+    }
+
+    /// Asks where a person is at the terminal.
+    fn is_wanted(&self, proved: &Proved) -> Result<bool, String> {
+        if self.yes || self.json || !std::io::stdin().is_terminal() {
+            return Ok(true);
+        }
+        print!("restore {} commits of {} into {}? [y/N] ", proved.verdict.commits, proved.manifest.made_at, self.data.display());
+        std::io::stdout().flush().map_err(|error| error.to_string())?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).map_err(|error| error.to_string())?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    fn report(&self, Proved { manifest, keys, verdict }: &Proved, what: &str) {
+        if self.json {
+            let report = json!({
+                "data": self.data, "restored": !self.dry_run, "ledger_id": manifest.ledger_id, "made_at": manifest.made_at, "keys_made_at": keys.made_at,
+                "position": verdict.head.position, "feed_hash": manifest.feed_hash, "commits": verdict.commits, "files": manifest.files.len(),
+                "missing": manifest.missing,
+            });
+            println!("{report}");
+            return;
+        }
+        println!(
+            "{} {what} from {}: {} commits, {} files, verified; head {}:{}",
+            self.data.display(),
+            self.directory.display(),
+            verdict.commits,
+            manifest.files.len(),
+            manifest.position,
+            manifest.feed_hash
+        );
+        if keys.made_at < manifest.made_at {
+            println!("note: the keys are of {}, older than the ledger of {}: people registered in between have no names", keys.made_at, manifest.made_at);
+        }
+        for missing in &manifest.missing {
+            println!("note: the desk did not have {missing}");
+        }
+    }
+}
+
+/// Reads a manifest.
+fn manifest<T: DeserializeOwned>(directory: &Path, otherwise: &str) -> Result<T, String> {
+    let path = directory.join(MANIFEST);
+    let text = std::fs::read(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!("{} is missing: {otherwise}", path.display()),
+        _ => format!("cannot read {}: {error}", path.display()),
+    })?;
+    let value: serde_json::Value = serde_json::from_slice(&text).map_err(|error| format!("{} was changed or shortened: {error}", path.display()))?;
+    if let Some(format) = value["format"].as_u64().filter(|format| *format > u64::from(FORMAT)) {
+        return Err(format!("{} has format {format}, this program knows {FORMAT}; use a newer program", path.display()));
+    }
+    serde_json::from_value(value).map_err(|error| format!("{} was changed: {error}", path.display()))
+}
+
+fn manifest_of_keys(keys_at: &Path) -> Result<KeysManifest, String> {
+    manifest(keys_at, "this is not a complete copy of people and keys")
+}
+
+/// Returns whether a path leads out of the backup, which no manifest of this program does.
+fn leads_out(path: &str) -> bool {
+    path.is_empty() || !Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// What is wrong with one file of a backup.
+fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
+    let Entry { path, bytes, blake3 } = entry;
+    if leads_out(path) {
+        return Ok(Some(format!("{MANIFEST} names {path:?}, which is no file of a backup")));
+    }
+    let file = directory.join(path);
+    let size = match std::fs::symlink_metadata(&file) {
+        Ok(found) if found.is_file() => found.len(),
+        Ok(_) => return Ok(Some(format!("{path} is no file"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some(format!("{path} is missing"))),
+        Err(error) => return Err(format!("cannot read {}: {error}", file.display())),
+    };
+    if size < *bytes {
+        return Ok(Some(format!("{path} is shortened: it has {size} of {bytes} bytes")));
+    }
+    if size > *bytes {
+        return Ok(Some(format!("{path} was changed: it has {size} bytes instead of {bytes}")));
+    }
+    Ok((entry_of(&file, path)?.blake3 != *blake3).then(|| format!("{path} was changed")))
+}
+
+/// Files of a directory that its manifest does not name.
+fn extra<'a>(directory: &Path, known: impl Iterator<Item = &'a str>, is_backup: bool) -> Result<Vec<String>, String> {
+    let known: BTreeSet<&str> = known.collect();
+    let keys = format!("{KEYS_FOLDER}/");
+    let is_extra = |path: &&String| path.as_str() != MANIFEST && !(is_backup && path.starts_with(&keys)) && !known.contains(path.as_str());
+    let paths = paths_below(directory, false)?;
+    Ok(paths.iter().filter(is_extra).map(|path| format!("{path} is not named in {MANIFEST}")).collect())
+}
+
+/// Copies a file that must still match its entry.
+fn take(source: &Path, target: &Path, entry: &Entry) -> Result<(), String> {
+    if let Some(folder) = target.parent() {
+        make_folder(folder)?;
+    }
+    match copy_file(source, target, &entry.path)? {
+        Some(copied) if copied == *entry => Ok(()),
+        _ => Err(format!("{} was changed while it was restored; nothing was restored", source.display())),
+    }
+}

@@ -1,0 +1,41 @@
+//! Copies of the databases of a directory, made beside the process that writes to them, and what proves such a copy.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::OpenFlags;
+
+use crate::keys::pair;
+use crate::sqlite::{connect, connect_still, create_private, damages, failed};
+use crate::store::Store;
+use crate::{Error, Kind, store};
+
+/// Copies a database into a new file, in one read transaction: the copy is what the database was at one instant, however much is written meanwhile. Nothing is
+/// checkpointed, because that is the writer's. The copy has no log and no free pages, and is on disk when this returns.
+pub fn copy(source: &Path, target: &Path) -> Result<(), Error> {
+    let what = || format!("copy {} to {}", source.display(), target.display());
+    let name = target.to_str().ok_or_else(|| Error::new(Kind::Misconfigured, format!("{} is not a name in UTF-8", target.display())))?;
+    if !source.exists() {
+        return Err(Error::new(Kind::Misconfigured, format!("{} does not exist", source.display())));
+    }
+    create_private(target)?;
+    let connection = connect(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.execute("VACUUM INTO ?1", [name]).map_err(|error| failed(&what(), error))?;
+    let synced = std::fs::File::open(target).and_then(|file| file.sync_all());
+    synced.map_err(|error| Error::because(Kind::Unavailable, format!("cannot {}", what()), error))
+}
+
+/// The id that a copied ledger has of its key store, and a copied key store of itself.
+pub fn key_store(path: &Path) -> Result<Option<String>, Error> {
+    pair::id(path, false)
+}
+
+/// What SQLite's own check finds damaged in a copy.
+pub fn damaged(path: &Path) -> Result<Vec<String>, Error> {
+    Ok(damages(&connect_still(path)?))
+}
+
+/// The copied ledger of a directory, for reading.
+pub fn ledger(directory: &Path) -> Result<Arc<dyn Store>, Error> {
+    Ok(Arc::new(store::sqlite::Sqlite::look(directory, false)?))
+}

@@ -1,0 +1,182 @@
+//! Published heads: one line of `<data>/heads` for each, so that a later change of the ledger can be proved.
+//!
+//! A line is `<position> <feed hash> <time>`. A loss that the operator accepted is `lost <first> <last> <time>`: heads published before it for these positions
+//! are void. A last line without its end was being written when the machine stopped, and is ignored.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use crate::store::Head;
+use crate::store::commit::{hex, unhex};
+use crate::{Error, Kind};
+
+/// The name of the file.
+pub const FILE: &str = "heads";
+
+/// What was published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// The heads that must be true, in the order of the file.
+    pub heads: Vec<Head>,
+    /// The losses that were accepted.
+    pub accepted: Vec<Accepted>,
+    /// The lines of the file that are complete.
+    pub lines: Vec<String>,
+}
+
+/// A range of commits that was published, lost, and given up by the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub first: i64,
+    pub last: i64,
+    /// Milliseconds of UTC.
+    pub at: i64,
+}
+
+/// Published commits that a ledger does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The highest published position that the ledger does not agree with.
+    pub published: i64,
+    /// The position up to which the ledger is what was published.
+    pub position: i64,
+    /// The position at which the ledger ends.
+    pub end: i64,
+}
+
+impl Lost {
+    /// What is lost, given the published heads and those of them that the ledger does not agree with; `None` if there is no such head.
+    pub fn of(published: &[Head], disagreeing: &[Head], end: i64) -> Option<Self> {
+        let by_position = |head: &&Head| head.position;
+        let (lowest, highest) = (disagreeing.iter().min_by_key(by_position)?, disagreeing.iter().max_by_key(by_position)?);
+        let agreed = published.iter().map(|head| head.position).filter(|position| *position < lowest.position).max().unwrap_or_default();
+        let position = if lowest.position > end { end } else { agreed };
+        Some(Self { published: highest.position, position, end })
+    }
+
+    /// How many published commits the ledger does not hold.
+    pub fn missing(&self) -> i64 {
+        self.published - self.position
+    }
+
+    /// What an operator reads where a desk does not start.
+    pub fn message(&self, directory: &Path) -> String {
+        let Self { published, position, end } = *self;
+        let (missing, directory) = (self.missing(), directory.display());
+        let found = if position == end {
+            format!("the ledger in {directory} ends at position {end}, but position {published} was published: {missing} commits are missing")
+        } else {
+            format!(
+                "the ledger in {directory} is not the one whose heads were published: it agrees with them up to position {position}, and {missing} commits up to \
+                 position {published} are missing"
+            )
+        };
+        format!(
+            "{found}. Restore a backup that holds them (`ledgerdesk restore`). To continue without these commits, start once with \
+             `ledgerdesk serve --accept-lost-commits`, which records the loss in the ledger"
+        )
+    }
+}
+
+/// Reads the heads that a directory published; a complete line that is no head is an error, because another program wrote it.
+pub fn read(directory: &Path) -> Result<Published, Error> {
+    let path = directory.join(FILE);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Published::default()),
+        Err(error) => return Err(Error::because(Kind::Misconfigured, format!("cannot read {}", path.display()), error)),
+    };
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let text = String::from_utf8_lossy(&bytes[..end]);
+    let mut published = Published::default();
+    for (number, line) in (1..).zip(text.lines()) {
+        published.take(line).ok_or_else(|| {
+            Error::corrupt(format!("line {number} of {} is not a head: another program wrote it; compare with a copy that was kept elsewhere", path.display()))
+        })?;
+        published.lines.push(line.to_owned());
+    }
+    Ok(published)
+}
+
+impl Published {
+    fn take(&mut self, line: &str) -> Option<()> {
+        let mut parts = line.split(' ');
+        if let Some(range) = line.strip_prefix("lost ") {
+            let numbers: Option<Vec<i64>> = range.split(' ').map(|number| number.parse().ok()).collect();
+            let [first, last, at] = numbers?[..] else { return None };
+            self.heads.retain(|head| !(first..=last).contains(&head.position));
+            self.accepted.push(Accepted { first, last, at });
+        } else {
+            self.heads.push(head(parts.next()?, parts.next()?)?);
+        }
+        Some(())
+    }
+}
+
+/// A head from its position and its hash as texts.
+pub fn head(position: &str, hash: &str) -> Option<Head> {
+    Some(Head { position: position.parse().ok()?, feed_hash: unhex(hash)? })
+}
+
+/// Appends a head to the file of a directory.
+pub fn publish(directory: &Path, head: Head, at: i64) -> std::io::Result<()> {
+    append(directory, &line(head, at))
+}
+
+/// Appends that the heads of a range of positions are void.
+pub fn accept(directory: &Path, lost: &Lost, at: i64) -> std::io::Result<()> {
+    append(directory, &format!("lost {} {} {at}", lost.position + 1, lost.published))
+}
+
+/// A head as it is published.
+pub fn line(head: Head, at: i64) -> String {
+    format!("{} {} {at}", head.position, hex(&head.feed_hash))
+}
+
+fn append(directory: &Path, line: &str) -> std::io::Result<()> {
+    let path = directory.join(FILE);
+    let mut file = File::options().create(true).read(true).append(true).mode(0o600).open(&path)?;
+    cut_torn_line(&mut file)?;
+    writeln!(file, "{line}")?;
+    file.sync_data()
+}
+
+/// Removes a line that was torn when the machine stopped, so that the next one begins a line.
+fn cut_torn_line(file: &mut File) -> std::io::Result<()> {
+    if file.metadata()?.len() == 0 {
+        return Ok(());
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    if last == [b'\n'] {
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    file.set_len(whole as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(position: i64) -> Head {
+        Head { position, feed_hash: [u8::try_from(position).unwrap(); 32] }
+    }
+
+    #[test]
+    fn a_loss_is_counted_from_where_the_ledger_still_agrees() {
+        let published = [at(40), at(60), at(84)];
+        let shortened = Lost::of(&published, &[at(60), at(84)], 56).expect("a loss");
+        assert_eq!((shortened.position, shortened.missing()), (56, 28));
+        assert!(shortened.message(Path::new("data")).contains("ends at position 56") && shortened.message(Path::new("data")).contains("28 commits"));
+        let changed = Lost::of(&published, &[at(60), at(84)], 150).expect("a loss");
+        assert_eq!((changed.position, changed.missing()), (40, 44));
+        assert_eq!(Lost::of(&published, &[], 84), None);
+    }
+}
