@@ -60,3 +60,8 @@ impl Local {
         Ok(Arc::new(keys::sqlite::Sqlite::open(directory, Arc::new(SystemChance))?))
     }
 }
+
+/// The limit of open files of this process; `None` where there is none.
+pub fn open_files_max() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}

@@ -4,7 +4,9 @@ pub mod blueking;
 pub mod body;
 pub mod credentials;
 mod extras;
+pub mod limits;
 mod lists;
+pub mod scope;
 pub mod v1;
 
 use axum::Router;
@@ -23,6 +25,7 @@ pub fn router(app: App) -> Router {
         .route("/openapi.json", get(v1::openapi::document))
         .nest("/v1", v1::router())
         .fallback(blueking::command)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), scope::open))
         .with_state(app)
 }
 

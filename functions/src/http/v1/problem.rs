@@ -94,6 +94,9 @@ impl From<Error> for Problem {
         if error.kind == infra::Kind::TooLarge {
             return Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
         }
+        if matches!(error.kind, infra::Kind::Limited { .. }) {
+            return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string());
+        }
         tracing::error!(%error, kind = ?error.kind, "a request failed");
         if error.is_passing() {
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "something this desk needs does not answer; try again")
