@@ -99,6 +99,8 @@ impl Serve {
         let directory = organization(self.directory.as_deref(), &local.ledger).map_err(words)?;
         let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, blob: local.blob, login, directory, secrets: local.secrets };
         let app = App::new(ports, settings, crash).map_err(words)?;
+        app.credentials.listens_on(address.ip());
+        app.limits.apply();
         self.wanted.write(&app).await?;
         Ok(app)
     }

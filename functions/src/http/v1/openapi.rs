@@ -1,14 +1,29 @@
 //! The description of every path this desk answers (OpenAPI 3.1), made from the same tables that answer.
 
-use axum::Json;
+use std::sync::OnceLock;
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::tickets::OPERATIONS;
-use crate::http::blueking;
+use crate::http::{blueking, scope};
+
+/// The description as it is sent, and its tag: both are made once.
+static DOCUMENT: OnceLock<(String, String)> = OnceLock::new();
 
 /// `GET /openapi.json`.
-pub async fn document() -> Json<Value> {
-    Json(describe())
+pub async fn document() -> Response {
+    let (text, tag) = DOCUMENT.get_or_init(|| {
+        let text = describe().to_string();
+        let tag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..32]);
+        (text, tag)
+    });
+    let headers = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "public, no-cache"), (header::CONTENT_TYPE, "application/json")];
+    match scope::if_none_match() {
+        Some(known) if scope::is_known(&known, tag) => (StatusCode::NOT_MODIFIED, headers).into_response(),
+        _ => (headers, text.as_str()).into_response(),
+    }
 }
 
 /// The whole description.
@@ -219,10 +234,10 @@ fn operation(path: &str, method: &str, summary: &str, kind: &Kind) -> Value {
             (vec!["200", "201", "204"], Some(json!({ "type": "object", "properties": properties })))
         }
         Kind::Removes => (vec!["204"], None),
-        Kind::Upload => (vec!["200", "201"], None),
-        Kind::Download => (vec!["200", "206", "410", "416"], None),
+        Kind::Upload => (vec!["200", "201", "507"], None),
+        Kind::Download => (vec!["200", "206", "304", "410", "416"], None),
     };
-    statuses.extend(["400", "401", "403", "404", "405", "409", "412", "413", "422", "503"]);
+    statuses.extend(["400", "401", "403", "404", "405", "409", "412", "413", "422", "429", "503"]);
     let problem =
         json!({ "description": "a problem (RFC 9457)", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     let answers: Map<String, Value> = statuses
@@ -232,6 +247,7 @@ fn operation(path: &str, method: &str, summary: &str, kind: &Kind) -> Value {
                 "200" | "206" if matches!(kind, Kind::Download) => json!({ "description": "the bytes", "content": { "*/*": { "schema": {} } } }),
                 "200" | "201" => json!({ "description": "done", "content": { "application/json": { "schema": {} } } }),
                 "204" => json!({ "description": "done" }),
+                "304" => json!({ "description": "the bytes are those of If-None-Match" }),
                 _ => problem.clone(),
             };
             (status.to_owned(), answer)
@@ -278,10 +294,12 @@ fn body_of_upload(path: &str, described: &mut Value) {
     described["requestBody"] = json!({ "content": content });
 }
 
-/// The BlueKing door answers 200 to everything a known caller asks, and a plain 403 to others.
+/// The BlueKing API answers 200 to everything a known caller asks within its limits, and 403 to others.
 fn of_blueking(name: &str, writes: bool) -> Value {
     let envelope = json!({ "description": "the envelope", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Envelope" } } } });
-    let answers = json!({ "200": envelope, "403": { "description": "the caller is unknown", "content": { "text/plain": {} } } });
+    let mut answers = json!({ "200": envelope, "403": envelope, "429": envelope });
+    answers["403"]["description"] = "the caller is unknown".into();
+    answers["429"]["description"] = "the caller is over its limit".into();
     let texts = [
         "sn",
         "creator",
