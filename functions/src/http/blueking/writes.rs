@@ -17,7 +17,7 @@ use super::answer::{Refusal, not_done, not_opened};
 use super::render;
 use super::request::{Asked, check_name};
 use crate::desk::{self, Key, NotRaised, TAG_MAX};
-use crate::http::extras::{self, Unfit};
+use crate::http::extras::{self, Unfit, UnfitReceiver};
 use crate::queue::attempt::callback::Receiver;
 use crate::{App, company};
 
@@ -89,10 +89,8 @@ fn created(app: &App, opened: &Opened) -> Value {
 
 async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry], meta: &Value, extras: &Extras) -> Result<Open, Refusal> {
     let mut open = self::draft(app, draft.service, creator, fields, meta, extras, true).await?;
-    if let (Some(callback), Some(url)) = (&mut open.callback, callback_url(meta)) {
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let headers = meta.get("headers").and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect();
-        extras::keep_receiver(app, callback, &Receiver { url: url.to_owned(), headers }).await?;
+    if let (Some(callback), Some(receiver)) = (&mut open.callback, receiver(meta)?) {
+        extras::keep_receiver(app, callback, &receiver).await?;
     }
     Ok(open)
 }
@@ -107,8 +105,32 @@ fn not_raised(not: NotRaised, creator: &str) -> Refusal {
     }
 }
 
-fn callback_url(meta: &Value) -> Option<&str> {
-    meta.get("callback_url").and_then(Value::as_str).filter(|url| !url.is_empty())
+/// Who is called back, with the headers that go along.
+fn receiver(meta: &Value) -> Result<Option<Receiver>, Refusal> {
+    let Some(url) = meta.get("callback_url").and_then(Value::as_str).filter(|url| !url.is_empty()) else { return Ok(None) };
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let headers = match meta.get("headers") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Object(headers)) => headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        // Some clients send what is empty as they please.
+        Some(Value::String(empty)) if empty.is_empty() => Vec::new(),
+        Some(Value::Array(empty)) if empty.is_empty() => Vec::new(),
+        Some(_) => return Err(Refusal::parameter("meta:headers 期望为一个字典。")),
+    };
+    Ok(Some(Receiver { url: url.to_owned(), headers }))
+}
+
+/// What is wrong with a receiver, in the words of clients.
+fn unfit_receiver(unfit: UnfitReceiver) -> Refusal {
+    Refusal::parameter(match unfit {
+        UnfitReceiver::Address => "meta:callback_url 不是合法的 http(s) 地址。".to_owned(),
+        UnfitReceiver::Closed(host) => format!("meta:callback_url 的地址 {host} 不允许访问，请联系管理员（--egress）。"),
+        UnfitReceiver::TooManyHeaders(most) => format!("meta:headers 请确保不超过 {most} 项。"),
+        UnfitReceiver::HeadersTooLong(most) => format!("meta:headers 请确保总长度不超过 {most} 字节。"),
+        UnfitReceiver::HeaderName(name) => format!("meta:headers “{name}” 不是合法的请求头名称。"),
+        UnfitReceiver::HeaderReserved(name) => format!("meta:headers 请求头 {name} 由系统设置，不能指定。"),
+        UnfitReceiver::HeaderValue(name) => format!("meta:headers 请求头 {name} 的值含有换行或控制字符，或者过长。"),
+    })
 }
 
 async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], meta: &Value, wish: &Extras, register: bool) -> Result<Open, Refusal> {
@@ -118,8 +140,7 @@ async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], m
     {
         app.people.form_in(&workflow.definition, &mut form, register).await?;
     }
-    let invalid = || Refusal::parameter("meta:callback_url 不是合法的 http(s) 地址。");
-    let host = callback_url(meta).map(|url| extras::callback_host(url).ok_or_else(invalid)).transpose()?;
+    let host = receiver(meta)?.map(|receiver| extras::callback_host(app, &receiver).map_err(unfit_receiver)).transpose()?;
     let mut chosen_processors = BTreeMap::new();
     for (node, names) in meta.get("state_processors").and_then(Value::as_object).into_iter().flatten() {
         let id = node.parse().map_err(|_| Refusal::parameter(format!("state_processors:节点({node})不存在")))?;
