@@ -131,8 +131,9 @@ impl Credentials {
             return Ok(None);
         }
         let Some(app) = self.ledger.load::<AppState>(&format!("app-{code}")).await?.aggregate.0.0 else { return Ok(None) };
-        if !is_keyed {
-            self.keep(code, digest).await?;
+        if !is_keyed && let Err(error) = self.keep(code, digest).await {
+            // The record of the earlier version still counts; where this process may not write secrets, `setup` renews it.
+            tracing::warn!(%error, code, "the record of a secret was not renewed");
         }
         self.kept.lock().expect("no holder panics").insert(code.to_owned(), Kept { configuration, digest, app: app.clone() });
         Ok(Some(app))

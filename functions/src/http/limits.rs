@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use events::{Moment, Pid};
+use events::{AttachmentId, Moment, Pid};
 use infra::{Error, Kind};
 
 use super::scope;
@@ -42,6 +42,18 @@ pub const DOWNLOADS_OF_ONE_MAX: usize = 32;
 pub const UPLOADS_MAX: usize = 16;
 /// Uploads of one application and user that come in at once.
 pub const UPLOADS_OF_ONE_MAX: usize = 4;
+/// Files that one person begins to upload.
+const BEGUN: Rate = Rate { per_hour: 600, burst: 300 };
+/// Bytes that one person uploads: 2 GiB an hour, and 4 GiB at once, which is the largest file that a desk can be set to.
+const UPLOADED: Rate = Rate { per_hour: 2 << 30, burst: 4 << 30 };
+/// Uploads in parts that one person has begun and not completed.
+pub const OPEN_UPLOADS_MAX: usize = 64;
+/// Bytes of such uploads of one person; one file may always be as large as the desk allows.
+pub const IN_TRANSFER_BYTES_MAX: u64 = 1 << 30;
+/// An upload that is not completed by then is discarded.
+const OPEN_UPLOAD_MS: i64 = 24 * HOUR_MS;
+/// When it is worth asking again for a place among the uploads in parts.
+const OPEN_UPLOAD_RETRY_S: u32 = 60;
 /// Between two log lines about wrong secrets.
 const GUESS_LOG_MS: i64 = 1_000;
 
@@ -73,6 +85,17 @@ pub struct Limits {
     guesses_unlogged: AtomicU64,
     downloads: Transfers,
     uploads: Transfers,
+    begun: Buckets<Pid>,
+    uploaded: Buckets<Pid>,
+    open_uploads: Mutex<HashMap<Pid, HashMap<AttachmentId, OpenUpload>>>,
+}
+
+/// An upload in parts that is not completed.
+#[derive(Debug)]
+struct OpenUpload {
+    begun: Moment,
+    /// Bytes of each part.
+    parts: HashMap<u32, u64>,
 }
 
 impl Limits {
@@ -144,6 +167,71 @@ impl Limits {
     /// A place for a download of the present caller, held until it is dropped.
     pub(super) fn download(&self) -> Result<Transfer, Error> {
         self.downloads.start(scope::of(), DOWNLOADS_MAX, DOWNLOADS_OF_ONE_MAX).ok_or_else(|| limited("too many downloads at once", 1))
+    }
+
+    /// Counts a file that a person begins to upload.
+    pub(super) fn begins(&self, owner: &Pid, now: Moment) -> Result<(), Error> {
+        if !self.are_applied() {
+            return Ok(());
+        }
+        self.uploads(owner, now)?;
+        self.begun.take(owner.clone(), BEGUN, 1, now).map_err(|seconds| limited("one person uploads at most 600 files an hour", seconds))
+    }
+
+    /// Says whether a person may upload more bytes now.
+    pub(super) fn uploads(&self, owner: &Pid, now: Moment) -> Result<(), Error> {
+        if !self.are_applied() {
+            return Ok(());
+        }
+        self.uploaded.take(owner.clone(), UPLOADED, 0, now).map_err(|seconds| limited("one person uploads at most 2 GiB an hour", seconds))
+    }
+
+    /// Counts bytes that a person uploaded.
+    pub fn uploaded(&self, owner: &Pid, bytes: usize, now: Moment) {
+        if self.are_applied() {
+            self.uploaded.charge(owner.clone(), UPLOADED, i64::try_from(bytes).unwrap_or(i64::MAX), now);
+        }
+    }
+
+    /// Counts an upload in parts until it ends.
+    pub(super) fn opens(&self, owner: &Pid, upload: &AttachmentId, now: Moment) -> Result<(), Error> {
+        if !self.are_applied() {
+            return Ok(());
+        }
+        let mut all = self.open_uploads.lock().expect("no holder panics");
+        all.retain(|_, uploads| {
+            uploads.retain(|_, upload| upload.begun.plus_ms(OPEN_UPLOAD_MS) > now);
+            !uploads.is_empty()
+        });
+        let own = all.entry(owner.clone()).or_default();
+        if own.len() >= OPEN_UPLOADS_MAX && !own.contains_key(upload) {
+            let what = format!("one person has at most {OPEN_UPLOADS_MAX} uploads that are not completed: complete or delete one");
+            return Err(limited(&what, OPEN_UPLOAD_RETRY_S));
+        }
+        own.entry(upload.clone()).or_insert_with(|| OpenUpload { begun: now, parts: HashMap::new() });
+        Ok(())
+    }
+
+    /// Counts a part of an upload in place of the one that had its number.
+    pub(super) fn part(&self, owner: &Pid, upload: &AttachmentId, number: u32, bytes: u64, most: u64) -> Result<(), Error> {
+        let mut all = self.open_uploads.lock().expect("no holder panics");
+        let Some(own) = all.get_mut(owner) else { return Ok(()) };
+        let others: u64 =
+            own.iter().flat_map(|(id, open)| open.parts.iter().filter(move |(other, _)| id != upload || **other != number)).map(|(_, bytes)| bytes).sum();
+        if others.saturating_add(bytes) > most.max(IN_TRANSFER_BYTES_MAX) {
+            return Err(limited("the uploads of one person that are not completed have too many bytes: complete or delete one", OPEN_UPLOAD_RETRY_S));
+        }
+        if let Some(open) = own.get_mut(upload) {
+            open.parts.insert(number, bytes);
+        }
+        Ok(())
+    }
+
+    /// An upload in parts was completed or deleted.
+    pub(super) fn ends(&self, owner: &Pid, upload: &AttachmentId) {
+        if let Some(own) = self.open_uploads.lock().expect("no holder panics").get_mut(owner) {
+            own.remove(upload);
+        }
     }
 
     /// A place for an upload of the present caller, held until it is dropped.
@@ -337,6 +425,26 @@ mod tests {
         assert!(transfers.start(None, 3, 2).is_none(), "all places are taken");
         drop(held);
         assert!(transfers.start(one, 3, 2).is_some());
+    }
+
+    #[test]
+    fn uploads_that_are_not_completed_are_bounded_by_number_and_bytes() {
+        let (limits, owner) = (Limits::default(), Pid::from("p-lisi"));
+        limits.apply();
+        let id = |at: usize| AttachmentId(format!("att-{at}"));
+        for at in 0..OPEN_UPLOADS_MAX {
+            limits.opens(&owner, &id(at), NOON).expect("a place");
+        }
+        assert!(limits.opens(&owner, &id(OPEN_UPLOADS_MAX), NOON).is_err());
+        limits.opens(&owner, &id(0), NOON).expect("one that is open already");
+        limits.opens(&Pid::from("p-wangwu"), &id(99), NOON).expect("another person");
+        limits.part(&owner, &id(0), 1, IN_TRANSFER_BYTES_MAX, 0).expect("as much as there may be");
+        limits.part(&owner, &id(0), 1, IN_TRANSFER_BYTES_MAX, 0).expect("in place of the earlier one");
+        assert!(limits.part(&owner, &id(1), 1, 1, 0).is_err());
+        limits.ends(&owner, &id(0));
+        limits.part(&owner, &id(1), 1, 1, 0).expect("the other one has ended");
+        limits.opens(&owner, &id(OPEN_UPLOADS_MAX), NOON).expect("its place");
+        limits.opens(&owner, &id(1000), NOON.plus_ms(OPEN_UPLOAD_MS)).expect("all others are discarded by now");
     }
 
     #[test]

@@ -194,6 +194,7 @@ impl From<NotTaken> for Problem {
             NotTaken::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
             NotTaken::PartUnfit { .. } => Self::malformed("body", detail),
             NotTaken::Erased => Self::new(StatusCode::GONE, detail),
+            NotTaken::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, detail),
         }
     }
 }
