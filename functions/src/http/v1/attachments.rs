@@ -203,7 +203,7 @@ fn unescaped(text: &str) -> Vec<u8> {
 /// The name under which a file is kept: the last part of a path, without characters that are not shown or turn others around.
 fn kept_name(name: &str) -> Result<String, Problem> {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let is_hidden = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let is_hidden = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     let kept: String = last.chars().filter(|c| !is_hidden(*c)).collect();
     let kept = kept.trim();
     if kept.is_empty() || kept.chars().all(|c| c == '.') {
