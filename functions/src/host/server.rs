@@ -72,10 +72,10 @@ pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Rece
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => match connections.admit(peer.ip().to_canonical()) {
                     Some((id, connection)) => {
-                        let (connections, router, told) = (connections.clone(), router.clone(), told.clone());
+                        let (place, router, told) = (Place { connections: connections.clone(), id }, router.clone(), told.clone());
                         tasks.spawn(async move {
                             serve(stream, connection, router, told).await;
-                            connections.forget(id);
+                            drop(place);
                         });
                     }
                     None => drop(stream.try_write(BUSY)),
@@ -203,6 +203,18 @@ impl Connections {
             }
             !is_late
         });
+    }
+}
+
+/// The place of an open connection, free again when it is dropped, however serving it ended.
+struct Place {
+    connections: Arc<Connections>,
+    id: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.forget(self.id);
     }
 }
 

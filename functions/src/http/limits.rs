@@ -22,8 +22,12 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// Requests of one application for one user: 200 a second all day long, which is more than one client makes in a loop, and 5,000 at once.
 const REQUESTS: Rate = Rate { per_hour: 200 * 3600, burst: 5_000 };
+/// Requests of one application that names no user, and so acts for all of them: ten times as many in the long run, four times at once.
+const REQUESTS_ALONE: Rate = Rate { per_hour: 2_000 * 3600, burst: 20_000 };
 /// Bytes that one application writes for one user: 256 KiB a second, which is 300 tickets a second, and 24 MiB at once.
 const WRITTEN: Rate = Rate { per_hour: (256 << 10) * 3600, burst: 24 << 20 };
+/// Bytes of one application that names no user.
+const WRITTEN_ALONE: Rate = Rate { per_hour: (2 << 20) * 3600, burst: 96 << 20 };
 /// Saves of drafts and templates by one person: one every five seconds, and 300 at once.
 const DRAFTS: Rate = Rate { per_hour: 720, burst: 300 };
 /// Bytes of drafts that one person saves: a form of 10 KiB every five seconds, and 8 MiB at once.
@@ -59,7 +63,11 @@ const GUESS_LOG_MS: i64 = 1_000;
 
 /// An application and user, as rates count them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Of([u8; 16]);
+pub struct Of {
+    short: [u8; 16],
+    /// No user is named.
+    is_alone: bool,
+}
 
 impl Of {
     pub fn new(app: &str, user: Option<&str>) -> Self {
@@ -67,7 +75,15 @@ impl Of {
         hasher.update(&(app.len() as u64).to_be_bytes()).update(app.as_bytes()).update(&[u8::from(user.is_some())]).update(user.unwrap_or_default().as_bytes());
         let mut short = [0; 16];
         short.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        Self(short)
+        Self { short, is_alone: user.is_none() }
+    }
+
+    fn requests(self) -> Rate {
+        if self.is_alone { REQUESTS_ALONE } else { REQUESTS }
+    }
+
+    fn written(self) -> Rate {
+        if self.is_alone { WRITTEN_ALONE } else { WRITTEN }
     }
 }
 
@@ -115,14 +131,14 @@ impl Limits {
             return Ok(());
         }
         // Nothing is taken of the bytes: they were counted when they were written.
-        self.written.take(of, WRITTEN, 0, now).map_err(|seconds| limited("one application and user write at most 256 KiB a second", seconds))?;
-        self.requests.take(of, REQUESTS, 1, now).map_err(|seconds| limited("one application and user make at most 200 requests a second", seconds))
+        self.written.take(of, of.written(), 0, now).map_err(|seconds| limited("this application writes too many bytes for this user", seconds))?;
+        self.requests.take(of, of.requests(), 1, now).map_err(|seconds| limited("this application makes too many requests for this user", seconds))
     }
 
     /// Counts what a request wrote; more than there was left is paid back by waiting.
     pub(super) fn wrote(&self, of: Of, bytes: u64, now: Moment) {
         if bytes > 0 && self.are_applied() {
-            self.written.charge(of, WRITTEN, i64::try_from(bytes).unwrap_or(i64::MAX), now);
+            self.written.charge(of, of.written(), i64::try_from(bytes).unwrap_or(i64::MAX), now);
         }
     }
 
