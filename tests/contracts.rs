@@ -269,6 +269,26 @@ async fn sixteen_writers_on_one_stream_lose_and_double_nothing() {
     assert_eq!((loaded.aggregate.0.issued, loaded.next), (400, 401));
 }
 
+#[tokio::test]
+async fn a_command_for_an_older_version_is_stale_whoever_wrote_the_newer_one() {
+    let store: Arc<dyn Store> = Arc::new(store::memory::Memory::default());
+    let (ours, others) = (ledger_over(store.clone(), 1_000_000), ledger_over(store, 1_000_000));
+    let issue = Command::Issue { size: 1 };
+    let at = async |ledger: &Ledger, command: u32, expected: i64| match ledger.execute_at::<Numbers>(&wish(command), Some(expected), &issue, &NoLookups).await {
+        Ok(outcome) => Some(outcome.last),
+        Err(Failure::Technical(error)) if error.kind == Kind::Stale => None,
+        Err(failure) => panic!("{failure}"),
+    };
+    assert_eq!(at(&ours, 1, 1).await, None, "nothing is there yet");
+    assert_eq!(at(&ours, 1, 0).await, Some(1));
+    assert_eq!(at(&others, 2, 1).await, Some(2), "another process has written the second");
+    // What this process kept in memory is older than the stream.
+    assert_eq!(at(&ours, 3, 1).await, None);
+    assert_eq!(at(&ours, 3, 2).await, Some(3));
+    assert_eq!(at(&ours, 3, 2).await, Some(3), "a repeated command is answered from its commit");
+    assert!(at(&others, 2, 1).await.is_some(), "whatever the version is by now");
+}
+
 /// Taking over rows asks nothing from outside.
 struct Nobody;
 

@@ -115,12 +115,12 @@ fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
     Some(left.cmp(&right))
 }
 
-fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// A wall-clock time, or the beginning of a day.
-fn time(text: &str) -> Option<jiff::civil::DateTime> {
+pub(crate) fn time(text: &str) -> Option<jiff::civil::DateTime> {
     let text = text.trim().replace('/', "-").replace('T', " ");
     let of = |format| jiff::civil::DateTime::strptime(format, &text).ok();
     let day = || jiff::civil::Date::strptime("%Y-%m-%d", &text).ok().map(|day| day.to_datetime(jiff::civil::Time::midnight()));
@@ -128,7 +128,7 @@ fn time(text: &str) -> Option<jiff::civil::DateTime> {
 }
 
 /// A list, or a text of parts between commas.
-fn set(value: &Value) -> BTreeSet<String> {
+pub(crate) fn set(value: &Value) -> BTreeSet<String> {
     match value {
         Value::Array(items) => items.iter().map(plain).collect(),
         other => plain(other).split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),

@@ -22,6 +22,7 @@ pub mod options;
 pub mod reactions;
 pub mod sourced;
 pub mod ticket;
+pub mod user_name;
 pub mod views;
 pub mod workflow;
 

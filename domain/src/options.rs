@@ -42,7 +42,7 @@ pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, Stri
     let source = field.source.as_deref()?;
     let members = field.kv_relation.as_ref().map(|kv| (kv.key.clone(), kv.name.clone())).filter(|(key, _)| !key.is_empty());
     let asked = |wanted: Wanted| {
-        let body = wanted.body.map(|body| body.to_string()).unwrap_or_default();
+        let body = wanted.body_text();
         let bytes = wanted.url.len() + body.len() + wanted.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         if bytes > QUESTION_BYTES_MAX {
             return Err(format!("what was filled in makes a question of more than {QUESTION_BYTES_MAX} bytes"));
@@ -113,6 +113,11 @@ fn choices_below(rows: Option<&Vec<Value>>, members: Option<&(String, String)>, 
 /// How many options there are, those below others included.
 pub fn count(choices: &[Choice]) -> usize {
     choices.iter().map(|choice| 1 + count(&choice.items)).sum()
+}
+
+/// The first option whose key has a comma: several options that were chosen are a text between commas, so such a key could not be told from two others.
+pub fn with_comma(choices: &[Choice]) -> Option<&str> {
+    choices.iter().find_map(|choice| if choice.key.contains(',') { Some(choice.key.as_str()) } else { with_comma(&choice.items) })
 }
 
 /// Every option of a tree by key, each by the names from the top down to it.

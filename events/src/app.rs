@@ -22,5 +22,8 @@ pub struct Registered {
     /// Its callbacks also tell of changes of status before a ticket's end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hears_status: bool,
+    /// The app may not call until it is enabled again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_disabled: bool,
 }
 impl Personals for Registered {}

@@ -72,6 +72,10 @@ impl Pid {
     pub fn is_system(&self) -> bool {
         self.0 == "system"
     }
+    /// Says whether a text has the form of a person id: `p` and 24 hexadecimal digits.
+    pub fn is_id(text: &str) -> bool {
+        text.strip_prefix('p').is_some_and(|digits| digits.len() == 24 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+    }
 }
 
 impl AttachmentId {

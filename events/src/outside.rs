@@ -22,7 +22,8 @@ pub struct Request {
     pub query: Vec<Pair>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Pair>,
-    /// JSON with templates in its texts: a text that is one template alone becomes the value itself.
+    /// JSON with templates in its texts: a text that is one template alone becomes the value itself. A body that is a text is sent as it is written, its
+    /// templates filled. Fields of a form are an object, or a list of `key` and `value` in the order in which they are sent.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body: Value,
     /// The JSON schema that the filled body is made to fit, where the other side says one.
@@ -31,6 +32,13 @@ pub struct Request {
     /// The name of a secret in the key store that holds further headers.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
+    /// The kind of credentials that the file of this request names (`bearer_token`, `basic_auth`). Files hold them as plain text, so they are not read: the
+    /// request is deployed and sent only with a `secret`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub credentials: String,
+    /// The system of the original that knows the host of this request, where the file has a path only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub system: String,
     #[serde(default = "ten_seconds")]
     pub timeout_ms: i64,
     /// Times it is tried where nobody answered; each carries the same `Idempotency-Key`.

@@ -160,9 +160,9 @@ pub struct Opened {
     /// Names of fields in other languages: field key, language, name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// Variables for automatic nodes (`meta.envs`).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub envs: BTreeMap<String, String>,
+    /// The name of the secret that holds the variables for automatic nodes (`meta.envs`): their values may be secrets, so the key store keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variables: Option<String>,
     /// What its caller wants people to be told of (`meta.notify_config`).
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub notify_config: serde_json::Value,
@@ -319,8 +319,15 @@ pub struct NodeClaimed {
     /// There was only one who could.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
+    /// What was written beside it.
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
 }
-impl Personals for NodeClaimed {}
+impl Personals for NodeClaimed {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}
 
 /// The assignor named who handles the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -371,10 +378,13 @@ pub struct VoteCast {
     /// Cast by the desk for the creator, who is among the approvers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
+    /// Why, in the approver's words, also if the form has a field that holds them.
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
 }
 impl Personals for VoteCast {
     fn personals(&mut self) -> Vec<&mut Personal> {
-        of_entries(&mut self.form)
+        of_entries(&mut self.form).into_iter().chain(&mut self.reason.personal).collect()
     }
 }
 
@@ -392,10 +402,13 @@ pub struct NodeCompleted {
     pub form: Vec<Entry>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
+    /// What was written beside it.
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
 }
 impl Personals for NodeCompleted {
     fn personals(&mut self) -> Vec<&mut Personal> {
-        of_entries(&mut self.form)
+        of_entries(&mut self.form).into_iter().chain(&mut self.reason.personal).collect()
     }
 }
 
@@ -413,8 +426,15 @@ pub struct LineTaken {
     /// Who chose it, where no line held and a person did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Pid>,
+    /// Why that person chose it.
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
 }
-impl Personals for LineTaken {}
+impl Personals for LineTaken {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}
 
 /// No line leads on: the node waits for a person, visibly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -452,16 +472,30 @@ impl Personals for Suspended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
     pub by: Pid,
+    /// What was written beside it.
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
 }
-impl Personals for Resumed {}
+impl Personals for Resumed {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}
 
 /// The creator took the ticket back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Withdrawn {
     pub by: Pid,
     pub approve_result: bool,
+    /// What was written beside it.
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
 }
-impl Personals for Withdrawn {}
+impl Personals for Withdrawn {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}
 
 /// The ticket was ended early, at a node or as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -552,8 +586,15 @@ pub struct NodeRetried {
     /// Values that stand for fields and variables of the same key, in this call only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
+    /// What was written beside it.
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
 }
-impl Personals for NodeRetried {}
+impl Personals for NodeRetried {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}
 
 /// A node was passed over: nobody can be found for it, or somebody ignores its failure, perhaps saying what it would have left behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -766,8 +807,15 @@ pub struct Acknowledged {
     pub by: Pid,
     pub node: NodeId,
     pub name: String,
+    /// What was written beside it.
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
 }
-impl Personals for Acknowledged {}
+impl Personals for Acknowledged {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.reason.personal.iter_mut().collect()
+    }
+}
 
 /// It goes to the next level: the leaders of those who have it take it over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -39,12 +39,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            site: "http://127.0.0.1:8080".into(),
-            file_bytes_max: FILE_BYTES_MAX,
-            answer_bytes_max: None,
-            zone: TimeZone::get("Asia/Shanghai").unwrap_or(TimeZone::UTC),
-        }
+        Self { site: "http://127.0.0.1:8080".into(), file_bytes_max: FILE_BYTES_MAX, answer_bytes_max: None, zone: crate::times::default_zone() }
     }
 }
 

@@ -237,7 +237,7 @@ impl Lookups<Ticket> for Configuration {
                 }
                 Lookup::Now => {
                     let at = self.ledger.clock.now();
-                    let local = Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned(self.zone.clone()).datetime();
+                    let local = Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned_datetime(self.zone.clone()).datetime();
                     facts.now = Some(Now { at, local });
                 }
             }

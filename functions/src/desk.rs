@@ -13,6 +13,7 @@ use infra::store::commit::hex;
 use infra::{Error, Failure, Kind, Ledger, Outcome, Wish};
 use jiff::Timestamp;
 
+use crate::people::people_in;
 use crate::stream::follow::read_card;
 use crate::{App, attachments};
 
@@ -62,11 +63,29 @@ pub async fn consider(app: &App, open: &Open) -> Result<(), Failure<Ticket>> {
     app.ledger.consider(&Command::Open(Box::new(open.clone())), &*app.configuration).await.map(drop)
 }
 
+/// Registers the people that an accepted request names and the desk does not know, all at once, and puts their ids in place.
+pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
+    let workflow = match app.configuration.service(open.service).await?.0.as_ref() {
+        Some(service) => app.configuration.workflow(service.workflow, service.workflow_version).await?,
+        None => None,
+    };
+    let mut people: Vec<Pid> = open.people_mut().into_iter().map(|pid| pid.clone()).collect();
+    if let Some(workflow) = &workflow {
+        people.extend(people_in(&workflow.definition, &open.form));
+    }
+    let registered = app.people.register(people).await?;
+    open.people_mut().into_iter().for_each(|pid| registered.put(pid));
+    if let Some(workflow) = &workflow {
+        registered.put_in(&workflow.definition, &mut open.form);
+    }
+    Ok(open)
+}
+
 /// Opens a ticket: gives it a number, or the number its key already became. `open.sn` and `open.id` are set here.
 pub async fn open(app: &App, mut open: Open, meta: &Meta, key: Option<Key>) -> Result<Outcome<Ticket>, NotOpened> {
     let kind = app.configuration.service(open.service).await?.0.as_ref().map(|service| service.kind);
     let Some(kind) = kind else { return Err(Failure::Rejected(Rejection::ServiceUnknown(open.service)).into()) };
-    let day = Timestamp::from_millisecond(app.ledger.clock.now().0).unwrap_or_default().to_zoned(app.settings.zone.clone()).date();
+    let day = Timestamp::from_millisecond(app.ledger.clock.now().0).unwrap_or_default().to_zoned_datetime(app.settings.zone.clone()).date();
     for _ in 0..COLLISIONS_MAX {
         let (sn, id) = match &key {
             None => next_number(app, kind, day, meta).await?,
@@ -173,24 +192,43 @@ async fn reserve(app: &App, key: &Key, (sn, id): (TicketSn, i64), meta: &Meta) -
     }
 }
 
-/// Acts on a ticket. Whoever is named and unknown to the desk is registered once everything else is accepted.
+/// Acts on a ticket.
 pub async fn act(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, command_id: [u8; 16]) -> Result<Outcome<Ticket>, Failure<Ticket>> {
+    act_at(app, sn, command, meta, command_id, None).await
+}
+
+/// The same if the ticket is at the version that the caller has seen, where one is given ([`Ledger::execute_at`]). The people that the command names and the
+/// desk does not know are registered once everything else is accepted, all at once.
+pub async fn act_at(
+    app: &App,
+    sn: &TicketSn,
+    command: &Command,
+    meta: &Meta,
+    command_id: [u8; 16],
+    version: Option<i64>,
+) -> Result<Outcome<Ticket>, Failure<Ticket>> {
     if sn.as_str().len() > SN_BYTES_MAX {
         return Err(Failure::Rejected(Rejection::Unknown));
     }
-    match act_as_known(app, sn, command, meta, command_id).await {
+    match act_as_known(app, sn, command, meta, command_id, version).await {
         Err(Failure::Rejected(Rejection::Stranger(_))) => {
             let (mut command, mut meta) = (command.clone(), meta.clone());
-            for pid in command.people_mut().into_iter().chain([&mut meta.actor]).filter(|pid| pid.is_unknown()) {
-                *pid = app.people.registered(pid).await?;
-            }
             let ticket = app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0;
-            if let Some(opened) = &ticket.opened
-                && let Some(workflow) = app.configuration.workflow(opened.workflow, opened.workflow_version).await?
-            {
-                app.people.form_registered(&workflow.definition, command.form_mut()).await?;
+            let workflow = match &ticket.opened {
+                Some(opened) => app.configuration.workflow(opened.workflow, opened.workflow_version).await?,
+                None => None,
+            };
+            let mut people: Vec<Pid> = command.people_mut().into_iter().map(|pid| pid.clone()).collect();
+            people.push(meta.actor.clone());
+            if let Some(workflow) = &workflow {
+                people.extend(people_in(&workflow.definition, command.form()));
             }
-            act_as_known(app, sn, &command, &meta, command_id).await
+            let registered = app.people.register(people).await?;
+            command.people_mut().into_iter().chain([&mut meta.actor]).for_each(|pid| registered.put(pid));
+            if let Some(workflow) = &workflow {
+                registered.put_in(&workflow.definition, command.form_mut());
+            }
+            act_as_known(app, sn, &command, &meta, command_id, version).await
         }
         done => done,
     }
@@ -202,10 +240,17 @@ pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<
 }
 
 /// Files that a form names are said to be the ticket's before, so that none is thrown away which a ticket holds.
-async fn act_as_known(app: &App, sn: &TicketSn, command: &Command, meta: &Meta, command_id: [u8; 16]) -> Result<Outcome<Ticket>, Failure<Ticket>> {
+async fn act_as_known(
+    app: &App,
+    sn: &TicketSn,
+    command: &Command,
+    meta: &Meta,
+    command_id: [u8; 16],
+    version: Option<i64>,
+) -> Result<Outcome<Ticket>, Failure<Ticket>> {
     let foreseen = attachments::attach_for(app, sn, command, meta).await?;
     let wish = Wish { stream: sn.stream(), command_id, meta: meta.clone() };
-    let outcome = app.ledger.execute(&wish, command, &*app.configuration).await?;
+    let outcome = app.ledger.execute_at(&wish, version, command, &*app.configuration).await?;
     if !foreseen {
         attachments::attach_after(app, sn, command, &outcome.state, meta).await?;
     }
@@ -229,11 +274,14 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
     let stream = sn.stream();
     let stored = app.views.get("ticket", &stream).await?;
     let from = stored.as_ref().map_or(0, |document| document.sequence) + 1;
-    let mut card = stored.map_or_else(|| Ok(TicketCard::default()), |document| read_card(&stream, &document))?;
+    let mut card: TicketCard = match &stored {
+        Some(document) => read_card(&app.ledger, &stream, document).await?,
+        None => TicketCard::default(),
+    };
     for envelope in history_from(&app.ledger, &stream, from).await? {
         card.fold(&envelope);
     }
-    // A view may still hold in the clear what was erased since; the stream never does.
+    // The stream is newer than the view, where they differ.
     card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
     Ok(card.ticket.opened.is_some().then_some(card))
 }

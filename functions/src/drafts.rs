@@ -89,7 +89,7 @@ pub async fn list(app: &App, owner: &Pid, kind: &str, most: usize) -> Result<Vec
     let mut found = Vec::new();
     for entry in app.views.range(range).await? {
         let Some(document) = app.views.get("draft", &entry.key).await? else { continue };
-        let mut draft: Draft = read_card(&entry.key, &document)?;
+        let mut draft: Draft = read_card(&app.ledger, &entry.key, &document).await?;
         found.extend(draft.saved.take());
     }
     Ok(found)

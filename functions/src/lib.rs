@@ -6,6 +6,7 @@
 //! **Recipe, a function**: `functions/src/<trigger>/<name>.rs`, one line in [`catalog`], one flow in `tests/flows`.
 
 pub mod app;
+pub mod apps;
 pub mod attachments;
 pub mod catalog;
 #[cfg(feature = "local")]
@@ -14,6 +15,7 @@ pub mod company;
 pub mod configuration;
 pub mod desk;
 pub mod drafts;
+pub mod erasure;
 pub mod host;
 pub mod http;
 #[cfg(feature = "local")]
@@ -29,5 +31,6 @@ pub mod reports;
 pub mod setup;
 pub mod stream;
 pub mod timer;
+pub mod times;
 
 pub use app::App;

@@ -70,7 +70,7 @@ pub fn incidents(log: &IncidentLog) -> Value {
 fn weekday(last: &Observed) -> Option<String> {
     let Moment(opened) = last.times.get("opened")?;
     let zone = if last.zone.is_empty() { TimeZone::UTC } else { TimeZone::get(&last.zone).ok()? };
-    let day = Timestamp::from_millisecond(*opened).ok()?.to_zoned(zone).weekday();
+    let day = Timestamp::from_millisecond(*opened).ok()?.to_zoned_datetime(zone).weekday();
     Some(day.to_monday_one_offset().to_string())
 }
 

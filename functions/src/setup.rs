@@ -1,4 +1,5 @@
-//! What the desk is set up with, changed by people, whichever door they came through: workflows, services, the catalog.
+//! What the desk is set up with, changed by people, whichever API they use: workflows, services, the catalog. Every commit names who made the change, on whose
+//! behalf and through which application: each function takes that as `by`.
 
 use std::collections::BTreeMap;
 
@@ -52,24 +53,20 @@ pub enum NotSetUp {
     Workflow(workflow::Rejection),
 }
 
-fn meta(what: &str) -> Meta {
-    Meta::system(what, what)
-}
-
 /// Carries out a command on configuration.
-async fn execute<D: Decider>(app: &App, stream: String, command: &D::Command, what: &str) -> Result<D, Failure<D>>
+async fn execute<D: Decider>(app: &App, by: &Meta, stream: String, command: &D::Command) -> Result<D, Failure<D>>
 where
     NoLookups: Lookups<D>,
 {
-    let wish = Wish { stream, command_id: app.ledger.fresh_id(), meta: meta(what) };
+    let wish = Wish { stream, command_id: app.ledger.fresh_id(), meta: by.clone() };
     let outcome = app.ledger.execute::<D>(&wish, command, &NoLookups).await?;
     crate::desk::await_card(app, outcome.position).await;
     Ok(outcome.state)
 }
 
 /// A number that nobody has had, from a counter of its own.
-async fn next_id(app: &App, of: &str) -> Result<i64, NotSetUp> {
-    let wish = Wish { stream: format!("numbers-{of}"), command_id: app.ledger.fresh_id(), meta: meta("setup") };
+async fn next_id(app: &App, by: &Meta, of: &str) -> Result<i64, NotSetUp> {
+    let wish = Wish { stream: format!("numbers-{of}"), command_id: app.ledger.fresh_id(), meta: by.clone() };
     match app.ledger.execute::<Numbers>(&wish, &numbers::Command::Issue { size: 1 }, &NoLookups).await {
         Ok(outcome) => match outcome.events.first() {
             Some(NumbersEvent::BlockIssued(block)) => Ok(OWN_IDS + block.from),
@@ -80,19 +77,19 @@ async fn next_id(app: &App, of: &str) -> Result<i64, NotSetUp> {
     }
 }
 
-async fn on_catalog(app: &App, command: &CatalogCommand) -> Result<Catalog, NotSetUp> {
-    execute::<Catalog>(app, "catalog".into(), command, "catalog").await.map_err(|failure| match failure {
+async fn on_catalog(app: &App, by: &Meta, command: &CatalogCommand) -> Result<Catalog, NotSetUp> {
+    execute::<Catalog>(app, by, "catalog".into(), command).await.map_err(|failure| match failure {
         Failure::Technical(error) => error.into(),
         Failure::Rejected(rejection) => NotSetUp::Catalog(rejection),
     })
 }
 
 /// Adds a shelf below another.
-pub async fn add_catalog(app: &App, parent: CatalogId, name: &str, desc: &str) -> Result<Added, NotSetUp> {
+pub async fn add_catalog(app: &App, by: &Meta, parent: CatalogId, name: &str, desc: &str) -> Result<Added, NotSetUp> {
     for _ in 0..RACES_MAX {
         let id = app.configuration.catalog().await?.next_id();
         let added = Added { id, key: format!("CATALOG_{id}"), name: name.to_owned(), desc: desc.to_owned(), parent: Some(parent) };
-        match on_catalog(app, &CatalogCommand::Add(added.clone())).await {
+        match on_catalog(app, by, &CatalogCommand::Add(added.clone())).await {
             Ok(_) => return Ok(added),
             // Somebody else added one at the same moment.
             Err(NotSetUp::Catalog(config::Rejection::CatalogExists(_))) => {}
@@ -102,16 +99,16 @@ pub async fn add_catalog(app: &App, parent: CatalogId, name: &str, desc: &str) -
     Err(Error::new(Kind::Conflict, "others add catalogs all the time").into())
 }
 
-pub async fn change_catalog(app: &App, changed: Changed) -> Result<(), NotSetUp> {
-    on_catalog(app, &CatalogCommand::Change(changed)).await.map(drop)
+pub async fn change_catalog(app: &App, by: &Meta, changed: Changed) -> Result<(), NotSetUp> {
+    on_catalog(app, by, &CatalogCommand::Change(changed)).await.map(drop)
 }
 
-pub async fn remove_catalog(app: &App, id: CatalogId) -> Result<(), NotSetUp> {
-    on_catalog(app, &CatalogCommand::Remove(Removed { id })).await.map(drop)
+pub async fn remove_catalog(app: &App, by: &Meta, id: CatalogId) -> Result<(), NotSetUp> {
+    on_catalog(app, by, &CatalogCommand::Remove(Removed { id })).await.map(drop)
 }
 
-async fn on_workflow(app: &App, id: WorkflowId, command: &workflow::Command) -> Result<Workflow, NotSetUp> {
-    execute::<Workflow>(app, format!("workflow-{id}"), command, "workflow").await.map_err(|failure| match failure {
+async fn on_workflow(app: &App, by: &Meta, id: WorkflowId, command: &workflow::Command) -> Result<Workflow, NotSetUp> {
+    execute::<Workflow>(app, by, format!("workflow-{id}"), command).await.map_err(|failure| match failure {
         Failure::Technical(error) => error.into(),
         Failure::Rejected(workflow::Rejection::Unsound(problems)) => NotSetUp::Unsound(problems),
         Failure::Rejected(rejection) => NotSetUp::Workflow(rejection),
@@ -138,24 +135,24 @@ pub async fn read_workflow(app: &App, file: &Value) -> Result<(Definition, Vec<N
 }
 
 /// Makes a file's workflow the draft of a new workflow, or of one that is there.
-pub async fn import_workflow(app: &App, file: &Value, id: Option<WorkflowId>) -> Result<(WorkflowId, Vec<Note>), NotSetUp> {
+pub async fn import_workflow(app: &App, by: &Meta, file: &Value, id: Option<WorkflowId>) -> Result<(WorkflowId, Vec<Note>), NotSetUp> {
     let (definition, report) = read_workflow(app, file).await?;
-    let id = draft(app, definition, id).await?;
+    let id = draft(app, by, definition, id).await?;
     Ok((id, report))
 }
 
 /// Keeps a draft; a new workflow where none is named.
-pub async fn draft(app: &App, definition: Definition, id: Option<WorkflowId>) -> Result<WorkflowId, NotSetUp> {
+pub async fn draft(app: &App, by: &Meta, definition: Definition, id: Option<WorkflowId>) -> Result<WorkflowId, NotSetUp> {
     let templates: Vec<AttachmentId> = definition.templates().map(|template| template.id.clone()).collect();
     for template in &templates {
         check_template(app, template).await?;
     }
     let id = match id {
         Some(id) => id,
-        None => WorkflowId(next_id(app, "WORKFLOW").await?),
+        None => WorkflowId(next_id(app, by, "WORKFLOW").await?),
     };
-    attachments::attach(app, &templates, &Place::Workflow(id), &meta("workflow")).await?;
-    on_workflow(app, id, &workflow::Command::Draft { workflow: id, definition: Box::new(definition) }).await?;
+    attachments::attach(app, &templates, &Place::Workflow(id), by).await?;
+    on_workflow(app, by, id, &workflow::Command::Draft { workflow: id, definition: Box::new(definition) }).await?;
     Ok(id)
 }
 
@@ -169,26 +166,34 @@ async fn check_template(app: &App, template: &AttachmentId) -> Result<(), NotSet
     Err(NotSetUp::Unreadable(format!("{template} is no file that was uploaded for workflows")))
 }
 
-/// Makes the next version of a draft; gives back its number.
-pub async fn deploy(app: &App, id: WorkflowId) -> Result<i64, NotSetUp> {
-    let state = on_workflow(app, id, &workflow::Command::Deploy { workflow: id }).await?;
+/// Makes the next version of a draft; gives back its number. A file of the original may leave cases open, what is drawn here covers every case.
+pub async fn deploy(app: &App, by: &Meta, id: WorkflowId, allows_open_cases: bool) -> Result<i64, NotSetUp> {
+    let state = on_workflow(app, by, id, &workflow::Command::Deploy { workflow: id, allows_open_cases }).await?;
     Ok(state.versions.keys().next_back().copied().unwrap_or_default())
 }
 
-pub async fn restore(app: &App, id: WorkflowId, version: i64) -> Result<(), NotSetUp> {
-    on_workflow(app, id, &workflow::Command::Restore { workflow: id, version }).await.map(drop)
+pub async fn restore(app: &App, by: &Meta, id: WorkflowId, version: i64) -> Result<(), NotSetUp> {
+    on_workflow(app, by, id, &workflow::Command::Restore { workflow: id, version }).await.map(drop)
 }
 
 /// Takes a version off the list, unless a service uses it.
-pub async fn remove_version(app: &App, id: WorkflowId, version: i64) -> Result<(), NotSetUp> {
+pub async fn remove_version(app: &App, by: &Meta, id: WorkflowId, version: i64) -> Result<(), NotSetUp> {
     let services = app.configuration.services().await?;
-    let users = services.iter().filter_map(|service| service.0.as_ref()).filter(|service| (service.workflow, service.workflow_version) == (id, version));
-    let used_by = users.map(|service| service.service).collect();
-    on_workflow(app, id, &workflow::Command::Remove { workflow: id, version, used_by }).await.map(drop)
+    let users: Vec<&Defined> =
+        services.iter().filter_map(|service| service.0.as_ref()).filter(|service| (service.workflow, service.workflow_version) == (id, version)).collect();
+    let used_by = users.iter().map(|service| service.service).collect();
+    match on_workflow(app, by, id, &workflow::Command::Remove { workflow: id, version, used_by }).await {
+        Ok(_) => Ok(()),
+        Err(NotSetUp::Workflow(workflow::Rejection::InUse { version, .. })) => {
+            let names: Vec<&str> = users.iter().map(|service| service.name.as_str()).collect();
+            Err(NotSetUp::InUse { what: format!("version {version} of workflow {id}"), by: format!("services {}", names.join(", ")) })
+        }
+        Err(not) => Err(not),
+    }
 }
 
-pub async fn close_workflow(app: &App, id: WorkflowId, closed: bool) -> Result<(), NotSetUp> {
-    on_workflow(app, id, &workflow::Command::Close { workflow: id, closed }).await.map(drop)
+pub async fn close_workflow(app: &App, by: &Meta, id: WorkflowId, closed: bool) -> Result<(), NotSetUp> {
+    on_workflow(app, by, id, &workflow::Command::Close { workflow: id, closed }).await.map(drop)
 }
 
 /// A service as a file brings it (reference/bk-itsm.md 12.4).
@@ -211,7 +216,7 @@ pub struct ServiceWish {
 }
 
 /// Takes over a service with its workflow: everything is checked first, then the workflow is deployed, then the service points at it.
-pub async fn import_service(app: &App, wish: ServiceWish) -> Result<(Defined, Vec<Note>), NotSetUp> {
+pub async fn import_service(app: &App, by: &Meta, wish: ServiceWish) -> Result<(Defined, Vec<Note>), NotSetUp> {
     let kind = ServiceKind::ALL.into_iter().find(|kind| kind.key() == wish.kind).ok_or_else(|| NotSetUp::KindUnknown(wish.kind.clone()))?;
     let services = app.configuration.services().await?;
     let there = |id: ServiceId| services.iter().filter_map(|service| service.0.as_ref()).find(|service| service.service == id);
@@ -225,14 +230,11 @@ pub async fn import_service(app: &App, wish: ServiceWish) -> Result<(Defined, Ve
     {
         return Err(NotSetUp::Catalog(config::Rejection::CatalogUnknown(catalog)));
     }
-    let (workflow, workflow_version, report) = take_over(app, &wish.workflow, wish.may_name_secrets, old.map(|old| old.workflow)).await?;
-    let mut owners = Vec::new();
-    for name in &wish.owners {
-        owners.push(app.people.pid(name).await?);
-    }
+    let (workflow, workflow_version, report) = take_over(app, by, &wish.workflow, wish.may_name_secrets, true, old.map(|old| old.workflow)).await?;
+    let owners = app.people.pids(&wish.owners).await?;
     let service = match wish.id {
         Some(id) => id,
-        None => ServiceId(next_id(app, "SERVICE").await?),
+        None => ServiceId(next_id(app, by, "SERVICE").await?),
     };
     let defined = Defined {
         service,
@@ -251,25 +253,42 @@ pub async fn import_service(app: &App, wish: ServiceWish) -> Result<(Defined, Ve
         rate_after_days: old.map_or(Some(3), |old| old.rate_after_days),
         is_listed: true,
     };
-    define_service(app, &defined).await?;
+    define_service(app, by, &defined).await?;
     if let Some(catalog) = wish.catalog {
-        place_service(app, service, Some(catalog)).await?;
+        place_service(app, by, service, Some(catalog)).await?;
     }
     Ok((defined, report))
 }
 
 /// Takes over a workflow from a file, as the next version of one that is there or as a new one. Everything is checked before anything is stored.
-pub async fn take_over(app: &App, file: &Value, may_name_secrets: bool, old: Option<WorkflowId>) -> Result<(WorkflowId, i64, Vec<Note>), NotSetUp> {
-    let (definition, report) = read_workflow(app, file).await?;
+/// Cases for which no line holds are reported where they are allowed: a ticket then waits at the node for a manager.
+pub async fn take_over(
+    app: &App,
+    by: &Meta,
+    file: &Value,
+    may_name_secrets: bool,
+    allows_open_cases: bool,
+    old: Option<WorkflowId>,
+) -> Result<(WorkflowId, i64, Vec<Note>), NotSetUp> {
+    let (definition, mut report) = read_workflow(app, file).await?;
     if let Some(secret) = definition.secrets().next().filter(|_| !may_name_secrets) {
         return Err(NotSetUp::SecretNamed(secret.to_owned()));
     }
-    let problems = workflow::check::problems(&definition);
+    let problems = if allows_open_cases {
+        let found = workflow::check::findings(&definition);
+        report.extend(found.open_cases.into_iter().map(|(node, case)| {
+            let what = format!("no line holds for {case}; a ticket then waits at the node until a manager routes it");
+            Note::Changed { place: format!("node {node}"), what }
+        }));
+        found.problems
+    } else {
+        workflow::check::problems(&definition)
+    };
     if !problems.is_empty() {
         return Err(NotSetUp::Unsound(problems));
     }
-    let workflow = draft(app, definition, old).await?;
-    let version = deploy(app, workflow).await?;
+    let workflow = draft(app, by, definition, old).await?;
+    let version = deploy(app, by, workflow, allows_open_cases).await?;
     Ok((workflow, version, report))
 }
 
@@ -281,7 +300,7 @@ pub async fn name_is_free(app: &App, name: &str, of: Option<ServiceId>) -> Resul
 }
 
 /// A service is as this says from now on; it may point only at a version that is on its workflow's list.
-pub async fn define_service(app: &App, defined: &Defined) -> Result<(), NotSetUp> {
+pub async fn define_service(app: &App, by: &Meta, defined: &Defined) -> Result<(), NotSetUp> {
     if defined.is_listed {
         name_is_free(app, &defined.name, Some(defined.service)).await?;
     }
@@ -297,30 +316,30 @@ pub async fn define_service(app: &App, defined: &Defined) -> Result<(), NotSetUp
             return Err(NotSetUp::Workflow(workflow::Rejection::IsClosed));
         }
     }
-    define::<Service>(app, format!("service-{}", defined.service), defined).await
+    define::<Service>(app, by, format!("service-{}", defined.service), defined).await
 }
 
 /// A service that points at a version which is there already.
-pub async fn add_service(app: &App, mut defined: Defined) -> Result<Defined, NotSetUp> {
-    defined.service = ServiceId(next_id(app, "SERVICE").await?);
-    define_service(app, &defined).await?;
+pub async fn add_service(app: &App, by: &Meta, mut defined: Defined) -> Result<Defined, NotSetUp> {
+    defined.service = ServiceId(next_id(app, by, "SERVICE").await?);
+    define_service(app, by, &defined).await?;
     Ok(defined)
 }
 
 /// Puts a service on a shelf, or takes it off.
-pub async fn place_service(app: &App, service: ServiceId, catalog: Option<CatalogId>) -> Result<(), NotSetUp> {
-    on_catalog(app, &CatalogCommand::Place(ServicePlaced { service, catalog })).await.map(drop)
+pub async fn place_service(app: &App, by: &Meta, service: ServiceId, catalog: Option<CatalogId>) -> Result<(), NotSetUp> {
+    on_catalog(app, by, &CatalogCommand::Place(ServicePlaced { service, catalog })).await.map(drop)
 }
 
 /// Takes a service off the list; one that stands in the catalog stays (reference/bk-itsm.md 13). Its tickets go on.
-pub async fn remove_service(app: &App, id: ServiceId) -> Result<(), NotSetUp> {
+pub async fn remove_service(app: &App, by: &Meta, id: ServiceId) -> Result<(), NotSetUp> {
     let known = app.configuration.service(id).await?;
     let known = known.0.as_ref().filter(|service| service.is_listed).ok_or(NotSetUp::ServiceUnknown(id))?;
     let catalog = app.configuration.catalog().await?;
     if let Some(shelf) = catalog.places.get(&id).and_then(|shelf| catalog.shelves.get(shelf)) {
         return Err(NotSetUp::InUse { what: format!("service {}", known.name), by: format!("catalog {}", shelf.name) });
     }
-    define_service(app, &Defined { is_listed: false, ..known.clone() }).await
+    define_service(app, by, &Defined { is_listed: false, ..known.clone() }).await
 }
 
 /// The first workflow that uses something, in its draft or in a version on its list.
@@ -336,17 +355,17 @@ async fn used_in(app: &App, uses: impl Fn(&Definition) -> bool) -> Result<Option
 }
 
 /// Takes a dictionary off the list, unless a field of a workflow takes its options from there.
-pub async fn remove_dictionary(app: &App, defined: &dictionary::Defined) -> Result<(), NotSetUp> {
+pub async fn remove_dictionary(app: &App, by: &Meta, defined: &dictionary::Defined) -> Result<(), NotSetUp> {
     let code = &defined.code;
     let uses = |definition: &Definition| definition.fields.iter().any(|field| field.source_type == "DATADICT" && field.source_uri == *code);
     if let Some(by) = used_in(app, uses).await? {
         return Err(NotSetUp::InUse { what: format!("dictionary {code}"), by });
     }
-    define::<Dictionary>(app, format!("dictionary-{code}"), &dictionary::Defined { is_listed: false, ..defined.clone() }).await
+    define::<Dictionary>(app, by, format!("dictionary-{code}"), &dictionary::Defined { is_listed: false, ..defined.clone() }).await
 }
 
 /// Takes a role off the list, unless a node of a workflow is handled by its members, or it is built in.
-pub async fn remove_role(app: &App, defined: &role::Defined) -> Result<(), NotSetUp> {
+pub async fn remove_role(app: &App, by: &Meta, defined: &role::Defined) -> Result<(), NotSetUp> {
     let what = format!("role {}", defined.name);
     if defined.kind == RoleKind::Admin {
         return Err(NotSetUp::InUse { what, by: "the desk itself".into() });
@@ -355,15 +374,15 @@ pub async fn remove_role(app: &App, defined: &role::Defined) -> Result<(), NotSe
     if let Some(by) = used_in(app, |definition| definition.processors().any(names)).await? {
         return Err(NotSetUp::InUse { what, by });
     }
-    define::<Role>(app, format!("role-{}", defined.role), &role::Defined { is_listed: false, ..defined.clone() }).await
+    define::<Role>(app, by, format!("role-{}", defined.role), &role::Defined { is_listed: false, ..defined.clone() }).await
 }
 
 /// Something that is defined as a whole is as this says from now on.
-pub async fn define<D: Decider<Rejection = config::Rejection>>(app: &App, stream: String, command: &D::Command) -> Result<(), NotSetUp>
+pub async fn define<D: Decider<Rejection = config::Rejection>>(app: &App, by: &Meta, stream: String, command: &D::Command) -> Result<(), NotSetUp>
 where
     NoLookups: Lookups<D>,
 {
-    match execute::<D>(app, stream, command, "setup").await {
+    match execute::<D>(app, by, stream, command).await {
         Ok(_) => Ok(()),
         Err(Failure::Technical(error)) => Err(error.into()),
         Err(Failure::Rejected(rejection)) => Err(NotSetUp::Catalog(rejection)),

@@ -5,6 +5,8 @@
 pub enum Kind {
     /// Somebody else wrote first, five times over.
     Conflict,
+    /// The stream is not at the version that the caller has seen.
+    Stale,
     Throttled,
     Timeout,
     /// The disk is full, the network is away, the queue is full: try again.

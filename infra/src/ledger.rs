@@ -191,6 +191,18 @@ impl Ledger {
 
     /// Carries out a command on its stream and answers once it is durable.
     pub async fn execute<D: Decider>(&self, wish: &Wish, command: &D::Command, lookups: &dyn Lookups<D>) -> Result<Outcome<D>, Failure<D>> {
+        self.execute_at(wish, None, command, lookups).await
+    }
+
+    /// The same if the last event of the stream has the expected sequence, else fails with [`Kind::Stale`]. The sequence is compared at every decision,
+    /// and the put requires the place after it, so no other commit comes between. A command that the stream knows is answered from its commit.
+    pub async fn execute_at<D: Decider>(
+        &self,
+        wish: &Wish,
+        expected: Option<i64>,
+        command: &D::Command,
+        lookups: &dyn Lookups<D>,
+    ) -> Result<Outcome<D>, Failure<D>> {
         let repository = self.repository::<D>();
         let _turn = self.locks[lock_of(&wish.stream)].lock().await;
         let mut facts = D::Facts::default();
@@ -237,7 +249,11 @@ impl Ledger {
                 return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
             }
             let events = loop {
-                match self.decide(&mut context, command, &mut facts, lookups).await {
+                let decided = match expected.filter(|expected| *expected != context.next - 1) {
+                    Some(expected) => Err(stale(&wish.stream, context.next - 1, expected).into()),
+                    None => self.decide(&mut context, command, &mut facts, lookups).await,
+                };
+                match decided {
                     Ok(events) if !(is_warm && events.is_empty()) => break events,
                     Err(failure) if !is_warm => return Err(failure),
                     _ => {
@@ -406,7 +422,7 @@ impl Ledger {
     }
 
     /// Seals values under their subjects' keys. A value whose subject has no key any more is dropped: it reads as erased.
-    pub(crate) async fn seal<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
+    pub async fn seal<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
         for personal in personals {
             if personal.value.is_null() || personal.sealed.is_some() {
                 continue;
@@ -422,7 +438,7 @@ impl Ledger {
     }
 
     /// Opens what is sealed. Where the key is gone the value reads as erased.
-    pub(crate) async fn open<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
+    pub async fn open<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
         for personal in personals {
             if let Some(sealed) = personal.sealed.take()
                 && let Some(key) = self.keys.key(&personal.subject).await?
@@ -437,6 +453,10 @@ impl Ledger {
 /// Says whether a stream holds work, of which there is always more, rather than configuration.
 fn is_work(stream: &str) -> bool {
     ["ticket-", "delivery-", "call-", "intake-", "numbers-", "attachment-", "draft-"].iter().any(|kind| stream.starts_with(kind))
+}
+
+fn stale(stream: &str, version: i64, expected: i64) -> Error {
+    Error::new(Kind::Stale, format!("{stream} is at version {version}, not {expected}"))
 }
 
 fn lock_of(stream: &str) -> usize {

@@ -28,6 +28,7 @@ pub mod secrets;
 #[cfg(feature = "local")]
 mod sqlite;
 pub mod store;
+pub mod tls;
 pub mod views;
 
 pub use error::{Error, Kind};

@@ -167,7 +167,46 @@ async fn main() {
         let (small, big) = (median(times.remove(&0).expect("times")), median(times.remove(&1).expect("times")));
         println!("| {name} | {small:.2} ms | {big:.2} ms | {:.2} |", big / small);
     }
+    filtered(&desks[0]).await;
     many_remarks(&desks[0]).await;
+}
+
+/// Filtered lists of the small desk beside the same list without a filter, called in turns.
+async fn filtered(desk: &Desk) {
+    let all = |more: Value| {
+        let mut body = json!({ "page_size": 10 });
+        body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        body
+    };
+    let service = call(&desk.router, "get_ticket_info", json!({ "sn": desk.last })).await["service_id"].clone();
+    println!("\n| list of {} tickets | without a filter | with it | ratio |\n| --- | ---: | ---: | ---: |", desk.tickets);
+    for (name, operation, plain, narrowed) in [
+        ("service that most are of", "get_tickets", json!({}), json!({ "service_id__in": service.to_string() })),
+        ("service that none is of", "get_tickets", json!({}), json!({ "service_id__in": "1" })),
+        ("kind", "get_tickets", json!({}), json!({ "service_type": "request" })),
+        ("tag", "get_tickets", json!({}), json!({ "tag": "none" })),
+        ("business", "get_tickets", json!({}), json!({ "bk_biz_id__in": "-1" })),
+        ("two statuses", "get_tickets", json!({}), json!({ "current_status__in": "RUNNING,FINISHED" })),
+        ("time of the end", "get_tickets", json!({}), json!({ "end_at__gte": "2026-01-01 00:00:00" })),
+        ("my_todo by service", "get_tickets_by_user", json!({ "user": "zhangsan", "view_type": "my_todo" }), json!({ "service_id": service.to_string() })),
+        ("my_created by status", "get_tickets_by_user", json!({ "user": "user42", "view_type": "my_created" }), json!({ "current_status__in": "RUNNING" })),
+    ] {
+        let narrowed = {
+            let mut body = plain.clone();
+            body.as_object_mut().expect("an object").extend(narrowed.as_object().cloned().unwrap_or_default());
+            body
+        };
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..CALLS {
+            for (which, body) in [&plain, &narrowed].into_iter().enumerate() {
+                let begun = now();
+                call(&desk.router, operation, all(body.clone())).await;
+                times[which].push(begun.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        let [plain, narrowed] = times.map(median);
+        println!("| {name} | {plain:.2} ms | {narrowed:.2} ms | {:.2} |", narrowed / plain);
+    }
 }
 
 /// One ticket with many remarks beside one with none.

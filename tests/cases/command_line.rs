@@ -1,1 +1,454 @@
 //! The command line, the first page, and applications.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::process::{APP, Served, client, fast_approval, program, root, run};
+
+/// Looks at something again before a test gives up.
+const LOOKS: usize = 200;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs a command that must succeed; gives back its standard output.
+fn printed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Looks until something is there.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..LOOKS {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{what} did not come");
+}
+
+fn lines(export: &str) -> Vec<Value> {
+    export.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// Calls `/v1/tickets` as an app for admin; gives back the status.
+async fn status_as(desk: &Served, code: &str, secret: &str) -> u16 {
+    let request = client().get(format!("{}/v1/tickets?list=all", desk.base)).basic_auth(code, Some(secret)).header("x-on-behalf-of", "admin");
+    request.send().await.expect("an answer").status().as_u16()
+}
+
+/// crossings 4.
+#[test]
+fn every_line_of_an_export_names_actor_position_and_stream() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
+    let lines = lines(&printed(&["audit", "export", "--data", data]));
+    let mut last = (0, -1);
+    for line in &lines {
+        for name in ["actor", "channel", "recordedtime", "subject", "stream"] {
+            assert!(line[name].as_str().is_some_and(|value| !value.is_empty()), "{name}: {line}");
+        }
+        assert_eq!(line["subject"], line["stream"]);
+        let place = (line["position"].as_i64().expect("a position"), line["index"].as_i64().expect("an index"));
+        assert!(place > last, "{place:?} after {last:?}");
+        assert_eq!(line.get("hash").is_some(), place.1 == 0, "the proof is on the first line of a commit");
+        last = place;
+    }
+    let by_people = lines.iter().filter(|line| line["channel"] == "api" && line["app"] == "demo_app" && line["actor"] != "system").count();
+    assert!(by_people > lines.len() / 4, "{by_people} of {} lines", lines.len());
+    // CloudEvents 1.0: names of attributes are lower-case letters and digits; none is null.
+    for (name, value) in lines.iter().flat_map(|line| line.as_object().expect("an object")) {
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !value.is_null(), "{name}: {value}");
+    }
+}
+
+/// crossings 4; first-use section 5 (filters of an export).
+#[test]
+fn a_filtered_export_is_marked_and_not_accepted_as_a_proof() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
+    let all = lines(&printed(&["audit", "export", "--data", data]));
+    let export = |more: &[&str]| lines(&printed(&[&["audit", "export", "--data", data][..], more].concat()));
+    let expected = all.iter().filter(|line| line["type"] == "io.ledgerdesk.ticket.opened.v1").count();
+    for filters in
+        [&["--kind", "ticket.opened"][..], &["--kind", "ticket.opened", "--stream", "ticket-*"], &["--kind", "ticket.opened", "--from", "2001-01-01"]]
+    {
+        let filtered = export(filters);
+        assert_eq!(filtered.len(), expected, "{filters:?}");
+        assert!(filtered.iter().all(|line| line["filtered"] == true && line.get("hash").is_none() && line["actor"].is_string()), "{filters:?}");
+    }
+    let stream = all.last().expect("a line")["stream"].as_str().expect("a stream");
+    assert!(export(&["--stream", stream]).iter().all(|line| line["stream"] == stream));
+    assert!(export(&["--until", "2001-01-01"]).is_empty());
+    assert_eq!(export(&["--from", "3", "--until", "5"]).iter().filter(|line| line["index"] == 0).count(), 3);
+    // Without a filter the independent program accepts the export; with one it does not.
+    let python = root().join("target/python/bin/python");
+    assert!(python.exists(), "./test makes the virtual environment with the BLAKE3 package");
+    for (more, accepted) in [(&[] as &[&str], true), (&["--kind", "ticket"], false)] {
+        let file = directory.path().join("export.jsonl");
+        std::fs::write(&file, run(&[&["audit", "export", "--data", data][..], more].concat()).stdout).unwrap();
+        let output = Command::new(&python).arg(root().join("tests/verify.py")).arg(&file).output().unwrap();
+        assert_eq!(output.status.success(), accepted, "{more:?}: {}", text(&output.stdout));
+    }
+}
+
+/// first-use section 5: nothing lists the streams, and people are ids.
+#[test]
+fn an_auditor_lists_streams_and_reads_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
+    let listed: Value = serde_json::from_str(&printed(&["audit", "list", "--json", "--data", data])).expect("JSON");
+    let streams = listed["streams"].as_array().expect("streams");
+    let head = printed(&["audit", "head", "--data", data]);
+    let last = streams.iter().filter_map(|stream| stream["position"].as_i64()).max().expect("a position");
+    assert_eq!(head.split(':').next(), Some(last.to_string().as_str()));
+    assert!(streams.iter().any(|stream| stream["kind"] == "ticket" && stream["events"].as_i64() > Some(1)), "{listed}");
+    assert!(printed(&["audit", "show", "--data", data]).contains("role-1"), "without a stream all are listed");
+    assert!(printed(&["audit", "list", "--kind", "role", "--data", data]).lines().all(|line| !line.contains("ticket-")));
+    assert!(!printed(&["audit", "show", "role-1", "--data", data]).contains("\"admin\""));
+    let named = printed(&["audit", "show", "role-1", "--names", "--data", data]);
+    assert!(named.contains("\"admin\""), "{named}");
+    let shown: Value = serde_json::from_str(&printed(&["audit", "show", "role-1", "--json", "--data", data])).expect("JSON");
+    assert_eq!((&shown["stream"], &shown["commits"][0]["events"][0]["type"]), (&json!("role-1"), &json!("role.defined")));
+    let replayed = printed(&["audit", "replay", "--data", data]);
+    assert!(replayed.starts_with("replayed ") && replayed.contains("totals"), "{replayed}");
+    let replayed: Value = serde_json::from_str(&printed(&["audit", "replay", "--json", "--data", data])).expect("JSON");
+    assert_eq!(replayed["position"], last);
+}
+
+/// hostile-and-broken 25; first-use section 6: secrets come from a file or from standard input, not from the arguments.
+#[tokio::test]
+async fn apps_are_registered_from_files_and_standard_input() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("apps");
+    std::fs::write(&file, "# apps of this desk\n\nfirst:a-secret-of-the-first-app\nsecond:with:colons-in-the-secret\n").unwrap();
+    let data = directory.path().join("data");
+    let desk = Served::start_with(&data, &["--app-file", file.to_str().unwrap()]).expect("the desk starts");
+    assert_eq!(status_as(&desk, "first", "a-secret-of-the-first-app").await, 200);
+    assert_eq!(status_as(&desk, "second", "with:colons-in-the-secret").await, 200);
+    assert_eq!(status_as(&desk, "first", "with:colons-in-the-secret").await, 401);
+    desk.kill();
+
+    let mut setup = Command::new(program())
+        .args(["setup", "--plain-app-file", "-", "--data", data.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    setup.stdin.take().unwrap().write_all(b"third:a-secret-of-the-third-app\n").unwrap();
+    let output = setup.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let listed: Value = serde_json::from_str(&printed(&["app", "list", "--json", "--data", data.to_str().unwrap()])).expect("JSON");
+    let third = listed["apps"].as_array().expect("apps").iter().find(|app| app["code"] == "third").expect("the third app").clone();
+    assert_eq!((&third["speaks_for_users"], &third["is_disabled"]), (&json!(false), &json!(false)));
+
+    // A line that cannot be read is named by its number, never by what it holds.
+    std::fs::write(&file, "first:a-secret-of-the-first-app\nonly-a-secret\n").unwrap();
+    let failed = Served::start_with(&data, &["--app-file", file.to_str().unwrap()]).map(|desk| desk.base.clone()).expect_err("line 2 is wrong");
+    assert!(failed.contains("line 2") && !failed.contains("only-a-secret"), "{failed}");
+}
+
+/// hostile-and-broken 25.
+#[tokio::test]
+async fn a_disabled_app_is_refused_without_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let desk = Served::start(&data, &["--app", "other:secret-of-the-other"]);
+    assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 200);
+    let (status, answer) = desk.v1("POST", "apps/other/disable", "lisi", json!({})).await;
+    assert_eq!(status, 403, "{answer}");
+    let (status, answer) = desk.v1("POST", "apps/other/disable", "admin", json!({})).await;
+    assert_eq!(status, 204, "{answer}");
+    assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
+    let envelope = client()
+        .get(format!("{}/api/c/compapi/v2/itsm/get_services/?bk_app_code=other&bk_app_secret=secret-of-the-other", desk.base))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(envelope.status().as_u16(), 403);
+    let (status, answer) = desk.v1("POST", &format!("apps/{}/disable", APP.0), "admin", json!({})).await;
+    assert_eq!(status, 409, "an app does not shut itself out: {answer}");
+    assert_eq!(desk.v1("POST", "apps/nothing/disable", "admin", json!({})).await.0, 404);
+
+    // The command line does the same on the running desk.
+    let file = directory.path().join("app");
+    std::fs::write(&file, format!("{}:{}\n", APP.0, APP.1)).unwrap();
+    let app = |arguments: &[&str]| run(&[&["app", "--url", &desk.base, "--app-file", file.to_str().unwrap()][..], arguments].concat());
+    assert!(text(&app(&["list"]).stdout).lines().any(|line| line.starts_with("disabled") && line.contains("other")));
+    assert!(app(&["enable", "other"]).status.success());
+    assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 200);
+    let added: Value = serde_json::from_slice(&app(&["add", "fourth", "--json"]).stdout).expect("JSON");
+    assert_eq!(status_as(&desk, "fourth", added["secret"].as_str().expect("a secret")).await, 200);
+    assert!(app(&["disable", "fourth", "--dry-run"]).status.success());
+    assert_eq!(status_as(&desk, "fourth", added["secret"].as_str().expect("a secret")).await, 200, "a dry run changes nothing");
+    assert!(app(&["disable", "fourth", "--yes"]).status.success());
+    assert_eq!(status_as(&desk, "fourth", added["secret"].as_str().expect("a secret")).await, 401);
+
+    // The directory of a running desk is not written beside it; the ledger names who did what.
+    let beside = run(&["app", "disable", "other", "--data", data.to_str().unwrap()]);
+    assert_eq!(beside.status.code(), Some(4), "{}", text(&beside.stderr));
+    assert!(printed(&["audit", "show", "app-other", "--data", data.to_str().unwrap()]).contains("admin through test_app"));
+
+    // A disabled app stays disabled when the desk starts with it again.
+    assert_eq!(desk.v1("POST", "apps/other/disable", "admin", json!({})).await.0, 204);
+    desk.kill();
+    let desk = Served::start(&data, &["--app", "other:secret-of-the-other"]);
+    assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
+}
+
+/// first-use section 6: the published secret outlives `--demo`.
+#[tokio::test]
+async fn the_demo_secret_ends_with_the_option_demo() {
+    let demo = ("demo_app", "demo-secret-for-trials-only");
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    assert_eq!(status_as(&desk, demo.0, demo.1).await, 200);
+    desk.kill();
+    let own = format!("{}:{}", APP.0, APP.1);
+    let desk = Served::start_with(directory.path(), &["--app", &own]).expect("the desk starts");
+    assert_eq!(status_as(&desk, demo.0, demo.1).await, 401);
+    assert_eq!(status_as(&desk, APP.0, APP.1).await, 200);
+    desk.kill();
+    let desk = Served::start(directory.path(), &[]);
+    assert_eq!(status_as(&desk, demo.0, demo.1).await, 200, "with --demo it is there again");
+    desk.kill();
+    let published = format!("mine:{}", demo.1);
+    let failed = Served::start_with(directory.path(), &["--app", &published]).map(|desk| desk.base.clone()).expect_err("the secret is published");
+    assert!(failed.contains("published") && !failed.contains(demo.1), "{failed}");
+}
+
+/// first-use section 6: `--demo` on the network.
+#[test]
+fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
+    let directory = tempfile::tempdir().unwrap();
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let output = run(&["serve", "--demo", "--listen", listen, "--data", directory.path().join("a").to_str().unwrap(), "--crash-at", "nothing"]);
+        assert_eq!(output.status.code(), Some(2), "{listen}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("--demo-on-network"), "{}", text(&output.stderr));
+    }
+    let desk = Served::start(&directory.path().join("b"), &["--demo-on-network"]);
+    assert!(desk.is_up());
+}
+
+/// first-use section 6: `--listen localhost:8080`, SIGHUP.
+#[tokio::test]
+async fn a_desk_listens_on_a_host_name_and_survives_a_hangup() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = Command::new(program())
+        .args(["serve", "--listen", "localhost:0", "--data", directory.path().to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let first = lines.next().and_then(Result::ok).unwrap_or_default();
+    let base = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_default().to_owned();
+    let health = async || client().get(format!("{base}/healthz")).send().await.is_ok_and(|answer| answer.status().is_success());
+    let is_up = !base.is_empty() && health().await;
+    let hangup = Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+    // Two answers after the signal: the process has had its turn.
+    let is_still_up = hangup.success() && health().await && health().await && matches!(child.try_wait(), Ok(None));
+    let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    let ended = child.wait().unwrap();
+    assert!(is_up, "{first}");
+    assert!(is_still_up, "SIGHUP ended the desk");
+    assert!(ended.success(), "SIGTERM ends it with success: {ended}");
+}
+
+fn code_of(arguments: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = run(arguments);
+    (status.code(), text(&stderr))
+}
+
+/// first-use section 6: wrong values are rejected at the start, with the exit code for wrong usage.
+#[test]
+fn wrong_options_are_rejected_with_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let data = data.to_str().unwrap();
+    for (arguments, word) in [
+        (&["serve", "--login", "notaurl"][..], "--login notaurl"),
+        (&["serve", "--site", "desk.example.com"][..], "--site desk.example.com"),
+        (&["serve", "--listen", "nowhere"][..], "--listen nowhere"),
+        (&["serve", "--egress", "10.0.0.0/99"][..], "--egress"),
+        (&["serve", "--app", "justacode"][..], "CODE:SECRET"),
+        (&["doctor", "--cost"][..], "in the cloud"),
+        (&["serve", "--log-level", "loud"][..], "--log-level"),
+    ] {
+        // A build that accepts the value ends at the crash point, which does not exist.
+        let more: &[&str] = match arguments {
+            ["serve", "--listen", ..] => &["--crash-at", "nothing"],
+            ["serve", ..] => &["--listen", "127.0.0.1:0", "--crash-at", "nothing"],
+            _ => &[],
+        };
+        let (code, stderr) = code_of(&[arguments, more, &["--data", data]].concat());
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(word), "{arguments:?}: {stderr}");
+    }
+}
+
+/// first-use section 6: exit codes; docs/operating.md lists them.
+#[tokio::test]
+async fn exit_codes_tell_findings_from_failures_and_from_a_running_desk() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    assert_eq!(code_of(&["audit", "verify", "--data", data]).0, Some(0));
+    assert_eq!(code_of(&["setup", "--data", data]).0, Some(4));
+    assert_eq!(code_of(&["audit", "show", "ticket-NO1", "--data", data]).0, Some(1));
+    let wrong = format!("1:{}", "0".repeat(64));
+    assert_eq!(code_of(&["audit", "verify", "--head", &wrong, "--data", data]).0, Some(3));
+    assert_eq!(code_of(&["doctor", "--data", "/nowhere/at/all"]).0, Some(3));
+    assert_eq!(code_of(&["audit", "rebuild", "nothing", "--data", data]).0, Some(2));
+    desk.kill();
+    assert_eq!(code_of(&["setup", "--dry-run", "--app", "new:a-secret-that-is-new", "--data", data]).0, Some(0));
+    assert!(!printed(&["app", "list", "--data", data]).contains("new"), "a dry run registers nothing");
+    let document = std::fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    for code in 0..=4 {
+        assert!(document.contains(&format!("| {code} |")), "docs/operating.md does not list exit code {code}");
+    }
+}
+
+/// first-use section 6: every command prints JSON, and its help is short and complete.
+#[test]
+fn every_command_has_json_and_plain_help() {
+    let mut pending = vec![Vec::<String>::new()];
+    let mut leaves = 0;
+    while let Some(path) = pending.pop() {
+        let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
+        arguments.push("--help");
+        let help = printed(&arguments);
+        let subcommands: Vec<&str> = help
+            .split("Commands:\n")
+            .nth(1)
+            .map(|text| {
+                text.split("\n\n")
+                    .next()
+                    .unwrap_or_default()
+                    .lines()
+                    .filter(|line| !line.starts_with("   "))
+                    .filter_map(|line| line.split_whitespace().next())
+                    .collect()
+            })
+            .unwrap_or_default();
+        for name in subcommands.iter().filter(|name| **name != "help") {
+            pending.push([&path[..], &[(*name).to_owned()]].concat());
+        }
+        if subcommands.is_empty() {
+            leaves += 1;
+            assert!(help.contains("--json"), "{path:?}: {help}");
+        }
+        for odd in ["[default: \"\"]", "stands", "mend", "throws", "whoever", "nobody", "somebody"] {
+            assert!(!help.contains(odd), "{path:?}: {odd} in {help}");
+        }
+    }
+    assert!(leaves >= 20, "{leaves} commands");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(printed(&["completions", shell]).contains("ledgerdesk"), "{shell}");
+    }
+    let help = printed(&["serve", "--help"]);
+    assert!(help.contains("LEDGERDESK_LOG") && help.contains("--log-format") && help.contains("--app-file"), "{help}");
+}
+
+/// first-use section 1: `/` is a page.
+#[tokio::test]
+async fn the_first_page_describes_the_desk_in_two_languages() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    for (asked, language, word) in [("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN", "服务台"), ("en-US,en;q=0.9", "en", "service desk"), ("", "en", "service desk")] {
+        let answer = client().get(format!("{}/", desk.base)).header("accept-language", asked).send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200);
+        assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+        assert_eq!(answer.headers()["content-language"], language);
+        let page = answer.text().await.expect("a page");
+        for wanted in [word, "openapi.json", "healthz", "/v1"] {
+            assert!(page.contains(wanted), "{asked}: {wanted} is missing in {page}");
+        }
+    }
+    assert_eq!(client().get(format!("{}/openapi.json", desk.base)).send().await.expect("an answer").status().as_u16(), 200);
+}
+
+/// A served desk whose log goes to a file.
+fn logged(data: &Path, log: &Path, more: &[&str]) -> Served {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "exec \"$0\" \"$@\" 2>\"$LOG\""]).arg(program()).env("LOG", log);
+    Served::start_by(shell, data, more)
+}
+
+/// first-use section 6: no request log, wrong secrets are not logged.
+#[tokio::test]
+async fn requests_are_logged_with_an_id_and_without_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let desk = logged(&directory.path().join("data"), &log, &["--access-log"]);
+    let answer = client()
+        .get(format!("{}/v1/tickets?list=all&tag=not-for-the-log", desk.base))
+        .basic_auth(APP.0, Some("a-wrong-secret"))
+        .header("x-request-id", "request-17")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!((answer.status().as_u16(), answer.headers()["x-request-id"].to_str().unwrap()), (401, "request-17"));
+    let (status, headers, _) = desk.v1_with("GET", "tickets?list=all", "zhangsan", Value::Null, &[]).await;
+    assert_eq!(status, 200);
+    let id = headers["x-request-id"].to_str().expect("an id").to_owned();
+    let find = |id: &str| {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["fields"]["request_id"] == id)
+    };
+    let refused = until("the line of the refused request", || find("request-17"));
+    assert_eq!((&refused["fields"]["status"], &refused["fields"]["path"], &refused["level"]), (&json!(401), &json!("/v1/tickets"), &json!("INFO")));
+    let line = until("the line of the request", || find(&id));
+    assert_eq!((&line["fields"]["method"], &line["fields"]["app"], &line["fields"]["status"]), (&json!("GET"), &json!(APP.0), &json!(200)));
+    assert!(line["fields"]["duration_ms"].is_i64());
+    assert!(line["timestamp"].as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{line}");
+    let text = std::fs::read_to_string(&log).unwrap();
+    for never in ["a-wrong-secret", APP.1, "not-for-the-log", "zhangsan", "Basic"] {
+        assert!(!text.contains(never), "{never} is in the log");
+    }
+    // Every answer has an id, whichever API it is from.
+    for path in ["/", "/healthz", "/no/such/path", "/api/c/compapi/v2/itsm/get_services/"] {
+        let answer = client().get(format!("{}{path}", desk.base)).send().await.expect("an answer");
+        assert!(answer.headers().contains_key("x-request-id"), "{path}");
+    }
+}
+
+/// first-use sections 5 and 9: `audit show delivery-...` with three dots.
+#[tokio::test]
+async fn doctor_names_the_stream_of_a_failing_callback() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    // A port that was free a moment ago: no one answers there.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let created = desk.bk("create_ticket", fast_approval("callback", Some(&format!("http://{closed}/")))).await;
+    let fields = tests::form(&[("SHENPIYIJIAN", "true")]);
+    let vote = json!({ "sn": created["data"]["sn"], "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
+    assert_eq!(desk.bk("operate_node", vote).await["result"], true);
+    let said = until("the failing callback", || Some(text(&run(&["doctor", "--data", data]).stdout)).filter(|said| said.contains("audit show delivery-")));
+    let stream = said.split("audit show ").nth(1).and_then(|rest| rest.split([' ', '`']).next()).expect("a stream").to_owned();
+    assert!(printed(&["audit", "show", &stream, "--data", data]).contains("delivery.requested"), "{said}");
+}
+
+/// first-use section 1: the demo prints where it is, how to look at it and how to remove it.
+#[test]
+fn the_demo_prints_commands_that_work_and_how_many_tickets_it_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("day");
+    let said = printed(&["demo", "--exit", "--tickets", "20", "--data", data.to_str().unwrap()]);
+    assert!(said.contains("22 opened (20 by the day, 2 by the story)"), "{said}");
+    assert!(said.contains(&format!("rm -r {}", data.display())), "{said}");
+    let command = said.lines().find_map(|line| line.split_once("look at ").map(|(_, command)| command.trim())).expect("a command");
+    let output = Command::new("bash").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+}

@@ -1,1 +1,407 @@
 //! Decisions and commands on tickets: reasons, idempotency, versions, people, values of forms.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tests::form;
+use tests::process::{Served, client, run};
+
+/// A service with one node (3) between submitting and the end, and one field besides the title.
+async fn service(desk: &Served, name: &str, node: Value, field: Value) -> Value {
+    let line = |from: i64, to: i64| json!({ "from": from, "to": to, "condition_type": "default" });
+    let nodes = json!([
+        { "id": 1, "type": "START", "name": "开始" },
+        { "id": 2, "type": "NORMAL", "name": "提单", "processors_type": "OPEN", "is_first_state": true },
+        node,
+        { "id": 9, "type": "END", "name": "结束" },
+    ]);
+    let title = json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 });
+    let flow = json!({ "name": name, "is_revocable": true, "revoke_config": { "type": 1 }, "nodes": nodes, "edges": [line(1, 2), line(2, 3), line(3, 9)], "fields": [title, field] });
+    let body = json!({ "bk_username": "admin", "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
+    let answer = desk.bk("import_service", body).await;
+    assert_eq!(answer["result"], true, "{answer}");
+    answer["data"]["id"].clone()
+}
+
+async fn approval(desk: &Served, more: Value) -> Value {
+    let mut node = json!({ "id": 3, "type": "APPROVAL", "name": "审批", "processors_type": "PERSON", "processors": "zhangsan,wangwu" });
+    node.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    let result = json!({ "id": 103, "key": "o3", "name": "意见", "type": "RADIO", "state_id": 3, "validate_type": "REQUIRE", "meta": { "code": "APPROVE_RESULT" },
+        "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "拒绝" }] });
+    service(desk, "只有结果的审批", node, result).await
+}
+
+async fn named(desk: &Served) -> Value {
+    let node = json!({ "id": 3, "type": "NORMAL", "name": "处理", "processors_type": "VARIABLE", "processors": "mem", "distribute_type": "PROCESS" });
+    let field = json!({ "id": 2, "key": "mem", "name": "人员", "type": "MEMBERS", "validate_type": "OPTION", "state_id": 2 });
+    service(desk, "指定人员", node, field).await
+}
+
+async fn opened(desk: &Served, service: &Value) -> String {
+    let answer = desk.bk("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) })).await;
+    assert_eq!(answer["result"], true, "{answer}");
+    answer["data"]["sn"].as_str().expect("a number").to_owned()
+}
+
+async fn operated(desk: &Served, sn: &str, operation: &str, user: &str, body: Value) {
+    let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/{operation}"), user, body.clone()).await;
+    assert_eq!(status, 200, "{operation} {body}: {answer}");
+}
+
+/// Node 3 of a ticket over `/v1`.
+async fn third(desk: &Served, sn: &str) -> Value {
+    let (status, ticket) = desk.v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null).await;
+    assert_eq!(status, 200, "{ticket}");
+    ticket["nodes"].as_array().expect("nodes").iter().find(|node| node["node"] == 3).expect("node 3").clone()
+}
+
+async fn logs(desk: &Served, sn: &str) -> String {
+    desk.bk("get_ticket_logs", json!({ "sn": sn })).await["data"]["logs"].to_string()
+}
+
+/// The events of one type over `/v1`.
+async fn events(desk: &Served, sn: &str, kind: &str) -> Vec<Value> {
+    let (_, history) = desk.v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null).await;
+    let is = |event: &&Value| event["event"].to_string().contains(kind);
+    history["events"].as_array().expect("events").iter().filter(is).cloned().collect()
+}
+
+/// People in the key store of a data directory.
+fn registered(data: &Path) -> i64 {
+    let keys = rusqlite::Connection::open_with_flags(data.join("keys.db"), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a key store");
+    keys.query_row("SELECT count(*) FROM people", [], |row| row.get(0)).expect("a count")
+}
+
+fn crowd(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|at| format!("{prefix}{at}")).collect()
+}
+
+/// first-use F3.
+#[tokio::test]
+async fn a_decision_keeps_its_reason_without_a_field_for_it() {
+    let data = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(data.path(), &[]);
+    let service = approval(&desk, json!({})).await;
+    let reason = "TOO DEAR because of budget";
+    for way in ["decide", "decisions", "approve", "proceed_approval", "operate_node", "resolve"] {
+        let sn = opened(&desk, &service).await;
+        let pass = way == "resolve";
+        match way {
+            "decide" => operated(&desk, &sn, "decide", "zhangsan", json!({ "node": 3, "pass": false, "message": reason })).await,
+            "resolve" => operated(&desk, &sn, "resolve", "zhangsan", json!({ "message": reason })).await,
+            "decisions" => {
+                let decisions = json!({ "decisions": [{ "sn": sn, "node": 3, "pass": false, "message": reason }] });
+                let (status, answer) = desk.v1("POST", "decisions", "zhangsan", decisions).await;
+                assert_eq!((status, &answer["results"][0]["done"]), (200, &json!(true)), "{answer}");
+            }
+            _ => {
+                let body = match way {
+                    "approve" => json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "false", "remark": reason }),
+                    "proceed_approval" => {
+                        json!({ "process_inst_id": sn, "activity": 3, "handler": "zhangsan", "submit_action": "false", "submit_opinion": reason })
+                    }
+                    _ => json!({ "sn": sn, "state_id": 3, "operator": "zhangsan", "action_type": "TRANSITION", "action_message": reason,
+                        "fields": form(&[("o3", "false")]) }),
+                };
+                let answer = desk.bk(way, body).await;
+                assert_eq!(answer["result"], true, "{way}: {answer}");
+            }
+        }
+        let node = third(&desk, &sn).await;
+        assert_eq!((&node["reason"], &node["pass"]), (&json!(reason), &json!(pass)), "{way}: {node}");
+        assert_eq!(node["votes"], json!([{ "by": "zhangsan", "pass": pass, "reason": reason }]), "{way}");
+        assert!(events(&desk, &sn, "o3").await.iter().any(|event| event.to_string().contains(reason)), "{way}: the vote has it");
+        let logs = logs(&desk, &sn).await;
+        assert!(logs.contains(reason), "{way}: {logs}");
+        let result = desk.bk("get_approve_node_result", json!({ "sn": sn, "state_id": 3 })).await;
+        assert_eq!(result["data"]["approve_remark"], reason, "{way}: {result}");
+        let shown = run(&["audit", "show", &format!("ticket-{sn}"), "--data", data.path().to_str().expect("a path")]);
+        assert!(String::from_utf8_lossy(&shown.stdout).contains(reason), "{way}: audit show has it");
+    }
+}
+
+/// first-use F3: a form with a field for the reason has it there too.
+#[tokio::test]
+async fn a_reason_stands_in_the_vote_and_in_the_forms_own_field() {
+    let data = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(data.path(), &[]);
+    for (way, pass) in [("decide", true), ("decide", false), ("operate_node", false)] {
+        let mut body = tests::approval_request();
+        body["bk_username"] = "lisi".into();
+        let sn = desk.bk("create_ticket", body).await["data"]["sn"].as_str().expect("a number").to_owned();
+        if way == "decide" {
+            operated(&desk, &sn, "decide", "zhangsan", json!({ "node": 3, "pass": pass, "message": "材料不全" })).await;
+        } else {
+            let fields = form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "材料不全")]);
+            let answer =
+                desk.bk("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
+            assert_eq!(answer["result"], true, "{answer}");
+        }
+        let node = third(&desk, &sn).await;
+        assert_eq!(node["votes"], json!([{ "by": "zhangsan", "pass": pass, "reason": "材料不全" }]), "{way} {pass}");
+        let field = if pass { "FZR_BEIZHU" } else { "FZR_LIYOU" };
+        let (_, ticket) = desk.v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null).await;
+        let value = ticket["fields"].as_array().expect("fields").iter().find(|shown| shown["key"] == field).expect("the field")["value"].clone();
+        assert_eq!(value, "材料不全", "{way} {pass}");
+    }
+    // A required reason stays required, and blanks of any width are none.
+    let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"].as_str().expect("a number").to_owned();
+    let fields = form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "")]);
+    let answer = desk.bk("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
+    assert_eq!(answer["result"], false, "{answer}");
+    for (operation, body) in [
+        ("suspend", json!({ "message": " \u{3000}\u{200b}" })),
+        ("terminate", json!({ "message": "\u{200b}" })),
+        ("deliver", json!({ "node": 3, "to": { "people": ["zhaoliu"] }, "message": "\u{feff} " })),
+        ("suspend", json!({ "message": null })),
+    ] {
+        let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/{operation}"), "zhangsan", body.clone()).await;
+        assert_eq!(status, 400, "{operation} {body}: {answer}");
+    }
+}
+
+/// first-use F3, its siblings: each operation that takes words keeps and shows them.
+#[tokio::test]
+async fn every_operation_keeps_the_words_that_come_with_it() {
+    let data = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(data.path(), &[]);
+    let service = approval(&desk, json!({ "can_deliver": true })).await;
+    let sn = opened(&desk, &service).await;
+    for (operation, user, body) in [
+        ("acknowledge", "zhangsan", json!({ "node": 3, "message": "words of acknowledge" })),
+        ("suspend", "zhangsan", json!({ "message": "words of suspend" })),
+        ("resume", "zhangsan", json!({ "message": "words of resume" })),
+        ("reassign", "admin", json!({ "node": 3, "to": { "people": ["zhangsan"] }, "message": "words of reassign" })),
+        ("withdraw", "lisi", json!({ "message": "words of withdraw" })),
+    ] {
+        operated(&desk, &sn, operation, user, body).await;
+        let words = format!("words of {operation}");
+        assert_eq!(events(&desk, &sn, &words).await.len(), 1, "{operation}: the event has them");
+        let logs = logs(&desk, &sn).await;
+        assert!(logs.contains(&words), "{operation}: {logs}");
+    }
+    let sn = opened(&desk, &service).await;
+    for (action, operator, words) in [("SUSPEND", "zhangsan", "等窗口"), ("UNSUSPEND", "zhangsan", "窗口已开"), ("WITHDRAW", "lisi", "不需要了")] {
+        let answer = desk.bk("operate_ticket", json!({ "sn": sn, "operator": operator, "action_type": action, "action_message": words })).await;
+        assert_eq!(answer["result"], true, "{answer}");
+        let logs = logs(&desk, &sn).await;
+        assert!(logs.contains(words), "{action}: {logs}");
+    }
+}
+
+/// crossings 2.
+#[tokio::test]
+async fn commas_of_a_chinese_keyboard_separate_people() {
+    let data = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(data.path(), &[]);
+    let service = named(&desk).await;
+    let create = async |members: Value| {
+        let body = json!({ "service_id": service, "fields": { "title": "t", "mem": members } });
+        desk.v1("POST", "tickets", "lisi", body).await
+    };
+    for text in ["zhangsan，wangwu", "zhangsan、wangwu", "zhangsan, wangwu", "\u{feff}zhangsan\u{3000}，\u{200b}wangwu\u{a0}，"] {
+        let (status, answer) = create(json!(text)).await;
+        assert_eq!(status, 201, "{text:?}: {answer}");
+        assert_eq!(third(&desk, answer["sn"].as_str().expect("a number")).await["waiting_for"], "zhangsan,wangwu", "{text:?}");
+        let fields = form(&[("title", "t"), ("mem", text)]);
+        let sn = desk.bk("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": fields })).await["data"]["sn"].clone();
+        assert_eq!(third(&desk, sn.as_str().expect("a number")).await["waiting_for"], "zhangsan,wangwu", "{text:?}");
+    }
+    let before = registered(data.path());
+    for text in ["zhangsan；neu", "zhangsan;neu", "zhangsan|neu", "zhangsan/neu", "zhangsan neu", "zhangsan\u{3000}neu", "zhangsan\nneu", "zhang\u{200b}san"] {
+        let (status, answer) = create(json!(text)).await;
+        assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("/fields/mem")), "{text:?}: {answer}");
+    }
+    // Each element of an array is one name.
+    for members in [json!(["zhangsan，neu"]), json!(["zhangsan,neu"]), json!(["zhangsan", { "name": "neu" }])] {
+        let (status, answer) = create(members.clone()).await;
+        assert_eq!(status, 400, "{members}: {answer}");
+    }
+    let (status, answer) = create(json!(["zhangsan", "\u{200b}wangwu"])).await;
+    assert_eq!(status, 201, "{answer}");
+    let sn = answer["sn"].as_str().expect("a number").to_owned();
+    for (operation, body) in [
+        ("reassign", json!({ "node": 3, "to": { "people": ["neu，neuer"] } })),
+        ("remark", json!({ "text": "x", "people": ["neu、neuer"] })),
+        ("follow", json!({ "people": ["neu；neuer"] })),
+    ] {
+        let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/{operation}"), "admin", body.clone()).await;
+        assert_eq!(status, 400, "{operation} {body}: {answer}");
+    }
+    let (status, answer) = desk.v1("PUT", "roles/77", "admin", json!({ "key": "K", "name": "组", "members": ["neu，neuer"] })).await;
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(registered(data.path()), before, "a rejected request registers no person");
+    let deliver = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "DELIVER", "processors_type": "PERSON", "processors": "zhaoliu，admin",
+        "action_message": "x" });
+    let answer = desk.bk("operate_node", deliver).await;
+    assert!(answer["message"].as_str().is_some_and(|message| !message.contains("用户名")), "both are names: {answer}");
+    let answer = desk.bk("add_follower", json!({ "sn": sn, "operator": "zhangsan", "users": "zhaoliu、admin" })).await;
+    assert_eq!(answer["result"], true, "{answer}");
+    let (_, ticket) = desk.v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null).await;
+    let followers = ticket["followers"].as_array().expect("followers");
+    assert!(followers.len() == 2 && followers.contains(&json!("zhaoliu")) && followers.contains(&json!("admin")), "two people follow: {followers:?}");
+}
+
+/// hostile-and-broken 1.
+#[tokio::test]
+async fn one_request_names_at_most_a_thousand_people() {
+    let data = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(data.path(), &[]);
+    let service = named(&desk).await;
+    let before = registered(data.path());
+    let create = |members: &[String], processors: &[String]| json!({ "service_id": service, "fields": { "title": "t", "mem": members }, "processors": { "3": processors } });
+    for (body, field) in [
+        (create(&[], &crowd("a", 3000)), "/processors"),
+        (create(&crowd("a", 1001), &crowd("b", 1)), "/fields/mem"),
+        (create(&crowd("a", 600), &crowd("b", 600)), "/fields/mem"),
+    ] {
+        let (status, answer) = desk.v1("POST", "tickets", "lisi", body).await;
+        assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!(field)), "{answer}");
+    }
+    let fields = json!([{ "key": "title", "value": "t" }, { "key": "mem", "value": crowd("a", 600) }]);
+    let chosen = json!({ "state_processors": { "3": crowd("b", 600).join("，") } });
+    let answer = desk.bk("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": fields, "meta": chosen })).await;
+    assert!(answer["code"] == 3_900_005 && answer["message"].as_str().expect("words").contains("1000"), "{answer}");
+    let sn = opened(&desk, &service).await;
+    let before_named = registered(data.path());
+    for (operation, body) in [
+        ("reassign", json!({ "node": 3, "to": { "people": crowd("c", 50_000) } })),
+        ("remark", json!({ "text": "x", "people": crowd("c", 1001) })),
+        ("follow", json!({ "people": crowd("c", 1001) })),
+    ] {
+        let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/{operation}"), "admin", body).await;
+        assert_eq!(status, 400, "{operation}: {answer}");
+    }
+    let last = registered(data.path());
+    assert!(before_named == last && last <= before + 1, "a rejected request registers no person: {before} {before_named} {last}");
+    // As many as are allowed are registered, all at once.
+    let (status, answer) = desk.v1("POST", "tickets", "lisi", create(&crowd("a", 499), &crowd("b", 500))).await;
+    assert_eq!(status, 201, "{answer}");
+    assert_eq!(registered(data.path()), last + 999);
+    assert_eq!(third(&desk, answer["sn"].as_str().expect("a number")).await["waiting_for"], crowd("b", 500).join(","));
+}
+
+/// crossings, "also seen": a client waits ten seconds for an answer.
+#[tokio::test]
+async fn a_role_of_five_thousand_members_is_put_at_once() {
+    let data = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(data.path(), &[]);
+    let before = registered(data.path());
+    let members = crowd("m", 5000);
+    let (status, answer) = desk.v1("PUT", "roles/78", "admin", json!({ "key": "MANY", "name": "全员", "members": members })).await;
+    assert!((200..300).contains(&status), "{answer}");
+    assert_eq!(registered(data.path()), before + 5000);
+    let (_, roles) = desk.v1("GET", "roles", "admin", Value::Null).await;
+    let role = roles["roles"].as_array().expect("roles").iter().find(|role| role["key"] == "MANY").expect("the role");
+    assert_eq!(role["members"], json!(members));
+}
+
+/// A login service where the token `tok-NAME` belongs to NAME.
+fn login_service() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            let mut chunk = [0; 1024];
+            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                match stream.read(&mut chunk) {
+                    Ok(read) if read > 0 => head.extend_from_slice(&chunk[..read]),
+                    _ => break,
+                }
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let name = head.split("bk_token=tok-").nth(1).and_then(|rest| rest.split([' ', '&']).next()).unwrap_or_default().to_owned();
+            let body = json!({ "result": !name.is_empty(), "data": { "username": name } }).to_string();
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+/// hostile-and-broken 3.
+#[tokio::test]
+async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
+    let data = tempfile::tempdir().expect("a directory");
+    let login = login_service();
+    let app = format!("{}:{}", tests::process::APP.0, tests::process::APP.1);
+    let desk = Served::start_with(data.path(), &["--demo", "--app", &app, "--plain-app", "p:p", "--login", &login]).expect("a desk");
+    let send = async |operation: &str, key: &str, headers: &[(&str, String)], mut body: Value| -> Value {
+        if headers.is_empty() {
+            body["bk_app_code"] = "p".into();
+            body["bk_app_secret"] = "p".into();
+        }
+        let mut request = client().post(format!("{}/v2/itsm/{operation}/", desk.base)).header("Idempotency-Key", key).json(&body);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request.send().await.expect("an answer").json().await.expect("an envelope")
+    };
+    let fields = form(&[("title", "a"), ("apply_content", "b"), ("ZHIDINGSHENPIREN", "zhangsan")]);
+    // By login token.
+    let create = |user: &str| json!({ "service_id": 22, "fields": fields, "bk_token": format!("tok-{user}") });
+    let annas = send("create_ticket", "k", &[], create("anna")).await;
+    let bobs = send("create_ticket", "k", &[], create("bob")).await;
+    assert_eq!(annas["result"], true, "{annas}");
+    assert!(bobs["result"] == false && bobs["code"] == 3_900_005, "{bobs}");
+    assert_eq!(send("create_ticket", "k", &[], create("anna")).await["data"], annas["data"], "anna's own retry is answered");
+    // By the gateway's header.
+    let header = |user: &str| {
+        let carried = json!({ "bk_app_code": tests::process::APP.0, "bk_app_secret": tests::process::APP.1, "bk_username": user });
+        [("x-bkapi-authorization", carried.to_string())]
+    };
+    let body = json!({ "service_id": 22, "fields": fields });
+    let annas = send("create_ticket", "h", &header("anna")[..], body.clone()).await;
+    let bobs = send("create_ticket", "h", &header("bob")[..], body).await;
+    assert_eq!(annas["result"], true, "{annas}");
+    assert!(bobs["result"] == false && bobs["code"] == 3_900_005, "{bobs}");
+    // An operation of the other user is judged by itself.
+    let sn = annas["data"]["sn"].clone();
+    let follow = |user: &str| json!({ "sn": sn, "users": "zhaoliu", "bk_token": format!("tok-{user}") });
+    for user in ["lisi", "zhangsan"] {
+        let answer = send("add_follower", "f", &[], follow(user)).await;
+        assert_eq!(answer["result"], true, "{answer}");
+    }
+    let (_, history) = desk.v1("GET", &format!("tickets/{}/events", sn.as_str().expect("a number")), "admin", Value::Null).await;
+    let by_zhangsan = history["events"].as_array().expect("events").iter().filter(|event| event["actor"] == "zhangsan").count();
+    assert_eq!(by_zhangsan, 1, "the approver's invitation is a command of its own: {history}");
+    // Over `/v1` as before.
+    let body = json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" } });
+    let key = [("idempotency-key", "v")];
+    assert_eq!(desk.v1_with("POST", "tickets", "anna", body.clone(), &key).await.0, 201);
+    assert_eq!(desk.v1_with("POST", "tickets", "bob", body, &key).await.0, 422);
+}
+
+/// hostile-and-broken 8.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_concurrent_edits_of_one_version_one_is_taken() {
+    let data = tempfile::tempdir().expect("a directory");
+    let desk = std::sync::Arc::new(Served::start(data.path(), &[]));
+    let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"].as_str().expect("a number").to_owned();
+    for round in 0..40 {
+        let (_, headers, _) = desk.v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[]).await;
+        let version = headers["etag"].to_str().expect("a tag").to_owned();
+        let mut edits = tokio::task::JoinSet::new();
+        for rival in 0..5 {
+            let (desk, sn, version) = (desk.clone(), sn.clone(), version.clone());
+            edits.spawn(async move {
+                let body = json!({ "fields": { "title": format!("round {round} by {rival}") } });
+                desk.v1_with("POST", &format!("tickets/{sn}/edit"), "lisi", body, &[("if-match", version.as_str())]).await.0
+            });
+        }
+        let mut statuses = edits.join_all().await;
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 412, 412, 412, 412], "round {round}");
+    }
+    // A repeated command is answered from its commit, whatever the version is by now.
+    let (_, headers, _) = desk.v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[]).await;
+    let version = headers["etag"].to_str().expect("a tag").to_owned();
+    let body = json!({ "fields": { "title": "again" } });
+    for _ in 0..2 {
+        let headers = [("if-match", version.as_str()), ("idempotency-key", "e")];
+        let (status, _, answer) = desk.v1_with("POST", &format!("tickets/{sn}/edit"), "lisi", body.clone(), &headers).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+}

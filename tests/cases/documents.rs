@@ -1,1 +1,191 @@
-//! The commands in the documents run as they are written.
+//! The commands of the documents, executed: a block that is marked `sh run` must succeed, in order, in an empty directory.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use tests::process::{program, root};
+
+/// How often a started server is looked for, ten times a second.
+const LOOKS: u32 = 600;
+/// The ports that documents use literally; each is replaced by a free one.
+const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
+
+/// What a block is for, by the words after its language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Use {
+    Run,
+    Background,
+    File(String),
+    Text,
+}
+
+/// A fenced block of a document.
+#[derive(Clone, Debug)]
+struct Block {
+    /// The line of its fence, from 1.
+    line: usize,
+    purpose: Use,
+    text: String,
+}
+
+fn purpose(info: &str) -> Use {
+    let mut words = info.split_whitespace();
+    let language = words.next().unwrap_or_default();
+    let is_shell = matches!(language, "sh" | "bash");
+    let words: Vec<&str> = words.collect();
+    match words.iter().find_map(|word| word.strip_prefix("file=")) {
+        Some(name) => Use::File(name.to_owned()),
+        None if is_shell && words.contains(&"run") => Use::Run,
+        None if is_shell && words.contains(&"background") => Use::Background,
+        None => Use::Text,
+    }
+}
+
+/// The fenced blocks of a Markdown document, in order; a block in a list is indented as its fence is.
+fn blocks(document: &str) -> Vec<Block> {
+    let (mut found, mut open): (Vec<Block>, Option<(Block, usize)>) = (Vec::new(), None);
+    for (at, line) in document.lines().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        match (open.take(), line.trim_start().strip_prefix("```")) {
+            (Some((block, _)), Some(rest)) if rest.trim().is_empty() => found.push(block),
+            (Some((mut block, fence)), _) => {
+                block.text.push_str(line.get(fence..).unwrap_or(line.trim_start()));
+                block.text.push('\n');
+                open = Some((block, fence));
+            }
+            (None, Some(info)) => open = Some((Block { line: at + 1, purpose: purpose(info), text: String::new() }, indent)),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed: {open:?}");
+    found
+}
+
+/// One script of all blocks: it names the block that fails, waits until a started server answers, and ends servers at its end.
+fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
+    let mut script = String::from(
+        "set -Eeuo pipefail\nblock=0\ntrap 'echo \"the block at line $block failed: $BASH_COMMAND\" >&2' ERR\n\
+         answers() { for _ in $(seq \"$LOOKS\"); do if curl -s -o /dev/null \"http://127.0.0.1:$1/healthz\"; then return 0; fi; sleep 0.1; done; \
+         echo \"nothing answers on port $1\" >&2; cat background-*.log >&2; return 1; }\n",
+    );
+    let mut commands = 0;
+    for Block { line, purpose, text } in blocks {
+        let mut text = text.clone();
+        let mut named = Vec::new();
+        for (literal, free) in ports {
+            if text.contains(&format!(":{literal}")) {
+                named.push(free.as_str());
+            }
+            text = text.replace(&format!(":{literal}"), &format!(":{free}"));
+        }
+        // The documents start the program with cargo; the test has it built already.
+        let text = text.replace("cargo run --release --", "ledgerdesk");
+        let _ = writeln!(script, "block={line}");
+        match purpose {
+            Use::Text => {}
+            Use::File(name) => {
+                let _ = write!(script, "mkdir -p \"$(dirname '{name}')\"\ncat > '{name}' <<'END_OF_THE_FILE'\n{text}END_OF_THE_FILE\n");
+            }
+            Use::Run => {
+                commands += 1;
+                script.push_str(&text);
+            }
+            Use::Background => {
+                commands += 1;
+                let _ = writeln!(script, "{{\n{text}}} > background-{line}.log 2>&1 &");
+                for port in named {
+                    let _ = writeln!(script, "answers {port}");
+                }
+            }
+        }
+    }
+    (script, commands)
+}
+
+/// Executes the blocks of a document; fails with the line of the block.
+fn execute(document: &str) {
+    let path = root().join(document);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
+    let listeners: Vec<TcpListener> = PORTS.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: BTreeMap<&str, String> =
+        PORTS.iter().zip(&listeners).map(|(literal, listener)| (*literal, listener.local_addr().unwrap().port().to_string())).collect();
+    drop(listeners);
+    let (script, commands) = script(&blocks(&text), &ports);
+    assert!(commands > 0, "{document} has no block that is marked `sh run`");
+
+    let directory = tempfile::tempdir().unwrap();
+    let (binaries, work) = (directory.path().join("bin"), directory.path().join("work"));
+    std::fs::create_dir(&binaries).unwrap();
+    std::fs::create_dir(&work).unwrap();
+    std::os::unix::fs::symlink(program(), binaries.join("ledgerdesk")).unwrap();
+    let path = format!("{}:{}:{}", binaries.display(), root().join("target/python/bin").display(), std::env::var_os("PATH").unwrap_or_default().display());
+    std::fs::write(directory.path().join("script.sh"), script).unwrap();
+    let mut child = Command::new("bash")
+        .arg(directory.path().join("script.sh"))
+        .current_dir(&work)
+        .env("PATH", path)
+        .env("PROJECT", root())
+        .env("LOOKS", LOOKS.to_string())
+        .env_remove("LEDGERDESK_PREFIX")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Servers that the document starts are in the group of the shell.
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let group = format!("-{}", child.id());
+    let read = |mut pipe: Box<dyn std::io::Read + Send>| {
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = pipe.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        })
+    };
+    let (stdout, stderr) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
+    let status = child.wait().unwrap();
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+    assert!(status.success(), "{document}: {stderr}\nstandard output:\n{stdout}");
+}
+
+/// first-use section 9: the commands of README are executed.
+#[test]
+fn the_commands_of_the_readme_work() {
+    execute("README.md");
+}
+
+/// first-use section 6.
+#[test]
+fn the_commands_of_the_operating_guide_work() {
+    execute("docs/operating.md");
+}
+
+/// first-use section 4.
+#[test]
+fn the_commands_of_the_importing_guide_work() {
+    execute("docs/importing.md");
+}
+
+/// first-use section 2.
+#[test]
+fn the_commands_of_the_workflow_guide_work() {
+    execute("docs/workflows.md");
+}
+
+#[test]
+fn blocks_are_found_with_their_purpose_and_their_line() {
+    let document = "text\n```sh run\na\n```\n\n```toml file=x/y.toml\nb = 1\n```\n- item\n  ```sh background\n  c :8080\n    d\n  ```\n```\ne\n```\n";
+    let found = blocks(document);
+    let shown: Vec<(usize, &Use, &str)> = found.iter().map(|block| (block.line, &block.purpose, block.text.as_str())).collect();
+    assert_eq!(
+        shown,
+        [(2, &Use::Run, "a\n"), (6, &Use::File("x/y.toml".into()), "b = 1\n"), (10, &Use::Background, "c :8080\n  d\n"), (14, &Use::Text, "e\n"),]
+    );
+    let (script, commands) = script(&found, &BTreeMap::from([("8080", "4711".to_owned())]));
+    assert!(commands == 2 && script.contains("c :4711") && script.contains("answers 4711"), "{script}");
+    assert!(script.contains("mkdir -p \"$(dirname 'x/y.toml')\""), "{script}");
+}

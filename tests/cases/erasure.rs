@@ -1,1 +1,336 @@
 //! Erasing a person.
+
+use std::path::{Path, PathBuf};
+
+use events::call::Requested;
+use events::{Moment, NodeId, Pid, TicketSn};
+use functions::erasure::{self, NotErased};
+use serde_json::{Value, json};
+use tests::House;
+use tests::process::{APP, Served, client, run};
+
+/// A user whom no demo data names.
+const PERSON: &str = "qian-to-be-erased";
+const PHONE: &str = "13947110815";
+const DRAFTED: &str = "draft-words-4711";
+const TEMPLATE: &str = "template-name-4711";
+const FILE: &str = "file-name-4711.txt";
+const CONTENT: &str = "content of the file 4711";
+const VARIABLE: &str = "s3cret-of-a-variable-4711";
+
+/// The files below a directory that contain a text.
+fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if String::from_utf8_lossy(&std::fs::read(&path).expect("a file")).contains(text) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn printed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A request of the general approval with a personal phone number.
+fn request(phone: &str) -> Value {
+    json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan", "LIANXIDIANHUA": phone } })
+}
+
+async fn opened(desk: &Served, user: &str, body: Value) -> String {
+    let (status, answer) = desk.v1("POST", "tickets", user, body).await;
+    assert_eq!(status, 201, "{answer}");
+    answer["sn"].as_str().expect("a number").to_owned()
+}
+
+/// A draft and a template of a person, which lists show.
+async fn drafted(desk: &Served, user: &str) {
+    let (status, answer) = desk.v1("PUT", "drafts/services/22", user, json!({ "fields": { "title": "t", "apply_content": DRAFTED } })).await;
+    assert_eq!(status, 204, "{answer}");
+    let template = json!({ "service_id": 22, "name": TEMPLATE, "fields": { "title": "t", "apply_content": DRAFTED } });
+    let (status, answer) = desk.v1("POST", "templates", user, template).await;
+    assert_eq!(status, 201, "{answer}");
+    for list in ["drafts", "templates"] {
+        let (_, shown) = desk.v1("GET", list, user, Value::Null).await;
+        assert!(shown.to_string().contains(DRAFTED), "{list} are stored sealed and shown to their owner: {shown}");
+    }
+}
+
+/// A service whose form takes files.
+async fn with_files(desk: &Served) -> Value {
+    let nodes = json!([
+        { "id": 1, "type": "START", "name": "开始" },
+        { "id": 2, "type": "NORMAL", "name": "提单", "processors_type": "OPEN", "is_first_state": true },
+        { "id": 3, "type": "NORMAL", "name": "处理", "processors_type": "PERSON", "processors": "wangwu", "distribute_type": "PROCESS" },
+        { "id": 9, "type": "END", "name": "结束" },
+    ]);
+    let edge = |from: i64, to: i64| json!({ "from": from, "to": to, "condition_type": "default" });
+    let fields = json!([
+        { "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 },
+        { "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION" },
+    ]);
+    let flow = json!({ "name": "附件", "nodes": nodes, "edges": [edge(1, 2), edge(2, 3), edge(3, 9)], "fields": fields });
+    let wish = json!({ "bk_username": "admin", "name": "附件", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
+    let imported = desk.bk("import_service", wish).await;
+    assert_eq!(imported["code"], 0, "{imported}");
+    imported["data"]["id"].clone()
+}
+
+async fn upload(desk: &Served, user: &str) -> String {
+    let url = format!("{}/v1/attachments?name={FILE}", desk.base);
+    let request = client().post(url).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", user).header("content-type", "text/plain");
+    let answer: Value = request.body(CONTENT).send().await.expect("an answer").json().await.expect("JSON");
+    answer["attachments"][0]["id"].as_str().expect("an id").to_owned()
+}
+
+async fn field(desk: &Served, sn: &str, key: &str) -> Value {
+    let info = desk.bk("get_ticket_info", json!({ "sn": sn })).await;
+    let fields = info["data"]["fields"].as_array().cloned().unwrap_or_default();
+    fields.into_iter().find(|field| field["key"] == key).unwrap_or_else(|| panic!("{sn} has no field {key}: {info}"))["value"].clone()
+}
+
+/// hostile-and-broken 17: the phone number stayed in the views, and no command erased a person.
+#[tokio::test]
+async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().to_str().expect("a path");
+    let desk = Served::start(directory.path(), &[]);
+    let service = with_files(&desk).await;
+    let sn = opened(&desk, PERSON, request(PHONE)).await;
+    let other = opened(&desk, "lisi", request("13800000001")).await;
+    drafted(&desk, PERSON).await;
+    let file = upload(&desk, PERSON).await;
+    let with_file = opened(&desk, PERSON, json!({ "service_id": service, "fields": { "title": "t", "shots": [file] } })).await;
+    assert!(field(&desk, &with_file, "shots").await.to_string().contains(FILE));
+    assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, PHONE);
+    desk.kill();
+
+    let report: Value = serde_json::from_str(&printed(&["forget", PERSON, "--yes", "--json", "--data", data])).expect("JSON");
+    let pid = report["person"].as_str().expect("a person id").to_owned();
+    assert!(report["erased"] == true && report["files"] == json!([file]) && pid.starts_with('p'), "{report}");
+    for text in [PERSON, PHONE, DRAFTED, TEMPLATE, FILE, CONTENT] {
+        assert_eq!(files_with(directory.path(), text), Vec::<PathBuf>::new(), "{text}");
+    }
+    let parts = files_with(&directory.path().join("files"), "");
+    assert!(parts.iter().all(|path| !path.to_string_lossy().contains(&file)), "the content of the file is removed: {parts:?}");
+    assert!(printed(&["audit", "verify", "--data", data]).contains("audit verify: ok"));
+    assert!(printed(&["audit", "files", "--data", data]).contains("1 went with the people they belonged to"));
+
+    let desk = Served::start(directory.path(), &[]);
+    let info = desk.bk("get_ticket_info", json!({ "sn": sn })).await;
+    assert_eq!(info["data"]["creator"], pid.as_str(), "an erased person is shown by id");
+    assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, "Erased");
+    assert_eq!(field(&desk, &with_file, "shots").await, "Erased");
+    assert_eq!(field(&desk, &other, "LIANXIDIANHUA").await, "13800000001", "other people are unchanged");
+    for path in ["tickets?list=all", "tickets?list=todo&user=zhangsan"] {
+        assert_eq!(desk.v1("GET", path, "zhangsan", Value::Null).await.0, 200, "{path}");
+    }
+    for method in ["GET", "HEAD"] {
+        assert_eq!(desk.v1(method, &format!("attachments/{file}/content"), "wangwu", Value::Null).await.0, 410, "{method}");
+    }
+    let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/decide"), "zhangsan", json!({ "node": 3, "pass": true })).await;
+    assert_eq!(status, 200, "work goes on: {answer}");
+
+    let mut addressed = request(PHONE);
+    addressed["fields"]["ZHIDINGSHENPIREN"] = pid.as_str().into();
+    assert_eq!(desk.v1("POST", "tickets", "lisi", addressed).await.0, 400, "an erased person cannot be addressed by id");
+    assert_eq!(desk.v1("POST", "tickets", &pid, request(PHONE)).await.0, 400, "and does not act");
+    opened(&desk, PERSON, request(PHONE)).await;
+    let again: Value = serde_json::from_str(&printed(&["forget", PERSON, "--dry-run", "--json", "--data", data])).expect("JSON");
+    assert_ne!(again["person"], pid.as_str(), "a new person of the same name is another person");
+}
+
+/// hostile-and-broken 17: drafts, templates and personal fields were in plain text in the views all the time.
+#[tokio::test]
+async fn views_hold_personal_values_sealed_also_after_a_rebuild() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().to_str().expect("a path");
+    let desk = Served::start(directory.path(), &[]);
+    let sn = opened(&desk, PERSON, request(PHONE)).await;
+    drafted(&desk, PERSON).await;
+    assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, PHONE, "a read opens the value");
+    let in_plain = |when: &str| {
+        for text in [PHONE, DRAFTED, TEMPLATE] {
+            let found = files_with(directory.path(), text);
+            assert_eq!(found, Vec::<PathBuf>::new(), "{when}: {text} is in plain text");
+        }
+    };
+    in_plain("while the desk runs");
+    desk.kill();
+    in_plain("after a kill");
+    let rebuilt = printed(&["audit", "rebuild", "--data", data]);
+    assert!(rebuilt.lines().all(|line| line.ends_with("0 differed from the old view")), "{rebuilt}");
+    in_plain("after a rebuild");
+}
+
+/// hostile-and-broken 10: the values were in the events of the ticket, in the views and in the export.
+#[tokio::test]
+async fn variables_of_automatic_nodes_are_in_no_response_and_export() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().to_str().expect("a path");
+    let desk = Served::start(directory.path(), &[]);
+    let mut body = request(PHONE);
+    body["envs"] = json!({ "tok": VARIABLE });
+    let by_v1 = opened(&desk, "lisi", body).await;
+    let mut body = tests::approval_request();
+    body["meta"] = json!({ "envs": { "tok": VARIABLE, "nested": { "tok": VARIABLE } } });
+    let created = desk.bk("create_ticket", body).await;
+    let by_bk = created["data"]["sn"].as_str().unwrap_or_else(|| panic!("{created}")).to_owned();
+    for sn in [&by_v1, &by_bk] {
+        for path in [format!("tickets/{sn}"), format!("tickets/{sn}/events"), format!("tickets/{sn}/calls"), "tickets?list=all".to_owned()] {
+            let (status, answer) = desk.v1("GET", &path, "wangwu", Value::Null).await;
+            assert!(status == 200 && !answer.to_string().contains(VARIABLE), "{path}: {answer}");
+        }
+        for operation in ["get_ticket_info", "get_ticket_logs", "get_ticket_status"] {
+            let answer = desk.bk(operation, json!({ "sn": sn })).await;
+            assert!(answer["code"] == 0 && !answer.to_string().contains(VARIABLE), "{operation}: {answer}");
+        }
+    }
+    assert!(!printed(&["audit", "export", "--data", data]).contains(VARIABLE));
+    desk.kill();
+    let names = |path: &PathBuf| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with("keys.db"));
+    let found: Vec<PathBuf> = files_with(directory.path(), VARIABLE).into_iter().filter(names).collect();
+    assert_eq!(found, Vec::<PathBuf>::new(), "only the key store holds the values");
+}
+
+async fn variable_of(house: &House, sn: &str) -> Option<Value> {
+    let ticket = TicketSn(sn.to_owned());
+    let card = functions::desk::card(&house.app, &ticket).await.expect("read").expect("a ticket");
+    let requested = Requested {
+        ticket,
+        node: NodeId(3),
+        name: String::new(),
+        round: 1,
+        attempt: 1,
+        cause: String::new(),
+        key: String::new(),
+        inputs: std::collections::BTreeMap::new(),
+        task: String::new(),
+        due: Moment(0),
+    };
+    functions::queue::attempt::call::variables(&house.app, &card, &requested).await.expect("variables").get("tok").cloned()
+}
+
+/// hostile-and-broken 10: API calls still use the variables, until the creator is erased.
+#[tokio::test]
+async fn api_calls_use_variables_of_the_key_store_until_erasure() {
+    let house = House::open().await;
+    let mut body = request("13800000001");
+    body["envs"] = json!({ "tok": VARIABLE });
+    let mut numbers = Vec::new();
+    for user in ["lisi", "chuyi"] {
+        let (status, answer) = house.v1("POST", "tickets", user, body.clone()).await;
+        assert_eq!(status, 201, "{answer}");
+        numbers.push(answer["sn"].as_str().expect("a number").to_owned());
+    }
+    assert_eq!(variable_of(&house, &numbers[0]).await, Some(json!(VARIABLE)));
+    let report = erasure::erase(&house.app, "lisi", &|_| {}).await.expect("erased");
+    assert_eq!(report.secrets, 1, "{report:?}");
+    assert_eq!(variable_of(&house, &numbers[0]).await, None);
+    assert_eq!(variable_of(&house, &numbers[1]).await, Some(json!(VARIABLE)), "the same variables of another creator stay");
+}
+
+/// hostile-and-broken 17: the command asks first, leaves a running desk to its own API, and keeps one superuser.
+#[tokio::test]
+async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().to_str().expect("a path");
+    let desk = Served::start(directory.path(), &[]);
+    let sn = opened(&desk, PERSON, request(PHONE)).await;
+    let beside = run(&["forget", PERSON, "--yes", "--data", data]);
+    let said = String::from_utf8_lossy(&beside.stderr).into_owned();
+    assert!(!beside.status.success() && said.contains("POST /v1/people/"), "{said}");
+    let survey: Value = serde_json::from_str(&printed(&["forget", PERSON, "--dry-run", "--json", "--data", data])).expect("JSON");
+    let stream = json!(format!("ticket-{sn}"));
+    assert!(survey["erased"] == false && survey["sealed"].as_array().is_some_and(|streams| streams.contains(&stream)), "{survey}");
+    desk.kill();
+
+    let unconfirmed = run(&["forget", PERSON, "--data", data]);
+    let said = String::from_utf8_lossy(&unconfirmed.stderr).into_owned();
+    assert!(unconfirmed.status.code() == Some(2) && said.contains("--yes"), "{:?} {said}", unconfirmed.status);
+    let last = run(&["forget", "admin", "--yes", "--data", data]);
+    let said = String::from_utf8_lossy(&last.stderr).into_owned();
+    assert!(last.status.code() == Some(1) && said.contains("last superuser"), "{said}");
+    assert!(!run(&["forget", PERSON, "--yes", "--data", &format!("{data}/elsewhere")]).status.success());
+    assert!(!directory.path().join("elsewhere").exists(), "a misspelled directory does not become a desk");
+
+    let first: Value = serde_json::from_str(&printed(&["forget", PERSON, "--yes", "--json", "--data", data])).expect("JSON");
+    let pid = first["person"].as_str().expect("a person id").to_owned();
+    assert!(printed(&["forget", PERSON, "--yes", "--data", data]).contains("nothing to erase"), "a second erasure by name has nothing to do");
+    let again: Value = serde_json::from_str(&printed(&["forget", &pid, "--yes", "--json", "--data", data])).expect("JSON");
+    assert!(again["person"] == pid.as_str() && again["documents"] == 0, "by id it reports what remains: {again}");
+}
+
+/// hostile-and-broken 17: a running desk erases for a superuser, at once and for every reader.
+#[tokio::test]
+async fn a_superuser_erases_a_person_in_a_running_desk() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(directory.path(), &[]);
+    let sn = opened(&desk, PERSON, request(PHONE)).await;
+    let path = format!("people/{PERSON}/forget");
+    assert_eq!(desk.v1("POST", &path, "zhangsan", json!({})).await.0, 403, "only superusers erase");
+    assert_eq!(desk.v1("POST", "people/admin/forget", "admin", json!({})).await.0, 409, "the last superuser stays");
+    assert_eq!(desk.v1("POST", "people/system/forget", "admin", json!({})).await.0, 404, "the desk itself is no person");
+    assert_eq!(desk.v1("POST", &path, "admin", json!({ "dry_run": "yes" })).await.0, 400, "a misspelled dry run erases nobody");
+    let (status, survey) = desk.v1("POST", &path, "admin", json!({ "dry_run": true })).await;
+    assert!(status == 200 && survey["erased"] == false, "{survey}");
+    assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, PHONE);
+
+    let (status, report) = desk.v1("POST", &path, "admin", json!({})).await;
+    assert!(status == 200 && report["erased"] == true && report["documents"].as_u64() >= Some(1), "{report}");
+    let info = desk.bk("get_ticket_info", json!({ "sn": sn })).await;
+    assert_eq!(info["data"]["creator"], report["person"]);
+    assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, "Erased");
+    assert_eq!(desk.v1("POST", &path, "admin", json!({})).await.0, 404);
+    assert_eq!(files_with(directory.path(), PERSON), Vec::<PathBuf>::new(), "the name is in no file, also while the desk runs");
+    assert_eq!(files_with(directory.path(), PHONE), Vec::<PathBuf>::new());
+}
+
+/// hostile-and-broken 17: the report tells text that is sealed from text that is not.
+#[tokio::test]
+async fn the_report_names_services_that_do_not_seal_text() {
+    let house = House::open().await;
+    let submit = async || {
+        let (status, answer) = house.v1("POST", "tickets", "lisi", request("13800000001")).await;
+        assert_eq!(status, 201, "{answer}");
+        format!("ticket-{}", answer["sn"].as_str().expect("a number"))
+    };
+    let plain = submit().await;
+    assert_eq!(house.v1("PUT", "services/22", "admin", json!({ "seals_text": true })).await.0, 200);
+    let sealed = submit().await;
+    house.followed().await;
+    let report = erasure::survey(&house.app, "lisi", &|_| {}).await.expect("a report");
+    assert!(!report.erased && report.sealed.contains(&plain) && report.sealed.contains(&sealed), "{report:?}");
+    let of_kind =
+        |kind: &str| report.remaining.iter().filter(|remaining| remaining.kind == kind).flat_map(|remaining| remaining.streams.clone()).collect::<Vec<_>>();
+    assert!(of_kind("unsealed_text").contains(&plain) && !of_kind("unsealed_text").contains(&sealed), "{report:?}");
+    let text = report.remaining.iter().find(|remaining| remaining.kind == "unsealed_text").expect("text");
+    assert!(text.detail.contains("通用审批申请 does not seal its text"), "{text:?}");
+    let name = house.app.people.name(&report.person).await.expect("read");
+    assert_eq!(name, "lisi", "a survey changes nothing");
+}
+
+/// hostile-and-broken 17: an erasure that was interrupted after the key was removed is completed under the id.
+#[tokio::test]
+async fn an_interrupted_erasure_is_completed_under_the_person_id() {
+    let house = House::open().await;
+    let (status, answer) = house.v1("POST", "tickets", "lisi", request("13800000001")).await;
+    assert_eq!(status, 201, "{answer}");
+    house.followed().await;
+    let lisi = house.app.ledger.keys.find("lisi").await.expect("read").expect("lisi");
+    assert!(house.app.ledger.keys.erase(&lisi).await.expect("erased"));
+    assert!(matches!(erasure::erase(&house.app, "lisi", &|_| {}).await, Err(NotErased::Unknown(_))));
+    let report = erasure::erase(&house.app, lisi.as_str(), &|_| {}).await.expect("completed");
+    assert!(report.erased && report.documents >= 1, "{report:?}");
+    let cards = house.app.views.scan("ticket", "", 100).await.expect("cards");
+    let holds = |body: &[u8]| String::from_utf8_lossy(body).contains("\"sealed\"");
+    assert!(cards.iter().all(|(_, card)| !holds(&card.body)), "no value of the erased person is left");
+    let unknown = Pid(format!("p{}", "0".repeat(24)));
+    assert!(matches!(erasure::erase(&house.app, unknown.as_str(), &|_| {}).await, Err(NotErased::Unknown(_))));
+}

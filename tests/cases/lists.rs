@@ -1,1 +1,84 @@
 //! Lists of tickets: filters, orders, pages.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use infra::views::memory::Memory;
+use infra::views::sqlite::{Sqlite, ViewsFile};
+use serde_json::{Value, json};
+use tests::lists;
+use tests::process::Served;
+
+/// first-use F1, on SQLite: every filter and page equals a plain computation.
+#[tokio::test]
+async fn any_list_on_sqlite_equals_a_plain_computation() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = Arc::new(ViewsFile::open(directory.path(), Arc::default()).expect("views"));
+    let compared = lists::check(Arc::new(Sqlite(file)), 1_500, 800).await;
+    println!("sqlite: {compared:?}, 0 differences");
+    assert!(compared.listed > 10_000, "{compared:?}");
+}
+
+/// first-use F1, on memory.
+#[tokio::test]
+async fn any_list_in_memory_equals_a_plain_computation() {
+    let compared = lists::check(Arc::new(Memory::default()), 400, 1_000).await;
+    println!("memory: {compared:?}, 0 differences");
+    assert!(compared.listed > 10_000, "{compared:?}");
+}
+
+/// first-use F1, through the program: five tickets of two services, narrowed over both APIs.
+#[tokio::test]
+async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(directory.path(), &[]);
+    let form = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
+    for (service, fields) in [(17, json!({ "title": "x" })), (22, form.clone()), (17, json!({ "title": "y" })), (22, form), (17, json!({ "title": "z" }))] {
+        let (status, answer) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": service, "fields": fields })).await;
+        assert_eq!(status, 201, "{answer}");
+    }
+    for (query, count) in [
+        ("list=all&service=17", 3),
+        ("list=all&service=22", 2),
+        ("kind=request", 5),
+        ("catalog=4", 5),
+        ("list=created&status=RUNNING", 5),
+        ("status=RUNNING,FINISHED", 5),
+        ("service=17,22&status=RUNNING&kind=request", 5),
+        ("service=17&page_size=2&page=2", 3),
+    ] {
+        let (status, answer) = desk.v1("GET", &format!("tickets?{query}"), "lisi", Value::Null).await;
+        assert_eq!((status, &answer["count"]), (200, &json!(count)), "{query}: {answer}");
+        let sns: Vec<&str> = answer["items"].as_array().expect("items").iter().filter_map(|item| item["sn"].as_str()).collect();
+        assert_eq!(sns.iter().collect::<BTreeSet<_>>().len(), sns.len(), "{query}: {sns:?}");
+    }
+    for (operation, body, count) in [
+        ("get_tickets", json!({ "service_id__in": "17" }), 3),
+        ("get_tickets", json!({ "service_id__in": "17,22", "create_at__gte": "2020-01-01 00:00:00" }), 5),
+        ("get_tickets_by_user", json!({ "user": "lisi", "view_type": "my_created", "catalog_id": "4" }), 5),
+    ] {
+        let envelope = desk.bk(operation, body.clone()).await;
+        assert_eq!((&envelope["data"]["count"], envelope["data"]["items"].as_array().map(Vec::len)), (&json!(count), Some(count)), "{body}: {envelope}");
+    }
+}
+
+/// hostile-and-broken 11.
+#[tokio::test]
+async fn a_condition_of_more_than_a_thousand_values_is_rejected_by_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(directory.path(), &[]);
+    let many = (0..1_001).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+    for (operation, name) in
+        [("get_tickets", "service_id__in"), ("get_tickets", "current_status__in"), ("get_tickets", "sns"), ("get_tickets_by_user", "catalog_id")]
+    {
+        let envelope = desk.bk(operation, json!({ "user": "lisi", name: many })).await;
+        let message = envelope["message"].as_str().unwrap_or_default();
+        assert!(envelope["result"] == false && message.contains(name), "{operation} {name}: {envelope}");
+    }
+    let few = (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+    assert_eq!(desk.bk("get_tickets", json!({ "service_id__in": few })).await["result"], true);
+    for name in ["service", "kind", "status", "catalog", "bk_biz_id"] {
+        let (status, problem) = desk.v1("GET", &format!("tickets?{name}={many}"), "lisi", Value::Null).await;
+        assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!(name)), "{problem}");
+    }
+}

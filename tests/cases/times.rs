@@ -1,1 +1,178 @@
-//! Times, zones, and the audit export.
+//! Times as they leave the desk, and time zones.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tests::process::{Served, fast_approval, program, run};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs a command that must succeed; gives back its standard output.
+fn printed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Says whether a text is RFC 3339 in UTC with exactly three digits of a second.
+fn is_utc(text: &str) -> bool {
+    text.len() == "2026-11-22T08:00:00.000Z".len() && text.ends_with('Z') && text.as_bytes()[19] == b'.' && text.parse::<jiff::Timestamp>().is_ok()
+}
+
+/// Says whether a text is RFC 3339 with exactly three digits of a second and the offset of Shanghai.
+fn is_local(text: &str) -> bool {
+    text.len() == "2026-11-22T16:00:00.000+08:00".len() && text.ends_with("+08:00") && text.as_bytes()[19] == b'.'
+}
+
+/// The lines of an export of a demo day.
+fn day(data: &str) -> Vec<Value> {
+    printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
+    printed(&["audit", "export", "--data", data]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// crossings 1.
+#[test]
+fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let lines = day(data);
+    assert!(lines.len() > 300, "{} events", lines.len());
+    for line in &lines {
+        for name in ["time", "recordedtime"] {
+            assert!(line[name].as_str().is_some_and(is_utc), "{name}: {line}");
+        }
+    }
+    let written: Vec<&str> = lines.iter().filter_map(|line| line["recordedtime"].as_str()).collect();
+    let mut sorted = written.clone();
+    sorted.sort_unstable();
+    assert_eq!(written, sorted, "times of commits, in the order of the feed");
+}
+
+/// crossings 1: what `audit show` prints, the data of events and the state included.
+#[test]
+fn every_time_that_audit_show_prints_has_three_digits() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let lines = day(data);
+    let stream = lines.iter().filter_map(|line| line["stream"].as_str()).find(|stream| stream.starts_with("delivery-")).expect("a callback");
+    for stream in [stream, "workflow-11", "role-1"] {
+        let shown = printed(&["audit", "show", stream, "--data", data]);
+        let times: Vec<&str> = shown.split(|c: char| c.is_whitespace() || c == '"').filter(|word| word.starts_with("20") && word.contains('T')).collect();
+        assert!(!times.is_empty() && times.iter().all(|time| is_utc(time)), "{stream}: {times:?}");
+    }
+    let shown = printed(&["audit", "show", stream, "--data", data]);
+    assert!(shown.contains("\"due\":\"20"), "a deadline is a time, not milliseconds: {shown}");
+}
+
+/// crossings 1: over `/v1`; first-use section 2 (`GET /v1/workflows`, data of events).
+#[tokio::test]
+async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let (status, workflows) = desk.v1("GET", "workflows", "admin", Value::Null).await;
+    assert_eq!(status, 200, "{workflows}");
+    let workflows = workflows["workflows"].as_array().expect("workflows");
+    assert!(workflows.len() > 5);
+    for workflow in workflows {
+        assert!(workflow["updated_at"].as_str().is_some_and(is_local), "{workflow}");
+        for (version, at) in workflow["versions"].as_object().expect("versions") {
+            assert!(at.as_str().is_some_and(is_local), "version {version}: {at}");
+        }
+    }
+    for number in 0..20 {
+        let created = desk.bk("create_ticket", fast_approval(&number.to_string(), None)).await;
+        let sn = created["data"]["sn"].as_str().expect("sn").to_owned();
+        let (_, history) = desk.v1("GET", &format!("tickets/{sn}/events"), "lisi", Value::Null).await;
+        for event in history["events"].as_array().expect("events") {
+            assert!(event["at"].as_str().is_some_and(is_local), "{event}");
+        }
+    }
+}
+
+/// crossings 1: readers keep accepting every form of a time, and positions.
+#[tokio::test]
+async fn audit_show_reads_every_form_of_a_time_and_positions() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let created = desk.bk("create_ticket", fast_approval("then", None)).await;
+    let sn = created["data"]["sn"].as_str().expect("sn").to_owned();
+    let fields = tests::form(&[("SHENPIYIJIAN", "true")]);
+    let vote = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
+    assert_eq!(desk.bk("operate_node", vote).await["result"], true);
+    let stream = format!("ticket-{sn}");
+    let export = printed(&["audit", "export", "--data", data]);
+    let lines: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let opened = lines.iter().find(|line| line["stream"] == stream.as_str()).expect("the opening");
+    let position = opened["position"].to_string().trim_matches('"').to_owned();
+    let shown = |at: &[&str]| printed(&[&["audit", "show", &stream, "--data", data][..], at].concat());
+    assert!(shown(&["--at", &position]).contains("\"status\": \"RUNNING\""));
+    assert_eq!(shown(&["--sequence", "1"]).lines().filter(|line| line.starts_with("       ticket.")).count(), 1, "the first event alone");
+    for late in ["2999-01-01", "2999-01-01T00:00:00Z", "2999-01-01T00:00:00.5+08:00", "2999-01-01T00:00:00.123456Z"] {
+        assert!(shown(&["--at", late]).contains("\"status\": \"FINISHED\""), "{late}");
+        printed(&["audit", "replay", "--to", late, "--data", data]);
+    }
+    let early = run(&["audit", "show", &stream, "--at", "2001-01-01", "--data", data]);
+    assert!(!early.status.success() && text(&early.stderr).contains("no event up to"), "{}", text(&early.stderr));
+    let wrong = run(&["audit", "show", &stream, "--at", "yesterday", "--data", data]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
+}
+
+/// A zone file that has UTC alone (RFC 8536, version 2).
+fn utc_file() -> Vec<u8> {
+    let mut block = b"TZif2".to_vec();
+    block.extend([0; 15]);
+    for count in [0_u32, 0, 0, 0, 1, 4] {
+        block.extend(count.to_be_bytes());
+    }
+    block.extend([0; 6]);
+    block.extend(b"UTC\0");
+    [&block[..], &block[..], b"\nUTC0\n"].concat()
+}
+
+/// crossings 3: the zone files of the system are incomplete.
+#[tokio::test]
+async fn a_desk_starts_where_the_system_lacks_zone_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let zones = directory.path().join("zones");
+    std::fs::create_dir(&zones).unwrap();
+    std::fs::write(zones.join("UTC"), utc_file()).unwrap();
+    for zone in ["Asia/Shanghai", "Europe/Berlin", "UTC"] {
+        let mut command = Command::new(program());
+        command.env("TZDIR", &zones);
+        let desk = Served::start_by(command, &directory.path().join(zone.replace('/', "-")), &["--zone", zone]);
+        assert!(desk.is_up(), "--zone {zone}");
+        let (status, tickets) = desk.v1("GET", "tickets?list=all", "admin", Value::Null).await;
+        assert_eq!(status, 200, "{tickets}");
+    }
+}
+
+/// crossings 3: the system has no zone files at all, as in images without a distribution.
+#[test]
+fn a_desk_starts_where_the_system_has_no_zone_files() {
+    let alone = "mount -t tmpfs none /usr/share/zoneinfo && exec \"$0\" \"$@\"";
+    let isolated = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-c", alone]).args(arguments);
+        command
+    };
+    if !isolated(&["true"]).output().is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: this machine does not let a test hide /usr/share/zoneinfo");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for zone in ["Asia/Shanghai", "UTC"] {
+        let desk = Served::start_by(isolated(&[program().to_str().unwrap()]), &directory.path().join(zone.replace('/', "-")), &["--zone", zone]);
+        assert!(desk.is_up(), "--zone {zone}");
+    }
+}
+
+/// crossings 3: no other zone is taken silently.
+#[test]
+fn a_zone_that_does_not_exist_is_rejected_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let failed = Served::start_with(directory.path(), &["--zone", "Mars/Olympus"]).map(|desk| desk.base.clone()).expect_err("no such zone");
+    assert!(failed.contains("Mars/Olympus") && failed.contains("Asia/Shanghai"), "{failed}");
+}

@@ -66,6 +66,15 @@ async fn dynamodb_views() {
     views::contract::check(&views::dynamodb::Dynamodb::new(table)).await;
 }
 
+/// first-use F1, on DynamoDB: every filter and page equals a plain computation.
+#[tokio::test]
+async fn any_list_on_dynamodb_equals_a_plain_computation() {
+    let (table, _) = table(&configure(None).await, &fresh("views"), Some(ScalarAttributeType::S), Some(StreamViewType::NewImage)).await;
+    let compared = tests::lists::check(Arc::new(views::dynamodb::Dynamodb::new(table)), 150, 120).await;
+    println!("dynamodb: {compared:?}, 0 differences");
+    assert!(compared.listed > 500, "{compared:?}");
+}
+
 #[tokio::test]
 async fn dynamodb_keys() {
     let (table, _) = table(&configure(None).await, &fresh("keys"), None, Some(StreamViewType::NewImage)).await;

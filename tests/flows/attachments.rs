@@ -271,7 +271,7 @@ async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
         (json!([tags[0], gone, tags[2]]), 409, "part 2 is missing"),
         (json!([tags[2], tags[0]]), 400, "part 1 has 12345 bytes; every part but the last has 4194304"),
         (json!([tags[0], "../x"]), 409, "part 2 is missing"),
-        (Value::Null, 400, "it is not the list of the parts' tags, in order"),
+        (Value::Null, 400, "`parts` must be an array, not null"),
     ] {
         let answer = complete(parts).await;
         assert_eq!((answer.0, answer.1["detail"].as_str()), (status, Some(reason)));

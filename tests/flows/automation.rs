@@ -58,6 +58,7 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
         node,
         by,
         inputs: inputs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        reason: String::new(),
     };
     assert!(act(&house, &sn, retry(person("luren").await, &[])).await.is_err(), "not everybody may");
     answers(&house, &[(503, json!({}))]);
@@ -164,7 +165,9 @@ async fn a_task_of_the_operations_platform_is_created_started_watched_and_gone_o
     // Somebody mends the task over there; the retry goes on with it instead of making another.
     answers(&house, &[state("FINISHED")]);
     let by = house.app.people.pid("zhangsan").await.expect("a person");
-    act(&house, &sn, domain::ticket::Command::Retry { node: events::NodeId(3), by, inputs: std::collections::BTreeMap::default() }).await.expect("retries");
+    act(&house, &sn, domain::ticket::Command::Retry { node: events::NodeId(3), by, inputs: std::collections::BTreeMap::default(), reason: String::new() })
+        .await
+        .expect("retries");
     house.settle().await;
     assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
     let calls = house.receiver.calls.lock().expect("calls").clone();

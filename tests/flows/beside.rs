@@ -282,7 +282,7 @@ async fn many_approvals_are_decided_at_once_and_each_is_answered_by_itself() {
     let sn = ticket(&house, approval_request()).await;
     let half = json!({ "decisions": [{ "sn": sn, "node": 3, "pass": true }, { "sn": sn }] });
     let (status, problem) = house.v1("POST", "decisions", "zhangsan", half).await;
-    assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/decisions/1")));
+    assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/decisions/1/node")));
     assert_eq!(step(&house, &sn).await, json!([["负责人审批", "RUNNING", "TRANSITION"]]));
 }
 

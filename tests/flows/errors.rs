@@ -146,7 +146,7 @@ async fn operate_node() {
             3_900_005,
             "参数验证失败: 单据处理失败，缺少参数：['FZR_LIYOU']",
         ),
-        (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "")]) })), 3_900_005, "0:【拒绝理由】为必填项"),
+        (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "")]) })), 3_900_005, "0:【备注】为必填项"),
         (
             act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "maybe"), ("FZR_LIYOU", "x")]) })),
             3_900_005,

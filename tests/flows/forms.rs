@@ -238,11 +238,11 @@ async fn options_that_hang_on_nothing_there_are_refused_by_name() {
         (json!({ "remote_api_info": { "url": "https://x/${pick}" } }), "the options of field pick depend on itself"),
         (
             json!({ "remote_api_info": { "url": "https://${title}/" } }),
-            "the source of field pick does not name a host, or takes whom to call from what people fill in",
+            "the source of field pick is not configured: its host must be in the workflow, not in a form",
         ),
         (
             json!({ "remote_api_info": { "url": "https:///${title}/x" } }),
-            "the source of field pick does not name a host, or takes whom to call from what people fill in",
+            "the source of field pick is not configured: it does not name a host, or takes whom to call from what people fill in",
         ),
     ] {
         let wish = json!({ "name": "坏", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });

@@ -100,7 +100,7 @@ async fn w05_the_run_is_what_its_events_fold_to_and_nothing_else() {
     let another = infra::Ledger::new(house.app.ledger.store.clone(), house.app.ledger.keys.clone(), house.clock.clone(), chance);
     assert_eq!(folded, another.load::<domain::ticket::Ticket>(&stream).await.unwrap().aggregate.0);
     let followed = house.app.views.get("ticket", &stream).await.unwrap().expect("a card");
-    let followed: domain::views::ticket_card::TicketCard = functions::stream::follow::read_card(&stream, &followed).unwrap();
+    let followed: domain::views::ticket_card::TicketCard = functions::stream::follow::read_card(&house.app.ledger, &stream, &followed).await.unwrap();
     assert_eq!(folded, followed.ticket);
 }
 
@@ -444,8 +444,8 @@ async fn w22_calls_stay_outside_private_networks_and_every_attempt_is_kept() {
         json!([attempt["attempt"], attempt["at"], attempt["to"], attempt["outcome"], attempt["reason"], attempt["next"]])
     };
     let to = "POST https://hook.example.com";
-    assert_eq!(attempt(0), json!([1, "2026-11-22T10:00:00+08:00", to, "no_answer", "timeout", "2026-11-22T10:00:03+08:00"]));
-    assert_eq!(attempt(1), json!([2, "2026-11-22T10:00:03+08:00", to, "failed", "no route", null]));
+    assert_eq!(attempt(0), json!([1, "2026-11-22T10:00:00.000+08:00", to, "no_answer", "timeout", "2026-11-22T10:00:03.000+08:00"]));
+    assert_eq!(attempt(1), json!([2, "2026-11-22T10:00:03.000+08:00", to, "failed", "no route", null]));
     let (status, failed) = house.v1("GET", "calls?state=failed", "admin", Value::Null).await;
     assert_eq!((status, &failed["count"], &failed["calls"][0]["sn"]), (200, &json!(1), &sn), "an operator finds it without knowing the ticket");
     assert_eq!(house.v1("GET", "calls", "lisi", Value::Null).await.0, 403);
@@ -568,7 +568,7 @@ async fn w28_times_are_instants_in_the_ledger_and_the_desks_wall_clock_on_the_wi
     let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
     assert_eq!(info["create_at"], "2026-11-22 10:00:00");
     let (_, shown) = house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await;
-    assert_eq!(shown["create_at"], "2026-11-22T10:00:00+08:00", "the REST door says of which zone");
+    assert_eq!(shown["create_at"], "2026-11-22T10:00:00.000+08:00", "the REST door says of which zone");
     let stored = house.app.ledger.store.forward(&format!("ticket-{}", sn.as_str().unwrap()), 1, 1).await.unwrap();
     assert_eq!(stored[0].at, tests::MORNING);
 }

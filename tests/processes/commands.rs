@@ -200,7 +200,7 @@ async fn time_travel() {
     let export = text(&run(&["audit", "export", "--data", data]).stdout);
     let lines: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let opened = lines.iter().find(|line| line["stream"] == format!("ticket-{sn}")).unwrap();
-    assert_eq!((&opened["type"], &opened["subject"]), (&json!("io.ledgerdesk.ticket.opened.v1"), &json!(sn)));
+    assert_eq!((&opened["type"], &opened["subject"]), (&json!("io.ledgerdesk.ticket.opened.v1"), &json!(format!("ticket-{sn}"))));
     let then = opened["time"].as_str().unwrap();
     let shown = |at: &[&str]| text(&run(&[&["audit", "show", &format!("ticket-{sn}"), "--data", data][..], at].concat()).stdout);
     assert!(shown(&["--at", then]).contains("\"status\": \"RUNNING\""));

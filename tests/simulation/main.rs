@@ -226,11 +226,11 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
         let by = company.approver(dice.below(2));
         plan.push(match dice.below(6) {
             0 => Command::Suspend { by, reason: "r".into() },
-            1 => Command::Resume { by },
-            2 => Command::Withdraw { by: "p-lisi".into() },
-            3 => Command::Submit { node: NodeId(2), by: "p-lisi".into(), form: vec![Entry::new("title", "again")] },
-            4 => Command::Submit { node: NodeId(3), by, form: vec![Entry::new("SHENPI", "false")] },
-            _ => Command::Submit { node: NodeId(3), by, form: vec![Entry::new("SHENPI", "true")] },
+            1 => Command::Resume { by, reason: String::new() },
+            2 => Command::Withdraw { by: "p-lisi".into(), reason: String::new() },
+            3 => Command::Submit { node: NodeId(2), by: "p-lisi".into(), form: vec![Entry::new("title", "again")], reason: String::new() },
+            4 => Command::Submit { node: NodeId(3), by, form: vec![Entry::new("SHENPI", "false")], reason: String::new() },
+            _ => Command::Submit { node: NodeId(3), by, form: vec![Entry::new("SHENPI", "true")], reason: String::new() },
         });
     }
     plan
@@ -239,15 +239,15 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
 /// The same for a ticket whose branches go side by side: each goes on in any order, the call fails now and then, and all of it is sent back.
 fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Command> {
     let mut plan = vec![Command::Open(Box::new(open))];
-    let submit = |node, by, form| Command::Submit { node: NodeId(node), by, form };
+    let submit = |node, by, form| Command::Submit { node: NodeId(node), by, form, reason: String::new() };
     for _ in 0..STEPS * 5 {
         let by = company.approver(dice.below(2));
         let answer = Answer { node: NodeId(5), round: 1 + u32::from(dice.below(3) == 0), attempt: 1 + u32::from(dice.below(3) == 0), ..Answer::default() };
         plan.push(match dice.below(16) {
             0 => Command::Suspend { by, reason: "r".into() },
-            1 | 2 => Command::Resume { by },
+            1 | 2 => Command::Resume { by, reason: String::new() },
             3 => Command::Answer(Answer { succeeded: false, reason: "no".into(), ..answer }),
-            4 => Command::Retry { node: NodeId(5), by, inputs: BTreeMap::new() },
+            4 => Command::Retry { node: NodeId(5), by, inputs: BTreeMap::new(), reason: String::new() },
             5 | 6 => Command::Answer(Answer { succeeded: true, ..answer }),
             7 => Command::Ignore { node: NodeId(5), by, outputs: BTreeMap::new(), reason: String::new() },
             8 | 9 => submit(6, by, Vec::new()),
@@ -314,7 +314,7 @@ async fn check(world: &World) {
     let mut rows = BTreeSet::new();
     for (stream, (sequence, card)) in &cards {
         let stored = world.views.get("ticket", stream).await.expect("get").expect("a card");
-        assert_eq!((stored.sequence, &read_card::<TicketCard>(stream, &stored).expect("reads")), (*sequence, card));
+        assert_eq!((stored.sequence, &read_card::<TicketCard>(&world.ledger, stream, &stored).await.expect("reads")), (*sequence, card));
         rows.extend(card.index().into_iter().map(|(index, value)| (index, value, stream.clone())));
     }
     for index in ["ticket", "creator", "status", "mine", "dealt", "todo"] {
@@ -357,7 +357,7 @@ fn the_check_notices_a_lost_delivery() {
         for number in 0..TICKETS {
             world.write(number).await;
         }
-        let withdraw = Command::Withdraw { by: "p-lisi".into() };
+        let withdraw = Command::Withdraw { by: "p-lisi".into(), reason: String::new() };
         let wish = Wish { stream: stream(0), command_id: [9; 16], meta: Meta::system("s", "s") };
         drop(world.ledger.execute::<Ticket>(&wish, &withdraw, &world.company).await);
         world.follow(1).await;

@@ -75,11 +75,11 @@ impl<T: Views> Views for Struck<T> {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
         struck!(self, self.inner.get(view, key))
     }
-    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error> {
-        struck!(self, self.inner.put(view, key, document, index, expected))
+    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error> {
+        struck!(self, self.inner.put_with(view, key, document, index, facets, expected))
     }
-    async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
-        struck!(self, self.inner.range(range))
+    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error> {
+        struck!(self, self.inner.range_after(range, after))
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
         struck!(self, self.inner.count(view, index, from, to))
@@ -303,7 +303,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
     }
     for (stream, (sequence, card)) in &cards {
         let stored = cloud.views.get("ticket", stream).await.expect("get").expect("a card");
-        assert_eq!((stored.sequence, &read_card::<TicketCard>(stream, &stored).expect("reads")), (*sequence, card));
+        assert_eq!((stored.sequence, &read_card::<TicketCard>(&cloud.ledger, stream, &stored).await.expect("reads")), (*sequence, card));
         rows.extend(card.index().into_iter().filter(|(index, _)| *index == "todo").map(|(_, value)| (value, (*stream).to_owned())));
     }
     let todo = Range { view: "ticket", index: "todo", from: "", to: "~", descending: false, skip: 0, limit: 1000 };

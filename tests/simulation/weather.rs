@@ -136,11 +136,11 @@ impl<T: Views> Views for Stutter<T> {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
         stutter!(self.0.get(view, key))
     }
-    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error> {
-        stutter!(self.0.put(view, key, document, index, expected))
+    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error> {
+        stutter!(self.0.put_with(view, key, document, index, facets, expected))
     }
-    async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
-        stutter!(self.0.range(range))
+    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error> {
+        stutter!(self.0.range_after(range, after))
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
         stutter!(self.0.count(view, index, from, to))

@@ -1,5 +1,6 @@
 //! Proof across crates. [`House`] is a whole desk on memory adapters with a clock that is turned by hand; [`process`] runs the real program.
 
+pub mod lists;
 pub mod process;
 
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
 
 /// An application as it is registered.
 pub fn registered(code: &str, speaks_for_users: bool) -> events::app::Registered {
-    events::app::Registered { code: code.into(), name: code.into(), speaks_for_users, hears_status: false }
+    events::app::Registered { code: code.into(), name: code.into(), speaks_for_users, hears_status: false, is_disabled: false }
 }
 
 /// The queues of the catalog.
@@ -231,7 +232,7 @@ pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, Stri
 /// A moment in the desk's zone.
 pub fn local(at: Moment, format: &str) -> String {
     let zone = Settings::default().zone;
-    jiff::Timestamp::from_millisecond(at.0).expect("a time").to_zoned(zone).strftime(format).to_string()
+    jiff::Timestamp::from_millisecond(at.0).expect("a time").to_zoned_datetime(zone).strftime(format).to_string()
 }
 
 /// A form as clients send it.

@@ -157,7 +157,7 @@ impl Served {
 
 /// A client that gives up soon, since the process may have been killed.
 pub fn client() -> reqwest::Client {
-    reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().expect("a client")
+    infra::tls::client().timeout(Duration::from_secs(10)).build().expect("a client")
 }
 
 /// Calls an operation; `None` where there was no whole answer.

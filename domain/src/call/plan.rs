@@ -19,18 +19,62 @@ pub struct Wanted {
     pub timeout_ms: i64,
 }
 
+/// Fields of a form between `&`, as browsers send them.
+const FORM: &str = "application/x-www-form-urlencoded";
+/// Fields of a form in parts.
+const PARTS: &str = "multipart/form-data";
+/// Characters of the boundary between parts; RFC 2046 allows 70.
+const BOUNDARY_CHARS: usize = 32;
+
 impl Wanted {
-    /// The body as it is sent: a text as it is, a form as pairs where the headers say so, everything else as JSON.
+    /// The body as it is sent: a text as it is, the fields of a form as the headers say, everything else as JSON.
     pub fn body_text(&self) -> String {
-        let is_form =
-            self.headers.iter().any(|(name, value)| name.eq_ignore_ascii_case("content-type") && value.starts_with("application/x-www-form-urlencoded"));
-        match &self.body {
-            None => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Object(fields)) if is_form => {
-                fields.iter().map(|(key, value)| format!("{}={}", percent(key), percent(&plain(value)))).collect::<Vec<_>>().join("&")
+        let kind = media_type(&self.headers);
+        let fields = self.body.as_ref().and_then(fields);
+        match (&self.body, fields) {
+            (None, _) => String::new(),
+            (Some(Value::String(text)), _) => text.clone(),
+            (Some(_), Some(fields)) if kind.starts_with(FORM) => {
+                fields.iter().map(|(key, value)| format!("{}={}", form_encoded(key), form_encoded(value))).collect::<Vec<_>>().join("&")
             }
-            Some(body) => body.to_string(),
+            (Some(_), Some(fields)) if kind.starts_with(PARTS) => {
+                let boundary = kind.split("boundary=").nth(1).unwrap_or_default();
+                let part = |(key, value): &(String, String)| {
+                    let name = key.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
+                    format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+                };
+                format!("{}--{boundary}--\r\n", fields.iter().map(part).collect::<Vec<_>>().concat())
+            }
+            (Some(body), _) => body.to_string(),
+        }
+    }
+}
+
+/// What the headers call the body.
+fn media_type(headers: &[(String, String)]) -> &str {
+    headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type")).map_or("", |(_, value)| value.as_str())
+}
+
+/// The fields of a form in their order: the members of an object, or a list of `key` and `value`.
+fn fields(body: &Value) -> Option<Vec<(String, String)>> {
+    match body {
+        Value::Object(members) => Some(members.iter().map(|(key, value)| (key.clone(), plain(value))).collect()),
+        Value::Array(items) => items.iter().map(|item| Some((plain(item.get("key")?), plain(item.get("value").unwrap_or(&Value::Null))))).collect(),
+        _ => None,
+    }
+}
+
+/// A text as forms write it: a blank is a plus.
+fn form_encoded(text: &str) -> String {
+    percent(text).replace("%20", "+")
+}
+
+/// Names the boundary between parts: a digest of the body, so that a repeated request is the same to the byte.
+fn name_boundary(headers: &mut [(String, String)], body: &Value) {
+    for (name, value) in headers {
+        if name.eq_ignore_ascii_case("content-type") && value.trim().eq_ignore_ascii_case(PARTS) {
+            let digest = blake3::hash(body.to_string().as_bytes()).to_hex();
+            *value = format!("{PARTS}; boundary={}", &digest.as_str()[..BOUNDARY_CHARS]);
         }
     }
 }
@@ -55,6 +99,9 @@ pub fn asks_for(outside: &Outside) -> BTreeSet<String> {
 
 /// The call that a request describes, its holes filled.
 pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, String> {
+    if !request.credentials.is_empty() && request.secret.is_empty() {
+        return Err(format!("the call needs credentials ({}), and names no secret that holds them", request.credentials));
+    }
     let mut url = fill(&request.url, variables, percent)?;
     // What is filled in is one part of the path and stays one; whoever resolves an address takes these parts for ways up.
     let path = url.split(['?', '#']).next().unwrap_or_default();
@@ -65,7 +112,7 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, St
         let sign = if at == 0 && !url.contains('?') { '?' } else { '&' };
         url = format!("{url}{sign}{}={}", percent(&pair.key), percent(&fill(&pair.value, variables, str::to_owned)?));
     }
-    let headers =
+    let mut headers =
         request.headers.iter().map(|pair| Ok((pair.key.clone(), fill(&pair.value, variables, str::to_owned)?))).collect::<Result<Vec<_>, String>>()?;
     let body = match &request.body {
         Value::Null => None,
@@ -73,13 +120,15 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, St
         Value::String(text) => Some(fill(text, variables, encoder(&headers))?.into()),
         body => Some(schema::conform(&request.body_schema, fill_json(body, variables)?)?),
     };
+    if let Some(body) = &body {
+        name_boundary(&mut headers, body);
+    }
     Ok(Wanted { method: request.method.clone(), url, headers, body, timeout_ms: request.timeout_ms })
 }
 
 /// How a value is written into a text of the type that the headers say; JSON where they say nothing.
 fn encoder(headers: &[(String, String)]) -> fn(&str) -> String {
-    let kind = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type")).map_or("", |(_, value)| value.as_str());
-    match kind.split(';').next().unwrap_or_default().trim() {
+    match media_type(headers).split(';').next().unwrap_or_default().trim() {
         "text/plain" => str::to_owned,
         "application/x-www-form-urlencoded" => percent,
         kind if kind.ends_with("xml") || kind.ends_with("html") => {
@@ -127,6 +176,11 @@ mod tests {
         assert_eq!(wanted(json!({ "a": 1 }), None), r#"{"a":1}"#);
         assert_eq!(wanted(json!({ "a": "x&y=1", "b": 2 }), Some("application/x-www-form-urlencoded")), "a=x%26y%3D1&b=2");
         assert_eq!(wanted(json!("<a>1</a>"), Some("application/xml")), "<a>1</a>");
+        let pairs = json!([{ "key": "z", "value": "a b" }, { "key": "a", "value": "1" }]);
+        assert_eq!(wanted(pairs.clone(), Some("application/x-www-form-urlencoded;charset=utf-8")), "z=a+b&a=1", "in their order");
+        let parts = "--B\r\nContent-Disposition: form-data; name=\"z\"\r\n\r\na b\r\n--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--B--\r\n";
+        assert_eq!(wanted(pairs.clone(), Some("multipart/form-data; boundary=B")), parts);
+        assert_eq!(wanted(pairs, None), r#"[{"key":"z","value":"a b"},{"key":"a","value":"1"}]"#);
         let filled = |kind: &str, body: &str| {
             let headers = vec![events::outside::Pair { key: "content-type".into(), value: kind.into() }];
             let request = Request { method: "POST".into(), url: "https://x/".into(), headers, body: body.into(), ..Request::default() };
@@ -135,6 +189,26 @@ mod tests {
         assert_eq!(filled("application/json", r#"{"n": 1, "t": "${t}"}"#), r#"{"n": 1, "t": "a\"</b>&"}"#);
         assert_eq!(filled("application/xml", "<b>${t}</b>"), "<b>a&quot;&lt;/b&gt;&amp;</b>");
         assert_eq!(filled("text/plain", "${t}"), "a\"</b>&");
+    }
+
+    #[test]
+    fn a_call_that_needs_credentials_is_not_planned_without_them() {
+        let mut request = Request { method: "GET".into(), url: "https://x/".into(), credentials: "bearer_token".into(), ..Request::default() };
+        assert!(of_request(&request, &Variables::new()).unwrap_err().contains("needs credentials (bearer_token)"));
+        request.secret = "hook".into();
+        assert!(of_request(&request, &Variables::new()).is_ok());
+    }
+
+    #[test]
+    fn a_form_in_parts_has_a_boundary_of_its_own() {
+        let headers = vec![events::outside::Pair { key: "Content-Type".into(), value: "multipart/form-data".into() }];
+        let body = json!([{ "key": "t", "value": "${t}" }]);
+        let request = Request { method: "POST".into(), url: "https://x/".into(), headers, body, ..Request::default() };
+        let plan = |text: &str| of_request(&request, &[("t".to_owned(), json!(text))].into()).expect("planned");
+        let (one, other) = (plan("a"), plan("b"));
+        assert!(one.headers[0].1.starts_with("multipart/form-data; boundary=") && one.headers != other.headers, "{:?}", one.headers);
+        assert_eq!(one, plan("a"), "the same to the byte");
+        assert!(one.body_text().contains("name=\"t\"\r\n\r\na\r\n"));
     }
 
     #[test]

@@ -43,12 +43,13 @@ impl Ticket {
         Ok(())
     }
 
-    pub(super) fn retry(&self, id: NodeId, by: &Pid, inputs: &BTreeMap<String, String>, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+    pub(super) fn retry(&self, id: NodeId, by: &Pid, inputs: &BTreeMap<String, String>, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let workflow = self.workflow(facts)?;
         let (node, visit) = self.failed(&workflow.definition, id, by, facts)?;
         self.within_the_call(&workflow.definition, node, inputs)?;
+        within_message(reason)?;
         let (node, name, by, attempt, inputs) = (id, node.name.clone(), by.clone(), visit.attempt + 1, inputs.clone());
-        Ok(vec![NodeRetried { node, name, by, attempt, inputs }.into()])
+        Ok(vec![NodeRetried { node, name, by, attempt, inputs, reason: self.remark(reason)? }.into()])
     }
 
     /// What may be given for one call: values its templates ask for, but neither what the ticket itself says nor people nor what is somebody's own, which a call would
@@ -89,7 +90,7 @@ impl Ticket {
     }
 
     /// Takes the line a manager picks where none held.
-    pub(super) fn route(&self, id: NodeId, by: &Pid, line: LineId, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+    pub(super) fn route(&self, id: NodeId, by: &Pid, line: LineId, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let workflow = self.workflow(facts)?;
         let definition = &workflow.definition;
         self.check_node(id)?;
@@ -103,11 +104,13 @@ impl Ticket {
         let Some(line) = definition.lines.iter().find(|other| other.id == line && other.from == id) else {
             return reject(Rejection::LineUnknown { line, node: id });
         };
+        within_message(reason)?;
+        let reason = self.remark(reason)?;
         let mut run = Run::new(self, definition, facts);
         if definition.node(id).is_some_and(|node| node.kind == events::workflow::NodeKind::Parallel) {
             run.emit(events::ticket::Forked { node: id, name: visit.name.clone(), branches: vec![line.id] });
         }
-        run.emit(LineTaken { line: line.id, name: line.name.clone(), from: line.from, to: line.to, tested: Vec::new(), by: Some(by.clone()) });
+        run.emit(LineTaken { line: line.id, name: line.name.clone(), from: line.from, to: line.to, tested: Vec::new(), by: Some(by.clone()), reason });
         run.go(vec![Step::Follow(line)])?;
         run.done()
     }

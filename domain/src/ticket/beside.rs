@@ -5,6 +5,7 @@ use events::{Pid, TicketSn};
 
 use super::run::Run;
 use super::{Decision, FOLLOWERS_MAX, Facts, LINKS_MAX, REMARK_MAX, Rejection, Status, Ticket, reject, within_message};
+use crate::user_name::is_blank;
 
 impl Ticket {
     /// Writes a remark, perhaps under another; those who may see the ticket may. Finished tickets take remarks too.
@@ -12,7 +13,7 @@ impl Ticket {
         if !self.may_see(by, facts)? {
             return reject(Rejection::NotAllowedToSee(by.clone()));
         }
-        if text.trim().is_empty() || text.chars().count() > REMARK_MAX {
+        if is_blank(text) || text.chars().count() > REMARK_MAX {
             return reject(Rejection::TextUnfit(REMARK_MAX));
         }
         if mentions.len() > FOLLOWERS_MAX {

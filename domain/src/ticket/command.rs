@@ -17,6 +17,7 @@ pub enum Command {
         node: NodeId,
         by: Pid,
         form: Vec<Entry>,
+        reason: String,
     },
     /// A vote without a form: the result and, where it fits, the remark are filled in.
     Decide {
@@ -28,6 +29,7 @@ pub enum Command {
     Claim {
         node: NodeId,
         by: Pid,
+        reason: String,
     },
     Distribute {
         node: NodeId,
@@ -59,9 +61,11 @@ pub enum Command {
     },
     Resume {
         by: Pid,
+        reason: String,
     },
     Withdraw {
         by: Pid,
+        reason: String,
     },
     Terminate {
         by: Pid,
@@ -80,6 +84,7 @@ pub enum Command {
         node: NodeId,
         by: Pid,
         inputs: BTreeMap<String, String>,
+        reason: String,
     },
     /// A failed automatic node is passed over, perhaps with what it would have left behind.
     Ignore {
@@ -93,11 +98,13 @@ pub enum Command {
         node: NodeId,
         by: Pid,
         line: LineId,
+        reason: String,
     },
     /// The response: claims where a claim is due, else says that it was seen.
     Acknowledge {
         node: Option<NodeId>,
         by: Pid,
+        reason: String,
     },
     /// Completes the node at which this person has to act.
     Resolve {
@@ -174,8 +181,8 @@ macro_rules! by {
             | Command::Reassign { by, .. }
             | Command::TerminateAt { by, .. }
             | Command::Suspend { by, .. }
-            | Command::Resume { by }
-            | Command::Withdraw { by }
+            | Command::Resume { by, .. }
+            | Command::Withdraw { by, .. }
             | Command::Terminate { by, .. }
             | Command::Close { by, .. }
             | Command::Retry { by, .. }
@@ -283,10 +290,19 @@ pub struct Open {
     pub agent: Option<Pid>,
     pub dynamic_fields: Vec<DynamicField>,
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    pub envs: BTreeMap<String, String>,
+    /// The name of the secret that holds the variables for automatic nodes.
+    pub variables: Option<String>,
     pub notify_config: serde_json::Value,
     /// The ticket it is raised from.
     pub from: Option<TicketSn>,
     /// The creator follows it.
     pub attention: bool,
+}
+
+impl Open {
+    /// The people it names besides those in its form.
+    pub fn people_mut(&mut self) -> Vec<&mut Pid> {
+        let chosen = self.chosen_processors.values_mut().flatten();
+        std::iter::once(&mut self.creator).chain(&mut self.agent).chain(chosen).collect()
+    }
 }

@@ -9,7 +9,8 @@ use events::{Entry, NodeId, Pid};
 
 use super::form::Sheet;
 use super::run::{Run, is_multi};
-use super::{Action, Decision, Facts, Open, Rejection, Status, Ticket, Visit, form, priority, reject, within, within_message};
+use super::{Action, Decision, Facts, Open, Rejection, Status, Ticket, Visit, form, priority, reject, within, within_message, within_reason};
+use crate::user_name::is_blank;
 
 impl Ticket {
     pub(super) fn open(&self, open: &Open, facts: &Facts) -> Decision<Vec<TicketEvent>> {
@@ -55,7 +56,7 @@ impl Ticket {
             agent: open.agent.clone().filter(|agent| *agent != open.creator),
             dynamic_fields: open.dynamic_fields.clone(),
             names: open.names.clone(),
-            envs: open.envs.clone(),
+            variables: open.variables.clone(),
             notify_config: open.notify_config.clone(),
         };
         let mut run = Run::new(self, definition, facts);
@@ -70,46 +71,55 @@ impl Ticket {
         run.done()
     }
 
-    pub(super) fn submit(&self, id: NodeId, by: &Pid, given: &[Entry], facts: &Facts) -> Decision<Vec<TicketEvent>> {
+    pub(super) fn submit(&self, id: NodeId, by: &Pid, given: &[Entry], reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+        self.fill_in(id, by, given, Some(reason).filter(|reason| !is_blank(reason)), facts)
+    }
+
+    /// Takes the form of a node. Without a reason beside it, a vote's reason is what its form says.
+    fn fill_in(&self, id: NodeId, by: &Pid, given: &[Entry], reason: Option<&str>, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let workflow = self.workflow(facts)?;
         let definition = &workflow.definition;
         let (node, visit) = self.acting(definition, id, by, Action::Submit)?;
         if !Action::Submit.fits(visit.status) {
             return reject(Rejection::NotAllowed { by: by.clone(), node: id });
         }
+        within_reason(reason.unwrap_or_default())?;
         let opened = self.opened()?;
         let form = form::check(&Sheet { ticket: &opened.sn, definition, node, held: self, by: &[by] }, given, facts)?;
         let form = form::own(definition, form, &opened.creator, opened.seals_text);
         let mut run = Run::new(self, definition, facts);
         if node.kind.is_vote() {
-            run.vote(node, by, form)?;
+            run.vote(node, by, form, reason)?;
         } else {
-            let next = run.complete(node, by, None, form);
+            let next = run.complete(node, by, None, form, self.remark(reason.unwrap_or_default())?);
             run.go(next)?;
         }
         run.done()
     }
 
-    /// A vote that comes without a form, from a message or another system: the result is filled in, and the remark where it fits.
+    /// A vote that comes without a form, from a message or another system: the result is filled in, and the remark where it fits. The remark is the vote's
+    /// reason in any case.
     pub(super) fn decide_at(&self, id: NodeId, by: &Pid, pass: bool, remark: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let workflow = self.workflow(facts)?;
         self.check_node(id)?;
         match workflow.definition.node(id) {
             Some(node) if node.kind.is_vote() && self.nodes.get(&id).is_some_and(|visit| visit.status == NodeStatus::Running) => {
-                let form = form::decided(&workflow.definition, node, pass, remark);
-                self.submit(id, by, &form, facts)
+                let reason = if is_blank(remark) { "" } else { remark };
+                let form = form::decided(&workflow.definition, node, pass, reason);
+                self.fill_in(id, by, &form, Some(reason), facts)
             }
             _ => reject(Rejection::NotAnApproval(id)),
         }
     }
 
-    pub(super) fn claim(&self, id: NodeId, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+    pub(super) fn claim(&self, id: NodeId, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let workflow = self.workflow(facts)?;
         let (node, visit) = self.acting(&workflow.definition, id, by, Action::Claim)?;
         if visit.status != NodeStatus::Receiving {
             return reject(Rejection::NotClaimable(id));
         }
-        Ok(vec![NodeClaimed { node: id, name: node.name.clone(), by: by.clone(), automatic: false }.into()])
+        within_message(reason)?;
+        Ok(vec![NodeClaimed { node: id, name: node.name.clone(), by: by.clone(), automatic: false, reason: self.remark(reason)? }.into()])
     }
 
     pub(super) fn distribute(&self, id: NodeId, by: &Pid, to: &Processors, message: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
@@ -154,7 +164,7 @@ impl Ticket {
         if visit.status != NodeStatus::Running {
             return reject(Rejection::NotDeliverable);
         }
-        if message.trim().is_empty() {
+        if is_blank(message) {
             return reject(Rejection::DeliverMessageMissing);
         }
         within_message(message)?;
@@ -203,7 +213,7 @@ impl Ticket {
         if !node.is_terminable || visit.status != NodeStatus::Running {
             return reject(Rejection::TerminateNotAllowed(node.name.clone()));
         }
-        if reason.trim().is_empty() {
+        if is_blank(reason) {
             return reject(Rejection::TerminateReasonMissing);
         }
         within_message(reason)?;
@@ -212,17 +222,18 @@ impl Ticket {
     }
 
     /// The response: claims where a claim is due, else says that it was seen. Saying so again changes nothing.
-    pub(super) fn acknowledge(&self, node: Option<NodeId>, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+    pub(super) fn acknowledge(&self, node: Option<NodeId>, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let id = self.where_to_act(node, by, |visit| matches!(visit.status, NodeStatus::Receiving | NodeStatus::Running) && visit.acknowledged.is_none())?;
         let visit = &self.nodes[&id];
         if visit.status == NodeStatus::Receiving {
-            return self.claim(id, by, facts);
+            return self.claim(id, by, reason, facts);
         }
         self.standing()?;
         if visit.acknowledged.is_some() {
             return Ok(Vec::new());
         }
-        Ok(vec![Acknowledged { by: by.clone(), node: id, name: visit.name.clone() }.into()])
+        within_message(reason)?;
+        Ok(vec![Acknowledged { by: by.clone(), node: id, name: visit.name.clone(), reason: self.remark(reason)? }.into()])
     }
 
     /// Completes the node at which this person has to act: an approval is passed, a form filled in with what was given.
@@ -234,7 +245,7 @@ impl Ticket {
             Some(node) => {
                 let mut form = given.to_vec();
                 form::with_defaults(&workflow.definition, node, &mut form, self);
-                self.submit(id, by, &form, facts)
+                self.submit(id, by, &form, remark, facts)
             }
             None => reject(Rejection::NodeUnknown(id)),
         }

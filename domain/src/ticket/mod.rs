@@ -26,6 +26,7 @@ use events::workflow::{Definition, Deployed, Node, NodeKind, Revoke};
 use events::{Entry, NodeId, Personal, Pid, Remark};
 
 use crate::decider::Decider;
+use crate::user_name::is_blank;
 pub use command::{Answer, Command, Open};
 pub(crate) use facts::{Decision, reject};
 pub use facts::{Facts, Lookup, Now};
@@ -38,7 +39,7 @@ pub use state::{Action, Kept, Link, Status, Ticket, Visit, Vote};
 pub const TITLE_MAX: usize = 128;
 /// Longest message, remark target list or reason, in characters (3.9).
 pub const MESSAGE_MAX: usize = 255;
-/// Longest remark beside the work, in characters.
+/// Longest remark beside the work and longest reason of a decision, in characters.
 pub const REMARK_MAX: usize = 5000;
 /// People who may follow one ticket.
 pub const FOLLOWERS_MAX: usize = 1000;
@@ -62,27 +63,27 @@ impl Decider for Ticket {
         let events = match command {
             Command::Open(open) => self.open(open, facts),
             Command::Observe(rows) => self.observe(rows),
-            Command::Submit { node, by, form } => self.submit(*node, by, form, facts),
+            Command::Submit { node, by, form, reason } => self.submit(*node, by, form, reason, facts),
             Command::Decide { node, by, pass, remark } => self.decide_at(*node, by, *pass, remark, facts),
-            Command::Claim { node, by } => self.claim(*node, by, facts),
+            Command::Claim { node, by, reason } => self.claim(*node, by, reason, facts),
             Command::Distribute { node, by, to, message } => self.distribute(*node, by, to, message, facts),
             Command::Deliver { node, by, to, message } => self.deliver(*node, by, to, message, facts),
             Command::Reassign { node, by, to, message } => self.reassign(*node, by, to, message, facts),
             Command::TerminateAt { node, by, reason } => self.terminate_at(*node, by, reason, facts),
-            Command::Acknowledge { node, by } => self.acknowledge(*node, by, facts),
+            Command::Acknowledge { node, by, reason } => self.acknowledge(*node, by, reason, facts),
             Command::Resolve { by, form, remark } => self.resolve(by, form, remark, facts),
             Command::Escalate { node, by, reason } => self.escalate(*node, by, reason, facts),
             Command::Suspend { by, reason } => self.suspend(by, reason, facts),
-            Command::Resume { by } => self.resume(by, facts),
-            Command::Withdraw { by } => self.withdraw(by, facts),
+            Command::Resume { by, reason } => self.resume(by, reason, facts),
+            Command::Withdraw { by, reason } => self.withdraw(by, reason, facts),
             Command::Terminate { by, reason } => self.terminate(by, reason, facts),
             Command::Close { by, status, reason } => self.close(by, status, reason, facts),
             Command::EditField { by, form } => self.edit_field(by, form, facts),
             Command::EndWithParent { parent, status, approve_result } => self.end_with_parent(parent, status, *approve_result, facts),
             Command::Answer(answer) => self.answer(answer, facts),
-            Command::Retry { node, by, inputs } => self.retry(*node, by, inputs, facts),
+            Command::Retry { node, by, inputs, reason } => self.retry(*node, by, inputs, reason, facts),
             Command::Ignore { node, by, outputs, reason } => self.ignore(*node, by, outputs, reason, facts),
-            Command::Route { node, by, line } => self.route(*node, by, *line, facts),
+            Command::Route { node, by, line, reason } => self.route(*node, by, *line, reason, facts),
             Command::Remark { by, text, parent, mentions, internal } => self.remark_on(by, text, *parent, mentions, *internal, facts),
             Command::Follow { by, people, follows } => self.follow(by, people, *follows, facts),
             Command::Rate { by, stars, comment } => self.rate(by, *stars, comment),
@@ -136,7 +137,7 @@ impl Decider for Ticket {
             }),
             TicketEvent::VoteCast(vote) => {
                 self.fill(&vote.form);
-                self.visit(vote.node, |visit| visit.votes.push(Vote { by: vote.by.clone(), pass: vote.pass }));
+                self.visit(vote.node, |visit| visit.votes.push(Vote { by: vote.by.clone(), pass: vote.pass, reason: vote.reason.clone() }));
             }
             TicketEvent::NodeCompleted(completed) => {
                 self.fill(&completed.form);
@@ -145,6 +146,7 @@ impl Decider for Ticket {
                     visit.status = NodeStatus::Finished;
                     visit.pass = completed.pass;
                     visit.by = Some(completed.by.clone());
+                    visit.message.clone_from(&completed.reason);
                     visit.kept = None;
                 });
                 if let Some(visit) = self.nodes.get(&completed.node).filter(|visit| visit.is_vote) {
@@ -192,6 +194,7 @@ impl Decider for Ticket {
                     visit.status = NodeStatus::Finished;
                     visit.pass = skipped.pass;
                     visit.by = Some(skipped.by.clone());
+                    visit.message.clone_from(&skipped.reason);
                 });
             }
             TicketEvent::NodeReassigned(given) => self.visit(given.node, |visit| {
@@ -240,7 +243,11 @@ impl Decider for Ticket {
     }
 
     fn personals(&mut self) -> Vec<&mut Personal> {
-        self.form.values_mut().filter_map(|entry| entry.personal.as_mut()).collect()
+        let of_nodes = self.nodes.values_mut().flat_map(|visit| {
+            let of_votes = visit.votes.iter_mut().filter_map(|vote| vote.reason.personal.as_mut());
+            of_votes.chain(&mut visit.message.personal)
+        });
+        self.form.values_mut().filter_map(|entry| entry.personal.as_mut()).chain(of_nodes).collect()
     }
 }
 
@@ -401,8 +408,11 @@ impl Ticket {
     /// A message as this ticket keeps it.
     fn remark(&self, text: &str) -> Decision<Remark> {
         let opened = self.opened()?;
+        if is_blank(text) {
+            return Ok(Remark::default());
+        }
         let remark = Remark::new(text);
-        Ok(if opened.seals_text && !text.is_empty() { remark.owned_by(opened.creator.clone()) } else { remark })
+        Ok(if opened.seals_text { remark.owned_by(opened.creator.clone()) } else { remark })
     }
 
     fn opened(&self) -> Decision<&Opened> {
@@ -444,6 +454,11 @@ fn seated(processors: &[Pid], replaced: &Pid, by: &[Pid]) -> Vec<Pid> {
 
 fn within_message(message: &str) -> Decision<()> {
     if message.chars().count() > MESSAGE_MAX { reject(Rejection::MessageTooLong) } else { Ok(()) }
+}
+
+/// The reason of a decision may be as long as a remark.
+fn within_reason(reason: &str) -> Decision<()> {
+    if reason.chars().count() > REMARK_MAX { reject(Rejection::ReasonTooLong) } else { Ok(()) }
 }
 
 fn within(people: &[Pid], allowed: Option<&[Pid]>) -> Decision<()> {

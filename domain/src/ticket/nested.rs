@@ -303,7 +303,7 @@ impl Desk {
         if visit.automatic {
             let attempt = Answer { node: id, round: visit.round, attempt: visit.attempt, ..Answer::default() };
             return match visit.status {
-                NodeStatus::Failed if self.dice.percent(50) => Command::Retry { node: id, by: BOSS.into(), inputs: BTreeMap::new() },
+                NodeStatus::Failed if self.dice.percent(50) => Command::Retry { node: id, by: BOSS.into(), inputs: BTreeMap::new(), reason: String::new() },
                 NodeStatus::Failed => Command::Ignore { node: id, by: BOSS.into(), outputs: BTreeMap::new(), reason: String::new() },
                 _ => Command::Answer(Answer { succeeded: willing || self.dice.percent(70), reason: "r".into(), ..attempt }),
             };
@@ -320,10 +320,10 @@ impl Desk {
                 };
                 Command::Distribute { node: id, by, to: Processors::Person(to), message: String::new() }
             }
-            NodeStatus::Receiving => Command::Claim { node: id, by },
+            NodeStatus::Receiving => Command::Claim { node: id, by, reason: String::new() },
             _ => {
                 let form = self.form(&node, willing);
-                Command::Submit { node: id, by, form }
+                Command::Submit { node: id, by, form, reason: String::new() }
             }
         }
     }
@@ -336,12 +336,12 @@ impl Desk {
         let to = Processors::Person(vec![PEOPLE[self.dice.below(PEOPLE.len())].into()]);
         match self.dice.below(9) {
             0 => Command::Deliver { node, by, to, message },
-            1 => Command::Claim { node, by },
+            1 => Command::Claim { node, by, reason: String::new() },
             2 => Command::Suspend { by, reason: message },
-            3 => Command::Resume { by },
+            3 => Command::Resume { by, reason: String::new() },
             4 => Command::Escalate { node: Some(node), by, reason: message },
             5 => Command::Reassign { node, by, to, message },
-            6 => Command::Acknowledge { node: Some(node), by },
+            6 => Command::Acknowledge { node: Some(node), by, reason: String::new() },
             7 => Command::Answer(Answer { node, round: 1, attempt: 1, succeeded: true, ..Answer::default() }),
             _ => Command::Decide { node, by, pass: self.dice.percent(50), remark: message },
         }
@@ -361,7 +361,7 @@ fn no_nested_workflow_hangs_or_holds_two_tokens_in_one_branch() {
             let willing = steps > 60;
             let wild = !willing && desk.dice.percent(25);
             if desk.ticket.status == super::Status::Suspended && !wild && desk.dice.percent(60) {
-                desk.act(&Command::Resume { by: BOSS.into() }).expect("resumes");
+                desk.act(&Command::Resume { by: BOSS.into(), reason: String::new() }).expect("resumes");
                 desk.check(seed);
                 continue;
             }

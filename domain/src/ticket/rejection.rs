@@ -4,7 +4,7 @@ use events::{LineId, NodeId, Pid, ServiceId, TicketSn};
 
 use crate::attachment::Unfit;
 
-use super::{MESSAGE_MAX, TITLE_MAX};
+use super::{MESSAGE_MAX, REMARK_MAX, TITLE_MAX};
 
 /// A field that is wrong: its key for programs, its name for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,8 +92,12 @@ pub enum Rejection {
     TerminateNotAllowed(String),
     #[error("terminating needs a reason")]
     TerminateReasonMissing,
+    #[error("suspending needs a reason")]
+    SuspendReasonMissing,
     #[error("the message is longer than {MESSAGE_MAX} characters")]
     MessageTooLong,
+    #[error("the reason is longer than {REMARK_MAX} characters")]
+    ReasonTooLong,
     #[error("{0} may not act on this ticket")]
     NotAllowedOnTicket(Pid),
     #[error("the ticket is not in process")]

@@ -8,13 +8,14 @@ use events::ticket::{
     BranchJoined, Closed, Finished, Forked, LineMissing, LineTaken, NodeClaimed, NodeCompleted, NodeEntered, NodeFailed, NodeSkipped, NodeStatus,
     NodeUnattended, Prioritised, Priority, StatusSet, Terminated, TicketEvent, VoteCast,
 };
-use events::workflow::{Definition, Handling, Holds, Line, Node, NodeKind, Processors};
+use events::workflow::{Definition, FieldKind, Handling, Holds, Line, Node, NodeKind, Processors};
 use events::{Entry, LineId, NodeId, Pid, Remark};
 
-use super::{Decision, Facts, Lookup, ROUNDS_MAX, Rejection, Status, Ticket, form, priority, reject};
+use super::{Decision, Facts, Lookup, REMARK_MAX, ROUNDS_MAX, Rejection, Status, Ticket, form, priority, reject};
 use crate::call::judge::task_result;
 use crate::condition::{self, Found};
 use crate::decider::{Decider, Refusal};
+use crate::user_name::is_blank;
 use crate::workflow::areas::{Areas, areas};
 
 /// What the desk writes beside a vote it casts for the creator (reference/bk-itsm.md 5.5).
@@ -120,15 +121,16 @@ impl<'a> Run<'a> {
             automatic: false,
             is_vote: false,
         });
-        let next = self.complete(submit, &creator, None, form);
+        let next = self.complete(submit, &creator, None, form, Remark::default());
         self.go(next)
     }
 
     /// Takes one vote, and goes on when it settles the matter (reference/bk-itsm.md 6).
-    pub(super) fn vote(&mut self, node: &'a Node, by: &Pid, form: Vec<Entry>) -> Decision<()> {
+    pub(super) fn vote(&mut self, node: &'a Node, by: &Pid, form: Vec<Entry>, reason: Option<&str>) -> Decision<()> {
         let pass = form::decision(self.definition, node, &form).unwrap_or_default();
         let effect = Effect::of(&form);
-        self.emit(VoteCast { node: node.id, name: node.name.clone(), by: by.clone(), pass, form, automatic: false });
+        let reason = self.reason(node, pass, &form, reason)?;
+        self.emit(VoteCast { node: node.id, name: node.name.clone(), by: by.clone(), pass, form, automatic: false, reason });
         self.take_effect(&effect, node.id);
         if self.ticket.status.is_over() {
             return Ok(());
@@ -136,6 +138,20 @@ impl<'a> Run<'a> {
         let next = self.settle(node, by);
         let next = if next.is_empty() { self.pass_for_creator(node) } else { next };
         self.go(next)
+    }
+
+    /// The reason of a vote: the given words, else the text that the form has for it. It belongs to a person if that text does.
+    fn reason(&self, node: &Node, pass: bool, form: &[Entry], given: Option<&str>) -> Decision<Remark> {
+        // The reason of a rejection must be given, a word beside a pass may be (reference/bk-itsm.md 3.11).
+        let mut texts: Vec<_> = self.definition.fields_of(node).filter(|field| field.kind.is_prose()).collect();
+        texts.sort_by_key(|field| (field.kind == FieldKind::String, field.is_required == pass));
+        let filled = texts.iter().filter_map(|field| form.iter().find(|entry| entry.key == field.key));
+        let fits = |text: &str| !is_blank(text) && given.is_none_or(|given| given == text) && text.chars().count() <= REMARK_MAX;
+        let said = filled.map(|entry| (entry, form::plain(entry.read()))).find(|(_, text)| fits(text));
+        match said {
+            Some((entry, text)) => Ok(Remark { text: if entry.personal.is_some() { String::new() } else { text }, personal: entry.personal.clone() }),
+            None => self.ticket.remark(given.unwrap_or_default()),
+        }
     }
 
     /// Completes a vote that is settled.
@@ -156,12 +172,13 @@ impl<'a> Run<'a> {
             || counters.iter().map(|(key, text)| (*key, text.clone())).chain([("PROCESS_COUNT", counters["PASS_COUNT"].clone())]).chain(zero).collect();
         let pass = visit.votes.iter().all(|vote| vote.pass) || (by_condition && holds(&passes_alone()));
         let result = (node.kind == NodeKind::Approval).then_some(pass);
+        let reason = visit.votes.last().map(|vote| vote.reason.clone()).filter(|reason| !reason.is_empty()).unwrap_or_else(|| Remark::new("rejected"));
+        let next = self.complete(node, by, result, Vec::new(), Remark::default());
         if !pass && node.terminate_when_rejected {
-            self.complete(node, by, result, Vec::new());
-            self.emit(Terminated { by: by.clone(), node: Some(node.id), node_name: node.name.clone(), reason: Remark::new("rejected"), approve_result: false });
+            self.emit(Terminated { by: by.clone(), node: Some(node.id), node_name: node.name.clone(), reason, approve_result: false });
             return Vec::new();
         }
-        self.complete(node, by, result, Vec::new())
+        next
     }
 
     /// Casts the creator's vote where the creator is the one to vote, and the workflow says that submitting was approving.
@@ -179,7 +196,8 @@ impl<'a> Run<'a> {
         }
         let form = form::decided(self.definition, node, true, AUTO_PASS);
         let form = self.own(form);
-        self.emit(VoteCast { node: node.id, name: node.name.clone(), by: creator.clone(), pass: true, form, automatic: true });
+        let reason = self.reason(node, true, &form, Some(AUTO_PASS)).unwrap_or_default();
+        self.emit(VoteCast { node: node.id, name: node.name.clone(), by: creator.clone(), pass: true, form, automatic: true, reason });
         self.settle(node, &creator)
     }
 
@@ -196,11 +214,11 @@ impl<'a> Run<'a> {
     }
 
     /// Completes a node; what follows is to leave it.
-    pub(super) fn complete(&mut self, node: &'a Node, by: &Pid, pass: Option<bool>, form: Vec<Entry>) -> Vec<Step<'a>> {
+    pub(super) fn complete(&mut self, node: &'a Node, by: &Pid, pass: Option<bool>, form: Vec<Entry>, reason: Remark) -> Vec<Step<'a>> {
         let outputs = self.outputs(node, pass);
         let round = self.ticket.nodes.get(&node.id).map_or(1, |visit| visit.round);
         let effect = Effect::of(&form);
-        self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by: by.clone(), pass, form, outputs });
+        self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by: by.clone(), pass, form, outputs, reason });
         self.take_effect(&effect, node.id);
         vec![Step::Leave(node)]
     }
@@ -284,7 +302,15 @@ impl<'a> Run<'a> {
             taken[0].1 = tested;
         }
         for (line, tested) in &taken {
-            self.emit(LineTaken { line: line.id, name: line.name.clone(), from: line.from, to: line.to, tested: tested.clone(), by: None });
+            self.emit(LineTaken {
+                line: line.id,
+                name: line.name.clone(),
+                from: line.from,
+                to: line.to,
+                tested: tested.clone(),
+                by: None,
+                reason: Remark::default(),
+            });
         }
         taken.into_iter().map(|(line, _)| Step::Follow(line)).collect()
     }
@@ -376,7 +402,8 @@ impl<'a> Run<'a> {
             self.emit(NodeFailed { node: node.id, name: node.name.clone(), round, reason: reason.to_owned() });
             return Vec::new();
         }
-        self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by: Pid::system(), pass: None, form: Vec::new(), outputs });
+        let (by, form, reason) = (Pid::system(), Vec::new(), Remark::default());
+        self.emit(NodeCompleted { node: node.id, name: node.name.clone(), round, by, pass: None, form, outputs, reason });
         vec![Step::Leave(node)]
     }
 
@@ -438,7 +465,7 @@ impl<'a> Run<'a> {
             self.emit(NodeUnattended { node: node.id, name: node.name.clone() });
         }
         if let Some(by) = only {
-            self.emit(NodeClaimed { node: node.id, name: node.name.clone(), by, automatic: true });
+            self.emit(NodeClaimed { node: node.id, name: node.name.clone(), by, automatic: true, reason: Remark::default() });
         }
         self.pass_for_creator(node)
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::ticket::{NodeStatus, Opened, Priority, Relation};
-use events::{AttachmentId, Entry, LineId, NodeId, Pid, TicketSn};
+use events::{AttachmentId, Entry, LineId, NodeId, Pid, Remark, TicketSn};
 use serde::{Deserialize, Serialize};
 
 use super::observe::Observation;
@@ -146,6 +146,9 @@ pub struct Visit {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// What was written beside its completion, or beside passing over it.
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub message: Remark,
     /// How often it was escalated.
     #[serde(default, skip_serializing_if = "no_attempt")]
     pub level: u32,
@@ -170,10 +173,12 @@ pub struct Kept {
 }
 
 /// One decision of one approver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Vote {
     pub by: Pid,
     pub pass: bool,
+    #[serde(default, skip_serializing_if = "Remark::is_empty")]
+    pub reason: Remark,
 }
 
 /// What somebody wants to do at a node.
@@ -220,6 +225,7 @@ impl Visit {
             task: String::new(),
             kept: None,
             reason: String::new(),
+            message: Remark::default(),
             level: 0,
             acknowledged: None,
         }
@@ -238,5 +244,11 @@ impl Visit {
     }
     pub fn has_voted(&self, pid: &Pid) -> bool {
         self.votes.iter().any(|vote| vote.by == *pid)
+    }
+    /// Why it stands as it does: why it failed, else the reason of the last vote that has one, else what was written beside its completion.
+    pub fn why(&self) -> &str {
+        let of_votes = self.votes.iter().rev().map(|vote| vote.reason.read());
+        let mut all = std::iter::once(self.reason.as_str()).chain(of_votes).chain([self.message.read()]);
+        all.find(|reason| !reason.is_empty()).unwrap_or_default()
     }
 }

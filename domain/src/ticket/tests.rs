@@ -140,7 +140,7 @@ fn opened() -> Vec<TicketEvent> {
 }
 
 fn vote(pass: &str) -> Command {
-    Command::Submit { node: NodeId(3), by: BOSS.into(), form: vec![Entry::new("DECISION", pass)] }
+    Command::Submit { node: NodeId(3), by: BOSS.into(), form: vec![Entry::new("DECISION", pass)], reason: String::new() }
 }
 
 #[test]
@@ -161,10 +161,12 @@ fn a_pass_takes_the_conditional_line_before_the_older_default_and_says_why() {
             pass: true,
             form: vec![Entry::new("DECISION", "true")],
             automatic: false,
+            reason: Remark::default(),
         }
         .into(),
-        NodeCompleted { node: NodeId(3), name: "n3".into(), round: 1, by: BOSS.into(), pass: Some(true), form: Vec::new(), outputs }.into(),
-        LineTaken { line: LineId(9), name: String::new(), from: NodeId(3), to: NodeId(4), tested, by: None }.into(),
+        NodeCompleted { node: NodeId(3), name: "n3".into(), round: 1, by: BOSS.into(), pass: Some(true), form: Vec::new(), outputs, reason: Remark::default() }
+            .into(),
+        LineTaken { line: LineId(9), name: String::new(), from: NodeId(3), to: NodeId(4), tested, by: None, reason: Remark::default() }.into(),
         Finished { approve_result: true, rate_by: None }.into(),
     ]);
 }
@@ -214,7 +216,7 @@ fn suspending_twice_is_refused_and_resuming_brings_back() {
     ticket.decide(&suspend, &facts()).expect("suspends").iter().for_each(|event| ticket.evolve(event));
     assert_eq!(ticket.decide(&suspend, &facts()), Err(Refusal::Rejected(Rejection::NotInProcess)));
     assert_eq!(ticket.decide(&vote("true"), &facts()), Err(Refusal::Rejected(Rejection::Standing)));
-    ticket.decide(&Command::Resume { by: BOSS.into() }, &facts()).expect("resumes").iter().for_each(|event| ticket.evolve(event));
+    ticket.decide(&Command::Resume { by: BOSS.into(), reason: String::new() }, &facts()).expect("resumes").iter().for_each(|event| ticket.evolve(event));
     assert!(ticket.decide(&vote("true"), &facts()).is_ok());
 }
 
@@ -263,8 +265,29 @@ fn a_ticket_keeps_sealing_whatever_becomes_of_its_service() {
     assert!(event.reason.text.is_empty() && event.reason.read() == "call 13800000000");
     ticket.decide(&vote("false"), &facts).expect("votes").iter().for_each(|event| ticket.evolve(event));
     let form = vec![Entry::new("title", "second"), Entry::new("amount", "")];
-    ticket.decide(&Command::Submit { node: NodeId(2), by: LISI.into(), form }, &facts).expect("submits").iter().for_each(|event| ticket.evolve(event));
+    ticket
+        .decide(&Command::Submit { node: NodeId(2), by: LISI.into(), form, reason: String::new() }, &facts)
+        .expect("submits")
+        .iter()
+        .for_each(|event| ticket.evolve(event));
     assert!(ticket.form["title"].personal.is_some(), "also on the second round");
+}
+
+#[test]
+fn the_reason_of_a_vote_is_sealed_where_all_text_is() {
+    let mut facts = facts();
+    facts.services.get_mut(&ServiceId(7)).unwrap().as_mut().unwrap().seals_text = true;
+    let mut ticket = fold::<Ticket>(&Ticket::default().decide(&open(), &facts).expect("opens"));
+    let decide = |remark: &str| Command::Decide { node: NodeId(3), by: BOSS.into(), pass: true, remark: remark.into() };
+    let too_long = decide(&"x".repeat(REMARK_MAX + 1));
+    assert_eq!(ticket.decide(&too_long, &facts), Err(Refusal::Rejected(Rejection::ReasonTooLong)));
+    let events = ticket.decide(&decide("call 13800000000"), &facts).expect("decides");
+    let TicketEvent::VoteCast(vote) = &events[0] else { panic!("{events:?}") };
+    assert!(vote.reason.text.is_empty() && vote.reason.read() == "call 13800000000");
+    events.iter().for_each(|event| ticket.evolve(event));
+    assert_eq!(ticket.nodes[&NodeId(3)].why(), "call 13800000000");
+    let sealed = Decider::personals(&mut ticket).iter().filter(|personal| personal.value == "call 13800000000").count();
+    assert_eq!(sealed, 1, "the state seals it too");
 }
 
 /// Any command that somebody may give, fitting or not.
@@ -280,16 +303,16 @@ fn any_command() -> impl Strategy<Value = Command> {
         let (node, message, other) = (NodeId(id), "m".to_owned(), events::TicketSn::from("REQ2"));
         let to = Processors::Person(vec!["p-other".into()]);
         match what {
-            0 => Command::Claim { node, by },
+            0 => Command::Claim { node, by, reason: String::new() },
             1 => Command::Distribute { node, by, to, message },
             2 => Command::Deliver { node, by, to, message },
             3 => Command::TerminateAt { node, by, reason: message },
             4 => Command::Suspend { by, reason: message },
-            5..8 => Command::Resume { by },
-            8 => Command::Withdraw { by },
+            5..8 => Command::Resume { by, reason: String::new() },
+            8 => Command::Withdraw { by, reason: String::new() },
             9 => Command::Decide { node, by, pass: yes, remark: message },
             10 => Command::Reassign { node, by, to, message },
-            11 => Command::Acknowledge { node: yes.then_some(node), by },
+            11 => Command::Acknowledge { node: yes.then_some(node), by, reason: String::new() },
             12 => Command::Resolve { by, form, remark: message },
             13 => Command::Escalate { node: yes.then_some(node), by, reason: message },
             14 => Command::EditField { by, form: vec![Entry::new("title", if yes { "t" } else { "t2" })] },
@@ -299,13 +322,13 @@ fn any_command() -> impl Strategy<Value = Command> {
             18 => Command::Remind { by, message },
             19 => Command::Link { by, other, relation: if yes { events::ticket::Relation::ChildOf } else { events::ticket::Relation::Related }, mirror: false },
             20..23 => Command::Unlink { by, other, mirror: false },
-            23 => Command::Retry { node, by, inputs: BTreeMap::new() },
+            23 => Command::Retry { node, by, inputs: BTreeMap::new(), reason: String::new() },
             24 => Command::Ignore { node, by, outputs: BTreeMap::new(), reason: message },
-            25 => Command::Route { node, by, line: LineId(if yes { 4 } else { 9 }) },
+            25 => Command::Route { node, by, line: LineId(if yes { 4 } else { 9 }), reason: String::new() },
             26 if yes => Command::Terminate { by, reason: message },
             27 if yes => Command::Close { by, status: "FINISHED".into(), reason: message },
             28 if yes => Command::EndWithParent { parent: other, status: "TERMINATED".into(), approve_result: false },
-            _ => Command::Submit { node, by, form },
+            _ => Command::Submit { node, by, form, reason: String::new() },
         }
     })
 }

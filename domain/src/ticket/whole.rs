@@ -7,6 +7,7 @@ use events::{Entry, Pid, Remark, TicketSn};
 use super::form::Sheet;
 use super::run::{Effect, Run};
 use super::{Decision, Facts, Rejection, Status, Ticket, form, reject, within_message};
+use crate::user_name::is_blank;
 
 /// Fields of every ticket that may be changed besides those of the submit node.
 const OF_EVERY_TICKET: [&str; 4] = ["title", "impact", "urgency", "priority"];
@@ -18,25 +19,29 @@ impl Ticket {
         if self.status != Status::Running {
             return reject(Rejection::NotInProcess);
         }
+        if is_blank(reason) {
+            return reject(Rejection::SuspendReasonMissing);
+        }
         within_message(reason)?;
         Ok(vec![Suspended { by: by.clone(), reason: self.remark(reason)? }.into()])
     }
 
-    pub(super) fn resume(&self, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+    pub(super) fn resume(&self, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         self.may_manage(by, facts)?;
         self.independent()?;
         if self.status != Status::Suspended {
             return reject(Rejection::NotSuspended);
         }
+        within_message(reason)?;
         let workflow = self.workflow(facts)?;
         let mut run = Run::new(self, &workflow.definition, facts);
-        run.emit(Resumed { by: by.clone() });
+        run.emit(Resumed { by: by.clone(), reason: self.remark(reason)? });
         // What was answered meanwhile has its consequences now.
         self.catch_up(&mut run, &workflow.definition)?;
         run.done()
     }
 
-    pub(super) fn withdraw(&self, by: &Pid, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+    pub(super) fn withdraw(&self, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
         let opened = self.opened()?;
         // The account by which systems act for everybody is a superuser.
         if opened.creator != *by && !facts.is_superuser(by)? {
@@ -53,7 +58,8 @@ impl Ticket {
         if !self.is_withdrawable(&workflow.definition) {
             return reject(Rejection::HandledAlready);
         }
-        Ok(vec![Withdrawn { by: by.clone(), approve_result: false }.into()])
+        within_message(reason)?;
+        Ok(vec![Withdrawn { by: by.clone(), approve_result: false, reason: self.remark(reason)? }.into()])
     }
 
     pub(super) fn terminate(&self, by: &Pid, reason: &str, facts: &Facts) -> Decision<Vec<TicketEvent>> {
@@ -62,7 +68,7 @@ impl Ticket {
         if self.status.is_over() {
             return reject(Rejection::NotInProcess);
         }
-        if reason.trim().is_empty() {
+        if is_blank(reason) {
             return reject(Rejection::TerminateReasonMissing);
         }
         within_message(reason)?;

@@ -6,7 +6,7 @@ pub mod incident_log;
 pub mod ticket_card;
 pub mod workflow_card;
 
-use events::Fact;
+use events::{Fact, Personal};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::decider::Decider;
@@ -19,8 +19,16 @@ pub trait Card: Default + Clone + PartialEq + Serialize + DeserializeOwned + Sen
     const VIEW: &'static str;
 
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
-    /// Index name and value of each list the card appears in.
+    /// Index name and value of each list the card appears in. No personal value may be in them: they are stored in plain text.
     fn index(&self) -> Vec<(&'static str, String)>;
+    /// Every personal value of the card: views store them sealed, and readers open them.
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        Vec::new()
+    }
+    /// What its lists are narrowed by, stored in plain text beside each index row; empty if its lists are never narrowed.
+    fn facets(&self) -> String {
+        String::new()
+    }
 }
 
 impl Card for ticket_card::TicketCard {
@@ -31,6 +39,12 @@ impl Card for ticket_card::TicketCard {
     }
     fn index(&self) -> Vec<(&'static str, String)> {
         self.index()
+    }
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        Decider::personals(&mut self.ticket)
+    }
+    fn facets(&self) -> String {
+        ticket_card::Facets::of(self).map(|facets| facets.write()).unwrap_or_default()
     }
 }
 
@@ -101,6 +115,9 @@ macro_rules! state_is_the_card {
                 let $card = self;
                 $index
             }
+            fn personals(&mut self) -> Vec<&mut Personal> {
+                Decider::personals(self)
+            }
         }
     )*};
 }
@@ -110,5 +127,6 @@ state_is_the_card! {
     crate::config::Dictionary, "dictionary", card => card.0.iter().filter(|dictionary| dictionary.is_listed).map(|dictionary| ("id", dictionary.code.clone())).collect();
     crate::draft::Draft, "draft", card => card.saved.iter().map(draft_row).collect();
     crate::config::SharedField, "field", card => card.0.iter().filter(|shared| shared.is_listed).map(|shared| ("id", shared.field.key.clone())).collect();
+    crate::config::App, "app", card => card.0.iter().map(|app| ("id", app.code.as_str().to_owned())).collect();
     crate::config::Role, "role", card => card.0.iter().filter(|role| role.is_listed).map(|role| ("id", format!("{:010}", role.role.0))).collect();
 }

@@ -2,13 +2,50 @@
 
 use std::collections::BTreeSet;
 
-use events::ticket::{NodeStatus, TicketEvent};
+use events::ticket::{NodeStatus, ServiceKind, TicketEvent};
 use events::{AppCode, Moment, Pid};
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
 use crate::envelope::Envelope;
 use crate::ticket::{Status, Ticket, Visit};
+
+/// What lists of tickets are narrowed by besides their indexes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facets {
+    pub creator: Pid,
+    pub service: i64,
+    pub kind: ServiceKind,
+    pub catalog: i64,
+    pub bk_biz_id: i64,
+    pub tag: String,
+}
+
+impl Facets {
+    /// The facets of a card; `None` before its ticket is opened.
+    pub fn of(card: &TicketCard) -> Option<Self> {
+        let opened = card.ticket.opened.as_ref()?;
+        Some(Self {
+            creator: opened.creator.clone(),
+            service: opened.service.0,
+            kind: opened.kind,
+            catalog: opened.catalog.0,
+            bk_biz_id: card.ticket.bk_biz_id(),
+            tag: opened.tag.clone(),
+        })
+    }
+
+    /// As it is stored: a JSON array in the order of the members.
+    pub fn write(&self) -> String {
+        let Self { creator, service, kind, catalog, bk_biz_id, tag } = self;
+        serde_json::json!([creator, service, kind, catalog, bk_biz_id, tag]).to_string()
+    }
+
+    /// Reads what [`Facets::write`] wrote; `None` for any other text.
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
 
 /// The card of one ticket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,12 +81,16 @@ impl TicketCard {
         }
     }
 
-    /// Index name and value of every list this card appears in. Values end in the time it was created, so that each list is by age.
+    /// Index name and value of every list this card appears in. Values end in the time it was created, so that each list is by age; only in `ended` they
+    /// begin with it, before the number and the time of its end.
     pub fn index(&self) -> Vec<(&'static str, String)> {
         let Some(opened) = &self.ticket.opened else { return Vec::new() };
         let age = format!("{:016}", self.created_at.0);
         let mut rows =
             vec![("ticket", age.clone()), ("creator", format!("{}|{age}", opened.creator)), ("status", format!("{}|{age}", self.ticket.status_key()))];
+        if let Some(ended_at) = self.ended_at {
+            rows.push(("ended", format!("{age}|{}|{:016}", opened.sn, ended_at.0)));
+        }
         // What was withdrawn leaves the lists of people, and can still be asked for.
         if self.ticket.status != Status::Revoked {
             rows.push(("listed", age.clone()));

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use events::NodeId;
 use events::outside::{Outside, Request, Source};
-use events::workflow::{Condition, Definition, Field, FieldKind, Handling, Line, Node, NodeKind, Operator, Other, Processors, Revoke};
+use events::workflow::{Condition, Definition, Field, FieldKind, Handling, Line, Node, NodeKind, Other, Processors, Revoke};
+use serde_json::Value;
 
+use super::coverage::open_case;
 use super::{areas::areas, named};
 use crate::call::plan;
+use crate::ticket::form::plain;
 use crate::ticket::output_keys;
 use crate::{condition, options};
 
@@ -30,15 +33,34 @@ pub const ATTEMPTS_MAX: u32 = 16;
 /// What the finish condition of a countersign may ask for (reference/bk-itsm.md 6).
 pub const COUNTERS: [&str; 5] = ["PROCESS_COUNT", "PASS_COUNT", "REJECT_COUNT", "PASS_RATE", "REJECT_RATE"];
 
+/// What was found in a definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What is wrong, in words.
+    pub problems: Vec<String>,
+    /// Nodes without a default line, each with a case for which none of its lines holds: a ticket would wait there for a manager.
+    pub open_cases: Vec<(NodeId, String)>,
+}
+
 /// Everything that is wrong with a definition; nothing where it may be deployed.
 pub fn problems(definition: &Definition) -> Vec<String> {
+    let Findings { mut problems, open_cases } = findings(definition);
+    problems.extend(open_cases.into_iter().map(|(node, case)| {
+        let name = named(definition, node);
+        format!("node {name} has no default line, and the conditions of its lines do not cover every case: none holds for {case}")
+    }));
+    problems
+}
+
+/// The same, with the cases for which no line holds by themselves: a file of the original may leave some open, as the original allows.
+pub fn findings(definition: &Definition) -> Findings {
     let bounds = [("nodes", definition.nodes.len(), NODES_MAX), ("lines", definition.lines.len(), LINES_MAX), ("fields", definition.fields.len(), FIELDS_MAX)];
     let too_many: Vec<String> =
         bounds.into_iter().filter(|(_, is, max)| is > max).map(|(what, is, max)| format!("{is} {what}, at most {max} are allowed")).collect();
     if !too_many.is_empty() {
-        return too_many;
+        return Findings { problems: too_many, open_cases: Vec::new() };
     }
-    let mut check = Check { definition, problems: Vec::new() };
+    let mut check = Check { definition, problems: Vec::new(), open_cases: Vec::new() };
     check.ids();
     check.shape();
     // What follows walks along lines, which must lead somewhere for that.
@@ -51,7 +73,7 @@ pub fn problems(definition: &Definition) -> Vec<String> {
             check.problems.extend(problems);
         }
     }
-    check.problems
+    Findings { problems: check.problems, open_cases: check.open_cases }
 }
 
 /// Follows lines from some nodes as far as they lead.
@@ -80,6 +102,7 @@ fn backward(line: &Line) -> (NodeId, NodeId) {
 struct Check<'a> {
     definition: &'a Definition,
     problems: Vec<String>,
+    open_cases: Vec<(NodeId, String)>,
 }
 
 impl Check<'_> {
@@ -202,7 +225,10 @@ impl Check<'_> {
             if node.kind.is_automatic() {
                 self.automatic(node, &name);
             }
-            if let Some(condition) = &node.finish_condition {
+            // One vote ends an or-sign, whatever condition was left over there.
+            let finishes_early = node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
+            if let Some(condition) = node.finish_condition.as_ref().filter(|_| finishes_early) {
+                self.answer(Some(condition), &format!("node {name}"), "when it is decided");
                 for clause in condition.expressions.iter().flat_map(|group| &group.expressions) {
                     if !COUNTERS.contains(&clause.key.as_str()) {
                         self.say(format!("the finish condition of node {name} asks for {}, which is no counter", clause.key));
@@ -268,6 +294,12 @@ impl Check<'_> {
             let said: Vec<String> = unknown.map(|key| format!("the call of node {name} asks for {key}, which does not exist")).collect();
             self.problems.extend(said);
         }
+        if let Some(outside) = node.outside.as_deref().filter(|_| node.kind == NodeKind::Webhook) {
+            let is_name = |key: &String| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+            let programs = plan::asks_for(outside).into_iter().filter(|key| !is_name(key));
+            let said: Vec<String> = programs.map(|key| format!("the call of node {name} has the template {key:?}; a template is a name alone")).collect();
+            self.problems.extend(said);
+        }
         match (node.kind, node.outside.as_deref()) {
             (_, None) => self.say(format!("node {name} is not configured: it does not say what to call")),
             (NodeKind::Sops, Some(Outside::Task(task))) => {
@@ -326,14 +358,12 @@ impl Check<'_> {
 
     /// A call goes where the workflow says, by a method there is, and not for ever.
     fn request(&mut self, request: &Request, whose: &str, timeout_ms_max: i64) {
-        if !is_url(&request.url) {
-            self.say(format!("{whose} is not configured: its URL begins neither with http:// nor with https://"));
+        if let Some(problem) = host_problem(&request.url, &request.system) {
+            self.say(format!("{whose} is not configured: {problem}"));
         }
-        // What stands between the slashes must be a host as it is: other readers of addresses pass over slashes, blanks and backslashes.
-        let authority = request.url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
-        let is_host = !authority.is_empty() && authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-[]_".contains(&byte));
-        if is_url(&request.url) && (!is_host || request.url.contains(['\\', '\t', '\n', '\r'])) {
-            self.say(format!("{whose} does not name a host, or takes whom to call from what people fill in"));
+        if !request.credentials.is_empty() && request.secret.is_empty() {
+            let kind = &request.credentials;
+            self.say(format!("{whose} is not configured: its call needs credentials ({kind}); name a secret of the key store that holds them"));
         }
         if !matches!(request.method.as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD") {
             self.say(format!("{whose} calls by {:?}, which is no method", request.method));
@@ -375,67 +405,11 @@ impl Check<'_> {
                 }
             }
         }
-        for node in &self.definition.nodes {
-            let lines = self.definition.lines_from(node.id);
-            if lines.iter().all(|line| line.condition.is_some()) && !lines.is_empty() && !self.covers_every_case(node.id, &lines) {
-                let name = self.name(node.id);
-                self.say(format!("node {name} has no default line, and the conditions of its lines do not cover every case"));
-            }
+        let definition = self.definition;
+        for node in definition.nodes.iter().filter(|node| !definition.lines_from(node.id).is_empty()) {
+            let case = open_case(definition, node.id, &definition.lines_from(node.id));
+            self.open_cases.extend(case.map(|case| (node.id, case)));
         }
-    }
-
-    /// Says whether some condition is another's opposite, or conditions that each compare the same choice with one option name all its options.
-    fn covers_every_case(&self, node: NodeId, lines: &[&Line]) -> bool {
-        let conditions: Vec<&Condition> = lines.iter().filter_map(|line| line.condition.as_ref()).collect();
-        if conditions.iter().any(|one| conditions.iter().any(|other| is_opposite(one, other))) {
-            return true;
-        }
-        let single = |condition: &Condition| match &condition.expressions[..] {
-            [group] => match &group.expressions[..] {
-                [clause] if clause.condition == Operator::Equal => Some((clause.key.clone(), text(&clause.value))),
-                _ => None,
-            },
-            _ => None,
-        };
-        let cases: Option<Vec<(String, String)>> = lines.iter().map(|line| line.condition.as_ref().and_then(single)).collect();
-        let Some(cases) = cases else { return false };
-        let key = &cases[0].0;
-        if cases.iter().any(|(other, _)| other != key) {
-            return false;
-        }
-        let named: BTreeSet<&str> = cases.iter().map(|(_, value)| value.as_str()).collect();
-        let is_result = self
-            .definition
-            .nodes
-            .iter()
-            .any(|node| node.outputs.iter().any(|output| output.key == *key && output.holds == events::workflow::Holds::ApproveResult));
-        let field = self.definition.field_at(node, key);
-        let options: BTreeSet<&str> = match field {
-            _ if is_result => ["true", "false"].into(),
-            Some(field) if field.is_required && field.hidden_when.is_none() && matches!(field.kind, FieldKind::Radio | FieldKind::Select) => {
-                field.choice.iter().map(|choice| choice.key.as_str()).collect()
-            }
-            _ => return false,
-        };
-        !options.is_empty() && options.is_subset(&named) && self.is_always_filled(key, node)
-    }
-
-    /// Says whether every way to a node, itself included, passes one that leaves a value under a key whatever happens there.
-    fn is_always_filled(&self, key: &str, node: NodeId) -> bool {
-        let fills = |node: &Node| {
-            let field = self.definition.fields_of(node).find(|field| field.key == key);
-            let is_asked_for = field.is_some_and(|field| field.is_required && field.hidden_when.is_none()) && !node.is_allow_skip;
-            is_asked_for || (node.kind == NodeKind::Approval && node.outputs.iter().any(|output| output.key == key))
-        };
-        let filling: BTreeSet<NodeId> = self.definition.nodes.iter().filter(|node| fills(node)).map(|node| node.id).collect();
-        let starts = self.definition.nodes.iter().filter(|node| node.kind == NodeKind::Start && !filling.contains(&node.id)).map(|node| node.id);
-        let mut open: Vec<NodeId> = starts.collect();
-        let mut seen: BTreeSet<NodeId> = open.iter().copied().collect();
-        while let Some(at) = open.pop() {
-            let next = self.definition.lines_from(at).into_iter().map(|line| line.to).filter(|to| !filling.contains(to));
-            open.extend(next.filter(|to| seen.insert(*to)));
-        }
-        !seen.contains(&node)
     }
 
     /// Options that another system supplies depend only on fields that are there, and on nobody's name.
@@ -461,6 +435,9 @@ impl Check<'_> {
                 self.say(format!("there are two fields {}", field.key));
             }
             self.problems.extend(field_problems(field));
+            if field.source_type == "DATADICT" && field.source_uri.is_empty() {
+                self.say(format!("field {} is not configured: it does not name the dictionary of its options", field.key));
+            }
             if let Some(source) = &field.source {
                 self.source(field, source);
             }
@@ -486,6 +463,19 @@ pub fn field_problems(field: &Field) -> Vec<String> {
     if field.regex == "CUSTOM" && !field.custom_regex.is_empty() && condition::pattern(&field.custom_regex).is_none() {
         problems.push(format!("the custom rule of field {} is not a valid pattern", field.key));
     }
+    if field.kind != FieldKind::Table
+        && let Some(option) = options::with_comma(&field.choice)
+    {
+        problems.push(format!("field {} has the option {option:?}, whose key has a comma; commas separate options that are chosen together", field.key));
+    }
+    for column in field.meta.get("columns").and_then(Value::as_array).into_iter().flatten() {
+        let keys = column["choice"].as_array().into_iter().flatten().map(|choice| plain(&choice["key"]));
+        let said = keys.filter(|key| key.contains(',')).map(|option| {
+            let name = plain(&column["key"]);
+            format!("column {name} of field {} has the option {option:?}, whose key has a comma; commas separate options that are chosen together", field.key)
+        });
+        problems.extend(said);
+    }
     if !field.templates.is_empty() && field.kind != FieldKind::File {
         problems.push(format!("field {} hands out files, but takes none", field.key));
     }
@@ -496,27 +486,25 @@ fn is_url(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
-/// Says whether exactly one of two conditions always holds: every clause of one is there negated, and what one joins by `and` the other joins by `or`.
-fn is_opposite(one: &Condition, other: &Condition) -> bool {
-    let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else { return false };
-    let negated = |operator| match operator {
-        Operator::Equal => Some(Operator::NotEqual),
-        Operator::NotEqual => Some(Operator::Equal),
-        Operator::In => Some(Operator::NotIn),
-        Operator::NotIn => Some(Operator::In),
-        Operator::Superset => Some(Operator::NotSuperset),
-        Operator::NotSuperset => Some(Operator::Superset),
-        // What cannot be compared is neither less nor not less.
-        _ => None,
-    };
-    let joined = one.expressions.len() == 1 || one.join != other.join;
-    let is_there = |clause: &events::workflow::Clause| {
-        let same = |found: &&events::workflow::Clause| found.key == clause.key && found.kind == clause.kind && found.value == clause.value;
-        other.expressions.iter().filter(same).any(|found| Some(found.condition) == negated(clause.condition))
-    };
-    joined && one.expressions.len() == other.expressions.len() && one.expressions.iter().all(is_there)
-}
-
-fn text(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// What is wrong with the host of a URL, in words; nothing where the URL names one. `system` is the original's name of a system that knows the host.
+pub fn host_problem(url: &str, system: &str) -> Option<String> {
+    const FROM_A_FORM: &str = "its host must be in the workflow, not in a form";
+    let is_template = |text: &str| text.contains("${") || text.contains("{{");
+    if !is_url(url) {
+        let system = if system.is_empty() { String::new() } else { format!(" (system {system})") };
+        return Some(if url.starts_with("${") || url.starts_with("{{") {
+            FROM_A_FORM.into()
+        } else if url.starts_with('/') || !system.is_empty() {
+            format!("the host of {url} is unknown{system}; write the whole URL")
+        } else {
+            "its URL begins neither with http:// nor with https://".into()
+        });
+    }
+    // What is between the slashes must be a host as it is: other readers of addresses pass over slashes, blanks and backslashes.
+    let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let is_host = !authority.is_empty() && authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-[]_".contains(&byte));
+    if is_host && !url.contains(['\\', '\t', '\n', '\r']) {
+        return None;
+    }
+    Some(if is_template(authority) { FROM_A_FORM.into() } else { "it does not name a host, or takes whom to call from what people fill in".into() })
 }

@@ -106,9 +106,12 @@ fn api(request: &Request) -> Value {
     let mut info = json!({
         "remote_api_info": { "method": request.method, "url": request.url, "headers": request.headers },
         "req_params": request.query, "query": request.query, "req_body": request.body, "body_schema": request.body_schema, "need_poll": request.poll.is_some(),
-        "timeout_ms": request.timeout_ms, "attempts_max": request.attempts_max, "secret": request.secret,
+        "timeout_ms": request.timeout_ms, "attempts_max": request.attempts_max, "secret": request.secret, "credentials": request.credentials,
         "outputs": outputs(request),
     });
+    if !request.system.is_empty() {
+        info["remote_api_info"]["remote_system_name"] = request.system.clone().into();
+    }
     if let Some(poll) = &request.poll {
         info["end_conditions"] = json!({ "poll_interval": poll.interval_ms / 1000, "poll_interval_ms": poll.interval_ms, "poll_time": poll.times_max });
         info["succeed_conditions"] = json!(poll.until);
@@ -122,14 +125,50 @@ fn api(request: &Request) -> Value {
 fn webhook(request: &Request) -> Value {
     json!({
         "method": request.method, "url": request.url, "query_params": request.query, "headers": request.headers,
-        "body": if request.body.is_null() { json!({ "type": "none" }) } else { json!({ "type": "raw", "raw_type": "JSON", "value": request.body }) },
+        "auth": { "auth_type": if request.credentials.is_empty() { "none" } else { &request.credentials }, "auth_config": {} },
+        "body": body(request),
         "settings": { "timeout": request.timeout_ms / 1000, "timeout_ms": request.timeout_ms, "attempts": request.attempts_max },
         "success_exp": request.success.as_ref().map(expression).unwrap_or_default(),
         // What the text above cannot say is said here.
         "success": request.success,
-        "secret": request.secret,
+        "secret": request.secret, "credentials": request.credentials,
         "outputs": outputs(request),
     })
+}
+
+/// The body of a webhook as the original reads it: a text in `content`, the fields of a form in `params`. JSON that this desk fills by type is there as well
+/// (`value`), so that it is the same when it is read again.
+fn body(request: &Request) -> Value {
+    let header = request.headers.iter().find(|pair| pair.key.eq_ignore_ascii_case("content-type")).map_or("", |pair| pair.value.as_str());
+    let kind = header.split(';').next().unwrap_or_default().trim().to_lowercase();
+    let form = match kind.as_str() {
+        "multipart/form-data" => Some("form-data"),
+        "application/x-www-form-urlencoded" => Some("x-www-form-urlencoded"),
+        _ => None,
+    };
+    let raw_type = match kind.rsplit(['/', '+']).next().unwrap_or_default() {
+        "plain" => "Text",
+        "xml" => "XML",
+        "html" => "HTML",
+        "javascript" => "JavaScript",
+        _ => "JSON",
+    };
+    let raw = |content: &str| json!({ "type": "raw", "raw_type": raw_type, "content": content, "params": [] });
+    match (&request.body, form) {
+        (Value::Null, _) => json!({ "type": "none", "raw_type": "", "content": "", "params": [] }),
+        (Value::String(text), None) => raw(text),
+        (Value::String(text), Some(form)) => json!({ "type": form, "raw_type": "", "content": text, "params": [] }),
+        (Value::Array(fields), Some(form)) => json!({ "type": form, "raw_type": "", "content": "", "params": fields }),
+        (Value::Object(members), Some(form)) => {
+            let fields: Vec<Value> = members.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+            json!({ "type": form, "raw_type": "", "content": "", "params": fields })
+        }
+        (body, _) => {
+            let mut written = raw(&body.to_string());
+            written["value"] = body.clone();
+            written
+        }
+    }
 }
 
 fn outputs(request: &Request) -> Vec<Value> {

@@ -66,8 +66,17 @@ fn what_is_wrong_with_a_workflow_is_named() {
             "node 3 (审批) asks for a role in a business, but the workflow is not bound to one",
         ),
         (|d| d.lines[1].condition = Some(equals("GONE", "1")), "line 2 asks for GONE, which does not exist"),
-        (|d| d.lines[1].condition = Some(equals("title", "1")), "node 2 (提单) has no default line, and the conditions of its lines do not cover every case"),
-        (|d| d.nodes[2].finish_condition = Some(equals("title", "1")), "the finish condition of node 3 (审批) asks for title, which is no counter"),
+        (
+            |d| d.lines[1].condition = Some(equals("title", "1")),
+            "node 2 (提单) has no default line, and the conditions of its lines do not cover every case: none holds for title != 1",
+        ),
+        (
+            |d| {
+                d.nodes[2].is_multi = true;
+                d.nodes[2].finish_condition = Some(equals("title", "1"));
+            },
+            "the finish condition of node 3 (审批) asks for title, which is no counter",
+        ),
         (|d| calls(d, "TASK", "${title} ${ticket_sn} ${title__display} ${gone}"), "the call of node 9 (n9) asks for gone, which does not exist"),
         (|d| calls(d, "TASK", "${ticket_gone}"), "the call of node 9 (n9) asks for ticket_gone, which does not exist"),
         (
@@ -166,13 +175,17 @@ fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
         decided.map(|events| events.len()).map_err(|refusal| refusal.to_string())
     };
     let draft = |definition: Definition| Command::Draft { workflow: id, definition: Box::new(definition) };
-    assert_eq!(act(&Command::Deploy { workflow: id }), Err("there is no draft".into()));
+    assert_eq!(act(&Command::Deploy { workflow: id, allows_open_cases: false }), Err("there is no draft".into()));
     assert_eq!(act(&draft(Definition::default())), Ok(1), "a draft may be unfinished");
-    assert!(act(&Command::Deploy { workflow: id }).unwrap_err().starts_with("the workflow cannot be deployed: there must be exactly one START node"));
+    assert!(
+        act(&Command::Deploy { workflow: id, allows_open_cases: false })
+            .unwrap_err()
+            .starts_with("the workflow cannot be deployed: there must be exactly one START node")
+    );
     assert_eq!(act(&draft(sound())), Ok(1));
     assert_eq!(act(&draft(sound())), Ok(0));
-    assert_eq!(act(&Command::Deploy { workflow: id }), Ok(1));
-    assert_eq!(act(&Command::Deploy { workflow: id }), Ok(1), "every deployment is a version of its own");
+    assert_eq!(act(&Command::Deploy { workflow: id, allows_open_cases: false }), Ok(1));
+    assert_eq!(act(&Command::Deploy { workflow: id, allows_open_cases: false }), Ok(1), "every deployment is a version of its own");
     assert_eq!(act(&Command::DeployVersion(Box::new(Deployed { workflow: id, version: 1, ..deployed() }))), Ok(0));
     let other = Deployed { workflow: id, version: 1, definition: Definition { name: "other".into(), ..sound() } };
     assert_eq!(act(&Command::DeployVersion(Box::new(other))), Err("version 1 is deployed and cannot change".into()));
@@ -183,7 +196,7 @@ fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
     assert_eq!(act(&Command::Remove { workflow: id, version: 1, used_by: Vec::new() }), Ok(1));
     assert_eq!(act(&Command::Remove { workflow: id, version: 1, used_by: Vec::new() }), Err("there is no version 1".into()));
     assert_eq!(act(&Command::Restore { workflow: id, version: 1 }), Ok(1), "what was removed can still be looked at and drawn again");
-    assert_eq!(act(&Command::Deploy { workflow: id }), Ok(1));
+    assert_eq!(act(&Command::Deploy { workflow: id, allows_open_cases: false }), Ok(1));
     assert!(!workflow.is_listed(1) && workflow.is_listed(3), "numbers are not given twice");
 }
 

@@ -13,7 +13,7 @@ use infra::{Error, Failure, Wish};
 
 use crate::App;
 pub use holders::{attach, attach_after, attach_for, attach_until, discard, may_read, settle};
-pub use parts::{FREE_BYTES_MIN, Pieces, Upload, check_space, complete, digest, parts_max, put_part};
+pub use parts::{FREE_BYTES_MIN, Pieces, Upload, check_space, complete, digest, erase_content, is_erased, parts_max, put_part};
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]

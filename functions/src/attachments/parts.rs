@@ -77,6 +77,20 @@ async fn key_of(app: &App, attachment: &Attachment) -> Result<Key, NotTaken> {
     }
 }
 
+/// Says whether the bytes of a file went with the person under whose key they were sealed.
+pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error> {
+    match key_of(app, attachment).await {
+        Err(NotTaken::Erased) => Ok(true),
+        Err(NotTaken::Technical(error)) => Err(error),
+        _ => Ok(false),
+    }
+}
+
+/// Removes every stored part of a file. Only for files whose key was erased: the ledger keeps what they were.
+pub async fn erase_content(app: &App, id: &AttachmentId) -> Result<(), Error> {
+    prune(app, id, &[]).await
+}
+
 /// Seals and stores one part, in place of the one that had this number; gives back its tag, by which it is named when all of them are there.
 pub async fn put_part(app: &App, attachment: &Attachment, number: u32, bytes: &[u8]) -> Result<String, NotTaken> {
     let begun = attachment.begun.as_ref().ok_or(Rejection::Unknown)?;

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use functions::App;
 use functions::app::{FILE_BYTES_MAX, Ports, Settings};
 use functions::host::lambda::{Host, StreamAnswers};
 use functions::stream::index::Indexer;
+use functions::{App, times};
 use infra::aws::{Cloud, configure};
 use infra::caller::egress::Egress;
 use infra::caller::http::Http as Caller;
 use infra::directory::file::File;
 use infra::directory::{Directory, http::Http as HttpDirectory};
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
-use jiff::tz::TimeZone;
 use lambda_runtime::Error;
 
 /// The functions that read the journal, and are therefore allowed to.
@@ -24,7 +23,7 @@ const ANSWER_BYTES_MAX: u64 = 4 << 20;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let filter = setting("LEDGERDESK_LOG").unwrap_or_else(|| "info".into());
-    tracing_subscriber::fmt().json().with_env_filter(filter).init();
+    tracing_subscriber::fmt().json().with_timer(times::LogTime).with_env_filter(filter).init();
     let function = setting("_HANDLER").ok_or("_HANDLER does not name a function")?;
     let prefix = setting("LEDGERDESK_PREFIX").ok_or("LEDGERDESK_PREFIX does not name a desk")?;
     let bucket = setting("LEDGERDESK_BUCKET").ok_or("LEDGERDESK_BUCKET does not name the archive bucket")?;
@@ -41,10 +40,10 @@ async fn main() -> Result<(), Error> {
         Some(base) => Arc::new(HttpLogin::new(&base)?),
         None => Arc::new(NoLogin::default()),
     };
-    let zone = setting("LEDGERDESK_ZONE").unwrap_or_else(|| "Asia/Shanghai".into());
+    let zone = setting("LEDGERDESK_ZONE").unwrap_or_else(|| times::DEFAULT_ZONE.into());
     let settings = Settings {
         site: setting("LEDGERDESK_SITE").unwrap_or_default().trim_end_matches('/').to_owned(),
-        zone: TimeZone::get(&zone).map_err(|error| format!("zone {zone}: {error}"))?,
+        zone: times::zone(&zone).map_err(|reason| format!("LEDGERDESK_ZONE: {reason}"))?,
         file_bytes_max: FILE_BYTES_MAX,
         answer_bytes_max: Some(ANSWER_BYTES_MAX),
     };

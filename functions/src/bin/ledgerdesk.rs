@@ -1,14 +1,15 @@
 //! The command line for people.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use functions::cli::Cli;
+use functions::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    log_to_stderr();
     end_quietly_when_nobody_reads();
+    let cli = Cli::parse();
+    let is_access_logged = matches!(&cli.command, Command::Serve(serve) if serve.access_log);
+    let more: &[&str] = if is_access_logged { &["access=debug"] } else { &[] };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -16,11 +17,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(Cli::parse().run()) {
+    match cli.log.start(more).and_then(|()| runtime.block_on(cli.run())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ledgerdesk: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -35,11 +36,4 @@ fn end_quietly_when_nobody_reads() {
         }
         usual(panic);
     }));
-}
-
-/// Human text on a terminal, one JSON object a line elsewhere.
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LEDGERDESK_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() { log.init() } else { log.json().init() }
 }

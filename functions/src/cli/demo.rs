@@ -1,9 +1,8 @@
-//! `ledgerdesk demo`: a fresh desk and a realistic working day, driven through its own door.
+//! `ledgerdesk demo`: a fresh desk and a realistic working day, driven through its own APIs.
 
 mod day;
 mod story;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,11 +17,12 @@ use infra::store::commit::hex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::CommandError;
 use super::audit::{published_heads, verify_ledger};
-use super::serve::{DEMO_APP, Serve};
+use super::serve::{DEMO_APP, Serve, ignore_hangups, stop_signal};
 use super::setup::Wanted;
-use crate::App;
 use crate::stream::project;
+use crate::{App, times};
 use day::{Client, Tally};
 
 /// How long the demo waits for the last callback.
@@ -33,17 +33,17 @@ pub struct Demo {
     /// Stop after the day instead of serving on.
     #[arg(long)]
     pub exit: bool,
-    /// How many tickets the day has.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    /// The tickets of the day; a story of two tickets follows.
+    #[arg(long, default_value_t = 300, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub tickets: u64,
-    /// Where to listen; a free port if absent.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    pub listen: SocketAddr,
+    /// The address to listen on; a free port of this machine if absent.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    pub listen: String,
     /// The directory; a new one below the temporary directory if absent.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Which day: the same number gives the same people the same wishes.
-    #[arg(long, default_value_t = 1)]
+    /// The number of the day: the same number makes the same tickets.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
 }
 
@@ -57,24 +57,29 @@ struct Received {
 }
 
 impl Demo {
-    pub async fn run(self) -> Result<(), String> {
+    pub async fn run(self, json: bool) -> Result<(), CommandError> {
+        ignore_hangups();
         let data = self.data.clone().unwrap_or_else(|| fresh_directory(self.seed));
         let serve = Serve {
-            listen: self.listen,
+            listen: self.listen.clone(),
             data: data.clone(),
             wanted: Wanted { demo: true, ..Wanted::default() },
+            demo_on_network: false,
             site: None,
-            zone: "Asia/Shanghai".into(),
+            zone: times::DEFAULT_ZONE.into(),
             directory: None,
-            egress: String::new(),
+            egress: None,
             login: None,
             file_max_mib: 100,
+            access_log: false,
             crash_at: None,
         };
         let (app, desk) = serve.start().await?;
         let received = Arc::new(Received::default());
         let callback_url = receive(received.clone()).await?;
-        println!("a desk for one day: http://{} from {}", desk.address, data.display());
+        if !json {
+            println!("a desk for one day: http://{} from {}", desk.address, data.display());
+        }
 
         let client = Client::new(&format!("http://{}", desk.address), DEMO_APP, &callback_url).map_err(|error| format!("cannot make a client: {error}"))?;
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tickets  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -84,14 +89,16 @@ impl Demo {
         let told = story::tell(&client).await?;
 
         wait_for_callbacks(&received, tally.ended_with_callback).await?;
-        let summary = summary(&app, &tally, &told, &received, &data).await;
-        println!("{}", summary?);
+        let (report, text) = summary(&app, &tally, &told, &received, &data, self.tickets).await?;
+        super::print(json, &report, || println!("{text}"));
         if self.exit {
             desk.stop().await;
             return Ok(());
         }
-        println!("still serving on http://{}; stop with Ctrl-C", desk.address);
-        let _ = tokio::signal::ctrl_c().await;
+        if !json {
+            println!("still serving on http://{}; stop with Ctrl-C", desk.address);
+        }
+        stop_signal().await;
         desk.stop().await;
         Ok(())
     }
@@ -132,20 +139,33 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
     tokio::time::timeout(CALLBACKS_WAIT, all).await.map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
-async fn summary(app: &App, tally: &Tally, told: &[String], received: &Received, data: &std::path::Path) -> Result<String, String> {
-    let words = |error: infra::Error| error.to_string();
-    project::desk_board(&app.ledger, &*app.views).await.map_err(words)?;
-    let (_, board) = project::board(&*app.views, project::DESK_BOARD).await.map_err(words)?;
-    let verdict = verify_ledger(&app.ledger, &published_heads(data)?, &mut |_| {}).await.map_err(words)?;
+/// The summary as JSON and as text.
+async fn summary(
+    app: &App,
+    tally: &Tally,
+    told: &[String],
+    received: &Received,
+    data: &std::path::Path,
+    of_the_day: u64,
+) -> Result<(Value, String), CommandError> {
+    project::desk_board(&app.ledger, &*app.views).await?;
+    let (_, board) = project::board(&*app.views, project::DESK_BOARD).await?;
+    let verdict = verify_ledger(&app.ledger, &published_heads(data)?, &mut |_| {}).await?;
     if !verdict.is_ok() {
-        return Err(format!("audit verify found: {}", verdict.findings.join("; ")));
+        return Err(CommandError::Found(format!("audit verify found: {}", verdict.findings.join("; "))));
     }
+    let program = std::env::args_os().next().map_or_else(|| "ledgerdesk".into(), |path| path.to_string_lossy().into_owned());
     let count = |map: &std::collections::BTreeMap<String, u64>, key: &str| map.get(key).copied().unwrap_or_default();
     let opened: u64 = board.opened.values().sum();
     let ended: u64 = board.ended.values().sum();
-    Ok(format!(
+    let report = json!({
+        "data": data.display().to_string(), "tickets": opened, "ended": ended, "board": board, "refused": tally.refused, "story": told,
+        "callbacks": received.calls.load(Ordering::Relaxed), "commits": verdict.commits, "events": verdict.events, "streams": verdict.streams,
+        "head": { "position": verdict.head.position, "hash": hex(&verdict.head.feed_hash) }, "verified": true, "example": tally.example,
+    });
+    let text = format!(
         "
-  tickets     {opened} opened: {} requests, {} changes, {} incidents, {} problems
+  tickets     {opened} opened ({of_the_day} by the day, 2 by the story): {} requests, {} changes, {} incidents, {} problems
               {} finished, {} terminated, {} withdrawn, {} still open
   approvals   {} passed, {} rejected; {} nodes entered again after a send-back
   handling    {} claims, {} distributions, {} hand-overs, {} suspensions
@@ -157,10 +177,11 @@ async fn summary(app: &App, tally: &Tally, told: &[String], received: &Received,
   ledger      {} commits, {} events, {} streams, head {}:{}
   audit verify: ok
 
-  look at     ledgerdesk audit show ticket-{} --data {dir}
-              ledgerdesk report desk --data {dir}
-              ledgerdesk audit files --data {dir}
-              ledgerdesk audit export --data {dir} | head
+  look at     {program} audit show ticket-{} --data {dir}
+              {program} report desk --data {dir}
+              {program} audit files --data {dir}
+              {program} audit export --data {dir} | head
+  remove      the directory stays; rm -r {dir} removes it
 ",
         count(&board.opened, "request"),
         count(&board.opened, "change"),
@@ -195,5 +216,6 @@ async fn summary(app: &App, tally: &Tally, told: &[String], received: &Received,
         hex(&verdict.head.feed_hash),
         tally.example,
         dir = data.display(),
-    ))
+    );
+    Ok((report, text))
 }

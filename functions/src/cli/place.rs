@@ -24,19 +24,19 @@ const DATA: &str = "data";
 
 #[derive(Clone, Debug, Args)]
 pub struct Place {
-    /// The directory of the desk; `data` if nothing else is said.
-    #[arg(long, global = true, conflicts_with = "cloud")]
+    /// The directory of the desk [default: data].
+    #[arg(long, global = true, conflicts_with = "cloud", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The desk is in the cloud: in the tables that --prefix names. Also meant where that is set and --data is not given.
+    /// The desk is in the cloud; also the case if a prefix is set and --data is absent.
     #[arg(long, global = true)]
     pub cloud: bool,
-    /// What the names of its tables and queues begin with, such as `ledgerdesk-prod`.
+    /// The prefix of the names of its tables and queues, such as `ledgerdesk-prod`.
     #[arg(long, global = true, env = "LEDGERDESK_PREFIX")]
     pub prefix: Option<String>,
     /// Its archive bucket.
     #[arg(long, global = true, env = "LEDGERDESK_BUCKET")]
     pub bucket: Option<String>,
-    /// The region it is in; otherwise what the environment or the profile says.
+    /// The region of the cloud; from the environment or the profile if absent.
     #[arg(long, global = true)]
     pub region: Option<String>,
 }

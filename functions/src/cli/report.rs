@@ -3,17 +3,15 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::CommandError;
 use super::place::Place;
 use crate::reports;
 use crate::stream::project;
 
 #[derive(Debug, Args)]
 pub struct Report {
-    /// Which report.
+    /// The report.
     pub name: Name,
-    /// Print JSON instead of text.
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
     pub place: Place,
 }
@@ -21,20 +19,20 @@ pub struct Report {
 /// The reports there are.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Name {
-    /// What an imported incident log amounts to.
+    /// Volumes, transitions and durations of imported incident logs.
     Incidents,
-    /// How much goes on at the desk.
+    /// Numbers of tickets, decisions and callbacks of the desk.
     Desk,
 }
 
 impl Report {
-    pub async fn run(self) -> Result<(), String> {
+    pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let ledger = self.place.read().await?;
         let report = match self.name {
             Name::Incidents => reports::incidents(&reports::incident_log(&ledger, &mut |_| {}).await.map_err(|error| error.to_string())?),
             Name::Desk => json!(project::replay(&ledger, |_| true, |_| {}).await.map_err(|error| error.to_string())?.board),
         };
-        if self.json {
+        if json {
             println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
         } else {
             print_lines(&report, 0);
@@ -44,7 +42,7 @@ impl Report {
 }
 
 /// Prints a report as indented lines; lists of a transition read `from -> to: count`.
-fn print_lines(value: &Value, depth: usize) {
+pub(super) fn print_lines(value: &Value, depth: usize) {
     let Value::Object(object) = value else { return };
     for (key, value) in object {
         let indent = "  ".repeat(depth);

@@ -12,97 +12,155 @@ use infra::directory::file::File;
 use infra::directory::{Directory, http::Http as HttpDirectory};
 use infra::local::Local;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
-use jiff::tz::TimeZone;
+use serde_json::json;
 use tokio::net::TcpListener;
 
+use super::CommandError;
 use super::setup::Wanted;
-use crate::App;
 use crate::app::{Ports, Settings};
 use crate::host::local::{CHECKPOINT, Desk, publish};
+use crate::{App, apps, times};
 
-/// The application the demo company calls with; printed at start and in the README, good for loopback trials only.
+/// The app of the demo company. Its secret is published, so it is for trials on loopback only.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Where to listen.
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
-    /// The directory that holds the ledger, the keys and the views.
-    #[arg(long, default_value = "data")]
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    pub listen: String,
+    /// The directory of the ledger, the keys and the views.
+    #[arg(long, default_value = "data", value_name = "DIR")]
     pub data: PathBuf,
-    /// With --demo callbacks may also go to this machine.
     #[command(flatten)]
     pub wanted: Wanted,
-    /// The base of links in answers and callbacks; the listening address if absent.
-    #[arg(long)]
+    /// Serve the demo company with its published secret to other machines too.
+    #[arg(long, requires = "demo")]
+    pub demo_on_network: bool,
+    /// The address of the desk in links; the listening address if absent.
+    #[arg(long, value_name = "URL")]
     pub site: Option<String>,
-    /// The zone of ticket numbers and of times on the wire.
-    #[arg(long, default_value = "Asia/Shanghai")]
+    /// The time zone of ticket numbers and of times in answers.
+    #[arg(long, default_value = times::DEFAULT_ZONE, value_name = "ZONE")]
     pub zone: String,
-    /// The organization, from a file (TOML) or a service (http...): leaders, departments, businesses.
+    /// The organization, from a TOML file or a service: leaders, departments, businesses.
     #[arg(long, value_name = "FILE|URL")]
     pub directory: Option<String>,
-    /// Private addresses that outgoing calls may go to, between commas: networks, addresses, host names, `*.domain`, `loopback`.
-    #[arg(long, default_value = "", value_name = "LIST")]
-    pub egress: String,
-    /// Largest file that may be uploaded, in MiB.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    /// Private addresses that outgoing requests may reach, between commas.
+    ///
+    /// Networks, addresses, host names, `*.domain` and `loopback`. `--demo` adds loopback.
+    #[arg(long, value_name = "LIST")]
+    pub egress: Option<String>,
+    /// The largest file that may be uploaded, in MiB.
+    #[arg(long, default_value_t = 100, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub file_max_mib: u64,
-    /// The login service that knows who a `bk_token` belongs to; without one no token is valid.
-    #[arg(long)]
+    /// The login service that resolves a `bk_token`; no token is valid without one.
+    #[arg(long, value_name = "URL")]
     pub login: Option<String>,
-    /// Die at the N-th passing of a place; for tests of what survives.
+    /// Log every request: method, path, status, duration, app and request id.
+    #[arg(long)]
+    pub access_log: bool,
+    /// End the process at the N-th passing of a place; for crash tests.
     #[arg(long, hide = true, value_name = "POINT:N")]
     pub crash_at: Option<String>,
 }
 
 impl Serve {
-    pub async fn run(self) -> Result<(), String> {
+    pub async fn run(self, json: bool) -> Result<(), CommandError> {
+        ignore_hangups();
         let (_app, desk) = self.start().await?;
-        println!("ledgerdesk serves on http://{} from {}", desk.address, self.data.display());
-        if self.wanted.demo {
-            println!("demo application: code {}, secret {}", DEMO_APP.0, DEMO_APP.1);
-            println!("try: curl -s 'http://{}/api/c/compapi/v2/itsm/get_services/?bk_app_code={}&bk_app_secret={}'", desk.address, DEMO_APP.0, DEMO_APP.1);
-        }
+        let base = format!("http://{}", desk.address);
+        let started = json!({ "url": base, "data": self.data.display().to_string(), "demo": self.wanted.demo });
+        super::print(json, &started, || {
+            println!("ledgerdesk serves on {base} from {}", self.data.display());
+            if self.wanted.demo {
+                println!("demo app: code {}, secret {}", DEMO_APP.0, DEMO_APP.1);
+                println!("try: curl -s '{base}/api/c/compapi/v2/itsm/get_services/?bk_app_code={}&bk_app_secret={}'", DEMO_APP.0, DEMO_APP.1);
+            }
+        });
         stop_signal().await;
-        println!("stopping");
+        super::print(json, &json!({ "stopping": true }), || println!("stopping"));
         desk.stop().await;
         Ok(())
     }
 
     /// Opens the directory and starts every function.
-    pub async fn start(&self) -> Result<(App, Desk), String> {
-        let listener = TcpListener::bind(self.listen).await.map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
+    pub async fn start(&self) -> Result<(App, Desk), CommandError> {
+        let addresses = self.addresses().await?;
+        let listener = TcpListener::bind(&addresses[..]).await.map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let app = self.open(address).await?;
-        let head = app.ledger.store.head().await.map_err(|error| error.to_string())?;
+        let head = app.ledger.store.head().await?;
         publish(&self.data, head, app.ledger.clock.now().0).map_err(|error| format!("cannot publish the head: {error}"))?;
-        let desk = Desk::start(&app, listener, &self.data).map_err(|error| error.to_string())?;
+        let desk = Desk::start(&app, listener, &self.data)?;
         Ok((app, desk))
     }
 
-    async fn open(&self, address: SocketAddr) -> Result<App, String> {
-        let crash = Arc::new(self.crash_at.as_deref().map(Crash::armed).transpose()?.unwrap_or_default());
-        let zone = TimeZone::get(&self.zone).map_err(|error| format!("zone {}: {error}", self.zone))?;
+    /// The addresses that `--listen` names, IPv4 first: a host name may mean several, and the first free one is taken.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
+        let unknown = |reason: String| CommandError::Usage(format!("--listen {}: {reason}; write HOST:PORT, such as 127.0.0.1:8080", self.listen));
+        let found = tokio::net::lookup_host(&self.listen).await.map_err(|error| unknown(error.to_string()))?;
+        let mut addresses: Vec<SocketAddr> = found.collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        if addresses.is_empty() {
+            return Err(unknown("the host has no address".into()));
+        }
+        let reachable = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        match reachable {
+            Some(address) if self.wanted.demo && !self.demo_on_network => Err(CommandError::Usage(format!(
+                "--demo serves an app with a published secret that may act as every user, and other machines can reach {address}; \
+                 listen on 127.0.0.1, leave --demo out, or add --demo-on-network"
+            ))),
+            _ => Ok(addresses),
+        }
+    }
+
+    async fn open(&self, address: SocketAddr) -> Result<App, CommandError> {
+        let zone = times::zone(&self.zone).map_err(|reason| CommandError::Usage(format!("--zone: {reason}")))?;
+        for (option, value) in [("--site", &self.site), ("--login", &self.login)] {
+            if let Some(url) = value.as_deref().filter(|url| !is_web_address(url)) {
+                return Err(CommandError::Usage(format!("{option} {url}: write an address that begins with http:// or https://")));
+            }
+        }
         let site = self.site.clone().unwrap_or_else(|| format!("http://{address}"));
         let settings = Settings { site: site.trim_end_matches('/').to_owned(), zone, file_bytes_max: self.file_max_mib << 20, answer_bytes_max: None };
-        let words = |error: infra::Error| error.to_string();
-        let local = Local::open(&self.data, &crash).map_err(words)?;
+        let egress = Egress::read(self.egress.as_deref().unwrap_or_default()).map_err(|reason| CommandError::Usage(format!("--egress: {reason}")))?;
+        let resolved = self.wanted.resolve()?;
+        let crash = Arc::new(self.crash_at.as_deref().map(Crash::armed).transpose()?.unwrap_or_default());
+        let local = Local::open(&self.data, &crash)?;
         views_fit(&local).await?;
         let login: Arc<dyn Login> = match &self.login {
-            Some(base) => Arc::new(HttpLogin::new(base).map_err(words)?),
+            Some(base) => Arc::new(HttpLogin::new(base)?),
             None => Arc::new(NoLogin::default()),
         };
-        let egress = Egress::read(&self.egress).map_err(|reason| format!("--egress: {reason}"))?.with_loopback(self.wanted.demo);
-        let caller = Arc::new(HttpCaller::new(egress).map_err(words)?);
-        let directory = organization(self.directory.as_deref(), &local.ledger).map_err(words)?;
+        let caller = Arc::new(HttpCaller::new(egress.with_loopback(self.wanted.demo))?);
+        let directory = organization(self.directory.as_deref(), &local.ledger)?;
         let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, blob: local.blob, login, directory, secrets: local.secrets };
-        let app = App::new(ports, settings, crash).map_err(words)?;
+        let app = App::new(ports, settings, crash)?;
         app.credentials.listens_on(address.ip());
         app.limits.apply();
-        self.wanted.write(&app).await?;
+        self.wanted.store(&app, &resolved).await?;
+        if !self.wanted.demo && apps::close_demo(&app, DEMO_APP).await? {
+            tracing::warn!(app = DEMO_APP.0, "the demo app is disabled, because the desk was started without --demo");
+        }
         Ok(app)
+    }
+}
+
+/// Says whether a text is the address of a web service.
+fn is_web_address(text: &str) -> bool {
+    text.parse::<reqwest::Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+/// A closed terminal or a `kill -HUP` does not end the desk. No file is opened again: the log goes to standard error.
+pub(super) fn ignore_hangups() {
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        Ok(mut hangups) => drop(tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                tracing::info!("SIGHUP is ignored; SIGTERM stops the desk");
+            }
+        })),
+        Err(error) => tracing::warn!(%error, "SIGHUP cannot be ignored"),
     }
 }
 
@@ -130,7 +188,8 @@ async fn views_fit(local: &Local) -> Result<(), String> {
     Err(format!("views.db follows position {followed}, but the ledger ends at {head}: the ledger was replaced; move views.db away and it is rebuilt"))
 }
 
-async fn stop_signal() {
+/// Waits for SIGINT or SIGTERM.
+pub(super) async fn stop_signal() {
     let interrupt = tokio::signal::ctrl_c();
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     let terminated = async {

@@ -1,7 +1,10 @@
 //! What a desk is set up with at its first start, from plain files: people by user name, everything else by id.
 
+use std::collections::BTreeMap;
+
 use domain::Decider;
 use domain::config::{Catalog, CatalogCommand, Dictionary, Role, Service, SharedField};
+use domain::user_name::split;
 use domain::workflow::{Command as WorkflowCommand, Workflow};
 use events::catalog::{Added, ServicePlaced};
 use events::role::{self, RoleKind};
@@ -14,12 +17,15 @@ use serde::Deserialize;
 
 use crate::App;
 use crate::configuration::SUPERUSER;
-use crate::people::{Unnamed, are_names, is_name};
+use crate::people::{Unnamed, names_of, one_name, trimmed};
 
 /// The approval service that `fast_approval` tickets use.
 pub const FAST_APPROVAL: ServiceId = ServiceId(1);
 /// The first superuser.
 pub const ADMIN: &str = "admin";
+
+/// People whom one workflow definition names at most.
+const DEFINITION_PEOPLE_MAX: usize = 10_000;
 
 /// A company as its file says it.
 #[derive(Debug, Deserialize)]
@@ -98,8 +104,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(shelf)).await?;
     }
     for mut deployed in company.workflow {
-        // A version that is there stays: a seed is written once.
-        if seeds && app.configuration.workflow(deployed.workflow, deployed.version).await?.is_some() {
+        // A version that is there stays, also where a later build brings it otherwise: a version never changes.
+        if app.configuration.workflow(deployed.workflow, deployed.version).await?.is_some() {
             continue;
         }
         with_pids(app, &mut deployed.definition).await.map_err(|error| Error::new(Kind::Misconfigured, error.to_string()))?;
@@ -119,31 +125,39 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Turns the user names that a definition came with into person ids. All of them are looked at before anybody is registered.
+/// Turns the user names that a definition came with into person ids. All of them are looked at before the first is registered, and all are registered at once.
 pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unnamed> {
-    for processors in definition.processors_mut() {
-        if let Processors::Person(names) = processors
-            && let Some(wrong) = names.iter().find(|name| !is_name(name.as_str()))
-        {
-            return Err(Unnamed::NotAName(wrong.0.clone()));
+    let mut all = Vec::new();
+    for processors in definition.processors() {
+        if let Processors::Person(names) = processors {
+            for name in names {
+                all.push(one_name(name.as_str()).ok_or_else(|| Unnamed::NotAName(name.0.clone()))?.to_owned());
+            }
         }
     }
     for field in definition.fields.iter().filter(|field| field.kind.names_people()) {
-        are_names(field.default.as_str().unwrap_or_default())?;
+        all.extend(names_of(&field.default, DEFINITION_PEOPLE_MAX)?);
     }
     for text in definition.people_compared_mut() {
-        are_names(text)?;
+        all.extend(names_of(&text.as_str().into(), DEFINITION_PEOPLE_MAX)?);
     }
+    if all.len() > DEFINITION_PEOPLE_MAX {
+        return Err(Unnamed::TooMany(DEFINITION_PEOPLE_MAX));
+    }
+    let pids: BTreeMap<String, Pid> = all.iter().cloned().zip(app.people.pids(&all).await?).collect();
+    let known = |name: &str| pids.get(trimmed(name)).cloned();
+    let in_text = |text: &str| joined(&split(text).filter_map(known).collect::<Vec<_>>());
     for processors in definition.processors_mut() {
         if let Processors::Person(names) = processors {
-            *names = pids(app, names).await?;
+            *names = names.iter().filter_map(|name| known(name.as_str())).collect();
         }
     }
-    for field in &mut definition.fields {
-        default_in(app, field).await?;
+    for field in definition.fields.iter_mut().filter(|field| field.kind.names_people() && !field.default.is_null()) {
+        let names = names_of(&field.default, DEFINITION_PEOPLE_MAX)?;
+        field.default = joined(&names.iter().filter_map(|name| known(name)).collect::<Vec<_>>()).into();
     }
     for text in definition.people_compared_mut() {
-        *text = joined(&app.people.pids_of(text, true).await?);
+        *text = in_text(text.as_str());
     }
     Ok(())
 }
@@ -171,16 +185,6 @@ pub async fn shared_with_pids(app: &App, field: &mut Field) -> Result<(), Unname
 
 fn joined(people: &[Pid]) -> String {
     people.iter().map(Pid::as_str).collect::<Vec<_>>().join(",")
-}
-
-/// The people that a field is filled in with by default, as person ids.
-async fn default_in(app: &App, field: &mut Field) -> Result<(), Unnamed> {
-    if field.kind.names_people()
-        && let Some(names) = field.default.as_str()
-    {
-        field.default = joined(&app.people.pids_of(names, true).await?).into();
-    }
-    Ok(())
 }
 
 /// Turns the person ids of a definition into user names, as files have them.
@@ -215,11 +219,8 @@ pub async fn field_with_names(app: &App, field: &mut Field, definition: &Definit
 
 /// The people whose user names a file gives.
 async fn pids(app: &App, names: &[Pid]) -> Result<Vec<Pid>, Error> {
-    let mut pids = Vec::new();
-    for name in names {
-        pids.push(app.people.pid(name.as_str()).await?);
-    }
-    Ok(pids)
+    let names: Vec<String> = names.iter().map(|name| name.0.clone()).collect();
+    app.people.pids(&names).await
 }
 
 async fn define<D: Decider>(app: &App, stream: String, command: &D::Command) -> Result<(), Error>

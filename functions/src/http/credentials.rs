@@ -238,6 +238,10 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
         app.limits.guessed(&code, app.ledger.clock.now())?;
         return Ok(None);
     };
+    if registered.is_disabled {
+        return Ok(None);
+    }
+    super::access::note_caller(&registered.code);
     let user = match presented.token {
         Some(token) => match app.login.who(&token).await {
             Ok(user) => user,

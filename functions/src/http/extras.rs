@@ -1,9 +1,13 @@
 //! What comes along with a new ticket besides its form, read alike at every door.
 
+use std::collections::BTreeMap;
+
 use domain::ticket::form::{is_link, plain};
+use events::Pid;
 use events::ticket::{Callback, DynamicField};
-use infra::Error;
 use infra::caller::is_of_connection;
+use infra::store::COMMIT_BYTES_MAX;
+use infra::{Error, Kind};
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -15,6 +19,8 @@ const DYNAMIC_FIELDS_MAX: usize = 100;
 /// Longest name and longest value of one, in characters (reference/bk-itsm.md 3.1).
 const NAME_MAX: usize = 32;
 const VALUE_MAX: usize = 255;
+/// What the names of secrets begin with that hold variables for automatic nodes.
+const VARIABLES: &str = "variables/";
 /// Longest callback URL.
 const URL_MAX: usize = 2048;
 /// Headers of one callback; receivers accept about 100 of all kinds.
@@ -113,6 +119,24 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
         }
     }
     Ok(())
+}
+
+/// Keeps the variables for automatic nodes, whose values may be secrets, in the key store; gives back the name under which they are kept. The same variables
+/// of the same creator are kept once.
+pub(super) async fn keep_variables(app: &App, creator: &Pid, variables: &BTreeMap<String, String>) -> Result<Option<String>, Error> {
+    if variables.is_empty() {
+        return Ok(None);
+    }
+    let kept = serde_json::to_vec(variables).unwrap_or_default();
+    if kept.len() > COMMIT_BYTES_MAX {
+        return Err(Error::new(Kind::TooLarge, format!("envs: the variables have {} bytes, at most {COMMIT_BYTES_MAX} are kept", kept.len())));
+    }
+    let of_creator = [creator.as_str().as_bytes(), &[0], &kept].concat();
+    let name = format!("{VARIABLES}{}", &blake3::keyed_hash(&app.keys().await?.fingerprint, &of_creator).to_hex()[..32]);
+    if app.ledger.keys.secret(&name).await?.is_none() {
+        app.ledger.keys.keep_secret(&name, &kept).await?;
+    }
+    Ok(Some(name))
 }
 
 /// Keeps who is called back, which may hold secrets, and puts its name into the callback: the same receiver is kept once, under a name that says nothing.

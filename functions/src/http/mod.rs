@@ -1,17 +1,20 @@
 //! The HTTP doors: one axum router for every host.
 
+mod access;
 pub mod blueking;
 pub mod body;
 pub mod credentials;
 mod extras;
 pub mod limits;
-mod lists;
+pub mod lists;
+mod page;
 pub mod scope;
 pub mod v1;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -20,12 +23,14 @@ use crate::App;
 /// Every path the desk answers. What is none of ours goes to the BlueKing door, whose paths can't be split by routes.
 pub fn router(app: App) -> Router {
     Router::new()
+        .route("/", get(page::first))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(v1::openapi::document))
         .nest("/v1", v1::router())
         .fallback(blueking::command)
-        .layer(axum::middleware::from_fn_with_state(app.clone(), scope::open))
+        .layer(from_fn_with_state(app.clone(), scope::open))
+        .layer(from_fn_with_state(app.clone(), access::observe))
         .with_state(app)
 }
 

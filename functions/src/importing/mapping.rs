@@ -214,7 +214,7 @@ impl Mapping {
     fn time(&self, zone: &TimeZone, text: &str) -> Result<Moment, String> {
         let wrong = |error: jiff::Error| format!("{text:?} is not a time of the form {}: {error}", self.time.format);
         let time = DateTime::strptime(&self.time.format, text).map_err(wrong)?;
-        Ok(Moment(time.to_zoned(zone.clone()).map_err(wrong)?.timestamp().as_millisecond()))
+        Ok(Moment(time.to_zoned_datetime(zone.clone()).map_err(wrong)?.timestamp().as_millisecond()))
     }
 }
 

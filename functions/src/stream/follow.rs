@@ -5,7 +5,7 @@
 
 use domain::Envelope;
 use domain::call::Call;
-use domain::config::{Dictionary, Role, Service, SharedField};
+use domain::config::{App, Dictionary, Role, Service, SharedField};
 use domain::draft::Draft;
 use domain::intent::{Intent, effect_id};
 use domain::reactions::{start_call, tell_caller, tell_relatives};
@@ -78,6 +78,7 @@ pub async fn follow(follower: Follower<'_>, commit: &Commit) -> Result<(), Error
         "service" => follower.advance::<Service>(commit, &[]).await,
         "field" => follower.advance::<SharedField>(commit, &[]).await,
         "role" => follower.advance::<Role>(commit, &[]).await,
+        "app" => follower.advance::<App>(commit, &[]).await,
         _ => Ok(()),
     }
 }
@@ -97,7 +98,10 @@ impl Follower<'_> {
             if commit.next() - 1 <= sequence {
                 return Ok(());
             }
-            let mut card = stored.map_or_else(|| Ok(C::default()), |document| read_card::<C>(&commit.stream, &document))?;
+            let mut card = match &stored {
+                Some(document) => read_card::<C>(self.ledger, &commit.stream, document).await?,
+                None => C::default(),
+            };
             let mut overtaken = false;
             for commit in self.missing(commit, sequence).await? {
                 for envelope in self.ledger.envelopes::<C::Event>(&commit).await? {
@@ -106,7 +110,7 @@ impl Follower<'_> {
                         self.queue_intents(reaction.name, &envelope, (reaction.react)(&envelope, &card)).await?;
                     }
                 }
-                if !put_card(self.views, C::VIEW, &commit, &card, sequence).await? {
+                if !put_card(self.ledger, self.views, C::VIEW, &commit, &card, sequence).await? {
                     overtaken = true;
                     break;
                 }
@@ -177,13 +181,27 @@ impl Follower<'_> {
     }
 }
 
-/// Reads a stored card.
-pub fn read_card<C: Card>(stream: &str, document: &Document) -> Result<C, Error> {
+/// Reads a stored card and opens its personal values. A value whose subject was erased reads as erased.
+pub async fn read_card<C: Card>(ledger: &Ledger, stream: &str, document: &Document) -> Result<C, Error> {
+    let mut card: C = stored_card(stream, document)?;
+    ledger.open(card.personals().into_iter()).await?;
+    Ok(card)
+}
+
+/// Reads a card as it is stored, its personal values still sealed: enough for filters, which look at no personal value.
+pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Error> {
     serde_json::from_slice(&document.body).map_err(|error| Error::because(infra::Kind::Corrupt, format!("cannot read the {} card of {stream}", C::VIEW), error))
 }
 
+/// A card as views store it, its personal values sealed under their subjects' keys.
+pub(crate) async fn write_card<C: Card>(ledger: &Ledger, card: &C) -> Result<Vec<u8>, Error> {
+    let mut sealed = card.clone();
+    ledger.seal(sealed.personals().into_iter()).await?;
+    serde_json::to_vec(&sealed).map_err(|error| Error::because(infra::Kind::Corrupt, "cannot write a card", error))
+}
+
 /// Puts a card as of a commit, if its sequence is the next.
-pub(crate) async fn put_card<C: Card>(views: &dyn Views, view: &str, commit: &Commit, card: &C, expected: i64) -> Result<bool, Error> {
-    let body = serde_json::to_vec(card).map_err(|error| Error::because(infra::Kind::Corrupt, "cannot write a card", error))?;
-    views.put(view, &commit.stream, &Document { sequence: commit.next() - 1, body }, &card.index(), expected).await
+pub(crate) async fn put_card<C: Card>(ledger: &Ledger, views: &dyn Views, view: &str, commit: &Commit, card: &C, expected: i64) -> Result<bool, Error> {
+    let body = write_card(ledger, card).await?;
+    views.put_with(view, &commit.stream, &Document { sequence: commit.next() - 1, body }, &card.index(), &card.facets(), expected).await
 }

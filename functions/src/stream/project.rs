@@ -103,9 +103,12 @@ pub async fn refold<C: Card>(ledger: &Ledger, views: &dyn Views, view: &str, com
     if commit.first != sequence + 1 {
         return Err(Error::corrupt(format!("{} goes on at {}, its card stands at {sequence}", commit.stream, commit.first)));
     }
-    let mut card = stored.map_or_else(|| Ok(C::default()), |document| super::follow::read_card::<C>(&commit.stream, &document))?;
+    let mut card = match &stored {
+        Some(document) => super::follow::read_card::<C>(ledger, &commit.stream, document).await?,
+        None => C::default(),
+    };
     for envelope in ledger.envelopes::<C::Event>(commit).await? {
         card.fold(&envelope);
     }
-    put_card(views, view, commit, &card, sequence).await.map(drop)
+    put_card(ledger, views, view, commit, &card, sequence).await.map(drop)
 }

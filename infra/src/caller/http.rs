@@ -26,12 +26,11 @@ pub struct Http {
 impl Http {
     pub fn new(egress: Egress) -> Result<Self, Error> {
         let egress = Arc::new(egress);
-        let client = reqwest::Client::builder()
+        let client = crate::tls::client()
             .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none())
             .user_agent("ledgerdesk")
-            .no_proxy()
             .dns_resolver(Arc::new(Allowed(egress.clone())))
             .build()
             .map_err(|error| Error::because(Kind::Misconfigured, "cannot make an HTTP client", error))?;

@@ -31,12 +31,11 @@ impl Http {
     pub fn new(base: &str, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let wrong = |error| Error::because(Kind::Misconfigured, format!("the directory service {base} is not a URL"), error);
         let base = format!("{}/", base.trim_end_matches('/')).parse().map_err(wrong)?;
-        let client = reqwest::Client::builder()
+        let client = crate::tls::client()
             .timeout(Duration::from_secs(5))
             // Another service's answer does not count.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .no_proxy()
             .build()
             .map_err(|error| Error::because(Kind::Misconfigured, "cannot make an HTTP client", error))?;
         Ok(Self { client, base, clock, kept: Mutex::default() })

@@ -22,6 +22,8 @@ use crate::store::dynamodb::Item;
 const KEPT_MS: i64 = crate::aws::STALE_MS;
 /// Longest name that fits in a key.
 const NAME_BYTES_MAX: usize = 1024;
+/// People in one transaction: each takes two of the hundred items that it may have.
+const REGISTERED_AT_ONCE: usize = 50;
 /// People kept in memory; more are read again.
 const REMEMBERED_MAX: usize = 100_000;
 
@@ -70,6 +72,32 @@ impl Dynamodb {
         Ok(Some(person))
     }
 
+    /// Stores new people with a key each: all of them or none. A name without a person, or a person without a name, is never stored. Returns `false` if one
+    /// of the names is taken.
+    async fn put_people(&self, people: &[(&str, Pid)]) -> Result<bool, Error> {
+        let put = |item: Item| {
+            let put = Put::builder().table_name(&self.table.name).set_item(Some(item)).condition_expression("attribute_not_exists(p)").build();
+            put.map(|put| TransactWriteItem::builder().put(put).build()).map_err(|error| Error::because(crate::Kind::Misconfigured, "cannot register", error))
+        };
+        let (mut items, mut units) = (Vec::with_capacity(people.len() * 2), 0.0);
+        for (username, pid) in people {
+            let mut key = [0; 32];
+            self.chance.fill(&mut key);
+            let person = [("p".into(), text(format!("pid|{pid}"))), ("u".into(), text(*username)), ("k".into(), AttributeValue::B(Blob::new(key)))];
+            items.push(put(Item::from(person))?);
+            items.push(put(Item::from([("p".into(), text(format!("name|{username}"))), ("i".into(), text(pid.as_str()))]))?);
+            units += 4.0;
+        }
+        match self.table.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => {
+                self.table.meter.wrote("key transaction", 0, Some(units));
+                Ok(true)
+            }
+            Err(error) if error.as_service_error().is_some_and(TransactWriteItemsError::is_transaction_canceled_exception) => Ok(false),
+            Err(error) => Err(failed("register people", error)),
+        }
+    }
+
     fn keep(&self, keep: impl FnOnce(&mut Kept)) {
         let mut kept = self.kept.lock().expect("no holder panics");
         if kept.by_name.len() + kept.people.len() >= REMEMBERED_MAX {
@@ -89,24 +117,32 @@ impl Keys for Dynamodb {
         if let Some(pid) = self.find(username).await? {
             return Ok(pid);
         }
-        let (pid, mut key) = (fresh_pid(&*self.chance), [0; 32]);
-        self.chance.fill(&mut key);
-        let person = Item::from([("p".into(), text(format!("pid|{pid}"))), ("u".into(), text(username)), ("k".into(), AttributeValue::B(Blob::new(key)))]);
-        let name = Item::from([("p".into(), text(format!("name|{username}"))), ("i".into(), text(pid.as_str()))]);
-        // Both or none: a name never leads to nobody, and nobody is left behind under a name. If another process takes the name first, it is theirs.
-        let put = |item: Item| {
-            let put = Put::builder().table_name(&self.table.name).set_item(Some(item)).condition_expression("attribute_not_exists(p)").build();
-            put.map(|put| TransactWriteItem::builder().put(put).build()).map_err(|error| Error::because(crate::Kind::Misconfigured, "cannot register", error))
-        };
-        let items = [put(person)?, put(name)?];
-        let registered = self.table.client.transact_write_items().set_transact_items(Some(items.into())).send().await;
-        match registered {
-            Ok(_) => self.table.meter.wrote("key transaction", 0, Some(4.0)),
-            Err(error) if error.as_service_error().is_some_and(TransactWriteItemsError::is_transaction_canceled_exception) => {}
-            Err(error) => return Err(failed("register a person", error)),
-        }
+        // If another process takes the name first, it is theirs.
+        self.put_people(&[(username, fresh_pid(&*self.chance))]).await?;
         let known = self.find(username).await?;
         known.ok_or_else(|| Error::new(crate::Kind::Unavailable, "a person was erased while being registered"))
+    }
+
+    async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<Pid>>, Error> {
+        let mut pids = Vec::with_capacity(usernames.len());
+        for username in usernames {
+            pids.push(self.find(username).await?);
+        }
+        Ok(pids)
+    }
+
+    async fn register_all(&self, usernames: &[String]) -> Result<Vec<Pid>, Error> {
+        let mut pids = self.find_all(usernames).await?;
+        let new: Vec<usize> = (0..pids.len()).filter(|at| pids[*at].is_none()).collect();
+        for some in new.chunks(REGISTERED_AT_ONCE) {
+            let people: Vec<(&str, Pid)> = some.iter().map(|at| (usernames[*at].as_str(), fresh_pid(&*self.chance))).collect();
+            let is_stored = self.put_people(&people).await?;
+            for (at, (username, pid)) in some.iter().zip(people) {
+                // Another process has taken one of these names: each is registered by itself.
+                pids[*at] = Some(if is_stored { pid } else { self.person(username).await? });
+            }
+        }
+        Ok(pids.into_iter().flatten().collect())
     }
 
     async fn find(&self, username: &str) -> Result<Option<Pid>, Error> {
@@ -160,6 +196,13 @@ impl Keys for Dynamodb {
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let item = self.get(&format!("secret|{name}")).await?;
         Ok(item.and_then(|item| Some(item.get("v")?.as_b().ok()?.as_ref().to_vec())))
+    }
+
+    async fn remove_secret(&self, name: &str) -> Result<(), Error> {
+        let delete = self.table.client.delete_item().table_name(&self.table.name).key("p", text(format!("secret|{name}")));
+        delete.send().await.map_err(|error| failed("remove a secret", error))?;
+        self.table.meter.wrote("key delete", 0, Some(1.0));
+        Ok(())
     }
 
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {

@@ -52,6 +52,17 @@ impl Keys for Memory {
     async fn find(&self, username: &str) -> Result<Option<Pid>, Error> {
         Ok(self.inner.lock().expect("no holder panics").by_name.get(username).cloned())
     }
+    async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<Pid>>, Error> {
+        let inner = self.inner.lock().expect("no holder panics");
+        Ok(usernames.iter().map(|username| inner.by_name.get(username).cloned()).collect())
+    }
+    async fn register_all(&self, usernames: &[String]) -> Result<Vec<Pid>, Error> {
+        let mut pids = Vec::with_capacity(usernames.len());
+        for username in usernames {
+            pids.push(self.person(username).await?);
+        }
+        Ok(pids)
+    }
     async fn name(&self, pid: &Pid) -> Result<Option<String>, Error> {
         Ok(self.inner.lock().expect("no holder panics").people.get(pid).map(|(name, _)| name.clone()))
     }
@@ -71,6 +82,10 @@ impl Keys for Memory {
     }
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
         self.inner.lock().expect("no holder panics").secrets.insert(name.into(), value.into());
+        Ok(())
+    }
+    async fn remove_secret(&self, name: &str) -> Result<(), Error> {
+        self.inner.lock().expect("no holder panics").secrets.remove(name);
         Ok(())
     }
 }

@@ -23,6 +23,10 @@ pub trait Keys: Send + Sync {
     async fn person(&self, username: &str) -> Result<Pid, Error>;
     /// The person of a user name, if there is one.
     async fn find(&self, username: &str) -> Result<Option<Pid>, Error>;
+    /// The persons of many user names, in their order.
+    async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<Pid>>, Error>;
+    /// The same, where new ones get a random id and a key: in one transaction, or in as few as the store allows. No two of the names are alike.
+    async fn register_all(&self, usernames: &[String]) -> Result<Vec<Pid>, Error>;
     /// The user name of a person; `None` after erasure.
     async fn name(&self, pid: &Pid) -> Result<Option<String>, Error>;
     /// The key of a subject; `None` after erasure.
@@ -33,4 +37,10 @@ pub trait Keys: Send + Sync {
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error>;
     /// Keeps a named secret, over an older one.
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error>;
+    /// Removes a named secret; a secret that does not exist is removed already.
+    async fn remove_secret(&self, name: &str) -> Result<(), Error>;
+    /// Leaves no trace of erased people and removed secrets in the files of the store. Nothing to do where the store has no files.
+    async fn scrub(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }

@@ -17,14 +17,14 @@ pub const NONCE_BYTES: usize = 24;
 pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &Pid, value: &Value) -> String {
     let text = value.to_string();
     let payload = Payload { msg: text.as_bytes(), aad: subject.as_str().as_bytes() };
-    let sealed = XChaCha20Poly1305::new(key.into()).encrypt(XNonce::from_slice(&nonce), payload).expect("a value is far below the cipher's limit");
+    let sealed = XChaCha20Poly1305::new(key.into()).encrypt(&XNonce::from(nonce), payload).expect("a value is far below the cipher's limit");
     STANDARD_NO_PAD.encode([nonce.as_slice(), &sealed].concat())
 }
 
 /// Seals bytes that stand outside the ledger; `place` says where, so that they open nowhere else.
 pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], place: &str, bytes: &[u8]) -> Vec<u8> {
     let payload = Payload { msg: bytes, aad: place.as_bytes() };
-    let sealed = XChaCha20Poly1305::new(key.into()).encrypt(XNonce::from_slice(&nonce), payload).expect("a part is far below the cipher's limit");
+    let sealed = XChaCha20Poly1305::new(key.into()).encrypt(&XNonce::from(nonce), payload).expect("a part is far below the cipher's limit");
     [nonce.as_slice(), &sealed].concat()
 }
 
@@ -95,18 +95,18 @@ pub fn open_bytes(key: &Key, place: &str, sealed: &[u8]) -> Result<Vec<u8>, Erro
         return if opened.is_empty() { Err(Error::new(Kind::Corrupt, format!("{place} holds no chunk"))) } else { Ok(opened) };
     }
     let corrupt = || Error::new(Kind::Corrupt, format!("{place} does not open with its key"));
-    let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES).ok_or_else(corrupt)?;
+    let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(corrupt)?;
     let payload = Payload { msg: ciphertext, aad: place.as_bytes() };
-    XChaCha20Poly1305::new(key.into()).decrypt(XNonce::from_slice(nonce), payload).map_err(|_| corrupt())
+    XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(*nonce), payload).map_err(|_| corrupt())
 }
 
 /// Opens a sealed value; one that was changed, or belongs to somebody else, is corrupt.
 pub fn open(key: &Key, subject: &Pid, sealed: &str) -> Result<Value, Error> {
     let corrupt = || Error::new(Kind::Corrupt, format!("a sealed value of {subject} does not open with its key"));
     let bytes = STANDARD_NO_PAD.decode(sealed).map_err(|_| corrupt())?;
-    let (nonce, ciphertext) = bytes.split_at_checked(NONCE_BYTES).ok_or_else(corrupt)?;
+    let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or_else(corrupt)?;
     let payload = Payload { msg: ciphertext, aad: subject.as_str().as_bytes() };
-    let text = XChaCha20Poly1305::new(key.into()).decrypt(XNonce::from_slice(nonce), payload).map_err(|_| corrupt())?;
+    let text = XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(*nonce), payload).map_err(|_| corrupt())?;
     serde_json::from_slice(&text).map_err(|_| corrupt())
 }
 

@@ -3,17 +3,17 @@
 //! Names and keys that were read stay in memory: they never change, only vanish, and this process is the one that erases.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use events::Pid;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::{Key, Keys, memory::fresh_pid};
-use crate::Error;
 use crate::clock::Chance;
 use crate::sqlite::{connect, failed};
+use crate::{Error, Kind};
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS people (pid TEXT PRIMARY KEY, username TEXT NOT NULL UNIQUE, key BLOB NOT NULL) STRICT;
@@ -22,10 +22,14 @@ const CREATE: &str = "
 /// People kept in memory; more are read again.
 const REMEMBERED_MAX: usize = 100_000;
 
+/// Names that are looked up on the caller's thread; more are looked up on a thread for blocking work, because each costs some microseconds.
+const FOUND_AT_ONCE: usize = 16;
+
 /// One key file.
 pub struct Sqlite {
+    file: PathBuf,
     chance: Arc<dyn Chance>,
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
 }
 
 struct Inner {
@@ -37,14 +41,16 @@ struct Inner {
 impl Sqlite {
     /// Opens the key file of a directory.
     pub fn open(directory: &Path, chance: Arc<dyn Chance>) -> Result<Self, Error> {
-        let connection = connect(&directory.join("keys.db"), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let file = directory.join("keys.db");
+        let connection = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         let prepared = connection
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
             .and_then(|()| connection.pragma_update(None, "secure_delete", "ON"))
             .and_then(|()| connection.execute_batch(CREATE));
         prepared.map_err(|error| failed("open the key store", error))?;
-        Ok(Self { chance, inner: Mutex::new(Inner { connection, by_name: HashMap::new(), people: HashMap::new() }) })
+        let inner = Inner { connection, by_name: HashMap::new(), people: HashMap::new() };
+        Ok(Self { file, chance, inner: Arc::new(Mutex::new(inner)) })
     }
 
     fn with<T>(&self, what: &str, work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>) -> Result<T, Error> {
@@ -84,6 +90,41 @@ impl Inner {
     }
 }
 
+/// Registers the new ones among these in one transaction. The connection is one of its own, so that requests read meanwhile. Nothing is kept in memory here:
+/// a person may be erased before this could note the key.
+fn register(file: &Path, chance: &dyn Chance, usernames: &[String]) -> Result<Vec<Pid>, Error> {
+    let in_words = |error: rusqlite::Error| failed("register people", error);
+    let mut connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(in_words)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(in_words)?;
+    let mut pids = Vec::with_capacity(usernames.len());
+    for username in usernames {
+        pids.push(registered(&transaction, chance, username).map_err(in_words)?);
+    }
+    transaction.commit().map_err(in_words)?;
+    Ok(pids)
+}
+
+fn registered(connection: &Connection, chance: &dyn Chance, username: &str) -> rusqlite::Result<Pid> {
+    let mut find = connection.prepare_cached("SELECT pid FROM people WHERE username = ?1")?;
+    if let Some(pid) = find.query_row([username], |row| row.get::<_, String>(0)).optional()? {
+        return Ok(Pid(pid));
+    }
+    let (pid, mut key): (Pid, Key) = (fresh_pid(chance), [0; 32]);
+    chance.fill(&mut key);
+    let mut insert = connection.prepare_cached("INSERT INTO people (pid, username, key) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![pid.as_str(), username, key])?;
+    Ok(pid)
+}
+
+/// Work that would hold up the threads which serve requests, on a thread for blocking work.
+async fn blocking<T: Send + 'static>(what: &str, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Error::because(Kind::Unavailable, what, error)),
+    }
+}
+
 #[async_trait]
 impl Keys for Sqlite {
     async fn person(&self, username: &str) -> Result<Pid, Error> {
@@ -100,6 +141,25 @@ impl Keys for Sqlite {
     }
     async fn find(&self, username: &str) -> Result<Option<Pid>, Error> {
         self.with("look up a person", |inner| inner.find(username))
+    }
+    async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<Pid>>, Error> {
+        // The lock is taken for one name at a time, so that other requests go on in between.
+        let find = |inner: &Mutex<Inner>, username: &String| {
+            let found = inner.lock().expect("no holder panics").find(username);
+            found.map_err(|error| failed("look up a person", error))
+        };
+        if usernames.len() <= FOUND_AT_ONCE {
+            return usernames.iter().map(|username| find(&self.inner, username)).collect();
+        }
+        let (inner, usernames) = (self.inner.clone(), usernames.to_vec());
+        blocking("people were not looked up", move || usernames.iter().map(|username| find(&inner, username)).collect()).await
+    }
+    async fn register_all(&self, usernames: &[String]) -> Result<Vec<Pid>, Error> {
+        if usernames.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (file, chance, usernames) = (self.file.clone(), self.chance.clone(), usernames.to_vec());
+        blocking("people were not registered", move || register(&file, &*chance, &usernames)).await
     }
     async fn name(&self, pid: &Pid) -> Result<Option<String>, Error> {
         self.with("look up a name", |inner| Ok(inner.person(pid)?.map(|(name, _)| name)))
@@ -125,5 +185,13 @@ impl Keys for Sqlite {
             inner.connection.execute("INSERT OR REPLACE INTO secrets (name, value) VALUES (?1, ?2)", params![name, value])?;
             Ok(())
         })
+    }
+    async fn remove_secret(&self, name: &str) -> Result<(), Error> {
+        self.with("remove a secret", |inner| inner.connection.execute("DELETE FROM secrets WHERE name = ?1", [name]).map(drop))
+    }
+    async fn scrub(&self) -> Result<(), Error> {
+        // `secure_delete` overwrites deleted rows. Pages that were split may still hold a copy: VACUUM writes the file anew. The old pages then
+        // remain in the write-ahead log until it is truncated.
+        self.with("scrub the key store", |inner| inner.connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"))
     }
 }

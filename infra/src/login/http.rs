@@ -43,12 +43,11 @@ pub struct Http {
 
 impl Http {
     pub fn new(base: &str) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
+        let client = crate::tls::client()
             .timeout(TIMEOUT)
             // The address of the request holds the token: no other service may see it, and no other service's answer counts.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .no_proxy()
             .build()
             .map_err(|error| Error::because(Kind::Misconfigured, "cannot make an HTTP client", error))?;
         Ok(Self { client, base: base.trim_end_matches('/').to_owned(), kept: Mutex::default(), asking: Semaphore::new(AT_ONCE) })

@@ -22,6 +22,7 @@ pub async fn check(views: &dyn Views) {
     assert_eq!(keys(Range { descending: true, limit: 1, ..all }).await, ["a"]);
     assert_eq!(keys(Range { skip: 1, limit: 1, ..all }).await, ["b"]);
     assert_eq!(keys(Range { from: "2", to: "3", ..all }).await, ["b"]);
+    assert_eq!(keys(Range { from: "1\u{1}", to: "2\u{1}", ..all }).await, ["b"], "an end may be any text");
     assert_eq!(views.count("v", "i", "", "~").await.expect("count"), 3);
 
     assert!(put("a", 5, 2, vec![("i", "4".into())]).await, "old rows go with the document they came from");
@@ -31,6 +32,14 @@ pub async fn check(views: &dyn Views) {
     assert_eq!(views.get("w", "a").await.expect("get"), None);
     let scanned = views.scan("v", "a", 10).await.expect("scan");
     assert_eq!(scanned, [("b".to_owned(), document(1, "b"))]);
+
+    let facets = async || views.range(all).await.expect("range").into_iter().map(|entry| entry.facets).collect::<Vec<_>>();
+    assert_eq!(facets().await, ["", ""]);
+    let row = [("i", "4".to_owned())];
+    assert!(views.put_with("v", "a", &document(6, "a"), &row, "red", 5).await.expect("put"), "facets come with a later put");
+    assert_eq!(facets().await, ["", "red"]);
+    assert!(views.put_with("v", "a", &document(7, "a"), &row, "blue", 6).await.expect("put"), "rows that stay have the facets of the last put");
+    assert_eq!(facets().await, ["", "blue"]);
 
     views.put("w", "c", &document(1, "c"), &[("i", "1".into())], 0).await.expect("put");
     views.clear("w").await.expect("clear");
@@ -71,15 +80,24 @@ async fn pages(views: &dyn Views) {
         }
     }
     rows.sort();
-    for round in 0..60_u64 {
+    for round in 0..200_u64 {
         let cut = |at: u64| format!("p|{:016}", begin + at);
-        let (from, to) = match round % 4 {
-            // A list is one owner's: nobody reads across owners.
+        let (from, to) = match round % 8 {
+            // A list is one owner's.
             0 => ("q|".to_owned(), "q|~".to_owned()),
             1 => ("p|".to_owned(), "p|~".to_owned()),
             2 => (cut(below(1_000)), cut(1_000 + below(499_000_000))),
-            _ => (cut(below(80_000)), "p|~".to_owned()),
+            3 => (cut(below(80_000)), "p|~".to_owned()),
+            // Ends that are no instants: behind one, within one, cut short, at a row that exists.
+            4 => ("p|".to_owned(), format!("{}\u{1}", rows[usize::try_from(below(rows.len() as u64)).unwrap_or_default()].0)),
+            5 => (format!("{}\u{1}", cut(below(90_000))), format!("{}~", cut(90_000 + below(400_000_000)))),
+            6 => (cut(below(90_000))[..14].to_owned(), format!("{}x", &cut(90_000 + below(400_000_000))[..12])),
+            _ => (rows[usize::try_from(below(rows.len() as u64)).unwrap_or_default()].0.clone(), "p|~".to_owned()),
         };
+        // A list never crosses owners, and an empty stretch is not read.
+        if from >= to || from.as_bytes()[0] != to.as_bytes()[0] {
+            continue;
+        }
         let mut wanted: Vec<_> = rows.iter().filter(|(value, _)| *value >= from && *value < to).cloned().collect();
         assert_eq!(views.count("t", "creator", &from, &to).await.expect("count"), wanted.len() as u64, "from {from} to {to}");
         let descending = round % 2 == 0;
@@ -89,6 +107,16 @@ async fn pages(views: &dyn Views) {
         let (skip, limit) = (usize::try_from(below(wanted.len() as u64 + 2)).unwrap_or_default(), 7);
         let page = views.range(Range { view: "t", index: "creator", from: &from, to: &to, descending, skip, limit }).await.expect("range");
         let page: Vec<_> = page.into_iter().map(|entry| (entry.value, entry.key)).collect();
-        assert_eq!(page, wanted.into_iter().skip(skip).take(limit).collect::<Vec<_>>(), "from {from} to {to}, {skip} skipped");
+        assert_eq!(page, wanted.iter().skip(skip).take(limit).cloned().collect::<Vec<_>>(), "from {from} to {to}, {skip} skipped");
+        // Walked entry by entry, the same.
+        let range = Range { view: "t", index: "creator", from: &from, to: &to, descending, skip: 0, limit };
+        let (mut walked, mut last) = (Vec::new(), None);
+        loop {
+            let page = views.range_after(range, last.as_ref()).await.expect("range");
+            let Some(end) = page.last() else { break };
+            last = Some(end.clone());
+            walked.extend(page.into_iter().map(|entry| (entry.value, entry.key)));
+        }
+        assert_eq!(walked, wanted, "from {from} to {to}");
     }
 }

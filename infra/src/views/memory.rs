@@ -15,6 +15,7 @@ pub struct Memory(Mutex<BTreeMap<String, View>>);
 #[derive(Debug, Default)]
 struct View {
     documents: BTreeMap<String, Document>,
+    facets: BTreeMap<String, String>,
     /// (index, value, key)
     rows: BTreeSet<(String, String, String)>,
 }
@@ -34,7 +35,7 @@ impl Views for Memory {
         let views = self.0.lock().expect("no holder panics");
         Ok(views.get(view).and_then(|view| view.documents.get(key)).cloned())
     }
-    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error> {
+    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error> {
         let mut views = self.0.lock().expect("no holder panics");
         let view = views.entry(view.into()).or_default();
         if view.documents.get(key).map_or(0, |document| document.sequence) != expected {
@@ -43,13 +44,24 @@ impl Views for Memory {
         view.drop_rows(key);
         view.rows.extend(index.iter().map(|(name, value)| ((*name).to_owned(), value.clone(), key.to_owned())));
         view.documents.insert(key.into(), document.clone());
+        view.facets.insert(key.into(), facets.into());
         Ok(true)
     }
-    async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
+    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error> {
         let views = self.0.lock().expect("no holder panics");
         let Some(view) = views.get(range.view) else { return Ok(Vec::new()) };
-        let rows = view.stretch(range.index, range.from, range.to);
-        let entry = |(_, value, key): &(String, String, String)| Entry { value: value.clone(), key: key.clone() };
+        let behind = |(_, value, key): &&(String, String, String)| {
+            after.is_none_or(|after| {
+                let (row, last) = ((value, key), (&after.value, &after.key));
+                if range.descending { row < last } else { row > last }
+            })
+        };
+        let rows = view.stretch(range.index, range.from, range.to).filter(behind);
+        let entry = |(_, value, key): &(String, String, String)| Entry {
+            value: value.clone(),
+            key: key.clone(),
+            facets: view.facets.get(key).cloned().unwrap_or_default(),
+        };
         Ok(if range.descending {
             rows.rev().skip(range.skip).take(range.limit).map(entry).collect()
         } else {
@@ -69,6 +81,7 @@ impl Views for Memory {
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
         if let Some(view) = self.0.lock().expect("no holder panics").get_mut(view) {
             view.documents.remove(key);
+            view.facets.remove(key);
             view.drop_rows(key);
         }
         Ok(())

@@ -23,6 +23,8 @@ pub struct Document {
 pub struct Entry {
     pub value: String,
     pub key: String,
+    /// What lists are narrowed by, as the document gave it; empty where it gave nothing.
+    pub facets: String,
 }
 
 /// A stretch of an index: values from `from` (inclusive) to `to` (exclusive), ordered by value.
@@ -49,8 +51,16 @@ pub type Index = [(&'static str, String)];
 pub trait Views: Send + Sync {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error>;
     /// Puts a document and its index rows in one step if the stored sequence is still `expected` (0: no document yet). Says whether it did.
-    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error>;
-    async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error>;
+    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error> {
+        self.put_with(view, key, document, index, "", expected).await
+    }
+    /// The same with facets: a short text that is stored beside each index row, so that a list can be narrowed without reading documents.
+    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error>;
+    async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
+        self.range_after(range, None).await
+    }
+    /// The rows of a range behind one of its entries, in the order of the range.
+    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error>;
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error>;
     /// Documents of a view by key, after a key.
     async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error>;

@@ -13,14 +13,14 @@ use crate::crash::Crash;
 use crate::sqlite::{Readers, at_most, connect, failed};
 
 /// The layout of `views.db`; one of another layout is thrown away and filled again from the ledger.
-const LAYOUT: i64 = 4;
+const LAYOUT: i64 = 6;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS documents (
         view TEXT NOT NULL, key TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (view, key)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS entries (
-        view TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (view, name, value, key)
+        view TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, key TEXT NOT NULL, facets TEXT NOT NULL, PRIMARY KEY (view, name, value, key)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS entries_by_key ON entries (view, key);
     CREATE TABLE IF NOT EXISTS counters (
@@ -74,7 +74,11 @@ fn fit(connection: &Connection) -> rusqlite::Result<()> {
         return Ok(());
     }
     tracing::warn!(layout, "views.db has another layout; it is filled again from the ledger");
-    connection.execute_batch("DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS messages;")
+    // Older layouts held personal values in plain text: VACUUM leaves none of them in free pages, the checkpoint none in the write-ahead log.
+    connection.execute_batch(
+        "DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS messages;
+         VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
+    )
 }
 
 /// Digits that are cut off the end of a value for the bucket it is counted in, coarse to fine: about twelve days, three hours, 100 seconds, one second.
@@ -83,10 +87,18 @@ const LEVELS: [usize; 4] = [9, 7, 5, 3];
 /// Digits at the end of a counted value.
 const DIGITS: usize = 16;
 
-/// The bucket of a value at a level; `None` where a value does not end in digits enough, as an open bound does not.
+/// The bucket of a value at a level; `None` if the value does not end in an instant.
 fn bucket(value: &str, level: usize) -> Option<&str> {
     let digits = value.len().checked_sub(DIGITS).and_then(|at| value.get(at..))?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| &value[..value.len() - level])
+}
+
+/// The bucket that an end of a stretch cuts; `None` if every bucket is as a whole on one side of it. An end may be any text: an instant, an open end such
+/// as `p1|~`, or a text that begins with an instant.
+fn cut_bucket(end: &str, level: usize) -> Option<&str> {
+    let instant = end.rfind('|').map_or(0, |bar| bar + 1);
+    let bucket = end.get(..instant + DIGITS - level)?;
+    bucket[instant..].bytes().all(|byte| byte.is_ascii_digit()).then_some(bucket)
 }
 
 /// What comes after every value of a bucket.
@@ -119,6 +131,12 @@ fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<
     statement.query_map([view, key], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
+/// What a document is put with besides its text.
+struct Rows<'a> {
+    index: &'a Index,
+    facets: &'a str,
+}
+
 /// Takes rows away that a document has no longer.
 fn take_rows<'a>(transaction: &Connection, view: &str, key: &str, gone: impl Iterator<Item = &'a (String, String)>) -> rusqlite::Result<()> {
     for (name, value) in gone {
@@ -128,7 +146,8 @@ fn take_rows<'a>(transaction: &Connection, view: &str, key: &str, gone: impl Ite
     Ok(())
 }
 
-fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> rusqlite::Result<bool> {
+fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, document: &Document, rows: &Rows<'_>, expected: i64) -> rusqlite::Result<bool> {
+    let Rows { index, facets } = rows;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     {
         let stored: Option<i64> =
@@ -139,9 +158,13 @@ fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, docume
         // Most rows of a document stay as they are: only the difference is written.
         let old = if expected > 0 { rows_of(&transaction, view, key)? } else { Vec::new() };
         take_rows(&transaction, view, key, old.iter().filter(|(name, value)| !index.iter().any(|(new, at)| new == name && at == value)))?;
-        let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO entries (view, name, value, key) VALUES (?1, ?2, ?3, ?4)")?;
-        for (name, value) in index {
-            if insert.execute(params![view, name, value, key])? > 0 {
+        if old.iter().any(|(name, value)| index.iter().any(|(new, at)| new == name && at == value)) {
+            let mut change = transaction.prepare_cached("UPDATE entries SET facets = ?3 WHERE view = ?1 AND key = ?2 AND facets <> ?3")?;
+            change.execute(params![view, key, facets])?;
+        }
+        let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO entries (view, name, value, key, facets) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        for (name, value) in *index {
+            if insert.execute(params![view, name, value, key, facets])? > 0 {
                 tally(&transaction, view, name, value, 1)?;
             }
         }
@@ -166,7 +189,7 @@ fn count_rows(connection: &Connection, view: &str, index: &str, from: &str, to: 
 /// Counts a stretch: whole buckets by their counters, what is cut off at its ends by finer ones, and at last row by row.
 fn count(connection: &Connection, view: &str, index: &str, from: &str, to: &str, levels: &[usize]) -> rusqlite::Result<i64> {
     let Some((level, finer)) = levels.split_first().filter(|_| COUNTED.contains(&index)) else { return count_rows(connection, view, index, from, to) };
-    let (low, high) = (bucket(from, *level), bucket(to, *level));
+    let (low, high) = (cut_bucket(from, *level), cut_bucket(to, *level));
     if low.is_some() && low == high {
         return count(connection, view, index, from, to, finer);
     }
@@ -191,8 +214,8 @@ fn begin(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<(String
             break;
         }
         // A bucket that an end of the stretch cuts is not skipped by its counter; finer ones follow.
-        let begin = bucket(&from, level).map_or_else(|| from.clone(), after);
-        let end = bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
+        let begin = cut_bucket(&from, level).map_or_else(|| from.clone(), after);
+        let end = cut_bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
         let edge = if range.descending {
             count(connection, range.view, range.index, &end, &to, &LEVELS)
         } else {
@@ -207,19 +230,22 @@ fn begin(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<(String
         ))?;
         let mut rows = statement.query(params![range.view, range.index, at_most(level), begin, end])?;
         let mut left = skip - edge;
+        let mut holds_first = None;
         while let Some(row) = rows.next()? {
             let (bucket, n): (String, i64) = (row.get(0)?, row.get(1)?);
             let n = usize::try_from(n).unwrap_or_default();
             if left < n {
-                skip = left;
-                if range.descending {
-                    to = after(&bucket);
-                } else {
-                    from = bucket;
-                }
+                holds_first = Some(bucket);
                 break;
             }
             left -= n;
+        }
+        skip = left;
+        // Where no whole bucket holds the first row, it lies in the part of a bucket at the far end. A stretch only ever shrinks.
+        if range.descending {
+            to = to.min(holds_first.map_or(begin, |bucket| after(&bucket)));
+        } else {
+            from = from.max(holds_first.unwrap_or(end));
         }
     }
     Ok((from, to, skip))
@@ -233,19 +259,29 @@ impl Views for Sqlite {
             statement.query_row([view, key], |row| Ok(Document { sequence: row.get(0)?, body: row.get(1)? })).optional()
         })
     }
-    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error> {
-        put(&mut self.0.writer(), &self.0.crash, view, key, document, index, expected).map_err(|error| failed(&format!("write {view} {key}"), error))
+    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error> {
+        put(&mut self.0.writer(), &self.0.crash, view, key, document, &Rows { index, facets }, expected)
+            .map_err(|error| failed(&format!("write {view} {key}"), error))
     }
-    async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
-        let order = if range.descending { "DESC" } else { "ASC" };
+    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error> {
+        let (order, behind) = if range.descending { ("DESC", "<") } else { ("ASC", ">") };
         self.0.readers.with(&format!("list {}", range.view), |connection| {
-            let (from, to, skip) = begin(connection, &range)?;
+            // Rows behind an entry are found by the entry; counters know nothing of it.
+            let (from, to, skip) = match after {
+                Some(_) => (range.from.to_owned(), range.to.to_owned(), range.skip),
+                None => begin(connection, &range)?,
+            };
+            let behind = after.map_or_else(String::new, |_| format!("AND (value, key) {behind} (?7, ?8)"));
             let mut statement = connection.prepare_cached(&format!(
-                "SELECT value, key FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 ORDER BY value {order}, key {order} LIMIT ?5 OFFSET ?6"
+                "SELECT value, key, facets FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 {behind} \
+                 ORDER BY value {order}, key {order} LIMIT ?5 OFFSET ?6"
             ))?;
-            let rows = statement.query_map(params![range.view, range.index, from, to, at_most(range.limit), at_most(skip)], |row| {
-                Ok(Entry { value: row.get(0)?, key: row.get(1)? })
-            })?;
+            let (limit, skip) = (at_most(range.limit), at_most(skip));
+            let mut values: Vec<&dyn rusqlite::ToSql> = vec![&range.view, &range.index, &from, &to, &limit, &skip];
+            if let Some(after) = after {
+                values.extend([&after.value as &dyn rusqlite::ToSql, &after.key]);
+            }
+            let rows = statement.query_map(&values[..], |row| Ok(Entry { value: row.get(0)?, key: row.get(1)?, facets: row.get(2)? }))?;
             rows.collect()
         })
     }

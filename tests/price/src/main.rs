@@ -17,8 +17,8 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use cqrs_es::CqrsFramework;
 use cqrs_es::persist::PersistedEventStore;
-use domain::ticket::{Command, Facts, Lookup, Open, Ticket};
 use domain::Sourced;
+use domain::ticket::{Command, Facts, Lookup, Open, Ticket};
 use dynamo_es::DynamoEventRepository;
 use events::ticket::Observed;
 use events::workflow::WorkflowEvent;
@@ -203,7 +203,7 @@ fn open(number: usize) -> Command {
 
 /// The n-th command after the opening: a ticket waits and goes on.
 fn later(at: usize, by: &Pid) -> Command {
-    if at % 2 == 0 { Command::Suspend { by: by.clone(), reason: "等待窗口".into() } } else { Command::Resume { by: by.clone() } }
+    if at % 2 == 0 { Command::Suspend { by: by.clone(), reason: "等待窗口".into() } } else { Command::Resume { by: by.clone(), reason: String::new() } }
 }
 
 /// Chance from a seed (SplitMix64).
@@ -222,7 +222,13 @@ impl Dice {
 fn mix(tickets: usize) -> Vec<(usize, Command)> {
     let by = facts().roles.values().next().expect("a role")[0].clone();
     let weights: Vec<f64> = (1..=tickets).map(|rank| (rank as f64).powf(-0.9)).collect();
-    let mut sums: Vec<f64> = weights.iter().scan(0.0, |sum, weight| { *sum += weight; Some(*sum) }).collect();
+    let mut sums: Vec<f64> = weights
+        .iter()
+        .scan(0.0, |sum, weight| {
+            *sum += weight;
+            Some(*sum)
+        })
+        .collect();
     let total = *sums.last().expect("tickets");
     sums.iter_mut().for_each(|sum| *sum /= total);
     let mut dice = Dice(1);
@@ -356,15 +362,25 @@ async fn mixed(tickets: usize) {
 /// B2: votes that complete a node and enter the next, 4 events each, on streams of 50 events.
 async fn votes(tickets: usize) {
     let by = facts().roles.values().next().expect("a role")[0].clone();
-    let setup: Vec<(usize, Command)> = (0..tickets).flat_map(|number| std::iter::once((number, open(number))).chain((0..46).map({ let by = by.clone(); move |at| (number, later(at, &by)) }))).collect();
-    let vote = Command::Submit { node: NodeId(3), form: vec![Entry::new("SHENPI", "true")], by };
+    let setup: Vec<(usize, Command)> = (0..tickets)
+        .flat_map(|number| {
+            std::iter::once((number, open(number))).chain((0..46).map({
+                let by = by.clone();
+                move |at| (number, later(at, &by))
+            }))
+        })
+        .collect();
+    let vote = Command::Submit { node: NodeId(3), form: vec![Entry::new("SHENPI", "true")], by, reason: String::new() };
     let votes: Vec<(usize, Command)> = (0..tickets).map(|number| (number, vote.clone())).collect();
     println!("B2: {tickets} commands of several events on streams of 51 events");
     let bar = ProgressBar::new(setup.len() as u64 * 3);
     let (client, meter) = stand_in().await;
     let mut sums = Vec::new();
-    let sides: [(&str, Box<dyn Side>); 3] =
-        [("peer", Box::new(Peer::new(&client, "peer"))), ("cold", Box::new(Ours::new(&client, "journal", false))), ("warm", Box::new(Ours::new(&client, "journal", true)))];
+    let sides: [(&str, Box<dyn Side>); 3] = [
+        ("peer", Box::new(Peer::new(&client, "peer"))),
+        ("cold", Box::new(Ours::new(&client, "journal", false))),
+        ("warm", Box::new(Ours::new(&client, "journal", true))),
+    ];
     for (name, side) in &sides {
         let prefix = if *name == "warm" { "ticket-CRQ20261122" } else { "ticket-REQ20261122" };
         run(&**side, prefix, 0, &setup, &bar).await;
@@ -373,7 +389,8 @@ async fn votes(tickets: usize) {
         sums.push((meter.take(), done));
     }
     bar.finish_and_clear();
-    let commit = Dynamodb::new(Table { client, name: "journal".into(), meter: Arc::default() }).back("ticket-REQ20261122000000", None, 1).await.expect("back").remove(0);
+    let commit =
+        Dynamodb::new(Table { client, name: "journal".into(), meter: Arc::default() }).back("ticket-REQ20261122000000", None, 1).await.expect("back").remove(0);
     println!("  events of one command: {}; carried out: {:?}", commit.n, sums.iter().map(|(_, done)| done).collect::<Vec<_>>());
     let peer = sums[0].0;
     print("dynamo-es 0.5, event-store mode", &peer, tickets, None);
@@ -385,7 +402,8 @@ async fn votes(tickets: usize) {
 async fn long_stream() {
     let (client, _meter) = stand_in().await;
     let rows = |from: u32, count: u32| {
-        let row = |nth| Observed { row: "r".into(), nth, kept: BTreeMap::from([("text".to_owned(), format!("{nth} {}", "x".repeat(280)))]), ..Observed::default() };
+        let row =
+            |nth| Observed { row: "r".into(), nth, kept: BTreeMap::from([("text".to_owned(), format!("{nth} {}", "x".repeat(280)))]), ..Observed::default() };
         Command::Observe((from..from + count).map(row).collect())
     };
     println!("B3: a stream of 3,000 events (past 1 MB), then 100 commands more");

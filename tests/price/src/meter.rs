@@ -67,11 +67,13 @@ impl Meter {
 async fn forward(State(meter): State<Arc<Meter>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).and_then(|target| target.split('.').nth(1)).unwrap_or_default().to_owned();
     let mut asked: Value = serde_json::from_slice(&body).expect("a request is JSON");
-    let is_metered = ["PutItem", "GetItem", "Query", "Scan", "TransactWriteItems", "BatchGetItem", "BatchWriteItem", "DeleteItem", "UpdateItem"].contains(&target.as_str());
+    let is_metered =
+        ["PutItem", "GetItem", "Query", "Scan", "TransactWriteItems", "BatchGetItem", "BatchWriteItem", "DeleteItem", "UpdateItem"].contains(&target.as_str());
     if is_metered {
         asked["ReturnConsumedCapacity"] = "TOTAL".into();
     }
-    let kept: HeaderMap = headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let kept: HeaderMap =
+        headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect();
     let answer = meter.client.post(&meter.upstream).headers(kept).body(asked.to_string()).send().await.expect("the stand-in answers");
     let (status, bytes) = (answer.status(), answer.bytes().await.expect("a body"));
     if is_metered {

@@ -118,7 +118,7 @@ impl<'a> Form<'a> {
         }
         // What was emptied on a later round is kept as empty, so that it overwrites what was there.
         let filled = &self.sheet.held.form;
-        Ok(self.given.into_iter().filter(|entry| !is_empty(&entry.value) || filled.contains_key(&entry.key)).collect())
+        Ok(self.given.into_iter().filter(|entry| !is_empty(entry.read()) || filled.contains_key(&entry.key)).collect())
     }
 
     /// One given value fits its field; gives it back as it will be stored.
@@ -137,9 +137,19 @@ impl<'a> Form<'a> {
             let may_be_empty = !field.is_required || self.is_hidden(field);
             return if may_be_empty { Ok(entry.clone()) } else { reject(Rejection::FieldEmpty(field_at(field))) };
         }
+        // A title is what lists show of a ticket, whether a form requires it or not.
+        if (field.is_required || field.key == "title") && is_blank(field.kind, &entry.value) && !self.is_hidden(field) {
+            return reject(Rejection::FieldEmpty(field_at(field)));
+        }
         if field.kind == FieldKind::File {
             let (value, files) = self.check_files(field, &entry.value)?;
-            return Ok(Entry { value, files, ..entry.clone() });
+            // The value holds the names of the files, which are sealed like the files themselves: under the key of their uploader.
+            let uploader = files.first().and_then(|id| self.facts.attachments.get(id)?.begun.as_ref()?.subject.clone());
+            let entry = Entry { value, files, ..entry.clone() };
+            return Ok(match uploader {
+                Some(uploader) => entry.owned_by(uploader),
+                None => entry,
+            });
         }
         value::check(field, &entry.value)?;
         let shown = self.check_options(field, &entry.value)?;
@@ -207,10 +217,10 @@ pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -
     form
 }
 
-/// Puts values of personal fields (and all free text, where the service says so) under the creator's key.
+/// Puts values of personal fields (and all free text, where the service says so) under the creator's key. What is under a key already stays there.
 pub(super) fn own(definition: &Definition, form: Vec<Entry>, creator: &Pid, seals_text: bool) -> Vec<Entry> {
-    let is_personal = |field: &Field| is_own(field, seals_text);
-    form.into_iter().map(|entry| if definition.field(&entry.key).is_some_and(is_personal) { entry.owned_by(creator.clone()) } else { entry }).collect()
+    let is_personal = |entry: &Entry| entry.personal.is_none() && definition.field(&entry.key).is_some_and(|field| is_own(field, seals_text));
+    form.into_iter().map(|entry| if is_personal(&entry) { entry.owned_by(creator.clone()) } else { entry }).collect()
 }
 
 /// Says whether the value of a field is the creator's own: the field says so, or the service says so of all free text.
@@ -238,7 +248,11 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
         }
         Value::Number(number) => Value::String(number.to_string()),
         Value::Bool(flag) => Value::String(flag.to_string()),
-        Value::Array(items) if matches!(kind, Some(FieldKind::MultiSelect | FieldKind::Checkbox | FieldKind::Member | FieldKind::Members)) => {
+        // An item with a comma would become two: the list stays, and is rejected by that item's name.
+        Value::Array(items)
+            if matches!(kind, Some(FieldKind::MultiSelect | FieldKind::Checkbox | FieldKind::Member | FieldKind::Members))
+                && !items.iter().any(|item| plain(item).contains(',')) =>
+        {
             Value::String(items.iter().map(plain).collect::<Vec<_>>().join(","))
         }
         other => other.clone(),
@@ -268,6 +282,51 @@ fn is_empty(value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         _ => false,
     }
+}
+
+/// Says whether a value shows nothing to anybody who reads it: blanks, formatting without text, no name.
+fn is_blank(kind: FieldKind, value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) if kind.names_people() => text.split(',').all(is_blank_text),
+        Value::String(text) if kind == FieldKind::RichText => is_blank_page(text),
+        Value::String(text) => is_blank_text(text),
+        Value::Array(items) => items.iter().all(|item| is_blank(kind, item)),
+        _ => false,
+    }
+}
+
+/// Blanks, and characters that take no place on a page.
+fn is_blank_text(text: &str) -> bool {
+    let is_invisible = |c: char| {
+        let is_filler =
+            matches!(c, '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}');
+        let is_mark = matches!(c, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+        is_filler || is_mark
+    };
+    text.chars().all(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
+}
+
+/// Rich text whose tags show no picture and hold no text.
+fn is_blank_page(page: &str) -> bool {
+    const SHOWN: [&str; 8] = ["<img", "<video", "<audio", "<iframe", "<svg", "<canvas", "<input", "<hr"];
+    const BLANKS: [&str; 9] = ["&nbsp;", "&ensp;", "&emsp;", "&thinsp;", "&zwnj;", "&zwj;", "&shy;", "&#160;", "&#xa0;"];
+    let mut rest = page.to_lowercase();
+    if SHOWN.iter().any(|tag| rest.contains(tag)) {
+        return false;
+    }
+    for blank in BLANKS {
+        rest = rest.replace(blank, " ");
+    }
+    let mut text = String::new();
+    let mut left = rest.as_str();
+    while let Some((before, tag)) = left.split_once('<') {
+        text.push_str(before);
+        // A sign that opens no tag is text.
+        let Some((_, after)) = tag.split_once('>') else { return false };
+        left = after;
+    }
+    is_blank_text(&text) && is_blank_text(left)
 }
 
 /// A value as text; null is empty.

@@ -4,7 +4,7 @@ use events::workflow::{Field, FieldKind};
 use regex::RegexBuilder;
 use serde_json::Value;
 
-use super::{field_at, is_empty, people, plain};
+use super::{field_at, is_blank, is_empty, people, plain};
 use crate::condition;
 use crate::ticket::{Decision, Rejection, TITLE_MAX, reject};
 
@@ -22,6 +22,7 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
         }
         FieldKind::CustomTable => return check_columns(field, value),
         FieldKind::Table | FieldKind::CustomForm => return Ok(()),
+        FieldKind::MultiSelect | FieldKind::Checkbox | FieldKind::Member | FieldKind::Members if value.is_array() => return with_comma(field, value),
         _ if !is_text => return invalid("is not a text"),
         FieldKind::Int if text.trim().parse::<f64>().map_or(true, |number| !number.is_finite()) => return invalid("is not a number"),
         FieldKind::Date if !is_date(&text) => return invalid("is not a date (YYYY-MM-DD)"),
@@ -34,6 +35,12 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
     check_pattern(field, &text)
 }
 
+/// A list that was not joined has an item with a comma, which is named.
+fn with_comma(field: &Field, value: &Value) -> Decision<()> {
+    let item = value.as_array().into_iter().flatten().map(plain).find(|item| item.contains(',')).unwrap_or_default();
+    reject(Rejection::FieldInvalid { at: field_at(field), reason: format!("holds {item:?}, and commas separate several") })
+}
+
 /// Every row of a designed table has what its columns ask for (`meta.columns`, reference/bk-itsm.md 4.1).
 fn check_columns(field: &Field, value: &Value) -> Decision<()> {
     let columns = field.meta.get("columns").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -43,10 +50,10 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
             let name = column["name"].as_str().unwrap_or(key);
             let cell = row.get(key).cloned().unwrap_or_default();
             let invalid = |what: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: format!("row {} column {name} {what}", at + 1) });
+            if column["required"] == true && (is_empty(&cell) || is_blank(FieldKind::Text, &cell)) {
+                return invalid("is empty");
+            }
             if is_empty(&cell) {
-                if column["required"] == true {
-                    return invalid("is empty");
-                }
                 continue;
             }
             let options: Vec<String> = column["choice"].as_array().into_iter().flatten().map(|choice| plain(&choice["key"])).collect();
@@ -56,7 +63,8 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
                 "multiselect" => {
                     let keys: Vec<String> =
                         cell.as_array().map_or_else(|| picked.split(',').map(|key| key.trim().to_owned()).collect(), |keys| keys.iter().map(plain).collect());
-                    options.is_empty() || keys.iter().all(|key| options.contains(key))
+                    // A key with a comma cannot be told from two others in a text.
+                    options.is_empty() || keys.iter().all(|key| options.contains(key) && !key.contains(','))
                 }
                 "date" => is_date(&picked),
                 "datetime" => is_time(&picked),

@@ -7,8 +7,40 @@ use events::outside::Source;
 use events::workflow::{Choice, Field, FieldKind, Line, Other, Rule};
 use serde_json::{Value, json};
 
-use super::{Note, Reader, equals, flag, group_of, int, listed, says_something, text};
+use super::{Note, Reader, equals, flag, group_of, int, is_blank_clause, listed, says_something, text};
 use crate::ticket::form::plain;
+
+/// Members of a field that are read, or concern only the original's own pages.
+const FIELD: [&str; 28] = [
+    "key",
+    "type",
+    "name",
+    "desc",
+    "tips",
+    "is_tips",
+    "choice",
+    "validate_type",
+    "regex",
+    "regex_config",
+    "custom_regex",
+    "show_type",
+    "show_conditions",
+    "default",
+    "meta",
+    "source",
+    "source_type",
+    "source_uri",
+    "is_readonly",
+    "is_personal",
+    "state_id",
+    "layout",
+    "kv_relation",
+    "api_info",
+    "related_fields",
+    "is_valid",
+    "display",
+    "flow_type",
+];
 
 impl Reader<'_> {
     pub(super) fn fields(&mut self) -> Result<(), String> {
@@ -26,6 +58,8 @@ impl Reader<'_> {
             let meta = raw.get("meta").filter(|meta| meta.as_object().is_some_and(|meta| !meta.is_empty())).cloned().unwrap_or_default();
             let hidden_when = (int(raw, "show_type") == Some(0)).then(|| raw.get("show_conditions").and_then(group_of)).flatten();
             let place = format!("field {key}");
+            self.unread(&place, "", raw, &FIELD);
+            self.unread(&place, "regex_config.", raw.get("regex_config").unwrap_or(&Value::Null), &["rule"]);
             if hidden_when.is_none() && int(raw, "show_type") == Some(0) && raw.get("show_conditions").is_some_and(says_something) {
                 self.dropped(&place, "the condition under which it is hidden cannot be read; it is always shown");
             }
@@ -33,7 +67,9 @@ impl Reader<'_> {
             if rule.is_none() && raw.pointer("/regex_config/rule").is_some_and(says_something) {
                 self.dropped(&place, "what it must be beside other fields cannot be read, and is not checked");
             }
-            let (mut desc, tips) = (text(raw, "desc"), text(raw, "tips"));
+            // A tip that is switched off is not shown.
+            let is_tip = raw.get("is_tips").is_none() || flag(raw, "is_tips");
+            let (mut desc, tips) = (text(raw, "desc"), if is_tip { text(raw, "tips") } else { String::new() });
             match (desc.is_empty(), tips.is_empty()) {
                 (_, true) => {}
                 (true, false) => {
@@ -101,22 +137,23 @@ impl Reader<'_> {
         match text(raw, "source_type").as_str() {
             "API" | "CUSTOM_API" => {}
             "RPC" => {
-                let what = format!(
-                    "which API supplies its options instead of the procedure {:?} of the original; until then they are not checked",
-                    text(raw, "source_uri")
+                let procedure = text(raw, "source_uri");
+                self.dropped(
+                    place,
+                    format!("which API supplies its options: the procedure {procedure:?} of the original is not here, and options are not checked"),
                 );
-                self.report.push(Note::Missing { place, what });
                 return None;
             }
             _ => return None,
         }
         let Some(info) = raw.get("api_info").filter(|info| info.as_object().is_some_and(|info| !info.is_empty())) else {
-            self.report.push(Note::Missing { place, what: "which API supplies its options; until then they are not checked".into() });
+            self.dropped(place, "which API supplies its options: the file does not have it, and options are not checked");
             return None;
         };
         let request = self.api(info, &place);
         if !(request.url.starts_with("http://") || request.url.starts_with("https://")) {
-            self.report.push(Note::Missing { place, what: "where the API is that supplies its options; until then they are not checked".into() });
+            let system = if request.system.is_empty() { String::new() } else { format!(" (system {})", request.system) };
+            self.dropped(place, format!("where the API is that supplies its options: the file has no host{system}, and options are not checked"));
             return None;
         }
         self.changed(&place, format!("its options are asked of {} whenever it is filled in", request.url));
@@ -244,7 +281,7 @@ impl Reader<'_> {
 fn rule_of(value: Option<&Value>) -> Option<Rule> {
     let value = value?;
     let mut rule: Rule = Rule { join: serde_json::from_value(value.get("type").cloned().unwrap_or("and".into())).ok()?, expressions: Vec::new() };
-    for raw in value.get("expressions").and_then(Value::as_array)? {
+    for raw in value.get("expressions").and_then(Value::as_array)?.iter().filter(|raw| !is_blank_clause(raw)) {
         let condition = serde_json::from_value(raw.get("condition")?.clone()).ok()?;
         let other = match text(raw, "source").as_str() {
             "field" => Other::Field { key: Some(text(raw, "key")).filter(|key| !key.is_empty()).unwrap_or_else(|| text(raw, "value")) },

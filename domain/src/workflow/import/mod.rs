@@ -11,7 +11,9 @@ use events::workflow::{Clause, Condition, Definition, Group, Handling, Holds, Li
 use events::{LineId, NodeId, Pid, RoleId};
 use serde_json::Value;
 
+use super::check::COUNTERS;
 use crate::ticket::form::plain;
+use crate::user_name;
 pub use outside::expression;
 
 /// What became of one thing in the file.
@@ -22,7 +24,8 @@ pub enum Note {
     Changed { place: String, what: String },
     /// It was left out.
     Dropped { place: String, what: String },
-    /// Somebody has to fill it in before the workflow can be deployed.
+    /// The file does not have it, and the workflow cannot be deployed before it is filled in: whatever is reported so is also a problem of
+    /// [`check::problems`](super::check::problems).
     Missing { place: String, what: String },
 }
 
@@ -54,6 +57,91 @@ pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Impo
     reader.missing();
     Ok(Imported { definition: reader.definition, report: reader.report })
 }
+
+/// Members of the original's rows that say nothing about how a workflow runs.
+const ROW: [&str; 13] = [
+    "id",
+    "workflow",
+    "workflow_id",
+    "is_deleted",
+    "is_builtin",
+    "is_draft",
+    "creator",
+    "create_at",
+    "updated_by",
+    "update_at",
+    "end_at",
+    "project_key",
+    "api_instance_id",
+];
+/// Members of a workflow that are read, or concern only the original's own pages.
+const FLOW: [&str; 32] = [
+    "name",
+    "desc",
+    "flow_type",
+    "is_enabled",
+    "is_revocable",
+    "revoke_config",
+    "is_biz_needed",
+    "is_auto_approve",
+    "is_supervise_needed",
+    "supervise_type",
+    "supervisor",
+    "notify_rule",
+    "notify_freq",
+    "owners",
+    "engine_version",
+    "version_number",
+    "version_message",
+    "table",
+    "states",
+    "nodes",
+    "transitions",
+    "edges",
+    "fields",
+    "triggers",
+    "task_schemas",
+    "notify",
+    "roles",
+    "extras",
+    "source_path",
+    "key",
+    "is_iam_used",
+    "source",
+];
+/// The same of a node.
+const STATE: [&str; 28] = [
+    "name",
+    "type",
+    "tag",
+    "key",
+    "desc",
+    "processors",
+    "processors_type",
+    "assignors",
+    "assignors_type",
+    "delivers",
+    "delivers_type",
+    "can_deliver",
+    "distribute_type",
+    "distribute_rule",
+    "is_terminable",
+    "is_multi",
+    "is_sequential",
+    "is_allow_skip",
+    "is_first_state",
+    "finish_condition",
+    "variables",
+    "fields",
+    "read_only_fields",
+    "extras",
+    "api_info",
+    "axis",
+    "label",
+    "order",
+];
+/// The same of a line.
+const TRANSITION: [&str; 10] = ["from", "to", "from_state", "to_state", "name", "condition", "condition_type", "direction", "type", "axis"];
 
 struct Reader<'a> {
     flow: &'a Value,
@@ -105,7 +193,37 @@ fn parts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
+/// Says whether a member holds nothing that could be lost: absent, empty, switched off, or of such members only.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.trim().is_empty() || text == "EMPTY",
+        Value::Array(items) => items.iter().all(is_nothing),
+        Value::Object(members) => members.values().all(is_nothing),
+    }
+}
+
+/// The user names of a list: a text of names between separators, or an array with one name in each element.
+fn people(value: Option<&Value>) -> Vec<Pid> {
+    match value {
+        Some(Value::String(text)) => user_name::split(text).map(Pid::from).collect(),
+        other => parts(other).into_iter().map(Pid).collect(),
+    }
+}
+
 impl Reader<'_> {
+    /// Names the members of an object that are not known here and hold something. Values are not told: they may be secrets.
+    fn unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
+        let is_unread = |key: &str, member: &Value| !known.contains(&key) && !ROW.contains(&key) && !is_nothing(member);
+        for (key, member) in value.as_object().into_iter().flatten() {
+            if is_unread(key, member) {
+                self.dropped(place, format!("{of}{key}: this desk does not know this member"));
+            }
+        }
+    }
+
     fn changed(&mut self, place: impl Into<String>, what: impl Into<String>) {
         self.report.push(Note::Changed { place: place.into(), what: what.into() });
     }
@@ -116,6 +234,8 @@ impl Reader<'_> {
 
     fn head(&mut self) {
         let flow = self.flow;
+        self.unread("the workflow", "", flow, &FLOW);
+        self.unread("the workflow", "extras.", flow.get("extras").unwrap_or(&Value::Null), &["biz_related", "need_urge", "urgers_type", "urgers"]);
         let revoke = match flow.get("revoke_config").and_then(|config| Some((int(config, "type")?, config.get("state").and_then(|_| int(config, "state"))))) {
             _ if flow.get("is_revocable").is_some() && !flag(flow, "is_revocable") => Revoke::Never,
             Some((1, _)) => Revoke::Always,
@@ -153,7 +273,7 @@ impl Reader<'_> {
         let who = parts(of.get(who_key));
         let first = who.first().cloned().unwrap_or_default();
         match kind.as_str() {
-            "PERSON" => Processors::Person(who.into_iter().map(Pid).collect()),
+            "PERSON" => Processors::Person(people(of.get(who_key))),
             "GENERAL" => {
                 let names = self.flow.get("roles");
                 let is_named = !who.is_empty();
@@ -183,7 +303,7 @@ impl Reader<'_> {
             "OPEN" => Processors::Open,
             "BY_ASSIGNOR" => Processors::ByAssignor,
             "API" => Processors::Api,
-            "EMPTY" if !who.is_empty() => Processors::Person(who.into_iter().map(Pid).collect()),
+            "EMPTY" if !who.is_empty() => Processors::Person(people(of.get(who_key))),
             "EMPTY" | "" => Processors::Empty,
             other => {
                 self.dropped(place, format!("processors of the unknown kind {other}"));
@@ -225,7 +345,11 @@ impl Reader<'_> {
                 self.changed(&place, "an assignor names its processors, so it is distributed before it is handled");
             }
             let extras = state.get("extras").cloned().unwrap_or_default();
-            let status = extras.get("ticket_status").filter(|status| text(status, "type") == "custom").map(|status| text(status, "name"));
+            self.unread(&place, "", state, &STATE);
+            self.unread(&place, "extras.", &extras, &["ticket_status", "sops_info", "webhook_info", "api_info", "enable_terminate_ticket_when_rejected"]);
+            let custom = extras.get("ticket_status").filter(|status| text(status, "type") == "custom");
+            // Older files name a status by its key.
+            let status = custom.map(|status| Some(text(status, "name")).filter(|name| !name.is_empty()).unwrap_or_else(|| text(status, "key")));
             let outside = self.outside(state, &extras, kind, &place).map(Box::new);
             let counters = state.pointer("/variables/outputs").and_then(Value::as_array).cloned().unwrap_or_default();
             let outputs: Vec<Output> = counters
@@ -235,12 +359,12 @@ impl Reader<'_> {
                     Some(Output { key: text(variable, "key"), holds: serde_json::from_value::<Holds>(code.into()).ok()? })
                 })
                 .collect();
-            let finish_condition = state.get("finish_condition").and_then(|condition| condition_of(condition, &outputs));
-            if finish_condition.is_none() && state.get("finish_condition").is_some_and(says_something) {
-                self.report.push(Note::Missing {
-                    place: place.clone(),
-                    what: "when it is decided: its condition cannot be read, and until then everybody votes".into(),
-                });
+            let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
+            // One vote ends an or-sign: a condition that was left over there means nothing.
+            let ends_early = state.get("finish_condition").filter(|condition| kind.is_vote() && is_multi && says_something(condition));
+            let finish_condition = ends_early.map(|condition| condition_of(&with_codes(condition, &outputs)).unwrap_or_default());
+            if finish_condition.as_ref().is_some_and(|condition| condition.expressions.is_empty()) {
+                self.report.push(Note::Missing { place: place.clone(), what: "when it is decided: its condition cannot be read".into() });
             }
             if !parts(state.get("read_only_fields")).is_empty() {
                 self.dropped(&place, "fields of other nodes that it shows; every field of the ticket is shown");
@@ -259,7 +383,7 @@ impl Reader<'_> {
                 handling,
                 can_deliver: flag(state, "can_deliver"),
                 is_terminable: flag(state, "is_terminable"),
-                is_multi: flag(state, "is_multi") || kind == NodeKind::Sign,
+                is_multi,
                 is_sequential: flag(state, "is_sequential"),
                 finish_condition,
                 terminate_when_rejected: flag(&extras, "enable_terminate_ticket_when_rejected"),
@@ -284,20 +408,24 @@ impl Reader<'_> {
             };
             let id = int(raw, "id").unwrap_or(next);
             next = next.max(id) + 1;
+            self.unread(&format!("line {id}"), "", raw, &TRANSITION);
             let by_field = text(raw, "condition_type") == "by_field";
-            let condition = if by_field { raw.get("condition").and_then(|condition| condition_of(condition, &[])) } else { None };
+            let condition = if by_field { raw.get("condition").and_then(condition_of) } else { None };
             if by_field && condition.is_none() {
                 return Err(format!("line {id} from node {from} has a condition that cannot be read"));
             }
             // A condition says by its clauses which variables of the node before it tests.
             for clause in raw.pointer("/condition/expressions").and_then(Value::as_array).into_iter().flatten() {
                 for clause in clause.get("expressions").and_then(Value::as_array).into_iter().flatten() {
-                    let holds = clause.pointer("/meta/code").map(plain).and_then(|code| serde_json::from_value::<Holds>(code.into()).ok());
+                    let key = text(clause, "key");
+                    // A clause says by its code which variable it means; a key that is no field's may also be the code itself.
+                    let by_key = || Some(key.clone()).filter(|key| self.definition.field(key).is_none());
+                    let code = clause.pointer("/meta/code").map(plain).filter(|code| !code.is_empty()).or_else(by_key);
+                    let holds = code.and_then(|code| serde_json::from_value::<Holds>(code.into()).ok());
                     let node = self.definition.nodes.iter_mut().find(|node| node.id == from && node.kind.is_vote());
                     if let (Some(holds), Some(node)) = (holds, node) {
-                        let output = Output { key: text(clause, "key"), holds };
-                        if !node.outputs.contains(&output) {
-                            node.outputs.push(output);
+                        if !node.outputs.iter().any(|known| known.key == key) {
+                            node.outputs.push(Output { key, holds });
                         }
                     }
                 }
@@ -313,7 +441,12 @@ impl Reader<'_> {
         for node in self.definition.nodes.clone() {
             let distributed = matches!(node.handling, Handling::DistributeThenProcess | Handling::DistributeThenClaim);
             let who = if distributed { &node.assignors } else { &node.processors };
-            if node.kind.is_for_people() && Some(node.id) != submit && (who.is_unconfigured() || *who == Processors::General(Vec::new())) {
+            let is_handled = node.kind.is_for_people() && Some(node.id) != submit;
+            if is_handled && *who == Processors::General(Vec::new()) {
+                let place = format!("node {}", super::named(&self.definition, node.id));
+                self.changed(place, "it names no role, so everybody with a general role may act there, as in the original");
+            }
+            if is_handled && who.is_unconfigured() && (distributed || !node.is_allow_skip) {
                 let what = if distributed { "who distributes it" } else { "who handles it" };
                 self.report.push(Note::Missing { place: format!("node {}", super::named(&self.definition, node.id)), what: what.into() });
             }
@@ -330,23 +463,51 @@ pub fn equals(key: &str, value: &str) -> Condition {
     Condition { expressions: vec![Group { expressions: vec![clause], ..Group::default() }], ..Condition::default() }
 }
 
-/// Says whether a condition asks for anything, whatever it is.
+/// Says whether a condition asks for anything, whatever it is. The designer of the original writes a clause of empty members where none was drawn.
 fn says_something(condition: &Value) -> bool {
-    condition.get("expressions").and_then(Value::as_array).is_some_and(|groups| !groups.is_empty())
+    let parts = condition.get("expressions").and_then(Value::as_array);
+    parts.is_some_and(|parts| parts.iter().any(|part| if part.get("expressions").is_some() { says_something(part) } else { !is_blank_clause(part) }))
 }
 
-/// A condition; keys of counters become their codes where the node's variables say which they are.
-fn condition_of(value: &Value, outputs: &[Output]) -> Option<Condition> {
-    let mut condition: Condition = serde_json::from_value(value.clone()).ok()?;
-    condition.expressions.retain(|group| !group.expressions.is_empty());
-    for clause in condition.expressions.iter_mut().flat_map(|group| &mut group.expressions) {
-        if let Some(output) = outputs.iter().find(|output| output.key == clause.key) {
-            clause.key = plain(&serde_json::to_value(output.holds).unwrap_or_default());
+/// A clause that compares nothing with nothing.
+fn is_blank_clause(clause: &Value) -> bool {
+    let is_empty = |key: &str| clause.get(key).is_none_or(|value| value.is_null() || *value == "");
+    let compares_with_the_time = text(clause, "source") == "system" && !is_empty("condition");
+    is_empty("key") && is_empty("value") && !compares_with_the_time
+}
+
+/// A group of clauses without those that were not filled in.
+fn without_blanks(group: &Value) -> Value {
+    let mut filled = group.clone();
+    if let Some(clauses) = filled.get_mut("expressions").and_then(Value::as_array_mut) {
+        clauses.retain(|clause| !is_blank_clause(clause));
+    }
+    filled
+}
+
+/// A condition over the counters of a vote; keys of counters become their codes, which the node's variables tell, or the clauses themselves.
+fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
+    let mut coded = condition.clone();
+    let groups = coded.get_mut("expressions").and_then(Value::as_array_mut).into_iter().flatten();
+    let clauses = groups.filter_map(|group| group.get_mut("expressions").and_then(Value::as_array_mut)).flatten();
+    for clause in clauses {
+        let key = text(clause, "key");
+        let by_variable = outputs.iter().find(|output| output.key == key).map(|output| plain(&serde_json::to_value(output.holds).unwrap_or_default()));
+        let by_clause = clause.pointer("/meta/code").map(plain).filter(|code| COUNTERS.contains(&code.as_str()));
+        if let Some(code) = by_variable.or(by_clause) {
+            clause["key"] = code.into();
         }
     }
+    coded
+}
+
+/// A condition as it is in a file.
+fn condition_of(value: &Value) -> Option<Condition> {
+    let mut condition: Condition = serde_json::from_value(value.clone()).ok()?;
+    condition.expressions.retain(|group| !group.expressions.is_empty());
     if condition.expressions.is_empty() { None } else { Some(condition) }
 }
 
 fn group_of(value: &Value) -> Option<Group> {
-    serde_json::from_value::<Group>(value.clone()).ok().filter(|group| !group.expressions.is_empty())
+    serde_json::from_value::<Group>(without_blanks(value)).ok().filter(|group| !group.expressions.is_empty())
 }

@@ -1,50 +1,141 @@
 //! What automatic nodes of a file call: APIs, webhooks, tasks of the operations platform.
 
+use std::collections::BTreeSet;
+
 use events::outside::{Outside, Pair, Poll, Request, Taken, Task};
 use events::workflow::{Condition, NodeKind};
 use serde_json::{Value, json};
 
-use super::{Note, Reader, condition_of, flag, int, listed, parts, text};
+use super::{Note, Reader, condition_of, flag, int, is_nothing, parts, text};
 use crate::call::schema;
 use crate::ticket::form::plain;
-use crate::workflow::check::POLL_MS;
+use crate::workflow::check::{POLL_MS, host_problem};
 
-/// How fields of a form are sent.
-const FORM: &str = "application/x-www-form-urlencoded";
+/// Fields of a form as the original sends them.
+const FORM: &str = "application/x-www-form-urlencoded;charset=utf-8";
+/// Fields of a form in parts.
+const PARTS: &str = "multipart/form-data";
+/// Members of a pair; the designer of the original keeps in the others how its page shows one.
+const PAIR: [&str; 8] = ["key", "name", "value", "value_type", "check", "select", "desc", "type"];
+/// Members of a variable that a call leaves behind.
+const OUTPUT: [&str; 8] = ["key", "name", "ref_path", "path", "type", "source", "state", "meta"];
+/// Members that describe an API, and nothing that is sent.
+const DESCRIPTION: [&str; 14] = [
+    "id",
+    "name",
+    "desc",
+    "version",
+    "func_name",
+    "is_activated",
+    "is_builtin",
+    "owners",
+    "code",
+    "system_id",
+    "contact_information",
+    "remote_system",
+    "remote_system_order",
+    "remote_api_id",
+];
+/// Members of how a node or a field calls an API.
+const API_OWN: [&str; 18] = [
+    "need_poll",
+    "end_conditions",
+    "succeed_conditions",
+    "req_params",
+    "req_body",
+    "rsp_data",
+    "query",
+    "headers",
+    "body_schema",
+    "secret",
+    "credentials",
+    "timeout_ms",
+    "attempts_max",
+    "success",
+    "outputs",
+    "variables",
+    "before_req",
+    "map_code",
+];
+/// Members of an API, and of what this desk writes of it.
+const API_REMOTE: [&str; 11] =
+    ["url", "path", "method", "headers", "req_params", "req_body", "rsp_data", "before_req", "map_code", "system_info", "remote_system_name"];
+/// Members of a webhook.
+const WEBHOOK: [&str; 13] =
+    ["method", "url", "query_params", "auth", "headers", "body", "settings", "success_exp", "success", "secret", "credentials", "outputs", "timeout"];
+/// Headers that carry credentials.
+const SECRET_HEADERS: [&str; 6] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "private-token", "x-bkapi-authorization"];
 
 impl Reader<'_> {
     pub(super) fn outside(&mut self, state: &Value, extras: &Value, kind: NodeKind, place: &str) -> Option<Outside> {
         match kind {
-            NodeKind::Task => Some(Outside::Request(with_outputs(self.api(state.get("api_info").or_else(|| extras.get("api_info"))?, place), state))),
-            NodeKind::Webhook => Some(Outside::Request(with_outputs(self.webhook(extras.get("webhook_info")?, place), state))),
+            NodeKind::Task => {
+                let info = state.get("api_info").or_else(|| extras.get("api_info")).filter(|info| !is_nothing(info))?;
+                let request = with_outputs(self.api(info, place), state);
+                self.host(&request, place);
+                Some(Outside::Request(request))
+            }
+            NodeKind::Webhook => {
+                let info = extras.get("webhook_info").filter(|info| !is_nothing(info))?;
+                let request = with_outputs(self.webhook(info, place), state);
+                self.host(&request, place);
+                Some(Outside::Request(request))
+            }
             NodeKind::Sops => {
-                let info = extras.get("sops_info")?;
-                let value = |key: &str| info.get(key).map(|value| if value.is_object() { text(value, "value") } else { plain(value) }).unwrap_or_default();
-                Some(Outside::Task(Task {
-                    url: text(info, "url"),
-                    bk_biz_id: value("bk_biz_id"),
-                    template_id: value("template_id"),
-                    template_source: value("template_source"),
-                    constants: listed(info, &["constants"]).into_iter().map(constant).collect(),
-                    exclude_task_nodes_id: parts(info.get("exclude_task_nodes_id")),
-                    secret: text(info, "secret"),
-                    polls_max: int(info, "polls_max").and_then(|polls| u32::try_from(polls).ok()).unwrap_or(8640),
-                }))
+                let info = extras.get("sops_info").filter(|info| !is_nothing(info))?;
+                Some(Outside::Task(self.task(info, place)))
             }
             _ => None,
+        }
+    }
+
+    /// What a request lacks to be sent to a host.
+    fn host(&mut self, request: &Request, place: &str) {
+        if let Some(what) = host_problem(&request.url, &request.system) {
+            self.report.push(Note::Missing { place: place.to_owned(), what });
+        }
+    }
+
+    fn task(&mut self, info: &Value, place: &str) -> Task {
+        let known = ["url", "bk_biz_id", "template_id", "template_source", "constants", "exclude_task_nodes_id", "secret", "polls_max"];
+        self.unread(place, "sops_info.", info, &known);
+        let value = |key: &str| info.get(key).map(|value| if value.is_object() { text(value, "value") } else { plain(value) }).unwrap_or_default();
+        if text(info, "url").is_empty() {
+            self.report.push(Note::Missing { place: place.to_owned(), what: "the URL of the operations platform".into() });
+        }
+        Task {
+            url: text(info, "url"),
+            bk_biz_id: value("bk_biz_id"),
+            template_id: value("template_id"),
+            template_source: value("template_source"),
+            constants: self.pairs(place, "sops_info.constants", info.get("constants")),
+            exclude_task_nodes_id: parts(info.get("exclude_task_nodes_id")),
+            secret: text(info, "secret"),
+            polls_max: int(info, "polls_max").and_then(|polls| u32::try_from(polls).ok()).unwrap_or(8640),
         }
     }
 
     pub(super) fn api(&mut self, info: &Value, place: &str) -> Request {
         let remote = info.get("remote_api_info").or_else(|| info.get("remote_api")).unwrap_or(info);
         let own = info.get("api_instance_info").or_else(|| info.get("api_instance")).unwrap_or(info);
+        let of_both = ["remote_api_info", "remote_api", "api_instance_info", "api_instance"];
+        let known: Vec<&str> = of_both.into_iter().chain(API_OWN).chain(API_REMOTE).chain(DESCRIPTION).collect();
+        for (of, part) in [("api_info.", info), ("api_info.remote_api_info.", remote), ("api_info.api_instance_info.", own)] {
+            if of == "api_info." || !std::ptr::eq(part, info) {
+                self.unread(place, of, part, &known);
+            }
+        }
         for key in ["before_req", "map_code"] {
             if !text(remote, key).is_empty() || !text(own, key).is_empty() {
                 self.dropped(place, format!("{key} is program text, and nothing that was typed in is ever run here"));
             }
         }
-        let domain = remote.pointer("/system_info/domain").map(plain).unwrap_or_default();
+        let system = remote.get("system_info").cloned().unwrap_or_default();
+        let known: Vec<&str> = ["domain", "headers", "cookies", "variables"].into_iter().chain(DESCRIPTION).collect();
+        self.unread(place, "system_info.", &system, &known);
+        let domain = system.get("domain").map(plain).unwrap_or_default();
         let url = if text(remote, "url").is_empty() { format!("{}{}", domain.trim_end_matches('/'), text(remote, "path")) } else { text(remote, "url") };
+        let system_name = Some(text(remote, "remote_system_name")).filter(|name| !name.is_empty()).unwrap_or_else(|| text(&system, "name"));
         let method = match text(remote, "method").to_uppercase() {
             method if method.is_empty() => "GET".to_owned(),
             method => method,
@@ -55,30 +146,51 @@ impl Reader<'_> {
             [own, remote].into_iter().filter_map(|info| info.get("req_body")).filter(|body| !body.is_null()).partition(|body| schema::is_schema(body));
         let body = bodies.first().map(|body| (*body).clone()).unwrap_or_default();
         let body_schema = own.get("body_schema").filter(|schema| !schema.is_null()).or_else(|| schemas.first().copied()).cloned().unwrap_or_default();
-        let poll = flag(own, "need_poll")
+        let is_get = method == "GET";
+        if is_get && !is_nothing(&body) {
+            self.dropped(place, "req_body: a GET has no body");
+        }
+        let query = own.get("query").or_else(|| member("req_params").filter(|_| is_get));
+        if query.is_none() && own.get("req_params").is_some_and(|params| !is_nothing(params)) {
+            self.dropped(place, format!("req_params: a {method} sends its body"));
+        }
+        let query = self.pairs(place, "query", query);
+        let headers = [self.pairs(place, "system_info.headers", system.get("headers")), self.pairs(place, "headers", member("headers"))].concat();
+        self.visible_secrets(&headers, place);
+        let needs_poll = flag(own, "need_poll");
+        let poll = needs_poll
             .then(|| {
                 let ends = own.get("end_conditions")?;
                 Some(Poll {
                     interval_ms: int(ends, "poll_interval_ms").or_else(|| Some(int(ends, "poll_interval")?.saturating_mul(1000)))?,
                     times_max: u32::try_from(int(ends, "poll_time")?).ok()?,
-                    until: condition_of(own.get("succeed_conditions")?, &[])?,
+                    until: condition_of(own.get("succeed_conditions")?)?,
                 })
             })
             .flatten();
-        let poll = poll.or_else(|| flag(own, "need_poll").then(|| self.unreadable_poll(place)));
+        if let Some(ends) = own.get("end_conditions") {
+            self.unread(place, "end_conditions.", ends, &["poll_interval", "poll_interval_ms", "poll_time"]);
+        }
+        let poll = poll.or_else(|| needs_poll.then(|| self.unreadable_poll(place)));
+        let secret = text(own, "secret");
+        let cookies = system.get("cookies").filter(|cookies| !is_nothing(cookies)).map(|_| "cookies".to_owned());
+        let credentials = Some(text(own, "credentials")).filter(|kind| !kind.is_empty()).or(cookies).unwrap_or_default();
+        self.credentials_due(&credentials, &secret, place);
         Request {
-            query: pairs(own.get("query").or_else(|| member("req_params").filter(|_| method == "GET"))),
-            body: if method == "GET" { Value::Null } else { body },
-            body_schema: if method == "GET" { Value::Null } else { body_schema },
-            headers: pairs(member("headers")),
+            query,
+            body: if is_get { Value::Null } else { body },
+            body_schema: if is_get { Value::Null } else { body_schema },
+            headers,
             method,
+            system: if url.contains("://") { String::new() } else { system_name },
             url,
-            secret: text(own, "secret"),
+            secret,
+            credentials,
             timeout_ms: int(own, "timeout_ms").unwrap_or(10_000),
             attempts_max: int(own, "attempts_max").and_then(|times| u32::try_from(times).ok()).unwrap_or(1),
-            success: own.get("success").and_then(|condition| condition_of(condition, &[])),
+            success: own.get("success").and_then(condition_of),
             poll,
-            outputs: taken(own.pointer("/variables/outputs").or_else(|| own.get("outputs"))),
+            outputs: self.outputs(place, own.pointer("/variables/outputs").or_else(|| own.get("outputs"))),
         }
     }
 
@@ -90,31 +202,14 @@ impl Reader<'_> {
     }
 
     fn webhook(&mut self, info: &Value, place: &str) -> Request {
-        let body = info.get("body").cloned().unwrap_or_default();
-        let mut headers = pairs(info.get("headers"));
+        self.unread(place, "webhook_info.", info, &WEBHOOK);
+        let method = Some(text(info, "method").to_uppercase()).filter(|method| !method.is_empty()).unwrap_or_else(|| "GET".to_owned());
+        let mut headers = once_each(self.pairs(place, "headers", info.get("headers")));
+        self.visible_secrets(&headers, place);
         let says_type = headers.iter().any(|pair| pair.key.eq_ignore_ascii_case("content-type"));
-        let media_type = match (text(&body, "type").as_str(), text(&body, "raw_type").to_lowercase().as_str()) {
-            ("form-data", _) => {
-                self.changed(place, "its form is sent as application/x-www-form-urlencoded, not in parts");
-                Some(FORM)
-            }
-            ("x-www-form-urlencoded" | "urlencoded", _) => Some(FORM),
-            (_, "xml") => Some("application/xml"),
-            (_, "html") => Some("text/html"),
-            (_, "text") => Some("text/plain"),
-            _ => None,
-        };
-        headers.extend(media_type.filter(|_| !says_type).map(|value| Pair { key: "Content-Type".into(), value: value.into() }));
-        let body = match (text(&body, "type").as_str(), body.get("value")) {
-            ("none" | "", _) => Value::Null,
-            (_, Some(fields @ Value::Array(_))) if media_type == Some(FORM) => {
-                pairs(Some(fields)).into_iter().map(|pair| (pair.key, Value::String(pair.value))).collect::<serde_json::Map<_, _>>().into()
-            }
-            (_, Some(Value::String(raw))) => serde_json::from_str(raw).unwrap_or_else(|_| raw.clone().into()),
-            (_, Some(other)) => other.clone(),
-            (_, None) => Value::Null,
-        };
-        let said = info.get("success").and_then(|condition| condition_of(condition, &[]));
+        let (body, media_type) = self.body(info.get("body").unwrap_or(&Value::Null), place);
+        headers.extend(media_type.filter(|_| !says_type && !body.is_null()).map(|value| Pair { key: "Content-Type".into(), value: value.into() }));
+        let said = info.get("success").and_then(condition_of);
         let success = match text(info, "success_exp") {
             _ if said.is_some() => said,
             exp if exp.is_empty() => None,
@@ -129,24 +224,180 @@ impl Reader<'_> {
                 Some(condition.unwrap_or_default())
             }
         };
-        if info.get("auth").is_some_and(|auth| auth.is_object() && !text(auth, "auth_type").is_empty()) {
-            self.report.push(Note::Missing { place: place.to_owned(), what: "credentials are not read from files; name a secret of the key store".into() });
-        }
-        let settings = |key: &str| info.get("settings").and_then(|settings| int(settings, key));
+        let secret = text(info, "secret");
+        let credentials = match text(info, "credentials") {
+            kind if kind.is_empty() => self.credentials(info.get("auth").unwrap_or(&Value::Null), &mut headers, place),
+            kind => kind,
+        };
+        self.credentials_due(&credentials, &secret, place);
+        let settings = info.get("settings").unwrap_or(&Value::Null);
+        self.unread(place, "settings.", settings, &["timeout", "timeout_ms", "attempts"]);
+        let timeout_s = int(settings, "timeout").or_else(|| int(info, "timeout")).unwrap_or(10);
+        let query = self.pairs(place, "query_params", info.get("query_params"));
         Request {
-            method: text(info, "method").to_uppercase(),
+            method,
             url: text(info, "url"),
-            query: pairs(info.get("query_params")),
+            query: once_each(query),
             headers,
             body,
             body_schema: Value::Null,
-            secret: text(info, "secret"),
-            timeout_ms: settings("timeout_ms").unwrap_or_else(|| settings("timeout").unwrap_or(10).saturating_mul(1000)),
-            attempts_max: settings("attempts").and_then(|times| u32::try_from(times).ok()).unwrap_or(1),
+            secret,
+            credentials,
+            system: String::new(),
+            timeout_ms: int(settings, "timeout_ms").unwrap_or_else(|| timeout_s.saturating_mul(1000)),
+            attempts_max: int(settings, "attempts").and_then(|times| u32::try_from(times).ok()).unwrap_or(1),
             success,
             poll: None,
-            outputs: taken(info.get("outputs")),
+            outputs: self.outputs(place, info.get("outputs")),
         }
+    }
+
+    /// What a webhook sends, and of which media type: a text as it is written, or the fields of a form in their order. The files of the original have
+    /// texts in `content` and forms in `params`; `value` is what this desk wrote before.
+    fn body(&mut self, body: &Value, place: &str) -> (Value, Option<&'static str>) {
+        let given = |key: &str| body.get(key).filter(|value| !value.is_null() && **value != "");
+        let kind = text(body, "type").to_lowercase().replace('_', "-");
+        let (sent, media_type, from) = match kind.as_str() {
+            "raw" => {
+                let media_type = match text(body, "raw_type").to_lowercase().as_str() {
+                    "xml" => Some("application/xml"),
+                    "html" => Some("text/html"),
+                    "text" => Some("text/plain"),
+                    "javascript" => Some("application/javascript"),
+                    _ => None,
+                };
+                match (given("content"), given("value")) {
+                    // A body that this desk has as JSON is in the file twice: as the text that the original reads, and as it is.
+                    (Some(Value::String(content)), Some(value)) if value.to_string() == *content => (value.clone(), media_type, ["content", "value"]),
+                    (Some(content), _) => (content.clone(), media_type, ["content", "content"]),
+                    (None, value) => (value.cloned().unwrap_or_default(), media_type, ["value", "value"]),
+                }
+            }
+            "form-data" | "x-www-form-urlencoded" | "urlencoded" => {
+                let media_type = Some(if kind == "form-data" { PARTS } else { FORM });
+                let listed = ["params", "value", "content"].into_iter().find(|key| given(key).is_some_and(|value| value.is_array() || value.is_object()));
+                let written = ["content", "value"].into_iter().find(|key| given(key).is_some_and(Value::is_string));
+                match (listed, written) {
+                    (Some(key), _) => {
+                        let fields = once_each(self.pairs(place, &format!("body.{key}"), given(key)));
+                        let sent: Vec<Value> = fields.into_iter().map(|pair| json!({ "key": pair.key, "value": pair.value })).collect();
+                        (if sent.is_empty() { Value::Null } else { sent.into() }, media_type, [key, key])
+                    }
+                    (None, Some(key)) => (given(key).cloned().unwrap_or_default(), media_type, [key, key]),
+                    (None, None) => (Value::Null, None, ["params", "params"]),
+                }
+            }
+            "" | "none" => (Value::Null, None, ["type", "type"]),
+            other => {
+                self.dropped(place, format!("its body is of the type {other:?}, which neither the original nor this desk sends"));
+                (Value::Null, None, ["type", "type"])
+            }
+        };
+        self.unread(place, "body.", body, &["type", "raw_type", "row_type", from[0], from[1]]);
+        if holes_are_programs(&sent) {
+            self.dropped(place, "its body has statements between {% and %}, which are sent as they are written");
+        }
+        (sent, media_type)
+    }
+
+    /// The kind of the credentials that a file has for a webhook. The credentials themselves are not read, unless they are a template that the ticket fills.
+    fn credentials(&mut self, auth: &Value, headers: &mut Vec<Pair>, place: &str) -> String {
+        if let Value::String(kind) = auth {
+            return kind.clone();
+        }
+        let (kind, config) = (text(auth, "auth_type"), auth.get("auth_config").unwrap_or(&Value::Null));
+        self.unread(place, "auth.", auth, &["auth_type", "auth_config"]);
+        if matches!(kind.as_str(), "" | "none" | "no_auth") || is_nothing(config) {
+            return String::new();
+        }
+        let token = text(config, "token");
+        let is_template = token.starts_with("{{") && token.ends_with("}}") && token.matches("{{").count() == 1;
+        if kind == "bearer_token" && is_template {
+            headers.push(Pair { key: "Authorization".into(), value: format!("Bearer {token}") });
+            return String::new();
+        }
+        kind
+    }
+
+    /// A call that needs credentials is not deployed before a secret is named for it.
+    fn credentials_due(&mut self, credentials: &str, secret: &str, place: &str) {
+        if !credentials.is_empty() && secret.is_empty() {
+            let what = format!("its credentials ({credentials}): credentials are not read from files; name a secret of the key store");
+            self.report.push(Note::Missing { place: place.to_owned(), what });
+        }
+    }
+
+    /// Headers of a definition can be read by everybody who may read the definition.
+    fn visible_secrets(&mut self, headers: &[Pair], place: &str) {
+        let is_secret = |pair: &&Pair| SECRET_HEADERS.iter().any(|known| pair.key.eq_ignore_ascii_case(known)) && !pair.value.is_empty();
+        let names: Vec<&str> = headers.iter().filter(is_secret).map(|pair| pair.key.as_str()).collect();
+        if !names.is_empty() {
+            self.changed(
+                place,
+                format!("its headers {} are in the workflow, where everybody who reads it sees them; a secret of the key store hides them", names.join(", ")),
+            );
+        }
+    }
+
+    /// A list of pairs, or the members of an object; members of a pair that are not read are named.
+    fn pairs(&mut self, place: &str, of: &str, value: Option<&Value>) -> Vec<Pair> {
+        match value {
+            Some(Value::Array(items)) => {
+                self.unread_items(place, of, items, &PAIR);
+                let pairs: Vec<Pair> = items.iter().map(constant).collect();
+                if pairs.iter().any(|pair| pair.key.is_empty() && !pair.value.is_empty()) {
+                    self.dropped(place, format!("{of}: a value without a key"));
+                }
+                pairs.into_iter().filter(|pair| !pair.key.is_empty()).collect()
+            }
+            Some(Value::Object(members)) => members
+                .iter()
+                .map(|(key, value)| match value {
+                    // Constants of the operations platform are an object of pairs.
+                    Value::Object(_) if value.get("value").is_some() => Pair { key: key.clone(), ..constant(value) },
+                    value => Pair { key: key.clone(), value: plain(value) },
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn outputs(&mut self, place: &str, value: Option<&Value>) -> Vec<Taken> {
+        if let Some(Value::Array(items)) = value {
+            self.unread_items(place, "outputs", items, &OUTPUT);
+        }
+        taken(value)
+    }
+
+    /// Names the members of the items of a list that are not read, each once.
+    fn unread_items(&mut self, place: &str, of: &str, items: &[Value], known: &[&str]) {
+        let members = items.iter().filter_map(Value::as_object).flatten();
+        let unread: BTreeSet<&str> = members.filter(|(key, value)| !known.contains(&key.as_str()) && !is_nothing(value)).map(|(key, _)| key.as_str()).collect();
+        for key in unread {
+            self.dropped(place, format!("{of}[].{key}: this desk does not know this member"));
+        }
+    }
+}
+
+/// Pairs as the original has them: a key that comes again takes the place of the first and the value of the last.
+fn once_each(pairs: Vec<Pair>) -> Vec<Pair> {
+    let mut once: Vec<Pair> = Vec::new();
+    for pair in pairs {
+        match once.iter_mut().find(|known| known.key == pair.key) {
+            Some(known) => known.value = pair.value,
+            None => once.push(pair),
+        }
+    }
+    once
+}
+
+/// Says whether a text of a body has statements of the original's templates.
+fn holes_are_programs(body: &Value) -> bool {
+    match body {
+        Value::String(text) => text.contains("{%"),
+        Value::Array(items) => items.iter().any(holes_are_programs),
+        Value::Object(members) => members.values().any(holes_are_programs),
+        _ => false,
     }
 }
 
@@ -158,14 +409,6 @@ fn with_outputs(mut request: Request, state: &Value) -> Request {
         }
     }
     request
-}
-
-fn pairs(value: Option<&Value>) -> Vec<Pair> {
-    match value {
-        Some(Value::Array(items)) => items.iter().map(constant).filter(|pair| !pair.key.is_empty()).collect(),
-        Some(Value::Object(members)) => members.iter().map(|(key, value)| Pair { key: key.clone(), value: plain(value) }).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// A `{key, value}`; a value that names a variable becomes a template.

@@ -2,15 +2,17 @@
 
 use events::Moment;
 use infra::store::audit::compare;
+use serde_json::json;
 
-use super::{PARKED_MAX, bar, words, wrong_snapshots};
+use super::{PARKED_MAX, bar, conclude, words, wrong_snapshots};
 use crate::cli::place::Place;
+use crate::cli::{Change, CommandError};
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 
 /// How long a commit may be on its way into the feed.
 const ON_ITS_WAY_MS: i64 = 60_000;
 
-pub(super) async fn check(place: &Place, fill: bool) -> Result<(), String> {
+pub(super) async fn check(place: &Place, fill: bool, change: Change, json: bool) -> Result<(), CommandError> {
     let cloud = if place.is_cloud() { Some(place.connect().await?) } else { None };
     let ledger = match &cloud {
         Some(cloud) => cloud.ledger.clone(),
@@ -31,23 +33,25 @@ pub(super) async fn check(place: &Place, fill: bool) -> Result<(), String> {
         signs.into_iter().for_each(|(_, sign)| compared.find(format!("the journal's stream told: {}", String::from_utf8_lossy(&sign.body))));
     }
     bar.finish_and_clear();
-    println!("{} commits in both, {} on their way into the feed, verified up to position {}", compared.both, compared.on_their_way, head.position);
-    for finding in compared.findings() {
-        println!("FOUND {finding}");
+    if !json {
+        println!("{} commits in both, {} on their way into the feed, verified up to position {}", compared.both, compared.on_their_way, head.position);
     }
-    if let Some(cloud) = cloud.filter(|_| fill && !compared.not_in_feed.is_empty()) {
+    let mut report = json!({ "both": compared.both, "on_their_way": compared.on_their_way, "position": head.position });
+    let lost = compared.not_in_feed.len();
+    report["lost"] = lost.into();
+    if let Some(cloud) = cloud.filter(|_| fill && lost > 0 && !change.dry_run) {
+        change.confirm(&format!("give {lost} lost commits positions at the end of the feed"))?;
         let lost = std::mem::take(&mut compared.not_in_feed);
         let mut lost: Vec<Arrived> = lost.into_iter().map(|commit| Arrived { written: commit.at, commit }).collect();
         // The order of arrival is gone; that of commit times is the next best.
         lost.sort_by_key(|arrived| (arrived.commit.at, arrived.commit.first));
         let filled = Indexer::new(cloud.pages, cloud.blob, ledger.clock.clone()).index(&lost).await.map_err(words)?;
-        println!("{filled} commits were given positions at the end of the feed");
-    }
-    match compared.findings().len() {
-        0 => {
-            println!("audit check: ok");
-            Ok(())
+        report["filled"] = json!(filled);
+        if !json {
+            println!("{filled} commits were given positions at the end of the feed");
         }
-        count => Err(format!("audit check: {count} findings")),
+    } else if fill && change.dry_run && !json {
+        println!("{lost} commits would be given positions at the end of the feed");
     }
+    conclude("audit check", &compared.findings(), report, json)
 }

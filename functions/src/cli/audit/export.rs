@@ -2,73 +2,155 @@
 
 use std::io::Write as _;
 
-use events::{Body, Moment};
+use clap::Args;
+use events::Body;
 use infra::Error;
 use infra::store::Placed;
 use infra::store::commit::hex;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{PAGE, words};
+use super::{Bound, PAGE, words};
+use crate::cli::CommandError;
 use crate::cli::place::Place;
+use crate::times;
 
 /// The reverse domain of exported event types.
 const DOMAIN: &str = "io.ledgerdesk";
+/// What proves a commit; a filtered export is without it, because parts of a chain prove nothing.
+const PROOF: [&str; 8] = ["first", "count", "committedat", "commandid", "prevhash", "hash", "feedhash", "body"];
 
-pub(super) async fn export(place: &Place, after: i64) -> Result<(), String> {
-    let ledger = place.read().await?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut position = after;
-    loop {
-        let page = ledger.store.feed(position, PAGE).await.map_err(words)?;
-        let Some(last) = page.last() else { break };
-        position = last.position;
-        for placed in &page {
-            for line in cloud_events(placed).map_err(words)? {
-                if let Err(error) = writeln!(out, "{line}") {
-                    return ended(&error);
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Begin after this position of the feed.
+    #[arg(long, default_value_t = 0, value_name = "POSITION")]
+    pub after: i64,
+    /// Only these streams; a name that ends with `*` means all that begin so.
+    #[arg(long = "stream", value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// Only events of these types, such as `ticket.opened`, or of a whole kind, such as `ticket`.
+    #[arg(long = "kind", value_name = "TYPE")]
+    pub kinds: Vec<String>,
+    /// Only events committed at this time or later; a position is possible too.
+    #[arg(long, value_name = "TIME|POSITION")]
+    pub from: Option<Bound>,
+    /// Only events committed at this time or earlier; a position is possible too.
+    #[arg(long, value_name = "TIME|POSITION")]
+    pub until: Option<Bound>,
+}
+
+impl Export {
+    /// Writes the export to standard output.
+    pub(super) async fn run(self, place: &Place) -> Result<(), CommandError> {
+        let ledger = place.read().await?;
+        let is_filtered = self.is_filtered();
+        if is_filtered {
+            eprintln!("a filtered export cannot be verified: its lines are marked `filtered` and hold no hashes; export without filters for a proof");
+        }
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut position = self.after;
+        loop {
+            let page = ledger.store.feed(position, PAGE).await.map_err(words)?;
+            let Some(last) = page.last() else { break };
+            position = last.position;
+            for placed in page.iter().filter(|placed| self.takes(placed)) {
+                for mut line in cloud_events(placed).map_err(words)? {
+                    if !self.takes_type(line["type"].as_str().unwrap_or_default()) {
+                        continue;
+                    }
+                    if is_filtered {
+                        unproved(&mut line);
+                    }
+                    if let Err(error) = writeln!(out, "{line}") {
+                        return ended(&error);
+                    }
                 }
             }
         }
+        match out.flush() {
+            Ok(()) => Ok(()),
+            Err(error) => ended(&error),
+        }
     }
-    match out.flush() {
-        Ok(()) => Ok(()),
-        Err(error) => ended(&error),
+
+    fn is_filtered(&self) -> bool {
+        !self.streams.is_empty() || !self.kinds.is_empty() || self.from.is_some() || self.until.is_some()
+    }
+
+    fn takes(&self, placed: &Placed) -> bool {
+        let stream = placed.commit.stream.as_str();
+        let is_named = |name: &String| name.strip_suffix('*').map_or(stream == name, |start| stream.starts_with(start));
+        let is_late_enough = match self.from {
+            None => true,
+            Some(Bound::Position(position)) => placed.position >= position,
+            Some(Bound::At(at)) => placed.commit.at >= at,
+        };
+        (self.streams.is_empty() || self.streams.iter().any(is_named)) && is_late_enough && self.until.is_none_or(|until| until.includes(placed))
+    }
+
+    /// Says whether a type such as `io.ledgerdesk.ticket.opened.v1` is wanted.
+    fn takes_type(&self, exported: &str) -> bool {
+        let kind =
+            exported.strip_prefix(DOMAIN).and_then(|kind| kind.strip_prefix('.')).and_then(|kind| kind.rsplit_once(".v")).map_or(exported, |(kind, _)| kind);
+        self.kinds.is_empty() || self.kinds.iter().any(|wanted| kind == wanted || exported == wanted || kind.split('.').next() == Some(wanted.as_str()))
+    }
+}
+
+/// Removes what proves the commit, and marks the line.
+fn unproved(line: &mut Value) {
+    if let Some(members) = line.as_object_mut() {
+        PROOF.iter().for_each(|name| drop(members.remove(*name)));
+        members.insert("filtered".into(), true.into());
     }
 }
 
 /// A reader that has seen enough ends an export; anything else that stops it is a failure.
-fn ended(error: &std::io::Error) -> Result<(), String> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(format!("cannot write: {error}")) }
+fn ended(error: &std::io::Error) -> Result<(), CommandError> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(format!("cannot write: {error}").into()) }
 }
 
-/// A commit as CloudEvents 1.0. Extension attributes are lower-case letters and texts or integers, as the specification asks; what proves the
-/// commit stands on its first line.
+/// A commit as CloudEvents 1.0. Names of extension attributes are lower-case letters, as the specification requires.
+///
+/// Every line is complete for itself: who acted and how, the stream, the position of its commit in the feed, its index in the commit, and the times of the event
+/// and of the commit. What proves the commit is on its first line.
 pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
     let commit = &placed.commit;
     let unreadable = |reason: String| Error::corrupt(format!("position {}: {reason}", placed.position));
     let text = std::str::from_utf8(&commit.body).map_err(|error| unreadable(error.to_string()))?;
     let body = Body::read(&commit.body).map_err(|error| unreadable(error.to_string()))?;
-    let time = |at: Moment| Timestamp::from_millisecond(at.0).unwrap_or_default().to_string();
-    let subject = commit.stream.split_once('-').map_or(commit.stream.as_str(), |(_, id)| id);
-    let line = |(raw, sequence): (&events::Raw<'_>, i64)| {
+    let meta = &body.meta;
+    let line = |(raw, index): (&events::Raw<'_>, i64)| {
         let data: Value = serde_json::from_str(raw.data.get()).map_err(|error| unreadable(error.to_string()))?;
+        let sequence = commit.first + index;
         let mut line = json!({
             "specversion": "1.0",
             "id": format!("{}:{sequence}", commit.stream),
             "source": "/ledgerdesk",
             "type": format!("{DOMAIN}.{}.v{}", raw.kind, raw.version),
-            "subject": subject,
-            "time": time(raw.occurred_at.unwrap_or(commit.at)),
+            "subject": commit.stream,
+            "time": times::rfc3339(raw.occurred_at.unwrap_or(commit.at)),
             "datacontenttype": "application/json",
             "data": data,
             "stream": commit.stream,
             "sequence": sequence.to_string(),
+            "position": placed.position,
+            "index": index,
+            "recordedtime": times::rfc3339(commit.at),
+            "actor": meta.actor,
+            "channel": meta.channel,
         });
-        if sequence == commit.first {
-            line["position"] = placed.position.to_string().into();
+        let on_behalf_of = meta.on_behalf_of.as_ref().map(events::Pid::as_str);
+        let app = meta.app.as_ref().map(events::AppCode::as_str);
+        // An attribute of CloudEvents is never null and never empty.
+        for (name, value) in [("onbehalfof", on_behalf_of), ("app", app), ("correlationid", Some(&*meta.correlation)), ("causationid", Some(&*meta.causation))]
+        {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                line[name] = value.into();
+            }
+        }
+        if index == 0 {
             line["first"] = commit.first.to_string().into();
             line["count"] = commit.n.to_string().into();
+            // The integer that the hash covers.
             line["committedat"] = commit.at.0.to_string().into();
             line["commandid"] = hex(&commit.command_id).into();
             line["prevhash"] = hex(&commit.prev_hash).into();
@@ -78,5 +160,21 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
         }
         Ok(line)
     };
-    body.events.iter().zip(commit.first..).map(line).collect()
+    body.events.iter().zip(0..).map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_names_a_type_or_a_whole_kind() {
+        let export =
+            |kinds: &[&str]| Export { after: 0, streams: Vec::new(), kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(), from: None, until: None };
+        assert!(export(&[]).takes_type("io.ledgerdesk.ticket.opened.v1"));
+        assert!(export(&["ticket"]).takes_type("io.ledgerdesk.ticket.opened.v1"));
+        assert!(export(&["role", "ticket.opened"]).takes_type("io.ledgerdesk.ticket.opened.v1"));
+        assert!(!export(&["ticket.open"]).takes_type("io.ledgerdesk.ticket.opened.v1"));
+        assert!(!export(&["tick"]).takes_type("io.ledgerdesk.ticket.opened.v1"));
+    }
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use events::AttachmentId;
+use serde_json::json;
 
-use super::{PAGE, bar, words};
+use super::{PAGE, bar, conclude, words};
 use crate::attachments::{self, NotTaken};
+use crate::cli::CommandError;
 use crate::cli::place::Place;
 
-pub(super) async fn check(place: &Place) -> Result<(), String> {
+pub(super) async fn check(place: &Place, json: bool) -> Result<(), CommandError> {
     let app = place.beside().await?.app()?;
     let bar = bar(app.ledger.store.head().await.map_err(words)?.position);
     let (mut seen, mut position, mut findings) = (BTreeSet::new(), 0, Vec::new());
@@ -37,13 +39,8 @@ pub(super) async fn check(place: &Place) -> Result<(), String> {
         bar.set_position(position.unsigned_abs());
     }
     bar.finish_and_clear();
-    println!("{whole} files of {bytes} bytes are as they were received, {gone} went with the people they belonged to");
-    for finding in &findings {
-        println!("FOUND {finding}");
+    if !json {
+        println!("{whole} files of {bytes} bytes are as they were received, {gone} are erased together with their owners");
     }
-    if findings.is_empty() {
-        println!("audit files: ok");
-        return Ok(());
-    }
-    Err(format!("audit files: {} findings", findings.len()))
+    conclude("audit files", &findings, json!({ "whole": whole, "bytes": bytes, "erased": gone }), json)
 }

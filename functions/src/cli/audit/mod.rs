@@ -1,12 +1,15 @@
-//! `ledgerdesk audit`: read, replay, prove, export. Readers, safe beside a running desk. `rebuild` and `parked --redrive` write views; `follow`
-//! follows what was lost, and so queues what follows from it; `check --fill` gives lost commits their places in the feed.
+//! `ledgerdesk audit`: read, replay, verify, export. Readers, safe beside a running desk. `rebuild` and `parked --redrive` write views; `follow`
+//! follows streams whose views were lost, and so queues what follows from them; `check --fill` gives lost commits their places in the feed.
 
 mod check;
 mod export;
 mod files;
+mod list;
 mod rebuild;
+mod show;
 
 use std::path::Path;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use domain::Decider;
@@ -24,13 +27,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use infra::store::audit::{Verdict, verify};
 use infra::store::commit::hex;
 use infra::store::{Head, Placed};
-use infra::{Error, Kind, Ledger};
-use jiff::Timestamp;
-use serde_json::json;
+use infra::{Error, Ledger};
+use serde_json::{Value, json};
 
 use super::place::Place;
+use super::{Change, CommandError};
 use crate::stream::follow::Follower;
 use crate::stream::{parked, project};
+use crate::times;
 
 pub use export::cloud_events;
 pub use rebuild::{Rebuilt, rebuild_view};
@@ -50,73 +54,125 @@ pub struct Audit {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Prove the ledger: positions, chains, streams, snapshots, published heads.
+    /// Verify the ledger: positions, chains, streams, snapshots, published heads.
     Verify {
-        /// A head from elsewhere that must still be true, as `audit head` printed it.
+        /// A head kept elsewhere that must still be true, as `audit head` printed it.
         #[arg(long = "head", value_name = "POSITION:HASH")]
         heads: Vec<String>,
     },
-    /// Hold the feed against the journal: every commit stands in both, once, and is the same.
+    /// Compare feed and journal: every commit is in both, once, and the same.
     Check {
-        /// Give commits that the indexer lost their positions, at the end of the feed; only in the cloud.
+        /// In the cloud: give commits that the indexer lost their positions, at the end of the feed.
         #[arg(long)]
         fill: bool,
+        #[command(flatten)]
+        change: Change,
     },
-    /// Hold every uploaded file against the digest that the ledger has of it.
+    /// Compare every uploaded file with its digest in the ledger.
     Files,
-    /// Print the head of the feed; keep it elsewhere and a later removal can be proved.
+    /// Print the head of the feed. Kept elsewhere, it proves a later removal.
     Head,
-    /// Replay the feed and print what it amounts to.
+    /// List the streams with their kind, their events and their last position.
+    List(list::List),
+    /// Replay the feed and print the totals of the desk.
     Replay {
-        /// Stop at a position, or at a time such as 2026-11-22T08:00:00Z.
-        #[arg(long)]
-        to: Option<String>,
+        /// Stop at a position of the feed, or at a time such as 2026-11-22T08:00:00Z.
+        #[arg(long, value_name = "POSITION|TIME")]
+        to: Option<Bound>,
     },
-    /// Show a stream: every commit, and the state it leads to.
-    Show {
-        stream: String,
-        /// As it was at that commit time, such as 2026-11-22T08:00:00Z.
-        #[arg(long)]
-        at: Option<Timestamp>,
-    },
-    /// Write CloudEvents, one JSON object a line; a commit's first line carries its body verbatim.
-    Export {
-        /// Begin after this position.
-        #[arg(long, default_value_t = 0)]
-        after: i64,
-    },
-    /// Rebuild views beside the old ones, compare, switch.
+    /// Show a stream: its commits and the resulting state. Without a stream, list all.
+    Show(show::Show),
+    /// Export the ledger as CloudEvents, one JSON object per line.
+    Export(export::Export),
+    /// Rebuild views beside the old ones, compare, and replace what differs.
     Rebuild {
-        /// Which view; all if absent.
+        /// The view; all views if absent.
         view: Option<String>,
+        #[command(flatten)]
+        change: Change,
     },
-    /// Follow every stream again from its card: fills views that were lost, deadlines and the board with them. What follows from events is asked for
-    /// under the same ids as before, so that nothing is done twice.
-    Follow,
-    /// List what could not be followed.
+    /// Follow every stream again from its card, after views were lost.
+    ///
+    /// Fills views, deadlines and the board. Effects are requested under the same ids as before, so that nothing happens twice.
+    Follow {
+        #[command(flatten)]
+        change: Change,
+    },
+    /// List streams and messages that could not be processed.
     Parked {
-        /// Try all of it again.
+        /// Process all of them again.
         #[arg(long)]
         redrive: bool,
+        #[command(flatten)]
+        change: Change,
     },
 }
 
-impl Audit {
-    pub async fn run(self) -> Result<(), String> {
-        let place = &self.place;
-        match self.command {
-            Command::Verify { heads } => verify_all(place, &heads).await,
-            Command::Check { fill } => check::check(place, fill).await,
-            Command::Files => files::check(place).await,
-            Command::Head => head(place).await,
-            Command::Replay { to } => replay(place, to.as_deref()).await,
-            Command::Show { stream, at } => show(place, &stream, at).await,
-            Command::Export { after } => export::export(place, after).await,
-            Command::Rebuild { view } => rebuild::rebuild(place, view.as_deref()).await,
-            Command::Follow => rebuild::follow_again(place).await,
-            Command::Parked { redrive } => list_parked(place, redrive).await,
+/// A place in the history: a position of the feed, or the time of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    Position(i64),
+    At(Moment),
+}
+
+impl FromStr for Bound {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let position = text.parse().ok().filter(|position: &i64| *position >= 0).map(Self::Position);
+        position.or_else(|| times::read(text).map(Self::At)).ok_or_else(|| "write a position of the feed, or a time such as 2026-11-22T08:00:00Z".into())
+    }
+}
+
+impl Bound {
+    /// Says whether a commit is at this place or before it.
+    fn includes(self, placed: &Placed) -> bool {
+        match self {
+            Self::Position(position) => placed.position <= position,
+            Self::At(at) => placed.commit.at <= at,
         }
     }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Position(position) => write!(out, "position {position}"),
+            Self::At(at) => out.write_str(&times::rfc3339(*at)),
+        }
+    }
+}
+
+impl Audit {
+    pub async fn run(self, json: bool) -> Result<(), CommandError> {
+        let place = &self.place;
+        match self.command {
+            Command::Verify { heads } => verify_all(place, &heads, json).await,
+            Command::Check { fill, change } => check::check(place, fill, change, json).await,
+            Command::Files => files::check(place, json).await,
+            Command::Head => head(place, json).await,
+            Command::List(list) => list.run(place, json).await,
+            Command::Replay { to } => replay(place, to, json).await,
+            Command::Show(show) => show.run(place, json).await,
+            Command::Export(export) => export.run(place).await,
+            Command::Rebuild { view, change } => rebuild::rebuild(place, view.as_deref(), change, json).await,
+            Command::Follow { change } => rebuild::follow_again(place, change, json).await,
+            Command::Parked { redrive, change } => list_parked(place, redrive, change, json).await,
+        }
+    }
+}
+
+/// Prints findings and how many there are; any finding ends the command with its own exit code.
+fn conclude(name: &str, findings: &[String], mut report: Value, json: bool) -> Result<(), CommandError> {
+    report["findings"] = json!(findings);
+    report["ok"] = findings.is_empty().into();
+    super::print(json, &report, || {
+        findings.iter().for_each(|finding| println!("FOUND {finding}"));
+        if findings.is_empty() {
+            println!("{name}: ok");
+        }
+    });
+    if findings.is_empty() { Ok(()) } else { Err(CommandError::Found(format!("{name}: {} findings", findings.len()))) }
 }
 
 /// Does something with the decider a stream belongs to; the one list of all aggregates here.
@@ -136,35 +192,30 @@ macro_rules! by_aggregate {
     };
 }
 
+use by_aggregate;
+
 fn words(error: Error) -> String {
     error.to_string()
 }
 
-async fn verify_all(place: &Place, heads: &[String]) -> Result<(), String> {
+async fn verify_all(place: &Place, heads: &[String], json: bool) -> Result<(), CommandError> {
     let ledger = place.read().await?;
     let mut published = place.directory().map(published_heads).transpose()?.unwrap_or_default();
     for text in heads {
-        published.push(parse_head(text.split_once(':')).ok_or_else(|| format!("--head {text} is not POSITION:HASH"))?);
+        let head = parse_head(text.trim().split_once(':'));
+        published.push(head.ok_or_else(|| CommandError::Usage(format!("--head {text}: write POSITION:HASH, as `audit head` prints it")))?);
     }
     let bar = bar(ledger.store.head().await.map_err(words)?.position);
     let verdict = verify_ledger(&ledger, &published, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
     bar.finish_and_clear();
-    println!(
-        "{} commits, {} events, {} streams, head {}:{}",
-        verdict.commits,
-        verdict.events,
-        verdict.streams,
-        verdict.head.position,
-        hex(&verdict.head.feed_hash)
-    );
-    for finding in &verdict.findings {
-        println!("FOUND {finding}");
+    let (position, hash) = (verdict.head.position, hex(&verdict.head.feed_hash));
+    if !json {
+        println!("{} commits, {} events, {} streams, head {position}:{hash}", verdict.commits, verdict.events, verdict.streams);
     }
-    if verdict.is_ok() {
-        println!("audit verify: ok");
-        return Ok(());
-    }
-    Err(format!("audit verify: {} findings", verdict.findings.len()))
+    let report = json!({
+        "commits": verdict.commits, "events": verdict.events, "streams": verdict.streams, "head": { "position": position, "hash": hash },
+    });
+    conclude("audit verify", &verdict.findings, report, json)
 }
 
 /// Verifies the chains, then refolds every snapshot.
@@ -213,89 +264,77 @@ fn parse_head(parts: Option<(&str, &str)>) -> Option<Head> {
     (hash.len() == 64).then_some(Head { position: position.parse().ok()?, feed_hash })
 }
 
-async fn head(place: &Place) -> Result<(), String> {
+async fn head(place: &Place, json: bool) -> Result<(), CommandError> {
     let ledger = place.read().await?;
     let head = ledger.store.head().await.map_err(words)?;
-    println!("{}:{}", head.position, hex(&head.feed_hash));
+    let hash = hex(&head.feed_hash);
+    super::print(json, &json!({ "position": head.position, "hash": hash }), || println!("{}:{hash}", head.position));
     Ok(())
 }
 
-async fn replay(place: &Place, to: Option<&str>) -> Result<(), String> {
+async fn replay(place: &Place, to: Option<Bound>, json: bool) -> Result<(), CommandError> {
     let ledger = place.read().await?;
-    let (last, until) = match to {
-        None => (i64::MAX, i64::MAX),
-        Some(text) => match (text.parse::<i64>(), text.parse::<Timestamp>()) {
-            (Ok(position), _) => (position, i64::MAX),
-            (_, Ok(time)) => (i64::MAX, time.as_millisecond()),
-            _ => return Err(format!("--to {text} is neither a position nor a time")),
-        },
-    };
-    let bar = bar(ledger.store.head().await.map_err(words)?.position.min(last));
-    let goes_on = |placed: &Placed| placed.position <= last && placed.commit.at.0 <= until;
+    let end = ledger.store.head().await.map_err(words)?.position;
+    let bar = bar(if let Some(Bound::Position(position)) = to { end.min(position) } else { end });
+    let goes_on = |placed: &Placed| to.is_none_or(|to| to.includes(placed));
     let replayed = project::replay(&ledger, goes_on, |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
     bar.finish_and_clear();
-    println!("{}", json!({ "position": replayed.position, "events": replayed.events, "board": replayed.board }));
+    let report = json!({ "position": replayed.position, "events": replayed.events, "board": replayed.board });
+    super::print(json, &report, || {
+        let until = to.map_or_else(|| "the end of the feed".to_owned(), |to| to.to_string());
+        println!("replayed {} events up to position {}, which is {until}; the totals of the desk at that point:", replayed.events, replayed.position);
+        super::report::print_lines(&report["board"], 1);
+    });
     Ok(())
 }
 
-async fn show(place: &Place, stream: &str, at: Option<Timestamp>) -> Result<(), String> {
-    let ledger = place.read().await?;
-    let until = Moment(at.map_or(i64::MAX, Timestamp::as_millisecond));
-    by_aggregate!(stream, D => show_as::<D>(&ledger, stream, until).await.map_err(words), Err(format!("{stream} is not a stream; try ticket-<number>")))
-}
-
-async fn show_as<D: Decider>(ledger: &Ledger, stream: &str, until: Moment) -> Result<(), Error> {
-    let mut state = D::default();
-    let mut from = 1;
-    loop {
-        let page = ledger.store.forward(stream, from, 100).await?;
-        let Some(last) = page.last() else { break };
-        from = last.next();
-        for commit in page.iter().filter(|commit| commit.at <= until) {
-            let mut actor = None;
-            for envelope in ledger.envelopes::<D::Event>(commit).await? {
-                if actor.is_none() {
-                    let name = ledger.keys.name(&envelope.meta.actor).await?.unwrap_or_else(|| envelope.meta.actor.0.clone());
-                    println!("{:>5}  {}  {name}", commit.first, Timestamp::from_millisecond(commit.at.0).unwrap_or_default());
-                    actor = Some(name);
-                }
-                state.evolve(&envelope.event);
-                let data = envelope.event.data().map(|data| data.get().to_owned()).unwrap_or_default();
-                println!("       {} {data}", envelope.event.kind());
-            }
-        }
+async fn list_parked(place: &Place, redrive: bool, change: Change, json: bool) -> Result<(), CommandError> {
+    let redrive = redrive && !change.dry_run;
+    if redrive {
+        change.confirm("process everything that is parked again")?;
     }
-    if from == 1 {
-        return Err(Error::new(Kind::Misconfigured, format!("there is no stream {stream}")));
-    }
-    println!("state {}", serde_json::to_string_pretty(&state).unwrap_or_default());
-    Ok(())
-}
-
-async fn list_parked(place: &Place, redrive: bool) -> Result<(), String> {
     let local = place.beside().await?;
     let follower = Follower { ledger: &local.ledger, views: &*local.views, queue: &*local.queue };
     let streams = parked::list(&*local.views, PARKED_MAX).await.map_err(words)?;
     let messages = local.queue.parked(PARKED_MAX).await.map_err(words)?;
+    let (mut shown_streams, mut shown_messages) = (Vec::new(), Vec::new());
     for stream in &streams {
-        println!("{} {} from {}: {}", stream.consumer, stream.stream, stream.from, stream.reason);
-        if redrive {
-            match parked::redrive(&local.ledger, follower, stream).await {
-                Ok(()) => println!("  followed again"),
-                Err(error) => println!("  still parked: {error}"),
-            }
+        let mut shown =
+            json!({ "consumer": stream.consumer, "stream": stream.stream, "from": stream.from, "reason": stream.reason, "at": times::rfc3339(stream.at) });
+        let result = if redrive {
+            Some(match parked::redrive(&local.ledger, follower, stream).await {
+                Ok(()) => "followed again".to_owned(),
+                Err(error) => format!("still parked: {error}"),
+            })
+        } else {
+            None
+        };
+        if !json {
+            println!("{} {} from {}: {}", stream.consumer, stream.stream, stream.from, stream.reason);
+            result.iter().for_each(|result| println!("  {result}"));
         }
+        shown["result"] = json!(result);
+        shown_streams.push(shown);
     }
     for message in &messages {
-        println!("queue {} message {}: {}", message.queue, message.id, message.reason);
-        if redrive {
-            match local.queue.redrive(&message.queue, &message.id, local.ledger.clock.now()).await {
-                Ok(()) => println!("  brought back"),
-                Err(error) => println!("  still there: {error}"),
-            }
+        let mut shown = json!({ "queue": message.queue, "id": message.id, "reason": message.reason });
+        let result = if redrive {
+            Some(match local.queue.redrive(&message.queue, &message.id, local.ledger.clock.now()).await {
+                Ok(()) => "brought back".to_owned(),
+                Err(error) => format!("still there: {error}"),
+            })
+        } else {
+            None
+        };
+        if !json {
+            println!("queue {} message {}: {}", message.queue, message.id, message.reason);
+            result.iter().for_each(|result| println!("  {result}"));
         }
+        shown["result"] = json!(result);
+        shown_messages.push(shown);
     }
-    println!("{} streams and {} messages are parked", streams.len(), messages.len());
+    let report = json!({ "streams": shown_streams, "messages": shown_messages });
+    super::print(json, &report, || println!("{} streams and {} messages are parked", streams.len(), messages.len()));
     Ok(())
 }
 

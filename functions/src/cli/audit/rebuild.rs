@@ -3,25 +3,26 @@
 use std::collections::HashSet;
 
 use domain::call::Call;
-use domain::config::{Dictionary, Role, Service, SharedField};
+use domain::config::{App, Dictionary, Role, Service, SharedField};
 use domain::draft::Draft;
 use domain::views::Card;
 use domain::views::delivery_card::DeliveryCard;
 use domain::views::ticket_card::TicketCard;
 use domain::views::workflow_card::WorkflowCard;
 use events::Fact;
-use infra::views::Views;
+use infra::views::{Document, Views};
 use infra::{Error, Ledger};
+use serde_json::json;
 
 use super::{PAGE, bar, words};
 use crate::cli::place::Place;
+use crate::cli::{Change, CommandError, print};
 use crate::host::local::CHECKPOINT;
 use crate::stream::follow::{Follower, read_card};
 use crate::stream::parked::follow_or_park;
 use crate::stream::project;
 
-pub(super) async fn rebuild(place: &Place, wanted: Option<&str>) -> Result<(), String> {
-    let local = place.beside().await?;
+pub(super) async fn rebuild(place: &Place, wanted: Option<&str>, change: Change, json: bool) -> Result<(), CommandError> {
     let views = [
         TicketCard::VIEW,
         DeliveryCard::VIEW,
@@ -32,15 +33,28 @@ pub(super) async fn rebuild(place: &Place, wanted: Option<&str>) -> Result<(), S
         Dictionary::VIEW,
         SharedField::VIEW,
         Role::VIEW,
+        App::VIEW,
         project::DESK_BOARD,
     ];
     if let Some(wanted) = wanted.filter(|wanted| !views.contains(wanted)) {
-        return Err(format!("there is no view {wanted}; there are: {}", views.join(", ")));
+        return Err(CommandError::Usage(format!("there is no view {wanted}; there are: {}", views.join(", "))));
     }
-    for view in views.into_iter().filter(|view| wanted.is_none_or(|wanted| wanted == *view)) {
+    let chosen: Vec<&str> = views.into_iter().filter(|view| wanted.is_none_or(|wanted| wanted == *view)).collect();
+    if change.dry_run {
+        print(json, &json!({ "would_rebuild": chosen }), || println!("would rebuild {}", chosen.join(", ")));
+        return Ok(());
+    }
+    change.confirm(&format!("rebuild {}", chosen.join(", ")))?;
+    let local = place.beside().await?;
+    let mut rebuilt = Vec::new();
+    for view in chosen {
         let outcome = rebuild_view(&local.ledger, &*local.views, view).await.map_err(words)?;
-        println!("{view}: {} documents, {} differed from the old view", outcome.documents, outcome.different);
+        if !json {
+            println!("{view}: {} documents, {} differed from the old view", outcome.documents, outcome.different);
+        }
+        rebuilt.push(json!({ "view": view, "documents": outcome.documents, "different": outcome.different }));
     }
+    print(json, &json!({ "views": rebuilt }), || {});
     Ok(())
 }
 
@@ -66,6 +80,7 @@ pub async fn rebuild_view(ledger: &Ledger, views: &dyn Views, view: &str) -> Res
         SharedField::VIEW => rebuild_cards::<SharedField>(ledger, views).await,
         Service::VIEW => rebuild_cards::<Service>(ledger, views).await,
         Role::VIEW => rebuild_cards::<Role>(ledger, views).await,
+        App::VIEW => rebuild_cards::<App>(ledger, views).await,
         _ => rebuild_board(ledger, views).await,
     }
 }
@@ -91,16 +106,26 @@ async fn rebuild_cards<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<Re
             // A card that moved on meanwhile is the follower's and stays.
             let moved_on = old.as_ref().is_some_and(|old| old.sequence > document.sequence);
             if !moved_on {
-                rebuilt.different += u64::from(old.as_ref() != Some(&document));
+                let card: C = read_card(ledger, &key, &document).await?;
+                rebuilt.different += u64::from(!is_same(ledger, &key, old.as_ref(), &document, &card).await?);
                 // Also where the card is the same: lists may be others than they were.
-                let card: C = read_card(&key, &document)?;
-                views.put(C::VIEW, &key, &document, &card.index(), old.map_or(0, |old| old.sequence)).await?;
+                views.put_with(C::VIEW, &key, &document, &card.index(), &card.facets(), old.map_or(0, |old| old.sequence)).await?;
             }
         }
     }
     rebuilt.different += drop_strangers::<C>(ledger, views).await?;
     views.clear(&beside).await?;
     Ok(rebuilt)
+}
+
+/// Compares the old document with the card that was built anew. Personal values are opened first: sealed twice, the same value has two ciphertexts.
+async fn is_same<C: Card>(ledger: &Ledger, key: &str, old: Option<&Document>, new: &Document, card: &C) -> Result<bool, Error> {
+    let Some(old) = old.filter(|old| old.sequence == new.sequence) else { return Ok(false) };
+    match read_card::<C>(ledger, key, old).await {
+        Ok(old) => Ok(old == *card),
+        Err(error) if error.is_of_content() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// One walk over a feed that holds each stream in order, up to where the follower stands.
@@ -146,7 +171,13 @@ async fn refold_each_stream<C: Card>(ledger: &Ledger, views: &dyn Views, beside:
 }
 
 /// Follows every stream of the feed again from its card, and brings the board up to the feed's end.
-pub(super) async fn follow_again(place: &Place) -> Result<(), String> {
+pub(super) async fn follow_again(place: &Place, change: Change, json: bool) -> Result<(), CommandError> {
+    if change.dry_run {
+        let head = place.read().await?.store.head().await.map_err(words)?.position;
+        print(json, &json!({ "would_follow_up_to": head }), || println!("would follow every stream up to position {head}"));
+        return Ok(());
+    }
+    change.confirm("follow every stream again")?;
     let desk = place.beside().await?;
     let follower = Follower { ledger: &desk.ledger, views: &*desk.views, queue: &*desk.queue };
     let bar = bar(desk.ledger.store.head().await.map_err(words)?.position);
@@ -166,7 +197,9 @@ pub(super) async fn follow_again(place: &Place) -> Result<(), String> {
     }
     project::desk_board(&desk.ledger, &*desk.views).await.map_err(words)?;
     bar.finish_and_clear();
-    println!("{} streams are followed, the board stands at position {position}", seen.len());
+    print(json, &json!({ "streams": seen.len(), "position": position }), || {
+        println!("{} streams are followed, the board is at position {position}", seen.len());
+    });
     Ok(())
 }
 

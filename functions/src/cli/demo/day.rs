@@ -34,7 +34,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(base: &str, app: (&'static str, &'static str), callback_url: &str) -> reqwest::Result<Self> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build()?;
+        let http = infra::tls::client().timeout(Duration::from_secs(30)).build()?;
         Ok(Self { http, base: format!("{base}/api/c/compapi/v2/itsm"), app, callback_url: callback_url.to_owned() })
     }
 

@@ -168,7 +168,7 @@ async fn late(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
     let store = &cloud.ledger.store;
     let now = cloud.ledger.clock.now();
     let zone = Settings::default().zone;
-    let day = Timestamp::from_millisecond(now.0).unwrap_or_default().to_zoned(zone).strftime("%Y%m%d").to_string();
+    let day = Timestamp::from_millisecond(now.0).unwrap_or_default().to_zoned_datetime(zone).strftime("%Y%m%d").to_string();
     let mut streams: BTreeSet<String> = ["catalog", "role-1"].map(str::to_owned).into();
     streams.extend(["REQ", "CRQ", "INC", "PBI"].map(|kind| format!("numbers-{kind}{day}")));
     let newest = Range { view: TicketCard::VIEW, index: "ticket", from: "", to: "~", descending: true, skip: 0, limit: TICKETS };

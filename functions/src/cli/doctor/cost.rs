@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use infra::aws::Cloud;
 use infra::meter::{Counted, DOLLARS_PER_MILLION, PUTS_DOLLARS_PER_MILLION};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::catalog::FUNCTIONS;
+use crate::cli::CommandError;
 use crate::metrics::NAMESPACE;
 
 /// The part of a log line that is ours.
@@ -17,12 +19,12 @@ struct Line {
 }
 
 /// Prints the table.
-pub(super) async fn print(cloud: &Cloud, hours: i64) -> Result<(), String> {
+pub(super) async fn print(cloud: &Cloud, hours: i64, json: bool) -> Result<(), CommandError> {
     let since = cloud.ledger.clock.now().0 - hours * 3_600_000;
     let (mut commands, mut total, mut puts, mut are_cut) = (0, Counted::default(), 0, false);
-    println!("{:<10} {:>10} {:>12} {:>12} {:>14} {:>12}", "function", "requests", "write units", "read units", "bytes", "dollars");
+    let mut rows = Vec::new();
     for function in FUNCTIONS {
-        let log = cloud.log_lines(function.name, NAMESPACE, since).await.map_err(|error| error.to_string())?;
+        let log = cloud.log_lines(function.name, NAMESPACE, since).await?;
         are_cut |= log.are_cut;
         let mut sum = Counted::default();
         for line in log.lines.iter().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
@@ -32,28 +34,44 @@ pub(super) async fn print(cloud: &Cloud, hours: i64) -> Result<(), String> {
                 sum += counted;
             }
         }
-        row(function.name, &sum);
         total += sum;
+        rows.push((function.name, sum));
     }
-    row("all", &total);
-    println!("and {puts} archive objects put: {:.6} dollars", per_million(puts, PUTS_DOLLARS_PER_MILLION));
-    if are_cut {
-        println!("there are more log lines than were read; ask for fewer hours");
-    }
-    if commands == 0 {
-        println!("no commit was logged in the last {hours} hours");
-        return Ok(());
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let count = commands as f64;
-    let dollars = total.dollars() + per_million(puts, PUTS_DOLLARS_PER_MILLION);
-    println!(
-        "{commands} commits: {:.2} write units, {:.2} read units each; {:.2} dollars per million with everything that followed from them",
-        total.write_units / count,
-        total.read_units / count,
-        dollars / count * 1e6
-    );
-    println!("({} dollars per million write units, {} per million read units, on demand in us-east-1)", DOLLARS_PER_MILLION.0, DOLLARS_PER_MILLION.1);
+    rows.push(("all", total));
+    let puts_dollars = per_million(puts, PUTS_DOLLARS_PER_MILLION);
+    let functions: Vec<Value> = rows
+        .iter()
+        .map(|(name, sum)| {
+            json!({
+                "function": name, "requests": sum.requests, "write_units": sum.write_units, "read_units": sum.read_units, "bytes": sum.bytes,
+                "dollars": sum.dollars(),
+            })
+        })
+        .collect();
+    let report = json!({
+        "hours": hours, "functions": functions, "archive_objects": puts, "archive_dollars": puts_dollars, "commits": commands, "is_cut": are_cut,
+    });
+    crate::cli::print(json, &report, || {
+        println!("{:<10} {:>10} {:>12} {:>12} {:>14} {:>12}", "function", "requests", "write units", "read units", "bytes", "dollars");
+        rows.iter().for_each(|(name, sum)| row(name, sum));
+        println!("and {puts} archive objects put: {puts_dollars:.6} dollars");
+        if are_cut {
+            println!("there are more log lines than were read; ask for fewer hours");
+        }
+        if commands == 0 {
+            println!("no commit was logged in the last {hours} hours");
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let count = commands as f64;
+        println!(
+            "{commands} commits: {:.2} write units, {:.2} read units each; {:.2} dollars per million with everything that followed from them",
+            total.write_units / count,
+            total.read_units / count,
+            (total.dollars() + puts_dollars) / count * 1e6
+        );
+        println!("({} dollars per million write units, {} per million read units, on demand in us-east-1)", DOLLARS_PER_MILLION.0, DOLLARS_PER_MILLION.1);
+    });
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use infra::Ledger;
 use infra::local::Local;
-use infra::views::Range;
+use infra::views::{Entry, Range};
 
 use super::{Finding, fine, wrong};
 use crate::cli::audit::published_heads;
@@ -12,6 +12,8 @@ use crate::stream::{parked, project};
 
 /// Commits the views may be behind before it is worth saying.
 const LAG_MAX: i64 = 10_000;
+/// Streams that one piece of advice names besides the first.
+const SHOWN_MAX: usize = 4;
 
 /// Looks at everything there is.
 pub(super) async fn look(data: &Path) -> Vec<Finding> {
@@ -60,6 +62,12 @@ fn published(data: &Path, position: i64) -> Finding {
     }
 }
 
+/// The streams of further failing callbacks, up to a bound.
+fn others(failing: &[Entry]) -> String {
+    let names: Vec<&str> = failing.iter().skip(1).take(SHOWN_MAX).map(|entry| entry.key.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!(", the same for {}", names.join(", ")) }
+}
+
 async fn views(data: &Path, position: i64, ledger: &Ledger) -> Vec<Finding> {
     let local = match Local::beside(data) {
         Ok(local) => local,
@@ -90,8 +98,11 @@ async fn views(data: &Path, position: i64, ledger: &Ledger) -> Vec<Finding> {
     match local.views.range(failing).await {
         Ok(failing) if !failing.is_empty() => findings.push(wrong(
             "callbacks",
-            format!("{} receivers do not take their callbacks", failing.len()),
-            "see `ledgerdesk audit show delivery-...` for the reason each receiver gave",
+            match failing.len() {
+                1 => "one receiver does not accept its callback".to_owned(),
+                count => format!("{count} receivers do not accept their callbacks"),
+            },
+            format!("see `ledgerdesk audit show {} --data {}` for the answer of the receiver{}", failing[0].key, data.display(), others(&failing)),
         )),
         Ok(_) => findings.push(fine("callbacks", "none is failing")),
         Err(error) => findings.push(wrong("callbacks", error.to_string(), "delete views.db while no desk is running; it is rebuilt from the ledger")),

@@ -6,13 +6,16 @@ mod directory;
 
 use clap::Args;
 
+use serde_json::{Value, json};
+
+use super::CommandError;
 use super::place::Place;
 
 #[derive(Debug, Args)]
 pub struct Doctor {
     #[command(flatten)]
     pub place: Place,
-    /// Print what the desk in the cloud cost in the last hours, from what its functions logged.
+    /// Print the cost of a desk in the cloud over the last hours, from the logs of its functions.
     #[arg(long)]
     pub cost: bool,
     /// How many hours --cost looks back.
@@ -37,24 +40,33 @@ fn wrong(what: impl Into<String>, found: impl Into<String>, advice: impl Into<St
 }
 
 impl Doctor {
-    pub async fn run(self) -> Result<(), String> {
+    pub async fn run(self, json: bool) -> Result<(), CommandError> {
         if self.cost {
-            return cost::print(&self.place.connect().await?, self.hours).await;
+            if !self.place.is_cloud() {
+                return Err(CommandError::Usage(
+                    "--cost is for a desk in the cloud (--cloud --prefix --bucket); a desk in a directory costs nothing by request".into(),
+                ));
+            }
+            return cost::print(&self.place.connect().await?, self.hours, json).await;
         }
         let findings = match self.place.directory() {
             Some(directory) => directory::look(directory).await,
             None => cloud::look(&self.place.connect().await?).await,
         };
-        for Finding { what, found, advice } in &findings {
-            match advice {
-                None => println!("ok     {what}: {found}"),
-                Some(advice) => println!("WRONG  {what}: {found}\n       {advice}"),
+        let shown: Vec<Value> =
+            findings.iter().map(|Finding { what, found, advice }| json!({ "what": what, "ok": advice.is_none(), "found": found, "advice": advice })).collect();
+        super::print(json, &json!({ "findings": shown }), || {
+            for Finding { what, found, advice } in &findings {
+                match advice {
+                    None => println!("ok     {what}: {found}"),
+                    Some(advice) => println!("WRONG  {what}: {found}\n       {advice}"),
+                }
             }
-        }
+        });
         match findings.iter().filter(|finding| finding.advice.is_some()).count() {
             0 => Ok(()),
-            1 => Err("one thing is wrong".into()),
-            count => Err(format!("{count} things are wrong")),
+            1 => Err(CommandError::Found("one thing is wrong".into())),
+            count => Err(CommandError::Found(format!("{count} things are wrong"))),
         }
     }
 }

@@ -4,13 +4,13 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::attachment::Unfit;
-use domain::ticket::{Rejection, Ticket};
+use domain::ticket::{REMARK_MAX, Rejection, Ticket};
 use infra::{Error, Failure};
 use serde_json::{Value, json};
 
 use crate::App;
 use crate::desk::NotOpened;
-use crate::people::{NAMED_MAX, Unnamed};
+use crate::people::Unnamed;
 
 /// Codes of BlueKing's API gateway, which answers these itself: the caller is unknown, there is no such API, the caller asks for more than its share.
 const UNKNOWN_CALLER: i64 = 1_640_101;
@@ -76,7 +76,11 @@ impl From<Unnamed> for Refusal {
     fn from(unnamed: Unnamed) -> Self {
         match unnamed {
             Unnamed::NotAName(name) => Self::parameter(format!("“{name}” 不是合法的用户名。")),
-            Unnamed::TooMany => Self::parameter(format!("人员不能超过 {NAMED_MAX} 个。")),
+            Unnamed::TooMany(most) => Self::parameter(format!("人员不能超过 {most} 个。")),
+            Unnamed::InField { key, why } => match Self::from(*why) {
+                Self { code: 3_900_005, message } => Self::parameter(format!("fields:【{key}】{message}")),
+                other => other,
+            },
             Unnamed::Technical(error) => error.into(),
         }
     }
@@ -191,7 +195,9 @@ async fn rejected(app: &App, rejection: Rejection) -> Refusal {
         Rejection::AlreadyDecided(_) => Refusal::new(3_900_046, "转派单异常: 不允许向已经处理的人转单"),
         Rejection::TerminateNotAllowed(node) => first(format!("指定流程节点【{node}】不支持终止操作.")),
         Rejection::TerminateReasonMissing => first("请输入终止原因！".into()),
+        Rejection::SuspendReasonMissing => Refusal::parameter("action_message:该字段不能为空。"),
         Rejection::MessageTooLong => Refusal::parameter("action_message:请确保这个字段不能超过 255 个字符。"),
+        Rejection::ReasonTooLong => Refusal::parameter(format!("审批意见不能超过 {REMARK_MAX} 个字符。")),
         Rejection::NotAllowedOnTicket(by) => first(format!("抱歉，{}无权操作该单据", name(by).await)),
         Rejection::NotInProcess => first("抱歉，该单据不在流程中，无法操作".into()),
         Rejection::NotSuspended => first("抱歉，该单据不在挂起中，无法操作".into()),
@@ -259,8 +265,14 @@ fn reason_in_chinese(reason: &str) -> String {
         "names more than one person" => "只能选择一个人员".into(),
         "does not fit the custom rule" => "不符合自定义规则".into(),
         "has a custom rule that is not a valid pattern" => "自定义规则不是合法的正则表达式，请联系管理员".into(),
-        other => cell_in_chinese(other).unwrap_or_else(|| other.replace("does not fit the rule", "不符合规则")),
+        other => cell_in_chinese(other).or_else(|| comma_in_chinese(other)).unwrap_or_else(|| other.replace("does not fit the rule", "不符合规则")),
     }
+}
+
+/// An option or a name with a comma, where commas separate several.
+fn comma_in_chinese(reason: &str) -> Option<String> {
+    let item = reason.strip_prefix("holds ")?.strip_suffix(", and commas separate several")?;
+    Some(format!("的选项 {item} 含有逗号，逗号用于分隔多个选项，不能作为选项的一部分"))
 }
 
 /// What is wrong with one cell of a table.

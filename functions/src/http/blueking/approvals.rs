@@ -48,7 +48,7 @@ async fn decide(app: &App, asked: &Asked, request_id: &str, names: &Names) -> Re
         _ => return Err(Refusal::parameter(format!("{}:“{decision}” 不是合法选项。", names.decision))),
     };
     let by = app.people.find(&who).await?;
-    let remark = asked.text(names.remark).unwrap_or_default();
+    let remark = asked.words(names.remark)?;
     act(app, asked, request_id, &sn, by.clone(), &Command::Decide { node, by, pass, remark }).await
 }
 
@@ -116,6 +116,9 @@ pub(super) async fn node_result(app: &App, asked: &Asked) -> Result<Value, Refus
         if !remark.is_empty() {
             break;
         }
+    }
+    if remark.is_empty() {
+        visit.why().clone_into(&mut remark);
     }
     // A node that is no approval says so by a choice of its form, as the original reads it.
     let chosen = || {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::ticket::{Facts, Lookup};
 use domain::workflow::export;
 use events::workflow::{Handling, NodeKind, Processors};
-use events::{CatalogId, Pid, ServiceId};
+use events::{CatalogId, Meta, Pid, ServiceId};
 use infra::Error;
 use infra::ledger::Lookups as _;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use super::answer::Refusal;
 use super::reads::level;
 use super::render;
 use super::request::Asked;
+use crate::people::NAMED_MAX;
 use crate::setup::{self, NotSetUp, ServiceWish};
 use crate::{App, company};
 
@@ -98,15 +99,25 @@ async fn members(app: &App, processors: &Processors) -> Result<Vec<Pid>, Error> 
     Ok(people.filter(|pid| seen.insert((*pid).clone())).cloned().collect())
 }
 
-pub(super) async fn create_catalog(app: &App, asked: &Asked) -> Result<Value, Refusal> {
+/// Who changes the configuration: the user who is named, else the application by itself, as which the desk acts.
+async fn administrator(app: &App, asked: &Asked, request_id: &str) -> Result<Meta, Refusal> {
     asked.administers(app).await?;
+    let actor = match &asked.caller.user {
+        Some(user) => app.people.find(user).await?,
+        None => Pid::system(),
+    };
+    Ok(asked.caller.meta(request_id, actor))
+}
+
+pub(super) async fn create_catalog(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
+    let by = administrator(app, asked, request_id).await?;
     let parent = CatalogId(asked.required_int("parent__id").or_else(|refusal| match asked.text("parent_id") {
         Some(_) => asked.required_int("parent_id"),
         None => Err(refusal),
     })?);
     let name = asked.required("name")?;
     let desc = asked.text("desc").unwrap_or_default();
-    let added = setup::add_catalog(app, parent, &name, &desc).await.map_err(refused)?;
+    let added = setup::add_catalog(app, &by, parent, &name, &desc).await.map_err(refused)?;
     let catalog = app.configuration.catalog().await?;
     let above = catalog.shelves.get(&parent);
     let (key, title) = (above.map(|shelf| shelf.key.clone()), above.map(|shelf| shelf.name.clone()));
@@ -117,8 +128,8 @@ pub(super) async fn create_catalog(app: &App, asked: &Asked) -> Result<Value, Re
 }
 
 /// `import_service`, and `update_service` where `id` names one that is there: the workflow becomes a new version, and the service points at it.
-pub(super) async fn import_service(app: &App, asked: &Asked, update: bool) -> Result<Value, Refusal> {
-    asked.administers(app).await?;
+pub(super) async fn import_service(app: &App, asked: &Asked, request_id: &str, update: bool) -> Result<Value, Refusal> {
+    let by = administrator(app, asked, request_id).await?;
     let id = if update { Some(ServiceId(asked.required_int("id")?)) } else { None };
     let texts = |key: &str| asked.list(key);
     let wish = ServiceWish {
@@ -129,7 +140,7 @@ pub(super) async fn import_service(app: &App, asked: &Asked, update: bool) -> Re
         is_enabled: asked.text("is_valid").is_none_or(|flag| !matches!(flag.as_str(), "false" | "False" | "0")),
         display_type: asked.text("display_type").filter(|kind| !kind.is_empty()).unwrap_or_else(|| "OPEN".into()),
         display_roles: texts("display_role"),
-        owners: texts("owners"),
+        owners: asked.names("owners", NAMED_MAX)?,
         catalog: asked.text("catalog_id").filter(|id| !id.is_empty()).and_then(|id| id.parse().ok()).map(CatalogId),
         can_ticket_agency: matches!(asked.text("can_ticket_agency").as_deref(), Some("true" | "True" | "1")),
         may_name_secrets: match &asked.caller.user {
@@ -138,7 +149,7 @@ pub(super) async fn import_service(app: &App, asked: &Asked, update: bool) -> Re
         },
         workflow: asked.get("workflow").cloned().ok_or_else(|| Refusal::parameter("workflow:该字段是必填项。"))?,
     };
-    let (service, report) = setup::import_service(app, wish).await.map_err(refused)?;
+    let (service, report) = setup::import_service(app, &by, wish).await.map_err(refused)?;
     let flow = render::flow_id(service.workflow, service.workflow_version);
     Ok(json!({
         "id": service.service, "name": service.name, "key": service.kind.key(), "service_type": service.kind.key(), "desc": service.desc,

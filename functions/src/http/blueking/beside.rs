@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::answer::Refusal;
 use super::reads;
-use super::request::{Asked, check_name};
+use super::request::Asked;
 use super::writes::act;
 use crate::{App, desk};
 
@@ -20,7 +20,7 @@ pub(super) async fn comment(app: &App, asked: &Asked, request_id: &str) -> Resul
     let stars = asked.required_int("stars")?;
     // The original accepts 6 and shows 5.
     let stars = u8::try_from(stars).ok().filter(|stars| (1..=6).contains(stars)).ok_or_else(|| Refusal::parameter("stars:请确保该值为 1 到 5。"))?.min(5);
-    let comment = asked.text("comments").unwrap_or_default();
+    let comment = asked.words("comments")?;
     if comment.chars().count() > COMMENT_MAX {
         return Err(Refusal::parameter(format!("comments:请确保这个字段不能超过 {COMMENT_MAX} 个字符。")));
     }
@@ -31,21 +31,14 @@ pub(super) async fn comment(app: &App, asked: &Asked, request_id: &str) -> Resul
 
 pub(super) async fn add_follower(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
     let sn = TicketSn(asked.required("sn")?);
-    let names = asked.list("users");
+    let names = asked.names("users", USERS_MAX)?;
     if names.is_empty() {
         return Err(Refusal::parameter("users:该字段是必填项。"));
     }
-    if names.len() > USERS_MAX {
-        return Err(Refusal::parameter(format!("users:请确保这个列表不超过 {USERS_MAX} 项。")));
-    }
-    names.iter().try_for_each(|name| check_name("users", name))?;
     // Nobody is registered for a ticket that does not exist.
     desk::card(app, &sn).await?.ok_or_else(Refusal::no_ticket)?;
     let follows = !matches!(asked.text("attention").as_deref(), Some("false" | "False" | "0"));
-    let mut people = Vec::new();
-    for name in &names {
-        people.push(app.people.find(name).await?);
-    }
+    let people = app.people.find_all(&names).await?;
     let by = match asked.text("operator").or_else(|| asked.caller.user.clone()) {
         Some(operator) => {
             asked.speaks_as("operator", &operator)?;
@@ -72,7 +65,7 @@ pub(super) async fn edit_field(app: &App, asked: &Asked, request_id: &str) -> Re
         },
     };
     let workflow = reads::workflow_of(app, &card).await?;
-    app.people.form_in(&workflow.definition, &mut form, false).await?;
+    app.people.form_in(&workflow.definition, &mut form, 0).await?;
     if let Some(submit) = workflow.definition.submit_node() {
         app.configuration.offers.ask_ahead(&workflow.definition, submit, &form, &card.ticket).await?;
     }

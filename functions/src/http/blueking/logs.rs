@@ -1,9 +1,10 @@
 //! The log of a ticket, told from its events (texts: reference/bk-itsm.md 11).
 
 use domain::Envelope;
+use domain::ticket::form::plain;
 use events::ticket::TicketEvent;
 use events::workflow::{Definition, Node, NodeKind};
-use events::{Channel, NodeId, Pid};
+use events::{Channel, NodeId, Pid, Remark};
 use infra::Error;
 use serde_json::{Value, json};
 
@@ -29,6 +30,9 @@ pub(super) async fn ticket_logs(app: &App, asked: &Asked) -> Result<Value, Refus
             "message": message,
             "source": source(&envelope, &by, node),
         });
+        if let Some(reason) = reason(&envelope.event).map(Remark::read).filter(|reason| !reason.is_empty()) {
+            log["reason"] = reason.into();
+        }
         if is_complex {
             log["from_state_type"] = json!(node.map(|node| node.kind));
             log["form_data"] = form_data(app, definition, &envelope.event).await?;
@@ -87,6 +91,36 @@ fn node_of(event: &TicketEvent) -> Option<NodeId> {
     })
 }
 
+/// What was written beside a step.
+fn reason(event: &TicketEvent) -> Option<&Remark> {
+    Some(match event {
+        TicketEvent::VoteCast(event) => &event.reason,
+        TicketEvent::NodeCompleted(event) => &event.reason,
+        TicketEvent::NodeClaimed(event) => &event.reason,
+        TicketEvent::NodeDistributed(event) => &event.message,
+        TicketEvent::NodeDelivered(event) => &event.message,
+        TicketEvent::NodeReassigned(event) => &event.message,
+        TicketEvent::NodeRetried(event) => &event.reason,
+        TicketEvent::NodeSkipped(event) => &event.reason,
+        TicketEvent::LineTaken(event) => &event.reason,
+        TicketEvent::Suspended(event) => &event.reason,
+        TicketEvent::Resumed(event) => &event.reason,
+        TicketEvent::Withdrawn(event) => &event.reason,
+        TicketEvent::Terminated(event) => &event.reason,
+        TicketEvent::Closed(event) => &event.reason,
+        TicketEvent::Rated(event) => &event.comment,
+        TicketEvent::Reminded(event) => &event.message,
+        TicketEvent::Acknowledged(event) => &event.reason,
+        TicketEvent::Escalated(event) => &event.reason,
+        _ => return None,
+    })
+}
+
+/// A reason at the end of a sentence.
+fn because(reason: &Remark) -> String {
+    if reason.read().is_empty() { String::new() } else { format!("：{}", reason.read()) }
+}
+
 /// What an automatic node is called where it is told of.
 fn task_name(node: Option<&Node>) -> &'static str {
     match node.map(|node| node.kind) {
@@ -120,13 +154,18 @@ async fn told(people: &People, envelope: &Envelope<TicketEvent>, node: Option<&N
         TicketEvent::NodeCompleted(done) if done.by.is_system() => (done.by.clone(), format!("{task}【{}】执行成功.", done.name)),
         // Of a vote every voice was told already.
         TicketEvent::NodeCompleted(done) if done.pass.is_none() && !node.is_some_and(|node| node.kind.is_vote()) => {
-            (done.by.clone(), format!("{} 处理【{}】", name(&done.by).await?, done.name))
+            (done.by.clone(), format!("{} 处理【{}】{}", name(&done.by).await?, done.name, because(&done.reason)))
         }
         TicketEvent::VoteCast(vote) => {
             let how = if vote.pass { "通过" } else { "拒绝" };
-            (vote.by.clone(), format!("{} 已处理【{}】({how})", name(&vote.by).await?, vote.name))
+            // A reason in the form is shown with the form.
+            let is_in_form = vote.form.iter().any(|entry| plain(entry.read()) == vote.reason.read());
+            let why = if is_in_form { String::new() } else { because(&vote.reason) };
+            (vote.by.clone(), format!("{} 已处理【{}】({how}){why}", name(&vote.by).await?, vote.name))
         }
-        TicketEvent::NodeClaimed(claimed) => (claimed.by.clone(), format!("{} 认领【{}】.", name(&claimed.by).await?, claimed.name)),
+        TicketEvent::NodeClaimed(claimed) => {
+            (claimed.by.clone(), format!("{} 认领【{}】{}.", name(&claimed.by).await?, claimed.name, because(&claimed.reason)))
+        }
         TicketEvent::NodeDistributed(given) => {
             let remark = if given.message.read().is_empty() { String::new() } else { format!(" ({})", given.message.read()) };
             let targets = people.names(&given.processors).await?;
@@ -138,17 +177,21 @@ async fn told(people: &People, envelope: &Envelope<TicketEvent>, node: Option<&N
         }
         TicketEvent::LineMissing(missing) => (Pid::system(), format!("【{}】之后没有满足条件的流转线，等待人工处理.", missing.name)),
         TicketEvent::Suspended(suspended) => (suspended.by.clone(), format!("{} 挂起了单据：{}.", name(&suspended.by).await?, suspended.reason.read())),
-        TicketEvent::Resumed(resumed) => (resumed.by.clone(), format!("{} 恢复了单据.", name(&resumed.by).await?)),
-        TicketEvent::Withdrawn(withdrawn) => (withdrawn.by.clone(), format!("{} 撤销单据.", name(&withdrawn.by).await?)),
+        TicketEvent::Resumed(resumed) => (resumed.by.clone(), format!("{} 恢复了单据{}.", name(&resumed.by).await?, because(&resumed.reason))),
+        TicketEvent::Withdrawn(withdrawn) => (withdrawn.by.clone(), format!("{} 撤销单据{}.", name(&withdrawn.by).await?, because(&withdrawn.reason))),
         TicketEvent::Terminated(ended) if ended.node.is_some() => {
             (ended.by.clone(), format!("{}处理节点【{}】(流程被终止，【终止原因】:{}).", name(&ended.by).await?, ended.node_name, ended.reason.read()))
         }
         TicketEvent::Terminated(ended) => (ended.by.clone(), format!("{} 关闭了单据：{}.", name(&ended.by).await?, ended.reason.read())),
         TicketEvent::Finished(_) => (Pid::system(), "流程结束.".into()),
         TicketEvent::NodeFailed(failed) => (Pid::system(), format!("{task}【{}】执行失败：({}).", failed.name, failed.reason)),
-        TicketEvent::NodeRetried(retried) => (retried.by.clone(), format!("{}重试单据任务【{}】.", name(&retried.by).await?, retried.name)),
+        TicketEvent::NodeRetried(retried) => {
+            (retried.by.clone(), format!("{}重试单据任务【{}】{}.", name(&retried.by).await?, retried.name, because(&retried.reason)))
+        }
         TicketEvent::NodeSkipped(skipped) if skipped.by.is_system() => (Pid::system(), format!("【{}】{}.", skipped.name, skipped.reason.read())),
-        TicketEvent::NodeSkipped(skipped) => (skipped.by.clone(), format!("{} 忽略了【{}】的执行结果.", name(&skipped.by).await?, skipped.name)),
+        TicketEvent::NodeSkipped(skipped) => {
+            (skipped.by.clone(), format!("{} 忽略了【{}】的执行结果{}.", name(&skipped.by).await?, skipped.name, because(&skipped.reason)))
+        }
         TicketEvent::NodeReassigned(given) => {
             let remark = if given.message.read().is_empty() { String::new() } else { format!(" ({})", given.message.read()) };
             let targets = people.names(&given.processors).await?;
@@ -157,26 +200,27 @@ async fn told(people: &People, envelope: &Envelope<TicketEvent>, node: Option<&N
         TicketEvent::NodeUnattended(lone) => (Pid::system(), format!("【{}】没有处理人，等待服务负责人指定.", lone.name)),
         TicketEvent::LineTaken(taken) if taken.by.is_some() => {
             let by = taken.by.clone().unwrap_or_default();
-            let text = format!("{} 选择了流转线【{}】.", name(&by).await?, taken.name);
+            let text = format!("{} 选择了流转线【{}】{}.", name(&by).await?, taken.name, because(&taken.reason));
             (by, text)
         }
-        TicketEvent::Closed(closed) => {
-            let reason = if closed.reason.read().is_empty() { String::new() } else { format!("：{}", closed.reason.read()) };
-            (closed.by.clone(), format!("{} 关闭了单据{reason}.", name(&closed.by).await?))
-        }
+        TicketEvent::Closed(closed) => (closed.by.clone(), format!("{} 关闭了单据{}.", name(&closed.by).await?, because(&closed.reason))),
         TicketEvent::FieldChanged(changed) => (
             changed.by.clone(),
             format!("{} 修改字段{}.", name(&changed.by).await?, changed.names.iter().map(|field| format!("【{field}】")).collect::<Vec<_>>().concat()),
         ),
         TicketEvent::Rated(rated) if rated.by.is_system() => (Pid::system(), rated.comment.read().to_owned()),
-        TicketEvent::Rated(rated) => (rated.by.clone(), format!("{} 评价了单据：{} 星.", name(&rated.by).await?, rated.stars)),
+        TicketEvent::Rated(rated) => (rated.by.clone(), format!("{} 评价了单据：{} 星{}.", name(&rated.by).await?, rated.stars, because(&rated.comment))),
         TicketEvent::Reminded(reminded) => {
-            (reminded.by.clone(), format!("{} 督办了单据：{}.", name(&reminded.by).await?, people.names(&reminded.people).await?))
+            let remark = if reminded.message.read().is_empty() { String::new() } else { format!(" ({})", reminded.message.read()) };
+            (reminded.by.clone(), format!("{} 督办了单据：{}{remark}.", name(&reminded.by).await?, people.names(&reminded.people).await?))
         }
         TicketEvent::Linked(linked) => (linked.by.clone(), format!("{} 关联了单据 {}.", name(&linked.by).await?, linked.other)),
         TicketEvent::Unlinked(unlinked) => (unlinked.by.clone(), format!("{} 解除了与单据 {} 的关联.", name(&unlinked.by).await?, unlinked.other)),
-        TicketEvent::Acknowledged(seen) => (seen.by.clone(), format!("{} 响应了【{}】.", name(&seen.by).await?, seen.name)),
-        TicketEvent::Escalated(up) => (up.by.clone(), format!("{} 升级【{}】给 {}.", name(&up.by).await?, up.name, people.names(&up.processors).await?)),
+        TicketEvent::Acknowledged(seen) => (seen.by.clone(), format!("{} 响应了【{}】{}.", name(&seen.by).await?, seen.name, because(&seen.reason))),
+        TicketEvent::Escalated(up) => {
+            let to = people.names(&up.processors).await?;
+            (up.by.clone(), format!("{} 升级【{}】给 {to}{}.", name(&up.by).await?, up.name, because(&up.reason)))
+        }
         // Remarks and followers have places of their own, and lines and branches are told by what follows from them.
         TicketEvent::NodeCompleted(_)
         | TicketEvent::NodeEntered(_)

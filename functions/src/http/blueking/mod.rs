@@ -198,9 +198,9 @@ async fn handle(app: &App, operation: Option<Operation>, request: Request<Body>,
         Operation::Comment => beside::comment(app, &asked, request_id).await,
         Operation::AddFollower => beside::add_follower(app, &asked, request_id).await,
         Operation::EditField => beside::edit_field(app, &asked, request_id).await,
-        Operation::CreateServiceCatalog => backoffice::create_catalog(app, &asked).await,
-        Operation::ImportService => backoffice::import_service(app, &asked, false).await,
-        Operation::UpdateService => backoffice::import_service(app, &asked, true).await,
+        Operation::CreateServiceCatalog => backoffice::create_catalog(app, &asked, request_id).await,
+        Operation::ImportService => backoffice::import_service(app, &asked, request_id, false).await,
+        Operation::UpdateService => backoffice::import_service(app, &asked, request_id, true).await,
     };
     Ok(data?.into())
 }

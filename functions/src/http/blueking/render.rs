@@ -60,7 +60,7 @@ fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
 
 /// `YYYY-MM-DD hh:mm:ss` in the desk's zone.
 pub fn time(settings: &Settings, moment: Moment) -> String {
-    Timestamp::from_millisecond(moment.0).unwrap_or_default().to_zoned(settings.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    Timestamp::from_millisecond(moment.0).unwrap_or_default().to_zoned_datetime(settings.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Everybody who acted, joined by commas; the creator where nobody did.

@@ -7,17 +7,21 @@ use domain::call::template::percent;
 use domain::ticket::form::plain;
 use events::{Entry, Moment};
 use infra::{Error, Kind};
-use jiff::civil::DateTime;
-use serde_json::{Map, Value};
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
 
 use super::answer::{Refusal, Refused};
 use crate::App;
 use crate::http::body::{self, BODY_BYTES_MAX, DEPTH_MAX, NoObject, NotRead, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
-use crate::people::is_name;
+use crate::people::{Unnamed, is_name, names_of};
 
 /// Parameters that say who calls.
 const CREDENTIALS: [&str; 6] = ["bk_app_code", "bk_app_secret", "bk_token", "app_secret", "app_code", "access_token"];
+/// Headers whose values count.
+const READ_HEADERS: [&str; 3] = ["x-bkapi-authorization", "idempotency-key", "content-type"];
 const FORBIDDEN: &str = "Forbidden: the application code or secret, or the user, is missing or not valid";
 
 /// One request, understood.
@@ -33,10 +37,16 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) async fn read(app: &App, request: Request<Body>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let wrong = |text: String| Refusal::new(3_900_021, format!("参数错误: {text}"));
+        // Names in headers come in UTF-8; what is something else is rejected by the name of its header, and never left out.
+        for name in READ_HEADERS {
+            if parts.headers.get(name).is_some_and(|value| std::str::from_utf8(value.as_bytes()).is_err()) {
+                return Err(wrong(format!("请求头 {name} 不是 UTF-8")).into());
+            }
+        }
+        let header = |name: &str| parts.headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
         let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
         let carried = header("x-bkapi-authorization");
-        let wrong = |text: String| Refusal::new(3_900_021, format!("参数错误: {text}"));
         let bytes = match body::read(body, BODY_BYTES_MAX).await {
             Ok(bytes) => bytes,
             Err(reason) => {
@@ -80,6 +90,23 @@ impl Asked {
             Value::Bool(flag) => Some(flag.to_string()),
             _ => None,
         }
+    }
+
+    /// A reason or a message; absent is empty.
+    pub(super) fn words(&self, key: &str) -> Result<String, Refusal> {
+        match self.get(key) {
+            Some(Value::Array(_) | Value::Object(_)) => Err(Refusal::parameter(format!("{key}:Not a valid string."))),
+            _ => Ok(self.text(key).unwrap_or_default()),
+        }
+    }
+
+    /// User names: an array with one name in each element, or a text of names between separators.
+    pub(super) fn names(&self, key: &str, most: usize) -> Result<Vec<String>, Refusal> {
+        names_of(self.get(key).unwrap_or(&Value::Null), most).map_err(|unnamed| match unnamed {
+            Unnamed::NotAName(name) => Refusal::parameter(format!("{key}:“{name}” 不是合法的用户名。")),
+            Unnamed::TooMany(most) => Refusal::parameter(format!("{key}:请确保这个列表不超过 {most} 项。")),
+            other => other.into(),
+        })
     }
 
     /// A text that must be there.
@@ -133,13 +160,21 @@ impl Asked {
         }
     }
 
-    /// A time of the desk's zone.
-    pub(super) fn time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
+    /// A lower bound in the desk's zone: the earliest instant that the text may mean.
+    pub(super) fn from_time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
+        self.bound(app, key, earliest)
+    }
+
+    /// An upper bound in the desk's zone: the latest instant that the text may mean.
+    pub(super) fn to_time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
+        self.bound(app, key, latest)
+    }
+
+    fn bound(&self, app: &App, key: &str, read: fn(&str, &TimeZone) -> Option<Timestamp>) -> Result<Option<Moment>, Refusal> {
         let Some(text) = self.text(key).filter(|text| !text.is_empty()) else { return Ok(None) };
         let wrong = || Refusal::new(3_900_021, format!("参数错误: {key} 不是时间（YYYY-MM-DD hh:mm:ss）: {text}"));
-        let time = DateTime::strptime("%Y-%m-%d %H:%M:%S", &text).map_err(|_| wrong())?;
-        let zoned = time.to_zoned(app.settings.zone.clone()).map_err(|_| wrong())?;
-        Ok(Some(Moment(zoned.timestamp().as_millisecond())))
+        let at = read(&text, &app.settings.zone).ok_or_else(wrong)?;
+        Ok(Some(Moment(at.as_millisecond())))
     }
 
     /// The query again without some parameters and without credentials, each followed by `&`.
@@ -163,13 +198,16 @@ impl Asked {
         items.iter().map(entry).collect::<Result<_, _>>().map(Some)
     }
 
-    /// The whole request as one text, for telling one idempotent request from another.
+    /// What tells one idempotent request from another: the operation, the user who acts, however the request names that user, and the parameters. Another
+    /// user's request under the same key is another request.
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
         all.retain(|key, _| !CREDENTIALS.contains(&key.as_str()) && !key.ends_with("request_id"));
         let key = app.keys().await?.fingerprint;
-        Ok(blake3::keyed_hash(&key, Value::Object(all).to_string().as_bytes()).to_hex().to_string())
+        let operation = self.path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
+        let text = json!([operation, self.caller.user, all]).to_string();
+        Ok(blake3::keyed_hash(&key, text.as_bytes()).to_hex().to_string())
     }
 }
 
@@ -196,6 +234,45 @@ fn unread(reason: &NotRead) -> Refusal {
         NotRead::BrokenOff(_) => wrong("请求体未能读完".into()),
         NotRead::Busy => Error::new(Kind::Unavailable, reason.to_string()).into(),
     }
+}
+
+/// What a text means: a second or a minute of a clock, or a day.
+enum Meant {
+    Clock(DateTime, SignedDuration),
+    Day(Date),
+}
+
+fn meant(text: &str) -> Option<Meant> {
+    let clock = |format: &str, lasts: SignedDuration| DateTime::strptime(format, text).ok().map(|start| Meant::Clock(start, lasts));
+    clock("%Y-%m-%d %H:%M:%S", SignedDuration::from_secs(1))
+        .or_else(|| clock("%Y-%m-%d %H:%M", SignedDuration::from_mins(1)))
+        .or_else(|| Date::strptime("%Y-%m-%d", text).ok().map(Meant::Day))
+}
+
+/// The earliest instant that a text may mean. A time that the clock shows twice means its first occurrence; a day begins with its first instant.
+fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    match meant(text)? {
+        Meant::Clock(start, _) => zone.to_ambiguous_zoned_datetime(start).earlier().ok().map(|zoned| zoned.timestamp()),
+        Meant::Day(day) => day.to_zoned_datetime(zone.clone()).ok().map(|zoned| zoned.timestamp()),
+    }
+}
+
+/// The latest instant that a text may mean. A time that the clock shows twice means its second occurrence; a second, a minute and a day end with their last
+/// millisecond.
+fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let (end, is_day) = match meant(text)? {
+        Meant::Clock(start, lasts) => (start.checked_add(lasts).ok()?, false),
+        Meant::Day(day) => (day.tomorrow().ok()?.to_datetime(Time::midnight()), true),
+    };
+    let before = SignedDuration::from_millis(1);
+    let end = if is_day {
+        // The next day begins with its first instant, also where the clock shows it twice.
+        zone.to_zoned_datetime(end).ok()?.timestamp().checked_sub(before).ok()?
+    } else {
+        let last = end.checked_sub(before).ok()?;
+        zone.to_ambiguous_zoned_datetime(last).later().ok()?.timestamp()
+    };
+    Some(end)
 }
 
 fn in_chinese(reason: &NoObject) -> String {
@@ -225,4 +302,31 @@ async fn caller(app: &App, query: &Map<String, Value>, body: &Map<String, Value>
         user: find(&["bk_username", "username"]),
     };
     identify(app, presented).await?.ok_or_else(|| Refused::Forbidden(FORBIDDEN.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(zone: &str, from: &str, to: &str) -> (String, String) {
+        let zone = TimeZone::get(zone).expect("a zone");
+        (earliest(from, &zone).expect("a time").to_string(), latest(to, &zone).expect("a time").to_string())
+    }
+
+    #[test]
+    fn a_window_covers_both_occurrences_of_an_hour_that_comes_twice() {
+        for (from, to, earliest, latest) in [
+            ("2026-10-25 02:00:00", "2026-10-25 02:59:59", "2026-10-25T00:00:00Z", "2026-10-25T01:59:59.999Z"),
+            ("2026-10-25 02:00", "2026-10-25 02:59", "2026-10-25T00:00:00Z", "2026-10-25T01:59:59.999Z"),
+            ("2026-10-25", "2026-10-25", "2026-10-24T22:00:00Z", "2026-10-25T22:59:59.999Z"),
+            // The hour from two to three does not exist on this day.
+            ("2026-03-29 01:59:59", "2026-03-29 03:00:00", "2026-03-29T00:59:59Z", "2026-03-29T01:00:00.999Z"),
+            ("2026-07-01 12:00:00", "2026-07-01 12:00:00", "2026-07-01T10:00:00Z", "2026-07-01T10:00:00.999Z"),
+        ] {
+            assert_eq!(window("Europe/Berlin", from, to), (earliest.to_owned(), latest.to_owned()), "{from} {to}");
+        }
+        // A day that begins at one o'clock, and the day before it.
+        assert_eq!(window("America/Santiago", "2026-09-06", "2026-09-05"), ("2026-09-06T04:00:00Z".to_owned(), "2026-09-06T03:59:59.999Z".to_owned()));
+        assert!(earliest("tomorrow", &TimeZone::UTC).is_none() && latest("2026-13-01", &TimeZone::UTC).is_none());
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::numbers::sn_of_id;
 use domain::ticket::form::plain;
 use domain::ticket::{Command, Open};
+use domain::user_name::split;
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{Callback, DynamicField, Opened};
 use events::workflow::Processors;
@@ -18,6 +19,7 @@ use super::render;
 use super::request::{Asked, check_name};
 use crate::desk::{self, Key, NotRaised, TAG_MAX};
 use crate::http::extras::{self, Unfit, UnfitReceiver};
+use crate::people::{NAMED_MAX, Unnamed, names_of};
 use crate::queue::attempt::callback::Receiver;
 use crate::{App, company};
 
@@ -57,7 +59,7 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
         }
     }
     // First everything is checked without storing anything, not even who the people are.
-    let draft = draft(app, service, &creator, &fields, &meta, &extras, false).await?;
+    let draft = draft(app, service, &creator, &fields, &meta, &extras).await?;
     if let Err(failure) = desk::consider(app, &draft).await {
         return Err(not_opened(app, failure.into()).await);
     }
@@ -68,7 +70,14 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
         let by = meta.get("ticket_agent").and_then(Value::as_str).filter(|agent| !agent.is_empty()).unwrap_or(&creator);
         desk::may_raise(app, from, &app.people.find(by).await?).await.map_err(|not| not_raised(not, by))?;
     }
-    let open = draft_for_good(app, &draft, &creator, &fields, &meta, &extras).await?;
+    // Everything is accepted: now people are registered, and the receiver is kept.
+    let mut open = desk::with_people(app, draft).await?;
+    let envs: BTreeMap<String, String> =
+        meta.get("envs").and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.clone(), plain(value))).collect();
+    open.variables = extras::keep_variables(app, &open.creator, &envs).await?;
+    if let (Some(callback), Some(receiver)) = (&mut open.callback, receiver(&meta)?) {
+        extras::keep_receiver(app, callback, &receiver).await?;
+    }
     let made_by = Meta {
         user_agent: user_agent.map(|text| Personal::new(open.creator.clone(), text.chars().take(200).collect::<String>().into())),
         ..asked.caller.meta(request_id, open.creator.clone())
@@ -85,14 +94,6 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
 
 fn created(app: &App, opened: &Opened) -> Value {
     json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) })
-}
-
-async fn draft_for_good(app: &App, draft: &Open, creator: &str, fields: &[Entry], meta: &Value, extras: &Extras) -> Result<Open, Refusal> {
-    let mut open = self::draft(app, draft.service, creator, fields, meta, extras, true).await?;
-    if let (Some(callback), Some(receiver)) = (&mut open.callback, receiver(meta)?) {
-        extras::keep_receiver(app, callback, &receiver).await?;
-    }
-    Ok(open)
 }
 
 /// Why a ticket is not raised from another one, in the words of clients.
@@ -133,33 +134,42 @@ fn unfit_receiver(unfit: UnfitReceiver) -> Refusal {
     })
 }
 
-async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], meta: &Value, wish: &Extras, register: bool) -> Result<Open, Refusal> {
+async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], meta: &Value, wish: &Extras) -> Result<Open, Refusal> {
+    let agent = meta.get("ticket_agent").and_then(Value::as_str).filter(|agent| !agent.is_empty());
+    let mut named = 1 + usize::from(agent.is_some());
+    let mut processors = Vec::new();
+    for (node, names) in meta.get("state_processors").and_then(Value::as_object).into_iter().flatten() {
+        let id = node.parse().map_err(|_| Refusal::parameter(format!("state_processors:节点({node})不存在")))?;
+        let names = names_of(names, NAMED_MAX)?;
+        named += names.len();
+        if named > NAMED_MAX {
+            return Err(Unnamed::TooMany(NAMED_MAX).into());
+        }
+        processors.push((NodeId(id), names));
+    }
     let mut form = fields.to_vec();
     if let Some(defined) = app.configuration.service(service).await?.0.as_ref()
         && let Some(workflow) = app.configuration.workflow(defined.workflow, defined.workflow_version).await?
     {
-        app.people.form_in(&workflow.definition, &mut form, register).await?;
+        app.people.form_in(&workflow.definition, &mut form, named).await?;
     }
     let host = receiver(meta)?.map(|receiver| extras::callback_host(app, &receiver).map_err(unfit_receiver)).transpose()?;
     let mut chosen_processors = BTreeMap::new();
-    for (node, names) in meta.get("state_processors").and_then(Value::as_object).into_iter().flatten() {
-        let id = node.parse().map_err(|_| Refusal::parameter(format!("state_processors:节点({node})不存在")))?;
-        chosen_processors.insert(NodeId(id), app.people.pids_of(names.as_str().unwrap_or_default(), register).await?);
+    for (node, names) in processors {
+        chosen_processors.insert(node, app.people.find_all(&names).await?);
     }
-    let agent = match meta.get("ticket_agent").and_then(Value::as_str).filter(|agent| !agent.is_empty()) {
-        Some(agent) => Some(app.people.known(agent, register).await?),
+    let agent = match agent {
+        Some(agent) => Some(app.people.find(agent).await?),
         None => None,
     };
-    let envs = meta.get("envs").and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.clone(), plain(value))).collect();
     Ok(Open {
         service,
-        creator: app.people.known(creator, register).await?,
+        creator: app.people.find(creator).await?,
         form,
         tag: wish.tag.clone(),
         callback: host.map(|host| Callback { host, secret: String::new(), on_status: wish.hears_status }),
         chosen_processors,
         agent,
-        envs,
         dynamic_fields: wish.dynamic_fields.clone(),
         names: wish.names.clone(),
         notify_config: meta.get("notify_config").cloned().unwrap_or_default(),
@@ -234,21 +244,21 @@ pub(super) async fn operate_node(app: &App, asked: &Asked, request_id: &str) -> 
     if let Err(domain::Refusal::Rejected(rejection)) = card.ticket.check_node(node) {
         return Err(not_done(app, Failure::Rejected(rejection)).await);
     }
-    let message = asked.text("action_message").unwrap_or_default();
+    let message = asked.words("action_message")?;
     if action == "SUSPEND" && message.is_empty() {
         return Err(Refusal::missing_key("action_message"));
     }
     let by = app.people.find(&operator).await?;
     let actor = by.clone();
     let command = match action.as_str() {
-        "TRANSITION" => Command::Submit { node, form: submitted(app, asked, &card, node).await?, by },
-        "CLAIM" => Command::Claim { node, by },
+        "TRANSITION" => Command::Submit { node, form: submitted(app, asked, &card, node).await?, reason: message, by },
+        "CLAIM" => Command::Claim { node, reason: message, by },
         "DISTRIBUTE" => Command::Distribute { node, to: targets(app, asked).await?, message, by },
         "DELIVER" => Command::Deliver { node, to: targets(app, asked).await?, message, by },
         "TERMINATE" => Command::TerminateAt { node, reason: message, by },
         // Older documents list these among a node's operations too.
         "SUSPEND" => Command::Suspend { reason: message, by },
-        "UNSUSPEND" => Command::Resume { by },
+        "UNSUSPEND" => Command::Resume { reason: message, by },
         other => return Err(Refusal::parameter(format!("action_type:“{other}” 不是合法选项。"))),
     };
     act(app, asked, request_id, &sn, actor, &command).await
@@ -273,7 +283,7 @@ async fn submitted(app: &App, asked: &Asked, card: &TicketCard, node: NodeId) ->
         form = form.into_iter().rev().filter(|entry| seen.insert(entry.key.clone())).collect();
         form.reverse();
     }
-    app.people.form_in(&workflow.definition, &mut form, false).await?;
+    app.people.form_in(&workflow.definition, &mut form, 0).await?;
     if let Some(node) = workflow.definition.node(node) {
         app.configuration.offers.ask_ahead(&workflow.definition, node, &form, &card.ticket).await?;
     }
@@ -288,10 +298,10 @@ async fn targets(app: &App, asked: &Asked) -> Result<Processors, Refusal> {
     }
     match kind.as_str() {
         "STARTER" => Ok(Processors::Starter),
-        "PERSON" => Ok(Processors::Person(app.people.pids_of(&names, false).await?)),
+        "PERSON" => Ok(Processors::Person(app.people.find_all(&names_of(&names.into(), NAMED_MAX)?).await?)),
         "ORGANIZATION" => Ok(Processors::Organization(names)),
         "GENERAL" => {
-            let ids: Result<Vec<i64>, _> = names.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::parse).collect();
+            let ids: Result<Vec<i64>, _> = split(&names).map(str::parse).collect();
             let ids = ids.map_err(|_| Refusal::parameter("参数验证失败: 当前分配的用户组可能不存在"))?;
             Ok(Processors::General(ids.into_iter().map(RoleId).collect()))
         }
@@ -307,15 +317,16 @@ pub(super) async fn operate_ticket(app: &App, asked: &Asked, request_id: &str) -
     };
     let action = asked.required("action_type")?;
     let by = app.people.find(&operator).await?;
-    let reason = || match asked.get("action_message") {
+    let required = || match asked.get("action_message") {
         None => Err(Refusal::missing_key("action_message")),
         Some(_) => asked.required("action_message"),
     };
+    let reason = || asked.words("action_message");
     let command = match action.as_str() {
-        "SUSPEND" => Command::Suspend { reason: reason()?, by: by.clone() },
-        "UNSUSPEND" => Command::Resume { by: by.clone() },
-        "WITHDRAW" => Command::Withdraw { by: by.clone() },
-        "TERMINATE" => Command::Terminate { reason: reason()?, by: by.clone() },
+        "SUSPEND" => Command::Suspend { reason: required()?, by: by.clone() },
+        "UNSUSPEND" => Command::Resume { reason: reason()?, by: by.clone() },
+        "WITHDRAW" => Command::Withdraw { reason: reason()?, by: by.clone() },
+        "TERMINATE" => Command::Terminate { reason: required()?, by: by.clone() },
         other => return Err(Refusal::new(3_900_004, format!("单据操作失败，不支持的操作类型: {other}"))),
     };
     act(app, asked, request_id, &sn, by, &command).await

@@ -1,20 +1,29 @@
-//! One request of `/v1`, understood: who calls, for whom, and what stands in the body.
+//! One request of `/v1`, understood: who calls, for whom, and what stands in the body. Query and body are checked against [`super::operations`] before a handler
+//! reads them.
 
-use axum::body::{Body, to_bytes};
+use std::collections::BTreeSet;
+
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use events::workflow::Processors;
 use events::{Entry, Meta, NodeId, Pid, RoleId};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::operations::{Kind, Operation, flaws as query_flaws};
 use super::problem::Problem;
+use super::shape::{FLAWS_MAX, Flaw, flaws as body_flaws, named, quoted, step};
 use crate::App;
 use crate::http::blueking::render::request_id;
-use crate::http::body::{BODY_BYTES_MAX, object, pairs};
+use crate::http::body::{self, BODY_BYTES_MAX, NotRead, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
-use crate::people::is_name;
+use crate::people::{NAMED_MAX, is_name, one_name};
+
+/// Longest `Idempotency-Key`.
+const KEY_BYTES_MAX: usize = 255;
 
 /// One request.
 pub(super) struct Asked {
@@ -24,92 +33,140 @@ pub(super) struct Asked {
     pub(super) caller: Caller,
     pub(super) request_id: String,
     pub(super) idempotency_key: Option<String>,
-    /// The version of the stream the caller has seen (`If-Match`).
-    pub(super) if_match: Option<i64>,
+    /// The versions of the stream that the caller accepts (`If-Match`).
+    pub(super) if_match: Option<Expected>,
+    /// The representations that the caller has already (`If-None-Match`).
+    pub(super) if_none_match: Option<Tags>,
     pub(super) content_type: String,
     /// Which bytes of an answer are asked for (`Range`).
     pub(super) range: Option<String>,
+    /// The relative reference from this request's path to what is below it.
+    pub(super) below: String,
 }
 
 impl Asked {
-    /// Reads a request with its body.
-    pub(super) async fn read(app: App, request: Request) -> Result<Self, Problem> {
-        let (mut asked, body) = Self::open(app, request).await?;
-        let bytes = to_bytes(body, BODY_BYTES_MAX)
-            .await
-            .map_err(|_| Problem::malformed("body", format!("the body is larger than {BODY_BYTES_MAX} bytes, or broke off")))?;
-        let kind = asked.content_type.split(';').next().unwrap_or_default().trim().to_lowercase();
-        asked.body = match kind.as_str() {
-            _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
-            "" | "application/json" => object(&bytes).map_err(|reason| Problem::malformed("body", reason.to_string()))?,
-            other => return Err(Problem::malformed("Content-Type", format!("{other} is not application/json"))),
+    /// Checks the query, reads the body and checks it: members that the operation does not have, that are missing, null or of a wrong type are rejected by name.
+    pub(super) async fn read(mut self, operation: &Operation, body: Body) -> Result<Self, Problem> {
+        self.check_query(operation)?;
+        let bytes = body::read(body, BODY_BYTES_MAX).await.map_err(|reason| match reason {
+            NotRead::TooLarge(most) => Problem::too_large(format!("the body is larger than {most} bytes")),
+            NotRead::BrokenOff(_) => Problem::malformed("body", "the body broke off"),
+            NotRead::TooSlow => Problem::malformed("body", reason.to_string()),
+            NotRead::Busy => Problem::unavailable("body", reason.to_string()),
+        })?;
+        if !bytes.iter().all(u8::is_ascii_whitespace) {
+            check_content_type(&self.content_type)?;
+            self.body = object(&bytes).map_err(|reason| Problem::malformed("body", reason.to_string()))?;
+            let twice = given_twice(&bytes);
+            if !twice.is_empty() {
+                return Err(Problem::flawed(twice));
+            }
+        }
+        let members = match operation.kind {
+            Kind::Acts(members) | Kind::Takes(members) => members,
+            Kind::Read | Kind::Removes | Kind::Upload | Kind::Download => &[],
         };
-        Ok(asked)
+        let flaws = body_flaws(members, &self.body, "");
+        if !flaws.is_empty() {
+            return Err(Problem::flawed(flaws));
+        }
+        if self.if_match.is_some() && matches!(operation.kind, Kind::Takes(_) | Kind::Removes) {
+            return Err(Problem::malformed("If-Match", "this operation does not compare versions: leave `If-Match` out"));
+        }
+        Ok(self)
+    }
+
+    /// Rejects parameters that the operation does not have, or whose values it does not take.
+    pub(super) fn check_query(&self, operation: &Operation) -> Result<(), Problem> {
+        let flaws = query_flaws(operation.query, &self.query);
+        if flaws.is_empty() { Ok(()) } else { Err(Problem::flawed(flaws)) }
     }
 
     /// Reads a request up to its body: the application by HTTP Basic or `X-Bkapi-Authorization`, the user by `X-Bk-Token` or, where the application may speak for
     /// users, `X-On-Behalf-Of`.
     pub(super) async fn open(app: App, request: Request) -> Result<(Self, Body), Problem> {
         let (parts, body) = request.into_parts();
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
-        let carried: Map<String, Value> = header("x-bkapi-authorization").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let headers = &parts.headers;
+        let given = |name: &str| Ok::<_, Problem>(text_of(headers, name)?.filter(|value| !value.is_empty()).map(str::to_owned));
+        let carried: Map<String, Value> = given("X-Bkapi-Authorization")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let text = |key: &str| carried.get(key).and_then(Value::as_str).map(str::to_owned);
-        let basic = header("authorization").and_then(basic);
-        let (code, secret) = basic.unzip();
+        let (code, secret) = given("Authorization")?.as_deref().and_then(basic).unzip();
         let presented = Presented {
             code: code.or_else(|| text("bk_app_code")),
             secret: secret.or_else(|| text("bk_app_secret")),
-            token: header("x-bk-token").map(str::to_owned).or_else(|| text("bk_token")),
-            user: parts.headers.get("x-on-behalf-of").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).or_else(|| text("bk_username")),
+            token: given("X-Bk-Token")?.or_else(|| text("bk_token")),
+            user: text_of(headers, "X-On-Behalf-Of")?.map(str::to_owned).or_else(|| text("bk_username")),
         };
         let caller = identify(&app, presented).await?.ok_or_else(Problem::unauthorized)?;
-        let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
-        let content_type = header(header::CONTENT_TYPE.as_str()).unwrap_or_default().to_owned();
-        let range = header(header::RANGE.as_str()).map(str::to_owned);
-        let request_id = request_id(&parts.headers, &app);
-        let idempotency_key = header("idempotency-key").map(str::to_owned).filter(|key| key.len() <= 255);
-        let if_match = match header("if-match") {
-            Some(text) => Some(text.trim_matches('"').parse().map_err(|_| Problem::malformed("If-Match", "it is the version of the ticket, a number"))?),
-            None => None,
+        let idempotency_key = text_of(headers, "Idempotency-Key")?.map(str::to_owned);
+        if idempotency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
+            return Err(Problem::malformed("Idempotency-Key", format!("`Idempotency-Key` has 1 to {KEY_BYTES_MAX} bytes")));
+        }
+        let path = parts.uri.path();
+        let below = if path.ends_with('/') { String::new() } else { format!("{}/", path.rsplit('/').next().unwrap_or_default()) };
+        let asked = Self {
+            query: pairs(parts.uri.query().unwrap_or_default().as_bytes()),
+            body: Map::new(),
+            caller,
+            request_id: request_id(headers, &app),
+            idempotency_key,
+            if_match: versions(headers)?,
+            // What cannot be read names nothing that the caller has.
+            if_none_match: Tags::read(headers, "If-None-Match").unwrap_or_default(),
+            content_type: given("Content-Type")?.unwrap_or_default(),
+            range: given("Range")?,
+            below,
+            app,
         };
-        Ok((Self { app, query, body: Map::new(), caller, request_id, idempotency_key, if_match, content_type, range }, body))
+        Ok((asked, body))
     }
 
-    /// A member of the body as text; absent or null is none.
+    /// A member of the body as text; one that is absent or null is none.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>, Problem> {
         match self.body.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(Value::Number(number)) => Ok(Some(number.to_string())),
-            Some(_) => Err(Problem::malformed(&format!("/{key}"), "it is not a text")),
+            Some(_) => Err(wrong(key, "a text")),
         }
     }
 
     pub(super) fn required(&self, key: &str) -> Result<String, Problem> {
-        self.text(key)?.filter(|text| !text.trim().is_empty()).ok_or_else(|| Problem::malformed(&format!("/{key}"), "it is missing"))
+        let text = self.text(key)?.ok_or_else(|| missing(key))?;
+        if text.trim().is_empty() { Err(Problem::malformed(&format!("/{key}"), format!("`{key}` is empty"))) } else { Ok(text) }
     }
 
     pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool, Problem> {
         match self.body.get(key) {
             None | Some(Value::Null) => Ok(default),
             Some(Value::Bool(flag)) => Ok(*flag),
-            Some(_) => Err(Problem::malformed(&format!("/{key}"), "it is neither true nor false")),
+            Some(_) => Err(wrong(key, "true or false")),
         }
+    }
+
+    /// A member that decides something: true or false, and never a default.
+    pub(super) fn choice(&self, key: &str) -> Result<bool, Problem> {
+        self.body.get(key).and_then(Value::as_bool).ok_or_else(|| missing(key))
     }
 
     pub(super) fn int(&self, key: &str) -> Result<Option<i64>, Problem> {
         match self.body.get(key) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => value.as_i64().map(Some).ok_or_else(|| Problem::malformed(&format!("/{key}"), "it is not an integer")),
+            Some(value) => value.as_i64().map(Some).ok_or_else(|| wrong(key, "an integer")),
         }
     }
 
-    /// Names, as an array of texts.
-    pub(super) fn names(&self, key: &str) -> Result<Vec<String>, Problem> {
-        let wrong = || Problem::malformed(&format!("/{key}"), "it is not an array of user names");
+    pub(super) fn required_int(&self, key: &str) -> Result<i64, Problem> {
+        self.int(key)?.ok_or_else(|| missing(key))
+    }
+
+    /// Names, as an array of texts; none where the member is absent.
+    pub(super) fn names(&self, key: &str) -> Result<Option<Vec<String>>, Problem> {
+        let wrong = || wrong(key, "an array of user names");
         match self.body.get(key) {
-            None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::Array(items)) => items.iter().map(|item| item.as_str().filter(|name| is_name(name)).map(str::to_owned).ok_or_else(wrong)).collect(),
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(items)) => {
+                items.iter().map(|item| item.as_str().and_then(one_name).map(str::to_owned).ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
+            }
             Some(_) => Err(wrong()),
         }
     }
@@ -123,21 +180,21 @@ impl Asked {
         match self.body.get("fields") {
             None | Some(Value::Null) => Ok(Vec::new()),
             Some(Value::Object(fields)) => Ok(fields.iter().map(|(key, value)| Entry::new(key.clone(), value.clone())).collect()),
-            Some(_) => Err(Problem::malformed("/fields", "it is not an object of values by field key")),
+            Some(_) => Err(wrong("fields", "an object of values by field key")),
         }
     }
 
-    /// Whom something is given to: `{"people": [..]}`, `{"roles": [..]}`, `{"department": ".."}`.
+    /// To whom something is given: `{"people": [..]}`, `{"roles": [..]}` or `{"department": ".."}`.
     pub(super) async fn targets(&self) -> Result<Processors, Problem> {
-        let wrong = || Problem::malformed("/to", "it holds none of people (user names), roles (ids) and department (an id)");
-        let to = self.body.get("to").and_then(Value::as_object).ok_or_else(wrong)?;
+        let wrong = || Problem::malformed("/to", "`to` holds exactly one of people (user names), roles (ids) and department (an id)");
+        let to = self.body.get("to").and_then(Value::as_object).filter(|to| to.len() == 1).ok_or_else(wrong)?;
         if let Some(people) = to.get("people").and_then(Value::as_array) {
-            let names: Vec<&str> = people.iter().map(|name| name.as_str().filter(|name| is_name(name)).ok_or_else(wrong)).collect::<Result<_, _>>()?;
-            let mut pids = Vec::new();
-            for name in names {
-                pids.push(self.app.people.find(name).await?);
+            if people.len() > NAMED_MAX {
+                return Err(Problem::malformed("/to/people", format!("more than {NAMED_MAX} people are named")));
             }
-            return Ok(Processors::Person(pids));
+            let names: Vec<String> =
+                people.iter().map(|name| name.as_str().and_then(one_name).map(str::to_owned).ok_or_else(wrong)).collect::<Result<_, _>>()?;
+            return Ok(Processors::Person(self.app.people.find_all(&names).await?));
         }
         if let Some(roles) = to.get("roles").and_then(Value::as_array) {
             return Ok(Processors::General(roles.iter().map(|id| id.as_i64().map(RoleId).ok_or_else(wrong)).collect::<Result<_, _>>()?));
@@ -154,8 +211,8 @@ impl Asked {
     pub(super) fn user(&self) -> Result<&str, Problem> {
         match self.caller.user.as_deref() {
             Some(user) if is_name(user) => Ok(user),
-            Some(_) => Err(Problem::malformed("X-On-Behalf-Of", "it is not a user name")),
-            None => Err(Problem::malformed("X-On-Behalf-Of", "no user is named who acts")),
+            Some(_) => Err(Problem::malformed("X-On-Behalf-Of", "`X-On-Behalf-Of` is not a user name")),
+            None => Err(Problem::malformed("X-On-Behalf-Of", "`X-On-Behalf-Of` is required: no user is named who acts")),
         }
     }
 
@@ -183,7 +240,7 @@ impl Asked {
                 .parse()
                 .ok()
                 .filter(|number| (1..=most).contains(number))
-                .ok_or_else(|| Problem::malformed(key, format!("it is not a number from 1 to {most}"))),
+                .ok_or_else(|| Problem::malformed(key, format!("`{key}` is not a number from 1 to {most}"))),
         }
     }
 }
@@ -192,4 +249,227 @@ fn basic(header: &str) -> Option<(String, String)> {
     let decoded = STANDARD.decode(header.strip_prefix("Basic ")?.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
     text.split_once(':').map(|(code, secret)| (code.to_owned(), secret.to_owned()))
+}
+
+fn missing(key: &str) -> Problem {
+    Problem::malformed(&format!("/{key}"), format!("`{key}` is required"))
+}
+
+fn wrong(key: &str, what: &str) -> Problem {
+    Problem::malformed(&format!("/{key}"), format!("`{key}` must be {what}"))
+}
+
+/// A header as text. One that is no UTF-8, or is there twice, is rejected by name: part of a request would be left out otherwise.
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::malformed(name, format!("the header `{name}` is there more than once")));
+    }
+    std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| Problem::malformed(name, format!("the header `{name}` is not UTF-8")))
+}
+
+/// A body is JSON in UTF-8, and its content type says so.
+fn check_content_type(given: &str) -> Result<(), Problem> {
+    let mut parts = given.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let kind = parts.next().unwrap_or_default();
+    if kind.is_empty() {
+        return Err(Problem::media_type("a body needs the header `Content-Type: application/json`"));
+    }
+    let is_json = kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"));
+    let is_utf8 = parts.all(|part| part.strip_prefix("charset=").is_none_or(|charset| matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii")));
+    if is_json && is_utf8 { Ok(()) } else { Err(Problem::media_type(format!("{} is not application/json in UTF-8", quoted(given)))) }
+}
+
+/// The versions of a stream that a command accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// Any that exists (`*`).
+    Any,
+    Versions(BTreeSet<i64>),
+}
+
+/// The versions that `If-Match` names (RFC 9110 13.1.1). A weak tag means its version too: proxies that compress an answer weaken its tag. Tags that this desk does
+/// not write match no version.
+pub(super) fn versions(headers: &HeaderMap) -> Result<Option<Expected>, Problem> {
+    Ok(Tags::read(headers, "If-Match")?.map(|tags| match tags {
+        Tags::Any => Expected::Any,
+        Tags::These(tags) => Expected::Versions(tags.iter().filter_map(|tag| tag.parse().ok()).collect()),
+    }))
+}
+
+/// The tags of a conditional request, without quotes and without the mark of weak ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tags {
+    Any,
+    These(Vec<String>),
+}
+
+impl Tags {
+    /// Reads every line of a header; none where there is no such header.
+    pub(super) fn read(headers: &HeaderMap, name: &str) -> Result<Option<Self>, Problem> {
+        let lines: Vec<String> = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).collect();
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let wrong = || Problem::malformed(name, format!("`{name}` is neither * nor a list of tags between commas, such as \"5\""));
+        Self::parse(&lines.join(",")).map(Some).ok_or_else(wrong)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.trim() == "*" {
+            return Some(Self::Any);
+        }
+        let (mut tags, mut rest) = (Vec::new(), text.trim_start_matches([' ', '\t', ',']));
+        while !rest.is_empty() {
+            let opaque = rest.strip_prefix("W/").unwrap_or(rest);
+            let (tag, after) = match opaque.strip_prefix('"') {
+                Some(quoted) => quoted.split_once('"')?,
+                // A bare number is taken as well.
+                None if opaque.len() == rest.len() => {
+                    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+                    if end == 0 {
+                        return None;
+                    }
+                    rest.split_at(end)
+                }
+                None => return None,
+            };
+            if tag.contains(|c: char| c == ' ' || c.is_control()) {
+                return None;
+            }
+            tags.push(tag.to_owned());
+            let after = after.trim_start_matches([' ', '\t']);
+            if !after.is_empty() && !after.starts_with(',') {
+                return None;
+            }
+            rest = after.trim_start_matches([' ', '\t', ',']);
+        }
+        if tags.is_empty() { None } else { Some(Self::These(tags)) }
+    }
+
+    /// Says whether a tag is among them, by weak comparison (RFC 9110 8.8.3.2).
+    pub(super) fn hold(&self, tag: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(tags) => tags.iter().any(|known| known == tag),
+        }
+    }
+}
+
+/// The members that an object of a body has twice: readers of JSON differ in which of them counts. The bytes are JSON of bounded depth.
+fn given_twice(bytes: &[u8]) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    // That it is JSON was checked before.
+    let _ = Twice { at: String::new(), flaws: &mut flaws }.deserialize(&mut reader);
+    flaws
+}
+
+/// Looks for members that are there twice, below a place.
+struct Twice<'a> {
+    at: String,
+    flaws: &'a mut Vec<Flaw>,
+}
+
+impl<'de> DeserializeSeed<'de> for Twice<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Twice<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let mut number = 0_usize;
+        while items.next_element_seed(Twice { at: format!("{}/{number}", self.at), flaws: &mut *self.flaws })?.is_some() {
+            number += 1;
+        }
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut seen = BTreeSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let at = step(&self.at, &name);
+            if !seen.insert(name) && self.flaws.len() < FLAWS_MAX {
+                self.flaws.push(Flaw { detail: format!("{} is given twice", named(&at)), field: at.clone() });
+            }
+            members.next_value_seed(Twice { at, flaws: &mut *self.flaws })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected(lines: &[&'static str]) -> Option<Expected> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append("if-match", axum::http::HeaderValue::from_static(line));
+        }
+        versions(&headers).ok().flatten()
+    }
+
+    #[test]
+    fn if_match_takes_lists_weak_tags_and_bare_numbers() {
+        let of = |versions: &[i64]| Some(Expected::Versions(versions.iter().copied().collect()));
+        for (lines, wanted) in [
+            (&["\"5\""][..], of(&[5])),
+            (&["W/\"5\""][..], of(&[5])),
+            (&["5"][..], of(&[5])),
+            (&["\"4\", W/\"5\" ,, \"7\""][..], of(&[4, 5, 7])),
+            (&["\"4\"", "\"5\""][..], of(&[4, 5])),
+            (&["\"made,up\""][..], of(&[])),
+            (&["*"][..], Some(Expected::Any)),
+            (&[" * "][..], Some(Expected::Any)),
+        ] {
+            assert_eq!(expected(lines), wanted, "{lines:?}");
+        }
+        for line in ["", ",", "x", "\"5", "5\"", "W/5", "w/\"5\"", "\"5\" \"6\"", "*, \"5\"", "-5"] {
+            assert_eq!(expected(&[line]), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn members_given_twice_are_found_at_any_depth() {
+        let fields = |text: &str| given_twice(text.as_bytes()).into_iter().map(|flaw| flaw.field).collect::<Vec<_>>();
+        assert_eq!(fields(r#"{"a":1,"b":{"c":[{"d":1},{"d":1,"e":null,"d":2}]},"a":2}"#), ["/b/c/1/d", "/a"]);
+        assert_eq!(fields(r#"{"a":"a","b":{"a":1.5}}"#), [""; 0]);
+    }
+
+    #[test]
+    fn a_body_is_json_in_utf_8() {
+        for given in ["application/json", "Application/JSON; charset=UTF-8", "application/problem+json", "application/json;charset=\"utf-8\""] {
+            assert!(check_content_type(given).is_ok(), "{given}");
+        }
+        for given in ["", "text/json", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=gbk", "json"] {
+            assert!(check_content_type(given).is_err(), "{given}");
+        }
+    }
 }

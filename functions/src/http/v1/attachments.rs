@@ -235,7 +235,7 @@ async fn begun<'a>(asked: &'a Asked, name: &str, at: usize) -> Result<Upload<'a>
 async fn is_for_workflow(asked: &Asked) -> Result<bool, Problem> {
     match asked.asked_for("for") {
         None => Ok(false),
-        Some("workflow") => super::admin::superuser(asked).await.map(|()| true),
+        Some("workflow") => super::admin::superuser(asked).await.map(|_| true),
         Some(_) => Err(Problem::malformed("for", "it is nothing but workflow")),
     }
 }
@@ -248,7 +248,8 @@ fn shown(attachment: &Attachment) -> Value {
     let mut shown = attachment.described().unwrap_or_else(|| json!({}));
     if let Some(begun) = &attachment.begun {
         shown["id"] = json!(begun.attachment);
-        shown["name"] = json!(begun.name.read());
+        let is_erased = begun.name.personal.as_ref().is_some_and(events::Personal::is_erased);
+        shown["name"] = if is_erased { "Erased".into() } else { json!(begun.name.read()) };
     }
     shown["discarded"] = attachment.discarded.into();
     shown
@@ -367,6 +368,9 @@ pub(super) async fn one(asked: Asked, method: &Method, id: &str, rest: &[&str]) 
 /// The bytes, or a range of them (RFC 9110 14). Browsers are told to keep them as a file and never to look what they might be.
 async fn content(asked: &Asked, attachment: Attachment, received: &Received, is_head: bool) -> Answer {
     let app = &asked.app;
+    if attachments::is_erased(app, &attachment).await? {
+        return Err(NotTaken::Erased.into());
+    }
     let tag = format!("\"{}\"", received.digest);
     if scope::if_none_match().is_some_and(|known| scope::is_known(&known, &tag)) {
         let headers = [(header::ETAG, tag), (header::CACHE_CONTROL, CACHE.to_owned())];

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::admin::superuser;
 use super::asked::Asked;
+use super::operations::{PAGE_SIZE_MAX, PAGES_MAX};
 use super::problem::{Answer, Problem};
 use super::tickets::found;
 use super::time;
@@ -17,8 +18,6 @@ use crate::stream::follow::read_card;
 
 /// Calls of one ticket in one answer.
 const CALLS_MAX: usize = 500;
-/// Calls on one page.
-const PAGE_MAX: usize = 200;
 /// Attempts that are shown of one call from its beginning, and as many from its end: a task is asked after thousands of times.
 const ATTEMPTS_SHOWN: u8 = 25;
 
@@ -34,8 +33,8 @@ pub(super) async fn of_ticket(asked: Asked, sn: &str) -> Answer {
 /// Calls of all tickets, newest first; with `state=failed` those that failed.
 pub(super) async fn all(asked: Asked) -> Answer {
     superuser(&asked).await?;
-    let size = asked.number("page_size", 20, PAGE_MAX)?;
-    let page = asked.number("page", 1, 1_000_000)?;
+    let size = asked.number("page_size", 20, PAGE_SIZE_MAX)?;
+    let page = asked.number("page", 1, PAGES_MAX)?;
     let index = match asked.asked_for("state").unwrap_or("all") {
         "all" => "call",
         "failed" => "failed",
@@ -52,7 +51,7 @@ async fn shown(asked: &Asked, range: Range<'_>, with_attempts: bool) -> Result<V
     let mut calls = Vec::new();
     for entry in app.views.range(range).await? {
         let Some(document) = app.views.get("call", &entry.key).await? else { continue };
-        let call: Call = read_card(&entry.key, &document)?;
+        let call: Call = read_card(&app.ledger, &entry.key, &document).await?;
         let Some(requested) = &call.requested else { continue };
         let answered = call.answered.as_ref();
         let mut shown = json!({

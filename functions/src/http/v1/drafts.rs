@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
+use super::shape::{quoted, step};
 use super::time;
 use crate::{App, drafts};
 
@@ -37,13 +38,15 @@ pub(super) async fn templates(asked: Asked, method: &Method, parts: &[&str]) -> 
         (&Method::GET, []) => {
             let kind = match asked.asked_for("service") {
                 None => "template".to_owned(),
-                Some(text) => format!("template|{:010}", text.parse::<i64>().map_err(|_| Problem::malformed("service", "it is not the id of a service"))?),
+                Some(text) => {
+                    format!("template|{:010}", text.parse::<i64>().map_err(|_| Problem::malformed("service", "`service` is not the id of one service"))?)
+                }
             };
             list(&asked, &kind, drafts::TEMPLATES_MAX).await
         }
         (&Method::POST, []) => {
             let owner = asked.actor().await?;
-            let service = ServiceId(asked.int("service_id")?.ok_or_else(|| Problem::malformed("/service_id", "it is missing"))?);
+            let service = ServiceId(asked.required_int("service_id")?);
             let others = drafts::list(&asked.app, &owner, "template", drafts::TEMPLATES_MAX).await?;
             if others.len() >= drafts::TEMPLATES_MAX {
                 return Err(Problem::conflict(format!("a person has at most {} templates", drafts::TEMPLATES_MAX)));
@@ -81,7 +84,7 @@ fn template(asked: &Asked, owner: &Pid, service: ServiceId, held: Option<(&Draft
     let name = match (asked.text("name")?, held) {
         (Some(name), _) => name.trim().to_owned(),
         (None, Some((_, name))) => name.to_owned(),
-        (None, None) => return Err(Problem::malformed("/name", "it is missing")),
+        (None, None) => return Err(Problem::malformed("/name", "`name` is required")),
     };
     let is_taken = |other: &&Saved| {
         let is_other = held.is_none_or(|(id, _)| other.draft != *id);
@@ -118,10 +121,10 @@ async fn keep(asked: &Asked, id: &DraftId, owner: &Pid, sheet: Sheet) -> Result<
     let definition = definition(&asked.app, &sheet).await?.ok_or_else(|| Problem::not_found("there is no such form"))?;
     // A key stands in the ledger as it is; what people type belongs into values.
     if let Some(stranger) = form.iter().find(|entry| definition.field(&entry.key).is_none()) {
-        return Err(Problem::malformed(&format!("/fields/{}", stranger.key), "the form has no such field"));
+        return Err(Problem::malformed(&step("/fields", &stranger.key), format!("the form has no field `{}`", quoted(&stranger.key))));
     }
     // People whom nobody knows yet stay what was typed: a draft registers nobody.
-    asked.app.people.form_in(&definition, &mut form, false).await?;
+    asked.app.people.form_in(&definition, &mut form, 0).await?;
     Ok(drafts::save(&asked.app, id, owner, sheet, form, &asked.meta(owner.clone())).await?)
 }
 

@@ -54,7 +54,7 @@ async fn answer(asked: &Asked, method: &Method, what: &str, workflow: &Deployed,
             let field = workflow.definition.fields_of(node).find(|field| field.key == key);
             let field = field.ok_or_else(|| Problem::malformed("/field", format!("node {} has no field {key}", node.id)))?;
             let mut given = asked.fields()?;
-            asked.app.people.form_in(&workflow.definition, &mut given, false).await?;
+            asked.app.people.form_in(&workflow.definition, &mut given, 0).await?;
             Ok(Json(json!({ "field": key, "options": offered(&asked.app, &workflow.definition, node, field, &given, ticket).await? })).into_response())
         }
         _ => Err(Problem::method(format!("{method} is not for this path"))),

@@ -1,13 +1,18 @@
 //! `/v1`: a REST API over the same commands; errors are problem details that name the field.
 
 mod admin;
+mod apps;
 mod asked;
 mod attachments;
 mod calls;
+mod definition;
 mod drafts;
 mod forms;
 pub mod openapi;
+mod operations;
+mod people;
 mod problem;
+mod shape;
 mod submit;
 mod tickets;
 
@@ -20,7 +25,7 @@ use axum::response::{IntoResponse, Response};
 use events::Moment;
 use infra::{Error, Kind};
 
-use crate::App;
+use crate::{App, times};
 use asked::Asked;
 use problem::{Answer, Problem};
 
@@ -38,9 +43,11 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     let path: Vec<&str> = request.uri().path().split('/').filter(|part| !part.is_empty()).collect();
     let is_upload = matches!((request.method(), &path[..]), (&Method::POST, ["attachments"]) | (&Method::PUT, ["uploads", _, _]));
     let patience = if is_upload { UPLOAD_PATIENCE } else { PATIENCE };
-    let handled = tokio::time::timeout(patience, route(app, request)).await;
-    let answer = handled.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, format!("a request took longer than {patience:?}")).into()));
-    answer.unwrap_or_else(IntoResponse::into_response)
+    let handled = tokio::time::timeout(patience, route(app.clone(), request)).await;
+    match handled.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, format!("a request took longer than {patience:?}")).into())) {
+        Ok(response) => response,
+        Err(problem) => problem.with_names(&app).await.into_response(),
+    }
 }
 
 async fn route(app: App, request: Request) -> Answer {
@@ -49,19 +56,19 @@ async fn route(app: App, request: Request) -> Answer {
     // What was escaped in a path is one part of it.
     let parts: Vec<String> = path.split('/').map(unescaped).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    match parts[..] {
-        ["attachments"] if method == Method::POST => {
-            let (asked, body) = Asked::open(app, request).await?;
-            return attachments::upload(asked, body).await;
-        }
-        ["uploads", _, _] if method == Method::PUT => {
-            let (asked, body) = Asked::open(app, request).await?;
-            return attachments::in_parts(asked, &method, &parts[1..], Some(body)).await;
-        }
-        _ => {}
+    let (asked, body) = Asked::open(app, request).await?;
+    let operation = operations::find(&method, &parts)?;
+    if matches!(operation.kind, operations::Kind::Upload) {
+        asked.check_query(operation)?;
+        return match parts[..] {
+            ["attachments"] => attachments::upload(asked, body).await,
+            _ => attachments::in_parts(asked, &method, &parts[1..], Some(body)).await,
+        };
     }
-    let asked = Asked::read(app, request).await?;
+    let asked = asked.read(operation, body).await?;
     let (read, write) = (method == Method::GET || method == Method::HEAD, method == Method::POST);
+    // Files have an answer of their own to HEAD; everything else answers it as GET.
+    let method = if method == Method::HEAD && parts.first() != Some(&"attachments") { Method::GET } else { method };
     match parts[..] {
         ["tickets"] if read => tickets::list(asked).await,
         ["tickets"] if write => submit::create(asked).await,
@@ -83,16 +90,16 @@ async fn route(app: App, request: Request) -> Answer {
         ["catalog", ..] => admin::catalog(asked, &method, &parts[1..]).await,
         ["dictionary", ..] => admin::dictionary(asked, &method, &parts[1..]).await,
         ["fields", ..] => admin::fields(asked, &method, &parts[1..]).await,
+        ["people", ..] => people::people(asked, &method, &parts[1..]).await,
         ["roles", ..] => admin::roles(asked, &method, &parts[1..]).await,
-        ["tickets" | "decisions" | "calls", ..] => Err(Problem::method(format!("{method} is not for this path"))),
+        ["apps", ..] => apps::apps(asked, &method, &parts[1..]).await,
         _ => Err(Problem::not_found("there is nothing at this path")),
     }
 }
 
-/// A moment as this door writes it: RFC 3339, with the offset of the desk's zone.
+/// A moment as this API writes it: RFC 3339 with the offset of the desk's zone.
 fn time(app: &App, at: Moment) -> String {
-    let zoned = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned(app.settings.zone.clone());
-    zoned.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
+    times::in_zone(at, &app.settings.zone)
 }
 
 /// Undoes percent-encoding; what is not valid stays as it is.

@@ -6,11 +6,15 @@ use axum::response::{IntoResponse, Response};
 use domain::attachment;
 use domain::draft::{self, Draft};
 use domain::ticket::{Rejection, Ticket};
+use events::Pid;
 use infra::{Error, Failure};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::shape::{Flaw, step};
+use crate::App;
 use crate::attachments::NotTaken;
 use crate::desk::{NotOpened, NotRaised};
+use crate::erasure::NotErased;
 use crate::people::Unnamed;
 use crate::setup::NotSetUp;
 
@@ -22,8 +26,12 @@ const RETRY_AFTER: &str = "1";
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
-    /// The member of the request that is wrong, as a JSON pointer or parameter name.
-    field: Option<String>,
+    /// The members of the request that are wrong.
+    errors: Vec<Flaw>,
+    /// People whom the texts name by id, until their names are looked up.
+    people: Vec<Pid>,
+    /// The methods that the path takes.
+    allowed: String,
 }
 
 /// What a handler gives back.
@@ -31,11 +39,22 @@ pub(super) type Answer = Result<Response, Problem>;
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), field: None }
+        Self { status, detail: detail.into(), errors: Vec::new(), people: Vec::new(), allowed: String::new() }
+    }
+    /// The same, with the place in the request.
+    fn at(field: &str, status: StatusCode, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { errors: vec![Flaw { field: field.to_owned(), detail: detail.clone() }], ..Self::new(status, detail) }
     }
     /// The request itself is wrong at this place.
     pub(super) fn malformed(field: &str, detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, detail: detail.into(), field: Some(field.to_owned()) }
+        Self::at(field, StatusCode::BAD_REQUEST, detail)
+    }
+    /// The request is wrong at these places, of which there is at least one.
+    pub(super) fn flawed(errors: Vec<Flaw>) -> Self {
+        let details: Vec<&str> = errors.iter().map(|flaw| flaw.detail.as_str()).collect();
+        let detail = details.join("; ");
+        Self { errors, ..Self::new(StatusCode::BAD_REQUEST, detail) }
     }
     pub(super) fn not_found(what: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, what)
@@ -53,16 +72,42 @@ impl Problem {
     pub(super) fn method(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
+    /// The same, with the methods that the path takes.
+    pub(super) fn method_of(detail: impl Into<String>, allowed: &[&str]) -> Self {
+        Self { allowed: allowed.join(", "), ..Self::method(detail) }
+    }
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        Self::at("body", StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+    pub(super) fn media_type(detail: impl Into<String>) -> Self {
+        Self::at("Content-Type", StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
     /// The request may be right; who would have to say so does not answer.
     pub(super) fn unavailable(field: &str, detail: impl Into<String>) -> Self {
-        Self { field: Some(field.to_owned()), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+        Self::at(field, StatusCode::SERVICE_UNAVAILABLE, detail)
     }
     /// No such part of a file can be answered.
     pub(super) fn unsatisfiable(detail: impl Into<String>) -> Self {
-        Self { field: Some("Range".into()), ..Self::new(StatusCode::RANGE_NOT_SATISFIABLE, detail) }
+        Self::at("Range", StatusCode::RANGE_NOT_SATISFIABLE, detail)
     }
     pub(super) fn stale(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The same with the names of people in place of their ids. An id whose name cannot be read stays.
+    pub(super) async fn with_names(mut self, app: &App) -> Self {
+        for pid in std::mem::take(&mut self.people) {
+            let Ok(name) = app.people.name(&pid).await else { continue };
+            self.detail = self.detail.replace(pid.as_str(), &name);
+            for flaw in &mut self.errors {
+                flaw.detail = flaw.detail.replace(pid.as_str(), &name);
+            }
+        }
+        self
     }
 }
 
@@ -74,11 +119,16 @@ impl IntoResponse for Problem {
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
-        if let Some(field) = &self.field {
-            body["errors"] = json!([{ "field": field, "detail": self.detail }]);
+        if !self.errors.is_empty() {
+            body["errors"] = self.errors.iter().map(|flaw| json!({ "field": flaw.field, "detail": flaw.detail })).collect::<Vec<Value>>().into();
         }
         let mut response = (self.status, Json(body)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        if let Ok(allowed) = header::HeaderValue::try_from(self.allowed)
+            && !allowed.is_empty()
+        {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
         }
@@ -97,6 +147,9 @@ impl From<Error> for Problem {
         if matches!(error.kind, infra::Kind::Limited { .. }) {
             return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string());
         }
+        if error.kind == infra::Kind::Stale {
+            return Self::stale(error.to_string());
+        }
         tracing::error!(%error, kind = ?error.kind, "a request failed");
         if error.is_passing() {
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "something this desk needs does not answer; try again")
@@ -110,6 +163,7 @@ impl From<Unnamed> for Problem {
     fn from(unnamed: Unnamed) -> Self {
         match unnamed {
             Unnamed::Technical(error) => error.into(),
+            Unnamed::InField { key, why } => Self::malformed(&format!("/fields/{key}"), why.to_string()),
             wrong => Self::malformed("/fields", wrong.to_string()),
         }
     }
@@ -126,10 +180,22 @@ impl From<Failure<Ticket>> for Problem {
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
-        let detail = rejection.to_string();
+        let people = people_in(&rejection);
+        let names = || people.iter().map(Pid::as_str).collect::<Vec<_>>().join(", ");
+        let detail = match &rejection {
+            Rejection::TargetsOutOfRange(_) => format!("not within the allowed processors: {}", names()),
+            Rejection::AlreadyDecided(_) => format!("{} decided already", names()),
+            other => other.to_string(),
+        };
+        Self { people, ..Self::of_rejection(rejection, detail) }
+    }
+}
+
+impl Problem {
+    fn of_rejection(rejection: Rejection, detail: String) -> Self {
         match rejection {
             Rejection::Unknown => Self::not_found(detail),
-            Rejection::NodeUnknown(_) => Self { field: Some("node".into()), ..Self::not_found(detail) },
+            Rejection::NodeUnknown(_) => Self::at("node", StatusCode::NOT_FOUND, detail),
             Rejection::NotAllowed { .. }
             | Rejection::NotAllowedOnTicket(_)
             | Rejection::NotAllowedToSee(_)
@@ -137,18 +203,25 @@ impl From<Rejection> for Problem {
             | Rejection::NotTheRater
             | Rejection::MayNotRemind(_)
             | Rejection::MayNotSubmit { .. } => Self::forbidden(detail),
-            Rejection::FieldsMissing(keys) => Self::malformed(&format!("/fields/{}", keys.first().map_or("", String::as_str)), detail),
+            Rejection::FieldsMissing(keys) if !keys.is_empty() => {
+                Self::flawed(keys.iter().map(|key| Flaw { field: step("/fields", key), detail: format!("`{key}` is required") }).collect())
+            }
+            Rejection::FieldsMissing(_) => Self::malformed("/fields", detail),
             Rejection::FieldUnknown(key) | Rejection::FieldTwice(key) | Rejection::OptionsMissing(key) | Rejection::NotEditable(key) => {
-                Self::malformed(&format!("/fields/{key}"), detail)
+                Self::malformed(&step("/fields", &key), detail)
             }
             Rejection::FieldEmpty(at)
             | Rejection::OptionUnknown(at)
             | Rejection::FieldInvalid { at, .. }
             | Rejection::FileUnfit { at, .. }
-            | Rejection::ReadOnly(at) => Self::malformed(&format!("/fields/{}", at.key), detail),
-            Rejection::OptionsUnavailable { at, .. } => Self::unavailable(&format!("/fields/{}", at.key), detail),
+            | Rejection::ReadOnly(at) => Self::malformed(&step("/fields", &at.key), detail),
+            Rejection::OptionsUnavailable { at, .. } => Self::unavailable(&step("/fields", &at.key), detail),
             Rejection::TitleTooLong => Self::malformed("/fields/title", detail),
-            Rejection::MessageTooLong | Rejection::DeliverMessageMissing | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
+            Rejection::MessageTooLong
+            | Rejection::ReasonTooLong
+            | Rejection::DeliverMessageMissing
+            | Rejection::SuspendReasonMissing
+            | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
             Rejection::TextUnfit(_) => Self::malformed("/text", detail),
             Rejection::StarsUnfit(_) => Self::malformed("/stars", detail),
             Rejection::NotAnEnd(_) => Self::malformed("/status", detail),
@@ -159,14 +232,21 @@ impl From<Rejection> for Problem {
     }
 }
 
+/// The people whom a rejection names by their ids.
+fn people_in(rejection: &Rejection) -> Vec<Pid> {
+    match rejection {
+        Rejection::NotAllowed { by, .. } | Rejection::MayNotSubmit { by, .. } => vec![by.clone()],
+        Rejection::Stranger(by) | Rejection::NotAllowedOnTicket(by) | Rejection::NotAllowedToSee(by) | Rejection::MayNotRemind(by) => vec![by.clone()],
+        Rejection::TargetsOutOfRange(people) | Rejection::AlreadyDecided(people) => people.clone(),
+        _ => Vec::new(),
+    }
+}
+
 impl From<NotOpened> for Problem {
     fn from(not_opened: NotOpened) -> Self {
         match not_opened {
             NotOpened::Refused(failure) => failure.into(),
-            NotOpened::KeyReused => Self {
-                field: Some("Idempotency-Key".into()),
-                ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "the idempotency key was used for another request")
-            },
+            NotOpened::KeyReused => Self::at("Idempotency-Key", StatusCode::UNPROCESSABLE_ENTITY, "the idempotency key was used for another request"),
         }
     }
 }
@@ -195,6 +275,21 @@ impl From<NotTaken> for Problem {
             NotTaken::PartUnfit { .. } => Self::malformed("body", detail),
             NotTaken::Erased => Self::new(StatusCode::GONE, detail),
             NotTaken::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, detail),
+        }
+    }
+}
+
+impl From<NotErased> for Problem {
+    fn from(not: NotErased) -> Self {
+        let detail = not.to_string();
+        match not {
+            NotErased::Technical(error) => error.into(),
+            NotErased::Unfinished { error, .. } => {
+                tracing::error!(%error, "an erasure is incomplete");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
+            NotErased::Unknown(_) => Self::not_found(detail),
+            NotErased::LastSuperuser(_) => Self::conflict(detail),
         }
     }
 }

@@ -1,32 +1,37 @@
 //! Tickets over `/v1`: the same commands as everywhere, under one path each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use domain::ticket::{Command, Rejection, form};
 use domain::views::ticket_card::TicketCard;
 use events::draft::Sheet;
-use events::ticket::{Opened, Relation, TicketEvent};
-use events::{LineId, Moment, NodeId, TicketSn};
+use events::ticket::{NodeStatus, Opened, Relation, TicketEvent};
+use events::{LineId, Moment, NodeId, Pid, TicketSn, WorkflowId};
 use infra::ledger::command_id;
 use infra::{Failure, Outcome};
 use serde_json::{Value, json};
 
-use super::asked::Asked;
+use super::asked::{Asked, Expected};
+use super::operations::{PAGE_SIZE_MAX, PAGES_MAX, instant};
 use super::problem::{Answer, Problem};
+use super::shape::quoted;
 use super::time;
+use crate::App;
 use crate::desk;
 use crate::drafts;
 use crate::http::blueking::render;
 use crate::http::lists::{self, Filter, Number};
+use crate::people::NAMED_MAX;
 use crate::stream::follow::read_card;
+use crate::times;
 
-/// Tickets on one page.
-const PAGE_MAX: usize = 200;
 /// Decisions in one batch.
 const BATCH_MAX: usize = 200;
+/// The statuses of tickets, besides those that workflows set on entry of a node.
+const STATUSES: [&str; 7] = ["RUNNING", "RESOLVED", "CONFIRMED", "SUSPENDED", "FINISHED", "TERMINATED", "REVOKED"];
 /// The lists of a person, and the index each is.
 const LISTS: [(&str, &str); 6] =
     [("todo", "todo"), ("claim", "claim"), ("approval", "approval"), ("created", "mine"), ("dealt", "dealt"), ("following", "follows")];
@@ -37,30 +42,39 @@ const REMARKS_MAX: usize = 500;
 /// What was withdrawn is in no list unless its status is asked for.
 pub(super) async fn list(asked: Asked) -> Answer {
     let app = &asked.app;
-    let size = asked.number("page_size", 20, PAGE_MAX)?;
-    let page = asked.number("page", 1, 1_000_000)?;
-    let parts = |key: &str| -> Vec<String> {
-        asked.asked_for(key).into_iter().flat_map(|text| text.split(',').map(str::trim).filter(|part| !part.is_empty())).map(str::to_owned).collect()
+    let size = asked.number("page_size", 20, PAGE_SIZE_MAX)?;
+    let page = asked.number("page", 1, PAGES_MAX)?;
+    let parts = |key: &str| -> Result<Vec<String>, Problem> {
+        let parts = asked.asked_for(key).into_iter().flat_map(|text| text.split(',').map(str::trim).filter(|part| !part.is_empty()));
+        let parts: Vec<String> = parts.map(str::to_owned).collect();
+        match parts.len() {
+            n if n > lists::PARTS_MAX => Err(Problem::malformed(key, format!("{n} values are named, of at most {}", lists::PARTS_MAX))),
+            _ => Ok(parts),
+        }
     };
     let time = |key: &str| match asked.asked_for(key) {
         None => Ok(None),
-        Some(text) => match text.parse::<jiff::Timestamp>() {
-            Ok(at) => Ok(Some(Moment(at.as_millisecond()))),
-            Err(_) => Err(Problem::malformed(key, "it is not a time (RFC 3339)")),
+        Some(text) => match instant(text) {
+            Some(at) => Ok(Some(Moment(at.as_millisecond()))),
+            None => Err(Problem::malformed(key, format!("`{key}` is not a time (RFC 3339)"))),
         },
     };
-    let statuses = parts("status");
+    let statuses = parts("status")?;
+    check_statuses(app, &statuses).await?;
     let asks_for_withdrawn = statuses.iter().any(|status| status == "REVOKED");
     let whose = async || {
-        let user = asked.asked_for("user").or(asked.caller.user.as_deref()).ok_or_else(|| Problem::malformed("user", "nobody is named whose list it is"))?;
+        let user = asked
+            .asked_for("user")
+            .or(asked.caller.user.as_deref())
+            .ok_or_else(|| Problem::malformed("user", "`user` is required: no user is named whose list it is"))?;
         Ok::<_, Problem>(app.people.find(user).await?)
     };
     let mut filter = Filter {
-        catalogs: lists::with_catalogs_below(app, parts("catalog")).await?,
+        catalogs: lists::with_catalogs_below(app, parts("catalog")?).await?,
         statuses,
-        services: parts("service"),
-        businesses: parts("bk_biz_id"),
-        kinds: parts("kind"),
+        services: parts("service")?,
+        businesses: parts("bk_biz_id")?,
+        kinds: parts("kind")?,
         tag: asked.asked_for("tag").map(str::to_owned),
         created: (time("created_after")?, time("created_before")?),
         is_withdrawn_left_out: !asks_for_withdrawn,
@@ -84,9 +98,31 @@ pub(super) async fn list(asked: Asked) -> Answer {
     let mut items = Vec::new();
     for key in &found.keys {
         let Some(document) = app.views.get("ticket", key).await? else { continue };
-        items.push(shown(&asked, &read_card(key, &document)?).await?);
+        let card: TicketCard = read_card(&app.ledger, key, &document).await?;
+        items.push(shown(&asked, &card).await?);
     }
     Ok(Json(json!({ "count": found.count, "page": page, "page_size": size, "items": items })).into_response())
+}
+
+/// Rejects words that are the status of no ticket: those of the desk, and those that nodes of deployed workflows set.
+async fn check_statuses(app: &App, statuses: &[String]) -> Result<(), Problem> {
+    let is_strange = |status: &&String| !STATUSES.contains(&status.as_str());
+    if !statuses.iter().any(|status| is_strange(&status)) {
+        return Ok(());
+    }
+    let mut own = BTreeSet::new();
+    for id in app.configuration.ids("workflow").await? {
+        let drawn = app.configuration.drawn(WorkflowId(id)).await?;
+        let nodes = drawn.versions.values().flat_map(|deployed| &deployed.definition.nodes);
+        own.extend(nodes.map(|node| node.status_on_entry.clone()).filter(|status| !status.is_empty()));
+    }
+    match statuses.iter().filter(is_strange).find(|status| !own.contains(*status)) {
+        None => Ok(()),
+        Some(status) => {
+            let known: Vec<&str> = STATUSES.into_iter().chain(own.iter().map(String::as_str).filter(|status| !STATUSES.contains(status))).collect();
+            Err(Problem::malformed("status", format!("`status` {} is none of {}", quoted(status), known.join(", "))))
+        }
+    }
 }
 
 async fn shown(asked: &Asked, card: &TicketCard) -> Result<Value, Problem> {
@@ -95,9 +131,13 @@ async fn shown(asked: &Asked, card: &TicketCard) -> Result<Value, Problem> {
     let mut shown = render::ticket(app, card, opened).await?;
     let mut nodes = Vec::new();
     for (id, visit) in &card.ticket.nodes {
+        let mut votes = Vec::new();
+        for vote in &visit.votes {
+            votes.push(json!({ "by": app.people.name(&vote.by).await?, "pass": vote.pass, "reason": vote.reason.read() }));
+        }
         nodes.push(json!({
             "node": id, "name": visit.name, "round": visit.round, "status": visit.status, "automatic": visit.automatic, "pass": visit.pass,
-            "waiting_for": app.people.names(&visit.waiting_for()).await?, "reason": visit.reason, "level": visit.level,
+            "waiting_for": app.people.names(&visit.waiting_for()).await?, "votes": votes, "reason": visit.why(), "level": visit.level,
         }));
     }
     let links: Vec<Value> = card.ticket.links.iter().map(|link| json!({ "sn": link.other, "relation": link.relation })).collect();
@@ -120,7 +160,14 @@ pub(super) async fn found(asked: &Asked, sn: &str) -> Result<(TicketSn, TicketCa
 }
 
 pub(super) async fn get(asked: Asked, sn: &str) -> Answer {
+    // The version is read first: an answer may be newer than its tag, and never older.
+    let stream = TicketSn(sn.to_owned()).stream();
+    let version = if sn.len() <= desk::SN_BYTES_MAX { asked.app.ledger.load::<domain::ticket::Ticket>(&stream).await?.next - 1 } else { 0 };
+    let tag = [(header::ETAG, format!("\"{version}\""))];
     let (_, card) = found(&asked, sn).await?;
+    if asked.if_none_match.as_ref().is_some_and(|tags| tags.hold(&version.to_string())) {
+        return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
+    }
     let opened = card.ticket.opened.as_ref().ok_or_else(|| Problem::not_found("there is no such ticket"))?;
     let workflow = asked.app.configuration.workflow(opened.workflow, opened.workflow_version).await?;
     let mut body = shown(&asked, &card).await?;
@@ -129,8 +176,7 @@ pub(super) async fn get(asked: Asked, sn: &str) -> Answer {
         body["operations"] = render::ticket_operations(&card, &workflow.definition).into();
     }
     body["dynamic_fields"] = json!(opened.dynamic_fields);
-    let version = asked.app.ledger.load::<domain::ticket::Ticket>(&opened.sn.stream()).await?.next - 1;
-    Ok(([(header::ETAG, format!("\"{version}\""))], Json(body)).into_response())
+    Ok((tag, Json(body)).into_response())
 }
 
 /// Says whether whoever asks works on a ticket, for whom internal remarks are.
@@ -147,7 +193,7 @@ pub(super) async fn history(asked: Asked, sn: &str) -> Answer {
     let sees_internal = sees_internal(&asked, &card).await?;
     let until = match asked.asked_for("at") {
         None => None,
-        Some(text) => Some(text.parse::<jiff::Timestamp>().map_err(|_| Problem::malformed("at", "it is not a time (RFC 3339)"))?.as_millisecond()),
+        Some(text) => Some(instant(text).ok_or_else(|| Problem::malformed("at", "`at` is not a time (RFC 3339)"))?.as_millisecond()),
     };
     let mut events = Vec::new();
     for envelope in desk::history(&asked.app.ledger, &sn.stream()).await? {
@@ -157,7 +203,8 @@ pub(super) async fn history(asked: Asked, sn: &str) -> Answer {
         if matches!(&envelope.event, TicketEvent::Remarked(remark) if remark.internal && !sees_internal) {
             continue;
         }
-        let event = serde_json::to_value(&envelope.event).map_err(|error| Problem::conflict(error.to_string()))?;
+        let mut event = serde_json::to_value(&envelope.event).map_err(|error| Problem::conflict(error.to_string()))?;
+        times::spell(&mut event, &|at| time(&asked.app, at));
         events.push(
             json!({ "id": envelope.id(), "at": time(&asked.app, envelope.at), "actor": asked.app.people.name(&envelope.meta.actor).await?, "event": event }),
         );
@@ -172,7 +219,7 @@ pub(super) async fn remarks(asked: Asked, sn: &str) -> Answer {
     let sees_internal = sees_internal(&asked, &card).await?;
     let after: u64 = match asked.asked_for("after") {
         None => 0,
-        Some(text) => text.parse().map_err(|_| Problem::malformed("after", "it is not the number of a remark"))?,
+        Some(text) => text.parse().map_err(|_| Problem::malformed("after", "`after` is not the number of a remark"))?,
     };
     let mut remarks = Vec::new();
     for envelope in desk::history(&app.ledger, &sn.stream()).await? {
@@ -188,50 +235,12 @@ pub(super) async fn remarks(asked: Asked, sn: &str) -> Answer {
     Ok(Json(json!({ "sn": sn, "count": card.ticket.remarks, "remarks": remarks })).into_response())
 }
 
-/// The operations and what they need besides the ticket; also the table of the API's description.
-pub(super) const OPERATIONS: [(&str, &[&str]); 25] = [
-    ("submit", &["node", "fields"]),
-    ("decide", &["node", "pass", "message"]),
-    ("claim", &["node"]),
-    ("distribute", &["node", "to", "message"]),
-    ("deliver", &["node", "to", "message"]),
-    ("reassign", &["node", "to", "message"]),
-    ("terminate", &["message"]),
-    ("suspend", &["message"]),
-    ("resume", &[]),
-    ("withdraw", &[]),
-    ("close", &["status", "message"]),
-    ("retry", &["node", "values"]),
-    ("ignore", &["node", "values", "message"]),
-    ("route", &["node", "line"]),
-    ("acknowledge", &["node"]),
-    ("resolve", &["fields", "message"]),
-    ("escalate", &["node", "message"]),
-    ("edit", &["fields"]),
-    ("remark", &["text", "parent", "people", "internal"]),
-    ("follow", &["people"]),
-    ("unfollow", &["people"]),
-    ("rate", &["stars", "message"]),
-    ("remind", &["message"]),
-    ("link", &["other", "relation"]),
-    ("unlink", &["other"]),
-];
-
 pub(super) async fn operate(asked: Asked, sn: &str, operation: &str) -> Answer {
-    if !OPERATIONS.iter().any(|(known, _)| *known == operation) {
-        return Err(Problem::not_found(format!("there is no operation {operation}")));
-    }
     let (sn, card) = found(&asked, sn).await?;
     let id = wish_id(&asked, &sn, operation).await?;
-    if let Some(wanted) = asked.if_match {
-        let known = asked.app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?;
-        let version = known.next - 1;
-        // What was carried out before is answered so, whatever version the ticket is at by now.
-        if version != wanted && !known.knows(&id) {
-            return Err(Problem::stale(format!("the ticket is at version {version}, not {wanted}")));
-        }
-    }
-    let command = command(&asked, &card, operation).await?;
+    // A repeated request is answered as the first one was, also where no node waits for the person any more.
+    let is_repeated = asked.idempotency_key.is_some() && desk::is_done(&asked.app, &sn, &id).await?;
+    let command = command(&asked, &card, operation, is_repeated).await?;
     let outcome = act(&asked, &sn, id, &command).await?;
     let answered = match &command {
         Command::Submit { node, by, .. } | Command::Decide { node, by, .. } => Some((*node, by)),
@@ -264,29 +273,66 @@ async fn wish_id(asked: &Asked, sn: &TicketSn, operation: &str) -> Result<[u8; 1
 async fn act(asked: &Asked, sn: &TicketSn, id: [u8; 16], command: &Command) -> Result<Outcome<domain::ticket::Ticket>, Problem> {
     let app = &asked.app;
     let actor = app.people.find(asked.user()?).await?;
-    let outcome = desk::act(app, sn, command, &asked.meta(actor), id).await?;
+    // The version that the caller has seen is compared with every append.
+    let version = match &asked.if_match {
+        None | Some(Expected::Any) => None,
+        Some(Expected::Versions(versions)) => {
+            let now = app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?.next - 1;
+            // Of several versions the one that the ticket has now; no ticket has the version -1, which tags of others become.
+            Some(if versions.contains(&now) { now } else { versions.first().copied().unwrap_or(-1) })
+        }
+    };
+    let outcome = desk::act_at(app, sn, command, &asked.meta(actor), id, version).await?;
     desk::await_card(app, outcome.position).await;
     Ok(outcome)
 }
 
-async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Command, Problem> {
+/// The node that is meant: the one that is named, or the only one that waits for this person to do this.
+fn node_meant(asked: &Asked, card: &TicketCard, by: &Pid, operation: &str, is_repeated: bool) -> Result<NodeId, Problem> {
+    if let Some(node) = asked.node()? {
+        return Ok(node);
+    }
+    let ticket = &card.ticket;
+    let current = ticket.current().filter(|(_, visit)| match operation {
+        "claim" => visit.status == NodeStatus::Receiving && ticket.may_act(visit, by),
+        "distribute" => visit.status == NodeStatus::Distributing && ticket.may_act(visit, by),
+        "deliver" => !visit.automatic && ticket.may_act(visit, by),
+        "reassign" => !visit.automatic,
+        "retry" | "ignore" | "route" => visit.status == NodeStatus::Failed,
+        _ => !visit.automatic && visit.status == NodeStatus::Running && ticket.may_act(visit, by),
+    });
+    let waiting: Vec<(NodeId, &str)> = current.map(|(id, visit)| (id, visit.name.as_str())).collect();
+    match waiting[..] {
+        [(node, _)] => Ok(node),
+        // The command was executed before; the node plays no part in the answer.
+        [] if is_repeated => Ok(NodeId(0)),
+        [] => Err(Problem::malformed("/node", format!("`node` is required: no node of this ticket waits for {} to {operation}", asked.user()?))),
+        _ => {
+            let nodes: Vec<String> = waiting.iter().map(|(id, name)| format!("{id} ({name})")).collect();
+            Err(Problem::malformed("/node", format!("`node` is required: more than one node is open, {}", nodes.join(", "))))
+        }
+    }
+}
+
+async fn command(asked: &Asked, card: &TicketCard, operation: &str, is_repeated: bool) -> Result<Command, Problem> {
     let app = &asked.app;
     let by = app.people.find(asked.user()?).await?;
+    let actor = by.clone();
     let message = asked.text("message")?.unwrap_or_default();
-    let node = || asked.node()?.ok_or_else(|| Problem::malformed("/node", "it is missing"));
+    let node = || node_meant(asked, card, &actor, operation, is_repeated);
     let values = || -> Result<BTreeMap<String, String>, Problem> {
         match asked.body.get("values") {
             None | Some(Value::Null) => Ok(BTreeMap::new()),
             Some(Value::Object(values)) => {
                 Ok(values.iter().map(|(key, value)| (key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect())
             }
-            Some(_) => Err(Problem::malformed("/values", "it is not an object")),
+            Some(_) => Err(Problem::malformed("/values", "`values` is not an object")),
         }
     };
     Ok(match operation {
-        "submit" => Command::Submit { node: node()?, form: form_of(asked, card, Some(node()?), true).await?, by },
-        "decide" => Command::Decide { node: node()?, pass: asked.flag("pass", true)?, remark: message, by },
-        "claim" => Command::Claim { node: node()?, by },
+        "submit" => Command::Submit { node: node()?, form: form_of(asked, card, Some(node()?), true).await?, reason: message, by },
+        "decide" => Command::Decide { node: node()?, pass: asked.choice("pass")?, remark: message, by },
+        "claim" => Command::Claim { node: node()?, reason: message, by },
         "distribute" => Command::Distribute { node: node()?, to: asked.targets().await?, message, by },
         "deliver" => Command::Deliver { node: node()?, to: asked.targets().await?, message, by },
         "reassign" => Command::Reassign { node: node()?, to: asked.targets().await?, message, by },
@@ -294,31 +340,37 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
             Some(node) => Command::TerminateAt { node, reason: message, by },
             None => Command::Terminate { reason: message, by },
         },
-        "suspend" if message.trim().is_empty() => return Err(Problem::malformed("/message", "suspending needs a reason")),
         "suspend" => Command::Suspend { reason: message, by },
-        "resume" => Command::Resume { by },
-        "withdraw" => Command::Withdraw { by },
-        "close" => Command::Close { status: asked.text("status")?.unwrap_or_else(|| "FINISHED".into()), reason: message, by },
-        "retry" => Command::Retry { node: node()?, inputs: values()?, by },
+        "resume" => Command::Resume { reason: message, by },
+        "withdraw" => Command::Withdraw { reason: message, by },
+        "close" => Command::Close { status: asked.required("status")?, reason: message, by },
+        "retry" => Command::Retry { node: node()?, inputs: values()?, reason: message, by },
         "ignore" => Command::Ignore { node: node()?, outputs: values()?, reason: message, by },
         "route" => {
-            let line = asked.int("line")?.map(LineId).ok_or_else(|| Problem::malformed("/line", "it is missing"))?;
-            Command::Route { node: node()?, line, by }
+            let line = LineId(asked.required_int("line")?);
+            Command::Route { node: node()?, line, reason: message, by }
         }
-        "acknowledge" => Command::Acknowledge { node: asked.node()?, by },
+        "acknowledge" => Command::Acknowledge { node: asked.node()?, reason: message, by },
         "resolve" => Command::Resolve { form: form_of(asked, card, card.ticket.where_to_resolve(&by).ok(), false).await?, remark: message, by },
         "escalate" => Command::Escalate { node: asked.node()?, reason: message, by },
         "edit" => Command::EditField { form: form_of(asked, card, None, false).await?, by },
         "remark" => {
-            let parent =
-                asked.int("parent")?.map(|id| u64::try_from(id).map_err(|_| Problem::malformed("/parent", "it is not the number of a remark"))).transpose()?;
-            Command::Remark { text: asked.required("text")?, parent, mentions: people(asked).await?, internal: asked.flag("internal", false)?, by }
+            let parent = asked
+                .int("parent")?
+                .map(|id| u64::try_from(id).map_err(|_| Problem::malformed("/parent", "`parent` is not the number of a remark")))
+                .transpose()?;
+            Command::Remark {
+                text: asked.required("text")?,
+                parent,
+                mentions: people(asked).await?.unwrap_or_default(),
+                internal: asked.flag("internal", false)?,
+                by,
+            }
         }
-        "follow" => Command::Follow { people: people(asked).await?, follows: true, by },
-        "unfollow" => Command::Follow { people: people(asked).await?, follows: false, by },
+        "follow" => Command::Follow { people: followers(asked).await?, follows: true, by },
+        "unfollow" => Command::Follow { people: followers(asked).await?, follows: false, by },
         "rate" => {
-            let stars =
-                asked.int("stars")?.and_then(|stars| u8::try_from(stars).ok()).ok_or_else(|| Problem::malformed("/stars", "it is not a number of stars"))?;
+            let stars = u8::try_from(asked.required_int("stars")?).map_err(|_| Problem::malformed("/stars", "`stars` is not a number of stars, 1 to 5"))?;
             Command::Rate { stars, comment: message, by }
         }
         "remind" => Command::Remind { message, by },
@@ -327,9 +379,8 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
             if operation == "unlink" {
                 return Ok(Command::Unlink { other, mirror: false, by });
             }
-            let relation = asked.text("relation")?.unwrap_or_else(|| "related".into());
-            let relation: Relation = serde_json::from_value(relation.into())
-                .map_err(|_| Problem::malformed("/relation", "it is none of related, raised, raised_from, parent_of, child_of"))?;
+            let relation: Relation = serde_json::from_value(asked.required("relation")?.into())
+                .map_err(|_| Problem::malformed("/relation", "`relation` is none of related, raised, raised_from, parent_of, child_of"))?;
             fits(asked, card, &other, relation, &by).await?;
             Command::Link { other, relation, mirror: false, by }
         }
@@ -338,7 +389,7 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str) -> Result<Co
 
 /// The other ticket is there and would take the link from this person too; a child runs on the same version of the same service as its parent
 /// (reference/bk-itsm.md 16).
-async fn fits(asked: &Asked, card: &TicketCard, other: &TicketSn, relation: Relation, by: &events::Pid) -> Result<(), Problem> {
+async fn fits(asked: &Asked, card: &TicketCard, other: &TicketSn, relation: Relation, by: &Pid) -> Result<(), Problem> {
     let app = &asked.app;
     let unknown = || Problem::malformed("/other", format!("there is no ticket {other}"));
     let (Some(opened), Some(theirs)) = (&card.ticket.opened, desk::card(app, other).await?.and_then(|card| card.ticket.opened)) else { return Err(unknown()) };
@@ -362,7 +413,7 @@ async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>, with_de
     let Some(opened) = &card.ticket.opened else { return Ok(form) };
     let Some(workflow) = app.configuration.workflow(opened.workflow, opened.workflow_version).await? else { return Ok(form) };
     let definition = &workflow.definition;
-    app.people.form_in(definition, &mut form, false).await?;
+    app.people.form_in(definition, &mut form, 0).await?;
     if let Some(node) = node.and_then(|node| definition.node(node)).or_else(|| definition.submit_node()) {
         if with_defaults {
             form::with_defaults(definition, node, &mut form, &card.ticket);
@@ -372,27 +423,34 @@ async fn form_of(asked: &Asked, card: &TicketCard, node: Option<NodeId>, with_de
     Ok(form)
 }
 
-async fn people(asked: &Asked) -> Result<Vec<events::Pid>, Problem> {
-    let mut people = Vec::new();
-    for name in asked.names("people")? {
-        people.push(asked.app.people.find(&name).await?);
+/// The people that the body names, if it names any.
+async fn people(asked: &Asked) -> Result<Option<Vec<Pid>>, Problem> {
+    let Some(names) = asked.names("people")? else { return Ok(None) };
+    if names.len() > NAMED_MAX {
+        return Err(Problem::malformed("/people", format!("`people` names more than {NAMED_MAX} people")));
     }
-    if people.is_empty() && asked.body.get("text").is_none() {
-        people.push(asked.app.people.find(asked.user()?).await?);
+    Ok(Some(asked.app.people.find_all(&names).await?))
+}
+
+/// Those who follow from now on, or no longer: the person who acts, if the body names none. An empty list names no one.
+async fn followers(asked: &Asked) -> Result<Vec<Pid>, Problem> {
+    match people(asked).await? {
+        Some(people) if people.is_empty() => Err(Problem::malformed("/people", "`people` is empty: name at least one, or leave it out to mean yourself")),
+        Some(people) => Ok(people),
+        None => Ok(vec![asked.app.people.find(asked.user()?).await?]),
     }
-    Ok(people)
 }
 
 /// Many decisions at once: each by itself, each answered by itself.
 pub(super) async fn decide_many(asked: Asked) -> Answer {
-    let items = asked.body.get("decisions").and_then(Value::as_array).ok_or_else(|| Problem::malformed("/decisions", "it is not an array"))?;
+    let items = asked.body.get("decisions").and_then(Value::as_array).ok_or_else(|| Problem::malformed("/decisions", "`decisions` is required"))?;
     if items.is_empty() || items.len() > BATCH_MAX {
-        return Err(Problem::malformed("/decisions", format!("it holds 1 to {BATCH_MAX} decisions")));
+        return Err(Problem::malformed("/decisions", format!("`decisions` has 1 to {BATCH_MAX} entries")));
     }
     let by = asked.app.people.find(asked.user()?).await?;
     let read = |(at, item): (usize, &Value)| {
         let parts = || Some((TicketSn(item["sn"].as_str()?.to_owned()), NodeId(item["node"].as_i64()?), item["pass"].as_bool()?));
-        let (sn, node, pass) = parts().ok_or_else(|| Problem::malformed(&format!("/decisions/{at}"), "it needs sn, node and pass"))?;
+        let (sn, node, pass) = parts().ok_or_else(|| Problem::malformed(&format!("/decisions/{at}"), "a decision needs `sn`, `node` and `pass`"))?;
         Ok((sn, node, pass, item["message"].as_str().unwrap_or_default().to_owned()))
     };
     // All are read before the first is carried out.
@@ -411,7 +469,10 @@ pub(super) async fn decide_many(asked: Asked) -> Answer {
                 drafts::sent(&asked.app, &by, &Sheet::Node { ticket: sn.clone(), node }, &asked.meta(by.clone())).await;
                 json!({ "sn": sn, "node": node, "done": true, "status": outcome.state.status_key() })
             }
-            Err(Failure::Rejected(rejection)) => json!({ "sn": sn, "node": node, "done": false, "detail": rejection.to_string() }),
+            Err(Failure::Rejected(rejection)) => {
+                let problem = Problem::from(rejection).with_names(&asked.app).await;
+                json!({ "sn": sn, "node": node, "done": false, "detail": problem.detail() })
+            }
             Err(Failure::Technical(error)) => return Err(error.into()),
         });
     }

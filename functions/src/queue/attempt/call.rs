@@ -170,7 +170,13 @@ async fn described(app: &App, card: &TicketCard, requested: &Requested) -> Resul
 pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> Result<Variables, Error> {
     let mut variables = Variables::new();
     let Some(opened) = &card.ticket.opened else { return Ok(variables) };
-    variables.extend(opened.envs.iter().map(|(key, value)| (key.clone(), value.clone().into())));
+    // Once the creator was erased the secret is gone, and a call that asks for it fails visibly.
+    if let Some(name) = &opened.variables
+        && let Some(kept) = app.ledger.keys.secret(name).await?
+    {
+        let kept: BTreeMap<String, String> = serde_json::from_slice(&kept).map_err(|_| Error::corrupt(format!("secret {name} holds no variables")))?;
+        variables.extend(kept.into_iter().map(|(key, value)| (key, value.into())));
+    }
     let workflow = app.configuration.workflow(opened.workflow, opened.workflow_version).await?;
     if let Some(workflow) = &workflow {
         let definition = &workflow.definition;

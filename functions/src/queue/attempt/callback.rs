@@ -70,7 +70,7 @@ pub struct Receiver {
 async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error> {
     let ticket = &card.ticket;
     let Some(opened) = &ticket.opened else { return Ok(Value::Null) };
-    let updated = Timestamp::from_millisecond(card.updated_at.0).unwrap_or_default().to_zoned(app.settings.zone.clone());
+    let updated = Timestamp::from_millisecond(card.updated_at.0).unwrap_or_default().to_zoned_datetime(app.settings.zone.clone());
     Ok(json!({
         "sn": opened.sn,
         "title": ticket.title(),

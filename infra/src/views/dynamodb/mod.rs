@@ -2,7 +2,7 @@
 //!
 //! | item | `p` | `s` | holds |
 //! | --- | --- | --- | --- |
-//! | document | `d|<view>|<one of 16 by the key's hash>` | the key | `q` sequence, `b` body, squeezed, `x` the index rows it claims |
+//! | document | `d|<view>|<one of 16 by the key's hash>` | the key | `q` sequence, `b` body, squeezed, `x` the index rows it claims, `f` its facets |
 //! | index row | `i|<view>|<index>|<head>` | value, a zero, the key | `q` the sequence it was written with |
 //!
 //! A document is the truth, its rows are hints: new rows are put first, then the document if its sequence is the next, then rows it no longer
@@ -77,6 +77,10 @@ fn claims(item: &Item) -> Vec<String> {
     claims.map(|claims| claims.iter().filter_map(|claim| claim.as_s().ok().cloned()).collect()).unwrap_or_default()
 }
 
+fn facets(item: &Item) -> String {
+    item.get("f").and_then(|value| value.as_s().ok().cloned()).unwrap_or_default()
+}
+
 fn document(view: &str, item: &Item) -> Result<Document, Error> {
     let stored = item.get("b").and_then(|value| value.as_b().ok()).ok_or_else(|| Error::corrupt(format!("a document of view {view} has no body")))?;
     Ok(Document { sequence: sequence(item), body: unsqueeze(stored.as_ref(), DOCUMENT_BYTES_MAX)? })
@@ -105,15 +109,15 @@ impl Dynamodb {
         Ok(got)
     }
 
-    /// What the documents of these keys claim.
-    async fn claims_of(&self, view: &str, keys: &[&str]) -> Result<HashMap<String, Claimed>, Error> {
+    /// What the documents of these keys claim, and their facets.
+    async fn claims_of(&self, view: &str, keys: &[&str]) -> Result<HashMap<String, (Claimed, String)>, Error> {
         let mut claimed = HashMap::new();
         let unique: Vec<&str> = keys.iter().copied().collect::<HashSet<_>>().into_iter().collect();
         for some in unique.chunks(GET_MAX) {
             let builder = KeysAndAttributes::builder().set_keys(Some(some.iter().map(|key| document_key(view, key).into()).collect()));
             let wanted = builder
                 .consistent_read(true)
-                .projection_expression("s, q, x")
+                .projection_expression("s, q, x, f")
                 .build()
                 .map_err(|error| Error::because(Kind::Misconfigured, "cannot ask for documents", error))?;
             let mut left = Some(HashMap::from([(self.table.name.clone(), wanted)]));
@@ -128,7 +132,7 @@ impl Dynamodb {
                 self.table.meter.read("view batch get", items.iter().map(item_bytes).sum(), Some(units));
                 for item in items {
                     if let Some(Ok(key)) = item.get("s").map(AttributeValue::as_s) {
-                        claimed.insert(key.clone(), (sequence(item), claims(item)));
+                        claimed.insert(key.clone(), ((sequence(item), claims(item)), facets(item)));
                     }
                 }
                 left = got.unprocessed_keys;
@@ -221,7 +225,7 @@ impl Views for Dynamodb {
         self.get_item(view, key).await?.map(|item| document(view, &item)).transpose()
     }
 
-    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error> {
+    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error> {
         let known = self.claimed.lock().expect("no holder panics").get(&(view.to_owned(), key.to_owned())).cloned();
         let old = match known.filter(|(sequence, _)| *sequence == expected) {
             Some((_, claims)) => claims,
@@ -243,6 +247,9 @@ impl Views for Dynamodb {
         item.insert("b".into(), AttributeValue::B(Blob::new(body.clone())));
         if !new.is_empty() {
             item.insert("x".into(), AttributeValue::L(new.iter().map(text).collect()));
+        }
+        if !facets.is_empty() {
+            item.insert("f".into(), text(facets));
         }
         let bytes = item_bytes(&item);
         let put = self.table.put(item);
@@ -275,9 +282,10 @@ impl Views for Dynamodb {
         Ok(true)
     }
 
-    async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
+    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error> {
         let wanted = range.skip.saturating_add(range.limit);
-        let (mut entries, mut from) = (Vec::new(), None);
+        let mut from = after.map(|after| Item::from(row_key(range.view, &after.key, &format!("{}|{}", range.index, after.value))));
+        let mut entries = Vec::new();
         while entries.len() < wanted {
             let (rows, next) = self.rows(&range, wanted - entries.len(), from).await?;
             let keys: Vec<&str> = rows.iter().map(|entry| entry.key.as_str()).collect();
@@ -285,8 +293,10 @@ impl Views for Dynamodb {
             let mut strays = Vec::new();
             for entry in rows {
                 match claimed.get(&entry.key) {
-                    Some((_, claims)) if claims.contains(&format!("{}|{}", range.index, entry.value)) => entries.push(entry),
-                    Some((sequence, _)) => strays.push((entry, *sequence)),
+                    Some(((_, claims), facets)) if claims.contains(&format!("{}|{}", range.index, entry.value)) => {
+                        entries.push(Entry { facets: facets.clone(), ..entry });
+                    }
+                    Some(((sequence, _), _)) => strays.push((entry, *sequence)),
                     // Its document may be about to be put for the first time.
                     None => {}
                 }

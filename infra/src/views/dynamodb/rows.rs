@@ -111,7 +111,7 @@ impl Dynamodb {
         self.table.read("row query", bytes, found.consumed_capacity());
         let entry = |item: &Item| {
             let (value, key) = item.get("s")?.as_s().ok()?.split_once('\0')?;
-            Some(Entry { value: value.to_owned(), key: key.to_owned() })
+            Some(Entry { value: value.to_owned(), key: key.to_owned(), facets: String::new() })
         };
         Ok((found.items().iter().filter_map(entry).collect(), found.last_evaluated_key))
     }

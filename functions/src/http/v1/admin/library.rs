@@ -6,9 +6,9 @@ use domain::workflow::check;
 use events::field;
 use events::workflow::Field;
 use infra::views::Range;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{LIST_MAX, check_code, done, ok, superuser, wrong_method};
+use super::{LIST_MAX, check_code, done, ok, same, superuser, wrong_method};
 use crate::http::v1::asked::Asked;
 use crate::http::v1::problem::{Answer, Problem};
 use crate::{App, company, setup};
@@ -46,9 +46,24 @@ pub(in crate::http::v1) async fn fields(asked: Asked, method: &Method, parts: &[
         }
         (&Method::GET, [key]) => Ok(ok(shared(app, app.configuration.field(key).await?.ok_or_else(|| missing(key))?).await?)),
         (&Method::PUT, [key]) => {
-            superuser(&asked).await?;
+            let by = superuser(&asked).await?;
             check_code(key, "key")?;
-            let mut given = asked.body.clone();
+            same(&asked, "key", key)?;
+            // What the body leaves out keeps its value.
+            let mut given = match app.configuration.field(key).await? {
+                Some(known) => match shared(app, known).await? {
+                    Value::Object(known) => known,
+                    _ => Map::new(),
+                },
+                None => Map::new(),
+            };
+            let missing = |member: &str| Problem::malformed(&format!("/{member}"), format!("`{member}` is required for a new field"));
+            given.extend(asked.body.clone());
+            for member in ["type", "name"] {
+                if !given.contains_key(member) {
+                    return Err(missing(member));
+                }
+            }
             given.insert("key".into(), (*key).into());
             let mut field: Field = serde_json::from_value(given.into()).map_err(|error| Problem::malformed("body", error.to_string()))?;
             // A file is uploaded for a workflow, which keeps it; the library keeps none.
@@ -59,13 +74,13 @@ pub(in crate::http::v1) async fn fields(asked: Asked, method: &Method, parts: &[
             if let Some(problem) = check::field_problems(&field).into_iter().next() {
                 return Err(Problem::malformed("body", problem));
             }
-            setup::define::<SharedField>(app, format!("field-{key}"), &field::Defined { field: field.clone(), is_listed: true }).await?;
+            setup::define::<SharedField>(app, &by, format!("field-{key}"), &field::Defined { field: field.clone(), is_listed: true }).await?;
             Ok(ok(shared(app, field).await?))
         }
         (&Method::DELETE, [key]) => {
-            superuser(&asked).await?;
+            let by = superuser(&asked).await?;
             let field = app.configuration.field(key).await?.ok_or_else(|| missing(key))?;
-            setup::define::<SharedField>(app, format!("field-{key}"), &field::Defined { field, is_listed: false }).await?;
+            setup::define::<SharedField>(app, &by, format!("field-{key}"), &field::Defined { field, is_listed: false }).await?;
             Ok(done())
         }
         _ => Err(wrong_method(method)),

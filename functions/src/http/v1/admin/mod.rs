@@ -13,15 +13,14 @@ use domain::options;
 use events::catalog::Changed;
 use events::role::RoleKind;
 use events::workflow::Choice;
-use events::{CatalogId, RoleId, dictionary, role};
+use events::{CatalogId, Meta, RoleId, ServiceId, dictionary, role};
 use infra::views::Range;
 use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
 use crate::configuration::SUPERUSER;
-use crate::people::is_name;
-use crate::setup;
+use crate::{App, setup};
 pub(super) use library::fields;
 pub(super) use services::services;
 pub(super) use workflows::workflows;
@@ -30,6 +29,8 @@ pub(super) use workflows::workflows;
 const LIST_MAX: usize = 1000;
 /// Longest code of a dictionary, longest name of anything.
 const NAME_MAX: usize = 64;
+/// Members of one role: their ids stay below the size of a commit.
+const MEMBERS_MAX: usize = 10_000;
 /// Options in one dictionary.
 const ITEMS_MAX: usize = 2000;
 
@@ -49,10 +50,10 @@ fn wrong_method(method: &Method) -> Problem {
     Problem::method(format!("{method} is not for this path"))
 }
 
-/// Some things are for superusers alone: what the desk is set up with, and calls of all tickets.
-pub(super) async fn superuser(asked: &Asked) -> Result<(), Problem> {
+/// Some things are for superusers alone: what the desk is set up with, and calls of all tickets. Returns who acts, for the commits of a change.
+pub(super) async fn superuser(asked: &Asked) -> Result<Meta, Problem> {
     let pid = asked.app.people.find(asked.user()?).await?;
-    if asked.app.configuration.is_superuser(&pid).await? { Ok(()) } else { Err(Problem::forbidden("this is for superusers")) }
+    if asked.app.configuration.is_superuser(&pid).await? { Ok(asked.meta(pid)) } else { Err(Problem::forbidden("this is for superusers")) }
 }
 
 fn number(text: &str, what: &str) -> Result<i64, Problem> {
@@ -62,7 +63,7 @@ fn number(text: &str, what: &str) -> Result<i64, Problem> {
 /// Codes of dictionaries and keys of fields are words.
 fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     let is_word = !code.is_empty() && code.len() <= NAME_MAX && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if is_word { Ok(()) } else { Err(Problem::malformed(what, "it is made of letters, digits and underscores")) }
+    if is_word { Ok(()) } else { Err(Problem::malformed(what, format!("`{what}` is made of letters, digits and underscores"))) }
 }
 
 pub(super) async fn catalog(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
@@ -74,14 +75,23 @@ pub(super) async fn catalog(asked: Asked, method: &Method, parts: &[&str]) -> An
             let places: Vec<Value> = catalog.places.iter().map(|(service, catalog)| json!({ "service": service, "catalog": catalog })).collect();
             Ok(ok(json!({ "catalogs": shelves, "places": places })))
         }
+        (&Method::GET, [id]) => {
+            let id = CatalogId(number(id, "catalog")?);
+            let catalog = app.configuration.catalog().await?;
+            let shelf = catalog.shelves.get(&id).ok_or_else(|| Problem::not_found(format!("there is no catalog {id}")))?;
+            let services: Vec<ServiceId> = catalog.places.iter().filter(|(_, place)| **place == id).map(|(service, _)| *service).collect();
+            let mut shown = json!(shelf);
+            shown["services"] = json!(services);
+            Ok(ok(shown))
+        }
         (&Method::POST, []) => {
-            superuser(&asked).await?;
-            let parent = asked.int("parent")?.map(CatalogId).ok_or_else(|| Problem::malformed("/parent", "it is missing"))?;
-            let added = setup::add_catalog(app, parent, &asked.required("name")?, &asked.text("desc")?.unwrap_or_default()).await?;
+            let by = superuser(&asked).await?;
+            let parent = CatalogId(asked.required_int("parent")?);
+            let added = setup::add_catalog(app, &by, parent, &asked.required("name")?, &asked.text("desc")?.unwrap_or_default()).await?;
             Ok(created(json!(added)))
         }
         (&Method::PUT, [id]) => {
-            superuser(&asked).await?;
+            let by = superuser(&asked).await?;
             let id = CatalogId(number(id, "catalog")?);
             let catalog = app.configuration.catalog().await?;
             let shelf = catalog.shelves.get(&id).ok_or_else(|| Problem::not_found(format!("there is no catalog {id}")))?;
@@ -91,12 +101,12 @@ pub(super) async fn catalog(asked: Asked, method: &Method, parts: &[&str]) -> An
                 desc: asked.text("desc")?.unwrap_or_else(|| shelf.desc.clone()),
                 parent: asked.int("parent")?.map(CatalogId).or(shelf.parent),
             };
-            setup::change_catalog(app, changed).await?;
+            setup::change_catalog(app, &by, changed).await?;
             Ok(done())
         }
         (&Method::DELETE, [id]) => {
-            superuser(&asked).await?;
-            setup::remove_catalog(app, CatalogId(number(id, "catalog")?)).await?;
+            let by = superuser(&asked).await?;
+            setup::remove_catalog(app, &by, CatalogId(number(id, "catalog")?)).await?;
             Ok(done())
         }
         _ => Err(wrong_method(method)),
@@ -119,27 +129,49 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
             None => Err(Problem::not_found(format!("there is no dictionary {code}"))),
         },
         (&Method::PUT, [code]) => {
-            superuser(&asked).await?;
+            let by = superuser(&asked).await?;
             check_code(code, "code")?;
-            let items = asked.body.get("items").cloned().unwrap_or_else(|| json!([]));
-            let items: Vec<Choice> = serde_json::from_value(items).map_err(|error| Problem::malformed("/items", error.to_string()))?;
+            same(&asked, "code", code)?;
+            // What the body leaves out keeps its value.
+            let known = app.configuration.dictionary(code).await?;
+            let known = known.0.as_ref().filter(|known| known.is_listed);
+            let items: Vec<Choice> = match (asked.body.get("items"), known) {
+                (Some(items), _) => serde_json::from_value(items.clone()).map_err(|error| Problem::malformed("/items", error.to_string()))?,
+                (None, Some(known)) => known.items.clone(),
+                (None, None) => return Err(Problem::malformed("/items", "`items` is required for a new dictionary; an empty one has `[]`")),
+            };
             if options::count(&items) > ITEMS_MAX {
-                return Err(Problem::malformed("/items", format!("more than {ITEMS_MAX} options")));
+                return Err(Problem::malformed("/items", format!("`items` has more than {ITEMS_MAX} options")));
             }
-            let (name, is_enabled) = (asked.required("name")?, asked.flag("is_enabled", true)?);
+            if let Some(key) = options::with_comma(&items) {
+                return Err(Problem::malformed(
+                    "/items",
+                    format!("`items` has the key {key:?} with a comma; commas separate options that are chosen together"),
+                ));
+            }
+            let name = match known.filter(|_| !asked.body.contains_key("name")) {
+                Some(known) => known.name.clone(),
+                None => asked.required("name")?,
+            };
+            let is_enabled = asked.flag("is_enabled", known.is_none_or(|known| known.is_enabled))?;
             let defined = dictionary::Defined { code: (*code).to_owned(), name, is_enabled, items, is_listed: true };
-            setup::define::<Dictionary>(app, format!("dictionary-{code}"), &defined).await?;
+            setup::define::<Dictionary>(app, &by, format!("dictionary-{code}"), &defined).await?;
             Ok(ok(json!(defined)))
         }
         (&Method::DELETE, [code]) => {
-            superuser(&asked).await?;
+            let by = superuser(&asked).await?;
             let known = app.configuration.dictionary(code).await?;
             let known = known.0.as_ref().filter(|list| list.is_listed).ok_or_else(|| Problem::not_found(format!("there is no dictionary {code}")))?;
-            setup::remove_dictionary(app, known).await?;
+            setup::remove_dictionary(app, &by, known).await?;
             Ok(done())
         }
         _ => Err(wrong_method(method)),
     }
+}
+
+/// Names of roles stand in lists of workflow files, between commas.
+fn is_role_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
 }
 
 pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
@@ -148,42 +180,79 @@ pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answ
         (&Method::GET, []) => {
             let mut shown = Vec::new();
             for role in app.configuration.roles().await?.iter().filter_map(|role| role.0.as_ref()) {
-                let members = app.people.names(&role.members).await?;
-                let members: Vec<&str> = members.split(',').filter(|name| !name.is_empty()).collect();
-                shown.push(json!({ "role": role.role, "kind": role.kind, "key": role.key, "name": role.name, "members": members }));
+                shown.push(shown_role(app, role).await?);
             }
             Ok(ok(json!({ "roles": shown })))
         }
+        (&Method::GET, [id]) => {
+            let id = RoleId(number(id, "role")?);
+            match app.configuration.role(id).await?.0.as_ref().filter(|role| role.is_listed) {
+                Some(role) => Ok(ok(shown_role(app, role).await?)),
+                None => Err(Problem::not_found(format!("there is no role {id}"))),
+            }
+        }
         (&Method::PUT, [id]) => {
-            superuser(&asked).await?;
+            let by = superuser(&asked).await?;
             let id = RoleId(number(id, "role")?);
             let known = app.configuration.role(id).await?;
-            let mut members = Vec::new();
-            for name in asked.names("members")? {
-                members.push(app.people.pid(&name).await?);
-            }
-            if id == SUPERUSER && members.is_empty() {
-                return Err(Problem::conflict("somebody must stay superuser"));
-            }
-            let kind = known.0.as_ref().map_or(RoleKind::General, |role| role.kind);
-            let key = known.0.as_ref().map_or_else(|| asked.required("key"), |role| Ok(role.key.clone()))?;
-            let name = match asked.text("name")? {
-                Some(name) if is_name(&name) => name,
-                Some(_) => return Err(Problem::malformed("/name", "it is empty or has characters that names do not have")),
-                None => known.0.as_ref().map(|role| role.name.clone()).ok_or_else(|| Problem::malformed("/name", "it is missing"))?,
+            let known = known.0.as_ref().filter(|known| known.is_listed);
+            let key = match known {
+                Some(known) => {
+                    same(&asked, "key", &known.key)?;
+                    known.key.clone()
+                }
+                None => asked.required("key")?,
             };
+            let name = match (asked.text("name")?, known) {
+                (Some(name), _) if is_role_name(&name) => name,
+                (Some(_), _) => return Err(Problem::malformed("/name", "`name` is empty or has characters that names do not have")),
+                (None, Some(known)) => known.name.clone(),
+                (None, None) => return Err(Problem::malformed("/name", "`name` is required for a new role")),
+            };
+            let names = asked.names("members")?;
+            let members = match (names, known) {
+                (Some(names), _) => {
+                    if id == SUPERUSER && names.is_empty() {
+                        return Err(Problem::conflict("at least one person stays superuser"));
+                    }
+                    if names.len() > MEMBERS_MAX {
+                        return Err(Problem::malformed("/members", format!("`members` names more than {MEMBERS_MAX} people")));
+                    }
+                    app.people.pids(&names).await?
+                }
+                (None, Some(known)) => known.members.clone(),
+                (None, None) => return Err(Problem::malformed("/members", "`members` is required for a new role; one without members has `[]`")),
+            };
+            let kind = known.map_or(RoleKind::General, |role| role.kind);
             let defined = role::Defined { role: id, kind, key, name, members, is_listed: true };
-            setup::define::<Role>(app, format!("role-{id}"), &defined).await?;
+            setup::define::<Role>(app, &by, format!("role-{id}"), &defined).await?;
             Ok(done())
         }
         (&Method::DELETE, [id]) => {
-            superuser(&asked).await?;
+            let by = superuser(&asked).await?;
             let id = RoleId(number(id, "role")?);
             let known = app.configuration.role(id).await?;
             let known = known.0.as_ref().filter(|role| role.is_listed).ok_or_else(|| Problem::not_found(format!("there is no role {id}")))?;
-            setup::remove_role(app, known).await?;
+            setup::remove_role(app, &by, known).await?;
             Ok(done())
         }
         _ => Err(wrong_method(method)),
+    }
+}
+
+/// A role as people read it.
+async fn shown_role(app: &App, role: &role::Defined) -> Result<Value, Problem> {
+    let mut members = Vec::new();
+    for member in &role.members {
+        members.push(app.people.name(member).await?);
+    }
+    Ok(json!({ "role": role.role, "kind": role.kind, "key": role.key, "name": role.name, "members": members }))
+}
+
+/// A member that does not change may be written again, as it was read.
+fn same(asked: &Asked, key: &str, known: &str) -> Result<(), Problem> {
+    match asked.text(key)? {
+        Some(given) if given != known => Err(Problem::malformed(&format!("/{key}"), format!("`{key}` is {known} and does not change"))),
+        _ => Ok(()),
     }
 }

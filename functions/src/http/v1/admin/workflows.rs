@@ -4,7 +4,7 @@ use axum::http::Method;
 use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::{check, export};
 use events::WorkflowId;
-use events::workflow::Definition;
+use events::workflow::{Definition, Processors};
 use infra::views::Range;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::{LIST_MAX, created, done, number, ok, superuser, wrong_method};
 use crate::http::v1::asked::Asked;
 use crate::http::v1::problem::{Answer, Problem};
 use crate::stream::follow::read_card;
-use crate::{App, company, setup};
+use crate::{App, company, setup, times};
 
 pub(in crate::http::v1) async fn workflows(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
     let app = &asked.app;
@@ -23,22 +23,25 @@ pub(in crate::http::v1) async fn workflows(asked: Asked, method: &Method, parts:
             let mut cards = Vec::new();
             for entry in app.views.range(range).await? {
                 if let Some(document) = app.views.get("workflow", &entry.key).await? {
-                    let card: WorkflowCard = read_card(&entry.key, &document)?;
-                    cards.push(json!(card));
+                    let card: WorkflowCard = read_card(&app.ledger, &entry.key, &document).await?;
+                    let mut card = json!(card);
+                    times::spell(&mut card, &|at| times::in_zone(at, &app.settings.zone));
+                    cards.push(card);
                 }
             }
             Ok(ok(json!({ "workflows": cards })))
         }
         (&Method::POST, []) => {
-            superuser(&asked).await?;
-            let definition = definition(&asked).await?;
-            let id = setup::draft(app, definition, None).await?;
-            Ok(created(json!({ "workflow": id })))
+            let by = superuser(&asked).await?;
+            let (definition, warnings) = definition(&asked).await?;
+            let problems = check::problems(&definition);
+            let id = setup::draft(app, &by, definition, None).await?;
+            Ok(created(json!({ "workflow": id, "problems": problems, "warnings": warnings })))
         }
         (&Method::POST, ["import"]) => {
-            superuser(&asked).await?;
-            let file = asked.body.get("workflow").ok_or_else(|| Problem::malformed("/workflow", "it is missing"))?;
-            let (id, report) = setup::import_workflow(app, file, None).await?;
+            let by = superuser(&asked).await?;
+            let file = asked.body.get("workflow").ok_or_else(|| Problem::malformed("/workflow", "`workflow` is required"))?;
+            let (id, report) = setup::import_workflow(app, &by, file, None).await?;
             let problems = app.configuration.drawn(id).await?.draft.as_deref().map(check::problems).unwrap_or_default();
             Ok(created(json!({ "workflow": id, "report": report, "problems": problems })))
         }
@@ -64,20 +67,20 @@ async fn workflow(asked: &Asked, method: &Method, id: WorkflowId, rest: &[&str])
             Ok(ok(json!({ "workflow": id, "closed": drawn.closed, "versions": versions, "draft": draft, "problems": problems })))
         }
         (&Method::PUT, ["draft"]) => {
-            superuser(asked).await?;
-            let definition = definition(asked).await?;
+            let by = superuser(asked).await?;
+            let (definition, warnings) = definition(asked).await?;
             let problems = check::problems(&definition);
-            setup::draft(app, definition, Some(id)).await?;
-            Ok(ok(json!({ "workflow": id, "problems": problems })))
+            setup::draft(app, &by, definition, Some(id)).await?;
+            Ok(ok(json!({ "workflow": id, "problems": problems, "warnings": warnings })))
         }
         (&Method::POST, ["deploy"]) => {
-            superuser(asked).await?;
-            let version = setup::deploy(app, id).await?;
+            let by = superuser(asked).await?;
+            let version = setup::deploy(app, &by, id, false).await?;
             Ok(created(json!({ "workflow": id, "version": version })))
         }
         (&Method::POST, ["close" | "reopen"]) => {
-            superuser(asked).await?;
-            setup::close_workflow(app, id, rest[0] == "close").await?;
+            let by = superuser(asked).await?;
+            setup::close_workflow(app, &by, id, rest[0] == "close").await?;
             Ok(done())
         }
         (_, ["versions", version, rest @ ..]) => {
@@ -93,13 +96,13 @@ async fn workflow(asked: &Asked, method: &Method, id: WorkflowId, rest: &[&str])
                     Ok(ok(export::write(&definition, &version.to_string(), &setup::role_names(app).await?)))
                 }
                 (&Method::POST, ["restore"]) => {
-                    superuser(asked).await?;
-                    setup::restore(app, id, version).await?;
+                    let by = superuser(asked).await?;
+                    setup::restore(app, &by, id, version).await?;
                     Ok(done())
                 }
                 (&Method::DELETE, []) => {
-                    superuser(asked).await?;
-                    setup::remove_version(app, id, version).await?;
+                    let by = superuser(asked).await?;
+                    setup::remove_version(app, &by, id, version).await?;
                     Ok(done())
                 }
                 _ => Err(wrong_method(method)),
@@ -115,17 +118,34 @@ async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
     Ok(json!(definition))
 }
 
-async fn definition(asked: &Asked) -> Result<Definition, Problem> {
-    let mut given = asked.body.get("definition").cloned().ok_or_else(|| Problem::malformed("/definition", "it is missing"))?;
+/// People whom a definition names and who are not known here: a misspelled name would wait for its ticket forever.
+async fn strangers(app: &App, definition: &Definition) -> Result<Vec<String>, Problem> {
+    let mut warnings = Vec::new();
+    for node in &definition.nodes {
+        for processors in [&node.processors, &node.assignors, &node.delivers] {
+            let Processors::Person(names) = processors else { continue };
+            for name in names {
+                if app.people.find(name.as_str()).await?.as_str().starts_with('?') {
+                    warnings.push(format!("node {} ({}) names {name}, who is not known at this desk; check the spelling", node.id, node.name));
+                }
+            }
+        }
+    }
+    Ok(warnings)
+}
+
+async fn definition(asked: &Asked) -> Result<(Definition, Vec<String>), Problem> {
+    let mut given = asked.body.get("definition").cloned().ok_or_else(|| Problem::malformed("/definition", "`definition` is required"))?;
     for (at, field) in given.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
         from_library(&asked.app, field, at).await?;
     }
     let mut definition: Definition = serde_json::from_value(given).map_err(|error| Problem::malformed("/definition", error.to_string()))?;
+    let warnings = strangers(&asked.app, &definition).await?;
     company::with_pids(&asked.app, &mut definition).await?;
     // Fields that come without a number get one.
-    let free = definition.fields.iter().map(|field| field.id).max().unwrap_or_default() + 1;
+    let free = definition.fields.iter().map(|field| field.id).max().unwrap_or_default().saturating_add(1);
     for (id, field) in (free..).zip(definition.fields.iter_mut().filter(|field| field.id == 0)) {
         field.id = id;
     }
-    Ok(definition)
+    Ok((definition, warnings))
 }

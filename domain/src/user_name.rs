@@ -1,0 +1,93 @@
+//! User names as people type them: what separates the names of a list, and which characters a name has.
+
+/// Longest user name, in characters.
+pub const NAME_MAX: usize = 64;
+
+/// Separates the names of a list: the comma, and the commas of Chinese and Japanese keyboards.
+fn is_separator(c: char) -> bool {
+    matches!(c, ',' | '，' | '、' | '､' | '﹐' | '﹑')
+}
+
+/// Blanks of any width, and characters that take no place on a screen, such as zero-width spaces and byte order marks.
+fn is_blank_char(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// A text without the blanks and invisible characters around it.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_matches(is_blank_char)
+}
+
+/// Says whether a text has nothing to read.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(is_blank_char)
+}
+
+/// The parts of a list, trimmed; empty ones are left out.
+pub fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_separator).map(trimmed).filter(|part| !part.is_empty())
+}
+
+/// Says whether a text may be the name of a user. The desk itself (`system`) is none, nor is a person id: an erased person is shown by it and must not be
+/// addressed by it. A text with characters that separate names in other systems is a list rather than a name.
+pub fn is_name(name: &str) -> bool {
+    let has_no_place = |c: char| {
+        c.is_control()
+            || is_blank_char(c)
+            || is_separator(c)
+            || matches!(c, '<' | '>' | '\'' | '"' | ';' | '；' | '﹔' | '|' | '｜' | '/' | '／' | '\\' | '＼' | '。' | '｡' | '،' | '؛')
+    };
+    !name.is_empty()
+        && name != events::Pid::system().as_str()
+        && !events::Pid::is_id(name)
+        && name.chars().count() <= NAME_MAX
+        && !name.chars().any(has_no_place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_of_every_keyboard_separate_names() {
+        for text in ["zhangsan,wangwu", "zhangsan，wangwu", "zhangsan、wangwu", " zhangsan ,\u{3000}wangwu\u{200b},", "\u{feff}zhangsan､wangwu\u{a0}"] {
+            assert_eq!(split(text).collect::<Vec<_>>(), ["zhangsan", "wangwu"], "{text:?}");
+        }
+        assert_eq!(split(" ，、\u{200b}").count(), 0);
+    }
+
+    #[test]
+    fn a_list_is_no_name() {
+        for text in ["a,b", "a，b", "a、b", "a;b", "a；b", "a|b", "a/b", "a\\b", "a b", "a\u{3000}b", "a\u{a0}b", "a\u{200b}b", "a\nb", "", " ", "system"] {
+            assert!(!is_name(text), "{text:?}");
+        }
+        for name in ["zhangsan", "张三", "zhang.san-1_x@corp", "买买提·艾力", "zhangsan(张三)", "1001"] {
+            assert!(is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_invisible_characters_is_blank() {
+        assert!(is_blank("") && is_blank(" \u{3000}\u{200b}\n"));
+        assert!(!is_blank(" 。"));
+    }
+}

@@ -1,0 +1,567 @@
+//! Cases that the conditions on the lines of a node leave open.
+//!
+//! Everything that the conditions compare is cut into cases that no condition can tell apart: the options of a choice, the numbers below, at and above each
+//! constant, the ways in which a vote ends. A combination of such cases for which no condition holds is a ticket that would wait at the node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::workflow::{Choice, Clause, Condition, Definition, Field, FieldKind, Holds, Line, Node, NodeKind, Operator};
+use events::{LineId, NodeId};
+use jiff::Span;
+use jiff::civil::DateTime;
+
+use crate::condition::{self, Found};
+use crate::ticket::form::plain;
+
+/// Combinations that are tried for one node; beyond them a default line must say what happens.
+const CASES_MAX: usize = 10_000;
+/// Elements of sets that are told apart in one key; each of them doubles the cases.
+const ELEMENTS_MAX: usize = 6;
+/// Fewest and most people who vote in the cases that are tried; constants of the conditions say how many are needed between them.
+const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
+/// What is said where there are more than [`CASES_MAX`] combinations, or values without such cases.
+const UNTRIED: &str = "something (there are too many cases to try each)";
+/// A text that no condition names.
+const OTHER: &str = "\u{1}";
+
+/// The first case for which no line of a node holds, in words; nothing where there is none.
+pub(super) fn open_case(definition: &Definition, node: NodeId, lines: &[&Line]) -> Option<String> {
+    let conditions: Vec<&Condition> = lines.iter().filter_map(|line| line.condition.as_ref()).collect();
+    let has_default = conditions.len() < lines.len();
+    if has_default || conditions.iter().any(|one| conditions.iter().any(|other| is_opposite(one, other))) {
+        return None;
+    }
+    let cases = Cases { definition, node, conditions };
+    let Some(dimensions) = cases.dimensions() else { return Some(UNTRIED.into()) };
+    let total = dimensions.iter().try_fold(1_usize, |total, dimension| total.checked_mul(dimension.len()));
+    if total.is_none_or(|total| total > CASES_MAX) {
+        return Some(UNTRIED.into());
+    }
+    cases.first_open(&dimensions)
+}
+
+/// The conditions that lead on from a node.
+struct Cases<'a> {
+    definition: &'a Definition,
+    node: NodeId,
+    conditions: Vec<&'a Condition>,
+}
+
+/// What is the case under some keys.
+struct Case {
+    held: Vec<(String, Found)>,
+    words: Words,
+}
+
+/// How a case reads.
+#[derive(Clone)]
+enum Words {
+    Plain(String),
+    /// Between two constants, each included or not; without one, everything below or above.
+    Range {
+        key: String,
+        low: Option<(String, bool)>,
+        high: Option<(String, bool)>,
+    },
+}
+
+/// How a vote ended.
+struct Ended {
+    voters: u32,
+    pass: u32,
+    reject: u32,
+    /// The last vote; absent where the node was passed over.
+    last: Option<bool>,
+    result: bool,
+}
+
+/// What a key of a vote holds.
+#[derive(Clone, Copy)]
+enum OfVote {
+    Output(Holds),
+    /// The field in which whoever voted last decided.
+    Opinion,
+}
+
+impl<'a> Cases<'a> {
+    fn clauses(&self) -> impl Iterator<Item = &'a Clause> + '_ {
+        self.conditions.iter().copied().flat_map(|condition| &condition.expressions).flat_map(|group| &group.expressions)
+    }
+
+    /// What can be the case, by things that hang on nothing else; `None` where the cases of one of them cannot be listed.
+    fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
+        let mut seen = BTreeSet::new();
+        let keys: Vec<&'a str> = self.clauses().map(|clause| clause.key.as_str()).filter(|key| seen.insert(*key)).collect();
+        let mut votes: BTreeMap<NodeId, (&'a Node, Vec<(&'a str, OfVote)>)> = BTreeMap::new();
+        let mut dimensions = Vec::new();
+        for key in keys {
+            match self.vote_of(key) {
+                Some((node, what)) => votes.entry(node.id).or_insert_with(|| (node, Vec::new())).1.push((key, what)),
+                None => dimensions.push(self.of_key(key)?),
+            }
+        }
+        dimensions.extend(votes.values().map(|(node, keys)| self.of_vote(node, keys)));
+        Some(dimensions)
+    }
+
+    /// The vote that leaves a key behind: the one at the node itself, else the only one.
+    fn vote_of(&self, key: &str) -> Option<(&'a Node, OfVote)> {
+        let what = |node: &'a Node| {
+            let output = node.outputs.iter().find(|output| output.key == key && output.holds != Holds::Approver);
+            let opinion = || self.definition.fields_of(node).any(|field| field.key == key && field.is_approve_result);
+            output.map(|output| OfVote::Output(output.holds)).or_else(|| opinion().then_some(OfVote::Opinion))
+        };
+        let found: Vec<(&'a Node, OfVote)> =
+            self.definition.nodes.iter().filter(|node| node.kind.is_vote()).filter_map(|node| Some((node, what(node)?))).collect();
+        found.iter().find(|(node, _)| node.id == self.node).or(if found.len() == 1 { found.first() } else { None }).copied()
+    }
+
+    /// The ways in which a vote ends, as far as the given keys tell them apart.
+    fn of_vote(&self, node: &Node, keys: &[(&str, OfVote)]) -> Vec<Case> {
+        let counts_tested = keys.iter().any(|(_, what)| !matches!(what, OfVote::Opinion | OfVote::Output(Holds::ApproveResult)));
+        let mut seen = BTreeSet::new();
+        let mut cases = Vec::new();
+        for ended in self.endings(node, counts_tested) {
+            let counters = counters(&ended);
+            let value = |what: &OfVote| match what {
+                OfVote::Opinion => ended.last.map(|last| last.to_string()),
+                OfVote::Output(Holds::ApproveResult) => (node.kind == NodeKind::Approval).then(|| ended.result.to_string()),
+                OfVote::Output(holds) => counters.get(code(*holds).as_str()).cloned(),
+            };
+            let values: Vec<(&str, Option<String>)> = keys.iter().map(|(key, what)| (*key, value(what))).collect();
+            if !seen.insert(values.clone()) {
+                continue;
+            }
+            let label = |key: &str, what: &OfVote| match what {
+                OfVote::Opinion => self.definition.field_at(node.id, key).map_or_else(|| key.to_owned(), |field| field.name.clone()),
+                OfVote::Output(holds) => code(*holds),
+            };
+            let words = keys.iter().zip(&values).map(|((key, what), (_, value))| match value {
+                Some(value) => format!("{} = {value}", label(key, what)),
+                None => format!("{} is empty", label(key, what)),
+            });
+            let words = Words::Plain(words.collect::<Vec<_>>().join(", "));
+            let held = values.into_iter().map(|(key, value)| (key.to_owned(), value.map_or(Found::Absent, |value| Found::Value(value.into())))).collect();
+            cases.push(Case { held, words });
+        }
+        if !self.is_passed(&[node.id].into()) {
+            let held = keys.iter().map(|(key, _)| ((*key).to_owned(), Found::Absent)).collect();
+            cases.push(Case { held, words: Words::Plain(format!("node {} was not passed", super::named(self.definition, node.id))) });
+        }
+        cases
+    }
+
+    /// Every way in which a vote can end and its node be left (reference/bk-itsm.md 6).
+    fn endings(&self, node: &Node, counts_tested: bool) -> Vec<Ended> {
+        let finish = node.finish_condition.as_ref();
+        let holds = |counters: &BTreeMap<&str, String>| {
+            let find = |key: &str| counters.get(key).map_or(Found::Absent, |text| Found::Value(text.clone().into()));
+            finish.is_some_and(|condition| condition::holds(condition, LineId(0), &find, &mut Vec::new()))
+        };
+        let constants = finish.into_iter().flat_map(|condition| &condition.expressions).flat_map(|group| &group.expressions).chain(self.clauses());
+        let largest = constants.filter_map(|clause| plain(&clause.value).trim().parse::<u32>().ok()).max().unwrap_or_default();
+        let most = if counts_tested || finish.is_some() { largest.saturating_add(2).clamp(*VOTERS.start(), *VOTERS.end()) } else { 2 };
+        let mut endings = Vec::new();
+        if node.is_allow_skip {
+            endings.push(Ended { voters: 0, pass: 0, reject: 0, last: None, result: true });
+        }
+        for voters in 1..=most {
+            let mut open = vec![(0, 0)];
+            let mut seen = BTreeSet::new();
+            while let Some((passed, rejected)) = open.pop() {
+                for last in [true, false] {
+                    let (pass, reject) = (passed + u32::from(last), rejected + u32::from(!last));
+                    let mut ended = Ended { voters, pass, reject, last: Some(last), result: reject == 0 };
+                    let is_multi = node.is_multi || node.kind == NodeKind::Sign;
+                    let by_condition = is_multi && holds(&counters(&ended));
+                    if is_multi && !by_condition && pass + reject < voters {
+                        open.extend(Some((pass, reject)).filter(|state| seen.insert(*state)));
+                        continue;
+                    }
+                    // Where the passes alone are what the condition waits for, it is passed.
+                    ended.result |= by_condition && holds(&counters(&Ended { reject: 0, ..ended }));
+                    if ended.result || !node.terminate_when_rejected {
+                        endings.push(ended);
+                    }
+                }
+            }
+        }
+        endings
+    }
+
+    /// What can be found under a key that is no vote's.
+    fn of_key(&self, key: &str) -> Option<Vec<Case>> {
+        let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
+        let field = self.definition.field_at(self.node, key);
+        let is_filled = self.is_always_filled(key);
+        let mut cases = self.filled(key, field, &clauses)?;
+        if !is_filled {
+            cases.push(Case { held: vec![(key.to_owned(), Found::Absent)], words: Words::Plain(format!("{key} is empty")) });
+        }
+        Some(cases)
+    }
+
+    fn filled(&self, key: &str, field: Option<&Field>, clauses: &[&Clause]) -> Option<Vec<Case>> {
+        let options = field.map(own_options).unwrap_or_default();
+        let name = |text: &str| options.iter().find(|(known, _)| *known == text).map_or_else(|| text.to_owned(), |(_, name)| (*name).to_owned());
+        let case = |value: String, words: String| Case { held: vec![(key.to_owned(), Found::Value(value.into()))], words: Words::Plain(words) };
+        let is_kind = |kinds: &[&str]| clauses.iter().all(|clause| kinds.contains(&clause.kind.as_str()) && !is_of_sets(clause.condition));
+        let named: BTreeSet<String> = clauses.iter().flat_map(|clause| constants(clause)).filter(|text| !text.is_empty()).collect();
+        let kind = field.map(|field| field.kind);
+        if kind == Some(FieldKind::Boolean) {
+            return Some(["true", "false", "1", "0"].into_iter().map(|text| case(text.to_owned(), format!("{key} = {text}"))).collect());
+        }
+        if matches!(kind, Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)) && !options.is_empty() {
+            // Of the options that no condition names, one is as good as another.
+            let other = options.iter().find(|(option, _)| !named.contains(*option)).map(|(option, _)| *option);
+            let told = options.iter().map(|(option, _)| *option).filter(|option| named.contains(*option) || Some(*option) == other);
+            return Some(told.map(|option| case(option.to_owned(), format!("{key} = {}", name(option)))).collect());
+        }
+        if is_kind(&["INT", "number"]) {
+            let is_number = kind == Some(FieldKind::Int) || (field.is_none() && key.ends_with("bk_biz_id"));
+            let mut cases = numbers(key, &named);
+            cases.extend((!is_number).then(|| case(OTHER.to_owned(), format!("{key} is no number"))));
+            return Some(cases);
+        }
+        if is_kind(&["DATE", "DATETIME", "date", "datetime"]) {
+            let mut cases = times(key, &named, kind == Some(FieldKind::Date));
+            let is_time = matches!(kind, Some(FieldKind::Date | FieldKind::DateTime));
+            cases.extend((!is_time).then(|| case(OTHER.to_owned(), format!("{key} is no time"))));
+            return Some(cases);
+        }
+        if clauses.iter().any(|clause| matches!(clause.condition, Operator::Superset | Operator::NotSuperset)) {
+            let other = options.iter().map(|(option, _)| *option).find(|option| !named.contains(*option));
+            let other = if options.is_empty() { Some(OTHER) } else { other };
+            let elements: Vec<&str> = named.iter().map(String::as_str).chain(other).collect();
+            if named.len() > ELEMENTS_MAX {
+                return None;
+            }
+            let set = |bits: usize| -> Vec<&str> { elements.iter().enumerate().filter(|(at, _)| (bits >> at) & 1 == 1).map(|(_, element)| *element).collect() };
+            let sets = (1_usize..1 << elements.len()).map(set);
+            let words = |set: &[&str]| set.iter().map(|text| if *text == OTHER { "another".to_owned() } else { name(text) }).collect::<Vec<_>>().join(",");
+            return Some(sets.map(|set| case(set.join(","), format!("{key} = {}", words(&set)))).collect());
+        }
+        if clauses.iter().any(|clause| matches!(clause.condition, Operator::Greater | Operator::Less | Operator::AtLeast | Operator::AtMost)) {
+            return None;
+        }
+        let mut cases: Vec<Case> = named.iter().map(|text| case(text.clone(), format!("{key} = {}", name(text)))).collect();
+        let others = named.iter().map(|text| format!("{key} != {}", name(text))).collect::<Vec<_>>().join(", ");
+        cases.push(case(OTHER.to_owned(), if others.is_empty() { format!("{key} is filled in") } else { others }));
+        Some(cases)
+    }
+
+    /// Says whether a key has a value whatever way a ticket came.
+    fn is_always_filled(&self, key: &str) -> bool {
+        let fills = |node: &&Node| {
+            let field = self.definition.fields_of(node).find(|field| field.key == key);
+            field.is_some_and(|field| field.is_required && field.hidden_when.is_none()) && !node.is_allow_skip
+        };
+        let is_of_the_ticket = self.definition.field(key).is_none() && super::is_comparable_of_the_ticket(key) && key != "priority" && key != "ticket_title";
+        is_of_the_ticket || self.is_passed(&self.definition.nodes.iter().filter(fills).map(|node| node.id).collect())
+    }
+
+    /// Says whether every way to the node, itself included, passes one of some nodes.
+    fn is_passed(&self, some: &BTreeSet<NodeId>) -> bool {
+        let starts = self.definition.nodes.iter().filter(|node| node.kind == NodeKind::Start && !some.contains(&node.id)).map(|node| node.id);
+        let mut open: Vec<NodeId> = starts.collect();
+        let mut seen: BTreeSet<NodeId> = open.iter().copied().collect();
+        while let Some(at) = open.pop() {
+            let next = self.definition.lines_from(at).into_iter().map(|line| line.to).filter(|to| !some.contains(to));
+            open.extend(next.filter(|to| seen.insert(*to)));
+        }
+        !seen.contains(&self.node)
+    }
+
+    /// The first combination for which no condition holds. Its numbers are told as wide as it stays so.
+    fn first_open(&self, dimensions: &[Vec<Case>]) -> Option<String> {
+        if dimensions.iter().any(Vec::is_empty) {
+            return None;
+        }
+        let mut chosen = vec![0; dimensions.len()];
+        loop {
+            if self.is_open(dimensions, &chosen) {
+                let words = (0..dimensions.len()).map(|at| self.widened(dimensions, &chosen, at).text());
+                return Some(words.collect::<Vec<_>>().join(", "));
+            }
+            // The next combination, counted like the digits of a number.
+            let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
+            chosen[..at].fill(0);
+            chosen[at] += 1;
+        }
+    }
+
+    fn is_open(&self, dimensions: &[Vec<Case>], chosen: &[usize]) -> bool {
+        let held = |key: &str| dimensions.iter().zip(chosen).find_map(|(cases, at)| cases[*at].held.iter().find(|(known, _)| known == key));
+        let find = |key: &str| held(key).map_or(Found::Absent, |(_, found)| found.clone());
+        !self.conditions.iter().any(|condition| condition::holds(condition, LineId(0), &find, &mut Vec::new()))
+    }
+
+    fn widened(&self, dimensions: &[Vec<Case>], chosen: &[usize], at: usize) -> Words {
+        let cases = &dimensions[at];
+        let is_open = |case: usize| {
+            let mut other = chosen.to_vec();
+            other[at] = case;
+            matches!(cases[case].words, Words::Range { .. }) && self.is_open(dimensions, &other)
+        };
+        let Words::Range { key, low, high } = &cases[chosen[at]].words else { return cases[chosen[at]].words.clone() };
+        let (mut low, mut high) = (low.clone(), high.clone());
+        for case in (0..chosen[at]).rev().take_while(|case| is_open(*case)) {
+            if let Words::Range { low: lower, .. } = &cases[case].words {
+                low.clone_from(lower);
+            }
+        }
+        for case in (chosen[at] + 1..cases.len()).take_while(|case| is_open(*case)) {
+            if let Words::Range { high: higher, .. } = &cases[case].words {
+                high.clone_from(higher);
+            }
+        }
+        Words::Range { key: key.clone(), low, high }
+    }
+}
+
+impl Words {
+    fn text(&self) -> String {
+        let (key, low, high) = match self {
+            Self::Plain(text) => return text.clone(),
+            Self::Range { key, low, high } => (key, low, high),
+        };
+        if let (Some((low, true)), Some((high, true))) = (low, high)
+            && low == high
+        {
+            return format!("{key} = {low}");
+        }
+        let bound = |bound: Option<&(String, bool)>, sign: &str| {
+            bound.map(|(constant, is_included)| format!("{key} {sign}{} {constant}", if *is_included { "=" } else { "" }))
+        };
+        let bounds: Vec<String> = [bound(low.as_ref(), ">"), bound(high.as_ref(), "<")].into_iter().flatten().collect();
+        if bounds.is_empty() { format!("{key} is filled in") } else { bounds.join(", ") }
+    }
+}
+
+/// The counters of a vote by code, as a run has them.
+fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
+    let percent = |votes: u32| (f64::from(votes) * 100.0 / f64::from(ended.voters.max(1))).to_string();
+    BTreeMap::from([
+        ("PROCESS_COUNT", (ended.pass + ended.reject).to_string()),
+        ("PASS_COUNT", ended.pass.to_string()),
+        ("REJECT_COUNT", ended.reject.to_string()),
+        ("PASS_RATE", percent(ended.pass)),
+        ("REJECT_RATE", percent(ended.reject)),
+    ])
+}
+
+/// The code of what a variable of a vote holds.
+fn code(holds: Holds) -> String {
+    plain(&serde_json::to_value(holds).unwrap_or_default())
+}
+
+/// The options that a field has in the workflow itself, those below others included, each with its name.
+fn own_options(field: &Field) -> Vec<(&str, &str)> {
+    fn flat<'a>(choices: &'a [Choice], all: &mut Vec<(&'a str, &'a str)>) {
+        for choice in choices {
+            all.push((&choice.key, &choice.name));
+            flat(&choice.items, all);
+        }
+    }
+    let mut all = Vec::new();
+    if matches!(field.source_type.as_str(), "" | "CUSTOM") && field.kind != FieldKind::InputSelect {
+        flat(&field.choice, &mut all);
+    }
+    all
+}
+
+fn is_of_sets(operator: Operator) -> bool {
+    matches!(operator, Operator::Superset | Operator::NotSuperset | Operator::In | Operator::NotIn)
+}
+
+/// The constants of a clause: one, or the elements of a set.
+fn constants(clause: &Clause) -> Vec<String> {
+    if is_of_sets(clause.condition) { condition::set(&clause.value).into_iter().collect() } else { vec![plain(&clause.value)] }
+}
+
+/// A value between two neighbors of a sorted list, or at one of them.
+fn ranges<T: Copy>(key: &str, sorted: &[(T, String)], beside: impl Fn(Option<T>, Option<T>) -> Option<String>) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let case = |value: String, low: Option<&str>, high: Option<&str>, is_included: bool| Case {
+        held: vec![(key.to_owned(), Found::Value(value.into()))],
+        words: Words::Range { key: key.to_owned(), low: low.map(|low| (low.to_owned(), is_included)), high: high.map(|high| (high.to_owned(), is_included)) },
+    };
+    for at in 0..=sorted.len() {
+        let (below, above) = (at.checked_sub(1).map(|at| &sorted[at]), sorted.get(at));
+        if let Some(value) = beside(below.map(|(value, _)| *value), above.map(|(value, _)| *value)) {
+            cases.push(case(value, below.map(|(_, text)| text.as_str()), above.map(|(_, text)| text.as_str()), false));
+        }
+        if let Some((_, text)) = above {
+            cases.push(case(text.clone(), Some(text.as_str()), Some(text.as_str()), true));
+        }
+    }
+    cases
+}
+
+/// The numbers below, at and above each constant.
+fn numbers(key: &str, named: &BTreeSet<String>) -> Vec<Case> {
+    let mut sorted: Vec<(f64, String)> = named.iter().filter_map(|text| Some((condition::number(text)?, text.trim().to_owned()))).collect();
+    sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
+    // Far enough that a large number becomes another one.
+    let step = |number: f64| 1.0_f64.max(number.abs() * 1e-6);
+    ranges(key, &sorted, |below, above| {
+        let value = match (below, above) {
+            (Some(below), Some(above)) => f64::midpoint(below, above),
+            (Some(below), None) => below + step(below),
+            (None, Some(above)) => above - step(above),
+            (None, None) => 0.0,
+        };
+        Some(value.to_string())
+    })
+}
+
+/// The times before, at and after each constant; between days there is none where only days can be filled in.
+fn times(key: &str, named: &BTreeSet<String>, are_days: bool) -> Vec<Case> {
+    let mut sorted: Vec<(DateTime, String)> = named.iter().filter_map(|text| Some((condition::time(text)?, text.trim().to_owned()))).collect();
+    sorted.sort_by_key(|(time, _)| *time);
+    sorted.dedup_by_key(|(time, _)| *time);
+    let (day, next) = (Span::new().days(1), if are_days { Span::new().days(1) } else { Span::new().seconds(1) });
+    ranges(key, &sorted, |below, above| {
+        let time = match (below, above) {
+            (Some(below), Some(above)) => below.checked_add(next).ok().filter(|time| *time < above)?,
+            (Some(below), None) => below.checked_add(day).ok()?,
+            (None, Some(above)) => above.checked_sub(day).ok()?,
+            (None, None) => DateTime::default(),
+        };
+        Some(time.strftime(if are_days { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%S" }).to_string())
+    })
+}
+
+/// Says whether exactly one of two conditions always holds: every clause of one is in the other negated, and what one joins by `and` the other joins by `or`.
+fn is_opposite(one: &Condition, other: &Condition) -> bool {
+    let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else { return false };
+    let negated = |operator| match operator {
+        Operator::Equal => Some(Operator::NotEqual),
+        Operator::NotEqual => Some(Operator::Equal),
+        Operator::In => Some(Operator::NotIn),
+        Operator::NotIn => Some(Operator::In),
+        Operator::Superset => Some(Operator::NotSuperset),
+        Operator::NotSuperset => Some(Operator::Superset),
+        // What cannot be compared is neither less nor not less.
+        _ => None,
+    };
+    let joined = one.expressions.len() == 1 || one.join != other.join;
+    let is_there = |clause: &Clause| {
+        let same = |found: &&Clause| found.key == clause.key && found.kind == clause.kind && found.value == clause.value;
+        other.expressions.iter().filter(same).any(|found| Some(found.condition) == negated(clause.condition))
+    };
+    joined && one.expressions.len() == other.expressions.len() && one.expressions.iter().all(is_there)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn definition(fields: &Value, node: &Value) -> Definition {
+        let mut approval = json!({ "id": 3, "name": "审批", "kind": "APPROVAL", "fields": ["o"], "outputs": [
+            { "key": "result", "holds": "NODE_APPROVE_RESULT" }, { "key": "rejected", "holds": "REJECT_COUNT" }, { "key": "passed", "holds": "PASS_COUNT" },
+            { "key": "pass_rate", "holds": "PASS_RATE" }, { "key": "reject_rate", "holds": "REJECT_RATE" }] });
+        approval.as_object_mut().expect("an object").extend(node.as_object().expect("an object").clone());
+        let mut all = vec![json!({ "id": 99, "key": "o", "type": "RADIO", "name": "审批意见", "is_required": true, "is_approve_result": true,
+            "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "拒绝" }] })];
+        all.extend(fields.as_array().expect("fields").clone());
+        let keys: Vec<Value> = fields.as_array().expect("fields").iter().map(|field| field["key"].clone()).collect();
+        let definition = json!({ "name": "d", "fields": all, "lines": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 4 }],
+            "nodes": [{ "id": 1, "name": "", "kind": "START" }, { "id": 2, "name": "", "kind": "NORMAL", "fields": keys }, approval, { "id": 4, "name": "", "kind": "END" }] });
+        serde_json::from_value(definition).expect("a definition")
+    }
+
+    /// The open case of lines with these conditions, each a list of clauses joined by a word.
+    fn open(definition: &Definition, node: i64, lines: &[(&str, Value)]) -> Option<String> {
+        let lines: Vec<Line> = lines
+            .iter()
+            .map(|(join, clauses)| {
+                let clauses: Vec<Value> = clauses
+                    .as_array()
+                    .expect("clauses")
+                    .iter()
+                    .map(|clause| json!({ "key": clause[0], "type": clause[1], "condition": clause[2], "value": clause[3] }))
+                    .collect();
+                let condition = json!({ "type": "and", "expressions": [{ "type": join, "expressions": clauses }] });
+                serde_json::from_value(json!({ "id": 9, "from": node, "to": 4, "condition": condition })).expect("a line")
+            })
+            .collect();
+        open_case(definition, NodeId(node), &lines.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_case_that_no_line_covers_is_named() {
+        let fields = json!([
+            { "key": "ok", "type": "RADIO", "name": "是否", "is_required": true, "choice": [{ "key": "y", "name": "是" }, { "key": "n", "name": "否" }] },
+            { "key": "amount", "type": "INT", "name": "金额", "is_required": true },
+            { "key": "kind", "type": "STRING", "name": "类型", "is_required": true },
+            { "key": "day", "type": "DATE", "name": "日期", "is_required": true },
+            { "key": "tags", "type": "CHECKBOX", "name": "标签", "choice": [{ "key": "a", "name": "甲" }, { "key": "b", "name": "乙" }] },
+            { "key": "more", "type": "STRING", "name": "其他" },
+        ]);
+        let definition = definition(&fields, &json!({}));
+        let says = |lines: &[(&str, Value)]| open(&definition, 2, lines);
+        let yes = json!(["ok", "RADIO", "==", "y"]);
+        let (large, small) = (json!(["amount", "INT", ">=", 1000]), json!(["amount", "INT", "<", 1000]));
+        assert_eq!(says(&[("and", json!([yes, large])), ("and", json!([yes, small])), ("and", json!([["ok", "RADIO", "==", "n"]]))]), None);
+        assert_eq!(says(&[("and", json!([yes])), ("and", json!([["ok", "RADIO", "==", "n"], small]))]).as_deref(), Some("ok = 否, amount >= 1000"));
+        assert_eq!(says(&[("and", json!([large])), ("and", json!([["amount", "INT", "<", 10]]))]).as_deref(), Some("amount >= 10, amount < 1000"));
+        assert_eq!(says(&[("and", json!([["amount", "INT", ">", 10]])), ("and", json!([["amount", "INT", "<", 10]]))]).as_deref(), Some("amount = 10"));
+        let of = |text: &str| json!([["kind", "STRING", "==", text]]);
+        assert_eq!(says(&[("and", of("会签")), ("and", of("或签"))]).as_deref(), Some("kind != 会签, kind != 或签"));
+        assert_eq!(
+            says(&[("and", json!([["day", "DATE", "<", "2026-01-01"]])), ("and", json!([["day", "DATE", ">", "2026-01-01"]]))]).as_deref(),
+            Some("day = 2026-01-01")
+        );
+        assert_eq!(says(&[("and", json!([["day", "DATE", "<=", "2026-01-01"]])), ("and", json!([["day", "DATE", ">", "2026-01-01"]]))]), None);
+        assert_eq!(
+            says(&[("and", json!([["tags", "CHECKBOX", "issuperset", "a"]])), ("and", json!([["tags", "CHECKBOX", "issuperset", "b"]]))]).as_deref(),
+            Some("tags is empty")
+        );
+        assert_eq!(says(&[("and", json!([["more", "STRING", "!=", "x"]])), ("and", json!([["more", "STRING", "==", "x"]]))]), None);
+        assert_eq!(says(&[("and", json!([["more", "STRING", "==", "x"]])), ("and", json!([["more", "STRING", "notin", "x,y"]]))]).as_deref(), Some("more = y"));
+    }
+
+    #[test]
+    fn outcomes_of_a_vote_cover_each_other() {
+        let countersign = json!({ "is_multi": true });
+        let early = json!({ "is_multi": true, "finish_condition": { "expressions": [{ "expressions": [{ "key": "REJECT_COUNT", "type": "INT", "condition": ">=", "value": 1 }] }] } });
+        let ending = json!({ "is_multi": true, "terminate_when_rejected": true });
+        let skipped = json!({ "is_multi": true, "is_allow_skip": true });
+        let result = |is: &str| json!([["result", "SELECT", "==", is]]);
+        let count = |key: &str, sign: &str, value: i64| json!([[key, "INT", sign, value]]);
+        let covered = [
+            (&countersign, vec![result("true"), count("rejected", ">=", 1)]),
+            (&countersign, vec![count("rejected", ">", 0), result("true")]),
+            (&countersign, vec![result("true"), count("reject_rate", ">", 0)]),
+            (&countersign, vec![result("true"), count("pass_rate", "<", 100)]),
+            (&countersign, vec![result("false"), count("rejected", "==", 0)]),
+            (&countersign, vec![result("false"), count("pass_rate", "==", 100)]),
+            (&countersign, vec![json!([["o", "RADIO", "==", "false"]]), json!([["o", "RADIO", "==", "true"]])]),
+            (&early, vec![result("true"), count("rejected", "==", 1)]),
+            (&ending, vec![result("true")]),
+            (&skipped, vec![result("true"), count("rejected", ">=", 1)]),
+        ];
+        for (node, lines) in covered {
+            let lines: Vec<(&str, Value)> = lines.into_iter().map(|clauses| ("and", clauses)).collect();
+            assert_eq!(open(&definition(&json!([]), node), 3, &lines), None, "{node} {lines:?}");
+        }
+        let left_open = [
+            (&countersign, vec![result("true"), count("rejected", "==", 1)], "NODE_APPROVE_RESULT = false, REJECT_COUNT = 2"),
+            (&countersign, vec![result("true")], "NODE_APPROVE_RESULT = false"),
+            (&json!({}), vec![result("true"), count("passed", ">=", 1)], "NODE_APPROVE_RESULT = false, PASS_COUNT = 0"),
+        ];
+        for (node, lines, case) in left_open {
+            let lines: Vec<(&str, Value)> = lines.into_iter().map(|clauses| ("and", clauses)).collect();
+            let found = open(&definition(&json!([]), node), 3, &lines).expect("open");
+            let mut parts: Vec<&str> = found.split(", ").collect();
+            let mut expected: Vec<&str> = case.split(", ").collect();
+            parts.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(parts, expected, "{lines:?}");
+        }
+    }
+}

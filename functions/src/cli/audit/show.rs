@@ -1,0 +1,210 @@
+//! One stream: every commit, and the state that follows from it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use clap::Args;
+use domain::Decider;
+use domain::attachment::Attachment;
+use domain::call::Call;
+use domain::config::{App, Catalog, Dictionary, Role, Service, SharedField};
+use domain::delivery::Delivery;
+use domain::draft::Draft;
+use domain::intake::Intake;
+use domain::numbers::Numbers;
+use domain::ticket::Ticket;
+use domain::workflow::Workflow;
+use events::{Fact, Moment, Pid};
+use infra::{Error, Kind, Ledger};
+use serde_json::{Value, json};
+
+use super::list::List;
+use super::{Bound, PAGE, by_aggregate, words};
+use crate::cli::CommandError;
+use crate::cli::place::Place;
+use crate::times;
+
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The stream, such as ticket-REQ20261122000001; `audit list` prints all.
+    pub stream: Option<String>,
+    /// As it was at a commit time such as 2026-11-22T08:00:00Z, or at a position of the feed.
+    #[arg(long, value_name = "TIME|POSITION", conflicts_with = "sequence")]
+    pub at: Option<Bound>,
+    /// As it was after the event with this number in the stream.
+    #[arg(long, value_name = "NUMBER")]
+    pub sequence: Option<i64>,
+    /// Print names of people instead of person ids, from the key store.
+    #[arg(long)]
+    pub names: bool,
+}
+
+/// How far a stream is shown.
+#[derive(Clone, Copy)]
+struct Until {
+    at: Moment,
+    sequence: i64,
+}
+
+impl Show {
+    pub(super) async fn run(self, place: &Place, json: bool) -> Result<(), CommandError> {
+        let Some(stream) = self.stream.as_deref() else { return List::default().run(place, json).await };
+        let ledger = place.read().await?;
+        let mut until = Until { at: Moment(i64::MAX), sequence: self.sequence.unwrap_or(i64::MAX) };
+        match self.at {
+            None => {}
+            Some(Bound::At(at)) => until.at = at,
+            Some(Bound::Position(position)) => until.sequence = sequence_at(&ledger, stream, position).await?,
+        }
+        let shown: Result<Shown, String> = by_aggregate!(
+            stream,
+            D => read::<D>(&ledger, stream, until).await.map_err(words),
+            Err(format!("{stream} is not the name of a stream; `ledgerdesk audit list` prints all, tickets are ticket-<number>"))
+        );
+        let mut shown = shown?;
+        if shown.commits.is_empty() {
+            let when = self.at.map_or_else(|| format!("event {}", until.sequence), |at| at.to_string());
+            return Err(format!("stream {stream} has no event up to {when}").into());
+        }
+        let mut names = Names { ledger: &ledger, known: HashMap::new() };
+        for commit in &mut shown.commits {
+            let actor = commit["actor"].as_str().unwrap_or_default().to_owned();
+            commit["actor_name"] = json!(names.of(&actor).await?);
+        }
+        if self.names {
+            for value in shown.commits.iter_mut().chain([&mut shown.state]) {
+                names.put_into(value).await?;
+            }
+        }
+        let report = json!({ "stream": stream, "commits": shown.commits, "state": shown.state });
+        crate::cli::print(json, &report, || print_text(&report));
+        Ok(())
+    }
+}
+
+struct Shown {
+    commits: Vec<Value>,
+    state: Value,
+}
+
+async fn read<D: Decider>(ledger: &Ledger, stream: &str, until: Until) -> Result<Shown, Error> {
+    let (mut state, mut commits, mut from) = (D::default(), Vec::new(), 1);
+    loop {
+        let page = ledger.store.forward(stream, from, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        from = last.next();
+        for commit in page.iter().filter(|commit| commit.at <= until.at && commit.first <= until.sequence) {
+            let (mut events, mut meta) = (Vec::new(), None);
+            for envelope in ledger.envelopes::<D::Event>(commit).await?.into_iter().filter(|envelope| envelope.sequence <= until.sequence) {
+                state.evolve(&envelope.event);
+                let data = envelope.event.data().ok().and_then(|data| serde_json::from_str(data.get()).ok());
+                let mut data: Value = data.unwrap_or_default();
+                times::spell(&mut data, &times::rfc3339);
+                events.push(json!({ "sequence": envelope.sequence, "type": envelope.event.kind(), "data": data }));
+                meta = Some(envelope.meta);
+            }
+            let meta = meta.unwrap_or_default();
+            commits.push(json!({
+                "sequence": commit.first, "time": times::rfc3339(commit.at), "actor": meta.actor, "on_behalf_of": meta.on_behalf_of,
+                "channel": meta.channel, "app": meta.app, "events": events,
+            }));
+        }
+    }
+    if from == 1 {
+        return Err(Error::new(Kind::Misconfigured, format!("there is no stream {stream}; `ledgerdesk audit list` prints all")));
+    }
+    let mut state = serde_json::to_value(&state).map_err(|error| Error::corrupt(format!("the state of {stream} cannot be written: {error}")))?;
+    times::spell(&mut state, &times::rfc3339);
+    Ok(Shown { commits, state })
+}
+
+fn print_text(report: &Value) {
+    for commit in report["commits"].as_array().into_iter().flatten() {
+        let text = |key: &str| commit[key].as_str().unwrap_or_default();
+        let actor = if text("actor_name").is_empty() { text("actor") } else { text("actor_name") };
+        let app = if text("app").is_empty() { String::new() } else { format!(" through {}", text("app")) };
+        println!("{:>5}  {}  {actor}{app}", commit["sequence"].as_i64().unwrap_or_default(), text("time"));
+        for event in commit["events"].as_array().into_iter().flatten() {
+            println!("       {} {}", event["type"].as_str().unwrap_or_default(), event["data"]);
+        }
+    }
+    println!("state {}", serde_json::to_string_pretty(&report["state"]).unwrap_or_default());
+}
+
+/// The number of a stream's last event at a position of the feed.
+async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, Error> {
+    let (mut sequence, mut position) = (0, 0);
+    while position < until {
+        let page = ledger.store.feed(position, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        position = last.position;
+        for placed in page.iter().filter(|placed| placed.position <= until && placed.commit.stream == stream) {
+            sequence = sequence.max(placed.commit.next() - 1);
+        }
+    }
+    Ok(sequence)
+}
+
+/// Names of people by person id, as the key store has them.
+struct Names<'a> {
+    ledger: &'a Ledger,
+    known: HashMap<String, Option<String>>,
+}
+
+impl Names<'_> {
+    async fn of(&mut self, id: &str) -> Result<Option<String>, Error> {
+        if let Some(name) = self.known.get(id) {
+            return Ok(name.clone());
+        }
+        let name = self.ledger.keys.name(&Pid::from(id)).await?;
+        self.known.insert(id.to_owned(), name.clone());
+        Ok(name)
+    }
+
+    /// Replaces every person id by its name; the id of an erased person stays.
+    async fn put_into(&mut self, value: &mut Value) -> Result<(), Error> {
+        let mut ids = BTreeSet::new();
+        collect(value, &mut ids);
+        for id in &ids {
+            self.of(id).await?;
+        }
+        replace(value, &self.known);
+        Ok(())
+    }
+}
+
+/// Says whether a text has the form of a person id: `p` and 24 hexadecimal digits.
+fn is_person_id(text: &str) -> bool {
+    text.len() == 25 && text.starts_with('p') && text[1..].bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn collect(value: &Value, ids: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) if is_person_id(text) => drop(ids.insert(text.clone())),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, ids)),
+        Value::Object(members) => {
+            ids.extend(members.keys().filter(|key| is_person_id(key)).cloned());
+            members.values().for_each(|member| collect(member, ids));
+        }
+        _ => {}
+    }
+}
+
+fn replace(value: &mut Value, names: &HashMap<String, Option<String>>) {
+    let name_of = |id: &str| names.get(id).cloned().flatten();
+    match value {
+        Value::String(text) => {
+            if let Some(name) = name_of(text) {
+                *text = name;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, names)),
+        Value::Object(members) => {
+            let renamed = std::mem::take(members).into_iter().map(|(key, mut member)| {
+                replace(&mut member, names);
+                (name_of(&key).unwrap_or(key), member)
+            });
+            *members = renamed.collect();
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,327 @@
+//! The members that a body may have. One table makes both the check of a request and its description in `/openapi.json`, so that no operation can leave the check out.
+
+use serde_json::{Map, Value, json};
+
+/// Flaws of one request that are reported at once: enough for a form, and no long answer to a body of nonsense.
+pub(super) const FLAWS_MAX: usize = 50;
+/// Characters of a foreign text that a message repeats.
+const QUOTED_MAX: usize = 64;
+/// Characters of a member's place that a message repeats: the deepest member of a workflow definition fits.
+const POINTER_MAX: usize = 200;
+
+/// One thing that is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Flaw {
+    /// The member as a JSON pointer, or the name of a parameter or header.
+    pub(super) field: String,
+    pub(super) detail: String,
+}
+
+/// The values that a member takes. Null is a value of [`Shape::Any`] and [`Shape::Nullable`] only.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    Text,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// An integer from the first to the second.
+    Integer(i64, i64),
+    Flag,
+    /// A text, a number, true or false.
+    Plain,
+    /// Anything but null.
+    Given,
+    Any,
+    List(&'static Shape),
+    /// An object whose keys are free.
+    Map(&'static Shape),
+    Object(&'static [Member]),
+    /// An object whose further members depend on the word in one of them.
+    Tagged {
+        tag: &'static str,
+        cases: &'static [(&'static str, &'static [Member])],
+    },
+    /// A word, or an object.
+    WordOr(&'static [&'static str], &'static [Member]),
+    Nullable(&'static Shape),
+    /// The same as another shape, which the description shows once under this name.
+    Named(&'static str, &'static Shape),
+    /// A rule of its own: whether a value fits, what fits, and its description.
+    Own {
+        fits: fn(&Value) -> bool,
+        what: &'static str,
+        schema: fn() -> Value,
+    },
+}
+
+/// An integer without bounds of its own.
+pub(super) const INTEGER: Shape = Shape::Integer(i64::MIN, i64::MAX);
+/// A number of things, as the stored types hold it (32 bits).
+pub(super) const COUNT: Shape = Shape::Integer(0, 4_294_967_295);
+/// User names.
+pub(super) const NAMES: Shape = Shape::Own {
+    fits: |value| value.as_array().is_some_and(|names| names.iter().all(|name| name.as_str().and_then(crate::people::one_name).is_some())),
+    what: "an array of user names",
+    schema: || json!({ "type": "array", "items": { "type": "string" } }),
+};
+/// Values of a form by field key.
+pub(super) const FORM: Shape = Shape::Map(&Shape::Any);
+
+/// Whether a member must be there.
+#[derive(Clone, Copy, Debug)]
+enum Need {
+    Required,
+    Optional,
+    /// Required, unless this one is there.
+    Unless(&'static str),
+}
+
+/// One member of an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) name: &'static str,
+    shape: Shape,
+    need: Need,
+}
+
+pub(super) const fn required(name: &'static str, shape: Shape) -> Member {
+    Member { name, shape, need: Need::Required }
+}
+
+pub(super) const fn optional(name: &'static str, shape: Shape) -> Member {
+    Member { name, shape, need: Need::Optional }
+}
+
+pub(super) const fn unless(other: &'static str, name: &'static str, shape: Shape) -> Member {
+    Member { name, shape, need: Need::Unless(other) }
+}
+
+/// Everything that is wrong with an object at a place (a JSON pointer).
+pub(super) fn flaws(members: &[Member], object: &Map<String, Value>, at: &str) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    check_members(members, None, object, at, &mut flaws);
+    flaws
+}
+
+/// Says whether an object with these members has one that must always be there.
+pub(super) fn has_required(members: &[Member]) -> bool {
+    members.iter().any(|member| matches!(member.need, Need::Required))
+}
+
+/// The description of an object.
+pub(super) fn schema_of(members: &[Member]) -> Value {
+    let properties: Map<String, Value> = members.iter().map(|member| (member.name.to_owned(), member.shape.schema())).collect();
+    let required: Vec<&str> = members.iter().filter(|member| matches!(member.need, Need::Required)).map(|member| member.name).collect();
+    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    schema
+}
+
+/// One step of a JSON pointer (RFC 6901).
+pub(super) fn step(at: &str, name: &str) -> String {
+    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// A member by its pointer, as messages name it.
+pub(super) fn named(at: &str) -> String {
+    let name = at.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~");
+    if name.is_empty() { "the body".to_owned() } else { format!("`{}`", short(&name, POINTER_MAX)) }
+}
+
+/// The beginning of a foreign text, without control characters.
+pub(super) fn quoted(text: &str) -> String {
+    short(text, QUOTED_MAX)
+}
+
+fn short(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(most).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+fn check_members(members: &[Member], tag: Option<&str>, object: &Map<String, Value>, at: &str, flaws: &mut Vec<Flaw>) {
+    for name in object.keys().filter(|name| tag != Some(name.as_str())) {
+        if flaws.len() < FLAWS_MAX && !members.iter().any(|member| member.name == name) {
+            let known: Vec<&str> = tag.into_iter().chain(members.iter().map(|member| member.name)).collect();
+            let field = step(at, name);
+            let known = if known.is_empty() { "this body has no members".to_owned() } else { format!("known are {}", known.join(", ")) };
+            flaws.push(Flaw { detail: format!("{} is not a known member; {known}", named(&field)), field });
+        }
+    }
+    for member in members {
+        let field = step(at, member.name);
+        match (object.get(member.name), member.need) {
+            (Some(value), _) => member.shape.check(value, &field, flaws),
+            (None, Need::Optional) => {}
+            (None, Need::Unless(other)) if object.contains_key(other) => {}
+            (None, Need::Required) => push(flaws, format!("{} is required", named(&field)), field),
+            (None, Need::Unless(other)) => push(flaws, format!("{} is required where `{other}` is not given", named(&field)), field),
+        }
+    }
+}
+
+fn push(flaws: &mut Vec<Flaw>, detail: String, field: String) {
+    if flaws.len() < FLAWS_MAX {
+        flaws.push(Flaw { field, detail });
+    }
+}
+
+impl Shape {
+    fn check(&self, value: &Value, at: &str, flaws: &mut Vec<Flaw>) {
+        if flaws.len() >= FLAWS_MAX {
+            return;
+        }
+        match (self, value) {
+            (Self::Named(_, shape), _) => shape.check(value, at, flaws),
+            (Self::Nullable(_), Value::Null) => {}
+            (Self::Nullable(shape), _) => shape.check(value, at, flaws),
+            (Self::List(shape), Value::Array(items)) => {
+                for (number, item) in items.iter().enumerate() {
+                    shape.check(item, &format!("{at}/{number}"), flaws);
+                }
+            }
+            (Self::Map(shape), Value::Object(values)) => {
+                for (name, value) in values {
+                    shape.check(value, &step(at, name), flaws);
+                }
+            }
+            (Self::Object(members) | Self::WordOr(_, members), Value::Object(object)) => check_members(members, None, object, at, flaws),
+            (Self::Tagged { tag, cases }, Value::Object(object)) => {
+                let field = step(at, tag);
+                match object.get(*tag) {
+                    None => push(flaws, format!("{} is required", named(&field)), field),
+                    Some(word) => match cases.iter().find(|(known, _)| word.as_str() == Some(*known)) {
+                        Some((_, members)) => check_members(members, Some(*tag), object, at, flaws),
+                        None => {
+                            let words: Vec<&str> = cases.iter().map(|(known, _)| *known).collect();
+                            push(flaws, format!("{} must be one of {}, not {}", named(&field), words.join(", "), found(word)), field);
+                        }
+                    },
+                }
+            }
+            _ if self.takes(value) => {}
+            _ => push(flaws, format!("{} must be {}, not {}", named(at), self.what(), found(value)), at.to_owned()),
+        }
+    }
+
+    /// Says whether a value that has no members of its own fits.
+    fn takes(&self, value: &Value) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Given => !value.is_null(),
+            Self::Text => value.is_string(),
+            Self::Words(words) | Self::WordOr(words, _) => value.as_str().is_some_and(|text| words.contains(&text)),
+            Self::Integer(least, most) => value.as_i64().is_some_and(|number| (*least..=*most).contains(&number)),
+            Self::Flag => value.is_boolean(),
+            Self::Plain => value.is_string() || value.is_number() || value.is_boolean(),
+            Self::Own { fits, .. } => fits(value),
+            Self::List(_) | Self::Map(_) | Self::Object(_) | Self::Tagged { .. } | Self::Nullable(_) | Self::Named(..) => false,
+        }
+    }
+
+    /// What fits, in words.
+    fn what(&self) -> String {
+        match self {
+            Self::Any | Self::Given => "a value".into(),
+            Self::Text => "a text".into(),
+            Self::Words(words) => format!("one of {}", words.join(", ")),
+            Self::Integer(i64::MIN, i64::MAX) => "an integer".into(),
+            Self::Integer(least, most) => format!("an integer from {least} to {most}"),
+            Self::Flag => "true or false".into(),
+            Self::Plain => "a text, a number, true or false".into(),
+            Self::List(_) => "an array".into(),
+            Self::Map(_) | Self::Object(_) | Self::Tagged { .. } => "an object".into(),
+            Self::WordOr(words, _) => format!("one of {} or an object", words.join(", ")),
+            Self::Nullable(shape) => format!("{} or null", shape.what()),
+            Self::Named(_, shape) => shape.what(),
+            Self::Own { what, .. } => (*what).to_owned(),
+        }
+    }
+
+    /// The description (JSON schema 2020-12, as OpenAPI 3.1 has it).
+    pub(super) fn schema(&self) -> Value {
+        match self {
+            Self::Any => json!({}),
+            Self::Given => json!({ "not": { "type": "null" } }),
+            Self::Text => json!({ "type": "string" }),
+            Self::Words(words) => json!({ "type": "string", "enum": words }),
+            Self::Integer(i64::MIN, i64::MAX) => json!({ "type": "integer" }),
+            Self::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+            Self::Flag => json!({ "type": "boolean" }),
+            Self::Plain => json!({ "type": ["string", "number", "boolean"] }),
+            Self::List(shape) => json!({ "type": "array", "items": shape.schema() }),
+            Self::Map(shape) => match shape {
+                Self::Any => json!({ "type": "object", "additionalProperties": true }),
+                shape => json!({ "type": "object", "additionalProperties": shape.schema() }),
+            },
+            Self::Object(members) => schema_of(members),
+            Self::Tagged { tag, cases } => {
+                let one = |(word, members): &(&str, &[Member])| {
+                    let mut schema = schema_of(members);
+                    schema["properties"][*tag] = json!({ "const": word });
+                    let mut required = vec![json!(tag)];
+                    required.extend(schema["required"].as_array().cloned().unwrap_or_default());
+                    schema["required"] = required.into();
+                    schema
+                };
+                json!({ "oneOf": cases.iter().map(one).collect::<Vec<_>>() })
+            }
+            Self::WordOr(words, members) => json!({ "oneOf": [{ "type": "string", "enum": words }, schema_of(members)] }),
+            Self::Nullable(shape) => json!({ "anyOf": [shape.schema(), { "type": "null" }] }),
+            Self::Named(name, _) => json!({ "$ref": format!("#/components/schemas/{name}") }),
+            Self::Own { schema, .. } => schema(),
+        }
+    }
+}
+
+/// A value, in words.
+fn found(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => format!("the text {:?}", quoted(text)),
+        Value::Array(_) => "an array".into(),
+        Value::Object(_) => "an object".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INNER: &[Member] = &[required("key", Shape::Text), optional("count", COUNT)];
+    const BODY: &[Member] = &[
+        required("pass", Shape::Flag),
+        optional("items", Shape::List(&Shape::Object(INNER))),
+        optional("days", Shape::Nullable(&COUNT)),
+        optional("people", NAMES),
+        unless("pass", "other", Shape::Text),
+    ];
+
+    fn fields(body: Value) -> Vec<String> {
+        flaws(BODY, body.as_object().expect("an object"), "").into_iter().map(|flaw| flaw.field).collect()
+    }
+
+    #[test]
+    fn every_flaw_of_a_body_is_reported_with_its_pointer() {
+        assert_eq!(fields(json!({ "pass": true, "days": null, "people": ["lisi"], "items": [{ "key": "a", "count": 1 }] })), [""; 0]);
+        assert_eq!(fields(json!({})), ["/pass", "/other"]);
+        assert_eq!(fields(json!({ "pass": null, "people": [1] })), ["/pass", "/people"]);
+        assert_eq!(
+            fields(json!({ "pass": true, "a/b": 1, "items": [{ "key": "a" }, { "kye": "b", "count": -1 }] })),
+            ["/a~1b", "/items/1/kye", "/items/1/key", "/items/1/count"]
+        );
+        let all = flaws(BODY, json!({ "pass": "yes" }).as_object().expect("an object"), "");
+        assert_eq!(all[0].detail, "`pass` must be true or false, not the text \"yes\"");
+    }
+
+    #[test]
+    fn the_number_of_reported_flaws_is_bounded() {
+        let body: Map<String, Value> = (0..1000).map(|number| (format!("m{number}"), Value::Null)).collect();
+        assert_eq!(flaws(BODY, &body, "").len(), FLAWS_MAX);
+    }
+}
