@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::views::incident_log::{Case, IncidentLog, minutes};
+use domain::views::incident_log::{CLOSED, Case, IncidentLog, OPENED, RESOLVED, minutes};
 use events::Moment;
 use events::ticket::Observed;
 use infra::{Error, Ledger};
@@ -35,9 +35,11 @@ pub fn incidents(log: &IncidentLog) -> Value {
     let cases: Vec<(&Case, &Observed)> = log.cases.values().filter_map(|case| Some((case, case.last.as_ref()?))).collect();
     let number = |name: &'static str| move |(_, last): &(&Case, &Observed)| last.numbers.get(name).map(ToString::to_string);
     let between = |from: &'static str, to: &'static str| {
-        let minutes_of = |last: &Observed| Some(minutes(*last.times.get(from)?, *last.times.get(to)?));
-        distribution(cases.iter().filter_map(|(_, last)| minutes_of(last)).collect())
+        let minutes_of = |case: &Case| Some(minutes(log.time(case, from)?, log.time(case, to)?));
+        distribution(cases.iter().filter_map(|(case, _)| minutes_of(case)).collect())
     };
+    let derived = |source: &str| [OPENED, RESOLVED, CLOSED].into_iter().filter(|name| log.derives(source, name)).collect::<Vec<_>>().join(", ");
+    let derived: BTreeMap<&String, String> = log.named_times.keys().map(|source| (source, derived(source))).filter(|(_, names)| !names.is_empty()).collect();
     let all: Vec<(&String, &String, u64)> = log.transitions.iter().flat_map(|(from, to)| to.iter().map(move |(to, count)| (from, to, *count))).collect();
     json!({
         "rows": cases.iter().map(|(case, _)| case.rows).sum::<u64>(),
@@ -60,17 +62,24 @@ pub fn incidents(log: &IncidentLog) -> Value {
         "group_changes_derived": counts(cases.iter().map(|(case, _)| case.group_changes.to_string())),
         "cases_ping_pong": cases.iter().filter(|(case, _)| case.ping_pong).count(),
         "reopens_derived": counts(cases.iter().map(|(case, _)| case.reopens.to_string())),
-        "resolution_minutes_opened_to_resolved": between("opened", "resolved"),
-        "closure_minutes_opened_to_closed": between("opened", "closed"),
+        "resolution_minutes_opened_to_resolved": between(OPENED, RESOLVED),
+        "closure_minutes_opened_to_closed": between(OPENED, CLOSED),
         "dwell_minutes_by_state": log.dwell_minutes_by_state,
-        "opened_by_iso_weekday": counts(cases.iter().filter_map(|(_, last)| weekday(last))),
+        "opened_by_iso_weekday": counts(cases.iter().filter_map(|(case, last)| weekday(log.time(case, OPENED)?, &last.zone))),
+        "times_from_phases_by_source": derived,
     })
 }
 
-fn weekday(last: &Observed) -> Option<String> {
-    let Moment(opened) = last.times.get("opened")?;
-    let zone = if last.zone.is_empty() { TimeZone::UTC } else { TimeZone::get(&last.zone).ok()? };
-    let day = Timestamp::from_millisecond(*opened).ok()?.to_zoned_datetime(zone).weekday();
+/// The ISO weekday of an instant in a zone. A zone that this machine does not have is counted by its name, so that its cases stay in the sum.
+fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
+    let zone = match zone {
+        "" => TimeZone::UTC,
+        name => match TimeZone::get(name) {
+            Ok(zone) => zone,
+            Err(_) => return Some(format!("unknown zone {name}")),
+        },
+    };
+    let day = Timestamp::from_millisecond(at).ok()?.to_zoned_datetime(zone).weekday();
     Some(day.to_monday_one_offset().to_string())
 }
 

@@ -68,9 +68,9 @@ async fn a_log_is_imported_into_the_cloud_once_and_what_it_cost_is_told() {
     std::fs::write(mapping.path(), MAPPING).expect("written");
     let (file, mapping) = (file.path().to_str().expect("a path"), mapping.path().to_str().expect("a path"));
     let first = printed(&["import", file, "--mapping", mapping, "--cloud"]);
-    assert!(first.contains("30 imported, 0 known already, 0 refused"), "{first}");
+    assert!(first.contains("30 imported, 0 duplicate, 0 rejected"), "{first}");
     let again = printed(&["import", file, "--mapping", mapping, "--cloud"]);
-    assert!(again.contains("0 imported, 30 known already, 0 refused"), "{again}");
+    assert!(again.contains("0 imported, 30 duplicate, 0 rejected"), "{again}");
 
     let cost = printed(&["doctor", "--cost", "--cloud"]);
     let line = |name: &str| cost.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {cost}")).to_owned();

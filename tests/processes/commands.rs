@@ -89,7 +89,7 @@ fn a_real_incident_log_is_imported_once_and_reported_exactly() {
     let mapping = root().join("mappings/servicenow-uci498.toml");
     let import = || text(&run(&["import", file.to_str().unwrap(), "--mapping", mapping.to_str().unwrap(), "--data", data]).stdout);
     let first = import();
-    assert!(first.contains("112399 rows of 19280 cases") && first.contains("112399 imported, 0 known already, 0 refused"), "{first}");
+    assert!(first.contains("112399 rows of 19280 cases") && first.contains("112399 imported, 0 duplicate, 0 rejected"), "{first}");
     let head = text(&run(&["audit", "head", "--data", data]).stdout);
     let truth: Value = serde_json::from_slice(&std::fs::read(file.with_file_name("TRUTH.json")).unwrap()).unwrap();
     let truth = &truth["uci498_incidents.csv.gz"];
@@ -103,7 +103,7 @@ fn a_real_incident_log_is_imported_once_and_reported_exactly() {
         assert_eq!(reported[*key], wanted, "{key}");
     }
     let again = import();
-    assert!(again.contains("0 imported, 112399 known already, 0 refused"), "{again}");
+    assert!(again.contains("0 imported, 112399 duplicate, 0 rejected"), "{again}");
     assert_eq!(text(&run(&["audit", "head", "--data", data]).stdout), head, "a second import changes no hash");
     assert_eq!(report(), reported);
     assert!(text(&run(&["audit", "verify", "--data", data]).stdout).contains("audit verify: ok"));
@@ -141,21 +141,21 @@ fn rows_that_cannot_be_read_are_named_and_the_rest_goes_on() {
                C,2026-01-01 12:00:00,kaputt,y\n\"A\",2026-01-01 13:00:00,erledigt,\"y,\nz\"\nB,2026-01-01 14:00:00,neu,-\nA,2026-01-01 15:00:00,neu,x\n";
     let said = import(directory.path(), csv, MAPPING);
     for line in [
-        "line 3 refused: \"gestern\" is not a time",
-        "line 4 refused: has 3 columns",
-        "line 5 refused: has no case id",
-        "line 6 refused: state \"kaputt\"",
+        "line 3 rejected: \"gestern\" is not a time",
+        "line 4 rejected: has 3 columns",
+        "line 5 rejected: has no case id",
+        "line 6 rejected: state \"kaputt\"",
         "8 rows of 2 cases",
-        "4 imported, 0 known already, 4 refused",
+        "4 imported, 0 duplicate, 4 rejected",
     ] {
         assert!(said.contains(line), "{line} is missing in: {said}");
     }
     // With a mended mapping the same file gives what was refused before, and nothing twice.
     let mended = MAPPING.replace("\"refuse\"", "\"open\"");
-    assert!(import(directory.path(), csv, &mended).contains("1 imported, 4 known already, 3 refused"));
+    assert!(import(directory.path(), csv, &mended).contains("1 imported, 4 duplicate, 3 rejected"));
     // The same log, grown by a row of an old case and one of a new one: only what is new is taken.
     let grown = format!("{csv}A,2026-01-02 09:00:00,erledigt,x\nD,2026-01-02 10:00:00,neu,x\n");
-    assert!(import(directory.path(), &grown, MAPPING).contains("2 imported, 4 known already, 4 refused"));
+    assert!(import(directory.path(), &grown, MAPPING).contains("2 imported, 4 duplicate, 4 rejected"));
     let said = import(directory.path(), csv, &MAPPING.replace("\"team\"", "\"squad\""));
     assert!(said.contains("the file has no column \"squad\"; it has: id, when, state, team"), "{said}");
     let report: Value =

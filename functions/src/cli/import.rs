@@ -7,61 +7,151 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use infra::local::Local;
+use infra::{Error, Ledger};
+use serde_json::json;
 
 use super::place::Place;
 use crate::app::FINGERPRINT_KEY;
 use crate::host::local::publish;
 use crate::importing::mapping::Mapping;
-use crate::importing::{self, Progress};
+use crate::importing::rejected::Rejected;
+use crate::importing::{self, Log, Progress, Totals};
 
-/// Refused rows that are printed.
+/// Rejected rows that are printed; `--json` and `--rejected` have more.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// A CSV file, gzip-compressed or not, with a header line.
+    /// A CSV file with a header line, compressed with gzip or not.
     pub file: PathBuf,
-    /// How its columns are meant.
+    /// A TOML file that gives the columns their meaning; docs/importing.md describes it.
     #[arg(long)]
     pub mapping: PathBuf,
+    /// Read and check the file, and write nothing into the desk.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Fail if any row is rejected. The other rows are imported all the same.
+    #[arg(long)]
+    pub strict: bool,
+    /// Write the rejected rows to this CSV file, each with its line and the reason.
+    #[arg(long, value_name = "FILE")]
+    pub rejected: Option<PathBuf>,
     #[command(flatten)]
     pub place: Place,
 }
 
+fn words(error: Error) -> String {
+    error.to_string()
+}
+
 impl Import {
-    pub async fn run(self) -> Result<(), String> {
+    pub async fn run(self, json: bool) -> Result<(), String> {
         let text = std::fs::read_to_string(&self.mapping).map_err(|error| format!("cannot read {}: {error}", self.mapping.display()))?;
-        let mapping = Arc::new(Mapping::parse(&text).map_err(|error| error.to_string())?);
+        let mapping = Mapping::parse(&text).map_err(|error| format!("{}: {error}", self.mapping.display()))?;
         let size = std::fs::metadata(&self.file).map_err(|error| format!("cannot read {}: {error}", self.file.display()))?.len();
+        let progress = Arc::new(Progress::default());
+        // The header is checked before the desk is opened: a wrong mapping leaves no directory behind.
+        let log = Log::open(&self.file, Arc::new(mapping), progress.clone()).map_err(words)?;
+        let facts = json!({ "file": self.file.display().to_string(), "encoding": log.encoding.name(), "delimiter": char::from(log.delimiter).to_string() });
+        let rejected = self.rejected.as_deref().map(|path| Rejected::create(path, &log)).transpose().map_err(words)?;
+        let bar = bar(size);
+        let shown = tokio::spawn(show(bar.clone(), progress));
+        let imported = if self.dry_run { self.check(log, rejected).await } else { self.import(log, rejected).await };
+        shown.abort();
+        bar.finish_and_clear();
+        let (totals, took) = imported?;
+        if json {
+            self.print_json(facts, &totals, took);
+        } else {
+            self.print(&totals, took);
+        }
+        if totals.rejected > 0 && totals.imported + totals.duplicate == 0 {
+            return Err(format!("no row could be imported: {} of {} rows are rejected", totals.rejected, totals.rows));
+        }
+        if self.strict && totals.rejected > 0 {
+            return Err(format!("--strict: {} of {} rows are rejected", totals.rejected, totals.rows));
+        }
+        Ok(())
+    }
+
+    /// Imports the log; gives back what became of it and how long it took.
+    async fn import(&self, log: Log, rejected: Option<Rejected>) -> Result<(Totals, Option<Duration>), String> {
         let opened = self.place.write().await?;
         let clock = opened.ledger.clock.clone();
         let began = clock.now();
-        let progress = Arc::new(Progress::default());
-        let bar = bar(size);
-        let shown = tokio::spawn(show(bar.clone(), progress.clone()));
-        let key = opened.secrets.secret(FINGERPRINT_KEY).await.map_err(|error| error.to_string())?;
-        let imported = importing::import(&opened.ledger, key, &self.file, mapping, progress).await;
-        shown.abort();
-        bar.finish_and_clear();
-        let totals = imported.map_err(|error| error.to_string())?;
+        let key = opened.secrets.secret(FINGERPRINT_KEY).await.map_err(words)?;
+        let totals = importing::import(&opened.ledger, key, log, rejected).await.map_err(words)?;
         if let Some(directory) = self.place.directory() {
-            let head = opened.ledger.store.head().await.map_err(|error| error.to_string())?;
+            let head = opened.ledger.store.head().await.map_err(words)?;
             publish(directory, head, clock.now().0).map_err(|error| format!("cannot publish the head: {error}"))?;
         }
-        let seconds = Duration::from_millis((clock.now().0 - began.0).max(1).unsigned_abs()).as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let rate = totals.rows as f64 / seconds;
-        for (line, reason) in totals.refusals.iter().take(SHOWN) {
-            println!("line {line} refused: {reason}");
+        Ok((totals, Some(Duration::from_millis((clock.now().0 - began.0).max(1).unsigned_abs()))))
+    }
+
+    /// Reads the log as an import does and writes nothing.
+    async fn check(&self, log: Log, rejected: Option<Rejected>) -> Result<(Totals, Option<Duration>), String> {
+        Ok((importing::check(self.desk().await?, log, rejected).await.map_err(words)?, None))
+    }
+
+    /// The ledger and its key for fingerprints, if there is a desk already. Nothing is created.
+    async fn desk(&self) -> Result<Option<(Ledger, [u8; 32])>, String> {
+        let Some(directory) = self.place.directory() else {
+            let cloud = self.place.connect().await?;
+            let key = cloud.secrets.secret(FINGERPRINT_KEY).await.map_err(words)?;
+            return Ok(Some((cloud.ledger, key)));
+        };
+        if !["ledger.db", "keys.db"].iter().all(|file| directory.join(file).exists()) {
+            return Ok(None);
         }
-        if totals.refusals.len() > SHOWN {
-            println!("... and {} more", totals.refused - SHOWN as u64);
+        let ledger = Local::read(directory).map_err(words)?;
+        let key = ledger.keys.secret(FINGERPRINT_KEY).await.map_err(words)?;
+        Ok(key.and_then(|key| <[u8; 32]>::try_from(key).ok()).map(|key| (ledger, key)))
+    }
+
+    fn print(&self, totals: &Totals, took: Option<Duration>) {
+        for (line, reason) in totals.rejections.iter().take(SHOWN) {
+            println!("line {line} rejected: {reason}");
         }
+        if totals.rejections.len() > SHOWN {
+            println!("... and {} more", totals.rejected - SHOWN as u64);
+        }
+        if let Some(path) = self.rejected.as_deref().filter(|_| totals.rejected > 0) {
+            println!("all rejected rows are in {}", path.display());
+        }
+        if totals.rows == 0 {
+            println!("{} has a header line and no rows", self.file.display());
+        }
+        let time = took.map_or_else(String::new, |took| {
+            let seconds = took.as_secs_f64();
+            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+            let rate = totals.rows as f64 / seconds;
+            format!(" in {seconds:.1} s ({rate:.0} rows/s)")
+        });
+        let dry = if self.dry_run { "dry run, nothing is written: " } else { "" };
+        let ignored = if totals.ignored > 0 { format!(", {} ignored", totals.ignored) } else { String::new() };
         println!(
-            "{} rows of {} cases in {seconds:.1} s ({rate:.0} rows/s): {} imported, {} known already, {} refused",
-            totals.rows, totals.cases, totals.imported, totals.known, totals.refused
+            "{dry}{} rows of {} cases{time}: {} imported, {} duplicate, {} rejected{ignored}",
+            totals.rows, totals.cases, totals.imported, totals.duplicate, totals.rejected
         );
-        Ok(())
+    }
+
+    fn print_json(&self, mut facts: serde_json::Value, totals: &Totals, took: Option<Duration>) {
+        let numbers = [
+            ("rows", totals.rows),
+            ("cases", totals.cases),
+            ("imported", totals.imported),
+            ("duplicate", totals.duplicate),
+            ("rejected", totals.rejected),
+            ("ignored", totals.ignored),
+        ];
+        for (name, number) in numbers {
+            facts[name] = number.into();
+        }
+        facts["dry_run"] = self.dry_run.into();
+        facts["seconds"] = took.map(|took| took.as_secs_f64()).into();
+        facts["rejections"] = totals.rejections.iter().map(|(line, reason)| json!({ "line": line, "reason": reason })).collect();
+        println!("{}", serde_json::to_string_pretty(&facts).unwrap_or_default());
     }
 }
 

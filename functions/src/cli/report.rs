@@ -34,10 +34,32 @@ impl Report {
         };
         if json {
             println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+        } else if is_nothing(&report) {
+            println!("{}", self.name.nothing(&self.place));
         } else {
             print_lines(&report, 0);
         }
         Ok(())
+    }
+}
+
+impl Name {
+    /// The one line of a report on nothing.
+    fn nothing(self, place: &Place) -> String {
+        match self {
+            Self::Incidents => format!("nothing to report: no incident log was imported into {place}; `ledgerdesk import` imports one"),
+            Self::Desk => format!("nothing to report: {place} has no tickets and no imported rows"),
+        }
+    }
+}
+
+/// Says whether every number of a report is zero and every list is empty.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Object(object) => object.values().all(is_nothing),
+        Value::Array(rows) => rows.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        _ => false,
     }
 }
 

@@ -21,6 +21,7 @@ use super::list::List;
 use super::{Bound, PAGE, by_aggregate, words};
 use crate::cli::CommandError;
 use crate::cli::place::Place;
+use crate::importing::encoded;
 use crate::times;
 
 #[derive(Debug, Args)]
@@ -49,6 +50,10 @@ impl Show {
     pub(super) async fn run(self, place: &Place, json: bool) -> Result<(), CommandError> {
         let Some(stream) = self.stream.as_deref() else { return List::default().run(place, json).await };
         let ledger = place.read().await?;
+        // The case ids of imported logs may have blanks, which the names of streams encode.
+        let encoded = encoded(stream);
+        let is_raw = encoded != stream && ledger.store.forward(stream, 1, 1).await.map_err(words)?.is_empty();
+        let stream = if is_raw { encoded.as_str() } else { stream };
         let mut until = Until { at: Moment(i64::MAX), sequence: self.sequence.unwrap_or(i64::MAX) };
         match self.at {
             None => {}
