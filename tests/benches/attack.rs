@@ -108,7 +108,7 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
 /// Uploads the file that is downloaded without being read; gives back its path.
 async fn upload(run: &Run) -> String {
     let request = client().post(run.url("v1/attachments?name=a.bin")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "mallory");
-    let answer: Value = request.body(vec![7; 40 << 20]).send().await.expect("an answer").json().await.expect("JSON");
+    let answer: Value = request.body(vec![7_u8; 40 << 20]).send().await.expect("an answer").json().await.expect("JSON");
     format!("v1/attachments/{}/content", answer["attachments"][0]["id"].as_str().expect("an id"))
 }
 

@@ -85,9 +85,9 @@ async fn a_name_in_filename_star_is_read_and_another_encoding_is_named() {
     let desk = Served::start(directory.path(), &[]);
     for (disposition, name) in [
         (&b"filename*=utf-8''%E6%95%85.txt"[..], "故.txt"),
-        (b"filename*=UTF-8'zh-CN'%E6%95%85%20%22a%22.txt", "故 \"a\".txt"),
-        (b"filename=\"x.txt\"; filename*=utf-8''%E6%95%85.txt", "故.txt"),
-        (b"filename*=utf-8''%E6%95%85.txt; filename=\"x.txt\"", "故.txt"),
+        (&b"filename*=UTF-8'zh-CN'%E6%95%85%20%22a%22.txt"[..], "故 \"a\".txt"),
+        (&b"filename=\"x.txt\"; filename*=utf-8''%E6%95%85.txt"[..], "故.txt"),
+        (&b"filename*=utf-8''%E6%95%85.txt; filename=\"x.txt\""[..], "故.txt"),
         ("filename=\"故障.txt\"".as_bytes(), "故障.txt"),
     ] {
         let (status, answer) = upload_form(&desk, disposition).await;
@@ -116,7 +116,8 @@ async fn a_file_that_the_reader_has_is_answered_304() {
     }
     let other = asking(&desk, "GET", &path).header("if-none-match", "\"x\"").send().await.expect("an answer");
     assert_eq!((other.status().as_u16(), other.bytes().await.expect("a body").as_ref()), (200, &b"0123456789"[..]));
-    for (known, status, bytes) in [(tag.clone(), 206, &b"23"[..]), ("\"x\"".to_owned(), 200, b"0123456789"), (format!("W/{tag}"), 200, b"0123456789")] {
+    for (known, status, bytes) in [(tag.clone(), 206, &b"23"[..]), ("\"x\"".to_owned(), 200, &b"0123456789"[..]), (format!("W/{tag}"), 200, &b"0123456789"[..])]
+    {
         let request = asking(&desk, "GET", &path).header("range", "bytes=2-3").header("if-range", &known);
         let response = request.send().await.expect("an answer");
         assert_eq!((response.status().as_u16(), response.bytes().await.expect("a body").as_ref()), (status, bytes), "{known}");
@@ -159,7 +160,7 @@ async fn a_part_that_is_sent_again_replaces_the_earlier_one() {
     let completed = asking(&desk, "POST", &format!("uploads/{id}/complete")).json(&json!({ "parts": [tag] })).send().await.expect("an answer");
     assert_eq!(completed.status(), 200);
     let content = asking(&desk, "GET", &format!("attachments/{id}/content")).send().await.expect("an answer").bytes().await.expect("bytes");
-    assert_eq!(content.as_ref(), vec![9; 1 << 20]);
+    assert!(content.iter().all(|byte| *byte == 9) && content.len() == 1 << 20, "the last part counts");
 }
 
 /// hostile-and-broken 5: the uploads that one person leaves open are bounded.

@@ -42,7 +42,7 @@ pub async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, NotRead> {
         return Err(NotRead::TooLarge(most));
     }
     let reading = async {
-        let (mut bytes, mut place) = (Vec::new(), None);
+        let (mut bytes, mut place) = (Vec::<u8>::new(), None);
         while let Some(frame) = tokio::time::timeout(PIECE_TIMEOUT, body.frame()).await.map_err(|_| NotRead::TooSlow)? {
             let Ok(piece) = frame.map_err(|error| NotRead::BrokenOff(error.to_string()))?.into_data() else { continue };
             if bytes.len() + piece.len() > most {

@@ -156,8 +156,7 @@ impl Blob for Files {
 
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
         // Before the first file there is no folder of files yet.
-        let there = |path: &&Path| path.exists();
-        let Some(folder) = self.directory.ancestors().find(there).map(Path::to_owned) else { return Ok(None) };
+        let Some(folder) = self.directory.ancestors().find(|path| path.exists()).map(Path::to_owned) else { return Ok(None) };
         let stat = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder)).await;
         let stat = stat.map_err(|error| Error::new(Kind::Unavailable, format!("asking for free space broke off: {error}")))?;
         let stat = stat.map_err(|error| failed("ask for free space", error.into()))?;

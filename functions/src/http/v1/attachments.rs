@@ -511,7 +511,7 @@ mod tests {
     fn the_name_of_a_part_is_read_in_either_form_and_only_in_utf_8() {
         let name = |disposition: &[u8]| {
             let value = header::HeaderValue::from_bytes(disposition).expect("a header");
-            file_name(&HeaderMap::from_iter([(header::CONTENT_DISPOSITION, value)])).map_err(|_| ())
+            file_name(&[(header::CONTENT_DISPOSITION, value)].into_iter().collect()).map_err(|_| ())
         };
         assert_eq!(name(b"form-data; name=\"f\"; filename=\"a;b.txt\""), Ok(Some("a;b.txt".into())));
         assert_eq!(name(b"form-data; name=\"f\"; filename*=utf-8''%E6%95%85.txt"), Ok(Some("故.txt".into())));
