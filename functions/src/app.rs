@@ -17,6 +17,7 @@ use infra::directory::Directory;
 
 use crate::configuration::Configuration;
 use crate::http::credentials::Credentials;
+use crate::http::limits::Limits;
 use crate::numbers::Numbers;
 use crate::people::People;
 
@@ -57,6 +58,7 @@ pub struct App {
     pub configuration: Arc<Configuration>,
     pub numbers: Arc<Numbers>,
     pub credentials: Arc<Credentials>,
+    pub limits: Arc<Limits>,
     pub settings: Arc<Settings>,
     /// The feed position up to which cards are there; doors wait for it so that lists show what was just done.
     pub followed: watch::Sender<i64>,
@@ -97,7 +99,8 @@ impl App {
             people: People::new(ledger.keys.clone()),
             configuration: Arc::new(Configuration::new(ledger.clone(), views.clone(), directory.clone(), caller.clone(), settings.zone.clone())),
             numbers: Arc::new(Numbers::new(ledger.clone())),
-            credentials: Arc::new(Credentials::new(ledger.clone())),
+            credentials: Arc::new(Credentials::new(ledger.clone(), secrets.clone())),
+            limits: Arc::default(),
             settings: Arc::new(settings),
             followed: watch::channel(0).0,
             ledger,

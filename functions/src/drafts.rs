@@ -44,7 +44,9 @@ pub async fn save(app: &App, id: &DraftId, owner: &Pid, sheet: Sheet, form: Vec<
         Sheet::Template { .. } => None,
         Sheet::Service(_) | Sheet::Node { .. } => Some(app.ledger.clock.now().plus_ms(DRAFT_MS)),
     };
-    let form = form.into_iter().map(|entry| entry.owned_by(owner.clone())).collect();
+    let bytes = serde_json::to_vec(&form).map_or(0, |text| text.len());
+    app.limits.drafted(owner, bytes, app.ledger.clock.now()).map_err(Failure::Technical)?;
+    let form: Vec<Entry> = form.into_iter().map(|entry| entry.owned_by(owner.clone())).collect();
     let saved = Saved { draft: id.clone(), owner: owner.clone(), sheet, form, due };
     let named = Draft { saved: Some(saved.clone()) }.attachments();
     let until = due.unwrap_or_else(|| app.ledger.clock.now().plus_ms(DRAFT_MS)).plus_ms(ALONE_MS);

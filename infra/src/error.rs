@@ -17,6 +17,10 @@ pub enum Kind {
     Misconfigured,
     /// A commit over the size limit; the message names the command.
     TooLarge,
+    /// The caller asks for more than its share; the same may be repeated after so many seconds.
+    Limited {
+        retry_after_s: u32,
+    },
 }
 
 /// Something an adapter could not do.

@@ -249,3 +249,8 @@ fn remove_views(directory: &Path) -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// The limit of open files of this process; `None` where there is none.
+pub fn open_files_max() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}

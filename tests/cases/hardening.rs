@@ -1,1 +1,568 @@
 //! Bounds against hostile callers.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use serde_json::{Value, json};
+use tests::process::{APP, Served, client, program};
+use tests::{House, approval_request, form};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Longest wait for anything that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Host and port of a desk.
+fn host(desk: &Served) -> &str {
+    desk.base.trim_start_matches("http://")
+}
+
+/// Sends bytes on a connection of its own and reads to the end of the answer, or as far as it came.
+async fn raw(desk: &Served, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(host(desk)).await.expect("a connection");
+    // A server may answer, and close, before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(Ok(read)) = tokio::time::timeout(PATIENCE, stream.read(&mut piece)).await {
+        if read == 0 {
+            break;
+        }
+        answer.extend_from_slice(&piece[..read]);
+    }
+    answer
+}
+
+/// The header that shows a code and a secret to the BlueKing API.
+fn authorization(code: &str, secret: &str) -> String {
+    json!({ "bk_app_code": code, "bk_app_secret": secret }).to_string()
+}
+
+/// Starts a service on a free port of this machine; gives back its base URL.
+async fn service(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    base
+}
+
+/// hostile-and-broken 2.
+#[tokio::test]
+async fn half_open_connections_do_not_stop_health() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "ulimit -n 256; exec \"$0\" \"$@\""]).arg(program());
+    let desk = Served::start_by(shell, directory.path(), &[]);
+    assert!(desk.is_up());
+    let mut open = Vec::new();
+    for _ in 0..300 {
+        if let Ok(Ok(mut stream)) = tokio::time::timeout(PATIENCE, TcpStream::connect(host(&desk))).await {
+            let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-").await;
+            open.push(stream);
+        }
+    }
+    let answer = client().get(format!("{}/healthz", desk.base)).send().await.expect("health is answered");
+    assert_eq!(answer.status(), 200);
+    let (status, _) = desk.v1("GET", "services", "admin", Value::Null).await;
+    assert_eq!(status, 200, "and so is everything else");
+    assert!(open.len() > 256, "{} connections were opened", open.len());
+}
+
+/// hostile-and-broken 2: a head that never ends is closed by the desk.
+#[tokio::test]
+async fn a_request_head_that_never_ends_is_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let mut stream = TcpStream::connect(host(&desk)).await.expect("a connection");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-").await.expect("sent");
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "the connection is still open");
+}
+
+/// hostile-and-broken 12.
+#[tokio::test]
+async fn a_request_head_of_64_kib_is_answered_431() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let mut head = b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n".to_vec();
+    for number in 0..16 {
+        head.extend_from_slice(format!("x-{number}: {}\r\n", "y".repeat(4096)).as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
+    let answer = raw(&desk, &head).await;
+    assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+    let small = raw(&desk, b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(small.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&small));
+}
+
+/// hostile-and-broken 24.
+#[tokio::test]
+async fn http_2_without_tls_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    // The preface and an empty frame of settings.
+    let answer = raw(&desk, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await;
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "), "a frame of HTTP/2 came back: {answer:?}");
+}
+
+/// crossings 13.
+#[tokio::test]
+async fn a_body_that_is_much_too_large_is_answered_in_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    for path in ["/api/c/compapi/v2/itsm/create_ticket/", "/v1/tickets"] {
+        for _ in 0..5 {
+            let body = "x".repeat(8 << 20);
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nx-on-behalf-of: lisi\r\nconnection: close\r\nx-bkapi-authorization: {}\r\ncontent-length: {}\r\n\r\n",
+                authorization(APP.0, APP.1),
+                body.len()
+            );
+            let mut stream = TcpStream::connect(host(&desk)).await.expect("a connection");
+            stream.write_all(head.as_bytes()).await.expect("the head is taken");
+            stream.write_all(body.as_bytes()).await.expect("the whole body is read");
+            let mut answer = Vec::new();
+            tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("in time").expect("an answer and no reset");
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            let (status, words) = if path.starts_with("/v1") { ("HTTP/1.1 4", "larger than 1048576 bytes") } else { ("HTTP/1.1 200", "1048576") };
+            assert!(answer.starts_with(status) && answer.contains(words), "{path}: {answer}");
+        }
+    }
+}
+
+/// design 5: unknown content types are rejected before a body is parsed.
+#[tokio::test]
+async fn a_body_of_an_unknown_type_opens_no_ticket() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let post = async |kind: &str, carried: Option<String>| {
+        let mut body = approval_request();
+        body["bk_app_code"] = APP.0.into();
+        body["bk_app_secret"] = APP.1.into();
+        let mut request = client().post(format!("{}/v2/itsm/create_ticket/", desk.base)).header("content-type", kind).body(body.to_string());
+        if let Some(carried) = carried {
+            request = request.header("x-bkapi-authorization", carried);
+        }
+        let response = request.send().await.expect("an answer");
+        (response.status().as_u16(), response.json::<Value>().await.expect("JSON"))
+    };
+    for kind in ["text/plain", "text/plain;charset=UTF-8", "multipart/form-data; boundary=x", "application/xml", "text/html", "application/octet-stream"] {
+        let (status, answer) = post(kind, Some(authorization(APP.0, APP.1))).await;
+        assert_eq!((status, &answer["result"], &answer["code"]), (200, &json!(false), &json!(3_900_021)), "{kind}: {answer}");
+        let (status, answer) = post(kind, None).await;
+        assert_eq!((status, &answer["result"]), (403, &json!(false)), "credentials in a body that is not read count for nothing: {kind}: {answer}");
+    }
+    let (status, tickets) = desk.v1("GET", "tickets?list=all", "admin", Value::Null).await;
+    assert_eq!((status, &tickets["count"]), (200, &json!(0)), "{tickets}");
+    for kind in ["application/json", "Application/JSON; charset=utf-8"] {
+        let (status, answer) = post(kind, None).await;
+        assert_eq!((status, &answer["result"]), (200, &json!(true)), "{kind}: {answer}");
+    }
+}
+
+/// Issue: a caller without credentials gets 403 on every path and method.
+#[tokio::test]
+async fn a_caller_without_credentials_learns_no_path_and_no_method() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let paths =
+        ["v2/itsm/get_services/", "v2/itsm/create_ticket/", "v2/itsm/nothing/", "api/c/compapi/v2/itsm/get_tickets/", "openapi/ticket/", "nothing", "admin/x"];
+    for path in paths {
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            for (kind, body) in [("application/json", ""), ("application/json", "{}"), ("application/json", "{"), ("text/plain", "x")] {
+                let method: reqwest::Method = method.parse().expect("a method");
+                let request = client().request(method.clone(), format!("{}/{path}", desk.base)).header("content-type", kind).body(body);
+                let response = request.send().await.expect("an answer");
+                assert_eq!(response.status(), 403, "{method} {path} {kind} {body}");
+                let answer: Value = response.json().await.expect("the envelope");
+                assert_eq!(answer["result"], false, "{method} {path}: {answer}");
+                assert!(answer["code"].is_i64() && answer["message"].is_string() && answer["request_id"].is_string(), "{method} {path}: {answer}");
+            }
+        }
+    }
+    for path in ["v1/tickets", "v1/nothing"] {
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
+            let method: reqwest::Method = method.parse().expect("a method");
+            let status = client().request(method.clone(), format!("{}/{path}", desk.base)).send().await.expect("an answer").status().as_u16();
+            assert!(matches!(status, 401 | 403), "{method} {path}: {status}");
+        }
+    }
+}
+
+/// first-use 3: a wrong secret and an unknown operation are answered in the gateway's JSON.
+#[tokio::test]
+async fn a_wrong_secret_and_an_unknown_operation_are_answered_in_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let ask = async |path: &str, secret: &str| {
+        let request = client().get(format!("{}/{path}", desk.base)).header("x-bkapi-authorization", authorization(APP.0, secret));
+        let response = request.send().await.expect("an answer");
+        (response.status().as_u16(), response.json::<Value>().await.expect("JSON"))
+    };
+    for (path, secret, status) in
+        [("v2/itsm/get_services/", "wrong", 403), ("v2/itsm/nothing/", "wrong", 403), ("v2/itsm/nothing/", APP.1, 404), ("nothing", APP.1, 404)]
+    {
+        let (got, answer) = ask(path, secret).await;
+        assert_eq!((got, &answer["result"], &answer["data"]), (status, &json!(false), &Value::Null), "{path} {secret}: {answer}");
+        assert!(answer["code"].as_i64().is_some_and(|code| code != 0) && answer["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{answer}");
+    }
+    let (known, unknown) = (ask("v2/itsm/get_services/", "wrong").await.1, {
+        let request = client().get(format!("{}/v2/itsm/get_services/", desk.base)).header("x-bkapi-authorization", authorization("nobody", "wrong"));
+        request.send().await.expect("an answer").json::<Value>().await.expect("JSON")
+    });
+    assert_eq!((&known["code"], &known["message"]), (&unknown["code"], &unknown["message"]), "nothing tells which codes there are");
+}
+
+/// hostile-and-broken 7.
+#[tokio::test]
+async fn a_right_secret_passes_while_guesses_are_answered_429() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    for api in ["v1/services", "v2/itsm/get_services/"] {
+        let guess = async |number: usize| {
+            let request = client().get(format!("{}/{api}", desk.base)).header("x-on-behalf-of", "lisi");
+            let secret = format!("guess-{number}");
+            let request = if api.starts_with("v1") {
+                request.basic_auth(APP.0, Some(secret))
+            } else {
+                request.header("x-bkapi-authorization", authorization(APP.0, &secret))
+            };
+            let response = request.send().await.expect("an answer");
+            (response.status().as_u16(), response.headers().get("retry-after").cloned())
+        };
+        let mut limited = None;
+        for number in 0..200 {
+            let (status, after) = guess(number).await;
+            assert!(matches!(status, 401 | 403 | 429), "{api}: {status}");
+            if status == 429 {
+                limited = after;
+                break;
+            }
+        }
+        let after = limited.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        assert!(after.is_some_and(|seconds| (1..=3600).contains(&seconds)), "{api}: no guess was rejected with Retry-After");
+        let (status, _) = desk.v1("GET", "services", "lisi", Value::Null).await;
+        assert_eq!(status, 200, "{api}: the right secret of the same code from the same address");
+        assert_eq!(desk.bk("get_services", json!({})).await["result"], true);
+    }
+}
+
+/// hostile-and-broken 7: a guess costs little memory.
+#[tokio::test]
+async fn guessed_secrets_take_no_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    desk.v1("GET", "services", "lisi", Value::Null).await;
+    let before = resident_kib(desk.id());
+    let mut guesses = tokio::task::JoinSet::new();
+    for caller in 0..64 {
+        let url = format!("{}/v1/services", desk.base);
+        guesses.spawn(async move {
+            let http = client();
+            for number in 0..5 {
+                let _ = http.get(&url).basic_auth(APP.0, Some(format!("{caller}-{number}"))).send().await;
+            }
+        });
+    }
+    guesses.join_all().await;
+    let grown = resident_kib(desk.id()).saturating_sub(before);
+    assert!(grown < 64 << 10, "{grown} KiB more");
+}
+
+/// The resident memory of a process.
+fn resident_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+/// hostile-and-broken 7: secrets of applications are kept as fast keyed hashes.
+#[tokio::test]
+async fn the_secret_of_an_application_is_kept_as_a_keyed_hash() {
+    let house = House::open().await;
+    let record = house.app.ledger.keys.secret(&format!("app-secret/{}", tests::TRUSTED.0)).await.unwrap().expect("a record");
+    let text = String::from_utf8(record).expect("text");
+    assert!(text.starts_with("blake3-keyed:") && !text.contains(tests::TRUSTED.1), "{text}");
+    let other = house.app.ledger.keys.secret(&format!("app-secret/{}", tests::PLAIN.0)).await.unwrap().expect("a record");
+    assert_ne!(other, text.as_bytes());
+}
+
+/// first-use 6: a secret that can be guessed is rejected where other machines can reach the desk.
+#[test]
+fn a_weak_secret_is_rejected_beyond_loopback() {
+    let first_line = |listen: &str, secret: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = Command::new(program())
+            .args(["serve", "--listen", listen, "--app", secret, "--data"])
+            .arg(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program runs");
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("a pipe")));
+        // The first line names the address, or the process has ended and there is none.
+        let first = lines.next().and_then(Result::ok).unwrap_or_default();
+        let _ = child.kill();
+        let _ = child.wait();
+        first
+    };
+    assert_eq!(first_line("0.0.0.0:0", "t:t"), "");
+    assert_eq!(first_line("0.0.0.0:0", "t:aaaaaaaaaaaaaaaaaaaaaaaa"), "");
+    assert!(first_line("0.0.0.0:0", "t:f3b1c29e40d7a8561c0be97d").contains("http://"));
+    assert!(first_line("127.0.0.1:0", "t:t").contains("http://"));
+}
+
+/// hostile-and-broken 13.
+#[tokio::test]
+async fn a_redirect_of_the_login_service_is_no_answer() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let elsewhere = service(Router::new().fallback(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { r#"{"result": true, "data": {"username": "admin"}}"# }
+    }))
+    .await;
+    let login = service(Router::new().fallback(move || {
+        let to = format!("{elsewhere}/accounts/is_login/");
+        async move { (axum::http::StatusCode::FOUND, [("location", to)]) }
+    }))
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &["--login", &login, "--plain-app", "plain:secret-of-the-plain-app"]);
+    let request = client().put(format!("{}/v1/roles/1", desk.base)).basic_auth("plain", Some("secret-of-the-plain-app")).header("x-bk-token", "tok");
+    let status = request.json(&json!({ "name": "x", "members": ["mallory"] })).send().await.expect("an answer").status().as_u16();
+    assert!(status == 401 || status == 403 || status == 503, "{status}");
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "the token went elsewhere");
+}
+
+/// hostile-and-broken 30.
+#[tokio::test]
+async fn a_login_token_is_asked_for_once_in_a_while() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let login = service(Router::new().route(
+        "/accounts/is_login/",
+        get(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async { r#"{"result": true, "data": {"username": "lisi"}}"# }
+        }),
+    ))
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &["--login", &login, "--plain-app", "plain:secret-of-the-plain-app"]);
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let request = client().get(format!("{}/v1/services", desk.base)).basic_auth("plain", Some("secret-of-the-plain-app")).header("x-bk-token", "tok-lisi");
+        requests.spawn(async move { request.send().await.expect("an answer").status().as_u16() });
+    }
+    assert!(requests.join_all().await.iter().all(|status| *status == 200));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+/// hostile-and-broken 13: an answer of the login service that does not end is not read on.
+#[tokio::test]
+async fn an_endless_answer_of_the_login_service_is_no_answer() {
+    let login =
+        service(Router::new().fallback(|| async { format!(r#"{{"result": true, "data": {{"username": "admin", "x": "{}"}}}}"#, "y".repeat(1 << 20)) })).await;
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &["--login", &login, "--plain-app", "plain:secret-of-the-plain-app"]);
+    let request = client().get(format!("{}/v1/services", desk.base)).basic_auth("plain", Some("secret-of-the-plain-app")).header("x-bk-token", "tok");
+    let status = request.send().await.expect("an answer").status().as_u16();
+    assert!(status == 401 || status == 403 || status == 503, "{status}");
+}
+
+/// hostile-and-broken 14.
+#[tokio::test]
+async fn a_callback_header_that_is_not_the_callers_is_rejected_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
+    for (name, value) in [
+        ("Host", "other.example.com"),
+        ("host", "other.example.com"),
+        ("Idempotency-Key", "mine"),
+        ("Content-Length", "5"),
+        ("Transfer-Encoding", "identity"),
+        ("Connection", "close"),
+        ("TE", "trailers"),
+        ("Upgrade", "h2c"),
+        ("Proxy-Authorization", "x"),
+        ("Expect", "100-continue"),
+        ("X Token", "x"),
+        ("", "x"),
+        ("X-Token", "a\r\nX-Other: b"),
+        ("X-Token", "a\nb"),
+    ] {
+        let callback = json!({ "url": "http://127.0.0.1:9/", "headers": { name: value } });
+        let (status, problem) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields, "callback": callback })).await;
+        assert_eq!(status, 400, "{name:?} {value:?}: {problem}");
+        assert!(problem["errors"][0]["field"].as_str().is_some_and(|field| field.starts_with("/callback/headers")), "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(name)), "{problem}");
+        let mut body = approval_request();
+        body["meta"] = json!({ "callback_url": "http://127.0.0.1:9/", "headers": { name: value } });
+        let envelope = desk.bk("create_ticket", body).await;
+        assert_eq!(envelope["result"], false, "{name:?} {value:?}: {envelope}");
+        assert!(envelope["message"].as_str().is_some_and(|message| message.contains("meta:headers") && message.contains(name)), "{envelope}");
+    }
+    let headers = json!({ "Authorization": "Bearer x", "Content-Type": "application/json" });
+    let callback = json!({ "url": "http://127.0.0.1:9/", "headers": headers });
+    let (status, answer) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields, "callback": callback })).await;
+    assert_eq!(status, 201, "{answer}");
+}
+
+/// first-use 3: a callback to an address that egress closes is rejected when the ticket is created.
+#[tokio::test]
+async fn a_callback_to_an_address_that_egress_closes_is_rejected() {
+    let directory = tempfile::tempdir().unwrap();
+    // The demo opens loopback, and nothing else.
+    let desk = Served::start(directory.path(), &[]);
+    let open = async |url: &str| {
+        let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
+        let (status, problem) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields, "callback": { "url": url } })).await;
+        let mut body = approval_request();
+        body["meta"] = json!({ "callback_url": url });
+        (status, problem, desk.bk("create_ticket", body).await)
+    };
+    for closed in [
+        "http://169.254.169.254/latest",
+        "http://[fe80::1]/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://10.0.0.1/",
+        "http://0.0.0.0:8080/",
+        "http://192.168.1.1/",
+        "http://2852039166/",
+        "http://0xa9.0xfe.0xa9.0xfe/",
+        "http://[64:ff9b::a9fe:a9fe]/",
+    ] {
+        let (status, problem, envelope) = open(closed).await;
+        assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/callback/url")), "{closed}: {problem}");
+        assert!(envelope["result"] == false && envelope["message"].as_str().is_some_and(|message| message.contains("callback_url")), "{closed}: {envelope}");
+    }
+    for allowed in ["http://127.0.0.1:9/", "http://localhost:9/", "https://receiver.example.com/x"] {
+        let (status, problem, envelope) = open(allowed).await;
+        assert_eq!((status, &envelope["result"]), (201, &json!(true)), "{allowed}: {problem} {envelope}");
+    }
+}
+
+/// hostile-and-broken 15.
+#[tokio::test]
+async fn a_token_is_verified_only_for_its_own_ticket() {
+    let house = House::open().await;
+    let mut numbers = Vec::new();
+    for _ in 0..2 {
+        let mut body = approval_request();
+        body["meta"] = json!({ "callback_url": "https://app.example.com/cb" });
+        let sn = house.must("create_ticket", body).await["sn"].clone();
+        let fields = form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "x")]);
+        house.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
+        house.settle().await;
+        numbers.push(sn);
+    }
+    let bodies: Vec<Value> = house.receiver.calls.lock().expect("calls").iter().map(|call| serde_json::from_slice(&call.body).expect("JSON")).collect();
+    let token = bodies.iter().find(|body| body["sn"] == numbers[0]).expect("its callback")["token"].clone();
+    let verify = async |sn: Option<Value>| {
+        let mut body = json!({ "token": token });
+        if let Some(sn) = sn {
+            body["sn"] = sn;
+        }
+        house.must("token/verify", body).await
+    };
+    assert_eq!(verify(None).await, json!({ "is_passed": true, "sn": numbers[0] }));
+    assert_eq!(verify(Some(Value::Null)).await["is_passed"], true);
+    assert_eq!(verify(Some(numbers[0].clone())).await["is_passed"], true);
+    for other in [numbers[1].clone(), json!("REQ1"), json!(""), json!(1), json!([numbers[0]]), json!({ "sn": numbers[0] })] {
+        assert_eq!(verify(Some(other.clone())).await["is_passed"], false, "{other}");
+    }
+}
+
+/// hostile-and-broken 18.
+#[tokio::test]
+async fn the_api_description_has_a_tag_and_is_answered_304() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let url = format!("{}/openapi.json", desk.base);
+    let first = client().get(&url).send().await.expect("an answer");
+    let tag = first.headers().get("etag").expect("a tag").clone();
+    assert!(first.headers()["content-type"].to_str().unwrap().starts_with("application/json"));
+    assert!(first.json::<Value>().await.expect("JSON")["paths"].is_object());
+    let text = tag.to_str().expect("text");
+    for known in [text.to_owned(), format!("W/{text}"), format!("\"other\", {text}"), "*".to_owned()] {
+        let again = client().get(&url).header("if-none-match", &known).send().await.expect("an answer");
+        assert_eq!((again.status().as_u16(), again.headers().get("etag")), (304, Some(&tag)), "{known}");
+        assert_eq!(again.bytes().await.expect("a body").len(), 0);
+    }
+    assert_eq!(client().get(&url).header("if-none-match", "\"other\"").send().await.expect("an answer").status(), 200);
+}
+
+/// hostile-and-broken 19.
+#[tokio::test]
+async fn drafts_without_end_are_answered_429() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let mut saved = 0;
+    let mut after = None;
+    for number in 0..100 {
+        let fields = json!({ "title": "t", "apply_content": format!("{number} {}", "x".repeat(250_000)) });
+        let (status, headers, problem) = desk.v1_with("PUT", "drafts/services/22", "lisi", json!({ "fields": fields }), &[]).await;
+        match status {
+            204 => saved += 1,
+            429 => {
+                after = headers.get("retry-after").cloned();
+                break;
+            }
+            other => panic!("{other}: {problem}"),
+        }
+    }
+    assert!(after.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()).is_some_and(|seconds| seconds > 0), "none of 100 saves was rejected");
+    assert!(saved >= 10, "{saved} saves are not enough for a working day");
+    // Other people, and other requests of this one, are not concerned.
+    let (status, _) = desk.v1("PUT", "drafts/services/22", "wangwu", json!({ "fields": { "title": "t" } })).await;
+    assert_eq!(status, 204);
+    assert_eq!(desk.v1("GET", "drafts", "lisi", Value::Null).await.0, 200);
+}
+
+/// Issue: rates of one application and user, wide enough for a script that creates tickets in a loop.
+#[tokio::test]
+async fn requests_without_end_are_answered_429_and_other_users_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let url = format!("{}/v1/fields", desk.base);
+        callers.spawn(async move {
+            let http = client();
+            let (mut answered, mut limited) = (0, 0);
+            for _ in 0..2_000 {
+                let response = http.get(&url).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi").send().await.expect("an answer");
+                match response.status().as_u16() {
+                    429 => {
+                        assert!(response.headers().contains_key("retry-after"));
+                        limited += 1;
+                        break;
+                    }
+                    _ => answered += 1,
+                }
+            }
+            (answered, limited)
+        });
+    }
+    let (answered, limited): (Vec<usize>, Vec<usize>) = callers.join_all().await.into_iter().unzip();
+    assert!(limited.iter().sum::<usize>() > 0, "32,000 requests were answered: {answered:?}");
+    assert!(answered.iter().sum::<usize>() >= 2_000, "a script stops after {answered:?}");
+    assert_eq!(desk.v1("GET", "fields", "wangwu", Value::Null).await.0, 200);
+}
+
+/// docs/limits.md names every bound that a caller can meet.
+#[test]
+fn the_page_of_limits_names_the_statuses_that_callers_see() {
+    let page = std::fs::read_to_string(tests::process::root().join("docs/limits.md")).expect("the page");
+    for word in ["413", "429", "431", "507", "Retry-After", "32 KiB", "256 MiB"] {
+        assert!(page.contains(word), "docs/limits.md does not name {word}");
+    }
+}

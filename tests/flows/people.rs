@@ -8,7 +8,7 @@ use tests::{PLAIN, TRUSTED, approval_request, of_lisi_alone};
 use crate::House;
 
 #[tokio::test]
-async fn an_unknown_caller_gets_a_plain_403() {
+async fn an_unknown_caller_gets_403() {
     let house = House::open().await;
     let get = async |query: &str| {
         let request = Request::get(format!("/api/c/compapi/v2/itsm/get_services/?{query}")).body(axum::body::Body::empty()).unwrap();
@@ -26,7 +26,9 @@ async fn an_unknown_caller_gets_a_plain_403() {
     ] {
         let (status, body) = get(&query).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{query}");
-        assert!(body.starts_with("Forbidden"), "not the envelope: {body}");
+        let envelope: serde_json::Value = serde_json::from_str(&body).expect("the envelope of the gateway");
+        assert!(envelope["message"].as_str().is_some_and(|message| message.starts_with("Forbidden")), "{envelope}");
+        assert_eq!((&envelope["result"], &envelope["code"]), (&json!(false), &json!(1_640_101)), "{envelope}");
     }
     for query in [
         format!("bk_app_code={}&bk_app_secret={}&bk_token=lisi-is-logged-in", PLAIN.0, PLAIN.1),

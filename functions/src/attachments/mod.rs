@@ -13,7 +13,7 @@ use infra::{Error, Failure, Wish};
 
 use crate::App;
 pub use holders::{attach, attach_after, attach_for, attach_until, discard, may_read, settle};
-pub use parts::{Upload, complete, digest, erase_content, is_erased, parts_max, parts_of, put_part, read_part};
+pub use parts::{FREE_BYTES_MIN, Pieces, Upload, check_space, complete, digest, erase_content, is_erased, parts_max, put_part};
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,8 @@ pub enum NotTaken {
     PartUnfit { number: u32, bytes: usize },
     #[error("the bytes of this file were erased with the person they belonged to")]
     Erased,
+    #[error("the disk has less than {FREE_BYTES_MIN} bytes left, so no file is taken; the operator has to make space")]
+    DiskFull,
 }
 
 impl From<Failure<Attachment>> for NotTaken {
@@ -66,6 +68,7 @@ async fn execute(app: &App, id: &AttachmentId, command: &Command, meta: &Meta) -
 
 /// Begins an upload. Where there is a subject, name and bytes are sealed under that person's key.
 pub async fn begin(app: &App, id: &AttachmentId, name: &str, subject: Option<Pid>, meta: &Meta) -> Result<Attachment, NotTaken> {
+    check_space(app, 0).await?;
     let name = Remark::new(name);
     let name = subject.clone().map_or_else(|| name.clone(), |subject| name.clone().owned_by(subject));
     let due = app.ledger.clock.now().plus_ms(ALONE_MS);

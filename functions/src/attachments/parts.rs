@@ -1,14 +1,19 @@
 //! The bytes of a file: cut into parts, sealed, named by what they are, put together again.
 
+use std::ops::Range;
+use std::time::Duration;
+
 use domain::attachment::{ALONE_MS, Attachment, Command, PART_BYTES, Rejection};
 use events::attachment::Received;
 use events::{AttachmentId, Meta};
 use infra::Error;
 use infra::keys::Key;
-use infra::keys::seal::{NONCE_BYTES, open_bytes, seal_bytes};
+use infra::keys::seal::{CHUNK_BYTES, CHUNKED_HEAD_BYTES, NONCE_BYTES, nonce_of_chunks, open_bytes, open_chunk, range_of_chunk, seal_chunks};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
 use super::{NotTaken, execute, load};
 use crate::App;
+use crate::http::limits::limited;
 
 /// Blobs that are listed at once where some of them are to be removed.
 const PRUNE_MAX: usize = 1000;
@@ -17,9 +22,47 @@ const HEAD_BYTES: usize = 8192;
 /// What a file is that nobody knows better.
 const BYTES: &str = "application/octet-stream";
 
-/// Where a part is stored: under a digest of its bytes, so that what was received once is never written over.
-fn place_of(id: &AttachmentId, tag: &str) -> String {
-    format!("attachments/{id}/{tag}")
+/// Parts of one upload that are looked through: more than a file of the largest size that a desk can be set to has.
+const LISTED_MAX: usize = 4096;
+/// Free space that uploads leave to the ledger and to everything else on the disk.
+pub const FREE_BYTES_MIN: u64 = 256 << 20;
+/// Parts that are in memory as a whole at once, 9 MiB each with their sealed bytes.
+const WHOLE_PARTS_MAX: usize = 8;
+/// Longest wait for one of these places.
+const WHOLE_WAIT: Duration = Duration::from_secs(10);
+
+static WHOLE_PARTS: Semaphore = Semaphore::const_new(WHOLE_PARTS_MAX);
+
+/// Parts of one upload are stored one after the other, so that the bytes of one that is replaced can go. A few uploads share a lock.
+static LOCKS: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
+
+fn lock_of(id: &AttachmentId) -> &'static Mutex<()> {
+    &LOCKS[usize::from(blake3::hash(id.as_str().as_bytes()).as_bytes()[0]) % LOCKS.len()]
+}
+
+/// Where a part is stored, by its name.
+fn place_of(id: &AttachmentId, name: &str) -> String {
+    format!("attachments/{id}/{name}")
+}
+
+/// The name of a part: its number and a digest of its bytes. Desks of earlier versions named parts by the digest alone.
+fn name_of(number: u32, tag: &str) -> String {
+    format!("{number:05}-{tag}")
+}
+
+/// The names of all parts of an upload that are stored.
+async fn stored(app: &App, id: &AttachmentId) -> Result<Vec<String>, Error> {
+    let folder = place_of(id, "");
+    let keys = app.blob.list(&folder, LISTED_MAX).await?;
+    Ok(keys.into_iter().filter_map(|key| key.strip_prefix(&folder).map(str::to_owned)).collect())
+}
+
+/// Says whether so many bytes may be stored: a floor of free space stays.
+pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
+    match app.blob.free_bytes().await? {
+        Some(free) if free < FREE_BYTES_MIN.saturating_add(bytes) => Err(NotTaken::DiskFull),
+        _ => Ok(()),
+    }
 }
 
 /// The parts a file of this desk can have.
@@ -48,35 +91,51 @@ pub async fn erase_content(app: &App, id: &AttachmentId) -> Result<(), Error> {
     prune(app, id, &[]).await
 }
 
-/// Seals and stores one part; gives back its tag, by which it is named when all of them are there.
-pub async fn put_part(app: &App, attachment: &Attachment, bytes: &[u8]) -> Result<String, NotTaken> {
+/// Seals and stores one part, in place of the one that had this number; gives back its tag, by which it is named when all of them are there.
+pub async fn put_part(app: &App, attachment: &Attachment, number: u32, bytes: &[u8]) -> Result<String, NotTaken> {
     let begun = attachment.begun.as_ref().ok_or(Rejection::Unknown)?;
-    if attachment.discarded {
-        return Err(Rejection::Discarded.into());
-    }
-    if attachment.received.is_some() {
-        return Err(Rejection::Received.into());
-    }
+    still_open(attachment)?;
     if bytes.is_empty() || bytes.len() > PART_BYTES {
-        return Err(NotTaken::PartUnfit { number: 0, bytes: bytes.len() });
+        return Err(NotTaken::PartUnfit { number, bytes: bytes.len() });
     }
+    check_space(app, bytes.len() as u64).await?;
     let tag = blake3::keyed_hash(&app.keys().await?.fingerprint, bytes).to_hex()[..32].to_owned();
-    let place = place_of(&begun.attachment, &tag);
+    let name = name_of(number, &tag);
+    let place = place_of(&begun.attachment, &name);
+    let key = key_of(app, attachment).await?;
+    let _lock = lock_of(&begun.attachment).lock().await;
+    // The upload may have been completed or discarded while this part was on its way.
+    still_open(&load(app, &begun.attachment).await?)?;
     let mut nonce = [0; NONCE_BYTES];
     app.ledger.chance.fill(&mut nonce);
-    let sealed = seal_bytes(&key_of(app, attachment).await?, nonce, &place, bytes);
-    app.blob.put(&place, sealed).await?;
-    // It may have been thrown away while this part was on its way.
-    if load(app, &begun.attachment).await?.discarded {
+    app.blob.put(&place, seal_chunks(&key, nonce, &place, bytes)).await?;
+    let now = load(app, &begun.attachment).await?;
+    if now.discarded {
         app.blob.remove(&place).await?;
-        return Err(Rejection::Discarded.into());
+    }
+    still_open(&now)?;
+    app.limits.uploaded(&begun.by, bytes.len(), app.ledger.clock.now());
+    for replaced in stored(app, &begun.attachment).await? {
+        if replaced != name && replaced.split_once('-').is_some_and(|(other, _)| other.parse() == Ok(number)) {
+            app.blob.remove(&place_of(&begun.attachment, &replaced)).await?;
+        }
     }
     Ok(tag)
 }
 
+/// Says whether an upload still takes parts.
+fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
+    match attachment {
+        Attachment { discarded: true, .. } => Err(Rejection::Discarded),
+        Attachment { received: Some(_), .. } => Err(Rejection::Received),
+        _ => Ok(()),
+    }
+}
+
 /// One part in the clear; `None` where it is not there.
-async fn get_part(app: &App, id: &AttachmentId, key: &Key, tag: &str) -> Result<Option<Vec<u8>>, Error> {
-    let place = place_of(id, tag);
+async fn get_part(app: &App, id: &AttachmentId, key: &Key, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    let _place = whole_part().await?;
+    let place = place_of(id, name);
     app.blob.get(&place).await?.map(|sealed| open_bytes(key, &place, &sealed)).transpose()
 }
 
@@ -85,14 +144,19 @@ pub async fn complete(app: &App, attachment: &Attachment, tags: &[String], claim
     let id = &attachment.begun.as_ref().ok_or(Rejection::Unknown)?.attachment;
     let key = key_of(app, attachment).await?;
     let mut sum = Sum::new(app).await?;
+    let _lock = lock_of(id).lock().await;
+    let names = stored(app, id).await?;
     for (number, tag) in (1..).zip(tags) {
         let is_tag = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let bytes = if is_tag { get_part(app, id, &key, tag).await? } else { None };
-        let bytes = bytes.ok_or(NotTaken::PartMissing(number))?;
+        // The part of this number, else any other one with these bytes.
+        let named = name_of(number, tag);
+        let other = || names.iter().find(|name| name.ends_with(tag.as_str()));
+        let name = names.iter().find(|name| **name == named).or_else(other).filter(|_| is_tag).ok_or(NotTaken::PartMissing(number))?;
+        let bytes = get_part(app, id, &key, name).await?.ok_or(NotTaken::PartMissing(number))?;
         if bytes.len() < PART_BYTES && usize::try_from(number).is_ok_and(|number| number < tags.len()) {
             return Err(NotTaken::PartUnfit { number, bytes: bytes.len() });
         }
-        sum.add(&bytes, tag.clone());
+        sum.add(&bytes, name.clone());
     }
     sum.receive(app, id, claimed, meta).await
 }
@@ -102,8 +166,8 @@ pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTak
     let (begun, received) = (attachment.begun.as_ref().ok_or(Rejection::Unknown)?, attachment.received.as_ref().ok_or(Rejection::Incomplete)?);
     let key = key_of(app, attachment).await?;
     let mut sum = Sum::new(app).await?;
-    for (number, tag) in (1..).zip(&received.parts) {
-        sum.add(&get_part(app, &begun.attachment, &key, tag).await?.ok_or(NotTaken::PartMissing(number))?, tag.clone());
+    for (number, name) in (1..).zip(&received.parts) {
+        sum.add(&get_part(app, &begun.attachment, &key, name).await?.ok_or(NotTaken::PartMissing(number))?, name.clone());
     }
     Ok(sum.digest())
 }
@@ -125,10 +189,10 @@ impl Sum {
         self.digest.finalize().to_hex().to_string()
     }
 
-    fn add(&mut self, part: &[u8], tag: String) {
+    fn add(&mut self, part: &[u8], name: String) {
         self.digest.update(part);
         self.bytes += part.len() as u64;
-        self.parts.push(tag);
+        self.parts.push(name);
         let missing = HEAD_BYTES.saturating_sub(self.head.len());
         self.head.extend_from_slice(&part[..missing.min(part.len())]);
     }
@@ -182,6 +246,11 @@ impl<'a> Upload<'a> {
         self.attachment.begun.as_ref().map(|begun| &begun.attachment)
     }
 
+    /// All of it was received before, under the same key.
+    pub fn is_received(&self) -> bool {
+        self.attachment.received.is_some()
+    }
+
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), NotTaken> {
         while !bytes.is_empty() {
             let taken = bytes.len().min(PART_BYTES - self.part.len());
@@ -199,8 +268,12 @@ impl<'a> Upload<'a> {
 
     /// Stores a part; of a file that was received before it only takes the sum.
     async fn store(&mut self) -> Result<(), NotTaken> {
-        let tag = if self.attachment.received.is_some() { String::new() } else { put_part(self.app, &self.attachment, &self.part).await? };
-        self.sum.add(&self.part, tag);
+        let number = u32::try_from(self.sum.parts.len() + 1).unwrap_or(u32::MAX);
+        let name = match &self.attachment.received {
+            Some(_) => String::new(),
+            None => name_of(number, &put_part(self.app, &self.attachment, number, &self.part).await?),
+        };
+        self.sum.add(&self.part, name);
         self.part.clear();
         Ok(())
     }
@@ -218,22 +291,89 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// The bytes of one part that a range of the file covers; parts are counted from 1, the range ends before its end.
-pub async fn read_part(app: &App, attachment: &Attachment, number: u32, range: &std::ops::Range<u64>) -> Result<Vec<u8>, NotTaken> {
-    let begun = attachment.begun.as_ref().ok_or(Rejection::Unknown)?;
-    let key = key_of(app, attachment).await?;
-    let tags = attachment.received.as_ref().map(|received| &received.parts[..]).unwrap_or_default();
-    let tag = usize::try_from(number - 1).ok().and_then(|at| tags.get(at)).ok_or(NotTaken::PartMissing(number))?;
-    let part = get_part(app, &begun.attachment, &key, tag).await?.ok_or(NotTaken::PartMissing(number))?;
-    let begins = u64::from(number - 1) * PART_BYTES as u64;
-    let within = |at: u64| usize::try_from(at.saturating_sub(begins)).unwrap_or(usize::MAX).min(part.len());
-    Ok(part[within(range.start)..within(range.end)].to_vec())
+/// A range of a file, read in small pieces: a reader that takes nothing costs the desk no more than one of them.
+pub struct Pieces {
+    app: App,
+    id: AttachmentId,
+    key: Key,
+    names: Vec<String>,
+    /// Bytes of the whole file.
+    bytes: u64,
+    at: u64,
+    end: u64,
+    open: Option<(u64, Opened)>,
 }
 
-/// The numbers of the parts that a range covers.
-pub fn parts_of(range: &std::ops::Range<u64>) -> std::ops::RangeInclusive<u32> {
-    let part = |at: u64| u32::try_from(at / PART_BYTES as u64 + 1).unwrap_or(u32::MAX);
-    if range.is_empty() { std::ops::RangeInclusive::new(1, 0) } else { part(range.start)..=part(range.end - 1) }
+/// A part that is being read.
+enum Opened {
+    /// Sealed in chunks: only its nonce is in memory.
+    Chunks([u8; NONCE_BYTES]),
+    /// Sealed in one piece, or read by a host that answers as a whole.
+    Whole(Vec<u8>, SemaphorePermit<'static>),
+}
+
+impl Pieces {
+    pub async fn new(app: &App, attachment: &Attachment, range: &Range<u64>) -> Result<Self, NotTaken> {
+        let begun = attachment.begun.as_ref().ok_or(Rejection::Unknown)?;
+        let received = attachment.received.as_ref().ok_or(Rejection::Incomplete)?;
+        let key = key_of(app, attachment).await?;
+        let (id, names) = (begun.attachment.clone(), received.parts.clone());
+        Ok(Self { app: app.clone(), id, key, names, bytes: received.bytes, at: range.start, end: range.end.min(received.bytes), open: None })
+    }
+
+    /// The next piece; `None` at the end.
+    pub async fn read_on(&mut self) -> Result<Option<Vec<u8>>, NotTaken> {
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        let part = self.at / PART_BYTES as u64;
+        let number = u32::try_from(part + 1).unwrap_or(u32::MAX);
+        let missing = || NotTaken::PartMissing(number);
+        let begins = part * PART_BYTES as u64;
+        let small = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        // Every part but the last is whole, so what follows is known without reading it.
+        let length = small(self.bytes - begins).min(PART_BYTES);
+        let (from, to) = (small(self.at - begins), small(self.end - begins).min(length));
+        let name = self.names.get(small(part)).ok_or_else(missing)?;
+        let place = place_of(&self.id, name);
+        if self.open.as_ref().is_none_or(|(open, _)| *open != part) {
+            self.open = None;
+            self.open = Some((part, open_part(&self.app, &self.key, &place).await?.ok_or_else(missing)?));
+        }
+        let piece = match &self.open {
+            Some((_, Opened::Whole(whole, _))) => whole.get(from..to.min(from + CHUNK_BYTES)).map(<[u8]>::to_vec),
+            Some((_, Opened::Chunks(nonce))) => {
+                let index = from / CHUNK_BYTES;
+                let chunk_begins = index * CHUNK_BYTES;
+                let sealed = self.app.blob.get_range(&place, range_of_chunk(index, length)).await?.ok_or_else(missing)?;
+                let chunk = open_chunk(&self.key, *nonce, &place, index, chunk_begins + CHUNK_BYTES >= length, &sealed)?;
+                chunk.get(from - chunk_begins..(to - chunk_begins).min(chunk.len())).map(<[u8]>::to_vec)
+            }
+            None => None,
+        };
+        let piece = piece.filter(|piece| !piece.is_empty()).ok_or_else(missing)?;
+        self.at += piece.len() as u64;
+        Ok(Some(piece))
+    }
+}
+
+/// Looks at how a part is sealed, and reads it where it opens only as a whole; `None` where it is not there.
+async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, Error> {
+    if app.settings.answer_bytes_max.is_none() {
+        let Some(head) = app.blob.get_range(place, 0..CHUNKED_HEAD_BYTES).await? else { return Ok(None) };
+        if let Some(nonce) = nonce_of_chunks(&head) {
+            return Ok(Some(Opened::Chunks(nonce)));
+        }
+    }
+    let permit = whole_part().await?;
+    let Some(sealed) = app.blob.get(place).await? else { return Ok(None) };
+    Ok(Some(Opened::Whole(open_bytes(key, place, &sealed)?, permit)))
+}
+
+/// A place for a part that is in memory as a whole.
+async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
+    let waited = tokio::time::timeout(WHOLE_WAIT, WHOLE_PARTS.acquire()).await;
+    waited.ok().and_then(Result::ok).ok_or_else(|| limited("too many files are read as a whole at once", 1))
 }
 
 /// Removes every part but these.
@@ -262,14 +402,5 @@ mod tests {
         for claimed in ["", "text", "a/b\r\nX: y", "/", "text/<b>", "image/png", "application/pdf"] {
             assert_eq!(media_type(b"hello", claimed), BYTES, "{claimed:?}");
         }
-    }
-
-    #[test]
-    fn a_range_names_the_parts_it_covers() {
-        let size = PART_BYTES as u64;
-        assert_eq!(parts_of(&(0..size)), 1..=1);
-        assert_eq!(parts_of(&(size - 1..size + 1)), 1..=2);
-        assert_eq!(parts_of(&(2 * size..2 * size + 1)), 3..=3);
-        assert_eq!(parts_of(&(0..0)).count(), 0);
     }
 }

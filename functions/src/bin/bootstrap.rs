@@ -64,6 +64,7 @@ async fn main() -> Result<(), Error> {
         secrets: cloud.secrets.clone(),
     };
     let app = App::new(ports, settings, Arc::default())?;
+    app.limits.apply();
     warmed.await?;
     let answers = if setting("LEDGERDESK_STREAM_ANSWERS").as_deref() == Some("whole") { StreamAnswers::Whole } else { StreamAnswers::Partial };
     let indexer = Indexer::new(cloud.pages.clone(), cloud.blob.clone(), app.ledger.clock.clone());

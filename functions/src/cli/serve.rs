@@ -151,6 +151,8 @@ impl Serve {
         let directory = organization(self.directory.as_deref(), &local.ledger)?;
         let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, blob: local.blob, login, directory, secrets: local.secrets };
         let app = App::new(ports, settings, crash)?;
+        app.credentials.listens_on(address.ip());
+        app.limits.apply();
         self.wanted.store(&app, &resolved).await?;
         if !self.wanted.demo && apps::close_demo(&app, DEMO_APP).await? {
             tracing::warn!(app = DEMO_APP.0, "the demo app is disabled, because the desk was started without --demo");

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::server;
 use crate::catalog::{FUNCTIONS, Trigger};
 use crate::stream::follow::Follower;
 use crate::stream::parked::follow_or_park;
@@ -63,13 +64,7 @@ impl Desk {
         }
         tasks.spawn(until(stopped.clone(), publishing(app.clone(), directory.to_owned())));
         let router = http::router(app.clone());
-        let mut ended = stopped;
-        tasks.spawn(async move {
-            let shutdown = async move { drop(ended.wait_for(|stop| *stop).await) };
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
-                tracing::error!(%error, "the HTTP server ended");
-            }
-        });
+        tasks.spawn(server::run(listener, router, stopped));
         Ok(Self { address, app: app.clone(), directory: directory.to_owned(), stop, tasks })
     }
 

@@ -1,50 +1,78 @@
 //! Who calls: the application by code and secret, and the user it speaks for.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::password_hash::{PasswordHash, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use domain::config::App as AppState;
 use events::app::Registered;
 use events::{AppCode, Channel, Meta, Pid};
 use infra::ledger::{NoLookups, command_id};
+use infra::secrets::Secrets;
 use infra::store::commit::hex;
 use infra::{Error, Failure, Kind, Ledger, Wish};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
+use super::limits::{Of, limited};
 use crate::App;
 
-/// Verified secrets kept as fast digests, so that the slow hash is computed once per application and start.
-const KEPT_MAX: usize = 10_000;
-/// Secrets that are hashed at once; each takes 19 MiB.
+/// The name of the key that secrets of applications are hashed with.
+const CREDENTIALS_KEY: &str = "credentials-key";
+/// What a record begins with that holds a keyed hash; any other one is Argon2 of an earlier version.
+const KEYED: &str = "blake3-keyed:";
+/// Secrets that are hashed by Argon2 at once; each takes 19 MiB. Only records of earlier versions need it, once each.
 const HASHED_AT_ONCE: usize = 2;
+/// Callers that may wait for that.
+const HASH_WAITERS_MAX: usize = 8;
 /// Longest code of an application.
 const CODE_MAX: usize = 128;
 /// Longest secret that is looked at.
 const SECRET_MAX: usize = 256;
+/// Shortest secret of an application that other machines can reach: a fast hash protects only what cannot be guessed.
+const SECRET_MIN: usize = 16;
+/// Fewest different characters of such a secret.
+const SECRET_VARIETY_MIN: usize = 8;
 
-/// A code and the digest of the secret that came with it.
-type Digested = (String, [u8; 32]);
-
-/// What was found of a code and secret: under which configuration, against which stored hash.
-#[derive(Clone)]
-struct Checked {
+/// An application whose secret was shown.
+struct Kept {
     configuration: u64,
-    hash: Vec<u8>,
-    app: Option<Registered>,
+    digest: blake3::Hash,
+    app: Registered,
 }
 
-/// Registered applications.
+/// Registered applications. Their secrets are random, so a fast keyed hash protects them; passwords of people need a slow one.
 pub struct Credentials {
     ledger: Ledger,
-    kept: Mutex<HashMap<Digested, Checked>>,
+    secrets: Arc<dyn Secrets>,
+    key: OnceCell<[u8; 32]>,
+    /// By code: as many as there are applications.
+    kept: Mutex<HashMap<String, Kept>>,
     hashing: Semaphore,
+    hash_waiters: Semaphore,
+    /// Other machines can reach this desk.
+    is_reachable: AtomicBool,
 }
 
 impl Credentials {
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, kept: Mutex::default(), hashing: Semaphore::new(HASHED_AT_ONCE) }
+    pub fn new(ledger: Ledger, secrets: Arc<dyn Secrets>) -> Self {
+        Self {
+            ledger,
+            secrets,
+            key: OnceCell::new(),
+            kept: Mutex::default(),
+            hashing: Semaphore::new(HASHED_AT_ONCE),
+            hash_waiters: Semaphore::new(HASH_WAITERS_MAX),
+            is_reachable: AtomicBool::new(false),
+        }
+    }
+
+    /// The address that the desk listens on. Where other machines can reach it, weak secrets are rejected; on loopback they are logged.
+    pub fn listens_on(&self, address: IpAddr) {
+        self.is_reachable.store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
     }
 
     /// Registers an application, or gives it a new secret.
@@ -56,14 +84,19 @@ impl Credentials {
                 format!("application {code:?}: the code must be there, without blanks and at most {CODE_MAX} bytes, and the secret at most {SECRET_MAX} bytes");
             return Err(Error::new(Kind::Misconfigured, what));
         }
+        if is_weak(secret) {
+            let what = format!(
+                "the secret of application {code} can be guessed: it needs at least {SECRET_MIN} characters, {SECRET_VARIETY_MIN} of them different (try `openssl rand -hex 24`)"
+            );
+            if self.is_reachable.load(Ordering::Relaxed) {
+                return Err(Error::new(Kind::Misconfigured, what));
+            }
+            tracing::warn!("{what}; a desk that other machines can reach rejects it");
+        }
         if self.check(code, secret).await?.as_ref() == Some(registered) {
             return Ok(());
         }
-        let mut salt = [0; 16];
-        self.ledger.chance.fill(&mut salt);
-        let unusable = |error: argon2::password_hash::Error| Error::new(Kind::Misconfigured, format!("cannot hash the secret of {code}: {error}"));
-        let salt = SaltString::encode_b64(&salt).map_err(unusable)?;
-        let hash = hasher().hash_password(secret.as_bytes(), &salt).map_err(unusable)?.to_string();
+        let digest = self.digest(code, secret).await?;
         let wish = Wish { stream: format!("app-{code}"), command_id: self.ledger.fresh_id(), meta: events::Meta::system("setup", "setup") };
         match self.ledger.execute::<AppState>(&wish, registered, &NoLookups).await {
             Ok(_) => {}
@@ -71,59 +104,83 @@ impl Credentials {
             Err(Failure::Rejected(rejection)) => return Err(Error::new(Kind::Misconfigured, rejection.to_string())),
         }
         // The secret last: with it the application can call, and by then it is known.
-        self.ledger.keys.keep_secret(&secret_name(code), hash.as_bytes()).await?;
+        self.keep(code, digest).await?;
         self.kept.lock().expect("no holder panics").clear();
         Ok(())
     }
 
-    /// The application of a code and secret; `None` where either is wrong. The slow hash is computed once for each stored one; what is stored is read
-    /// again as often as configuration is, so that a secret that was replaced ends in every process.
+    async fn keep(&self, code: &str, digest: blake3::Hash) -> Result<(), Error> {
+        self.ledger.keys.keep_secret(&secret_name(code), format!("{KEYED}{}", digest.to_hex()).as_bytes()).await
+    }
+
+    /// The application of a code and secret; `None` where either is wrong. The same work is done for a wrong secret and for an unknown code. A stored record is
+    /// read again as often as configuration is, so that a secret that was replaced ends in every process.
     pub async fn check(&self, code: &str, secret: &str) -> Result<Option<Registered>, Error> {
         if code.is_empty() || code.len() > CODE_MAX || secret.len() > SECRET_MAX {
             return Ok(None);
         }
         let configuration = self.ledger.configuration();
-        let presented = (code.to_owned(), *blake3::hash(secret.as_bytes()).as_bytes());
-        let known = self.kept.lock().expect("no holder panics").get(&presented).cloned();
-        if let Some(known) = &known
-            && known.configuration == configuration
-        {
-            return Ok(known.app.clone());
+        let digest = self.digest(code, secret).await?;
+        if let Some(app) = self.kept(code, configuration, digest) {
+            return Ok(Some(app));
         }
-        let hash = self.ledger.keys.secret(&secret_name(code)).await?.unwrap_or_default();
-        let fits = match known.filter(|known| known.hash == hash) {
-            Some(known) => known.app.is_some(),
-            None => self.is_secret(hash.clone(), secret.to_owned()).await?,
-        };
-        let app = if fits { self.ledger.load::<AppState>(&format!("app-{code}")).await?.aggregate.0.0 } else { None };
-        let mut all = self.kept.lock().expect("no holder panics");
-        if all.len() >= KEPT_MAX {
-            // Guesses first: a flood of them costs nobody else the slow hash again.
-            all.retain(|_, checked| checked.app.is_some());
+        let record = self.ledger.keys.secret(&secret_name(code)).await?.unwrap_or_default();
+        let is_keyed = record.is_empty() || record.starts_with(KEYED.as_bytes());
+        let fits = if is_keyed { keyed(&record) == digest && !record.is_empty() } else { self.is_slow_secret(record, secret.to_owned()).await? };
+        if !fits {
+            return Ok(None);
         }
-        if all.len() >= KEPT_MAX {
-            all.clear();
+        let Some(app) = self.ledger.load::<AppState>(&format!("app-{code}")).await?.aggregate.0.0 else { return Ok(None) };
+        if !is_keyed && let Err(error) = self.keep(code, digest).await {
+            // The record of the earlier version still counts; where this process may not write secrets, `setup` renews it.
+            tracing::warn!(%error, code, "the record of a secret was not renewed");
         }
-        all.insert(presented, Checked { configuration, hash, app: app.clone() });
-        Ok(app)
+        self.kept.lock().expect("no holder panics").insert(code.to_owned(), Kept { configuration, digest, app: app.clone() });
+        Ok(Some(app))
     }
 
-    /// Whether a secret fits its hash. That takes long on purpose, so it stands in nobody's way: beside the requests, and few at a time.
-    async fn is_secret(&self, hash: Vec<u8>, secret: String) -> Result<bool, Error> {
+    /// The application that was found for this very secret under the present configuration.
+    fn kept(&self, code: &str, configuration: u64, digest: blake3::Hash) -> Option<Registered> {
+        let kept = self.kept.lock().expect("no holder panics");
+        kept.get(code).filter(|kept| kept.configuration == configuration && kept.digest == digest).map(|kept| kept.app.clone())
+    }
+
+    /// The hash of a secret under the desk's key and the application's code. Two hashes are compared in constant time.
+    async fn digest(&self, code: &str, secret: &str) -> Result<blake3::Hash, Error> {
+        let key = self.key.get_or_try_init(|| self.secrets.secret(CREDENTIALS_KEY)).await?;
+        let of_the_code = blake3::keyed_hash(key, code.as_bytes());
+        Ok(blake3::keyed_hash(of_the_code.as_bytes(), secret.as_bytes()))
+    }
+
+    /// Whether a secret fits a record of an earlier version. That takes long, so few are computed at a time, and few callers wait.
+    async fn is_slow_secret(&self, record: Vec<u8>, secret: String) -> Result<bool, Error> {
+        let _waiter = self.hash_waiters.try_acquire().map_err(|_| limited("too many secrets are checked at once", 1))?;
         let _one = self.hashing.acquire().await.map_err(|error| Error::new(Kind::Unavailable, error.to_string()))?;
-        let checked = tokio::task::spawn_blocking(move || is_secret(&hash, &secret)).await;
+        let checked = tokio::task::spawn_blocking(move || is_slow_secret(&record, &secret)).await;
         checked.map_err(|error| Error::new(Kind::Unavailable, format!("a secret was not checked: {error}")))
     }
 }
 
-/// Argon2id with 19 MiB and two passes (OWASP's first choice of small parameters).
-fn hasher() -> Argon2<'static> {
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19 * 1024, 2, 1, None).expect("these parameters are in range"))
+/// The hash that a record holds; one that no secret has where it holds none.
+fn keyed(record: &[u8]) -> blake3::Hash {
+    let text = std::str::from_utf8(record).unwrap_or_default().strip_prefix(KEYED).unwrap_or_default();
+    blake3::Hash::from_hex(text).unwrap_or_else(|_| blake3::Hash::from_bytes([0; 32]))
 }
 
-fn is_secret(hash: &[u8], secret: &str) -> bool {
-    let hash = String::from_utf8_lossy(hash);
-    PasswordHash::new(&hash).is_ok_and(|hash| hasher().verify_password(secret.as_bytes(), &hash).is_ok())
+/// Says whether a secret can be guessed: it is short, or has few different characters.
+fn is_weak(secret: &str) -> bool {
+    let mut characters: Vec<char> = secret.chars().collect();
+    let length = characters.len();
+    characters.sort_unstable();
+    characters.dedup();
+    length < SECRET_MIN || characters.len() < SECRET_VARIETY_MIN
+}
+
+fn is_slow_secret(record: &[u8], secret: &str) -> bool {
+    // Argon2id with 19 MiB and two passes.
+    let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19 * 1024, 2, 1, None).expect("these parameters are in range"));
+    let text = String::from_utf8_lossy(record);
+    PasswordHash::new(&text).is_ok_and(|hash| hasher.verify_password(secret.as_bytes(), &hash).is_ok())
 }
 
 fn secret_name(code: &str) -> String {
@@ -176,7 +233,14 @@ pub struct Presented {
 /// word of an application that may speak for users.
 pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>, Error> {
     let (Some(code), Some(secret)) = (presented.code, presented.secret) else { return Ok(None) };
-    let Some(registered) = app.credentials.check(&code, &secret).await?.filter(|registered| !registered.is_disabled) else { return Ok(None) };
+    let Some(registered) = app.credentials.check(&code, &secret).await? else {
+        // A right secret was found before anything is counted: it never waits for the guesses of others.
+        app.limits.guessed(&code, app.ledger.clock.now())?;
+        return Ok(None);
+    };
+    if registered.is_disabled {
+        return Ok(None);
+    }
     super::access::note_caller(&registered.code);
     let user = match presented.token {
         Some(token) => match app.login.who(&token).await {
@@ -195,5 +259,29 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
         None if registered.speaks_for_users => presented.user,
         None => return Ok(None),
     };
+    app.limits.asked(Of::new(registered.code.as_str(), user.as_deref()), app.ledger.clock.now())?;
     Ok(Some(Caller { app: registered.code, hears_status: registered.hears_status, speaks_for_users: registered.speaks_for_users, user }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_is_short_or_monotonous_is_weak() {
+        for weak in ["", "t", "test-secret", "aaaaaaaaaaaaaaaaaaaaaaaa", "abababababababababababab"] {
+            assert!(is_weak(weak), "{weak}");
+        }
+        assert!(!is_weak("demo-secret-for-trials-only") && !is_weak("f3b1c29e40d7a8561c0be97d"));
+    }
+
+    #[test]
+    fn a_record_that_holds_no_hash_fits_no_secret() {
+        let nothing = blake3::Hash::from_bytes([0; 32]);
+        for record in [&b""[..], b"blake3-keyed:", b"blake3-keyed:xyz", b"\xff\xfe", b"$argon2id$v=19"] {
+            assert_eq!(keyed(record), nothing, "{record:?}");
+        }
+        let hash = blake3::hash(b"a");
+        assert_eq!(keyed(format!("{KEYED}{}", hash.to_hex()).as_bytes()), hash);
+    }
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use domain::ticket::form::{is_link, plain};
 use events::Pid;
 use events::ticket::{Callback, DynamicField};
+use infra::caller::is_of_connection;
 use infra::store::COMMIT_BYTES_MAX;
 use infra::{Error, Kind};
+use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::App;
@@ -21,6 +23,13 @@ const VALUE_MAX: usize = 255;
 const VARIABLES: &str = "variables/";
 /// Longest callback URL.
 const URL_MAX: usize = 2048;
+/// Headers of one callback; receivers accept about 100 of all kinds.
+const HEADERS_MAX: usize = 32;
+/// Longest name and longest value of one, in bytes: servers accept heads of 8 KiB and more.
+const HEADER_NAME_MAX: usize = 128;
+const HEADER_VALUE_MAX: usize = 4096;
+/// Bytes of all of them.
+const HEADERS_BYTES_MAX: usize = 8192;
 
 /// What is wrong with display-only fields; each but the first says which.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,10 +66,59 @@ pub(super) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
     items.iter().enumerate().map(read).collect()
 }
 
-/// The host a callback goes to; `None` where the text is no http(s) address.
-pub(super) fn callback_host(url: &str) -> Option<String> {
-    let parsed: reqwest::Url = url.parse().ok().filter(|parsed: &reqwest::Url| url.len() <= URL_MAX && matches!(parsed.scheme(), "http" | "https"))?;
-    parsed.host_str().map(str::to_owned)
+/// What is wrong with the receiver of a callback; a header is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum UnfitReceiver {
+    /// No http(s) address.
+    Address,
+    /// An address that this desk may not call.
+    Closed(String),
+    TooManyHeaders(usize),
+    HeadersTooLong(usize),
+    HeaderName(String),
+    /// A header that belongs to the connection or to the desk.
+    HeaderReserved(String),
+    HeaderValue(String),
+}
+
+/// The host that a receiver is on, where address and headers are fit.
+pub(super) fn callback_host(app: &App, Receiver { url, headers }: &Receiver) -> Result<String, UnfitReceiver> {
+    let parsed: reqwest::Url = url.parse().map_err(|_| UnfitReceiver::Address)?;
+    if url.len() > URL_MAX || !matches!(parsed.scheme(), "http" | "https") {
+        return Err(UnfitReceiver::Address);
+    }
+    let host = parsed.host_str().ok_or(UnfitReceiver::Address)?;
+    if app.caller.refuses(url).is_some() {
+        return Err(UnfitReceiver::Closed(host.to_owned()));
+    }
+    check_headers(headers)?;
+    Ok(host.to_owned())
+}
+
+/// Says whether headers may go along with a callback.
+fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
+    if headers.len() > HEADERS_MAX {
+        return Err(UnfitReceiver::TooManyHeaders(HEADERS_MAX));
+    }
+    if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > HEADERS_BYTES_MAX {
+        return Err(UnfitReceiver::HeadersTooLong(HEADERS_BYTES_MAX));
+    }
+    for (name, value) in headers {
+        let short: String = name.chars().take(HEADER_NAME_MAX).collect();
+        let Ok(valid) = name.parse::<HeaderName>() else { return Err(UnfitReceiver::HeaderName(short)) };
+        if name.len() > HEADER_NAME_MAX {
+            return Err(UnfitReceiver::HeaderName(short));
+        }
+        // The body of a callback is JSON; a client may say so.
+        let is_of_body = valid == "content-type" && !value.trim().to_ascii_lowercase().starts_with("application/json");
+        if is_of_connection(valid.as_str()) || valid == "idempotency-key" || valid == "accept-encoding" || is_of_body {
+            return Err(UnfitReceiver::HeaderReserved(short));
+        }
+        if value.len() > HEADER_VALUE_MAX || value.parse::<HeaderValue>().is_err() {
+            return Err(UnfitReceiver::HeaderValue(short));
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the variables for automatic nodes, whose values may be secrets, in the key store; gives back the name under which they are kept. The same variables
@@ -89,4 +147,51 @@ pub(super) async fn keep_receiver(app: &App, callback: &mut Callback, receiver: 
         app.ledger.keys.keep_secret(&callback.secret, &kept).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, value: &str) -> Result<(), UnfitReceiver> {
+        check_headers(&[(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn headers_of_the_connection_and_of_the_desk_are_rejected_by_name() {
+        for name in [
+            "Host",
+            "content-length",
+            "Transfer-Encoding",
+            "Connection",
+            "Keep-Alive",
+            "TE",
+            "Trailer",
+            "Upgrade",
+            "Proxy-Authorization",
+            "proxy-anything",
+            "Expect",
+            "IDEMPOTENCY-KEY",
+            "Content-Encoding",
+        ] {
+            assert_eq!(check(name, "x"), Err(UnfitReceiver::HeaderReserved(name.into())), "{name}");
+        }
+        assert_eq!(check("Content-Type", "text/plain"), Err(UnfitReceiver::HeaderReserved("Content-Type".into())));
+        for (name, value) in [("Authorization", "Bearer x"), ("X-Token", "口令"), ("Content-Type", "application/json; charset=utf-8"), ("X-Empty", "")] {
+            assert_eq!(check(name, value), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_and_values_that_are_no_header_are_rejected_by_name() {
+        for name in ["", "a b", "a:b", "a\r\nb", "名"] {
+            assert_eq!(check(name, "x"), Err(UnfitReceiver::HeaderName(name.into())), "{name:?}");
+        }
+        for value in ["a\r\nX: y", "a\nb", "a\0b"] {
+            assert_eq!(check("X-A", value), Err(UnfitReceiver::HeaderValue("X-A".into())), "{value:?}");
+        }
+        assert_eq!(check("X-A", &"x".repeat(HEADER_VALUE_MAX + 1)), Err(UnfitReceiver::HeaderValue("X-A".into())));
+        let many: Vec<_> = (0..=HEADERS_MAX).map(|at| (format!("x-{at}"), String::new())).collect();
+        assert_eq!(check_headers(&many), Err(UnfitReceiver::TooManyHeaders(HEADERS_MAX)));
+    }
 }

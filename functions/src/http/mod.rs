@@ -5,8 +5,10 @@ pub mod blueking;
 pub mod body;
 pub mod credentials;
 mod extras;
+pub mod limits;
 pub mod lists;
 mod page;
+pub mod scope;
 pub mod v1;
 
 use axum::Router;
@@ -27,6 +29,7 @@ pub fn router(app: App) -> Router {
         .route("/openapi.json", get(v1::openapi::document))
         .nest("/v1", v1::router())
         .fallback(blueking::command)
+        .layer(from_fn_with_state(app.clone(), scope::open))
         .layer(from_fn_with_state(app.clone(), access::observe))
         .with_state(app)
 }

@@ -13,13 +13,14 @@ pub fn sign(key: &[u8; 32], app: &AppCode, ticket: &TicketSn, until: Moment) -> 
     URL_SAFE_NO_PAD.encode(format!("{claim}.{}", mac(key, app, &claim)))
 }
 
-/// Says whether a token is ours, was sent to this application, and is still valid.
-pub fn verify(key: &[u8; 32], app: &AppCode, token: &str, now: Moment) -> bool {
-    let Some(text) = URL_SAFE_NO_PAD.decode(token.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok()) else { return false };
-    let Some((claim, given)) = text.rsplit_once('.') else { return false };
-    let until = claim.split('.').next().and_then(|until| until.parse::<i64>().ok());
+/// The ticket of a token of this desk that was sent to this application and is still valid.
+pub fn ticket_of(key: &[u8; 32], app: &AppCode, token: &str, now: Moment) -> Option<TicketSn> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
+    let (claim, given) = text.rsplit_once('.')?;
+    let (until, ticket) = claim.split_once('.')?;
     // Comparing hashes of both sides takes the same time wherever they differ.
-    blake3::hash(given.as_bytes()) == blake3::hash(mac(key, app, claim).as_bytes()) && until.is_some_and(|until| until >= now.0)
+    let is_signed = blake3::hash(given.as_bytes()) == blake3::hash(mac(key, app, claim).as_bytes());
+    (is_signed && until.parse::<i64>().ok()? >= now.0).then(|| TicketSn(ticket.to_owned()))
 }
 
 /// Every application has a key of its own, made from the desk's.
@@ -36,13 +37,13 @@ mod tests {
     fn a_token_is_bound_to_key_application_ticket_and_time() {
         let app = AppCode::from("app");
         let token = sign(&[1; 32], &app, &"REQ1".into(), Moment(100));
-        assert!(verify(&[1; 32], &app, &token, Moment(100)));
-        assert!(!verify(&[1; 32], &app, &token, Moment(101)), "it expires");
-        assert!(!verify(&[2; 32], &app, &token, Moment(100)), "another desk's");
-        assert!(!verify(&[1; 32], &"other".into(), &token, Moment(100)), "another application's");
+        assert_eq!(ticket_of(&[1; 32], &app, &token, Moment(100)), Some("REQ1".into()));
+        assert_eq!(ticket_of(&[1; 32], &app, &token, Moment(101)), None, "it expires");
+        assert_eq!(ticket_of(&[2; 32], &app, &token, Moment(100)), None, "another desk's");
+        assert_eq!(ticket_of(&[1; 32], &"other".into(), &token, Moment(100)), None, "another application's");
         assert_ne!(token, sign(&[1; 32], &app, &"REQ2".into(), Moment(100)));
         for wrong in ["", "x", &token[1..], "AAAA", "我"] {
-            assert!(!verify(&[1; 32], &app, wrong, Moment(0)), "{wrong}");
+            assert_eq!(ticket_of(&[1; 32], &app, wrong, Moment(0)), None, "{wrong}");
         }
     }
 }

@@ -28,4 +28,11 @@ pub async fn check(blob: &dyn Blob) {
     blob.remove("archive/b").await.expect("remove");
     assert_eq!(blob.get("archive/a").await.expect("get"), Some(b"again".to_vec()));
     assert_eq!(blob.get("archive").await.expect("get"), None, "a key is not a folder");
+    blob.put("archive/r", b"0123456789".to_vec()).await.expect("put");
+    for (range, bytes) in [(0..3, "012"), (4..10, "456789")] {
+        assert_eq!(blob.get_range("archive/r", range).await.expect("get"), Some(bytes.into()));
+    }
+    assert_eq!(blob.get_range("archive/none", 0..3).await.expect("get"), None);
+    assert!(blob.free_bytes().await.expect("asked").is_none_or(|bytes| bytes > 0));
+    blob.remove("archive/r").await.expect("remove");
 }

@@ -1,6 +1,8 @@
 //! Blobs as files below one directory.
 
 use std::io::ErrorKind;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -158,6 +160,23 @@ impl Blob for Files {
         }
     }
 
+    async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.path(key)?;
+        // One task for all of it: opening, reading and closing one by one would take three.
+        let read = tokio::task::spawn_blocking(move || read_range(&path, &range)).await;
+        let read = read.map_err(|error| Error::new(Kind::Unavailable, format!("reading {key} broke off: {error}")))?;
+        read.map_err(|error| failed(&format!("get {key}"), error))
+    }
+
+    async fn free_bytes(&self) -> Result<Option<u64>, Error> {
+        // Before the first file there is no folder of files yet.
+        let Some(folder) = self.directory.ancestors().find(|path| path.exists()).map(Path::to_owned) else { return Ok(None) };
+        let stat = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder)).await;
+        let stat = stat.map_err(|error| Error::new(Kind::Unavailable, format!("asking for free space broke off: {error}")))?;
+        let stat = stat.map_err(|error| failed("ask for free space", error.into()))?;
+        Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+    }
+
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {
         let what = format!("list {prefix}");
         let folder = prefix.trim_end_matches('/');
@@ -190,6 +209,27 @@ impl Blob for Files {
         }
         Ok(())
     }
+}
+
+/// Reads bytes of a file from one place to another; `None` where there is no such file.
+fn read_range(path: &Path, range: &Range<usize>) -> std::io::Result<Option<Vec<u8>>> {
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = vec![0; range.len()];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], (range.start + filled) as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(Some(bytes))
 }
 
 /// There is no such file; a key that is a folder is none either.

@@ -1,5 +1,6 @@
 //! Blobs on S3.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,23 @@ impl Blob for S3 {
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         let got = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let object = match got {
+            Ok(object) => object,
+            Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => return Ok(None),
+            Err(error) => return Err(failed(&format!("get {key} from bucket {}", self.bucket), error)),
+        };
+        let broke_off = |error| Error::because(Kind::Unavailable, format!("{key} from bucket {} broke off", self.bucket), error);
+        let bytes = object.body.collect().await.map_err(broke_off)?.to_vec();
+        self.meter.count("blob get", Counted { bytes: bytes.len() as u64, ..Counted::default() });
+        Ok(Some(bytes))
+    }
+
+    async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
+        if range.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let wanted = format!("bytes={}-{}", range.start, range.end - 1);
+        let got = self.client.get_object().bucket(&self.bucket).key(key).range(wanted).send().await;
         let object = match got {
             Ok(object) => object,
             Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => return Ok(None),

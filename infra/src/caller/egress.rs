@@ -51,14 +51,22 @@ impl Egress {
         })
     }
 
-    /// Says whether an address may be called.
+    /// Says whether an address may be called. `loopback` opens 127.0.0.0/8 and ::1, also as ::ffff:127.0.0.1, and nothing else.
     pub fn allows(&self, address: IpAddr) -> bool {
-        let address = plain(address);
-        match kind(address) {
-            Kind::Outside => true,
-            Kind::Own => self.loopback || self.names(address),
-            Kind::Private => self.names(address),
+        if address.to_canonical().is_loopback() && self.loopback {
+            return true;
         }
+        let address = plain(address);
+        is_outside(address) || self.names(address)
+    }
+
+    /// Says whether a host of a URL is closed already by how it is written: an address that may not be called, or a name that always means this machine.
+    pub fn closes(&self, host: &str) -> Option<String> {
+        let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_lowercase();
+        let is_local_name = host == "localhost" || host.ends_with(".localhost");
+        let address = if is_local_name { Some(IpAddr::V4(Ipv4Addr::LOCALHOST)) } else { host.parse::<IpAddr>().ok() };
+        let is_closed = address.is_some_and(|address| !self.allows(address) && !self.allows_host(&host));
+        is_closed.then_some(host)
     }
 
     fn names(&self, address: IpAddr) -> bool {
@@ -75,16 +83,6 @@ fn bits_of(address: u128, all: u8, bits: u8) -> u128 {
     if bits == 0 { 0 } else { address >> (all - bits) }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Outside,
-    /// Loopback, unspecified, link-local (where clouds keep instance credentials): only this machine answers there.
-    Own,
-    /// Networks that are not routed outside (RFC 1918, RFC 6598, RFC 4193, the registries of RFC 6890), what is nobody's address, and where one cloud
-    /// keeps what is its machines' alone.
-    Private,
-}
-
 /// An IPv4 address that is written as an IPv6 one, or that a translator or a tunnel would make of it (RFC 4291 2.5.5, RFC 6052, RFC 3056), is what it is.
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
@@ -98,8 +96,10 @@ fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-fn kind(address: IpAddr) -> Kind {
-    let (own, private) = match address {
+/// Says whether an address is routed outside. Not so are this machine's own (loopback, unspecified, link-local, where clouds keep instance credentials), private
+/// networks (RFC 1918, RFC 6598, RFC 4193, the registries of RFC 6890), reserved addresses, and where one cloud keeps services for its machines alone.
+fn is_outside(address: IpAddr) -> bool {
+    let is_closed = match address {
         IpAddr::V4(v4) => {
             let special = match v4.octets() {
                 [0 | 240..=255, ..] | [192, 0, 0 | 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [168, 63, 129, 16] => true,
@@ -107,7 +107,7 @@ fn kind(address: IpAddr) -> Kind {
                 [198, second, ..] => (18..20).contains(&second),
                 _ => false,
             };
-            (v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(), v4.is_private() || v4.is_multicast() || special)
+            v4.is_loopback() || v4.is_unspecified() || v4.is_link_local() || v4.is_private() || v4.is_multicast() || special
         }
         IpAddr::V6(v6) => {
             // Site-local (RFC 3879), translated locally (RFC 8215), discarded (RFC 6666), for documents and Teredo (RFC 4380), which hides an address.
@@ -115,14 +115,10 @@ fn kind(address: IpAddr) -> Kind {
                 [0x64, 0xff9b, 1, ..] | [0x100, 0, 0, 0, ..] | [0x2001, 0 | 0xdb8, ..] => true,
                 [first, ..] => first & 0xffc0 == 0xfec0,
             };
-            (v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(), v6.is_unique_local() || v6.is_multicast() || special)
+            v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_unique_local() || v6.is_multicast() || special
         }
     };
-    match (own, private) {
-        (true, _) => Kind::Own,
-        (_, true) => Kind::Private,
-        _ => Kind::Outside,
-    }
+    !is_closed
 }
 
 #[cfg(test)]
@@ -149,6 +145,31 @@ mod tests {
         assert!(allows("10.0.0.0/8", "::ffff:10.0.0.1") && !allows("10.0.0.0/8", "192.168.0.1"));
         assert!(allows("loopback", "127.0.0.1") && !allows("loopback", "10.0.0.1"));
         assert!(allows("fd00::/8", "fd12::1"));
+    }
+
+    #[test]
+    fn loopback_opens_loopback_and_nothing_link_local() {
+        let egress = Egress::read("loopback").unwrap();
+        for open in ["127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1"] {
+            assert!(egress.allows(open.parse().unwrap()), "{open}");
+        }
+        for closed in ["169.254.169.254", "fe80::1", "0.0.0.0", "::", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "10.0.0.1", "::127.0.0.1"] {
+            assert!(!egress.allows(closed.parse().unwrap()), "{closed}");
+        }
+        assert!(Egress::read("169.254.0.0/16").unwrap().allows("169.254.169.254".parse().unwrap()), "a network that is named is open");
+    }
+
+    #[test]
+    fn a_host_that_is_an_address_is_closed_as_it_is_written() {
+        let closed = Egress::default();
+        for host in ["169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "localhost", "LOCALHOST.", "a.localhost", "127.0.0.1"] {
+            assert!(closed.closes(host).is_some(), "{host}");
+        }
+        for host in ["8.8.8.8", "example.com", "localhost.example.com", "[2606:4700::1111]"] {
+            assert_eq!(closed.closes(host), None, "{host}");
+        }
+        assert_eq!(Egress::read("loopback").unwrap().closes("localhost"), None);
+        assert_eq!(Egress::read("localhost").unwrap().closes("localhost"), None);
     }
 
     #[test]

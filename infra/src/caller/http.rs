@@ -1,6 +1,6 @@
 //! Calls over HTTP: one client, a timeout on every call, TLS checked, no redirects, and only where egress allows.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::egress::Egress;
-use super::{Answer, Call, Caller};
+use super::{Answer, Call, Caller, is_of_connection};
 use crate::{Error, Kind};
 
 /// Longest time for a whole call that does not say how long it may take.
@@ -42,11 +42,10 @@ impl Http {
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the URL is neither http nor https".into());
         }
-        // Names are looked at when they are resolved; an address stands for itself.
-        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        match host.parse::<IpAddr>() {
-            Ok(address) if !self.egress.allows(address) => Err(format!("calls to {address} are not allowed (--egress)")),
-            _ => Ok(url),
+        // Names are looked at when they are resolved.
+        match self.egress.closes(url.host_str().unwrap_or_default()) {
+            Some(host) => Err(format!("calls to {host} are not allowed (--egress)")),
+            None => Ok(url),
         }
     }
 }
@@ -71,6 +70,10 @@ impl Resolve for Allowed {
 
 #[async_trait]
 impl Caller for Http {
+    fn refuses(&self, url: &str) -> Option<String> {
+        self.check(url).err()
+    }
+
     async fn call(&self, call: &Call) -> Result<Answer, String> {
         let url = self.check(&call.url)?;
         let method: Method = call.method.parse().map_err(|_| format!("{:?} is not a method", call.method))?;
@@ -80,6 +83,13 @@ impl Caller for Http {
         }
         for (name, value) in &call.headers {
             let name: HeaderName = name.parse().map_err(|_| "a header name is not valid".to_owned())?;
+            if is_of_connection(name.as_str()) {
+                return Err(format!("header {name} must not be set"));
+            }
+            // The first one is the desk's own: by it the receiver recognizes a repetition.
+            if name == "idempotency-key" && headers.contains_key(&name) {
+                continue;
+            }
             let value = value.parse().map_err(|_| format!("the value of header {name} is not valid"))?;
             headers.insert(name, value);
         }

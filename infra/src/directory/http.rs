@@ -33,6 +33,9 @@ impl Http {
         let base = format!("{}/", base.trim_end_matches('/')).parse().map_err(wrong)?;
         let client = crate::tls::client()
             .timeout(Duration::from_secs(5))
+            // Another service's answer does not count.
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
             .build()
             .map_err(|error| Error::because(Kind::Misconfigured, "cannot make an HTTP client", error))?;
         Ok(Self { client, base, clock, kept: Mutex::default() })
@@ -50,13 +53,19 @@ impl Http {
         // Each part is one segment, whatever stands in it.
         url.path_segments_mut().map_err(|()| Error::new(Kind::Misconfigured, "the directory service has no paths"))?.pop_if_empty().extend(path);
         let away = |error: reqwest::Error| Error::because(Kind::Unavailable, "the directory service does not answer", error.without_url());
-        let response = self.client.get(url).send().await.map_err(away)?;
+        let mut response = self.client.get(url).send().await.map_err(away)?;
         let answer = if response.status().as_u16() == 404 {
             Value::Null
         } else {
-            let bytes = response.error_for_status().map_err(away)?.bytes().await.map_err(away)?;
-            if bytes.len() > ANSWER_BYTES_MAX {
-                return Err(Error::corrupt(format!("the directory service answered {} bytes to {key}", bytes.len())));
+            if !response.status().is_success() {
+                return Err(Error::new(Kind::Unavailable, format!("the directory service answered {} to {key}", response.status())));
+            }
+            let mut bytes = Vec::new();
+            while let Some(piece) = response.chunk().await.map_err(away)? {
+                if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
+                    return Err(Error::corrupt(format!("the directory service answered more than {ANSWER_BYTES_MAX} bytes to {key}")));
+                }
+                bytes.extend_from_slice(&piece);
             }
             serde_json::from_slice(&bytes).map_err(|error| Error::because(Kind::Corrupt, format!("the directory service answered no JSON to {key}"), error))?
         };

@@ -1,6 +1,7 @@
 //! The envelope `{result, code, message, data}` and what each rejection is called on the wire (reference/bk-itsm.md 2, 3.1, 3.9, 3.10).
 
 use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::attachment::Unfit;
 use domain::ticket::{REMARK_MAX, Rejection, Ticket};
@@ -10,6 +11,11 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::desk::NotOpened;
 use crate::people::Unnamed;
+
+/// Codes of BlueKing's API gateway, which answers these itself: the caller is unknown, there is no such API, the caller asks for more than its share.
+const UNKNOWN_CALLER: i64 = 1_640_101;
+const UNKNOWN_API: i64 = 1_640_401;
+const LIMITED: i64 = 1_642_902;
 
 /// A business failure: HTTP 200 with a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +27,10 @@ pub(super) struct Refusal {
 /// Why there is no data.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// The caller is unknown: a plain 403.
-    Forbidden(&'static str),
+    /// The caller is unknown: 403 in the gateway's envelope.
+    Forbidden(String),
+    /// The caller is known, and there is nothing at its path.
+    NoPath,
     Refusal(Refusal),
 }
 
@@ -53,6 +61,9 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         if error.kind == infra::Kind::TooLarge {
             return Self::new(3_900_021, format!("参数错误: 内容过大: {error}"));
+        }
+        if let infra::Kind::Limited { retry_after_s } = error.kind {
+            return Self::new(LIMITED, format!("请求过于频繁，请在 {retry_after_s} 秒后重试"));
         }
         tracing::error!(%error, kind = ?error.kind, "a request failed");
         // What failed stays inside; the caller learns whether trying again may help.
@@ -99,7 +110,29 @@ pub(super) fn success(said: &Said, request_id: &str) -> Response {
 }
 
 pub(super) fn failure(refusal: &Refusal, request_id: &str) -> Response {
-    Json(json!({ "result": false, "code": refusal.code, "message": refusal.message, "data": null, "request_id": request_id })).into_response()
+    // Only what the gateway of the original answers itself has another status.
+    let status = if refusal.code == LIMITED { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::OK };
+    envelope(status, refusal.code, &refusal.message, request_id)
+}
+
+/// The answer to a caller that showed no valid credentials.
+pub(super) fn forbidden(reason: &str, request_id: &str) -> Response {
+    envelope(StatusCode::FORBIDDEN, UNKNOWN_CALLER, reason, request_id)
+}
+
+/// The answer to a known caller at a path that means no operation.
+pub(super) fn no_path(request_id: &str) -> Response {
+    envelope(StatusCode::NOT_FOUND, UNKNOWN_API, "API not found: no such path", request_id)
+}
+
+fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> Response {
+    let body = json!({ "result": false, "code": code, "message": message, "data": null, "request_id": request_id });
+    let mut response = (status, Json(body)).into_response();
+    if status != StatusCode::OK {
+        // Clients of the gateway read its codes from headers, too.
+        response.headers_mut().insert(header::HeaderName::from_static("x-bkapi-error-code"), HeaderValue::from(code));
+    }
+    response
 }
 
 /// What is said when a ticket was not opened.

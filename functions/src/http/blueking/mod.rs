@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, header};
+use axum::response::Response;
 use infra::{Error, Kind};
 
 use crate::App;
@@ -147,27 +147,29 @@ fn operation(path: &str) -> Option<Operation> {
     Operation::named(&name)
 }
 
-/// Answers any path that is not another door's.
+/// Answers every path that is not another API's.
 pub async fn command(State(app): State<App>, request: Request) -> Response {
-    let Some(operation) = operation(request.uri().path()) else {
-        return (StatusCode::NOT_FOUND, "no such path").into_response();
-    };
+    let operation = operation(request.uri().path());
     let request_id = render::request_id(request.headers(), &app);
     let handled = tokio::time::timeout(PATIENCE, handle(&app, operation, request, &request_id)).await;
     let late = || Refused::Refusal(Error::new(Kind::Timeout, format!("{operation:?} took longer than {PATIENCE:?}")).into());
     match handled.unwrap_or_else(|_| Err(late())) {
         Ok(said) => answer::success(&said, &request_id),
-        Err(Refused::Forbidden(reason)) => (StatusCode::FORBIDDEN, reason).into_response(),
+        Err(Refused::Forbidden(reason)) => answer::forbidden(&reason, &request_id),
+        Err(Refused::NoPath) => answer::no_path(&request_id),
         Err(Refused::Refusal(refusal)) => answer::failure(&refusal, &request_id),
     }
 }
 
-async fn handle(app: &App, operation: Operation, request: Request<Body>, request_id: &str) -> Result<Said, Refused> {
-    if !matches!(*request.method(), Method::GET | Method::POST) || (operation.is_write() && request.method() != Method::POST) {
-        return Err(Refusal::new(3_900_002, format!("方法不允许: {}", request.method())).into());
-    }
+async fn handle(app: &App, operation: Option<Operation>, request: Request<Body>, request_id: &str) -> Result<Said, Refused> {
     let user_agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let method = request.method().clone();
+    // A caller without credentials learns neither which paths there are nor which methods they have.
     let asked = Asked::read(app, request).await?;
+    let Some(operation) = operation else { return Err(Refused::NoPath) };
+    if !matches!(method, Method::GET | Method::POST) || (operation.is_write() && method != Method::POST) {
+        return Err(Refusal::new(3_900_002, format!("方法不允许: {method}")).into());
+    }
     let data = match operation {
         Operation::CreateTicket => writes::create_ticket(app, &asked, request_id, user_agent).await,
         Operation::OperateNode => writes::operate_node(app, &asked, request_id).await,

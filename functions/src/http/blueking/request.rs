@@ -1,11 +1,12 @@
 //! What was asked: parameters from query and body, credentials from either carrier, all bounds checked before parsing.
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header;
 use domain::call::template::percent;
 use domain::ticket::form::plain;
 use events::{Entry, Moment};
+use infra::{Error, Kind};
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Refusal, Refused};
 use crate::App;
-use crate::http::body::{BODY_BYTES_MAX, DEPTH_MAX, NoObject, object, pairs};
+use crate::http::body::{self, BODY_BYTES_MAX, DEPTH_MAX, NoObject, NotRead, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
 use crate::people::{Unnamed, is_name, names_of};
 
@@ -36,24 +37,37 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) async fn read(app: &App, request: Request<Body>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
-        let wrong = |text: String| Refused::from(Refusal::new(3_900_021, format!("参数错误: {text}")));
+        let wrong = |text: String| Refusal::new(3_900_021, format!("参数错误: {text}"));
         // Names in headers come in UTF-8; what is something else is rejected by the name of its header, and never left out.
         for name in READ_HEADERS {
             if parts.headers.get(name).is_some_and(|value| std::str::from_utf8(value.as_bytes()).is_err()) {
-                return Err(wrong(format!("请求头 {name} 不是 UTF-8")));
+                return Err(wrong(format!("请求头 {name} 不是 UTF-8")).into());
             }
         }
         let header = |name: &str| parts.headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
         let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
-        let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| wrong(format!("请求体超过 {BODY_BYTES_MAX} 字节或未能读完")))?;
+        let carried = header("x-bkapi-authorization");
+        let bytes = match body::read(body, BODY_BYTES_MAX).await {
+            Ok(bytes) => bytes,
+            Err(reason) => {
+                // Credentials in the body were not read; those outside of it must be right.
+                if is_presented(&query, carried) {
+                    caller(app, &query, &Map::new(), carried).await?;
+                }
+                return Err(unread(&reason).into());
+            }
+        };
         let kind = header(header::CONTENT_TYPE.as_str()).unwrap_or_default().split(';').next().unwrap_or_default().trim().to_lowercase();
         let body = match kind.as_str() {
             _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
             "application/x-www-form-urlencoded" => pairs(&bytes),
-            "" | "application/json" | "text/json" | "text/plain" => object(&bytes).map_err(|reason| wrong(in_chinese(&reason)))?,
-            other => return Err(wrong(format!("不支持的内容类型: {other}"))),
+            "" | "application/json" | "text/json" => match object(&bytes) {
+                Ok(body) => body,
+                Err(reason) => return Err(unreadable(app, &query, carried, wrong(in_chinese(&reason))).await),
+            },
+            other => return Err(unreadable(app, &query, carried, wrong(format!("不支持的内容类型: {other}"))).await),
         };
-        let caller = caller(app, &query, &body, header("x-bkapi-authorization")).await?;
+        let caller = caller(app, &query, &body, carried).await?;
         let idempotency_key = header("idempotency-key").map(str::to_owned).filter(|key| !key.is_empty() && key.len() <= 255);
         Ok(Self { query, body, caller, idempotency_key, path: parts.uri.path().to_owned() })
     }
@@ -197,6 +211,31 @@ impl Asked {
     }
 }
 
+/// The answer to a body that cannot be understood: the reason for a caller that shows credentials outside of it, 403 with the reason for others.
+async fn unreadable(app: &App, query: &Map<String, Value>, carried: Option<&str>, refusal: Refusal) -> Refused {
+    match caller(app, query, &Map::new(), carried).await {
+        Ok(_) => refusal.into(),
+        Err(Refused::Forbidden(forbidden)) => Refused::Forbidden(format!("{forbidden} ({})", refusal.message)),
+        Err(other) => other,
+    }
+}
+
+/// Says whether query or header show a code and a secret.
+fn is_presented(query: &Map<String, Value>, carried: Option<&str>) -> bool {
+    carried.is_some() || ["bk_app_code", "app_code"].iter().any(|key| query.contains_key(*key))
+}
+
+/// Why a body was not read, as this API words it.
+fn unread(reason: &NotRead) -> Refusal {
+    let wrong = |text: String| Refusal::new(3_900_021, format!("参数错误: {text}"));
+    match reason {
+        NotRead::TooLarge(most) => wrong(format!("请求体超过 {most} 字节")),
+        NotRead::TooSlow => wrong("请求体未能及时读完".into()),
+        NotRead::BrokenOff(_) => wrong("请求体未能读完".into()),
+        NotRead::Busy => Error::new(Kind::Unavailable, reason.to_string()).into(),
+    }
+}
+
 /// What a text means: a second or a minute of a clock, or a day.
 enum Meant {
     Clock(DateTime, SignedDuration),
@@ -262,7 +301,7 @@ async fn caller(app: &App, query: &Map<String, Value>, body: &Map<String, Value>
         token: find(&["bk_token"]),
         user: find(&["bk_username", "username"]),
     };
-    identify(app, presented).await?.ok_or(Refused::Forbidden(FORBIDDEN))
+    identify(app, presented).await?.ok_or_else(|| Refused::Forbidden(FORBIDDEN.to_owned()))
 }
 
 #[cfg(test)]

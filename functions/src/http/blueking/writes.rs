@@ -18,7 +18,7 @@ use super::answer::{Refusal, not_done, not_opened};
 use super::render;
 use super::request::{Asked, check_name};
 use crate::desk::{self, Key, NotRaised, TAG_MAX};
-use crate::http::extras::{self, Unfit};
+use crate::http::extras::{self, Unfit, UnfitReceiver};
 use crate::people::{NAMED_MAX, Unnamed, names_of};
 use crate::queue::attempt::callback::Receiver;
 use crate::{App, company};
@@ -75,10 +75,8 @@ pub(super) async fn create_ticket(app: &App, asked: &Asked, request_id: &str, us
     let envs: BTreeMap<String, String> =
         meta.get("envs").and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.clone(), plain(value))).collect();
     open.variables = extras::keep_variables(app, &open.creator, &envs).await?;
-    if let (Some(callback), Some(url)) = (&mut open.callback, callback_url(&meta)) {
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let headers = meta.get("headers").and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect();
-        extras::keep_receiver(app, callback, &Receiver { url: url.to_owned(), headers }).await?;
+    if let (Some(callback), Some(receiver)) = (&mut open.callback, receiver(&meta)?) {
+        extras::keep_receiver(app, callback, &receiver).await?;
     }
     let made_by = Meta {
         user_agent: user_agent.map(|text| Personal::new(open.creator.clone(), text.chars().take(200).collect::<String>().into())),
@@ -108,8 +106,32 @@ fn not_raised(not: NotRaised, creator: &str) -> Refusal {
     }
 }
 
-fn callback_url(meta: &Value) -> Option<&str> {
-    meta.get("callback_url").and_then(Value::as_str).filter(|url| !url.is_empty())
+/// Who is called back, with the headers that go along.
+fn receiver(meta: &Value) -> Result<Option<Receiver>, Refusal> {
+    let Some(url) = meta.get("callback_url").and_then(Value::as_str).filter(|url| !url.is_empty()) else { return Ok(None) };
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let headers = match meta.get("headers") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Object(headers)) => headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        // Some clients send what is empty as they please.
+        Some(Value::String(empty)) if empty.is_empty() => Vec::new(),
+        Some(Value::Array(empty)) if empty.is_empty() => Vec::new(),
+        Some(_) => return Err(Refusal::parameter("meta:headers 期望为一个字典。")),
+    };
+    Ok(Some(Receiver { url: url.to_owned(), headers }))
+}
+
+/// What is wrong with a receiver, in the words of clients.
+fn unfit_receiver(unfit: UnfitReceiver) -> Refusal {
+    Refusal::parameter(match unfit {
+        UnfitReceiver::Address => "meta:callback_url 不是合法的 http(s) 地址。".to_owned(),
+        UnfitReceiver::Closed(host) => format!("meta:callback_url 的地址 {host} 不允许访问，请联系管理员（--egress）。"),
+        UnfitReceiver::TooManyHeaders(most) => format!("meta:headers 请确保不超过 {most} 项。"),
+        UnfitReceiver::HeadersTooLong(most) => format!("meta:headers 请确保总长度不超过 {most} 字节。"),
+        UnfitReceiver::HeaderName(name) => format!("meta:headers “{name}” 不是合法的请求头名称。"),
+        UnfitReceiver::HeaderReserved(name) => format!("meta:headers 请求头 {name} 由系统设置，不能指定。"),
+        UnfitReceiver::HeaderValue(name) => format!("meta:headers 请求头 {name} 的值含有换行或控制字符，或者过长。"),
+    })
 }
 
 async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], meta: &Value, wish: &Extras) -> Result<Open, Refusal> {
@@ -131,8 +153,7 @@ async fn draft(app: &App, service: ServiceId, creator: &str, fields: &[Entry], m
     {
         app.people.form_in(&workflow.definition, &mut form, named).await?;
     }
-    let invalid = || Refusal::parameter("meta:callback_url 不是合法的 http(s) 地址。");
-    let host = callback_url(meta).map(|url| extras::callback_host(url).ok_or_else(invalid)).transpose()?;
+    let host = receiver(meta)?.map(|receiver| extras::callback_host(app, &receiver).map_err(unfit_receiver)).transpose()?;
     let mut chosen_processors = BTreeMap::new();
     for (node, names) in processors {
         chosen_processors.insert(node, app.people.find_all(&names).await?);

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use events::workflow::Processors;
 use events::{Entry, Meta, NodeId, Pid, RoleId};
-use http_body_util::LengthLimitError;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -19,7 +18,7 @@ use super::problem::Problem;
 use super::shape::{FLAWS_MAX, Flaw, flaws as body_flaws, named, quoted, step};
 use crate::App;
 use crate::http::blueking::render::request_id;
-use crate::http::body::{BODY_BYTES_MAX, object, pairs};
+use crate::http::body::{self, BODY_BYTES_MAX, NotRead, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
 use crate::people::{NAMED_MAX, is_name, one_name};
 
@@ -49,12 +48,11 @@ impl Asked {
     /// Checks the query, reads the body and checks it: members that the operation does not have, that are missing, null or of a wrong type are rejected by name.
     pub(super) async fn read(mut self, operation: &Operation, body: Body) -> Result<Self, Problem> {
         self.check_query(operation)?;
-        let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
-            if std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
-                Problem::too_large(format!("the body is larger than {BODY_BYTES_MAX} bytes"))
-            } else {
-                Problem::malformed("body", "the body broke off")
-            }
+        let bytes = body::read(body, BODY_BYTES_MAX).await.map_err(|reason| match reason {
+            NotRead::TooLarge(most) => Problem::too_large(format!("the body is larger than {most} bytes")),
+            NotRead::BrokenOff(_) => Problem::malformed("body", "the body broke off"),
+            NotRead::TooSlow => Problem::malformed("body", reason.to_string()),
+            NotRead::Busy => Problem::unavailable("body", reason.to_string()),
         })?;
         if !bytes.iter().all(u8::is_ascii_whitespace) {
             check_content_type(&self.content_type)?;

@@ -1,16 +1,31 @@
 //! The description of every path this desk answers (OpenAPI 3.1), made from the same tables that answer.
 
-use axum::Json;
+use std::sync::OnceLock;
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::definition::named_shapes;
 use super::operations::{Kind, OPERATIONS, Operation};
 use super::shape::{Member, has_required, schema_of};
-use crate::http::blueking;
+use crate::http::{blueking, scope};
+
+/// The description as it is sent, and its tag: both are made once.
+static DOCUMENT: OnceLock<(String, String)> = OnceLock::new();
 
 /// `GET /openapi.json`.
-pub async fn document() -> Json<Value> {
-    Json(describe())
+pub async fn document() -> Response {
+    let (text, tag) = DOCUMENT.get_or_init(|| {
+        let text = describe().to_string();
+        let tag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..32]);
+        (text, tag)
+    });
+    let headers = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "public, no-cache"), (header::CONTENT_TYPE, "application/json")];
+    match scope::if_none_match() {
+        Some(known) if scope::is_known(&known, tag) => (StatusCode::NOT_MODIFIED, headers).into_response(),
+        _ => (headers, text.as_str()).into_response(),
+    }
 }
 
 /// The whole description.
@@ -52,10 +67,10 @@ fn described(operation: &Operation) -> Value {
         Kind::Read | Kind::Acts(_) => vec!["200"],
         Kind::Takes(_) => vec!["200", "201", "204"],
         Kind::Removes => vec!["204"],
-        Kind::Upload => vec!["200", "201"],
+        Kind::Upload => vec!["200", "201", "507"],
         Kind::Download => vec!["200", "206", "304", "410", "416"],
     };
-    statuses.extend(["400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "503"]);
+    statuses.extend(["400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "429", "503"]);
     let problem =
         json!({ "description": "a problem (RFC 9457)", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     let answers: Map<String, Value> = statuses
@@ -127,10 +142,12 @@ fn body_of_upload(path: &str, described: &mut Value) {
     described["requestBody"] = json!({ "content": content });
 }
 
-/// The BlueKing door answers 200 to everything a known caller asks, and a plain 403 to others.
+/// The BlueKing API answers 200 to everything a known caller asks within its limits, and 403 to others.
 fn of_blueking(name: &str, writes: bool) -> Value {
     let envelope = json!({ "description": "the envelope", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Envelope" } } } });
-    let answers = json!({ "200": envelope, "403": { "description": "the caller is unknown", "content": { "text/plain": {} } } });
+    let mut answers = json!({ "200": envelope, "403": envelope, "429": envelope });
+    answers["403"]["description"] = "the caller is unknown".into();
+    answers["429"]["description"] = "the caller is over its limit".into();
     let texts = [
         "sn",
         "creator",

@@ -144,6 +144,9 @@ impl From<Error> for Problem {
         if error.kind == infra::Kind::TooLarge {
             return Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
         }
+        if matches!(error.kind, infra::Kind::Limited { .. }) {
+            return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string());
+        }
         if error.kind == infra::Kind::Stale {
             return Self::stale(error.to_string());
         }
@@ -271,6 +274,7 @@ impl From<NotTaken> for Problem {
             NotTaken::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
             NotTaken::PartUnfit { .. } => Self::malformed("body", detail),
             NotTaken::Erased => Self::new(StatusCode::GONE, detail),
+            NotTaken::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, detail),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::problem::{Answer, Problem};
 use crate::desk::{self, Key, TAG_MAX};
 use crate::drafts;
 use crate::http::blueking::render;
-use crate::http::extras::{self, Unfit};
+use crate::http::extras::{self, Unfit, UnfitReceiver};
 use crate::people::{NAMED_MAX, one_name};
 use crate::queue::attempt::callback::Receiver;
 
@@ -140,18 +140,19 @@ impl Extras {
     fn callback(asked: &Asked) -> Result<Option<(Callback, Receiver)>, Problem> {
         let Some(callback) = object(asked, "callback")? else { return Ok(None) };
         let url = callback.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let host = extras::callback_host(&url).ok_or_else(|| Problem::malformed("/callback/url", "`callback.url` is not an http(s) address"))?;
         let headers = match callback.get("headers") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Object(headers)) => headers.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
             Some(_) => return Err(Problem::malformed("/callback/headers", "`callback.headers` is not an object of texts")),
         };
+        let receiver = Receiver { url, headers };
+        let host = extras::callback_host(&asked.app, &receiver).map_err(unfit_receiver)?;
         let on_status = match callback.get("on_status") {
             None | Some(Value::Null) => asked.caller.hears_status,
             Some(Value::Bool(flag)) => *flag,
             Some(_) => return Err(Problem::malformed("/callback/on_status", "`callback.on_status` is neither true nor false")),
         };
-        Ok(Some((Callback { host, secret: String::new(), on_status }, Receiver { url, headers })))
+        Ok(Some((Callback { host, secret: String::new(), on_status }, receiver)))
     }
 
     /// Puts it all into the ticket that is to be opened.
@@ -171,6 +172,26 @@ impl Extras {
             extras::keep_receiver(app, callback, receiver).await?;
         }
         Ok(())
+    }
+}
+
+/// What is wrong with a receiver, by the member that holds it.
+fn unfit_receiver(unfit: UnfitReceiver) -> Problem {
+    let header = |name: &str, detail: String| Problem::malformed(&format!("/callback/headers/{}", name.replace('~', "~0").replace('/', "~1")), detail);
+    match unfit {
+        UnfitReceiver::Address => Problem::malformed("/callback/url", "`callback.url` is not an http(s) address"),
+        UnfitReceiver::Closed(host) => {
+            Problem::malformed("/callback/url", format!("`callback.url`: this desk may not call {host}; the operator opens addresses with --egress"))
+        }
+        UnfitReceiver::TooManyHeaders(most) => Problem::malformed("/callback/headers", format!("`callback.headers` has more than {most} headers")),
+        UnfitReceiver::HeadersTooLong(most) => {
+            Problem::malformed("/callback/headers", format!("`callback.headers` has more than {most} bytes of names and values"))
+        }
+        UnfitReceiver::HeaderName(name) => header(&name, format!("`callback.headers`: {name:?} is not the name of a header")),
+        UnfitReceiver::HeaderReserved(name) => header(&name, format!("`callback.headers`: {name} is set by the desk and must not be given")),
+        UnfitReceiver::HeaderValue(name) => {
+            header(&name, format!("`callback.headers`: the value of {name} has a line break or control character, or is too long"))
+        }
     }
 }
 

@@ -1,0 +1,160 @@
+//! What every request carries besides what its API reads: where it comes from, conditional headers, and for whom it is counted.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use http_body::{Frame, SizeHint};
+
+use super::limits::Of;
+use crate::App;
+
+/// The other end of a connection; the host puts it into the extensions of a request.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: IpAddr,
+    /// Set once the caller showed valid credentials.
+    pub is_known: Arc<AtomicBool>,
+}
+
+/// One request while it is handled.
+struct Scope {
+    peer: Option<Peer>,
+    if_none_match: Option<HeaderValue>,
+    if_range: Option<HeaderValue>,
+    of: Mutex<Option<Of>>,
+    retry_after_s: AtomicU64,
+}
+
+tokio::task_local! {
+    static SCOPE: Arc<Scope>;
+}
+
+fn with<T>(read: impl FnOnce(&Scope) -> Option<T>) -> Option<T> {
+    SCOPE.try_with(|scope| read(scope)).ok().flatten()
+}
+
+/// The address that the present request comes from, where the host knows it.
+pub(super) fn address() -> Option<IpAddr> {
+    with(|scope| scope.peer.as_ref().map(|peer| peer.address))
+}
+
+/// The caller of the present request showed valid credentials; what it writes counts for it.
+pub(super) fn is_of(of: Of) {
+    with(|scope| {
+        if let Some(peer) = &scope.peer {
+            peer.is_known.store(true, Ordering::Relaxed);
+        }
+        *scope.of.lock().expect("no holder panics") = Some(of);
+        Some(())
+    });
+}
+
+/// For whom the present request counts.
+pub(super) fn of() -> Option<Of> {
+    with(|scope| *scope.of.lock().expect("no holder panics"))
+}
+
+/// The header `If-None-Match` of the present request, as text.
+pub(super) fn if_none_match() -> Option<String> {
+    with(|scope| scope.if_none_match.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned))
+}
+
+/// The header `If-Range` of the present request, as text.
+pub(super) fn if_range() -> Option<String> {
+    with(|scope| scope.if_range.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned))
+}
+
+/// Seconds after which the present request may be repeated, for the header `Retry-After` of a 429.
+pub(super) fn retry_after(seconds: u32) {
+    with(|scope| {
+        scope.retry_after_s.store(seconds.into(), Ordering::Relaxed);
+        Some(())
+    });
+}
+
+/// Says whether `If-None-Match` names a tag (RFC 9110 13.1.2), by weak comparison.
+pub fn is_known(if_none_match: &str, tag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    if_none_match.trim() == "*" || if_none_match.split(',').any(|known| opaque(known) == opaque(tag))
+}
+
+/// Opens the scope of a request, and counts what it wrote.
+pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -> Response {
+    let writes = !matches!(*request.method(), Method::GET | Method::HEAD) && !is_upload(request.uri().path());
+    let (parts, body) = request.into_parts();
+    let conditional = |headers: &HeaderMap, name: header::HeaderName| headers.get(name).cloned();
+    let scope = Arc::new(Scope {
+        peer: parts.extensions.get::<Peer>().cloned(),
+        if_none_match: conditional(&parts.headers, header::IF_NONE_MATCH),
+        if_range: conditional(&parts.headers, header::IF_RANGE),
+        of: Mutex::default(),
+        retry_after_s: AtomicU64::new(1),
+    });
+    let bytes = Arc::new(AtomicU64::new(0));
+    let body = if writes { Body::new(Counted { body, bytes: bytes.clone() }) } else { body };
+    let mut response = SCOPE.scope(scope.clone(), next.run(Request::from_parts(parts, body))).await;
+    let of = *scope.of.lock().expect("no holder panics");
+    if let Some(of) = of {
+        app.limits.wrote(of, bytes.load(Ordering::Relaxed), app.ledger.clock.now());
+    }
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(header::RETRY_AFTER, scope.retry_after_s.load(Ordering::Relaxed).max(1).into());
+    }
+    response
+}
+
+/// Files have bounds of their own.
+fn is_upload(path: &str) -> bool {
+    path.starts_with("/v1/attachments") || path.starts_with("/v1/uploads")
+}
+
+/// A body whose bytes are counted.
+struct Counted {
+    body: Body,
+    bytes: Arc<AtomicU64>,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.bytes.fetch_add(frame.data_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_known_by_weak_comparison() {
+        for known in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "*", " W/\"b\" ,W/\"a\""] {
+            assert!(is_known(known, "\"a\""), "{known}");
+        }
+        for other in ["\"b\"", "a", "", "\"ab\"", "\"A\""] {
+            assert!(!is_known(other, "\"a\""), "{other}");
+        }
+        assert!(is_known("\"a\"", "W/\"a\""));
+    }
+}

@@ -1,0 +1,257 @@
+//! Hostile callers and one good client at once: `cargo bench -p tests --bench attack -- 180` runs for 180 seconds and fails where the good client suffers.
+//!
+//! Strangers, half-open connections, downloads that are not read, guessed secrets, thousands of names and filters of 300,000 parts come at the same time.
+//! Measured are the good client's 99th percentile against its value on the idle desk, the time to an answer of `/healthz`, and the desk's memory.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::process::{APP, Served, client, fast_approval};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Length of a run unless an argument says otherwise, in seconds.
+const LENGTH_S: u64 = 180;
+/// Part of the run in which the desk is idle but for the good client.
+const IDLE_PART: u64 = 6;
+/// How many times its idle value the good client's 99th percentile may be.
+const SLOWER_MAX: u32 = 10;
+/// Smallest idle value that counts: below it the machine's own jitter is measured.
+const IDLE_MIN: Duration = Duration::from_millis(5);
+/// Longest time to an answer of `/healthz`.
+const HEALTH_MAX: Duration = Duration::from_millis(500);
+/// Largest memory of the desk.
+const MEMORY_KIB_MAX: u64 = 256 << 10;
+/// Half-open connections that are held.
+const HALF_OPEN: usize = 1_125;
+/// Pause of a hostile caller between two requests: they share two cores with the desk and the good client.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Pause of the good client.
+const GOOD_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the callers of one run share.
+#[derive(Clone)]
+struct Run {
+    base: String,
+    ends: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    rejected: Arc<AtomicU64>,
+}
+
+impl Run {
+    fn goes_on(&self) -> bool {
+        !self.ends.load(Ordering::Relaxed)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.base)
+    }
+
+    /// Sends a hostile request and counts what became of it.
+    async fn send(&self, request: reqwest::RequestBuilder) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        if request.send().await.is_ok_and(|response| response.status().as_u16() == 429) {
+            self.rejected.fetch_add(1, Ordering::Relaxed);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let length = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(LENGTH_S).max(12);
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(directory.path(), &[]);
+    assert!(desk.is_up(), "the desk did not start");
+    let run = Run { base: desk.base.clone(), ends: Arc::default(), sent: Arc::default(), rejected: Arc::default() };
+    let file = upload(&run).await;
+
+    let idle = good_client(&run, Duration::from_secs(length / IDLE_PART)).await;
+    let (health, memory) = (Arc::new(Mutex::new(Duration::ZERO)), Arc::new(AtomicU64::new(0)));
+    let mut others = JoinSet::new();
+    others.spawn(watch_health(run.clone(), health.clone()));
+    others.spawn(watch_memory(run.clone(), desk.id(), memory.clone()));
+    attack(&mut others, &run, &file);
+    let under_attack = good_client(&run, Duration::from_secs(length - length / IDLE_PART)).await;
+    run.ends.store(true, Ordering::Relaxed);
+    others.join_all().await;
+
+    let (idle_p99, attack_p99) = (percentile(&idle, 99), percentile(&under_attack, 99));
+    let (health, memory) = (*health.lock().expect("no holder panics"), memory.load(Ordering::Relaxed));
+    println!("{length} s, {} hostile requests, {} of them answered 429", run.sent.load(Ordering::Relaxed), run.rejected.load(Ordering::Relaxed));
+    println!("good client idle          {} requests, median {:?}, p99 {idle_p99:?}", idle.len(), percentile(&idle, 50));
+    println!("good client under attack  {} requests, median {:?}, p99 {attack_p99:?}", under_attack.len(), percentile(&under_attack, 50));
+    println!("/healthz at the latest    {health:?}");
+    println!("memory of the desk        {} MiB", memory >> 10);
+    let bounds = [
+        (attack_p99 <= idle_p99.max(IDLE_MIN) * SLOWER_MAX, "the good client is more than ten times slower"),
+        (health <= HEALTH_MAX, "/healthz was later than 0.5 s"),
+        (memory > 0 && memory <= MEMORY_KIB_MAX, "the desk takes more than 256 MiB"),
+    ];
+    for (_, exceeded) in bounds.iter().filter(|(holds, _)| !holds) {
+        println!("EXCEEDED: {exceeded}");
+    }
+    if bounds.iter().all(|(holds, _)| *holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or(Duration::MAX)
+}
+
+/// Uploads the file that is downloaded without being read; gives back its path.
+async fn upload(run: &Run) -> String {
+    let request = client().post(run.url("v1/attachments?name=a.bin")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "mallory");
+    let answer: Value = request.body(vec![7_u8; 40 << 20]).send().await.expect("an answer").json().await.expect("JSON");
+    format!("v1/attachments/{}/content", answer["attachments"][0]["id"].as_str().expect("an id"))
+}
+
+/// Reads lists and opens tickets as a person does; gives back how long each request took.
+async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
+    let (http, begun) = (client(), Instant::now());
+    let mut times = Vec::new();
+    while begun.elapsed() < length {
+        let since = Instant::now();
+        let request = if times.len() % 10 == 0 {
+            let mut body = fast_approval("a good client", None);
+            body["bk_app_code"] = APP.0.into();
+            body["bk_app_secret"] = APP.1.into();
+            http.post(run.url("api/c/compapi/v2/itsm/create_ticket/")).json(&body)
+        } else {
+            http.get(run.url("v1/tickets?list=created")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi")
+        };
+        let is_answered = match request.send().await {
+            Ok(response) => response.status() == 200 && response.bytes().await.is_ok(),
+            Err(_) => false,
+        };
+        // A request that fails is as late as one that is never answered.
+        times.push(if is_answered { since.elapsed() } else { Duration::from_mins(1) });
+        tokio::time::sleep(GOOD_PAUSE).await;
+    }
+    times
+}
+
+/// Asks for health on a new connection each time; keeps the longest time.
+async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
+    while run.goes_on() {
+        let since = Instant::now();
+        let is_well = client().get(run.url("healthz")).send().await.is_ok_and(|response| response.status() == 200);
+        let took = if is_well { since.elapsed() } else { Duration::from_mins(1) };
+        {
+            let mut longest = longest.lock().expect("no holder panics");
+            *longest = took.max(*longest);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Keeps the largest resident memory of the desk.
+async fn watch_memory(run: Run, process: u32, largest: Arc<AtomicU64>) {
+    while run.goes_on() {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok());
+        largest.fetch_max(kib.unwrap_or_default(), Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// Starts all hostile callers.
+fn attack(all: &mut JoinSet<()>, run: &Run, file: &str) {
+    for number in 0..8_usize {
+        all.spawn(strangers(run.clone(), number));
+        all.spawn(guessers(run.clone(), number));
+    }
+    for number in 0..2 {
+        all.spawn(name_givers(run.clone(), number));
+        all.spawn(filterers(run.clone()));
+    }
+    all.spawn(half_open(run.clone()));
+    all.spawn(non_readers(run.clone(), file.to_owned()));
+}
+
+/// Callers without credentials.
+async fn strangers(run: Run, number: usize) {
+    let http = client();
+    let paths = ["openapi.json", "v1/tickets", "api/c/compapi/v2/itsm/get_tickets/", "nothing"];
+    while run.goes_on() {
+        run.send(http.get(run.url(paths[number % paths.len()]))).await;
+        run.send(http.post(run.url("v2/itsm/create_ticket/")).body("x".repeat(2 << 20))).await;
+    }
+}
+
+/// Callers that try secrets.
+async fn guessers(run: Run, caller: usize) {
+    let http = client();
+    let mut number = 0_u64;
+    while run.goes_on() {
+        number += 1;
+        run.send(http.get(run.url("v1/services")).basic_auth(APP.0, Some(format!("{caller}-{number}")))).await;
+    }
+}
+
+/// A known caller that names thousands of people.
+async fn name_givers(run: Run, caller: usize) {
+    let http = client();
+    let mut number = 0;
+    while run.goes_on() {
+        number += 1;
+        let names: Vec<String> = (0..3_000).map(|name| format!("n{caller}-{number}-{name}")).collect();
+        let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
+        let body = json!({ "service_id": 22, "fields": fields, "processors": { "4": names } });
+        run.send(http.post(run.url("v1/tickets")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "mallory").json(&body)).await;
+    }
+}
+
+/// A known caller that filters by 300,000 services.
+async fn filterers(run: Run) {
+    let http = client();
+    let parts: Vec<String> = (0..300_000).map(|id: u32| (id % 100).to_string()).collect();
+    let body = json!({ "bk_app_code": APP.0, "bk_app_secret": APP.1, "service_id__in": parts.join(",") }).to_string();
+    while run.goes_on() {
+        let request = http.post(run.url("v2/itsm/get_tickets/")).header("content-type", "application/json").body(body.clone());
+        run.send(request).await;
+    }
+}
+
+/// Connections that send the beginning of a head and nothing more.
+async fn half_open(run: Run) {
+    let host = run.base.trim_start_matches("http://").to_owned();
+    let mut open = std::collections::VecDeque::new();
+    while run.goes_on() {
+        if let Ok(Ok(mut stream)) = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(&host)).await {
+            let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-").await;
+            run.sent.fetch_add(1, Ordering::Relaxed);
+            open.push_back(stream);
+        }
+        if open.len() > HALF_OPEN {
+            open.pop_front();
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// A known caller that downloads and does not read.
+async fn non_readers(run: Run, file: String) {
+    let http = client();
+    let mut unread = Vec::new();
+    while run.goes_on() {
+        run.sent.fetch_add(1, Ordering::Relaxed);
+        let request = http.get(run.url(&file)).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "mallory");
+        if let Ok(response) = request.send().await {
+            if response.status() == 429 {
+                run.rejected.fetch_add(1, Ordering::Relaxed);
+            }
+            unread.push(response);
+        }
+        if unread.len() > 100 {
+            unread.clear();
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
