@@ -280,8 +280,10 @@ impl<'a> Cases<'a> {
         let mut chosen = vec![0; dimensions.len()];
         loop {
             if self.is_open(dimensions, &chosen) {
-                let words = (0..dimensions.len()).map(|at| self.widened(dimensions, &chosen, at).text());
-                return Some(words.collect::<Vec<_>>().join(", "));
+                // What makes no difference is not told.
+                let matters = |at: &usize| (0..dimensions[*at].len()).any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)));
+                let words: Vec<String> = (0..dimensions.len()).filter(matters).map(|at| self.widened(dimensions, &chosen, at).text()).collect();
+                return Some(if words.is_empty() { "any value".into() } else { words.join(", ") });
             }
             // The next combination, counted like the digits of a number.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
@@ -298,11 +300,7 @@ impl<'a> Cases<'a> {
 
     fn widened(&self, dimensions: &[Vec<Case>], chosen: &[usize], at: usize) -> Words {
         let cases = &dimensions[at];
-        let is_open = |case: usize| {
-            let mut other = chosen.to_vec();
-            other[at] = case;
-            matches!(cases[case].words, Words::Range { .. }) && self.is_open(dimensions, &other)
-        };
+        let is_open = |case: usize| matches!(cases[case].words, Words::Range { .. }) && self.is_open(dimensions, &changed(chosen, at, case));
         let Words::Range { key, low, high } = &cases[chosen[at]].words else { return cases[chosen[at]].words.clone() };
         let (mut low, mut high) = (low.clone(), high.clone());
         for case in (0..chosen[at]).rev().take_while(|case| is_open(*case)) {
@@ -317,6 +315,13 @@ impl<'a> Cases<'a> {
         }
         Words::Range { key: key.clone(), low, high }
     }
+}
+
+/// The same combination with another case in one place.
+fn changed(chosen: &[usize], at: usize, case: usize) -> Vec<usize> {
+    let mut other = chosen.to_vec();
+    other[at] = case;
+    other
 }
 
 impl Words {
