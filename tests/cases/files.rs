@@ -138,7 +138,7 @@ async fn the_fallback_names_of_two_chinese_files_differ() {
         assert!(disposition.ends_with(&format!("filename*=UTF-8''{}", domain::call::template::percent(name))), "{disposition}");
         fallbacks.push(disposition.split('"').nth(1).expect("a fallback name").to_owned());
     }
-    assert!(fallbacks[0] != fallbacks[1] && fallbacks[0].ends_with(".png") && fallbacks[0].starts_with("att-"), "{fallbacks:?}");
+    assert!(fallbacks[0] != fallbacks[1] && fallbacks[0].contains(".png") && fallbacks[0].starts_with("att-"), "{fallbacks:?}");
     assert_eq!(fallbacks[2], "plain name.txt");
 }
 

@@ -184,7 +184,7 @@ async fn a_webhook_sends_the_content_that_its_file_has() {
         let sn = desk.open(&imported["id"], &[("title", "申请 \"A\"")]).await;
         desk.until(&sn, "FINISHED").await;
         let received = receiver.all().pop().expect("a request");
-        assert_eq!((received.method.as_str(), received.header("content-type"), received.body), ("POST", kind, sent), "{body}");
+        assert_eq!((received.method.as_str(), received.header("content-type"), received.body.clone()), ("POST", kind, sent), "{body}");
     }
 }
 

@@ -83,6 +83,9 @@ enum OfVote {
     Opinion,
 }
 
+/// A vote, and what of it each key holds.
+type Vote<'a> = (&'a Node, Vec<(&'a str, OfVote)>);
+
 impl<'a> Cases<'a> {
     fn clauses(&self) -> impl Iterator<Item = &'a Clause> + '_ {
         self.conditions.iter().copied().flat_map(|condition| &condition.expressions).flat_map(|group| &group.expressions)
@@ -92,7 +95,7 @@ impl<'a> Cases<'a> {
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self.clauses().map(|clause| clause.key.as_str()).filter(|key| seen.insert(*key)).collect();
-        let mut votes: BTreeMap<NodeId, (&'a Node, Vec<(&'a str, OfVote)>)> = BTreeMap::new();
+        let mut votes: BTreeMap<NodeId, Vote<'a>> = BTreeMap::new();
         let mut dimensions = Vec::new();
         for key in keys {
             match self.vote_of(key) {
@@ -194,14 +197,14 @@ impl<'a> Cases<'a> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
         let is_filled = self.is_always_filled(key);
-        let mut cases = self.filled(key, field, &clauses)?;
+        let mut cases = Self::filled(key, field, &clauses)?;
         if !is_filled {
             cases.push(Case { held: vec![(key.to_owned(), Found::Absent)], words: Words::Plain(format!("{key} is empty")) });
         }
         Some(cases)
     }
 
-    fn filled(&self, key: &str, field: Option<&Field>, clauses: &[&Clause]) -> Option<Vec<Case>> {
+    fn filled(key: &str, field: Option<&Field>, clauses: &[&Clause]) -> Option<Vec<Case>> {
         let options = field.map(own_options).unwrap_or_default();
         let name = |text: &str| options.iter().find(|(known, _)| *known == text).map_or_else(|| text.to_owned(), |(_, name)| (*name).to_owned());
         let case = |value: String, words: String| Case { held: vec![(key.to_owned(), Found::Value(value.into()))], words: Words::Plain(words) };

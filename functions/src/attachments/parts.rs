@@ -309,7 +309,7 @@ enum Opened {
     /// Sealed in chunks: only its nonce is in memory.
     Chunks([u8; NONCE_BYTES]),
     /// Sealed in one piece, or read by a host that answers as a whole.
-    Whole(Vec<u8>, SemaphorePermit<'static>),
+    Whole { bytes: Vec<u8>, _permit: SemaphorePermit<'static> },
 }
 
 impl Pieces {
@@ -341,7 +341,7 @@ impl Pieces {
             self.open = Some((part, open_part(&self.app, &self.key, &place).await?.ok_or_else(missing)?));
         }
         let piece = match &self.open {
-            Some((_, Opened::Whole(whole, _))) => whole.get(from..to.min(from + CHUNK_BYTES)).map(<[u8]>::to_vec),
+            Some((_, Opened::Whole { bytes: whole, .. })) => whole.get(from..to.min(from + CHUNK_BYTES)).map(<[u8]>::to_vec),
             Some((_, Opened::Chunks(nonce))) => {
                 let index = from / CHUNK_BYTES;
                 let chunk_begins = index * CHUNK_BYTES;
@@ -367,7 +367,7 @@ async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, 
     }
     let permit = whole_part().await?;
     let Some(sealed) = app.blob.get(place).await? else { return Ok(None) };
-    Ok(Some(Opened::Whole(open_bytes(key, place, &sealed)?, permit)))
+    Ok(Some(Opened::Whole { bytes: open_bytes(key, place, &sealed)?, _permit: permit }))
 }
 
 /// A place for a part that is in memory as a whole.

@@ -76,7 +76,8 @@ impl App {
             Command::List => self.list(json).await,
             Command::Add { code, plain, change } => {
                 if change.dry_run {
-                    return report(json, code, "would be added");
+                    report(json, code, "would be added");
+                    return Ok(());
                 }
                 change.confirm(&format!("add app {code}"))?;
                 let secret = self.add(code, *plain).await?;
@@ -124,18 +125,20 @@ impl App {
     async fn set_disabled(&self, code: &str, is_disabled: bool, change: Change, json: bool) -> Result<(), CommandError> {
         let (verb, done) = if is_disabled { ("disable", "disabled") } else { ("enable", "enabled") };
         if change.dry_run {
-            return report(json, code, &format!("would be {done}"));
+            report(json, code, &format!("would be {done}"));
+            return Ok(());
         }
         change.confirm(&format!("{verb} app {code}"))?;
         if let Some(url) = &self.url {
-            drop(self.ask(url, Method::POST, &[code, verb], json!({})).await?)
+            drop(self.ask(url, Method::POST, &[code, verb], json!({})).await?);
         } else {
             let desk = self.place.write().await.map_err(with_hint)?;
             if !apps::set_disabled(&desk.ledger, code, is_disabled, Meta::system("app", verb)).await? {
                 return Err(format!("there is no app {code}").into());
             }
         }
-        report(json, code, &format!("is {done}"))
+        report(json, code, &format!("is {done}"));
+        Ok(())
     }
 
     /// Sends a request to `/v1/apps` of a running desk.
@@ -171,9 +174,8 @@ fn with_hint(error: String) -> CommandError {
     }
 }
 
-fn report(json: bool, code: &str, what: &str) -> Result<(), CommandError> {
+fn report(json: bool, code: &str, what: &str) {
     super::print(json, &json!({ "code": code, "result": what }), || println!("app {code} {what}"));
-    Ok(())
 }
 
 /// Every app of a ledger, by code; the whole feed is read, so that none is missing where no desk runs.

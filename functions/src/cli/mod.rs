@@ -162,7 +162,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(json).await,
             Command::Setup(setup) => setup.run(json).await,
             Command::Demo(demo) => demo.run(json).await,
-            Command::Import(import) => Ok(import.run(json).await?),
+            Command::Import(import) => Ok(Box::pin(import.run(json)).await?),
             Command::Report(report) => report.run(json).await,
             Command::Audit(audit) => audit.run(json).await,
             Command::App(app) => app.run(json).await,

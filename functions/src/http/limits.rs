@@ -351,7 +351,10 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, rate: Rate
 
 /// Files in transfer: all together, and by caller.
 #[derive(Clone, Debug, Default)]
-struct Transfers(Arc<Mutex<(usize, HashMap<Option<Of>, usize>)>>);
+struct Transfers(Arc<Mutex<Running>>);
+
+/// How many there are, and how many of each caller.
+type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {
     fn start(&self, of: Option<Of>, most: usize, most_of_one: usize) -> Option<Transfer> {

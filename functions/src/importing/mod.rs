@@ -88,9 +88,12 @@ pub struct Log {
     pub delimiter: u8,
     mapping: Arc<Mapping>,
     places: Places,
-    records: Records<Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>>,
+    records: Records<Text>,
     progress: Arc<Progress>,
 }
+
+/// The decoded text of a file: what was inspected of it, then the rest.
+type Text = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
 impl Log {
     /// Opens a CSV file, compressed or not, and finds the columns of the mapping in its header.

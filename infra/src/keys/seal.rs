@@ -47,7 +47,7 @@ pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], place: &str, bytes: &[u8
     for (index, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
         let aad = chunk_place(place, index, index + 1 == chunks);
         let payload = Payload { msg: chunk, aad: aad.as_bytes() };
-        let one = cipher.encrypt(XNonce::from_slice(&chunk_nonce(nonce, index)), payload).expect("a chunk is far below the cipher's limit");
+        let one = cipher.encrypt(&XNonce::from(chunk_nonce(nonce, index)), payload).expect("a chunk is far below the cipher's limit");
         sealed.extend_from_slice(&one);
     }
     sealed
@@ -68,7 +68,7 @@ pub fn range_of_chunk(index: usize, bytes: usize) -> std::ops::Range<usize> {
 pub fn open_chunk(key: &Key, nonce: [u8; NONCE_BYTES], place: &str, index: usize, is_last: bool, sealed: &[u8]) -> Result<Vec<u8>, Error> {
     let aad = chunk_place(place, index, is_last);
     let payload = Payload { msg: sealed, aad: aad.as_bytes() };
-    let opened = XChaCha20Poly1305::new(key.into()).decrypt(XNonce::from_slice(&chunk_nonce(nonce, index)), payload);
+    let opened = XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(chunk_nonce(nonce, index)), payload);
     opened.map_err(|_| Error::new(Kind::Corrupt, format!("chunk {index} of {place} does not open with its key")))
 }
 

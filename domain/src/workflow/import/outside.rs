@@ -268,7 +268,7 @@ impl Reader<'_> {
                 };
                 match (given("content"), given("value")) {
                     // A body that this desk has as JSON is in the file twice: as the text that the original reads, and as it is.
-                    (Some(Value::String(content)), Some(value)) if value.to_string() == *content => (value.clone(), media_type, ["content", "value"]),
+                    (Some(Value::String(content)), Some(value)) if is_text_of(content, value) => (value.clone(), media_type, ["content", "value"]),
                     (Some(content), _) => (content.clone(), media_type, ["content", "content"]),
                     (None, value) => (value.cloned().unwrap_or_default(), media_type, ["value", "value"]),
                 }
@@ -482,4 +482,11 @@ fn path(text: &str) -> Option<String> {
     let plain = ["\"]", "']", "\")", "')"].iter().fold(plain, |text, close| text.replace(close, ""));
     let is_path = !plain.is_empty() && plain.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'));
     is_path.then_some(plain)
+}
+
+/// Says whether a text is a JSON value as it is written.
+fn is_text_of(text: &str, value: &Value) -> bool {
+    // Comparing with the value itself would compare with the content of a JSON string.
+    let written = value.to_string();
+    text == written
 }

@@ -31,8 +31,8 @@ async fn read(app: &App, asked: &Asked) -> Result<Filter, Refusal> {
         businesses: asked.list("bk_biz_id__in"),
         kinds: asked.list("service_type"),
         tag: asked.text("tag").filter(|tag| !tag.is_empty()),
-        created: (asked.from_time(app, "create_at__gte")?, asked.to_time(app, "create_at__lte")?),
-        ended: (asked.from_time(app, "end_at__gte")?, asked.to_time(app, "end_at__lte")?),
+        created: (asked.earliest_time(app, "create_at__gte")?, asked.latest_time(app, "create_at__lte")?),
+        ended: (asked.earliest_time(app, "end_at__gte")?, asked.latest_time(app, "end_at__lte")?),
         ..Filter::default()
     })
 }

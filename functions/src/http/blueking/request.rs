@@ -161,12 +161,12 @@ impl Asked {
     }
 
     /// A lower bound in the desk's zone: the earliest instant that the text may mean.
-    pub(super) fn from_time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
+    pub(super) fn earliest_time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
         self.bound(app, key, earliest)
     }
 
     /// An upper bound in the desk's zone: the latest instant that the text may mean.
-    pub(super) fn to_time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
+    pub(super) fn latest_time(&self, app: &App, key: &str) -> Result<Option<Moment>, Refusal> {
         self.bound(app, key, latest)
     }
 

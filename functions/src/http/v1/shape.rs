@@ -195,7 +195,7 @@ impl Shape {
                     None => push(flaws, format!("{} is required", named(&field)), field),
                     Some(word) => {
                         if let Some((_, members)) = cases.iter().find(|(known, _)| word.as_str() == Some(*known)) {
-                            check_members(members, Some(*tag), object, at, flaws)
+                            check_members(members, Some(*tag), object, at, flaws);
                         } else {
                             let words: Vec<&str> = cases.iter().map(|(known, _)| *known).collect();
                             push(flaws, format!("{} must be one of {}, not {}", named(&field), words.join(", "), found(word)), field);
