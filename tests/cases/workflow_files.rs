@@ -520,10 +520,11 @@ async fn the_built_in_approval_is_rejected_by_the_names_of_its_fields() {
 #[tokio::test]
 async fn both_remarks_of_every_approval_here_are_named_alike() {
     let desk = Desk::start();
-    let (_, services) = desk.served.v1("GET", "services", "admin", Value::Null).await;
+    let (_, workflows) = desk.served.v1("GET", "workflows", "admin", Value::Null).await;
     let mut approvals = 0;
-    for service in services["services"].as_array().expect("services") {
-        let path = format!("workflows/{}/versions/{}", service["workflow"], service["workflow_version"]);
+    for workflow in workflows["workflows"].as_array().expect("workflows") {
+        let newest = workflow["versions"].as_object().and_then(|versions| versions.keys().max()).expect("a version");
+        let path = format!("workflows/{}/versions/{newest}", workflow["workflow"]);
         let (_, version) = desk.served.v1("GET", &path, "admin", Value::Null).await;
         let fields: BTreeMap<&str, &Value> =
             version["definition"]["fields"].as_array().expect("fields").iter().map(|field| (field["key"].as_str().expect("a key"), field)).collect();

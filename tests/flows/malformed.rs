@@ -207,8 +207,12 @@ async fn reads_answer_get_and_post_and_forms_and_writes_only_post() {
     let form = post(&house, "get_service_detail", "application/x-www-form-urlencoded", b"service_id=22".to_vec()).await;
     assert_eq!(form["data"], one);
     assert_eq!(get("/api/c/compapi/v2/itsm/create_ticket/").await["code"], 3_900_002);
-    let (status, _) = house.send(Request::get("/api/c/compapi/v2/itsm/no_such/").body(axum::body::Body::empty()).unwrap()).await;
-    assert_eq!(status, StatusCode::NOT_FOUND);
+    let unknown = async |query: &str| {
+        let request = Request::get(format!("/api/c/compapi/v2/itsm/no_such/{query}")).body(axum::body::Body::empty()).unwrap();
+        house.send(request).await.0
+    };
+    assert_eq!(unknown("").await, StatusCode::FORBIDDEN, "without credentials no path is told apart from another");
+    assert_eq!(unknown(&format!("?bk_app_code={}&bk_app_secret={}", TRUSTED.0, TRUSTED.1)).await, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

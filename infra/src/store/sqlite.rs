@@ -157,15 +157,17 @@ impl Sqlite {
 
 /// The published heads that a ledger does not agree with: it ends before them, or has another feed hash there.
 pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::Result<Vec<Head>> {
+    // The head of a ledger without commits agrees with every ledger.
+    let heads: Vec<Head> = heads.iter().filter(|head| head.position > 0).copied().collect();
     if !has_table(connection, "commits")? {
-        return Ok(heads.to_vec());
+        return Ok(heads);
     }
     let mut statement = connection.prepare("SELECT feed_hash FROM commits WHERE position = ?1")?;
     let mut found = Vec::new();
     for head in heads {
         let stored: Option<Vec<u8>> = statement.query_row([head.position], |row| row.get(0)).optional()?;
         if stored.as_deref() != Some(&head.feed_hash[..]) {
-            found.push(*head);
+            found.push(head);
         }
     }
     found.sort_by_key(|head| head.position);

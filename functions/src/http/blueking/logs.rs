@@ -209,7 +209,7 @@ async fn told(people: &People, envelope: &Envelope<TicketEvent>, node: Option<&N
             format!("{} 修改字段{}.", name(&changed.by).await?, changed.names.iter().map(|field| format!("【{field}】")).collect::<Vec<_>>().concat()),
         ),
         TicketEvent::Rated(rated) if rated.by.is_system() => (Pid::system(), rated.comment.read().to_owned()),
-        TicketEvent::Rated(rated) => (rated.by.clone(), format!("{} 评价了单据：{} 星{}.", name(&rated.by).await?, rated.stars, because(&rated.comment))),
+        TicketEvent::Rated(rated) => (rated.by.clone(), format!("{} 评价了单据：{} 星.", name(&rated.by).await?, rated.stars)),
         TicketEvent::Reminded(reminded) => {
             let remark = if reminded.message.read().is_empty() { String::new() } else { format!(" ({})", reminded.message.read()) };
             (reminded.by.clone(), format!("{} 督办了单据：{}{remark}.", name(&reminded.by).await?, people.names(&reminded.people).await?))
