@@ -79,7 +79,7 @@ struct Ended {
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
-    /// The field in which whoever voted last decided.
+    /// The field that holds the last voter's decision.
     Opinion,
 }
 
