@@ -214,7 +214,7 @@ fn people(value: Option<&Value>) -> Vec<Pid> {
 }
 
 impl Reader<'_> {
-    /// Names the members of an object that are not known here and hold something. Values are not told: they may be secrets.
+    /// Names the members of an object that are not known here and hold something. Values are left out, because they may be secrets.
     fn unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
         let is_unread = |key: &str, member: &Value| !known.contains(&key) && !ROW.contains(&key) && !is_nothing(member);
         for (key, member) in value.as_object().into_iter().flatten() {
