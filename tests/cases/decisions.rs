@@ -405,3 +405,14 @@ async fn of_concurrent_edits_of_one_version_one_is_taken() {
         assert_eq!(status, 200, "{answer}");
     }
 }
+
+/// A form that is too long for one commit: first use of the limits.
+#[tokio::test]
+async fn a_form_that_is_too_long_is_rejected_with_the_name_of_its_field() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let fields = json!({ "title": "a", "apply_content": "长".repeat(150_000), "ZHIDINGSHENPIREN": "zhangsan" });
+    let (status, problem) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields })).await;
+    assert_eq!(status, 413, "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("apply_content") && !detail.contains("commit ")), "{problem}");
+}

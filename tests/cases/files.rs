@@ -23,7 +23,7 @@ async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
     let path = format!("attachments?name={}", domain::call::template::percent(name));
     let response = asking(desk, "POST", &path)
         .header("content-type", "application/octet-stream")
-        .timeout(std::time::Duration::from_secs(60))
+        .timeout(std::time::Duration::from_mins(1))
         .body(bytes)
         .send()
         .await

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{Appended, COMMIT_BYTES_MAX, Commit, Cursor, Head, Journal, PAGE_BYTES_MAX, Placed, Store, Walked, walk_by_position};
@@ -115,5 +116,22 @@ pub(super) fn within_limit(commit: &Commit) -> Result<(), Error> {
     if size <= COMMIT_BYTES_MAX {
         return Ok(());
     }
-    Err(Error::new(Kind::TooLarge, format!("commit {}:{} has {size} bytes, at most {COMMIT_BYTES_MAX} are allowed", commit.stream, commit.first)))
+    let longest = serde_json::from_slice(&commit.body).ok().and_then(|body: Value| longest(&body, "").map(|(_, name)| name));
+    let longest = longest.map_or_else(String::new, |name| format!("; the longest of it is `{name}`"));
+    Err(Error::new(Kind::TooLarge, format!("the change has {size} bytes, at most {COMMIT_BYTES_MAX} are kept at once{longest}")))
+}
+
+/// The longest text of a body, and the name of the field or member that holds it.
+fn longest(value: &Value, name: &str) -> Option<(usize, String)> {
+    match value {
+        Value::String(text) => Some((text.len(), name.to_owned())),
+        Value::Array(items) => items.iter().filter_map(|item| longest(item, name)).max(),
+        Value::Object(members) => {
+            // The value of a form field is named by the field.
+            let field = members.get("key").and_then(Value::as_str);
+            let named = |member: &str| if member == "value" { field.unwrap_or(name).to_owned() } else { member.to_owned() };
+            members.iter().filter_map(|(member, value)| longest(value, &named(member))).max()
+        }
+        _ => None,
+    }
 }
