@@ -48,7 +48,7 @@ pub struct Report {
     pub person: Pid,
     /// False for a dry run.
     pub erased: bool,
-    /// Streams with values under the person's key. Nobody can read these values once the key is removed.
+    /// Streams with values under the person's key. Without the key these values cannot be read.
     pub sealed: Vec<String>,
     /// Streams that name the person by id.
     pub named: Vec<String>,
@@ -93,7 +93,11 @@ pub async fn erase(app: &App, person: &str, progress: Progress<'_>) -> Result<Re
     app.ledger.forget(&pid).await?;
     match clean(app, &pid, &mut inventory, progress).await {
         Ok(documents) => Ok(report(app, pid, inventory, documents, true).await?),
-        Err(error) => Err(NotErased::Unfinished { person: pid, error }),
+        Err(error) => {
+            // Logged here too: a caller that has hung up does not read which id completes the erasure.
+            tracing::error!(person = %pid, %error, "an erasure is incomplete; erase the person again by this id");
+            Err(NotErased::Unfinished { person: pid, error })
+        }
     }
 }
 
@@ -130,11 +134,13 @@ async fn clean(app: &App, pid: &Pid, inventory: &mut Inventory, progress: Progre
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
-    app.ledger.keys.scrub().await?;
+    // A reader of the key store holds this up; everything else is removed all the same.
+    let scrubbed = app.ledger.keys.scrub().await;
     for id in &inventory.files {
         attachments::erase_content(app, id).await?;
     }
-    documents(app, pid, true).await
+    let documents = documents(app, pid, true).await?;
+    scrubbed.map(|()| documents)
 }
 
 /// Counts the documents of views that hold values of a person, and stores them without these values if `anew` says so.
@@ -272,20 +278,25 @@ fn has_plain_text_of(event: &TicketEvent, pid: &Pid) -> bool {
     let of_text = |remark: &Remark| !remark.text.is_empty();
     match event {
         TicketEvent::Opened(opened) => opened.creator == *pid && !opened.dynamic_fields.is_empty(),
-        TicketEvent::NodeCompleted(completed) => completed.by == *pid && of_form(&completed.form),
-        TicketEvent::VoteCast(vote) => vote.by == *pid && of_form(&vote.form),
+        TicketEvent::NodeCompleted(completed) => completed.by == *pid && (of_form(&completed.form) || of_text(&completed.reason)),
+        TicketEvent::VoteCast(vote) => vote.by == *pid && (of_form(&vote.form) || of_text(&vote.reason)),
         TicketEvent::FieldChanged(changed) => changed.by == *pid && of_form(&changed.form),
+        TicketEvent::NodeClaimed(claimed) => claimed.by == *pid && of_text(&claimed.reason),
         TicketEvent::NodeDistributed(distributed) => distributed.by == *pid && of_text(&distributed.message),
         TicketEvent::NodeDelivered(delivered) => delivered.by == *pid && of_text(&delivered.message),
         TicketEvent::NodeReassigned(reassigned) => reassigned.by == *pid && of_text(&reassigned.message),
-        TicketEvent::NodeRetried(retried) => retried.by == *pid && !retried.inputs.is_empty(),
+        TicketEvent::NodeRetried(retried) => retried.by == *pid && (of_text(&retried.reason) || !retried.inputs.is_empty()),
         TicketEvent::NodeSkipped(skipped) => skipped.by == *pid && (of_text(&skipped.reason) || !skipped.outputs.is_empty()),
+        TicketEvent::LineTaken(taken) => taken.by.as_ref() == Some(pid) && of_text(&taken.reason),
         TicketEvent::Suspended(suspended) => suspended.by == *pid && of_text(&suspended.reason),
+        TicketEvent::Resumed(resumed) => resumed.by == *pid && of_text(&resumed.reason),
+        TicketEvent::Withdrawn(withdrawn) => withdrawn.by == *pid && of_text(&withdrawn.reason),
         TicketEvent::Terminated(terminated) => terminated.by == *pid && of_text(&terminated.reason),
         TicketEvent::Closed(closed) => closed.by == *pid && of_text(&closed.reason),
         TicketEvent::Remarked(remarked) => remarked.by == *pid && of_text(&remarked.text),
         TicketEvent::Rated(rated) => rated.by == *pid && of_text(&rated.comment),
         TicketEvent::Reminded(reminded) => reminded.by == *pid && of_text(&reminded.message),
+        TicketEvent::Acknowledged(acknowledged) => acknowledged.by == *pid && of_text(&acknowledged.reason),
         TicketEvent::Escalated(escalated) => escalated.by == *pid && of_text(&escalated.reason),
         _ => false,
     }
