@@ -206,6 +206,19 @@ async fn a_disabled_app_is_refused_without_a_restart() {
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
 }
 
+/// first-use section 6: a registration that is rejected changes nothing.
+#[tokio::test]
+async fn an_app_whose_secret_is_rejected_is_not_registered() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let (status, problem) = desk.v1("PUT", "apps/longer", "admin", json!({ "secret": "0123456789".repeat(30) })).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/secret")), "{problem}");
+    assert_eq!(desk.v1("GET", "apps/longer", "admin", Value::Null).await.0, 404);
+    let (status, answer) = desk.v1("PUT", "apps/longer", "admin", json!({})).await;
+    assert!(status == 201 && answer["secret"].is_string(), "{status}: {answer}");
+    assert_eq!(desk.v1("PUT", "apps/longer", "admin", json!({ "name": "n" })).await.1.get("secret"), None, "a secret is shown once");
+}
+
 /// first-use section 6: the published secret outlives `--demo`.
 #[tokio::test]
 async fn the_demo_secret_ends_with_the_option_demo() {
