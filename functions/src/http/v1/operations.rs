@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::definition::{OPTIONS, SHARED_FIELD, WORKFLOW};
 use super::problem::Problem;
-use super::shape::{COUNT, FORM, Flaw, INTEGER, Member, NAMES, Shape, optional, quoted, required, unless};
+use super::shape::{COUNT, FLAWS_MAX, FORM, Flaw, INTEGER, Member, NAMES, Shape, optional, quoted, required, unless};
 
 /// Tickets and calls on one page.
 pub(super) const PAGE_SIZE_MAX: usize = 200;
@@ -378,6 +378,9 @@ pub(super) fn flaws(parameters: &[Parameter], query: &Map<String, Value>) -> Vec
             (Some(_), _) => Some(format!("`{field}` is given more than once")),
         };
         flaws.extend(detail.map(|detail| Flaw { field, detail }));
+        if flaws.len() >= FLAWS_MAX {
+            break;
+        }
     }
     flaws
 }
@@ -448,6 +451,12 @@ mod tests {
         for text in ["2026-11-22T02:00:00", "2026-11-22T02:00Z", "2026-11-22", "yesterday", ""] {
             assert!(instant(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_number_of_reported_parameters_is_bounded() {
+        let query: Map<String, Value> = (0..1_000).map(|number| (format!("p{number}"), json!("x"))).collect();
+        assert_eq!(flaws(&[], &query).len(), FLAWS_MAX);
     }
 
     #[test]
