@@ -407,7 +407,7 @@ impl Reader<'_> {
                 return Err(format!("line {} does not say where it leads", text(raw, "id")));
             };
             let id = int(raw, "id").unwrap_or(next);
-            next = next.max(id) + 1;
+            next = next.max(id).saturating_add(1);
             self.unread(&format!("line {id}"), "", raw, &TRANSITION);
             let by_field = text(raw, "condition_type") == "by_field";
             let condition = if by_field { raw.get("condition").and_then(condition_of) } else { None };
