@@ -6,21 +6,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::process::{APP, Served, client, fast_approval, program, root, run};
+use tests::process::{APP, Served, client, fast_approval, printed, program, root, run, text};
 
 /// Looks at something again before a test gives up.
 const LOOKS: usize = 200;
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Runs a command that must succeed; gives back its standard output.
-fn printed(arguments: &[&str]) -> String {
-    let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
 
 /// Looks until something is there.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

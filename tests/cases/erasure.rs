@@ -7,7 +7,7 @@ use events::{Moment, NodeId, Pid, TicketSn};
 use functions::erasure::{self, NotErased};
 use serde_json::{Value, json};
 use tests::House;
-use tests::process::{APP, Served, client, run};
+use tests::process::{APP, Served, client, printed, run};
 
 /// A user whom no demo data names.
 const PERSON: &str = "qian-to-be-erased";
@@ -30,12 +30,6 @@ fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-fn printed(arguments: &[&str]) -> String {
-    let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A request of the general approval with a personal phone number.
