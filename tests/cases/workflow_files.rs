@@ -885,7 +885,7 @@ async fn twelve_workflow_files_run_to_each_of_their_ends() {
             for (operation, body) in &way.steps {
                 let mut body = body.clone();
                 body["sn"] = sn.clone();
-                // Whoever handles a node that is claimed first claims it.
+                // A node of this kind is claimed before it is handled.
                 let status = house.must("get_ticket_status", json!({ "sn": sn })).await;
                 let step =
                     status["current_steps"].as_array().expect("steps").iter().find(|step| step["state_id"] == body["state_id"]).cloned().unwrap_or_default();

@@ -13,7 +13,7 @@ use super::serve::DEMO_APP;
 use super::{Change, CommandError};
 use crate::{App, apps, company};
 
-/// Stands for standard input where a file is expected.
+/// The name of a file that means standard input.
 const STDIN: &str = "-";
 /// The permissions that let others than the owner read a file.
 const OTHERS_READ: u32 = 0o044;

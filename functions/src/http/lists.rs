@@ -294,7 +294,7 @@ async fn walk(app: &App, plan: &Plan, window: std::ops::Range<usize>) -> Result<
     let (mut count, mut keys) = (0, Vec::new());
     let mut from: Option<Place> = None;
     'tickets: loop {
-        // Each list is moved to where the others are, until all stand at the same ticket.
+        // Each list is moved to the place of the others, until all are at the same ticket.
         let mut agreed: Option<(Place, Entry)> = None;
         let mut at = 0;
         while at < lists.len() {
@@ -355,7 +355,7 @@ const DIGITS: usize = 16;
 struct Source<'a> {
     stretch: &'a Stretch,
     read: VecDeque<(Place, Entry)>,
-    /// Where reading goes on.
+    /// The entry behind which the next ones are read.
     behind: Option<Entry>,
     is_at_end: bool,
 }

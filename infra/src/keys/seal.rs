@@ -84,7 +84,7 @@ fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] 
     nonce
 }
 
-/// Opens sealed bytes, sealed in one piece or in chunks; those that were changed, or stand elsewhere, are corrupt.
+/// Opens sealed bytes, sealed in one piece or in chunks; those that were changed or moved are corrupt.
 pub fn open_bytes(key: &Key, place: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
     if let Some(nonce) = nonce_of_chunks(sealed) {
         let chunks: Vec<&[u8]> = sealed[CHUNKED_HEAD_BYTES..].chunks(CHUNK_BYTES + TAG_BYTES).collect();
