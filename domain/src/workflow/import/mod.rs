@@ -444,7 +444,7 @@ impl Reader<'_> {
             let is_handled = node.kind.is_for_people() && Some(node.id) != submit;
             if is_handled && *who == Processors::General(Vec::new()) {
                 let place = format!("node {}", super::named(&self.definition, node.id));
-                self.changed(place, "it names no role, so everybody with a general role may act there, as in the original");
+                self.changed(place, "the node names no role, so everybody with a general role may act there, as in the original");
             }
             if is_handled && who.is_unconfigured() && (distributed || !node.is_allow_skip) {
                 let what = if distributed { "who distributes it" } else { "who handles it" };
