@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
@@ -15,6 +16,8 @@ pub(crate) fn at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
+/// Longest wait for a lock that another connection holds.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Read-only connections kept open.
 const READERS_MAX: usize = 8;
 /// The oldest SQLite that may open a database. Before it a checkpoint that meets a writer can damage the file (sqlite.org/wal.html, section 11).
@@ -42,7 +45,7 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error
     }
     let connection =
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(|error| failed(&format!("open {}", path.display()), error))?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|error| failed("set a timeout", error))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| failed("set a timeout", error))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use events::Pid;
@@ -12,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 
 use super::{Key, Keys, memory::fresh_pid};
 use crate::clock::Chance;
-use crate::sqlite::{connect, failed, look};
+use crate::sqlite::{BUSY_TIMEOUT, connect, failed, look};
 use crate::{Error, Kind};
 
 const CREATE: &str = "
@@ -200,11 +201,15 @@ impl Keys for Sqlite {
     async fn erase(&self, pid: &Pid) -> Result<bool, Error> {
         self.with("erase a person", |inner| {
             let erased = inner.connection.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
-            inner.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+            // From here on the key is in memory no more, whatever becomes of the log.
             if let Some((name, _)) = inner.people.remove(pid) {
                 inner.by_name.remove(&name);
             }
-            Ok(erased > 0)
+            // All requests that need a key wait for this connection: where a reader holds the log, it is left to `scrub`.
+            inner.connection.busy_timeout(Duration::ZERO)?;
+            let truncated = inner.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            inner.connection.busy_timeout(BUSY_TIMEOUT)?;
+            truncated.map(|()| erased > 0)
         })
     }
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
