@@ -42,7 +42,7 @@ pub enum NotErased {
     Technical(#[from] Error),
 }
 
-/// What an erasure removed, or would remove, and what remains.
+/// The result of an erasure or a survey: removed and remaining data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub person: Pid,
@@ -73,7 +73,7 @@ pub struct Remaining {
     pub streams: Vec<String>,
 }
 
-/// What would be erased of a person; changes nothing. `person` is a user name, or a person id.
+/// Finds the data of a person that an erasure would remove; changes nothing. `person` is a user name, or a person id.
 pub async fn survey(app: &App, person: &str, progress: Progress<'_>) -> Result<Report, NotErased> {
     let pid = find(app, person).await?;
     let mut inventory = Inventory::default();
@@ -127,7 +127,7 @@ async fn check(app: &App, pid: &Pid, person: &str, inventory: &Inventory) -> Res
     Err(NotErased::LastSuperuser(person.to_owned()))
 }
 
-/// Removes what the missing key makes unreadable, and the traces of name and key; gives back how many documents were stored anew.
+/// Removes the data that the missing key makes unreadable, and the traces of name and key; returns the number of documents that were stored anew.
 async fn clean(app: &App, pid: &Pid, inventory: &mut Inventory, progress: Progress<'_>) -> Result<u64, Error> {
     // Commits of the time between the first search and the removal of the key.
     inventory.read(app, pid, progress).await?;
@@ -180,7 +180,7 @@ fn names(body: &[u8], pid: &Pid) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| text.contains(pid.as_str()))
 }
 
-/// What the ledger holds of a person. Its size grows with the data of this person, not with the ledger.
+/// The data of a person in the ledger. Its size grows with the data of this person, not with the ledger.
 #[derive(Default)]
 struct Inventory {
     /// The last position that was searched.

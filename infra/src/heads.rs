@@ -15,7 +15,7 @@ use crate::{Error, Kind};
 /// The name of the file.
 pub const FILE: &str = "heads";
 
-/// What was published.
+/// The published heads of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// The heads that must be true, in the order of the file.
@@ -47,7 +47,7 @@ pub struct Lost {
 }
 
 impl Lost {
-    /// What is lost, given the published heads and those of them that the ledger does not agree with; `None` if there is no such head.
+    /// The loss, given the published heads and those of them that the ledger does not agree with; `None` if there is no such head.
     pub fn of(published: &[Head], disagreeing: &[Head], end: i64) -> Option<Self> {
         let by_position = |head: &&Head| head.position;
         let (lowest, highest) = (disagreeing.iter().min_by_key(by_position)?, disagreeing.iter().max_by_key(by_position)?);
@@ -56,12 +56,12 @@ impl Lost {
         Some(Self { published: highest.position, position, end })
     }
 
-    /// How many published commits the ledger does not hold.
+    /// The number of published commits that the ledger does not hold.
     pub fn missing(&self) -> i64 {
         self.published - self.position
     }
 
-    /// What an operator reads where a desk does not start.
+    /// The message to the operator of a desk that does not start.
     pub fn message(&self, directory: &Path) -> String {
         let Self { published, position, end } = *self;
         let (missing, directory) = (self.missing(), directory.display());

@@ -1,4 +1,4 @@
-//! What every adapter on SQLite shares: how a file is opened, read beside a writer, checked, and how its errors are worded.
+//! Shared by every adapter on SQLite: opening a file, reading beside a writer, checks, and the words of errors.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -101,7 +101,7 @@ pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     if is_still(path, is_written)? { connect_still(path) } else { connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY) }
 }
 
-/// What SQLite's own check finds damaged, in its words; nothing in a file that is sound.
+/// The damages that SQLite's own check finds, in its words; empty for a sound file.
 pub(crate) fn damages(connection: &Connection) -> Vec<String> {
     let found = || -> rusqlite::Result<Vec<String>> {
         let mut statement = connection.prepare(&format!("PRAGMA integrity_check({DAMAGES_MAX})"))?;

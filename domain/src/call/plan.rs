@@ -50,7 +50,7 @@ impl Wanted {
     }
 }
 
-/// What the headers call the body.
+/// The media type that the headers give the body.
 fn media_type(headers: &[(String, String)]) -> &str {
     headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type")).map_or("", |(_, value)| value.as_str())
 }

@@ -146,7 +146,7 @@ pub struct Visit {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What was written beside its completion, or beside passing over it.
+    /// The words beside its completion, or beside passing over it.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub message: Remark,
     /// How often it was escalated.

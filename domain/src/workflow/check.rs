@@ -33,10 +33,10 @@ pub const ATTEMPTS_MAX: u32 = 16;
 /// What the finish condition of a countersign may ask for (reference/bk-itsm.md 6).
 pub const COUNTERS: [&str; 5] = ["PROCESS_COUNT", "PASS_COUNT", "REJECT_COUNT", "PASS_RATE", "REJECT_RATE"];
 
-/// What was found in a definition.
+/// The findings in a definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What is wrong, in words.
+    /// Problems, in words.
     pub problems: Vec<String>,
     /// Nodes without a default line, each with a case for which none of its lines holds: a ticket would wait there for a manager.
     pub open_cases: Vec<(NodeId, String)>,
@@ -486,7 +486,7 @@ fn is_url(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
-/// What is wrong with the host of a URL, in words; nothing where the URL names one. `system` is the original's name of a system that knows the host.
+/// The problem with the host of a URL, in words; `None` where the URL names a host. `system` is the original's name of a system that knows the host.
 pub fn host_problem(url: &str, system: &str) -> Option<String> {
     const FROM_A_FORM: &str = "its host must be in the workflow, not in a form";
     let is_template = |text: &str| text.contains("${") || text.contains("{{");

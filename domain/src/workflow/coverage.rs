@@ -19,7 +19,7 @@ const CASES_MAX: usize = 10_000;
 const ELEMENTS_MAX: usize = 6;
 /// Fewest and most people who vote in the cases that are tried; constants of the conditions say how many are needed between them.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
-/// What is said where there are more than [`CASES_MAX`] combinations, or values without such cases.
+/// The words for a node with more than [`CASES_MAX`] combinations, or with values without such cases.
 const UNTRIED: &str = "something (there are too many cases to try each)";
 /// A text that no condition names.
 const OTHER: &str = "\u{1}";
@@ -47,7 +47,7 @@ struct Cases<'a> {
     conditions: Vec<&'a Condition>,
 }
 
-/// What is the case under some keys.
+/// A combination of values under some keys.
 struct Case {
     held: Vec<(String, Found)>,
     words: Words,
@@ -75,7 +75,7 @@ struct Ended {
     result: bool,
 }
 
-/// What a key of a vote holds.
+/// The content of a key of a vote.
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
@@ -91,7 +91,7 @@ impl<'a> Cases<'a> {
         self.conditions.iter().copied().flat_map(|condition| &condition.expressions).flat_map(|group| &group.expressions)
     }
 
-    /// What can be the case, by things that hang on nothing else; `None` where the cases of one of them cannot be listed.
+    /// All cases, by independent dimensions; `None` where the cases of one of them cannot be listed.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self.clauses().map(|clause| clause.key.as_str()).filter(|key| seen.insert(*key)).collect();
@@ -192,7 +192,7 @@ impl<'a> Cases<'a> {
         endings
     }
 
-    /// What can be found under a key that is no vote's.
+    /// The values that a key which belongs to no vote can have.
     fn of_key(&self, key: &str) -> Option<Vec<Case>> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
@@ -451,7 +451,7 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
         Operator::NotIn => Some(Operator::In),
         Operator::Superset => Some(Operator::NotSuperset),
         Operator::NotSuperset => Some(Operator::Superset),
-        // What cannot be compared is neither less nor not less.
+        // A value that cannot be compared is neither less nor not less.
         _ => None,
     };
     let joined = one.expressions.len() == 1 || one.join != other.join;

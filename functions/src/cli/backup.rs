@@ -61,7 +61,7 @@ pub(super) struct Entry {
     pub blake3: String,
 }
 
-/// What a backup holds.
+/// The manifest of a backup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub format: u32,
@@ -82,7 +82,7 @@ pub(super) struct Manifest {
     pub keys: Entry,
 }
 
-/// What a copy of people and keys is.
+/// The manifest of a copy of people and keys.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct KeysManifest {
     pub format: u32,
@@ -215,7 +215,7 @@ fn pass(source: &Path, mut target: Option<&mut File>, path: &str) -> std::io::Re
     }
 }
 
-/// What a file is now.
+/// The entry of a file as it is now.
 pub(super) fn entry_of(file: &Path, path: &str) -> Result<Entry, String> {
     pass(file, None, path).map_err(|error| format!("cannot read {}: {error}", file.display()))
 }

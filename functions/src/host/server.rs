@@ -101,14 +101,14 @@ pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Rece
     }
 }
 
-/// How many connections a limit of open files leaves: at least half of it, at most all but the reserve.
+/// The number of connections under a limit of open files: at least half of it, at most all but the reserve.
 fn connections_max(files: Option<u64>) -> usize {
     let files = files.unwrap_or(FILES_UNLIMITED);
     let left = files.saturating_sub(FILES_RESERVED).max(files / 2);
     usize::try_from(left).unwrap_or(CONNECTIONS_MAX).clamp(1, CONNECTIONS_MAX)
 }
 
-/// What a connection does at the moment, in the order in which connections are closed to make place for another one.
+/// The present state of a connection, in the order in which connections are closed to make place for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     /// A head is on its way, or should be.

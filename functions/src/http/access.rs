@@ -46,7 +46,7 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
     let id = request_id(request.headers(), &app);
     let header = HeaderValue::from_str(&id).ok();
     if let Some(header) = &header {
-        // What answers the request reads the id from here.
+        // The handler reads the id from here.
         request.headers_mut().insert(REQUEST_ID, header.clone());
     }
     let method = request.method().clone();

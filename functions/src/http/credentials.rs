@@ -22,7 +22,7 @@ use crate::App;
 
 /// The name of the key that secrets of applications are hashed with.
 const CREDENTIALS_KEY: &str = "credentials-key";
-/// What a record begins with that holds a keyed hash; any other one is Argon2 of an earlier version.
+/// The beginning of a record with a keyed hash; any other record is Argon2 of an earlier version.
 const KEYED: &str = "blake3-keyed:";
 /// Secrets that are hashed by Argon2 at once; each takes 19 MiB. Only records of earlier versions need it, once each.
 const HASHED_AT_ONCE: usize = 2;
@@ -81,7 +81,7 @@ impl Credentials {
         self.is_reachable.store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
     }
 
-    /// Why this desk does not take a code or a secret, in words; `None` where it does.
+    /// The reason why this desk does not take a code or a secret, in words; `None` where it does.
     pub fn unfit(&self, code: &str, secret: &str) -> Option<String> {
         let is_plain = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
         if !is_plain(code) || code.len() > CODE_MAX || secret.is_empty() || secret.len() > SECRET_MAX {

@@ -56,7 +56,7 @@ pub const OPEN_UPLOADS_MAX: usize = 64;
 pub const IN_TRANSFER_BYTES_MAX: u64 = 1 << 30;
 /// An upload that is not completed by then is discarded.
 const OPEN_UPLOAD_MS: i64 = 24 * HOUR_MS;
-/// When it is worth asking again for a place among the uploads in parts.
+/// Seconds after which a request for a place among the uploads in parts may succeed.
 const OPEN_UPLOAD_RETRY_S: u32 = 60;
 /// Between two log lines about wrong secrets.
 const GUESS_LOG_MS: i64 = 1_000;
@@ -364,7 +364,7 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Momen
 #[derive(Clone, Debug, Default)]
 struct Transfers(Arc<Mutex<Running>>);
 
-/// How many there are, and how many of each caller.
+/// The number of all transfers, and of those of each caller.
 type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {

@@ -281,7 +281,7 @@ pub(super) async fn in_parts(asked: Asked, method: &Method, parts: &[&str], body
             let number: u32 = number.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(wrong)?;
             let _place = app.limits.upload()?;
             let by = asked.actor().await?;
-            // What was uploaded before may have been too much already.
+            // Earlier uploads may have used up the rate already.
             app.limits.uploads(&by, app.ledger.clock.now())?;
             let mut part = Vec::new();
             let mut body = body.unwrap_or_default();
@@ -457,7 +457,7 @@ async fn pieces(app: &App, attachment: &Attachment, wanted: &Range<u64>) -> Resu
     Ok(Body::new(Download { pieces: receiver, _place: place }))
 }
 
-/// What comes through a channel, as a body; it holds a place among the downloads.
+/// A body of pieces from a channel. It holds a place among the downloads.
 struct Download {
     pieces: mpsc::Receiver<Result<Bytes, NotTaken>>,
     _place: Transfer,

@@ -13,7 +13,7 @@ pub(super) const PAGE_SIZE_MAX: usize = 200;
 /// The last page that a list is asked for.
 pub(super) const PAGES_MAX: usize = 1_000_000;
 
-/// How an operation takes its input, and what it answers.
+/// The input and the answer of an operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Read,
@@ -161,7 +161,7 @@ const SPEAKS_FOR_USERS: Member = optional("speaks_for_users", Shape::Flag);
 const HEARS_STATUS: Member = optional("hears_status", Shape::Flag);
 const DRY_RUN: Member = optional("dry_run", Shape::Flag);
 
-/// What a service is besides its kind and name.
+/// The members of a service besides its kind and name.
 macro_rules! service {
     ($($own:expr),*) => {
         &[
