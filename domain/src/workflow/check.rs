@@ -7,7 +7,7 @@ use events::outside::{Outside, Request, Source};
 use events::workflow::{Condition, Definition, Field, FieldKind, Handling, Line, Node, NodeKind, Other, Processors, Revoke};
 use serde_json::Value;
 
-use super::coverage::open_case;
+use super::coverage::{TRIES_MAX, open_case};
 use super::{areas::areas, named};
 use crate::call::plan;
 use crate::ticket::form::plain;
@@ -405,9 +405,9 @@ impl Check<'_> {
                 }
             }
         }
-        let definition = self.definition;
+        let (definition, mut left) = (self.definition, TRIES_MAX);
         for node in definition.nodes.iter().filter(|node| !definition.lines_from(node.id).is_empty()) {
-            let case = open_case(definition, node.id, &definition.lines_from(node.id));
+            let case = open_case(definition, node.id, &definition.lines_from(node.id), &mut left);
             self.open_cases.extend(case.map(|case| (node.id, case)));
         }
     }
