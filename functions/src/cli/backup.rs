@@ -357,7 +357,7 @@ impl Backup {
         let true_then: Vec<Head> = published.heads.iter().copied().filter(|published| published.position <= head.position).collect();
         let verdict = prove(&work.at, &true_then, &bar).await?;
         sound(&keys_at.join(KEYS))?;
-        write_file(&work.at.join(heads::FILE), heads_of(&published, head, made_at).as_bytes())?;
+        write_file(&work.at.join(heads::FILE), heads_of(heads::lines(data).map_err(words)?, head, made_at).as_bytes())?;
         let missing = missing(&work.at, data, running).await?;
         bar.finish_and_clear();
 
@@ -437,12 +437,11 @@ fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Ent
 }
 
 /// The published heads that are true of the copied ledger, and its own.
-fn heads_of(published: &heads::Published, head: Head, at: Timestamp) -> String {
-    let is_true_then = |line: &&String| {
+fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
+    lines.retain(|line| {
         let position = line.split(' ').next().unwrap_or_default();
         position == "lost" || position.parse::<i64>().is_ok_and(|position| position <= head.position)
-    };
-    let mut lines: Vec<String> = published.lines.iter().filter(is_true_then).cloned().collect();
+    });
     if head.position > 0 {
         lines.push(heads::line(head, at.as_millisecond()));
     }
