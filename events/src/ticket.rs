@@ -319,7 +319,7 @@ pub struct NodeClaimed {
     /// There was only one who could.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// What was written beside it.
+    /// The words of the person beside it.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -402,7 +402,7 @@ pub struct NodeCompleted {
     pub form: Vec<Entry>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// What was written beside it.
+    /// The words of the person beside it.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -472,7 +472,7 @@ impl Personals for Suspended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
     pub by: Pid,
-    /// What was written beside it.
+    /// The words of the person beside it.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -487,7 +487,7 @@ impl Personals for Resumed {
 pub struct Withdrawn {
     pub by: Pid,
     pub approve_result: bool,
-    /// What was written beside it.
+    /// The words of the person beside it.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -586,7 +586,7 @@ pub struct NodeRetried {
     /// Values that stand for fields and variables of the same key, in this call only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// What was written beside it.
+    /// The words of the person beside it.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -807,7 +807,7 @@ pub struct Acknowledged {
     pub by: Pid,
     pub node: NodeId,
     pub name: String,
-    /// What was written beside it.
+    /// The words of the person beside it.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }

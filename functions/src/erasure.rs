@@ -42,7 +42,7 @@ pub enum NotErased {
     Technical(#[from] Error),
 }
 
-/// What an erasure removed, or would remove, and what remains.
+/// The result of an erasure or a survey: removed and remaining data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub person: Pid,
@@ -73,7 +73,7 @@ pub struct Remaining {
     pub streams: Vec<String>,
 }
 
-/// What would be erased of a person; changes nothing. `person` is a user name, or a person id.
+/// Finds the data of a person that an erasure would remove; changes nothing. `person` is a user name, or a person id.
 pub async fn survey(app: &App, person: &str, progress: Progress<'_>) -> Result<Report, NotErased> {
     let pid = find(app, person).await?;
     let mut inventory = Inventory::default();
@@ -93,7 +93,11 @@ pub async fn erase(app: &App, person: &str, progress: Progress<'_>) -> Result<Re
     app.ledger.forget(&pid).await?;
     match clean(app, &pid, &mut inventory, progress).await {
         Ok(documents) => Ok(report(app, pid, inventory, documents, true).await?),
-        Err(error) => Err(NotErased::Unfinished { person: pid, error }),
+        Err(error) => {
+            // Logged here too: a caller that has hung up does not read which id completes the erasure.
+            tracing::error!(person = %pid, %error, "an erasure is incomplete; erase the person again by this id");
+            Err(NotErased::Unfinished { person: pid, error })
+        }
     }
 }
 
@@ -123,18 +127,20 @@ async fn check(app: &App, pid: &Pid, person: &str, inventory: &Inventory) -> Res
     Err(NotErased::LastSuperuser(person.to_owned()))
 }
 
-/// Removes what the missing key makes unreadable, and the traces of name and key; gives back how many documents were stored anew.
+/// Removes the data that the missing key makes unreadable, and the traces of name and key; returns the number of documents that were stored anew.
 async fn clean(app: &App, pid: &Pid, inventory: &mut Inventory, progress: Progress<'_>) -> Result<u64, Error> {
     // Commits of the time between the first search and the removal of the key.
     inventory.read(app, pid, progress).await?;
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
-    app.ledger.keys.scrub().await?;
+    // A reader of the key store holds this up; everything else is removed all the same.
+    let scrubbed = app.ledger.keys.scrub().await;
     for id in &inventory.files {
         attachments::erase_content(app, id).await?;
     }
-    documents(app, pid, true).await
+    let documents = documents(app, pid, true).await?;
+    scrubbed.map(|()| documents)
 }
 
 /// Counts the documents of views that hold values of a person, and stores them without these values if `anew` says so.
@@ -174,7 +180,7 @@ fn names(body: &[u8], pid: &Pid) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| text.contains(pid.as_str()))
 }
 
-/// What the ledger holds of a person. Its size grows with the data of this person, not with the ledger.
+/// The data of a person in the ledger. Its size grows with the data of this person, not with the ledger.
 #[derive(Default)]
 struct Inventory {
     /// The last position that was searched.
@@ -272,20 +278,25 @@ fn has_plain_text_of(event: &TicketEvent, pid: &Pid) -> bool {
     let of_text = |remark: &Remark| !remark.text.is_empty();
     match event {
         TicketEvent::Opened(opened) => opened.creator == *pid && !opened.dynamic_fields.is_empty(),
-        TicketEvent::NodeCompleted(completed) => completed.by == *pid && of_form(&completed.form),
-        TicketEvent::VoteCast(vote) => vote.by == *pid && of_form(&vote.form),
+        TicketEvent::NodeCompleted(completed) => completed.by == *pid && (of_form(&completed.form) || of_text(&completed.reason)),
+        TicketEvent::VoteCast(vote) => vote.by == *pid && (of_form(&vote.form) || of_text(&vote.reason)),
         TicketEvent::FieldChanged(changed) => changed.by == *pid && of_form(&changed.form),
+        TicketEvent::NodeClaimed(claimed) => claimed.by == *pid && of_text(&claimed.reason),
         TicketEvent::NodeDistributed(distributed) => distributed.by == *pid && of_text(&distributed.message),
         TicketEvent::NodeDelivered(delivered) => delivered.by == *pid && of_text(&delivered.message),
         TicketEvent::NodeReassigned(reassigned) => reassigned.by == *pid && of_text(&reassigned.message),
-        TicketEvent::NodeRetried(retried) => retried.by == *pid && !retried.inputs.is_empty(),
+        TicketEvent::NodeRetried(retried) => retried.by == *pid && (of_text(&retried.reason) || !retried.inputs.is_empty()),
         TicketEvent::NodeSkipped(skipped) => skipped.by == *pid && (of_text(&skipped.reason) || !skipped.outputs.is_empty()),
+        TicketEvent::LineTaken(taken) => taken.by.as_ref() == Some(pid) && of_text(&taken.reason),
         TicketEvent::Suspended(suspended) => suspended.by == *pid && of_text(&suspended.reason),
+        TicketEvent::Resumed(resumed) => resumed.by == *pid && of_text(&resumed.reason),
+        TicketEvent::Withdrawn(withdrawn) => withdrawn.by == *pid && of_text(&withdrawn.reason),
         TicketEvent::Terminated(terminated) => terminated.by == *pid && of_text(&terminated.reason),
         TicketEvent::Closed(closed) => closed.by == *pid && of_text(&closed.reason),
         TicketEvent::Remarked(remarked) => remarked.by == *pid && of_text(&remarked.text),
         TicketEvent::Rated(rated) => rated.by == *pid && of_text(&rated.comment),
         TicketEvent::Reminded(reminded) => reminded.by == *pid && of_text(&reminded.message),
+        TicketEvent::Acknowledged(acknowledged) => acknowledged.by == *pid && of_text(&acknowledged.reason),
         TicketEvent::Escalated(escalated) => escalated.by == *pid && of_text(&escalated.reason),
         _ => false,
     }

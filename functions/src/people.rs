@@ -68,7 +68,7 @@ pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     }
 }
 
-/// What became of the people that a request named and the desk did not know: person ids by what [`People::find`] gave for them.
+/// The people whom a request named and the desk did not know: their new ids by the ids that [`People::find`] gave for them.
 #[derive(Clone, Debug, Default)]
 pub struct Registered(BTreeMap<Pid, Pid>);
 

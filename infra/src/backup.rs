@@ -30,7 +30,7 @@ pub fn key_store(path: &Path) -> Result<Option<String>, Error> {
     pair::id(path, false)
 }
 
-/// What SQLite's own check finds damaged in a copy.
+/// The damages that SQLite's own check finds in a copy.
 pub fn damaged(path: &Path) -> Result<Vec<String>, Error> {
     Ok(damages(&connect_still(path)?))
 }

@@ -4,7 +4,7 @@
 //! are void. A last line without its end was being written when the machine stopped, and is ignored.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -15,15 +15,13 @@ use crate::{Error, Kind};
 /// The name of the file.
 pub const FILE: &str = "heads";
 
-/// What was published.
+/// The published heads of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// The heads that must be true, in the order of the file.
     pub heads: Vec<Head>,
     /// The losses that were accepted.
     pub accepted: Vec<Accepted>,
-    /// The lines of the file that are complete.
-    pub lines: Vec<String>,
 }
 
 /// A range of commits that was published, lost, and given up by the operator.
@@ -47,7 +45,7 @@ pub struct Lost {
 }
 
 impl Lost {
-    /// What is lost, given the published heads and those of them that the ledger does not agree with; `None` if there is no such head.
+    /// The loss, given the published heads and those of them that the ledger does not agree with; `None` if there is no such head.
     pub fn of(published: &[Head], disagreeing: &[Head], end: i64) -> Option<Self> {
         let by_position = |head: &&Head| head.position;
         let (lowest, highest) = (disagreeing.iter().min_by_key(by_position)?, disagreeing.iter().max_by_key(by_position)?);
@@ -56,12 +54,12 @@ impl Lost {
         Some(Self { published: highest.position, position, end })
     }
 
-    /// How many published commits the ledger does not hold.
+    /// The number of published commits that the ledger does not hold.
     pub fn missing(&self) -> i64 {
         self.published - self.position
     }
 
-    /// What an operator reads where a desk does not start.
+    /// The message to the operator of a desk that does not start.
     pub fn message(&self, directory: &Path) -> String {
         let Self { published, position, end } = *self;
         let (missing, directory) = (self.missing(), directory.display());
@@ -82,22 +80,41 @@ impl Lost {
 
 /// Reads the heads that a directory published; a complete line that is no head is an error, because another program wrote it.
 pub fn read(directory: &Path) -> Result<Published, Error> {
-    let path = directory.join(FILE);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Published::default()),
-        Err(error) => return Err(Error::because(Kind::Misconfigured, format!("cannot read {}", path.display()), error)),
-    };
-    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let text = String::from_utf8_lossy(&bytes[..end]);
     let mut published = Published::default();
-    for (number, line) in (1..).zip(text.lines()) {
-        published.take(line).ok_or_else(|| {
+    read_lines(directory, &mut |line| published.take(line))?;
+    Ok(published)
+}
+
+/// The complete lines of the file as they are.
+pub fn lines(directory: &Path) -> Result<Vec<String>, Error> {
+    let mut lines = Vec::new();
+    read_lines(directory, &mut |line| {
+        lines.push(line.to_owned());
+        Some(())
+    })?;
+    Ok(lines)
+}
+
+/// Reads the file line by line, since it grows with the age of a desk.
+fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Result<(), Error> {
+    let path = directory.join(FILE);
+    let unreadable = |error: std::io::Error| Error::because(Kind::Misconfigured, format!("cannot read {}", path.display()), error);
+    let mut file = match File::open(&path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let (mut line, mut number) = (Vec::new(), 0_u64);
+    loop {
+        line.clear();
+        file.read_until(b'\n', &mut line).map_err(unreadable)?;
+        // A last line without its end was being written when the machine stopped.
+        let Some(text) = line.strip_suffix(b"\n") else { return Ok(()) };
+        number += 1;
+        take(&String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text))).ok_or_else(|| {
             Error::corrupt(format!("line {number} of {} is not a head: another program wrote it; compare with a copy that was kept elsewhere", path.display()))
         })?;
-        published.lines.push(line.to_owned());
     }
-    Ok(published)
 }
 
 impl Published {
@@ -139,7 +156,8 @@ fn append(directory: &Path, line: &str) -> std::io::Result<()> {
     let path = directory.join(FILE);
     let mut file = File::options().create(true).read(true).append(true).mode(0o600).open(&path)?;
     cut_torn_line(&mut file)?;
-    writeln!(file, "{line}")?;
+    // One write: of two processes that append at once, neither cuts the line of the other.
+    file.write_all(format!("{line}\n").as_bytes())?;
     file.sync_data()
 }
 

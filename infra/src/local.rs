@@ -147,7 +147,7 @@ pub fn check_keys(directory: &Path, is_written: bool) -> Result<(), Error> {
     pair::check(directory, is_written)
 }
 
-/// What SQLite's own check finds damaged in a database of a directory; absent where there is no such file.
+/// The damages that SQLite's own check finds in a database of a directory; `None` where there is no such file.
 pub fn integrity(directory: &Path, name: &str, is_written: bool) -> Result<Option<Vec<String>>, Error> {
     store::sqlite::integrity(directory, name, is_written)
 }
@@ -220,7 +220,9 @@ fn tighten(directory: &Path) {
 
 /// The published commits that the ledger of a directory does not hold.
 fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
-    let published = heads::read(directory)?.heads;
+    let mut published = heads::read(directory)?.heads;
+    // The head of a ledger without commits agrees with every ledger, also with one that is missing.
+    published.retain(|head| head.position > 0);
     if published.is_empty() {
         return Ok(None);
     }

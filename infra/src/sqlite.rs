@@ -1,10 +1,11 @@
-//! What every adapter on SQLite shares: how a file is opened, read beside a writer, checked, and how its errors are worded.
+//! Shared by every adapter on SQLite: opening a file, reading beside a writer, checks, and the words of errors.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
@@ -15,6 +16,8 @@ pub(crate) fn at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
+/// Longest wait for a lock that another connection holds.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Read-only connections kept open.
 const READERS_MAX: usize = 8;
 /// The oldest SQLite that may open a database. Before it a checkpoint that meets a writer can damage the file (sqlite.org/wal.html, section 11).
@@ -42,7 +45,7 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error
     }
     let connection =
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(|error| failed(&format!("open {}", path.display()), error))?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|error| failed("set a timeout", error))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| failed("set a timeout", error))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -98,7 +101,7 @@ pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     if is_still(path, is_written)? { connect_still(path) } else { connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY) }
 }
 
-/// What SQLite's own check finds damaged, in its words; nothing in a file that is sound.
+/// The damages that SQLite's own check finds, in its words; empty for a sound file.
 pub(crate) fn damages(connection: &Connection) -> Vec<String> {
     let found = || -> rusqlite::Result<Vec<String>> {
         let mut statement = connection.prepare(&format!("PRAGMA integrity_check({DAMAGES_MAX})"))?;

@@ -10,16 +10,12 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use tests::process::{APP, Served, call, client, fast_approval, program, run};
+use tests::process::{APP, Served, call, client, fast_approval, program, run, text};
 
 /// Clients that write while a backup is made.
 const WRITERS: usize = 8;
 /// How long a process may take to end, and a condition to become true.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// Everything that a command printed.
 fn said(output: &Output) -> String {

@@ -6,21 +6,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::process::{APP, Served, client, fast_approval, program, root, run};
+use tests::process::{APP, Served, client, fast_approval, printed, program, root, run, text};
 
 /// Looks at something again before a test gives up.
 const LOOKS: usize = 200;
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Runs a command that must succeed; gives back its standard output.
-fn printed(arguments: &[&str]) -> String {
-    let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
 
 /// Looks until something is there.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -204,6 +193,19 @@ async fn a_disabled_app_is_refused_without_a_restart() {
     desk.kill();
     let desk = Served::start(&data, &["--app", "other:secret-of-the-other"]);
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
+}
+
+/// first-use section 6: a registration that is rejected changes nothing.
+#[tokio::test]
+async fn an_app_whose_secret_is_rejected_is_not_registered() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let (status, problem) = desk.v1("PUT", "apps/longer", "admin", json!({ "secret": "0123456789".repeat(30) })).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/secret")), "{problem}");
+    assert_eq!(desk.v1("GET", "apps/longer", "admin", Value::Null).await.0, 404);
+    let (status, answer) = desk.v1("PUT", "apps/longer", "admin", json!({})).await;
+    assert!(status == 201 && answer["secret"].is_string(), "{status}: {answer}");
+    assert_eq!(desk.v1("PUT", "apps/longer", "admin", json!({ "name": "n" })).await.1.get("secret"), None, "a secret is shown once");
 }
 
 /// first-use section 6: the published secret outlives `--demo`.

@@ -7,7 +7,7 @@ use events::{Moment, NodeId, Pid, TicketSn};
 use functions::erasure::{self, NotErased};
 use serde_json::{Value, json};
 use tests::House;
-use tests::process::{APP, Served, client, run};
+use tests::process::{APP, Served, client, printed, run};
 
 /// A user whom no demo data names.
 const PERSON: &str = "qian-to-be-erased";
@@ -30,12 +30,6 @@ fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-fn printed(arguments: &[&str]) -> String {
-    let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A request of the general approval with a personal phone number.
@@ -314,6 +308,41 @@ async fn the_report_names_services_that_do_not_seal_text() {
     assert!(text.detail.contains("通用审批申请 does not seal its text"), "{text:?}");
     let name = house.app.people.name(&report.person).await.expect("read");
     assert_eq!(name, "lisi", "a survey changes nothing");
+}
+
+/// hostile-and-broken 17: a reader keeps the removed rows in the write-ahead log of the key store.
+#[tokio::test]
+async fn an_erasure_beside_a_reader_of_the_key_store_is_incomplete() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(directory.path(), &[]);
+    opened(&desk, PERSON, request(PHONE)).await;
+    let keys = directory.path().join("keys.db");
+    let reader = rusqlite::Connection::open_with_flags(keys, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a key store");
+    reader.execute_batch("BEGIN").expect("a transaction");
+    reader.query_row("SELECT count(*) FROM people", [], |row| row.get::<_, i64>(0)).expect("a count");
+    let (status, problem) = desk.v1("POST", &format!("people/{PERSON}/forget"), "admin", json!({})).await;
+    assert_eq!(status, 503, "{problem}");
+    let detail = problem["detail"].as_str().expect("words");
+    let person = detail.split_whitespace().find(|word| word.len() == 25 && word.starts_with('p')).unwrap_or_else(|| panic!("no id in {detail}"));
+    reader.execute_batch("COMMIT").expect("the end of the transaction");
+    let (status, report) = desk.v1("POST", &format!("people/{person}/forget"), "admin", json!({})).await;
+    assert!(status == 200 && report["erased"] == true, "{report}");
+    assert_eq!(files_with(directory.path(), PERSON), Vec::<PathBuf>::new());
+}
+
+/// hostile-and-broken 17: words beside a step are text of the person like any other.
+#[tokio::test]
+async fn the_report_counts_the_words_beside_a_step() {
+    let house = House::open().await;
+    let (status, answer) = house.v1("POST", "tickets", "lisi", request("13800000001")).await;
+    assert_eq!(status, 201, "{answer}");
+    let sn = answer["sn"].as_str().expect("a number").to_owned();
+    let (status, answer) = house.v1("POST", &format!("tickets/{sn}/acknowledge"), "zhangsan", json!({ "node": 3, "message": "call me at home" })).await;
+    assert_eq!(status, 200, "{answer}");
+    let report = erasure::survey(&house.app, "zhangsan", &|_| {}).await.expect("a report");
+    let stream = format!("ticket-{sn}");
+    let is_counted = report.remaining.iter().any(|remaining| remaining.kind == "unsealed_text" && remaining.streams.contains(&stream));
+    assert!(is_counted, "{report:?}");
 }
 
 /// hostile-and-broken 17: an erasure that was interrupted after the key was removed is completed under the id.

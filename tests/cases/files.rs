@@ -10,7 +10,7 @@ use infra::Error;
 use infra::blob::Blob;
 use serde_json::{Value, json};
 use tests::House;
-use tests::process::{APP, Served, client};
+use tests::process::{APP, Served, client, resident_kib};
 
 /// A request of the test's application for lisi.
 fn asking(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuilder {
@@ -48,13 +48,6 @@ fn bytes_below(folder: &Path) -> u64 {
         if path.is_dir() { bytes_below(&path) } else { entry.metadata().map_or(0, |metadata| metadata.len()) }
     };
     entries.filter_map(Result::ok).map(size).sum()
-}
-
-/// The resident memory of a process.
-fn resident_kib(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }
 
 /// hostile-and-broken 21.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use serde_json::{Value, json};
-use tests::process::{APP, Served, client, program};
+use tests::process::{APP, Served, client, program, resident_kib};
 use tests::{House, approval_request, form};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -272,13 +272,6 @@ async fn guessed_secrets_take_no_memory() {
     guesses.join_all().await;
     let grown = resident_kib(desk.id()).saturating_sub(before);
     assert!(grown < 64 << 10, "{grown} KiB more");
-}
-
-/// The resident memory of a process.
-fn resident_kib(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }
 
 /// hostile-and-broken 7: secrets of applications are kept as fast keyed hashes.

@@ -402,6 +402,9 @@ fn a_dry_run_reports_and_writes_nothing() {
     let over = directory.path().join("log.csv");
     assert!(!import(directory.path(), log, &plain(), &["--rejected", over.to_str().unwrap()]).is_ok);
     assert_eq!(std::fs::read_to_string(&over).unwrap(), log, "the log is never overwritten");
+    let over = directory.path().join("mapping.toml");
+    assert!(!import(directory.path(), log, &plain(), &["--rejected", over.to_str().unwrap()]).is_ok);
+    assert_eq!(std::fs::read_to_string(&over).unwrap(), plain(), "nor is its mapping");
 }
 
 /// first-use section 4: a report on a log without columns for its times was empty.

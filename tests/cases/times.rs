@@ -3,18 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tests::process::{Served, fast_approval, program, run};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Runs a command that must succeed; gives back its standard output.
-fn printed(arguments: &[&str]) -> String {
-    let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
+use tests::process::{Served, fast_approval, printed, program, run, text};
 
 /// Says whether a text is RFC 3339 in UTC with exactly three digits of a second.
 fn is_utc(text: &str) -> bool {

@@ -187,7 +187,7 @@ async fn a_form_of_files_is_read_as_browsers_send_it() {
     assert!(status == 201 && theirs["attachments"][0]["id"] != answer["attachments"][0]["id"], "a key is its user's");
     let endless = "x".repeat(3 << 20);
     for (broken, reason) in
-        [("--XX\r\nContent-Dispo", "it is no form that can be read"), ("--XX--\r\n", "it has no file"), (endless.as_str(), "it is no form that can be read")]
+        [("--XX\r\nContent-Dispo", "the form cannot be read"), ("--XX--\r\n", "the form has no file"), (endless.as_str(), "the form cannot be read")]
     {
         let (status, problem) = ask(&house, asking("POST", "attachments", "lisi", &headers[..1], broken.to_owned())).await;
         assert!(status == 400 && problem["detail"].as_str().expect("a detail").starts_with(reason), "{problem}");

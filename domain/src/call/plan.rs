@@ -50,7 +50,7 @@ impl Wanted {
     }
 }
 
-/// What the headers call the body.
+/// The media type that the headers give the body.
 fn media_type(headers: &[(String, String)]) -> &str {
     headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type")).map_or("", |(_, value)| value.as_str())
 }
@@ -69,10 +69,13 @@ fn form_encoded(text: &str) -> String {
     percent(text).replace("%20", "+")
 }
 
-/// Names the boundary between parts: a digest of the body, so that a repeated request is the same to the byte.
+/// Names the boundary between parts: a digest of the body, so that a repeated request is the same to the byte, and no value can contain the boundary. Only a
+/// body that is a text keeps the boundary with which it was written.
 fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     for (name, value) in headers {
-        if name.eq_ignore_ascii_case("content-type") && value.trim().eq_ignore_ascii_case(PARTS) {
+        let (kind, parameters) = value.split_once(';').unwrap_or((value.as_str(), ""));
+        let is_written = body.is_string() && !parameters.is_empty();
+        if name.eq_ignore_ascii_case("content-type") && kind.trim().eq_ignore_ascii_case(PARTS) && !is_written {
             let digest = blake3::hash(body.to_string().as_bytes()).to_hex();
             *value = format!("{PARTS}; boundary={}", &digest.as_str()[..BOUNDARY_CHARS]);
         }
@@ -209,6 +212,10 @@ mod tests {
         assert!(one.headers[0].1.starts_with("multipart/form-data; boundary=") && one.headers != other.headers, "{:?}", one.headers);
         assert_eq!(one, plan("a"), "the same to the byte");
         assert!(one.body_text().contains("name=\"t\"\r\n\r\na\r\n"));
+        let given = vec![events::outside::Pair { key: "Content-Type".into(), value: "multipart/form-data; boundary=B".into() }];
+        let request = Request { headers: given, ..request };
+        let planned = of_request(&request, &[("t".to_owned(), json!("a\r\n--B--\r\n"))].into()).expect("planned");
+        assert!(!planned.headers[0].1.contains("boundary=B"), "a value cannot end the form: {:?}", planned.headers);
     }
 
     #[test]

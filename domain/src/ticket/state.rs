@@ -146,7 +146,7 @@ pub struct Visit {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What was written beside its completion, or beside passing over it.
+    /// The words beside its completion, or beside passing over it.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub message: Remark,
     /// How often it was escalated.
@@ -245,7 +245,7 @@ impl Visit {
     pub fn has_voted(&self, pid: &Pid) -> bool {
         self.votes.iter().any(|vote| vote.by == *pid)
     }
-    /// Why it stands as it does: why it failed, else the reason of the last vote that has one, else what was written beside its completion.
+    /// The reason of its status: of its failure, else of the last vote that has one, else the words beside its completion.
     pub fn why(&self) -> &str {
         let of_votes = self.votes.iter().rev().map(|vote| vote.reason.read());
         let mut all = std::iter::once(self.reason.as_str()).chain(of_votes).chain([self.message.read()]);

@@ -25,7 +25,7 @@ pub trait Card: Default + Clone + PartialEq + Serialize + DeserializeOwned + Sen
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
-    /// What its lists are narrowed by, stored in plain text beside each index row; empty if its lists are never narrowed.
+    /// Facets by which its lists are narrowed, stored in plain text beside each index row; empty if its lists are never narrowed.
     fn facets(&self) -> String {
         String::new()
     }

@@ -10,7 +10,7 @@ use crate::Decider;
 use crate::envelope::Envelope;
 use crate::ticket::{Status, Ticket, Visit};
 
-/// What lists of tickets are narrowed by besides their indexes.
+/// The facets by which lists of tickets are narrowed besides their indexes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facets {
     pub creator: Pid,

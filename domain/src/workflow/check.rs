@@ -7,7 +7,7 @@ use events::outside::{Outside, Request, Source};
 use events::workflow::{Condition, Definition, Field, FieldKind, Handling, Line, Node, NodeKind, Other, Processors, Revoke};
 use serde_json::Value;
 
-use super::coverage::open_case;
+use super::coverage::{TRIES_MAX, open_case};
 use super::{areas::areas, named};
 use crate::call::plan;
 use crate::ticket::form::plain;
@@ -33,10 +33,10 @@ pub const ATTEMPTS_MAX: u32 = 16;
 /// What the finish condition of a countersign may ask for (reference/bk-itsm.md 6).
 pub const COUNTERS: [&str; 5] = ["PROCESS_COUNT", "PASS_COUNT", "REJECT_COUNT", "PASS_RATE", "REJECT_RATE"];
 
-/// What was found in a definition.
+/// The findings in a definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What is wrong, in words.
+    /// Problems, in words.
     pub problems: Vec<String>,
     /// Nodes without a default line, each with a case for which none of its lines holds: a ticket would wait there for a manager.
     pub open_cases: Vec<(NodeId, String)>,
@@ -405,9 +405,9 @@ impl Check<'_> {
                 }
             }
         }
-        let definition = self.definition;
+        let (definition, mut left) = (self.definition, TRIES_MAX);
         for node in definition.nodes.iter().filter(|node| !definition.lines_from(node.id).is_empty()) {
-            let case = open_case(definition, node.id, &definition.lines_from(node.id));
+            let case = open_case(definition, node.id, &definition.lines_from(node.id), &mut left);
             self.open_cases.extend(case.map(|case| (node.id, case)));
         }
     }
@@ -486,7 +486,7 @@ fn is_url(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
-/// What is wrong with the host of a URL, in words; nothing where the URL names one. `system` is the original's name of a system that knows the host.
+/// The problem with the host of a URL, in words; `None` where the URL names a host. `system` is the original's name of a system that knows the host.
 pub fn host_problem(url: &str, system: &str) -> Option<String> {
     const FROM_A_FORM: &str = "its host must be in the workflow, not in a form";
     let is_template = |text: &str| text.contains("${") || text.contains("{{");

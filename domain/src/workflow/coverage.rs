@@ -15,17 +15,19 @@ use crate::ticket::form::plain;
 
 /// Combinations that are tried for one node; beyond them a default line must say what happens.
 const CASES_MAX: usize = 10_000;
+/// Clauses held against cases in one check of a workflow: more takes seconds, while the check runs between requests.
+pub(super) const TRIES_MAX: usize = 2_000_000;
 /// Elements of sets that are distinguished in one key; each of them doubles the cases.
 const ELEMENTS_MAX: usize = 6;
 /// Fewest and most people who vote in the cases that are tried; constants of the conditions say how many are needed between them.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
-/// What is said where there are more than [`CASES_MAX`] combinations, or values without such cases.
+/// The words for a node with more than [`CASES_MAX`] combinations, or with values without such cases.
 const UNTRIED: &str = "something (there are too many cases to try each)";
 /// A text that no condition names.
 const OTHER: &str = "\u{1}";
 
-/// The first case for which no line of a node holds, in words; nothing where there is none.
-pub(super) fn open_case(definition: &Definition, node: NodeId, lines: &[&Line]) -> Option<String> {
+/// The first case for which no line of a node holds, in words; nothing where there is none. `left` is the rest of [`TRIES_MAX`].
+pub(super) fn open_case(definition: &Definition, node: NodeId, lines: &[&Line], left: &mut usize) -> Option<String> {
     let conditions: Vec<&Condition> = lines.iter().filter_map(|line| line.condition.as_ref()).collect();
     let has_default = conditions.len() < lines.len();
     if has_default || conditions.iter().any(|one| conditions.iter().any(|other| is_opposite(one, other))) {
@@ -34,9 +36,9 @@ pub(super) fn open_case(definition: &Definition, node: NodeId, lines: &[&Line]) 
     let cases = Cases { definition, node, conditions };
     let Some(dimensions) = cases.dimensions() else { return Some(UNTRIED.into()) };
     let total = dimensions.iter().try_fold(1_usize, |total, dimension| total.checked_mul(dimension.len()));
-    if total.is_none_or(|total| total > CASES_MAX) {
-        return Some(UNTRIED.into());
-    }
+    let tries = total.filter(|total| *total <= CASES_MAX).map(|total| total * cases.conditions.len());
+    let Some(rest) = tries.and_then(|tries| left.checked_sub(tries)) else { return Some(UNTRIED.into()) };
+    *left = rest;
     cases.first_open(&dimensions)
 }
 
@@ -47,7 +49,7 @@ struct Cases<'a> {
     conditions: Vec<&'a Condition>,
 }
 
-/// What is the case under some keys.
+/// A combination of values under some keys.
 struct Case {
     held: Vec<(String, Found)>,
     words: Words,
@@ -75,7 +77,7 @@ struct Ended {
     result: bool,
 }
 
-/// What a key of a vote holds.
+/// The content of a key of a vote.
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
@@ -91,7 +93,7 @@ impl<'a> Cases<'a> {
         self.conditions.iter().copied().flat_map(|condition| &condition.expressions).flat_map(|group| &group.expressions)
     }
 
-    /// What can be the case, by things that hang on nothing else; `None` where the cases of one of them cannot be listed.
+    /// All cases, by independent dimensions; `None` where the cases of one of them cannot be listed.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self.clauses().map(|clause| clause.key.as_str()).filter(|key| seen.insert(*key)).collect();
@@ -192,7 +194,7 @@ impl<'a> Cases<'a> {
         endings
     }
 
-    /// What can be found under a key that is no vote's.
+    /// The values that a key which belongs to no vote can have.
     fn of_key(&self, key: &str) -> Option<Vec<Case>> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
@@ -451,7 +453,7 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
         Operator::NotIn => Some(Operator::In),
         Operator::Superset => Some(Operator::NotSuperset),
         Operator::NotSuperset => Some(Operator::Superset),
-        // What cannot be compared is neither less nor not less.
+        // A value that cannot be compared is neither less nor not less.
         _ => None,
     };
     let joined = one.expressions.len() == 1 || one.join != other.join;
@@ -497,7 +499,7 @@ mod tests {
                 serde_json::from_value(json!({ "id": 9, "from": node, "to": 4, "condition": condition })).expect("a line")
             })
             .collect();
-        open_case(definition, NodeId(node), &lines.iter().collect::<Vec<_>>())
+        open_case(definition, NodeId(node), &lines.iter().collect::<Vec<_>>(), &mut { TRIES_MAX })
     }
 
     #[test]
@@ -531,6 +533,18 @@ mod tests {
         );
         assert_eq!(says(&[("and", json!([["more", "STRING", "!=", "x"]])), ("and", json!([["more", "STRING", "==", "x"]]))]), None);
         assert_eq!(says(&[("and", json!([["more", "STRING", "==", "x"]])), ("and", json!([["more", "STRING", "notin", "x,y"]]))]).as_deref(), Some("more = y"));
+    }
+
+    #[test]
+    fn the_work_for_one_workflow_is_bounded() {
+        let definition = definition(&json!([{ "key": "amount", "type": "INT", "name": "金额", "is_required": true }]), &json!({}));
+        let clause = json!({ "key": "amount", "type": "INT", "condition": ">", "value": 10 });
+        let condition = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] });
+        let line: Line = serde_json::from_value(json!({ "id": 9, "from": 2, "to": 4, "condition": condition })).expect("a line");
+        let mut left = TRIES_MAX;
+        assert!(open_case(&definition, NodeId(2), &[&line], &mut left).is_some_and(|case| case.starts_with("amount")));
+        assert!(left < TRIES_MAX);
+        assert_eq!(open_case(&definition, NodeId(2), &[&line], &mut 0).as_deref(), Some(UNTRIED));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(super) struct Entry {
     pub blake3: String,
 }
 
-/// What a backup holds.
+/// The manifest of a backup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub format: u32,
@@ -82,7 +82,7 @@ pub(super) struct Manifest {
     pub keys: Entry,
 }
 
-/// What a copy of people and keys is.
+/// The manifest of a copy of people and keys.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct KeysManifest {
     pub format: u32,
@@ -215,7 +215,7 @@ fn pass(source: &Path, mut target: Option<&mut File>, path: &str) -> std::io::Re
     }
 }
 
-/// What a file is now.
+/// The entry of a file as it is now.
 pub(super) fn entry_of(file: &Path, path: &str) -> Result<Entry, String> {
     pass(file, None, path).map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
@@ -357,7 +357,7 @@ impl Backup {
         let true_then: Vec<Head> = published.heads.iter().copied().filter(|published| published.position <= head.position).collect();
         let verdict = prove(&work.at, &true_then, &bar).await?;
         sound(&keys_at.join(KEYS))?;
-        write_file(&work.at.join(heads::FILE), heads_of(&published, head, made_at).as_bytes())?;
+        write_file(&work.at.join(heads::FILE), heads_of(heads::lines(data).map_err(words)?, head, made_at).as_bytes())?;
         let missing = missing(&work.at, data, running).await?;
         bar.finish_and_clear();
 
@@ -437,12 +437,11 @@ fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Ent
 }
 
 /// The published heads that are true of the copied ledger, and its own.
-fn heads_of(published: &heads::Published, head: Head, at: Timestamp) -> String {
-    let is_true_then = |line: &&String| {
+fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
+    lines.retain(|line| {
         let position = line.split(' ').next().unwrap_or_default();
         position == "lost" || position.parse::<i64>().is_ok_and(|position| position <= head.position)
-    };
-    let mut lines: Vec<String> = published.lines.iter().filter(is_true_then).cloned().collect();
+    });
     if head.position > 0 {
         lines.push(heads::line(head, at.as_millisecond()));
     }

@@ -54,7 +54,7 @@ impl Import {
         // The header is checked before the desk is opened: a wrong mapping leaves no directory behind.
         let log = Log::open(&self.file, Arc::new(mapping), progress.clone()).map_err(words)?;
         let facts = json!({ "file": self.file.display().to_string(), "encoding": log.encoding.name(), "delimiter": char::from(log.delimiter).to_string() });
-        let rejected = self.rejected.as_deref().map(|path| Rejected::create(path, &log)).transpose().map_err(words)?;
+        let rejected = self.rejected.as_deref().map(|path| Rejected::create(path, &log, &self.mapping)).transpose().map_err(words)?;
         let bar = bar(size);
         let shown = tokio::spawn(show(bar.clone(), progress));
         let imported = if self.dry_run { self.check(log, rejected).await } else { self.import(log, rejected).await };

@@ -195,7 +195,7 @@ fn leads_out(path: &str) -> bool {
     path.is_empty() || !Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// What is wrong with one file of a backup.
+/// The flaw of one file of a backup; `None` where it is sound.
 fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     let Entry { path, bytes, blake3 } = entry;
     if leads_out(path) {

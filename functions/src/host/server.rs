@@ -101,14 +101,14 @@ pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Rece
     }
 }
 
-/// How many connections a limit of open files leaves: at least half of it, at most all but the reserve.
+/// The number of connections under a limit of open files: at least half of it, at most all but the reserve.
 fn connections_max(files: Option<u64>) -> usize {
     let files = files.unwrap_or(FILES_UNLIMITED);
     let left = files.saturating_sub(FILES_RESERVED).max(files / 2);
     usize::try_from(left).unwrap_or(CONNECTIONS_MAX).clamp(1, CONNECTIONS_MAX)
 }
 
-/// What a connection does at the moment, in the order in which connections are closed to make place for another one.
+/// The present state of a connection, in the order in which connections are closed to make place for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     /// A head is on its way, or should be.
@@ -117,6 +117,8 @@ enum Phase {
     Body,
     /// Nothing, after an answer.
     Idle,
+    /// An answer is being sent, perhaps to a client that takes it slowly on purpose, and its caller is not known.
+    Sending,
     /// A request is being answered.
     Busy,
 }
@@ -147,10 +149,11 @@ impl Connection {
         }
     }
 
-    /// The present phase and when it began. A body of a known caller is work like any other.
+    /// The present phase and when it began. A body of a known caller, and an answer to one, is work like any other.
     fn now(&self) -> (Phase, Instant) {
         let (phase, since) = *self.phase.lock().expect("no holder panics");
-        if phase == Phase::Body && self.is_known.load(Ordering::Relaxed) { (Phase::Busy, since) } else { (phase, since) }
+        let may_be_known = matches!(phase, Phase::Body | Phase::Sending);
+        if may_be_known && self.is_known.load(Ordering::Relaxed) { (Phase::Busy, since) } else { (phase, since) }
     }
 }
 
@@ -196,7 +199,7 @@ impl Connections {
             let is_late = match phase {
                 Phase::Head => now.saturating_duration_since(since) >= HEAD_TIMEOUT,
                 Phase::Idle => now.saturating_duration_since(since) >= IDLE_TIMEOUT,
-                Phase::Body | Phase::Busy => false,
+                Phase::Body | Phase::Sending | Phase::Busy => false,
             };
             if is_late {
                 connection.end.notify_one();
@@ -270,7 +273,7 @@ async fn answer(router: TowerToHyperService<Router>, connection: Arc<Connection>
     if !drained(shared, waits_for_word).await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    connection.enter(Phase::Busy);
+    connection.enter(Phase::Sending);
     Ok(response.map(|body| Answering { body, connection }))
 }
 
@@ -471,6 +474,18 @@ mod tests {
         connections.admit("127.0.0.2".parse().unwrap()).expect("the place of the idle one").1.enter(Phase::Busy);
         assert!(!is_open(idle_id));
         assert!(connections.admit("127.0.0.3".parse().unwrap()).is_none(), "all others are being answered");
+    }
+
+    #[test]
+    fn an_answer_makes_place_where_its_caller_is_not_known() {
+        let connections = Connections::new(1);
+        let (id, sending) = connections.admit(FAR[0]).expect("a place");
+        sending.enter(Phase::Sending);
+        sending.is_known.store(true, Ordering::Relaxed);
+        assert!(connections.admit(FAR[1]).is_none(), "a known caller keeps the place");
+        sending.is_known.store(false, Ordering::Relaxed);
+        connections.admit(FAR[1]).expect("the place of the answer");
+        assert!(!connections.open.lock().unwrap().1.contains_key(&id));
     }
 
     #[test]

@@ -23,6 +23,18 @@ tokio::task_local! {
     static CALLER: OnceLock<AppCode>;
 }
 
+/// Paths with the name of a person.
+const PEOPLE: &str = "/v1/people/";
+
+/// A path as the log has it: of bounded length, and without the name of a person.
+fn shown(path: &str) -> String {
+    match path.strip_prefix(PEOPLE) {
+        Some(rest) if rest.ends_with("/forget") => format!("{PEOPLE}{{person}}/forget"),
+        Some(_) => format!("{PEOPLE}{{person}}"),
+        None => path.chars().take(PATH_MAX).collect(),
+    }
+}
+
 /// Notes which app calls, for the line of the log. Does nothing outside a request.
 pub(super) fn note_caller(code: &AppCode) {
     let _ = CALLER.try_with(|caller| caller.set(code.clone()));
@@ -34,11 +46,11 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
     let id = request_id(request.headers(), &app);
     let header = HeaderValue::from_str(&id).ok();
     if let Some(header) = &header {
-        // What answers the request reads the id from here.
+        // The handler reads the id from here.
         request.headers_mut().insert(REQUEST_ID, header.clone());
     }
     let method = request.method().clone();
-    let path: String = request.uri().path().chars().take(PATH_MAX).collect();
+    let path = shown(request.uri().path());
     let answered = CALLER.scope(OnceLock::new(), async move {
         let response = next.run(request).await;
         (response, CALLER.with(|caller| caller.get().cloned()))
@@ -62,4 +74,18 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
         _ => log!(debug),
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_no_name_of_a_person() {
+        for path in ["/v1/people/lisi/forget", "/v1/people/lisi", "/v1/people//lisi/forget"] {
+            assert!(!shown(path).contains("lisi"), "{path}");
+        }
+        assert_eq!(shown("/v1/tickets/REQ1"), "/v1/tickets/REQ1");
+        assert_eq!(shown(&"/x".repeat(PATH_MAX)).len(), PATH_MAX);
+    }
 }

@@ -22,7 +22,7 @@ const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 
 static LARGE: Semaphore = Semaphore::const_new(LARGE_KIB_MAX);
 
-/// Why a body was not read.
+/// The reason why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRead {
     #[error("the body is larger than {0} bytes")]

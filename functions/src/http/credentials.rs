@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use argon2::password_hash::{PasswordHash, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -22,7 +22,7 @@ use crate::App;
 
 /// The name of the key that secrets of applications are hashed with.
 const CREDENTIALS_KEY: &str = "credentials-key";
-/// What a record begins with that holds a keyed hash; any other one is Argon2 of an earlier version.
+/// The beginning of a record with a keyed hash; any other record is Argon2 of an earlier version.
 const KEYED: &str = "blake3-keyed:";
 /// Secrets that are hashed by Argon2 at once; each takes 19 MiB. Only records of earlier versions need it, once each.
 const HASHED_AT_ONCE: usize = 2;
@@ -51,6 +51,10 @@ pub struct Credentials {
     key: OnceCell<[u8; 32]>,
     /// By code: as many as there are applications.
     kept: Mutex<HashMap<String, Kept>>,
+    /// Counts the secrets that were replaced; changes only under the lock of `kept`.
+    replaced: AtomicU64,
+    /// Held while a record is stored: a record that is renewed never overwrites one that was replaced.
+    storing: tokio::sync::Mutex<()>,
     hashing: Semaphore,
     hash_waiters: Semaphore,
     /// Other machines can reach this desk.
@@ -64,6 +68,8 @@ impl Credentials {
             secrets,
             key: OnceCell::new(),
             kept: Mutex::default(),
+            replaced: AtomicU64::new(0),
+            storing: tokio::sync::Mutex::default(),
             hashing: Semaphore::new(HASHED_AT_ONCE),
             hash_waiters: Semaphore::new(HASH_WAITERS_MAX),
             is_reachable: AtomicBool::new(false),
@@ -75,23 +81,30 @@ impl Credentials {
         self.is_reachable.store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
     }
 
+    /// The reason why this desk does not take a code or a secret, in words; `None` where it does.
+    pub fn unfit(&self, code: &str, secret: &str) -> Option<String> {
+        let is_plain = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        if !is_plain(code) || code.len() > CODE_MAX || secret.is_empty() || secret.len() > SECRET_MAX {
+            return Some(format!(
+                "application {code:?}: the code must be there, without blanks and at most {CODE_MAX} bytes, and the secret at most {SECRET_MAX} bytes"
+            ));
+        }
+        (is_weak(secret) && self.is_reachable.load(Ordering::Relaxed)).then(|| guessable(code))
+    }
+
+    /// Says whether a secret is stored for a code.
+    pub async fn has_secret(&self, code: &str) -> Result<bool, Error> {
+        Ok(self.ledger.keys.secret(&secret_name(code)).await?.is_some())
+    }
+
     /// Registers an application, or gives it a new secret.
     pub async fn register(&self, registered: &Registered, secret: &str) -> Result<(), Error> {
         let code = registered.code.as_str();
-        let is_plain = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-        if !is_plain(code) || code.len() > CODE_MAX || secret.is_empty() || secret.len() > SECRET_MAX {
-            let what =
-                format!("application {code:?}: the code must be there, without blanks and at most {CODE_MAX} bytes, and the secret at most {SECRET_MAX} bytes");
+        if let Some(what) = self.unfit(code, secret) {
             return Err(Error::new(Kind::Misconfigured, what));
         }
         if is_weak(secret) {
-            let what = format!(
-                "the secret of application {code} can be guessed: it needs at least {SECRET_MIN} characters, {SECRET_VARIETY_MIN} of them different (try `openssl rand -hex 24`)"
-            );
-            if self.is_reachable.load(Ordering::Relaxed) {
-                return Err(Error::new(Kind::Misconfigured, what));
-            }
-            tracing::warn!("{what}; a desk that other machines can reach rejects it");
+            tracing::warn!("{}; a desk that other machines can reach rejects it", guessable(code));
         }
         if self.check(code, secret).await?.as_ref() == Some(registered) {
             return Ok(());
@@ -104,8 +117,11 @@ impl Credentials {
             Err(Failure::Rejected(rejection)) => return Err(Error::new(Kind::Misconfigured, rejection.to_string())),
         }
         // The secret last: with it the application can call, and by then it is known.
+        let _storing = self.storing.lock().await;
         self.keep(code, digest).await?;
-        self.kept.lock().expect("no holder panics").clear();
+        let mut kept = self.kept.lock().expect("no holder panics");
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+        kept.clear();
         Ok(())
     }
 
@@ -119,7 +135,7 @@ impl Credentials {
         if code.is_empty() || code.len() > CODE_MAX || secret.len() > SECRET_MAX {
             return Ok(None);
         }
-        let configuration = self.ledger.configuration();
+        let (configuration, replaced) = (self.ledger.configuration(), self.replaced.load(Ordering::Relaxed));
         let digest = self.digest(code, secret).await?;
         if let Some(app) = self.kept(code, configuration, digest) {
             return Ok(Some(app));
@@ -131,11 +147,20 @@ impl Credentials {
             return Ok(None);
         }
         let Some(app) = self.ledger.load::<AppState>(&format!("app-{code}")).await?.aggregate.0.0 else { return Ok(None) };
-        if !is_keyed && let Err(error) = self.keep(code, digest).await {
-            // The record of the earlier version still counts; where this process may not write secrets, `setup` renews it.
-            tracing::warn!(%error, code, "the record of a secret was not renewed");
+        if !is_keyed {
+            let _storing = self.storing.lock().await;
+            if self.replaced.load(Ordering::Relaxed) == replaced
+                && let Err(error) = self.keep(code, digest).await
+            {
+                // The record of the earlier version still counts; where this process may not write secrets, `setup` renews it.
+                tracing::warn!(%error, code, "the record of a secret was not renewed");
+            }
         }
-        self.kept.lock().expect("no holder panics").insert(code.to_owned(), Kept { configuration, digest, app: app.clone() });
+        let mut kept = self.kept.lock().expect("no holder panics");
+        // The record that was read may be the one of a secret that was replaced meanwhile.
+        if self.replaced.load(Ordering::Relaxed) == replaced {
+            kept.insert(code.to_owned(), Kept { configuration, digest, app: app.clone() });
+        }
         Ok(Some(app))
     }
 
@@ -165,6 +190,12 @@ impl Credentials {
 fn keyed(record: &[u8]) -> blake3::Hash {
     let text = std::str::from_utf8(record).unwrap_or_default().strip_prefix(KEYED).unwrap_or_default();
     blake3::Hash::from_hex(text).unwrap_or_else(|_| blake3::Hash::from_bytes([0; 32]))
+}
+
+fn guessable(code: &str) -> String {
+    format!(
+        "the secret of application {code} can be guessed: it needs at least {SECRET_MIN} characters, {SECRET_VARIETY_MIN} of them different (try `openssl rand -hex 24`)"
+    )
 }
 
 /// Says whether a secret can be guessed: it is short, or has few different characters.

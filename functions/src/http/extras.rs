@@ -19,7 +19,7 @@ const DYNAMIC_FIELDS_MAX: usize = 100;
 /// Longest name and longest value of one, in characters (reference/bk-itsm.md 3.1).
 const NAME_MAX: usize = 32;
 const VALUE_MAX: usize = 255;
-/// What the names of secrets begin with that hold variables for automatic nodes.
+/// The beginning of the names of secrets that hold variables for automatic nodes.
 const VARIABLES: &str = "variables/";
 /// Longest callback URL.
 const URL_MAX: usize = 2048;
@@ -66,7 +66,7 @@ pub(super) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
     items.iter().enumerate().map(read).collect()
 }
 
-/// What is wrong with the receiver of a callback; a header is named.
+/// A flaw of the receiver of a callback; a header is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum UnfitReceiver {
     /// No http(s) address.

@@ -56,7 +56,7 @@ pub const OPEN_UPLOADS_MAX: usize = 64;
 pub const IN_TRANSFER_BYTES_MAX: u64 = 1 << 30;
 /// An upload that is not completed by then is discarded.
 const OPEN_UPLOAD_MS: i64 = 24 * HOUR_MS;
-/// When it is worth asking again for a place among the uploads in parts.
+/// Seconds after which a request for a place among the uploads in parts may succeed.
 const OPEN_UPLOAD_RETRY_S: u32 = 60;
 /// Between two log lines about wrong secrets.
 const GUESS_LOG_MS: i64 = 1_000;
@@ -276,21 +276,32 @@ pub(crate) fn limited(what: &str, seconds: u32) -> Error {
 struct Bucket {
     level: i64,
     at: Moment,
+    /// The rates of one table differ: an application without a user has another one.
+    rate: Rate,
 }
 
 /// Parts of one token.
 const PARTS: i64 = HOUR_MS;
 
 impl Bucket {
-    fn refill(&mut self, rate: Rate, now: Moment) {
+    fn full(rate: Rate, now: Moment) -> Self {
+        Self { level: rate.burst.saturating_mul(PARTS), at: now, rate }
+    }
+
+    fn refill(&mut self, now: Moment) {
         let passed = now.0.saturating_sub(self.at.0).clamp(0, 24 * HOUR_MS);
-        self.level = self.level.saturating_add(passed.saturating_mul(rate.per_hour)).min(rate.burst.saturating_mul(PARTS));
+        self.level = self.level.saturating_add(passed.saturating_mul(self.rate.per_hour)).min(self.rate.burst.saturating_mul(PARTS));
         self.at = Moment(self.at.0.max(now.0));
     }
 
+    /// Parts that are missing in the bucket.
+    fn missing(&self) -> i64 {
+        self.rate.burst.saturating_mul(PARTS).saturating_sub(self.level)
+    }
+
     /// Seconds until the bucket holds so many parts.
-    fn wait_s(&self, parts: i64, rate: Rate) -> u32 {
-        let ms = parts.saturating_sub(self.level).max(0) / rate.per_hour.max(1);
+    fn wait_s(&self, parts: i64) -> u32 {
+        let ms = parts.saturating_sub(self.level).max(0) / self.rate.per_hour.max(1);
         u32::try_from(ms / 1000 + 1).unwrap_or(u32::MAX)
     }
 }
@@ -311,7 +322,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         let parts = tokens.min(rate.burst).saturating_mul(PARTS);
         self.with(key, rate, now, |bucket| {
             if bucket.level < parts {
-                return Err(bucket.wait_s(parts, rate));
+                return Err(bucket.wait_s(parts));
             }
             bucket.level -= parts;
             Ok(())
@@ -326,24 +337,24 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     fn with<T>(&self, key: K, rate: Rate, now: Moment, work: impl FnOnce(&mut Bucket) -> T) -> T {
         let mut buckets = self.0.lock().expect("no holder panics");
         if buckets.len() >= ENTRIES_MAX && !buckets.contains_key(&key) {
-            make_place(&mut buckets, rate, now);
+            make_place(&mut buckets, now);
         }
-        let bucket = buckets.entry(key).or_insert(Bucket { level: rate.burst.saturating_mul(PARTS), at: now });
-        bucket.refill(rate, now);
+        let bucket = buckets.entry(key).or_insert_with(|| Bucket::full(rate, now));
+        bucket.refill(now);
         work(bucket)
     }
 }
 
-/// Forgets buckets that are full again; where all are in use, the half that is fullest.
-fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, rate: Rate, now: Moment) {
+/// Forgets buckets that are full again; where nearly all are in use, the fullest, so that a new key rarely costs a look at all of them.
+fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
-        bucket.refill(rate, now);
-        bucket.level < rate.burst.saturating_mul(PARTS)
+        bucket.refill(now);
+        bucket.missing() > 0
     });
-    if buckets.len() >= ENTRIES_MAX {
-        let mut fullest: Vec<(i64, K)> = buckets.iter().map(|(key, bucket)| (bucket.level, key.clone())).collect();
-        fullest.sort_unstable_by_key(|(level, _)| std::cmp::Reverse(*level));
-        for (_, key) in fullest.into_iter().take(ENTRIES_MAX / 2) {
+    if buckets.len() > ENTRIES_MAX / 4 * 3 {
+        let mut fullest: Vec<(i64, K)> = buckets.iter().map(|(key, bucket)| (bucket.missing(), key.clone())).collect();
+        fullest.sort_unstable_by_key(|(missing, _)| *missing);
+        for (_, key) in fullest.into_iter().take(buckets.len() - ENTRIES_MAX / 2) {
             buckets.remove(&key);
         }
     }
@@ -353,7 +364,7 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, rate: Rate
 #[derive(Clone, Debug, Default)]
 struct Transfers(Arc<Mutex<Running>>);
 
-/// How many there are, and how many of each caller.
+/// The number of all transfers, and of those of each caller.
 type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {
@@ -431,6 +442,21 @@ mod tests {
         }
         assert!(buckets.0.lock().unwrap().len() <= ENTRIES_MAX);
         assert!(buckets.take(0, rate, 1, NOON).is_err(), "an empty bucket is not forgotten");
+    }
+
+    #[test]
+    fn a_bucket_is_refilled_at_its_own_rate_when_others_make_place() {
+        let buckets = Buckets::<usize>::default();
+        let (slow, fast) = (Rate { per_hour: 1, burst: 10 }, Rate { per_hour: 3600, burst: 1_000_000 });
+        for _ in 0..10 {
+            assert_eq!(buckets.take(0, slow, 1, NOON), Ok(()));
+        }
+        for key in 1..ENTRIES_MAX {
+            assert_eq!(buckets.take(key, fast, 1, NOON), Ok(()));
+        }
+        // The table is full: this key makes place after a minute.
+        assert_eq!(buckets.take(ENTRIES_MAX, fast, 1, NOON.plus_ms(60_000)), Ok(()));
+        assert!(buckets.take(0, slow, 1, NOON.plus_ms(60_000)).is_err(), "one token takes an hour");
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn is_between(at: Moment, (from, to): (Option<Moment>, Option<Moment>)) -> bool 
     from.is_none_or(|from| second(at) >= second(from)) && to.is_none_or(|to| second(at) <= second(to))
 }
 
-/// What a row's facets must be. An empty set leaves all.
+/// Conditions on the facets of a row. An empty set accepts every value.
 #[derive(Debug, Default)]
 struct Conditions {
     creator: Option<Pid>,
@@ -172,7 +172,7 @@ impl Conditions {
 #[derive(Clone, Debug)]
 struct Stretch {
     index: &'static str,
-    /// What its values begin with: the owner and a bar, or nothing.
+    /// The beginning of its values: the owner and a bar, or nothing.
     owner: String,
     from: String,
     to: String,
@@ -288,13 +288,13 @@ async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<
     Ok(Page { keys, ..Page::of(count, number, size) })
 }
 
-/// How many tickets fit, and the keys of those that lie within a window, newest first.
+/// Counts the tickets that fit, and returns the keys of those within a window, newest first.
 async fn walk(app: &App, plan: &Plan, window: std::ops::Range<usize>) -> Result<(usize, Vec<String>), Error> {
     let mut lists: Vec<Walk<'_>> = plan.lists.iter().map(|list| Walk::over(app, list)).collect();
     let (mut count, mut keys) = (0, Vec::new());
     let mut from: Option<Place> = None;
     'tickets: loop {
-        // Each list is moved to where the others are, until all stand at the same ticket.
+        // Each list is moved to the place of the others, until all are at the same ticket.
         let mut agreed: Option<(Place, Entry)> = None;
         let mut at = 0;
         while at < lists.len() {
@@ -345,7 +345,7 @@ async fn fits(app: &App, plan: &Plan, entry: &Entry) -> Result<bool, Error> {
     Ok(facets.is_some_and(|facets| plan.conditions.fit(&facets)))
 }
 
-/// Where a ticket is in every list: by the time of its creation, then by its key; later is first.
+/// The place of a ticket in every list: by the time of its creation, then by its key; the later one is first.
 type Place = (String, String);
 
 /// Digits of an instant in the values of lists.
@@ -355,7 +355,7 @@ const DIGITS: usize = 16;
 struct Source<'a> {
     stretch: &'a Stretch,
     read: VecDeque<(Place, Entry)>,
-    /// Where reading goes on.
+    /// The entry behind which the next ones are read.
     behind: Option<Entry>,
     is_at_end: bool,
 }

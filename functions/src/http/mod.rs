@@ -11,14 +11,20 @@ mod page;
 pub mod scope;
 pub mod v1;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use infra::{Error, Kind};
 
 use crate::App;
+
+/// Longest wait for a write that proves that the ledger can be written: a disk that does not answer is a disk that does not work.
+const WRITABLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Every path the desk answers. What is none of ours goes to the BlueKing door, whose paths can't be split by routes.
 pub fn router(app: App) -> Router {
@@ -47,7 +53,8 @@ async fn readyz(State(app): State<App>) -> Response {
             return (StatusCode::SERVICE_UNAVAILABLE, "the ledger does not answer").into_response();
         }
     };
-    match app.ledger.store.writable(app.ledger.clock.now()).await {
+    let written = tokio::time::timeout(WRITABLE_TIMEOUT, app.ledger.store.writable(app.ledger.clock.now())).await;
+    match written.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, format!("the ledger was not written within {WRITABLE_TIMEOUT:?}")))) {
         Ok(()) => format!("ready at position {}", head.position).into_response(),
         Err(error) => {
             tracing::error!(%error, "the ledger cannot be written");

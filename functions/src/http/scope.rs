@@ -1,4 +1,4 @@
-//! What every request carries besides what its API reads: where it comes from, conditional headers, and for whom it is counted.
+//! The scope of a request: the address that it comes from, conditional headers, and the caller for whom it is counted.
 
 use std::net::IpAddr;
 use std::pin::Pin;

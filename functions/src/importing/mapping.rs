@@ -25,7 +25,7 @@ const DIGITS_MAX: usize = 30;
 const SEPARATOR: &str = " / ";
 /// Joins the values of a time that has several columns, such as a date and a time of day.
 const TIME_SEPARATOR: &str = " ";
-/// What separates the names of people, as western, Chinese and Japanese keyboards write it.
+/// Separators between names of people, as western, Chinese and Japanese keyboards write them.
 const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}\u{fe50}\u{fe51}\u{fe54}";
 
 /// A mapping, checked.
@@ -63,7 +63,7 @@ pub struct Places {
     width: usize,
 }
 
-/// Where one value comes from. A role that the mapping does not name has no column.
+/// The source of one value. A role that the mapping does not name has no column.
 #[derive(Clone, Debug, Default)]
 struct Place {
     columns: Vec<usize>,

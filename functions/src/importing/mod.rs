@@ -141,7 +141,7 @@ impl Log {
     }
 }
 
-/// Why a header cannot be used.
+/// The reason why a header cannot be used.
 enum Unusable {
     Empty,
     TooLong,
@@ -195,7 +195,7 @@ fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     Some((separator.to_owned(), length))
 }
 
-/// What is wrong with a record, as the end of a sentence about it.
+/// The fault of a record, as the end of a sentence about it.
 fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding) -> String {
     match fault {
         Fault::TooLong => format!("has more than {RECORD_BYTES_MAX} bytes; a quote may be missing"),
@@ -286,7 +286,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Opens a file, compressed or not, told apart by its first bytes.
+/// Opens a file. Its first bytes show whether it is compressed.
 fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = [0; 2];
     let is_gzip = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];

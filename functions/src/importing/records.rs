@@ -14,7 +14,7 @@ pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'))
 }
 
-/// Why a record cannot be used.
+/// The reason why a record cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The record holds more than [`RECORD_BYTES_MAX`] bytes; its values were dropped while it was read.
@@ -63,7 +63,7 @@ impl Record {
     }
 }
 
-/// Where the reader is within a record.
+/// The place of the reader within a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing or blanks of a value were read.

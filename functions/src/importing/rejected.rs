@@ -15,11 +15,13 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// Begins the file with a header: line, reason, and the columns of the log. The log itself is never overwritten.
-    pub fn create(path: &Path, log: &Log) -> Result<Self, Error> {
-        let is_log = path.canonicalize().is_ok_and(|path| log.path.canonicalize().is_ok_and(|log| log == path));
-        if is_log {
-            return Err(Error::new(Kind::Misconfigured, format!("--rejected {} is the log itself; name another file", path.display())));
+    /// Begins the file with a header: line, reason, and the columns of the log. Neither the log nor its mapping is ever overwritten.
+    pub fn create(path: &Path, log: &Log, mapping: &Path) -> Result<Self, Error> {
+        let is_same = |other: &Path| path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|other| other == path));
+        for (input, what) in [(log.path.as_path(), "the log itself"), (mapping, "the mapping")] {
+            if is_same(input) {
+                return Err(Error::new(Kind::Misconfigured, format!("--rejected {} is {what}; name another file", path.display())));
+            }
         }
         let file = File::create(path).map_err(|error| Error::because(Kind::Misconfigured, format!("cannot write {}", path.display()), error))?;
         let mut rejected = Self { path: path.to_owned(), file: csv::WriterBuilder::new().flexible(true).from_writer(file) };

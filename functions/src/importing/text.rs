@@ -58,7 +58,7 @@ struct Decoded<R> {
     is_last: bool,
     is_done: bool,
     output: Vec<u8>,
-    /// How much of the output was given away.
+    /// Bytes of the output that were given away.
     given: usize,
 }
 

@@ -32,7 +32,7 @@ enum Form {
     },
 }
 
-/// What a pattern has at its end.
+/// The end of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
     Nothing,

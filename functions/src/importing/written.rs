@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for Texts {
 #[derive(Clone, Debug)]
 pub struct Short<T>(pub T);
 
-/// What a short form means.
+/// The meaning of a short form.
 pub trait Shorthand: Sized {
     /// The table that the names of columns are short for.
     fn of(columns: Vec<String>) -> Result<Self, &'static str>;

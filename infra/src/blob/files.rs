@@ -169,12 +169,12 @@ impl Blob for Files {
     }
 
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
+        let directory = self.directory.clone();
         // Before the first file there is no folder of files yet.
-        let Some(folder) = self.directory.ancestors().find(|path| path.exists()).map(Path::to_owned) else { return Ok(None) };
-        let stat = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder)).await;
+        let stat = tokio::task::spawn_blocking(move || directory.ancestors().find(|path| path.exists()).map(rustix::fs::statvfs).transpose()).await;
         let stat = stat.map_err(|error| Error::new(Kind::Unavailable, format!("asking for free space broke off: {error}")))?;
         let stat = stat.map_err(|error| failed("ask for free space", error.into()))?;
-        Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+        Ok(stat.map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
 
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {

@@ -36,6 +36,20 @@ impl S3 {
         let settings = aws_sdk_s3::config::Builder::from(config).force_path_style(!own_names).timeout_config(timeouts.build()).build();
         Self { client: aws_sdk_s3::Client::from_conf(settings), bucket: bucket.to_owned(), meter }
     }
+
+    /// The bytes of an object, or those of a range as the header `Range` writes it; `None` where there is no such object.
+    async fn get_bytes(&self, key: &str, range: Option<String>) -> Result<Option<Vec<u8>>, Error> {
+        let got = self.client.get_object().bucket(&self.bucket).key(key).set_range(range).send().await;
+        let object = match got {
+            Ok(object) => object,
+            Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => return Ok(None),
+            Err(error) => return Err(failed(&format!("get {key} from bucket {}", self.bucket), error)),
+        };
+        let broke_off = |error| Error::because(Kind::Unavailable, format!("{key} from bucket {} broke off", self.bucket), error);
+        let bytes = object.body.collect().await.map_err(broke_off)?.to_vec();
+        self.meter.count("blob get", Counted { bytes: bytes.len() as u64, ..Counted::default() });
+        Ok(Some(bytes))
+    }
 }
 
 #[async_trait]
@@ -49,33 +63,14 @@ impl Blob for S3 {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        let got = self.client.get_object().bucket(&self.bucket).key(key).send().await;
-        let object = match got {
-            Ok(object) => object,
-            Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => return Ok(None),
-            Err(error) => return Err(failed(&format!("get {key} from bucket {}", self.bucket), error)),
-        };
-        let broke_off = |error| Error::because(Kind::Unavailable, format!("{key} from bucket {} broke off", self.bucket), error);
-        let bytes = object.body.collect().await.map_err(broke_off)?.to_vec();
-        self.meter.count("blob get", Counted { bytes: bytes.len() as u64, ..Counted::default() });
-        Ok(Some(bytes))
+        self.get_bytes(key, None).await
     }
 
     async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
         if range.is_empty() {
             return Ok(Some(Vec::new()));
         }
-        let wanted = format!("bytes={}-{}", range.start, range.end - 1);
-        let got = self.client.get_object().bucket(&self.bucket).key(key).range(wanted).send().await;
-        let object = match got {
-            Ok(object) => object,
-            Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => return Ok(None),
-            Err(error) => return Err(failed(&format!("get {key} from bucket {}", self.bucket), error)),
-        };
-        let broke_off = |error| Error::because(Kind::Unavailable, format!("{key} from bucket {} broke off", self.bucket), error);
-        let bytes = object.body.collect().await.map_err(broke_off)?.to_vec();
-        self.meter.count("blob get", Counted { bytes: bytes.len() as u64, ..Counted::default() });
-        Ok(Some(bytes))
+        self.get_bytes(key, Some(format!("bytes={}-{}", range.start, range.end - 1))).await
     }
 
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {

@@ -25,7 +25,7 @@ struct Pair {
     keys: Option<Connection>,
 }
 
-/// What is known of both before one of them changes.
+/// The contents of both that matter before one of them changes.
 struct Known {
     commits: i64,
     ledger_id: Option<String>,

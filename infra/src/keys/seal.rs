@@ -28,13 +28,13 @@ pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], place: &str, bytes: &[u8]
     [nonce.as_slice(), &sealed].concat()
 }
 
-/// What sealed chunks begin with. Bytes sealed in one piece begin with a random nonce, which is never this by chance.
+/// The first bytes of sealed chunks. Bytes sealed in one piece begin with a random nonce, which never equals them by chance.
 const CHUNKED: &[u8; 8] = b"LDCHUNK1";
 /// Bytes of a chunk: small enough that many readers at once take little memory, large enough that 16 more bytes do not count.
 pub const CHUNK_BYTES: usize = 64 << 10;
 /// Bytes before the first chunk.
 pub const CHUNKED_HEAD_BYTES: usize = CHUNKED.len() + NONCE_BYTES;
-/// What the cipher adds to each chunk.
+/// Bytes that the cipher adds to each chunk.
 const TAG_BYTES: usize = 16;
 
 /// Seals bytes in chunks that can be opened one by one. Each chunk names its place, its index and whether it is the last, so none can be moved or left out.
@@ -58,7 +58,7 @@ pub fn nonce_of_chunks(head: &[u8]) -> Option<[u8; NONCE_BYTES]> {
     head.strip_prefix(CHUNKED)?.get(..NONCE_BYTES)?.try_into().ok()
 }
 
-/// Where the sealed bytes of a chunk are, of a whole of so many bytes in the clear.
+/// The range of the sealed bytes of a chunk; `bytes` is the size of the whole before sealing.
 pub fn range_of_chunk(index: usize, bytes: usize) -> std::ops::Range<usize> {
     let begins = CHUNKED_HEAD_BYTES + index * (CHUNK_BYTES + TAG_BYTES);
     begins..begins + bytes.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES) + TAG_BYTES
@@ -84,7 +84,7 @@ fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] 
     nonce
 }
 
-/// Opens sealed bytes, sealed in one piece or in chunks; those that were changed, or stand elsewhere, are corrupt.
+/// Opens sealed bytes, sealed in one piece or in chunks; those that were changed or moved are corrupt.
 pub fn open_bytes(key: &Key, place: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
     if let Some(nonce) = nonce_of_chunks(sealed) {
         let chunks: Vec<&[u8]> = sealed[CHUNKED_HEAD_BYTES..].chunks(CHUNK_BYTES + TAG_BYTES).collect();

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use events::Pid;
@@ -12,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 
 use super::{Key, Keys, memory::fresh_pid};
 use crate::clock::Chance;
-use crate::sqlite::{connect, failed, look};
+use crate::sqlite::{BUSY_TIMEOUT, connect, failed, look};
 use crate::{Error, Kind};
 
 const CREATE: &str = "
@@ -133,6 +134,20 @@ fn registered(connection: &Connection, chance: &dyn Chance, username: &str) -> r
     Ok(pid)
 }
 
+/// Rewrites the file without what was removed. The connection is one of its own, so that requests read meanwhile.
+fn scrub(file: &Path) -> Result<(), Error> {
+    let in_words = |error: rusqlite::Error| failed("scrub the key store", error);
+    let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // `secure_delete` overwrites deleted rows. Pages that were split may still hold a copy: VACUUM writes the file anew.
+    connection.execute_batch("VACUUM").map_err(in_words)?;
+    // The old pages remain in the write-ahead log until it is truncated, which a reader prevents. SQLite reports that in the first column only.
+    let is_held: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(in_words)?;
+    if is_held {
+        return Err(Error::new(Kind::Unavailable, format!("cannot scrub the key store: another process is reading {}", file.display())));
+    }
+    Ok(())
+}
+
 /// Work that would hold up the threads which serve requests, on a thread for blocking work.
 async fn blocking<T: Send + 'static>(what: &str, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
@@ -186,11 +201,15 @@ impl Keys for Sqlite {
     async fn erase(&self, pid: &Pid) -> Result<bool, Error> {
         self.with("erase a person", |inner| {
             let erased = inner.connection.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
-            inner.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+            // From here on the key is in memory no more, whatever becomes of the log.
             if let Some((name, _)) = inner.people.remove(pid) {
                 inner.by_name.remove(&name);
             }
-            Ok(erased > 0)
+            // All requests that need a key wait for this connection: where a reader holds the log, it is left to `scrub`.
+            inner.connection.busy_timeout(Duration::ZERO)?;
+            let truncated = inner.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            inner.connection.busy_timeout(BUSY_TIMEOUT)?;
+            truncated.map(|()| erased > 0)
         })
     }
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
@@ -206,8 +225,7 @@ impl Keys for Sqlite {
         self.with("remove a secret", |inner| inner.connection.execute("DELETE FROM secrets WHERE name = ?1", [name]).map(drop))
     }
     async fn scrub(&self) -> Result<(), Error> {
-        // `secure_delete` overwrites deleted rows. Pages that were split may still hold a copy: VACUUM writes the file anew. The old pages then
-        // remain in the write-ahead log until it is truncated.
-        self.with("scrub the key store", |inner| inner.connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"))
+        let file = self.file.clone();
+        blocking("the key store was not scrubbed", move || scrub(&file)).await
     }
 }

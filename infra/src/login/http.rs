@@ -14,9 +14,9 @@ use crate::{Error, Kind};
 
 /// Longest time for one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a valid token is not asked for again: a logout counts after this time.
+/// Time for which the answer to a valid token is kept: a logout takes effect after it.
 const VALID_FOR: Duration = Duration::from_secs(30);
-/// How long an invalid token, or a failure, is not asked for again.
+/// Time for which the answer to an invalid token, or a failure, is kept.
 const INVALID_FOR: Duration = Duration::from_secs(3);
 /// Tokens that are kept; each takes about 200 bytes.
 const KEPT_MAX: usize = 10_000;
@@ -29,7 +29,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Longest token.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// What the login service answered to a token, and until when that counts.
+/// The answer of the login service to a token, and the end of its validity.
 type Kept = Option<(Instant, Result<Option<String>, String>)>;
 
 /// A login service by its base URL.

@@ -29,7 +29,7 @@ const LAYOUT: i32 = 1;
 const WAITING_MAX: usize = 4096;
 /// Commands in one group, so that the first of them does not wait for ever.
 const GROUP_MAX: usize = 512;
-/// How often at most a question whether the ledger can be written leads to a write.
+/// Shortest time between two writes that prove that the ledger can be written.
 const PROBE_EVERY_MS: i64 = 1000;
 /// Bytes of the row that proves that writing succeeds.
 const PROBE_BYTES: usize = 16;
@@ -62,9 +62,9 @@ pub struct Sqlite {
     /// Absent on a ledger that was opened for reading.
     writer: Option<Writer>,
     head: watch::Sender<i64>,
-    /// Why the last write failed; absent after one that succeeded.
+    /// The error of the last write; `None` after a write that succeeded.
     failing: Failing,
-    /// When it was last tried whether the ledger can be written.
+    /// The time of the last write that proved whether the ledger can be written.
     probed: tokio::sync::Mutex<Option<Moment>>,
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn end(connection: &Connection) -> Result<Head, Error> {
     if is_there { read_head(connection) } else { Ok(Head::default()) }
 }
 
-/// What SQLite's own check finds damaged in a file of a directory; absent where there is no such file.
+/// The damages that SQLite's own check finds in a file of a directory; `None` where there is no such file.
 pub fn integrity(directory: &Path, name: &str, is_written: bool) -> Result<Option<Vec<String>>, Error> {
     let path = directory.join(name);
     if !path.exists() {

@@ -23,7 +23,7 @@ pub struct Document {
 pub struct Entry {
     pub value: String,
     pub key: String,
-    /// What lists are narrowed by, as the document gave it; empty where it gave nothing.
+    /// The facets of the document, by which lists are narrowed; empty where it has none.
     pub facets: String,
 }
 

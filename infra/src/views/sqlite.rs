@@ -146,7 +146,7 @@ fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<
     statement.query_map([view, key], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// What a document is put with besides its text.
+/// Index rows and facets that are put with a document.
 struct Rows<'a> {
     index: &'a Index,
     facets: &'a str,

@@ -54,7 +54,7 @@ impl Reader<'_> {
             let kind: FieldKind = serde_json::from_value(kind_word.clone().into())
                 .map_err(|_| format!("field {key} is of the type {kind_word:?}, which forms of tickets do not have"))?;
             let id = int(raw, "id").unwrap_or(next);
-            next = next.max(id) + 1;
+            next = next.max(id).saturating_add(1);
             let meta = raw.get("meta").filter(|meta| meta.as_object().is_some_and(|meta| !meta.is_empty())).cloned().unwrap_or_default();
             let hidden_when = (int(raw, "show_type") == Some(0)).then(|| raw.get("show_conditions").and_then(group_of)).flatten();
             let place = format!("field {key}");
@@ -250,7 +250,7 @@ impl Reader<'_> {
             };
             let mut choice: Vec<Choice> = lines.iter().map(|line| Choice { key: line.id.to_string(), name: name(line), items: Vec::new() }).collect();
             choice.sort_by_key(|choice| lines.iter().any(|line| line.id.to_string() == choice.key && is_back(line)));
-            let id = self.definition.fields.iter().map(|field| field.id).max().unwrap_or_default() + 1;
+            let id = self.definition.fields.iter().map(|field| field.id).max().unwrap_or_default().saturating_add(1);
             let field = json!({ "id": id, "key": key, "type": "RADIO", "name": "处理结果", "choice": choice, "is_required": true, "default": choice[0].key });
             self.definition.fields.extend(serde_json::from_value::<Field>(field));
             for line in &mut self.definition.lines {

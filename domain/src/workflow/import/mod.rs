@@ -407,7 +407,7 @@ impl Reader<'_> {
                 return Err(format!("line {} does not say where it leads", text(raw, "id")));
             };
             let id = int(raw, "id").unwrap_or(next);
-            next = next.max(id) + 1;
+            next = next.max(id).saturating_add(1);
             self.unread(&format!("line {id}"), "", raw, &TRANSITION);
             let by_field = text(raw, "condition_type") == "by_field";
             let condition = if by_field { raw.get("condition").and_then(condition_of) } else { None };
@@ -444,7 +444,7 @@ impl Reader<'_> {
             let is_handled = node.kind.is_for_people() && Some(node.id) != submit;
             if is_handled && *who == Processors::General(Vec::new()) {
                 let place = format!("node {}", super::named(&self.definition, node.id));
-                self.changed(place, "it names no role, so everybody with a general role may act there, as in the original");
+                self.changed(place, "the node names no role, so everybody with a general role may act there, as in the original");
             }
             if is_handled && who.is_unconfigured() && (distributed || !node.is_allow_skip) {
                 let what = if distributed { "who distributes it" } else { "who handles it" };

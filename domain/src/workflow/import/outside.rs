@@ -89,7 +89,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What a request lacks to be sent to a host.
+    /// Reports what is missing in a request before it can be sent to a host.
     fn host(&mut self, request: &Request, place: &str) {
         if let Some(what) = host_problem(&request.url, &request.system) {
             self.report.push(Note::Missing { place: place.to_owned(), what });

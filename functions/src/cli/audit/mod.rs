@@ -202,7 +202,7 @@ fn words(error: Error) -> String {
 
 async fn verify_all(place: &Place, heads: &[String], json: bool) -> Result<(), CommandError> {
     let ledger = place.read().await?;
-    let heads::Published { heads: mut published, accepted, .. } = place.directory().map(heads::read).transpose().map_err(words)?.unwrap_or_default();
+    let heads::Published { heads: mut published, accepted } = place.directory().map(heads::read).transpose().map_err(words)?.unwrap_or_default();
     for text in heads {
         let head = text.trim().split_once(':').and_then(|(position, hash)| heads::head(position, hash));
         published.push(head.ok_or_else(|| CommandError::Usage(format!("--head {text}: write POSITION:HASH, as `audit head` prints it")))?);

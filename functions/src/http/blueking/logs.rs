@@ -91,7 +91,7 @@ fn node_of(event: &TicketEvent) -> Option<NodeId> {
     })
 }
 
-/// What was written beside a step.
+/// The words beside a step.
 fn reason(event: &TicketEvent) -> Option<&Remark> {
     Some(match event {
         TicketEvent::VoteCast(event) => &event.reason,

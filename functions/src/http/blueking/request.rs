@@ -198,7 +198,7 @@ impl Asked {
         items.iter().map(entry).collect::<Result<_, _>>().map(Some)
     }
 
-    /// What tells one idempotent request from another: the operation, the user who acts, however the request names that user, and the parameters. Another
+    /// A digest of an idempotent request: the operation, the user who acts, however the request names that user, and the parameters. Another
     /// user's request under the same key is another request.
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
@@ -225,7 +225,7 @@ fn is_presented(query: &Map<String, Value>, carried: Option<&str>) -> bool {
     carried.is_some() || ["bk_app_code", "app_code"].iter().any(|key| query.contains_key(*key))
 }
 
-/// Why a body was not read, as this API words it.
+/// The rejection of a body that was not read, as this API words it.
 fn unread(reason: &NotRead) -> Refusal {
     let wrong = |text: String| Refusal::new(3_900_021, format!("参数错误: {text}"));
     match reason {
@@ -236,7 +236,7 @@ fn unread(reason: &NotRead) -> Refusal {
     }
 }
 
-/// What a text means: a second or a minute of a clock, or a day.
+/// The meaning of a text: a second or a minute of a clock, or a day.
 enum Meant {
     Clock(DateTime, SignedDuration),
     Day(Date),

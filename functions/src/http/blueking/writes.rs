@@ -106,7 +106,7 @@ fn not_raised(not: NotRaised, creator: &str) -> Refusal {
     }
 }
 
-/// Who is called back, with the headers that go along.
+/// The receiver of callbacks, with its headers.
 fn receiver(meta: &Value) -> Result<Option<Receiver>, Refusal> {
     let Some(url) = meta.get("callback_url").and_then(Value::as_str).filter(|url| !url.is_empty()) else { return Ok(None) };
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -121,7 +121,7 @@ fn receiver(meta: &Value) -> Result<Option<Receiver>, Refusal> {
     Ok(Some(Receiver { url: url.to_owned(), headers }))
 }
 
-/// What is wrong with a receiver, in the words of clients.
+/// The flaw of a receiver, in the words of clients.
 fn unfit_receiver(unfit: UnfitReceiver) -> Refusal {
     Refusal::parameter(match unfit {
         UnfitReceiver::Address => "meta:callback_url 不是合法的 http(s) 地址。".to_owned(),

@@ -40,7 +40,7 @@ pub(super) async fn apps(asked: Asked, method: &Method, parts: &[&str]) -> Answe
     }
 }
 
-/// Registers an app or changes one. Without a secret in the body a new app gets one, which this answer alone shows, and a known one keeps its own.
+/// Registers an app or changes one. Without a secret in the body an app that has none gets one, which this answer alone shows; another one keeps its own.
 async fn register(asked: &Asked, code: &str, meta: Meta) -> Answer {
     if let Some(member) = asked.body.keys().find(|key| !["name", "secret", "speaks_for_users", "hears_status"].contains(&key.as_str())) {
         return Err(Problem::malformed(&format!("/{member}"), format!("{member} is not a member of an app")));
@@ -58,6 +58,10 @@ async fn register(asked: &Asked, code: &str, meta: Meta) -> Answer {
     if chosen.as_ref().is_some_and(|secret| secret.len() < SECRET_MIN || secret.chars().any(|c| c.is_whitespace() || c.is_control())) {
         return Err(Problem::malformed("/secret", format!("a secret has at least {SECRET_MIN} characters and no blanks; without one the desk makes it")));
     }
+    // Everything is checked before the app is defined: what is rejected changes nothing.
+    if let Some(what) = chosen.as_ref().and_then(|secret| asked.app.credentials.unfit(code, secret)) {
+        return Err(Problem::malformed("/secret", what));
+    }
     let registered = Registered {
         code: code.into(),
         name,
@@ -67,7 +71,9 @@ async fn register(asked: &Asked, code: &str, meta: Meta) -> Answer {
     };
     apps::define(&asked.app.ledger, &registered, meta).await?;
     let mut answer = apps::shown(&registered);
-    let made = (chosen.is_none() && before.is_none()).then(|| apps::fresh_secret(&asked.app.ledger));
+    // An app whose registration broke off has no secret either.
+    let needs_secret = chosen.is_none() && !asked.app.credentials.has_secret(code).await?;
+    let made = needs_secret.then(|| apps::fresh_secret(&asked.app.ledger));
     if let Some(secret) = chosen.as_ref().or(made.as_ref()) {
         asked.app.credentials.register(&registered, secret).await?;
     }

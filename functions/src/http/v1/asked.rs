@@ -111,7 +111,7 @@ impl Asked {
             request_id: request_id(headers, &app),
             idempotency_key,
             if_match: versions(headers)?,
-            // What cannot be read names nothing that the caller has.
+            // A header that cannot be read names no representation of the caller.
             if_none_match: Tags::read(headers, "If-None-Match").unwrap_or_default(),
             content_type: given("Content-Type")?.unwrap_or_default(),
             range: given("Range")?,

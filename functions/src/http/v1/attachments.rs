@@ -63,7 +63,7 @@ async fn form_of_files(asked: &Asked, mut form: multer::Multipart<'_>, patience:
         patience.anew();
         let Some(name) = file_name(field.headers())? else { continue };
         if taken.len() == FILES_MAX {
-            return Err(Problem::malformed("body", format!("it has more than {FILES_MAX} files")));
+            return Err(Problem::malformed("body", format!("the form has more than {FILES_MAX} files")));
         }
         let claimed = field.content_type().map(ToString::to_string).unwrap_or_default();
         let mut upload = begun(asked, &name, taken.len()).await?;
@@ -73,7 +73,7 @@ async fn form_of_files(asked: &Asked, mut form: multer::Multipart<'_>, patience:
         }
         taken.push(finish(asked, upload, &claimed).await?);
     }
-    if taken.is_empty() { Err(Problem::malformed("body", "it has no file")) } else { Ok(taken) }
+    if taken.is_empty() { Err(Problem::malformed("body", "the form has no file")) } else { Ok(taken) }
 }
 
 async fn one_file(asked: &Asked, mut body: Body) -> Result<Value, Problem> {
@@ -88,7 +88,7 @@ async fn one_file(asked: &Asked, mut body: Body) -> Result<Value, Problem> {
 /// The next piece of a body.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = in_time(body.frame()).await? {
-        let frame = frame.map_err(|error| Problem::malformed("body", format!("it broke off: {error}")))?;
+        let frame = frame.map_err(|error| Problem::malformed("body", format!("the body broke off: {error}")))?;
         if let Ok(bytes) = frame.into_data() {
             return Ok(Some(bytes));
         }
@@ -98,11 +98,11 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
 
 /// Waits for the next piece of a body, but not for ever.
 async fn in_time<T>(next: impl Future<Output = T>) -> Result<T, Problem> {
-    tokio::time::timeout(IDLE, next).await.map_err(|_| Problem::malformed("body", format!("nothing came for {IDLE:?}")))
+    tokio::time::timeout(IDLE, next).await.map_err(|_| Problem::malformed("body", format!("no byte of the body came for {IDLE:?}")))
 }
 
 fn broken(error: multer::Error) -> Problem {
-    Problem::malformed("body", format!("it is no form that can be read: {error}"))
+    Problem::malformed("body", format!("the form cannot be read: {error}"))
 }
 
 /// How many bytes of a form came since something was made of them: what belongs to no file is not gathered without end.
@@ -236,7 +236,7 @@ async fn is_for_workflow(asked: &Asked) -> Result<bool, Problem> {
     match asked.asked_for("for") {
         None => Ok(false),
         Some("workflow") => super::admin::superuser(asked).await.map(|_| true),
-        Some(_) => Err(Problem::malformed("for", "it is nothing but workflow")),
+        Some(_) => Err(Problem::malformed("for", "`for` must be workflow")),
     }
 }
 
@@ -262,10 +262,10 @@ pub(super) async fn in_parts(asked: Asked, method: &Method, parts: &[&str], body
         (&Method::POST, []) => {
             let name = asked.required("name")?;
             if name.chars().count() > NAME_MAX {
-                return Err(Problem::malformed("/name", format!("it is longer than {NAME_MAX} characters")));
+                return Err(Problem::malformed("/name", format!("`name` is longer than {NAME_MAX} characters")));
             }
             if asked.idempotency_key.is_none() {
-                return Err(Problem::malformed("Idempotency-Key", "an upload in parts needs one, so that it can be gone on with"));
+                return Err(Problem::malformed("Idempotency-Key", "`Idempotency-Key` is required: an upload in parts is continued under it"));
             }
             let upload = begun(&asked, &name, 0).await?;
             if let Some(id) = upload.id().filter(|_| !upload.is_received()) {
@@ -281,7 +281,7 @@ pub(super) async fn in_parts(asked: Asked, method: &Method, parts: &[&str], body
             let number: u32 = number.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(wrong)?;
             let _place = app.limits.upload()?;
             let by = asked.actor().await?;
-            // What was uploaded before may have been too much already.
+            // Earlier uploads may have used up the rate already.
             app.limits.uploads(&by, app.ledger.clock.now())?;
             let mut part = Vec::new();
             let mut body = body.unwrap_or_default();
@@ -302,7 +302,7 @@ pub(super) async fn in_parts(asked: Asked, method: &Method, parts: &[&str], body
             if attachment.received.is_some() {
                 return Ok(Json(shown(&attachment)).into_response());
             }
-            let wrong = || Problem::malformed("/parts", "it is not the list of the parts' tags, in order");
+            let wrong = || Problem::malformed("/parts", "`parts` is not the list of the parts' tags, in order");
             let tags = asked.body.get("parts").and_then(Value::as_array).ok_or_else(wrong)?;
             let tags: Vec<String> = tags.iter().map(|tag| tag.as_str().map(str::to_owned)).collect::<Option<_>>().ok_or_else(wrong)?;
             if tags.len() > usize::try_from(attachments::parts_max(app)).unwrap_or(usize::MAX) {
@@ -457,7 +457,7 @@ async fn pieces(app: &App, attachment: &Attachment, wanted: &Range<u64>) -> Resu
     Ok(Body::new(Download { pieces: receiver, _place: place }))
 }
 
-/// What comes through a channel, as a body; it holds a place among the downloads.
+/// A body of pieces from a channel. It holds a place among the downloads.
 struct Download {
     pieces: mpsc::Receiver<Result<Bytes, NotTaken>>,
     _place: Transfer,

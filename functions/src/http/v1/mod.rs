@@ -41,7 +41,8 @@ pub fn router() -> Router<App> {
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
     let path: Vec<&str> = request.uri().path().split('/').filter(|part| !part.is_empty()).collect();
-    let is_upload = matches!((request.method(), &path[..]), (&Method::POST, ["attachments"]) | (&Method::PUT, ["uploads", _, _]));
+    // Completing an upload reads all its bytes again.
+    let is_upload = matches!((request.method(), &path[..]), (&Method::POST, ["attachments"] | ["uploads", _, "complete"]) | (&Method::PUT, ["uploads", _, _]));
     let patience = if is_upload { UPLOAD_PATIENCE } else { PATIENCE };
     let handled = tokio::time::timeout(patience, Box::pin(route(app.clone(), request))).await;
     match handled.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, format!("a request took longer than {patience:?}")).into())) {

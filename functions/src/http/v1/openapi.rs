@@ -80,7 +80,7 @@ fn described(operation: &Operation) -> Value {
                 "200" | "206" if matches!(kind, Kind::Download) => json!({ "description": "the bytes", "content": { "*/*": { "schema": {} } } }),
                 "200" | "201" => json!({ "description": "done", "content": { "application/json": { "schema": {} } } }),
                 "204" => json!({ "description": "done" }),
-                "304" => json!({ "description": "what the caller has is what would be answered" }),
+                "304" => json!({ "description": "the answer would be the representation that the caller has" }),
                 _ => problem.clone(),
             };
             (status.to_owned(), answer)

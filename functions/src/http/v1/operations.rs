@@ -6,14 +6,14 @@ use serde_json::{Map, Value, json};
 
 use super::definition::{OPTIONS, SHARED_FIELD, WORKFLOW};
 use super::problem::Problem;
-use super::shape::{COUNT, FORM, Flaw, INTEGER, Member, NAMES, Shape, optional, quoted, required, unless};
+use super::shape::{COUNT, FLAWS_MAX, FORM, Flaw, INTEGER, Member, NAMES, Shape, optional, quoted, required, unless};
 
 /// Tickets and calls on one page.
 pub(super) const PAGE_SIZE_MAX: usize = 200;
 /// The last page that a list is asked for.
 pub(super) const PAGES_MAX: usize = 1_000_000;
 
-/// How an operation takes its input, and what it answers.
+/// The input and the answer of an operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Read,
@@ -161,7 +161,7 @@ const SPEAKS_FOR_USERS: Member = optional("speaks_for_users", Shape::Flag);
 const HEARS_STATUS: Member = optional("hears_status", Shape::Flag);
 const DRY_RUN: Member = optional("dry_run", Shape::Flag);
 
-/// What a service is besides its kind and name.
+/// The members of a service besides its kind and name.
 macro_rules! service {
     ($($own:expr),*) => {
         &[
@@ -378,6 +378,9 @@ pub(super) fn flaws(parameters: &[Parameter], query: &Map<String, Value>) -> Vec
             (Some(_), _) => Some(format!("`{field}` is given more than once")),
         };
         flaws.extend(detail.map(|detail| Flaw { field, detail }));
+        if flaws.len() >= FLAWS_MAX {
+            break;
+        }
     }
     flaws
 }
@@ -448,6 +451,12 @@ mod tests {
         for text in ["2026-11-22T02:00:00", "2026-11-22T02:00Z", "2026-11-22", "yesterday", ""] {
             assert!(instant(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_number_of_reported_parameters_is_bounded() {
+        let query: Map<String, Value> = (0..1_000).map(|number| (format!("p{number}"), json!("x"))).collect();
+        assert_eq!(flaws(&[], &query).len(), FLAWS_MAX);
     }
 
     #[test]

@@ -284,10 +284,7 @@ impl From<NotErased> for Problem {
         let detail = not.to_string();
         match not {
             NotErased::Technical(error) => error.into(),
-            NotErased::Unfinished { error, .. } => {
-                tracing::error!(%error, "an erasure is incomplete");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-            }
+            NotErased::Unfinished { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail),
             NotErased::Unknown(_) => Self::not_found(detail),
             NotErased::LastSuperuser(_) => Self::conflict(detail),
         }

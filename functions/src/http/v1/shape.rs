@@ -223,7 +223,7 @@ impl Shape {
         }
     }
 
-    /// What fits, in words.
+    /// The values that fit, in words.
     fn what(&self) -> String {
         match self {
             Self::Any | Self::Given => "a value".into(),

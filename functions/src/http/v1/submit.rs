@@ -175,7 +175,7 @@ impl Extras {
     }
 }
 
-/// What is wrong with a receiver, by the member that holds it.
+/// The flaw of a receiver as a problem of the member that holds it.
 fn unfit_receiver(unfit: UnfitReceiver) -> Problem {
     let header = |name: &str, detail: String| Problem::malformed(&format!("/callback/headers/{}", name.replace('~', "~0").replace('/', "~1")), detail);
     match unfit {

@@ -109,7 +109,7 @@ impl Dynamodb {
         Ok(got)
     }
 
-    /// What the documents of these keys claim, and their facets.
+    /// The index rows that the documents of these keys claim, and their facets.
     async fn claims_of(&self, view: &str, keys: &[&str]) -> Result<HashMap<String, (Claimed, String)>, Error> {
         let mut claimed = HashMap::new();
         let unique: Vec<&str> = keys.iter().copied().collect::<HashSet<_>>().into_iter().collect();

@@ -169,7 +169,7 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
     }
 }
 
-/// Names of roles stand in lists of workflow files, between commas.
+/// Workflow files list names of roles between commas.
 fn is_role_name(name: &str) -> bool {
     !name.trim().is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
 }
