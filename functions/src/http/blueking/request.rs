@@ -212,7 +212,8 @@ impl Asked {
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
-        all.retain(|key, _| !CREDENTIALS.contains(&key.as_str()) && !key.ends_with("request_id"));
+        // The calling user counts below, wherever the request names that user.
+        all.retain(|key, _| !CREDENTIALS.contains(&key.as_str()) && key != "bk_username" && !key.ends_with("request_id"));
         let key = app.keys().await?.fingerprint;
         let operation = self.path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
         let text = json!([operation, self.caller.user, all]).to_string();
