@@ -1126,3 +1126,44 @@ async fn clients_send_lists_in_every_form_that_a_body_can_have() {
     let asked = desk.must("get_tickets", json!({ "create_at__gte": "2020-01-01T00:00:00+08:00", "create_at__lte": "2099-01-01T00:00:00.000001" })).await;
     assert_eq!(asked["count"], 2);
 }
+
+/// real-files-and-clients 4.
+#[tokio::test]
+async fn a_line_that_always_holds_is_a_default_line() {
+    let desk = Desk::start();
+    let person = |id: i64| json!({ "id": id, "type": "NORMAL", "name": "处理", "processors_type": "PERSON", "processors": "zhangsan" });
+    let constant = json!({ "key": "G_INT_1", "type": "INT", "condition": "==", "value": 1 });
+    let titled = json!({ "key": "title", "type": "STRING", "condition": "==", "value": "a" });
+    let lines = [line(1, 1, 2), line_if(2, 2, 3, &titled), line_if(3, 2, 4, &constant), line(4, 3, 9), line(5, 4, 9)];
+    let imported = desk.import("常量", &flow(&[person(3), person(4)], &lines, &[])).await;
+    assert_eq!(imported["report"], json!([]));
+    for (title, node) in [("a", 3), ("b", 4)] {
+        let sn = desk.open(&imported["id"], &[("title", title)]).await;
+        let steps = desk.must("get_ticket_status", json!({ "sn": sn })).await["current_steps"].clone();
+        assert_eq!(steps[0]["state_id"], node, "{title}: {steps}");
+    }
+}
+
+/// hostile-and-broken 3.
+#[tokio::test]
+async fn a_repeated_request_may_carry_its_user_elsewhere() {
+    let desk = Desk::start();
+    let credentials = |user: &str| json!({ "bk_app_code": tests::process::APP.0, "bk_app_secret": tests::process::APP.1, "bk_username": user });
+    let open = async |user: &str, in_header: bool| {
+        let mut body = json!({ "service_id": 17, "fields": form(&[("title", "t")]) });
+        let mut request = tests::process::client().post(format!("{}/v2/itsm/create_ticket/", desk.served.base)).header("idempotency-key", "k-1");
+        if in_header {
+            request = request.header("x-bkapi-authorization", credentials(user).to_string());
+        } else {
+            body.as_object_mut().expect("an object").extend(credentials(user).as_object().expect("an object").clone());
+        }
+        request.json(&body).send().await.expect("an answer").json::<Value>().await.expect("JSON")
+    };
+    let first = open("anna", false).await;
+    assert_eq!(first["result"], true, "{first}");
+    assert_eq!(open("anna", true).await["data"], first["data"]);
+    for in_header in [true, false] {
+        let other = open("bob", in_header).await;
+        assert!(other["result"] == false && other["message"].as_str().expect("a message").contains("Idempotency-Key"), "{other}");
+    }
+}
