@@ -3,9 +3,9 @@
 /// Longest user name, in characters.
 pub const NAME_MAX: usize = 64;
 
-/// Separates the names of a list: the comma, and the commas of Chinese and Japanese keyboards.
+/// Separates the names of a list: the comma, and the commas of Chinese and Japanese keyboards, also as vertical text has them.
 fn is_separator(c: char) -> bool {
-    matches!(c, ',' | '，' | '、' | '､' | '﹐' | '﹑')
+    matches!(c, ',' | '，' | '、' | '､' | '﹐' | '﹑' | '\u{fe10}' | '\u{fe11}')
 }
 
 /// Blanks of any width, and characters that take no place on a screen, such as zero-width spaces and byte order marks.
@@ -54,7 +54,29 @@ pub fn is_name(name: &str) -> bool {
         c.is_control()
             || is_blank_char(c)
             || is_separator(c)
-            || matches!(c, '<' | '>' | '\'' | '"' | ';' | '；' | '﹔' | '|' | '｜' | '/' | '／' | '\\' | '＼' | '。' | '｡' | '،' | '؛')
+            || matches!(
+                c,
+                '<' | '>'
+                    | '\''
+                    | '"'
+                    | ';'
+                    | '；'
+                    | '﹔'
+                    | '|'
+                    | '｜'
+                    | '/'
+                    | '／'
+                    | '\\'
+                    | '＼'
+                    | '。'
+                    | '｡'
+                    | '،'
+                    | '؛'
+                    | '\u{37e}'
+                    | '\u{fe14}'
+                    | '\u{1802}'
+                    | '\u{1808}'
+            )
     };
     !name.is_empty()
         && name != events::Pid::system().as_str()
@@ -69,7 +91,14 @@ mod tests {
 
     #[test]
     fn commas_of_every_keyboard_separate_names() {
-        for text in ["zhangsan,wangwu", "zhangsan，wangwu", "zhangsan、wangwu", " zhangsan ,\u{3000}wangwu\u{200b},", "\u{feff}zhangsan､wangwu\u{a0}"] {
+        for text in [
+            "zhangsan,wangwu",
+            "zhangsan，wangwu",
+            "zhangsan、wangwu",
+            " zhangsan ,\u{3000}wangwu\u{200b},",
+            "\u{feff}zhangsan､wangwu\u{a0}",
+            "zhangsan\u{fe10}wangwu\u{fe11}",
+        ] {
             assert_eq!(split(text).collect::<Vec<_>>(), ["zhangsan", "wangwu"], "{text:?}");
         }
         assert_eq!(split(" ，、\u{200b}").count(), 0);

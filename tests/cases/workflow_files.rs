@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Uri};
+use domain::call::template::percent;
 use infra::caller::Answer;
 use serde_json::{Value, json};
 use tests::process::Served;
@@ -914,4 +915,255 @@ async fn twelve_workflow_files_run_to_each_of_their_ends() {
     }
     println!("{} files: {as_they_are} deployed as they are, {completed} completed as their report says; {tickets} tickets, {requests} requests", files.len());
     assert_eq!((files.len(), completed, tickets), (12, 3, 22));
+}
+
+/// real-files-and-clients 1.
+#[tokio::test]
+async fn a_json_body_stays_json_whatever_fills_its_templates() {
+    let (desk, receiver) = (Desk::start(), Receiver::start().await);
+    let optional = |id: i64, key: &str, kind: &str| json!({ "id": id, "key": key, "name": key, "type": kind, "validate_type": "OPTION", "state_id": 2 });
+    let mut rows = optional(4, "rows", "CUSTOMTABLE");
+    rows["meta"] = json!({ "columns": [{ "key": "ip", "name": "IP", "display": "input" }] });
+    let fields = [optional(2, "size", "INT"), optional(3, "config", "TEXT"), rows, optional(5, "note", "STRING")];
+    let bodies = [
+        (r#"{"rows": {{rows}}, "size": {{size}}, "note": {{note}}}"#, r#"{"rows": [{"ip":"10.0.0.8"}], "size": 5, "note": null}"#),
+        (r#"{"rows": "{{rows}}", "size": "{{size}}", "note": "{{note}}"}"#, r#"{"rows": "[{\"ip\":\"10.0.0.8\"}]", "size": "5", "note": ""}"#),
+        (r#"{"title": {{title}}, "config": {{config}}}"#, r#"{"title": "a, \"b\": 1", "config": {"a": [1, "x"]}}"#),
+        (r#"{"{{title}}": [{{ size }}, {"deep": ["<{{title}}>"]}]}"#, r#"{"a, \"b\": 1": [5, {"deep": ["<a, \"b\": 1>"]}]}"#),
+        ("{{rows}}", r#"[{"ip":"10.0.0.8"}]"#),
+        ("t={{title}}", r#"t=a, \"b\": 1"#),
+    ];
+    for (at, (content, sent)) in bodies.into_iter().enumerate() {
+        let body = json!({ "type": "raw", "raw_type": "JSON", "content": content });
+        let mut workflow = hooked(&receiver.base, &json!({ "body": body }));
+        for field in &fields {
+            workflow["fields"][field["id"].to_string()] = field.clone();
+        }
+        let imported = desk.import(&format!("嵌入{at}"), &workflow).await;
+        let mut form = form(&[("title", "a, \"b\": 1"), ("size", "5"), ("config", r#"{"a": [1, "x"]}"#)]);
+        form.as_array_mut().expect("fields").push(json!({ "key": "rows", "value": [{ "ip": "10.0.0.8" }] }));
+        let sn = desk.must("create_ticket", json!({ "service_id": imported["id"], "creator": "lisi", "fields": form })).await["sn"].clone();
+        desk.until(&sn, "FINISHED").await;
+        assert_eq!(receiver.all().pop().expect("a request").body, sent, "{content}");
+    }
+}
+
+/// real-files-and-clients 1.
+#[tokio::test]
+async fn the_type_of_a_body_is_the_type_that_is_sent() {
+    let (desk, receiver) = (Desk::start(), Receiver::start().await);
+    let form = json!({ "type": "x-www-form-urlencoded", "params": [{ "key": "a", "value": "1 2" }] });
+    let raw = |member: &str, kind: &str| json!({ "type": "raw", member: kind, "content": "x" });
+    let urlencoded = "application/x-www-form-urlencoded;charset=utf-8";
+    let cases = [
+        (form.clone(), "application/json", urlencoded, "a=1+2", 1),
+        (form.clone(), "application/x-www-form-urlencoded", "application/x-www-form-urlencoded", "a=1+2", 0),
+        (form, "", urlencoded, "a=1+2", 0),
+        (raw("raw_type", "Text"), "application/json; charset=utf-8", "text/plain", "x", 1),
+        (raw("raw_type", "XML"), "application/soap+xml", "application/soap+xml", "x", 0),
+        (raw("raw_type", "JSON"), "application/json; charset=utf-8", "application/json; charset=utf-8", "x", 0),
+        (raw("row_type", "Text"), "", "text/plain", "x", 0),
+        (raw("raw_type", "YAML"), "", "text/plain", "x", 0),
+    ];
+    for (at, (body, header, kind, sent, notes)) in cases.into_iter().enumerate() {
+        let headers = if header.is_empty() { json!([]) } else { json!([{ "key": "content-type", "value": header }]) };
+        let imported = desk.import(&format!("类型{at}"), &hooked(&receiver.base, &json!({ "body": body, "headers": headers }))).await;
+        assert_eq!(imported["report"].as_array().expect("a report").len(), notes, "{body} {header}: {}", imported["report"]);
+        let sn = desk.open(&imported["id"], &[("title", "t")]).await;
+        desk.until(&sn, "FINISHED").await;
+        let received = receiver.all().pop().expect("a request");
+        assert_eq!((received.header("content-type"), received.body.as_str()), (kind, sent), "{body} {header}");
+    }
+}
+
+/// real-files-and-clients 1 and 2.
+#[tokio::test]
+async fn a_body_or_credentials_of_another_shape_are_named() {
+    let desk = Desk::start();
+    for body in [json!("abc"), json!(["x"]), json!(5)] {
+        let imported = desk.import(&format!("形状 {body}"), &hooked("https://hooks.example.com", &json!({ "body": body }))).await;
+        assert!(imported["report"].to_string().contains("its body, which is neither of the type raw nor a form"), "{body}: {}", imported["report"]);
+    }
+    let (_, message) = desk.refused("import_service", service("凭据", &hooked("https://hooks.example.com", &json!({ "auth": ["token"] })))).await;
+    assert!(message.contains("its call needs credentials"), "{message}");
+    let imported = desk.import("无凭据", &hooked("https://hooks.example.com", &json!({ "auth": "none" }))).await;
+    assert_eq!(imported["report"], json!([]));
+}
+
+/// real-files-and-clients 1.
+#[tokio::test]
+async fn headers_of_the_connection_are_left_out_by_name() {
+    let (desk, receiver) = (Desk::start(), Receiver::start().await);
+    let headers: Value = [("Host", "x"), ("Content-Length", "5"), ("Connection", "keep-alive"), ("X-A", "1")]
+        .iter()
+        .map(|(key, value)| json!({ "key": key, "value": value }))
+        .collect();
+    let imported = desk.import("连接", &hooked(&receiver.base, &json!({ "headers": headers }))).await;
+    let report = imported["report"].as_array().expect("a report");
+    assert_eq!(report.len(), 3, "{report:?}");
+    assert!(report.iter().all(|note| note["dropped"]["what"].as_str().is_some_and(|what| what.starts_with("its header "))), "{report:?}");
+    let sn = desk.open(&imported["id"], &[("title", "t")]).await;
+    desk.until(&sn, "FINISHED").await;
+    assert_eq!(receiver.all().pop().expect("a request").header("x-a"), "1");
+}
+
+/// real-files-and-clients 4.
+#[tokio::test]
+async fn a_webhook_that_waits_longer_is_imported_with_a_note() {
+    let desk = Desk::start();
+    let imported = desk.import("超时", &hooked("https://hooks.example.com", &json!({ "settings": { "timeout": "60" } }))).await;
+    let report = imported["report"].to_string();
+    assert!(report.contains("waits 20000 ms for an answer, and not 60000 ms"), "{report}");
+}
+
+/// real-files-and-clients 4.
+#[tokio::test]
+async fn an_expression_of_success_may_have_parentheses_and_lists() {
+    let (desk, receiver) = (Desk::start(), Receiver::start().await);
+    let expressions = [
+        "(resp.code==0)",
+        "(resp.code == 0 or resp.code == 200) and resp.result == true",
+        "resp.code in (0, 200)",
+        "0 == resp.code AND resp.result == True",
+        "1==1",
+        "true",
+    ];
+    for (at, success) in expressions.into_iter().enumerate() {
+        let workflow = hooked(&receiver.base, &json!({ "success_exp": success }));
+        let imported = desk.import(&format!("成功{at}"), &workflow).await;
+        assert_eq!(imported["report"], json!([]), "{success}");
+        let sn = desk.open(&imported["id"], &[("title", "t")]).await;
+        desk.until(&sn, "FINISHED").await;
+        let flow = imported["workflow_id"].as_i64().expect("a version");
+        let path = format!("workflows/{}/versions/{}/export", flow / 10_000, flow % 10_000);
+        let (_, exported) = desk.served.v1("GET", &path, "admin", Value::Null).await;
+        let (status, again) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": exported })).await;
+        assert_eq!((status, &again["report"], &again["problems"]), (201, &json!([]), &json!([])), "{success}: {again}");
+    }
+    let (_, message) = desk.refused("import_service", service("混合", &hooked(&receiver.base, &json!({ "success_exp": "a==1 and b==2 or c==3" })))).await;
+    assert!(message.contains("does not say when its call succeeded"), "{message}");
+}
+
+/// real-files-and-clients 12.
+#[tokio::test]
+async fn options_left_over_in_a_field_without_options_mean_nothing() {
+    let desk = Desk::start();
+    let options = json!([{ "key": "a,b", "name": "两者" }]);
+    let field = |id: i64, kind: &str| json!({ "id": id, "key": format!("f{id}"), "name": kind, "type": kind, "validate_type": "OPTION", "state_id": 2, "choice": options });
+    let mut table = field(5, "CUSTOMTABLE");
+    table["choice"] = json!([]);
+    table["meta"] = json!({ "columns": [{ "key": "c", "name": "列", "display": "input", "choice": options }] });
+    let workflow = flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &[field(2, "STRING"), field(3, "INT"), field(4, "MEMBERS"), table]);
+    let imported = desk.import("剩余选项", &workflow).await;
+    assert_eq!(imported["report"], json!([]));
+    for kind in ["INPUTSELECT", "CASCADE"] {
+        let workflow = flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &[field(2, kind)]);
+        let (_, message) = desk.refused("import_service", service(kind, &workflow)).await;
+        assert!(message.contains("\"a,b\""), "{kind}: {message}");
+    }
+}
+
+/// real-files-and-clients 13.
+#[tokio::test]
+async fn a_list_of_blanks_is_not_a_required_text() {
+    let desk = Desk::start();
+    let required = |id: i64, key: &str, kind: &str| json!({ "id": id, "key": key, "name": key, "type": kind, "validate_type": "REQUIRE", "state_id": 2 });
+    let mut columns = required(5, "rows", "CUSTOMTABLE");
+    columns["meta"] = json!({ "columns": [{ "key": "ip", "name": "IP", "display": "input" }] });
+    let fields = [required(2, "text", "TEXT"), required(3, "page", "RICHTEXT"), required(4, "table", "TABLE"), columns, required(6, "extra", "CUSTOM-FORM")];
+    let imported = desk.import("空列表", &flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &fields)).await;
+    let good = json!({ "title": "t", "text": "a", "page": "<p>c</p>", "table": [{ "c": "1" }], "rows": [{ "ip": "1" }], "extra": { "form_data": [0] } });
+    let as_list = |form: &Value| form.as_object().expect("fields").iter().map(|(key, value)| json!({ "key": key, "value": value })).collect::<Value>();
+    let open = async |form: &Value| desk.served.bk("create_ticket", json!({ "service_id": imported["id"], "creator": "lisi", "fields": as_list(form) })).await;
+    assert_eq!(open(&good).await["result"], true);
+    let blanks = |key: &str| match key {
+        "title" | "text" => vec![json!([]), json!({}), json!([" "]), json!([{}])],
+        "page" => vec![json!([""]), json!("<p>&#160;&#x3000;</p>")],
+        "extra" => vec![json!({}), json!({ "form_data": [] })],
+        _ => vec![json!([{}]), json!([{ "c": " ", "ip": "\u{3000}" }])],
+    };
+    for (key, blank) in ["title", "text", "page", "table", "rows", "extra"].into_iter().flat_map(|key| blanks(key).into_iter().map(move |blank| (key, blank))) {
+        let mut form = good.clone();
+        form[key] = blank.clone();
+        let refused = open(&form).await;
+        assert!(refused["result"] == false && refused["message"].as_str().expect("a message").contains("为必填项"), "{key} {blank}: {refused}");
+    }
+}
+
+/// Clients of real-files-and-clients: forms, JSON of another content type, lists as text.
+#[tokio::test]
+async fn clients_send_lists_in_every_form_that_a_body_can_have() {
+    let desk = Desk::start();
+    let credentials = [("bk_app_code", tests::process::APP.0), ("bk_app_secret", tests::process::APP.1), ("bk_username", "admin")];
+    let post = async |operation: &str, body: String| {
+        let url = format!("{}/api/c/compapi/v2/itsm/{operation}/", desk.served.base);
+        let request = tests::process::client().post(url).header("content-type", "application/x-www-form-urlencoded").body(body);
+        request.send().await.expect("an answer").json::<Value>().await.expect("JSON")
+    };
+    let as_form = |parameters: &[(&str, &str)]| {
+        credentials.iter().chain(parameters).map(|(key, value)| format!("{}={}", percent(key), percent(value))).collect::<Vec<_>>().join("&")
+    };
+    let fields = r#"[{"key":"title","value":"a & b"}]"#;
+    let created = post("create_ticket", as_form(&[("service_id", "17"), ("creator", "lisi"), ("fields", fields), ("meta", "{}")])).await;
+    let first = created["data"]["sn"].as_str().unwrap_or_else(|| panic!("{created}")).to_owned();
+    // Libraries that know no JSON call it a form.
+    let mut json_body = json!({ "service_id": 17, "creator": "lisi", "fields": [{ "key": "title", "value": "b" }] });
+    for (key, value) in credentials {
+        json_body[key] = value.into();
+    }
+    let created = post("create_ticket", json_body.to_string()).await;
+    let second = created["data"]["sn"].as_str().unwrap_or_else(|| panic!("{created}")).to_owned();
+    let text = format!("[\"{first}\"]");
+    for parameters in [vec![("sns", text.as_str())], vec![("sns[]", first.as_str())], vec![("sns", first.as_str())]] {
+        let found = post("get_tickets", as_form(&parameters)).await;
+        assert_eq!((&found["data"]["count"], &found["data"]["items"][0]["sn"]), (&json!(1), &json!(first)), "{parameters:?}: {found}");
+    }
+    let both = format!("[\"{first}\",\"{second}\"]");
+    for parameters in [vec![("sn", both.as_str())], vec![("sn[]", first.as_str()), ("sn[]", second.as_str())]] {
+        let found = post("ticket_approval_result", as_form(&parameters)).await;
+        assert_eq!(found["data"].as_array().map(Vec::len), Some(2), "{parameters:?}: {found}");
+    }
+    let asked = desk.must("get_tickets", json!({ "create_at__gte": "2020-01-01T00:00:00+08:00", "create_at__lte": "2099-01-01T00:00:00.000001" })).await;
+    assert_eq!(asked["count"], 2);
+}
+
+/// real-files-and-clients 4.
+#[tokio::test]
+async fn a_line_that_always_holds_is_a_default_line() {
+    let desk = Desk::start();
+    let person = |id: i64| json!({ "id": id, "type": "NORMAL", "name": "处理", "processors_type": "PERSON", "processors": "zhangsan" });
+    let constant = json!({ "key": "G_INT_1", "type": "INT", "condition": "==", "value": 1 });
+    let titled = json!({ "key": "title", "type": "STRING", "condition": "==", "value": "a" });
+    let lines = [line(1, 1, 2), line_if(2, 2, 3, &titled), line_if(3, 2, 4, &constant), line(4, 3, 9), line(5, 4, 9)];
+    let imported = desk.import("常量", &flow(&[person(3), person(4)], &lines, &[])).await;
+    assert_eq!(imported["report"], json!([]));
+    for (title, node) in [("a", 3), ("b", 4)] {
+        let sn = desk.open(&imported["id"], &[("title", title)]).await;
+        let steps = desk.must("get_ticket_status", json!({ "sn": sn })).await["current_steps"].clone();
+        assert_eq!(steps[0]["state_id"], node, "{title}: {steps}");
+    }
+}
+
+/// hostile-and-broken 3.
+#[tokio::test]
+async fn a_repeated_request_may_carry_its_user_elsewhere() {
+    let desk = Desk::start();
+    let credentials = |user: &str| json!({ "bk_app_code": tests::process::APP.0, "bk_app_secret": tests::process::APP.1, "bk_username": user });
+    let open = async |user: &str, in_header: bool| {
+        let mut body = json!({ "service_id": 17, "fields": form(&[("title", "t")]) });
+        let mut request = tests::process::client().post(format!("{}/v2/itsm/create_ticket/", desk.served.base)).header("idempotency-key", "k-1");
+        if in_header {
+            request = request.header("x-bkapi-authorization", credentials(user).to_string());
+        } else {
+            body.as_object_mut().expect("an object").extend(credentials(user).as_object().expect("an object").clone());
+        }
+        request.json(&body).send().await.expect("an answer").json::<Value>().await.expect("JSON")
+    };
+    let first = open("anna", false).await;
+    assert_eq!(first["result"], true, "{first}");
+    assert_eq!(open("anna", true).await["data"], first["data"]);
+    for in_header in [true, false] {
+        let other = open("bob", in_header).await;
+        assert!(other["result"] == false && other["message"].as_str().expect("a message").contains("Idempotency-Key"), "{other}");
+    }
 }

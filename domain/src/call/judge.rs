@@ -194,6 +194,20 @@ mod tests {
         let quoted = expression(r#"message == "this and that or == more""#).expect("read");
         assert_eq!(quoted.expressions[0].expressions[0].value, "this and that or == more");
         assert_eq!(expression("a == 1 and b == 2 or c == 3"), None);
+        let written = |text: &str| serde_json::to_value(expression(text)).expect("JSON");
+        for same in ["(resp.code == 0)", "0==resp.code", "((resp.code==0))"] {
+            assert_eq!(written(same), written("resp.code == 0"), "{same}");
+        }
+        assert_eq!(written("(a == 1 or b == 2) AND c > 3"), written("(( a==1 ) or( b==2 ))and 3 < c"));
+        assert_eq!(written("a in (0, 200)"), written("a == 0 or a == 200"));
+        assert_eq!(written("a in ['x,y', \"z\"]"), written("a == 'x,y' or a == 'z'"));
+        for unread in ["(a == 1", "a == 1)", "((a == 1) and (b == 1 or (c == 1 and d == 1)))", "a in ()", "1 == 2", "a == b", "(".repeat(1000).as_str(), ""] {
+            assert_eq!(expression(unread), None, "{unread}");
+        }
+        webhook.success = expression("(resp.code == 0 or resp.code == 200) and resp.result == true");
+        for (answer, fits) in [(r#"{"code":200,"result":true}"#, true), (r#"{"code":0,"result":false}"#, false), (r#"{"code":1,"result":true}"#, false)] {
+            assert!(matches!(says(&webhook, NodeKind::Webhook, 200, answer), Step::Done { succeeded, .. } if succeeded == fits), "{answer}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use events::outside::{Outside, Pair, Request, Task};
 use serde_json::{Value, json};
 
-use super::template::{Variables, fill, fill_json, holes, holes_of_json, percent};
+use super::template::{Variables, fill, fill_json, fill_json_text, holes, holes_of_json, percent};
 use super::{CREATED, Call, schema};
 use crate::ticket::form::plain;
 
@@ -29,7 +29,8 @@ const BOUNDARY_CHARS: usize = 32;
 impl Wanted {
     /// The body as it is sent: a text as it is, the fields of a form as the headers say, everything else as JSON.
     pub fn body_text(&self) -> String {
-        let kind = media_type(&self.headers);
+        let header = media_type(&self.headers);
+        let kind = header.to_lowercase();
         let fields = self.body.as_ref().and_then(fields);
         match (&self.body, fields) {
             (None, _) => String::new(),
@@ -38,7 +39,7 @@ impl Wanted {
                 fields.iter().map(|(key, value)| format!("{}={}", form_encoded(key), form_encoded(value))).collect::<Vec<_>>().join("&")
             }
             (Some(_), Some(fields)) if kind.starts_with(PARTS) => {
-                let boundary = kind.split("boundary=").nth(1).unwrap_or_default();
+                let boundary = header.split("boundary=").nth(1).unwrap_or_default();
                 let part = |(key, value): &(String, String)| {
                     let name = key.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
                     format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
@@ -120,7 +121,13 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, St
     let body = match &request.body {
         Value::Null => None,
         // A text that is no JSON until it is filled: what fills it cannot end the text it stands in.
-        Value::String(text) => Some(fill(text, variables, encoder(&headers))?.into()),
+        Value::String(text) => {
+            let filled = match encoder(&headers) {
+                Some(encode) => fill(text, variables, encode)?,
+                None => fill_json_text(text, variables)?,
+            };
+            Some(filled.into())
+        }
         body => Some(schema::conform(&request.body_schema, fill_json(body, variables)?)?),
     };
     if let Some(body) = &body {
@@ -129,19 +136,18 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, St
     Ok(Wanted { method: request.method.clone(), url, headers, body, timeout_ms: request.timeout_ms })
 }
 
-/// How a value is written into a text of the type that the headers say; JSON where they say nothing.
-fn encoder(headers: &[(String, String)]) -> fn(&str) -> String {
-    match media_type(headers).split(';').next().unwrap_or_default().trim() {
-        "text/plain" => str::to_owned,
-        "application/x-www-form-urlencoded" => percent,
-        kind if kind.ends_with("xml") || kind.ends_with("html") => {
-            |text| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&apos;")
-        }
-        _ => |text| {
-            let quoted = Value::from(text).to_string();
-            quoted[1..quoted.len() - 1].to_owned()
-        },
+/// How a value is written into a text of the type that the headers name; `None` for JSON, which is also the type where they name none.
+fn encoder(headers: &[(String, String)]) -> Option<fn(&str) -> String> {
+    match media_type(headers).split(';').next().unwrap_or_default().trim().to_lowercase().as_str() {
+        "text/plain" => Some(str::to_owned),
+        "application/x-www-form-urlencoded" => Some(percent),
+        kind if kind.ends_with("xml") || kind.ends_with("html") => Some(marked_up),
+        _ => None,
     }
+}
+
+fn marked_up(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&apos;")
 }
 
 /// A task is created, started and asked after, one call each (reference/bk-itsm.md 8.2).

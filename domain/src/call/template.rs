@@ -67,6 +67,61 @@ pub fn fill(text: &str, variables: &Variables, encode: impl Fn(&str) -> String) 
         .collect()
 }
 
+/// A text as it is written between the quotes of a JSON text.
+fn escaped(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// A value as JSON has it outside of quotes. A text that is itself one JSON value, such as a number, is written as that value.
+fn whole(value: &Value) -> String {
+    match value {
+        Value::String(text) if serde_json::from_str::<Value>(text).is_ok() => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Fills the holes of a text of JSON: between quotes a value is part of the text there, elsewhere it is a JSON value by itself. A template that is no JSON
+/// wherever its holes are gets texts as JSON escapes them.
+pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, String> {
+    let pieces = pieces(text);
+    let (mut quoted, mut is_escaped, mut is_quoted) = (Vec::new(), false, false);
+    let mut sample = String::new();
+    for piece in &pieces {
+        match piece {
+            Piece::Text(text) => {
+                sample.push_str(text);
+                for byte in text.bytes() {
+                    match byte {
+                        _ if is_escaped => is_escaped = false,
+                        b'\\' if is_quoted => is_escaped = true,
+                        b'"' => is_quoted = !is_quoted,
+                        _ => {}
+                    }
+                }
+            }
+            Piece::Hole(_) => {
+                quoted.push(is_quoted);
+                sample.push_str(if is_quoted { "" } else { "null" });
+            }
+        }
+    }
+    if serde_json::from_str::<Value>(&sample).is_err() {
+        return fill(text, variables, escaped);
+    }
+    let mut quoted = quoted.into_iter();
+    let one = |piece: Piece<'_>| -> Result<String, String> {
+        match piece {
+            Piece::Text(text) => Ok(text.to_owned()),
+            Piece::Hole(key) => {
+                let value = find(key, variables)?;
+                Ok(if quoted.next() == Some(true) { escaped(&plain(value)) } else { whole(value) })
+            }
+        }
+    };
+    pieces.into_iter().map(one).collect()
+}
+
 /// Fills the holes of every text in a JSON value. A text that is one hole alone becomes the value itself, with its type.
 pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> {
     Ok(match value {
@@ -122,6 +177,23 @@ mod tests {
         let body = json!({ "n": "${params_count}", "all": "{{ rows }}", "text": "n=${count}", "t": "${title}" });
         let filled = json!({ "n": 3, "all": [{ "ip": 1 }], "text": "n=3", "t": "a/b ${host} \"" });
         assert_eq!(fill_json(&body, &variables()).unwrap(), filled);
+    }
+
+    #[test]
+    fn a_text_of_json_is_json_when_it_is_filled() {
+        let mut variables = variables();
+        variables.extend([("none".to_owned(), Value::Null), ("config".to_owned(), json!("{\"a\": [1]}")), ("words".to_owned(), json!("a, \"b\": 1"))]);
+        for (template, filled) in [
+            (r#"{"r": {{rows}}, "n": {{ count }}, "o": {{none}}}"#, r#"{"r": [{"ip":1}], "n": 3, "o": null}"#),
+            (r#"{"r": "{{rows}}", "n": "{{count}}", "o": "{{none}}"}"#, r#"{"r": "[{\"ip\":1}]", "n": "3", "o": ""}"#),
+            (r#"{"w": {{words}}, "c": {{config}}}"#, r#"{"w": "a, \"b\": 1", "c": {"a": [1]}}"#),
+            (r#"{"q\"": {{count}}, "{{host}}": 1}"#, r#"{"q\"": 3, "10.0.0.8": 1}"#),
+            ("{{rows}}", r#"[{"ip":1}]"#),
+            ("t={{words}}", r#"t=a, \"b\": 1"#),
+        ] {
+            assert_eq!(fill_json_text(template, &variables).unwrap(), filled, "{template}");
+        }
+        assert_eq!(fill_json_text("{\"a\": {{gone}}}", &variables).unwrap_err(), "the template asks for gone, which does not exist");
     }
 
     #[test]

@@ -463,12 +463,22 @@ pub fn field_problems(field: &Field) -> Vec<String> {
     if field.regex == "CUSTOM" && !field.custom_regex.is_empty() && condition::pattern(&field.custom_regex).is_none() {
         problems.push(format!("the custom rule of field {} is not a valid pattern", field.key));
     }
-    if field.kind != FieldKind::Table
-        && let Some(option) = options::with_comma(&field.choice)
-    {
+    // Options that were left over in a field which offers none mean nothing.
+    let offers = matches!(
+        field.kind,
+        FieldKind::Select
+            | FieldKind::Radio
+            | FieldKind::InputSelect
+            | FieldKind::MultiSelect
+            | FieldKind::Checkbox
+            | FieldKind::TreeSelect
+            | FieldKind::Cascade
+    );
+    if offers && let Some(option) = options::with_comma(&field.choice) {
         problems.push(format!("field {} has the option {option:?}, whose key has a comma; commas separate options that are chosen together", field.key));
     }
-    for column in field.meta.get("columns").and_then(Value::as_array).into_iter().flatten() {
+    let columns = field.meta.get("columns").and_then(Value::as_array).into_iter().flatten();
+    for column in columns.filter(|column| matches!(column["display"].as_str(), Some("select" | "multiselect"))) {
         let keys = column["choice"].as_array().into_iter().flatten().map(|choice| plain(&choice["key"]));
         let said = keys.filter(|key| key.contains(',')).map(|option| {
             let name = plain(&column["key"]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use events::RoleId;
 use events::outside::{Outside, Request};
-use events::workflow::{Choice, Condition, Definition, Field, Line, Node, Other, Processors, Revoke, Rule};
+use events::workflow::{Choice, Condition, Definition, Field, Group, Join, Line, Node, Other, Processors, Revoke, Rule};
 use serde_json::{Map, Value, json};
 
 /// Writes one version. `roles` names the roles that processors mention, so that another desk can find its own.
@@ -177,8 +177,7 @@ fn outputs(request: &Request) -> Vec<Value> {
 
 /// A condition over an answer as the text that the original's webhooks have.
 fn expression(condition: &Condition) -> String {
-    let Some(group) = condition.expressions.first() else { return String::new() };
-    let join = if group.join == events::workflow::Join::Or { " or " } else { " and " };
+    let word = |join: Join| if join == Join::Or { " or " } else { " and " };
     let clause = |clause: &events::workflow::Clause| {
         let value = match (&clause.value, clause.kind.as_str()) {
             (Value::String(text), "BOOLEAN") => text.clone(),
@@ -187,7 +186,11 @@ fn expression(condition: &Condition) -> String {
         };
         format!("{} {} {value}", clause.key, clause.condition.sign())
     };
-    group.expressions.iter().map(clause).collect::<Vec<_>>().join(join)
+    let group = |group: &Group| group.expressions.iter().map(clause).collect::<Vec<_>>().join(word(group.join));
+    match &condition.expressions[..] {
+        [only] => group(only),
+        groups => groups.iter().map(|each| format!("({})", group(each))).collect::<Vec<_>>().join(word(condition.join)),
+    }
 }
 
 fn transition(line: &Line) -> Value {

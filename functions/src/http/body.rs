@@ -105,6 +105,12 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NoObject> {
     }
 }
 
+/// The array or object that a text is, as clients write lists into a form or a query; nothing for other texts.
+pub fn nested(text: &str) -> Option<Value> {
+    let is_nested = text.trim_start().starts_with(['[', '{']) && depth(text) <= DEPTH_MAX;
+    is_nested.then(|| serde_json::from_str(text).ok()).flatten()
+}
+
 /// The deepest nesting of a text, looked at before anything is parsed.
 fn depth(text: &str) -> usize {
     let (mut now, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);

@@ -152,6 +152,10 @@ impl<'a> Form<'a> {
             });
         }
         value::check(field, &entry.value)?;
+        let has_rows_of_blanks = field.kind == FieldKind::CustomTable && is_blank(FieldKind::Table, &entry.value);
+        if has_rows_of_blanks && field.is_required && !self.is_hidden(field) {
+            return reject(Rejection::FieldEmpty(field_at(field)));
+        }
         let shown = self.check_options(field, &entry.value)?;
         self.check_beside(field, &entry.value)?;
         Ok(Entry { shown, ..entry.clone() })
@@ -244,7 +248,8 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
             day.map_or_else(|_| entry.value.clone(), Value::String)
         }
         value @ (Value::Array(_) | Value::Object(_)) if matches!(kind, Some(FieldKind::String | FieldKind::Text | FieldKind::RichText)) => {
-            Value::String(value.to_string())
+            // A list that holds nothing is no text either.
+            Value::String(if is_blank(FieldKind::Text, value) { String::new() } else { value.to_string() })
         }
         Value::Number(number) => Value::String(number.to_string()),
         Value::Bool(flag) => Value::String(flag.to_string()),
@@ -292,6 +297,8 @@ fn is_blank(kind: FieldKind, value: &Value) -> bool {
         Value::String(text) if kind == FieldKind::RichText => is_blank_page(text),
         Value::String(text) => is_blank_text(text),
         Value::Array(items) => items.iter().all(|item| is_blank(kind, item)),
+        // Rows of a designed table are judged column by column.
+        Value::Object(members) if kind != FieldKind::CustomTable => members.values().all(|member| is_blank(FieldKind::Text, member)),
         _ => false,
     }
 }
@@ -310,7 +317,10 @@ fn is_blank_text(text: &str) -> bool {
 /// Rich text whose tags show no picture and hold no text.
 fn is_blank_page(page: &str) -> bool {
     const SHOWN: [&str; 8] = ["<img", "<video", "<audio", "<iframe", "<svg", "<canvas", "<input", "<hr"];
-    const BLANKS: [&str; 9] = ["&nbsp;", "&ensp;", "&emsp;", "&thinsp;", "&zwnj;", "&zwj;", "&shy;", "&#160;", "&#xa0;"];
+    const BLANKS: [&str; 15] = [
+        "&nbsp;", "&ensp;", "&emsp;", "&thinsp;", "&zwnj;", "&zwj;", "&shy;", "&#160;", "&#xa0;", "&#32;", "&#x20;", "&#12288;", "&#x3000;", "&#8203;",
+        "&#x200b;",
+    ];
     let mut rest = page.to_lowercase();
     if SHOWN.iter().any(|tag| rest.contains(tag)) {
         return false;

@@ -409,7 +409,7 @@ impl Reader<'_> {
             let id = int(raw, "id").unwrap_or(next);
             next = next.max(id).saturating_add(1);
             self.unread(&format!("line {id}"), "", raw, &TRANSITION);
-            let by_field = text(raw, "condition_type") == "by_field";
+            let by_field = text(raw, "condition_type") == "by_field" && !raw.get("condition").is_some_and(is_constant);
             let condition = if by_field { raw.get("condition").and_then(condition_of) } else { None };
             if by_field && condition.is_none() {
                 return Err(format!("line {id} from node {from} has a condition that cannot be read"));
@@ -474,6 +474,13 @@ fn is_blank_clause(clause: &Value) -> bool {
     let is_empty = |key: &str| clause.get(key).is_none_or(|value| value.is_null() || *value == "");
     let compares_with_the_time = text(clause, "source") == "system" && !is_empty("condition");
     is_empty("key") && is_empty("value") && !compares_with_the_time
+}
+
+/// Says whether a condition compares only the constant with which the original writes lines that always hold.
+fn is_constant(condition: &Value) -> bool {
+    let groups: Vec<&Value> = condition.get("expressions").and_then(Value::as_array).into_iter().flatten().collect();
+    let clauses: Vec<&Value> = groups.iter().filter_map(|group| group.get("expressions").and_then(Value::as_array)).flatten().collect();
+    !clauses.is_empty() && clauses.iter().all(|clause| text(clause, "key") == "G_INT_1")
 }
 
 /// A group of clauses without those that were not filled in.

@@ -9,12 +9,19 @@ use serde_json::{Value, json};
 use super::{Note, Reader, condition_of, flag, int, is_nothing, parts, text};
 use crate::call::schema;
 use crate::ticket::form::plain;
-use crate::workflow::check::{POLL_MS, host_problem};
+use crate::workflow::check::{OPTIONS_MS_MAX, POLL_MS, TIMEOUT_MS_MAX, host_problem};
 
 /// Fields of a form as the original sends them.
 const FORM: &str = "application/x-www-form-urlencoded;charset=utf-8";
 /// Fields of a form in parts.
 const PARTS: &str = "multipart/form-data";
+/// JSON, which is the type of every body that names none.
+const JSON: &str = "application/json";
+/// The pause between two questions where a file has none: the engine of the original looks every three seconds.
+const POLL_DEFAULT_MS: i64 = 3_000;
+/// Headers of the connection and the framing, which every client sets by itself (RFC 9110 7.6.1), as are those that begin with `proxy-`.
+const CONNECTION_HEADERS: [&str; 11] =
+    ["host", "content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect", "http2-settings"];
 /// Members of a pair; the designer of the original keeps in the others how its page shows one.
 const PAIR: [&str; 8] = ["key", "name", "value", "value_type", "check", "select", "desc", "type"];
 /// Members of a variable that a call leaves behind.
@@ -155,14 +162,16 @@ impl Reader<'_> {
             self.dropped(place, format!("req_params: a {method} sends its body"));
         }
         let query = self.pairs(place, "query", query);
-        let headers = [self.pairs(place, "system_info.headers", system.get("headers")), self.pairs(place, "headers", member("headers"))].concat();
+        let mut headers = [self.pairs(place, "system_info.headers", system.get("headers")), self.pairs(place, "headers", member("headers"))].concat();
+        self.without_connection(&mut headers, place);
         self.visible_secrets(&headers, place);
         let needs_poll = flag(own, "need_poll");
         let poll = needs_poll
             .then(|| {
                 let ends = own.get("end_conditions")?;
+                let interval_ms = int(ends, "poll_interval_ms").or_else(|| Some(int(ends, "poll_interval")?.saturating_mul(1000)))?;
                 Some(Poll {
-                    interval_ms: int(ends, "poll_interval_ms").or_else(|| Some(int(ends, "poll_interval")?.saturating_mul(1000)))?,
+                    interval_ms: if interval_ms == 0 { POLL_DEFAULT_MS } else { interval_ms },
                     times_max: u32::try_from(int(ends, "poll_time")?).ok()?,
                     until: condition_of(own.get("succeed_conditions")?)?,
                 })
@@ -186,7 +195,11 @@ impl Reader<'_> {
             url,
             secret,
             credentials,
-            timeout_ms: int(own, "timeout_ms").unwrap_or(10_000),
+            timeout_ms: self.timeout(
+                int(own, "timeout_ms").unwrap_or(10_000),
+                if place.starts_with("field ") { OPTIONS_MS_MAX } else { TIMEOUT_MS_MAX },
+                place,
+            ),
             attempts_max: int(own, "attempts_max").and_then(|times| u32::try_from(times).ok()).unwrap_or(1),
             success: own.get("success").and_then(condition_of),
             poll,
@@ -205,14 +218,16 @@ impl Reader<'_> {
         self.unread(place, "webhook_info.", info, &WEBHOOK);
         let method = Some(text(info, "method").to_uppercase()).filter(|method| !method.is_empty()).unwrap_or_else(|| "GET".to_owned());
         let mut headers = once_each(self.pairs(place, "headers", info.get("headers")));
+        self.without_connection(&mut headers, place);
         self.visible_secrets(&headers, place);
-        let says_type = headers.iter().any(|pair| pair.key.eq_ignore_ascii_case("content-type"));
         let (body, media_type) = self.body(info.get("body").unwrap_or(&Value::Null), place);
-        headers.extend(media_type.filter(|_| !says_type && !body.is_null()).map(|value| Pair { key: "Content-Type".into(), value: value.into() }));
+        if let Some(media_type) = media_type.filter(|_| !body.is_null()) {
+            self.content_type(&mut headers, media_type, place);
+        }
         let said = info.get("success").and_then(condition_of);
         let success = match text(info, "success_exp") {
             _ if said.is_some() => said,
-            exp if exp.is_empty() => None,
+            exp if exp.is_empty() || is_always_true(&exp) => None,
             exp => {
                 let condition = expression(&exp);
                 if condition.is_none() {
@@ -244,7 +259,7 @@ impl Reader<'_> {
             secret,
             credentials,
             system: String::new(),
-            timeout_ms: int(settings, "timeout_ms").unwrap_or_else(|| timeout_s.saturating_mul(1000)),
+            timeout_ms: self.timeout(int(settings, "timeout_ms").unwrap_or_else(|| timeout_s.saturating_mul(1000)), TIMEOUT_MS_MAX, place),
             attempts_max: int(settings, "attempts").and_then(|times| u32::try_from(times).ok()).unwrap_or(1),
             success,
             poll: None,
@@ -252,19 +267,59 @@ impl Reader<'_> {
         }
     }
 
+    /// A longer wait than a call may take becomes the longest one.
+    fn timeout(&mut self, timeout_ms: i64, most: i64, place: &str) -> i64 {
+        if timeout_ms > most {
+            self.changed(place, format!("its call waits {most} ms for an answer, and not {timeout_ms} ms"));
+        }
+        timeout_ms.min(most)
+    }
+
+    /// Leaves out headers that a call must not set.
+    fn without_connection(&mut self, headers: &mut Vec<Pair>, place: &str) {
+        let is_of_connection = |pair: &Pair| {
+            let name = pair.key.to_lowercase();
+            CONNECTION_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-")
+        };
+        let (left_out, kept): (Vec<Pair>, Vec<Pair>) = std::mem::take(headers).into_iter().partition(is_of_connection);
+        *headers = kept;
+        for pair in left_out {
+            self.dropped(place, format!("its header {}, which each call sets by itself", pair.key));
+        }
+    }
+
+    /// The type of a body wins over a header of another type, as in the original. A header of the same type stays as it is written.
+    fn content_type(&mut self, headers: &mut Vec<Pair>, media_type: &str, place: &str) {
+        match headers.iter_mut().find(|pair| pair.key.eq_ignore_ascii_case("content-type")) {
+            Some(pair) if pair.value.contains("{{") || type_class(&pair.value) == type_class(media_type) => {}
+            Some(pair) => {
+                let said = std::mem::replace(&mut pair.value, media_type.to_owned());
+                self.changed(place, format!("its body is sent as {media_type}, as its type says, and not as its header Content-Type says ({said})"));
+            }
+            None if media_type == JSON => {}
+            None => headers.push(Pair { key: "Content-Type".into(), value: media_type.to_owned() }),
+        }
+    }
+
     /// What a webhook sends, and of which media type: a text as it is written, or the fields of a form in their order. The files of the original have
     /// texts in `content` and forms in `params`; `value` is what this desk wrote before.
     fn body(&mut self, body: &Value, place: &str) -> (Value, Option<&'static str>) {
+        if !body.is_object() && !is_nothing(body) {
+            self.dropped(place, "its body, which is neither of the type raw nor a form");
+        }
         let given = |key: &str| body.get(key).filter(|value| !value.is_null() && **value != "");
         let kind = text(body, "type").to_lowercase().replace('_', "-");
         let (sent, media_type, from) = match kind.as_str() {
             "raw" => {
-                let media_type = match text(body, "raw_type").to_lowercase().as_str() {
-                    "xml" => Some("application/xml"),
-                    "html" => Some("text/html"),
-                    "text" => Some("text/plain"),
-                    "javascript" => Some("application/javascript"),
-                    _ => None,
+                // Older files call the type `row_type`. A type that the original does not know is text there.
+                let said = ["raw_type", "row_type"].into_iter().find(|key| !text(body, key).is_empty());
+                let media_type = match said.map(|key| text(body, key).to_lowercase()).as_deref() {
+                    Some("json") => Some(JSON),
+                    Some("xml") => Some("application/xml"),
+                    Some("html") => Some("text/html"),
+                    Some("javascript") => Some("application/javascript"),
+                    Some(_) => Some("text/plain"),
+                    None => None,
                 };
                 match (given("content"), given("value")) {
                     // A body that this desk has as JSON is in the file twice: as the text that the original reads, and as it is.
@@ -302,8 +357,12 @@ impl Reader<'_> {
 
     /// The kind of the credentials that a file has for a webhook. The credentials themselves are not read, unless they are a template that the ticket fills.
     fn credentials(&mut self, auth: &Value, headers: &mut Vec<Pair>, place: &str) -> String {
-        if let Value::String(kind) = auth {
-            return kind.clone();
+        match auth {
+            Value::String(kind) if matches!(kind.as_str(), "none" | "no_auth") => return String::new(),
+            Value::String(kind) => return kind.clone(),
+            // A call that needs credentials is never made without them, whatever they are.
+            Value::Array(_) if !is_nothing(auth) => return "unknown".into(),
+            _ => {}
         }
         let (kind, config) = (text(auth, "auth_type"), auth.get("auth_config").unwrap_or(&Value::Null));
         self.unread(place, "auth.", auth, &["auth_type", "auth_config"]);
@@ -427,45 +486,164 @@ fn taken(value: Option<&Value>) -> Vec<Taken> {
     value.and_then(Value::as_array).into_iter().flatten().map(one).filter(|taken| !taken.path.is_empty()).collect()
 }
 
-/// Comparisons of members of the answer with constants, joined by `and` or by `or`: `resp.code == 0 and resp["data"]["state"] == "done"`.
+/// Which kind of body a media type names; types that are not known here are sent as JSON is.
+fn type_class(media_type: &str) -> &'static str {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_lowercase();
+    match essence.as_str() {
+        PARTS => PARTS,
+        "application/x-www-form-urlencoded" => FORM,
+        other => match other.rsplit(['/', '+']).next().unwrap_or_default() {
+            "plain" => "text/plain",
+            "xml" => "application/xml",
+            "html" => "text/html",
+            "javascript" => "application/javascript",
+            _ => JSON,
+        },
+    }
+}
+
+/// Longest expression, and deepest nesting of its parentheses; those of real files have one comparison or two.
+const EXPRESSION_BYTES: usize = 2000;
+const EXPRESSION_DEPTH: usize = 8;
+
+/// An expression over an answer: comparisons, joined by words.
+enum Compared {
+    Clause(Value),
+    All(&'static str, Vec<Compared>),
+}
+
+/// Comparisons of members of the answer with constants, joined by `and` or by `or`: `resp.code == 0 and resp["data"]["state"] == "done"`. Parentheses may hold
+/// comparisons that are joined by the other word.
 pub fn expression(text: &str) -> Option<Condition> {
+    let group = |join: &str, clauses: Vec<Value>| json!({ "type": join, "expressions": clauses });
+    let (join, groups) = match compared(text, 0)? {
+        Compared::Clause(clause) => ("and", vec![group("and", vec![clause])]),
+        Compared::All(join, parts) if parts.iter().all(|part| matches!(part, Compared::Clause(_))) => ("and", vec![group(join, clauses(parts)?)]),
+        Compared::All(join, parts) => {
+            let one = |part: Compared| match part {
+                Compared::Clause(clause) => Some(group("and", vec![clause])),
+                Compared::All(inner, parts) => clauses(parts).map(|clauses| group(inner, clauses)),
+            };
+            (join, parts.into_iter().map(one).collect::<Option<Vec<Value>>>()?)
+        }
+    };
+    serde_json::from_value(json!({ "type": join, "expressions": groups })).ok()
+}
+
+/// Says whether an expression holds of every answer.
+fn is_always_true(text: &str) -> bool {
+    let sides = outside_quotes(text, "==");
+    let constant = |side: &str| constant_of(side.trim()).map(|(_, value)| value);
+    matches!(text, "true" | "True") || sides.len() == 2 && constant(sides[0]).is_some_and(|one| Some(one) == constant(sides[1]))
+}
+
+/// The comparisons of a list that holds nothing else.
+fn clauses(parts: Vec<Compared>) -> Option<Vec<Value>> {
+    let clause = |part: Compared| match part {
+        Compared::Clause(clause) => Some(clause),
+        Compared::All(..) => None,
+    };
+    parts.into_iter().map(clause).collect()
+}
+
+fn compared(text: &str, depth: usize) -> Option<Compared> {
+    if depth > EXPRESSION_DEPTH || text.len() > EXPRESSION_BYTES {
+        return None;
+    }
+    let text = text.trim();
     let (ands, ors) = (outside_quotes(text, " and "), outside_quotes(text, " or "));
     let (join, parts) = match (ands.len(), ors.len()) {
+        (1, 1) => {
+            return match text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+                Some(inner) => compared(inner, depth + 1),
+                None => comparison(text),
+            };
+        }
         (_, 1) => ("and", ands),
         (1, _) => ("or", ors),
         _ => return None,
     };
-    let clauses: Option<Vec<Value>> = parts
-        .into_iter()
-        .map(|part| {
-            let sign = ["==", "!=", ">=", "<=", ">", "<"].into_iter().find(|sign| outside_quotes(part, sign).len() == 2)?;
-            let sides = outside_quotes(part, sign);
-            let (key, value) = (path(sides[0].trim())?, sides[1].trim());
-            let (kind, value) = match value {
-                "True" | "true" => ("BOOLEAN", json!("true")),
-                "False" | "false" => ("BOOLEAN", json!("false")),
-                quoted if quoted.len() > 1 && (quoted.starts_with('"') && quoted.ends_with('"') || quoted.starts_with('\'') && quoted.ends_with('\'')) => {
-                    ("STRING", json!(quoted[1..quoted.len() - 1]))
-                }
-                number => ("INT", serde_json::from_str::<serde_json::Number>(number).ok()?.into()),
-            };
-            Some(json!({ "key": key, "type": kind, "condition": sign, "value": value }))
-        })
-        .collect();
-    serde_json::from_value(json!({ "type": "and", "expressions": [{ "type": join, "expressions": clauses? }] })).ok()
+    let mut all = Vec::new();
+    for part in parts {
+        match compared(part, depth + 1)? {
+            Compared::All(inner, parts) if inner == join => all.extend(parts),
+            other => all.push(other),
+        }
+    }
+    Some(Compared::All(join, all))
 }
 
-/// The parts of a text between a mark, wherever that does not stand in quotes.
+/// One comparison of a member with a constant, or with a list of constants.
+fn comparison(text: &str) -> Option<Compared> {
+    for (word, sign, join) in [(" in ", "==", "or"), (" notin ", "!=", "and")] {
+        let sides = outside_quotes(text, word);
+        if sides.len() == 2 {
+            let (key, list) = (path(sides[0].trim())?, sides[1].trim());
+            let list = list.strip_prefix('(').and_then(|list| list.strip_suffix(')')).or_else(|| list.strip_prefix('[')?.strip_suffix(']'))?;
+            let items = outside_quotes(list, ",");
+            let one = |item: &&str| constant_of(item.trim()).map(|constant| clause(&key, sign, constant));
+            return Some(Compared::All(join, items.iter().map(one).collect::<Option<_>>()?));
+        }
+    }
+    let sign = ["==", "!=", ">=", "<=", ">", "<"].into_iter().find(|sign| outside_quotes(text, sign).len() == 2)?;
+    let sides = outside_quotes(text, sign);
+    let (left, right) = (sides[0].trim(), sides[1].trim());
+    match (constant_of(left), constant_of(right)) {
+        (None, Some(constant)) => Some(clause(&path(left)?, sign, constant)),
+        (Some(constant), None) => {
+            let turned = match sign {
+                ">" => "<",
+                "<" => ">",
+                ">=" => "<=",
+                "<=" => ">=",
+                other => other,
+            };
+            Some(clause(&path(right)?, turned, constant))
+        }
+        _ => None,
+    }
+}
+
+fn clause(key: &str, sign: &str, (kind, value): (&str, Value)) -> Compared {
+    Compared::Clause(json!({ "key": key, "type": kind, "condition": sign, "value": value }))
+}
+
+/// A constant of an expression and its type.
+fn constant_of(text: &str) -> Option<(&'static str, Value)> {
+    Some(match text {
+        "True" | "true" => ("BOOLEAN", json!("true")),
+        "False" | "false" => ("BOOLEAN", json!("false")),
+        quoted if quoted.len() > 1 && (quoted.starts_with('"') && quoted.ends_with('"') || quoted.starts_with('\'') && quoted.ends_with('\'')) => {
+            ("STRING", json!(quoted[1..quoted.len() - 1]))
+        }
+        number => ("INT", serde_json::from_str::<serde_json::Number>(number).ok()?.into()),
+    })
+}
+
+/// The parts of a text between a mark, wherever that is neither in quotes nor in parentheses. The blanks around a word may also be parentheses, and its
+/// letters large.
 fn outside_quotes<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
-    let (mut parts, mut from, mut at, mut quote) = (Vec::new(), 0, 0, None);
+    let (mut parts, mut from, mut at, mut quote, mut depth) = (Vec::new(), 0, 0, None, 0_usize);
+    let word = mark.trim();
+    let is_word = word.len() + 2 == mark.len();
     while let Some(c) = text[at..].chars().next() {
+        let starts = if is_word {
+            let begins = text[at..].get(..word.len()).is_some_and(|here| here.eq_ignore_ascii_case(word));
+            let before = text[..at].chars().next_back().is_some_and(|c| c.is_whitespace() || c == ')');
+            let after = text[at..].get(word.len()..).and_then(|rest| rest.chars().next()).is_some_and(|c| c.is_whitespace() || matches!(c, '(' | '['));
+            begins && before && after
+        } else {
+            text[at..].starts_with(mark)
+        };
         match quote {
-            None if text[at..].starts_with(mark) => {
+            None if depth == 0 && starts => {
                 parts.push(&text[from..at]);
-                at += mark.len();
+                at += if is_word { word.len() } else { mark.len() };
                 from = at;
                 continue;
             }
+            None if matches!(c, '(' | '[') => depth += 1,
+            None if matches!(c, ')' | ']') => depth = depth.saturating_sub(1),
             None if c == '"' || c == '\'' => quote = Some(c),
             Some(open) if open == c => quote = None,
             _ => {}

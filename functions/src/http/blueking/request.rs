@@ -14,12 +14,14 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Refusal, Refused};
 use crate::App;
-use crate::http::body::{self, BODY_BYTES_MAX, DEPTH_MAX, NoObject, NotRead, object, pairs};
+use crate::http::body::{self, BODY_BYTES_MAX, DEPTH_MAX, NoObject, NotRead, nested, object};
 use crate::http::credentials::{Caller, Presented, identify};
 use crate::people::{Unnamed, is_name, names_of};
 
 /// Parameters that say who calls.
 const CREDENTIALS: [&str; 6] = ["bk_app_code", "bk_app_secret", "bk_token", "app_secret", "app_code", "access_token"];
+/// Parameters that are lists or objects, which a form can only have as text.
+const NESTED: [&str; 4] = ["fields", "dynamic_fields", "meta", "workflow"];
 /// Headers whose values count.
 const READ_HEADERS: [&str; 3] = ["x-bkapi-authorization", "idempotency-key", "content-type"];
 const FORBIDDEN: &str = "Forbidden: the application code or secret, or the user, is missing or not valid";
@@ -45,7 +47,7 @@ impl Asked {
             }
         }
         let header = |name: &str| parts.headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-        let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
+        let query = parameters(parts.uri.query().unwrap_or_default().as_bytes());
         let carried = header("x-bkapi-authorization");
         let bytes = match body::read(body, BODY_BYTES_MAX).await {
             Ok(bytes) => bytes,
@@ -60,7 +62,9 @@ impl Asked {
         let kind = header(header::CONTENT_TYPE.as_str()).unwrap_or_default().split(';').next().unwrap_or_default().trim().to_lowercase();
         let body = match kind.as_str() {
             _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
-            "application/x-www-form-urlencoded" => pairs(&bytes),
+            // Some clients send JSON and keep the type that their library has for every body; a form begins with the name of a parameter.
+            "application/x-www-form-urlencoded" if bytes.trim_ascii_start().starts_with(b"{") => object(&bytes).unwrap_or_else(|_| parameters(&bytes)),
+            "application/x-www-form-urlencoded" => parameters(&bytes),
             "" | "application/json" | "text/json" => match object(&bytes) {
                 Ok(body) => body,
                 Err(reason) => return Err(unreadable(app, &query, carried, wrong(in_chinese(&reason))).await),
@@ -149,12 +153,17 @@ impl Asked {
         self.required(key)?.parse().map_err(|_| Refusal::parameter(format!("{key}:请填写合法的整数值。")))
     }
 
-    /// A list of texts: an array, or parts between commas.
+    /// A list of texts: an array, the text of one, or parts between commas.
     pub(super) fn list(&self, key: &str) -> Vec<String> {
+        let texts = |items: &[Value]| {
+            items.iter().filter_map(|item| item.as_str().map(str::to_owned).or_else(|| item.as_i64().map(|n| n.to_string()))).collect::<Vec<_>>()
+        };
         match self.get(key) {
-            Some(Value::Array(items)) => {
-                items.iter().filter_map(|item| item.as_str().map(str::to_owned).or_else(|| item.as_i64().map(|n| n.to_string()))).collect()
-            }
+            Some(Value::Array(items)) => texts(items),
+            Some(Value::String(text)) if text.trim_start().starts_with('[') => match nested(text) {
+                Some(Value::Array(items)) => texts(&items),
+                _ => vec![text.clone()],
+            },
             Some(Value::String(text)) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
             _ => Vec::new(),
         }
@@ -203,7 +212,8 @@ impl Asked {
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
-        all.retain(|key, _| !CREDENTIALS.contains(&key.as_str()) && !key.ends_with("request_id"));
+        // The calling user counts below, wherever the request names that user.
+        all.retain(|key, _| !CREDENTIALS.contains(&key.as_str()) && key != "bk_username" && !key.ends_with("request_id"));
         let key = app.keys().await?.fingerprint;
         let operation = self.path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
         let text = json!([operation, self.caller.user, all]).to_string();
@@ -236,8 +246,27 @@ fn unread(reason: &NotRead) -> Refusal {
     }
 }
 
-/// The meaning of a text: a second or a minute of a clock, or a day.
+/// Parameters of a query or a form. A list may also be named with brackets (`sns[]`), and lists and objects may be the text of JSON.
+fn parameters(bytes: &[u8]) -> Map<String, Value> {
+    let mut parameters = Map::new();
+    for (key, value) in body::pairs(bytes) {
+        match key.strip_suffix("[]") {
+            Some(name) if !name.is_empty() => {
+                let values = if value.is_array() { value } else { Value::Array(vec![value]) };
+                parameters.insert(name.to_owned(), values);
+            }
+            _ => {
+                let written = value.as_str().filter(|_| NESTED.contains(&key.as_str())).and_then(nested);
+                parameters.insert(key, written.unwrap_or(value));
+            }
+        }
+    }
+    parameters
+}
+
+/// The meaning of a text: an instant, a second or a minute of a clock, or a day.
 enum Meant {
+    Instant(Timestamp),
     Clock(DateTime, SignedDuration),
     Day(Date),
 }
@@ -247,11 +276,17 @@ fn meant(text: &str) -> Option<Meant> {
     clock("%Y-%m-%d %H:%M:%S", SignedDuration::from_secs(1))
         .or_else(|| clock("%Y-%m-%d %H:%M", SignedDuration::from_mins(1)))
         .or_else(|| Date::strptime("%Y-%m-%d", text).ok().map(Meant::Day))
+        // The original reads every form of ISO 8601: a T between day and time, fractions, an offset that counts instead of the zone.
+        .or_else(|| text.parse().ok().map(Meant::Instant))
+        .or_else(|| clock("%Y-%m-%dT%H:%M:%S", SignedDuration::from_secs(1)))
+        .or_else(|| clock("%Y-%m-%dT%H:%M", SignedDuration::from_mins(1)))
+        .or_else(|| ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"].into_iter().find_map(|format| clock(format, SignedDuration::from_millis(1))))
 }
 
 /// The earliest instant that a text may mean. A time that the clock shows twice means its first occurrence; a day begins with its first instant.
 fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     match meant(text)? {
+        Meant::Instant(at) => Some(at),
         Meant::Clock(start, _) => zone.to_ambiguous_zoned_datetime(start).earlier().ok().map(|zoned| zoned.timestamp()),
         Meant::Day(day) => day.to_zoned_datetime(zone.clone()).ok().map(|zoned| zoned.timestamp()),
     }
@@ -261,6 +296,9 @@ fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
 /// millisecond.
 fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let (end, is_day) = match meant(text)? {
+        // Without a fraction it means the whole second.
+        Meant::Instant(at) if at.subsec_nanosecond() == 0 => return at.checked_add(SignedDuration::from_millis(999)).ok(),
+        Meant::Instant(at) => return Some(at),
         Meant::Clock(start, lasts) => (start.checked_add(lasts).ok()?, false),
         Meant::Day(day) => (day.tomorrow().ok()?.to_datetime(Time::midnight()), true),
     };
@@ -327,6 +365,15 @@ mod tests {
         }
         // A day that begins at one o'clock, and the day before it.
         assert_eq!(window("America/Santiago", "2026-09-06", "2026-09-05"), ("2026-09-06T04:00:00Z".to_owned(), "2026-09-06T03:59:59.999Z".to_owned()));
+        for (text, first, last) in [
+            ("2026-07-01T12:00:00", "2026-07-01T10:00:00Z", "2026-07-01T10:00:00.999Z"),
+            ("2026-07-01T12:00", "2026-07-01T10:00:00Z", "2026-07-01T10:00:59.999Z"),
+            ("2026-07-01 12:00:00.25", "2026-07-01T10:00:00.25Z", "2026-07-01T10:00:00.25Z"),
+            ("2026-07-01T12:00:00+08:00", "2026-07-01T04:00:00Z", "2026-07-01T04:00:00.999Z"),
+            ("2026-07-01 12:00:00.5Z", "2026-07-01T12:00:00.5Z", "2026-07-01T12:00:00.5Z"),
+        ] {
+            assert_eq!(window("Europe/Berlin", text, text), (first.to_owned(), last.to_owned()), "{text}");
+        }
         assert!(earliest("tomorrow", &TimeZone::UTC).is_none() && latest("2026-13-01", &TimeZone::UTC).is_none());
     }
 }
