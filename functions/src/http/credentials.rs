@@ -75,6 +75,24 @@ impl Credentials {
         self.is_reachable.store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
     }
 
+    /// What is wrong with a secret that is chosen for an application, in words.
+    pub(super) fn unfit(&self, code: &str, secret: &str) -> Option<String> {
+        if secret.is_empty() || secret.len() > SECRET_MAX {
+            return Some(format!("the secret of application {code} is empty or longer than {SECRET_MAX} bytes"));
+        }
+        if !is_weak(secret) {
+            return None;
+        }
+        let what = format!(
+            "the secret of application {code} can be guessed: it needs at least {SECRET_MIN} characters, {SECRET_VARIETY_MIN} of them different (try `openssl rand -hex 24`)"
+        );
+        if self.is_reachable.load(Ordering::Relaxed) {
+            return Some(what);
+        }
+        tracing::warn!("{what}; a desk that other machines can reach rejects it");
+        None
+    }
+
     /// Registers an application, or gives it a new secret.
     pub async fn register(&self, registered: &Registered, secret: &str) -> Result<(), Error> {
         let code = registered.code.as_str();
@@ -84,14 +102,8 @@ impl Credentials {
                 format!("application {code:?}: the code must be there, without blanks and at most {CODE_MAX} bytes, and the secret at most {SECRET_MAX} bytes");
             return Err(Error::new(Kind::Misconfigured, what));
         }
-        if is_weak(secret) {
-            let what = format!(
-                "the secret of application {code} can be guessed: it needs at least {SECRET_MIN} characters, {SECRET_VARIETY_MIN} of them different (try `openssl rand -hex 24`)"
-            );
-            if self.is_reachable.load(Ordering::Relaxed) {
-                return Err(Error::new(Kind::Misconfigured, what));
-            }
-            tracing::warn!("{what}; a desk that other machines can reach rejects it");
+        if let Some(what) = self.unfit(code, secret) {
+            return Err(Error::new(Kind::Misconfigured, what));
         }
         if self.check(code, secret).await?.as_ref() == Some(registered) {
             return Ok(());

@@ -58,6 +58,10 @@ async fn register(asked: &Asked, code: &str, meta: Meta) -> Answer {
     if chosen.as_ref().is_some_and(|secret| secret.len() < SECRET_MIN || secret.chars().any(|c| c.is_whitespace() || c.is_control())) {
         return Err(Problem::malformed("/secret", format!("a secret has at least {SECRET_MIN} characters and no blanks; without one the desk makes it")));
     }
+    // The app is not changed by a request whose secret is not taken.
+    if let Some(unfit) = chosen.as_ref().and_then(|secret| asked.app.credentials.unfit(code, secret)) {
+        return Err(Problem::malformed("/secret", unfit));
+    }
     let registered = Registered {
         code: code.into(),
         name,

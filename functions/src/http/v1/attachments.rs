@@ -265,7 +265,7 @@ pub(super) async fn in_parts(asked: Asked, method: &Method, parts: &[&str], body
                 return Err(Problem::malformed("/name", format!("it is longer than {NAME_MAX} characters")));
             }
             if asked.idempotency_key.is_none() {
-                return Err(Problem::malformed("Idempotency-Key", "an upload in parts needs one, so that it can be gone on with"));
+                return Err(Problem::malformed("Idempotency-Key", "`Idempotency-Key` is required: an interrupted upload continues under its key"));
             }
             let upload = begun(&asked, &name, 0).await?;
             if let Some(id) = upload.id().filter(|_| !upload.is_received()) {

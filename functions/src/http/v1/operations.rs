@@ -40,6 +40,8 @@ pub(super) enum Asks {
     Texts,
     /// Integers between commas.
     Integers,
+    /// A user name.
+    Name,
     /// A number from the first to the second.
     Number(usize, usize),
     /// A time with its offset (RFC 3339).
@@ -203,11 +205,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "lists tickets, newest first, by list, service, kind, status, creator, catalog, tag and time",
         &[
             ("list", Asks::Word(LISTS)),
-            ("user", Asks::Text),
+            ("user", Asks::Name),
             ("service", Asks::Integers),
             ("kind", Asks::Words(KINDS)),
             ("status", Asks::Texts),
-            ("creator", Asks::Text),
+            ("creator", Asks::Name),
             ("catalog", Asks::Integers),
             ("bk_biz_id", Asks::Integers),
             ("tag", Asks::Text),
@@ -387,6 +389,7 @@ impl Asks {
         let parts = || text.split(',').map(str::trim);
         match self {
             Self::Text => !text.trim().is_empty(),
+            Self::Name => crate::people::one_name(text).is_some(),
             Self::Word(words) => words.contains(&text),
             Self::Words(words) => parts().all(|part| words.contains(&part)),
             Self::Texts => parts().all(|part| !part.is_empty()),
@@ -399,6 +402,7 @@ impl Asks {
     fn what(&self) -> String {
         match self {
             Self::Text => "a text".into(),
+            Self::Name => "a user name".into(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Words(words) => format!("some of {}, between commas", words.join(", ")),
             Self::Texts => "texts between commas".into(),
@@ -412,7 +416,7 @@ impl Asks {
     /// The description of a parameter.
     pub(super) fn schema(&self) -> Value {
         match self {
-            Self::Text => json!({ "type": "string" }),
+            Self::Text | Self::Name => json!({ "type": "string" }),
             Self::Word(words) => json!({ "type": "string", "enum": words }),
             Self::Words(words) => json!({ "type": "array", "items": { "type": "string", "enum": words } }),
             Self::Texts => json!({ "type": "array", "items": { "type": "string" } }),
