@@ -24,7 +24,7 @@ pub(super) async fn drafts(asked: Asked, method: &Method, parts: &[&str]) -> Ans
         [] if *method == Method::GET => return list(&asked, "draft", LIST_MAX).await,
         ["services", id] => Sheet::Service(ServiceId(id.parse().map_err(|_| Problem::not_found(format!("there is no service {}", quoted(id))))?)),
         ["tickets", sn, node] => {
-            let node = node.parse().map_err(|_| Problem::not_found(format!("there is no node {} of ticket {}", quoted(node), quoted(sn))))?;
+            let node = node.parse::<i64>().map_err(|_| Problem::not_found(format!("there is no node {} of ticket {}", quoted(node), quoted(sn))))?;
             Sheet::Node { ticket: TicketSn((*sn).to_owned()), node: NodeId(node) }
         }
         _ => return Err(Problem::method(format!("{method} is not for this path"))),
