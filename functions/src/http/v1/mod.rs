@@ -12,6 +12,7 @@ pub mod openapi;
 mod operations;
 mod people;
 mod problem;
+mod repeats;
 mod shape;
 mod submit;
 mod tickets;
@@ -28,6 +29,7 @@ use infra::{Error, Kind};
 use crate::{App, times};
 use asked::Asked;
 use problem::{Answer, Problem};
+use repeats::Repeat;
 
 /// Longest time for a request.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -66,10 +68,23 @@ async fn route(app: App, request: Request) -> Answer {
         };
     }
     let asked = asked.read(operation, body).await?;
+    if !operation.is_kept {
+        return answer(asked, method, &parts).await;
+    }
+    let Some(repeat) = Repeat::of(&asked, &path).await? else { return answer(asked, method, &parts).await };
+    let before = repeat.answer().await?;
+    match before {
+        Some(answer) => Ok(answer),
+        None => repeat.keep(answer(asked, method, &parts).await?).await,
+    }
+}
+
+/// Answers a request that was checked.
+async fn answer(asked: Asked, method: Method, parts: &[&str]) -> Answer {
     let (read, write) = (method == Method::GET || method == Method::HEAD, method == Method::POST);
     // Files have an answer of their own to HEAD; everything else answers it as GET.
     let method = if method == Method::HEAD && parts.first() != Some(&"attachments") { Method::GET } else { method };
-    match parts[..] {
+    match *parts {
         ["tickets"] if read => tickets::list(asked).await,
         ["tickets"] if write => submit::create(asked).await,
         ["tickets", sn] if read => tickets::get(asked, sn).await,

@@ -94,6 +94,9 @@ impl Problem {
     pub(super) fn unsatisfiable(detail: impl Into<String>) -> Self {
         Self::at("Range", StatusCode::RANGE_NOT_SATISFIABLE, detail)
     }
+    pub(super) fn key_reused() -> Self {
+        Self::at("Idempotency-Key", StatusCode::UNPROCESSABLE_ENTITY, "the idempotency key was used for another request")
+    }
     pub(super) fn stale(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
     }
@@ -266,7 +269,7 @@ impl From<NotOpened> for Problem {
     fn from(not_opened: NotOpened) -> Self {
         match not_opened {
             NotOpened::Refused(failure) => failure.into(),
-            NotOpened::KeyReused => Self::at("Idempotency-Key", StatusCode::UNPROCESSABLE_ENTITY, "the idempotency key was used for another request"),
+            NotOpened::KeyReused => Self::key_reused(),
         }
     }
 }

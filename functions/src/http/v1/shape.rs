@@ -113,6 +113,17 @@ pub(super) fn schema_of(members: &[Member]) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
+    // Generators of clients read no condition; people and tests do.
+    let conditional: Map<String, Value> = members
+        .iter()
+        .filter_map(|member| match member.need {
+            Need::Unless(other) => Some((member.name.to_owned(), other.into())),
+            Need::Required | Need::Optional => None,
+        })
+        .collect();
+    if !conditional.is_empty() {
+        schema["x-required-unless"] = conditional.into();
+    }
     schema
 }
 
