@@ -260,12 +260,12 @@ pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answ
                     }
                     let mut seen = BTreeSet::new();
                     let names: Vec<String> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
-                    let members = app.people.pids(&names).await?;
                     // A misspelled list must not leave the desk without anyone who can correct it.
-                    if id == SUPERUSER && !members.contains(&by.actor) {
+                    let user = asked.user()?;
+                    if id == SUPERUSER && !names.iter().any(|name| name == user) {
                         return Err(Problem::conflict("`members` leaves you out: another superuser takes this role from you"));
                     }
-                    members
+                    app.people.pids(&names).await?
                 }
                 (None, Some(known)) => known.members.clone(),
                 (None, None) => return Err(Problem::malformed("/members", "`members` is required for a new role; one without members has `[]`")),
