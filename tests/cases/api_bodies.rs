@@ -624,6 +624,11 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     let shown = client().get(format!("{}/v1/tickets?list=created", desk.base)).header("x-bkapi-authorization", value(&carried));
     let listed: Value = shown.send().await.expect("an answer").json().await.expect("JSON");
     assert_eq!(listed["count"], 1, "{listed}");
+    // The name of the scheme has no case.
+    let request = client().get(format!("{}/v1/services", desk.base)).basic_auth(APP.0, Some(APP.1)).build().expect("a request");
+    let header = request.headers()["authorization"].to_str().expect("a header").replace("Basic", "basic");
+    let answer = client().get(format!("{}/v1/services", desk.base)).header("authorization", header).send().await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 200);
     // What is not UTF-8 is rejected by the name of its header.
     let gbk = reqwest::header::HeaderValue::from_bytes(b"\xd5\xc5\xc8\xfd").expect("a header");
     for header in ["x-on-behalf-of", "idempotency-key"] {
@@ -794,6 +799,13 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
         assert_eq!((answered, &answer["errors"][0]["field"]), (status, &json!(field)), "{method} {path} {body}: {answer}");
     }
     assert_eq!(desk.v1("GET", "apps/other_app", "admin", Value::Null).await.0, 404, "an app whose secret is not taken is not there");
+    let mut flow = definition();
+    flow["nodes"][2]["processors"] = json!({ "type": "PERSON", "who": ["zhangsan", "a;b"] });
+    let (status, answer) = desk.v1("POST", "workflows", "admin", json!({ "definition": flow })).await;
+    assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("/definition/nodes/2/processors/who/1")), "{answer}");
+    flow["nodes"][2]["processors"] = json!({ "type": "GENERAL", "who": [9999] });
+    let (status, answer) = desk.v1("POST", "workflows", "admin", json!({ "definition": flow })).await;
+    assert!(status == 201 && answer["warnings"][0].as_str().is_some_and(|warning| warning.contains("role 9999")), "{answer}");
     for path in ["drafts/services/17".to_owned(), format!("drafts/tickets/{sn}/3")] {
         let (status, answer) = desk.v1("GET", &path, "lisi", Value::Null).await;
         let detail = answer["detail"].as_str().expect("a detail");

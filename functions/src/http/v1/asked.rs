@@ -249,7 +249,9 @@ impl Asked {
 }
 
 fn basic(header: &str) -> Option<(String, String)> {
-    let decoded = STANDARD.decode(header.strip_prefix("Basic ")?.trim()).ok()?;
+    // The name of a scheme has no case (RFC 9110 11.1).
+    let (_, credentials) = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Basic"))?;
+    let decoded = STANDARD.decode(credentials.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
     text.split_once(':').map(|(code, secret)| (code.to_owned(), secret.to_owned()))
 }
