@@ -69,13 +69,13 @@ async fn route(app: App, request: Request) -> Answer {
     }
     let asked = asked.read(operation, body).await?;
     if !operation.is_kept {
-        return answer(asked, method, &parts).await;
+        return Box::pin(answer(asked, method, &parts)).await;
     }
-    let Some(repeat) = Repeat::of(&asked, &path).await? else { return answer(asked, method, &parts).await };
+    let Some(repeat) = Repeat::of(&asked, &path).await? else { return Box::pin(answer(asked, method, &parts)).await };
     let before = repeat.answer().await?;
     match before {
         Some(answer) => Ok(answer),
-        None => repeat.keep(answer(asked, method, &parts).await?).await,
+        None => repeat.keep(Box::pin(answer(asked, method, &parts)).await?).await,
     }
 }
 
