@@ -179,3 +179,52 @@ async fn a_repeated_creation_under_one_key_creates_one_thing() {
     }
     assert_eq!(desk.v1("GET", "workflows/11/versions/2", "admin", Value::Null).await.0, 200);
 }
+
+/// crossings 6, hostile-and-broken 27: a change is decided from the change before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_changes_of_one_thing_are_all_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = std::sync::Arc::new(Served::start(directory.path(), &[]));
+    for (path, body) in [("dictionary/XX", json!({ "name": "n", "items": [] })), ("roles/77", json!({ "key": "K", "name": "n", "members": [] }))] {
+        assert!(desk.v1("PUT", path, "admin", body).await.0 < 300, "{path}");
+    }
+    for round in 0..10 {
+        let name = format!("n{round}");
+        let option = json!([{ "key": name, "name": "x" }]);
+        let changes = [
+            ("services/22", json!({ "desc": name })),
+            ("services/22", json!({ "rate_after_days": round })),
+            ("services/22", json!({ "owners": [name] })),
+            ("dictionary/XX", json!({ "name": name })),
+            ("dictionary/XX", json!({ "items": option })),
+            ("roles/77", json!({ "name": name })),
+            ("roles/77", json!({ "members": [name] })),
+        ];
+        let mut together = tokio::task::JoinSet::new();
+        for (path, body) in changes.clone() {
+            let desk = desk.clone();
+            together.spawn(async move { desk.v1("PUT", path, "admin", body).await.0 });
+        }
+        assert!(together.join_all().await.into_iter().all(|status| status < 300), "round {round}");
+        for (path, body) in changes {
+            let (_, shown) = desk.v1("GET", path, "admin", Value::Null).await;
+            for (member, value) in body.as_object().expect("an object") {
+                // Owners are read as names between commas.
+                let wanted = if member == "owners" { &value[0] } else { value };
+                assert_eq!(&shown[member], wanted, "round {round}: {path} {member}");
+            }
+        }
+    }
+    // Of services with one name one is created.
+    for round in 0..5 {
+        let mut together = tokio::task::JoinSet::new();
+        for _ in 0..6 {
+            let (desk, name) = (desk.clone(), format!("同名{round}"));
+            let body = json!({ "kind": "request", "name": name, "workflow": 11, "version": 1 });
+            together.spawn(async move { desk.v1("POST", "services", "admin", body).await.0 });
+        }
+        let mut statuses = together.join_all().await;
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409, 409, 409, 409, 409], "round {round}");
+    }
+}

@@ -26,7 +26,7 @@ use axum::response::{IntoResponse, Response};
 use events::Moment;
 use infra::{Error, Kind};
 
-use crate::{App, times};
+use crate::{App, setup, times};
 use asked::Asked;
 use problem::{Answer, Problem};
 use repeats::Repeat;
@@ -81,6 +81,7 @@ async fn route(app: App, request: Request) -> Answer {
 
 /// Answers a request that was checked.
 async fn answer(asked: Asked, method: Method, parts: &[&str]) -> Answer {
+    let _turn = if is_change(&method, parts) { Some(setup::turn().await) } else { None };
     let (read, write) = (method == Method::GET || method == Method::HEAD, method == Method::POST);
     // Files have an answer of their own to HEAD; everything else answers it as GET.
     let method = if method == Method::HEAD && parts.first() != Some(&"attachments") { Method::GET } else { method };
@@ -110,6 +111,13 @@ async fn answer(asked: Asked, method: Method, parts: &[&str]) -> Answer {
         ["apps", ..] => apps::apps(asked, &method, &parts[1..]).await,
         _ => Err(Problem::not_found("there is nothing at this path")),
     }
+}
+
+/// Says whether a request changes what the desk is set up with.
+fn is_change(method: &Method, parts: &[&str]) -> bool {
+    let is_of_setup = matches!(parts.first(), Some(&("workflows" | "services" | "catalog" | "dictionary" | "fields" | "roles" | "apps")));
+    // Options are read, if need be from another system.
+    is_of_setup && method != Method::GET && method != Method::HEAD && parts.last() != Some(&"options")
 }
 
 /// A moment as this API writes it: RFC 3339 with the offset of the desk's zone.
