@@ -28,7 +28,7 @@ pub enum Rejection {
     HoldsServices(String),
     #[error("a catalog cannot stand below itself")]
     BelowItself,
-    #[error("the name is empty or longer than {NAME_MAX} characters")]
+    #[error("the name is empty, longer than {NAME_MAX} characters, or has control characters")]
     NameUnfit,
     #[error("the root cannot be changed")]
     Root,
@@ -120,7 +120,7 @@ impl Catalog {
 
     /// A name is short enough and not there yet on the same shelf.
     fn fits(&self, id: CatalogId, name: &str, parent: Option<CatalogId>) -> Result<(), Refusal<Self>> {
-        if name.trim().is_empty() || name.chars().count() > NAME_MAX {
+        if name.trim().is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
             return Err(Refusal::Rejected(Rejection::NameUnfit));
         }
         if self.shelves.values().any(|other| other.id != id && other.parent == parent && other.name == name) {
@@ -160,6 +160,9 @@ impl Decider for Catalog {
                 Some(shelf) if shelf.parent.is_none() || changed.parent.is_none() => reject(Rejection::Root),
                 Some(shelf) if (&shelf.name, &shelf.desc, shelf.parent) == (&changed.name, &changed.desc, changed.parent) => Ok(Vec::new()),
                 Some(_) if changed.parent.is_some_and(|parent| self.is_below(parent, changed.id)) => reject(Rejection::BelowItself),
+                Some(shelf) if shelf.parent != changed.parent && changed.parent.is_some_and(|parent| !self.shelves.contains_key(&parent)) => {
+                    reject(Rejection::CatalogUnknown(changed.parent.unwrap_or_default()))
+                }
                 Some(_) => self.fits(changed.id, &changed.name, changed.parent).map(|()| vec![changed.clone().into()]),
             },
             CatalogCommand::Remove(removed) => match self.shelves.get(&removed.id) {

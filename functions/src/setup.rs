@@ -19,6 +19,7 @@ use events::{AttachmentId, CatalogId, Meta, RoleId, ServiceId, WorkflowId, dicti
 use infra::ledger::{Lookups, NoLookups};
 use infra::{Error, Failure, Kind, Wish};
 use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::people::Unnamed;
 use crate::{App, attachments, company};
@@ -27,6 +28,14 @@ use crate::{App, attachments, company};
 const OWN_IDS: i64 = 1000;
 /// Times an id is looked for while others take theirs.
 const RACES_MAX: u32 = 20;
+
+/// One change at a time in this process: a change is decided from what was read before it, such as the members that a body leaves out, or whether a name is free.
+static CHANGING: Mutex<()> = Mutex::const_new(());
+
+/// Waits for the turn of a change, which ends when this is dropped.
+pub async fn turn() -> MutexGuard<'static, ()> {
+    CHANGING.lock().await
+}
 
 /// Why something is not set up as was wished.
 #[derive(Debug, thiserror::Error)]

@@ -106,3 +106,125 @@ async fn an_audit_shows_who_changed_the_superusers() {
     assert_eq!(desk.v1("PUT", "roles/1", "admin", json!({ "members": [] })).await.0, 409);
     assert_eq!(desk.v1("PUT", "roles/1", "admin", json!({ "membres": ["wangwu"] })).await.0, 400);
 }
+
+/// first-use section 2: a list with a misspelled name must not lock everybody out.
+#[tokio::test]
+async fn a_superuser_does_not_lose_the_role_by_an_own_request() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(directory.path(), &[]);
+    for members in [json!(["lisi"]), json!(["Admin"]), json!([])] {
+        let (status, answer) = desk.v1("PUT", "roles/1", "admin", json!({ "members": members })).await;
+        assert_eq!(status, 409, "{members}: {answer}");
+    }
+    assert_eq!(desk.v1("PUT", "roles/1", "admin", json!({ "members": ["admin", "lisi", "lisi"] })).await.0, 204);
+    let (_, role) = desk.v1("GET", "roles/1", "lisi", Value::Null).await;
+    assert_eq!(role["members"], json!(["admin", "lisi"]), "each person once");
+    // Another superuser takes the role away.
+    assert_eq!(desk.v1("PUT", "roles/1", "lisi", json!({ "members": ["lisi"] })).await.0, 204);
+    assert_eq!(desk.v1("PUT", "roles/1", "admin", json!({ "members": ["admin"] })).await.0, 403);
+}
+
+/// crossings 6: a catalog is never moved below one that does not exist.
+#[tokio::test]
+async fn a_catalog_stays_where_it_is_if_the_new_parent_is_unknown() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(directory.path(), &[]);
+    let (_, before) = desk.v1("GET", "catalog/4", "admin", Value::Null).await;
+    for parent in [json!(0), json!(-1), json!(999), json!(i64::MAX)] {
+        let (status, answer) = desk.v1("PUT", "catalog/4", "admin", json!({ "parent": parent })).await;
+        assert_eq!(status, 404, "{parent}: {answer}");
+    }
+    assert_eq!(desk.v1("GET", "catalog/4", "admin", Value::Null).await.1, before);
+}
+
+/// hostile-and-broken 3, its siblings: a repeated creation under one key creates one thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_creation_under_one_key_creates_one_thing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = std::sync::Arc::new(Served::start(directory.path(), &[]));
+    let (_, file) = desk.v1("GET", "workflows/11/versions/1/export", "admin", Value::Null).await;
+    assert_eq!(desk.v1("PUT", "workflows/11/draft", "admin", json!({ "definition": definition("三") })).await.0, 200);
+    for (path, body) in [
+        ("workflows", json!({ "definition": definition("一") })),
+        ("workflows/import", json!({ "workflow": file })),
+        ("workflows/11/deploy", json!({})),
+        ("services", json!({ "kind": "request", "name": "新服务", "workflow": 11, "version": 1 })),
+        ("catalog", json!({ "parent": 1, "name": "新目录" })),
+        ("templates", json!({ "service_id": 17, "name": "每周", "fields": { "title": "t" } })),
+    ] {
+        let key = format!("create {path}");
+        let send = async |user: &str, body: Value| desk.v1_with("POST", path, user, body, &[("idempotency-key", key.as_str())]).await;
+        let mut together = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (desk, body, key) = (desk.clone(), body.clone(), key.clone());
+            together.spawn(async move { desk.v1_with("POST", path, "admin", body, &[("idempotency-key", key.as_str())]).await });
+        }
+        let answers = together.join_all().await;
+        for (status, _, answer) in &answers {
+            assert_eq!(*status, 201, "{path}: {answer}");
+            for id in ["workflow", "service", "id", "version"] {
+                assert_eq!(answer[id], answers[0].2[id], "{path}: one {id}");
+            }
+        }
+        // Another request, and another user, under the same key.
+        let mut other = body.clone();
+        other["name"] = "另一个".into();
+        if matches!(path, "services" | "catalog" | "templates") {
+            assert_eq!(send("admin", other).await.0, 422, "{path}: another body");
+        }
+        assert_eq!(send("lisi", body.clone()).await.0, 422, "{path}: another user");
+        // Without a key the same request is another one.
+        let (status, _) = desk.v1("POST", path, "admin", body).await;
+        assert!(matches!(status, 201 | 409), "{path}: {status}");
+    }
+    assert_eq!(desk.v1("GET", "workflows/11/versions/2", "admin", Value::Null).await.0, 200);
+}
+
+/// crossings 6, hostile-and-broken 27: a change is decided from the change before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_changes_of_one_thing_are_all_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = std::sync::Arc::new(Served::start(directory.path(), &[]));
+    for (path, body) in [("dictionary/XX", json!({ "name": "n", "items": [] })), ("roles/77", json!({ "key": "K", "name": "n", "members": [] }))] {
+        assert!(desk.v1("PUT", path, "admin", body).await.0 < 300, "{path}");
+    }
+    for round in 0..10 {
+        let name = format!("n{round}");
+        let option = json!([{ "key": name, "name": "x" }]);
+        let changes = [
+            ("services/22", json!({ "desc": name })),
+            ("services/22", json!({ "rate_after_days": round })),
+            ("services/22", json!({ "owners": [name] })),
+            ("dictionary/XX", json!({ "name": name })),
+            ("dictionary/XX", json!({ "items": option })),
+            ("roles/77", json!({ "name": name })),
+            ("roles/77", json!({ "members": [name] })),
+        ];
+        let mut together = tokio::task::JoinSet::new();
+        for (path, body) in changes.clone() {
+            let desk = desk.clone();
+            together.spawn(async move { desk.v1("PUT", path, "admin", body).await.0 });
+        }
+        assert!(together.join_all().await.into_iter().all(|status| status < 300), "round {round}");
+        for (path, body) in changes {
+            let (_, shown) = desk.v1("GET", path, "admin", Value::Null).await;
+            for (member, value) in body.as_object().expect("an object") {
+                // Owners are read as names between commas.
+                let wanted = if member == "owners" { &value[0] } else { value };
+                assert_eq!(&shown[member], wanted, "round {round}: {path} {member}");
+            }
+        }
+    }
+    // Of services with one name one is created.
+    for round in 0..5 {
+        let mut together = tokio::task::JoinSet::new();
+        for _ in 0..6 {
+            let (desk, name) = (desk.clone(), format!("同名{round}"));
+            let body = json!({ "kind": "request", "name": name, "workflow": 11, "version": 1 });
+            together.spawn(async move { desk.v1("POST", "services", "admin", body).await.0 });
+        }
+        let mut statuses = together.join_all().await;
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409, 409, 409, 409, 409], "round {round}");
+    }
+}

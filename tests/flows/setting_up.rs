@@ -109,7 +109,7 @@ async fn what_nothing_uses_goes_and_comes_again_under_its_name() {
         (json!({ "priorities": [[1, 2, 4], [1, 1, 1], [1, 1, 1]] }), "/priorities"),
         (json!({ "display_type": "SOME" }), "/display_type"),
         (json!({ "rate_after_days": "x" }), "/rate_after_days"),
-        (json!({ "owners": [1] }), "/owners"),
+        (json!({ "owners": [1] }), "/owners/0"),
         (json!({ "name": "" }), "/name"),
     ] {
         assert_eq!(ask(&house, "PUT", "services/22", body, 400).await["errors"][0]["field"], field);

@@ -111,6 +111,7 @@ async fn administrator(app: &App, asked: &Asked, request_id: &str) -> Result<Met
 
 pub(super) async fn create_catalog(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
     let by = administrator(app, asked, request_id).await?;
+    let _turn = setup::turn().await;
     let parent = CatalogId(asked.required_int("parent__id").or_else(|refusal| match asked.text("parent_id") {
         Some(_) => asked.required_int("parent_id"),
         None => Err(refusal),
@@ -130,6 +131,7 @@ pub(super) async fn create_catalog(app: &App, asked: &Asked, request_id: &str) -
 /// `import_service`, and `update_service` where `id` names one that is there: the workflow becomes a new version, and the service points at it.
 pub(super) async fn import_service(app: &App, asked: &Asked, request_id: &str, update: bool) -> Result<Value, Refusal> {
     let by = administrator(app, asked, request_id).await?;
+    let _turn = setup::turn().await;
     let id = if update { Some(ServiceId(asked.required_int("id")?)) } else { None };
     let texts = |key: &str| asked.list(key);
     let wish = ServiceWish {

@@ -70,16 +70,19 @@ impl Asked {
         if !flaws.is_empty() {
             return Err(Problem::flawed(flaws));
         }
-        if self.if_match.is_some() && matches!(operation.kind, Kind::Takes(_) | Kind::Removes) {
-            return Err(Problem::malformed("If-Match", "this operation does not compare versions: leave `If-Match` out"));
-        }
         Ok(self)
     }
 
-    /// Rejects parameters that the operation does not have, or whose values it does not take.
+    /// Rejects parameters that the operation does not have, or whose values it does not take, and a condition that it would not check.
     pub(super) fn check_query(&self, operation: &Operation) -> Result<(), Problem> {
         let flaws = query_flaws(operation.query, &self.query);
-        if flaws.is_empty() { Ok(()) } else { Err(Problem::flawed(flaws)) }
+        if !flaws.is_empty() {
+            return Err(Problem::flawed(flaws));
+        }
+        if self.if_match.is_some() && matches!(operation.kind, Kind::Takes(_) | Kind::Removes | Kind::Upload) {
+            return Err(Problem::malformed("If-Match", "this operation does not compare versions: leave `If-Match` out"));
+        }
+        Ok(())
     }
 
     /// Reads a request up to its body: the application by HTTP Basic or `X-Bkapi-Authorization`, the user by `X-Bk-Token` or, where the application may speak for
@@ -246,7 +249,9 @@ impl Asked {
 }
 
 fn basic(header: &str) -> Option<(String, String)> {
-    let decoded = STANDARD.decode(header.strip_prefix("Basic ")?.trim()).ok()?;
+    // The name of a scheme has no case (RFC 9110 11.1).
+    let (_, credentials) = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Basic"))?;
+    let decoded = STANDARD.decode(credentials.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
     text.split_once(':').map(|(code, secret)| (code.to_owned(), secret.to_owned()))
 }

@@ -1,7 +1,7 @@
 //! The members of workflow definitions, nodes, fields and conditions, as bodies of `/v1` write them. The stored types are in `events::workflow` and
 //! `events::outside`; they read more than these tables allow, because history stays readable.
 
-use super::shape::{COUNT, INTEGER, Member, Shape, optional, required, unless};
+use super::shape::{COUNT, INTEGER, Member, NAMES, Shape, optional, required, unless};
 
 const TEXTS: Shape = Shape::List(&Shape::Text);
 const INTEGERS: Shape = Shape::List(&INTEGER);
@@ -24,12 +24,13 @@ static CONDITION_SHAPE: Shape = Shape::Object(CONDITION_MEMBERS);
 const CONDITION: Shape = Shape::Named("Condition", &CONDITION_SHAPE);
 
 const NO_MEMBERS: &[Member] = &[];
+const WHO_NAMES: &[Member] = &[required("who", NAMES)];
 const WHO_TEXTS: &[Member] = &[required("who", TEXTS)];
 const WHO_INTEGERS: &[Member] = &[required("who", INTEGERS)];
 const WHO_TEXT: &[Member] = &[required("who", Shape::Text)];
 const WHO_INTEGER: &[Member] = &[required("who", INTEGER)];
 const PROCESSORS_CASES: &[(&str, &[Member])] = &[
-    ("PERSON", WHO_TEXTS),
+    ("PERSON", WHO_NAMES),
     ("GENERAL", WHO_INTEGERS),
     ("STARTER", NO_MEMBERS),
     ("OPEN", NO_MEMBERS),

@@ -22,8 +22,11 @@ const LIST_MAX: usize = 200;
 pub(super) async fn drafts(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
     let sheet = match parts {
         [] if *method == Method::GET => return list(&asked, "draft", LIST_MAX).await,
-        ["services", id] => Sheet::Service(ServiceId(id.parse().map_err(|_| missing(id))?)),
-        ["tickets", sn, node] => Sheet::Node { ticket: TicketSn((*sn).to_owned()), node: NodeId(node.parse().map_err(|_| missing(node))?) },
+        ["services", id] => Sheet::Service(ServiceId(id.parse().map_err(|_| Problem::not_found(format!("there is no service {}", quoted(id))))?)),
+        ["tickets", sn, node] => {
+            let node = node.parse::<i64>().map_err(|_| Problem::not_found(format!("there is no node {} of ticket {}", quoted(node), quoted(sn))))?;
+            Sheet::Node { ticket: TicketSn((*sn).to_owned()), node: NodeId(node) }
+        }
         _ => return Err(Problem::method(format!("{method} is not for this path"))),
     };
     // Whoever keeps something is somebody; whoever only looks need not become one.
@@ -97,9 +100,13 @@ fn template(asked: &Asked, owner: &Pid, service: ServiceId, held: Option<(&Draft
 }
 
 async fn one(asked: &Asked, method: &Method, id: &DraftId, owner: &Pid, sheet: Option<Sheet>) -> Answer {
-    match (method, sheet) {
+    match (method, sheet.clone()) {
         (&Method::GET, _) => {
-            let saved = drafts::load(&asked.app, id, owner).await?.ok_or_else(|| missing(id.as_str()))?;
+            let saved = drafts::load(&asked.app, id, owner).await?.ok_or_else(|| match &sheet {
+                Some(Sheet::Service(service)) => Problem::not_found(format!("you have no draft of a ticket of service {service}")),
+                Some(Sheet::Node { ticket, node }) => Problem::not_found(format!("you have no draft of node {node} of ticket {ticket}")),
+                Some(Sheet::Template { .. }) | None => missing(id.as_str()),
+            })?;
             Ok(Json(shown(&asked.app, &saved).await?).into_response())
         }
         (&Method::PUT, Some(sheet)) => {
@@ -178,5 +185,5 @@ async fn definition(app: &App, sheet: &Sheet) -> Result<Option<Definition>, Prob
 }
 
 fn missing(what: &str) -> Problem {
-    Problem::not_found(format!("there is no draft {what} of yours"))
+    Problem::not_found(format!("you have no template {}", quoted(what)))
 }

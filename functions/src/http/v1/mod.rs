@@ -12,6 +12,7 @@ pub mod openapi;
 mod operations;
 mod people;
 mod problem;
+mod repeats;
 mod shape;
 mod submit;
 mod tickets;
@@ -25,9 +26,10 @@ use axum::response::{IntoResponse, Response};
 use events::Moment;
 use infra::{Error, Kind};
 
-use crate::{App, times};
+use crate::{App, setup, times};
 use asked::Asked;
 use problem::{Answer, Problem};
+use repeats::Repeat;
 
 /// Longest time for a request.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -67,10 +69,24 @@ async fn route(app: App, request: Request) -> Answer {
         };
     }
     let asked = asked.read(operation, body).await?;
+    if !operation.is_kept {
+        return Box::pin(answer(asked, method, &parts)).await;
+    }
+    let Some(repeat) = Repeat::of(&asked, &path).await? else { return Box::pin(answer(asked, method, &parts)).await };
+    let before = repeat.answer().await?;
+    match before {
+        Some(answer) => Ok(answer),
+        None => repeat.keep(Box::pin(answer(asked, method, &parts)).await?).await,
+    }
+}
+
+/// Answers a request that was checked.
+async fn answer(asked: Asked, method: Method, parts: &[&str]) -> Answer {
+    let _turn = if is_change(&method, parts) { Some(setup::turn().await) } else { None };
     let (read, write) = (method == Method::GET || method == Method::HEAD, method == Method::POST);
     // Files have an answer of their own to HEAD; everything else answers it as GET.
     let method = if method == Method::HEAD && parts.first() != Some(&"attachments") { Method::GET } else { method };
-    match parts[..] {
+    match *parts {
         ["tickets"] if read => tickets::list(asked).await,
         ["tickets"] if write => submit::create(asked).await,
         ["tickets", sn] if read => tickets::get(asked, sn).await,
@@ -96,6 +112,13 @@ async fn route(app: App, request: Request) -> Answer {
         ["apps", ..] => apps::apps(asked, &method, &parts[1..]).await,
         _ => Err(Problem::not_found("there is nothing at this path")),
     }
+}
+
+/// Says whether a request changes what the desk is set up with.
+fn is_change(method: &Method, parts: &[&str]) -> bool {
+    let is_of_setup = matches!(parts.first(), Some(&("workflows" | "services" | "catalog" | "dictionary" | "fields" | "roles" | "apps")));
+    // Options are read, if need be from another system.
+    is_of_setup && method != Method::GET && method != Method::HEAD && parts.last() != Some(&"options")
 }
 
 /// A moment as this API writes it: RFC 3339 with the offset of the desk's zone.

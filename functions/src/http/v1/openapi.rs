@@ -42,9 +42,12 @@ pub fn describe() -> Value {
         "openapi": "3.1.0",
         "info": { "title": "Ledgerdesk", "version": env!("CARGO_PKG_VERSION"), "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" } },
         "paths": paths,
-        "security": [{ "application": [] }],
+        "security": [{ "application": [] }, { "application": [], "user": [] }],
         "components": {
-            "securitySchemes": { "application": { "type": "http", "scheme": "basic", "description": "code and secret of an application" } },
+            "securitySchemes": {
+                "application": { "type": "http", "scheme": "basic", "description": "code and secret of an application" },
+                "user": { "type": "apiKey", "in": "header", "name": "X-Bk-Token", "description": "the login token of the user who acts; the only way for an application that may not act for users" },
+            },
             "schemas": {
                 "Problem": { "type": "object", "required": ["title", "status", "detail"], "properties": {
                     "type": { "type": "string" }, "title": { "type": "string" }, "status": { "type": "integer" }, "detail": { "type": "string" },
@@ -61,15 +64,14 @@ pub fn describe() -> Value {
 }
 
 fn described(operation: &Operation) -> Value {
-    let Operation { path, summary, kind, query, .. } = *operation;
-    let mut statuses = match kind {
-        Kind::Read if path == "/v1/tickets/{sn}" => vec!["200", "304"],
-        Kind::Read | Kind::Acts(_) => vec!["200"],
-        Kind::Takes(_) => vec!["200", "201", "204"],
-        Kind::Removes => vec!["204"],
-        Kind::Upload => vec!["200", "201", "507"],
-        Kind::Download => vec!["200", "206", "304", "410", "416"],
-    };
+    let Operation { path, summary, kind, query, answers, .. } = *operation;
+    let mut statuses = answers.to_vec();
+    statuses.extend_from_slice(match kind {
+        Kind::Read if path == "/v1/tickets/{sn}" => &["304"],
+        Kind::Upload => &["507"],
+        Kind::Download => &["304", "410", "416"],
+        Kind::Read | Kind::Acts(_) | Kind::Takes(_) | Kind::Removes => &[],
+    });
     statuses.extend(["400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "429", "503"]);
     let problem =
         json!({ "description": "a problem (RFC 9457)", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
@@ -86,7 +88,7 @@ fn described(operation: &Operation) -> Value {
             (status.to_owned(), answer)
         })
         .collect();
-    let mut described = json!({ "summary": summary, "responses": answers });
+    let mut described = json!({ "operationId": id_of(operation), "tags": [tag_of(path)], "summary": summary, "responses": answers });
     let mut parameters: Vec<Value> = path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -102,9 +104,13 @@ fn described(operation: &Operation) -> Value {
         }
         parameters.push(parameter);
     }
-    if matches!(kind, Kind::Acts(_) | Kind::Takes(_)) {
-        parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
-            "description": "the same request again under the same key is the same request" }));
+    if operation.takes_key() {
+        // An interrupted upload continues under its key.
+        let is_required = path == "/v1/uploads";
+        parameters.push(
+            json!({ "name": "Idempotency-Key", "in": "header", "required": is_required, "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+            "description": "the same request again under the same key is the same request" }),
+        );
     }
     if matches!(kind, Kind::Acts(_)) {
         parameters.push(json!({ "name": "If-Match", "in": "header", "schema": { "type": "string" },
@@ -125,6 +131,20 @@ fn described(operation: &Operation) -> Value {
         Kind::Read | Kind::Removes | Kind::Download => {}
     }
     described
+}
+
+/// One word for each operation, for the names of generated functions.
+fn id_of(operation: &Operation) -> String {
+    let parts: Vec<&str> = operation.path.split('/').skip(2).map(|part| part.trim_matches(['{', '}'])).collect();
+    match (operation.kind, &parts[..]) {
+        (Kind::Acts(_), ["tickets", "sn", action]) => format!("{action}_ticket"),
+        _ => format!("{}_{}", operation.method.to_lowercase(), parts.join("_")),
+    }
+}
+
+/// The resource of a path.
+fn tag_of(path: &str) -> &str {
+    path.split('/').nth(2).unwrap_or_default()
 }
 
 fn body_of(members: &[Member]) -> Value {
@@ -169,6 +189,10 @@ fn of_blueking(name: &str, writes: bool) -> Value {
     let mut schema = json!({ "type": "object", "properties": properties });
     schema["properties"]["fields"] = json!({ "type": "array", "items": { "type": "object" } });
     schema["properties"]["meta"] = json!({ "type": ["object", "null"] });
-    let post = json!({ "summary": name, "responses": answers, "requestBody": { "content": { "application/json": { "schema": schema } } } });
-    if writes { json!({ "post": post }) } else { json!({ "post": post, "get": { "summary": name, "responses": answers } }) }
+    let post = json!({ "operationId": format!("bk_{name}"), "tags": ["blueking"], "summary": name, "responses": answers, "requestBody": { "content": { "application/json": { "schema": schema } } } });
+    if writes {
+        json!({ "post": post })
+    } else {
+        json!({ "post": post, "get": { "operationId": format!("bk_{name}_by_query"), "tags": ["blueking"], "summary": name, "responses": answers } })
+    }
 }

@@ -40,6 +40,8 @@ pub(super) enum Asks {
     Texts,
     /// Integers between commas.
     Integers,
+    /// A user name.
+    Name,
     /// A number from the first to the second.
     Number(usize, usize),
     /// A time with its offset (RFC 3339).
@@ -57,30 +59,65 @@ pub(super) struct Operation {
     pub(super) summary: &'static str,
     pub(super) kind: Kind,
     pub(super) query: &'static [Parameter],
+    /// The statuses with which it succeeds.
+    pub(super) answers: &'static [&'static str],
+    /// Its answer is kept under an idempotency key, because what it creates does not have the key.
+    pub(super) is_kept: bool,
 }
 
+const DONE: &[&str] = &["200"];
+const CREATED: &[&str] = &["201"];
+const EMPTY: &[&str] = &["204"];
+
+impl Operation {
+    const fn of(method: &'static str, path: &'static str, summary: &'static str, kind: Kind) -> Self {
+        Self { method, path, summary, kind, query: &[], answers: DONE, is_kept: false }
+    }
+
+    const fn asking(self, query: &'static [Parameter]) -> Self {
+        Self { query, ..self }
+    }
+
+    const fn answering(self, answers: &'static [&'static str]) -> Self {
+        Self { answers, ..self }
+    }
+
+    /// Creates something at each request, except under an idempotency key that it had.
+    const fn creating(self) -> Self {
+        Self { answers: CREATED, is_kept: true, ..self }
+    }
+
+    /// Says whether a request under an idempotency key is executed once.
+    pub(super) fn takes_key(&self) -> bool {
+        self.is_kept || matches!(self.kind, Kind::Acts(_)) || KEYED.contains(&(self.method, self.path))
+    }
+}
+
+/// The operations besides those on tickets whose key is part of what they create.
+const KEYED: &[(&str, &str)] = &[("POST", "/v1/tickets"), ("POST", "/v1/decisions"), ("POST", "/v1/attachments"), ("POST", "/v1/uploads")];
+
 const fn get(path: &'static str, summary: &'static str) -> Operation {
-    Operation { method: "GET", path, summary, kind: Kind::Read, query: &[] }
+    Operation::of("GET", path, summary, Kind::Read)
 }
 
 const fn list(path: &'static str, summary: &'static str, query: &'static [Parameter]) -> Operation {
-    Operation { method: "GET", path, summary, kind: Kind::Read, query }
+    Operation::of("GET", path, summary, Kind::Read).asking(query)
 }
 
 const fn post(path: &'static str, summary: &'static str, members: &'static [Member]) -> Operation {
-    Operation { method: "POST", path, summary, kind: Kind::Takes(members), query: &[] }
+    Operation::of("POST", path, summary, Kind::Takes(members))
 }
 
 const fn put(path: &'static str, summary: &'static str, members: &'static [Member]) -> Operation {
-    Operation { method: "PUT", path, summary, kind: Kind::Takes(members), query: &[] }
+    Operation::of("PUT", path, summary, Kind::Takes(members))
 }
 
 const fn delete(path: &'static str, summary: &'static str) -> Operation {
-    Operation { method: "DELETE", path, summary, kind: Kind::Removes, query: &[] }
+    Operation::of("DELETE", path, summary, Kind::Removes).answering(EMPTY)
 }
 
 const fn act(path: &'static str, summary: &'static str, members: &'static [Member]) -> Operation {
-    Operation { method: "POST", path, summary, kind: Kind::Acts(members), query: &[] }
+    Operation::of("POST", path, summary, Kind::Acts(members))
 }
 
 const KINDS: &[&str] = &["request", "change", "event", "question"];
@@ -203,11 +240,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "lists tickets, newest first, by list, service, kind, status, creator, catalog, tag and time",
         &[
             ("list", Asks::Word(LISTS)),
-            ("user", Asks::Text),
+            ("user", Asks::Name),
             ("service", Asks::Integers),
             ("kind", Asks::Words(KINDS)),
             ("status", Asks::Texts),
-            ("creator", Asks::Text),
+            ("creator", Asks::Name),
             ("catalog", Asks::Integers),
             ("bk_biz_id", Asks::Integers),
             ("tag", Asks::Text),
@@ -217,36 +254,36 @@ pub(super) const OPERATIONS: &[Operation] = &[
             PAGE_SIZE,
         ],
     ),
-    post("/v1/tickets", "submits a ticket", TICKET),
+    post("/v1/tickets", "submits a ticket", TICKET).answering(CREATED),
     get("/v1/tickets/{sn}", "shows a ticket"),
     list("/v1/tickets/{sn}/events", "every event of a ticket", &[("at", Asks::Time)]),
     list("/v1/tickets/{sn}/remarks", "remarks, oldest first", &[("after", Asks::Number(0, usize::MAX))]),
     get("/v1/tickets/{sn}/calls", "calls of automatic nodes, with every attempt"),
-    act("/v1/tickets/{sn}/submit", "submit a ticket", &[NODE, FIELDS, MESSAGE]),
-    act("/v1/tickets/{sn}/decide", "decide a ticket", &[NODE, PASS, MESSAGE]),
-    act("/v1/tickets/{sn}/claim", "claim a ticket", &[NODE, MESSAGE]),
-    act("/v1/tickets/{sn}/distribute", "distribute a ticket", &[NODE, TO, MESSAGE]),
-    act("/v1/tickets/{sn}/deliver", "deliver a ticket", &[NODE, TO, REASON]),
-    act("/v1/tickets/{sn}/reassign", "reassign a ticket", &[NODE, TO, MESSAGE]),
-    act("/v1/tickets/{sn}/terminate", "terminate a ticket", &[NODE, REASON]),
-    act("/v1/tickets/{sn}/suspend", "suspend a ticket", &[REASON]),
-    act("/v1/tickets/{sn}/resume", "resume a ticket", &[MESSAGE]),
-    act("/v1/tickets/{sn}/withdraw", "withdraw a ticket", &[MESSAGE]),
-    act("/v1/tickets/{sn}/close", "close a ticket", &[STATUS, MESSAGE]),
-    act("/v1/tickets/{sn}/retry", "retry a ticket", &[NODE, VALUES, MESSAGE]),
-    act("/v1/tickets/{sn}/ignore", "ignore a ticket", &[NODE, VALUES, MESSAGE]),
-    act("/v1/tickets/{sn}/route", "route a ticket", &[NODE, LINE, MESSAGE]),
-    act("/v1/tickets/{sn}/acknowledge", "acknowledge a ticket", &[NODE, MESSAGE]),
-    act("/v1/tickets/{sn}/resolve", "resolve a ticket", &[FIELDS, MESSAGE]),
-    act("/v1/tickets/{sn}/escalate", "escalate a ticket", &[NODE, MESSAGE]),
-    act("/v1/tickets/{sn}/edit", "edit a ticket", &[WHOLE_FORM]),
-    act("/v1/tickets/{sn}/remark", "remark a ticket", &[TEXT, PARENT, PEOPLE, INTERNAL]),
-    act("/v1/tickets/{sn}/follow", "follow a ticket", &[PEOPLE]),
-    act("/v1/tickets/{sn}/unfollow", "unfollow a ticket", &[PEOPLE]),
-    act("/v1/tickets/{sn}/rate", "rate a ticket", &[STARS, MESSAGE]),
-    act("/v1/tickets/{sn}/remind", "remind a ticket", &[MESSAGE]),
-    act("/v1/tickets/{sn}/link", "link a ticket", &[OTHER, RELATION]),
-    act("/v1/tickets/{sn}/unlink", "unlink a ticket", &[OTHER]),
+    act("/v1/tickets/{sn}/submit", "submits the form of a node", &[NODE, FIELDS, MESSAGE]),
+    act("/v1/tickets/{sn}/decide", "decides an approval", &[NODE, PASS, MESSAGE]),
+    act("/v1/tickets/{sn}/claim", "takes a node over from a group", &[NODE, MESSAGE]),
+    act("/v1/tickets/{sn}/distribute", "assigns a node to people of a group", &[NODE, TO, MESSAGE]),
+    act("/v1/tickets/{sn}/deliver", "hands a node over to others", &[NODE, TO, REASON]),
+    act("/v1/tickets/{sn}/reassign", "assigns a node to others, by a manager", &[NODE, TO, MESSAGE]),
+    act("/v1/tickets/{sn}/terminate", "ends a ticket at a node", &[NODE, REASON]),
+    act("/v1/tickets/{sn}/suspend", "suspends a ticket", &[REASON]),
+    act("/v1/tickets/{sn}/resume", "resumes a suspended ticket", &[MESSAGE]),
+    act("/v1/tickets/{sn}/withdraw", "withdraws a ticket, by its creator", &[MESSAGE]),
+    act("/v1/tickets/{sn}/close", "ends a ticket with a status, by a manager", &[STATUS, MESSAGE]),
+    act("/v1/tickets/{sn}/retry", "calls again for a failed automatic node", &[NODE, VALUES, MESSAGE]),
+    act("/v1/tickets/{sn}/ignore", "goes on behind a failed automatic node", &[NODE, VALUES, MESSAGE]),
+    act("/v1/tickets/{sn}/route", "leads a ticket on from a failed node by a line", &[NODE, LINE, MESSAGE]),
+    act("/v1/tickets/{sn}/acknowledge", "confirms that a node is being handled", &[NODE, MESSAGE]),
+    act("/v1/tickets/{sn}/resolve", "submits or approves the node that waits for the caller", &[FIELDS, MESSAGE]),
+    act("/v1/tickets/{sn}/escalate", "gives a node to the leaders of its processors", &[NODE, MESSAGE]),
+    act("/v1/tickets/{sn}/edit", "changes fields of a ticket", &[WHOLE_FORM]),
+    act("/v1/tickets/{sn}/remark", "adds a remark", &[TEXT, PARENT, PEOPLE, INTERNAL]),
+    act("/v1/tickets/{sn}/follow", "adds followers: the caller, if none is named", &[PEOPLE]),
+    act("/v1/tickets/{sn}/unfollow", "removes followers: the caller, if none is named", &[PEOPLE]),
+    act("/v1/tickets/{sn}/rate", "rates a finished ticket, by its creator", &[STARS, MESSAGE]),
+    act("/v1/tickets/{sn}/remind", "reminds the processors", &[MESSAGE]),
+    act("/v1/tickets/{sn}/link", "links two tickets", &[OTHER, RELATION]),
+    act("/v1/tickets/{sn}/unlink", "removes the link between two tickets", &[OTHER]),
     list(
         "/v1/calls",
         "calls of all tickets, newest first, all or those that failed; for superusers",
@@ -254,61 +291,51 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     get("/v1/tickets/{sn}/nodes/{node}/form", "the form of a node, with its values"),
     post("/v1/tickets/{sn}/nodes/{node}/options", "the options of a field", &[FIELD, FIELDS]),
-    Operation {
-        method: "POST",
-        path: "/v1/attachments",
-        summary: "uploads files",
-        kind: Kind::Upload,
-        query: &[("name", Asks::Text), ("for", Asks::Word(&["workflow"]))],
-    },
+    Operation::of("POST", "/v1/attachments", "uploads files", Kind::Upload)
+        .asking(&[("name", Asks::Text), ("for", Asks::Word(&["workflow"]))])
+        .answering(CREATED),
     get("/v1/attachments/{attachment}", "name, type and size of a file"),
     delete("/v1/attachments/{attachment}", "deletes a file that nothing holds"),
-    Operation {
-        method: "GET",
-        path: "/v1/attachments/{attachment}/content",
-        summary: "the bytes of a file, or a range of them",
-        kind: Kind::Download,
-        query: &[],
-    },
-    post("/v1/uploads", "begins an upload in parts", &[NAME]),
-    Operation { method: "PUT", path: "/v1/uploads/{attachment}/{part}", summary: "stores one part", kind: Kind::Upload, query: &[] },
+    Operation::of("GET", "/v1/attachments/{attachment}/content", "the bytes of a file, or a range of them", Kind::Download).answering(&["200", "206"]),
+    post("/v1/uploads", "begins an upload in parts", &[NAME]).answering(CREATED),
+    Operation::of("PUT", "/v1/uploads/{attachment}/{part}", "stores one part", Kind::Upload),
     post("/v1/uploads/{attachment}/complete", "completes an upload by the tags of its parts", &[PARTS, MEDIA_TYPE]),
     get("/v1/drafts", "forms that were not sent"),
     get("/v1/drafts/services/{id}", "the draft of a ticket of a service"),
-    put("/v1/drafts/services/{id}", "keeps it", &[WHOLE_FORM]),
-    delete("/v1/drafts/services/{id}", "deletes the draft"),
+    put("/v1/drafts/services/{id}", "keeps it", &[WHOLE_FORM]).answering(EMPTY),
+    delete("/v1/drafts/services/{id}", "deletes it"),
     get("/v1/drafts/tickets/{sn}/{node}", "the draft of a node's form"),
-    put("/v1/drafts/tickets/{sn}/{node}", "keeps it", &[WHOLE_FORM]),
-    delete("/v1/drafts/tickets/{sn}/{node}", "deletes the draft"),
+    put("/v1/drafts/tickets/{sn}/{node}", "keeps it", &[WHOLE_FORM]).answering(EMPTY),
+    delete("/v1/drafts/tickets/{sn}/{node}", "deletes it"),
     list("/v1/templates", "forms that are kept under a name", &[("service", Asks::Integers)]),
-    post("/v1/templates", "keeps a form under a name", &[SERVICE_ID, NAME, WHOLE_FORM]),
+    post("/v1/templates", "keeps a form under a name", &[SERVICE_ID, NAME, WHOLE_FORM]).creating(),
     get("/v1/templates/{template}", "one template"),
-    put("/v1/templates/{template}", "changes it", &[NEW_NAME, FIELDS]),
-    delete("/v1/templates/{template}", "deletes the template"),
+    put("/v1/templates/{template}", "changes it", &[NEW_NAME, FIELDS]).answering(EMPTY),
+    delete("/v1/templates/{template}", "deletes it"),
     post("/v1/decisions", "decides many approvals", &[DECISIONS]),
     get("/v1/workflows", "lists workflows"),
-    post("/v1/workflows", "draws a workflow", &[DEFINITION]),
-    post("/v1/workflows/import", "takes over a workflow of BlueKing ITSM", &[FILE]),
+    post("/v1/workflows", "draws a workflow", &[DEFINITION]).creating(),
+    post("/v1/workflows/import", "takes over a workflow of BlueKing ITSM", &[FILE]).creating(),
     get("/v1/workflows/{id}", "shows a workflow with its draft"),
     put("/v1/workflows/{id}/draft", "keeps a draft", &[DEFINITION]),
-    post("/v1/workflows/{id}/deploy", "makes the next version", &[]),
-    post("/v1/workflows/{id}/close", "lets no new service use it", &[]),
-    post("/v1/workflows/{id}/reopen", "lets services use it again", &[]),
+    post("/v1/workflows/{id}/deploy", "makes the next version", &[]).creating(),
+    post("/v1/workflows/{id}/close", "lets no new service use it", &[]).answering(EMPTY),
+    post("/v1/workflows/{id}/reopen", "lets services use it again", &[]).answering(EMPTY),
     get("/v1/workflows/{id}/versions/{version}", "shows a version"),
     delete("/v1/workflows/{id}/versions/{version}", "takes a version off the list"),
     get("/v1/workflows/{id}/versions/{version}/export", "a version as BlueKing ITSM exports it"),
-    post("/v1/workflows/{id}/versions/{version}/restore", "makes the draft what a version was", &[]),
+    post("/v1/workflows/{id}/versions/{version}/restore", "makes the draft what a version was", &[]).answering(EMPTY),
     get("/v1/services", "lists services"),
-    post("/v1/services", "adds a service for a deployed workflow, or takes one over with its workflow", NEW_SERVICE),
+    post("/v1/services", "adds a service for a deployed workflow, or takes one over with its workflow", NEW_SERVICE).creating(),
     get("/v1/services/{id}", "shows a service"),
     get("/v1/services/{id}/form", "the form with which a ticket is submitted"),
     post("/v1/services/{id}/options", "the options of a field", &[FIELD, FIELDS]),
     put("/v1/services/{id}", "changes or moves a service", SERVICE),
     delete("/v1/services/{id}", "takes a service off the list that is in no catalog"),
     get("/v1/catalog", "the catalog tree"),
-    post("/v1/catalog", "adds a catalog", &[ABOVE, NAME, DESC]),
+    post("/v1/catalog", "adds a catalog", &[ABOVE, NAME, DESC]).creating(),
     get("/v1/catalog/{id}", "shows a catalog with its services"),
-    put("/v1/catalog/{id}", "changes or moves a catalog", &[NEW_ABOVE, NEW_NAME, DESC]),
+    put("/v1/catalog/{id}", "changes or moves a catalog", &[NEW_ABOVE, NEW_NAME, DESC]).answering(EMPTY),
     delete("/v1/catalog/{id}", "removes an empty catalog"),
     get("/v1/dictionary", "every dictionary"),
     get("/v1/dictionary/{code}", "one dictionary"),
@@ -320,9 +347,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     delete("/v1/fields/{key}", "takes it out of the library"),
     get("/v1/apps", "lists the apps that may call; for superusers"),
     get("/v1/apps/{app}", "shows an app"),
-    put("/v1/apps/{app}", "registers or changes an app; without a secret the desk makes one", &[NEW_NAME, SECRET, SPEAKS_FOR_USERS, HEARS_STATUS]),
-    post("/v1/apps/{app}/disable", "lets an app not call any more", &[]),
-    post("/v1/apps/{app}/enable", "lets an app call again", &[]),
+    put("/v1/apps/{app}", "registers or changes an app; without a secret the desk makes one", &[NEW_NAME, SECRET, SPEAKS_FOR_USERS, HEARS_STATUS])
+        .answering(&["200", "201"]),
+    post("/v1/apps/{app}/disable", "lets an app not call any more", &[]).answering(EMPTY),
+    post("/v1/apps/{app}/enable", "lets an app call again", &[]).answering(EMPTY),
     post(
         "/v1/people/{person}/forget",
         "erases a person, by user name or person id, and reports what remains; with dry_run only reports; for superusers",
@@ -330,7 +358,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     get("/v1/roles", "every role with its members"),
     get("/v1/roles/{id}", "one role with its members"),
-    put("/v1/roles/{id}", "defines a role", &[KEY, NEW_NAME, MEMBERS]),
+    put("/v1/roles/{id}", "defines a role", &[KEY, NEW_NAME, MEMBERS]).answering(EMPTY),
     delete("/v1/roles/{id}", "takes a role off the list that no workflow uses"),
 ];
 
@@ -390,6 +418,7 @@ impl Asks {
         let parts = || text.split(',').map(str::trim);
         match self {
             Self::Text => !text.trim().is_empty(),
+            Self::Name => crate::people::one_name(text).is_some(),
             Self::Word(words) => words.contains(&text),
             Self::Words(words) => parts().all(|part| words.contains(&part)),
             Self::Texts => parts().all(|part| !part.is_empty()),
@@ -402,6 +431,7 @@ impl Asks {
     fn what(&self) -> String {
         match self {
             Self::Text => "a text".into(),
+            Self::Name => "a user name".into(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Words(words) => format!("some of {}, between commas", words.join(", ")),
             Self::Texts => "texts between commas".into(),
@@ -415,7 +445,7 @@ impl Asks {
     /// The description of a parameter.
     pub(super) fn schema(&self) -> Value {
         match self {
-            Self::Text => json!({ "type": "string" }),
+            Self::Text | Self::Name => json!({ "type": "string" }),
             Self::Word(words) => json!({ "type": "string", "enum": words }),
             Self::Words(words) => json!({ "type": "array", "items": { "type": "string", "enum": words } }),
             Self::Texts => json!({ "type": "array", "items": { "type": "string" } }),

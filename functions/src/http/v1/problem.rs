@@ -56,6 +56,10 @@ impl Problem {
         let detail = details.join("; ");
         Self { errors, ..Self::new(StatusCode::BAD_REQUEST, detail) }
     }
+    /// The member at this place names something that does not exist.
+    pub(super) fn unknown(field: &str, detail: impl Into<String>) -> Self {
+        Self::at(field, StatusCode::NOT_FOUND, detail)
+    }
     pub(super) fn not_found(what: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, what)
     }
@@ -90,12 +94,25 @@ impl Problem {
     pub(super) fn unsatisfiable(detail: impl Into<String>) -> Self {
         Self::at("Range", StatusCode::RANGE_NOT_SATISFIABLE, detail)
     }
+    pub(super) fn key_reused() -> Self {
+        Self::at("Idempotency-Key", StatusCode::UNPROCESSABLE_ENTITY, "the idempotency key was used for another request")
+    }
     pub(super) fn stale(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
     }
 
     pub(super) fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// The same where the members below one place were read from another one.
+    pub(super) fn moved(mut self, from: &str, to: &str) -> Self {
+        for flaw in &mut self.errors {
+            if let Some(rest) = flaw.field.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+                flaw.field = format!("{to}{rest}");
+            }
+        }
+        self
     }
 
     /// The same with the names of people in place of their ids. An id whose name cannot be read stays.
@@ -195,7 +212,7 @@ impl Problem {
     fn of_rejection(rejection: Rejection, detail: String) -> Self {
         match rejection {
             Rejection::Unknown => Self::not_found(detail),
-            Rejection::NodeUnknown(_) => Self::at("node", StatusCode::NOT_FOUND, detail),
+            Rejection::NodeUnknown(_) => Self::unknown("/node", detail),
             Rejection::NotAllowed { .. }
             | Rejection::NotAllowedOnTicket(_)
             | Rejection::NotAllowedToSee(_)
@@ -222,6 +239,12 @@ impl Problem {
             | Rejection::DeliverMessageMissing
             | Rejection::SuspendReasonMissing
             | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
+            Rejection::RemarkUnknown(_) => Self::at("/parent", StatusCode::CONFLICT, detail),
+            Rejection::LineUnknown { .. } => Self::at("/line", StatusCode::CONFLICT, detail),
+            Rejection::LinkedWithItself | Rejection::LinkedAlready(_) | Rejection::NotLinked(_) => Self::at("/other", StatusCode::CONFLICT, detail),
+            Rejection::ChosenNodeUnknown { node, .. } | Rejection::ChosenProcessorsEmpty { node, .. } => {
+                Self::at(&format!("/processors/{node}"), StatusCode::CONFLICT, detail)
+            }
             Rejection::TextUnfit(_) => Self::malformed("/text", detail),
             Rejection::StarsUnfit(_) => Self::malformed("/stars", detail),
             Rejection::NotAnEnd(_) => Self::malformed("/status", detail),
@@ -246,7 +269,7 @@ impl From<NotOpened> for Problem {
     fn from(not_opened: NotOpened) -> Self {
         match not_opened {
             NotOpened::Refused(failure) => failure.into(),
-            NotOpened::KeyReused => Self::at("Idempotency-Key", StatusCode::UNPROCESSABLE_ENTITY, "the idempotency key was used for another request"),
+            NotOpened::KeyReused => Self::key_reused(),
         }
     }
 }
@@ -317,7 +340,8 @@ impl From<NotSetUp> for Problem {
             }
             NotSetUp::Catalog(domain::config::Rejection::CatalogUnknown(_)) => Self::not_found(detail),
             NotSetUp::Catalog(domain::config::Rejection::NameUnfit) => Self::malformed("/name", detail),
-            NotSetUp::InUse { .. } | NotSetUp::NameTaken(_) | NotSetUp::Unsound(_) | NotSetUp::Catalog(_) | NotSetUp::Workflow(_) => Self::conflict(detail),
+            NotSetUp::NameTaken(_) | NotSetUp::Catalog(domain::config::Rejection::NameTaken(_)) => Self::at("/name", StatusCode::CONFLICT, detail),
+            NotSetUp::InUse { .. } | NotSetUp::Unsound(_) | NotSetUp::Catalog(_) | NotSetUp::Workflow(_) => Self::conflict(detail),
         }
     }
 }

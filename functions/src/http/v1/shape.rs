@@ -58,11 +58,9 @@ pub(super) const INTEGER: Shape = Shape::Integer(i64::MIN, i64::MAX);
 /// A number of things, as the stored types hold it (32 bits).
 pub(super) const COUNT: Shape = Shape::Integer(0, 4_294_967_295);
 /// User names.
-pub(super) const NAMES: Shape = Shape::Own {
-    fits: |value| value.as_array().is_some_and(|names| names.iter().all(|name| name.as_str().and_then(crate::people::one_name).is_some())),
-    what: "an array of user names",
-    schema: || json!({ "type": "array", "items": { "type": "string" } }),
-};
+pub(super) const NAMES: Shape = Shape::List(&NAME);
+static NAME: Shape =
+    Shape::Own { fits: |value| value.as_str().and_then(crate::people::one_name).is_some(), what: "a user name", schema: || json!({ "type": "string" }) };
 /// Values of a form by field key.
 pub(super) const FORM: Shape = Shape::Map(&Shape::Any);
 
@@ -114,6 +112,17 @@ pub(super) fn schema_of(members: &[Member]) -> Value {
     let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
     if !required.is_empty() {
         schema["required"] = json!(required);
+    }
+    // Generators of clients read no condition; people and tests do.
+    let conditional: Map<String, Value> = members
+        .iter()
+        .filter_map(|member| match member.need {
+            Need::Unless(other) => Some((member.name.to_owned(), other.into())),
+            Need::Required | Need::Optional => None,
+        })
+        .collect();
+    if !conditional.is_empty() {
+        schema["x-required-unless"] = conditional.into();
     }
     schema
 }
@@ -311,7 +320,7 @@ mod tests {
     fn every_flaw_of_a_body_is_reported_with_its_pointer() {
         assert_eq!(fields(json!({ "pass": true, "days": null, "people": ["lisi"], "items": [{ "key": "a", "count": 1 }] })), [""; 0]);
         assert_eq!(fields(json!({})), ["/pass", "/other"]);
-        assert_eq!(fields(json!({ "pass": null, "people": [1] })), ["/pass", "/people"]);
+        assert_eq!(fields(json!({ "pass": null, "people": ["lisi", 1, "a;b"] })), ["/pass", "/people/1", "/people/2"]);
         assert_eq!(
             fields(json!({ "pass": true, "a/b": 1, "items": [{ "key": "a" }, { "kye": "b", "count": -1 }] })),
             ["/a~1b", "/items/1/kye", "/items/1/key", "/items/1/count"]

@@ -11,7 +11,7 @@ use events::draft::Sheet;
 use events::ticket::{NodeStatus, Opened, Relation, TicketEvent};
 use events::{LineId, Moment, NodeId, Pid, TicketSn, WorkflowId};
 use infra::ledger::command_id;
-use infra::{Failure, Outcome};
+use infra::{Failure, Kind, Outcome};
 use serde_json::{Value, json};
 
 use super::asked::{Asked, Expected};
@@ -84,6 +84,10 @@ pub(super) async fn list(asked: Asked) -> Answer {
         filter.creator = Some(app.people.find(name).await?);
     }
     match asked.asked_for("list").unwrap_or("all") {
+        "all" if asked.asked_for("user").is_some() => {
+            let known: Vec<&str> = LISTS.iter().map(|(known, _)| *known).collect();
+            return Err(Problem::malformed("user", format!("`user` is the person of a `list`, one of {}; the list of all tickets has none", known.join(", "))));
+        }
         "all" => {}
         "created" if asks_for_withdrawn => filter.creator = Some(whose().await?),
         list => {
@@ -241,7 +245,11 @@ pub(super) async fn operate(asked: Asked, sn: &str, operation: &str) -> Answer {
     // A repeated request is answered as the first one was, also where no node waits for the person any more.
     let is_repeated = asked.idempotency_key.is_some() && desk::is_done(&asked.app, &sn, &id).await?;
     let command = command(&asked, &card, operation, is_repeated).await?;
-    let outcome = act(&asked, &sn, id, &command).await?;
+    // What is given to an automatic node is checked as its fields.
+    let outcome = act(&asked, &sn, id, &command).await.map_err(|problem| match operation {
+        "retry" | "ignore" => problem.moved("/fields", "/values"),
+        _ => problem,
+    })?;
     let answered = match &command {
         Command::Submit { node, by, .. } | Command::Decide { node, by, .. } => Some((*node, by)),
         Command::Resolve { by, .. } => outcome.events.iter().find_map(completed).map(|node| (node, by)),
@@ -273,18 +281,31 @@ async fn wish_id(asked: &Asked, sn: &TicketSn, operation: &str) -> Result<[u8; 1
 async fn act(asked: &Asked, sn: &TicketSn, id: [u8; 16], command: &Command) -> Result<Outcome<domain::ticket::Ticket>, Problem> {
     let app = &asked.app;
     let actor = app.people.find(asked.user()?).await?;
+    let meta = asked.meta(actor);
     // The version that the caller has seen is compared with every append.
-    let version = match &asked.if_match {
-        None | Some(Expected::Any) => None,
-        Some(Expected::Versions(versions)) => {
-            let now = app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?.next - 1;
-            // Of several versions the one that the ticket has now; no ticket has the version -1, which tags of others become.
-            Some(if versions.contains(&now) { now } else { versions.first().copied().unwrap_or(-1) })
-        }
+    let Some(Expected::Versions(versions)) = &asked.if_match else {
+        let outcome = desk::act_at(app, sn, command, &meta, id, None).await?;
+        desk::await_card(app, outcome.position).await;
+        return Ok(outcome);
     };
-    let outcome = desk::act_at(app, sn, command, &asked.meta(actor), id, version).await?;
-    desk::await_card(app, outcome.position).await;
-    Ok(outcome)
+    let mut tried = BTreeSet::new();
+    loop {
+        let now = app.ledger.load::<domain::ticket::Ticket>(&sn.stream()).await?.next - 1;
+        // Of several versions the one that the ticket has now; no ticket has the version -1, which tags of others become.
+        let version = if versions.contains(&now) { now } else { -1 };
+        match desk::act_at(app, sn, command, &meta, id, Some(version)).await {
+            // Another version may be accepted too, and a ticket has each version once.
+            Err(Failure::Technical(error)) if error.kind == Kind::Stale && tried.insert(version) && version != -1 => {}
+            Err(Failure::Technical(error)) if error.kind == Kind::Stale => {
+                return Err(Problem::stale(format!("ticket {sn} is at version {now}, which `If-Match` does not name: read the ticket again")));
+            }
+            outcome => {
+                let outcome = outcome?;
+                desk::await_card(app, outcome.position).await;
+                return Ok(outcome);
+            }
+        }
+    }
 }
 
 /// The node that is meant: the one that is named, or the only one that waits for this person to do this.

@@ -8,10 +8,13 @@ use events::workflow::Field;
 use infra::views::Range;
 use serde_json::{Map, Value, json};
 
-use super::{LIST_MAX, check_code, done, ok, same, superuser, wrong_method};
+use super::{LIST_MAX, check_code, check_options, done, ok, same, superuser, wrong_method};
 use crate::http::v1::asked::Asked;
 use crate::http::v1::problem::{Answer, Problem};
 use crate::{App, company, setup};
+
+/// Longest name of a field, in characters: labels of forms are longer than names of lists.
+const FIELD_NAME_MAX: usize = 255;
 
 /// A field that names a shared one (`library`) is a copy of it; what is given beside that name is its own.
 pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Result<(), Problem> {
@@ -66,6 +69,12 @@ pub(in crate::http::v1) async fn fields(asked: Asked, method: &Method, parts: &[
             }
             given.insert("key".into(), (*key).into());
             let mut field: Field = serde_json::from_value(given.into()).map_err(|error| Problem::malformed("body", error.to_string()))?;
+            if asked.body.contains_key("name") && (field.name.trim().is_empty() || field.name.chars().count() > FIELD_NAME_MAX) {
+                return Err(Problem::malformed("/name", format!("`name` is empty or longer than {FIELD_NAME_MAX} characters")));
+            }
+            if asked.body.contains_key("choice") {
+                check_options(&field.choice, "/choice")?;
+            }
             // A file is uploaded for a workflow, which keeps it; the library keeps none.
             if !field.templates.is_empty() {
                 return Err(Problem::malformed("/templates", "a shared field hands out no files; the workflow that takes it may"));

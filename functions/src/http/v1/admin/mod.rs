@@ -5,6 +5,8 @@ mod library;
 mod services;
 mod workflows;
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::problem::{Answer, Problem};
+use super::shape::{named, quoted};
 use crate::configuration::SUPERUSER;
 use crate::{App, setup};
 pub(super) use library::fields;
@@ -56,8 +59,31 @@ pub(super) async fn superuser(asked: &Asked) -> Result<Meta, Problem> {
     if asked.app.configuration.is_superuser(&pid).await? { Ok(asked.meta(pid)) } else { Err(Problem::forbidden("this is for superusers")) }
 }
 
+/// An id in a path, written in one way only.
 fn number(text: &str, what: &str) -> Result<i64, Problem> {
-    text.parse().ok().filter(|id| *id > 0).ok_or_else(|| Problem::not_found(format!("there is no {what} {text}")))
+    let id = text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text);
+    id.ok_or_else(|| Problem::not_found(format!("there is no {what} {}", quoted(text))))
+}
+
+/// A name that people read: some characters on one line.
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(char::is_control)
+}
+
+/// Options that can be told apart: each has a key, and no two at one place have the same.
+fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
+    let mut seen = BTreeSet::new();
+    for (number, item) in items.iter().enumerate() {
+        let field = format!("{at}/{number}/key");
+        if item.key.trim().is_empty() {
+            return Err(Problem::malformed(&field, format!("{} is empty", named(&field))));
+        }
+        if !seen.insert(item.key.as_str()) {
+            return Err(Problem::malformed(&field, format!("{} is the key of another option: {}", named(&field), quoted(&item.key))));
+        }
+        check_options(&item.items, &format!("{at}/{number}/items"))?;
+    }
+    Ok(())
 }
 
 /// Codes of dictionaries and keys of fields are words.
@@ -87,6 +113,9 @@ pub(super) async fn catalog(asked: Asked, method: &Method, parts: &[&str]) -> An
         (&Method::POST, []) => {
             let by = superuser(&asked).await?;
             let parent = CatalogId(asked.required_int("parent")?);
+            if !app.configuration.catalog().await?.shelves.contains_key(&parent) {
+                return Err(Problem::unknown("/parent", format!("there is no catalog {parent}")));
+            }
             let added = setup::add_catalog(app, &by, parent, &asked.required("name")?, &asked.text("desc")?.unwrap_or_default()).await?;
             Ok(created(json!(added)))
         }
@@ -95,11 +124,15 @@ pub(super) async fn catalog(asked: Asked, method: &Method, parts: &[&str]) -> An
             let id = CatalogId(number(id, "catalog")?);
             let catalog = app.configuration.catalog().await?;
             let shelf = catalog.shelves.get(&id).ok_or_else(|| Problem::not_found(format!("there is no catalog {id}")))?;
+            let parent = asked.int("parent")?.map(CatalogId);
+            if let Some(unknown) = parent.filter(|parent| !catalog.shelves.contains_key(parent)) {
+                return Err(Problem::unknown("/parent", format!("there is no catalog {unknown}")));
+            }
             let changed = Changed {
                 id,
                 name: asked.text("name")?.unwrap_or_else(|| shelf.name.clone()),
                 desc: asked.text("desc")?.unwrap_or_else(|| shelf.desc.clone()),
-                parent: asked.int("parent")?.map(CatalogId).or(shelf.parent),
+                parent: parent.or(shelf.parent),
             };
             setup::change_catalog(app, &by, changed).await?;
             Ok(done())
@@ -149,10 +182,14 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
                     format!("`items` has the key {key:?} with a comma; commas separate options that are chosen together"),
                 ));
             }
+            check_options(&items, "/items")?;
             let name = match known.filter(|_| !asked.body.contains_key("name")) {
                 Some(known) => known.name.clone(),
                 None => asked.required("name")?,
             };
+            if asked.body.contains_key("name") && !is_name(&name) {
+                return Err(Problem::malformed("/name", format!("`name` is longer than {NAME_MAX} characters or has control characters")));
+            }
             let is_enabled = asked.flag("is_enabled", known.is_none_or(|known| known.is_enabled))?;
             let defined = dictionary::Defined { code: (*code).to_owned(), name, is_enabled, items, is_listed: true };
             setup::define::<Dictionary>(app, &by, format!("dictionary-{code}"), &defined).await?;
@@ -171,7 +208,7 @@ pub(super) async fn dictionary(asked: Asked, method: &Method, parts: &[&str]) ->
 
 /// Workflow files list names of roles between commas.
 fn is_role_name(name: &str) -> bool {
-    !name.trim().is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(|c| c.is_control() || matches!(c, ',' | '<' | '>' | '\'' | '"' | ';'))
+    is_name(name) && !name.contains([',', '<', '>', '\'', '"', ';'])
 }
 
 pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answer {
@@ -203,6 +240,9 @@ pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answ
                 }
                 None => asked.required("key")?,
             };
+            if known.is_none() && !is_role_name(&key) {
+                return Err(Problem::malformed("/key", "`key` is too long or has characters that names do not have"));
+            }
             let name = match (asked.text("name")?, known) {
                 (Some(name), _) if is_role_name(&name) => name,
                 (Some(_), _) => return Err(Problem::malformed("/name", "`name` is empty or has characters that names do not have")),
@@ -217,6 +257,13 @@ pub(super) async fn roles(asked: Asked, method: &Method, parts: &[&str]) -> Answ
                     }
                     if names.len() > MEMBERS_MAX {
                         return Err(Problem::malformed("/members", format!("`members` names more than {MEMBERS_MAX} people")));
+                    }
+                    let mut seen = BTreeSet::new();
+                    let names: Vec<String> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
+                    // A misspelled list must not leave the desk without anyone who can correct it.
+                    let user = asked.user()?;
+                    if id == SUPERUSER && !names.iter().any(|name| name == user) {
+                        return Err(Problem::conflict("`members` leaves you out: another superuser takes this role from you"));
                     }
                     app.people.pids(&names).await?
                 }

@@ -1,16 +1,20 @@
 //! Services: what people ask for, which workflow version it runs on, on which shelf of the catalog it stands.
 
+use std::collections::BTreeSet;
+
 use axum::http::Method;
 use domain::config::Catalog;
+use domain::workflow::Rejection;
 use domain::workflow::import::Note;
 use events::ticket::ServiceKind;
 use events::{CatalogId, Meta, ServiceId, WorkflowId, service};
 use serde_json::{Value, json};
 
-use super::{NAME_MAX, created, done, number, ok, superuser, wrong_method};
+use super::{NAME_MAX, created, done, is_name, number, ok, superuser, wrong_method};
 use crate::http::v1::asked::Asked;
 use crate::http::v1::problem::{Answer, Problem};
 use crate::people::NAMED_MAX;
+use crate::setup::NotSetUp;
 use crate::{App, setup};
 
 /// To whom a service is shown (reference/bk-itsm.md 13).
@@ -42,7 +46,7 @@ pub(in crate::http::v1) async fn services(asked: Asked, method: &Method, parts: 
                 (Some(kind), None) | (None, Some(kind)) => kind,
                 (None, None) => return Err(Problem::malformed("/kind", "`kind` is required")),
             };
-            let kind = ServiceKind::ALL.into_iter().find(|known| known.key() == kind).ok_or_else(|| setup::NotSetUp::KindUnknown(kind))?;
+            let kind = ServiceKind::ALL.into_iter().find(|known| known.key() == kind).ok_or_else(|| NotSetUp::KindUnknown(kind))?;
             check_workflow(&asked, None)?;
             // A workflow that comes along in a file is known when it is deployed.
             let chosen = |key: &str| asked.int(key).map(Option::unwrap_or_default);
@@ -67,7 +71,8 @@ pub(in crate::http::v1) async fn services(asked: Asked, method: &Method, parts: 
             let shelf = shelf(&asked).await?;
             setup::name_is_free(app, &wanted.name, None).await?;
             let report = taken_over(&asked, &by, &mut wanted, None).await?;
-            let added = setup::add_service(app, &by, wanted).await?;
+            let version_unknown = version_unknown(&wanted);
+            let added = setup::add_service(app, &by, wanted).await.map_err(version_unknown)?;
             if let Some(shelf) = shelf {
                 setup::place_service(app, &by, added.service, shelf).await?;
             }
@@ -82,7 +87,7 @@ pub(in crate::http::v1) async fn services(asked: Asked, method: &Method, parts: 
             let (mut wanted, shelf) = (changed(&asked, known.clone()).await?, shelf(&asked).await?);
             setup::name_is_free(app, &wanted.name, Some(id)).await?;
             let report = taken_over(&asked, &by, &mut wanted, Some(known.workflow)).await?;
-            setup::define_service(app, &by, &wanted).await?;
+            setup::define_service(app, &by, &wanted).await.map_err(version_unknown(&wanted))?;
             if let Some(shelf) = shelf {
                 setup::place_service(app, &by, id, shelf).await?;
             }
@@ -122,10 +127,12 @@ fn check_workflow(asked: &Asked, known: Option<WorkflowId>) -> Result<(), Proble
 /// A service with what the request says of it; what it does not say stays.
 async fn changed(asked: &Asked, known: service::Defined) -> Result<service::Defined, Problem> {
     let mut changed = known;
-    changed.name = asked.text("name")?.unwrap_or(changed.name);
-    if changed.name.trim().is_empty() || changed.name.chars().count() > NAME_MAX {
-        return Err(Problem::malformed("/name", format!("`name` is empty or longer than {NAME_MAX} characters")));
+    let name = asked.text("name")?;
+    // A service that is there already keeps its name as it is.
+    if name.as_ref().map_or(changed.name.is_empty(), |name| !is_name(name)) {
+        return Err(Problem::malformed("/name", format!("`name` is empty, longer than {NAME_MAX} characters, or has control characters")));
     }
+    changed.name = name.unwrap_or(changed.name);
     changed.desc = asked.text("desc")?.unwrap_or(changed.desc);
     changed.is_enabled = asked.flag("is_enabled", changed.is_enabled)?;
     changed.can_ticket_agency = asked.flag("can_ticket_agency", changed.can_ticket_agency)?;
@@ -142,6 +149,8 @@ async fn changed(asked: &Asked, known: service::Defined) -> Result<service::Defi
         if names.len() > NAMED_MAX {
             return Err(Problem::malformed("/owners", format!("`owners` names more than {NAMED_MAX} people")));
         }
+        let mut seen = BTreeSet::new();
+        let names: Vec<String> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
         changed.owners = asked.app.people.find_all(&names).await?;
     }
     changed.workflow = asked.int("workflow")?.map_or(changed.workflow, WorkflowId);
@@ -161,6 +170,15 @@ async fn changed(asked: &Asked, known: service::Defined) -> Result<service::Defi
     Ok(changed)
 }
 
+/// Names the version that a service cannot point at.
+fn version_unknown(wanted: &service::Defined) -> impl Fn(NotSetUp) -> Problem + use<> {
+    let (workflow, version) = (wanted.workflow, wanted.workflow_version);
+    move |not| match not {
+        NotSetUp::Workflow(Rejection::VersionUnknown(_)) => Problem::unknown("/version", format!("there is no version {version} of workflow {workflow}")),
+        not => not.into(),
+    }
+}
+
 /// On which shelf the request puts a service: nothing where it does not say, null takes it off.
 async fn shelf(asked: &Asked) -> Result<Option<Option<CatalogId>>, Problem> {
     if !asked.body.contains_key("catalog") {
@@ -168,7 +186,9 @@ async fn shelf(asked: &Asked) -> Result<Option<Option<CatalogId>>, Problem> {
     }
     let shelf = asked.int("catalog")?.map(CatalogId);
     match shelf {
-        Some(id) if !asked.app.configuration.catalog().await?.shelves.contains_key(&id) => Err(Problem::not_found(format!("there is no catalog {id}"))),
+        Some(id) if !asked.app.configuration.catalog().await?.shelves.contains_key(&id) => {
+            Err(Problem::unknown("/catalog", format!("there is no catalog {id}")))
+        }
         shelf => Ok(Some(shelf)),
     }
 }
@@ -177,7 +197,8 @@ async fn shelf(asked: &Asked) -> Result<Option<Option<CatalogId>>, Problem> {
 async fn taken_over(asked: &Asked, by: &Meta, service: &mut service::Defined, old: Option<WorkflowId>) -> Result<Vec<Note>, Problem> {
     let mut report = Vec::new();
     if let Some(file) = asked.body.get("workflow_file") {
-        (service.workflow, service.workflow_version, report) = setup::take_over(&asked.app, by, file, true, false, old).await?;
+        let taken = setup::take_over(&asked.app, by, file, true, false, old).await;
+        (service.workflow, service.workflow_version, report) = taken.map_err(|not| Problem::from(not).moved("/workflow", "/workflow_file"))?;
     }
     // Its owners are registered when everything else is taken.
     let registered = asked.app.people.register(service.owners.clone()).await?;

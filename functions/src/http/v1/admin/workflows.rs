@@ -118,11 +118,18 @@ async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
     Ok(json!(definition))
 }
 
-/// People whom a definition names and who are not known here: a misspelled name would wait for its ticket forever.
+/// People and roles that a definition names and the desk does not know: a ticket would wait for them forever.
 async fn strangers(app: &App, definition: &Definition) -> Result<Vec<String>, Problem> {
     let mut warnings = Vec::new();
     for node in &definition.nodes {
         for processors in [&node.processors, &node.assignors, &node.delivers] {
+            if let Processors::General(roles) = processors {
+                for role in roles {
+                    if app.configuration.role(*role).await?.0.as_ref().is_none_or(|role| !role.is_listed) {
+                        warnings.push(format!("node {} ({}) names role {role}, which does not exist", node.id, node.name));
+                    }
+                }
+            }
             let Processors::Person(names) = processors else { continue };
             for name in names {
                 if app.people.find(name.as_str()).await?.as_str().starts_with('?') {
@@ -141,7 +148,7 @@ async fn definition(asked: &Asked) -> Result<(Definition, Vec<String>), Problem>
     }
     let mut definition: Definition = serde_json::from_value(given).map_err(|error| Problem::malformed("/definition", error.to_string()))?;
     let warnings = strangers(&asked.app, &definition).await?;
-    company::with_pids(&asked.app, &mut definition).await?;
+    company::with_pids(&asked.app, &mut definition).await.map_err(|unnamed| Problem::from(unnamed).moved("/fields", "/definition/fields"))?;
     // Fields that come without a number get one.
     let free = definition.fields.iter().map(|field| field.id).max().unwrap_or_default().saturating_add(1);
     for (id, field) in (free..).zip(definition.fields.iter_mut().filter(|field| field.id == 0)) {
