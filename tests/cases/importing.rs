@@ -478,3 +478,121 @@ fn the_example_of_the_guide_runs_as_it_is_written() {
     }
     assert!(directory.path().join("rejected.csv").exists());
 }
+
+/// real-files-and-clients 8. The name of the stream was too long, and the whole import stopped.
+#[test]
+fn a_case_id_of_many_blanks_rejects_its_row_only() {
+    let directory = tempfile::tempdir().unwrap();
+    for (case, named) in [("x ".repeat(63) + "xx", 256), ("%".repeat(128), 256), (format!("a{}b", "\u{a0}".repeat(60)), 256), ("工".repeat(43), 128)] {
+        let log = format!("id,when,state\nA,2026-01-01 10:00,New\n{case},2026-01-01 10:00,New\nB,2026-01-01 10:00,New\n");
+        let printed = import(directory.path(), log, &plain(), &[]);
+        assert!(printed.is_ok && printed.all.contains("line 3 rejected: case id") && printed.all.contains(&named.to_string()), "{case}: {}", printed.all);
+        assert!(printed.all.contains("1 rejected") && !rows(directory.path(), "B").is_empty(), "{case}: {}", printed.all);
+    }
+    imported(format!("id,when,state\n{},2026-01-01 10:00,New\n", "x ".repeat(50) + "x"), &plain(), 1);
+}
+
+/// first-use section 4. Long texts in columns that the mapping does not name cost rows.
+#[test]
+fn columns_without_a_meaning_may_be_long() {
+    let long = "x".repeat(200_000);
+    let log = format!("id,when,state,description\nA,2026-01-01 10:00,New,{long}\nB,2026-01-01 10:00,New,short\n");
+    imported(&log, &plain(), 2);
+    let directory = tempfile::tempdir().unwrap();
+    let printed = import(directory.path(), &log, &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "title = \"description\""), &[]).all;
+    assert!(printed.contains("line 2 rejected: is too long for an event") && printed.contains("1 imported, 0 duplicate, 1 rejected"), "{printed}");
+}
+
+/// real-files-and-clients 9. Spreadsheets write delimiters behind the last value of some rows.
+#[test]
+fn delimiters_behind_the_last_value_do_not_count() {
+    let row = "A,2026-01-01 10:00,New";
+    for (header, ends) in [("id,when,state", [",", ",,, ", ""]), ("id,when,state,", [",", "", ",,"]), ("id,when,state,,", ["", ",", ",,"])] {
+        let log: String = std::iter::once(header.to_owned()).chain(ends.iter().map(|end| format!("{row}{end}"))).collect::<Vec<_>>().join("\n");
+        let directory = imported(&log, &plain(), 3);
+        let again = import(directory.path(), format!("{header}\n{row}\n{row}\n{row}\n"), &plain(), &[]).all;
+        let rejected = import(directory.path(), format!("{header}\nB,2026-01-01 10:00\nB,2026-01-01 10:00,New,,,,x\n"), &plain(), &[]).all;
+        assert!(again.contains(" 0 imported, 3 duplicate, 0 rejected"), "the same rows by their texts, {header}: {again}");
+        assert!(rejected.contains("line 2 rejected: has 2 values, the header has") && rejected.contains("line 3 rejected"), "{header}: {rejected}");
+    }
+}
+
+/// real-files-and-clients 11. Every row was rejected with the words of a time library, or read as another time.
+#[test]
+fn a_format_that_reads_no_time_is_an_error_of_the_mapping() {
+    let directory = tempfile::tempdir().unwrap();
+    for format in ["%q", "%Y-%m-%d %K:%M", "%c", "%H:%M", "%Y-%m", "%Y-%m-%d %I:%M"] {
+        let printed = import(directory.path(), "id,when,state\nA,2026-01-01 10:00,New\n", &mapping("", &format!("{format:?}"), "UTC", ""), &[]);
+        assert!(!printed.is_ok && printed.all.contains(&format!("format {format:?} cannot read a time")), "{format}: {}", printed.all);
+    }
+    let printed = import(directory.path(), "id,when,state\nA,2026-01-01 10:00,New\n", &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC+8", ""), &[]).all;
+    assert!(printed.contains("\"UTC+8\"") && printed.contains("Asia/Shanghai"), "{printed}");
+    assert!(!directory.path().join("data").exists(), "a mapping that cannot be used leaves no desk behind");
+}
+
+/// real-files-and-clients 6. A text of another form became a time in the year 26 or in 1970, without a message.
+#[test]
+fn a_time_of_another_form_is_rejected_with_advice() {
+    let directory = tempfile::tempdir().unwrap();
+    for (format, text, word) in [("%d.%m.%Y", "28.02.26", "%y"), ("%Y-%m-%d", "0001-01-01", "1900"), ("epoch_ms", "1767232800", "%s")] {
+        let printed = import(directory.path(), format!("id,when,state\nA,{text},New\n"), &mapping("", &format!("{format:?}"), "UTC", ""), &[]);
+        assert!(!printed.is_ok && printed.all.contains("line 2 rejected") && printed.all.contains(word), "{text}: {}", printed.all);
+    }
+    let log = "id,when,state\nA,28.02.2026,New\nA,01.03.26,Work\nA,2026/3/1 下午3:05,Work\nA,2026/3/1 3:06 p.m.,Done\n";
+    let directory = imported(log, &mapping("", "[\"%d.%m.%Y\", \"%d.%m.%y\", \"%Y/%m/%d %p%I:%M\", \"%Y/%m/%d %I:%M %p\"]", "UTC", ""), 4);
+    assert_eq!(report(directory.path())["dwell_minutes_by_state"], json!({ "New": 1440, "Work": 906 }));
+}
+
+/// real-files-and-clients 10. A text in UTF-16 without a mark was called Windows-1252 or GB18030.
+#[test]
+fn a_file_of_another_encoding_is_named_for_what_it_is() {
+    let utf_16 =
+        |text: &str, little: bool| -> Vec<u8> { text.encode_utf16().flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect() };
+    let directory = tempfile::tempdir().unwrap();
+    for header in ["id,when,state,标题", "标题,id,when,state"] {
+        for (little, name) in [(true, "utf-16le"), (false, "utf-16be")] {
+            let log = utf_16(&format!("{header}\nA,A,2026-01-01 10:00,New\n"), little);
+            let printed = import(directory.path(), log, &plain(), &[]);
+            assert!(!printed.is_ok && printed.all.contains(&format!("encoding = {name:?}")), "{header}: {}", printed.all);
+        }
+    }
+    for (bytes, word) in [(&b"\xd0\xcf\x11\xe0\xa1\xb1"[..], "spreadsheet"), (&b"\xfd7zXZ\0"[..], "xz"), (&b"\x28\xb5\x2f\xfd"[..], "zstd")] {
+        let printed = import(directory.path(), bytes, &plain(), &[]);
+        assert!(!printed.is_ok && printed.all.contains(word), "{word}: {}", printed.all);
+    }
+    let marked = b"\x84\x31\x95\x33id,when,state\nA,2026-01-01 10:00,\xb4\xf2\xd3\xa1\xbb\xfa\n";
+    assert_eq!(members(imported(marked, &plain(), 1).path(), "A", "state"), ["打印机"], "the byte order mark of GB18030");
+    for name in ["utf_8_sig", "cp65001"] {
+        imported("id,when,state\nA,2026-01-01 10:00,New\n", &mapping(&format!("encoding = {name:?}"), "\"%Y-%m-%d %H:%M\"", "UTC", ""), 1);
+    }
+}
+
+/// real-files-and-clients 11. The message showed two names that look the same.
+#[test]
+fn blanks_inside_the_name_of_a_column_count_as_one() {
+    for name in ["my state", "my  state", "my\u{a0}state", "\"my\r\nstate\"", "\"my\tstate \""] {
+        let text = plain().replace("state = \"state\"", "state = \"my  state\"");
+        let directory = imported(format!("id,when,{name}\nA,2026-01-01 10:00,New\n"), &text, 1);
+        assert_eq!(members(directory.path(), "A", "state"), ["New"], "{name:?}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let printed = import(directory.path(), "id,When,state\nA,2026-01-01 10:00,New\n", &plain(), &[]);
+    assert!(!printed.is_ok && printed.all.contains("\"when\" differs from \"When\" in the case"), "{}", printed.all);
+}
+
+/// hostile-and-broken 20. A log whose end is missing: the rows before it are imported, and the whole log continues.
+#[test]
+fn a_gzip_file_that_is_cut_off_is_continued_by_the_whole_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let log: String = (0..8000).map(|row| format!("C{},2026-01-01 10:{:02},S{}\n", row % 500, row % 60, row * 7919 % 1009)).collect();
+    let plain_file = directory.path().join("plain.csv");
+    std::fs::write(&plain_file, format!("id,when,state\n{log}")).unwrap();
+    let packed = Command::new("gzip").args(["-c", plain_file.to_str().unwrap()]).output().unwrap().stdout;
+    let printed = import(directory.path(), &packed[..packed.len() / 2], &plain(), &[]);
+    assert!(!printed.is_ok && printed.all.contains("gzip") && printed.all.contains("rows were imported before the import stopped"), "{}", printed.all);
+    assert!(printed.all.contains("from line "), "{}", printed.all);
+    let taken = report(directory.path())["rows"].as_u64().unwrap();
+    assert!((1..8000).contains(&taken) && printed.all.contains(&format!("{taken} rows were imported")), "{taken}: {}", printed.all);
+    let printed = import(directory.path(), &packed, &plain(), &[]).all;
+    assert!(printed.contains(&format!("{} imported, {taken} duplicate, 0 rejected", 8000 - taken)), "{printed}");
+}

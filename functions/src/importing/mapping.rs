@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use encoding_rs::Encoding;
 use events::ticket::{Observed, Phase};
+use infra::store::commit::STREAM_BYTES_MAX;
 use infra::{Error, Kind};
 
-use super::records::{Record, trimmed};
+use super::records::{Record, name_of, trimmed};
+use super::stream_of;
 use super::text;
 use super::times::Times;
 use super::written::{Short, TextColumn, Texts, Unknown, Written};
@@ -19,6 +21,10 @@ const CASE_BYTES_MAX: usize = 128;
 const SOURCE_BYTES_MAX: usize = 64;
 /// Characters of one person's name: longer texts are no names.
 const PERSON_CHARS_MAX: usize = 256;
+/// Bytes of a person id in an event, with its comma.
+const PID_BYTES: usize = 40;
+/// Bytes of an event beside its texts.
+const EVENT_BYTES: usize = 500;
 /// Digits of a number: more do not fit into 64 bits.
 const DIGITS_MAX: usize = 30;
 /// Joins the values of a role that has several columns.
@@ -60,7 +66,10 @@ pub struct Places {
     states: BTreeMap<String, Phase>,
     /// The zone as events have it: empty for UTC.
     zone: String,
+    /// Columns of the header.
     width: usize,
+    /// Values that a row must have: columns without a name at the end of the header may be left out.
+    needed: usize,
 }
 
 /// The source of one value. A role that the mapping does not name has no column.
@@ -101,26 +110,31 @@ impl Mapping {
         if !matches!(written.decimal, None | Some(',' | '.')) {
             return Err(wrong("`decimal` is \",\" or \".\""));
         }
+        let mut states: Vec<&str> = written.states.keys().map(|state| trimmed(state)).collect();
+        states.sort_unstable();
+        if let Some(pair) = states.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(wrong(format!("[states] lists {:?} twice; blanks around a state do not count", pair[0])));
+        }
         Ok(Self { source, encoding, delimiter, written })
     }
 
     /// The names of all columns that the mapping uses.
-    fn names(&self) -> Vec<&str> {
+    fn names(&self) -> Vec<String> {
         let columns = &self.written.columns;
         let roles = [&columns.actor, &columns.group, &columns.title, &columns.impact, &columns.urgency, &columns.priority];
         let roles = [&columns.case, &columns.time, &columns.state].into_iter().chain(roles.into_iter().flatten());
-        let mut names: Vec<&str> = roles.flat_map(|Short(column)| &column.column.0).map(|name| trimmed(name)).collect();
-        names.extend(self.written.times.values().flat_map(|Short(column)| &column.column.0).map(|name| trimmed(name)));
-        names.extend(self.written.numbers.values().map(|Short(number)| trimmed(&number.column)));
-        names.extend(self.written.people.0.iter().chain(&self.written.keep.0).chain(self.written.ignore.keys()).map(|name| trimmed(name)));
+        let mut names: Vec<String> = roles.flat_map(|Short(column)| &column.column.0).map(|name| name_of(name)).collect();
+        names.extend(self.written.times.values().flat_map(|Short(column)| &column.column.0).map(|name| name_of(name)));
+        names.extend(self.written.numbers.values().map(|Short(number)| name_of(&number.column)));
+        names.extend(self.written.people.0.iter().chain(&self.written.keep.0).chain(self.written.ignore.keys()).map(|name| name_of(name)));
         names
     }
 
     /// The columns that the mapping names and a header does not have.
-    pub fn absent(&self, headers: &[String]) -> Vec<&str> {
-        let mut absent: Vec<&str> = Vec::new();
+    pub fn absent(&self, headers: &[String]) -> Vec<String> {
+        let mut absent: Vec<String> = Vec::new();
         for name in self.names() {
-            if !absent.contains(&name) && !headers.iter().any(|header| header == name) {
+            if !absent.contains(&name) && !headers.contains(&name) {
                 absent.push(name);
             }
         }
@@ -130,7 +144,7 @@ impl Mapping {
     /// Finds every column in a header, whose names are trimmed and single.
     pub fn columns(&self, headers: &[String]) -> Result<Places, Error> {
         let written = &self.written;
-        let at = |name: &String| headers.iter().position(|header| header == trimmed(name)).ok_or_else(|| wrong(format!("the file has no column {name:?}")));
+        let at = |name: &String| headers.iter().position(|header| *header == name_of(name)).ok_or_else(|| wrong(format!("the file has no column {name:?}")));
         let place = |role: &str, column: &TextColumn, separator: &str| -> Result<Place, Error> {
             let names = &column.column.0;
             if names.is_empty() == column.value.is_none() {
@@ -145,7 +159,7 @@ impl Mapping {
         };
         let role = |role: &str, column: &Short<TextColumn>| place(role, &column.0, SEPARATOR);
         let maybe = |name: &str, column: &Option<Short<TextColumn>>| column.as_ref().map_or(Ok(Place::default()), |column| role(name, column));
-        let named = |names: &Texts| names.0.iter().map(|name| Ok((trimmed(name).to_owned(), at(name)?))).collect::<Result<Vec<_>, Error>>();
+        let named = |names: &Texts| names.0.iter().map(|name| Ok((name_of(name), at(name)?))).collect::<Result<Vec<_>, Error>>();
         let mut times = Vec::new();
         for (name, Short(time)) in &written.times {
             let column = TextColumn { column: time.column.clone(), ..TextColumn::default() };
@@ -182,13 +196,15 @@ impl Mapping {
             states: written.states.iter().map(|(state, phase)| (trimmed(state).to_owned(), *phase)).collect(),
             zone: if written.time.zone.eq_ignore_ascii_case("UTC") { String::new() } else { written.time.zone.clone() },
             width: headers.len(),
+            needed: headers.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1),
         })
     }
 
     /// Understands one row, or says why it cannot be imported; `None` if the mapping ignores it.
     pub fn row(&self, places: &Places, key: &[u8; 32], record: &Record) -> Result<Option<Row>, String> {
-        if record.width() != places.width {
-            return Err(format!("has {} columns, the header has {}", record.width(), places.width));
+        // Spreadsheets write delimiters behind the last value of some rows and not of others.
+        if record.width() < places.needed || record.values().skip(places.width).any(|value| !trimmed(value).is_empty()) {
+            return Err(format!("has {} values, the header has {} columns", record.width(), places.width));
         }
         let is_ignored = |(at, values): &(usize, Vec<String>)| {
             let value = trimmed(record.get(*at));
@@ -202,6 +218,13 @@ impl Mapping {
         if case.len() > CASE_BYTES_MAX || case.chars().any(char::is_control) {
             let shown: String = case.chars().take(CASE_BYTES_MAX).collect();
             return Err(format!("case id {shown:?} has more than {CASE_BYTES_MAX} bytes or a control character"));
+        }
+        let stream = stream_of(&self.source, &case).len();
+        if stream > STREAM_BYTES_MAX {
+            return Err(format!(
+                "case id {case:?} is too long: its stream would have a name of {stream} bytes, at most {STREAM_BYTES_MAX} are allowed; \
+                 each blank and % counts as three or more"
+            ));
         }
         let time = places.value(&places.time, record).ok_or("has no time")?;
         let occurred_at = places.when.read(&time)?;
@@ -233,7 +256,7 @@ impl Mapping {
             case: case.clone(),
             file: String::new(),
             line: record.line,
-            row: row_fingerprint(key, record),
+            row: row_fingerprint(key, record, places.width),
             nth: 1,
             phase: self.phase(places, &state)?,
             state,
@@ -248,9 +271,8 @@ impl Mapping {
             numbers,
             kept,
         };
-        // JSON writes some characters as two bytes, and control characters as six.
-        let escapes: usize = record.text().bytes().map(|byte| if byte < b' ' { 5 } else { usize::from(matches!(byte, b'"' | b'\\')) }).sum();
-        let bytes = (record.text().len() + escapes) * 2 + 200;
+        let named = actor.len() + people.iter().map(|(_, names)| names.len()).sum::<usize>();
+        let bytes = bytes_of(&observed) + named * PID_BYTES;
         Ok(Some(Row { case, bytes, observed, actor, people }))
     }
 
@@ -390,10 +412,21 @@ fn ungrouped(whole: &str, mark: char) -> Option<String> {
     is_grouped.then(|| parts.concat())
 }
 
-/// Tells one row's text from another's; fields after their lengths, so that a comma inside one makes no difference.
-fn row_fingerprint(key: &[u8; 32], record: &Record) -> String {
+/// The bytes of a row as an event, counted twice: a commit has the event, and the state of the case beside it.
+fn bytes_of(observed: &Observed) -> usize {
+    // JSON writes some characters as two bytes, and control characters as six.
+    let json = |text: &String| text.bytes().map(|byte| if byte < b' ' { 6 } else { 1 + usize::from(matches!(byte, b'"' | b'\\')) }).sum::<usize>();
+    let texts = [&observed.case, &observed.state, &observed.group, &observed.title, &observed.impact, &observed.urgency, &observed.priority];
+    let kept = observed.kept.iter().map(|(name, value)| json(name) + json(value)).sum::<usize>();
+    let named = observed.times.keys().chain(observed.numbers.keys()).map(json).sum::<usize>();
+    (texts.into_iter().map(json).sum::<usize>() + kept + named) * 2 + EVENT_BYTES
+}
+
+/// Tells one row's text from another's; fields after their lengths, so that a comma inside one makes no difference. Every row has as many fields as the header:
+/// delimiters behind the last value make no other row.
+fn row_fingerprint(key: &[u8; 32], record: &Record, width: usize) -> String {
     let mut hasher = blake3::Hasher::new_keyed(key);
-    for field in record.values() {
+    for field in (0..width).map(|at| record.get(at)) {
         hasher.update(&(field.len() as u64).to_be_bytes()).update(field.as_bytes());
     }
     hasher.finalize().to_hex()[..16].to_owned()

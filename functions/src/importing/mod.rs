@@ -15,7 +15,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::hash::{Hash as _, Hasher as _};
-use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 
 use crate::people::People;
 use mapping::{Mapping, Places, Row, delimiter_of};
-use records::{Fault, RECORD_BYTES_MAX, Record, Records, trimmed};
+use records::{Fault, RECORD_BYTES_MAX, Record, Records, name_of};
 use rejected::Rejected;
 
 /// Cases worked on at once; as many commits share a sync.
@@ -131,7 +131,10 @@ impl Log {
         if !absent.is_empty() {
             let (named, are) = (absent.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "), headers.join(", "));
             let from = if mapping.delimiter.is_some() || line > 1 { "" } else { "; set `delimiter` in the mapping if it is another" };
-            return Err(wrong(format!("the file has no column {named}; it has: {are} (the delimiter is {shown:?}{from})")));
+            let alike = |name: &String| headers.iter().find(|header| header.to_lowercase() == name.to_lowercase());
+            let hint = absent.iter().find_map(|name| Some(format!("; {name:?} differs from {:?} in the case of its letters", alike(name)?)));
+            let hint = hint.unwrap_or_default();
+            return Err(wrong(format!("the file has no column {named}; it has: {are} (the delimiter is {shown:?}{from}){hint}")));
         }
         let places = mapping.columns(&headers)?;
         let mut records = Records::new(Cursor::new(head).chain(rest), delimiter, line);
@@ -169,7 +172,7 @@ fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable
         _ if is_cut => Err(Unusable::TooLong),
         None => Err(Unusable::Empty),
         Some(Err(fault)) => Err(Unusable::Fault(fault)),
-        Some(Ok(())) => Ok(record.values().map(|name| trimmed(name).to_owned()).collect()),
+        Some(Ok(())) => Ok(record.values().map(name_of).collect()),
     }
 }
 
@@ -188,7 +191,7 @@ fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     let line = std::str::from_utf8(&head[..end]).ok()?;
     let line = line.strip_prefix('"').and_then(|line| line.strip_suffix('"')).unwrap_or(line);
     let (key, separator) = line.split_at_checked(4)?;
-    if !key.eq_ignore_ascii_case("sep=") || separator.chars().count() != 1 {
+    if !key.eq_ignore_ascii_case("sep=") || (separator.chars().count() != 1 && separator != "\\t") {
         return None;
     }
     let length = end + if head[end..].starts_with(b"\r\n") { 2 } else { usize::from(end < head.len()) };
@@ -241,7 +244,9 @@ pub async fn import(ledger: &Ledger, key: [u8; 32], log: Log, rejected: Option<R
         imported += new;
         duplicate += old;
     }
-    Ok(Totals { imported, duplicate, ..read? })
+    let stopped =
+        |error: Error| Error::because(error.kind, format!("{imported} rows were imported before the import stopped; the next import continues"), error);
+    Ok(Totals { imported, duplicate, ..read.map_err(stopped)? })
 }
 
 /// Reads a log as an import does and stores nothing. Duplicates are counted if there is a desk, given with its key for fingerprints.
@@ -286,12 +291,28 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+<<<<<<< HEAD
 /// Opens a file. Its first bytes show whether it is compressed.
+=======
+/// Names gzip where compressed data cannot be read.
+struct Unpacked<R>(MultiGzDecoder<R>);
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let damaged = |error: &io::Error| matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput);
+        self.0
+            .read(buffer)
+            .map_err(|error| if damaged(&error) { io::Error::new(error.kind(), format!("the gzip data is damaged or cut off ({error})")) } else { error })
+    }
+}
+
+/// Opens a file, compressed or not, told apart by its first bytes.
+>>>>>>> r4
 fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = [0; 2];
     let is_gzip = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
     let counted = BufReader::with_capacity(1 << 16, Counted { inner: File::open(path)?, progress });
-    Ok(if is_gzip { Box::new(MultiGzDecoder::new(counted)) } else { Box::new(counted) })
+    Ok(if is_gzip { Box::new(Unpacked(MultiGzDecoder::new(counted))) } else { Box::new(counted) })
 }
 
 /// Reads the rows of a log, groups neighbouring rows of a case and hands the groups over in file order.

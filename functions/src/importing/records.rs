@@ -14,7 +14,16 @@ pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'))
 }
 
+<<<<<<< HEAD
 /// The reason why a record cannot be used.
+=======
+/// The name of a column: without the blanks around it, and with one blank where it has several or a line end.
+pub fn name_of(text: &str) -> String {
+    trimmed(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Why a record cannot be used.
+>>>>>>> r4
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The record holds more than [`RECORD_BYTES_MAX`] bytes; its values were dropped while it was read.
@@ -46,20 +55,16 @@ impl Record {
         self.ends.len()
     }
 
-    /// A value as the file has it.
+    /// A value as the file has it; empty behind the last one.
     pub fn get(&self, at: usize) -> &str {
+        let Some(end) = self.ends.get(at) else { return "" };
         let from = if at == 0 { 0 } else { self.ends[at - 1] };
-        &self.text[from..self.ends[at]]
+        &self.text[from..*end]
     }
 
     /// All values in their order.
     pub fn values(&self) -> impl Iterator<Item = &str> {
         (0..self.width()).map(|at| self.get(at))
-    }
-
-    /// All values in one text.
-    pub fn text(&self) -> &str {
-        &self.text
     }
 }
 

@@ -2,16 +2,41 @@
 
 use std::io::{self, Cursor, ErrorKind, Read};
 
-use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Decoder, DecoderResult, Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 use infra::{Error, Kind};
 
 /// Bytes decoded at once.
 const CHUNK: usize = 1 << 16;
+/// Bytes that are inspected: the header line and some rows.
+const HEAD_BYTES: usize = 512;
 /// A byte that occurs in no UTF-8. It replaces bytes that the encoding does not have, so that their record is rejected like one that is not UTF-8.
 const WRONG: u8 = 0xff;
 /// Names of encodings as spreadsheets, Python and Windows write them, beside the ones of the WHATWG Encoding Standard.
-const ALIASES: [(&str, &str); 6] =
-    [("utf-8-sig", "utf-8"), ("latin-1", "windows-1252"), ("cp936", "gbk"), ("cp932", "shift_jis"), ("cp949", "euc-kr"), ("cp950", "big5")];
+const ALIASES: [(&str, &str); 13] = [
+    ("utf-8-sig", "utf-8"),
+    ("utf8-sig", "utf-8"),
+    ("cp65001", "utf-8"),
+    ("utf-16-le", "utf-16le"),
+    ("utf-16-be", "utf-16be"),
+    ("utf16", "utf-16"),
+    ("latin-1", "windows-1252"),
+    ("mac-roman", "macintosh"),
+    ("cp936", "gbk"),
+    ("cp932", "shift_jis"),
+    ("cp949", "euc-kr"),
+    ("cp950", "big5"),
+    ("big5hkscs", "big5"),
+];
+/// How compressed and other files begin that are no text.
+const OTHERS: [(&[u8], &str); 7] = [
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet; save the sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "a spreadsheet; save the sheet as CSV"),
+    (b"\x1f\x8b", "compressed twice; decompress it once"),
+    (b"\xfd7zXZ", "compressed by xz; decompress it, or compress it by gzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd; decompress it, or compress it by gzip"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it"),
+    (b"%PDF-", "a PDF document; export the log as CSV"),
+];
 
 /// A readable file as UTF-8, and the encoding that it has.
 pub struct Text {
@@ -22,25 +47,38 @@ pub struct Text {
 /// Finds an encoding by its name.
 pub fn encoding(name: &str) -> Option<&'static Encoding> {
     let name = name.trim().to_ascii_lowercase();
-    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name.as_str(), |(_, name)| name);
-    Encoding::for_label_no_replacement(name.as_bytes())
+    let dashed = name.replace('_', "-");
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == dashed).map_or(dashed.as_str(), |(_, name)| name);
+    Encoding::for_label_no_replacement(name.as_bytes()).or_else(|| Encoding::for_label_no_replacement(alias.as_bytes()))
+}
+
+/// The UTF-16 that a text without a byte order mark seems to be: in a log, one of the two bytes of many characters is zero.
+fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
+    let zeros = |from: usize| head.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
+    let (even, odd) = (zeros(0), zeros(1));
+    let is_many = even.max(odd) * 8 >= head.len() && even.min(odd) * 4 <= even.max(odd);
+    (is_many && !head.is_empty()).then_some(if odd > even { "utf-16le" } else { "utf-16be" })
 }
 
 /// Opens a text; `named` is the encoding that the mapping names.
 pub fn decode(mut bytes: Box<dyn Read + Send>, named: Option<&'static Encoding>) -> Result<Text, Error> {
     let mut head = Vec::new();
-    bytes.by_ref().take(4).read_to_end(&mut head).map_err(|error| Error::because(Kind::Misconfigured, "cannot read the file", error))?;
+    bytes.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|error| Error::because(Kind::Misconfigured, "cannot read the file", error))?;
     let wrong = |what: &str| Err(Error::new(Kind::Misconfigured, what));
+    if let Some((_, what)) = OTHERS.iter().find(|(begin, _)| head.starts_with(begin)) {
+        return wrong(&format!("the file is {what}"));
+    }
     let (encoding, mark) = match head.as_slice() {
-        [0xff, 0xfe, 0, 0] | [0, 0, 0xfe, 0xff] => return wrong("the file is UTF-32; save it as UTF-8"),
-        [b'P', b'K', 3, 4] => return wrong("the file is a ZIP archive or a spreadsheet; save the sheet as CSV"),
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return wrong("the file is UTF-32; save it as UTF-8"),
+        [0x84, 0x31, 0x95, 0x33, ..] => (GB18030, 4),
         [0xef, 0xbb, 0xbf, ..] => (UTF_8, 3),
         [0xff, 0xfe, ..] => (UTF_16LE, 2),
         [0xfe, 0xff, ..] => (UTF_16BE, 2),
         _ => (named.unwrap_or(UTF_8), 0),
     };
-    if encoding == UTF_8 && head.contains(&0) {
-        return wrong("the file has zero bytes, as UTF-16 has; name its encoding in the mapping, such as encoding = \"utf-16le\"");
+    let is_wide = encoding == UTF_16LE || encoding == UTF_16BE;
+    if let Some(name) = seems_utf_16(&head).filter(|_| !is_wide) {
+        return wrong(&format!("the file has zero bytes, as UTF-16 has; name its encoding in the mapping: encoding = {name:?}"));
     }
     let bytes = Cursor::new(head.split_off(mark)).chain(bytes);
     let bytes: Box<dyn Read + Send> = if encoding == UTF_8 { Box::new(bytes) } else { Box::new(Decoded::new(bytes, encoding)) };
@@ -131,6 +169,11 @@ mod tests {
         assert_eq!(read(b"\xb4\xf2\xd3\xa1\xbb\xfa", Some("cp936")), Ok("打印机".into()));
         assert_eq!(read(b"caf\xe9", Some("latin-1")), Ok("café".into()));
         assert_eq!(read(b"a\0", Some("utf-16le")), Ok("a".into()));
+        assert_eq!(read(b"\x84\x31\x95\x33\xb4\xf2", None), Ok("打".into()));
+        for (name, wanted) in [("UTF_8_SIG", "UTF-8"), ("shift_jis", "Shift_JIS"), ("latin_1", "windows-1252"), ("utf_16_le", "UTF-16LE"), ("cp65001", "UTF-8")]
+        {
+            assert_eq!(encoding(name).map(Encoding::name), Some(wanted), "{name}");
+        }
         assert!(encoding("klingon").is_none());
     }
 
@@ -139,6 +182,9 @@ mod tests {
         let read = read(b"a\xff\xffb", Some("gb18030")).expect("readable");
         assert!(read.starts_with(b"a") && read.contains(&WRONG), "{read:?}");
         assert!(self::read(b"a\0b\0", None).is_err_and(|error| error.contains("utf-16le")));
+        assert!(self::read(b"\0a\0b\0,", None).is_err_and(|error| error.contains("utf-16be")));
+        assert_eq!(self::read(b"id\0,when,state\n", None), Ok(b"id\0,when,state\n".to_vec()), "one zero byte is no UTF-16");
+        assert!(self::read(b"\x1f\x8b\x08", None).is_err_and(|error| error.contains("twice")));
         assert!(self::read(b"PK\x03\x04", None).is_err_and(|error| error.contains("spreadsheet")));
     }
 

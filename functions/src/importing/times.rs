@@ -6,11 +6,31 @@
 use events::Moment;
 use infra::{Error, Kind};
 use jiff::Timestamp;
+use jiff::civil::{DateTime, datetime};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset, TimeZone};
 
 /// Digits of a fraction of a second that are read; the rest is below a nanosecond.
 const FRACTION_DIGITS_MAX: usize = 9;
+/// 1899-12-30, the day 0 of spreadsheets, in milliseconds. An earlier time was read by a wrong format: `%Y` reads `26` as the year 26.
+const EARLIEST: i64 = -2_209_161_600_000;
+/// Milliseconds since 1970 below this are in 1970 to 1973: they were seconds.
+const SECONDS_MAX: i64 = 100_000_000_000;
+/// A time at which a format is tried: two digits for each part, so that no format is ambiguous by it, and in the afternoon.
+const SAMPLE: DateTime = datetime(2026, 11, 23, 15, 14, 15, 678_000_000);
+/// How logs write the halves of a day, beside AM and PM.
+const HALVES: [(&str, &str); 10] = [
+    ("上午", "AM"),
+    ("下午", "PM"),
+    ("午前", "AM"),
+    ("午後", "PM"),
+    ("오전", "AM"),
+    ("오후", "PM"),
+    ("a.m.", "AM"),
+    ("p.m.", "PM"),
+    ("A.M.", "AM"),
+    ("P.M.", "PM"),
+];
 
 /// The formats of one column, and the zone of texts that have no offset.
 #[derive(Clone, Debug)]
@@ -50,11 +70,12 @@ impl Times {
             return Err(wrong("`format` names no format".into()));
         }
         let forms = formats.iter().map(|format| form(format).map_err(wrong)).collect::<Result<Vec<_>, Error>>()?;
-        Ok(Self {
-            forms,
-            zone: zone_of(zone).map_err(|error| Error::because(Kind::Misconfigured, format!("zone {zone}"), error))?,
-            written: formats.join(" or "),
-        })
+        let advice = "a zone is an IANA name such as Asia/Shanghai; Etc/GMT-8 is the fixed offset +08:00";
+        let zone = zone_of(zone).map_err(|error| wrong(format!("zone {zone:?}: {error}; {advice}")))?;
+        for (format, form) in formats.iter().zip(&forms) {
+            form.check(&zone).map_err(|error| wrong(format!("format {format:?} cannot read a time: {error}")))?;
+        }
+        Ok(Self { forms, zone, written: formats.join(" or ") })
     }
 
     /// Reads a text by the first format that fits.
@@ -87,7 +108,9 @@ fn form(format: &str) -> Result<Form, String> {
         return Ok(Form::EpochMs);
     }
     if !format.contains('%') {
-        return Err(format!("format {format:?} has no directives such as %Y-%m-%d %H:%M:%S, and is not one of the names rfc3339 and epoch_ms"));
+        return Err(format!(
+            "format {format:?} has no directives such as %Y-%m-%d %H:%M:%S, and is not one of the names rfc3339 and epoch_ms; seconds since 1970 are \"%s\""
+        ));
     }
     // A directive follows an odd number of percent signs.
     let is_directive = |head: &str| head.chars().rev().take_while(|c| *c == '%').count() % 2 == 1;
@@ -101,15 +124,42 @@ fn form(format: &str) -> Result<Form, String> {
 }
 
 impl Form {
+    /// Reads a time that the pattern itself has written, so that a directive that does not exist is an error of the mapping rather than of every row.
+    fn check(&self, zone: &TimeZone) -> Result<(), String> {
+        let Self::Pattern { head, tail } = self else { return Ok(()) };
+        let has = |wanted: &[char]| directives(head).any(|directive| wanted.contains(&directive));
+        if has(&['I', 'l']) && !has(&['p', 'P']) {
+            return Err("%I and %l read the hours of half a day and need %p".into());
+        }
+        let sample = SAMPLE.to_zoned_datetime(zone.clone()).map_err(words)?;
+        let mut written = BrokenDownTime::from(&sample).to_string(head).map_err(words)?;
+        if *tail == Tail::Offset {
+            written.push('Z');
+        }
+        self.instant_of(&written, zone).map(|_| ())
+    }
+
     /// Milliseconds since 1970.
     fn read(&self, text: &str, zone: &TimeZone) -> Result<i64, String> {
+        let at = self.instant_of(text, zone)?;
+        if at < EARLIEST {
+            return Err("it is before 1900; if the year has two digits, its directive is %y".into());
+        }
+        Ok(at)
+    }
+
+    fn instant_of(&self, text: &str, zone: &TimeZone) -> Result<i64, String> {
         match self {
             Self::Rfc3339 => Ok(short(text).parse::<Timestamp>().map_err(words)?.as_millisecond()),
             Self::EpochMs => {
                 let at = text.parse::<i64>().map_err(|error| error.to_string())?;
+                if (1..SECONDS_MAX).contains(&at) {
+                    return Err("it is before 1974 as milliseconds; seconds are \"%s\"".into());
+                }
                 Ok(Timestamp::from_millisecond(at).map_err(words)?.as_millisecond())
             }
             Self::Pattern { head, tail } => {
+                let text = &plain(head, text);
                 let mut time = match tail {
                     Tail::Nothing | Tail::Utc => BrokenDownTime::parse(head, text).map_err(words)?,
                     Tail::Offset => {
@@ -176,12 +226,38 @@ fn offset(text: &str) -> Option<Offset> {
     if parts.len() > 3 { None } else { Offset::from_seconds(sign * seconds).ok() }
 }
 
+/// The directives of a pattern, without their flags and widths.
+fn directives(pattern: &str) -> impl Iterator<Item = char> {
+    pattern.split('%').skip(1).filter_map(|rest| rest.chars().find(|c| !matches!(c, '-' | '_' | '^' | '#' | ':' | '.' | '0'..='9')))
+}
+
+/// A text as its pattern can read it: halves of a day in English, and fractions down to a nanosecond.
+fn plain(pattern: &str, text: &str) -> String {
+    let mut text = text.to_owned();
+    if directives(pattern).any(|directive| matches!(directive, 'p' | 'P')) {
+        for (half, english) in HALVES {
+            text = text.replace(half, english);
+        }
+    }
+    if directives(pattern).any(|directive| matches!(directive, 'f' | 'N')) { short(&text) } else { text }
+}
+
 /// A time without the digits of its fraction that are below a nanosecond.
 fn short(text: &str) -> String {
-    let Some(point) = text.find(['.', ',']) else { return text.to_owned() };
-    let (head, fraction) = text.split_at(point + 1);
-    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-    format!("{head}{}{}", &fraction[..digits.min(FRACTION_DIGITS_MAX)], &fraction[digits..])
+    let mut short = String::with_capacity(text.len());
+    // How many digits follow a point or a comma directly.
+    let mut digits: Option<usize> = None;
+    for c in text.chars() {
+        digits = match (c, digits) {
+            ('.' | ',', _) => Some(0),
+            ('0'..='9', Some(count)) => Some(count + 1),
+            _ => None,
+        };
+        if digits.is_none_or(|count| count <= FRACTION_DIGITS_MAX) {
+            short.push(c);
+        }
+    }
+    short
 }
 
 #[cfg(test)]
@@ -234,6 +310,63 @@ mod tests {
         assert_eq!(read(&formats, "UTC", "28/02/2026 23:33:58").as_deref(), Ok("2026-02-28T23:33:58Z"));
         assert_eq!(read(&formats, "UTC", "gestern"), Err("\"gestern\" is not a time of the form %d/%m/%Y %H:%M:%S or %Y-%m-%d %H:%M:%S".into()));
         assert!(read(&["DD/MM/YYYY"], "UTC", "x").is_err_and(|error| error.contains("rfc3339")));
+    }
+
+    #[test]
+    fn a_format_that_cannot_read_a_time_is_an_error_of_the_mapping() {
+        for (format, word) in [("%q", "q"), ("%Y-%m-%d %K:%M", "K"), ("%+", "+"), ("%c", "%c"), ("%H:%M", "date"), ("%Y-%m", "date"), ("%d.%m.%Y %I:%M", "%p")]
+        {
+            let error = Times::new(&[format.to_owned()], "Europe/Berlin").map(|_| ()).expect_err(format).to_string();
+            assert!(error.contains(format) && error.contains(word), "{error}");
+        }
+        for zone in ["UTC", "Asia/Shanghai"] {
+            for format in [
+                "%Y-%m-%d",
+                "%y%m%d",
+                "%d.%m.%Y %H:%M:%S",
+                "%e %b %Y %k:%M",
+                "%A, %B %d, %Y %I:%M %p",
+                "%a, %d %b %Y %T %z",
+                "%a %b %d %T %z %Y",
+                "%Y年%m月%d日 %p%I:%M",
+                "%F %T%.f",
+                "%FT%T.%fZ",
+                "%FT%T,%f",
+                "%s",
+                "%s%.f",
+                "%F %R %Q",
+                "%Y-%j",
+                "%G-W%V-%u",
+                "%D %R",
+                "%-d/%-m/%Y %l:%M %P",
+                "%F %T %:z",
+                "%F %T%Z",
+                "%F %T UTC",
+                "100%% %F",
+            ] {
+                assert!(Times::new(&[format.to_owned()], zone).is_ok(), "{format} in {zone}: {:?}", Times::new(&[format.to_owned()], zone).map(|_| ()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_of_another_form_is_no_time_long_ago() {
+        assert!(read(&["%d.%m.%Y"], "UTC", "28.02.26").is_err_and(|error| error.contains("%y")));
+        assert_eq!(read(&["%d.%m.%Y", "%d.%m.%y"], "UTC", "28.02.26").as_deref(), Ok("2026-02-28T00:00:00Z"));
+        assert!(read(&["%Y-%m-%d"], "UTC", "0001-01-01").is_err());
+        assert!(read(&["epoch_ms"], "UTC", "1767232800").is_err_and(|error| error.contains("%s")));
+        assert_eq!(read(&["epoch_ms", "%s"], "UTC", "1767232800").as_deref(), Ok("2026-01-01T02:00:00Z"));
+        assert_eq!(read(&["%Y-%m-%d"], "Asia/Shanghai", "1900-01-01").as_deref(), Ok("1899-12-31T15:54:17Z"));
+    }
+
+    #[test]
+    fn halves_of_a_day_and_long_fractions_are_read() {
+        for text in ["2026/1/2 下午3:05", "2026/1/2 午後3:05", "2026/1/2 오후 3:05", "2026/1/2 PM3:05", "2026/1/2 p.m. 3:05"] {
+            reads("%Y/%m/%d %p %I:%M", "UTC", text, "2026-01-02T15:05:00Z");
+        }
+        reads("%Y/%m/%d %I:%M %p", "UTC", "2026/1/2 12:05 上午", "2026-01-02T00:05:00Z");
+        reads("%d.%m.%Y %T%.f", "UTC", "02.01.2026 10:00:00.1234567890123", "2026-01-02T10:00:00.123Z");
+        reads("%FT%T,%f", "UTC", "2026-01-02T10:00:00,5", "2026-01-02T10:00:00.5Z");
     }
 
     #[test]
