@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use super::CommandError;
 use super::audit::{published_heads, verify_ledger};
-use super::serve::{DEMO_APP, Serve, ignore_hangups, stop_signal};
+use super::serve::{DEMO_APP, Serve, StopSignals, ignore_hangups};
 use super::setup::Wanted;
 use crate::stream::project;
 use crate::{App, times};
@@ -96,10 +96,11 @@ impl Demo {
             desk.stop().await;
             return Ok(());
         }
+        let mut stop = StopSignals::listen();
         if !json {
             println!("still serving on http://{}; stop with Ctrl-C", desk.address);
         }
-        stop_signal().await;
+        stop.first().await;
         desk.stop().await;
         Ok(())
     }

@@ -16,6 +16,7 @@ use infra::secrets::Secrets;
 use infra::views::Views;
 use infra::{Error, Ledger};
 
+use super::CommandError;
 use crate::App;
 use crate::app::{Ports, Settings};
 
@@ -86,6 +87,16 @@ impl Place {
     /// The directory, where one is meant.
     pub fn directory(&self) -> Option<&Path> {
         (!self.is_cloud()).then(|| self.data.as_deref().unwrap_or(Path::new(DATA)))
+    }
+
+    /// Rejects a directory without a desk: a misspelled name would make another desk.
+    pub fn exists(&self) -> Result<(), CommandError> {
+        match self.directory() {
+            Some(directory) if !directory.join("ledger.db").exists() => {
+                Err(format!("there is no desk in {}: name its directory with --data; `ledgerdesk serve` makes a new one", directory.display()).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The desk in the cloud; no request is made yet.

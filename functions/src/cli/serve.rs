@@ -20,9 +20,10 @@ use infra::local::Local;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::CommandError;
 use super::setup::Wanted;
+use super::{CommandError, announce};
 use crate::app::{Ports, Settings};
 use crate::host::local::{CHECKPOINT, Desk, publish};
 use crate::{App, apps, times};
@@ -79,18 +80,26 @@ pub struct Serve {
 impl Serve {
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         ignore_hangups();
-        let (_app, desk) = self.start().await?;
+        let mut stop = StopSignals::listen();
+        let starting = Box::pin(self.start());
+        let (_app, desk) = tokio::select! {
+            started = starting => started?,
+            () = stop.first() => return Ok(()),
+        };
         let base = format!("http://{}", desk.address);
         let started = json!({ "url": base, "data": self.data.display().to_string(), "demo": self.wanted.demo });
-        super::print(json, &started, || {
-            println!("ledgerdesk serves on {base} from {}", self.data.display());
+        if json {
+            announce(&started.to_string());
+        } else {
+            announce(&format!("ledgerdesk serves on {base} from {}", self.data.display()));
             if self.wanted.demo {
-                println!("demo app: code {}, secret {}", DEMO_APP.0, DEMO_APP.1);
-                println!("try: curl -s '{base}/api/c/compapi/v2/itsm/get_services/?bk_app_code={}&bk_app_secret={}'", DEMO_APP.0, DEMO_APP.1);
+                announce(&format!("demo app: code {}, secret {}", DEMO_APP.0, DEMO_APP.1));
+                let (code, secret) = DEMO_APP;
+                announce(&format!("try: curl -s '{base}/api/c/compapi/v2/itsm/get_services/?bk_app_code={code}&bk_app_secret={secret}'"));
             }
-        });
-        stop_signal().await;
-        super::print(json, &json!({ "stopping": true }), || println!("stopping"));
+        }
+        stop.first().await;
+        announce(if json { r#"{"stopping":true}"# } else { "stopping" });
         desk.stop().await;
         Ok(())
     }
@@ -130,7 +139,7 @@ impl Serve {
         let zone = times::zone(&self.zone).map_err(|reason| CommandError::Usage(format!("--zone: {reason}")))?;
         for (option, value) in [("--site", &self.site), ("--login", &self.login)] {
             if let Some(url) = value.as_deref().filter(|url| !is_web_address(url)) {
-                return Err(CommandError::Usage(format!("{option} {url}: write an address that begins with http:// or https://")));
+                return Err(CommandError::Usage(format!("{option} {url}: write an address that begins with http:// or https:// and has no ? and no #")));
             }
         }
         let site = self.site.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -163,12 +172,13 @@ impl Serve {
 
 /// Says whether a text is the address of a web service.
 fn is_web_address(text: &str) -> bool {
-    text.parse::<reqwest::Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    text.parse::<reqwest::Url>()
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none())
 }
 
 /// A closed terminal or a `kill -HUP` does not end the desk. No file is opened again: the log goes to standard error.
 pub(super) fn ignore_hangups() {
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+    match signal(SignalKind::hangup()) {
         Ok(mut hangups) => drop(tokio::spawn(async move {
             while hangups.recv().await.is_some() {
                 tracing::info!("SIGHUP is ignored; SIGTERM stops the desk");
@@ -219,18 +229,31 @@ async fn views_fit(local: &Local) -> Result<(), String> {
     ))
 }
 
-/// Waits for SIGINT or SIGTERM.
-pub(super) async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-    let terminated = async {
-        match &mut terminate {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
+/// The signals that stop a desk: SIGINT and SIGTERM. One that arrives while the desk still starts is kept until it is waited for.
+pub(super) struct StopSignals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl StopSignals {
+    /// Takes both signals from the system from now on.
+    pub(super) fn listen() -> Self {
+        let listen = |kind: SignalKind| signal(kind).inspect_err(|error| tracing::warn!(%error, "a signal does not stop the desk in order")).ok();
+        Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
+    }
+
+    /// Waits for the first of them.
+    pub(super) async fn first(&mut self) {
+        tokio::select! {
+            () = next(&mut self.interrupt) => {}
+            () = next(&mut self.terminate) => {}
         }
-    };
-    tokio::select! {
-        _ = interrupt => {}
-        () = terminated => {}
+    }
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

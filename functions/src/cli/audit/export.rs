@@ -44,7 +44,7 @@ impl Export {
         let ledger = place.read().await?;
         let is_filtered = self.is_filtered();
         if is_filtered {
-            eprintln!("a filtered export cannot be verified: its lines are marked `filtered` and hold no hashes; export without filters for a proof");
+            note("a filtered export cannot be verified: its lines are marked `filtered` and hold no hashes; export without filters for a proof");
         }
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let mut position = self.after;
