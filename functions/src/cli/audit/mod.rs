@@ -380,9 +380,9 @@ mod tests {
     fn a_day_as_a_bound_is_the_whole_day() {
         let at = |text: &str| times::read(text).expect("a time");
         let (first, last) = (at("2026-11-22T00:00:00Z"), at("2026-11-22T23:59:59.999Z"));
-        assert_eq!("2026-11-22".parse(), Ok(Bound::At { first, last }));
-        assert_eq!("2026-11-22T00:00:00Z".parse(), Ok(Bound::At { first, last: first }));
-        assert_eq!("17".parse(), Ok(Bound::Position(17)));
+        assert_eq!("2026-11-22".parse::<Bound>(), Ok(Bound::At { first, last }));
+        assert_eq!("2026-11-22T00:00:00Z".parse::<Bound>(), Ok(Bound::At { first, last: first }));
+        assert_eq!("17".parse::<Bound>(), Ok(Bound::Position(17)));
         for wrong in ["", "-1", "yesterday", "2026-11-22 08:00:00", "2026-11-22T08:00:00", "2026-13-01"] {
             assert!(wrong.parse::<Bound>().is_err(), "{wrong}");
         }
