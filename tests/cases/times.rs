@@ -177,3 +177,24 @@ fn a_zone_that_does_not_exist_is_rejected_by_name() {
     let failed = Served::start_with(directory.path(), &["--zone", "Mars/Olympus"]).map(|desk| desk.base.clone()).expect_err("no such zone");
     assert!(failed.contains("Mars/Olympus") && failed.contains("Asia/Shanghai"), "{failed}");
 }
+
+/// first-use section 1: `--zone` may change between starts without a warning.
+#[test]
+fn another_zone_than_at_the_last_start_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, log) = (directory.path().join("data"), directory.path().join("log"));
+    let warnings = |zone: &str| {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "exec \"$0\" \"$@\" 2>\"$LOG\""]).arg(program()).env("LOG", &log);
+        let desk = Served::start_by(shell, &data, &["--zone", zone]);
+        assert!(desk.is_up(), "--zone {zone}");
+        desk.kill();
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().filter(|line| line.contains("time zone")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings("Asia/Shanghai"), [""; 0], "the first start");
+    assert_eq!(warnings("asia/shanghai"), [""; 0], "the same zone");
+    let changed = warnings("UTC");
+    assert!(changed.len() == 1 && changed[0].contains("Asia/Shanghai") && changed[0].contains("UTC"), "{changed:?}");
+    assert_eq!(warnings("UTC"), [""; 0], "the same zone again");
+}

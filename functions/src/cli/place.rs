@@ -81,7 +81,7 @@ fn words(error: Error) -> String {
 impl Place {
     /// Says whether the cloud is meant.
     pub fn is_cloud(&self) -> bool {
-        self.cloud || (self.data.is_none() && self.prefix.is_some())
+        self.cloud || (self.data.is_none() && self.prefix.as_deref().is_some_and(|prefix| !prefix.is_empty()))
     }
 
     /// The directory, where one is meant.

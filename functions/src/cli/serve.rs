@@ -18,6 +18,7 @@ use infra::heads::{self, Lost};
 use infra::ledger::NoLookups;
 use infra::local::Local;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
+use infra::views::{Document, Views};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -30,6 +31,9 @@ use crate::{App, apps, times};
 
 /// The app of the demo company. Its secret is published, so it is for trials on loopback only.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
+
+/// The document with the time zone of the last start.
+const ZONE: &str = "zone";
 
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -137,6 +141,7 @@ impl Serve {
 
     async fn open(&self, address: SocketAddr) -> Result<App, CommandError> {
         let zone = times::zone(&self.zone).map_err(|reason| CommandError::Usage(format!("--zone: {reason}")))?;
+        let zone_name = zone.iana_name().unwrap_or(&self.zone).to_owned();
         for (option, value) in [("--site", &self.site), ("--login", &self.login)] {
             if let Some(url) = value.as_deref().filter(|url| !is_web_address(url)) {
                 return Err(CommandError::Usage(format!("{option} {url}: write an address that begins with http:// or https:// and has no ? and no #")));
@@ -152,6 +157,7 @@ impl Serve {
             accept(&local.ledger, lost, &self.data).await?;
         }
         views_fit(&local).await?;
+        compare_zone(&*local.views, &zone_name).await?;
         let login: Arc<dyn Login> = match &self.login {
             Some(base) => Arc::new(HttpLogin::new(base)?),
             None => Arc::new(NoLogin::default()),
@@ -211,6 +217,21 @@ async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), 
     heads::accept(data, lost, ledger.clock.now().0)
         .map_err(|error| format!("cannot note the loss of commits in {}/{}: {error}", data.display(), heads::FILE))?;
     tracing::warn!(published = lost.published, position = lost.position, missing = lost.missing(), "continued without published commits");
+    Ok(())
+}
+
+/// Warns where the zone is another than at the last start: ticket numbers carry the date in the zone.
+async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error> {
+    let stored = views.get(CHECKPOINT, ZONE).await?;
+    let sequence = stored.as_ref().map_or(0, |document| document.sequence);
+    let before = stored.map(|document| String::from_utf8_lossy(&document.body).into_owned());
+    if before.as_deref() == Some(zone) {
+        return Ok(());
+    }
+    if let Some(before) = before {
+        tracing::warn!(before, zone, "the time zone is another than at the last start; dates in ticket numbers and times in answers change with it");
+    }
+    views.put(CHECKPOINT, ZONE, &Document { sequence: sequence + 1, body: zone.as_bytes().to_vec() }, &[], sequence).await?;
     Ok(())
 }
 
