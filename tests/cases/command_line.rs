@@ -681,3 +681,19 @@ async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
     assert_eq!((&line["level"], line["fields"]["attempt"].as_i64() > Some(1)), (&json!("WARN"), true), "{line}");
     assert!(!std::fs::read_to_string(&log).unwrap().contains("not-for-the-log"));
 }
+
+/// first-use section 6: `/healthz` and `/readyz` are in no description.
+#[tokio::test]
+async fn the_description_has_the_paths_of_health() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let described: Value = client().get(format!("{}/openapi.json", desk.base)).send().await.expect("an answer").json().await.expect("JSON");
+    for path in ["/healthz", "/readyz"] {
+        let operation = &described["paths"][path]["get"];
+        assert_eq!(operation["security"], json!([]), "{path} needs no credentials");
+        let answer = client().get(format!("{}{path}", desk.base)).send().await.expect("an answer");
+        let response = &operation["responses"][answer.status().as_str()];
+        let kind = answer.headers()["content-type"].to_str().unwrap().split(';').next().unwrap_or_default().to_owned();
+        assert!(response["content"][&kind].is_object(), "{path} {kind}: {operation}");
+    }
+}
