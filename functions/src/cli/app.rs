@@ -163,7 +163,7 @@ impl App {
         let file = self.app_file.as_deref().ok_or_else(|| CommandError::Usage("--url needs --app-file".into()))?;
         let wrong = || CommandError::Usage(format!("--url {base}: write an address that begins with http:// or https://"));
         let url: Url = base.parse().map_err(|_| wrong())?;
-        if url.cannot_be_a_base() {
+        if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong());
         }
         let user =
