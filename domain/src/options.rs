@@ -115,7 +115,7 @@ pub fn count(choices: &[Choice]) -> usize {
     choices.iter().map(|choice| 1 + count(&choice.items)).sum()
 }
 
-/// The first option whose key has a comma: several options that were chosen are a text between commas, so such a key could not be told from two others.
+/// The first option whose key has a comma: chosen options are a text between commas, so such a key looks like two others.
 pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     choices.iter().find_map(|choice| if choice.key.contains(',') { Some(choice.key.as_str()) } else { with_comma(&choice.items) })
 }

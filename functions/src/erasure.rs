@@ -48,7 +48,7 @@ pub struct Report {
     pub person: Pid,
     /// False for a dry run.
     pub erased: bool,
-    /// Streams with values under the person's key. Nobody can read these values once the key is removed.
+    /// Streams with values under the person's key. These values are unreadable once the key is removed.
     pub sealed: Vec<String>,
     /// Streams that name the person by id.
     pub named: Vec<String>,

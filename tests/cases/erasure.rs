@@ -277,7 +277,7 @@ async fn a_superuser_erases_a_person_in_a_running_desk() {
     assert_eq!(desk.v1("POST", &path, "zhangsan", json!({})).await.0, 403, "only superusers erase");
     assert_eq!(desk.v1("POST", "people/admin/forget", "admin", json!({})).await.0, 409, "the last superuser stays");
     assert_eq!(desk.v1("POST", "people/system/forget", "admin", json!({})).await.0, 404, "the desk itself is no person");
-    assert_eq!(desk.v1("POST", &path, "admin", json!({ "dry_run": "yes" })).await.0, 400, "a misspelled dry run erases nobody");
+    assert_eq!(desk.v1("POST", &path, "admin", json!({ "dry_run": "yes" })).await.0, 400, "a misspelled dry run erases no person");
     let (status, survey) = desk.v1("POST", &path, "admin", json!({ "dry_run": true })).await;
     assert!(status == 200 && survey["erased"] == false, "{survey}");
     assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, PHONE);

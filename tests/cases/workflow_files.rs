@@ -281,7 +281,7 @@ async fn a_webhook_with_credentials_is_not_deployed_without_a_secret() {
         // Over /v1 it is a draft that says what is due, and is not deployed either.
         let (_, drafted) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": workflow })).await;
         assert!(drafted["report"].to_string().contains("\"missing\"") && drafted["problems"].to_string().contains("credentials"), "{drafted}");
-        assert!(!drafted.to_string().contains("s3cr3t"), "no secret is told again: {drafted}");
+        assert!(!drafted.to_string().contains("s3cr3t"), "the response has a secret: {drafted}");
         let path = format!("workflows/{}", drafted["workflow"]);
         assert_eq!(desk.served.v1("POST", &format!("{path}/deploy"), "admin", json!({})).await.0, 409);
         let (_, shown) = desk.served.v1("GET", &path, "admin", Value::Null).await;
@@ -885,7 +885,7 @@ async fn twelve_workflow_files_run_to_each_of_their_ends() {
             for (operation, body) in &way.steps {
                 let mut body = body.clone();
                 body["sn"] = sn.clone();
-                // Whoever handles a node that is claimed first claims it.
+                // A node that is claimed first is claimed by the user who handles it.
                 let status = house.must("get_ticket_status", json!({ "sn": sn })).await;
                 let step =
                     status["current_steps"].as_array().expect("steps").iter().find(|step| step["state_id"] == body["state_id"]).cloned().unwrap_or_default();

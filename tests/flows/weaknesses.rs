@@ -570,7 +570,7 @@ async fn w28_times_are_instants_in_the_ledger_and_the_desks_wall_clock_on_the_wi
     let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
     assert_eq!(info["create_at"], "2026-11-22 10:00:00");
     let (_, shown) = house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await;
-    assert_eq!(shown["create_at"], "2026-11-22T10:00:00.000+08:00", "the REST door says of which zone");
+    assert_eq!(shown["create_at"], "2026-11-22T10:00:00.000+08:00", "a time of /v1 has its offset");
     let stored = house.app.ledger.store.forward(&format!("ticket-{}", sn.as_str().unwrap()), 1, 1).await.unwrap();
     assert_eq!(stored[0].at, tests::MORNING);
 }

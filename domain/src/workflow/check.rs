@@ -225,7 +225,7 @@ impl Check<'_> {
             if node.kind.is_automatic() {
                 self.automatic(node, &name);
             }
-            // One vote ends an or-sign, whatever condition was left over there.
+            // One vote ends an or-sign, also if a finish condition is left over.
             let finishes_early = node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
             if let Some(condition) = node.finish_condition.as_ref().filter(|_| finishes_early) {
                 self.answer(Some(condition), &format!("node {name}"), "when it is decided");

@@ -15,7 +15,7 @@ use crate::ticket::form::plain;
 
 /// Combinations that are tried for one node; beyond them a default line must say what happens.
 const CASES_MAX: usize = 10_000;
-/// Elements of sets that are told apart in one key; each of them doubles the cases.
+/// Elements of sets that are distinguished in one key; each of them doubles the cases.
 const ELEMENTS_MAX: usize = 6;
 /// Fewest and most people who vote in the cases that are tried; constants of the conditions say how many are needed between them.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
@@ -79,7 +79,7 @@ struct Ended {
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
-    /// The field in which whoever voted last decided.
+    /// The field that holds the last voter's decision.
     Opinion,
 }
 
@@ -275,7 +275,7 @@ impl<'a> Cases<'a> {
         !seen.contains(&self.node)
     }
 
-    /// The first combination for which no condition holds. Its numbers are told as wide as it stays so.
+    /// The first combination for which no condition holds. Its ranges of numbers are as wide as possible.
     fn first_open(&self, dimensions: &[Vec<Case>]) -> Option<String> {
         if dimensions.iter().any(Vec::is_empty) {
             return None;
@@ -283,7 +283,7 @@ impl<'a> Cases<'a> {
         let mut chosen = vec![0; dimensions.len()];
         loop {
             if self.is_open(dimensions, &chosen) {
-                // What makes no difference is not told.
+                // A value that makes no difference is left out.
                 let matters = |at: &usize| (0..dimensions[*at].len()).any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)));
                 let words: Vec<String> = (0..dimensions.len()).filter(matters).map(|at| self.widened(dimensions, &chosen, at).text()).collect();
                 return Some(if words.is_empty() { "any value".into() } else { words.join(", ") });

@@ -14,7 +14,7 @@ use super::serve::DEMO_APP;
 use super::{Change, CommandError};
 use crate::{App, apps, company};
 
-/// Stands for standard input where a file is expected.
+/// The name of standard input in place of a file.
 const STDIN: &str = "-";
 /// What some editors put before the text of a file.
 const BOM: &str = "\u{feff}";

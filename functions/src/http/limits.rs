@@ -32,7 +32,7 @@ const WRITTEN_ALONE: Rate = Rate { per_hour: (2 << 20) * 3600, burst: 96 << 20 }
 const DRAFTS: Rate = Rate { per_hour: 720, burst: 300 };
 /// Bytes of drafts that one person saves: a form of 10 KiB every five seconds, and 8 MiB at once.
 const DRAFT_BYTES: Rate = Rate { per_hour: 8 << 20, burst: 8 << 20 };
-/// Wrong secrets for one code: a client with an old secret is told so often enough to be noticed.
+/// Wrong secrets for one code: a client with an old secret gets enough responses to notice it.
 const GUESSES_OF_CODE: Rate = Rate { per_hour: 3600, burst: 30 };
 /// Wrong secrets from one address, behind which many clients may be.
 const GUESSES_OF_ADDRESS: Rate = Rate { per_hour: 10 * 3600, burst: 300 };

@@ -32,7 +32,7 @@ pub struct Answer {
 /// Bytes that are read of an answer that only says how it went.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Headers that belong to the connection or the framing of a message (RFC 9110 7.6.1, RFC 9112): whoever makes the call sets them.
+/// Headers that belong to the connection or the framing of a message (RFC 9110 7.6.1, RFC 9112): the HTTP client sets them.
 pub fn is_of_connection(name: &str) -> bool {
     const OF_CONNECTION: [&str; 14] = [
         "host",

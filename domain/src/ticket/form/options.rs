@@ -58,7 +58,7 @@ impl<'a> Form<'a> {
         if options.is_empty() && !is_free {
             return reject(Rejection::OptionsMissing(field.key.clone()));
         }
-        // Several options are a text between commas: an option whose own key is that text could not be told from them.
+        // Several options are a text between commas: an option whose own key is that text looks like them.
         if picked.len() > 1 && options::path(options, &text).is_some() {
             return reject(Rejection::FieldInvalid { at: field_at(field), reason: format!("holds {text:?}, and commas separate several") });
         }

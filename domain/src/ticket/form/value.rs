@@ -63,7 +63,7 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
                 "multiselect" => {
                     let keys: Vec<String> =
                         cell.as_array().map_or_else(|| picked.split(',').map(|key| key.trim().to_owned()).collect(), |keys| keys.iter().map(plain).collect());
-                    // A key with a comma cannot be told from two others in a text.
+                    // A key with a comma looks like two others in a text.
                     options.is_empty() || keys.iter().all(|key| options.contains(key) && !key.contains(','))
                 }
                 "date" => is_date(&picked),

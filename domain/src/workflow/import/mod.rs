@@ -214,7 +214,7 @@ fn people(value: Option<&Value>) -> Vec<Pid> {
 }
 
 impl Reader<'_> {
-    /// Names the members of an object that are not known here and hold something. Values are not told: they may be secrets.
+    /// Names the members of an object that are not known here and hold something. Values are left out, because they may be secrets.
     fn unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
         let is_unread = |key: &str, member: &Value| !known.contains(&key) && !ROW.contains(&key) && !is_nothing(member);
         for (key, member) in value.as_object().into_iter().flatten() {
@@ -360,7 +360,7 @@ impl Reader<'_> {
                 })
                 .collect();
             let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
-            // One vote ends an or-sign: a condition that was left over there means nothing.
+            // One vote ends an or-sign: a finish condition that is left over has no effect.
             let ends_early = state.get("finish_condition").filter(|condition| kind.is_vote() && is_multi && says_something(condition));
             let finish_condition = ends_early.map(|condition| condition_of(&with_codes(condition, &outputs)).unwrap_or_default());
             if finish_condition.as_ref().is_some_and(|condition| condition.expressions.is_empty()) {

@@ -1,4 +1,4 @@
-//! One request of `/v1`, understood: who calls, for whom, and what stands in the body. Query and body are checked against [`super::operations`] before a handler
+//! One request of `/v1` as it is read: the app, the user, and the members of the body. Query and body are checked against [`super::operations`] before a handler
 //! reads them.
 
 use std::collections::BTreeSet;
