@@ -697,3 +697,37 @@ async fn the_description_has_the_paths_of_health() {
         assert!(response["content"][&kind].is_object(), "{path} {kind}: {operation}");
     }
 }
+
+/// first-use sections 1 and 6: a demo writes a day of tickets, which would stay for ever in the ledger of a desk in use.
+#[test]
+fn a_demo_is_not_written_into_a_desk_that_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    printed(&["setup", "--data", data]);
+    let head = printed(&["audit", "head", "--data", data]);
+    let (code, stderr) = code_of(&["demo", "--exit", "--tickets", "1", "--data", data]);
+    assert!(code == Some(2) && stderr.contains("serve --demo"), "{code:?} {stderr}");
+    assert_eq!(printed(&["audit", "head", "--data", data]), head);
+}
+
+/// first-use section 6 (doctor): a directory of another user is not a damaged one.
+#[test]
+fn a_directory_that_may_not_be_read_is_not_reported_as_lost() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    printed(&["setup", "--data", data.to_str().unwrap()]);
+    let closed = |is_closed: bool| std::fs::set_permissions(&data, std::fs::Permissions::from_mode(if is_closed { 0o000 } else { 0o700 })).unwrap();
+    closed(true);
+    if std::fs::read_dir(&data).is_ok() {
+        closed(false);
+        println!("SKIPPED: this user may read everything");
+        return;
+    }
+    let doctor = run(&["doctor", "--data", data.to_str().unwrap()]);
+    let (code, stderr) = code_of(&["audit", "head", "--data", data.to_str().unwrap()]);
+    closed(false);
+    let said = text(&doctor.stdout);
+    assert!(doctor.status.code() == Some(3) && !said.contains("restore") && said.contains("owner"), "{said}");
+    assert!(code == Some(1) && !stderr.contains("there is no ledger") && stderr.contains("denied"), "{stderr}");
+}

@@ -32,7 +32,8 @@ use crate::{App, apps, times};
 /// The app of the demo company. Its secret is published, so it is for trials on loopback only.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
-/// The document with the time zone of the last start.
+/// The view of what the last start was told, and its document with the time zone.
+const LAST_START: &str = "last_start";
 const ZONE: &str = "zone";
 
 #[derive(Debug, Args)]
@@ -88,7 +89,7 @@ impl Serve {
         let starting = Box::pin(self.start());
         let (_app, desk) = tokio::select! {
             started = starting => started?,
-            () = stop.first() => return Ok(()),
+            () = stop_signal(&mut stop) => return Ok(()),
         };
         let base = format!("http://{}", desk.address);
         let started = json!({ "url": base, "data": self.data.display().to_string(), "demo": self.wanted.demo });
@@ -102,7 +103,7 @@ impl Serve {
                 announce(&format!("try: curl -s '{base}/api/c/compapi/v2/itsm/get_services/?bk_app_code={code}&bk_app_secret={secret}'"));
             }
         }
-        stop.first().await;
+        stop_signal(&mut stop).await;
         announce(if json { r#"{"stopping":true}"# } else { "stopping" });
         desk.stop().await;
         Ok(())
@@ -157,7 +158,6 @@ impl Serve {
             accept(&local.ledger, lost, &self.data).await?;
         }
         views_fit(&local).await?;
-        compare_zone(&*local.views, &zone_name).await?;
         let login: Arc<dyn Login> = match &self.login {
             Some(base) => Arc::new(HttpLogin::new(base)?),
             None => Arc::new(NoLogin::default()),
@@ -168,6 +168,7 @@ impl Serve {
         let app = App::new(ports, settings, crash)?;
         app.credentials.listens_on(address.ip());
         app.limits.apply();
+        compare_zone(&*app.views, &zone_name).await?;
         self.wanted.store(&app, &resolved).await?;
         if !self.wanted.demo && apps::close_demo(&app, DEMO_APP).await? {
             tracing::warn!(app = DEMO_APP.0, "the demo app is disabled, because the desk was started without --demo");
@@ -207,6 +208,21 @@ fn organization(place: Option<&str>, ledger: &infra::Ledger) -> Result<Arc<dyn D
     }
 }
 
+/// Warns where the zone is another than at the last start: ticket numbers carry the date in the zone.
+async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error> {
+    let stored = views.get(LAST_START, ZONE).await?;
+    let sequence = stored.as_ref().map_or(0, |document| document.sequence);
+    let before = stored.map(|document| String::from_utf8_lossy(&document.body).into_owned());
+    if before.as_deref() == Some(zone) {
+        return Ok(());
+    }
+    if let Some(before) = before {
+        tracing::warn!(before, zone, "the time zone is another than at the last start; dates in ticket numbers and times in answers change with it");
+    }
+    views.put(LAST_START, ZONE, &Document { sequence: sequence + 1, body: zone.as_bytes().to_vec() }, &[], sequence).await?;
+    Ok(())
+}
+
 /// Records in the ledger that published commits are lost, then in the heads of the directory that theirs are void: after a crash in between, the loss is
 /// found again.
 async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), String> {
@@ -217,21 +233,6 @@ async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), 
     heads::accept(data, lost, ledger.clock.now().0)
         .map_err(|error| format!("cannot note the loss of commits in {}/{}: {error}", data.display(), heads::FILE))?;
     tracing::warn!(published = lost.published, position = lost.position, missing = lost.missing(), "continued without published commits");
-    Ok(())
-}
-
-/// Warns where the zone is another than at the last start: ticket numbers carry the date in the zone.
-async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error> {
-    let stored = views.get(CHECKPOINT, ZONE).await?;
-    let sequence = stored.as_ref().map_or(0, |document| document.sequence);
-    let before = stored.map(|document| String::from_utf8_lossy(&document.body).into_owned());
-    if before.as_deref() == Some(zone) {
-        return Ok(());
-    }
-    if let Some(before) = before {
-        tracing::warn!(before, zone, "the time zone is another than at the last start; dates in ticket numbers and times in answers change with it");
-    }
-    views.put(CHECKPOINT, ZONE, &Document { sequence: sequence + 1, body: zone.as_bytes().to_vec() }, &[], sequence).await?;
     Ok(())
 }
 
@@ -250,6 +251,21 @@ async fn views_fit(local: &Local) -> Result<(), String> {
     ))
 }
 
+/// Waits for SIGINT or SIGTERM.
+pub(super) async fn stop_signal(signals: &mut StopSignals) {
+    tokio::select! {
+        () = next(&mut signals.interrupt) => {}
+        () = next(&mut signals.terminate) => {}
+    }
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
 /// The signals that stop a desk: SIGINT and SIGTERM. One that arrives while the desk still starts is kept until it is waited for.
 pub(super) struct StopSignals {
     interrupt: Option<Signal>,
@@ -261,20 +277,5 @@ impl StopSignals {
     pub(super) fn listen() -> Self {
         let listen = |kind: SignalKind| signal(kind).inspect_err(|error| tracing::warn!(%error, "a signal does not stop the desk in order")).ok();
         Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
-    }
-
-    /// Waits for the first of them.
-    pub(super) async fn first(&mut self) {
-        tokio::select! {
-            () = next(&mut self.interrupt) => {}
-            () = next(&mut self.terminate) => {}
-        }
-    }
-}
-
-async fn next(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
     }
 }
