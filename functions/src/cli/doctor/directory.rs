@@ -28,7 +28,7 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
     if !data.is_dir() {
         return vec![wrong(
             "directory",
-            format!("{} is not a directory, or cannot be seen", data.display()),
+            format!("{} {}", data.display(), if data.exists() { "is not a directory" } else { "does not exist" }),
             "start `ledgerdesk serve --data` with this directory, or name the right one",
         )];
     }
