@@ -16,7 +16,6 @@ use super::backup::{
     Entry, FORMAT, KEYS, KEYS_FOLDER, KeysManifest, LEDGER, MANIFEST, Manifest, Work, bar, copy_file, entry_of, make_folder, named, paths_below, prove,
     resolved, sound, words,
 };
-use crate::times;
 
 #[derive(Debug, Args)]
 pub struct Restore {
@@ -164,7 +163,7 @@ impl Restore {
             manifest.position,
             manifest.feed_hash
         );
-        if times::read(&keys.made_at) < times::read(&manifest.made_at) {
+        if crate::times::read(&keys.made_at) < crate::times::read(&manifest.made_at) {
             println!("note: the keys are of {}, older than the ledger of {}: people registered in between have no names", keys.made_at, manifest.made_at);
         }
         for missing in &manifest.missing {

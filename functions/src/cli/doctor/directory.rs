@@ -20,8 +20,9 @@ const NAMED_MAX: usize = 5;
 
 const RESTORE_LEDGER: &str = "restore a backup (`ledgerdesk restore`), then run `ledgerdesk audit verify`";
 const RESTORE_KEYS: &str = "restore keys.db from its backup: without it names and sealed values cannot be read";
-const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; nothing is known to be lost";
 const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt from the ledger";
+
+const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; nothing is known to be lost";
 
 /// Looks at everything there is.
 pub(super) async fn look(data: &Path) -> Vec<Finding> {
@@ -43,12 +44,16 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
             false
         }
     };
+    if DATABASES.iter().any(|name| is_denied(data, name)) {
+        findings.push(wrong("ledger", "this user may not read the files of the directory", PERMISSIONS));
+        return findings;
+    }
     findings.extend(permissions(data));
     findings.extend(DATABASES.iter().filter_map(|name| sound(data, name, is_running)));
     let Look { ledger, attachments, blob, has_keys } = match Local::look(data, is_running) {
         Ok(look) => look,
         Err(error) => {
-            findings.push(wrong("ledger", error.to_string(), if is_denied(data, "ledger.db") { PERMISSIONS } else { RESTORE_LEDGER }));
+            findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER));
             return findings;
         }
     };
@@ -65,11 +70,6 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
     findings
 }
 
-/// Says whether this user may not read a file of the directory: then nothing is known about what is in it.
-fn is_denied(data: &Path, name: &str) -> bool {
-    std::fs::File::open(data.join(name)).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
-}
-
 /// Files that others than their owner may read.
 fn permissions(data: &Path) -> Option<Finding> {
     let wide = wide(data);
@@ -84,7 +84,6 @@ fn permissions(data: &Path) -> Option<Finding> {
 /// SQLite's own check of one file; absent where there is no such file.
 fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     let advice = match name {
-        _ if is_denied(data, name) => PERMISSIONS,
         "ledger.db" => RESTORE_LEDGER,
         "keys.db" => RESTORE_KEYS,
         _ => VIEWS,
@@ -95,6 +94,11 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
         Ok(Some(damages)) => Some(wrong(name, format!("the file is damaged: {}", damages.join("; ")), advice)),
         Err(error) => Some(wrong(name, error.to_string(), advice)),
     }
+}
+
+/// Says whether this user may not read a file of the directory: then nothing is known about what is in it.
+fn is_denied(data: &Path, name: &str) -> bool {
+    std::fs::File::open(data.join(name)).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// The streams of further failing callbacks, up to a bound.
