@@ -163,7 +163,7 @@ impl Restore {
             manifest.position,
             manifest.feed_hash
         );
-        if crate::times::read(&keys.made_at) < crate::times::read(&manifest.made_at) {
+        if keys.made_at < manifest.made_at {
             println!("note: the keys are of {}, older than the ledger of {}: people registered in between have no names", keys.made_at, manifest.made_at);
         }
         for missing in &manifest.missing {
