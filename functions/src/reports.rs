@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use crate::times;
+
 /// Commits read at once.
 const PAGE: usize = 1000;
 
@@ -70,11 +72,11 @@ pub fn incidents(log: &IncidentLog) -> Value {
     })
 }
 
-/// The ISO weekday of an instant in a zone. A zone that this machine does not have is counted by its name, so that its cases stay in the sum.
+/// The ISO weekday of an instant in a zone. A zone that is not in the IANA database is counted by its name, so that its cases stay in the sum.
 fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
     let zone = match zone {
         "" => TimeZone::UTC,
-        name => match TimeZone::get(name) {
+        name => match times::zone(name) {
             Ok(zone) => zone,
             Err(_) => return Some(format!("unknown zone {name}")),
         },

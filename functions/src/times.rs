@@ -34,6 +34,11 @@ pub fn read(text: &str) -> Option<Moment> {
     parsed.ok().map(|at| Moment(at.as_millisecond()))
 }
 
+/// Says whether a text that [`read`] reads is a day alone.
+pub fn is_day(text: &str) -> bool {
+    text.parse::<Timestamp>().is_err()
+}
+
 /// A zone by its name in the IANA database. The program brings the database along for systems that have none or only a part of it; `UTC` needs none.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
     if name.eq_ignore_ascii_case("UTC") {

@@ -454,3 +454,282 @@ fn the_demo_prints_commands_that_work_and_how_many_tickets_it_has() {
     let output = Command::new("bash").args(["-c", command]).output().unwrap();
     assert!(output.status.success(), "{command}: {}", text(&output.stderr));
 }
+
+/// A served desk whose standard error goes to a place of the shell, such as `/dev/full`.
+fn with_log_to(place: &str, data: &Path) -> Served {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("exec \"$0\" \"$@\" 2> {place}")]).arg(program());
+    Served::start_by(shell, data, &["--access-log"])
+}
+
+/// first-use section 6 (logs): the disk of the log is full, or the program that reads the log has ended.
+#[tokio::test]
+async fn a_desk_serves_on_where_its_log_cannot_be_written() {
+    for place in ["/dev/full", ">(exit 0)"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut desk = with_log_to(place, directory.path());
+        for _ in 0..4 {
+            assert_eq!(status_as(&desk, APP.0, "a-wrong-secret").await, 401, "{place}");
+            assert_eq!(status_as(&desk, APP.0, APP.1).await, 200, "{place}");
+        }
+        let created = desk.bk("create_ticket", fast_approval(place, None)).await;
+        assert_eq!(created["result"], true, "{place}: {created}");
+        assert!(!desk.has_ended(), "{place}");
+    }
+}
+
+/// first-use section 6 (exit codes): what is printed goes to a full disk, or to a reader that has seen enough.
+#[test]
+fn output_that_cannot_be_written_is_a_failure_in_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    printed(&["demo", "--exit", "--tickets", "1", "--data", data]);
+    let shell = |script: &str, arguments: &[&str]| {
+        let output = Command::new("bash").args(["-c", script]).arg(program()).args(arguments).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    for arguments in [&["completions", "bash"][..], &["audit", "list", "--data", data], &["audit", "export", "--data", data], &["doctor", "--data", data]] {
+        let (code, stderr) = shell("exec \"$0\" \"$@\" > /dev/full", arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("ledgerdesk: cannot write") && !stderr.contains("panicked"), "{arguments:?}: {stderr}");
+        let (code, stderr) = shell("\"$0\" \"$@\" | head -c 1 > /dev/null; exit ${PIPESTATUS[0]}", arguments);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+    // The exit code is right where not even the message can be written.
+    assert_eq!(shell("exec \"$0\" \"$@\" 2> /dev/full", &["audit", "list", "--kind", "nothing", "--data", data]).0, Some(2));
+}
+
+/// first-use section 6 (SIGTERM): at any time after the start, and where nothing reads the output any more.
+#[test]
+fn a_signal_stops_the_desk_in_order_from_the_first_line_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    for (signal, is_read) in [("-TERM", true), ("-INT", true), ("-TERM", false), ("-INT", false), ("-TERM", true), ("-INT", true)] {
+        let mut child = Command::new(program())
+            .args(["serve", "--demo", "--listen", "127.0.0.1:0", "--data", data])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        let first = lines.next().and_then(Result::ok).unwrap_or_default();
+        // A pipe that is dropped is closed: nothing reads what the desk prints from now on.
+        let kept = is_read.then_some(lines);
+        let _ = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        let ended = child.wait().unwrap();
+        drop(kept);
+        assert!(first.contains("http://") && ended.success(), "{signal} {is_read}: {first} {ended}");
+        let heads = std::fs::read_to_string(directory.path().join("heads")).unwrap();
+        let head = printed(&["audit", "head", "--data", data]);
+        let (position, hash) = head.trim().split_once(':').expect("POSITION:HASH");
+        assert!(heads.lines().any(|line| line.contains(position) && line.contains(hash)), "the last head is published: {head} in {heads}");
+    }
+}
+
+/// first-use section 6 (request log): a path may hold the name of a person.
+#[tokio::test]
+async fn the_name_of_a_person_in_a_path_is_not_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let desk = logged(&directory.path().join("data"), &log, &["--access-log"]);
+    for (number, path) in ["people/wangwu/forget", "people//wangwu/forget", "%70eople/wangwu", "people/wang%77u"].iter().enumerate() {
+        let id = format!("named-{number}");
+        desk.v1_with("GET", path, "admin", Value::Null, &[("x-request-id", id.as_str())]).await;
+        let line = until("the line of the request", || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["fields"]["request_id"] == id.as_str())
+        });
+        assert!(line["fields"]["path"].as_str().is_some_and(|path| path.contains("{person}") && !path.contains("wang")), "{path}: {line}");
+    }
+}
+
+/// hostile-and-broken 25: files of apps as editors write them, and files that contradict themselves.
+#[tokio::test]
+async fn a_file_of_apps_is_read_as_editors_write_it_and_names_each_app_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let file = directory.path().join("apps");
+    let file_name = file.to_str().unwrap();
+    std::fs::write(&file, "\u{feff}first:a-secret-of-the-first-app\r\nsecond:a-secret-of-the-second-app\r\nfirst:a-secret-of-the-first-app").unwrap();
+    let desk = Served::start_with(&data, &["--app-file", file_name]).expect("the desk starts");
+    assert_eq!(status_as(&desk, "first", "a-secret-of-the-first-app").await, 200);
+    assert_eq!(status_as(&desk, "second", "a-secret-of-the-second-app").await, 200);
+    desk.kill();
+    let data = data.to_str().unwrap();
+    std::fs::write(&file, "first:a-secret-of-the-first-app\nfirst:another-secret-of-the-app\n").unwrap();
+    let (code, stderr) = code_of(&["setup", "--app-file", file_name, "--data", data]);
+    assert!(code == Some(2) && stderr.contains("first is named twice") && !stderr.contains("another-secret"), "{stderr}");
+    std::fs::write(&file, "first:a-secret-of-the-first-app\n").unwrap();
+    let (code, stderr) = code_of(&["setup", "--app-file", file_name, "--plain-app-file", file_name, "--data", data]);
+    assert!(code == Some(2) && stderr.contains("first is named twice"), "{stderr}");
+}
+
+/// first-use section 6; hostile-and-broken 25: what a dry run reports is what the command would do.
+#[tokio::test]
+async fn an_app_command_is_checked_before_anything_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("misspelled");
+    for arguments in [&["app", "add", "x"][..], &["app", "disable", "x"], &["app", "enable", "x", "--dry-run"], &["app", "add", "x", "--dry-run"]] {
+        let (code, stderr) = code_of(&[arguments, &["--data", missing.to_str().unwrap()]].concat());
+        assert!(code == Some(1) && stderr.contains("misspelled"), "{arguments:?}: {stderr}");
+        assert!(!missing.exists(), "{arguments:?} made a desk");
+    }
+    let data = directory.path().join("data");
+    let desk = Served::start(&data, &["--plain-app", "plain:a-secret-of-the-plain-app"]);
+    let file = directory.path().join("app");
+    std::fs::write(&file, format!("{}:{}\n", APP.0, APP.1)).unwrap();
+    let running = ["--url", &desk.base, "--app-file", file.to_str().unwrap()];
+    let beside = ["--data", data.to_str().unwrap()];
+    for place in [&running[..], &beside[..]] {
+        for (arguments, expected) in [
+            (&["app", "add", "plain", "--dry-run"][..], 1),
+            (&["app", "add", "plain", "--yes"], 1),
+            (&["app", "disable", "nothing", "--dry-run"], 1),
+            (&["app", "enable", "nothing", "--yes"], 1),
+            (&["app", "add", "a:b", "--dry-run"], 2),
+            (&["app", "add", "a b", "--dry-run"], 2),
+            (&["app", "add", "", "--dry-run"], 2),
+            (&["app", "disable", "plain", "--dry-run"], 0),
+            (&["app", "add", "new", "--dry-run"], 0),
+        ] {
+            let (code, stderr) = code_of(&[arguments, place].concat());
+            assert_eq!(code, Some(expected), "{arguments:?} {place:?}: {stderr}");
+        }
+    }
+    // An app that is there already keeps its kind: only users with a token act through it.
+    let (status, plain) = desk.v1("GET", "apps/plain", "admin", Value::Null).await;
+    assert_eq!((status, &plain["speaks_for_users"], &plain["is_disabled"]), (200, &json!(false), &json!(false)));
+    assert_eq!(code_of(&["app", "list", "--app-file", file.to_str().unwrap(), "--data", data.to_str().unwrap()]).0, Some(2), "--app-file without --url");
+}
+
+/// first-use section 6: options that are accepted and have no effect, or a wrong one.
+#[test]
+fn options_without_effect_are_rejected_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let headers = directory.path().join("headers");
+    std::fs::write(&headers, "{\"a b\": \"c\"}").unwrap();
+    let named = format!("x={}", headers.display());
+    for (arguments, expected) in [
+        (["--site", "https://desk.example.com/?a=b"], 2),
+        (["--site", "https://desk.example.com/#a"], 2),
+        (["--login", "https://login.example.com/?a=b"], 2),
+        (["--egress", "*"], 2),
+        (["--egress", "10.*"], 2),
+        (["--egress", "300.1.1.1"], 2),
+        (["--api-secret", named.as_str()], 1),
+        (["--api-secret", "=headers"], 2),
+    ] {
+        // A build that accepts the value ends at the crash point, which does not exist.
+        let (code, stderr) =
+            code_of(&[&["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--crash-at", "nothing"][..], &arguments[..]].concat());
+        assert_eq!(code, Some(expected), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("crash") && !stderr.contains("nothing"), "{arguments:?}: {stderr}");
+    }
+}
+
+/// first-use section 5: a misspelled filter finds nothing, which looks like an empty ledger; a day as a bound.
+#[test]
+fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    printed(&["demo", "--exit", "--tickets", "1", "--data", data]);
+    for (arguments, word) in [
+        (&["audit", "list", "--kind", "tickets"][..], "ticket"),
+        (&["audit", "list", "--kind", "Role"], "role"),
+        (&["audit", "export", "--kind", "ticket.open"], "ticket.opened"),
+        (&["audit", "export", "--kind", "ticket", "--kind", "nothing"], "attachment"),
+        (&["audit", "export", "--from", "5", "--until", "3"], "--until"),
+        (&["audit", "export", "--from", "2026-11-22", "--until", "2026-11-21"], "--until"),
+        (&["audit", "replay", "--to", "2026-11-22 08:00:00"], "offset"),
+    ] {
+        let (code, stderr) = code_of(&[arguments, &["--data", data]].concat());
+        assert!(code == Some(2) && stderr.contains(word), "{arguments:?}: {code:?} {stderr}");
+    }
+    let export = |more: &[&str]| lines(&printed(&[&["audit", "export", "--data", data][..], more].concat()));
+    let all = export(&[]);
+    let day = |line: &Value| line["recordedtime"].as_str().expect("a time")[..10].to_owned();
+    let (first, last) = (day(all.first().expect("a line")), day(all.last().expect("a line")));
+    assert_eq!(export(&["--from", &first, "--until", &last]).len(), all.len(), "from {first} until {last}, both days included");
+    let replayed: Value = serde_json::from_str(&printed(&["audit", "replay", "--to", &last, "--json", "--data", data])).expect("JSON");
+    assert_eq!(replayed["position"], all.last().expect("a line")["position"]);
+    assert!(printed(&["audit", "show", "role-1", "--at", &last, "--data", data]).contains("role.defined"));
+    for kind in ["ticket.opened", "io.ledgerdesk.ticket.opened.v1", "role"] {
+        assert!(!export(&["--kind", kind]).is_empty(), "{kind}");
+    }
+    let empty = run(&["audit", "export", "--stream", "ticket-NOTHING", "--data", data]);
+    assert!(empty.status.success() && empty.stdout.is_empty() && text(&empty.stderr).contains("nothing is exported"), "{}", text(&empty.stderr));
+    // A position after the end is not where the replay ended.
+    assert!(printed(&["audit", "replay", "--to", "999999", "--data", data]).contains("the end of the feed"));
+}
+
+/// first-use section 6: a callback that fails repeatedly is not logged.
+#[tokio::test]
+async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let desk = logged(&directory.path().join("data"), &log, &[]);
+    // A port that was free a moment ago: no one answers there.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let created = desk.bk("create_ticket", fast_approval("callback", Some(&format!("http://{closed}/not-for-the-log")))).await;
+    let fields = tests::form(&[("SHENPIYIJIAN", "true")]);
+    let vote = json!({ "sn": created["data"]["sn"], "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
+    assert_eq!(desk.bk("operate_node", vote).await["result"], true);
+    let line = until("the line of the callback", || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["fields"]["stream"].is_string())
+    });
+    assert!(line["fields"]["stream"].as_str().is_some_and(|stream| stream.starts_with("delivery-")), "{line}");
+    assert_eq!((&line["level"], line["fields"]["attempt"].as_i64() > Some(1)), (&json!("WARN"), true), "{line}");
+    assert!(!std::fs::read_to_string(&log).unwrap().contains("not-for-the-log"));
+}
+
+/// first-use section 6: `/healthz` and `/readyz` are in no description.
+#[tokio::test]
+async fn the_description_has_the_paths_of_health() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let described: Value = client().get(format!("{}/openapi.json", desk.base)).send().await.expect("an answer").json().await.expect("JSON");
+    for path in ["/healthz", "/readyz"] {
+        let operation = &described["paths"][path]["get"];
+        assert_eq!(operation["security"], json!([]), "{path} needs no credentials");
+        let answer = client().get(format!("{}{path}", desk.base)).send().await.expect("an answer");
+        let response = &operation["responses"][answer.status().as_str()];
+        let kind = answer.headers()["content-type"].to_str().unwrap().split(';').next().unwrap_or_default().to_owned();
+        assert!(response["content"][&kind].is_object(), "{path} {kind}: {operation}");
+    }
+}
+
+/// first-use sections 1 and 6: a demo writes a day of tickets, which would stay for ever in the ledger of a desk in use.
+#[test]
+fn a_demo_is_not_written_into_a_desk_that_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    printed(&["setup", "--data", data]);
+    let head = printed(&["audit", "head", "--data", data]);
+    let (code, stderr) = code_of(&["demo", "--exit", "--tickets", "1", "--data", data]);
+    assert!(code == Some(2) && stderr.contains("serve --demo"), "{code:?} {stderr}");
+    assert_eq!(printed(&["audit", "head", "--data", data]), head);
+}
+
+/// first-use section 6 (doctor): a directory of another user is not a damaged one.
+#[test]
+fn a_directory_that_may_not_be_read_is_not_reported_as_lost() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    printed(&["setup", "--data", data.to_str().unwrap()]);
+    let closed = |is_closed: bool| std::fs::set_permissions(&data, std::fs::Permissions::from_mode(if is_closed { 0o000 } else { 0o700 })).unwrap();
+    closed(true);
+    if std::fs::read_dir(&data).is_ok() {
+        closed(false);
+        println!("SKIPPED: this user may read everything");
+        return;
+    }
+    let doctor = run(&["doctor", "--data", data.to_str().unwrap()]);
+    let (code, stderr) = code_of(&["audit", "head", "--data", data.to_str().unwrap()]);
+    closed(false);
+    let said = text(&doctor.stdout);
+    assert!(doctor.status.code() == Some(3) && !said.contains("restore") && said.contains("owner"), "{said}");
+    assert!(code == Some(1) && !stderr.contains("there is no ledger") && stderr.contains("denied"), "{stderr}");
+}

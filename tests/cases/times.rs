@@ -166,3 +166,64 @@ fn a_zone_that_does_not_exist_is_rejected_by_name() {
     let failed = Served::start_with(directory.path(), &["--zone", "Mars/Olympus"]).map(|desk| desk.base.clone()).expect_err("no such zone");
     assert!(failed.contains("Mars/Olympus") && failed.contains("Asia/Shanghai"), "{failed}");
 }
+
+/// first-use section 1: `--zone` may change between starts without a warning.
+#[test]
+fn another_zone_than_at_the_last_start_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, log) = (directory.path().join("data"), directory.path().join("log"));
+    let warnings = |zone: &str| {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "exec \"$0\" \"$@\" 2>\"$LOG\""]).arg(program()).env("LOG", &log);
+        let desk = Served::start_by(shell, &data, &["--zone", zone]);
+        assert!(desk.is_up(), "--zone {zone}");
+        desk.kill();
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().filter(|line| line.contains("time zone")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings("Asia/Shanghai"), [""; 0], "the first start");
+    let changed = warnings("UTC");
+    assert!(changed.len() == 1 && changed[0].contains("Asia/Shanghai") && changed[0].contains("UTC"), "{changed:?}");
+    assert_eq!(warnings("UTC"), [""; 0], "the same zone again");
+}
+
+/// crossings 1: the manifests of a backup, whose times are compared when it is restored.
+#[test]
+fn the_time_of_every_backup_has_three_digits() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    printed(&["setup", "--data", data.to_str().unwrap()]);
+    // A time that ends with zero digits is one of ten.
+    for number in 0..20 {
+        let copy = directory.path().join(format!("backup-{number}"));
+        printed(&["backup", copy.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+        for manifest in [copy.join("manifest.json"), copy.join("keys/manifest.json")] {
+            let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).expect("JSON");
+            assert!(manifest["made_at"].as_str().is_some_and(is_utc), "{manifest}");
+        }
+    }
+}
+
+/// crossings 3: the zone of a mapping, where the zone files of the system are incomplete.
+#[test]
+fn an_import_knows_zones_that_the_system_lacks() {
+    let directory = tempfile::tempdir().unwrap();
+    let zones = directory.path().join("zones");
+    std::fs::create_dir(&zones).unwrap();
+    std::fs::write(zones.join("UTC"), utc_file()).unwrap();
+    let (log, mapping) = (directory.path().join("log.csv"), directory.path().join("mapping.toml"));
+    std::fs::write(&log, "case,when,what\nA-1,2026-01-05 00:30:00,opened\n").unwrap();
+    let meaning = "source = \"DESK\"\nunknown_state = \"open\"\n[columns]\ncase = \"case\"\ntime = \"when\"\nstate = \"what\"\n[time]\n\
+                   format = \"%Y-%m-%d %H:%M:%S\"\nzone = \"Europe/Berlin\"\n[states]\nclosed = \"closed\"\n[times]\nopened = \"when\"\n";
+    std::fs::write(&mapping, meaning).unwrap();
+    let data = directory.path().join("data");
+    let run_there = |arguments: &[&str]| {
+        let output = Command::new(program()).env("TZDIR", &zones).args(arguments).args(["--data", data.to_str().unwrap()]).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    };
+    run_there(&["import", log.to_str().unwrap(), "--mapping", mapping.to_str().unwrap()]);
+    let shown = run_there(&["audit", "export", "--kind", "ticket"]);
+    assert!(shown.contains("2026-01-04T23:30:00.000Z"), "half past midnight in Berlin: {shown}");
+    assert!(!run_there(&["report", "incidents", "--json"]).contains("unknown zone"));
+}

@@ -344,6 +344,7 @@ impl Backup {
         bar.set_message("ledger");
         copy_database(&data.join(LEDGER), &work.at.join(LEDGER), &bar)?;
         let made_at = Timestamp::from_millisecond(SystemClock.now().0).unwrap_or_default();
+        let written = crate::times::rfc3339(events::Moment(made_at.as_millisecond()));
         bar.set_message("people and keys");
         copy_database(&data.join(KEYS), &keys_at.join(KEYS), &bar)?;
         let ledger_id = same_id(&work.at.join(LEDGER), &keys_at.join(KEYS))?;
@@ -367,11 +368,11 @@ impl Backup {
         files.sort_by(|one, other| one.path.cmp(&other.path));
         let keys = entry_of(&keys_at.join(KEYS), KEYS)?;
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-        let keys_manifest = KeysManifest { format: FORMAT, made_at: made_at.to_string(), ledger_id: ledger_id.clone(), file: keys.clone() };
+        let keys_manifest = KeysManifest { format: FORMAT, made_at: written.clone(), ledger_id: ledger_id.clone(), file: keys.clone() };
         write_file(&keys_at.join(MANIFEST), &text_of(&keys_manifest)?)?;
         let manifest = Manifest {
             format: FORMAT,
-            made_at: made_at.to_string(),
+            made_at: written,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             sqlite: sqlite_version().to_owned(),
             ledger_id,

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use super::CommandError;
 use super::audit::{published_heads, verify_ledger};
-use super::serve::{DEMO_APP, Serve, ignore_hangups, stop_signal};
+use super::serve::{DEMO_APP, Serve, StopSignals, ignore_hangups, stop_signal};
 use super::setup::Wanted;
 use crate::stream::project;
 use crate::{App, times};
@@ -60,6 +60,12 @@ impl Demo {
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         ignore_hangups();
         let data = self.data.clone().unwrap_or_else(|| fresh_directory(self.seed));
+        if data.join("ledger.db").exists() {
+            return Err(CommandError::Usage(format!(
+                "{dir} holds a desk already, and a demo writes a day of tickets: name a new directory, or see this one with `ledgerdesk serve --demo --data {dir}`",
+                dir = data.display()
+            )));
+        }
         let serve = Serve {
             listen: self.listen.clone(),
             data: data.clone(),
@@ -96,10 +102,11 @@ impl Demo {
             desk.stop().await;
             return Ok(());
         }
+        let mut stop = StopSignals::listen();
         if !json {
             println!("still serving on http://{}; stop with Ctrl-C", desk.address);
         }
-        stop_signal().await;
+        stop_signal(&mut stop).await;
         desk.stop().await;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The log of the command line: text on a terminal, one JSON object per line elsewhere.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Stderr, Write};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
@@ -33,6 +33,21 @@ pub enum Format {
     Json,
 }
 
+/// Standard error for the log. A line that cannot be written is lost: neither a full disk nor a closed pipe stops the desk.
+struct Lossy(Stderr);
+
+impl Write for Lossy {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _ = self.0.flush();
+        Ok(())
+    }
+}
+
 impl Log {
     /// Starts the log; `more` are directives that options of a command add.
     pub fn start(&self, more: &[&str]) -> Result<(), CommandError> {
@@ -44,7 +59,7 @@ impl Log {
         }
         let directives: Vec<&str> = std::iter::once(level).chain(more.iter().copied()).collect();
         let filter = EnvFilter::try_new(directives.join(",")).map_err(|_| wrong())?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_timer(LogTime).with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_timer(LogTime).with_writer(|| Lossy(std::io::stderr()));
         let is_text = self.log_format.map_or_else(|| std::io::stderr().is_terminal(), |format| format == Format::Text);
         let started = if is_text { log.try_init() } else { log.json().try_init() };
         started.map_err(|error| format!("cannot start the log: {error}").into())

@@ -145,6 +145,11 @@ impl Change {
     }
 }
 
+/// Prints a line about a desk that is running. The desk continues where the line cannot be written, because its reader is gone or a disk is full.
+pub(crate) fn announce(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Prints a result: as JSON, or as the lines that a person reads.
 pub(crate) fn print(json: bool, value: &Value, lines: impl FnOnce()) {
     if json {

@@ -16,6 +16,7 @@ use infra::secrets::Secrets;
 use infra::views::Views;
 use infra::{Error, Ledger};
 
+use super::CommandError;
 use crate::App;
 use crate::app::{Ports, Settings};
 
@@ -80,12 +81,22 @@ fn words(error: Error) -> String {
 impl Place {
     /// Says whether the cloud is meant.
     pub fn is_cloud(&self) -> bool {
-        self.cloud || (self.data.is_none() && self.prefix.is_some())
+        self.cloud || (self.data.is_none() && self.prefix.as_deref().is_some_and(|prefix| !prefix.is_empty()))
     }
 
     /// The directory, where one is meant.
     pub fn directory(&self) -> Option<&Path> {
         (!self.is_cloud()).then(|| self.data.as_deref().unwrap_or(Path::new(DATA)))
+    }
+
+    /// Rejects a directory without a desk: a misspelled name would make another desk.
+    pub fn exists(&self) -> Result<(), CommandError> {
+        match self.directory() {
+            Some(directory) if !directory.join("ledger.db").exists() => {
+                Err(format!("there is no desk in {}: name its directory with --data; `ledgerdesk serve` makes a new one", directory.display()).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The desk in the cloud; no request is made yet.

@@ -18,17 +18,23 @@ use infra::heads::{self, Lost};
 use infra::ledger::NoLookups;
 use infra::local::Local;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
+use infra::views::{Document, Views};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::CommandError;
 use super::setup::Wanted;
+use super::{CommandError, announce};
 use crate::app::{Ports, Settings};
 use crate::host::local::{CHECKPOINT, Desk, publish};
 use crate::{App, apps, times};
 
 /// The app of the demo company. Its secret is published, so it is for trials on loopback only.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
+
+/// The view of what the last start was told, and its document with the time zone.
+const LAST_START: &str = "last_start";
+const ZONE: &str = "zone";
 
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -79,18 +85,26 @@ pub struct Serve {
 impl Serve {
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         ignore_hangups();
-        let (_app, desk) = self.start().await?;
+        let mut stop = StopSignals::listen();
+        let starting = Box::pin(self.start());
+        let (_app, desk) = tokio::select! {
+            started = starting => started?,
+            () = stop_signal(&mut stop) => return Ok(()),
+        };
         let base = format!("http://{}", desk.address);
         let started = json!({ "url": base, "data": self.data.display().to_string(), "demo": self.wanted.demo });
-        super::print(json, &started, || {
-            println!("ledgerdesk serves on {base} from {}", self.data.display());
+        if json {
+            announce(&started.to_string());
+        } else {
+            announce(&format!("ledgerdesk serves on {base} from {}", self.data.display()));
             if self.wanted.demo {
-                println!("demo app: code {}, secret {}", DEMO_APP.0, DEMO_APP.1);
-                println!("try: curl -s '{base}/api/c/compapi/v2/itsm/get_services/?bk_app_code={}&bk_app_secret={}'", DEMO_APP.0, DEMO_APP.1);
+                announce(&format!("demo app: code {}, secret {}", DEMO_APP.0, DEMO_APP.1));
+                let (code, secret) = DEMO_APP;
+                announce(&format!("try: curl -s '{base}/api/c/compapi/v2/itsm/get_services/?bk_app_code={code}&bk_app_secret={secret}'"));
             }
-        });
-        stop_signal().await;
-        super::print(json, &json!({ "stopping": true }), || println!("stopping"));
+        }
+        stop_signal(&mut stop).await;
+        announce(if json { r#"{"stopping":true}"# } else { "stopping" });
         desk.stop().await;
         Ok(())
     }
@@ -128,9 +142,10 @@ impl Serve {
 
     async fn open(&self, address: SocketAddr) -> Result<App, CommandError> {
         let zone = times::zone(&self.zone).map_err(|reason| CommandError::Usage(format!("--zone: {reason}")))?;
+        let zone_name = zone.iana_name().unwrap_or(&self.zone).to_owned();
         for (option, value) in [("--site", &self.site), ("--login", &self.login)] {
             if let Some(url) = value.as_deref().filter(|url| !is_web_address(url)) {
-                return Err(CommandError::Usage(format!("{option} {url}: write an address that begins with http:// or https://")));
+                return Err(CommandError::Usage(format!("{option} {url}: write an address that begins with http:// or https:// and has no ? and no #")));
             }
         }
         let site = self.site.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -153,6 +168,7 @@ impl Serve {
         let app = App::new(ports, settings, crash)?;
         app.credentials.listens_on(address.ip());
         app.limits.apply();
+        compare_zone(&*app.views, &zone_name).await?;
         self.wanted.store(&app, &resolved).await?;
         if !self.wanted.demo && apps::close_demo(&app, DEMO_APP).await? {
             tracing::warn!(app = DEMO_APP.0, "the demo app is disabled, because the desk was started without --demo");
@@ -163,12 +179,13 @@ impl Serve {
 
 /// Says whether a text is the address of a web service.
 fn is_web_address(text: &str) -> bool {
-    text.parse::<reqwest::Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    text.parse::<reqwest::Url>()
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none())
 }
 
 /// A closed terminal or a `kill -HUP` does not end the desk. No file is opened again: the log goes to standard error.
 pub(super) fn ignore_hangups() {
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+    match signal(SignalKind::hangup()) {
         Ok(mut hangups) => drop(tokio::spawn(async move {
             while hangups.recv().await.is_some() {
                 tracing::info!("SIGHUP is ignored; SIGTERM stops the desk");
@@ -189,6 +206,21 @@ fn organization(place: Option<&str>, ledger: &infra::Ledger) -> Result<Arc<dyn D
             Ok(Arc::new(File::read(&text)?))
         }
     }
+}
+
+/// Warns where the zone is another than at the last start: ticket numbers carry the date in the zone.
+async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error> {
+    let stored = views.get(LAST_START, ZONE).await?;
+    let sequence = stored.as_ref().map_or(0, |document| document.sequence);
+    let before = stored.map(|document| String::from_utf8_lossy(&document.body).into_owned());
+    if before.as_deref() == Some(zone) {
+        return Ok(());
+    }
+    if let Some(before) = before {
+        tracing::warn!(before, zone, "the time zone is another than at the last start; dates in ticket numbers and times in answers change with it");
+    }
+    views.put(LAST_START, ZONE, &Document { sequence: sequence + 1, body: zone.as_bytes().to_vec() }, &[], sequence).await?;
+    Ok(())
 }
 
 /// Records in the ledger that published commits are lost, then in the heads of the directory that theirs are void: after a crash in between, the loss is
@@ -220,17 +252,30 @@ async fn views_fit(local: &Local) -> Result<(), String> {
 }
 
 /// Waits for SIGINT or SIGTERM.
-pub(super) async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-    let terminated = async {
-        match &mut terminate {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
-        }
-    };
+pub(super) async fn stop_signal(signals: &mut StopSignals) {
     tokio::select! {
-        _ = interrupt => {}
-        () = terminated => {}
+        () = next(&mut signals.interrupt) => {}
+        () = next(&mut signals.terminate) => {}
+    }
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that stop a desk: SIGINT and SIGTERM. One that arrives while the desk still starts is kept until it is waited for.
+pub(super) struct StopSignals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl StopSignals {
+    /// Takes both signals from the system from now on.
+    pub(super) fn listen() -> Self {
+        let listen = |kind: SignalKind| signal(kind).inspect_err(|error| tracing::warn!(%error, "a signal does not stop the desk in order")).ok();
+        Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
     }
 }

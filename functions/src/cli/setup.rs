@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use events::app::Registered;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::place::Place;
@@ -15,6 +16,8 @@ use crate::{App, apps, company};
 
 /// The name of standard input in place of a file.
 const STDIN: &str = "-";
+/// What some editors put before the text of a file.
+const BOM: &str = "\u{feff}";
 /// The permissions that let others than the owner read a file.
 const OTHERS_READ: u32 = 0o044;
 
@@ -113,6 +116,7 @@ impl Wanted {
         if let Some(app) = named.iter().find(|app| app.secret == DEMO_APP.1 && !self.demo) {
             return Err(CommandError::Usage(format!("app {}: this secret is published with the demo; choose another one", app.code)));
         }
+        each_once(&named)?;
         if let Some(code) = self.hear_status.iter().find(|code| named.iter().all(|app| app.code != **code)) {
             return Err(CommandError::Usage(format!("--hears-status {code}: no option or file registers this app")));
         }
@@ -123,11 +127,20 @@ impl Wanted {
     fn headers(&self) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
         let mut all = Vec::new();
         for pair in &self.api_secrets {
-            let (name, file) = pair.split_once('=').ok_or_else(|| CommandError::Usage(format!("--api-secret {pair}: write NAME=FILE")))?;
+            let (name, file) = pair
+                .split_once('=')
+                .filter(|(name, _)| !name.is_empty())
+                .ok_or_else(|| CommandError::Usage(format!("--api-secret {pair}: write NAME=FILE")))?;
             let text = std::fs::read(file).map_err(|error| format!("cannot read {file}: {error}"))?;
-            let headers: Result<BTreeMap<String, String>, _> = serde_json::from_slice(&text);
-            headers.map_err(|error| format!("{file} is not a JSON object of texts: {error}"))?;
-            all.push((name.to_owned(), text));
+            let text = text.strip_prefix(BOM.as_bytes()).unwrap_or(&text);
+            let headers: BTreeMap<String, String> = serde_json::from_slice(text).map_err(|error| format!("{file} is not a JSON object of texts: {error}"))?;
+            // A message never repeats a value, which is a secret.
+            for (header, value) in &headers {
+                if header.parse::<HeaderName>().is_err() || value.parse::<HeaderValue>().is_err() {
+                    return Err(format!("{file}: {header:?} or its value cannot be a header of a request").into());
+                }
+            }
+            all.push((name.to_owned(), text.to_vec()));
         }
         Ok(all)
     }
@@ -145,6 +158,17 @@ impl Wanted {
     }
 }
 
+/// Rejects an app that is named again with another secret or kind: only one of them could count.
+fn each_once(named: &[Named]) -> Result<(), CommandError> {
+    let mut first = BTreeMap::new();
+    for Named { code, secret, speaks_for_users } in named {
+        if *first.entry(code).or_insert((secret, speaks_for_users)) != (secret, speaks_for_users) {
+            return Err(CommandError::Usage(format!("app {code} is named twice, with different secrets or kinds; name each app once")));
+        }
+    }
+    Ok(())
+}
+
 fn pair_of(text: &str, speaks_for_users: bool) -> Option<Named> {
     let (code, secret) = text.split_once(':').filter(|(code, secret)| !code.is_empty() && !secret.is_empty())?;
     Some(Named { code: code.to_owned(), secret: secret.to_owned(), speaks_for_users })
@@ -152,7 +176,7 @@ fn pair_of(text: &str, speaks_for_users: bool) -> Option<Named> {
 
 /// Reads the apps of a file or of standard input; empty lines and lines that begin with `#` are skipped. A message never repeats a line, which holds a secret.
 pub(super) fn read_apps(file: &Path, speaks_for_users: bool) -> Result<Vec<Named>, CommandError> {
-    let shown = file.display();
+    let shown = if file == Path::new(STDIN) { "standard input".to_owned() } else { file.display().to_string() };
     let mut text = String::new();
     if file == Path::new(STDIN) {
         std::io::stdin().read_to_string(&mut text).map_err(|error| format!("cannot read standard input: {error}"))?;
@@ -161,7 +185,7 @@ pub(super) fn read_apps(file: &Path, speaks_for_users: bool) -> Result<Vec<Named
         text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
     }
     let mut apps = Vec::new();
-    for (number, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line.trim())) {
+    for (number, line) in text.strip_prefix(BOM).unwrap_or(&text).lines().enumerate().map(|(at, line)| (at + 1, line.trim())) {
         if !line.is_empty() && !line.starts_with('#') {
             apps.push(pair_of(line, speaks_for_users).ok_or_else(|| CommandError::Usage(format!("line {number} of {shown} is not CODE:SECRET")))?);
         }
@@ -188,9 +212,13 @@ impl Setup {
             return Ok(());
         }
         self.change.confirm(&format!("write {} into {}", plan.join(", "), self.place))?;
+        let is_new = self.place.exists().is_err();
         let app = self.place.write().await?.app()?;
         self.wanted.store(&app, &resolved).await?;
-        super::print(json, &json!({ "desk": self.place.to_string(), "wrote": plan }), || println!("{} is set up", self.place));
+        super::print(json, &json!({ "desk": self.place.to_string(), "is_new": is_new, "wrote": plan }), || {
+            let new = if is_new { "; there was no desk, so this is a new one" } else { "" };
+            println!("{} is set up{new}", self.place);
+        });
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use infra::{Error, Kind};
+use serde_json::{Value, json};
 
 use crate::App;
 
@@ -61,4 +62,21 @@ async fn readyz(State(app): State<App>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written").into_response()
         }
     }
+}
+
+/// The part of `/openapi.json` about health, which needs no credentials.
+fn described_health() -> [(String, Value); 2] {
+    let text = |description: &str| json!({ "description": description, "content": { "text/plain": { "schema": { "type": "string" } } } });
+    let get = |name: &str, summary: &str, responses: Value| {
+        let operation = json!({ "operationId": name, "tags": ["health"], "summary": summary, "security": [], "responses": responses });
+        (format!("/{name}"), json!({ "get": operation }))
+    };
+    [
+        get("healthz", "say that the process serves requests", json!({ "200": text("ok") })),
+        get(
+            "readyz",
+            "say whether the ledger answers and can be written",
+            json!({ "200": text("ready, and the position of the ledger"), "503": text("not ready, and why") }),
+        ),
+    ]
 }

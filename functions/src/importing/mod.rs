@@ -291,9 +291,6 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-<<<<<<< HEAD
-/// Opens a file. Its first bytes show whether it is compressed.
-=======
 /// Names gzip where compressed data cannot be read.
 struct Unpacked<R>(MultiGzDecoder<R>);
 
@@ -306,8 +303,7 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// Opens a file, compressed or not, told apart by its first bytes.
->>>>>>> r4
+/// Opens a file. Its first bytes show whether it is compressed.
 fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = [0; 2];
     let is_gzip = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];

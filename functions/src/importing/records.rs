@@ -14,16 +14,12 @@ pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'))
 }
 
-<<<<<<< HEAD
-/// The reason why a record cannot be used.
-=======
 /// The name of a column: without the blanks around it, and with one blank where it has several or a line end.
 pub fn name_of(text: &str) -> String {
     trimmed(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Why a record cannot be used.
->>>>>>> r4
+/// The reason why a record cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The record holds more than [`RECORD_BYTES_MAX`] bytes; its values were dropped while it was read.

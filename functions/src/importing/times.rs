@@ -96,7 +96,8 @@ impl Times {
 
 /// The zone of a name; UTC needs no time zone database.
 fn zone_of(name: &str) -> Result<TimeZone, jiff::Error> {
-    if name.eq_ignore_ascii_case("UTC") { Ok(TimeZone::UTC) } else { TimeZone::get(name) }
+    // The program brings the database along for systems that have none or only a part of it.
+    if name.eq_ignore_ascii_case("UTC") { Ok(TimeZone::UTC) } else { TimeZone::get(name).or_else(|_| jiff::tz::TimeZoneDatabase::bundled().get(name)) }
 }
 
 fn form(format: &str) -> Result<Form, String> {

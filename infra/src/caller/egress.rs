@@ -28,7 +28,7 @@ impl Egress {
                     egress.nets.push((address, bits));
                 }
                 (Err(_), Some(_)) => return Err(format!("{part} is not a network")),
-                (Err(_), None) if part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '*')) => egress.hosts.push(part.to_lowercase()),
+                (Err(_), None) if is_host_name(part) => egress.hosts.push(part.to_lowercase()),
                 (Err(_), None) => return Err(format!("{part} is neither an address nor a host name")),
             }
         }
@@ -76,6 +76,12 @@ impl Egress {
             _ => false,
         })
     }
+}
+
+/// Says whether a text is a host name, or `*.` and one: a lone `*` would open nothing, and digits alone are an address that was misspelled.
+fn is_host_name(text: &str) -> bool {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-')) && name.chars().any(|c| c.is_ascii_alphabetic())
 }
 
 /// The first so many bits of an address.

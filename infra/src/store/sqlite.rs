@@ -120,18 +120,14 @@ impl Sqlite {
     /// Opens the ledger of a directory for reading, beside a running desk.
     pub fn read(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
-        if !path.exists() {
-            return Err(Error::new(Kind::Misconfigured, format!("there is no ledger in {}", directory.display())));
-        }
+        find(directory, &path)?;
         Self::over(Readers::new(&path))
     }
 
     /// Opens the ledger of a directory for reading in the way that makes no side file; `is_written` is true while a desk is running there.
     pub fn look(directory: &Path, is_written: bool) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
-        if !path.exists() {
-            return Err(Error::new(Kind::Misconfigured, format!("there is no ledger in {}", directory.display())));
-        }
+        find(directory, &path)?;
         Self::over(Readers::look(&path, is_written)?)
     }
 
@@ -187,6 +183,15 @@ pub fn integrity(directory: &Path, name: &str, is_written: bool) -> Result<Optio
         return Ok(None);
     }
     Ok(Some(damages(&look(&path, is_written)?)))
+}
+
+/// Rejects a directory without a ledger, and one whose files this user may not see.
+fn find(directory: &Path, path: &Path) -> Result<(), Error> {
+    match path.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::new(Kind::Misconfigured, format!("there is no ledger in {}", directory.display()))),
+        Err(error) => Err(Error::because(Kind::Denied, format!("cannot look for a ledger in {}", directory.display()), error)),
+    }
 }
 
 impl Drop for Writer {

@@ -9,7 +9,7 @@ use infra::store::Placed;
 use infra::store::commit::hex;
 use serde_json::{Value, json};
 
-use super::{Bound, PAGE, words};
+use super::{Bound, PAGE, check_kind, words};
 use crate::cli::CommandError;
 use crate::cli::place::Place;
 use crate::times;
@@ -30,10 +30,10 @@ pub struct Export {
     /// Only events of these types, such as `ticket.opened`, or of a whole kind, such as `ticket`.
     #[arg(long = "kind", value_name = "TYPE")]
     pub kinds: Vec<String>,
-    /// Only events committed at this time or later; a position is possible too.
+    /// Only events committed at this time (or on this day, UTC) or later; a position is possible too.
     #[arg(long, value_name = "TIME|POSITION")]
     pub from: Option<Bound>,
-    /// Only events committed at this time or earlier; a position is possible too.
+    /// Only events committed at this time (or on this day, UTC) or earlier; a position is possible too.
     #[arg(long, value_name = "TIME|POSITION")]
     pub until: Option<Bound>,
 }
@@ -41,13 +41,14 @@ pub struct Export {
 impl Export {
     /// Writes the export to standard output.
     pub(super) async fn run(self, place: &Place) -> Result<(), CommandError> {
+        self.check()?;
         let ledger = place.read().await?;
         let is_filtered = self.is_filtered();
         if is_filtered {
-            eprintln!("a filtered export cannot be verified: its lines are marked `filtered` and hold no hashes; export without filters for a proof");
+            note("a filtered export cannot be verified: its lines are marked `filtered` and hold no hashes; export without filters for a proof");
         }
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        let mut position = self.after;
+        let (mut position, mut is_empty) = (self.after, true);
         loop {
             let page = ledger.store.feed(position, PAGE).await.map_err(words)?;
             let Some(last) = page.last() else { break };
@@ -60,15 +61,33 @@ impl Export {
                     if is_filtered {
                         unproved(&mut line);
                     }
+                    is_empty = false;
                     if let Err(error) = writeln!(out, "{line}") {
                         return ended(&error);
                     }
                 }
             }
         }
+        if is_empty {
+            note("nothing is exported: the ledger has no event for these options");
+        }
         match out.flush() {
             Ok(()) => Ok(()),
             Err(error) => ended(&error),
+        }
+    }
+
+    /// Rejects filters that no event can pass.
+    fn check(&self) -> Result<(), CommandError> {
+        self.kinds.iter().try_for_each(|kind| check_kind(plain_type(kind), true))?;
+        let is_reversed = match (self.from, self.until) {
+            (Some(Bound::Position(from)), Some(Bound::Position(until))) => from > until,
+            (Some(Bound::At { first, .. }), Some(Bound::At { last, .. })) => first > last,
+            _ => false,
+        };
+        match (self.from, self.until) {
+            (Some(from), Some(until)) if is_reversed => Err(CommandError::Usage(format!("--from {from} is after --until {until}"))),
+            _ => Ok(()),
         }
     }
 
@@ -82,17 +101,26 @@ impl Export {
         let is_late_enough = match self.from {
             None => true,
             Some(Bound::Position(position)) => placed.position >= position,
-            Some(Bound::At(at)) => placed.commit.at >= at,
+            Some(Bound::At { first, .. }) => placed.commit.at >= first,
         };
         (self.streams.is_empty() || self.streams.iter().any(is_named)) && is_late_enough && self.until.is_none_or(|until| until.includes(placed))
     }
 
     /// Says whether a type such as `io.ledgerdesk.ticket.opened.v1` is wanted.
     fn takes_type(&self, exported: &str) -> bool {
-        let kind =
-            exported.strip_prefix(DOMAIN).and_then(|kind| kind.strip_prefix('.')).and_then(|kind| kind.rsplit_once(".v")).map_or(exported, |(kind, _)| kind);
+        let kind = plain_type(exported);
         self.kinds.is_empty() || self.kinds.iter().any(|wanted| kind == wanted || exported == wanted || kind.split('.').next() == Some(wanted.as_str()))
     }
+}
+
+/// A type without domain and version: `ticket.opened` of `io.ledgerdesk.ticket.opened.v1`.
+fn plain_type(exported: &str) -> &str {
+    exported.strip_prefix(DOMAIN).and_then(|kind| kind.strip_prefix('.')).and_then(|kind| kind.rsplit_once(".v")).map_or(exported, |(kind, _)| kind)
+}
+
+/// Prints a remark to standard error, because the export itself is on standard output.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Removes what proves the commit, and marks the line.

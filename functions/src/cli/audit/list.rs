@@ -6,7 +6,7 @@ use clap::Args;
 use events::Moment;
 use serde_json::{Value, json};
 
-use super::{PAGE, bar, words};
+use super::{PAGE, bar, check_kind, words};
 use crate::cli::CommandError;
 use crate::cli::place::Place;
 use crate::times;
@@ -29,6 +29,7 @@ struct Held {
 
 impl List {
     pub(super) async fn run(self, place: &Place, json: bool) -> Result<(), CommandError> {
+        self.kind.as_deref().map_or(Ok(()), |kind| check_kind(kind, false))?;
         let ledger = place.read().await?;
         let bar = bar(ledger.store.head().await.map_err(words)?.position);
         let (mut streams, mut position) = (BTreeMap::<String, Held>::new(), 0);

@@ -110,19 +110,29 @@ pub enum Command {
     },
 }
 
-/// A place in the history: a position of the feed, or the time of a commit.
+/// A place in the history: a position of the feed, or the time of a commit. A day alone is a day of UTC, from its first to its last millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     Position(i64),
-    At(Moment),
+    At { first: Moment, last: Moment },
 }
+
+/// A day in UTC, which has no leap seconds in this notation.
+const DAY_MS: i64 = 86_400_000;
 
 impl FromStr for Bound {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let position = text.parse().ok().filter(|position: &i64| *position >= 0).map(Self::Position);
-        position.or_else(|| times::read(text).map(Self::At)).ok_or_else(|| "write a position of the feed, or a time such as 2026-11-22T08:00:00Z".into())
+        let at = || {
+            let first = times::read(text)?;
+            let last = if times::is_day(text) { first.plus_ms(DAY_MS - 1) } else { first };
+            Some(Self::At { first, last })
+        };
+        position
+            .or_else(at)
+            .ok_or_else(|| "write a position of the feed, a time with its offset such as 2026-11-22T08:00:00Z, or a day such as 2026-11-22".into())
     }
 }
 
@@ -131,7 +141,7 @@ impl Bound {
     fn includes(self, placed: &Placed) -> bool {
         match self {
             Self::Position(position) => placed.position <= position,
-            Self::At(at) => placed.commit.at <= at,
+            Self::At { last, .. } => placed.commit.at <= last,
         }
     }
 }
@@ -140,7 +150,7 @@ impl std::fmt::Display for Bound {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Position(position) => write!(out, "position {position}"),
-            Self::At(at) => out.write_str(&times::rfc3339(*at)),
+            Self::At { last, .. } => out.write_str(&times::rfc3339(*last)),
         }
     }
 }
@@ -174,7 +184,25 @@ fn conclude(name: &str, findings: &[String], mut report: Value, json: bool) -> R
             println!("{name}: ok");
         }
     });
-    if findings.is_empty() { Ok(()) } else { Err(CommandError::Found(format!("{name}: {} findings", findings.len()))) }
+    match findings.len() {
+        0 => Ok(()),
+        1 => Err(CommandError::Found(format!("{name}: one finding"))),
+        count => Err(CommandError::Found(format!("{name}: {count} findings"))),
+    }
+}
+
+/// Rejects a kind that no stream and no event has: a misspelled one would find nothing, which looks like an empty ledger.
+fn check_kind(kind: &str, with_types: bool) -> Result<(), CommandError> {
+    let types = events::catalog_of_types();
+    let mut kinds: Vec<&str> = types.iter().filter_map(|(name, _)| name.split('.').next()).collect();
+    kinds.dedup();
+    if kinds.contains(&kind) || (with_types && types.iter().any(|(name, _)| *name == kind)) {
+        return Ok(());
+    }
+    let of_kind = kind.split('.').next().unwrap_or_default();
+    let near: Vec<&str> = types.iter().map(|(name, _)| *name).filter(|name| with_types && name.split('.').next() == Some(of_kind)).collect();
+    let known = if near.is_empty() { kinds } else { near };
+    Err(CommandError::Usage(format!("--kind {kind}: this is not known; there are {}", known.join(", "))))
 }
 
 /// Does something with the decider a stream belongs to; the one list of all aggregates here.
@@ -279,8 +307,11 @@ async fn replay(place: &Place, to: Option<Bound>, json: bool) -> Result<(), Comm
     bar.finish_and_clear();
     let report = json!({ "position": replayed.position, "events": replayed.events, "board": replayed.board });
     super::print(json, &report, || {
-        let until = to.map_or_else(|| "the end of the feed".to_owned(), |to| to.to_string());
-        println!("replayed {} events up to position {}, which is {until}; the totals of the desk at that point:", replayed.events, replayed.position);
+        let place = match to {
+            Some(to) if replayed.position < end => format!("the last one up to {to}"),
+            _ => "the end of the feed".to_owned(),
+        };
+        println!("replayed {} events up to position {}, {place}; the totals of the desk at that point:", replayed.events, replayed.position);
         super::report::print_lines(&report["board"], 1);
     });
     Ok(())
@@ -344,6 +375,18 @@ fn bar(length: i64) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_as_a_bound_is_the_whole_day() {
+        let at = |text: &str| times::read(text).expect("a time");
+        let (first, last) = (at("2026-11-22T00:00:00Z"), at("2026-11-22T23:59:59.999Z"));
+        assert_eq!("2026-11-22".parse::<Bound>(), Ok(Bound::At { first, last }));
+        assert_eq!("2026-11-22T00:00:00Z".parse::<Bound>(), Ok(Bound::At { first, last: first }));
+        assert_eq!("17".parse::<Bound>(), Ok(Bound::Position(17)));
+        for wrong in ["", "-1", "yesterday", "2026-11-22 08:00:00", "2026-11-22T08:00:00", "2026-13-01"] {
+            assert!(wrong.parse::<Bound>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn every_aggregate_can_be_shown_and_proved() {

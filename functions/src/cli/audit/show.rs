@@ -58,13 +58,13 @@ impl Show {
         let mut until = Until { at: Moment(i64::MAX), sequence: self.sequence.unwrap_or(i64::MAX) };
         match self.at {
             None => {}
-            Some(Bound::At(at)) => until.at = at,
+            Some(Bound::At { last, .. }) => until.at = last,
             Some(Bound::Position(position)) => until.sequence = sequence_at(&ledger, stream, position).await?,
         }
         let shown: Result<Shown, String> = by_aggregate!(
             stream,
             D => read::<D>(&ledger, stream, until).await.map_err(words),
-            Err(format!("{stream} is not the name of a stream; `ledgerdesk audit list` prints all, tickets are ticket-<number>"))
+            Err(format!("{stream:?} is not the name of a stream; `ledgerdesk audit list` prints all, tickets are ticket-<number>"))
         );
         let mut shown = shown?;
         if shown.commits.is_empty() {

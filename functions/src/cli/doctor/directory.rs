@@ -22,12 +22,14 @@ const RESTORE_LEDGER: &str = "restore a backup (`ledgerdesk restore`), then run 
 const RESTORE_KEYS: &str = "restore keys.db from its backup: without it names and sealed values cannot be read";
 const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt from the ledger";
 
+const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; nothing is known to be lost";
+
 /// Looks at everything there is.
 pub(super) async fn look(data: &Path) -> Vec<Finding> {
     if !data.is_dir() {
         return vec![wrong(
             "directory",
-            format!("{} does not exist", data.display()),
+            format!("{} {}", data.display(), if data.exists() { "is not a directory" } else { "does not exist" }),
             "start `ledgerdesk serve --data` with this directory, or name the right one",
         )];
     }
@@ -42,6 +44,10 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
             false
         }
     };
+    if DATABASES.iter().any(|name| is_denied(data, name)) {
+        findings.push(wrong("ledger", "this user may not read the files of the directory", PERMISSIONS));
+        return findings;
+    }
     findings.extend(permissions(data));
     findings.extend(DATABASES.iter().filter_map(|name| sound(data, name, is_running)));
     let Look { ledger, attachments, blob, has_keys } = match Local::look(data, is_running) {
@@ -88,6 +94,11 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
         Ok(Some(damages)) => Some(wrong(name, format!("the file is damaged: {}", damages.join("; ")), advice)),
         Err(error) => Some(wrong(name, error.to_string(), advice)),
     }
+}
+
+/// Says whether this user may not read a file of the directory: then nothing is known about what is in it.
+fn is_denied(data: &Path, name: &str) -> bool {
+    std::fs::File::open(data.join(name)).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// The streams of further failing callbacks, up to a bound.

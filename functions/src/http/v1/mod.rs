@@ -127,7 +127,7 @@ fn time(app: &App, at: Moment) -> String {
 }
 
 /// Undoes percent-encoding; what is not valid stays as it is.
-fn unescaped(part: &str) -> String {
+pub(super) fn unescaped(part: &str) -> String {
     let bytes = part.as_bytes();
     let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);
     while at < bytes.len() {

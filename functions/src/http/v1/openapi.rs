@@ -38,6 +38,7 @@ pub fn describe() -> Value {
     for (name, writes) in blueking::names() {
         paths.insert(format!("/api/c/compapi/v2/itsm/{name}/"), of_blueking(name, writes));
     }
+    paths.extend(crate::http::described_health());
     let mut document = json!({
         "openapi": "3.1.0",
         "info": { "title": "Ledgerdesk", "version": env!("CARGO_PKG_VERSION"), "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" } },

@@ -37,6 +37,14 @@ pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
         Some(call) => judge(app.caller.call(&call).await),
         None => Outcome::Refused { status: None, reason: "the ticket or the receiver's address is gone".into() },
     };
+    if let Outcome::Refused { status, reason } = &outcome {
+        // A single failure passes often: a receiver restarts. A repeated one needs a person, who finds the rest by `audit show`.
+        if attempt > 1 {
+            tracing::warn!(stream, attempt, status, reason, "a receiver does not accept its callback");
+        } else {
+            tracing::debug!(stream, attempt, status, reason, "a receiver did not accept its callback yet");
+        }
+    }
     app.crash.pass("during-callback");
     let meta = Meta::system(requested.cause.clone(), requested.cause);
     let wish = Wish { command_id: command_id(&["attempt", stream, &attempt.to_string()]), stream: stream.to_owned(), meta };
