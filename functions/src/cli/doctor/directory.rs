@@ -56,7 +56,7 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
             findings.push(fine("ledger", format!("{} commits; their chain is not verified here, run `ledgerdesk audit verify`", head.position)));
             findings.push(published(data, head.position, is_running));
             findings.push(keys(data, head.position, &ledger, has_keys, is_running).await);
-            findings.push(files(uploads::look(&ledger, &attachments, &*blob).await));
+            findings.push(files(uploads::look(&ledger, &attachments, &*blob, has_keys).await));
             findings.extend(views(data, head.position, is_running).await);
         }
         Err(error) => findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER)),
@@ -133,7 +133,8 @@ fn files(looked: Result<uploads::Uploads, infra::Error>) -> Finding {
     match looked {
         Err(error) => wrong("files", error.to_string(), "check the owner and permissions of the directory"),
         Ok(uploads) if uploads.missing.is_empty() => {
-            fine("files", format!("{} uploads are there; their content is not verified here, run `ledgerdesk audit files`", uploads.whole))
+            let erased = if uploads.erased > 0 { format!(", {} are erased together with their owners", uploads.erased) } else { String::new() };
+            fine("files", format!("{} uploads are there{erased}; their content is not verified here, run `ledgerdesk audit files`", uploads.whole))
         }
         Ok(uploads) => {
             let named: Vec<&str> = uploads.missing.iter().take(NAMED_MAX).map(|(_, what)| what.as_str()).collect();
