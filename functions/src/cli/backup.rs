@@ -383,6 +383,7 @@ impl Backup {
         let made_at = Timestamp::from_millisecond(SystemClock.now().0).unwrap_or_default();
         bar.set_message("people and keys");
         copy_database(&data.join(KEYS), &keys_at.join(KEYS), &bar)?;
+        backup::pair_copies(&work.at.join(LEDGER), &keys_at.join(KEYS)).map_err(words)?;
         let ledger_id = same_id(&work.at.join(LEDGER), &keys_at.join(KEYS))?;
         bar.set_message("files");
         let mut files = copy_files(&data.join(FILES), &work.at.join(FILES), &bar)?;

@@ -1,5 +1,6 @@
 //! One line of the log per request, and its id in the answer. A line has no query, no body, no secret and no name of a person.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use axum::extract::{Request, State};
@@ -18,6 +19,9 @@ const SLOW_MS: i64 = 1000;
 /// Characters of a path in the log; a longer one is cut.
 const PATH_MAX: usize = 200;
 
+/// In a path, the name of a person follows.
+const PEOPLE: &str = "/v1/people/";
+
 tokio::task_local! {
     /// The app that calls, once it is identified.
     static CALLER: OnceLock<AppCode>;
@@ -26,6 +30,13 @@ tokio::task_local! {
 /// Notes which app calls, for the line of the log. Does nothing outside a request.
 pub(super) fn note_caller(code: &AppCode) {
     let _ = CALLER.try_with(|caller| caller.set(code.clone()));
+}
+
+/// A path without the name of a person in it.
+fn without_people(path: &str) -> Cow<'_, str> {
+    let Some((before, after)) = path.split_once(PEOPLE) else { return Cow::Borrowed(path) };
+    let rest = after.find('/').map_or("", |end| &after[end..]);
+    Cow::Owned(format!("{before}{PEOPLE}{{person}}{rest}"))
 }
 
 /// Gives every request an id, and logs it: failures of the desk as warnings, failures of callers and slow requests as information, the rest for debugging.
@@ -38,7 +49,7 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
         request.headers_mut().insert(REQUEST_ID, header.clone());
     }
     let method = request.method().clone();
-    let path: String = request.uri().path().chars().take(PATH_MAX).collect();
+    let path: String = without_people(request.uri().path()).chars().take(PATH_MAX).collect();
     let answered = CALLER.scope(OnceLock::new(), async move {
         let response = next.run(request).await;
         (response, CALLER.with(|caller| caller.get().cloned()))
@@ -62,4 +73,16 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
         _ => log!(debug),
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_a_person_is_logged_without_the_name() {
+        assert_eq!(without_people("/v1/people/lisi/forget"), "/v1/people/{person}/forget");
+        assert_eq!(without_people("/v1/people/lisi"), "/v1/people/{person}");
+        assert_eq!(without_people("/v1/tickets/REQ1/people"), "/v1/tickets/REQ1/people");
+    }
 }
