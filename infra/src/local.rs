@@ -190,8 +190,10 @@ pub fn disagreeing(directory: &Path, is_written: bool, published: &[store::Head]
 /// Returns whether a desk is running in a directory: it holds the lock. Without a lock file none has run there.
 pub fn is_running(directory: &Path) -> Result<bool, Error> {
     let path = directory.join("lock");
-    // For reading, so that a directory on a read-only file system can be backed up.
-    match std::fs::File::open(&path) {
+    // On a read-only file system the lock can be opened for reading alone; a snapshot there can be backed up.
+    let is_read_only = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
+    let opened = std::fs::File::options().write(true).open(&path);
+    match opened.or_else(|error| if is_read_only(&error) { std::fs::File::open(&path) } else { Err(error) }) {
         Ok(file) => Ok(file.try_lock().is_err()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::because(Kind::Misconfigured, format!("cannot open {}", path.display()), error)),

@@ -759,8 +759,8 @@ async fn a_key_store_that_lost_its_people_is_refused() {
     std::fs::copy(data.join("ledger.db"), &ledger).unwrap();
     for keys in [&empty, &ledger] {
         replace_keys(&data, keys);
-        for options in [&[][..], &["--accept-lost-people"]] {
-            let reason = Served::start_with(&data, options).err().expect("the desk does not start");
+        for options in [vec![], vec!["--accept-lost-people"]] {
+            let reason = Served::start_with(&data, &options).err().expect("the desk does not start");
             assert!(reason.contains("knows none of the people"), "{reason}");
         }
         assert!(rejected(&data, &["doctor"]).contains("WRONG  keys"));
@@ -772,7 +772,12 @@ async fn a_key_store_that_lost_its_people_is_refused() {
 async fn commits_that_only_the_views_followed_are_lost_with_a_mark() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
-    stopped(&data, 4).await;
+    let desk = Served::start(&data, &[]);
+    for number in 0..4 {
+        ticket(&desk, &format!("ticket {number}")).await;
+    }
+    until(async || must(&data, &["doctor"]).contains("views: 0 commits behind")).await;
+    stop(desk).await;
     shorten(&data, 3);
     std::fs::remove_file(data.join("heads")).unwrap();
     let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");

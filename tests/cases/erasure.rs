@@ -369,8 +369,10 @@ fn the_path_of_an_erasure_is_logged_without_the_name() {
         .stderr(std::fs::File::create(&log).expect("a file"))
         .spawn()
         .expect("the program runs");
+    // The pipe stays open: the program prints more than its first line.
+    let mut printed = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().expect("a pipe")), &mut line).expect("a line");
+    std::io::BufRead::read_line(&mut printed, &mut line).expect("a line");
     let base = line.split_whitespace().find(|word| word.starts_with("http://")).expect("an address").to_owned();
     let status = tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
         let request = client().post(format!("{base}/v1/people/{PERSON}/forget")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "admin");
@@ -378,6 +380,7 @@ fn the_path_of_an_erasure_is_logged_without_the_name() {
     });
     child.kill().expect("killed");
     child.wait().expect("ended");
+    drop(printed);
     assert_eq!(status, 404);
     let log = std::fs::read_to_string(&log).expect("the log");
     assert!(log.contains("/v1/people/{person}/forget") && !log.contains(PERSON), "{log}");

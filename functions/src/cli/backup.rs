@@ -102,8 +102,8 @@ pub(super) struct Work {
     /// The target was there, empty: it may be a mount, which cannot be replaced.
     existed: bool,
     is_done: bool,
-    /// Locked while the directory is filled: one that no process has locked was left by a process that was killed.
-    _lock: File,
+    /// Locked while the directory is filled: one that no process has locked was left by a process that was killed. Some file systems have no such locks.
+    _lock: Option<File>,
 }
 
 impl Work {
@@ -131,8 +131,7 @@ impl Work {
             None => return Err(format!("{} is no name for a directory", target.display())),
         };
         make_folder(&at)?;
-        let locked = File::open(&at).and_then(|folder| folder.try_lock().map(|()| folder).map_err(std::io::Error::from));
-        let lock = locked.map_err(|error| format!("cannot use {}: {error}", at.display()))?;
+        let lock = File::open(&at).ok().filter(|folder| folder.try_lock().is_ok());
         Ok(Self { target: target.to_owned(), at, existed, is_done: false, _lock: lock })
     }
 
