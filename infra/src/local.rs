@@ -182,6 +182,11 @@ pub fn integrity(directory: &Path, name: &str, is_written: bool) -> Result<Optio
     store::sqlite::integrity(directory, name, is_written)
 }
 
+/// Returns whether a database of a directory has a log without its index, as a copy without the `-shm` files: it can only be read by a process that writes.
+pub fn has_unread_log(directory: &Path, name: &str) -> bool {
+    crate::sqlite::is_still(&directory.join(name), false).is_err()
+}
+
 /// The published heads that the ledger of a directory does not agree with; `is_written` is true while a desk is running there.
 pub fn disagreeing(directory: &Path, is_written: bool, published: &[store::Head]) -> Result<Vec<store::Head>, Error> {
     store::sqlite::Sqlite::look(directory, is_written)?.disagreeing(published)

@@ -821,3 +821,22 @@ async fn auditing_files_creates_no_views() {
     must(&data, &["forget", "lisi", "--dry-run"]);
     assert!(!data.join("views.db").exists());
 }
+
+/// first-use F5: the files of a killed desk without their indexes are whole, and the next step is not a backup.
+#[tokio::test]
+async fn doctor_advises_a_start_where_a_log_has_no_index() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let desk = Served::start(&data, &[]);
+    ticket(&desk, "one").await;
+    desk.kill();
+    for name in ["ledger.db-shm", "keys.db-shm", "views.db-shm"] {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    let before = names(&data);
+    let doctor = rejected(&data, &["doctor"]);
+    assert!(doctor.contains("start the desk once") && !doctor.contains("restore a backup"), "{doctor}");
+    assert_eq!(names(&data), before, "doctor creates no file");
+    stop(Served::start_with(&data, &[]).expect("the desk starts")).await;
+    must(&data, &["doctor"]);
+}

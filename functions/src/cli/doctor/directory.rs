@@ -4,7 +4,7 @@ use std::path::Path;
 
 use infra::Ledger;
 use infra::heads;
-use infra::local::{DATABASES, Local, Look, check_keys, disagreeing, integrity, is_running, sqlite_version, wide};
+use infra::local::{DATABASES, Local, Look, check_keys, disagreeing, has_unread_log, integrity, is_running, sqlite_version, wide};
 use infra::views::{Entry, Range};
 
 use super::{Finding, fine, warning, wrong};
@@ -20,6 +20,7 @@ const NAMED_MAX: usize = 5;
 
 const RESTORE_LEDGER: &str = "restore a backup (`ledgerdesk restore`), then run `ledgerdesk audit verify`";
 const RESTORE_KEYS: &str = "restore keys.db from its backup: without it names and sealed values cannot be read";
+const START: &str = "start the desk once, then run `ledgerdesk doctor` again";
 const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt from the ledger";
 
 /// Looks at everything there is.
@@ -47,7 +48,8 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
     let Look { ledger, attachments, blob, has_keys } = match Local::look(data, is_running) {
         Ok(look) => look,
         Err(error) => {
-            findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER));
+            let is_unread = DATABASES.iter().find(|name| !is_running && has_unread_log(data, name));
+            findings.push(wrong("ledger", error.to_string(), is_unread.map_or(RESTORE_LEDGER, |_| START)));
             return findings;
         }
     };
@@ -75,6 +77,11 @@ fn permissions(data: &Path) -> Option<Finding> {
     Some(warning("permissions", found, "other users of this machine can read the desk's data and keys; start the desk once, which makes them 0700 and 0600"))
 }
 
+/// The next step for a file that cannot be read.
+fn advice(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
+    if !is_running && has_unread_log(data, name) { START } else { otherwise }
+}
+
 /// SQLite's own check of one file; absent where there is no such file.
 fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     let advice = match name {
@@ -82,6 +89,7 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
         "keys.db" => RESTORE_KEYS,
         _ => VIEWS,
     };
+    let advice = advice(data, name, is_running, advice);
     match integrity(data, name, is_running) {
         Ok(None) => None,
         Ok(Some(damages)) if damages.is_empty() => Some(fine(name, "integrity_check: ok")),
