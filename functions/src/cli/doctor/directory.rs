@@ -48,8 +48,8 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
     let Look { ledger, attachments, blob, has_keys } = match Local::look(data, is_running) {
         Ok(look) => look,
         Err(error) => {
-            let is_unread = DATABASES.iter().find(|name| !is_running && has_unread_log(data, name));
-            findings.push(wrong("ledger", error.to_string(), is_unread.map_or(RESTORE_LEDGER, |_| START)));
+            let is_unread = !is_running && DATABASES.iter().any(|name| has_unread_log(data, name));
+            findings.push(wrong("ledger", error.to_string(), if is_unread { START } else { RESTORE_LEDGER }));
             return findings;
         }
     };
@@ -78,7 +78,7 @@ fn permissions(data: &Path) -> Option<Finding> {
 }
 
 /// The next step for a file that cannot be read.
-fn advice(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
+fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
     if !is_running && has_unread_log(data, name) { START } else { otherwise }
 }
 
@@ -89,7 +89,7 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
         "keys.db" => RESTORE_KEYS,
         _ => VIEWS,
     };
-    let advice = advice(data, name, is_running, advice);
+    let advice = next_step(data, name, is_running, advice);
     match integrity(data, name, is_running) {
         Ok(None) => None,
         Ok(Some(damages)) if damages.is_empty() => Some(fine(name, "integrity_check: ok")),
