@@ -106,7 +106,11 @@ pub fn read(directory: &Path) -> Result<Published, Error> {
             continue;
         }
         published.take(line).ok_or_else(|| {
-            Error::corrupt(format!("line {number} of {} is not a head: another program wrote it; compare with a copy that was kept elsewhere, and remove the line if it is no head there", path.display()))
+            Error::corrupt(format!(
+                "line {number} of {} is not a head: another program wrote it; compare with a copy that was kept elsewhere, and remove the line if it is no head \
+                 there",
+                path.display()
+            ))
         })?;
         published.lines.push(line.to_owned());
     }
