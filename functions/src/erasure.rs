@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::configuration::SUPERUSER;
+use crate::queue::attempt::call::VARIABLES;
 use crate::stream::follow::{read_card, stored_card, write_card};
 use crate::{App, attachments};
 
@@ -263,6 +264,9 @@ impl Inventory {
     fn take_ticket(&mut self, pid: &Pid, stream: &str, event: &TicketEvent) {
         match event {
             TicketEvent::Opened(opened) if opened.creator == *pid => self.secrets.extend(opened.variables.clone()),
+            TicketEvent::NodeRetried(retried) if retried.by == *pid => {
+                self.secrets.extend(retried.inputs.values().filter(|value| value.starts_with(VARIABLES)).cloned());
+            }
             TicketEvent::Observed(observed) if observed.actor == pid.as_str() => drop(self.imported.insert(stream.to_owned())),
             _ => {}
         }
@@ -285,7 +289,9 @@ fn has_plain_text_of(event: &TicketEvent, pid: &Pid) -> bool {
         TicketEvent::NodeDistributed(distributed) => distributed.by == *pid && of_text(&distributed.message),
         TicketEvent::NodeDelivered(delivered) => delivered.by == *pid && of_text(&delivered.message),
         TicketEvent::NodeReassigned(reassigned) => reassigned.by == *pid && of_text(&reassigned.message),
-        TicketEvent::NodeRetried(retried) => retried.by == *pid && (of_text(&retried.reason) || !retried.inputs.is_empty()),
+        TicketEvent::NodeRetried(retried) => {
+            retried.by == *pid && (of_text(&retried.reason) || retried.inputs.values().any(|value| !value.starts_with(VARIABLES)))
+        }
         TicketEvent::NodeSkipped(skipped) => skipped.by == *pid && (of_text(&skipped.reason) || !skipped.outputs.is_empty()),
         TicketEvent::LineTaken(taken) => taken.by.as_ref() == Some(pid) && of_text(&taken.reason),
         TicketEvent::Suspended(suspended) => suspended.by == *pid && of_text(&suspended.reason),
@@ -320,6 +326,7 @@ async fn report(app: &App, person: Pid, inventory: Inventory, documents: u64, er
         remaining.push(Remaining { kind: "waiting", count: Some(waiting), detail, streams: Vec::new() });
     }
     let uncounted = [
+        ("callbacks", "the receivers of callbacks, with their headers, belong to the apps that opened the tickets"),
         ("other_people", "text and files of other people may mention the person"),
         ("copies", "copies of the key store that were made before, and exports and reports that were printed before, can still contain the person's data"),
         ("outside", "the organization directory, the receivers of callbacks and API calls, and logs of systems in front of the desk keep what they have"),

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::OpenFlags;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::clock::{Chance as _, SystemChance};
 use crate::keys::pair;
-use crate::sqlite::{connect, connect_still, create_private, damages, failed};
+use crate::sqlite::{connect, connect_still, create_private, damages, failed, is_still};
 use crate::store::Store;
+use crate::store::commit::hex;
 use crate::{Error, Kind, store};
 
 /// Copies a database into a new file, in one read transaction: the copy is what the database was at one instant, however much is written meanwhile. Nothing is
@@ -19,10 +21,35 @@ pub fn copy(source: &Path, target: &Path) -> Result<(), Error> {
         return Err(Error::new(Kind::Misconfigured, format!("{} does not exist", source.display())));
     }
     create_private(target)?;
-    let connection = connect(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = readable(source)?;
     connection.execute("VACUUM INTO ?1", [name]).map_err(|error| failed(&what(), error))?;
     let synced = std::fs::File::open(target).and_then(|file| file.sync_all());
     synced.map_err(|error| Error::because(Kind::Unavailable, format!("cannot {}", what()), error))
+}
+
+/// Opens a database for reading beside its writer. On a read-only file system SQLite cannot make side files, and no process writes.
+fn readable(source: &Path) -> Result<Connection, Error> {
+    let connection = connect(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let read = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0));
+    match read.as_ref().err().and_then(rusqlite::Error::sqlite_error_code) {
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) if is_still(source, false)? => connect_still(source),
+        _ => Ok(connection),
+    }
+}
+
+/// Gives the copies of a ledger and of its key store an id, where both are of an earlier build and have none.
+pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
+    if pair::id(ledger, false)?.is_some() || pair::id(keys, false)?.is_some() {
+        return Ok(());
+    }
+    let mut bytes = [0; 16];
+    SystemChance.fill(&mut bytes);
+    for copy in [ledger, keys] {
+        pair::give(copy, &hex(&bytes))?;
+        let synced = std::fs::File::open(copy).and_then(|file| file.sync_all());
+        synced.map_err(|error| Error::because(Kind::Unavailable, format!("cannot write {}", copy.display()), error))?;
+    }
+    Ok(())
 }
 
 /// The id that a copied ledger has of its key store, and a copied key store of itself.

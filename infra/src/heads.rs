@@ -42,6 +42,8 @@ pub struct Lost {
     pub position: i64,
     /// The position at which the ledger ends.
     pub end: i64,
+    /// The commits were never published: the views of the same directory followed them.
+    pub by_views: bool,
 }
 
 impl Lost {
@@ -51,7 +53,12 @@ impl Lost {
         let (lowest, highest) = (disagreeing.iter().min_by_key(by_position)?, disagreeing.iter().max_by_key(by_position)?);
         let agreed = published.iter().map(|head| head.position).filter(|position| *position < lowest.position).max().unwrap_or_default();
         let position = if lowest.position > end { end } else { agreed };
-        Some(Self { published: highest.position, position, end })
+        Some(Self { published: highest.position, position, end, by_views: false })
+    }
+
+    /// What is lost where the views follow a position behind the end of the ledger.
+    pub fn behind_views(followed: i64, end: i64) -> Option<Self> {
+        (followed > end).then_some(Self { published: followed, position: end, end, by_views: true })
     }
 
     /// The number of published commits that the ledger does not hold.
@@ -61,9 +68,11 @@ impl Lost {
 
     /// The message to the operator of a desk that does not start.
     pub fn message(&self, directory: &Path) -> String {
-        let Self { published, position, end } = *self;
+        let Self { published, position, end, by_views } = *self;
         let (missing, directory) = (self.missing(), directory.display());
-        let found = if position == end {
+        let found = if by_views {
+            format!("the ledger in {directory} ends at position {end}, but views.db followed it up to position {published}: {missing} commits are missing")
+        } else if position == end {
             format!("the ledger in {directory} ends at position {end}, but position {published} was published: {missing} commits are missing")
         } else {
             format!(
@@ -111,8 +120,17 @@ fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Res
         // A last line without its end was being written when the machine stopped.
         let Some(text) = line.strip_suffix(b"\n") else { return Ok(()) };
         number += 1;
-        take(&String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text))).ok_or_else(|| {
-            Error::corrupt(format!("line {number} of {} is not a head: another program wrote it; compare with a copy that was kept elsewhere", path.display()))
+        let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text));
+        // An editor leaves blank lines; no head is one.
+        if text.trim().is_empty() {
+            continue;
+        }
+        take(&text).ok_or_else(|| {
+            Error::corrupt(format!(
+                "line {number} of {} is not a head: another program wrote it; compare with a copy that was kept elsewhere, and remove the line if it is no head \
+                 there",
+                path.display()
+            ))
         })?;
     }
 }
@@ -134,7 +152,9 @@ impl Published {
 
 /// A head from its position and its hash as texts.
 pub fn head(position: &str, hash: &str) -> Option<Head> {
-    Some(Head { position: position.parse().ok()?, feed_hash: unhex(hash)? })
+    let head = Head { position: position.parse().ok()?, feed_hash: unhex(hash)? };
+    let is_possible = head.position > 0 || head == Head::default();
+    is_possible.then_some(head)
 }
 
 /// Appends a head to the file of a directory.

@@ -39,6 +39,15 @@ pub struct Local {
     pub blob: Arc<dyn Blob>,
 }
 
+/// What a desk starts without, because its operator says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Commits that were published or followed.
+    pub commits: bool,
+    /// People who acted in the ledger and are not in the key store.
+    pub people: bool,
+}
+
 /// A directory that is read as it lies; no file appears in it.
 pub struct Look {
     pub ledger: Ledger,
@@ -58,25 +67,28 @@ pub struct LookedViews {
 impl Local {
     /// Opens a directory for a desk that writes. Rejects a second one, a key store that is not the ledger's, and a ledger that lacks published commits.
     pub fn open(directory: &Path, crash: &Arc<Crash>) -> Result<Self, Error> {
-        match Self::open_despite_loss(directory, crash, false)? {
+        match Self::open_despite_loss(directory, crash, Accepted::default())? {
             (local, None) => Ok(local),
             (_, Some(lost)) => Err(Error::new(Kind::Corrupt, lost.message(directory))),
         }
     }
 
     /// The same; where the loss of published commits is accepted, they are given back, and views of a ledger that had them are removed.
-    pub fn open_despite_loss(directory: &Path, crash: &Arc<Crash>, is_accepted: bool) -> Result<(Self, Option<Lost>), Error> {
+    pub fn open_despite_loss(directory: &Path, crash: &Arc<Crash>, accepted: Accepted) -> Result<(Self, Option<Lost>), Error> {
         make_private(directory)?;
         let lock = store::sqlite::lock(directory)?;
         tighten(directory);
-        let lost = lost(directory)?;
+        let lost = match lost(directory)? {
+            None => behind_views(directory)?,
+            lost => lost,
+        };
         if let Some(lost) = &lost {
-            if !is_accepted {
+            if !accepted.commits {
                 return Err(Error::new(Kind::Corrupt, lost.message(directory)));
             }
             remove_views(directory)?;
         }
-        pair::pair(directory, &SystemChance)?;
+        pair::pair(directory, &SystemChance, accepted.people)?;
         let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::open_locked(directory, lock, crash.clone())?);
         Self::files(directory).sweep()?;
         Ok((Self::over(directory, store, crash)?, lost))
@@ -100,13 +112,31 @@ impl Local {
         Self::over(directory, store, &Arc::default())
     }
 
+    /// Opens everything of a directory for reading alone, beside a running desk. Views that do not exist yet are empty.
+    pub fn read_all(directory: &Path) -> Result<Self, Error> {
+        let ledger = Self::read(directory)?;
+        pair::check(directory, true)?;
+        let looked = Self::look_at_views(directory, true)?;
+        let (views, queue): (Arc<dyn Views>, Arc<dyn Queue>) = match looked {
+            Some(LookedViews { views, queue }) => (views, queue),
+            None => (Arc::new(views::memory::Memory::default()), Arc::new(queue::memory::Memory::default())),
+        };
+        let secrets = Arc::new(Stored { keys: ledger.keys.clone(), chance: ledger.chance.clone() });
+        Ok(Self { ledger, views, queue, secrets, blob: Arc::new(Self::files(directory)) })
+    }
+
     /// Opens a directory for reading in the way that makes no file; `is_written` is true while a desk is running there.
     pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
+        Self::look_apart(directory, directory, is_written)
+    }
+
+    /// The same where the key store is in another directory.
+    pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
         let store = store::sqlite::Sqlite::look(directory, is_written)?;
         let attachments = store.streams("attachment-")?;
-        let has_keys = has_keys(directory);
+        let has_keys = has_keys(keys_at);
         let keys: Arc<dyn Keys> = if has_keys {
-            Arc::new(keys::sqlite::Sqlite::look(directory, is_written, Arc::new(SystemChance))?)
+            Arc::new(keys::sqlite::Sqlite::look(keys_at, is_written, Arc::new(SystemChance))?)
         } else {
             Arc::new(keys::memory::Memory::new(Arc::new(SystemChance)))
         };
@@ -152,6 +182,11 @@ pub fn integrity(directory: &Path, name: &str, is_written: bool) -> Result<Optio
     store::sqlite::integrity(directory, name, is_written)
 }
 
+/// Returns whether a database of a directory has a log without its index, as a copy without the `-shm` files: it can only be read by a process that writes.
+pub fn has_unread_log(directory: &Path, name: &str) -> bool {
+    crate::sqlite::is_still(&directory.join(name), false).is_err()
+}
+
 /// The published heads that the ledger of a directory does not agree with; `is_written` is true while a desk is running there.
 pub fn disagreeing(directory: &Path, is_written: bool, published: &[store::Head]) -> Result<Vec<store::Head>, Error> {
     store::sqlite::Sqlite::look(directory, is_written)?.disagreeing(published)
@@ -160,7 +195,10 @@ pub fn disagreeing(directory: &Path, is_written: bool, published: &[store::Head]
 /// Returns whether a desk is running in a directory: it holds the lock. Without a lock file none has run there.
 pub fn is_running(directory: &Path) -> Result<bool, Error> {
     let path = directory.join("lock");
-    match std::fs::File::options().write(true).open(&path) {
+    // On a read-only file system the lock can be opened for reading alone; a snapshot there can be backed up.
+    let is_read_only = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
+    let opened = std::fs::File::options().write(true).open(&path);
+    match opened.or_else(|error| if is_read_only(&error) { std::fs::File::open(&path) } else { Err(error) }) {
         Ok(file) => Ok(file.try_lock().is_err()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::because(Kind::Misconfigured, format!("cannot open {}", path.display()), error)),
@@ -237,6 +275,18 @@ fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     let disagreeing = store::sqlite::disagreeing(&connection, &published).map_err(|error| failed("compare the ledger with published heads", error))?;
     let end = store::sqlite::end(&connection)?.position;
     Ok(Lost::of(&published, &disagreeing, end))
+}
+
+/// The commits that the views of a directory followed and its ledger does not hold.
+fn behind_views(directory: &Path) -> Result<Option<Lost>, Error> {
+    let Some(followed) = views::sqlite::followed(directory)? else { return Ok(None) };
+    let path = directory.join("ledger.db");
+    if !std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
+        return Ok(Lost::behind_views(followed, 0));
+    }
+    let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    store::sqlite::ours(&connection, &path)?;
+    Ok(Lost::behind_views(followed, store::sqlite::end(&connection)?.position))
 }
 
 /// Removes the views, which are filled again from the ledger.

@@ -629,3 +629,210 @@ async fn an_import_is_rejected_where_the_key_store_is_missing() {
     assert!(said.contains("keys.db is missing or empty"), "{said}");
     assert!(!data.join("keys.db").exists());
 }
+
+/// hostile-and-broken 29: a target below the desk's directory, however it is written.
+#[tokio::test]
+async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    stopped(&data, 1).await;
+    std::os::unix::fs::symlink(&data, home.path().join("link")).unwrap();
+    let before = names(&data);
+    for target in ["data/x", "data/x/y/z", "./data/x/y/z", "link/x", "link/x/y", "data"] {
+        let output = Command::new(program()).current_dir(home.path()).args(["backup", target, "--data", "data"]).output().unwrap();
+        assert!(!output.status.success() && said(&output).contains("is inside"), "{target}: {}", said(&output));
+    }
+    assert_eq!(names(&data), before);
+    let backup = home.path().join("backup");
+    for keys in ["backup", "backup/keys", "backup/a/b"] {
+        let output = Command::new(program()).current_dir(home.path()).args(["backup", "backup", "--keys", keys, "--data", "data"]).output().unwrap();
+        assert!(!output.status.success() && said(&output).contains("apart from the backup"), "{keys}: {}", said(&output));
+    }
+    assert!(!backup.exists(), "nothing is left of a rejected backup");
+    must(&data, &["backup", backup.to_str().unwrap()]);
+    let output = Command::new(program()).current_dir(home.path()).args(["restore", "backup", "--data", "backup/a/b", "--yes"]).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("is inside"), "{}", said(&output));
+}
+
+/// hostile-and-broken 29: what a killed backup left holds people and keys.
+#[tokio::test]
+async fn the_next_backup_removes_what_a_killed_one_left() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, backup, mounted) = (home.path().join("data"), home.path().join("backup"), home.path().join("mounted"));
+    stopped(&data, 1).await;
+    for left in [home.path().join(".backup.partial-4242"), mounted.join(".partial")] {
+        std::fs::create_dir_all(left.join("keys")).unwrap();
+        std::fs::copy(data.join("keys.db"), left.join("keys/keys.db")).unwrap();
+    }
+    must(&data, &["backup", backup.to_str().unwrap()]);
+    must(&data, &["backup", mounted.to_str().unwrap()]);
+    assert!(!names(home.path()).iter().any(|path| path.to_string_lossy().contains("partial")), "{:?}", names(home.path()));
+}
+
+/// hostile-and-broken 29: a backup before the first start of a new version.
+#[tokio::test]
+async fn a_directory_of_an_earlier_build_is_backed_up_as_it_lies() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, backup, other) = (home.path().join("data"), home.path().join("backup"), home.path().join("other"));
+    stopped(&data, 1).await;
+    for name in ["ledger.db", "keys.db"] {
+        Connection::open(data.join(name)).unwrap().execute_batch("DROP TABLE meta").unwrap();
+    }
+    must(&data, &["backup", backup.to_str().unwrap()]);
+    let has_meta = |name: &str| -> i64 {
+        let connection = Connection::open(data.join(name)).unwrap();
+        connection.query_row("SELECT count(*) FROM sqlite_master WHERE name = 'meta'", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((has_meta("ledger.db"), has_meta("keys.db")), (0, 0), "the desk itself is unchanged");
+    let output = restore(&backup, &other, &["--yes"]);
+    assert!(output.status.success(), "{}", said(&output));
+    stop(Served::start_with(&other, &[]).expect("the restored desk starts")).await;
+}
+
+/// hostile-and-broken 29: a manifest that was edited with its files.
+#[tokio::test]
+async fn a_backup_without_an_upload_of_its_ledger_is_rejected() {
+    let home = tempfile::tempdir().unwrap();
+    let (backup, other) = (small_backup(home.path()).await, home.path().join("other"));
+    let path = backup.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    manifest["files"].as_array_mut().unwrap().retain(|file| !file["path"].as_str().unwrap().starts_with("files/"));
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    std::fs::remove_dir_all(backup.join("files")).unwrap();
+    let output = restore(&backup, &other, &["--yes"]);
+    assert!(!output.status.success() && said(&output).contains("part 1 is missing"), "{}", said(&output));
+    assert!(!other.exists());
+}
+
+/// Puts another key store into the directory of a stopped desk.
+fn replace_keys(data: &Path, keys: &Path) {
+    for name in ["keys.db", "keys.db-wal", "keys.db-shm"] {
+        std::fs::remove_file(data.join(name)).ok();
+    }
+    std::fs::copy(keys, data.join("keys.db")).unwrap();
+}
+
+/// first-use F6: an older copy of the desk's own key store lacks the people who came since.
+#[tokio::test]
+async fn an_older_key_store_makes_no_second_set_of_people() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, older, newer) = (home.path().join("data"), home.path().join("older.db"), home.path().join("newer.db"));
+    stopped(&data, 1).await;
+    std::fs::copy(data.join("keys.db"), &older).unwrap();
+    let desk = Served::start(&data, &[]);
+    let body = json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" } });
+    let (status, answer) = desk.v1("POST", "tickets", "newcomer", body).await;
+    assert_eq!(status, 201, "{answer}");
+    stop(desk).await;
+    std::fs::copy(data.join("keys.db"), &newer).unwrap();
+
+    replace_keys(&data, &older);
+    let end = end_of(&data);
+    let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");
+    assert!(reason.contains("1 people who acted") && reason.contains("--accept-lost-people"), "{reason}");
+    assert!(rejected(&data, &["setup", "--demo"]).contains("older than the ledger"));
+    assert!(rejected(&data, &["doctor"]).contains("WRONG  keys"));
+    assert!(rejected(&data, &["backup", home.path().join("backup").to_str().unwrap()]).contains("older than the ledger"));
+    assert_eq!(end_of(&data), end, "nothing was written");
+    replace_keys(&data, &newer);
+    stop(Served::start_with(&data, &[]).expect("the newer copy is accepted")).await;
+
+    replace_keys(&data, &older);
+    stop(Served::start_with(&data, &["--accept-lost-people"]).expect("the loss is accepted")).await;
+    stop(Served::start_with(&data, &[]).expect("an accepted loss is no reason any more")).await;
+    must(&data, &["doctor"]);
+}
+
+/// first-use F6: a key store with the right id and without its people.
+#[tokio::test]
+async fn a_key_store_that_lost_its_people_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, empty) = (home.path().join("data"), home.path().join("empty.db"));
+    stopped(&data, 1).await;
+    std::fs::copy(data.join("keys.db"), &empty).unwrap();
+    Connection::open(&empty).unwrap().execute("DELETE FROM people", []).unwrap();
+    let ledger = home.path().join("ledger.db");
+    std::fs::copy(data.join("ledger.db"), &ledger).unwrap();
+    for keys in [&empty, &ledger] {
+        replace_keys(&data, keys);
+        for options in [vec![], vec!["--accept-lost-people"]] {
+            let reason = Served::start_with(&data, &options).err().expect("the desk does not start");
+            assert!(reason.contains("knows none of the people"), "{reason}");
+        }
+        assert!(rejected(&data, &["doctor"]).contains("WRONG  keys"));
+    }
+}
+
+/// hostile-and-broken 4: commits that no published head names, but the views followed.
+#[tokio::test]
+async fn commits_that_only_the_views_followed_are_lost_with_a_mark() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let desk = Served::start(&data, &[]);
+    for number in 0..4 {
+        ticket(&desk, &format!("ticket {number}")).await;
+    }
+    until(async || must(&data, &["doctor"]).contains("views: 0 commits behind")).await;
+    stop(desk).await;
+    shorten(&data, 3);
+    std::fs::remove_file(data.join("heads")).unwrap();
+    let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");
+    assert!(reason.contains("3 commits are missing") && reason.contains("--accept-lost-commits") && !reason.contains("move views.db"), "{reason}");
+    assert!(rejected(&data, &["setup", "--demo"]).contains("3 commits are missing"));
+    stop(Served::start_with(&data, &["--accept-lost-commits"]).expect("the loss is accepted")).await;
+    assert!(must(&data, &["audit", "show", "ledger-continued"]).contains("\"missing\":3"));
+    let verified = must(&data, &["audit", "verify"]);
+    assert!(verified.contains("note:") && verified.contains("were lost"), "{verified}");
+    stop(Served::start_with(&data, &[]).expect("an accepted loss is no reason any more")).await;
+    must(&data, &["doctor"]);
+}
+
+/// hostile-and-broken 4: an editor left a blank line.
+#[tokio::test]
+async fn blank_lines_among_published_heads_are_ignored() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    stopped(&data, 1).await;
+    let heads = std::fs::read_to_string(data.join("heads")).unwrap();
+    std::fs::write(data.join("heads"), format!("\n{heads}\n\n")).unwrap();
+    must(&data, &["audit", "verify"]);
+    stop(Served::start_with(&data, &[]).expect("the desk starts")).await;
+    std::fs::write(data.join("heads"), format!("{heads}-5 {} 1795312800000\n", "ab".repeat(32))).unwrap();
+    assert!(rejected(&data, &["doctor"]).contains("is not a head"));
+}
+
+/// first-use section 5: commands that read make no views.
+#[tokio::test]
+async fn auditing_files_creates_no_views() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let desk = Served::start(&data, &[]);
+    upload(&desk, "note.txt", b"hello".to_vec()).await;
+    stop(desk).await;
+    for name in ["views.db", "views.db-wal", "views.db-shm"] {
+        std::fs::remove_file(data.join(name)).ok();
+    }
+    assert!(must(&data, &["audit", "files"]).contains("1 files of 5 bytes"));
+    must(&data, &["audit", "parked"]);
+    must(&data, &["forget", "lisi", "--dry-run"]);
+    assert!(!data.join("views.db").exists());
+}
+
+/// first-use F5: the files of a killed desk without their indexes are whole, and the next step is not a backup.
+#[tokio::test]
+async fn doctor_advises_a_start_where_a_log_has_no_index() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let desk = Served::start(&data, &[]);
+    ticket(&desk, "one").await;
+    desk.kill();
+    for name in ["ledger.db-shm", "keys.db-shm", "views.db-shm"] {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    let before = names(&data);
+    let doctor = rejected(&data, &["doctor"]);
+    assert!(doctor.contains("start the desk once") && !doctor.contains("restore a backup"), "{doctor}");
+    assert_eq!(names(&data), before, "doctor creates no file");
+    stop(Served::start_with(&data, &[]).expect("the desk starts")).await;
+    must(&data, &["doctor"]);
+}

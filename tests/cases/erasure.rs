@@ -363,3 +363,54 @@ async fn an_interrupted_erasure_is_completed_under_the_person_id() {
     let unknown = Pid(format!("p{}", "0".repeat(24)));
     assert!(matches!(erasure::erase(&house.app, unknown.as_str(), &|_| {}).await, Err(NotErased::Unknown(_))));
 }
+
+/// hostile-and-broken 17: doctor and backup took the removed content of an erased person for a loss.
+#[tokio::test]
+async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, backup, other) = (directory.path().join("data"), directory.path().join("backup"), directory.path().join("other"));
+    let at = |path: &Path| path.to_str().expect("a path").to_owned();
+    let desk = Served::start(&data, &[]);
+    upload(&desk, PERSON).await;
+    upload(&desk, "lisi").await;
+    opened(&desk, PERSON, request(PHONE)).await;
+    desk.kill();
+    printed(&["forget", PERSON, "--yes", "--data", &at(&data)]);
+    let doctor = printed(&["doctor", "--data", &at(&data)]);
+    assert!(doctor.contains("1 uploads are there, 1 are erased together with their owners"), "{doctor}");
+    let backed_up: Value = serde_json::from_str(&printed(&["backup", &at(&backup), "--json", "--data", &at(&data)])).expect("JSON");
+    assert_eq!(backed_up["missing"], json!([]));
+    printed(&["restore", &at(&backup), "--yes", "--data", &at(&other)]);
+    assert!(printed(&["audit", "files", "--data", &at(&other)]).contains("1 are erased together with their owners"));
+    let desk = Served::start(&other, &[]);
+    assert!(desk.is_up(), "people who were erased are not missing in the key store");
+}
+
+/// first-use section 6: the log has no name of a person, also in a path.
+#[test]
+fn the_path_of_an_erasure_is_logged_without_the_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("log");
+    let mut child = std::process::Command::new(tests::process::program())
+        .args(["serve", "--listen", "127.0.0.1:0", "--demo", "--access-log", "--app", &format!("{}:{}", APP.0, APP.1), "--data"])
+        .arg(directory.path().join("data"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::fs::File::create(&log).expect("a file"))
+        .spawn()
+        .expect("the program runs");
+    // The pipe stays open: the program prints more than its first line.
+    let mut printed = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut printed, &mut line).expect("a line");
+    let base = line.split_whitespace().find(|word| word.starts_with("http://")).expect("an address").to_owned();
+    let status = tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+        let request = client().post(format!("{base}/v1/people/{PERSON}/forget")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "admin");
+        request.json(&json!({})).send().await.expect("an answer").status().as_u16()
+    });
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    drop(printed);
+    assert_eq!(status, 404);
+    let log = std::fs::read_to_string(&log).expect("the log");
+    assert!(log.contains("/v1/people/{person}/forget") && !log.contains(PERSON), "{log}");
+}

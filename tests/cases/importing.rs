@@ -584,7 +584,7 @@ fn blanks_inside_the_name_of_a_column_count_as_one() {
 #[test]
 fn a_gzip_file_that_is_cut_off_is_continued_by_the_whole_one() {
     let directory = tempfile::tempdir().unwrap();
-    let log: String = (0..8000).map(|row| format!("C{},2026-01-01 10:{:02},S{}\n", row % 500, row % 60, row * 7919 % 1009)).collect();
+    let log: String = (0..8000).map(|row| format!("C{},2026-01-01 10:{:02},S{}\n", row % 500, row % 60, row * 7919 % 1009)).collect::<Vec<_>>().concat();
     let plain_file = directory.path().join("plain.csv");
     std::fs::write(&plain_file, format!("id,when,state\n{log}")).unwrap();
     let packed = Command::new("gzip").args(["-c", plain_file.to_str().unwrap()]).output().unwrap().stdout;

@@ -79,6 +79,8 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
         );
     }
     house.operate(&sn, "retry", "zhangsan", json!({ "node": 3, "values": { "host": "other" } })).await;
+    let (status, events) = house.v1("GET", &format!("tickets/{}/events", sn.as_str().expect("sn")), "wangwu", Value::Null).await;
+    assert!(status == 200 && !events.to_string().contains("\"other\""), "the value, which may be a secret, is in the key store: {events}");
     answers(&house, &[(200, json!({ "result": true, "data": {} }))]);
     house.settle().await;
     let calls = house.receiver.calls.lock().expect("no holder panics").clone();

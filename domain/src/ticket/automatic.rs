@@ -13,7 +13,7 @@ use crate::call::plan;
 use crate::workflow::is_of_the_ticket;
 
 /// Longest value that somebody may give for one call, in characters.
-const INPUT_MAX: usize = 10_000;
+pub const INPUT_MAX: usize = 10_000;
 
 impl Ticket {
     /// Takes the answer of a call that is waited for. While the ticket stands still, the answer is kept and nothing follows from it.

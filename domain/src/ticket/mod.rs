@@ -27,6 +27,7 @@ use events::{Entry, NodeId, Personal, Pid, Remark};
 
 use crate::decider::Decider;
 use crate::user_name::is_blank;
+pub use automatic::INPUT_MAX;
 pub use command::{Answer, Command, Open};
 pub(crate) use facts::{Decision, reject};
 pub use facts::{Facts, Lookup, Now};

@@ -29,6 +29,8 @@ pub(super) const LEDGER: &str = "ledger.db";
 pub(super) const KEYS: &str = "keys.db";
 /// The folder of a backup with people and keys.
 pub(super) const KEYS_FOLDER: &str = "keys";
+/// A directory that is being filled has this in its name.
+const PARTIAL: &str = ".partial";
 /// Bytes of a file that are copied at once.
 const CHUNK: usize = 1 << 20;
 /// How often the progress of a copied database is shown.
@@ -100,11 +102,14 @@ pub(super) struct Work {
     /// The target was there, empty: it may be a mount, which cannot be replaced.
     existed: bool,
     is_done: bool,
+    /// Locked while the directory is filled: one that no process has locked was left by a process that was killed. Some file systems have no such locks.
+    _lock: Option<File>,
 }
 
 impl Work {
     /// Begins to fill a directory that does not exist or is empty.
     pub(super) fn begin(target: &Path) -> Result<Self, String> {
+        remove_left(target, |name| name == PARTIAL);
         let existed = match std::fs::read_dir(target) {
             Ok(mut entries) => match entries.next() {
                 Some(_) => return Err(format!("{} is not empty; name a new or an empty directory", target.display())),
@@ -118,13 +123,16 @@ impl Work {
             Some(name) => {
                 let parent = parent(target);
                 std::fs::create_dir_all(parent).map_err(|error| format!("cannot create {}: {error}", parent.display()))?;
-                parent.join(format!(".{name}.partial-{}", std::process::id()))
+                let begin = format!(".{name}{PARTIAL}-");
+                remove_left(parent, |name| name.starts_with(&begin));
+                parent.join(format!("{begin}{}", std::process::id()))
             }
-            None if existed => target.join(".partial"),
+            None if existed => target.join(PARTIAL),
             None => return Err(format!("{} is no name for a directory", target.display())),
         };
         make_folder(&at)?;
-        Ok(Self { target: target.to_owned(), at, existed, is_done: false })
+        let lock = File::open(&at).ok().filter(|folder| folder.try_lock().is_ok());
+        Ok(Self { target: target.to_owned(), at, existed, is_done: false, _lock: lock })
     }
 
     /// Gives the directory its name. Where it was there, its files move into it, `last` as the last one: without that one it is not complete.
@@ -159,14 +167,32 @@ impl Drop for Work {
     }
 }
 
+/// Removes the unfinished directories in a folder that a process left when it was killed: they hold copies of people and keys.
+fn remove_left(folder: &Path, is_unfinished: impl Fn(&str) -> bool) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_left = || entry.file_type().is_ok_and(|kind| kind.is_dir()) && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok());
+        if is_unfinished(&entry.file_name().to_string_lossy())
+            && is_left()
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(%error, directory = %entry.path().display(), "cannot remove an unfinished copy of people and keys");
+        }
+    }
+}
+
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A path without links, as far as it exists.
+/// A path from the root on, without links as far as it exists.
 pub(super) fn resolved(path: &Path) -> PathBuf {
-    let above = || Some(std::fs::canonicalize(parent(path)).ok()?.join(path.file_name()?));
-    std::fs::canonicalize(path).ok().or_else(above).unwrap_or_else(|| path.to_owned())
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for above in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (std::fs::canonicalize(above), path.strip_prefix(above)) {
+            return real.join(rest);
+        }
+    }
+    path
 }
 
 pub(super) fn make_folder(folder: &Path) -> Result<(), String> {
@@ -335,6 +361,16 @@ impl Backup {
                 return Err(format!("{} is inside {}; a backup needs a directory of its own", target.display(), data.display()));
             }
         }
+        if let Some(keys) = &self.keys {
+            let (backup, apart) = (resolved(&self.directory), resolved(keys));
+            if apart.starts_with(&backup) || backup.starts_with(&apart) {
+                return Err(format!(
+                    "{} and {} are one inside the other; people and keys need a directory apart from the backup",
+                    keys.display(),
+                    self.directory.display()
+                ));
+            }
+        }
         let work = Work::begin(&self.directory)?;
         let apart = self.keys.as_deref().map(Work::begin).transpose()?;
         let keys_at = apart.as_ref().map_or_else(|| work.at.join(KEYS_FOLDER), |apart| apart.at.clone());
@@ -347,6 +383,7 @@ impl Backup {
         let written = crate::times::rfc3339(events::Moment(made_at.as_millisecond()));
         bar.set_message("people and keys");
         copy_database(&data.join(KEYS), &keys_at.join(KEYS), &bar)?;
+        backup::pair_copies(&work.at.join(LEDGER), &keys_at.join(KEYS)).map_err(words)?;
         let ledger_id = same_id(&work.at.join(LEDGER), &keys_at.join(KEYS))?;
         bar.set_message("files");
         let mut files = copy_files(&data.join(FILES), &work.at.join(FILES), &bar)?;
@@ -452,12 +489,12 @@ fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
 /// The uploads of the copied ledger that neither the copy nor the desk has. What was discarded meanwhile is not missing.
 async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String>, String> {
     let copy = Local::look(copied, false).map_err(words)?;
-    let missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob).await.map_err(words)?.missing;
+    let missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob, copy.has_keys).await.map_err(words)?.missing;
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     let streams: Vec<String> = missing.into_iter().map(|(stream, _)| stream).collect();
     let desk = Local::look(data, running).map_err(words)?;
-    let still = uploads::look(&desk.ledger, &streams, &*copy.blob).await.map_err(words)?.missing;
+    let still = uploads::look(&desk.ledger, &streams, &*copy.blob, desk.has_keys).await.map_err(words)?.missing;
     Ok(still.into_iter().map(|(_, what)| what).collect())
 }

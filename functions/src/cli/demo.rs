@@ -79,6 +79,7 @@ impl Demo {
             file_max_mib: 100,
             access_log: false,
             accept_lost_commits: false,
+            accept_lost_people: false,
             crash_at: None,
         };
         let (app, desk) = serve.start().await?;

@@ -42,7 +42,7 @@ impl Forget {
             return Err(format!("there is no desk in {}: name its directory with --data", directory.display()));
         }
         if self.dry_run {
-            let app = self.place.beside().await?.app()?;
+            let app = self.place.read_all().await?.app()?;
             let head = head(&app).await?;
             return self.end(erasure::survey(&app, &self.person, &searching(head)).await);
         }

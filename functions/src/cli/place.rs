@@ -118,6 +118,14 @@ impl Place {
         }
     }
 
+    /// All ports for reading alone, beside a running desk.
+    pub async fn read_all(&self) -> Result<Opened, String> {
+        match self.directory() {
+            Some(directory) => Ok(Local::read_all(directory).map_err(words)?.into()),
+            None => Ok(self.connect().await?.into()),
+        }
+    }
+
     /// All ports, beside a running desk.
     pub async fn beside(&self) -> Result<Opened, String> {
         match self.directory() {

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
-use infra::local::FILES;
+use infra::local::{FILES, Local};
 use infra::store::audit::Verdict;
 use infra::store::commit::hex;
 use infra::{backup, heads};
@@ -16,6 +16,7 @@ use super::backup::{
     Entry, FORMAT, KEYS, KEYS_FOLDER, KeysManifest, LEDGER, MANIFEST, Manifest, Work, bar, copy_file, entry_of, make_folder, named, paths_below, prove,
     resolved, sound, words,
 };
+use super::uploads;
 
 #[derive(Debug, Args)]
 pub struct Restore {
@@ -129,6 +130,13 @@ impl Restore {
                 verdict.commits, manifest.position, manifest.feed_hash, manifest.commits
             ));
         }
+        let copy = Local::look_apart(directory, keys_at, false).map_err(words)?;
+        let mut missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob, copy.has_keys).await.map_err(words)?.missing;
+        missing.retain(|(_, what)| !manifest.missing.contains(what));
+        if !missing.is_empty() {
+            let missing: Vec<String> = missing.into_iter().map(|(_, what)| what).collect();
+            return Err(format!("the backup in {} lacks uploads that {MANIFEST} does not name as missing: {}", directory.display(), named(&missing)));
+        }
         Ok(Proved { manifest, keys, verdict })
     }
 
@@ -164,7 +172,11 @@ impl Restore {
             manifest.feed_hash
         );
         if keys.made_at < manifest.made_at {
-            println!("note: the keys are of {}, older than the ledger of {}: people registered in between have no names", keys.made_at, manifest.made_at);
+            println!(
+                "note: the keys are of {}, older than the ledger of {}: people registered in between have no names, and \
+                 `serve` starts only with --accept-lost-people if they acted",
+                keys.made_at, manifest.made_at
+            );
         }
         for missing in &manifest.missing {
             println!("note: the desk did not have {missing}");

@@ -16,7 +16,7 @@ use infra::directory::file::File;
 use infra::directory::{Directory, http::Http as HttpDirectory};
 use infra::heads::{self, Lost};
 use infra::ledger::NoLookups;
-use infra::local::Local;
+use infra::local::{Accepted, Local};
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use infra::views::{Document, Views};
 use serde_json::json;
@@ -26,7 +26,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::setup::Wanted;
 use super::{CommandError, announce};
 use crate::app::{Ports, Settings};
-use crate::host::local::{CHECKPOINT, Desk, publish};
+use crate::host::local::{Desk, publish};
 use crate::{App, apps, times};
 
 /// The app of the demo company. Its secret is published, so it is for trials on loopback only.
@@ -69,11 +69,16 @@ pub struct Serve {
     /// The login service that resolves a `bk_token`; no token is valid without one.
     #[arg(long, value_name = "URL")]
     pub login: Option<String>,
-    /// Start although commits are missing whose heads were published.
+    /// Start although commits are missing that were published or followed by the views.
     ///
     /// The loss is recorded in the ledger, and views are filled again.
     #[arg(long)]
     pub accept_lost_commits: bool,
+    /// Start although people who acted in the ledger are not in the key store.
+    ///
+    /// Their names and sealed values cannot be read any more; they are treated as erased.
+    #[arg(long)]
+    pub accept_lost_people: bool,
     /// Log every request: method, path, status, duration, app and request id.
     #[arg(long)]
     pub access_log: bool,
@@ -153,11 +158,11 @@ impl Serve {
         let egress = Egress::read(self.egress.as_deref().unwrap_or_default()).map_err(|reason| CommandError::Usage(format!("--egress: {reason}")))?;
         let resolved = self.wanted.resolve()?;
         let crash = Arc::new(self.crash_at.as_deref().map(Crash::armed).transpose()?.unwrap_or_default());
-        let (local, lost) = Local::open_despite_loss(&self.data, &crash, self.accept_lost_commits)?;
+        let accepted = Accepted { commits: self.accept_lost_commits, people: self.accept_lost_people };
+        let (local, lost) = Local::open_despite_loss(&self.data, &crash, accepted)?;
         if let Some(lost) = &lost {
             accept(&local.ledger, lost, &self.data).await?;
         }
-        views_fit(&local).await?;
         let login: Arc<dyn Login> = match &self.login {
             Some(base) => Arc::new(HttpLogin::new(base)?),
             None => Arc::new(NoLogin::default()),
@@ -234,21 +239,6 @@ async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), 
         .map_err(|error| format!("cannot note the loss of commits in {}/{}: {error}", data.display(), heads::FILE))?;
     tracing::warn!(published = lost.published, position = lost.position, missing = lost.missing(), "continued without published commits");
     Ok(())
-}
-
-/// Rejects views that are ahead of their ledger: nothing would follow the commits of this one.
-async fn views_fit(local: &Local) -> Result<(), String> {
-    let words = |error: infra::Error| error.to_string();
-    let followed = local.views.get(CHECKPOINT, "follow").await.map_err(words)?.map_or(0, |checkpoint| checkpoint.sequence);
-    let head = local.ledger.store.head().await.map_err(words)?.position;
-    if followed <= head {
-        return Ok(());
-    }
-    let missing = followed - head;
-    Err(format!(
-        "{missing} commits are missing: views.db follows position {followed}, but the ledger ends at {head}. Restore a backup that holds them (`ledgerdesk restore`). \
-         If the ledger was replaced by an older one on purpose, move views.db away, and it is filled again from the ledger"
-    ))
 }
 
 /// Waits for SIGINT or SIGTERM.

@@ -12,12 +12,14 @@ const PARTS_MAX: usize = 100_000;
 pub(super) struct Uploads {
     /// Uploads whose parts are all there.
     pub whole: u64,
+    /// Uploads whose content was removed together with the key of their owner.
+    pub erased: u64,
     /// The others, each with the part that is missing.
     pub missing: Vec<(String, String)>,
 }
 
-/// Looks for the parts of every upload of these streams.
-pub(super) async fn look(ledger: &Ledger, streams: &[String], blob: &dyn Blob) -> Result<Uploads, Error> {
+/// Looks for the parts of every upload of these streams. Without a key store, uploads of erased people count as missing.
+pub(super) async fn look(ledger: &Ledger, streams: &[String], blob: &dyn Blob, has_keys: bool) -> Result<Uploads, Error> {
     let mut uploads = Uploads::default();
     for stream in streams {
         let attachment = ledger.load::<Attachment>(stream).await?.aggregate.0;
@@ -28,9 +30,18 @@ pub(super) async fn look(ledger: &Ledger, streams: &[String], blob: &dyn Blob) -
         let id = &begun.attachment;
         let there = blob.list(&format!("attachments/{id}/"), PARTS_MAX).await?;
         let missing = (1..).zip(&received.parts).find(|(_, tag)| !there.iter().any(|key| key.rsplit('/').next() == Some(tag.as_str())));
-        match missing {
-            None => uploads.whole += 1,
-            Some((number, _)) => uploads.missing.push((stream.clone(), format!("{id}: part {number} is missing"))),
+        let Some((number, _)) = missing else {
+            uploads.whole += 1;
+            continue;
+        };
+        let is_erased = match &begun.subject {
+            Some(subject) if has_keys => ledger.keys.key(subject).await?.is_none(),
+            _ => false,
+        };
+        if is_erased {
+            uploads.erased += 1;
+        } else {
+            uploads.missing.push((stream.clone(), format!("{id}: part {number} is missing")));
         }
     }
     Ok(uploads)

@@ -26,9 +26,6 @@ tokio::task_local! {
     static CALLER: OnceLock<AppCode>;
 }
 
-/// Paths with the name of a person.
-const PEOPLE: &str = "/v1/people/";
-
 /// Notes which app calls, for the line of the log. Does nothing outside a request.
 pub(super) fn note_caller(code: &AppCode) {
     let _ = CALLER.try_with(|caller| caller.set(code.clone()));

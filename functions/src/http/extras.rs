@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::ticket::INPUT_MAX;
 use domain::ticket::form::{is_link, plain};
 use events::Pid;
 use events::ticket::{Callback, DynamicField};
@@ -12,6 +13,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::App;
+use crate::queue::attempt::call::VARIABLES;
 use crate::queue::attempt::callback::Receiver;
 
 /// Display-only fields of one ticket.
@@ -19,8 +21,6 @@ const DYNAMIC_FIELDS_MAX: usize = 100;
 /// Longest name and longest value of one, in characters (reference/bk-itsm.md 3.1).
 const NAME_MAX: usize = 32;
 const VALUE_MAX: usize = 255;
-/// The beginning of the names of secrets that hold variables for automatic nodes.
-const VARIABLES: &str = "variables/";
 /// Longest callback URL.
 const URL_MAX: usize = 2048;
 /// Headers of one callback; receivers accept about 100 of all kinds.
@@ -137,6 +137,16 @@ pub(super) async fn keep_variables(app: &App, creator: &Pid, variables: &BTreeMa
         app.ledger.keys.keep_secret(&name, &kept).await?;
     }
     Ok(Some(name))
+}
+
+/// Keeps the values for one repeated call, which may be secrets like the variables that they replace, in the key store; gives back the same keys with the name
+/// under which the values are kept. A value that is too long stays, and is rejected with the command.
+pub(super) async fn keep_inputs(app: &App, by: &Pid, inputs: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
+    if inputs.values().any(|value| value.chars().count() > INPUT_MAX) {
+        return Ok(inputs);
+    }
+    let Some(name) = keep_variables(app, by, &inputs).await? else { return Ok(inputs) };
+    Ok(inputs.into_keys().map(|key| (key, name.clone())).collect())
 }
 
 /// Keeps who is called back, which may hold secrets, and puts its name into the callback: the same receiver is kept once, under a name that says nothing.

@@ -112,8 +112,8 @@ impl Mapping {
         }
         let mut states: Vec<&str> = written.states.keys().map(|state| trimmed(state)).collect();
         states.sort_unstable();
-        if let Some(pair) = states.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(wrong(format!("[states] lists {:?} twice; blanks around a state do not count", pair[0])));
+        if let Some(state) = states.windows(2).find(|pair| pair[0] == pair[1]).and_then(|pair| pair.first()) {
+            return Err(wrong(format!("[states] lists {state:?} twice; blanks around a state do not count")));
         }
         Ok(Self { source, encoding, delimiter, written })
     }

@@ -18,6 +18,7 @@ use crate::{Error, Kind};
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS people (pid TEXT PRIMARY KEY, username TEXT NOT NULL UNIQUE, key BLOB NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS erased (pid TEXT PRIMARY KEY) STRICT;
     CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 ";
 /// People kept in memory; more are read again.
@@ -200,7 +201,13 @@ impl Keys for Sqlite {
     }
     async fn erase(&self, pid: &Pid) -> Result<bool, Error> {
         self.with("erase a person", |inner| {
-            let erased = inner.connection.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
+            let transaction = inner.connection.transaction()?;
+            let erased = transaction.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
+            if erased > 0 {
+                // The id alone stays: a person who was erased is not one whom an older copy of the key store lacks.
+                transaction.execute("INSERT OR IGNORE INTO erased (pid) VALUES (?1)", [pid.as_str()])?;
+            }
+            transaction.commit()?;
             // From here on the key is in memory no more, whatever becomes of the log.
             if let Some((name, _)) = inner.people.remove(pid) {
                 inner.by_name.remove(&name);

@@ -32,6 +32,23 @@ const CREATE: &str = "
     CREATE INDEX IF NOT EXISTS messages_by_due ON messages (queue, due);
 ";
 
+/// How far the views of a directory follow its ledger; absent where they are filled when a desk starts. Only for the process that holds the lock.
+pub(crate) fn followed(directory: &Path) -> Result<Option<i64>, Error> {
+    let path = directory.join("views.db");
+    if !std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
+        return Ok(None);
+    }
+    let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let read = || -> rusqlite::Result<Option<i64>> {
+        let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if layout != LAYOUT {
+            return Ok(None);
+        }
+        connection.query_row("SELECT sequence FROM documents WHERE view = 'checkpoint' AND key = 'follow'", [], |row| row.get(0)).optional()
+    };
+    read().map_err(|error| failed("read how far the views are", error))
+}
+
 /// The connection that views and queue of one directory share for writing, and their readers.
 #[derive(Debug)]
 pub struct ViewsFile {

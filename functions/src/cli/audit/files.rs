@@ -11,7 +11,7 @@ use crate::cli::CommandError;
 use crate::cli::place::Place;
 
 pub(super) async fn check(place: &Place, json: bool) -> Result<(), CommandError> {
-    let app = place.beside().await?.app()?;
+    let app = place.read_all().await?.app()?;
     let bar = bar(app.ledger.store.head().await.map_err(words)?.position);
     let (mut seen, mut position, mut findings) = (BTreeSet::new(), 0, Vec::new());
     let (mut whole, mut bytes, mut gone) = (0_u64, 0_u64, 0_u64);

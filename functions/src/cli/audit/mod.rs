@@ -322,7 +322,7 @@ async fn list_parked(place: &Place, redrive: bool, change: Change, json: bool) -
     if redrive {
         change.confirm("process everything that is parked again")?;
     }
-    let local = place.beside().await?;
+    let local = if redrive { place.beside().await? } else { place.read_all().await? };
     let follower = Follower { ledger: &local.ledger, views: &*local.views, queue: &*local.queue };
     let streams = parked::list(&*local.views, PARKED_MAX).await.map_err(words)?;
     let messages = local.queue.parked(PARKED_MAX).await.map_err(words)?;

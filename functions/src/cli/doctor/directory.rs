@@ -4,7 +4,7 @@ use std::path::Path;
 
 use infra::Ledger;
 use infra::heads;
-use infra::local::{DATABASES, Local, Look, check_keys, disagreeing, integrity, is_running, sqlite_version, wide};
+use infra::local::{DATABASES, Local, Look, check_keys, disagreeing, has_unread_log, integrity, is_running, sqlite_version, wide};
 use infra::views::{Entry, Range};
 
 use super::{Finding, fine, warning, wrong};
@@ -20,6 +20,7 @@ const NAMED_MAX: usize = 5;
 
 const RESTORE_LEDGER: &str = "restore a backup (`ledgerdesk restore`), then run `ledgerdesk audit verify`";
 const RESTORE_KEYS: &str = "restore keys.db from its backup: without it names and sealed values cannot be read";
+const START: &str = "start the desk once, then run `ledgerdesk doctor` again";
 const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt from the ledger";
 
 const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; nothing is known to be lost";
@@ -53,7 +54,8 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
     let Look { ledger, attachments, blob, has_keys } = match Local::look(data, is_running) {
         Ok(look) => look,
         Err(error) => {
-            findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER));
+            let is_unread = !is_running && DATABASES.iter().any(|name| has_unread_log(data, name));
+            findings.push(wrong("ledger", error.to_string(), if is_unread { START } else { RESTORE_LEDGER }));
             return findings;
         }
     };
@@ -62,7 +64,7 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
             findings.push(fine("ledger", format!("{} commits; their chain is not verified here, run `ledgerdesk audit verify`", head.position)));
             findings.push(published(data, head.position, is_running));
             findings.push(keys(data, head.position, &ledger, has_keys, is_running).await);
-            findings.push(files(uploads::look(&ledger, &attachments, &*blob).await));
+            findings.push(files(uploads::look(&ledger, &attachments, &*blob, has_keys).await));
             findings.extend(views(data, head.position, is_running).await);
         }
         Err(error) => findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER)),
@@ -81,6 +83,11 @@ fn permissions(data: &Path) -> Option<Finding> {
     Some(warning("permissions", found, "other users of this machine can read the desk's data and keys; start the desk once, which makes them 0700 and 0600"))
 }
 
+/// The next step for a file that cannot be read.
+fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
+    if !is_running && has_unread_log(data, name) { START } else { otherwise }
+}
+
 /// SQLite's own check of one file; absent where there is no such file.
 fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     let advice = match name {
@@ -88,6 +95,7 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
         "keys.db" => RESTORE_KEYS,
         _ => VIEWS,
     };
+    let advice = next_step(data, name, is_running, advice);
     match integrity(data, name, is_running) {
         Ok(None) => None,
         Ok(Some(damages)) if damages.is_empty() => Some(fine(name, "integrity_check: ok")),
@@ -144,7 +152,8 @@ fn files(looked: Result<uploads::Uploads, infra::Error>) -> Finding {
     match looked {
         Err(error) => wrong("files", error.to_string(), "check the owner and permissions of the directory"),
         Ok(uploads) if uploads.missing.is_empty() => {
-            fine("files", format!("{} uploads are there; their content is not verified here, run `ledgerdesk audit files`", uploads.whole))
+            let erased = if uploads.erased > 0 { format!(", {} are erased together with their owners", uploads.erased) } else { String::new() };
+            fine("files", format!("{} uploads are there{erased}; their content is not verified here, run `ledgerdesk audit files`", uploads.whole))
         }
         Ok(uploads) => {
             let named: Vec<&str> = uploads.missing.iter().take(NAMED_MAX).map(|(_, what)| what.as_str()).collect();

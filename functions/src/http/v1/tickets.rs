@@ -23,6 +23,7 @@ use crate::App;
 use crate::desk;
 use crate::drafts;
 use crate::http::blueking::render;
+use crate::http::extras::keep_inputs;
 use crate::http::lists::{self, Filter, Number};
 use crate::people::NAMED_MAX;
 use crate::stream::follow::read_card;
@@ -365,7 +366,10 @@ async fn command(asked: &Asked, card: &TicketCard, operation: &str, is_repeated:
         "resume" => Command::Resume { reason: message, by },
         "withdraw" => Command::Withdraw { reason: message, by },
         "close" => Command::Close { status: asked.required("status")?, reason: message, by },
-        "retry" => Command::Retry { node: node()?, inputs: values()?, reason: message, by },
+        "retry" => {
+            let (node, inputs) = (node()?, values()?);
+            Command::Retry { node, inputs: keep_inputs(app, &by, inputs).await?, reason: message, by }
+        }
         "ignore" => Command::Ignore { node: node()?, outputs: values()?, reason: message, by },
         "route" => {
             let line = LineId(asked.required_int("line")?);

@@ -27,6 +27,8 @@ use crate::{App, desk};
 
 /// How much longer than its timeout an attempt may take that cannot be made twice.
 const BEGUN_MS: i64 = 30_000;
+/// What the names of secrets begin with that hold variables for automatic nodes, and values for one repeated call.
+pub const VARIABLES: &str = "variables/";
 
 /// Makes the step that is due, if one is.
 pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
@@ -218,6 +220,22 @@ pub async fn variables(app: &App, card: &TicketCard, requested: &Requested) -> R
         ("ticket_current_processors", app.people.names(&processors).await?),
     ];
     variables.extend(facts.into_iter().map(|(key, value)| (key.to_owned(), value.into())));
-    variables.extend(requested.inputs.iter().map(|(key, value)| (key.clone(), value.clone().into())));
+    for (key, value) in &requested.inputs {
+        match input(app, key, value).await? {
+            Some(value) => variables.insert(key.clone(), value.into()),
+            // Once the person who gave it was erased it is gone, and a call that asks for it fails visibly.
+            None => variables.remove(key),
+        };
+    }
     Ok(variables)
+}
+
+/// A value for this call alone: in plain text in events of earlier builds, else in the key store.
+async fn input(app: &App, key: &str, value: &str) -> Result<Option<String>, Error> {
+    if !value.starts_with(VARIABLES) {
+        return Ok(Some(value.to_owned()));
+    }
+    let Some(kept) = app.ledger.keys.secret(value).await? else { return Ok(None) };
+    let mut kept: BTreeMap<String, String> = serde_json::from_slice(&kept).map_err(|_| Error::corrupt(format!("secret {value} holds no inputs")))?;
+    Ok(kept.remove(key))
 }
