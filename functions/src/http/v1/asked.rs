@@ -24,6 +24,8 @@ use crate::people::{NAMED_MAX, is_name, one_name};
 
 /// What a caller without credentials is told.
 const NO_CREDENTIALS: &str = "application code and secret are missing (HTTP Basic, or the header X-Bkapi-Authorization)";
+/// Roles that one request names at most: each is looked up with its members.
+const ROLES_MAX: usize = 100;
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -210,6 +212,9 @@ impl Asked {
             return Ok(Processors::Person(self.app.people.find_all(&names).await?));
         }
         if let Some(roles) = to.get("roles").and_then(Value::as_array) {
+            if roles.len() > ROLES_MAX {
+                return Err(Problem::malformed("/to/roles", format!("more than {ROLES_MAX} roles are named")));
+            }
             return Ok(Processors::General(roles.iter().map(|id| id.as_i64().map(RoleId).ok_or_else(wrong)).collect::<Result<_, _>>()?));
         }
         to.get("department").and_then(Value::as_str).map(|id| Processors::Organization(id.to_owned())).ok_or_else(wrong)
