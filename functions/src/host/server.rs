@@ -305,6 +305,8 @@ async fn answer(router: TowerToHyperService<Router>, connection: Arc<Connection>
     parts.extensions.insert(Peer { address: connection.address, is_known: connection.is_known.clone() });
     let shared = Shared(Arc::new(Mutex::new(Reading { body, was_read: false, is_stalled: false, connection: connection.clone() })));
     let mut response = router.call(Request::from_parts(parts, Body::new(shared.clone()))).await?;
+    // What is read on makes place for others.
+    connection.is_known.store(false, Ordering::Relaxed);
     if !drained(shared, waits_for_word).await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
