@@ -40,7 +40,7 @@ impl Asked {
         let wrong = |text: String| Refusal::new(3_900_021, format!("参数错误: {text}"));
         // Names in headers come in UTF-8; what is something else is rejected by the name of its header, and never left out. Only a known caller is told so.
         let is_other = |name: &&str| parts.headers.get(*name).is_some_and(|value| std::str::from_utf8(value.as_bytes()).is_err());
-        let unread_header = READ_HEADERS.into_iter().find(|name| is_other(name)).map(|name| wrong(format!("请求头 {name} 不是 UTF-8")));
+        let unread_header = READ_HEADERS.into_iter().find(is_other).map(|name| wrong(format!("请求头 {name} 不是 UTF-8")));
         let header = |name: &str| parts.headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
         let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
         let carried = header("x-bkapi-authorization");
