@@ -725,3 +725,18 @@ async fn a_callback_address_that_is_no_text_is_rejected_by_name() {
         assert_eq!(envelope["result"], true, "{url}: {envelope}");
     }
 }
+
+/// hostile-and-broken 14: headers of API calls that cannot be sent are rejected when the desk starts, by name.
+#[test]
+fn a_header_of_api_calls_that_cannot_be_sent_is_rejected_at_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("headers.json");
+    let option = format!("hook={}", file.display());
+    for (name, value) in [("Host", "other.example.com"), ("Content-Length", "5"), ("X Token", "x"), ("X-Token", "a\r\nX-Other: b")] {
+        std::fs::write(&file, json!({ name: value }).to_string()).unwrap();
+        let error = Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).err().unwrap_or_default();
+        assert!(error.contains(name), "{name}: {error}");
+    }
+    std::fs::write(&file, json!({ "Authorization": "Bearer x", "X-Token": "口令" }).to_string()).unwrap();
+    assert!(Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).is_ok());
+}

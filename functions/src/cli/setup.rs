@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use events::app::Registered;
+use infra::caller::is_of_connection;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::place::Place;
@@ -17,6 +19,17 @@ use crate::{App, apps, company};
 const STDIN: &str = "-";
 /// The permissions that let others than the owner read a file.
 const OTHERS_READ: u32 = 0o044;
+
+/// Why a header cannot go along with an API call, or nothing.
+fn unfit(header: &str, value: &str) -> Option<&'static str> {
+    if header.parse::<HeaderName>().is_err() {
+        return Some("is not the name of a header");
+    }
+    if is_of_connection(header) {
+        return Some("is set by the desk and must not be given");
+    }
+    value.parse::<HeaderValue>().is_err().then_some("has a value with a line break or control character")
+}
 
 #[derive(Debug, Args)]
 pub struct Setup {
@@ -125,8 +138,10 @@ impl Wanted {
         for pair in &self.api_secrets {
             let (name, file) = pair.split_once('=').ok_or_else(|| CommandError::Usage(format!("--api-secret {pair}: write NAME=FILE")))?;
             let text = std::fs::read(file).map_err(|error| format!("cannot read {file}: {error}"))?;
-            let headers: Result<BTreeMap<String, String>, _> = serde_json::from_slice(&text);
-            headers.map_err(|error| format!("{file} is not a JSON object of texts: {error}"))?;
+            let headers: BTreeMap<String, String> = serde_json::from_slice(&text).map_err(|error| format!("{file} is not a JSON object of texts: {error}"))?;
+            if let Some((header, why)) = headers.iter().find_map(|(header, value)| Some((header, unfit(header, value)?))) {
+                return Err(format!("{file}: the header {header:?} {why}").into());
+            }
             all.push((name.to_owned(), text));
         }
         Ok(all)
