@@ -27,6 +27,8 @@ pub const TAG_MAX: usize = 32;
 pub const SN_BYTES_MAX: usize = 64;
 /// Commits read at once when a ticket's history is folded.
 const PAGE: usize = 100;
+/// Commits that are decoded before other requests go on.
+const COMMITS_AT_ONCE: usize = 16;
 
 /// An idempotency key with the request that came with it.
 #[derive(Clone, Debug)]
@@ -298,7 +300,11 @@ async fn history_from(ledger: &Ledger, stream: &str, mut from: i64) -> Result<Ve
         let page = ledger.store.forward(stream, from, PAGE).await?;
         let Some(last) = page.last() else { return Ok(history) };
         from = last.next();
-        for commit in &page {
+        for (at, commit) in page.iter().enumerate() {
+            // Keys come from memory, without waiting: a long history lets other requests go on in between.
+            if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
             history.extend(ledger.envelopes(commit).await?);
         }
     }

@@ -15,6 +15,8 @@ use crate::{App, attachments, desk};
 
 /// Templates of one person.
 pub const TEMPLATES_MAX: usize = 200;
+/// Drafts that are read before other requests go on.
+const READ_AT_ONCE: usize = 8;
 
 /// The one draft that a person has of a form, or a new id for a template.
 pub fn id(app: &App, owner: &Pid, sheet: &Sheet) -> DraftId {
@@ -87,7 +89,11 @@ pub async fn list(app: &App, owner: &Pid, kind: &str, most: usize) -> Result<Vec
     let (from, to) = (format!("{owner}|{kind}"), format!("{owner}|{kind}|~"));
     let range = Range { view: "draft", index: "owner", from: &from, to: &to, descending: true, skip: 0, limit: most };
     let mut found = Vec::new();
-    for entry in app.views.range(range).await? {
+    for (at, entry) in app.views.range(range).await?.into_iter().enumerate() {
+        // Documents come from memory or one file, without waiting: a long list lets other requests go on in between.
+        if at % READ_AT_ONCE == READ_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
         let Some(document) = app.views.get("draft", &entry.key).await? else { continue };
         let mut draft: Draft = read_card(&app.ledger, &entry.key, &document).await?;
         found.extend(draft.saved.take());

@@ -29,6 +29,8 @@ const LOOKUPS_MAX: u32 = 8;
 const LOCKS: usize = 256;
 /// States kept warm.
 const WARM_MAX: usize = 8192;
+/// Bytes of the commits that the states kept warm were made of: forms may be large, and memory must not grow with them.
+const WARM_BYTES_MAX: usize = 64 << 20;
 /// How long a state is kept warm where others write too.
 const WARM_MS: i64 = 60_000;
 /// How far apart snapshots are unless a ledger says otherwise.
@@ -51,8 +53,8 @@ pub struct Ledger {
     others_every_ms: Option<i64>,
 }
 
-/// When a state was kept, and the state.
-type Kept = (Moment, Box<dyn Any + Send>);
+/// When a state was kept, its bytes, and the state.
+type Kept = (Moment, usize, Box<dyn Any + Send>);
 
 /// The states that were written last, so that the next command on a stream need not load it. A stale one can waste a decision, never write
 /// wrong: its place in the stream is taken. What it would refuse is judged again after a load.
@@ -66,6 +68,8 @@ struct Warm {
 struct Generations {
     young: HashMap<String, Kept>,
     old: HashMap<String, Kept>,
+    /// Bytes of the younger ones.
+    young_bytes: usize,
 }
 
 impl Warm {
@@ -77,17 +81,25 @@ impl Warm {
     fn take<D: Decider>(&self, stream: &str, since: Moment) -> Option<Context<D>> {
         let mut states = self.states.lock().expect("no holder panics");
         let found = states.young.remove(stream);
-        let (kept, state) = found.or_else(|| states.old.remove(stream))?;
+        states.young_bytes -= found.as_ref().map_or(0, |(_, bytes, _)| *bytes);
+        let (kept, _, state) = found.or_else(|| states.old.remove(stream))?;
         state.downcast::<Context<D>>().ok().filter(|_| kept >= since).map(|context| *context)
     }
 
     fn keep<D: Decider>(&self, now: Moment, mut context: Context<D>) {
         context.read = Vec::new();
         let mut states = self.states.lock().expect("no holder panics");
-        if states.young.len() >= WARM_MAX / 2 {
-            states.old = std::mem::take(&mut states.young);
+        let bytes = context.bytes;
+        if bytes > WARM_BYTES_MAX / 2 {
+            return;
         }
-        states.young.insert(context.stream.clone(), (now, Box::new(context)));
+        if states.young.len() >= WARM_MAX / 2 || states.young_bytes + bytes > WARM_BYTES_MAX / 2 {
+            states.old = std::mem::take(&mut states.young);
+            states.young_bytes = 0;
+        }
+        states.young_bytes += bytes;
+        let replaced = states.young.insert(context.stream.clone(), (now, bytes, Box::new(context)));
+        states.young_bytes -= replaced.map_or(0, |(_, bytes, _)| bytes);
     }
 }
 
@@ -474,4 +486,31 @@ pub fn command_id(parts: &[&str]) -> [u8; 16] {
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::draft::Draft;
+
+    use super::*;
+
+    #[test]
+    fn warm_states_are_bounded_by_bytes_and_the_oldest_are_forgotten() {
+        let warm = Warm::default();
+        let keep = |stream: &str, bytes: usize| {
+            let mut context = Context::<Draft>::empty(stream);
+            context.bytes = bytes;
+            warm.keep(Moment(0), context);
+        };
+        let take = |stream: &str| warm.take::<Draft>(stream, Moment(i64::MIN)).is_some();
+        for number in 0..20 {
+            keep(&format!("draft-{number}"), WARM_BYTES_MAX / 8);
+        }
+        keep("draft-19", WARM_BYTES_MAX / 8);
+        let kept: Vec<bool> = (0..20).map(|number| take(&format!("draft-{number}"))).collect();
+        assert!(!kept[0] && kept[19] && kept.iter().filter(|kept| **kept).count() <= 8, "{kept:?}");
+        assert_eq!(warm.states.lock().unwrap().young_bytes, 0, "all of the younger ones were taken");
+        keep("draft-huge", WARM_BYTES_MAX);
+        assert!(!take("draft-huge"));
+    }
 }

@@ -1,6 +1,6 @@
 //! Hostile callers and one good client at once: `cargo bench -p tests --bench attack -- 180` runs for 180 seconds and fails where the good client suffers.
 //!
-//! Strangers, half-open connections, downloads that are not read, guessed secrets, thousands of names and filters of 300,000 parts come at the same time.
+//! Strangers, half-open connections, bodies that stop, downloads that are not read, guessed secrets, thousands of names and filters of 300,000 parts come at the same time.
 //! Measured are the good client's 99th percentile against its value on the idle desk, the time to an answer of `/healthz`, and the desk's memory.
 
 use std::process::ExitCode;
@@ -25,10 +25,14 @@ const SLOWER_MAX: u32 = 10;
 const IDLE_MIN: Duration = Duration::from_millis(5);
 /// Longest time to an answer of `/healthz`.
 const HEALTH_MAX: Duration = Duration::from_millis(500);
+/// Longest wait for one.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest memory of the desk.
 const MEMORY_KIB_MAX: u64 = 256 << 10;
 /// Half-open connections that are held.
 const HALF_OPEN: usize = 1_125;
+/// Connections of a known caller whose bodies do not arrive.
+const STALLED: usize = 400;
 /// Pause of a hostile caller between two requests: they share two cores with the desk and the good client.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Pause of the good client.
@@ -139,9 +143,11 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
 
 /// Asks for health on a new connection each time; keeps the longest time.
 async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
+    // Made once, since making one takes time of its own; no connection is kept.
+    let http = infra::tls::client().pool_max_idle_per_host(0).timeout(HEALTH_TIMEOUT).build().expect("a client");
     while run.goes_on() {
         let since = Instant::now();
-        let is_well = client().get(run.url("healthz")).send().await.is_ok_and(|response| response.status() == 200);
+        let is_well = http.get(run.url("healthz")).send().await.is_ok_and(|response| response.status() == 200);
         let took = if is_well { since.elapsed() } else { Duration::from_mins(1) };
         {
             let mut longest = longest.lock().expect("no holder panics");
@@ -171,7 +177,12 @@ fn attack(all: &mut JoinSet<()>, run: &Run, file: &str) {
         all.spawn(name_givers(run.clone(), number));
         all.spawn(filterers(run.clone()));
     }
-    all.spawn(half_open(run.clone()));
+    let carried = json!({ "bk_app_code": APP.0, "bk_app_secret": APP.1 });
+    let body = format!(
+        "POST /v1/tickets HTTP/1.1\r\nhost: a\r\nx-bkapi-authorization: {carried}\r\nx-on-behalf-of: trudy\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{{"
+    );
+    all.spawn(half_open(run.clone(), "GET /healthz HTTP/1.1\r\nhost: a\r\nx-".to_owned(), HALF_OPEN));
+    all.spawn(half_open(run.clone(), body, STALLED));
     all.spawn(non_readers(run.clone(), file.to_owned()));
 }
 
@@ -219,17 +230,17 @@ async fn filterers(run: Run) {
     }
 }
 
-/// Connections that send the beginning of a head and nothing more.
-async fn half_open(run: Run) {
+/// Connections that send the beginning of a request and nothing more.
+async fn half_open(run: Run, beginning: String, most: usize) {
     let host = run.base.trim_start_matches("http://").to_owned();
     let mut open = std::collections::VecDeque::new();
     while run.goes_on() {
         if let Ok(Ok(mut stream)) = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(&host)).await {
-            let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-").await;
+            let _ = stream.write_all(beginning.as_bytes()).await;
             run.sent.fetch_add(1, Ordering::Relaxed);
             open.push_back(stream);
         }
-        if open.len() > HALF_OPEN {
+        if open.len() > most {
             open.pop_front();
         }
         tokio::time::sleep(Duration::from_millis(2)).await;

@@ -209,7 +209,8 @@ async fn downloads_that_are_not_read_take_little_memory() {
     // A place is free again as soon as the desk has seen that its reader is gone.
     let mut tries = 0;
     let content = loop {
-        let response = asking(&desk, "GET", &path).send().await.expect("an answer");
+        let request = asking(&desk, "GET", &path).timeout(std::time::Duration::from_mins(1));
+        let response = request.send().await.expect("an answer");
         if response.status() == 200 {
             break response.bytes().await.expect("bytes");
         }

@@ -185,13 +185,57 @@ async fn a_caller_without_credentials_learns_no_path_and_no_method() {
             }
         }
     }
-    for path in ["v1/tickets", "v1/nothing"] {
-        for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
-            let method: reqwest::Method = method.parse().expect("a method");
-            let status = client().request(method.clone(), format!("{}/{path}", desk.base)).send().await.expect("an answer").status().as_u16();
-            assert!(matches!(status, 401 | 403), "{method} {path}: {status}");
+    for path in ["v1", "v1/tickets", "v1/nothing", "v1/attachments", "healthz", "readyz", "openapi.json", ""] {
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            if !path.starts_with("v1") && method == "GET" {
+                continue;
+            }
+            for (kind, body) in [("application/json", "{}"), ("text/plain", "x")] {
+                let method: reqwest::Method = method.parse().expect("a method");
+                let request = client().request(method.clone(), format!("{}/{path}", desk.base)).header("content-type", kind).body(body);
+                let status = request.send().await.expect("an answer").status().as_u16();
+                assert_eq!(status, 403, "{method} {path} {kind}");
+            }
         }
     }
+    let methods = client().post(format!("{}/healthz", desk.base)).header("x-bkapi-authorization", authorization(APP.0, APP.1));
+    assert_eq!(methods.send().await.expect("an answer").status(), 405, "a known caller learns that this path is only read");
+}
+
+/// Issue: what else a request without credentials carries changes nothing about its 403.
+#[tokio::test]
+async fn headers_and_large_bodies_of_a_caller_without_credentials_get_403() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let other = reqwest::header::HeaderValue::from_bytes(b"\xd5\xc5").expect("a header");
+    let headers = [
+        ("idempotency-key", other.clone()),
+        ("content-type", other.clone()),
+        ("x-bkapi-authorization", other.clone()),
+        ("x-on-behalf-of", other.clone()),
+        ("authorization", other),
+        ("authorization", "Bearer x".parse().expect("a header")),
+        ("authorization", "Basic dDo=".parse().expect("a header")),
+        ("x-bkapi-authorization", "{\"bk_app_code\": \"t\"}".parse().expect("a header")),
+        ("if-match", "x".parse().expect("a header")),
+    ];
+    for path in ["v1/tickets", "v2/itsm/create_ticket/"] {
+        for (name, value) in &headers {
+            let response = client().post(format!("{}/{path}", desk.base)).header(*name, value.clone()).send().await.expect("an answer");
+            assert_eq!(response.status(), 403, "{path} {name} {value:?}");
+        }
+        for size in [2 << 20, 4 << 20] {
+            let request = client().post(format!("{}/{path}", desk.base)).header("content-type", "application/json").body("x".repeat(size));
+            let response = request.send().await.expect("an answer");
+            assert_eq!(response.status(), 403, "{path} {size} bytes");
+        }
+    }
+    // The scheme of credentials is not case-sensitive.
+    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{}:{}", APP.0, APP.1));
+    let request = client().get(format!("{}/v1/services", desk.base)).header("x-on-behalf-of", "lisi");
+    assert_eq!(request.header("authorization", format!("basic {text}")).send().await.expect("an answer").status(), 200);
+    let wrong = client().get(format!("{}/v1/services", desk.base)).basic_auth(APP.0, Some("wrong")).send().await.expect("an answer");
+    assert!(matches!(wrong.status().as_u16(), 401 | 403) && wrong.headers().contains_key("www-authenticate"));
 }
 
 /// first-use 3: a wrong secret and an unknown operation are answered in the gateway's JSON.
@@ -432,6 +476,10 @@ async fn a_callback_to_an_address_that_egress_closes_is_rejected() {
         "http://2852039166/",
         "http://0xa9.0xfe.0xa9.0xfe/",
         "http://[64:ff9b::a9fe:a9fe]/",
+        "http://[::ffff:0:169.254.169.254]/",
+        "http://user:password@169.254.169.254/",
+        "http://169.254.169.254./",
+        "http://127.0.0.1:9/\r\nx-other: y",
     ] {
         let (status, problem, envelope) = open(closed).await;
         assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/callback/url")), "{closed}: {problem}");
@@ -558,4 +606,130 @@ fn the_page_of_limits_names_the_statuses_that_callers_see() {
     for word in ["413", "429", "431", "507", "Retry-After", "32 KiB", "256 MiB"] {
         assert!(page.contains(word), "docs/limits.md does not name {word}");
     }
+}
+
+/// hostile-and-broken 1: roles are bounded like people; each is looked up with its members.
+#[tokio::test]
+async fn thousands_of_roles_in_one_request_are_rejected_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
+    let (status, ticket) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields })).await;
+    assert_eq!(status, 201, "{ticket}");
+    let sn = ticket["sn"].as_str().expect("a number");
+    let roles: Vec<u32> = (1..=3_000).collect();
+    for operation in ["deliver", "reassign"] {
+        let (status, problem) = desk.v1("POST", &format!("tickets/{sn}/{operation}"), "zhangsan", json!({ "to": { "roles": roles }, "message": "x" })).await;
+        assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/to/roles")), "{operation}: {problem}");
+    }
+}
+
+/// hostile-and-broken 2: bodies of a known caller that do not arrive leave places to others.
+#[tokio::test]
+async fn bodies_of_a_known_caller_that_stop_do_not_stop_health() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "ulimit -n 512; exec \"$0\" \"$@\""]).arg(program());
+    let desk = Served::start_by(shell, directory.path(), &[]);
+    assert!(desk.is_up());
+    let carried = authorization(APP.0, APP.1);
+    let head = format!(
+        "POST /v1/tickets HTTP/1.1\r\nhost: a\r\nx-bkapi-authorization: {carried}\r\nx-on-behalf-of: lisi\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{{"
+    );
+    let mut open = Vec::new();
+    for _ in 0..300 {
+        if let Ok(Ok(mut stream)) = tokio::time::timeout(PATIENCE, TcpStream::connect(host(&desk))).await {
+            let _ = stream.write_all(head.as_bytes()).await;
+            open.push(stream);
+        }
+    }
+    for _ in 0..5 {
+        let answer = client().get(format!("{}/healthz", desk.base)).send().await.expect("health is answered");
+        assert_eq!(answer.status(), 200);
+        assert_eq!(desk.v1("GET", "services", "wangwu", Value::Null).await.0, 200, "and so are other users");
+    }
+    assert!(open.len() > 256, "{} connections were opened", open.len());
+}
+
+/// hostile-and-broken 6: answers that are not files are bounded, too, until their clients take them.
+#[tokio::test]
+async fn large_answers_that_are_not_read_take_little_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
+    let (_, ticket) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields })).await;
+    let sn = ticket["sn"].as_str().expect("a number");
+    for number in 0..10 {
+        let text = format!("{number} {}", "x".repeat(200_000));
+        let (status, problem) = desk.v1("POST", &format!("tickets/{sn}/edit"), "lisi", json!({ "fields": { "apply_content": text } })).await;
+        assert_eq!(status, 200, "{problem}");
+    }
+    let path = format!("{}/v1/tickets/{sn}/events", desk.base);
+    let ask = || client().get(&path).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi").send();
+    let whole = ask().await.expect("an answer").bytes().await.expect("bytes").len();
+    assert!(whole > 1 << 20, "{whole} bytes are no large answer");
+    let head =
+        format!("GET /v1/tickets/{sn}/events HTTP/1.1\r\nhost: a\r\nx-bkapi-authorization: {}\r\nx-on-behalf-of: lisi\r\n\r\n", authorization(APP.0, APP.1));
+    let before = resident_kib(desk.id());
+    let (mut unread, mut rejected) = (Vec::new(), 0);
+    for _ in 0..40 {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        // A small buffer, so that the answer waits in the desk and not here.
+        socket.set_recv_buffer_size(4096).expect("a buffer");
+        let mut stream = socket.connect(host(&desk).parse().expect("an address")).await.expect("a connection");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut status = [0; 12];
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut status)).await.expect("in time").expect("an answer");
+        match &status {
+            b"HTTP/1.1 200" => unread.push(stream),
+            b"HTTP/1.1 429" => rejected += 1,
+            other => panic!("{}", String::from_utf8_lossy(other)),
+        }
+    }
+    let grown = resident_kib(desk.id()).saturating_sub(before);
+    assert!(rejected > 0 && !unread.is_empty(), "{} answers of {whole} bytes are not read, {grown} KiB more", unread.len());
+    assert!(grown < 64 << 10, "{grown} KiB more for {} answers", unread.len());
+    let (status, _) = desk.v1("GET", &format!("tickets/{sn}/events"), "zhangsan", Value::Null).await;
+    assert_eq!(status, 200, "another user reads the same");
+    drop(unread);
+    let mut tries = 0;
+    while ask().await.expect("an answer").status() != 200 {
+        tries += 1;
+        assert!(tries < 1_000, "the places of readers that are gone stay taken");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// hostile-and-broken 14: an address of a callback that is no text is rejected, since the callback would never come.
+#[tokio::test]
+async fn a_callback_address_that_is_no_text_is_rejected_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    for url in [json!(5), json!(true), json!(["http://127.0.0.1:9/"]), json!({ "url": "http://127.0.0.1:9/" }), json!("file:///etc/passwd"), json!("x")] {
+        let mut body = approval_request();
+        body["meta"] = json!({ "callback_url": url });
+        let envelope = desk.bk("create_ticket", body).await;
+        assert!(envelope["result"] == false && envelope["message"].as_str().is_some_and(|message| message.contains("callback_url")), "{url}: {envelope}");
+    }
+    for url in [Value::Null, json!(""), json!([]), json!({}), json!(" http://127.0.0.1:9/ ")] {
+        let mut body = approval_request();
+        body["meta"] = json!({ "callback_url": url });
+        let envelope = desk.bk("create_ticket", body).await;
+        assert_eq!(envelope["result"], true, "{url}: {envelope}");
+    }
+}
+
+/// hostile-and-broken 14: headers of API calls that cannot be sent are rejected when the desk starts, by name.
+#[test]
+fn a_header_of_api_calls_that_cannot_be_sent_is_rejected_at_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("headers.json");
+    let option = format!("hook={}", file.display());
+    for (name, value) in [("Host", "other.example.com"), ("Content-Length", "5"), ("X Token", "x"), ("X-Token", "a\r\nX-Other: b")] {
+        std::fs::write(&file, json!({ name: value }).to_string()).unwrap();
+        let error = Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).err().unwrap_or_default();
+        assert!(error.contains(name), "{name}: {error}");
+    }
+    std::fs::write(&file, json!({ "Authorization": "Bearer x", "X-Token": "口令" }).to_string()).unwrap();
+    assert!(Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).is_ok());
 }

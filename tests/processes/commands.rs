@@ -142,7 +142,7 @@ fn rows_that_cannot_be_read_are_named_and_the_rest_goes_on() {
     let said = import(directory.path(), csv, MAPPING);
     for line in [
         "line 3 rejected: \"gestern\" is not a time",
-        "line 4 rejected: has 3 columns",
+        "line 4 rejected: has 3 values",
         "line 5 rejected: has no case id",
         "line 6 rejected: state \"kaputt\"",
         "8 rows of 2 cases",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use events::app::Registered;
+use infra::caller::is_of_connection;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
@@ -20,6 +21,17 @@ const STDIN: &str = "-";
 const BOM: &str = "\u{feff}";
 /// The permissions that let others than the owner read a file.
 const OTHERS_READ: u32 = 0o044;
+
+/// Why a header cannot go along with an API call, or nothing.
+fn unfit(header: &str, value: &str) -> Option<&'static str> {
+    if header.parse::<HeaderName>().is_err() {
+        return Some("is not the name of a header");
+    }
+    if is_of_connection(header) {
+        return Some("is set by the desk and must not be given");
+    }
+    value.parse::<HeaderValue>().is_err().then_some("has a value with a line break or control character")
+}
 
 #[derive(Debug, Args)]
 pub struct Setup {
@@ -134,11 +146,8 @@ impl Wanted {
             let text = std::fs::read(file).map_err(|error| format!("cannot read {file}: {error}"))?;
             let text = text.strip_prefix(BOM.as_bytes()).unwrap_or(&text);
             let headers: BTreeMap<String, String> = serde_json::from_slice(text).map_err(|error| format!("{file} is not a JSON object of texts: {error}"))?;
-            // A message never repeats a value, which is a secret.
-            for (header, value) in &headers {
-                if header.parse::<HeaderName>().is_err() || value.parse::<HeaderValue>().is_err() {
-                    return Err(format!("{file}: {header:?} or its value cannot be a header of a request").into());
-                }
+            if let Some((header, why)) = headers.iter().find_map(|(header, value)| Some((header, unfit(header, value)?))) {
+                return Err(format!("{file}: the header {header:?} {why}").into());
             }
             all.push((name.to_owned(), text.to_vec()));
         }

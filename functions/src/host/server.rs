@@ -48,6 +48,8 @@ const FILES_UNLIMITED: u64 = 1 << 20;
 const DRAIN_BYTES_MAX: usize = 16 << 20;
 /// The same in time.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// A known caller whose body, or whose reading of the answer, stops for so long makes place where all are taken.
+const STALLED: Duration = Duration::from_secs(1);
 /// How often connections are looked at.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 /// Pause after a connection could not be accepted.
@@ -119,14 +121,31 @@ enum Phase {
     Idle,
     /// An answer is being sent, perhaps to a client that takes it slowly on purpose, and its caller is not known.
     Sending,
+    /// A body of a known caller that stopped on its way, or an answer that the client does not take.
+    Stalled,
     /// A request is being answered.
     Busy,
+}
+
+/// The phase of a connection.
+#[derive(Clone, Copy)]
+struct State {
+    phase: Phase,
+    since: Instant,
+    /// Since when the client neither sends its body nor takes its answer.
+    stalled: Option<Instant>,
+}
+
+impl State {
+    fn new(phase: Phase) -> Self {
+        Self { phase, since: Instant::now(), stalled: None }
+    }
 }
 
 /// One open connection.
 struct Connection {
     address: IpAddr,
-    phase: Mutex<(Phase, Instant)>,
+    state: Mutex<State>,
     /// The caller of the present request showed valid credentials.
     is_known: Arc<AtomicBool>,
     end: Notify,
@@ -134,26 +153,41 @@ struct Connection {
 
 impl Connection {
     fn new(address: IpAddr) -> Self {
-        Self { address, phase: Mutex::new((Phase::Head, Instant::now())), is_known: Arc::default(), end: Notify::new() }
+        Self { address, state: Mutex::new(State::new(Phase::Head)), is_known: Arc::default(), end: Notify::new() }
     }
 
     fn enter(&self, phase: Phase) {
-        *self.phase.lock().expect("no holder panics") = (phase, Instant::now());
+        *self.state.lock().expect("no holder panics") = State::new(phase);
     }
 
     /// Goes from one phase to another; does nothing in any other phase.
     fn go_on(&self, from: Phase, to: Phase) {
-        let mut phase = self.phase.lock().expect("no holder panics");
-        if phase.0 == from {
-            *phase = (to, Instant::now());
+        let mut state = self.state.lock().expect("no holder panics");
+        if state.phase == from {
+            *state = State::new(to);
         }
+    }
+
+    /// The client stopped, or goes on.
+    fn stall(&self, since: Option<Instant>) {
+        self.state.lock().expect("no holder panics").stalled = since;
+    }
+
+    /// Says whether the answer before was given out and nothing was read since: the next request was sent along with it.
+    fn is_pipelined(&self) -> bool {
+        self.state.lock().expect("no holder panics").phase == Phase::Idle
     }
 
     /// The present phase and when it began. A body of a known caller, and an answer to one, is work like any other.
     fn now(&self) -> (Phase, Instant) {
-        let (phase, since) = *self.phase.lock().expect("no holder panics");
+        let State { phase, since, stalled } = *self.state.lock().expect("no holder panics");
         let may_be_known = matches!(phase, Phase::Body | Phase::Sending);
-        if may_be_known && self.is_known.load(Ordering::Relaxed) { (Phase::Busy, since) } else { (phase, since) }
+        let is_work = phase == Phase::Busy || (may_be_known && self.is_known.load(Ordering::Relaxed));
+        match stalled {
+            _ if !is_work => (phase, since),
+            Some(stopped) if stopped.elapsed() >= STALLED => (Phase::Stalled, stopped),
+            _ => (Phase::Busy, since),
+        }
     }
 }
 
@@ -199,7 +233,7 @@ impl Connections {
             let is_late = match phase {
                 Phase::Head => now.saturating_duration_since(since) >= HEAD_TIMEOUT,
                 Phase::Idle => now.saturating_duration_since(since) >= IDLE_TIMEOUT,
-                Phase::Body | Phase::Sending | Phase::Busy => false,
+                Phase::Body | Phase::Sending | Phase::Stalled | Phase::Busy => false,
             };
             if is_late {
                 connection.end.notify_one();
@@ -263,16 +297,23 @@ async fn serve(stream: TcpStream, connection: Arc<Connection>, router: TowerToHy
 
 /// Answers one request, and reads on what is left of its body.
 async fn answer(router: TowerToHyperService<Router>, connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Answering>, Infallible> {
+    if connection.is_pipelined() {
+        // Requests that were sent all at once let those of other connections go on in between.
+        tokio::task::yield_now().await;
+    }
     let (mut parts, body) = request.into_parts();
     let waits_for_word = parts.headers.contains_key(header::EXPECT);
     connection.is_known.store(false, Ordering::Relaxed);
     connection.enter(if body.is_end_stream() { Phase::Busy } else { Phase::Body });
     parts.extensions.insert(Peer { address: connection.address, is_known: connection.is_known.clone() });
-    let shared = Shared(Arc::new(Mutex::new(Reading { body, was_read: false, connection: connection.clone() })));
+    let shared = Shared(Arc::new(Mutex::new(Reading { body, was_read: false, is_stalled: false, connection: connection.clone() })));
     let mut response = router.call(Request::from_parts(parts, Body::new(shared.clone()))).await?;
+    // What is read on makes place for others.
+    let is_known = connection.is_known.swap(false, Ordering::Relaxed);
     if !drained(shared, waits_for_word).await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    connection.is_known.store(is_known, Ordering::Relaxed);
     connection.enter(Phase::Sending);
     Ok(response.map(|body| Answering { body, connection }))
 }
@@ -304,6 +345,7 @@ async fn drained(mut body: Shared, waits_for_word: bool) -> bool {
 struct Reading {
     body: Incoming,
     was_read: bool,
+    is_stalled: bool,
     connection: Arc<Connection>,
 }
 
@@ -319,6 +361,10 @@ impl http_body::Body for Shared {
         let mut reading = self.0.lock().expect("no holder panics");
         reading.was_read = true;
         let polled = Pin::new(&mut reading.body).poll_frame(context);
+        if polled.is_pending() != reading.is_stalled {
+            reading.is_stalled = polled.is_pending();
+            reading.connection.stall(polled.is_pending().then(Instant::now));
+        }
         if matches!(polled, Poll::Ready(None)) || reading.body.is_end_stream() {
             reading.connection.go_on(Phase::Body, Phase::Busy);
         }
@@ -377,8 +423,13 @@ impl Watched {
     /// Fails a write that took too long.
     fn in_time<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                self.connection.stall(None);
+            }
             return polled;
+        }
+        if self.stalled.is_none() {
+            self.connection.stall(Some(Instant::now()));
         }
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
         match stalled.as_mut().poll(context) {
@@ -486,6 +537,24 @@ mod tests {
         sending.is_known.store(false, Ordering::Relaxed);
         connections.admit(FAR[1]).expect("the place of the answer");
         assert!(!connections.open.lock().unwrap().1.contains_key(&id));
+    }
+
+    #[test]
+    fn a_known_caller_that_stalls_makes_place_after_all_that_wait() {
+        let connections = Connections::new(2);
+        let stopped = Instant::now().checked_sub(STALLED).expect("the clock began before");
+        let (stalled_id, stalled) = connections.admit(FAR[0]).expect("a place");
+        stalled.enter(Phase::Body);
+        stalled.is_known.store(true, Ordering::Relaxed);
+        stalled.stall(Some(stopped));
+        let (_, busy) = connections.admit(FAR[1]).expect("a place");
+        busy.enter(Phase::Busy);
+        assert_eq!((stalled.now().0, busy.now().0), (Phase::Stalled, Phase::Busy));
+        connections.admit(FAR[1]).expect("the place of the stalled one").1.enter(Phase::Busy);
+        assert!(!connections.open.lock().unwrap().1.contains_key(&stalled_id));
+        busy.stall(Some(stopped));
+        busy.stall(None);
+        assert!(connections.admit("127.0.0.1".parse().unwrap()).is_none(), "one that goes on is busy");
     }
 
     #[test]

@@ -84,7 +84,8 @@ pub(super) enum UnfitReceiver {
 /// The host that a receiver is on, where address and headers are fit.
 pub(super) fn callback_host(app: &App, Receiver { url, headers }: &Receiver) -> Result<String, UnfitReceiver> {
     let parsed: reqwest::Url = url.parse().map_err(|_| UnfitReceiver::Address)?;
-    if url.len() > URL_MAX || !matches!(parsed.scheme(), "http" | "https") {
+    // Line breaks would be left out, and another address would be called than the one that is written.
+    if url.len() > URL_MAX || url.chars().any(char::is_control) || !matches!(parsed.scheme(), "http" | "https") {
         return Err(UnfitReceiver::Address);
     }
     let host = parsed.host_str().ok_or(UnfitReceiver::Address)?;

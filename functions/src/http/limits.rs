@@ -46,6 +46,18 @@ pub const DOWNLOADS_OF_ONE_MAX: usize = 32;
 pub const UPLOADS_MAX: usize = 16;
 /// Uploads of one application and user that come in at once.
 pub const UPLOADS_OF_ONE_MAX: usize = 4;
+/// Requests of one application and user that are under way at once: a body that does not arrive, or a slow read, holds a connection.
+const UNDER_WAY_MAX: usize = 128;
+/// The same of an application that names no user.
+const UNDER_WAY_ALONE_MAX: usize = 512;
+/// An answer that is larger counts until its client has taken it.
+pub const LARGE_ANSWER: usize = 64 << 10;
+/// Bytes of large answers that are not taken yet.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// The same of one application and user. An answer that is larger than this finds a place alone.
+const ANSWER_BYTES_OF_ONE_MAX: usize = 16 << 20;
+/// The same of an application that names no user.
+const ANSWER_BYTES_ALONE_MAX: usize = 32 << 20;
 /// Files that one person begins to upload.
 const BEGUN: Rate = Rate { per_hour: 600, burst: 300 };
 /// Bytes that one person uploads: 2 GiB an hour, and 4 GiB at once, which is the largest file that a desk can be set to.
@@ -99,6 +111,8 @@ pub struct Limits {
     guesses_of_address: Buckets<IpAddr>,
     guess_logged: AtomicI64,
     guesses_unlogged: AtomicU64,
+    under_way: Transfers,
+    answers: Transfers,
     downloads: Transfers,
     uploads: Transfers,
     begun: Buckets<Pid>,
@@ -132,7 +146,18 @@ impl Limits {
         }
         // Nothing is taken of the bytes: they were counted when they were written.
         self.written.take(of, of.written(), 0, now).map_err(|seconds| limited("this application writes too many bytes for this user", seconds))?;
-        self.requests.take(of, of.requests(), 1, now).map_err(|seconds| limited("this application makes too many requests for this user", seconds))
+        self.requests.take(of, of.requests(), 1, now).map_err(|seconds| limited("this application makes too many requests for this user", seconds))?;
+        let most = if of.is_alone { UNDER_WAY_ALONE_MAX } else { UNDER_WAY_MAX };
+        let place = self.under_way.start(Some(of), 1, usize::MAX, most);
+        scope::hold(place.ok_or_else(|| limited("too many requests of this application for this user are under way", 1))?);
+        Ok(())
+    }
+
+    /// A place for a large answer, held until it is dropped.
+    pub(super) fn answer(&self, of: Of, bytes: usize) -> Result<Transfer, Error> {
+        let most = if of.is_alone { ANSWER_BYTES_ALONE_MAX } else { ANSWER_BYTES_OF_ONE_MAX };
+        let place = self.answers.start(Some(of), bytes, ANSWER_BYTES_MAX, most);
+        place.ok_or_else(|| limited("too many large answers are not taken by their clients yet", 1))
     }
 
     /// Counts what a request wrote; more than there was left is paid back by waiting.
@@ -182,7 +207,7 @@ impl Limits {
 
     /// A place for a download of the present caller, held until it is dropped.
     pub(super) fn download(&self) -> Result<Transfer, Error> {
-        self.downloads.start(scope::of(), DOWNLOADS_MAX, DOWNLOADS_OF_ONE_MAX).ok_or_else(|| limited("too many downloads at once", 1))
+        self.downloads.start(scope::of(), 1, DOWNLOADS_MAX, DOWNLOADS_OF_ONE_MAX).ok_or_else(|| limited("too many downloads at once", 1))
     }
 
     /// Counts a file that a person begins to upload.
@@ -252,7 +277,7 @@ impl Limits {
 
     /// A place for an upload of the present caller, held until it is dropped.
     pub(super) fn upload(&self) -> Result<Transfer, Error> {
-        self.uploads.start(scope::of(), UPLOADS_MAX, UPLOADS_OF_ONE_MAX).ok_or_else(|| limited("too many uploads at once", 1))
+        self.uploads.start(scope::of(), 1, UPLOADS_MAX, UPLOADS_OF_ONE_MAX).ok_or_else(|| limited("too many uploads at once", 1))
     }
 }
 
@@ -360,7 +385,7 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Momen
     }
 }
 
-/// Files in transfer: all together, and by caller.
+/// Files in transfer, requests under way, or bytes of answers: all together, and by caller.
 #[derive(Clone, Debug, Default)]
 struct Transfers(Arc<Mutex<Running>>);
 
@@ -368,23 +393,25 @@ struct Transfers(Arc<Mutex<Running>>);
 type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {
-    fn start(&self, of: Option<Of>, most: usize, most_of_one: usize) -> Option<Transfer> {
+    /// Takes a place of this size. One that is alone always finds one.
+    fn start(&self, of: Option<Of>, size: usize, most: usize, most_of_one: usize) -> Option<Transfer> {
         let mut running = self.0.lock().expect("no holder panics");
         let (all, by_caller) = &mut *running;
         let own = by_caller.get(&of).copied().unwrap_or_default();
-        if *all >= most || own >= most_of_one {
+        if (*all > 0 && *all + size > most) || (own > 0 && own + size > most_of_one) {
             return None;
         }
-        *all += 1;
-        by_caller.insert(of, own + 1);
-        Some(Transfer { of, transfers: self.clone() })
+        *all += size;
+        by_caller.insert(of, own + size);
+        Some(Transfer { of, size, transfers: self.clone() })
     }
 }
 
-/// One file in transfer.
+/// One file in transfer, one request under way, or one answer.
 #[derive(Debug)]
 pub(super) struct Transfer {
     of: Option<Of>,
+    size: usize,
     transfers: Transfers,
 }
 
@@ -392,9 +419,9 @@ impl Drop for Transfer {
     fn drop(&mut self) {
         let mut running = self.transfers.0.lock().expect("no holder panics");
         let (all, by_caller) = &mut *running;
-        *all = all.saturating_sub(1);
+        *all = all.saturating_sub(self.size);
         match by_caller.get_mut(&self.of) {
-            Some(own) if *own > 1 => *own -= 1,
+            Some(own) if *own > self.size => *own -= self.size,
             _ => drop(by_caller.remove(&self.of)),
         }
     }
@@ -463,13 +490,26 @@ mod tests {
     fn a_file_in_transfer_takes_a_place_until_it_ends() {
         let transfers = Transfers::default();
         let (one, other) = (Some(Of::new("a", Some("x"))), Some(Of::new("a", None)));
-        let held = transfers.start(one, 3, 2).expect("a place");
-        let _second = transfers.start(one, 3, 2).expect("a place");
-        assert!(transfers.start(one, 3, 2).is_none());
-        let _third = transfers.start(other, 3, 2).expect("a place");
-        assert!(transfers.start(None, 3, 2).is_none(), "all places are taken");
+        let held = transfers.start(one, 1, 3, 2).expect("a place");
+        let _second = transfers.start(one, 1, 3, 2).expect("a place");
+        assert!(transfers.start(one, 1, 3, 2).is_none());
+        let _third = transfers.start(other, 1, 3, 2).expect("a place");
+        assert!(transfers.start(None, 1, 3, 2).is_none(), "all places are taken");
         drop(held);
-        assert!(transfers.start(one, 3, 2).is_some());
+        assert!(transfers.start(one, 1, 3, 2).is_some());
+    }
+
+    #[test]
+    fn large_answers_that_are_not_taken_are_bounded_by_bytes() {
+        let (limits, one, other) = (Limits::default(), Of::new("a", Some("x")), Of::new("a", Some("y")));
+        let held = limits.answer(one, 10 * ANSWER_BYTES_MAX).expect("one that is alone");
+        assert!(limits.answer(one, LARGE_ANSWER).is_err() && limits.answer(other, LARGE_ANSWER).is_err());
+        drop(held);
+        let held: Vec<_> = (0..4).map(|_| limits.answer(one, ANSWER_BYTES_OF_ONE_MAX / 4).expect("a place")).collect();
+        assert!(limits.answer(one, LARGE_ANSWER).is_err());
+        let theirs = limits.answer(other, LARGE_ANSWER).expect("another caller is not concerned");
+        drop((held, theirs));
+        assert!(limits.answers.0.lock().unwrap().1.is_empty());
     }
 
     #[test]

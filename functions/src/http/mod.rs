@@ -35,6 +35,8 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(v1::openapi::document))
         .nest("/v1", v1::router())
+        // A caller without credentials learns neither paths nor methods; a known one learns that these paths are only read.
+        .method_not_allowed_fallback(blueking::only_read)
         .fallback(blueking::command)
         .layer(from_fn_with_state(app.clone(), scope::open))
         .layer(from_fn_with_state(app.clone(), access::observe))

@@ -12,8 +12,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
+use infra::Error;
 
-use super::limits::Of;
+use super::limits::{LARGE_ANSWER, Of, Transfer};
+use super::{blueking, v1};
 use crate::App;
 
 /// The other end of a connection; the host puts it into the extensions of a request.
@@ -30,6 +32,8 @@ struct Scope {
     if_none_match: Option<HeaderValue>,
     if_range: Option<HeaderValue>,
     of: Mutex<Option<Of>>,
+    /// The place of the request among those of its caller that are under way.
+    place: Mutex<Option<Transfer>>,
     retry_after_s: AtomicU64,
 }
 
@@ -55,6 +59,11 @@ pub(super) fn is_of(of: Of) {
         *scope.of.lock().expect("no holder panics") = Some(of);
         Some(())
     });
+}
+
+/// Holds the place of the present request until it is answered.
+pub(super) fn hold(place: Transfer) {
+    with(|scope| scope.place.lock().expect("no holder panics").replace(place));
 }
 
 /// For whom the present request counts.
@@ -89,6 +98,10 @@ pub fn is_known(if_none_match: &str, tag: &str) -> bool {
 /// Opens the scope of a request, and counts what it wrote.
 pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -> Response {
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD) && !is_upload(request.uri().path());
+    let is_v1 = request.uri().path().starts_with("/v1/");
+    // An answer to a write is not withheld: what it tells has happened.
+    let is_bounded = !is_v1 || matches!(*request.method(), Method::GET | Method::HEAD);
+    let request_id = blueking::render::request_id(request.headers(), &app);
     let (parts, body) = request.into_parts();
     let conditional = |headers: &HeaderMap, name: header::HeaderName| headers.get(name).cloned();
     let scope = Arc::new(Scope {
@@ -96,6 +109,7 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
         if_none_match: conditional(&parts.headers, header::IF_NONE_MATCH),
         if_range: conditional(&parts.headers, header::IF_RANGE),
         of: Mutex::default(),
+        place: Mutex::default(),
         retry_after_s: AtomicU64::new(1),
     });
     let bytes = Arc::new(AtomicU64::new(0));
@@ -104,6 +118,10 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
     let of = *scope.of.lock().expect("no holder panics");
     if let Some(of) = of {
         app.limits.wrote(of, bytes.load(Ordering::Relaxed), app.ledger.clock.now());
+        if is_bounded {
+            let refused = |error| if is_v1 { v1::refused(error) } else { blueking::refused(error, &request_id) };
+            response = held(&app, of, response).unwrap_or_else(refused);
+        }
     }
     if response.status() == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().insert(header::RETRY_AFTER, scope.retry_after_s.load(Ordering::Relaxed).max(1).into());
@@ -114,6 +132,55 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
 /// Files have bounds of their own.
 fn is_upload(path: &str) -> bool {
     path.starts_with("/v1/attachments") || path.starts_with("/v1/uploads")
+}
+
+/// Has a large answer count until its client has taken it; an error where its caller leaves too many untaken.
+fn held(app: &App, of: Of, response: Response) -> Result<Response, Error> {
+    let bytes = http_body::Body::size_hint(response.body()).exact().and_then(|bytes| usize::try_from(bytes).ok());
+    // A body without a known size is a file, which has bounds of its own.
+    let Some(bytes) = bytes.filter(|bytes| *bytes > LARGE_ANSWER) else { return Ok(response) };
+    let place = app.limits.answer(of, bytes)?;
+    Ok(response.map(|body| Body::new(Held { body, left: Bytes::new(), _place: place })))
+}
+
+/// Bytes of an answer that are given to the connection at once.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// An answer that is given out in pieces, so that it ends when its client has taken it.
+struct Held {
+    body: Body,
+    /// What is left of the piece that came last.
+    left: Bytes,
+    _place: Transfer,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.left.is_empty() {
+            match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => self.left = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                other => return other,
+            }
+        }
+        let most = self.left.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.left.split_to(most)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Only bodies of a known size are held.
+        let rest = self.body.size_hint().exact().unwrap_or_default();
+        SizeHint::with_exact(rest + self.left.len() as u64)
+    }
 }
 
 /// A body whose bytes are counted.

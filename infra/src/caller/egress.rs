@@ -89,14 +89,14 @@ fn bits_of(address: u128, all: u8, bits: u8) -> u128 {
     if bits == 0 { 0 } else { address >> (all - bits) }
 }
 
-/// An IPv4 address that is written as an IPv6 one, or that a translator or a tunnel would make of it (RFC 4291 2.5.5, RFC 6052, RFC 3056), is what it is.
+/// An IPv4 address that is written as an IPv6 one, or that a translator or a tunnel would make of it (RFC 4291 2.5.5, RFC 2765, RFC 6052, RFC 3056), is what it is.
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let segments = v6.segments();
     let at = |first: usize| Ipv4Addr::from((u32::from(segments[first]) << 16) | u32::from(segments[first + 1]));
     match segments {
         _ if v6.is_loopback() || v6.is_unspecified() => address,
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => at(6).into(),
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => at(6).into(),
         [0x2002, ..] => at(1).into(),
         _ => address,
     }
@@ -116,9 +116,10 @@ fn is_outside(address: IpAddr) -> bool {
             v4.is_loopback() || v4.is_unspecified() || v4.is_link_local() || v4.is_private() || v4.is_multicast() || special
         }
         IpAddr::V6(v6) => {
-            // Site-local (RFC 3879), translated locally (RFC 8215), discarded (RFC 6666), for documents and Teredo (RFC 4380), which hides an address.
+            // Site-local (RFC 3879), translated locally (RFC 8215), discarded (RFC 6666), for documents (RFC 3849, RFC 9637), segment routing (RFC 9602) and
+            // Teredo (RFC 4380), which hides an address.
             let special = match v6.segments() {
-                [0x64, 0xff9b, 1, ..] | [0x100, 0, 0, 0, ..] | [0x2001, 0 | 0xdb8, ..] => true,
+                [0x64, 0xff9b, 1, ..] | [0x100, 0, 0, 0, ..] | [0x2001, 0 | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] | [0x5f00, ..] => true,
                 [first, ..] => first & 0xffc0 == 0xfec0,
             };
             v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_unique_local() || v6.is_multicast() || special
@@ -138,7 +139,19 @@ mod tests {
             assert!(!allows("", inside), "{inside}");
         }
         // The same written for a translator or a tunnel, and what is set apart.
-        for inside in ["64:ff9b::a01:203", "64:ff9b::7f00:1", "2002:a01:203::1", "::10.1.2.3", "::127.0.0.1", "fec0::1", "64:ff9b:1::1", "2001::1"] {
+        for inside in [
+            "64:ff9b::a01:203",
+            "64:ff9b::7f00:1",
+            "2002:a01:203::1",
+            "::10.1.2.3",
+            "::127.0.0.1",
+            "fec0::1",
+            "64:ff9b:1::1",
+            "2001::1",
+            "::ffff:0:127.0.0.1",
+            "3fff::1",
+            "5f00::1",
+        ] {
             assert!(!allows("", inside), "{inside}");
         }
         for inside in ["198.18.0.1", "192.0.0.8", "192.0.2.1", "203.0.113.9", "240.0.0.1", "255.255.255.255", "168.63.129.16", "224.0.0.1", "ff02::1"] {

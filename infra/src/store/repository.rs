@@ -18,6 +18,8 @@ use crate::{Error, Kind, Ledger};
 
 /// Commits read at once when loading backwards.
 const PAGE: usize = 12;
+/// Commits that are decoded before other requests go on.
+const COMMITS_AT_ONCE: usize = 16;
 /// Command ids a stream remembers (design 7.1).
 pub const REMEMBERED: usize = 64;
 
@@ -32,13 +34,24 @@ pub struct Context<D: Decider> {
     /// The first 8 bytes of the last command ids, oldest first.
     recent: VecDeque<[u8; 8]>,
     since_snapshot: usize,
+    /// Bytes of the snapshot and the commits that the state was made of: about what it takes in memory.
+    pub(crate) bytes: usize,
     /// The commits that were read, newest first: what a repeated command is answered from.
     pub read: Vec<Commit>,
 }
 
 impl<D: Decider> Context<D> {
     pub(crate) fn empty(stream: &str) -> Self {
-        Self { aggregate: Sourced::default(), stream: stream.into(), next: 1, tail: [0; 32], recent: VecDeque::new(), since_snapshot: 0, read: Vec::new() }
+        Self {
+            aggregate: Sourced::default(),
+            stream: stream.into(),
+            next: 1,
+            tail: [0; 32],
+            recent: VecDeque::new(),
+            since_snapshot: 0,
+            bytes: 0,
+            read: Vec::new(),
+        }
     }
 
     /// Says whether a command with this id was stored, within the last [`REMEMBERED`].
@@ -100,12 +113,14 @@ impl<D: Decider> Repository<D> {
                     Some(snapshot) => self.open_snapshot(&snapshot.state).await?,
                     None => None,
                 };
+                let snapshot_bytes = commit.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len());
                 let reached_start = commit.first == 1;
                 let next = commit.next();
                 let tail = commit.hash;
                 context.read.push(commit);
                 if let Some((state, recent)) = state {
                     context.aggregate = Sourced(state);
+                    context.bytes = snapshot_bytes;
                     context.recent = recent;
                     context.next = next;
                     context.tail = tail;
@@ -117,7 +132,11 @@ impl<D: Decider> Repository<D> {
             }
         }
         let newer: Vec<Commit> = context.read.iter().filter(|commit| commit.first >= context.next).rev().cloned().collect();
-        for commit in newer {
+        for (at, commit) in newer.into_iter().enumerate() {
+            // Keys come from memory, without waiting: a long stream lets other requests go on in between.
+            if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
             if commit.first != context.next {
                 return Err(Error::corrupt(format!("{stream} does not begin at 1, its oldest commit begins at {}", commit.first)));
             }
@@ -127,6 +146,7 @@ impl<D: Decider> Repository<D> {
             context.remember(&commit.command_id);
             context.next = commit.next();
             context.tail = commit.hash;
+            context.bytes += commit.body.len();
             context.since_snapshot += 1;
         }
         Ok(context)
@@ -159,7 +179,8 @@ impl<D: Decider> Repository<D> {
 
     /// Puts the commit that comes next. Meeting itself, after an answer was lost on the way, is success too.
     pub async fn put(&self, context: &mut Context<D>, commit: Commit) -> Result<Appended, Error> {
-        let has_snapshot = commit.snapshot.is_some();
+        let snapshot_bytes = commit.snapshot.as_ref().map(|snapshot| snapshot.state.len());
+        let body_bytes = commit.body.len();
         let (next, hash, command_id) = (commit.next(), commit.hash, commit.command_id);
         let appended = match self.ledger.store.append(commit).await? {
             Appended::Taken(taken) if taken.hash == hash => Appended::Stored { position: None },
@@ -169,7 +190,8 @@ impl<D: Decider> Repository<D> {
             context.remember(&command_id);
             context.next = next;
             context.tail = hash;
-            context.since_snapshot = if has_snapshot { 0 } else { context.since_snapshot + 1 };
+            context.since_snapshot = if snapshot_bytes.is_some() { 0 } else { context.since_snapshot + 1 };
+            context.bytes = snapshot_bytes.unwrap_or(context.bytes + body_bytes);
         }
         Ok(appended)
     }

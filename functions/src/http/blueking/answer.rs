@@ -12,9 +12,10 @@ use crate::App;
 use crate::desk::NotOpened;
 use crate::people::Unnamed;
 
-/// Codes of BlueKing's API gateway, which answers these itself: the caller is unknown, there is no such API, the caller asks for more than its share.
+/// Codes of BlueKing's API gateway, which answers these itself: the caller is unknown, there is no such API, or none of this method, the caller asks for more than its share.
 const UNKNOWN_CALLER: i64 = 1_640_101;
 const UNKNOWN_API: i64 = 1_640_401;
+const METHOD_NOT_ALLOWED: i64 = 1_640_501;
 const LIMITED: i64 = 1_642_902;
 
 /// A business failure: HTTP 200 with a code.
@@ -123,6 +124,13 @@ pub(super) fn forbidden(reason: &str, request_id: &str) -> Response {
 /// The answer to a known caller at a path that means no operation.
 pub(super) fn no_path(request_id: &str) -> Response {
     envelope(StatusCode::NOT_FOUND, UNKNOWN_API, "API not found: no such path", request_id)
+}
+
+/// The answer to a known caller at a path that takes GET and HEAD alone.
+pub(super) fn only_read(request_id: &str) -> Response {
+    let mut response = envelope(StatusCode::METHOD_NOT_ALLOWED, METHOD_NOT_ALLOWED, "method not allowed: this path takes GET and HEAD", request_id);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
 }
 
 fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> Response {

@@ -147,6 +147,20 @@ fn operation(path: &str) -> Option<Operation> {
     Operation::named(&name)
 }
 
+/// What a caller gets in place of an answer that is withheld.
+pub(super) fn refused(error: Error, request_id: &str) -> Response {
+    answer::failure(&error.into(), request_id)
+}
+
+/// Answers any other method on a path that is only read: `/healthz` and the like.
+pub async fn only_read(State(app): State<App>, request: Request) -> Response {
+    let request_id = render::request_id(request.headers(), &app);
+    match tokio::time::timeout(PATIENCE, Asked::read(&app, request)).await {
+        Ok(Err(Refused::Forbidden(reason))) => answer::forbidden(&reason, &request_id),
+        _ => answer::only_read(&request_id),
+    }
+}
+
 /// Answers every path that is not another API's.
 pub async fn command(State(app): State<App>, request: Request) -> Response {
     let operation = operation(request.uri().path());

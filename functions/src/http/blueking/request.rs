@@ -40,24 +40,17 @@ impl Asked {
     pub(super) async fn read(app: &App, request: Request<Body>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
         let wrong = |text: String| Refusal::new(3_900_021, format!("参数错误: {text}"));
-        // Names in headers come in UTF-8; what is something else is rejected by the name of its header, and never left out.
-        for name in READ_HEADERS {
-            if parts.headers.get(name).is_some_and(|value| std::str::from_utf8(value.as_bytes()).is_err()) {
-                return Err(wrong(format!("请求头 {name} 不是 UTF-8")).into());
-            }
-        }
+        // Names in headers come in UTF-8; what is something else is rejected by the name of its header, and never left out. Only a known caller is told so.
+        let is_other = |name: &&str| parts.headers.get(*name).is_some_and(|value| std::str::from_utf8(value.as_bytes()).is_err());
+        let unread_header = READ_HEADERS.into_iter().find(is_other).map(|name| wrong(format!("请求头 {name} 不是 UTF-8")));
         let header = |name: &str| parts.headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
         let query = parameters(parts.uri.query().unwrap_or_default().as_bytes());
         let carried = header("x-bkapi-authorization");
         let bytes = match body::read(body, BODY_BYTES_MAX).await {
             Ok(bytes) => bytes,
-            Err(reason) => {
-                // Credentials in the body were not read; those outside of it must be right.
-                if is_presented(&query, carried) {
-                    caller(app, &query, &Map::new(), carried).await?;
-                }
-                return Err(unread(&reason).into());
-            }
+            // Too many bodies arrive at once: the caller may be known, and may repeat the request.
+            Err(reason @ NotRead::Busy) => return Err(unread(&reason).into()),
+            Err(reason) => return Err(unreadable(app, &query, carried, unread(&reason)).await),
         };
         let kind = header(header::CONTENT_TYPE.as_str()).unwrap_or_default().split(';').next().unwrap_or_default().trim().to_lowercase();
         let body = match kind.as_str() {
@@ -71,7 +64,11 @@ impl Asked {
             },
             other => return Err(unreadable(app, &query, carried, wrong(format!("不支持的内容类型: {other}"))).await),
         };
-        let caller = caller(app, &query, &body, carried).await?;
+        let caller = caller(app, &query, &body, carried).await;
+        if let Some(refusal) = unread_header {
+            return Err(caller.map_or_else(|refused| with_reason(refused, &refusal), |_| refusal.clone().into()));
+        }
+        let caller = caller?;
         let idempotency_key = header("idempotency-key").map(str::to_owned).filter(|key| !key.is_empty() && key.len() <= 255);
         Ok(Self { query, body, caller, idempotency_key, path: parts.uri.path().to_owned() })
     }
@@ -225,14 +222,16 @@ impl Asked {
 async fn unreadable(app: &App, query: &Map<String, Value>, carried: Option<&str>, refusal: Refusal) -> Refused {
     match caller(app, query, &Map::new(), carried).await {
         Ok(_) => refusal.into(),
-        Err(Refused::Forbidden(forbidden)) => Refused::Forbidden(format!("{forbidden} ({})", refusal.message)),
-        Err(other) => other,
+        Err(refused) => with_reason(refused, &refusal),
     }
 }
 
-/// Says whether query or header show a code and a secret.
-fn is_presented(query: &Map<String, Value>, carried: Option<&str>) -> bool {
-    carried.is_some() || ["bk_app_code", "app_code"].iter().any(|key| query.contains_key(*key))
+/// A 403 that also gives the reason why credentials in the request may not have been read.
+fn with_reason(refused: Refused, refusal: &Refusal) -> Refused {
+    match refused {
+        Refused::Forbidden(forbidden) => Refused::Forbidden(format!("{forbidden} ({})", refusal.message)),
+        other => other,
+    }
 }
 
 /// The rejection of a body that was not read, as this API words it.

@@ -108,7 +108,17 @@ fn not_raised(not: NotRaised, creator: &str) -> Refusal {
 
 /// The receiver of callbacks, with its headers.
 fn receiver(meta: &Value) -> Result<Option<Receiver>, Refusal> {
-    let Some(url) = meta.get("callback_url").and_then(Value::as_str).filter(|url| !url.is_empty()) else { return Ok(None) };
+    let url = match meta.get("callback_url") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(url)) => url.trim(),
+        // Some clients send what is empty as they please; anything else would be a callback that never comes.
+        Some(Value::Array(empty)) if empty.is_empty() => return Ok(None),
+        Some(Value::Object(empty)) if empty.is_empty() => return Ok(None),
+        Some(_) => return Err(unfit_receiver(UnfitReceiver::Address)),
+    };
+    if url.is_empty() {
+        return Ok(None);
+    }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let headers = match meta.get("headers") {
         None | Some(Value::Null) => Vec::new(),

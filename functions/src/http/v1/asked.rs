@@ -22,6 +22,10 @@ use crate::http::body::{self, BODY_BYTES_MAX, NotRead, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
 use crate::people::{NAMED_MAX, is_name, one_name};
 
+/// What a caller without credentials is told.
+const NO_CREDENTIALS: &str = "application code and secret are missing (HTTP Basic, or the header X-Bkapi-Authorization)";
+/// Roles that one request names at most: each is looked up with its members.
+const ROLES_MAX: usize = 100;
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -91,16 +95,27 @@ impl Asked {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
         let given = |name: &str| Ok::<_, Problem>(text_of(headers, name)?.filter(|value| !value.is_empty()).map(str::to_owned));
-        let carried: Map<String, Value> = given("X-Bkapi-Authorization")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let text = |key: &str| carried.get(key).and_then(Value::as_str).map(str::to_owned);
-        let (code, secret) = given("Authorization")?.as_deref().and_then(basic).unzip();
-        let presented = Presented {
-            code: code.or_else(|| text("bk_app_code")),
-            secret: secret.or_else(|| text("bk_app_secret")),
-            token: given("X-Bk-Token")?.or_else(|| text("bk_token")),
-            user: text_of(headers, "X-On-Behalf-Of")?.map(str::to_owned).or_else(|| text("bk_username")),
+        // Nothing else of a request is looked at before its credentials: a caller without any gets the same answer on every path and method.
+        let (authorization, carried) = given("Authorization")
+            .and_then(|authorization| Ok((authorization, given("X-Bkapi-Authorization")?)))
+            .map_err(|problem| Problem::no_credentials(&format!("{NO_CREDENTIALS}: {}", problem.detail())))?;
+        let carried: Map<String, Value> = carried.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let text = |key: &str| carried.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        let (code, secret) = authorization.as_deref().and_then(basic).unzip();
+        let (code, secret) = (code.or_else(|| text("bk_app_code")), secret.or_else(|| text("bk_app_secret")));
+        if code.is_none() || secret.is_none() {
+            return Err(Problem::no_credentials(NO_CREDENTIALS));
+        }
+        let names = given("X-Bk-Token").and_then(|token| Ok((token, text_of(headers, "X-On-Behalf-Of")?.map(str::to_owned))));
+        let (token, user, wrong_name) = match names {
+            Ok((token, user)) => (token, user, None),
+            Err(problem) => (None, None, Some(problem)),
         };
+        let presented = Presented { code, secret, token: token.or_else(|| text("bk_token")), user: user.or_else(|| text("bk_username")) };
         let caller = identify(&app, presented).await?.ok_or_else(Problem::unauthorized)?;
+        if let Some(problem) = wrong_name {
+            return Err(problem);
+        }
         let idempotency_key = text_of(headers, "Idempotency-Key")?.map(str::to_owned);
         if idempotency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
             return Err(Problem::malformed("Idempotency-Key", format!("`Idempotency-Key` has 1 to {KEY_BYTES_MAX} bytes")));
@@ -200,6 +215,9 @@ impl Asked {
             return Ok(Processors::Person(self.app.people.find_all(&names).await?));
         }
         if let Some(roles) = to.get("roles").and_then(Value::as_array) {
+            if roles.len() > ROLES_MAX {
+                return Err(Problem::malformed("/to/roles", format!("more than {ROLES_MAX} roles are named")));
+            }
             return Ok(Processors::General(roles.iter().map(|id| id.as_i64().map(RoleId).ok_or_else(wrong)).collect::<Result<_, _>>()?));
         }
         to.get("department").and_then(Value::as_str).map(|id| Processors::Organization(id.to_owned())).ok_or_else(wrong)
@@ -250,10 +268,13 @@ impl Asked {
 
 fn basic(header: &str) -> Option<(String, String)> {
     // The name of a scheme has no case (RFC 9110 11.1).
-    let (_, credentials) = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Basic"))?;
-    let decoded = STANDARD.decode(credentials.trim()).ok()?;
-    let text = String::from_utf8(decoded).ok()?;
-    text.split_once(':').map(|(code, secret)| (code.to_owned(), secret.to_owned()))
+    let (scheme, encoded) = header.trim_start().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (code, secret) = text.split_once(':')?;
+    (!code.is_empty() && !secret.is_empty()).then(|| (code.to_owned(), secret.to_owned()))
 }
 
 fn missing(key: &str) -> Problem {

@@ -53,6 +53,11 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     }
 }
 
+/// What a caller gets in place of an answer that is withheld.
+pub(super) fn refused(error: Error) -> Response {
+    Problem::from(error).into_response()
+}
+
 async fn route(app: App, request: Request) -> Answer {
     let method = request.method().clone();
     let path = request.uri().path().trim_matches('/').to_owned();

@@ -32,6 +32,8 @@ pub(super) struct Problem {
     people: Vec<Pid>,
     /// The methods that the path takes.
     allowed: String,
+    /// The answer names the scheme by which credentials are shown.
+    challenges: bool,
 }
 
 /// What a handler gives back.
@@ -39,7 +41,7 @@ pub(super) type Answer = Result<Response, Problem>;
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new(), people: Vec::new(), allowed: String::new() }
+        Self { status, detail: detail.into(), errors: Vec::new(), people: Vec::new(), allowed: String::new(), challenges: false }
     }
     /// The same, with the place in the request.
     fn at(field: &str, status: StatusCode, detail: impl Into<String>) -> Self {
@@ -63,8 +65,13 @@ impl Problem {
     pub(super) fn not_found(what: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, what)
     }
+    /// Code and secret were shown, and one of them or the user is not valid.
     pub(super) fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "application code and secret (HTTP Basic), or the user, are missing or not valid")
+        Self { challenges: true, ..Self::new(StatusCode::UNAUTHORIZED, "application code and secret (HTTP Basic), or the user, are missing or not valid") }
+    }
+    /// No code and secret were shown.
+    pub(super) fn no_credentials(detail: &str) -> Self {
+        Self { challenges: true, ..Self::new(StatusCode::FORBIDDEN, detail) }
     }
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
@@ -149,7 +156,7 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.challenges {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Basic realm=\"ledgerdesk\""));
         }
         response

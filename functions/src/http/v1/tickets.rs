@@ -36,6 +36,8 @@ const STATUSES: [&str; 7] = ["RUNNING", "RESOLVED", "CONFIRMED", "SUSPENDED", "F
 /// The lists of a person, and the index each is.
 const LISTS: [(&str, &str); 6] =
     [("todo", "todo"), ("claim", "claim"), ("approval", "approval"), ("created", "mine"), ("dealt", "dealt"), ("following", "follows")];
+/// Events that are written out before other requests go on.
+const EVENTS_AT_ONCE: usize = 64;
 /// Remarks in one answer.
 const REMARKS_MAX: usize = 500;
 
@@ -201,7 +203,10 @@ pub(super) async fn history(asked: Asked, sn: &str) -> Answer {
         Some(text) => Some(instant(text).ok_or_else(|| Problem::malformed("at", "`at` is not a time (RFC 3339)"))?.as_millisecond()),
     };
     let mut events = Vec::new();
-    for envelope in desk::history(&asked.app.ledger, &sn.stream()).await? {
+    for (at, envelope) in desk::history(&asked.app.ledger, &sn.stream()).await?.into_iter().enumerate() {
+        if at % EVENTS_AT_ONCE == EVENTS_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
         if until.is_some_and(|until| envelope.at.0 > until) {
             break;
         }
