@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use domain::ledger::Continuations;
@@ -29,6 +30,8 @@ use crate::app::{Ports, Settings};
 use crate::host::local::{Desk, publish};
 use crate::{App, apps, times};
 
+/// The longest wait of a start for its lists: what the start itself stored is in them within a moment.
+const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
 /// The app of the demo company. Its secret is published, so it is for trials on loopback only.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
@@ -123,6 +126,10 @@ impl Serve {
         let head = app.ledger.store.head().await?;
         publish(&self.data, head, app.ledger.clock.now().0).map_err(|error| format!("cannot publish the head: {error}"))?;
         let desk = Desk::start(&app, listener, &self.data)?;
+        let head = app.ledger.store.head().await?.position;
+        let mut followed = app.followed.subscribe();
+        // Views that have to be filled again may take long; the desk serves meanwhile.
+        let _ = tokio::time::timeout(FOLLOWED_WAIT, followed.wait_for(|position| *position >= head)).await;
         Ok((app, desk))
     }
 

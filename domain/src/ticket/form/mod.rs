@@ -297,8 +297,10 @@ fn is_blank(kind: FieldKind, value: &Value) -> bool {
         Value::String(text) if kind == FieldKind::RichText => is_blank_page(text),
         Value::String(text) => is_blank_text(text),
         Value::Array(items) => items.iter().all(|item| is_blank(kind, item)),
-        // Rows of a designed table are judged column by column.
-        Value::Object(members) if kind != FieldKind::CustomTable => members.values().all(|member| is_blank(FieldKind::Text, member)),
+        // Rows of a designed table are judged column by column; a form of a page is the page's own.
+        Value::Object(members) if !matches!(kind, FieldKind::CustomTable | FieldKind::CustomForm) => {
+            members.values().all(|member| is_blank(FieldKind::Text, member))
+        }
         _ => false,
     }
 }
