@@ -57,7 +57,9 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// Longest time for the requests that are under way when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 /// The answer to a connection that finds no place.
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const BUSY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 108\r\n\r\n\
+    {\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections are open; try again in a second\"}";
 
 /// Serves a router until `stopped` is true; requests that are under way are answered first.
 pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
@@ -550,7 +552,7 @@ mod tests {
         let (_, busy) = connections.admit(FAR[1]).expect("a place");
         busy.enter(Phase::Busy);
         assert_eq!((stalled.now().0, busy.now().0), (Phase::Stalled, Phase::Busy));
-        connections.admit(FAR[1]).expect("the place of the stalled one").1.enter(Phase::Busy);
+        connections.admit("127.0.0.3".parse().unwrap()).expect("the place of the stalled one").1.enter(Phase::Busy);
         assert!(!connections.open.lock().unwrap().1.contains_key(&stalled_id));
         busy.stall(Some(stopped));
         busy.stall(None);
