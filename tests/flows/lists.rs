@@ -1,13 +1,28 @@
 //! Lists of tickets: pages, filters, times.
 
+use std::sync::Arc;
+
+use infra::views::sqlite::{Sqlite, ViewsFile};
 use serde_json::{Value, json};
 use tests::{approval_request, change, incident};
 
 use crate::House;
 
+/// A desk whose views are in memory, then one whose views are in a file of SQLite.
+async fn desks() -> (House, House, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = Arc::new(ViewsFile::open(directory.path(), Arc::default()).expect("views"));
+    (House::open().await, House::open_over(Arc::new(Sqlite(file))).await, directory)
+}
+
 #[tokio::test]
 async fn lists_are_paged_newest_first_and_narrowed() {
-    let house = House::open().await;
+    let (in_memory, on_disk, _directory) = desks().await;
+    are_paged_and_narrowed(&in_memory).await;
+    are_paged_and_narrowed(&on_disk).await;
+}
+
+async fn are_paged_and_narrowed(house: &House) {
     for number in 0..25 {
         let mut body = approval_request();
         body["creator"] = if number % 5 == 0 { "chuyi" } else { "lisi" }.into();
@@ -36,7 +51,12 @@ async fn lists_are_paged_newest_first_and_narrowed() {
 
 #[tokio::test]
 async fn lists_over_the_rest_door_are_narrowed_and_leave_out_what_was_withdrawn() {
-    let house = House::open().await;
+    let (in_memory, on_disk, _directory) = desks().await;
+    are_narrowed_over_the_rest_api(&in_memory).await;
+    are_narrowed_over_the_rest_api(&on_disk).await;
+}
+
+async fn are_narrowed_over_the_rest_api(house: &House) {
     let mut sns = Vec::new();
     for (at, body) in [approval_request(), change(), incident(), approval_request()].into_iter().enumerate() {
         let mut body = body;

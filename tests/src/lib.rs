@@ -74,7 +74,12 @@ impl Drop for House {
 
 impl House {
     pub async fn open() -> Self {
-        let house = Self::bare().await;
+        Self::open_over(Arc::new(Views::default())).await
+    }
+
+    /// The same with these views, such as those of a real file.
+    pub async fn open_over(views: Arc<dyn infra::views::Views>) -> Self {
+        let house = Self::bare_over(views).await;
         company::demo(&house.app).await.expect("the demo company");
         house.followed().await;
         house
@@ -82,6 +87,10 @@ impl House {
 
     /// A desk with what every desk begins with.
     pub async fn bare() -> Self {
+        Self::bare_over(Arc::new(Views::default())).await
+    }
+
+    async fn bare_over(views: Arc<dyn infra::views::Views>) -> Self {
         let clock = Arc::new(HandClock::at(MORNING));
         let chance = Arc::new(SeededChance::new(1));
         let receiver = Arc::new(Receiver::default());
@@ -92,7 +101,7 @@ impl House {
         let ports = Ports {
             secrets,
             ledger,
-            views: Arc::new(Views::default()),
+            views,
             queue: Arc::new(Queue::default()),
             caller: receiver.clone(),
             blob: blob.clone(),

@@ -40,7 +40,7 @@ impl Asked {
     pub(super) async fn read(app: &App, request: Request<Body>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
         let wrong = |text: String| Refusal::new(3_900_021, format!("参数错误: {text}"));
-        // Names in headers come in UTF-8; what is something else is rejected by the name of its header, and never left out. Only a known caller is told so.
+        // Names in headers come in UTF-8. Other bytes are rejected by the name of the header, and never left out. Only a known caller learns the reason.
         let is_other = |name: &&str| parts.headers.get(*name).is_some_and(|value| std::str::from_utf8(value.as_bytes()).is_err());
         let unread_header = READ_HEADERS.into_iter().find(is_other).map(|name| wrong(format!("请求头 {name} 不是 UTF-8")));
         let header = |name: &str| parts.headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());

@@ -22,7 +22,7 @@ use crate::http::body::{self, BODY_BYTES_MAX, NotRead, object, pairs};
 use crate::http::credentials::{Caller, Presented, identify};
 use crate::people::{NAMED_MAX, is_name, one_name};
 
-/// What a caller without credentials is told.
+/// The answer to a caller without credentials.
 const NO_CREDENTIALS: &str = "application code and secret are missing (HTTP Basic, or the header X-Bkapi-Authorization)";
 /// Roles that one request names at most: each is looked up with its members.
 const ROLES_MAX: usize = 100;
