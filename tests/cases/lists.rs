@@ -82,3 +82,30 @@ async fn a_condition_of_more_than_a_thousand_values_is_rejected_by_name() {
         assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!(name)), "{problem}");
     }
 }
+
+/// first-use F1 and F2, over the BlueKing API: a condition of another type was left out, and every ticket came back.
+#[tokio::test]
+async fn a_condition_of_another_type_is_rejected_or_read_and_never_left_out() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(directory.path(), &[]);
+    for _ in 0..2 {
+        assert_eq!(desk.v1("POST", "tickets", "lisi", json!({ "service_id": 17, "fields": { "title": "x" } })).await.0, 201);
+    }
+    for (name, value, count) in [
+        ("service_id__in", json!(17), 2),
+        ("service_id__in", json!(22), 0),
+        ("service_id__in", json!([17, "22"]), 2),
+        ("bk_biz_id__in", json!(2), 0),
+        ("service_id__in", Value::Null, 2),
+        ("sns", json!("REQ20200101000001"), 0),
+    ] {
+        let envelope = desk.bk("get_tickets", json!({ name: value })).await;
+        assert_eq!(envelope["data"]["count"], count, "{name} {value}: {envelope}");
+    }
+    for name in ["service_id__in", "bk_biz_id__in", "current_status__in", "sns", "service_type", "creator", "username", "tag"] {
+        for value in [json!({}), json!({ "a": 1 }), json!([[17]]), json!([{}])] {
+            let envelope = desk.bk("get_tickets", json!({ name: value })).await;
+            assert!(envelope["result"] == false && envelope["message"].as_str().is_some_and(|message| message.contains(name)), "{name} {value}: {envelope}");
+        }
+    }
+}

@@ -141,7 +141,7 @@ pub(super) async fn import_service(app: &App, asked: &Asked, request_id: &str, u
         desc: asked.text("desc").unwrap_or_default(),
         is_enabled: asked.text("is_valid").is_none_or(|flag| !matches!(flag.as_str(), "false" | "False" | "0")),
         display_type: asked.text("display_type").filter(|kind| !kind.is_empty()).unwrap_or_else(|| "OPEN".into()),
-        display_roles: texts("display_role"),
+        display_roles: texts("display_role")?,
         owners: asked.names("owners", NAMED_MAX)?,
         catalog: asked.text("catalog_id").filter(|id| !id.is_empty()).and_then(|id| id.parse().ok()).map(CatalogId),
         can_ticket_agency: matches!(asked.text("can_ticket_agency").as_deref(), Some("true" | "True" | "1")),

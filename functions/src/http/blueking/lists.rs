@@ -2,7 +2,6 @@
 
 use domain::views::ticket_card::TicketCard;
 use events::Pid;
-use infra::Error;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
@@ -17,20 +16,20 @@ const PAGE_MAX: usize = 10_000;
 
 /// What a request narrows a list to.
 async fn read(app: &App, asked: &Asked) -> Result<Filter, Refusal> {
-    let person = async |key: &str| match asked.text(key).filter(|text| !text.is_empty()) {
-        Some(name) => Ok::<_, Error>(Some(app.people.find(&name).await?)),
-        None => Ok(None),
+    let person = async |key: &str| match asked.words(key)? {
+        name if name.is_empty() => Ok::<_, Refusal>(None),
+        name => Ok(Some(app.people.find(&name).await?)),
     };
     Ok(Filter {
         // `username` also carries the caller in some SDKs' credentials; only the list's own parameter counts.
         list: person("username").await?.map(|pid| ("todo", pid)),
         creator: person("creator").await?,
-        sns: asked.list("sns").into_iter().collect(),
-        statuses: asked.list("current_status__in"),
-        services: asked.list("service_id__in"),
-        businesses: asked.list("bk_biz_id__in"),
-        kinds: asked.list("service_type"),
-        tag: asked.text("tag").filter(|tag| !tag.is_empty()),
+        sns: asked.list("sns")?.into_iter().collect(),
+        statuses: asked.list("current_status__in")?,
+        services: asked.list("service_id__in")?,
+        businesses: asked.list("bk_biz_id__in")?,
+        kinds: asked.list("service_type")?,
+        tag: Some(asked.words("tag")?).filter(|tag| !tag.is_empty()),
         created: (asked.earliest_time(app, "create_at__gte")?, asked.latest_time(app, "create_at__lte")?),
         ended: (asked.earliest_time(app, "end_at__gte")?, asked.latest_time(app, "end_at__lte")?),
         ..Filter::default()
@@ -65,8 +64,8 @@ pub(super) async fn tickets_by_user(app: &App, asked: &Asked) -> Result<Value, R
         filter.list = None;
         filter.creator = Some(pid.clone());
     }
-    filter.catalogs = asked.list("catalog_id");
-    filter.services.extend(asked.list("service_id"));
+    filter.catalogs = asked.list("catalog_id")?;
+    filter.services.extend(asked.list("service_id")?);
     few_parts(&filter)?;
     filter.catalogs = lists::with_catalogs_below(app, filter.catalogs).await?;
     // The two times count together only, as in the original.

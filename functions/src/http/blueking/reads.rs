@@ -187,7 +187,7 @@ pub(super) async fn token_verify(app: &App, asked: &Asked) -> Result<Value, Refu
 
 /// The results of tickets; asking for them counts as having received their callbacks.
 pub(super) async fn approval_results(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
-    let numbers: BTreeSet<String> = asked.list("sn").into_iter().collect();
+    let numbers: BTreeSet<String> = asked.list("sn")?.into_iter().collect();
     if numbers.len() > NUMBERS_MAX {
         return Err(Refusal::parameter(format!("sn:请确保这个列表不超过 {NUMBERS_MAX} 项。")));
     }

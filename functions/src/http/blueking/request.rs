@@ -150,19 +150,23 @@ impl Asked {
         self.required(key)?.parse().map_err(|_| Refusal::parameter(format!("{key}:请填写合法的整数值。")))
     }
 
-    /// A list of texts: an array, the text of one, or parts between commas.
-    pub(super) fn list(&self, key: &str) -> Vec<String> {
-        let texts = |items: &[Value]| {
-            items.iter().filter_map(|item| item.as_str().map(str::to_owned).or_else(|| item.as_i64().map(|n| n.to_string()))).collect::<Vec<_>>()
+    /// A list of texts: an array of texts and numbers, the text of one, one number, or parts between commas. Anything else is rejected by name: a condition
+    /// that is left out would make a list longer.
+    pub(super) fn list(&self, key: &str) -> Result<Vec<String>, Refusal> {
+        let text = |item: &Value| match item {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) => Ok(number.to_string()),
+            _ => Err(Refusal::parameter(format!("{key}:Not a valid string."))),
         };
         match self.get(key) {
-            Some(Value::Array(items)) => texts(items),
-            Some(Value::String(text)) if text.trim_start().starts_with('[') => match nested(text) {
-                Some(Value::Array(items)) => texts(&items),
-                _ => vec![text.clone()],
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(items)) => items.iter().map(text).collect(),
+            Some(Value::String(written)) if written.trim_start().starts_with('[') => match nested(written) {
+                Some(Value::Array(items)) => items.iter().map(text).collect(),
+                _ => Ok(vec![written.clone()]),
             },
-            Some(Value::String(text)) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
-            _ => Vec::new(),
+            Some(Value::String(written)) => Ok(written.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()),
+            Some(other) => Ok(vec![text(other)?]),
         }
     }
 
