@@ -227,3 +227,32 @@ fn an_import_knows_zones_that_the_system_lacks() {
     assert!(shown.contains("2026-01-04T23:30:00.000Z"), "half past midnight in Berlin: {shown}");
     assert!(!run_there(&["report", "incidents", "--json"]).contains("unknown zone"));
 }
+
+/// crossings 7: a window in the hour that comes twice covers both of its passes, and hours that follow each other leave no ticket out.
+#[tokio::test]
+async fn a_window_in_the_hour_that_comes_twice_has_every_ticket() {
+    let house = tests::House::open_in("Europe/Berlin").await;
+    // The clocks go back at this instant.
+    let start = jiff::Timestamp::from_millisecond(house.app.ledger.clock.now().0).unwrap();
+    let change: jiff::Timestamp = "2027-10-31T01:00:00Z".parse().unwrap();
+    let mut at = start;
+    for minutes in [-30, 30, 45] {
+        let next = change.checked_add(jiff::SignedDuration::from_mins(minutes)).unwrap();
+        house.clock.turn(next.as_millisecond() - at.as_millisecond());
+        at = next;
+        let body = json!({ "service_id": 17, "creator": "lisi", "fields": tests::form(&[("title", "t")]) });
+        house.must("create_ticket", body).await;
+        house.followed().await;
+    }
+    for (from, to, count) in [
+        ("2027-10-31 02:00:00", "2027-10-31 02:59:59", 3),
+        ("2027-10-31 02:30", "2027-10-31 02:30", 2),
+        ("2027-10-31 02:40:00", "2027-10-31 02:50:00", 2),
+        ("2027-10-31 01:00:00", "2027-10-31 01:59:59", 0),
+        ("2027-10-31 03:00:00", "2027-10-31 03:59:59", 0),
+        ("2027-10-31", "2027-10-31", 3),
+    ] {
+        let found = house.must("get_tickets", json!({ "create_at__gte": from, "create_at__lte": to })).await;
+        assert_eq!(found["count"], count, "{from} to {to}");
+    }
+}

@@ -79,18 +79,27 @@ impl House {
 
     /// The same with these views, such as those of a real file.
     pub async fn open_over(views: Arc<dyn infra::views::Views>) -> Self {
-        let house = Self::bare_over(views).await;
-        company::demo(&house.app).await.expect("the demo company");
-        house.followed().await;
-        house
+        Self::bare_over(views, Settings::default()).await.with_demo().await
+    }
+
+    /// The same in another zone.
+    pub async fn open_in(zone: &str) -> Self {
+        let zone = jiff::tz::TimeZone::get(zone).expect("a zone");
+        Self::bare_over(Arc::new(Views::default()), Settings { zone, ..Settings::default() }).await.with_demo().await
+    }
+
+    async fn with_demo(self) -> Self {
+        company::demo(&self.app).await.expect("the demo company");
+        self.followed().await;
+        self
     }
 
     /// A desk with what every desk begins with.
     pub async fn bare() -> Self {
-        Self::bare_over(Arc::new(Views::default())).await
+        Self::bare_over(Arc::new(Views::default()), Settings::default()).await
     }
 
-    async fn bare_over(views: Arc<dyn infra::views::Views>) -> Self {
+    async fn bare_over(views: Arc<dyn infra::views::Views>, settings: Settings) -> Self {
         let clock = Arc::new(HandClock::at(MORNING));
         let chance = Arc::new(SeededChance::new(1));
         let receiver = Arc::new(Receiver::default());
@@ -108,7 +117,7 @@ impl House {
             login: Arc::new(login),
             directory: Arc::new(organization()),
         };
-        let app = App::new(ports, Settings::default(), Arc::new(Crash::default())).expect("a desk");
+        let app = App::new(ports, settings, Arc::new(Crash::default())).expect("a desk");
         let following_app = app.clone();
         let follower = tokio::spawn(async move { following(&following_app).await });
         company::found(&app).await.expect("the base");
