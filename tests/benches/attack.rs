@@ -35,6 +35,8 @@ const HALF_OPEN: usize = 1_125;
 const STALLED: usize = 400;
 /// Pause of a hostile caller between two requests: they share two cores with the desk and the good client.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Failed requests of the good client that are shown with their reason.
+const FAILURES_SHOWN: usize = 5;
 /// Pause of the good client.
 const GOOD_PAUSE: Duration = Duration::from_millis(50);
 
@@ -119,6 +121,7 @@ async fn upload(run: &Run) -> String {
 /// Reads lists and opens tickets as a person does; gives back how long each request took.
 async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
     let (http, begun) = (client(), Instant::now());
+    let mut failures = 0;
     let mut times = Vec::new();
     while begun.elapsed() < length {
         let since = Instant::now();
@@ -130,10 +133,18 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
         } else {
             http.get(run.url("v1/tickets?list=created")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi")
         };
-        let is_answered = match request.send().await {
-            Ok(response) => response.status() == 200 && response.bytes().await.is_ok(),
-            Err(_) => false,
+        let answered = match request.send().await {
+            Ok(response) if response.status() == 200 => response.bytes().await.map(drop).map_err(|error| format!("{error:?}")),
+            Ok(response) => Err(format!("{} {}", response.status(), response.text().await.unwrap_or_default())),
+            Err(error) => Err(format!("{error:?}")),
         };
+        let is_answered = answered.is_ok();
+        if let Err(reason) = answered {
+            failures += 1;
+            if failures <= FAILURES_SHOWN {
+                println!("a request of the good client failed after {:?}: {reason}", since.elapsed());
+            }
+        }
         // A request that fails is as late as one that is never answered.
         times.push(if is_answered { since.elapsed() } else { Duration::from_mins(1) });
         tokio::time::sleep(GOOD_PAUSE).await;

@@ -734,3 +734,18 @@ fn a_header_of_api_calls_that_cannot_be_sent_is_rejected_at_start() {
     std::fs::write(&file, json!({ "Authorization": "Bearer x", "X-Token": "口令" }).to_string()).unwrap();
     assert!(Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).is_ok());
 }
+
+/// hostile-and-broken 19: bodies of reads are no written bytes, so an application that sends large ones does not stop the writes of others.
+#[tokio::test]
+async fn large_reads_of_an_application_do_not_count_as_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    // More than the 96 MiB that one application may write at once.
+    let parts = vec!["17"; 300_000].join(",");
+    for _ in 0..120 {
+        let envelope = desk.bk("get_tickets", json!({ "service_id__in": parts })).await;
+        assert_eq!(envelope["result"], false, "too many values");
+    }
+    let created = desk.bk("create_ticket", tests::process::fast_approval("a", None)).await;
+    assert_eq!(created["result"], true, "{created}");
+}
