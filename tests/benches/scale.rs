@@ -1,4 +1,4 @@
-//! What a call costs on a large desk, beside the same call on a small one in the same run: `cargo bench -p tests --bench scale -- 1000000`.
+//! The cost of a call on a large desk, beside the same call on a small one in the same run: `cargo bench -p tests --bench scale -- 1000000`; with `-- filtered` only filtered lists.
 //!
 //! Both desks are whole: SQLite on disk, the front door, the follower. Their clocks are turned by hand, ten seconds a ticket, so that a large desk is also
 //! an old one. Calls are made in turns, one on each desk, and medians compared. Set `TMPDIR` to a real disk.
@@ -148,6 +148,11 @@ fn median(mut times: Vec<f64>) -> f64 {
 #[tokio::main]
 async fn main() {
     let large = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(LARGE);
+    if std::env::args().any(|argument| argument == "filtered") {
+        let mut desk = Desk::open().await;
+        desk.fill(SMALL).await;
+        return filtered(&desk).await;
+    }
     let mut desks = [Desk::open().await, Desk::open().await];
     desks[0].fill(SMALL).await;
     desks[1].fill(large).await;
