@@ -73,7 +73,7 @@ impl Page {
 pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
     let Some(plan) = Plan::of(filter) else { return Ok(Page::of(0, number, size)) };
     if !filter.sns.is_empty() {
-        return by_number(app, filter, number, size).await;
+        return by_number(app, filter, &plan, number, size).await;
     }
     match plan.alone() {
         Some(stretch) => by_index(app, stretch, number, size).await,
@@ -252,13 +252,12 @@ async fn by_index(app: &App, Stretch { index, from, to, .. }: &Stretch, number: 
 }
 
 /// Tickets that are named by their numbers: the cards are read.
-async fn by_number(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
-    let Some(plan) = Plan::of(filter) else { return Ok(Page::of(0, number, size)) };
+async fn by_number(app: &App, filter: &Filter, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let mut fitting = Vec::new();
     for sn in filter.sns.iter().filter(|sn| sn.len() <= SN_BYTES_MAX) {
         let key = format!("ticket-{sn}");
         if let Some(card) = card(app, &key).await?
-            && filter.fits(&plan, &card)
+            && filter.fits(plan, &card)
         {
             fitting.push((card.created_at.0, key));
         }
