@@ -97,8 +97,10 @@ pub fn is_known(if_none_match: &str, tag: &str) -> bool {
 
 /// Opens the scope of a request, and counts what it wrote.
 pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -> Response {
-    let writes = may_write(request.method(), request.uri().path());
-    let is_v1 = request.uri().path().starts_with("/v1/");
+    let path = request.uri().path();
+    let is_v1 = path.starts_with("/v1/");
+    // Reads of the BlueKing API come by POST, too; files have bounds of their own.
+    let writes = !matches!(*request.method(), Method::GET | Method::HEAD) && if is_v1 { !is_upload(path) } else { !blueking::is_read(path) };
     // An answer to a write is not withheld: what it tells has happened.
     let is_bounded = !is_v1 || matches!(*request.method(), Method::GET | Method::HEAD);
     let request_id = blueking::render::request_id(request.headers(), &app);
@@ -118,8 +120,8 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
     let of = *scope.of.lock().expect("no holder panics");
     if let Some(of) = of {
         // A request that was rejected over `/v1` wrote nothing; the BlueKing API answers every request alike.
-        let bytes = if is_v1 && !response.status().is_success() { AtomicU64::new(0).into() } else { bytes };
-        app.limits.wrote(of, bytes.load(Ordering::Relaxed), app.ledger.clock.now());
+        let written = if is_v1 && !response.status().is_success() { 0 } else { bytes.load(Ordering::Relaxed) };
+        app.limits.wrote(of, written, app.ledger.clock.now());
         if is_bounded {
             let refused = |error| if is_v1 { v1::refused(error) } else { blueking::refused(error, &request_id) };
             response = held(&app, of, response).unwrap_or_else(refused);
@@ -129,15 +131,6 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
         response.headers_mut().insert(header::RETRY_AFTER, scope.retry_after_s.load(Ordering::Relaxed).max(1).into());
     }
     response
-}
-
-/// Says whether the body of a request may become part of the ledger. Reads of the BlueKing API come by POST, too.
-fn may_write(method: &Method, path: &str) -> bool {
-    let is_read = || {
-        let operation = path.split('/').rev().find(|part| !part.is_empty());
-        blueking::names().any(|(name, is_write)| !is_write && operation == Some(name))
-    };
-    !matches!(*method, Method::GET | Method::HEAD) && !is_upload(path) && !is_read()
 }
 
 /// Files have bounds of their own.

@@ -132,6 +132,11 @@ pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
     OPERATIONS.iter().map(|(name, operation)| (*name, operation.is_write()))
 }
 
+/// Says whether a path means an operation that writes nothing.
+pub(super) fn is_read(path: &str) -> bool {
+    operation(path).is_some_and(|operation| !operation.is_write())
+}
+
 /// The operation a path means: slashes collapsed, the last one optional, any stage in front.
 fn operation(path: &str) -> Option<Operation> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
