@@ -126,10 +126,9 @@ impl Serve {
         let head = app.ledger.store.head().await?;
         publish(&self.data, head, app.ledger.clock.now().0).map_err(|error| format!("cannot publish the head: {error}"))?;
         let desk = Desk::start(&app, listener, &self.data)?;
-        let head = app.ledger.store.head().await?.position;
         let mut followed = app.followed.subscribe();
         // Views that have to be filled again may take long; the desk serves meanwhile.
-        let _ = tokio::time::timeout(FOLLOWED_WAIT, followed.wait_for(|position| *position >= head)).await;
+        let _ = tokio::time::timeout(FOLLOWED_WAIT, followed.wait_for(|position| *position >= head.position)).await;
         Ok((app, desk))
     }
 
