@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use domain::ticket::{Status, Ticket, Visit};
-use domain::views::Card as _;
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{NodeStatus, Opened, ServiceKind};
 use events::{CatalogId, Moment, NodeId, Pid, ServiceId, TicketSn};
@@ -99,7 +98,7 @@ fn filter(below: &mut Below) -> Filter {
     let some = |below: &mut Below, all: &[String]| (0..=below.next(2)).map(|_| below.one_of(all)).collect::<Vec<_>>();
     let texts = |all: &[i64]| all.iter().map(ToString::to_string).chain(["99".to_owned()]).collect::<Vec<_>>();
     if below.next(2) == 0 {
-        let index = below.one_of(&["todo", "claim", "approval", "mine", "dealt", "follows"]);
+        let index = below.one_of(&["todo", "claim", "approval", "creator", "dealt", "follows"]);
         filter.list = Some((index, Pid::from(below.one_of(&PEOPLE))));
     }
     if is_there(below) {
@@ -153,7 +152,7 @@ fn plainly(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
             "todo" => waits(pid, |_| true),
             "claim" => waits(pid, |visit| visit.status == NodeStatus::Receiving),
             "approval" => waits(pid, |visit| visit.is_vote),
-            "mine" => is_listed && opened.creator == *pid,
+            "creator" => opened.creator == *pid,
             "dealt" => is_listed && opened.creator != *pid && card.dealt.contains(pid),
             _ => is_listed && card.ticket.followers.contains(pid),
         }) && filter.creator.as_ref().is_none_or(|pid| opened.creator == *pid)

@@ -10,10 +10,11 @@ use crate::Decider;
 use crate::envelope::Envelope;
 use crate::ticket::{Status, Ticket, Visit};
 
-/// The facets by which lists of tickets are narrowed besides their indexes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What lists of tickets are narrowed by and many tickets have in common. Stores count their rows by it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Facets {
-    pub creator: Pid,
+    /// As [`Ticket::status_key`] says.
+    pub status: String,
     pub service: i64,
     pub kind: ServiceKind,
     pub catalog: i64,
@@ -21,12 +22,20 @@ pub struct Facets {
     pub tag: String,
 }
 
+/// What lists of tickets are narrowed by and each ticket has for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnFacets {
+    pub creator: Pid,
+    pub created_at: Moment,
+    pub ended_at: Option<Moment>,
+}
+
 impl Facets {
     /// The facets of a card; `None` before its ticket is opened.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
-            creator: opened.creator.clone(),
+            status: card.ticket.status_key().to_owned(),
             service: opened.service.0,
             kind: opened.kind,
             catalog: opened.catalog.0,
@@ -35,13 +44,20 @@ impl Facets {
         })
     }
 
-    /// As it is stored: a JSON array in the order of the members.
-    pub fn write(&self) -> String {
-        let Self { creator, service, kind, catalog, bk_biz_id, tag } = self;
-        serde_json::json!([creator, service, kind, catalog, bk_biz_id, tag]).to_string()
+    /// Reads the shared part of what [`TicketCard::facets`] wrote; `None` for any other text.
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+impl OwnFacets {
+    /// The facets of a card that no other ticket shares; `None` before its ticket is opened.
+    pub fn of(card: &TicketCard) -> Option<Self> {
+        let opened = card.ticket.opened.as_ref()?;
+        Some(Self { creator: opened.creator.clone(), created_at: card.created_at, ended_at: card.ended_at })
     }
 
-    /// Reads what [`Facets::write`] wrote; `None` for any other text.
+    /// Reads the own part of what [`TicketCard::facets`] wrote; `None` for any other text.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -81,15 +97,26 @@ impl TicketCard {
         }
     }
 
-    /// Index name and value of every list this card appears in. Values end in the time it was created, so that each list is by age; only in `ended` they
-    /// begin with it, before the number and the time of its end.
+    /// The facets as they are stored beside index rows: the shared ones, a tab, its own ones; each a JSON array in the order of the members.
+    pub fn facets(&self) -> String {
+        let (Some(Facets { status, service, kind, catalog, bk_biz_id, tag }), Some(OwnFacets { creator, created_at, ended_at })) =
+            (Facets::of(self), OwnFacets::of(self))
+        else {
+            return String::new();
+        };
+        let (shared, own) = (serde_json::json!([status, service, kind, catalog, bk_biz_id, tag]), serde_json::json!([creator, created_at, ended_at]));
+        format!("{shared}\t{own}")
+    }
+
+    /// Index name and value of every list this card appears in. Values end in the time it was created, so that each list is by age; `ended` is by the time of
+    /// its end.
     pub fn index(&self) -> Vec<(&'static str, String)> {
         let Some(opened) = &self.ticket.opened else { return Vec::new() };
         let age = format!("{:016}", self.created_at.0);
         let mut rows =
             vec![("ticket", age.clone()), ("creator", format!("{}|{age}", opened.creator)), ("status", format!("{}|{age}", self.ticket.status_key()))];
         if let Some(ended_at) = self.ended_at {
-            rows.push(("ended", format!("{age}|{}|{:016}", opened.sn, ended_at.0)));
+            rows.push(("ended", format!("{:016}", ended_at.0)));
         }
         // What was withdrawn leaves the lists of people, and can still be asked for.
         if self.ticket.status != Status::Revoked {

@@ -1,10 +1,11 @@
-//! Lists of tickets for both APIs. A list without conditions is one stretch of an index, which the store counts. Other lists are walked: the indexes that a
-//! ticket must be in are read side by side, newest first, and each row is held against the conditions by its facets. No document is read for a ticket that
-//! is not shown.
+//! Lists of tickets for both APIs. Each is one stretch of an index, and conditions on the facets beside its rows. A condition on facets that tickets share
+//! (service, kind, catalog, business, tag, status) is counted by the store where it has counters. Conditions on what each ticket has for itself (the creator
+//! within another person's list, the time of the end) need a walk over the rows. No document is read for a ticket that is not shown.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet};
 
-use domain::views::ticket_card::{Facets, TicketCard};
+use domain::ticket::Status;
+use domain::views::ticket_card::{Facets, OwnFacets, TicketCard};
 use events::{Moment, Pid};
 use infra::Error;
 use infra::views::{Entry, Range};
@@ -71,14 +72,20 @@ impl Page {
 
 /// One page of the tickets that fit.
 pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
-    let Some(plan) = Plan::of(filter) else { return Ok(Page::of(0, number, size)) };
+    let Some(plan) = Plan::of(filter, app.views.has_counters()) else { return Ok(Page::of(0, number, size)) };
     if !filter.sns.is_empty() {
         return by_number(app, filter, &plan, number, size).await;
     }
-    match plan.alone() {
-        Some(stretch) => by_index(app, stretch, number, size).await,
-        None => by_walk(app, &plan, number, size).await,
+    if let Some(ended) = plan.ended.as_ref() {
+        return by_end(app, &plan, ended, number, size).await;
     }
+    if plan.own.has_any() {
+        return by_walk(app, &plan, number, size).await;
+    }
+    if plan.shared.has_any() {
+        return by_facets(app, &plan, number, size).await;
+    }
+    by_index(app, &plan.stretch, number, size).await
 }
 
 /// Catalogs and all below them.
@@ -111,16 +118,12 @@ impl Filter {
 
     /// Says whether a ticket that is named by its number fits.
     fn fits(&self, plan: &Plan, card: &TicketCard) -> bool {
-        let Some(facets) = Facets::of(card) else { return false };
+        let (Some(shared), Some(own)) = (Facets::of(card), OwnFacets::of(card)) else { return false };
         self.list.as_ref().is_none_or(|(index, pid)| card.index().iter().any(|(name, value)| name == index && value.starts_with(&format!("{pid}|"))))
-            && (self.statuses.is_empty() || self.statuses.iter().any(|status| status == card.ticket.status_key()))
-            && plan.conditions.fit(&facets)
+            && plan.shared.fit(&shared)
+            && plan.own.fit(&own)
+            && self.creator.as_ref().is_none_or(|pid| own.creator == *pid)
             && is_between(card.created_at, self.created)
-            && match (self.ended, card.ended_at) {
-                ((None, None), _) => true,
-                (_, None) => false,
-                (ended, Some(at)) => is_between(at, ended),
-            }
     }
 }
 
@@ -133,10 +136,12 @@ fn is_between(at: Moment, (from, to): (Option<Moment>, Option<Moment>)) -> bool 
     from.is_none_or(|from| second(at) >= second(from)) && to.is_none_or(|to| second(at) <= second(to))
 }
 
-/// Conditions on the facets of a row. An empty set accepts every value.
+/// Conditions on facets that tickets share. An empty set accepts every value.
 #[derive(Debug, Default)]
-struct Conditions {
-    creator: Option<Pid>,
+struct Shared {
+    statuses: HashSet<String>,
+    /// No ticket that was withdrawn.
+    is_withdrawn_left_out: bool,
     catalogs: HashSet<String>,
     services: HashSet<String>,
     businesses: HashSet<String>,
@@ -144,27 +149,49 @@ struct Conditions {
     tag: Option<String>,
 }
 
-impl Conditions {
-    fn of(filter: &Filter) -> Self {
-        let set = |parts: &[String]| parts.iter().cloned().collect();
-        Self {
-            creator: filter.creator.clone(),
-            catalogs: set(&filter.catalogs),
-            services: set(&filter.services),
-            businesses: set(&filter.businesses),
-            kinds: set(&filter.kinds),
-            tag: filter.tag.clone(),
-        }
+impl Shared {
+    fn has_any(&self) -> bool {
+        let sets = [&self.statuses, &self.catalogs, &self.services, &self.businesses, &self.kinds];
+        self.is_withdrawn_left_out || self.tag.is_some() || sets.iter().any(|set| !set.is_empty())
     }
 
     fn fit(&self, facets: &Facets) -> bool {
         let has = |set: &HashSet<String>, value: &str| set.is_empty() || set.contains(value);
-        self.creator.as_ref().is_none_or(|pid| facets.creator == *pid)
+        has(&self.statuses, &facets.status)
+            && !(self.is_withdrawn_left_out && facets.status == Status::Revoked.key())
             && has(&self.catalogs, &facets.catalog.to_string())
             && has(&self.services, &facets.service.to_string())
             && has(&self.businesses, &facets.bk_biz_id.to_string())
             && has(&self.kinds, facets.kind.key())
             && self.tag.as_ref().is_none_or(|tag| facets.tag == *tag)
+    }
+
+    /// The same for the text that is stored beside a row.
+    fn fit_text(&self, text: &str) -> bool {
+        Facets::read(text).is_some_and(|facets| self.fit(&facets))
+    }
+}
+
+/// Conditions on what each ticket has for itself.
+#[derive(Debug, Default)]
+struct Own {
+    creator: Option<Pid>,
+    created: (Option<Moment>, Option<Moment>),
+    ended: (Option<Moment>, Option<Moment>),
+}
+
+impl Own {
+    fn has_any(&self) -> bool {
+        self.creator.is_some() || self.ended != (None, None)
+    }
+
+    fn fit(&self, facets: &OwnFacets) -> bool {
+        self.creator.as_ref().is_none_or(|pid| facets.creator == *pid)
+            && match (self.ended, facets.ended_at) {
+                ((None, None), _) => true,
+                (_, None) => false,
+                (ended, Some(at)) => is_between(at, ended),
+            }
     }
 }
 
@@ -172,83 +199,121 @@ impl Conditions {
 #[derive(Clone, Debug)]
 struct Stretch {
     index: &'static str,
-    /// The beginning of its values: the owner and a bar, or nothing.
-    owner: String,
     from: String,
     to: String,
 }
 
-/// The lists that a ticket must be in, each a union of stretches, and the conditions on its facets; `None` if one is not needed.
+impl Stretch {
+    /// The values of an owner between two times.
+    fn of(index: &'static str, owner: &str, (from, to): (Option<Moment>, Option<Moment>)) -> Self {
+        let digits = |at: i64| format!("{owner}{:016}", at.saturating_mul(1000).max(0));
+        Self {
+            index,
+            from: from.map_or_else(|| owner.to_owned(), |from| digits(second(from))),
+            to: to.map_or_else(|| format!("{owner}~"), |to| digits(second(to).saturating_add(1))),
+        }
+    }
+
+    fn range(&self, skip: usize, limit: usize) -> Range<'_> {
+        Range { view: "ticket", index: self.index, from: &self.from, to: &self.to, descending: true, skip, limit }
+    }
+}
+
+/// The list that holds every ticket of a filter, newest first, and the conditions that are left.
 #[derive(Debug)]
 struct Plan {
-    lists: Vec<Vec<Stretch>>,
-    conditions: Conditions,
-    has_conditions: bool,
-    ended: (Option<Moment>, Option<Moment>),
+    stretch: Stretch,
+    shared: Shared,
+    own: Own,
+    /// The tickets that ended in the wanted time, by that time; only where the list is nobody's.
+    ended: Option<Stretch>,
 }
 
 impl Plan {
-    /// `None` if the filter names people, words or times that no ticket can have.
-    fn of(filter: &Filter) -> Option<Self> {
+    /// `None` if the filter names people, words or times that no ticket can have. A store with counters counts every facet; another one has lists of its own
+    /// for the statuses.
+    fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
         let is_long = |pid: &Pid| pid.as_str().len() > 4 * NAME_MAX;
-        if filter.creator.as_ref().is_some_and(is_long) || filter.list.as_ref().is_some_and(|(_, pid)| is_long(pid)) {
+        let whose = filter.list.as_ref().map(|(_, pid)| pid);
+        if filter.creator.as_ref().is_some_and(is_long) || whose.is_some_and(is_long) {
             return None;
         }
-        let statuses: BTreeSet<&String> = filter.statuses.iter().filter(|status| status.len() <= NAME_MAX).collect();
-        let (from, to) = (filter.created.0.map(|from| second(from) * 1000), filter.created.1.map(|to| (second(to) + 1) * 1000));
-        let nothing_is_between = from.zip(to).is_some_and(|(from, to)| from >= to);
-        if nothing_is_between || (statuses.is_empty() && !filter.statuses.is_empty()) {
+        let set = |parts: &[String]| parts.iter().cloned().collect::<HashSet<_>>();
+        let statuses: HashSet<String> = filter.statuses.iter().filter(|status| status.len() <= NAME_MAX).cloned().collect();
+        let is_empty = |(from, to): (Option<Moment>, Option<Moment>)| from.zip(to).is_some_and(|(from, to)| second(from) > second(to));
+        if is_empty(filter.created) || is_empty(filter.ended) || (statuses.is_empty() && !filter.statuses.is_empty()) {
             return None;
         }
-        let stretch = |index: &'static str, owner: String| Stretch {
-            from: from.map_or_else(|| owner.clone(), |from| format!("{owner}{:016}", from.max(0))),
-            to: to.map_or_else(|| format!("{owner}~"), |to| format!("{owner}{:016}", to.max(0))),
-            index,
-            owner,
+        let mut shared = Shared {
+            statuses,
+            is_withdrawn_left_out: filter.is_withdrawn_left_out,
+            catalogs: set(&filter.catalogs),
+            services: set(&filter.services),
+            businesses: set(&filter.businesses),
+            kinds: set(&filter.kinds),
+            tag: filter.tag.clone(),
         };
-        let mut conditions = Conditions::of(filter);
-        let mut lists = Vec::new();
-        match (&filter.list, &filter.creator) {
-            (Some((index, pid)), _) => lists.push(vec![stretch(index, format!("{pid}|"))]),
-            (None, Some(pid)) => {
-                lists.push(vec![stretch(if filter.is_withdrawn_left_out { "mine" } else { "creator" }, format!("{pid}|"))]);
-                conditions.creator = None;
+        let mut own = Own { creator: filter.creator.clone(), created: filter.created, ended: filter.ended };
+        let (index, pid) = match (&filter.list, &filter.creator) {
+            (Some((index, pid)), _) => (*index, Some(pid)),
+            (None, Some(pid)) => ("creator", Some(pid)),
+            (None, None) => ("ticket", None),
+        };
+        if index == "creator" && own.creator.as_ref() == pid {
+            own.creator = None;
+        }
+        let one_status = shared.statuses.iter().next().filter(|_| shared.statuses.len() == 1 && index == "ticket").cloned();
+        let ended = (filter.ended != (None, None) && pid.is_none()).then(|| Stretch::of("ended", "", filter.ended));
+        let (index, owner) = match (index, one_status) {
+            // The rows of `ended` are held against every condition.
+            (index, _) if has_counters || ended.is_some() => (index, pid.map(ToString::to_string)),
+            (_, Some(status)) => {
+                shared.statuses.clear();
+                ("status", Some(status))
             }
-            (None, None) => {}
-        }
-        if !statuses.is_empty() {
-            lists.push(statuses.into_iter().map(|status| stretch("status", format!("{status}|"))).collect());
-        }
-        if lists.is_empty() {
-            lists.push(vec![stretch(if filter.is_withdrawn_left_out { "listed" } else { "ticket" }, String::new())]);
-        }
-        if filter.ended.0.is_some() || filter.ended.1.is_some() {
-            lists.push(vec![stretch("ended", String::new())]);
-        }
-        let has_conditions = conditions.creator.is_some()
-            || conditions.tag.is_some()
-            || [&conditions.catalogs, &conditions.services, &conditions.businesses, &conditions.kinds].iter().any(|set| !set.is_empty());
-        Some(Self { lists, conditions, has_conditions, ended: filter.ended })
+            ("ticket", None) if shared.is_withdrawn_left_out => ("listed", None),
+            ("creator", _) if shared.is_withdrawn_left_out => ("mine", pid.map(ToString::to_string)),
+            (index, _) => (index, pid.map(ToString::to_string)),
+        };
+        // Every other index leaves withdrawn tickets out itself.
+        shared.is_withdrawn_left_out &= ["ticket", "creator", "status"].contains(&index);
+        let owner = owner.map_or_else(String::new, |owner| format!("{owner}|"));
+        Some(Self { stretch: Stretch::of(index, &owner, filter.created), shared, own, ended })
     }
 
-    /// The stretch that is the whole list already.
-    fn alone(&self) -> Option<&Stretch> {
-        match &self.lists[..] {
-            [list] if !self.has_conditions && list.len() == 1 => list.first(),
-            _ => None,
-        }
+    /// Says whether a row shows a ticket that fits.
+    fn fits(&self, entry: &Entry) -> bool {
+        (!self.shared.has_any() || self.shared.fit_text(entry.shared()))
+            && (!self.own.has_any() || OwnFacets::read(entry.own()).is_some_and(|own| self.own.fit(&own)))
     }
 }
 
 /// The count and one page's keys straight from an index, newest first.
-async fn by_index(app: &App, Stretch { index, from, to, .. }: &Stretch, number: Number, size: usize) -> Result<Page, Error> {
-    let count = usize::try_from(app.views.count("ticket", index, from, to).await?).unwrap_or(usize::MAX);
+async fn by_index(app: &App, stretch: &Stretch, number: Number, size: usize) -> Result<Page, Error> {
+    let count = usize::try_from(app.views.count("ticket", stretch.index, &stretch.from, &stretch.to).await?).unwrap_or(usize::MAX);
     let page = Page::of(count, number, size);
     if page.number > page.pages {
         return Ok(page);
     }
-    let range = Range { view: "ticket", index, from, to, descending: true, skip: page.skip(size), limit: size };
-    Ok(Page { keys: app.views.range(range).await?.into_iter().map(|entry| entry.key).collect(), ..page })
+    let entries = app.views.range(stretch.range(page.skip(size), size)).await?;
+    Ok(Page { keys: entries.into_iter().map(|entry| entry.key).collect(), ..page })
+}
+
+/// How many rows of a stretch have facets that fit, and the keys of one page of them.
+async fn counted(app: &App, plan: &Plan, stretch: &Stretch, skip: usize, limit: usize) -> Result<(usize, Vec<String>), Error> {
+    let fits = |text: &str| !plan.shared.has_any() || plan.shared.fit_text(text);
+    let (count, entries) = app.views.page_where(stretch.range(skip, limit), &fits).await?;
+    Ok((usize::try_from(count).unwrap_or(usize::MAX), entries.into_iter().map(|entry| entry.key).collect()))
+}
+
+/// The same with conditions on facets that tickets share.
+async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
+    let first = match number {
+        Number::This(number) => number,
+        Number::Last => Page::of(counted(app, plan, &plan.stretch, 0, 0).await?.0, number, size).number,
+    };
+    let (count, keys) = counted(app, plan, &plan.stretch, (first - 1).saturating_mul(size), size).await?;
+    Ok(Page { keys, ..Page::of(count, number, size) })
 }
 
 /// Tickets that are named by their numbers: the cards are read.
@@ -271,171 +336,104 @@ async fn card(app: &App, key: &str) -> Result<Option<TicketCard>, Error> {
     app.views.get("ticket", key).await?.map(|document| stored_card(key, &document)).transpose()
 }
 
-/// The lists of a plan read side by side. The whole of it is walked once for the count; the last page is walked for again.
+/// Calls a function with every row of a stretch, newest first, until it has enough.
+async fn walk(app: &App, stretch: &Stretch, mut take: impl FnMut(Entry) -> bool) -> Result<(), Error> {
+    let mut last: Option<Entry> = None;
+    loop {
+        let entries = app.views.range_after(stretch.range(0, STEP), last.as_ref()).await?;
+        let is_end = entries.len() < STEP;
+        last = entries.last().cloned();
+        for entry in entries {
+            if take(entry) {
+                return Ok(());
+            }
+        }
+        if is_end {
+            return Ok(());
+        }
+        // Long walks let other requests run, also on a store that never waits.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Every row of the list is held against the conditions: for the count, and for one page of those that fit. The last page is walked for again.
 async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let window = |number: usize| {
         let first = (number - 1).saturating_mul(size);
         first..first.saturating_add(size)
     };
+    let walked = async |window: std::ops::Range<usize>| {
+        let (mut count, mut keys) = (0, Vec::new());
+        walk(app, &plan.stretch, |entry| {
+            if plan.fits(&entry) {
+                if window.contains(&count) {
+                    keys.push(entry.key);
+                }
+                count += 1;
+            }
+            false
+        })
+        .await?;
+        Ok::<_, Error>((count, keys))
+    };
     let (count, keys) = match number {
-        Number::This(number) => walk(app, plan, window(number)).await?,
+        Number::This(number) => walked(window(number)).await?,
         Number::Last => {
-            let (count, _) = walk(app, plan, 0..0).await?;
-            walk(app, plan, window(count.div_ceil(size).max(1))).await?
+            let (count, _) = walked(0..0).await?;
+            walked(window(Page::of(count, number, size).number)).await?
         }
     };
     Ok(Page { keys, ..Page::of(count, number, size) })
 }
 
-/// Counts the tickets that fit, and returns the keys of those within a window, newest first.
-async fn walk(app: &App, plan: &Plan, window: std::ops::Range<usize>) -> Result<(usize, Vec<String>), Error> {
-    let mut lists: Vec<Walk<'_>> = plan.lists.iter().map(|list| Walk::over(app, list)).collect();
-    let (mut count, mut keys) = (0, Vec::new());
-    let mut from: Option<Place> = None;
-    'tickets: loop {
-        // Each list is moved to the place of the others, until all are at the same ticket.
-        let mut agreed: Option<(Place, Entry)> = None;
-        let mut at = 0;
-        while at < lists.len() {
-            let Some((place, entry)) = lists[at].at_or_behind(from.as_ref()).await? else { break 'tickets };
-            if agreed.as_ref().is_some_and(|(agreed, _)| *agreed != place) {
-                from = Some(place);
-                agreed = None;
-                at = 0;
-                continue;
+/// Tickets that ended in a time. Either those are read and sorted by age, or the list is walked until the page is full, whichever reads fewer rows by the
+/// counters.
+async fn by_end(app: &App, plan: &Plan, ended: &Stretch, number: Number, size: usize) -> Result<Page, Error> {
+    if app.views.has_counters() {
+        let (count, _) = counted(app, plan, ended, 0, 0).await?;
+        let (of_list, _) = counted(app, plan, &plan.stretch, 0, 0).await?;
+        let page = Page::of(count, number, size);
+        if plan.own.created == (None, None) {
+            if page.skip(size) >= count {
+                return Ok(page);
             }
-            from = Some(place.clone());
-            if plan.lists[at][0].index == "ended" && !has_ended_between(&entry, plan.ended) {
-                lists[at].step();
-                agreed = None;
-                at = 0;
-                continue;
+            let last = page.skip(size).saturating_add(size).min(count);
+            if last.saturating_mul(of_list) / count < count {
+                return by_walk_to(app, plan, page, size).await;
             }
-            agreed = Some((place, entry));
-            at += 1;
+        } else if of_list < count {
+            return by_walk(app, plan, number, size).await;
         }
-        let Some((_, entry)) = agreed else { break };
-        lists[0].step();
-        if fits(app, plan, &entry).await? {
-            if window.contains(&count) {
+    }
+    let mut found = Vec::new();
+    walk(app, ended, |entry| {
+        if plan.fits(&entry)
+            && let Some(own) = OwnFacets::read(entry.own())
+            && is_between(own.created_at, plan.own.created)
+        {
+            found.push((own.created_at, entry.key));
+        }
+        false
+    })
+    .await?;
+    found.sort_by(|a, b| b.cmp(a));
+    let page = Page::of(found.len(), number, size);
+    Ok(Page { keys: found.into_iter().skip(page.skip(size)).take(size).map(|(_, key)| key).collect(), ..page })
+}
+
+/// Walks a list whose count is known until one page is full.
+async fn by_walk_to(app: &App, plan: &Plan, page: Page, size: usize) -> Result<Page, Error> {
+    let (skip, mut at, mut keys) = (page.skip(size), 0, Vec::new());
+    let wanted = size.min(page.count.saturating_sub(skip));
+    walk(app, &plan.stretch, |entry| {
+        if plan.fits(&entry) {
+            if at >= skip {
                 keys.push(entry.key);
             }
-            count += 1;
+            at += 1;
         }
-    }
-    Ok((count, keys))
-}
-
-/// Says whether a row of `ended` names an end within two times.
-fn has_ended_between(entry: &Entry, ended: (Option<Moment>, Option<Moment>)) -> bool {
-    let at = entry.value.rsplit('|').next().and_then(|at| at.parse().ok());
-    at.is_some_and(|at| is_between(Moment(at), ended))
-}
-
-async fn fits(app: &App, plan: &Plan, entry: &Entry) -> Result<bool, Error> {
-    if !plan.has_conditions {
-        return Ok(true);
-    }
-    let facets = match Facets::read(&entry.facets) {
-        Some(facets) => Some(facets),
-        // A document from before there were facets.
-        None => card(app, &entry.key).await?.as_ref().and_then(Facets::of),
-    };
-    Ok(facets.is_some_and(|facets| plan.conditions.fit(&facets)))
-}
-
-/// The place of a ticket in every list: by the time of its creation, then by its key; the later one is first.
-type Place = (String, String);
-
-/// Digits of an instant in the values of lists.
-const DIGITS: usize = 16;
-
-/// One stretch that is being read, newest first.
-struct Source<'a> {
-    stretch: &'a Stretch,
-    read: VecDeque<(Place, Entry)>,
-    /// The entry behind which the next ones are read.
-    behind: Option<Entry>,
-    is_at_end: bool,
-}
-
-impl Source<'_> {
-    fn place(&self, entry: &Entry) -> Place {
-        let age = entry.value.get(self.stretch.owner.len()..).and_then(|value| value.get(..DIGITS)).unwrap_or_default();
-        (age.to_owned(), entry.key.clone())
-    }
-
-    /// A made-up entry directly before the one of a place, in the order of this stretch.
-    fn before(&self, (age, key): &Place) -> Entry {
-        let value = match self.stretch.index {
-            "ended" => format!("{age}|{}|~", key.trim_start_matches("ticket-")),
-            _ => format!("{}{age}", self.stretch.owner),
-        };
-        Entry { value, key: format!("{key}\u{1}"), facets: String::new() }
-    }
-
-    /// Drops entries before a place and reads on if none is left; jumps over what lies between.
-    async fn seek(&mut self, app: &App, place: Option<&Place>) -> Result<(), Error> {
-        while let (Some((first, _)), Some(place)) = (self.read.front(), place)
-            && first > place
-        {
-            self.read.pop_front();
-        }
-        while self.read.is_empty() && !self.is_at_end {
-            if let Some(place) = place {
-                let before = self.before(place);
-                let is_further = self.behind.as_ref().is_none_or(|behind| (&behind.value, &behind.key) > (&before.value, &before.key));
-                if is_further {
-                    self.behind = Some(before);
-                }
-            }
-            let Stretch { index, from, to, .. } = self.stretch;
-            let range = Range { view: "ticket", index, from, to, descending: true, skip: 0, limit: STEP };
-            let entries = app.views.range_after(range, self.behind.as_ref()).await?;
-            self.is_at_end = entries.len() < STEP;
-            self.behind = entries.last().cloned().or_else(|| self.behind.take());
-            for entry in entries {
-                let at = self.place(&entry);
-                if place.is_none_or(|place| at <= *place) {
-                    self.read.push_back((at, entry));
-                }
-            }
-            // Long walks let other requests run, also on a store that never waits.
-            tokio::task::yield_now().await;
-        }
-        Ok(())
-    }
-}
-
-/// A union of stretches that is being read, newest first.
-struct Walk<'a> {
-    app: &'a App,
-    sources: Vec<Source<'a>>,
-}
-
-impl<'a> Walk<'a> {
-    fn over(app: &'a App, list: &'a [Stretch]) -> Self {
-        let source = |stretch| Source { stretch, read: VecDeque::new(), behind: None, is_at_end: false };
-        Self { app, sources: list.iter().map(source).collect() }
-    }
-
-    /// The source whose entry is the newest.
-    fn newest(&self) -> Option<usize> {
-        (0..self.sources.len()).filter(|at| !self.sources[*at].read.is_empty()).max_by_key(|at| self.sources[*at].read.front().map(|(place, _)| place))
-    }
-
-    /// The newest entry that is not newer than a place; `None` at the end.
-    async fn at_or_behind(&mut self, place: Option<&Place>) -> Result<Option<(Place, Entry)>, Error> {
-        for source in &mut self.sources {
-            source.seek(self.app, place).await?;
-        }
-        Ok(self.newest().and_then(|at| self.sources[at].read.front().cloned()))
-    }
-
-    /// Leaves the newest entry behind.
-    fn step(&mut self) {
-        if let Some(at) = self.newest() {
-            self.sources[at].read.pop_front();
-        }
-    }
+        keys.len() >= wanted
+    })
+    .await?;
+    Ok(Page { keys, ..page })
 }

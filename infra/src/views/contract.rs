@@ -40,6 +40,8 @@ pub async fn check(views: &dyn Views) {
     assert_eq!(facets().await, ["", "red"]);
     assert!(views.put_with("v", "a", &document(7, "a"), &row, "blue", 6).await.expect("put"), "rows that stay have the facets of the last put");
     assert_eq!(facets().await, ["", "blue"]);
+    assert!(views.put_with("v", "a", &document(8, "a"), &row, "blue\tits own", 7).await.expect("put"));
+    assert_eq!(facets().await, ["", "blue\tits own"], "the two parts of facets are read as they were put");
 
     views.put("w", "c", &document(1, "c"), &[("i", "1".into())], 0).await.expect("put");
     views.clear("w").await.expect("clear");
@@ -51,6 +53,9 @@ pub async fn check(views: &dyn Views) {
     pages(views).await;
 }
 
+/// Facets that the rows of a test have.
+const COLOURS: [&str; 5] = ["red", "green", "blue", "", "violet"];
+
 /// Lists by time, of which pages and counts are the same as of a plain list, however deep and wherever they begin and end.
 async fn pages(views: &dyn Views) {
     let mut chance: u64 = 7;
@@ -59,12 +64,16 @@ async fn pages(views: &dyn Views) {
         (chance >> 33) % bound
     };
     let mut rows: Vec<(String, String)> = Vec::new();
+    let mut colours: std::collections::HashMap<String, &str> = std::collections::HashMap::new();
     let begin = 1_795_000_000_000_u64;
     for number in 0..120_u64 {
         // Bursts within a second, within minutes, and over days.
         let at = begin + [below(900), below(90_000), below(500_000_000)][usize::try_from(number % 3).unwrap_or_default()];
         let (key, value) = (format!("k{number:03}"), format!("{}|{at:016}", ["p", "q"][usize::try_from(below(2)).unwrap_or_default()]));
-        assert!(views.put("t", &key, &document(1, &key), &[("creator", value.clone())], 0).await.expect("put"));
+        let colour = COLOURS[usize::try_from(below(4)).unwrap_or_default()];
+        let row = [("creator", value.clone())];
+        assert!(views.put_with("t", &key, &document(1, &key), &row, &format!("{colour}\t{number}"), 0).await.expect("put"));
+        colours.insert(key.clone(), colour);
         rows.push((value, key));
     }
     // Some move, some go.
@@ -73,11 +82,19 @@ async fn pages(views: &dyn Views) {
         rows.retain(|(_, known)| *known != key);
         if number % 20 == 0 {
             let value = format!("p|{:016}", begin + below(500_000_000));
-            assert!(views.put("t", &key, &document(2, &key), &[("creator", value.clone())], 1).await.expect("put"));
+            assert!(views.put_with("t", &key, &document(2, &key), &[("creator", value.clone())], "red\t", 1).await.expect("put"));
+            colours.insert(key.clone(), "red");
             rows.push((value, key));
         } else {
             views.remove("t", &key).await.expect("remove");
         }
+    }
+    // Others stay where they are and change their facets.
+    for number in (5..120).step_by(10) {
+        let key = format!("k{number:03}");
+        let row = rows.iter().find(|(_, known)| *known == key).map(|(value, _)| [("creator", value.clone())]).expect("a row");
+        assert!(views.put_with("t", &key, &document(2, &key), &row, "violet\t", 1).await.expect("put"));
+        colours.insert(key, "violet");
     }
     rows.sort();
     for round in 0..200_u64 {
@@ -108,6 +125,15 @@ async fn pages(views: &dyn Views) {
         let page = views.range(Range { view: "t", index: "creator", from: &from, to: &to, descending, skip, limit }).await.expect("range");
         let page: Vec<_> = page.into_iter().map(|entry| (entry.value, entry.key)).collect();
         assert_eq!(page, wanted.iter().skip(skip).take(limit).cloned().collect::<Vec<_>>(), "from {from} to {to}, {skip} skipped");
+        // With a condition on facets, the same.
+        let chosen: Vec<&str> = COLOURS.iter().copied().filter(|_| below(2) == 0).collect();
+        let fitting: Vec<_> = wanted.iter().filter(|(_, key)| chosen.contains(&colours[key])).cloned().collect();
+        let (skip, limit) = (usize::try_from(below(fitting.len() as u64 + 2)).unwrap_or_default(), 3);
+        let range = Range { view: "t", index: "creator", from: &from, to: &to, descending, skip, limit };
+        let (count, page) = views.page_where(range, &|colour| chosen.contains(&colour)).await.expect("a page");
+        assert_eq!(count, fitting.len() as u64, "{chosen:?} from {from} to {to}");
+        let page: Vec<_> = page.into_iter().map(|entry| (entry.value, entry.key)).collect();
+        assert_eq!(page, fitting.iter().skip(skip).take(limit).cloned().collect::<Vec<_>>(), "{chosen:?} from {from} to {to}, {skip} skipped");
         // Walked entry by entry, the same.
         let range = Range { view: "t", index: "creator", from: &from, to: &to, descending, skip: 0, limit };
         let (mut walked, mut last) = (Vec::new(), None);

@@ -27,6 +27,25 @@ pub struct Entry {
     pub facets: String,
 }
 
+impl Entry {
+    /// The facets that many documents share: what stands before the first tab.
+    pub fn shared(&self) -> &str {
+        shared_and_own(&self.facets).0
+    }
+    /// The facets of the document alone: what stands behind the first tab.
+    pub fn own(&self) -> &str {
+        shared_and_own(&self.facets).1
+    }
+}
+
+/// Facets in their two parts.
+pub fn shared_and_own(facets: &str) -> (&str, &str) {
+    facets.split_once('\t').unwrap_or((facets, ""))
+}
+
+/// Says of shared facets whether a list shows the rows that have them.
+pub type Fits<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
+
 /// A stretch of an index: values from `from` (inclusive) to `to` (exclusive), ordered by value.
 #[derive(Clone, Copy, Debug)]
 pub struct Range<'a> {
@@ -39,9 +58,11 @@ pub struct Range<'a> {
     pub limit: usize,
 }
 
-/// Lists that are read page by page: where an adapter can, it counts them in stretches of time, so that neither counting nor a deep page
-/// walks every row. Their values end in 16 digits, an instant in milliseconds.
-pub const COUNTED: [&str; 12] = ["ticket", "listed", "creator", "status", "mine", "dealt", "follows", "todo", "claim", "approval", "call", "failed"];
+/// Lists that are read page by page: an adapter with counters ([`Views::has_counters`]) counts them in stretches of time and by shared facets, so that
+/// neither counting nor a deep page walks every row. Their values end in 16 digits, an instant in milliseconds.
+pub const COUNTED: [&str; 10] = ["ticket", "creator", "ended", "dealt", "follows", "todo", "claim", "approval", "call", "failed"];
+/// Rows that are read at once where a list is walked.
+const STEP: usize = 500;
 
 /// Index name and value of each list a document appears in.
 pub type Index = [(&'static str, String)];
@@ -54,7 +75,8 @@ pub trait Views: Send + Sync {
     async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error> {
         self.put_with(view, key, document, index, "", expected).await
     }
-    /// The same with facets: a short text that is stored beside each index row, so that a list can be narrowed without reading documents.
+    /// The same with facets: a short text that is stored beside each index row, so that a list can be narrowed without reading documents. What stands before
+    /// its first tab many documents share; what stands behind it is the document's own.
     async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error>;
     async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
         self.range_after(range, None).await
@@ -62,10 +84,40 @@ pub trait Views: Send + Sync {
     /// The rows of a range behind one of its entries, in the order of the range.
     async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error>;
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error>;
+    /// Says whether rows are counted by shared facets, so that [`Views::page_where`] costs about what [`Views::range`] does.
+    fn has_counters(&self) -> bool {
+        false
+    }
+    /// How many rows of a range have shared facets that fit, whatever its `skip` and `limit`; and the page of them that `skip` and `limit` mean.
+    async fn page_where(&self, range: Range<'_>, fits: Fits<'_>) -> Result<(u64, Vec<Entry>), Error> {
+        walk(self, range, fits).await
+    }
     /// Documents of a view by key, after a key.
     async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error>;
     /// Removes a document with its index rows.
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error>;
     /// Removes every document and index row of a view.
     async fn clear(&self, view: &str) -> Result<(), Error>;
+}
+
+/// Reads a whole range row by row, counts the rows that fit and takes one page of them.
+async fn walk(views: &(impl Views + ?Sized), range: Range<'_>, fits: Fits<'_>) -> Result<(u64, Vec<Entry>), Error> {
+    let (mut count, mut page) = (0_u64, Vec::new());
+    let mut last: Option<Entry> = None;
+    loop {
+        let entries = views.range_after(Range { skip: 0, limit: STEP, ..range }, last.as_ref()).await?;
+        let is_end = entries.len() < STEP;
+        last = entries.last().cloned();
+        for entry in entries.into_iter().filter(|entry| fits(entry.shared())) {
+            if count >= range.skip as u64 && page.len() < range.limit {
+                page.push(entry);
+            }
+            count += 1;
+        }
+        if is_end {
+            return Ok((count, page));
+        }
+        // Long walks let other requests run, also on a store that never waits.
+        tokio::task::yield_now().await;
+    }
 }

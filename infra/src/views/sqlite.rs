@@ -7,24 +7,30 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{COUNTED, Document, Entry, Index, Range, Views};
+use super::{COUNTED, Document, Entry, Fits, Index, Range, Views, shared_and_own};
 use crate::Error;
 use crate::crash::Crash;
 use crate::sqlite::{Readers, at_most, connect, failed, look};
 
 /// The layout of `views.db`; one of another layout is thrown away and filled again from the ledger.
-const LAYOUT: i64 = 6;
+const LAYOUT: i64 = 7;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS documents (
         view TEXT NOT NULL, key TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (view, key)
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS facets (
+        id INTEGER PRIMARY KEY, view TEXT NOT NULL, shared TEXT NOT NULL, UNIQUE (view, shared)
+    ) STRICT;
     CREATE TABLE IF NOT EXISTS entries (
-        view TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, key TEXT NOT NULL, facets TEXT NOT NULL, PRIMARY KEY (view, name, value, key)
+        view TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, key TEXT NOT NULL,
+        facets INTEGER NOT NULL, own TEXT NOT NULL, counted INTEGER, PRIMARY KEY (view, name, value, key)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS entries_by_key ON entries (view, key);
+    CREATE INDEX IF NOT EXISTS entries_by_facets ON entries (view, name, counted, value, key) WHERE counted IS NOT NULL;
     CREATE TABLE IF NOT EXISTS counters (
-        view TEXT NOT NULL, name TEXT NOT NULL, level INTEGER NOT NULL, bucket TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (view, name, level, bucket)
+        view TEXT NOT NULL, name TEXT NOT NULL, level INTEGER NOT NULL, bucket TEXT NOT NULL, facets INTEGER NOT NULL, n INTEGER NOT NULL,
+        PRIMARY KEY (view, name, level, bucket, facets)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS messages (
         queue TEXT NOT NULL, id TEXT NOT NULL, due INTEGER NOT NULL, attempts INTEGER NOT NULL, broken_off INTEGER NOT NULL, reason TEXT, body BLOB NOT NULL, PRIMARY KEY (queue, id)
@@ -108,16 +114,28 @@ fn fit(connection: &Connection) -> rusqlite::Result<()> {
     tracing::warn!(layout, "views.db has another layout; it is filled again from the ledger");
     // Older layouts held personal values in plain text: VACUUM leaves none of them in free pages, the checkpoint none in the write-ahead log.
     connection.execute_batch(
-        "DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS messages;
+        "DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS facets; DROP TABLE IF EXISTS messages;
          VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
     )
 }
 
 /// Digits that are cut off the end of a value for the bucket it is counted in, coarse to fine: about twelve days, three hours, 100 seconds, one second.
-/// Each holds a hundred of the next, so that finding a page walks a few hundred counters at most.
+/// Each holds a hundred of the next, so that finding a page walks a few hundred counters at most, times the different facets in them.
 const LEVELS: [usize; 4] = [9, 7, 5, 3];
-/// Digits at the end of a counted value.
+/// Digits at the end of a counted value, and the level of the one bucket that holds all values of an owner.
 const DIGITS: usize = 16;
+/// Different facets of which a filtered page is put together from a stretch of each. Rows of more are walked instead.
+const MERGED_MAX: usize = 64;
+
+/// What a stretch belongs to: the beginning of its values, up to and with the last bar of its start.
+fn owner(from: &str) -> &str {
+    &from[..from.rfind('|').map_or(0, |bar| bar + 1)]
+}
+
+/// The owner whose values a stretch holds all.
+fn whole<'a>(from: &'a str, to: &str) -> Option<&'a str> {
+    (to.strip_suffix('~') == Some(from) && owner(from) == from).then_some(from)
+}
 
 /// The bucket of a value at a level; `None` if the value does not end in an instant.
 fn bucket(value: &str, level: usize) -> Option<&str> {
@@ -139,28 +157,38 @@ fn after(bucket: &str) -> String {
 }
 
 /// Counts a row in or out.
-fn tally(transaction: &Connection, view: &str, name: &str, value: &str, n: i64) -> rusqlite::Result<()> {
+fn tally(transaction: &Connection, view: &str, (name, value, facets): (&str, &str, i64), n: i64) -> rusqlite::Result<()> {
     if !COUNTED.contains(&name) {
         return Ok(());
     }
-    for level in LEVELS {
+    for level in [DIGITS].into_iter().chain(LEVELS) {
         let Some(bucket) = bucket(value, level) else { return Ok(()) };
         let mut statement = transaction.prepare_cached(
-            "INSERT INTO counters (view, name, level, bucket, n) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (view, name, level, bucket) DO UPDATE SET n = n + ?5",
+            "INSERT INTO counters (view, name, level, bucket, facets, n) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (view, name, level, bucket, facets) DO UPDATE SET n = n + ?6",
         )?;
-        statement.execute(params![view, name, at_most(level), bucket, n])?;
+        statement.execute(params![view, name, at_most(level), bucket, facets, n])?;
         if n < 0 {
-            let mut empty = transaction.prepare_cached("DELETE FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket = ?4 AND n <= 0")?;
-            empty.execute(params![view, name, at_most(level), bucket])?;
+            let mut empty =
+                transaction.prepare_cached("DELETE FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket = ?4 AND facets = ?5 AND n <= 0")?;
+            empty.execute(params![view, name, at_most(level), bucket, facets])?;
         }
     }
     Ok(())
 }
 
+/// A row of a document as it stands.
+struct Row {
+    name: String,
+    value: String,
+    facets: i64,
+    own: String,
+}
+
 /// The rows of a document as they stand.
-fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<Vec<(String, String)>> {
-    let mut statement = transaction.prepare_cached("SELECT name, value FROM entries WHERE view = ?1 AND key = ?2")?;
-    statement.query_map([view, key], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<Vec<Row>> {
+    let mut statement = transaction.prepare_cached("SELECT name, value, facets, own FROM entries WHERE view = ?1 AND key = ?2")?;
+    statement.query_map([view, key], |row| Ok(Row { name: row.get(0)?, value: row.get(1)?, facets: row.get(2)?, own: row.get(3)? }))?.collect()
 }
 
 /// Index rows and facets that are put with a document.
@@ -170,12 +198,29 @@ struct Rows<'a> {
 }
 
 /// Takes rows away that a document has no longer.
-fn take_rows<'a>(transaction: &Connection, view: &str, key: &str, gone: impl Iterator<Item = &'a (String, String)>) -> rusqlite::Result<()> {
-    for (name, value) in gone {
+fn take_rows<'a>(transaction: &Connection, view: &str, key: &str, gone: impl Iterator<Item = &'a Row>) -> rusqlite::Result<()> {
+    for Row { name, value, facets, .. } in gone {
         transaction.prepare_cached("DELETE FROM entries WHERE view = ?1 AND name = ?2 AND value = ?3 AND key = ?4")?.execute([view, name, value, key])?;
-        tally(transaction, view, name, value, -1)?;
+        tally(transaction, view, (name, value, *facets), -1)?;
     }
     Ok(())
+}
+
+/// The number that shared facets have in this file; they get one when they are met first.
+fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Result<i64> {
+    let known = transaction.prepare_cached("SELECT id FROM facets WHERE view = ?1 AND shared = ?2")?.query_row([view, shared], |row| row.get(0)).optional()?;
+    match known {
+        Some(id) => Ok(id),
+        None => {
+            transaction.prepare_cached("INSERT INTO facets (view, shared) VALUES (?1, ?2)")?.execute([view, shared])?;
+            Ok(transaction.last_insert_rowid())
+        }
+    }
+}
+
+/// The number of facets that a row is counted under; absent where its list is not counted.
+fn counted(name: &str, facets: i64) -> Option<i64> {
+    COUNTED.contains(&name).then_some(facets)
 }
 
 fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, document: &Document, rows: &Rows<'_>, expected: i64) -> rusqlite::Result<bool> {
@@ -189,15 +234,26 @@ fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, docume
         }
         // Most rows of a document stay as they are: only the difference is written.
         let old = if expected > 0 { rows_of(&transaction, view, key)? } else { Vec::new() };
-        take_rows(&transaction, view, key, old.iter().filter(|(name, value)| !index.iter().any(|(new, at)| new == name && at == value)))?;
-        if old.iter().any(|(name, value)| index.iter().any(|(new, at)| new == name && at == value)) {
-            let mut change = transaction.prepare_cached("UPDATE entries SET facets = ?3 WHERE view = ?1 AND key = ?2 AND facets <> ?3")?;
-            change.execute(params![view, key, facets])?;
+        let (shared, own) = shared_and_own(facets);
+        let id = facets_id(&transaction, view, shared)?;
+        let (kept, gone): (Vec<&Row>, Vec<&Row>) = old.iter().partition(|row| index.iter().any(|(new, at)| row.name == *new && row.value == *at));
+        take_rows(&transaction, view, key, gone.into_iter())?;
+        for Row { name, value, facets, own: before } in kept {
+            if *facets != id {
+                tally(&transaction, view, (name, value, *facets), -1)?;
+                tally(&transaction, view, (name, value, id), 1)?;
+            }
+            if *facets != id || before != own {
+                let mut change = transaction
+                    .prepare_cached("UPDATE entries SET facets = ?5, own = ?6, counted = ?7 WHERE view = ?1 AND name = ?2 AND value = ?3 AND key = ?4")?;
+                change.execute(params![view, name, value, key, id, own, counted(name, id)])?;
+            }
         }
-        let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO entries (view, name, value, key, facets) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut insert =
+            transaction.prepare_cached("INSERT OR IGNORE INTO entries (view, name, value, key, facets, own, counted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
         for (name, value) in *index {
-            if insert.execute(params![view, name, value, key, facets])? > 0 {
-                tally(&transaction, view, name, value, 1)?;
+            if insert.execute(params![view, name, value, key, id, own, counted(name, id)])? > 0 {
+                tally(&transaction, view, (name, value, id), 1)?;
             }
         }
         crash.pass("during-projection");
@@ -212,33 +268,52 @@ fn put(connection: &mut Connection, crash: &Crash, view: &str, key: &str, docume
     Ok(true)
 }
 
-/// Counts a stretch of rows one by one.
-fn count_rows(connection: &Connection, view: &str, index: &str, from: &str, to: &str) -> rusqlite::Result<i64> {
-    let mut statement = connection.prepare_cached("SELECT count(*) FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4")?;
-    statement.query_row([view, index, from, to], |row| row.get(0))
+/// The condition on counters that some facets, the parameter of a number, are meant; every row where none is named.
+fn of_facets(facets: Option<&str>, parameter: usize) -> String {
+    // The plain read of a value that is never absent keeps the number of parameters alike.
+    facets.map_or_else(|| format!("AND ?{parameter} IS NULL"), |_| format!("AND facets IN (SELECT value FROM json_each(?{parameter}))"))
 }
 
-/// Counts a stretch: whole buckets by their counters, what is cut off at its ends by finer ones, and at last row by row.
-fn count(connection: &Connection, view: &str, index: &str, from: &str, to: &str, levels: &[usize]) -> rusqlite::Result<i64> {
-    let Some((level, finer)) = levels.split_first().filter(|_| COUNTED.contains(&index)) else { return count_rows(connection, view, index, from, to) };
+/// Counts a stretch; where facets are named (a JSON array of their numbers), only rows that have one of them.
+fn count(connection: &Connection, view: &str, index: &str, (from, to): (&str, &str), facets: Option<&str>) -> rusqlite::Result<i64> {
+    match whole(from, to).filter(|_| COUNTED.contains(&index)) {
+        Some(owner) => sum(connection, view, index, DIGITS, (owner, &after(owner)), facets),
+        None => count_at(connection, view, index, (from, to), facets, &LEVELS),
+    }
+}
+
+/// The sum of counters of a level between two buckets.
+fn sum(connection: &Connection, view: &str, index: &str, level: usize, (from, to): (&str, &str), facets: Option<&str>) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT coalesce(sum(n), 0) FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket >= ?4 AND bucket < ?5 {}",
+        of_facets(facets, 6)
+    ))?;
+    statement.query_row(params![view, index, at_most(level), from, to, facets], |row| row.get(0))
+}
+
+/// Counts whole buckets by their counters, what is cut off at the ends of a stretch by finer ones, and at last row by row.
+fn count_at(connection: &Connection, view: &str, index: &str, (from, to): (&str, &str), facets: Option<&str>, levels: &[usize]) -> rusqlite::Result<i64> {
+    let Some((level, finer)) = levels.split_first().filter(|_| COUNTED.contains(&index)) else {
+        let mut statement = connection
+            .prepare_cached(&format!("SELECT count(*) FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 {}", of_facets(facets, 5)))?;
+        return statement.query_row(params![view, index, from, to, facets], |row| row.get(0));
+    };
     let (low, high) = (cut_bucket(from, *level), cut_bucket(to, *level));
     if low.is_some() && low == high {
-        return count(connection, view, index, from, to, finer);
+        return count_at(connection, view, index, (from, to), facets, finer);
     }
     let begin = low.map_or_else(|| from.to_owned(), after);
     let end = high.unwrap_or(to);
-    let mut statement =
-        connection.prepare_cached("SELECT coalesce(sum(n), 0) FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket >= ?4 AND bucket < ?5")?;
-    let whole: i64 = statement.query_row(params![view, index, at_most(*level), begin, end], |row| row.get(0))?;
+    let whole = sum(connection, view, index, *level, (&begin, end), facets)?;
     // An end that is no instant may itself lie within the bucket that the other end cuts.
-    let below = low.map_or(Ok(0), |low| count(connection, view, index, from, to.min(&after(low)), finer))?;
-    let above = high.map_or(Ok(0), |high| count(connection, view, index, from.max(high), to, finer))?;
+    let below = low.map_or(Ok(0), |low| count_at(connection, view, index, (from, to.min(&after(low))), facets, finer))?;
+    let above = high.map_or(Ok(0), |high| count_at(connection, view, index, (from.max(high), to), facets, finer))?;
     Ok(below + whole + above)
 }
 
 /// Where a page begins: buckets are skipped as a whole, coarse ones first, until the one that holds its first row. Gives back the stretch that is
 /// left, and how many of its rows are still to be skipped.
-fn begin(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<(String, String, usize)> {
+fn begin(connection: &Connection, range: &Range<'_>, facets: Option<&str>) -> rusqlite::Result<(String, String, usize)> {
     let (mut from, mut to, mut skip) = (range.from.to_owned(), range.to.to_owned(), range.skip);
     let order = if range.descending { "DESC" } else { "ASC" };
     for level in LEVELS {
@@ -248,19 +323,18 @@ fn begin(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<(String
         // A bucket that an end of the stretch cuts is not skipped by its counter; finer ones follow.
         let begin = cut_bucket(&from, level).map_or_else(|| from.clone(), after);
         let end = cut_bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
-        let edge = if range.descending {
-            count(connection, range.view, range.index, &end, &to, &LEVELS)
-        } else {
-            count(connection, range.view, range.index, &from, &begin, &LEVELS)
-        };
-        let edge = if begin < end { usize::try_from(edge?).unwrap_or_default() } else { usize::MAX };
+        let edge = if range.descending { (end.as_str(), to.as_str()) } else { (from.as_str(), begin.as_str()) };
+        let edge =
+            if begin < end { usize::try_from(count_at(connection, range.view, range.index, edge, facets, &LEVELS)?).unwrap_or_default() } else { usize::MAX };
         if skip < edge {
             continue;
         }
         let mut statement = connection.prepare_cached(&format!(
-            "SELECT bucket, n FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket >= ?4 AND bucket < ?5 ORDER BY bucket {order}"
+            "SELECT bucket, sum(n) FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket >= ?4 AND bucket < ?5 {} \
+             GROUP BY bucket ORDER BY bucket {order}",
+            of_facets(facets, 6)
         ))?;
-        let mut rows = statement.query(params![range.view, range.index, at_most(level), begin, end])?;
+        let mut rows = statement.query(params![range.view, range.index, at_most(level), begin, end, facets])?;
         let mut left = skip - edge;
         let mut holds_first = None;
         while let Some(row) = rows.next()? {
@@ -283,6 +357,67 @@ fn begin(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<(String
     Ok((from, to, skip))
 }
 
+/// The columns of an [`Entry`].
+const ENTRY: &str = "value, key, (SELECT shared FROM facets WHERE id = entries.facets), own";
+
+fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
+    let (shared, own): (String, String) = (row.get(2)?, row.get(3)?);
+    Ok(Entry { value: row.get(0)?, key: row.get(1)?, facets: if own.is_empty() { shared } else { format!("{shared}\t{own}") } })
+}
+
+/// The facets of a list's owner that fit, by their numbers.
+fn fitting(connection: &Connection, range: &Range<'_>, fits: Fits<'_>) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT counters.facets, shared FROM counters JOIN facets ON facets.id = counters.facets \
+         WHERE counters.view = ?1 AND name = ?2 AND level = ?3 AND bucket = ?4",
+    )?;
+    let all = statement.query_map(params![range.view, range.index, at_most(DIGITS), owner(range.from)], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    let all: Vec<(i64, String)> = all.collect::<rusqlite::Result<_>>()?;
+    Ok(all.into_iter().filter(|(_, shared)| fits(shared)).map(|(id, _)| id).collect())
+}
+
+/// The first rows of a stretch that have one of some facets, read from a stretch of each, or walked where there are many.
+fn first_rows(connection: &Connection, range: &Range<'_>, (from, to): (&str, &str), facets: &[i64], json: &str, n: usize) -> rusqlite::Result<Vec<Entry>> {
+    let order = if range.descending { "DESC" } else { "ASC" };
+    let by = |condition: &str| {
+        format!(
+            "SELECT {ENTRY} FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 AND {condition} ORDER BY value {order}, key {order} LIMIT ?6"
+        )
+    };
+    if facets.len() > MERGED_MAX {
+        let mut statement = connection.prepare_cached(&by("facets IN (SELECT value FROM json_each(?5))"))?;
+        return statement.query_map(params![range.view, range.index, from, to, json, at_most(n)], entry)?.collect();
+    }
+    let mut statement = connection.prepare_cached(&by("counted = ?5"))?;
+    let mut rows: Vec<Entry> = Vec::new();
+    for id in facets {
+        let found = statement.query_map(params![range.view, range.index, from, to, id, at_most(n)], entry)?;
+        rows.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+    }
+    rows.sort_by(|a, b| (&a.value, &a.key).cmp(&(&b.value, &b.key)));
+    if range.descending {
+        rows.reverse();
+    }
+    rows.truncate(n);
+    Ok(rows)
+}
+
+/// The count and one page of the rows whose facets fit, by counters.
+fn page_where(connection: &Connection, range: &Range<'_>, fits: Fits<'_>) -> rusqlite::Result<(u64, Vec<Entry>)> {
+    let facets = fitting(connection, range, fits)?;
+    if facets.is_empty() {
+        return Ok((0, Vec::new()));
+    }
+    let json = format!("[{}]", facets.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+    let count = count(connection, range.view, range.index, (range.from, range.to), Some(&json))?.unsigned_abs();
+    if count <= range.skip as u64 || range.limit == 0 {
+        return Ok((count, Vec::new()));
+    }
+    let (from, to, skip) = begin(connection, range, Some(&json))?;
+    let rows = first_rows(connection, range, (&from, &to), &facets, &json, skip.saturating_add(range.limit))?;
+    Ok((count, rows.into_iter().skip(skip).collect()))
+}
+
 #[async_trait]
 impl Views for Sqlite {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
@@ -301,11 +436,11 @@ impl Views for Sqlite {
             // Rows behind an entry are found by the entry; counters know nothing of it.
             let (from, to, skip) = match after {
                 Some(_) => (range.from.to_owned(), range.to.to_owned(), range.skip),
-                None => begin(connection, &range)?,
+                None => begin(connection, &range, None)?,
             };
             let behind = after.map_or_else(String::new, |_| format!("AND (value, key) {behind} (?7, ?8)"));
             let mut statement = connection.prepare_cached(&format!(
-                "SELECT value, key, facets FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 {behind} \
+                "SELECT {ENTRY} FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 {behind} \
                  ORDER BY value {order}, key {order} LIMIT ?5 OFFSET ?6"
             ))?;
             let (limit, skip) = (at_most(range.limit), at_most(skip));
@@ -313,12 +448,20 @@ impl Views for Sqlite {
             if let Some(after) = after {
                 values.extend([&after.value as &dyn rusqlite::ToSql, &after.key]);
             }
-            let rows = statement.query_map(&values[..], |row| Ok(Entry { value: row.get(0)?, key: row.get(1)?, facets: row.get(2)? }))?;
-            rows.collect()
+            statement.query_map(&values[..], entry)?.collect()
         })
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
-        self.0.readers.with(&format!("count {view}"), |connection| count(connection, view, index, from, to, &LEVELS).map(i64::unsigned_abs))
+        self.0.readers.with(&format!("count {view}"), |connection| count(connection, view, index, (from, to), None).map(i64::unsigned_abs))
+    }
+    fn has_counters(&self) -> bool {
+        true
+    }
+    async fn page_where(&self, range: Range<'_>, fits: Fits<'_>) -> Result<(u64, Vec<Entry>), Error> {
+        if COUNTED.contains(&range.index) {
+            return self.0.readers.with(&format!("list {}", range.view), |connection| page_where(connection, &range, fits));
+        }
+        super::walk(self, range, fits).await
     }
     async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error> {
         self.0.readers.with(&format!("scan {view}"), |connection| {
@@ -343,7 +486,7 @@ impl Views for Sqlite {
         let mut connection = self.0.writer();
         let clear = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
-            for table in ["entries", "counters", "documents"] {
+            for table in ["entries", "counters", "facets", "documents"] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE view = ?1"), [view])?;
             }
             transaction.commit()

@@ -53,17 +53,14 @@ pub(super) async fn tickets_by_user(app: &App, asked: &Asked) -> Result<Value, R
     let view = asked.text("view_type").unwrap_or_default();
     let index = match view.as_str() {
         "my_todo" | "" => "todo",
-        "my_created" => "mine",
+        "my_created" => "creator",
         "my_history" | "my_dealt" => "dealt",
         "my_attention" => "follows",
         "my_approval" => "approval",
         other => return Err(Refusal::parameter(format!("view_type:“{other}” 不是合法选项。"))),
     };
     filter.list = Some((index, pid.clone()));
-    if index == "mine" && filter.statuses.iter().any(|status| status == "REVOKED") {
-        filter.list = None;
-        filter.creator = Some(pid.clone());
-    }
+    filter.is_withdrawn_left_out = !filter.statuses.iter().any(|status| status == "REVOKED");
     filter.catalogs = asked.list("catalog_id")?;
     filter.services.extend(asked.list("service_id")?);
     few_parts(&filter)?;

@@ -35,7 +35,7 @@ const BATCH_MAX: usize = 200;
 const STATUSES: [&str; 7] = ["RUNNING", "RESOLVED", "CONFIRMED", "SUSPENDED", "FINISHED", "TERMINATED", "REVOKED"];
 /// The lists of a person, and the index each is.
 const LISTS: [(&str, &str); 6] =
-    [("todo", "todo"), ("claim", "claim"), ("approval", "approval"), ("created", "mine"), ("dealt", "dealt"), ("following", "follows")];
+    [("todo", "todo"), ("claim", "claim"), ("approval", "approval"), ("created", "creator"), ("dealt", "dealt"), ("following", "follows")];
 /// Events that are written out before other requests go on.
 const EVENTS_AT_ONCE: usize = 64;
 /// Remarks in one answer.
@@ -92,7 +92,6 @@ pub(super) async fn list(asked: Asked) -> Answer {
             return Err(Problem::malformed("user", format!("`user` is the person of a `list`, one of {}; the list of all tickets has none", known.join(", "))));
         }
         "all" => {}
-        "created" if asks_for_withdrawn => filter.creator = Some(whose().await?),
         list => {
             let index = LISTS.iter().find(|(known, _)| *known == list).map(|(_, index)| *index).ok_or_else(|| {
                 let known: Vec<&str> = LISTS.iter().map(|(known, _)| *known).collect();
