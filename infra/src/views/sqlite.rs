@@ -209,13 +209,11 @@ fn take_rows<'a>(transaction: &Connection, view: &str, key: &str, gone: impl Ite
 /// The number that shared facets have in this file; they get one when they are met first.
 fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Result<i64> {
     let known = transaction.prepare_cached("SELECT id FROM facets WHERE view = ?1 AND shared = ?2")?.query_row([view, shared], |row| row.get(0)).optional()?;
-    match known {
-        Some(id) => Ok(id),
-        None => {
-            transaction.prepare_cached("INSERT INTO facets (view, shared) VALUES (?1, ?2)")?.execute([view, shared])?;
-            Ok(transaction.last_insert_rowid())
-        }
+    if let Some(id) = known {
+        return Ok(id);
     }
+    transaction.prepare_cached("INSERT INTO facets (view, shared) VALUES (?1, ?2)")?.execute([view, shared])?;
+    Ok(transaction.last_insert_rowid())
 }
 
 /// The number of facets that a row is counted under; absent where its list is not counted.
