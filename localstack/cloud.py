@@ -1,4 +1,4 @@
-"""Starts, deploys, seeds and ends the cloud on this machine. The only place that knows how the stand-in, LocalStack and AWS differ."""
+"""Starts, deploys, seeds and stops the local cloud; contains all differences between the stand-in, LocalStack and AWS."""
 
 import os
 import shlex
@@ -20,12 +20,12 @@ LOG = HOME / "stand-in.log"
 REGION = "us-east-1"
 STACK = "ledgerdesk-local"
 CODE_BUCKET = "ledgerdesk-local-code"
-PATIENCE_S = 120
+WAIT_MAX_S = 120
 DEFAULT_APP = "local_app:secret-for-trials-only"
 
 
 class Kind:
-    """What differs between the things that can stand behind an endpoint."""
+    """The differences between the services that can answer at an endpoint."""
 
     def __init__(self, endpoint):
         self.endpoint = endpoint
@@ -36,14 +36,14 @@ class Kind:
             self.is_stand_in = False
 
     def name(self):
-        return "stand-in" if self.is_stand_in else "LocalStack"
+        return "the stand-in" if self.is_stand_in else "LocalStack"
 
     def url(self, api_id):
-        """Where the HTTP API is reached."""
+        """Returns the URL of the HTTP API."""
         return f"{self.endpoint}/_aws/execute-api/{api_id}/$default"
 
     def stream_answers(self):
-        """The stand-in drops the records that a partial answer names."""
+        """Returns the parameter StreamAnswers; the stand-in drops the failed records of a partial result."""
         return "whole" if self.is_stand_in else "partial"
 
 
@@ -63,9 +63,9 @@ def target():
 
 
 def start():
-    """Starts the stand-in on a free port of this machine, with nothing of our environment but what it needs."""
+    """Starts the stand-in on a free port of this machine, with a minimal environment."""
     if running(pid()):
-        sys.exit("it is up already; localstack/down ends it")
+        sys.exit("the local cloud is already running; stop it with localstack/down")
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     clean = {
@@ -86,19 +86,19 @@ def start():
             [HOME / "venv" / "bin" / "ministack"], env=clean, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=HOME, start_new_session=True
         )
     PID.write_text(str(child.pid))
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + WAIT_MAX_S
     while True:
         try:
             get(endpoint + "/_localstack/health")
             return endpoint
         except OSError:
             if child.poll() is not None or time.monotonic() > until:
-                sys.exit(f"the stand-in did not come up; see {LOG}")
+                sys.exit(f"the stand-in did not start; see {LOG}")
             time.sleep(0.05)
 
 
 def package(release):
-    """The functions' one binary as Lambda wants it: what infra/deploy/package made, or what is quick to build."""
+    """Returns the ZIP file of the Lambda binary: the release build of infra/deploy/package, or the debug build."""
     if release:
         return ROOT / "target" / "lambda" / "bootstrap.zip"
     binary = target() / "debug" / "bootstrap"
@@ -141,7 +141,7 @@ def deploy(kind, packed):
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + WAIT_MAX_S
     while True:
         stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
         if stack["StackStatus"] == "CREATE_COMPLETE":
@@ -153,7 +153,7 @@ def deploy(kind, packed):
             sys.exit(f"the stack is {stack['StackStatus']}: {stack.get('StackStatusReason', '')}")
         time.sleep(0.2)
     if kind.is_stand_in:
-        # Its template engine leaves this out; its API does not.
+        # The template engine of the stand-in ignores point-in-time recovery, but its API supports it.
         dynamodb = client("dynamodb")
         for table in ("journal", "feed"):
             recovery = {"PointInTimeRecoveryEnabled": True}
@@ -182,14 +182,14 @@ def up(arguments):
         }
         program = target() / "debug" / "ledgerdesk"
         seeds = [argument for app in apps for argument in ("--app", app)]
-        subprocess.run([program, "setup", "--cloud", "--demo", *seeds], env={**os.environ, **settings}, check=True, timeout=PATIENCE_S)
+        subprocess.run([program, "setup", "--cloud", "--demo", *seeds], env={**os.environ, **settings}, check=True, timeout=WAIT_MAX_S)
         get(settings["LEDGERDESK_URL"] + "/readyz")
     except BaseException:
         if not given:
             down()
         raise
     ENV.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
-    print(f"up on a {kind.name()}; `set -a; . {ENV.relative_to(ROOT)}; set +a` sets:")
+    print(f"running on {kind.name()}; `set -a; . {ENV.relative_to(ROOT)}; set +a` sets:")
     for name, value in settings.items():
         print(f"  {name}={value}")
 
@@ -202,7 +202,7 @@ def pid():
 
 
 def members(group):
-    """The processes of a group that still run."""
+    """Returns the running processes of a group."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -210,7 +210,7 @@ def members(group):
                 fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
             except OSError:
                 continue
-            # After the name: state, parent, group, session.
+            # The fields after the name are state, parent, group and session.
             if group in (int(fields[2]), int(fields[3])) and fields[0] != "Z":
                 found.append(int(entry.name))
     return found
@@ -234,7 +234,7 @@ def down():
         while running(group) and time.monotonic() < until:
             time.sleep(0.05)
     if running(group):
-        sys.exit(f"processes {members(group)} do not end")
+        sys.exit(f"cannot stop the processes {members(group)}")
     PID.unlink(missing_ok=True)
     ENV.unlink(missing_ok=True)
 
@@ -244,6 +244,6 @@ if __name__ == "__main__":
         up(sys.argv[2:])
     elif sys.argv[1:] == ["down"]:
         down()
-        print("down; no process is left")
+        print("stopped; no process is running")
     else:
-        sys.exit("cloud.py up|down")
+        sys.exit("usage: cloud.py up|down")

@@ -5,34 +5,46 @@ use std::sync::Arc;
 
 use axum::routing::get;
 use cqrs_es::CqrsFramework;
+use domain::callback::Callback;
 use domain::config::{Role, Service};
-use domain::delivery::Delivery;
-use domain::numbers::{Command, Numbers};
+use domain::number_sequence::{Command, NumberSequence};
 use domain::ticket::Ticket;
-use domain::{Decider, Sourced};
-use events::numbers::{BlockIssued, NumbersEvent};
-use events::ticket::Observed;
+use domain::{Decider, EsAggregate};
+use events::number_sequence::{BlockIssued, NumberSequenceEvent};
+use events::ticket::RowImported;
 use events::{Meta, Moment};
 use functions::stream::index::{Arrived, Indexer};
 use infra::blob::Blob as _;
-use infra::clock::{HandClock, SeededChance, SystemChance, SystemClock};
+use infra::clock::{ManualClock, SeededRng, SystemClock, SystemRng};
 use infra::crash::Crash;
 use infra::directory::{self, Directory as _};
-use infra::ledger::{NoLookups, command_id};
+use infra::ledger::{NoContext, command_id};
 use infra::store::paged::Paged;
 use infra::store::repository::fingerprint;
 use infra::store::{Journal as _, Store};
 use infra::views::sqlite::ViewsFile;
-use infra::{Failure, Kind, Ledger, Wish, blob, keys, pages, queue, secrets, store, views};
+use infra::{
+    CommandEnvelope, ExecuteError, Kind, Ledger, blob, keys, pages, queue, secrets, store, views,
+};
 
 fn ledger_over(store: Arc<dyn Store>, snapshot_every: usize) -> Ledger {
-    let chance = Arc::new(SeededChance::new(7));
-    let keys = Arc::new(keys::memory::Memory::new(chance.clone()));
-    Ledger::new(store, keys, Arc::new(HandClock::at(Moment(1_795_000_000_000))), chance).with_snapshot_every(snapshot_every)
+    let rng = Arc::new(SeededRng::new(7));
+    let keys = Arc::new(keys::memory::Memory::new(rng.clone()));
+    Ledger::new(
+        store,
+        keys,
+        Arc::new(ManualClock::at(Moment(1_795_000_000_000))),
+        rng,
+    )
+    .with_snapshot_every(snapshot_every)
 }
 
-fn wish(command: u32) -> Wish {
-    Wish { stream: "numbers-REQ20261122".into(), command_id: command_id(&[&command.to_string()]), meta: Meta::system("test", "test") }
+fn command_envelope(command: u32) -> CommandEnvelope {
+    CommandEnvelope {
+        stream: "number_sequence-REQ20261122".into(),
+        command_id: command_id(&[&command.to_string()]),
+        meta: Meta::system("test", "test"),
+    }
 }
 
 #[tokio::test]
@@ -51,15 +63,29 @@ async fn sqlite_store() {
 #[tokio::test]
 async fn paged_store() {
     let (pages, blob): (Arc<pages::memory::Memory>, Arc<blob::memory::Memory>) = Default::default();
-    let store = Arc::new(Paged::new(Arc::new(store::memory::Memory::default()), pages.clone(), blob.clone()));
+    let store = Arc::new(Paged::new(
+        Arc::new(store::memory::Memory::default()),
+        pages.clone(),
+        blob.clone(),
+    ));
     let indexer = Indexer::new(pages, blob, Arc::new(SystemClock));
     let caught_up = async || {
         let walked = store.walk(None, usize::MAX).await.expect("walk");
-        let mut arrived: Vec<Arrived> = walked.commits.into_iter().map(|commit| Arrived { written: commit.at, commit }).collect();
+        let mut arrived: Vec<Arrived> = walked
+            .commits
+            .into_iter()
+            .map(|commit| Arrived {
+                written: commit.at,
+                commit,
+            })
+            .collect();
         let mut from = walked.next;
         while let Some(place) = from {
             let walked = store.walk(Some(place), usize::MAX).await.expect("walk");
-            arrived.extend(walked.commits.into_iter().map(|commit| Arrived { written: commit.at, commit }));
+            arrived.extend(walked.commits.into_iter().map(|commit| Arrived {
+                written: commit.at,
+                commit,
+            }));
             from = walked.next;
         }
         indexer.index(&arrived).await.expect("indexed");
@@ -94,12 +120,16 @@ async fn what_was_being_written_when_a_desk_died_is_swept() {
     assert_eq!(files.list("a/b/", 9).await.expect("listed"), ["a/b/1"]);
     files.sweep().expect("swept");
     assert!(!broken.exists());
-    assert_eq!(files.get("a/b/1").await.expect("read").as_deref(), Some(&b"whole"[..]));
+    assert_eq!(
+        files.get("a/b/1").await.expect("read").as_deref(),
+        Some(&b"whole"[..])
+    );
 }
 
 #[tokio::test]
 async fn file_directory() {
-    let file = directory::file::File::read(directory::contract::ORGANIZATION).expect("an organization");
+    let file =
+        directory::file::File::read(directory::contract::ORGANIZATION).expect("an organization");
     directory::contract::answers(&file).await;
 }
 
@@ -118,37 +148,57 @@ async fn http_directory() {
     async fn members(State(file): State<Organization>, Path(department): Path<String>) -> Response {
         axum::Json(file.members(&department).await.expect("answers")).into_response()
     }
-    async fn holders(State(file): State<Organization>, Path((business, role)): Path<(i64, String)>) -> Response {
+    async fn holders(
+        State(file): State<Organization>,
+        Path((business, role)): Path<(i64, String)>,
+    ) -> Response {
         axum::Json(file.holders(business, &role).await.expect("answers")).into_response()
     }
     async fn businesses(State(file): State<Organization>) -> Response {
         axum::Json(file.businesses().await.expect("answers")).into_response()
     }
-    let file: Organization = Arc::new(directory::file::File::read(directory::contract::ORGANIZATION).expect("an organization"));
+    let file: Organization = Arc::new(
+        directory::file::File::read(directory::contract::ORGANIZATION).expect("an organization"),
+    );
     let router = axum::Router::new()
         .route("/directory/people/{person}", get(leader))
         .route("/directory/departments/{department}/members", get(members))
         .route("/directory/businesses", get(businesses))
-        .route("/directory/businesses/{business}/roles/{role}", get(holders))
+        .route(
+            "/directory/businesses/{business}/roles/{role}",
+            get(holders),
+        )
         .with_state(file);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let base = format!("http://{}/directory", listener.local_addr().expect("an address"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let base = format!(
+        "http://{}/directory",
+        listener.local_addr().expect("an address")
+    );
     let served = tokio::spawn(async move { axum::serve(listener, router).await });
-    let clock = Arc::new(HandClock::at(Moment(1_795_000_000_000)));
+    let clock = Arc::new(ManualClock::at(Moment(1_795_000_000_000)));
     let http = directory::http::Http::new(&base, clock.clone()).expect("a directory");
     directory::contract::answers(&http).await;
     served.abort();
     assert!(served.await.is_err_and(|end| end.is_cancelled()));
     directory::contract::answers(&http).await;
-    clock.turn(60_000);
+    clock.advance(60_000);
     let away = http.leader("lisi").await.expect_err("nobody answers");
-    assert_eq!(away.kind, Kind::Unavailable, "it is told from a person without a leader");
+    assert_eq!(
+        away.kind,
+        Kind::Unavailable,
+        "it is told from a person without a leader"
+    );
 }
 
 #[tokio::test]
 async fn stored_secrets() {
-    let keys: Arc<dyn keys::Keys> = Arc::new(keys::memory::Memory::new(Arc::new(SystemChance)));
-    let keeper = || secrets::stored::Stored { keys: keys.clone(), chance: Arc::new(SystemChance) };
+    let keys: Arc<dyn keys::Keys> = Arc::new(keys::memory::Memory::new(Arc::new(SystemRng)));
+    let keeper = || secrets::stored::Stored {
+        keys: keys.clone(),
+        rng: Arc::new(SystemRng),
+    };
     secrets::contract::check(&keeper(), &keeper()).await;
 }
 
@@ -167,7 +217,12 @@ async fn sqlite_views() {
 #[tokio::test]
 async fn memory_queue() {
     queue::contract::check(&queue::memory::Memory::default()).await;
-    queue::contract::check_in_real_time(&queue::memory::Memory::default(), queue::QUEUES[0], &SystemClock).await;
+    queue::contract::check_in_real_time(
+        &queue::memory::Memory::default(),
+        queue::QUEUES[0],
+        &SystemClock,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -181,25 +236,31 @@ async fn sqlite_queue() {
 
 #[tokio::test]
 async fn memory_keys() {
-    keys::contract::check(&keys::memory::Memory::new(Arc::new(SeededChance::new(1)))).await;
+    keys::contract::check(&keys::memory::Memory::new(Arc::new(SeededRng::new(1)))).await;
 }
 
 #[tokio::test]
 async fn sqlite_keys() {
     let directory = tempfile::tempdir().expect("a directory");
-    keys::contract::check(&keys::sqlite::Sqlite::open(directory.path(), Arc::new(SystemChance)).expect("keys")).await;
+    keys::contract::check(
+        &keys::sqlite::Sqlite::open(directory.path(), Arc::new(SystemRng)).expect("keys"),
+    )
+    .await;
 }
 
 #[test]
 fn a_second_writer_is_refused_and_readers_are_not() {
     let directory = tempfile::tempdir().expect("a directory");
-    let first = store::sqlite::Sqlite::open(directory.path(), Arc::new(Crash::default())).expect("a ledger");
-    let error = store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect_err("the lock is taken");
+    let first = store::sqlite::Sqlite::open(directory.path(), Arc::new(Crash::default()))
+        .expect("a ledger");
+    let error = store::sqlite::Sqlite::open(directory.path(), Arc::default())
+        .expect_err("the lock is taken");
     assert_eq!(error.kind, Kind::Misconfigured);
     assert!(error.what.contains("another process is writing"), "{error}");
     store::sqlite::Sqlite::read(directory.path()).expect("readers stand beside");
     drop(first);
-    store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("the lock goes with its holder");
+    store::sqlite::Sqlite::open(directory.path(), Arc::default())
+        .expect("the lock goes with its holder");
 }
 
 /// cqrs-es 0.5.0 applies events twice in its own snapshot modes: eleven events reload as 22 or 13 there.
@@ -208,12 +269,37 @@ async fn eleven_events_reload_as_eleven_in_every_snapshot_setting() {
     for snapshot_every in [1, 2, 3, 4, 5, 11, 1000] {
         let ledger = ledger_over(Arc::new(store::memory::Memory::default()), snapshot_every);
         for command in 0..11 {
-            let outcome = ledger.execute::<Numbers>(&wish(command), &Command::Issue { size: 1 }, &NoLookups).await.expect("issued");
-            assert_eq!(outcome.state.issued, i64::from(command) + 1, "every {snapshot_every}");
+            let outcome = ledger
+                .execute::<NumberSequence>(
+                    &command_envelope(command),
+                    &Command::Issue { size: 1 },
+                    &NoContext,
+                )
+                .await
+                .expect("issued");
+            assert_eq!(
+                outcome.state.issued,
+                i64::from(command) + 1,
+                "every {snapshot_every}"
+            );
         }
-        let loaded = ledger.load::<Numbers>(&wish(0).stream).await.expect("loaded");
-        assert_eq!((loaded.aggregate.0.issued, loaded.next), (11, 12), "every {snapshot_every}");
-        assert!(ledger.repository::<Numbers>().check_snapshots(&wish(0).stream).await.expect("checked").is_empty());
+        let loaded = ledger
+            .load::<NumberSequence>(&command_envelope(0).stream)
+            .await
+            .expect("loaded");
+        assert_eq!(
+            (loaded.aggregate.0.issued, loaded.next),
+            (11, 12),
+            "every {snapshot_every}"
+        );
+        assert!(
+            ledger
+                .repository::<NumberSequence>()
+                .check_snapshots(&command_envelope(0).stream)
+                .await
+                .expect("checked")
+                .is_empty()
+        );
     }
 }
 
@@ -221,11 +307,25 @@ async fn eleven_events_reload_as_eleven_in_every_snapshot_setting() {
 async fn the_framework_works_on_our_store_too() {
     for snapshot_every in [1, 4, 1000] {
         let ledger = ledger_over(Arc::new(store::memory::Memory::default()), snapshot_every);
-        let framework = CqrsFramework::<Sourced<Numbers>, _>::new(ledger.repository::<Numbers>(), Vec::new(), ());
+        let framework = CqrsFramework::<EsAggregate<NumberSequence>, _>::new(
+            ledger.repository::<NumberSequence>(),
+            Vec::new(),
+            (),
+        );
         for _ in 0..11 {
-            framework.execute_with_metadata("numbers-REQ20261122", Command::Issue { size: 1 }, HashMap::new()).await.expect("executed");
+            framework
+                .execute_with_metadata(
+                    "number_sequence-REQ20261122",
+                    Command::Issue { size: 1 },
+                    HashMap::new(),
+                )
+                .await
+                .expect("executed");
         }
-        let loaded = ledger.load::<Numbers>("numbers-REQ20261122").await.expect("loaded");
+        let loaded = ledger
+            .load::<NumberSequence>("number_sequence-REQ20261122")
+            .await
+            .expect("loaded");
         assert_eq!(loaded.aggregate.0.issued, 11);
     }
 }
@@ -233,20 +333,45 @@ async fn the_framework_works_on_our_store_too() {
 #[tokio::test]
 async fn a_repeated_command_is_answered_from_what_was_stored() {
     let ledger = ledger_over(Arc::new(store::memory::Memory::default()), 16);
-    let first = ledger.execute::<Numbers>(&wish(1), &Command::Issue { size: 5 }, &NoLookups).await.expect("issued");
+    let first = ledger
+        .execute::<NumberSequence>(
+            &command_envelope(1),
+            &Command::Issue { size: 5 },
+            &NoContext,
+        )
+        .await
+        .expect("issued");
     assert!(!first.repeated);
     for other in 2..60 {
-        ledger.execute::<Numbers>(&wish(other), &Command::Issue { size: 1 }, &NoLookups).await.expect("issued");
+        ledger
+            .execute::<NumberSequence>(
+                &command_envelope(other),
+                &Command::Issue { size: 1 },
+                &NoContext,
+            )
+            .await
+            .expect("issued");
     }
-    let again = ledger.execute::<Numbers>(&wish(1), &Command::Issue { size: 5 }, &NoLookups).await.expect("answered");
-    assert!(again.repeated, "within the last 64 commands, also across snapshots");
+    let again = ledger
+        .execute::<NumberSequence>(
+            &command_envelope(1),
+            &Command::Issue { size: 5 },
+            &NoContext,
+        )
+        .await
+        .expect("answered");
+    assert!(
+        again.repeated,
+        "within the last 64 commands, also across snapshots"
+    );
     assert_eq!(again.state.issued, 5 + 58);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_writers_on_one_stream_lose_and_double_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
-    let store = Arc::new(store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("a ledger"));
+    let store =
+        Arc::new(store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("a ledger"));
     // Two ledgers over one store have no lock in common, like two functions in the cloud.
     let ledgers = [ledger_over(store.clone(), 8), ledger_over(store, 8)];
     let mut writers = tokio::task::JoinSet::new();
@@ -255,9 +380,16 @@ async fn sixteen_writers_on_one_stream_lose_and_double_nothing() {
         writers.spawn(async move {
             for round in 0..25 {
                 loop {
-                    match ledger.execute::<Numbers>(&wish(writer * 1000 + round), &Command::Issue { size: 1 }, &NoLookups).await {
+                    match ledger
+                        .execute::<NumberSequence>(
+                            &command_envelope(writer * 1000 + round),
+                            &Command::Issue { size: 1 },
+                            &NoContext,
+                        )
+                        .await
+                    {
                         Ok(_) => break,
-                        Err(Failure::Technical(error)) if error.kind == Kind::Conflict => {}
+                        Err(ExecuteError::Technical(error)) if error.kind == Kind::Conflict => {}
                         Err(failure) => panic!("{failure}"),
                     }
                 }
@@ -265,36 +397,65 @@ async fn sixteen_writers_on_one_stream_lose_and_double_nothing() {
         });
     }
     writers.join_all().await;
-    let loaded = ledgers[0].load::<Numbers>(&wish(0).stream).await.expect("loaded");
+    let loaded = ledgers[0]
+        .load::<NumberSequence>(&command_envelope(0).stream)
+        .await
+        .expect("loaded");
     assert_eq!((loaded.aggregate.0.issued, loaded.next), (400, 401));
 }
 
 #[tokio::test]
 async fn a_command_for_an_older_version_is_stale_whoever_wrote_the_newer_one() {
     let store: Arc<dyn Store> = Arc::new(store::memory::Memory::default());
-    let (ours, others) = (ledger_over(store.clone(), 1_000_000), ledger_over(store, 1_000_000));
+    let (ours, others) = (
+        ledger_over(store.clone(), 1_000_000),
+        ledger_over(store, 1_000_000),
+    );
     let issue = Command::Issue { size: 1 };
-    let at = async |ledger: &Ledger, command: u32, expected: i64| match ledger.execute_at::<Numbers>(&wish(command), Some(expected), &issue, &NoLookups).await {
+    let at = async |ledger: &Ledger, command: u32, expected: i64| match ledger
+        .execute_at::<NumberSequence>(
+            &command_envelope(command),
+            Some(expected),
+            &issue,
+            &NoContext,
+        )
+        .await
+    {
         Ok(outcome) => Some(outcome.last),
-        Err(Failure::Technical(error)) if error.kind == Kind::Stale => None,
+        Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => None,
         Err(failure) => panic!("{failure}"),
     };
     assert_eq!(at(&ours, 1, 1).await, None, "nothing is there yet");
     assert_eq!(at(&ours, 1, 0).await, Some(1));
-    assert_eq!(at(&others, 2, 1).await, Some(2), "another process has written the second");
+    assert_eq!(
+        at(&others, 2, 1).await,
+        Some(2),
+        "another process has written the second"
+    );
     // What this process kept in memory is older than the stream.
     assert_eq!(at(&ours, 3, 1).await, None);
     assert_eq!(at(&ours, 3, 2).await, Some(3));
-    assert_eq!(at(&ours, 3, 2).await, Some(3), "a repeated command is answered from its commit");
-    assert!(at(&others, 2, 1).await.is_some(), "whatever the version is by now");
+    assert_eq!(
+        at(&ours, 3, 2).await,
+        Some(3),
+        "a repeated command is answered from its commit"
+    );
+    assert!(
+        at(&others, 2, 1).await.is_some(),
+        "whatever the version is by now"
+    );
 }
 
 /// Taking over rows asks nothing from outside.
 struct Nobody;
 
 #[async_trait::async_trait]
-impl infra::ledger::Lookups<Ticket> for Nobody {
-    async fn load(&self, wanted: &[domain::ticket::Lookup], _: &mut domain::ticket::Facts) -> Result<(), infra::Error> {
+impl infra::ledger::ContextLoader<Ticket> for Nobody {
+    async fn load(
+        &self,
+        wanted: &[domain::ticket::Lookup],
+        _: &mut domain::ticket::Context,
+    ) -> Result<(), infra::Error> {
         panic!("asked for {wanted:?}")
     }
 }
@@ -303,7 +464,7 @@ impl infra::ledger::Lookups<Ticket> for Nobody {
 #[tokio::test]
 async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands() {
     const EVENTS: u64 = 5_100;
-    let row = |line: u64| Observed {
+    let row = |line: u64| RowImported {
         source: "TEST".into(),
         case: "1".into(),
         file: "f".into(),
@@ -311,7 +472,7 @@ async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands(
         row: line.to_string(),
         nth: 1,
         title: "x".repeat(300),
-        ..Observed::default()
+        ..RowImported::default()
     };
     for snapshot_every in [16, 1_000_000] {
         let ledger = ledger_over(Arc::new(store::memory::Memory::default()), 1_000_000);
@@ -322,66 +483,156 @@ async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands(
             let event = events::ticket::TicketEvent::from(row(line));
             context.aggregate.0.evolve(&event);
             let id = command_id(&[&line.to_string()]);
-            ledger.repository().append(&mut context, id, Moment(0), Meta::system("t", "t"), &[event]).await.expect("appended");
+            ledger
+                .repository()
+                .append(
+                    &mut context,
+                    id,
+                    Moment(0),
+                    Meta::system("t", "t"),
+                    &[event],
+                )
+                .await
+                .expect("appended");
         }
-        let bytes: usize = ledger.store.feed(0, 1).await.expect("feed")[0].commit.body.len() * usize::try_from(EVENTS).expect("small");
+        let bytes: usize = ledger.store.feed(0, 1).await.expect("feed")[0]
+            .commit
+            .body
+            .len()
+            * usize::try_from(EVENTS).expect("small");
         assert!(bytes > 1 << 20, "{bytes} bytes");
         let ledger = ledger_over(ledger.store.clone(), snapshot_every);
         for line in EVENTS + 1..=EVENTS + 20 {
-            let wish = Wish { stream: stream.into(), ..wish(u32::try_from(line).expect("small")) };
-            let outcome = ledger.execute::<Ticket>(&wish, &domain::ticket::Command::Observe(vec![row(line)]), &Nobody).await.expect("taken");
+            let command_envelope = CommandEnvelope {
+                stream: stream.into(),
+                ..command_envelope(u32::try_from(line).expect("small"))
+            };
+            let outcome = ledger
+                .execute::<Ticket>(
+                    &command_envelope,
+                    &domain::ticket::Command::ImportRow(vec![row(line)]),
+                    &Nobody,
+                )
+                .await
+                .expect("taken");
             assert_eq!(outcome.last, i64::try_from(line).expect("small"));
         }
     }
 }
 
-/// Numbers as a later program might fold them.
+/// NumberSequence as a later program might fold them.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Changed {
     issued: i64,
 }
 impl Decider for Changed {
     type Command = ();
-    type Event = NumbersEvent;
-    type Rejection = domain::numbers::Rejection;
-    type Facts = ();
+    type Event = NumberSequenceEvent;
+    type Rejection = domain::number_sequence::Rejection;
+    type Context = ();
     type Lookup = domain::decider::Nothing;
-    fn decide(&self, (): &(), (): &()) -> Result<Vec<NumbersEvent>, domain::Refusal<Self>> {
+    fn decide(
+        &self,
+        (): &(),
+        (): &(),
+    ) -> Result<Vec<NumberSequenceEvent>, domain::DecideError<Self>> {
         Ok(vec![BlockIssued { from: 1, to: 1 }.into()])
     }
-    fn evolve(&mut self, event: &NumbersEvent) {
-        let NumbersEvent::BlockIssued(block) = event;
+    fn evolve(&mut self, event: &NumberSequenceEvent) {
+        let NumberSequenceEvent::BlockIssued(block) = event;
         self.issued = block.to + 1;
     }
 }
 
 #[test]
 fn a_changed_evolve_changes_the_fingerprint_and_every_kind_has_its_own() {
-    let all = [fingerprint::<Numbers>(), fingerprint::<Delivery>(), fingerprint::<Service>(), fingerprint::<Role>()];
+    let all = [
+        fingerprint::<NumberSequence>(),
+        fingerprint::<Callback>(),
+        fingerprint::<Service>(),
+        fingerprint::<Role>(),
+    ];
     assert!((0..all.len()).all(|one| (0..one).all(|other| all[one] != all[other])));
 
-    assert_ne!(fingerprint::<Changed>(), fingerprint::<Numbers>());
+    assert_ne!(fingerprint::<Changed>(), fingerprint::<NumberSequence>());
 }
 
 #[tokio::test]
 async fn a_snapshot_of_other_code_is_ignored_and_never_fatal() {
     let ledger = ledger_over(Arc::new(store::memory::Memory::default()), 1);
     for command in 0..5 {
-        ledger.execute::<Numbers>(&wish(command), &Command::Issue { size: 1 }, &NoLookups).await.expect("issued");
+        ledger
+            .execute::<NumberSequence>(
+                &command_envelope(command),
+                &Command::Issue { size: 1 },
+                &NoContext,
+            )
+            .await
+            .expect("issued");
     }
-    let newest = ledger.store.back(&wish(0).stream, None, 1).await.expect("back").remove(0);
+    let newest = ledger
+        .store
+        .back(&command_envelope(0).stream, None, 1)
+        .await
+        .expect("back")
+        .remove(0);
     // The same history with snapshots that lie, and that are not even JSON, under another fingerprint and under ours.
-    for (stream, fingerprint, state) in [("numbers-a", [9; 16], &b"{\"state\":{\"issued\":99}}"[..]), ("numbers-b", fingerprint::<Numbers>(), &b"not json"[..])]
-    {
+    for (stream, fingerprint, state) in [
+        (
+            "number_sequence-a",
+            [9; 16],
+            &b"{\"state\":{\"issued\":99}}"[..],
+        ),
+        (
+            "number_sequence-b",
+            fingerprint::<NumberSequence>(),
+            &b"not json"[..],
+        ),
+    ] {
         let mut previous = None;
-        for mut commit in ledger.store.forward(&newest.stream, 1, 10).await.expect("forward") {
+        for mut commit in ledger
+            .store
+            .forward(&newest.stream, 1, 10)
+            .await
+            .expect("forward")
+        {
             commit.stream = stream.into();
             commit.prev_hash = previous.unwrap_or_default();
             commit.hash = commit.expected_hash();
-            commit.snapshot = Some(store::Snapshot { fingerprint, state: state.to_vec() });
+            commit.snapshot = Some(store::Snapshot {
+                fingerprint,
+                state: state.to_vec(),
+            });
             previous = Some(commit.hash);
             ledger.store.append(commit).await.expect("append");
         }
-        assert_eq!(ledger.load::<Numbers>(stream).await.expect("loaded").aggregate.0.issued, 5);
+        assert_eq!(
+            ledger
+                .load::<NumberSequence>(stream)
+                .await
+                .expect("loaded")
+                .aggregate
+                .0
+                .issued,
+            5
+        );
+    }
+}
+
+#[test]
+fn a_ledger_of_a_build_before_the_permanent_names_is_rejected_by_reason() {
+    let directory = tempfile::tempdir().expect("a directory");
+    drop(store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("a ledger"));
+    let file = rusqlite::Connection::open(directory.path().join("ledger.db")).expect("the file");
+    file.pragma_update(None, "user_version", 1).expect("marked");
+    drop(file);
+    let opened = store::sqlite::Sqlite::open(directory.path(), Arc::default()).map(drop);
+    let looked = store::sqlite::Sqlite::look(directory.path(), false).map(drop);
+    for outcome in [opened, looked] {
+        let error = outcome.expect_err("a former ledger").to_string();
+        assert!(
+            error.contains("before the permanent event names"),
+            "{error}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use events::LineId;
+use events::TransitionId;
 use events::ticket::Tested;
 use events::workflow::{Clause, Condition, Group, Join, Operator};
 use serde_json::Value;
@@ -28,18 +28,35 @@ pub enum Found {
 }
 
 /// Evaluates a condition, writing every clause that was looked at into `trace`.
-pub fn holds(condition: &Condition, line: LineId, find: &dyn Fn(&str) -> Found, trace: &mut Vec<Tested>) -> bool {
-    join(condition.join, &condition.expressions, |group| group_holds(group, line, find, trace))
+pub fn holds(
+    condition: &Condition,
+    transition: TransitionId,
+    find: &dyn Fn(&str) -> Found,
+    trace: &mut Vec<Tested>,
+) -> bool {
+    join(condition.join, &condition.expressions, |group| {
+        group_holds(group, transition, find, trace)
+    })
 }
 
 /// Evaluates one group of clauses (`show_conditions` of a field is one).
-pub fn group_holds(group: &Group, line: LineId, find: &dyn Fn(&str) -> Found, trace: &mut Vec<Tested>) -> bool {
+pub fn group_holds(
+    group: &Group,
+    transition: TransitionId,
+    find: &dyn Fn(&str) -> Found,
+    trace: &mut Vec<Tested>,
+) -> bool {
     join(group.join, &group.expressions, |clause| {
         let found = find(&clause.key);
         let holds = clause_holds(clause, &found);
         trace.push(Tested {
-            line,
-            clause: cut(&format!("{} {} {}", clause.key, clause.condition.sign(), plain(&clause.value))),
+            transition,
+            clause: cut(&format!(
+                "{} {} {}",
+                clause.key,
+                clause.condition.sign(),
+                plain(&clause.value)
+            )),
             found: match &found {
                 Found::Absent => String::new(),
                 Found::Value(value) => cut(&plain(value)),
@@ -57,17 +74,28 @@ const PATTERN_BYTES: usize = 1 << 20;
 
 /// A custom pattern, matched from the start only; `None` where it does not compile or is too large. Matching takes linear time.
 pub fn pattern(text: &str) -> Option<regex::Regex> {
-    regex::RegexBuilder::new(&format!("^(?:{text})")).size_limit(PATTERN_BYTES).build().ok()
+    regex::RegexBuilder::new(&format!("^(?:{text})"))
+        .size_limit(PATTERN_BYTES)
+        .build()
+        .ok()
 }
 
 /// Everything a condition asks for.
 pub fn keys(condition: &Condition) -> impl Iterator<Item = &str> {
-    condition.expressions.iter().flat_map(|group| &group.expressions).map(|clause| clause.key.as_str())
+    condition
+        .expressions
+        .iter()
+        .flat_map(|group| &group.expressions)
+        .map(|clause| clause.key.as_str())
 }
 
 /// Counts the clauses, for the bound.
 pub fn clauses(condition: &Condition) -> usize {
-    condition.expressions.iter().map(|group| group.expressions.len()).sum()
+    condition
+        .expressions
+        .iter()
+        .map(|group| group.expressions.len())
+        .sum()
 }
 
 /// An empty conjunction holds, an empty disjunction does not; the first clause that settles it ends the search.
@@ -90,8 +118,14 @@ pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
         Operator::NotEqual => compare(&clause.kind, value, &clause.value) != Some(Ordering::Equal),
         Operator::Greater => compare(&clause.kind, value, &clause.value) == Some(Ordering::Greater),
         Operator::Less => compare(&clause.kind, value, &clause.value) == Some(Ordering::Less),
-        Operator::AtLeast => matches!(compare(&clause.kind, value, &clause.value), Some(Ordering::Greater | Ordering::Equal)),
-        Operator::AtMost => matches!(compare(&clause.kind, value, &clause.value), Some(Ordering::Less | Ordering::Equal)),
+        Operator::AtLeast => matches!(
+            compare(&clause.kind, value, &clause.value),
+            Some(Ordering::Greater | Ordering::Equal)
+        ),
+        Operator::AtMost => matches!(
+            compare(&clause.kind, value, &clause.value),
+            Some(Ordering::Less | Ordering::Equal)
+        ),
         Operator::Superset => set(value).is_superset(&set(&clause.value)),
         Operator::NotSuperset => !set(value).is_superset(&set(&clause.value)),
         Operator::In => set(&clause.value).contains(plain(value).trim()),
@@ -104,7 +138,11 @@ pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
 fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
     let (left, right) = (plain(left), plain(right));
     if matches!(kind, "DATE" | "DATETIME" | "date" | "datetime") {
-        return if left == right { Some(Ordering::Equal) } else { time(&left)?.partial_cmp(&time(&right)?) };
+        return if left == right {
+            Some(Ordering::Equal)
+        } else {
+            time(&left)?.partial_cmp(&time(&right)?)
+        };
     }
     if matches!(kind, "INT" | "number") {
         return number(&left)?.partial_cmp(&number(&right)?);
@@ -116,22 +154,36 @@ fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
 }
 
 pub(crate) fn number(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite())
 }
 
 /// A wall-clock time, or the beginning of a day.
 pub(crate) fn time(text: &str) -> Option<jiff::civil::DateTime> {
     let text = text.trim().replace('/', "-").replace('T', " ");
     let of = |format| jiff::civil::DateTime::strptime(format, &text).ok();
-    let day = || jiff::civil::Date::strptime("%Y-%m-%d", &text).ok().map(|day| day.to_datetime(jiff::civil::Time::midnight()));
-    of("%Y-%m-%d %H:%M:%S").or_else(|| of("%Y-%m-%d %H:%M")).or_else(day)
+    let day = || {
+        jiff::civil::Date::strptime("%Y-%m-%d", &text)
+            .ok()
+            .map(|day| day.to_datetime(jiff::civil::Time::midnight()))
+    };
+    of("%Y-%m-%d %H:%M:%S")
+        .or_else(|| of("%Y-%m-%d %H:%M"))
+        .or_else(day)
 }
 
 /// A list, or a text of parts between commas.
 pub(crate) fn set(value: &Value) -> BTreeSet<String> {
     match value {
         Value::Array(items) => items.iter().map(plain).collect(),
-        other => plain(other).split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+        other => plain(other)
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect(),
     }
 }
 
@@ -154,7 +206,12 @@ mod tests {
         let condition: Condition = serde_json::from_value(json!({ "type": "and", "expressions": [
             { "type": "and", "expressions": [{ "key": "k", "type": kind, "condition": operator, "value": expected }] }] }))
         .unwrap();
-        holds(&condition, LineId(1), &|_| Found::Value(found.clone()), &mut Vec::new())
+        holds(
+            &condition,
+            TransitionId(1),
+            &|_| Found::Value(found.clone()),
+            &mut Vec::new(),
+        )
     }
 
     #[test]
@@ -168,16 +225,43 @@ mod tests {
     #[test]
     fn days_and_times_compare_as_what_they_are() {
         assert!(says("DATE", json!("2026-11-22"), ">=", json!("2026-02-01")));
-        assert!(says("DATE", json!("2026-11-22"), "==", json!("2026/11/22 00:00:00")));
-        assert!(says("DATETIME", json!("2026-11-22 09:00:00"), "<", json!("2026-11-22 10:00")));
-        assert!(!says("DATE", json!("9"), ">", json!("2026-02-01")) && !says("DATE", json!("9"), "<", json!("2026-02-01")), "no day at all");
-        assert!(says("DATE", json!(""), "!=", json!("2026-02-01")) && says("DATE", json!(""), "==", json!("")));
+        assert!(says(
+            "DATE",
+            json!("2026-11-22"),
+            "==",
+            json!("2026/11/22 00:00:00")
+        ));
+        assert!(says(
+            "DATETIME",
+            json!("2026-11-22 09:00:00"),
+            "<",
+            json!("2026-11-22 10:00")
+        ));
+        assert!(
+            !says("DATE", json!("9"), ">", json!("2026-02-01"))
+                && !says("DATE", json!("9"), "<", json!("2026-02-01")),
+            "no day at all"
+        );
+        assert!(
+            says("DATE", json!(""), "!=", json!("2026-02-01"))
+                && says("DATE", json!(""), "==", json!(""))
+        );
     }
 
     #[test]
     fn sets_and_lists() {
-        assert!(says("MULTISELECT", json!("a,b,c"), "issuperset", json!("c,a")));
-        assert!(says("MEMBERS", json!("a"), "notissuperset", json!(["a", "b"])));
+        assert!(says(
+            "MULTISELECT",
+            json!("a,b,c"),
+            "issuperset",
+            json!("c,a")
+        ));
+        assert!(says(
+            "MEMBERS",
+            json!("a"),
+            "notissuperset",
+            json!(["a", "b"])
+        ));
         assert!(says("STRING", json!("b"), "in", json!("a,b")));
         assert!(says("STRING", json!("ab"), "notin", json!("a,b")));
     }
@@ -185,12 +269,22 @@ mod tests {
     #[test]
     fn what_a_user_types_is_never_evaluated() {
         assert!(!says("STRING", json!("y' or '1' == '1"), "==", json!("y")));
-        assert!(says("STRING", json!("it's\nfine"), "==", json!("it's\nfine")));
+        assert!(says(
+            "STRING",
+            json!("it's\nfine"),
+            "==",
+            json!("it's\nfine")
+        ));
     }
 
     #[test]
     fn an_erased_value_satisfies_no_comparison() {
-        let clause = Clause { key: "k".into(), kind: "STRING".into(), condition: Operator::NotEqual, value: json!("x") };
+        let clause = Clause {
+            key: "k".into(),
+            kind: "STRING".into(),
+            condition: Operator::NotEqual,
+            value: json!("x"),
+        };
         assert!(!clause_holds(&clause, &Found::Erased));
         assert!(clause_holds(&clause, &Found::Absent));
     }
@@ -199,10 +293,20 @@ mod tests {
     fn traces_keep_personal_values_out_and_are_cut() {
         let group = Group {
             join: Join::And,
-            expressions: vec![Clause { key: "k".into(), kind: "STRING".into(), condition: Operator::Equal, value: json!("值".repeat(200)) }],
+            expressions: vec![Clause {
+                key: "k".into(),
+                kind: "STRING".into(),
+                condition: Operator::Equal,
+                value: json!("值".repeat(200)),
+            }],
         };
         let mut trace = Vec::new();
-        group_holds(&group, LineId(7), &|_| Found::Personal(json!("13800000000")), &mut trace);
+        group_holds(
+            &group,
+            TransitionId(7),
+            &|_| Found::Personal(json!("13800000000")),
+            &mut trace,
+        );
         assert_eq!(trace[0].found, "<personal>");
         assert!(trace[0].clause.len() <= TRACE_BYTES);
     }

@@ -4,22 +4,24 @@
 use std::collections::BTreeMap;
 
 use events::app::{AppEvent, Registered};
-use events::catalog::{Added, CatalogEvent, Changed, Removed, ServicePlaced};
+use events::catalog::{
+    CatalogEvent, CategoryAdded, CategoryChanged, CategoryRemoved, ServicePlaced,
+};
 use events::dictionary::{self, DictionaryEvent};
 use events::field::{self, FieldEvent};
 use events::role::{self, RoleEvent};
 use events::service::{self, ServiceEvent};
-use events::{CatalogId, ServiceId};
+use events::{CategoryId, ServiceId};
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{Decider, Nothing, Refusal};
+use crate::decider::{DecideError, Decider, Nothing};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("catalog {0} does not exist")]
-    CatalogUnknown(CatalogId),
+    CatalogUnknown(CategoryId),
     #[error("catalog {0} exists already")]
-    CatalogExists(CatalogId),
+    CatalogExists(CategoryId),
     #[error("a catalog named {0} stands there already")]
     NameTaken(String),
     #[error("catalog {0} holds other catalogs")]
@@ -34,7 +36,7 @@ pub enum Rejection {
     Root,
 }
 
-/// Longest name of a shelf (reference/bk-itsm.md 13).
+/// Longest name of a category (reference/bk-itsm.md 13).
 pub const NAME_MAX: usize = 64;
 
 /// One service as it is now.
@@ -64,10 +66,10 @@ macro_rules! defined_as_a_whole {
             type Command = $data;
             type Event = $event;
             type Rejection = Rejection;
-            type Facts = ();
+            type Context = ();
             type Lookup = Nothing;
 
-            fn decide(&self, wanted: &$data, (): &()) -> Result<Vec<$event>, Refusal<Self>> {
+            fn decide(&self, wanted: &$data, (): &()) -> Result<Vec<$event>, DecideError<Self>> {
                 Ok(if self.0.as_ref() == Some(wanted) { Vec::new() } else { vec![wanted.clone().into()] })
             }
             fn evolve(&mut self, event: &$event) {
@@ -90,41 +92,64 @@ defined_as_a_whole! {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
     /// By id, which is also the order of adding.
-    pub shelves: BTreeMap<CatalogId, Added>,
-    pub places: BTreeMap<ServiceId, CatalogId>,
+    pub categories: BTreeMap<CategoryId, CategoryAdded>,
+    pub places: BTreeMap<ServiceId, CategoryId>,
     /// The highest id among those that were taken away: no id is given twice.
     #[serde(default)]
-    pub highest: CatalogId,
+    pub highest: CategoryId,
 }
 
 impl Catalog {
-    /// An id that no shelf has had.
-    pub fn next_id(&self) -> CatalogId {
-        let highest = self.shelves.keys().next_back().copied().unwrap_or_default().max(self.highest);
-        CatalogId(highest.0 + 1)
+    /// An id that no category has had.
+    pub fn next_id(&self) -> CategoryId {
+        let highest = self
+            .categories
+            .keys()
+            .next_back()
+            .copied()
+            .unwrap_or_default()
+            .max(self.highest);
+        CategoryId(highest.0 + 1)
     }
 
-    /// Says whether a shelf is another one, or stands anywhere below it.
-    fn is_below(&self, id: CatalogId, above: CatalogId) -> bool {
+    /// Says whether a category is another one, or stands anywhere below it.
+    fn is_below(&self, id: CategoryId, above: CategoryId) -> bool {
         let mut next = Some(id);
-        // A tree is never deeper than it has shelves.
-        for _ in 0..=self.shelves.len() {
+        // A tree is never deeper than it has categories.
+        for _ in 0..=self.categories.len() {
             match next {
                 Some(id) if id == above => return true,
-                Some(id) => next = self.shelves.get(&id).and_then(|shelf| shelf.parent),
+                Some(id) => {
+                    next = self
+                        .categories
+                        .get(&id)
+                        .and_then(|category| category.parent);
+                }
                 None => return false,
             }
         }
         true
     }
 
-    /// A name is short enough and not there yet on the same shelf.
-    fn fits(&self, id: CatalogId, name: &str, parent: Option<CatalogId>) -> Result<(), Refusal<Self>> {
-        if name.trim().is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
-            return Err(Refusal::Rejected(Rejection::NameUnfit));
+    /// A name is short enough and not there yet on the same category.
+    fn fits(
+        &self,
+        id: CategoryId,
+        name: &str,
+        parent: Option<CategoryId>,
+    ) -> Result<(), DecideError<Self>> {
+        if name.trim().is_empty()
+            || name.chars().count() > NAME_MAX
+            || name.chars().any(char::is_control)
+        {
+            return Err(DecideError::Rejected(Rejection::NameUnfit));
         }
-        if self.shelves.values().any(|other| other.id != id && other.parent == parent && other.name == name) {
-            return Err(Refusal::Rejected(Rejection::NameTaken(name.to_owned())));
+        if self
+            .categories
+            .values()
+            .any(|other| other.id != id && other.parent == parent && other.name == name)
+        {
+            return Err(DecideError::Rejected(Rejection::NameTaken(name.to_owned())));
         }
         Ok(())
     }
@@ -133,47 +158,88 @@ impl Catalog {
 /// What can be asked of the catalog.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CatalogCommand {
-    Add(Added),
-    Place(ServicePlaced),
-    Change(Changed),
-    Remove(Removed),
+    Add(CategoryAdded),
+    PlaceService(ServicePlaced),
+    Change(CategoryChanged),
+    Remove(CategoryRemoved),
 }
 
 impl Decider for Catalog {
     type Command = CatalogCommand;
     type Event = CatalogEvent;
     type Rejection = Rejection;
-    type Facts = ();
+    type Context = ();
     type Lookup = Nothing;
 
-    fn decide(&self, command: &CatalogCommand, (): &()) -> Result<Vec<CatalogEvent>, Refusal<Self>> {
-        let reject = |rejection| Err(Refusal::Rejected(rejection));
+    fn decide(
+        &self,
+        command: &CatalogCommand,
+        (): &(),
+    ) -> Result<Vec<CatalogEvent>, DecideError<Self>> {
+        let reject = |rejection| Err(DecideError::Rejected(rejection));
         match command {
-            CatalogCommand::Add(added) => match (self.shelves.get(&added.id), added.parent) {
-                (Some(shelf), _) if shelf == added => Ok(Vec::new()),
+            CatalogCommand::Add(added) => match (self.categories.get(&added.id), added.parent) {
+                (Some(category), _) if category == added => Ok(Vec::new()),
                 (Some(_), _) => reject(Rejection::CatalogExists(added.id)),
-                (None, Some(parent)) if !self.shelves.contains_key(&parent) => reject(Rejection::CatalogUnknown(parent)),
-                (None, parent) => self.fits(added.id, &added.name, parent).map(|()| vec![added.clone().into()]),
-            },
-            CatalogCommand::Change(changed) => match self.shelves.get(&changed.id) {
-                None => reject(Rejection::CatalogUnknown(changed.id)),
-                Some(shelf) if shelf.parent.is_none() || changed.parent.is_none() => reject(Rejection::Root),
-                Some(shelf) if (&shelf.name, &shelf.desc, shelf.parent) == (&changed.name, &changed.desc, changed.parent) => Ok(Vec::new()),
-                Some(_) if changed.parent.is_some_and(|parent| self.is_below(parent, changed.id)) => reject(Rejection::BelowItself),
-                Some(shelf) if shelf.parent != changed.parent && changed.parent.is_some_and(|parent| !self.shelves.contains_key(&parent)) => {
-                    reject(Rejection::CatalogUnknown(changed.parent.unwrap_or_default()))
+                (None, Some(parent)) if !self.categories.contains_key(&parent) => {
+                    reject(Rejection::CatalogUnknown(parent))
                 }
-                Some(_) => self.fits(changed.id, &changed.name, changed.parent).map(|()| vec![changed.clone().into()]),
+                (None, parent) => self
+                    .fits(added.id, &added.name, parent)
+                    .map(|()| vec![added.clone().into()]),
             },
-            CatalogCommand::Remove(removed) => match self.shelves.get(&removed.id) {
+            CatalogCommand::Change(changed) => match self.categories.get(&changed.id) {
+                None => reject(Rejection::CatalogUnknown(changed.id)),
+                Some(category) if category.parent.is_none() || changed.parent.is_none() => {
+                    reject(Rejection::Root)
+                }
+                Some(category)
+                    if (&category.name, &category.desc, category.parent)
+                        == (&changed.name, &changed.desc, changed.parent) =>
+                {
+                    Ok(Vec::new())
+                }
+                Some(_)
+                    if changed
+                        .parent
+                        .is_some_and(|parent| self.is_below(parent, changed.id)) =>
+                {
+                    reject(Rejection::BelowItself)
+                }
+                Some(category)
+                    if category.parent != changed.parent
+                        && changed
+                            .parent
+                            .is_some_and(|parent| !self.categories.contains_key(&parent)) =>
+                {
+                    reject(Rejection::CatalogUnknown(
+                        changed.parent.unwrap_or_default(),
+                    ))
+                }
+                Some(_) => self
+                    .fits(changed.id, &changed.name, changed.parent)
+                    .map(|()| vec![changed.clone().into()]),
+            },
+            CatalogCommand::Remove(removed) => match self.categories.get(&removed.id) {
                 None => reject(Rejection::CatalogUnknown(removed.id)),
-                Some(shelf) if shelf.parent.is_none() => reject(Rejection::Root),
-                Some(shelf) if self.shelves.values().any(|other| other.parent == Some(removed.id)) => reject(Rejection::HoldsCatalogs(shelf.name.clone())),
-                Some(shelf) if self.places.values().any(|place| *place == removed.id) => reject(Rejection::HoldsServices(shelf.name.clone())),
+                Some(category) if category.parent.is_none() => reject(Rejection::Root),
+                Some(category)
+                    if self
+                        .categories
+                        .values()
+                        .any(|other| other.parent == Some(removed.id)) =>
+                {
+                    reject(Rejection::HoldsCatalogs(category.name.clone()))
+                }
+                Some(category) if self.places.values().any(|place| *place == removed.id) => {
+                    reject(Rejection::HoldsServices(category.name.clone()))
+                }
                 Some(_) => Ok(vec![removed.clone().into()]),
             },
-            CatalogCommand::Place(placed) => match placed.catalog {
-                Some(catalog) if !self.shelves.contains_key(&catalog) => reject(Rejection::CatalogUnknown(catalog)),
+            CatalogCommand::PlaceService(placed) => match placed.catalog {
+                Some(catalog) if !self.categories.contains_key(&catalog) => {
+                    reject(Rejection::CatalogUnknown(catalog))
+                }
                 catalog if self.places.get(&placed.service).copied() == catalog => Ok(Vec::new()),
                 _ => Ok(vec![placed.clone().into()]),
             },
@@ -182,18 +248,18 @@ impl Decider for Catalog {
 
     fn evolve(&mut self, event: &CatalogEvent) {
         match event {
-            CatalogEvent::Added(added) => {
-                self.shelves.insert(added.id, added.clone());
+            CatalogEvent::CategoryAdded(added) => {
+                self.categories.insert(added.id, added.clone());
             }
-            CatalogEvent::Changed(changed) => {
-                if let Some(shelf) = self.shelves.get_mut(&changed.id) {
-                    shelf.name.clone_from(&changed.name);
-                    shelf.desc.clone_from(&changed.desc);
-                    shelf.parent = changed.parent;
+            CatalogEvent::CategoryChanged(changed) => {
+                if let Some(category) = self.categories.get_mut(&changed.id) {
+                    category.name.clone_from(&changed.name);
+                    category.desc.clone_from(&changed.desc);
+                    category.parent = changed.parent;
                 }
             }
-            CatalogEvent::Removed(removed) => {
-                self.shelves.remove(&removed.id);
+            CatalogEvent::CategoryRemoved(removed) => {
+                self.categories.remove(&removed.id);
                 self.highest = self.highest.max(removed.id);
             }
             CatalogEvent::ServicePlaced(placed) => match placed.catalog {

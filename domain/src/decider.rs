@@ -1,40 +1,49 @@
-//! What every aggregate is: a state, a decision over it, and how events change it.
+//! The trait of all aggregates: a state, decisions on commands, and the change of the state by
+//! events.
 
-use events::{Fact, Personal};
+use events::{Event, Personal};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A pure aggregate. `decide` judges and cannot change anything; `evolve` changes and does not judge.
-pub trait Decider: Default + Clone + PartialEq + std::fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
+/// A pure aggregate. `decide` judges and cannot change the state; `evolve` changes the state and
+/// does not judge.
+pub trait Decider:
+    Default + Clone + PartialEq + std::fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     type Command: Clone + Send + Sync + 'static;
-    type Event: Fact;
+    type Event: Event;
     type Rejection: std::error::Error + Clone + PartialEq + Send + Sync + 'static;
-    /// What the decision may need from outside its stream.
-    type Facts: Default + Send + Sync + 'static;
-    /// What it asks for when the facts at hand don't suffice.
+    /// Inputs of a decision from outside the stream.
+    type Context: Default + Send + Sync + 'static;
+    /// One missing input that the decision requests.
     type Lookup: Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static;
 
-    fn decide(&self, command: &Self::Command, facts: &Self::Facts) -> Result<Vec<Self::Event>, Refusal<Self>>;
+    fn decide(
+        &self,
+        command: &Self::Command,
+        context: &Self::Context,
+    ) -> Result<Vec<Self::Event>, DecideError<Self>>;
     fn evolve(&mut self, event: &Self::Event);
-    /// Says whether a command is the first of its stream, so that nothing need be read before it is decided.
+    /// Returns whether the command is the first of its stream, so that the stream need not be read
+    /// before the decision.
     fn opens(_command: &Self::Command) -> bool {
         false
     }
-    /// Every personal value the state holds, so that snapshots are sealed like events.
+    /// Returns every personal value of the state, so that snapshots can be sealed like events.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
 }
 
-/// Why a command gave no events.
+/// The reason why a command produced no events.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Refusal<D: Decider> {
-    /// Load these and ask again.
+pub enum DecideError<D: Decider> {
+    /// The caller must load these inputs and decide again.
     Needs(Vec<D::Lookup>),
-    /// The rule says no.
+    /// A rule forbids the command in this state.
     Rejected(D::Rejection),
 }
 
-impl<D: Decider> std::fmt::Display for Refusal<D> {
+impl<D: Decider> std::fmt::Display for DecideError<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Needs(lookups) => write!(f, "needs {lookups:?}"),
@@ -42,9 +51,9 @@ impl<D: Decider> std::fmt::Display for Refusal<D> {
         }
     }
 }
-impl<D: Decider> std::error::Error for Refusal<D> {}
+impl<D: Decider> std::error::Error for DecideError<D> {}
 
-/// Folds a history; what tests and audits use.
+/// Folds a history into a state, for tests and audits.
 pub fn fold<'a, D: Decider>(history: impl IntoIterator<Item = &'a D::Event>) -> D {
     let mut state = D::default();
     for event in history {
@@ -53,6 +62,6 @@ pub fn fold<'a, D: Decider>(history: impl IntoIterator<Item = &'a D::Event>) -> 
     state
 }
 
-/// For deciders that need nothing from outside.
+/// The lookup type of deciders without context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nothing {}

@@ -1,27 +1,27 @@
-//! A stored event with its attributes, as views and reactions see it.
+//! Envelopes: stored events with their attributes, the input of views and reactions.
 
-use events::{Fact, Meta, Moment};
+use events::{Event, Meta, Moment};
 
-/// One stored event of any aggregate, decoded.
+/// One decoded event of a stream with its attributes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Envelope<F: Fact> {
+pub struct Envelope<F: Event> {
     pub stream: String,
-    /// 1 for the stream's first event.
+    /// The position in the stream, from 1.
     pub sequence: i64,
-    /// When it was committed.
+    /// The commit time.
     pub at: Moment,
-    /// When it happened, where that differs.
+    /// When the event happened, if that differs from the commit time.
     pub occurred_at: Option<Moment>,
     pub meta: Meta,
     pub event: F,
 }
 
-impl<F: Fact> Envelope<F> {
-    /// The id that causation points at: `<stream>:<sequence>`.
+impl<F: Event> Envelope<F> {
+    /// Returns the event id, `<stream>:<sequence>`, to which causation refers.
     pub fn id(&self) -> String {
         format!("{}:{}", self.stream, self.sequence)
     }
-    /// When it happened.
+    /// Returns when the event happened.
     pub fn happened_at(&self) -> Moment {
         self.occurred_at.unwrap_or(self.at)
     }

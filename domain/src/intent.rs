@@ -1,35 +1,57 @@
-//! What a reaction wants done: carried out after its event is stored, under an id that makes doing it twice harmless.
+//! Intents of reactions: work to do after an event is stored, under an effect id that makes
+//! repetition harmless.
 
 use std::collections::BTreeMap;
 
-use events::ticket::{Callback, Relation};
-use events::{AppCode, NodeId, Pid, TicketSn};
+use events::ticket::{CallbackTarget, Relation};
+use events::{AppCode, NodeId, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
 
-/// Something to be done because of an event: outside, or on another stream.
+/// Work that follows from an event: a service task, a callback, or a command on another stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "intent", rename_all = "snake_case")]
 pub enum Intent {
-    /// Tell a receiver that a ticket ended, or changed its status.
-    Deliver { ticket: TicketSn, cause: String, app: Option<AppCode>, callback: Callback, correlation: String },
-    /// Do what an automatic node says.
-    Call(Box<Call>),
-    /// Tell a ticket that another one belongs together with it, or no longer does.
-    Relate { ticket: TicketSn, with: TicketSn, relation: Relation, linked: bool, by: Pid, cause: String, correlation: String },
-    /// End a child as its parent ended.
-    EndChild { ticket: TicketSn, parent: TicketSn, status: String, approve_result: bool, cause: String, correlation: String },
+    /// Send a callback about the end or the status of a ticket.
+    SendCallback {
+        ticket: TicketSn,
+        cause: String,
+        app: Option<AppCode>,
+        callback: CallbackTarget,
+        correlation: String,
+    },
+    /// Start the API call of an automatic node.
+    StartApiCall(Box<StartApiCall>),
+    /// Record in a ticket that a relation to another ticket was added (`linked`) or removed.
+    RelateTicket {
+        ticket: TicketSn,
+        with: TicketSn,
+        relation: Relation,
+        linked: bool,
+        by: PersonId,
+        cause: String,
+        correlation: String,
+    },
+    /// End a child ticket like its parent.
+    EndChildTicket {
+        ticket: TicketSn,
+        parent: TicketSn,
+        status: String,
+        approve_result: bool,
+        cause: String,
+        correlation: String,
+    },
 }
 
-/// The call of an automatic node.
+/// The inputs of an API call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Call {
+pub struct StartApiCall {
     pub ticket: TicketSn,
     pub node: NodeId,
     pub name: String,
     pub round: u32,
     pub attempt: u32,
     pub cause: String,
-    /// What goes along as `Idempotency-Key`.
+    /// The value of the header `Idempotency-Key`.
     pub key: String,
     pub inputs: BTreeMap<String, String>,
     pub task: String,
@@ -37,24 +59,30 @@ pub struct Call {
 }
 
 impl Intent {
-    /// The queue that carries it out.
+    /// Returns the queue that executes the intent.
     pub fn queue(&self) -> &'static str {
         match self {
-            Self::Deliver { .. } => "deliver",
-            Self::Call(_) | Self::Relate { .. } | Self::EndChild { .. } => "automate",
+            Self::SendCallback { .. } => "deliver",
+            Self::StartApiCall(_) | Self::RelateTicket { .. } | Self::EndChildTicket { .. } => {
+                "automate"
+            }
         }
     }
-    /// Whom or what it is for: the part of the effect id that tells one intent of an event from another.
+    /// Returns the target of the intent. It is the part of the effect id that differs between the
+    /// intents of one event.
     pub fn target(&self) -> String {
         match self {
-            Self::Deliver { callback, .. } => callback.secret.clone(),
-            Self::Call(call) => call.node.to_string(),
-            Self::Relate { ticket, .. } | Self::EndChild { ticket, .. } => ticket.0.clone(),
+            Self::SendCallback { callback, .. } => callback.secret.clone(),
+            Self::StartApiCall(call) => call.node.to_string(),
+            Self::RelateTicket { ticket, .. } | Self::EndChildTicket { ticket, .. } => {
+                ticket.0.clone()
+            }
         }
     }
 }
 
-/// The id of a thing caused by an event: BLAKE3 of consumer, event id and target, 16 bytes as hex. Never an ordinal.
+/// Returns the id of an effect of an event: BLAKE3 of consumer, event id and target, 16 bytes as
+/// hex. It never contains an ordinal.
 pub fn effect_id(consumer: &str, event_id: &str, target: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in ["ledgerdesk.effect.v1", consumer, event_id, target] {

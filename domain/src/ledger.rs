@@ -3,7 +3,7 @@
 use events::ledger::{Continued, LedgerEvent};
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{Decider, Nothing, Refusal};
+use crate::decider::{DecideError, Decider, Nothing};
 
 /// The stream that records them.
 pub const STREAM: &str = "ledger-continued";
@@ -28,12 +28,16 @@ impl Decider for Continuations {
     type Command = Command;
     type Event = LedgerEvent;
     type Rejection = Rejection;
-    type Facts = ();
+    type Context = ();
     type Lookup = Nothing;
 
-    fn decide(&self, Command(continued): &Command, (): &()) -> Result<Vec<LedgerEvent>, Refusal<Self>> {
+    fn decide(
+        &self,
+        Command(continued): &Command,
+        (): &(),
+    ) -> Result<Vec<LedgerEvent>, DecideError<Self>> {
         if continued.missing < 1 {
-            return Err(Refusal::Rejected(Rejection::NothingMissing));
+            return Err(DecideError::Rejected(Rejection::NothingMissing));
         }
         Ok(vec![continued.clone().into()])
     }
@@ -50,8 +54,18 @@ mod tests {
 
     #[test]
     fn only_a_loss_is_recorded() {
-        let continued = |missing| Continued { published_position: 84, position: 84 - missing, missing };
-        assert_eq!(Continuations::default().decide(&Command(continued(0)), &()), Err(Refusal::Rejected(Rejection::NothingMissing)));
-        assert_eq!(Continuations::default().decide(&Command(continued(28)), &()), Ok(vec![continued(28).into()]));
+        let continued = |missing| Continued {
+            published_position: 84,
+            position: 84 - missing,
+            missing,
+        };
+        assert_eq!(
+            Continuations::default().decide(&Command(continued(0)), &()),
+            Err(DecideError::Rejected(Rejection::NothingMissing))
+        );
+        assert_eq!(
+            Continuations::default().decide(&Command(continued(28)), &()),
+            Ok(vec![continued(28).into()])
+        );
     }
 }

@@ -1,32 +1,36 @@
-//! What we decide: pure, total, quick. There is no clock here, no chance, no environment and no I/O.
+//! Decisions: pure, total and fast, without I/O, clock, randomness or environment.
 //!
-//! A request becomes a [`decider::Decider::Command`]; `decide` turns it into events or says why not; `evolve` remembers them.
-//! From stored events follow [`views`] (what people read) and [`reactions`] (what comes next, as [`intent::Intent`]s).
+//! A request becomes a [`decider::Decider::Command`]. `decide` returns events or a rejection, and
+//! `evolve` applies the events to the state. Stored events are the input of [`views`] (what people
+//! read) and [`reactions`] (follow-up work as [`intent::Intent`]s).
 //!
-//! **Recipe, an aggregate**: `events/src/<name>.rs`, one page here (`Command`, `Rejection`, state, `decide`, `evolve`, helpers,
-//! tests), its line in [`Aggregates`](decider), and a flow. **A view or a reaction**: one file in its folder and one line in
-//! `functions/src/stream/follow.rs`.
+//! **Recipe, an aggregate**: `events/src/<name>.rs`; one file here with `Command`, `Rejection`,
+//! state, `decide`, `evolve`, helpers and tests; its `pub mod` line in this file; its card in
+//! [`views`] and its arm in `functions/src/stream/follow.rs`; a flow in `tests/flows`.
+//!
+//! **Recipe, a view or a reaction**: one file in its folder, its line in the folder's `mod.rs`, and
+//! one line in `functions/src/stream/follow.rs`.
 
+pub mod api_call;
 pub mod attachment;
-pub mod call;
+pub mod callback;
 pub mod condition;
 pub mod config;
 pub mod decider;
-pub mod delivery;
 pub mod draft;
 pub mod envelope;
-pub mod intake;
+pub mod es_adapter;
+pub mod idempotency_key;
 pub mod intent;
 pub mod ledger;
-pub mod numbers;
+pub mod number_sequence;
 pub mod options;
 pub mod reactions;
-pub mod sourced;
 pub mod ticket;
 pub mod user_name;
 pub mod views;
 pub mod workflow;
 
-pub use decider::{Decider, Refusal};
+pub use decider::{DecideError, Decider};
 pub use envelope::Envelope;
-pub use sourced::Sourced;
+pub use es_adapter::EsAggregate;

@@ -5,7 +5,10 @@ pub const NAME_MAX: usize = 64;
 
 /// Separates the names of a list: the comma, and the commas of Chinese and Japanese keyboards, also as vertical text has them.
 fn is_separator(c: char) -> bool {
-    matches!(c, ',' | '，' | '、' | '､' | '﹐' | '﹑' | '\u{fe10}' | '\u{fe11}')
+    matches!(
+        c,
+        ',' | '，' | '、' | '､' | '﹐' | '﹑' | '\u{fe10}' | '\u{fe11}'
+    )
 }
 
 /// Blanks of any width, and characters that take no place on a screen, such as zero-width spaces and byte order marks.
@@ -44,7 +47,9 @@ pub fn is_blank(text: &str) -> bool {
 
 /// The parts of a list, trimmed; empty ones are left out.
 pub fn split(text: &str) -> impl Iterator<Item = &str> {
-    text.split(is_separator).map(trimmed).filter(|part| !part.is_empty())
+    text.split(is_separator)
+        .map(trimmed)
+        .filter(|part| !part.is_empty())
 }
 
 /// Says whether a text may be the name of a user. The desk itself (`system`) is none, nor is a person id: an erased person is shown by it and must not be
@@ -79,8 +84,8 @@ pub fn is_name(name: &str) -> bool {
             )
     };
     !name.is_empty()
-        && name != events::Pid::system().as_str()
-        && !events::Pid::is_id(name)
+        && name != events::PersonId::system().as_str()
+        && !events::PersonId::is_id(name)
         && name.chars().count() <= NAME_MAX
         && !name.chars().any(has_no_place)
 }
@@ -99,17 +104,45 @@ mod tests {
             "\u{feff}zhangsan､wangwu\u{a0}",
             "zhangsan\u{fe10}wangwu\u{fe11}",
         ] {
-            assert_eq!(split(text).collect::<Vec<_>>(), ["zhangsan", "wangwu"], "{text:?}");
+            assert_eq!(
+                split(text).collect::<Vec<_>>(),
+                ["zhangsan", "wangwu"],
+                "{text:?}"
+            );
         }
         assert_eq!(split(" ，、\u{200b}").count(), 0);
     }
 
     #[test]
     fn a_list_is_no_name() {
-        for text in ["a,b", "a，b", "a、b", "a;b", "a；b", "a|b", "a/b", "a\\b", "a b", "a\u{3000}b", "a\u{a0}b", "a\u{200b}b", "a\nb", "", " ", "system"] {
+        for text in [
+            "a,b",
+            "a，b",
+            "a、b",
+            "a;b",
+            "a；b",
+            "a|b",
+            "a/b",
+            "a\\b",
+            "a b",
+            "a\u{3000}b",
+            "a\u{a0}b",
+            "a\u{200b}b",
+            "a\nb",
+            "",
+            " ",
+            "system",
+        ] {
             assert!(!is_name(text), "{text:?}");
         }
-        for name in ["zhangsan", "张三", "zhang.san-1_x@corp", "买买提·艾力", "zhangsan(张三)", "1001"] {
+        for name in [
+            "zhangsan",
+            "张三",
+            "zhang.san-1_x@corp",
+            "买买提·艾力",
+            "zhangsan(张三)",
+            "1001",
+        ] {
             assert!(is_name(name), "{name}");
         }
     }

@@ -1,102 +1,106 @@
-//! One file that somebody uploads, in the stream `attachment-<id>`. Its bytes stand in the blob store, sealed; here stands what they are and what they
-//! belong to. What belongs to nothing is thrown away by its deadline.
+//! One uploaded file, in the stream `attachment-<id>`.
+//!
+//! The blob store has the sealed bytes. This stream has the description of the file and its
+//! holders. A file without a holder is discarded at its deadline.
 
 use serde::{Deserialize, Serialize};
 
-use crate::fact::{Deadline, Personals, facts};
-use crate::{AttachmentId, DraftId, Moment, Personal, Pid, Remark, TicketSn, WorkflowId};
+use crate::event::{Deadline, Personals, event_enum};
+use crate::{AttachmentId, DraftId, Moment, PersonId, Personal, Remark, TicketSn, WorkflowId};
 
-facts! {
-    /// The life of one attachment.
+event_enum! {
+    /// The events of one attachment.
     AttachmentEvent of "attachment" {
-        Begun "attachment.begun" 1,
-        Received "attachment.received" 1,
+        UploadStarted "attachment.upload_started" 1,
+        Uploaded "attachment.uploaded" 1,
         Attached "attachment.attached" 1,
-        Kept "attachment.kept" 1,
+        Retained "attachment.retained" 1,
         Discarded "attachment.discarded" 1,
-        Removed "attachment.removed" 1,
+        ContentDeleted "attachment.content_deleted" 1,
     }
     deadline |event: &AttachmentEvent| match event {
-        AttachmentEvent::Begun(begun) => Deadline::At(begun.due),
-        AttachmentEvent::Received(received) => Deadline::At(received.due),
+        AttachmentEvent::UploadStarted(started) => Deadline::At(started.due),
+        AttachmentEvent::Uploaded(uploaded) => Deadline::At(uploaded.due),
         AttachmentEvent::Attached(attached) => attached.due.map_or(Deadline::Unchanged, Deadline::At),
         AttachmentEvent::Discarded(discarded) => Deadline::At(discarded.due),
-        AttachmentEvent::Kept(_) | AttachmentEvent::Removed(_) => Deadline::Cleared,
+        AttachmentEvent::Retained(_) | AttachmentEvent::ContentDeleted(_) => Deadline::Cleared,
     };
 }
 
-/// What an attachment belongs to.
+/// The object that an attachment belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum Holder {
     /// A field of a ticket's form.
     Ticket(TicketSn),
     /// A form that was not sent yet.
     Draft(DraftId),
-    /// A field of a workflow, as a file to be filled in and sent back.
+    /// A field of a workflow, as a template file that people fill in and send back.
     Workflow(WorkflowId),
 }
 
-/// Somebody uploads a file; its bytes come in parts.
+/// A person started an upload; the bytes arrive in parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Begun {
+pub struct UploadStarted {
     pub attachment: AttachmentId,
-    pub by: Pid,
-    /// The person under whose key the bytes are sealed; the desk's own key where there is none, for files that many people get.
+    pub by: PersonId,
+    /// The person whose key seals the bytes. Absent for files for many people, which the desk's own
+    /// key seals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<Pid>,
-    /// The file's name.
+    pub subject: Option<PersonId>,
+    /// The name of the file.
     pub name: Remark,
-    /// Until when all of it must be there.
+    /// When the upload must be complete.
     pub due: Moment,
 }
-impl Personals for Begun {
+impl Personals for UploadStarted {
     fn personals(&mut self) -> Vec<&mut Personal> {
         self.name.personal.iter_mut().collect()
     }
 }
 
-/// All of it is there.
+/// All parts of the file are stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Received {
-    /// What the bytes are, by their look, else as the uploader said.
+pub struct Uploaded {
+    /// The media type, detected from the bytes; otherwise the type that the uploader declared.
     pub media_type: String,
     pub bytes: u64,
-    /// The parts it consists of, in order, each by what names it where it is stored: a digest of its bytes.
+    /// The parts in order, each by the digest of its bytes, which names the part in the blob store.
     pub parts: Vec<String>,
     /// BLAKE3 of the bytes, keyed with the desk's fingerprint key, as hex.
     pub digest: String,
-    /// Until when something must want it.
+    /// When the file must have a holder.
     pub due: Moment,
 }
-impl Personals for Received {}
+impl Personals for Uploaded {}
 
-/// Something is about to hold it, perhaps beside others; by then it does, or never will.
+/// A holder is about to reference the file, possibly beside other holders. The reference exists by
+/// `due`, or never.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attached {
-    pub to: Place,
-    pub by: Pid,
-    /// When it is looked at; not any more, where something holds it for good already.
+    pub to: Holder,
+    pub by: PersonId,
+    /// When the reference is checked; absent if the file is already retained permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
 }
 impl Personals for Attached {}
 
-/// What it was attached to holds it: it stays.
+/// A holder of the file references it, so the file is retained permanently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {}
-impl Personals for Kept {}
+pub struct Retained {}
+impl Personals for Retained {}
 
-/// Nothing holds it and nothing may any more; its bytes are removed by then.
+/// The file has no holder and cannot get one any more; its bytes are deleted at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
-    /// Who threw it away; the desk, where its time was over.
-    pub by: Pid,
+    /// The person who deleted the file; the desk if the file expired.
+    pub by: PersonId,
     pub due: Moment,
 }
 impl Personals for Discarded {}
 
-/// Its bytes are gone.
+/// The bytes of the file were deleted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Removed {}
-impl Personals for Removed {}
+pub struct ContentDeleted {}
+impl Personals for ContentDeleted {}

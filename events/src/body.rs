@@ -1,16 +1,16 @@
-//! The body of a commit: who and why once, then all events of one command.
+//! The body of a commit: the metadata once, then all events of one command.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{AppCode, Fact, Moment, Personal, Pid};
+use crate::{AppCode, Event, Moment, PersonId, Personal};
 
-/// How the command reached the desk.
+/// How the command arrived at the desk (wire key `channel`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Channel {
+pub enum Origin {
     Web,
     Mobile,
     Api,
@@ -22,18 +22,19 @@ pub enum Channel {
     Chat,
 }
 
-/// Who did it, through what, and why; once per commit.
+/// Actor, origin and cause of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
-    pub actor: Pid,
+    pub actor: PersonId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_behalf_of: Option<Pid>,
-    pub channel: Channel,
+    pub on_behalf_of: Option<PersonId>,
+    #[serde(rename = "channel")]
+    pub origin: Origin,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppCode>,
-    /// One id for everything that followed from the same request.
+    /// The id that all consequences of one request share.
     pub correlation: String,
-    /// The event id (`<stream>:<sequence>`) or request id that made this happen.
+    /// The event id (`<stream>:<sequence>`) or request id that caused this commit.
     pub causation: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<Personal>,
@@ -42,30 +43,39 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// The desk acting by itself because of `causation`.
+    /// Returns the metadata of a commit that the desk makes by itself because of `causation`.
     pub fn system(correlation: impl Into<String>, causation: impl Into<String>) -> Self {
-        Self { actor: Pid::system(), channel: Channel::System, correlation: correlation.into(), causation: causation.into(), ..Self::default() }
+        Self {
+            actor: PersonId::system(),
+            origin: Origin::System,
+            correlation: correlation.into(),
+            causation: causation.into(),
+            ..Self::default()
+        }
     }
-    /// The personal values of the metadata.
+    /// Returns the personal values of the metadata.
     pub fn personals(&mut self) -> Vec<&mut Personal> {
-        self.ip.iter_mut().chain(self.user_agent.iter_mut()).collect()
+        self.ip
+            .iter_mut()
+            .chain(self.user_agent.iter_mut())
+            .collect()
     }
 }
 
-/// One event as it stands in a body, its data still unread.
+/// One event of a body, with undecoded data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Raw<'a> {
     #[serde(rename = "type", borrow)]
     pub kind: Cow<'a, str>,
     pub version: u16,
-    /// When it happened, where that is not when it was committed (an imported row).
+    /// When the event happened, if that differs from the commit time (an imported row).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<Moment>,
     #[serde(borrow)]
     pub data: Cow<'a, RawValue>,
 }
 
-/// A commit's body as text: `{ meta, events[] }`.
+/// The body of a commit as text: `{ meta, events[] }`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Body<'a> {
     pub meta: Meta,
@@ -74,19 +84,27 @@ pub struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Reads a body; its events stay unread until someone asks for them by type.
+    /// Reads a body; the data of its events is decoded later by type.
     pub fn read(bytes: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(bytes)
     }
 }
 
-/// Writes the body of a commit. Personal values must have been sealed before.
-pub fn write<F: Fact>(meta: &Meta, events: &[(F, Option<Moment>)]) -> serde_json::Result<Vec<u8>> {
+/// Writes the body of a commit. The caller must have sealed the personal values.
+pub fn write<F: Event>(meta: &Meta, events: &[(F, Option<Moment>)]) -> serde_json::Result<Vec<u8>> {
     let events = events
         .iter()
-        .map(|(fact, occurred_at)| {
-            Ok(Raw { kind: Cow::Borrowed(fact.kind()), version: fact.version(), occurred_at: *occurred_at, data: Cow::Owned(fact.data()?) })
+        .map(|(event, occurred_at)| {
+            Ok(Raw {
+                kind: Cow::Borrowed(event.kind()),
+                version: event.version(),
+                occurred_at: *occurred_at,
+                data: Cow::Owned(event.data()?),
+            })
         })
         .collect::<serde_json::Result<Vec<_>>>()?;
-    serde_json::to_vec(&Body { meta: meta.clone(), events })
+    serde_json::to_vec(&Body {
+        meta: meta.clone(),
+        events,
+    })
 }

@@ -1,56 +1,56 @@
-//! The catalog tree and which service stands where, in the stream `catalog`.
+//! The tree of categories and the category of each service, in the stream `catalog`.
 
 use serde::{Deserialize, Serialize};
 
-use crate::fact::{Personals, facts};
-use crate::{CatalogId, ServiceId};
+use crate::event::{Personals, event_enum};
+use crate::{CategoryId, ServiceId};
 
-facts! {
-    /// The life of the catalog.
+event_enum! {
+    /// The events of the catalog.
     CatalogEvent of "catalog" {
-        Added "catalog.added" 1,
+        CategoryAdded "catalog.category_added" 1,
         ServicePlaced "catalog.service_placed" 1,
-        Changed "catalog.changed" 1,
-        Removed "catalog.removed" 1,
+        CategoryChanged "catalog.category_changed" 1,
+        CategoryRemoved "catalog.category_removed" 1,
     }
 }
 
-/// A shelf was added below another; the root has no parent.
+/// A category was added below its parent; the root has no parent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Added {
-    pub id: CatalogId,
+pub struct CategoryAdded {
+    pub id: CategoryId,
     pub key: String,
     pub name: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub desc: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<CatalogId>,
+    pub parent: Option<CategoryId>,
 }
-impl Personals for Added {}
+impl Personals for CategoryAdded {}
 
-/// A service was put on a shelf, or taken off all shelves.
+/// A service was assigned to a category, or removed from its category (`catalog` is absent).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServicePlaced {
     pub service: ServiceId,
-    pub catalog: Option<CatalogId>,
+    pub catalog: Option<CategoryId>,
 }
 impl Personals for ServicePlaced {}
 
-/// A shelf has another name, text or place.
+/// The name, description or parent of a category was changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Changed {
-    pub id: CatalogId,
+pub struct CategoryChanged {
+    pub id: CategoryId,
     pub name: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub desc: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<CatalogId>,
+    pub parent: Option<CategoryId>,
 }
-impl Personals for Changed {}
+impl Personals for CategoryChanged {}
 
-/// An empty shelf was taken away.
+/// An empty category was removed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Removed {
-    pub id: CatalogId,
+pub struct CategoryRemoved {
+    pub id: CategoryId,
 }
-impl Personals for Removed {}
+impl Personals for CategoryRemoved {}

@@ -1,26 +1,27 @@
-//! Lists of options that many forms share, in the stream `dictionary-<code>`.
+//! Lists of options that forms share, in the stream `dictionary-<code>`.
 
 use serde::{Deserialize, Serialize};
 
-use crate::fact::{Personals, facts};
+use crate::event::{Personals, event_enum};
 use crate::workflow::Choice;
 
-facts! {
-    /// The life of one list.
+event_enum! {
+    /// The events of one dictionary.
     DictionaryEvent of "dictionary" {
         Defined "dictionary.defined" 1,
     }
 }
 
-/// The list is as this says from now on. Forms show what stands in it when they are filled in; tickets keep the keys.
+/// The dictionary was created or replaced by this definition. Open forms show the current items;
+/// tickets store the keys of the chosen items.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub code: String,
     pub name: String,
     pub is_enabled: bool,
-    /// Options in order; those below another make a tree.
+    /// Options in order; nested options make a tree.
     pub items: Vec<Choice>,
-    /// It is there to be used; what uses it already goes on.
+    /// Whether the dictionary is offered for new uses; existing uses remain valid.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

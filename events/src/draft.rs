@@ -1,14 +1,14 @@
-//! A form that somebody filled in and did not send, in the stream `draft-<id>`: kept for them for a while, or as a template for as long as they like.
-//! All of it is sealed under its owner's key.
+//! An unsent form, in the stream `draft-<id>`: a draft until its deadline, or a template without
+//! limit. All values are sealed under the owner's key.
 
 use serde::{Deserialize, Serialize};
 
-use crate::fact::{Deadline, Personals, facts};
+use crate::event::{Deadline, Personals, event_enum};
 use crate::personal::of_entries;
-use crate::{DraftId, Entry, Moment, NodeId, Personal, Pid, Remark, ServiceId, TicketSn};
+use crate::{DraftId, Entry, Moment, NodeId, PersonId, Personal, Remark, ServiceId, TicketSn};
 
-facts! {
-    /// The life of one draft.
+event_enum! {
+    /// The events of one draft.
     DraftEvent of "draft" {
         Saved "draft.saved" 1,
         Discarded "draft.discarded" 1,
@@ -19,42 +19,42 @@ facts! {
     };
 }
 
-/// Which form is filled in.
+/// The form that the draft belongs to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Sheet {
-    /// The form with which a ticket of a service is submitted.
+pub enum FormRef {
+    /// The form that opens a ticket of a service.
     Service(ServiceId),
     /// The form of a node of a ticket.
     Node { ticket: TicketSn, node: NodeId },
-    /// The form of a service, to be used again and again under a name.
+    /// A form of a service that is saved under a name for repeated use.
     Template { service: ServiceId, name: Remark },
 }
 
-/// It is filled in like this from now on.
+/// The content of the draft was saved and replaces the former content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     pub draft: DraftId,
-    pub owner: Pid,
-    pub sheet: Sheet,
+    pub owner: PersonId,
+    pub form_ref: FormRef,
     pub form: Vec<Entry>,
-    /// Until when it is kept; a template has no end.
+    /// When the draft expires; a template does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
 }
 impl Personals for Saved {
     fn personals(&mut self) -> Vec<&mut Personal> {
-        let name = match &mut self.sheet {
-            Sheet::Template { name, .. } => name.personal.as_mut(),
-            Sheet::Service(_) | Sheet::Node { .. } => None,
+        let name = match &mut self.form_ref {
+            FormRef::Template { name, .. } => name.personal.as_mut(),
+            FormRef::Service(_) | FormRef::Node { .. } => None,
         };
         of_entries(&mut self.form).into_iter().chain(name).collect()
     }
 }
 
-/// It was sent, thrown away, or its time was over.
+/// The draft was sent, deleted by its owner, or expired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
-    pub by: Pid,
+    pub by: PersonId,
 }
 impl Personals for Discarded {}

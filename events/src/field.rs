@@ -1,22 +1,23 @@
-//! Fields that many workflows share, in the stream `field-<key>`. A workflow takes a copy when it is drawn: what was deployed never changes.
+//! Fields that workflows share, in the stream `field-<key>`. A workflow draft takes a copy, so a
+//! deployed version never changes.
 
 use serde::{Deserialize, Serialize};
 
-use crate::fact::{Personals, facts};
+use crate::event::{Personals, event_enum};
 use crate::workflow::Field;
 
-facts! {
-    /// The life of one shared field.
+event_enum! {
+    /// The events of one shared field.
     FieldEvent of "field" {
         Defined "field.defined" 1,
     }
 }
 
-/// The field is as this says from now on, for whoever draws a workflow next.
+/// The field was created or replaced by this definition, for workflow drafts that copy it later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub field: Field,
-    /// It is in the library; what was copied from it stays.
+    /// Whether the library lists the field; copies of it remain valid.
     #[serde(default = "yes")]
     pub is_listed: bool,
 }

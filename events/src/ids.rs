@@ -1,4 +1,4 @@
-//! One type per kind of id, so that a node is never taken for a line.
+//! One type per kind of id, so that the compiler rejects a node id in place of a transition id.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,37 +32,38 @@ macro_rules! number_id {
 }
 
 text_id! {
-    /// A person, by a random id that says nothing about them; names live in the key store.
-    Pid;
-    /// A ticket number, such as `REQ20261122000017`, or `<SOURCE>-<case>` for an imported one.
+    /// A person, as a random id without personal content; the key store has the names.
+    PersonId;
+    /// A ticket number, such as `REQ20261122000017`, or `<SOURCE>-<case>` for an imported ticket.
     TicketSn;
-    /// The code of a calling application.
+    /// The code of a client app.
     AppCode;
-    /// An uploaded file, by a random id that nobody can guess (`att-` and 32 hexadecimal digits).
+    /// An uploaded file, as a random id that cannot be guessed (`att-` and 32 hexadecimal digits).
     AttachmentId;
-    /// A form that was not sent.
+    /// An unsent form.
     DraftId;
 }
 
 number_id! {
     ServiceId;
     WorkflowId;
-    CatalogId;
+    CategoryId;
     RoleId;
     /// A node of a workflow definition (`state_id` for BlueKing clients).
     NodeId;
-    /// A line of a workflow definition (`transition` for BlueKing clients).
-    LineId;
+    /// A transition of a workflow definition (`transition` for BlueKing clients).
+    TransitionId;
     /// An instant, in milliseconds since 1970 UTC.
     Moment;
 }
 
-impl Pid {
-    /// The desk itself, where nobody else acted.
+impl PersonId {
+    /// Returns the id of the desk itself, for actions without a person.
     pub fn system() -> Self {
         Self("system".into())
     }
-    /// A name that was asked for and is not registered; it matches nobody and must never be stored.
+    /// Returns an id for a name that is not registered; it equals no person and must never be
+    /// stored.
     pub fn unknown(name: &str) -> Self {
         Self(format!("?{name}"))
     }
@@ -72,27 +73,35 @@ impl Pid {
     pub fn is_system(&self) -> bool {
         self.0 == "system"
     }
-    /// Says whether a text has the form of a person id: `p` and 24 hexadecimal digits.
+    /// Returns whether a text has the form of a person id: `p` and 24 hexadecimal digits.
     pub fn is_id(text: &str) -> bool {
-        text.strip_prefix('p').is_some_and(|digits| digits.len() == 24 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+        text.strip_prefix('p').is_some_and(|digits| {
+            digits.len() == 24
+                && digits
+                    .bytes()
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        })
     }
 }
 
 impl AttachmentId {
-    /// The id a text is, if it looks like one.
+    /// Parses an attachment id; `None` if the text does not have the form of one.
     pub fn read(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("att-")?;
-        let is_hex = digits.len() == 32 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_hex = digits.len() == 32
+            && digits
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         is_hex.then(|| Self(text.to_owned()))
     }
-    /// The stream that holds this attachment.
+    /// Returns the name of the stream of this attachment.
     pub fn stream(&self) -> String {
         format!("attachment-{}", self.0)
     }
 }
 
 impl DraftId {
-    /// The stream that holds this draft.
+    /// Returns the name of the stream of this draft.
     pub fn stream(&self) -> String {
         format!("draft-{}", self.0)
     }
@@ -106,7 +115,7 @@ impl Moment {
 }
 
 impl TicketSn {
-    /// The stream that holds this ticket.
+    /// Returns the name of the stream of this ticket.
     pub fn stream(&self) -> String {
         format!("ticket-{}", self.0)
     }

@@ -1,36 +1,36 @@
-//! Who belongs to a role, in the stream `role-<id>`.
+//! The members of a role, in the stream `role-<id>`.
 
 use serde::{Deserialize, Serialize};
 
-use crate::fact::{Personals, facts};
-use crate::{Pid, RoleId};
+use crate::event::{Personals, event_enum};
+use crate::{PersonId, RoleId};
 
-facts! {
-    /// The life of one role.
+event_enum! {
+    /// The events of one role.
     RoleEvent of "role" {
         Defined "role.defined" 1,
     }
 }
 
-/// What a role is for.
+/// The kind of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RoleKind {
-    /// Own roles of the desk.
+    /// Roles that a desk defines.
     General,
-    /// Built-in administrators, such as `SUPERUSER`.
+    /// Built-in administrator roles, such as `SUPERUSER`.
     Admin,
 }
 
-/// The role is as this says from now on.
+/// The role was created or replaced by this definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub role: RoleId,
     pub kind: RoleKind,
     pub key: String,
     pub name: String,
-    pub members: Vec<Pid>,
-    /// It is there to be used; what uses it already goes on.
+    pub members: Vec<PersonId>,
+    /// Whether the role is offered for new uses; existing uses remain valid.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

@@ -1,45 +1,49 @@
-//! One ticket, in the stream `ticket-<sn>`. A commit's events together say everything that followed from the command.
+//! The events of a ticket, in the stream `ticket-<sn>`. The events of a commit state everything
+//! that followed from the command.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fact::{Deadline, Personals, facts};
+use crate::event::{Deadline, Personals, event_enum};
 use crate::personal::of_entries;
-use crate::{CatalogId, Entry, LineId, Moment, NodeId, Personal, Pid, Remark, ServiceId, TicketSn, WorkflowId};
+use crate::{
+    CategoryId, Entry, Moment, NodeId, PersonId, Personal, Remark, ServiceId, TicketSn,
+    TransitionId, WorkflowId,
+};
 
-facts! {
-    /// The life of one ticket.
+event_enum! {
+    /// The events of one ticket.
     TicketEvent of "ticket" {
         Opened "ticket.opened" 1,
-        Observed "ticket.observed" 1,
+        RowImported "ticket.row_imported" 1,
         NodeEntered "ticket.node_entered" 1,
         NodeClaimed "ticket.node_claimed" 1,
-        NodeDistributed "ticket.node_distributed" 1,
-        NodeDelivered "ticket.node_delivered" 1,
+        NodeAssigned "ticket.node_assigned" 1,
+        NodeTransferred "ticket.node_transferred" 1,
         VoteCast "ticket.vote_cast" 1,
         NodeCompleted "ticket.node_completed" 1,
-        LineTaken "ticket.line_taken" 1,
-        LineMissing "ticket.line_missing" 1,
+        TransitionTaken "ticket.transition_taken" 1,
+        TransitionMissing "ticket.transition_missing" 1,
         Suspended "ticket.suspended" 1,
         Resumed "ticket.resumed" 1,
         Withdrawn "ticket.withdrawn" 1,
         Terminated "ticket.terminated" 1,
         Finished "ticket.finished" 1,
-        Forked "ticket.forked" 1,
+        BranchesStarted "ticket.branches_started" 1,
         BranchJoined "ticket.branch_joined" 1,
-        CallAnswered "ticket.call_answered" 1,
+        NodeResultReceived "ticket.node_result_received" 1,
         NodeFailed "ticket.node_failed" 1,
         NodeRetried "ticket.node_retried" 1,
         NodeSkipped "ticket.node_skipped" 1,
         NodeReassigned "ticket.node_reassigned" 1,
-        NodeUnattended "ticket.node_unattended" 1,
+        ProcessorsMissing "ticket.processors_missing" 1,
         StatusSet "ticket.status_set" 1,
         Closed "ticket.closed" 1,
-        FieldChanged "ticket.field_changed" 1,
-        Prioritised "ticket.prioritised" 1,
-        Remarked "ticket.remarked" 1,
-        Followed "ticket.followed" 1,
+        FieldsChanged "ticket.fields_changed" 1,
+        PriorityChanged "ticket.priority_changed" 1,
+        RemarkAdded "ticket.remark_added" 1,
+        FollowersChanged "ticket.followers_changed" 1,
         Rated "ticket.rated" 1,
         Reminded "ticket.reminded" 1,
         Linked "ticket.linked" 1,
@@ -48,7 +52,7 @@ facts! {
         Escalated "ticket.escalated" 1,
     }
     occurred |event: &TicketEvent| match event {
-        TicketEvent::Observed(observed) => Some(observed.occurred_at),
+        TicketEvent::RowImported(row) => Some(row.occurred_at),
         _ => None,
     };
     deadline |event: &TicketEvent| match event {
@@ -59,31 +63,44 @@ facts! {
 }
 
 impl TicketEvent {
-    /// Says whether whoever did this has worked on the ticket, rather than looked at it from beside.
+    /// Returns whether the event is work on the ticket, in contrast to collaboration such as
+    /// remarks, following or rating.
     pub fn is_work(&self) -> bool {
-        !matches!(self, Self::Followed(_) | Self::Remarked(_) | Self::Rated(_) | Self::Reminded(_) | Self::Linked(_) | Self::Unlinked(_))
+        !matches!(
+            self,
+            Self::FollowersChanged(_)
+                | Self::RemarkAdded(_)
+                | Self::Rated(_)
+                | Self::Reminded(_)
+                | Self::Linked(_)
+                | Self::Unlinked(_)
+        )
     }
-    /// Who acted at a node with this.
-    pub fn handled_by(&self) -> Option<&Pid> {
+    /// Returns the person who acted at a node with this event.
+    pub fn handled_by(&self) -> Option<&PersonId> {
         match self {
             Self::NodeClaimed(claimed) => Some(&claimed.by),
-            Self::NodeDistributed(distributed) => Some(&distributed.by),
-            Self::NodeDelivered(delivered) => Some(&delivered.by),
+            Self::NodeAssigned(assigned) => Some(&assigned.by),
+            Self::NodeTransferred(transferred) => Some(&transferred.by),
             Self::VoteCast(vote) => Some(&vote.by),
             Self::NodeCompleted(completed) => Some(&completed.by),
             Self::NodeSkipped(skipped) => Some(&skipped.by),
             Self::NodeRetried(retried) => Some(&retried.by),
-            Self::NodeReassigned(given) => Some(&given.by),
+            Self::NodeReassigned(reassigned) => Some(&reassigned.by),
             _ => None,
         }
     }
-    /// Says whether the ticket is over with this.
+    /// Returns whether the event ends the ticket.
     pub fn ends(&self) -> bool {
-        matches!(self, Self::Finished(_) | Self::Terminated(_) | Self::Withdrawn(_) | Self::Closed(_))
+        matches!(
+            self,
+            Self::Finished(_) | Self::Terminated(_) | Self::Withdrawn(_) | Self::Closed(_)
+        )
     }
 }
 
-/// The four built-in service types; each gives its tickets a prefix and a digit.
+/// The four built-in service types. The type determines the prefix of the ticket number and the
+/// first digit of the integer id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceKind {
@@ -95,7 +112,7 @@ pub enum ServiceKind {
 
 impl ServiceKind {
     pub const ALL: [Self; 4] = [Self::Request, Self::Change, Self::Event, Self::Question];
-    /// The start of a ticket number.
+    /// Returns the prefix of ticket numbers.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Request => "REQ",
@@ -104,7 +121,7 @@ impl ServiceKind {
             Self::Question => "PBI",
         }
     }
-    /// The first digit of the integer id that BlueKing clients see.
+    /// Returns the first digit of the integer id for BlueKing clients.
     pub fn digit(self) -> i64 {
         match self {
             Self::Request => 1,
@@ -113,7 +130,7 @@ impl ServiceKind {
             Self::Question => 4,
         }
     }
-    /// The word of the wire.
+    /// Returns the wire value.
     pub fn key(self) -> &'static str {
         match self {
             Self::Request => "request",
@@ -135,41 +152,43 @@ pub struct Opened {
     pub service_name: String,
     pub workflow: WorkflowId,
     pub workflow_version: i64,
-    pub catalog: CatalogId,
-    pub creator: Pid,
+    pub catalog: CategoryId,
+    pub creator: PersonId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// The business it belongs to; -1 for none.
+    /// The business of the ticket; -1 for none.
     pub bk_biz_id: i64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tag: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub callback: Option<Callback>,
-    /// All free text of the ticket is sealed under the creator's key, whatever becomes of the service.
+    pub callback: Option<CallbackTarget>,
+    /// Whether all free text of the ticket is sealed under the creator's key. Later changes of the
+    /// service have no effect on the ticket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seals_text: bool,
-    /// Processors the caller chose for nodes (`meta.state_processors`).
+    /// Processors that the client chose for nodes (`meta.state_processors`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub chosen_processors: BTreeMap<NodeId, Vec<Pid>>,
-    /// Who submitted it for the creator.
+    pub chosen_processors: BTreeMap<NodeId, Vec<PersonId>>,
+    /// The person who submitted the ticket for the creator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Pid>,
-    /// Further fields the caller shows, which nobody fills in.
+    pub agent: Option<PersonId>,
+    /// Further read-only fields that the client displays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dynamic_fields: Vec<DynamicField>,
     /// Names of fields in other languages: field key, language, name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of the secret that holds the variables for automatic nodes (`meta.envs`): their values may be secrets, so the key store keeps them.
+    /// The name of the secret with the variables for automatic nodes (`meta.envs`). The key store
+    /// has the values, because they may be secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<String>,
-    /// What its caller wants people to be told of (`meta.notify_config`).
+    /// The client's notification settings (`meta.notify_config`).
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub notify_config: serde_json::Value,
 }
 impl Personals for Opened {}
 
-/// A field that is only shown (`dynamic_fields`, reference/bk-itsm.md 3.1).
+/// A display-only field (`dynamic_fields`, reference/bk-itsm.md 3.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DynamicField {
     pub key: String,
@@ -182,19 +201,20 @@ pub struct DynamicField {
     pub meta: serde_json::Value,
 }
 
-/// Where to call when the ticket ends. URL and headers may hold secrets, so the key store keeps both and only their name stands here.
+/// The receiver of callbacks about the ticket. URL and headers may contain secrets, so the key
+/// store has both and the event only their name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Callback {
+pub struct CallbackTarget {
     /// The host of the URL, for people.
     pub host: String,
-    /// The name of the secret that holds URL and headers; the same for the same two.
+    /// The name of the secret with URL and headers; equal URL and headers have an equal name.
     pub secret: String,
-    /// The application also wants to hear of changes of status before the end.
+    /// Whether the receiver also gets changes of status before the end of the ticket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_status: bool,
 }
 
-/// Priority and what it came from.
+/// The priority with the impact and urgency that it follows from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Priority {
     pub key: String,
@@ -202,25 +222,26 @@ pub struct Priority {
     pub urgency: String,
 }
 
-/// One row of a foreign log, taken over as it stood; `occurred_at` is the row's own time.
+/// One unmodified row of a foreign log was imported; `occurred_at` is the time of the row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Observed {
-    /// The row's own time; it stands beside the data, as the event's `occurred_at`.
+pub struct RowImported {
+    /// The time of the row. It is stored as the `occurred_at` of the event, outside its data.
     #[serde(skip)]
     pub occurred_at: Moment,
     pub source: String,
     pub case: String,
-    /// Which file (a fingerprint of its content) and which line of it.
+    /// The fingerprint of the file's content; `line` is the line of the row in this file.
     pub file: String,
     pub line: u64,
-    /// A fingerprint of the row's text under a key of the desk, so that the same row in another file is known and nobody can guess names from it.
+    /// A fingerprint of the row's text, keyed with a key of the desk. It identifies the same row in
+    /// another file, and names cannot be guessed from it.
     pub row: String,
-    /// How many rows of this text the file has had so far in this case, this one included.
+    /// The number of rows with this text in this case of the file so far, including this row.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub nth: u32,
-    /// The state as the source names it.
+    /// The state, as the source names it.
     pub state: String,
-    /// What the mapping says that state means.
+    /// The phase that the mapping assigns to the state.
     pub phase: Phase,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub actor: String,
@@ -234,31 +255,34 @@ pub struct Observed {
     pub urgency: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub priority: String,
-    /// The zone in which the source writes its wall clock; absent for UTC.
+    /// The time zone of the times in the source; empty for UTC.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zone: String,
-    /// The named times of the row (opened, resolved, closed, ...), where known.
+    /// The named times of the row (opened, resolved, closed, ...), if known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<String, Moment>,
-    /// The named counters of the row, where known.
+    /// The named counters of the row, if known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub numbers: BTreeMap<String, i64>,
-    /// The other columns the mapping keeps, by their own names.
+    /// The other columns that the mapping selects, by their own names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub kept: BTreeMap<String, String>,
+    pub columns: BTreeMap<String, String>,
 }
-impl Personals for Observed {}
+impl Personals for RowImported {}
 
 fn first() -> u32 {
     1
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
 fn is_first(nth: &u32) -> bool {
     *nth == 1
 }
 
-/// What a foreign state means for the desk.
+/// The meaning of a foreign state for the desk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -270,13 +294,13 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Work is done, by our word or the requester's.
+    /// Returns whether the work is done: resolved by the processors or closed by the requester.
     pub fn is_done(self) -> bool {
         matches!(self, Self::Resolved | Self::Closed)
     }
 }
 
-/// Where a node stands.
+/// The status of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum NodeStatus {
@@ -285,41 +309,41 @@ pub enum NodeStatus {
     Running,
     Finished,
     Terminated,
-    /// No line leads on, or an automatic node failed: a person must act.
+    /// No transition matches, or an automatic node failed; a person must act.
     Failed,
 }
 
-/// The run reached a node; who may act is decided now and stored.
+/// The workflow run reached a node. The processors are resolved at this time and stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeEntered {
     pub node: NodeId,
     pub name: String,
-    /// 1 on the first visit; sending back opens the next.
+    /// 1 for the first run of the node; each return to the node starts the next round.
     pub round: u32,
     pub status: NodeStatus,
     pub processors_type: String,
-    /// Empty with `OPEN`, where anybody may act.
+    /// Empty with `OPEN`, where every person may act.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub processors: Vec<Pid>,
-    /// The desk acts, and people only where it fails.
+    pub processors: Vec<PersonId>,
+    /// Whether the desk executes the node; people act only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// Everybody who acts here casts a vote.
+    /// Whether each processor casts a vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
 }
 impl Personals for NodeEntered {}
 
-/// One of the possible processors took the node.
+/// One of the possible processors claimed the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeClaimed {
     pub node: NodeId,
     pub name: String,
-    pub by: Pid,
-    /// There was only one who could.
+    pub by: PersonId,
+    /// Whether the desk claimed the node for the only possible processor.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The words of the person beside it.
+    /// The reason that the person gave.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -329,137 +353,144 @@ impl Personals for NodeClaimed {
     }
 }
 
-/// The assignor named who handles the node.
+/// The assignor named the processors of the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeDistributed {
+pub struct NodeAssigned {
     pub node: NodeId,
     pub name: String,
-    pub by: Pid,
+    pub by: PersonId,
     pub status: NodeStatus,
     pub processors_type: String,
-    pub processors: Vec<Pid>,
+    pub processors: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub message: Remark,
 }
-impl Personals for NodeDistributed {
+impl Personals for NodeAssigned {
     fn personals(&mut self) -> Vec<&mut Personal> {
         self.message.personal.iter_mut().collect()
     }
 }
 
-/// A processor handed the node to others.
+/// A processor transferred the node to other people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeDelivered {
+pub struct NodeTransferred {
     pub node: NodeId,
     pub name: String,
-    pub by: Pid,
+    pub by: PersonId,
     pub processors_type: String,
-    pub processors: Vec<Pid>,
-    /// In a countersign: whose seat they take, while the others keep theirs; absent where they take the whole node.
+    pub processors: Vec<PersonId>,
+    /// In a countersign: the processor whose vote the new people take over, while the other
+    /// processors remain. Absent if the whole node is transferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaces: Option<Pid>,
+    pub replaces: Option<PersonId>,
     pub message: Remark,
 }
-impl Personals for NodeDelivered {
+impl Personals for NodeTransferred {
     fn personals(&mut self) -> Vec<&mut Personal> {
         self.message.personal.iter_mut().collect()
     }
 }
 
-/// One approver decided.
+/// One approver cast a vote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VoteCast {
     pub node: NodeId,
     pub name: String,
-    pub by: Pid,
+    pub by: PersonId,
     pub pass: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Entry>,
-    /// Cast by the desk for the creator, who is among the approvers.
+    /// Whether the desk cast the vote for the creator, who is one of the approvers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// Why, in the approver's words, also if the form has a field that holds them.
+    /// The approver's reason, also if the form has a field with the same text.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
 impl Personals for VoteCast {
     fn personals(&mut self) -> Vec<&mut Personal> {
-        of_entries(&mut self.form).into_iter().chain(&mut self.reason.personal).collect()
+        of_entries(&mut self.form)
+            .into_iter()
+            .chain(&mut self.reason.personal)
+            .collect()
     }
 }
 
-/// A node is done; its form and outputs are what lines test.
+/// A node was completed; conditions of transitions read its form and outputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeCompleted {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    pub by: Pid,
-    /// Of an approval node: whether it was passed.
+    pub by: PersonId,
+    /// The result of an approval node; absent for other nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Entry>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The words of the person beside it.
+    /// The reason that the person gave.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
 impl Personals for NodeCompleted {
     fn personals(&mut self) -> Vec<&mut Personal> {
-        of_entries(&mut self.form).into_iter().chain(&mut self.reason.personal).collect()
+        of_entries(&mut self.form)
+            .into_iter()
+            .chain(&mut self.reason.personal)
+            .collect()
     }
 }
 
-/// The run took a line.
+/// The workflow run took a transition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LineTaken {
-    pub line: LineId,
+pub struct TransitionTaken {
+    pub transition: TransitionId,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     pub from: NodeId,
     pub to: NodeId,
-    /// Every clause that was looked at and how it came out; absent where nothing was tested.
+    /// Every evaluated clause with its result; empty if no condition was evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tested: Vec<Tested>,
-    /// Who chose it, where no line held and a person did.
+    /// The manager who chose the transition; absent if its condition matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<Pid>,
-    /// Why that person chose it.
+    pub by: Option<PersonId>,
+    /// The manager's reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
-impl Personals for LineTaken {
+impl Personals for TransitionTaken {
     fn personals(&mut self) -> Vec<&mut Personal> {
         self.reason.personal.iter_mut().collect()
     }
 }
 
-/// No line leads on: the node waits for a person, visibly.
+/// No transition from the node matches; the node has the status `FAILED` until a person acts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LineMissing {
+pub struct TransitionMissing {
     pub node: NodeId,
     pub name: String,
     pub tested: Vec<Tested>,
 }
-impl Personals for LineMissing {}
+impl Personals for TransitionMissing {}
 
-/// One clause as it was evaluated.
+/// One clause with its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tested {
-    pub line: LineId,
+    pub transition: TransitionId,
     /// `key operator expected`, cut at 256 bytes.
     pub clause: String,
-    /// What the key held, cut at 256 bytes; `<personal>` where it was somebody's.
+    /// The value of the key, cut at 256 bytes; `<personal>` for a personal value.
     pub found: String,
     pub holds: bool,
 }
 
-/// The ticket stands still until it is resumed.
+/// The ticket was suspended; no node can be processed until it is resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Suspended {
-    pub by: Pid,
+    pub by: PersonId,
     pub reason: Remark,
 }
 impl Personals for Suspended {
@@ -468,11 +499,11 @@ impl Personals for Suspended {
     }
 }
 
-/// The ticket goes on.
+/// The ticket was resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
-    pub by: Pid,
-    /// The words of the person beside it.
+    pub by: PersonId,
+    /// The reason that the person gave.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -482,12 +513,12 @@ impl Personals for Resumed {
     }
 }
 
-/// The creator took the ticket back.
+/// The creator withdrew the ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Withdrawn {
-    pub by: Pid,
+    pub by: PersonId,
     pub approve_result: bool,
-    /// The words of the person beside it.
+    /// The reason that the person gave.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -500,7 +531,7 @@ impl Personals for Withdrawn {
 /// The ticket was ended early, at a node or as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terminated {
-    pub by: Pid,
+    pub by: PersonId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -514,57 +545,59 @@ impl Personals for Terminated {
     }
 }
 
-/// The run reached END.
+/// The workflow run reached END.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
     pub approve_result: bool,
-    /// When the desk rates it, if the creator has not by then.
+    /// When the desk rates the ticket, if the creator has not rated it before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_by: Option<Moment>,
 }
 impl Personals for Finished {}
 
-/// The run took every line of a parallel gateway that held; they go on side by side.
+/// The workflow run took every matching transition of a parallel gateway; the branches run in
+/// parallel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Forked {
+pub struct BranchesStarted {
     pub node: NodeId,
     pub name: String,
-    pub branches: Vec<LineId>,
+    pub branches: Vec<TransitionId>,
 }
-impl Personals for Forked {}
+impl Personals for BranchesStarted {}
 
-/// A branch reached the join of its gateway; the run goes on when none is missing.
+/// A branch reached the join of its gateway; the run leaves the join when no branch is missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchJoined {
     pub node: NodeId,
     pub name: String,
-    /// The gateway where the branch began, and the line it began with.
+    /// The gateway where the branch began; `branch` is its first transition.
     pub fork: NodeId,
-    pub branch: LineId,
+    pub branch: TransitionId,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub waiting_for: Vec<LineId>,
+    pub waiting_for: Vec<TransitionId>,
 }
 impl Personals for BranchJoined {}
 
-/// What an automatic node's call came to; what follows from it follows in the same commit, or when a suspended ticket is resumed.
+/// The API call of an automatic node has a result. Its consequences are in the same commit, or in
+/// the commit that resumes a suspended ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CallAnswered {
+pub struct NodeResultReceived {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// 1 at first, one more with each retry of a person.
+    /// 1 first, then one more for each retry by a person.
     pub attempt: u32,
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// What the other side calls it, so that a retry can go on with it.
+    /// The id of the task in the external system, so that a retry can continue the task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
-    /// Why not, in words.
+    /// The reason of a failure, as text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
-impl Personals for CallAnswered {}
+impl Personals for NodeResultReceived {}
 
 /// An automatic node failed and waits for a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -576,17 +609,17 @@ pub struct NodeFailed {
 }
 impl Personals for NodeFailed {}
 
-/// Somebody has a failed node tried again, perhaps with other inputs.
+/// A person started a new attempt of a failed node, possibly with other inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeRetried {
     pub node: NodeId,
     pub name: String,
-    pub by: Pid,
+    pub by: PersonId,
     pub attempt: u32,
-    /// Values that stand for fields and variables of the same key, in this call only.
+    /// Values that replace fields and variables of the same key, in this API call only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The words of the person beside it.
+    /// The reason that the person gave.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -596,13 +629,14 @@ impl Personals for NodeRetried {
     }
 }
 
-/// A node was passed over: nobody can be found for it, or somebody ignores its failure, perhaps saying what it would have left behind.
+/// A node was skipped, because it has no processors or because a person ignored its failure. In the
+/// second case the person may supply its outputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeSkipped {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    pub by: Pid,
+    pub by: PersonId,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -616,14 +650,15 @@ impl Personals for NodeSkipped {
     }
 }
 
-/// A manager gave a node to others, whatever its range (exception distribute).
+/// A manager reassigned a node (exception distribution); the configured range of processors does
+/// not apply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeReassigned {
     pub node: NodeId,
     pub name: String,
-    pub by: Pid,
+    pub by: PersonId,
     pub processors_type: String,
-    pub processors: Vec<Pid>,
+    pub processors: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub message: Remark,
 }
@@ -633,32 +668,32 @@ impl Personals for NodeReassigned {
     }
 }
 
-/// Nobody can act on a node that was entered: its service's owners have to name somebody.
+/// The node was entered and has no processors; an owner of the service must reassign it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeUnattended {
+pub struct ProcessorsMissing {
     pub node: NodeId,
     pub name: String,
 }
-impl Personals for NodeUnattended {}
+impl Personals for ProcessorsMissing {}
 
-/// The ticket shows this status while it is in process.
+/// A running ticket displays this status from now on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusSet {
     pub status: String,
-    /// The node that set it.
+    /// The node that set the status.
     pub node: NodeId,
 }
 impl Personals for StatusSet {}
 
-/// The ticket was ended with a status of its own.
+/// The ticket was ended with an explicit status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
-    pub by: Pid,
+    pub by: PersonId,
     pub status: String,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
     pub approve_result: bool,
-    /// When the desk rates it by itself, where it was closed as finished.
+    /// When the desk rates the ticket, if it was closed as finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_by: Option<Moment>,
 }
@@ -668,66 +703,67 @@ impl Personals for Closed {
     }
 }
 
-/// Fields that were filled before hold something else now.
+/// Values of fields were changed after their node was completed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FieldChanged {
-    pub by: Pid,
-    /// The names as they were, for people.
+pub struct FieldsChanged {
+    pub by: PersonId,
+    /// The names of the fields at the time of the change, for people.
     pub names: Vec<String>,
     pub form: Vec<Entry>,
 }
-impl Personals for FieldChanged {
+impl Personals for FieldsChanged {
     fn personals(&mut self) -> Vec<&mut Personal> {
         of_entries(&mut self.form)
     }
 }
 
-/// The priority follows from an impact and an urgency that were changed.
+/// The priority was recalculated after a change of impact or urgency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prioritised {
+pub struct PriorityChanged {
     pub priority: Priority,
 }
-impl Personals for Prioritised {}
+impl Personals for PriorityChanged {}
 
-/// Somebody wrote something beside the work.
+/// A person added a remark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Remarked {
+pub struct RemarkAdded {
     /// 1, 2, 3 and so on within the ticket.
     pub id: u64,
-    pub by: Pid,
-    /// The remark it answers.
+    pub by: PersonId,
+    /// The remark that this remark answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<u64>,
     pub text: Remark,
-    /// Whom it is addressed to.
+    /// The people to whom the remark is addressed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mentions: Vec<Pid>,
-    /// Only for those who work on it, not for the creator.
+    pub mentions: Vec<PersonId>,
+    /// Whether the remark is visible only to people who work on the ticket, not to the creator.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
 }
-impl Personals for Remarked {
+impl Personals for RemarkAdded {
     fn personals(&mut self) -> Vec<&mut Personal> {
         self.text.personal.iter_mut().collect()
     }
 }
 
-/// People follow the ticket from now on, or no longer.
+/// People were added to the followers (`follows`), or removed from them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Followed {
-    pub by: Pid,
-    pub people: Vec<Pid>,
+pub struct FollowersChanged {
+    pub by: PersonId,
+    pub people: Vec<PersonId>,
     pub follows: bool,
-    /// Somebody who may see the ticket lets them see it too.
+    /// Whether the followers may see the whole ticket, because the person who added them may see
+    /// it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub invited: bool,
 }
-impl Personals for Followed {}
+impl Personals for FollowersChanged {}
 
-/// The creator, or the desk after the time for it, said how good it was.
+/// The creator rated the ticket, or the desk did so after the deadline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rated {
-    pub by: Pid,
+    pub by: PersonId,
     /// 1 to 5.
     pub stars: u8,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
@@ -739,11 +775,11 @@ impl Personals for Rated {
     }
 }
 
-/// Somebody reminds those who have to act now.
+/// A person reminded the current processors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reminded {
-    pub by: Pid,
-    pub people: Vec<Pid>,
+    pub by: PersonId,
+    pub people: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub message: Remark,
 }
@@ -753,24 +789,24 @@ impl Personals for Reminded {
     }
 }
 
-/// How two tickets belong together, seen from the one that says so.
+/// The relation of this ticket to another ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
-    /// This one was raised from the other.
+    /// This ticket was raised from the other ticket.
     RaisedFrom,
-    /// The other was raised from this one.
+    /// The other ticket was raised from this ticket.
     Raised,
-    /// They only have to do with each other.
+    /// The tickets are related without direction.
     Related,
-    /// This one follows the other, and nobody acts on it.
+    /// This ticket is a child of the other ticket and follows it; people cannot process a child.
     ChildOf,
-    /// The other follows this one.
+    /// The other ticket is a child of this ticket.
     ParentOf,
 }
 
 impl Relation {
-    /// The same, seen from the other ticket.
+    /// Returns the relation from the other ticket's side.
     #[must_use]
     pub fn inverse(self) -> Self {
         match self {
@@ -783,31 +819,31 @@ impl Relation {
     }
 }
 
-/// The ticket belongs together with another; the other says the same of this one.
+/// A relation to another ticket was added; the other ticket records the inverse relation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Linked {
-    pub by: Pid,
+    pub by: PersonId,
     pub other: TicketSn,
     pub relation: Relation,
 }
 impl Personals for Linked {}
 
-/// They no longer belong together; that they did stays in the history.
+/// A relation to another ticket was removed; the history keeps the former relation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unlinked {
-    pub by: Pid,
+    pub by: PersonId,
     pub other: TicketSn,
     pub relation: Relation,
 }
 impl Personals for Unlinked {}
 
-/// Somebody who has to act has seen it: the response, before the work is done.
+/// A processor acknowledged the node: the response, before the work is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Acknowledged {
-    pub by: Pid,
+    pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// The words of the person beside it.
+    /// The reason that the person gave.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -817,15 +853,15 @@ impl Personals for Acknowledged {
     }
 }
 
-/// It goes to the next level: the leaders of those who have it take it over.
+/// The node was escalated to the next level: the leaders of its processors may act too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Escalated {
-    pub by: Pid,
+    pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// 1 at first.
+    /// 1 for the first escalation.
     pub level: u32,
-    pub processors: Vec<Pid>,
+    pub processors: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }

@@ -5,48 +5,50 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fact::{Personals, facts};
-use crate::outside::{Outside, Source};
-use crate::{AttachmentId, LineId, NodeId, Pid, RoleId, WorkflowId};
+use crate::event::{Personals, event_enum};
+use crate::service_task::{ServiceTask, Source};
+use crate::{AttachmentId, NodeId, PersonId, RoleId, TransitionId, WorkflowId};
 
-facts! {
-    /// The life of one workflow: its draft and its deployed versions.
+event_enum! {
+    /// The events of one workflow: its draft and its deployed versions.
     WorkflowEvent of "workflow" {
-        Drafted "workflow.drafted" 1,
+        DraftSaved "workflow.draft_saved" 1,
         Deployed "workflow.deployed" 1,
-        Removed "workflow.removed" 1,
-        Closed "workflow.closed" 1,
+        VersionRemoved "workflow.version_removed" 1,
+        AvailabilityChanged "workflow.availability_changed" 1,
     }
 }
 
-/// The draft is as this says from now on; nothing runs on a draft.
+/// The draft was saved and replaces the former draft; no ticket runs on a draft.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Drafted {
+pub struct DraftSaved {
     pub workflow: WorkflowId,
-    /// The version it was restored from, where it was.
+    /// The version from which the draft was restored, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<i64>,
     pub definition: Definition,
 }
-impl Personals for Drafted {}
+impl Personals for DraftSaved {}
 
-/// A version that nothing points at was removed; tickets that ran on it keep their history, and its number is never given again.
+/// An unreferenced version was removed. Tickets that ran on it keep their history, and its number
+/// is never reused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Removed {
+pub struct VersionRemoved {
     pub workflow: WorkflowId,
     pub version: i64,
 }
-impl Personals for Removed {}
+impl Personals for VersionRemoved {}
 
-/// No new service may use the workflow, or it may again; tickets go on.
+/// New services may no longer use the workflow (`closed`), or may use it again. Existing tickets
+/// continue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Closed {
+pub struct AvailabilityChanged {
     pub workflow: WorkflowId,
     pub closed: bool,
 }
-impl Personals for Closed {}
+impl Personals for AvailabilityChanged {}
 
-/// A version was deployed; services and tickets point at it and it never changes.
+/// A version was deployed. Services and tickets reference it, and it never changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployed {
     pub workflow: WorkflowId,
@@ -55,7 +57,7 @@ pub struct Deployed {
 }
 impl Personals for Deployed {}
 
-/// A whole workflow: nodes, lines and fields.
+/// A complete workflow: nodes, transitions and fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     pub name: String,
@@ -65,69 +67,69 @@ pub struct Definition {
     pub revoke: Revoke,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_biz_needed: bool,
-    /// The kind of service it was drawn for (`flow_type`), for people.
+    /// The intended kind of service (`flow_type`), for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flow_type: String,
-    /// An approver who is the creator has approved by submitting.
+    /// If an approver is the creator, the submission counts as approval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_auto_approve: bool,
-    /// The creator and the supervisors may remind those who have to act.
+    /// Whether the creator and the supervisors may remind the processors.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_supervise_needed: bool,
-    /// Who may remind the processors, besides the creator.
+    /// The people who may remind the processors, besides the creator.
     #[serde(default, skip_serializing_if = "Processors::is_empty")]
     pub supervisors: Processors,
-    /// `NONE`, `ONCE` or `RETRY`: how often people are told of their work.
+    /// `NONE`, `ONCE` or `RETRY`: how often processors are notified of their work.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notify_rule: String,
     pub nodes: Vec<Node>,
-    pub lines: Vec<Line>,
+    pub transitions: Vec<Transition>,
     pub fields: Vec<Field>,
 }
 
-/// Until when the creator may withdraw (`revoke_config`, reference/bk-itsm.md 5.5).
+/// Until when the creator may withdraw the ticket (`revoke_config`, reference/bk-itsm.md 5.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Revoke {
     Never,
     /// At any time before the end.
     Always,
-    /// Until somebody has handled a node after the submit node.
+    /// Until a person has handled a node after the submit node.
     #[default]
     BeforeHandled,
     /// Until this node has been entered.
     BeforeNode(NodeId),
 }
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeKind {
     #[serde(rename = "START")]
     Start,
-    /// A person fills a form.
+    /// A person fills in a form.
     #[serde(rename = "NORMAL")]
     Manual,
     #[serde(rename = "APPROVAL")]
     Approval,
-    /// A countersign without a result of its own: what it leaves behind are counters.
+    /// A countersign without a result of its own; its outputs are counters.
     #[serde(rename = "SIGN")]
     Sign,
     /// Calls an API.
     #[serde(rename = "TASK")]
     Task,
-    /// Runs a task of the standard operations platform.
+    /// Runs a BlueKing SOPS task.
     #[serde(rename = "TASK-SOPS")]
     Sops,
     /// Calls a webhook.
     #[serde(rename = "WEBHOOK")]
     Webhook,
-    /// A branch that only chooses one line.
+    /// A branch that chooses exactly one transition.
     #[serde(rename = "ROUTER")]
     Router,
-    /// Takes every line that holds, side by side.
+    /// A parallel gateway: takes every matching transition.
     #[serde(rename = "ROUTER-P")]
     Parallel,
-    /// Waits for every branch that its parallel gateway began.
+    /// Waits for every branch that its parallel gateway started.
     #[serde(rename = "COVERAGE")]
     Coverage,
     #[serde(rename = "END")]
@@ -135,19 +137,19 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    /// A person acts here.
+    /// Returns whether people act at this kind of node.
     pub fn is_for_people(self) -> bool {
         matches!(self, Self::Manual | Self::Approval | Self::Sign)
     }
-    /// Everybody at the node casts a vote.
+    /// Returns whether each processor casts a vote at this kind of node.
     pub fn is_vote(self) -> bool {
         matches!(self, Self::Approval | Self::Sign)
     }
-    /// The desk acts here, outside.
+    /// Returns whether the desk executes a service task at this kind of node.
     pub fn is_automatic(self) -> bool {
         matches!(self, Self::Task | Self::Sops | Self::Webhook)
     }
-    /// The word of the wire.
+    /// Returns the wire value.
     pub fn key(self) -> &'static str {
         match self {
             Self::Start => "START",
@@ -165,7 +167,7 @@ impl NodeKind {
     }
 }
 
-/// How a manual node finds its one handler (`distribute_type`, reference/bk-itsm.md 5.4).
+/// How a manual node gets its one processor (`distribute_type`, reference/bk-itsm.md 5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Handling {
     #[default]
@@ -179,40 +181,40 @@ pub enum Handling {
     DistributeThenClaim,
 }
 
-/// Who may act (`processors_type` and `processors`, reference/bk-itsm.md 9).
+/// A configuration of people (`processors_type` and `processors`, reference/bk-itsm.md 9).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "who")]
 pub enum Processors {
     #[serde(rename = "PERSON")]
-    Person(Vec<Pid>),
-    /// Members of these roles; of all general roles where none is named.
+    Person(Vec<PersonId>),
+    /// Members of these roles; of all general roles if the list is empty.
     #[serde(rename = "GENERAL")]
     General(Vec<RoleId>),
     #[serde(rename = "STARTER")]
     Starter,
     #[serde(rename = "OPEN")]
     Open,
-    /// The people in the first of these form fields that is filled.
+    /// The people in the first non-empty field of these form fields.
     #[serde(rename = "VARIABLE")]
     Variable(Vec<String>),
-    /// Nobody until the assignor names them.
+    /// The people that the assignor names; empty before.
     #[serde(rename = "BY_ASSIGNOR")]
     ByAssignor,
-    /// Holders of these roles in the ticket's business.
+    /// People with these roles in the ticket's business.
     #[serde(rename = "CMDB")]
     Business(Vec<String>),
     #[serde(rename = "STARTER_LEADER")]
     StarterLeader,
-    /// The leader of whoever handled that node last.
+    /// The leader of the person who handled this node last.
     #[serde(rename = "ASSIGN_LEADER")]
     NodeLeader(NodeId),
-    /// The leader of the first person found in these form fields.
+    /// The leader of the first person in these form fields.
     #[serde(rename = "VARIABLE_LEADER")]
     VariableLeader(Vec<String>),
-    /// Everybody in a department and below.
+    /// Every member of a department and of the departments below it.
     #[serde(rename = "ORGANIZATION")]
     Organization(String),
-    /// A role of another system; the caller says who that is (`meta.state_processors`).
+    /// A role of another system; the client names the people (`meta.state_processors`).
     #[serde(rename = "IAM")]
     Iam(String),
     /// Another system acts.
@@ -227,17 +229,20 @@ impl Processors {
     pub fn is_empty(&self) -> bool {
         *self == Self::Empty
     }
-    /// Nobody can be found by this, whatever a ticket says: it was not filled in.
+    /// Returns whether this configuration yields no people for any ticket, because it was not
+    /// filled in.
     pub fn is_unconfigured(&self) -> bool {
         match self {
             Self::Person(people) => people.is_empty(),
-            Self::Business(keys) | Self::Variable(keys) | Self::VariableLeader(keys) => keys.is_empty(),
+            Self::Business(keys) | Self::Variable(keys) | Self::VariableLeader(keys) => {
+                keys.is_empty()
+            }
             Self::Organization(key) => key.is_empty(),
             Self::Empty | Self::Api => true,
             _ => false,
         }
     }
-    /// The word of the wire.
+    /// Returns the wire value.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Person(_) => "PERSON",
@@ -268,10 +273,10 @@ pub struct Node {
     pub tag: String,
     #[serde(default)]
     pub processors: Processors,
-    /// Who distributes, where the handling mode begins with distributing.
+    /// The people who assign the node, if the handling mode begins with an assignment.
     #[serde(default)]
     pub assignors: Processors,
-    /// To whom it may be delivered; `Empty` and `Open` mean anybody.
+    /// The people to whom the node may be transferred; `Empty` and `Open` allow every person.
     #[serde(default)]
     pub delivers: Processors,
     #[serde(default)]
@@ -280,30 +285,31 @@ pub struct Node {
     pub can_deliver: bool,
     #[serde(default)]
     pub is_terminable: bool,
-    /// Every processor votes, instead of the first one for all.
+    /// Every processor votes; otherwise the first vote decides.
     #[serde(default)]
     pub is_multi: bool,
-    /// They vote one after the other, in processor order.
+    /// The processors vote one after the other, in their order.
     #[serde(default)]
     pub is_sequential: bool,
-    /// Over the counters of reference/bk-itsm.md 6; ends a multi-sign node early.
+    /// A condition over the counters of reference/bk-itsm.md 6; if it matches, the votes of a
+    /// countersign end early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_condition: Option<Condition>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub terminate_when_rejected: bool,
-    /// Passed over where nobody can be found for it.
+    /// Whether the node is skipped if it has no processors.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_allow_skip: bool,
-    /// The status the ticket shows from here on; one that ends tickets ends this one.
+    /// The status that the ticket displays from this node on. A final status ends the ticket.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status_on_entry: String,
-    /// What an automatic node does.
+    /// The operation of an automatic node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outside: Option<Box<Outside>>,
-    /// Keys of the fields its handler fills, in order.
+    pub service_task: Option<Box<ServiceTask>>,
+    /// Keys of the fields that the processor fills in, in order.
     #[serde(default)]
     pub fields: Vec<String>,
-    /// What an approval node leaves behind for lines to test: variable key and what it holds.
+    /// The output variables of an approval node, for conditions of transitions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
 }
@@ -315,7 +321,7 @@ pub struct Output {
     pub holds: Holds,
 }
 
-/// What an output variable holds (codes of reference/bk-itsm.md 6).
+/// The content of an output variable (codes of reference/bk-itsm.md 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holds {
     /// `"true"` or `"false"`.
@@ -335,15 +341,15 @@ pub enum Holds {
     RejectRate,
 }
 
-/// A way from one node to another.
+/// A directed connection from one node to another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Line {
-    pub id: LineId,
+pub struct Transition {
+    pub id: TransitionId,
     pub from: NodeId,
     pub to: NodeId,
     #[serde(default)]
     pub name: String,
-    /// Absent on the default line.
+    /// Absent on the default transition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
 }
@@ -357,7 +363,7 @@ pub enum Join {
     Or,
 }
 
-/// The one condition language (reference/bk-itsm.md 7): groups of clauses.
+/// The condition language of the desk (reference/bk-itsm.md 7): groups of clauses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Condition {
     #[serde(rename = "type", default)]
@@ -377,14 +383,14 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Clause {
     pub key: String,
-    /// The field type that says how both sides are read.
+    /// The field type that determines how both sides are parsed.
     #[serde(rename = "type", default)]
     pub kind: String,
     pub condition: Operator,
     pub value: Value,
 }
 
-/// The comparison operators of the wire.
+/// The comparison operators, with their wire values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operator {
     #[serde(rename = "==")]
@@ -410,7 +416,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// The sign of the wire.
+    /// Returns the wire value.
     pub fn sign(self) -> &'static str {
         match self {
             Self::Equal => "==",
@@ -427,7 +433,8 @@ impl Operator {
     }
 }
 
-/// One form field. Attributes that only pages use (layout, tips, source) travel in `shown` as they came.
+/// One form field. `meta`, `layout` and the other attributes that only pages use are stored without
+/// interpretation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     #[serde(default)]
@@ -446,52 +453,54 @@ pub struct Field {
     pub regex: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub custom_regex: String,
-    /// Hidden while this holds (`show_type` 0 and `show_conditions`).
+    /// The field is hidden while this condition matches (`show_type` 0 and `show_conditions`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hidden_when: Option<Group>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub default: Value,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub meta: Value,
-    /// `CUSTOM` (the options of `choice`), `DATADICT` (of the dictionary in `source_uri`), `API` (of another system, see `source`), `CUSTOM_API` (the
-    /// same, but other values are taken as well), `RPC`.
+    /// The source of the options: `CUSTOM` (`choice`), `DATADICT` (the dictionary in `source_uri`),
+    /// `API` (another system, see `source`), `CUSTOM_API` (as `API`, but other values are allowed)
+    /// or `RPC`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_type: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_uri: String,
-    /// What supplies the options of `API` and `CUSTOM_API`.
+    /// The request that supplies the options of `API` and `CUSTOM_API`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Box<Source>>,
-    /// Filled in once; what stands in it stays.
+    /// Whether a value, once filled in, can no longer be changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_readonly: bool,
-    /// The node whose form it stands in, where other nodes have fields of the same key.
+    /// The node of the form with this field, if other nodes have fields of the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
-    /// What its value must be beside other fields, constants or the time (`regex_config.rule`).
+    /// Comparisons of the value with other fields, constants or the time (`regex_config.rule`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
-    /// Files that its form hands out to be filled in, where it is one for files.
+    /// Template files that the form offers for download, for a field of kind `File`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
-    /// Which members of another system's rows are key and name of an option.
+    /// The members of a row from another system that are the key and the name of an option.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_relation: Option<Choice>,
     /// `COL_6` or `COL_12`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub layout: String,
-    /// The shared field it was copied from.
+    /// The key of the shared field that this field was copied from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub library: String,
-    /// Sealed under the creator's key.
+    /// Whether the value is sealed under the creator's key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_personal: bool,
-    /// The approve-or-reject choice of an approval node (`meta.code` APPROVE_RESULT).
+    /// Whether this field is the approve-or-reject choice of an approval node (`meta.code`
+    /// APPROVE_RESULT).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_approve_result: bool,
 }
 
-/// An uploaded file that a form hands out.
+/// An uploaded template file that a form offers for download.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
     pub id: AttachmentId,
@@ -499,7 +508,7 @@ pub struct Template {
     pub name: String,
 }
 
-/// What a value must be beside others (`ASSOCIATED_FIELD_VALIDATION`, reference/bk-itsm.md 4.2).
+/// Comparisons that a value must satisfy (`ASSOCIATED_FIELD_VALIDATION`, reference/bk-itsm.md 4.2).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     #[serde(rename = "type", default)]
@@ -507,7 +516,7 @@ pub struct Rule {
     pub expressions: Vec<Beside>,
 }
 
-/// One comparison of a field's own value.
+/// One comparison of the field's own value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beside {
     pub condition: Operator,
@@ -515,7 +524,7 @@ pub struct Beside {
     pub other: Other,
 }
 
-/// What it is compared with.
+/// The other side of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum Other {
@@ -523,7 +532,7 @@ pub enum Other {
     Field {
         key: String,
     },
-    /// The time at which it is submitted.
+    /// The time of submission.
     System,
     Value {
         value: Value,
@@ -569,54 +578,92 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
-    /// Values of this type name people.
+    /// Returns whether values of this type name people.
     pub fn names_people(self) -> bool {
         matches!(self, Self::Member | Self::Members)
     }
-    /// Values of this type are what somebody wrote.
+    /// Returns whether values of this type are free text.
     pub fn is_prose(self) -> bool {
         matches!(self, Self::Text | Self::String | Self::RichText)
     }
 }
 
 impl Definition {
-    /// Whoever is named anywhere in it.
+    /// Returns every configuration of people in the definition.
     pub fn processors(&self) -> impl Iterator<Item = &Processors> {
-        let of_nodes = self.nodes.iter().flat_map(|node| [&node.processors, &node.assignors, &node.delivers]);
+        let of_nodes = self
+            .nodes
+            .iter()
+            .flat_map(|node| [&node.processors, &node.assignors, &node.delivers]);
         of_nodes.chain([&self.supervisors])
     }
-    /// The same, so that people can be translated.
+    /// Returns every configuration of people, mutably, so that names can be replaced by ids.
     pub fn processors_mut(&mut self) -> impl Iterator<Item = &mut Processors> {
-        let of_nodes = self.nodes.iter_mut().flat_map(|node| [&mut node.processors, &mut node.assignors, &mut node.delivers]);
+        let of_nodes = self.nodes.iter_mut().flat_map(|node| {
+            [
+                &mut node.processors,
+                &mut node.assignors,
+                &mut node.delivers,
+            ]
+        });
         of_nodes.chain([&mut self.supervisors])
     }
-    /// The variables that hold who decided at an approval.
+    /// Returns the keys of the variables with the approvers of an approval node.
     pub fn approver_keys(&self) -> impl Iterator<Item = &str> {
-        self.nodes.iter().flat_map(|node| &node.outputs).filter(|output| output.holds == Holds::Approver).map(|output| output.key.as_str())
+        self.nodes
+            .iter()
+            .flat_map(|node| &node.outputs)
+            .filter(|output| output.holds == Holds::Approver)
+            .map(|output| output.key.as_str())
     }
-    /// Under which keys conditions find people: fields that name them, the creator, who decided at an approval.
+    /// Returns the keys under which conditions find people: fields that name people, the creator,
+    /// and the approvers of approval nodes.
     pub fn people_keys(&self) -> BTreeSet<String> {
-        let of_fields = self.fields.iter().filter(|field| field.kind.names_people()).map(|field| field.key.clone());
-        of_fields.chain(self.approver_keys().map(str::to_owned)).chain(["ticket_creator".to_owned()]).collect()
+        let of_fields = self
+            .fields
+            .iter()
+            .filter(|field| field.kind.names_people())
+            .map(|field| field.key.clone());
+        of_fields
+            .chain(self.approver_keys().map(str::to_owned))
+            .chain(["ticket_creator".to_owned()])
+            .collect()
     }
-    /// The texts that conditions compare people with.
+    /// Returns the texts in conditions that are compared with people, mutably.
     pub fn people_compared_mut(&mut self) -> Vec<&mut String> {
         let keys = self.people_keys();
-        let groups = self.lines.iter_mut().filter_map(|line| line.condition.as_mut()).flat_map(|condition| &mut condition.expressions);
-        let of_lines = groups.flat_map(|group| people_of(group, &keys));
-        let of_fields = self.fields.iter_mut().flat_map(|field| field.people_compared_mut(&keys));
-        of_lines.chain(of_fields).collect()
+        let groups = self
+            .transitions
+            .iter_mut()
+            .filter_map(|transition| transition.condition.as_mut())
+            .flat_map(|condition| &mut condition.expressions);
+        let of_transitions = groups.flat_map(|group| people_of(group, &keys));
+        let of_fields = self
+            .fields
+            .iter_mut()
+            .flat_map(|field| field.people_compared_mut(&keys));
+        of_transitions.chain(of_fields).collect()
     }
-    /// The names of secrets that its calls carry.
+    /// Returns the names of the secrets that its requests use.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        let of_nodes = self.nodes.iter().filter_map(|node| node.outside.as_deref()).map(|outside| match outside {
-            Outside::Request(request) => request.secret.as_str(),
-            Outside::Task(task) => task.secret.as_str(),
-        });
-        let of_fields = self.fields.iter().filter_map(|field| field.source.as_deref()).map(|source| source.request.secret.as_str());
-        of_nodes.chain(of_fields).filter(|secret| !secret.is_empty())
+        let of_nodes = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.service_task.as_deref())
+            .map(|service_task| match service_task {
+                ServiceTask::Request(request) => request.secret.as_str(),
+                ServiceTask::Task(task) => task.secret.as_str(),
+            });
+        let of_fields = self
+            .fields
+            .iter()
+            .filter_map(|field| field.source.as_deref())
+            .map(|source| source.request.secret.as_str());
+        of_nodes
+            .chain(of_fields)
+            .filter(|secret| !secret.is_empty())
     }
-    /// Every file that a form hands out.
+    /// Returns every template file that a form offers.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         self.fields.iter().flat_map(|field| &field.templates)
     }
@@ -626,45 +673,79 @@ impl Definition {
     pub fn field(&self, key: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.key == key)
     }
-    /// A field as one node has it: its own, else the one of that key.
+    /// Returns the field of one node: the node's own field, otherwise the shared field of that key.
     pub fn field_at(&self, node: NodeId, key: &str) -> Option<&Field> {
-        self.fields.iter().find(|field| field.key == key && field.node == Some(node)).or_else(|| self.field(key))
+        self.fields
+            .iter()
+            .find(|field| field.key == key && field.node == Some(node))
+            .or_else(|| self.field(key))
     }
-    /// The fields of one node, in its order.
+    /// Returns the fields of one node, in its order.
     pub fn fields_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Field> {
-        node.fields.iter().filter_map(|key| self.field_at(node.id, key))
+        node.fields
+            .iter()
+            .filter_map(|key| self.field_at(node.id, key))
     }
-    /// The lines that lead on from a node, conditional ones first and the default last.
-    pub fn lines_from(&self, node: NodeId) -> Vec<&Line> {
-        let mut lines: Vec<&Line> = self.lines.iter().filter(|line| line.from == node).collect();
-        lines.sort_by_key(|line| (line.condition.is_none(), line.id));
-        lines
+    /// Returns the outgoing transitions of a node, the conditional ones first and the default last.
+    pub fn transitions_from(&self, node: NodeId) -> Vec<&Transition> {
+        let mut transitions: Vec<&Transition> = self
+            .transitions
+            .iter()
+            .filter(|transition| transition.from == node)
+            .collect();
+        transitions.sort_by_key(|transition| (transition.condition.is_none(), transition.id));
+        transitions
     }
-    /// The submit node: the one after START.
+    /// Returns the submit node: the node after START.
     pub fn submit_node(&self) -> Option<&Node> {
-        let start = self.nodes.iter().find(|node| node.kind == NodeKind::Start)?;
-        let line = self.lines.iter().find(|line| line.from == start.id)?;
-        self.node(line.to)
+        let start = self
+            .nodes
+            .iter()
+            .find(|node| node.kind == NodeKind::Start)?;
+        let transition = self
+            .transitions
+            .iter()
+            .find(|transition| transition.from == start.id)?;
+        self.node(transition.to)
     }
 }
 
 impl Field {
-    /// The texts that its conditions compare people with, where people stand under these keys.
+    /// Returns the texts in the field's conditions that are compared with people, mutably; `keys`
+    /// are the keys of people.
     pub fn people_compared_mut(&mut self, keys: &BTreeSet<String>) -> Vec<&mut String> {
         let names_people = self.kind.names_people();
-        let compared = self.rule.iter_mut().flat_map(|rule| &mut rule.expressions).filter(|_| names_people);
-        let values = compared.filter_map(|beside| if let Other::Value { value } = &mut beside.other { Some(value) } else { None });
-        let hidden = self.hidden_when.iter_mut().flat_map(|group| people_of(group, keys));
+        let compared = self
+            .rule
+            .iter_mut()
+            .flat_map(|rule| &mut rule.expressions)
+            .filter(|_| names_people);
+        let values = compared.filter_map(|comparison| {
+            if let Other::Value { value } = &mut comparison.other {
+                Some(value)
+            } else {
+                None
+            }
+        });
+        let hidden = self
+            .hidden_when
+            .iter_mut()
+            .flat_map(|group| people_of(group, keys));
         hidden.chain(values.flat_map(texts)).collect()
     }
 }
 
-/// The texts that a group of clauses compares people with.
+/// Returns the texts of a group of clauses that are compared with people.
 fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut String> {
-    group.expressions.iter_mut().filter(|clause| keys.contains(&clause.key)).flat_map(|clause| texts(&mut clause.value)).collect()
+    group
+        .expressions
+        .iter_mut()
+        .filter(|clause| keys.contains(&clause.key))
+        .flat_map(|clause| texts(&mut clause.value))
+        .collect()
 }
 
-/// A text, or the texts of an array.
+/// Returns a text, or the texts of an array.
 fn texts(value: &mut Value) -> Vec<&mut String> {
     match value {
         Value::String(text) => vec![text],

@@ -26,16 +26,44 @@ pub struct Function {
 
 /// Every function there is today.
 pub const FUNCTIONS: &[Function] = &[
-    Function { name: "command", trigger: Trigger::Http, does: "both doors: BlueKing's and the REST one" },
-    Function { name: "index", trigger: Trigger::Journal, does: "gives every commit its position, where the store does not" },
-    Function { name: "follow", trigger: Trigger::Journal, does: "cards, deadlines and reactions" },
-    Function { name: "project", trigger: Trigger::Feed, does: "multi-stream projections" },
-    Function { name: "deliver", trigger: Trigger::Queue("deliver"), does: "opens an outgoing callback" },
+    Function {
+        name: "command",
+        trigger: Trigger::Http,
+        does: "both doors: BlueKing's and the REST one",
+    },
+    Function {
+        name: "index",
+        trigger: Trigger::Journal,
+        does: "gives every commit its position, where the store does not",
+    },
+    Function {
+        name: "follow",
+        trigger: Trigger::Journal,
+        does: "cards, deadlines and reactions",
+    },
+    Function {
+        name: "project",
+        trigger: Trigger::Feed,
+        does: "multi-stream projections",
+    },
+    Function {
+        name: "deliver",
+        trigger: Trigger::Queue("deliver"),
+        does: "opens an outgoing callback",
+    },
     Function {
         name: "automate",
         trigger: Trigger::Queue("automate"),
         does: "opens the call of an automatic node, and tells tickets of those they belong together with",
     },
-    Function { name: "attempt", trigger: Trigger::Queue("attempt"), does: "does what is due: one attempt of a callback or a call, a rating nobody gave" },
-    Function { name: "wake", trigger: Trigger::Sweep { ms: 250 }, does: "fires due deadlines" },
+    Function {
+        name: "attempt",
+        trigger: Trigger::Queue("attempt"),
+        does: "does what is due: one attempt of a callback or a call, a rating nobody gave",
+    },
+    Function {
+        name: "wake",
+        trigger: Trigger::Sweep { ms: 250 },
+        does: "fires due deadlines",
+    },
 ];

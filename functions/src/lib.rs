@@ -6,31 +6,13 @@
 //! **Recipe, a function**: `functions/src/<trigger>/<name>.rs`, one line in [`catalog`], one flow in `tests/flows`.
 
 pub mod app;
-pub mod apps;
-pub mod attachments;
 pub mod catalog;
 #[cfg(feature = "local")]
 pub mod cli;
-pub mod company;
-pub mod configuration;
-pub mod desk;
-pub mod drafts;
-pub mod erasure;
 pub mod host;
 pub mod http;
-#[cfg(feature = "local")]
-pub mod importing;
-#[cfg(feature = "aws")]
-pub mod metrics;
-pub mod numbers;
-pub mod offers;
-pub mod outside;
-pub mod people;
 pub mod queue;
-pub mod reports;
-pub mod setup;
 pub mod stream;
 pub mod timer;
-pub mod times;
 
 pub use app::App;

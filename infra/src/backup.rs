@@ -1,68 +1,94 @@
-//! Copies of the databases of a directory, made beside the process that writes to them, and what proves such a copy.
+//! Copies the databases of a directory beside a running desk, and checks such copies.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::clock::{Chance as _, SystemChance};
+use crate::clock::{Rng as _, SystemRng};
 use crate::keys::pair;
 use crate::sqlite::{connect, connect_still, create_private, damages, failed, is_still};
 use crate::store::Store;
 use crate::store::commit::hex;
 use crate::{Error, Kind, store};
 
-/// Copies a database into a new file, in one read transaction: the copy is what the database was at one instant, however much is written meanwhile. Nothing is
-/// checkpointed, because that is the writer's. The copy has no log and no free pages, and is on disk when this returns.
+/// Copies a database into a new file in one read transaction, so that the copy shows one instant
+/// despite later writes. The source is not checkpointed, because checkpoints belong to the writer.
+/// The copy has no log and no free pages; it is on disk when this function returns.
 pub fn copy(source: &Path, target: &Path) -> Result<(), Error> {
     let what = || format!("copy {} to {}", source.display(), target.display());
-    let name = target.to_str().ok_or_else(|| Error::new(Kind::Misconfigured, format!("{} is not a name in UTF-8", target.display())))?;
+    let name = target.to_str().ok_or_else(|| {
+        Error::new(
+            Kind::Misconfigured,
+            format!("{} is not a UTF-8 path", target.display()),
+        )
+    })?;
     if !source.exists() {
-        return Err(Error::new(Kind::Misconfigured, format!("{} does not exist", source.display())));
+        return Err(Error::new(
+            Kind::Misconfigured,
+            format!("{} does not exist", source.display()),
+        ));
     }
     create_private(target)?;
     let connection = readable(source)?;
-    connection.execute("VACUUM INTO ?1", [name]).map_err(|error| failed(&what(), error))?;
+    connection
+        .execute("VACUUM INTO ?1", [name])
+        .map_err(|error| failed(&what(), error))?;
     let synced = std::fs::File::open(target).and_then(|file| file.sync_all());
     synced.map_err(|error| Error::because(Kind::Unavailable, format!("cannot {}", what()), error))
 }
 
-/// Opens a database for reading beside its writer. On a read-only file system SQLite cannot make side files, and no process writes.
+/// Opens a database for reading beside its writer. On a read-only file system SQLite cannot create
+/// side files, and no process writes.
 fn readable(source: &Path) -> Result<Connection, Error> {
     let connection = connect(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let read = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0));
-    match read.as_ref().err().and_then(rusqlite::Error::sqlite_error_code) {
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) if is_still(source, false)? => connect_still(source),
+    let read = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    match read
+        .as_ref()
+        .err()
+        .and_then(rusqlite::Error::sqlite_error_code)
+    {
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) if is_still(source, false)? => {
+            connect_still(source)
+        }
         _ => Ok(connection),
     }
 }
 
-/// Gives the copies of a ledger and of its key store an id, where both are of an earlier build and have none.
+/// Gives the copies of a ledger and of its key store a common id if neither has one.
 pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
     if pair::id(ledger, false)?.is_some() || pair::id(keys, false)?.is_some() {
         return Ok(());
     }
     let mut bytes = [0; 16];
-    SystemChance.fill(&mut bytes);
+    SystemRng.fill(&mut bytes);
     for copy in [ledger, keys] {
         pair::give(copy, &hex(&bytes))?;
         let synced = std::fs::File::open(copy).and_then(|file| file.sync_all());
-        synced.map_err(|error| Error::because(Kind::Unavailable, format!("cannot write {}", copy.display()), error))?;
+        synced.map_err(|error| {
+            Error::because(
+                Kind::Unavailable,
+                format!("cannot write {}", copy.display()),
+                error,
+            )
+        })?;
     }
     Ok(())
 }
 
-/// The id that a copied ledger has of its key store, and a copied key store of itself.
+/// Returns the key store id in a copied ledger or key store.
 pub fn key_store(path: &Path) -> Result<Option<String>, Error> {
     pair::id(path, false)
 }
 
-/// The damages that SQLite's own check finds in a copy.
+/// Returns the damages that the integrity check of SQLite finds in a copy.
 pub fn damaged(path: &Path) -> Result<Vec<String>, Error> {
     Ok(damages(&connect_still(path)?))
 }
 
-/// The copied ledger of a directory, for reading.
+/// Opens the copied ledger of a directory read-only.
 pub fn ledger(directory: &Path) -> Result<Arc<dyn Store>, Error> {
     Ok(Arc::new(store::sqlite::Sqlite::look(directory, false)?))
 }

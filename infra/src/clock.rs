@@ -1,81 +1,98 @@
-//! Time and chance, the real ones and ones turned by hand.
+//! Clocks and random bytes: the system sources, and repeatable ones for tests.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use events::Moment;
 
-/// What time it is.
+/// Returns the current time.
 pub trait Clock: Send + Sync {
+    /// Returns the current time, UTC, milliseconds.
     fn now(&self) -> Moment;
 }
 
-/// Bytes nobody can foresee.
-pub trait Chance: Send + Sync {
+/// Fills buffers with unpredictable bytes.
+pub trait Rng: Send + Sync {
+    /// Fills a buffer with random bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The machine's clock.
+/// The clock of the operating system.
 #[derive(Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the only caller of the system clock"
+    )]
     fn now(&self) -> Moment {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
         Moment(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
 
-/// The machine's source of randomness.
+/// The random source of the operating system.
 #[derive(Debug, Default)]
-pub struct SystemChance;
+pub struct SystemRng;
 
-impl Chance for SystemChance {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks for randomness")]
+impl Rng for SystemRng {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the only caller of the random source"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the machine has a source of randomness");
     }
 }
 
-/// A clock that stands until it is turned.
+/// A clock that only `advance` moves.
 #[derive(Debug, Default)]
-pub struct HandClock(AtomicI64);
+pub struct ManualClock(AtomicI64);
 
-impl HandClock {
+impl ManualClock {
+    /// Creates a clock that shows a moment.
     pub fn at(moment: Moment) -> Self {
         Self(AtomicI64::new(moment.0))
     }
-    pub fn turn(&self, ms: i64) {
+    /// Moves the clock forward by `ms` milliseconds.
+    pub fn advance(&self, ms: i64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
 }
 
-impl Clock for HandClock {
+impl Clock for ManualClock {
     fn now(&self) -> Moment {
         Moment(self.0.load(Ordering::SeqCst))
     }
 }
 
-/// Chance from a seed, for repeatable runs: BLAKE3 of seed and counter.
+/// Random bytes from a seed, for repeatable runs: BLAKE3 of the seed and a counter.
 #[derive(Debug)]
-pub struct SeededChance {
+pub struct SeededRng {
     seed: u64,
     drawn: Mutex<u64>,
 }
 
-impl SeededChance {
+impl SeededRng {
     pub fn new(seed: u64) -> Self {
-        Self { seed, drawn: Mutex::new(0) }
+        Self {
+            seed,
+            drawn: Mutex::new(0),
+        }
     }
 }
 
-impl Chance for SeededChance {
+impl Rng for SeededRng {
     fn fill(&self, bytes: &mut [u8]) {
         let mut drawn = self.drawn.lock().expect("no holder panics");
         *drawn += 1;
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.seed.to_be_bytes()).update(&drawn.to_be_bytes());
+        hasher
+            .update(&self.seed.to_be_bytes())
+            .update(&drawn.to_be_bytes());
         hasher.finalize_xof().fill(bytes);
     }
 }

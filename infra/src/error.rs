@@ -1,29 +1,33 @@
-//! One error for all adapters: a kind to act on, what failed and for which input, and the source to read.
+//! The error type of all adapters: a kind to act on, a message that names the input, and the source
+//! error.
 
-/// Who acts now.
+/// The kind of an error, which selects the reaction of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Somebody else wrote first, five times over.
+    /// The stream was changed by other writers at each of the five attempts.
     Conflict,
-    /// The stream is not at the version that the caller has seen.
+    /// The stream is not at the version that the caller expects.
     Stale,
+    /// A service limits the request rate; a later retry can succeed.
     Throttled,
+    /// No response arrived in time; the request may have been executed.
     Timeout,
-    /// The disk is full, the network is away, the queue is full: try again.
+    /// A resource is temporarily unusable: full disk, full queue, no network. A retry may succeed.
     Unavailable,
+    /// The credentials or file permissions do not allow the operation.
     Denied,
-    /// A row is not what was written; the message names it.
+    /// Stored data differs from the data that was written; the message names the row.
     Corrupt,
+    /// The configuration or the deployment is wrong; the operator must correct it.
     Misconfigured,
-    /// A commit over the size limit; the message names the command.
+    /// The commit exceeds the size limit; the message names the longest field.
     TooLarge,
-    /// The caller asks for more than its share; the same may be repeated after so many seconds.
-    Limited {
-        retry_after_s: u32,
-    },
+    /// The caller exceeds its rate limit; the same request may be repeated after `retry_after_s`
+    /// seconds.
+    Limited { retry_after_s: u32 },
 }
 
-/// Something an adapter could not do.
+/// A failed operation of an adapter.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct Error {
@@ -34,22 +38,41 @@ pub struct Error {
 }
 
 impl Error {
+    /// Creates an error without a source.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), source: None }
+        Self {
+            kind,
+            what: what.into(),
+            source: None,
+        }
     }
-    pub fn because(kind: Kind, what: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+    /// Creates an error with a source, whose text is appended to the message.
+    pub fn because(
+        kind: Kind,
+        what: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
         let what = format!("{}: {source}", what.into());
-        Self { kind, what, source: Some(Box::new(source)) }
+        Self {
+            kind,
+            what,
+            source: Some(Box::new(source)),
+        }
     }
+    /// Creates an error of the kind [`Kind::Corrupt`] without a source.
     pub fn corrupt(what: impl Into<String>) -> Self {
         Self::new(Kind::Corrupt, what)
     }
-    /// Says whether it lies in what was read or written rather than in the world around: the same input will fail again, others will not.
-    pub fn is_of_content(&self) -> bool {
+    /// Returns whether the input itself causes the error. A retry with the same input fails again;
+    /// other inputs can succeed.
+    pub fn is_poison(&self) -> bool {
         matches!(self.kind, Kind::Corrupt | Kind::TooLarge)
     }
-    /// Says whether trying again may help.
-    pub fn is_passing(&self) -> bool {
-        matches!(self.kind, Kind::Conflict | Kind::Throttled | Kind::Timeout | Kind::Unavailable)
+    /// Returns whether a retry can succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Conflict | Kind::Throttled | Kind::Timeout | Kind::Unavailable
+        )
     }
 }

@@ -1,7 +1,9 @@
-//! Published heads: one line of `<data>/heads` for each, so that a later change of the ledger can be proved.
+//! Published heads: one line per head in `<data>/heads`, so that a later change of the ledger can
+//! be proved.
 //!
-//! A line is `<position> <feed hash> <time>`. A loss that the operator accepted is `lost <first> <last> <time>`: heads published before it for these positions
-//! are void. A last line without its end was being written when the machine stopped, and is ignored.
+//! A line is `<position> <feed hash> <time>`. The line `lost <first> <last> <time>` records a loss
+//! that the operator accepted. It voids earlier heads at these positions. A last line without a
+//! line feed is an interrupted write and is ignored.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -12,68 +14,96 @@ use crate::store::Head;
 use crate::store::commit::{hex, unhex};
 use crate::{Error, Kind};
 
-/// The name of the file.
+/// The file name.
 pub const FILE: &str = "heads";
 
 /// The published heads of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// The heads that must be true, in the order of the file.
+    /// The heads that the ledger must match, in file order.
     pub heads: Vec<Head>,
-    /// The losses that were accepted.
+    /// The accepted losses.
     pub accepted: Vec<Accepted>,
 }
 
-/// A range of commits that was published, lost, and given up by the operator.
+/// A range of published commits that was lost, with the consent of the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pub first: i64,
     pub last: i64,
-    /// Milliseconds of UTC.
+    /// UTC, milliseconds.
     pub at: i64,
 }
 
-/// Published commits that a ledger does not hold.
+/// Published commits that the ledger does not contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The highest published position that the ledger does not agree with.
+    /// The highest published position that does not match the ledger.
     pub published: i64,
-    /// The position up to which the ledger is what was published.
+    /// The last position at which the ledger matches the published heads.
     pub position: i64,
-    /// The position at which the ledger ends.
+    /// The last position of the ledger.
     pub end: i64,
-    /// The commits were never published: the views of the same directory followed them.
+    /// The commits were not published, but the views of the same directory followed them.
     pub by_views: bool,
 }
 
 impl Lost {
-    /// The loss, given the published heads and those of them that the ledger does not agree with; `None` if there is no such head.
+    /// Computes the loss from the published heads and the subset that does not match the ledger;
+    /// `None` if that subset is empty.
     pub fn of(published: &[Head], disagreeing: &[Head], end: i64) -> Option<Self> {
         let by_position = |head: &&Head| head.position;
-        let (lowest, highest) = (disagreeing.iter().min_by_key(by_position)?, disagreeing.iter().max_by_key(by_position)?);
-        let agreed = published.iter().map(|head| head.position).filter(|position| *position < lowest.position).max().unwrap_or_default();
+        let (lowest, highest) = (
+            disagreeing.iter().min_by_key(by_position)?,
+            disagreeing.iter().max_by_key(by_position)?,
+        );
+        let agreed = published
+            .iter()
+            .map(|head| head.position)
+            .filter(|position| *position < lowest.position)
+            .max()
+            .unwrap_or_default();
         let position = if lowest.position > end { end } else { agreed };
-        Some(Self { published: highest.position, position, end, by_views: false })
+        Some(Self {
+            published: highest.position,
+            position,
+            end,
+            by_views: false,
+        })
     }
 
-    /// What is lost where the views follow a position behind the end of the ledger.
+    /// Computes the loss if the views follow a position after the end of the ledger.
     pub fn behind_views(followed: i64, end: i64) -> Option<Self> {
-        (followed > end).then_some(Self { published: followed, position: end, end, by_views: true })
+        (followed > end).then_some(Self {
+            published: followed,
+            position: end,
+            end,
+            by_views: true,
+        })
     }
 
-    /// The number of published commits that the ledger does not hold.
+    /// Returns the number of published commits that the ledger does not contain.
     pub fn missing(&self) -> i64 {
         self.published - self.position
     }
 
-    /// The message to the operator of a desk that does not start.
+    /// Returns the message to the operator of a desk that does not start.
     pub fn message(&self, directory: &Path) -> String {
-        let Self { published, position, end, by_views } = *self;
+        let Self {
+            published,
+            position,
+            end,
+            by_views,
+        } = *self;
         let (missing, directory) = (self.missing(), directory.display());
         let found = if by_views {
-            format!("the ledger in {directory} ends at position {end}, but views.db followed it up to position {published}: {missing} commits are missing")
+            format!(
+                "the ledger in {directory} ends at position {end}, but views.db followed it up to position {published}: {missing} commits are missing"
+            )
         } else if position == end {
-            format!("the ledger in {directory} ends at position {end}, but position {published} was published: {missing} commits are missing")
+            format!(
+                "the ledger in {directory} ends at position {end}, but position {published} was published: {missing} commits are missing"
+            )
         } else {
             format!(
                 "the ledger in {directory} is not the one whose heads were published: it agrees with them up to position {position}, and {missing} commits up to \
@@ -87,14 +117,15 @@ impl Lost {
     }
 }
 
-/// Reads the heads that a directory published; a complete line that is no head is an error, because another program wrote it.
+/// Reads the published heads of a directory. A complete line that is not a head is an error,
+/// because another program wrote it.
 pub fn read(directory: &Path) -> Result<Published, Error> {
     let mut published = Published::default();
     read_lines(directory, &mut |line| published.take(line))?;
     Ok(published)
 }
 
-/// The complete lines of the file as they are.
+/// Returns the complete lines of the file without parsing them.
 pub fn lines(directory: &Path) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     read_lines(directory, &mut |line| {
@@ -104,10 +135,16 @@ pub fn lines(directory: &Path) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
-/// Reads the file line by line, since it grows with the age of a desk.
+/// Reads the file line by line, because it grows with the age of the desk.
 fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Result<(), Error> {
     let path = directory.join(FILE);
-    let unreadable = |error: std::io::Error| Error::because(Kind::Misconfigured, format!("cannot read {}", path.display()), error);
+    let unreadable = |error: std::io::Error| {
+        Error::because(
+            Kind::Misconfigured,
+            format!("cannot read {}", path.display()),
+            error,
+        )
+    };
     let mut file = match File::open(&path) {
         Ok(file) => BufReader::new(file),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -117,11 +154,13 @@ fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Res
     loop {
         line.clear();
         file.read_until(b'\n', &mut line).map_err(unreadable)?;
-        // A last line without its end was being written when the machine stopped.
-        let Some(text) = line.strip_suffix(b"\n") else { return Ok(()) };
+        // A last line without a line feed is an interrupted write.
+        let Some(text) = line.strip_suffix(b"\n") else {
+            return Ok(());
+        };
         number += 1;
         let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text));
-        // An editor leaves blank lines; no head is one.
+        // A text editor can leave blank lines.
         if text.trim().is_empty() {
             continue;
         }
@@ -139,9 +178,13 @@ impl Published {
     fn take(&mut self, line: &str) -> Option<()> {
         let mut parts = line.split(' ');
         if let Some(range) = line.strip_prefix("lost ") {
-            let numbers: Option<Vec<i64>> = range.split(' ').map(|number| number.parse().ok()).collect();
-            let [first, last, at] = numbers?[..] else { return None };
-            self.heads.retain(|head| !(first..=last).contains(&head.position));
+            let numbers: Option<Vec<i64>> =
+                range.split(' ').map(|number| number.parse().ok()).collect();
+            let [first, last, at] = numbers?[..] else {
+                return None;
+            };
+            self.heads
+                .retain(|head| !(first..=last).contains(&head.position));
             self.accepted.push(Accepted { first, last, at });
         } else {
             self.heads.push(head(parts.next()?, parts.next()?)?);
@@ -150,9 +193,12 @@ impl Published {
     }
 }
 
-/// A head from its position and its hash as texts.
+/// Parses a head from its position and its hash.
 pub fn head(position: &str, hash: &str) -> Option<Head> {
-    let head = Head { position: position.parse().ok()?, feed_hash: unhex(hash)? };
+    let head = Head {
+        position: position.parse().ok()?,
+        feed_hash: unhex(hash)?,
+    };
     let is_possible = head.position > 0 || head == Head::default();
     is_possible.then_some(head)
 }
@@ -162,26 +208,34 @@ pub fn publish(directory: &Path, head: Head, at: i64) -> std::io::Result<()> {
     append(directory, &line(head, at))
 }
 
-/// Appends that the heads of a range of positions are void.
+/// Appends a line that voids the heads of a lost range.
 pub fn accept(directory: &Path, lost: &Lost, at: i64) -> std::io::Result<()> {
-    append(directory, &format!("lost {} {} {at}", lost.position + 1, lost.published))
+    append(
+        directory,
+        &format!("lost {} {} {at}", lost.position + 1, lost.published),
+    )
 }
 
-/// A head as it is published.
+/// Formats a head as a line of the file.
 pub fn line(head: Head, at: i64) -> String {
     format!("{} {} {at}", head.position, hex(&head.feed_hash))
 }
 
 fn append(directory: &Path, line: &str) -> std::io::Result<()> {
     let path = directory.join(FILE);
-    let mut file = File::options().create(true).read(true).append(true).mode(0o600).open(&path)?;
+    let mut file = File::options()
+        .create(true)
+        .read(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)?;
     cut_torn_line(&mut file)?;
-    // One write: of two processes that append at once, neither cuts the line of the other.
+    // A single write, so that two processes that append at once cannot cut each other's line.
     file.write_all(format!("{line}\n").as_bytes())?;
     file.sync_data()
 }
 
-/// Removes a line that was torn when the machine stopped, so that the next one begins a line.
+/// Removes an incomplete last line, so that the next head starts a new line.
 fn cut_torn_line(file: &mut File) -> std::io::Result<()> {
     if file.metadata()?.len() == 0 {
         return Ok(());
@@ -195,7 +249,10 @@ fn cut_torn_line(file: &mut File) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     file.read_to_end(&mut bytes)?;
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let whole = bytes
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |end| end + 1);
     file.set_len(whole as u64)
 }
 
@@ -204,15 +261,23 @@ mod tests {
     use super::*;
 
     fn at(position: i64) -> Head {
-        Head { position, feed_hash: [u8::try_from(position).unwrap(); 32] }
+        Head {
+            position,
+            feed_hash: [u8::try_from(position).unwrap(); 32],
+        }
     }
 
     #[test]
-    fn a_loss_is_counted_from_where_the_ledger_still_agrees() {
+    fn a_loss_starts_after_the_last_matching_head() {
         let published = [at(40), at(60), at(84)];
         let shortened = Lost::of(&published, &[at(60), at(84)], 56).expect("a loss");
         assert_eq!((shortened.position, shortened.missing()), (56, 28));
-        assert!(shortened.message(Path::new("data")).contains("ends at position 56") && shortened.message(Path::new("data")).contains("28 commits"));
+        assert!(
+            shortened
+                .message(Path::new("data"))
+                .contains("ends at position 56")
+                && shortened.message(Path::new("data")).contains("28 commits")
+        );
         let changed = Lost::of(&published, &[at(60), at(84)], 150).expect("a loss");
         assert_eq!((changed.position, changed.missing()), (40, 44));
         assert_eq!(Lost::of(&published, &[], 84), None);

@@ -1,4 +1,5 @@
-//! Executes commands: load, decide, commit; on conflict again. This is the only way into the ledger.
+//! Executes commands: load, decide, commit, and repeat on a conflict. Commits are written only
+//! here.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -11,152 +12,166 @@ use async_trait::async_trait;
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use domain::decider::Nothing;
-use domain::{Decider, Refusal, Sourced};
-use events::{Meta, Moment, Personal, Pid};
+use domain::{DecideError, Decider, EsAggregate};
+use events::{Meta, Moment, PersonId, Personal};
 use tokio::sync::Mutex;
 
-use crate::clock::{Chance, Clock};
+use crate::clock::{Clock, Rng};
 use crate::keys::{Keys, seal};
-use crate::store::repository::{Context, Repository};
+use crate::store::repository::{LoadedStream, Repository};
 use crate::store::{Appended, Hash, Store};
 use crate::{Error, Kind};
 
-/// Times a command is decided again after somebody else wrote first.
+/// Maximum decisions of one command when other writers change the stream.
 const CONFLICTS_MAX: u32 = 5;
-/// Times a decision may ask for more facts.
+/// Maximum rounds in which a decision can request more context.
 const LOOKUPS_MAX: u32 = 8;
-/// Locks that streams share; two streams on one lock only wait for each other.
+/// Number of locks that the streams share; two streams on one lock only wait for each other.
 const LOCKS: usize = 256;
-/// States kept warm.
-const WARM_MAX: usize = 8192;
-/// Bytes of the commits that the states kept warm were made of: forms may be large, and memory must not grow with them.
-const WARM_BYTES_MAX: usize = 64 << 20;
-/// How long a state is kept warm where others write too.
-const WARM_MS: i64 = 60_000;
-/// How far apart snapshots are unless a ledger says otherwise.
+/// Maximum number of cached states.
+const CACHED_STATES_MAX: usize = 8192;
+/// Maximum bytes of the commits that built the cached states; bounds the memory because forms can
+/// be large.
+const CACHED_BYTES_MAX: usize = 64 << 20;
+/// Cache lifetime of a state if other processes write too, milliseconds.
+const CACHED_MS: i64 = 60_000;
+/// Default number of commits between two snapshots of a stream.
 pub const SNAPSHOT_EVERY: usize = 12;
 
-/// The ledger with everything a command needs: where commits go, keys, time and chance.
+/// The ledger with the inputs of every command: store, keys, clock and random bytes.
 #[derive(Clone)]
 pub struct Ledger {
     pub store: Arc<dyn Store>,
     pub keys: Arc<dyn Keys>,
     pub clock: Arc<dyn Clock>,
-    pub chance: Arc<dyn Chance>,
+    pub rng: Arc<dyn Rng>,
     /// Commits between two snapshots of a stream.
     pub(crate) snapshot_every: usize,
     locks: Arc<Vec<Mutex<()>>>,
-    warm: Arc<Warm>,
-    /// Counts the commits to configuration that went through this ledger.
+    cache: Arc<StateCache>,
+    /// Counts the configuration commits of this ledger.
     configured: Arc<AtomicU64>,
-    /// Absent where this process is the only writer; else how long what it has read of others may be held for true.
-    others_every_ms: Option<i64>,
+    /// Cache lifetime for data written by other processes, milliseconds; `None` if this process is
+    /// the only writer.
+    other_writers_ttl_ms: Option<i64>,
 }
 
-/// When a state was kept, its bytes, and the state.
-type Kept = (Moment, usize, Box<dyn Any + Send>);
+/// The time of caching, the bytes, and the state.
+type CacheEntry = (Moment, usize, Box<dyn Any + Send>);
 
-/// The states that were written last, so that the next command on a stream need not load it. A stale one can waste a decision, never write
-/// wrong: its place in the stream is taken. What it would refuse is judged again after a load.
+/// Caches recently written states, so that the next command on a stream needs no load. A stale
+/// state can waste a decision but cannot cause a wrong write, because its key (stream, first) is
+/// already used. A rejection based on a cached state is decided again after a load.
 #[derive(Default)]
-struct Warm {
+struct StateCache {
     states: std::sync::Mutex<Generations>,
 }
 
-/// States by stream, in two generations: when the younger is full it becomes the older, and what nobody asked for since is dropped.
+/// The cached states by stream, in two generations. A full young generation becomes the old one,
+/// and unused states of the old one are dropped.
 #[derive(Default)]
 struct Generations {
-    young: HashMap<String, Kept>,
-    old: HashMap<String, Kept>,
-    /// Bytes of the younger ones.
+    young: HashMap<String, CacheEntry>,
+    old: HashMap<String, CacheEntry>,
+    /// Bytes of the young generation.
     young_bytes: usize,
 }
 
-impl Warm {
+impl StateCache {
     fn forget_all(&self) {
         *self.states.lock().expect("no holder panics") = Generations::default();
     }
 
-    /// The state of a stream that was kept after `since`.
-    fn take<D: Decider>(&self, stream: &str, since: Moment) -> Option<Context<D>> {
+    /// Removes and returns the state of a stream if it was cached at or after `since`.
+    fn take<D: Decider>(&self, stream: &str, since: Moment) -> Option<LoadedStream<D>> {
         let mut states = self.states.lock().expect("no holder panics");
         let found = states.young.remove(stream);
         states.young_bytes -= found.as_ref().map_or(0, |(_, bytes, _)| *bytes);
-        let (kept, _, state) = found.or_else(|| states.old.remove(stream))?;
-        state.downcast::<Context<D>>().ok().filter(|_| kept >= since).map(|context| *context)
+        let (cached_at, _, state) = found.or_else(|| states.old.remove(stream))?;
+        state
+            .downcast::<LoadedStream<D>>()
+            .ok()
+            .filter(|_| cached_at >= since)
+            .map(|loaded| *loaded)
     }
 
-    fn keep<D: Decider>(&self, now: Moment, mut context: Context<D>) {
-        context.read = Vec::new();
+    fn put<D: Decider>(&self, now: Moment, mut loaded: LoadedStream<D>) {
+        loaded.read = Vec::new();
         let mut states = self.states.lock().expect("no holder panics");
-        let bytes = context.bytes;
-        if bytes > WARM_BYTES_MAX / 2 {
+        let bytes = loaded.bytes;
+        if bytes > CACHED_BYTES_MAX / 2 {
             return;
         }
-        if states.young.len() >= WARM_MAX / 2 || states.young_bytes + bytes > WARM_BYTES_MAX / 2 {
+        if states.young.len() >= CACHED_STATES_MAX / 2
+            || states.young_bytes + bytes > CACHED_BYTES_MAX / 2
+        {
             states.old = std::mem::take(&mut states.young);
             states.young_bytes = 0;
         }
         states.young_bytes += bytes;
-        let replaced = states.young.insert(context.stream.clone(), (now, bytes, Box::new(context)));
+        let replaced = states
+            .young
+            .insert(loaded.stream.clone(), (now, bytes, Box::new(loaded)));
         states.young_bytes -= replaced.map_or(0, |(_, bytes, _)| bytes);
     }
 }
 
-/// A commit that was sent without an answer: where, and what it held.
-struct Sent<D: Decider> {
+/// A commit that was sent without a response: its key, hash and content.
+struct InFlight<D: Decider> {
     first: i64,
     hash: Hash,
     events: Vec<D::Event>,
     at: Moment,
 }
 
-/// One command on its way: which stream, under which id, by whom.
+/// A command with its stream, id and metadata.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct CommandEnvelope {
     pub stream: String,
     pub command_id: [u8; 16],
     pub meta: Meta,
 }
 
-/// What a command led to.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub struct Outcome<D: Decider> {
     pub state: D,
-    /// What was stored now; empty where nothing changed or the command was known.
+    /// The events stored by this execution; empty if nothing changed or the command was repeated.
     pub events: Vec<D::Event>,
     /// The sequence of the stream's last event.
     pub last: i64,
     pub at: Moment,
-    /// Where the commit stands in the feed; absent where nothing was stored now.
+    /// The position of the commit in the feed; `None` if nothing was stored now or the position is
+    /// not known yet.
     pub position: Option<i64>,
-    /// The same command was carried out before.
+    /// Whether the same command was executed before.
     pub repeated: bool,
 }
 
-/// Why a command changed nothing.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure<D: Decider> {
+pub enum ExecuteError<D: Decider> {
     #[error(transparent)]
     Rejected(D::Rejection),
     #[error(transparent)]
     Technical(#[from] Error),
 }
 
-/// Loads what decisions ask for.
+/// Loads the context that decisions request.
 #[async_trait]
-pub trait Lookups<D: Decider>: Send + Sync {
-    async fn load(&self, wanted: &[D::Lookup], facts: &mut D::Facts) -> Result<(), Error>;
+pub trait ContextLoader<D: Decider>: Send + Sync {
+    /// Loads the requested lookups into the context.
+    async fn load(&self, lookups: &[D::Lookup], context: &mut D::Context) -> Result<(), Error>;
 }
 
-/// For deciders that need nothing from outside.
+/// The context loader of deciders without lookups.
 #[derive(Clone, Copy, Debug)]
-pub struct NoLookups;
+pub struct NoContext;
 
 #[async_trait]
-impl<D: Decider<Lookup = Nothing>> Lookups<D> for NoLookups {
-    async fn load(&self, wanted: &[Nothing], _facts: &mut D::Facts) -> Result<(), Error> {
-        match wanted.first() {
+impl<D: Decider<Lookup = Nothing>> ContextLoader<D> for NoContext {
+    async fn load(&self, lookups: &[Nothing], _context: &mut D::Context) -> Result<(), Error> {
+        match lookups.first() {
             None => Ok(()),
             Some(nothing) => match *nothing {},
         }
@@ -164,284 +179,441 @@ impl<D: Decider<Lookup = Nothing>> Lookups<D> for NoLookups {
 }
 
 impl Ledger {
-    pub fn new(store: Arc<dyn Store>, keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        keys: Arc<dyn Keys>,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> Self {
         let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
         Self {
             store,
             keys,
             clock,
-            chance,
+            rng,
             snapshot_every: SNAPSHOT_EVERY,
             locks: Arc::new(locks),
-            warm: Arc::default(),
+            cache: Arc::default(),
             configured: Arc::default(),
-            others_every_ms: None,
+            other_writers_ttl_ms: None,
         }
     }
 
-    /// The same ledger with another distance between snapshots.
+    /// Returns the same ledger with another number of commits between snapshots.
     #[must_use]
     pub fn with_snapshot_every(self, commits: usize) -> Self {
-        Self { snapshot_every: commits, ..self }
+        Self {
+            snapshot_every: commits,
+            ..self
+        }
     }
 
-    /// The same ledger where other processes write too: configuration that was read is read again after that long.
+    /// Returns the same ledger for an environment with other writers; cached configuration expires
+    /// after `every_ms`.
     #[must_use]
     pub fn with_others(self, every_ms: i64) -> Self {
-        Self { others_every_ms: Some(every_ms), ..self }
+        Self {
+            other_writers_ttl_ms: Some(every_ms),
+            ..self
+        }
     }
 
-    /// The store of one kind of aggregate, as cqrs-es wants it.
+    /// Returns the cqrs-es event store of one aggregate type.
     pub fn repository<D: Decider>(&self) -> Repository<D> {
         Repository::new(self.clone())
     }
 
     /// Loads the state of a stream.
-    pub async fn load<D: Decider>(&self, stream: &str) -> Result<Context<D>, Error> {
+    pub async fn load<D: Decider>(&self, stream: &str) -> Result<LoadedStream<D>, Error> {
         self.repository().load(stream).await
     }
 
-    /// Carries out a command on its stream and answers once it is durable.
-    pub async fn execute<D: Decider>(&self, wish: &Wish, command: &D::Command, lookups: &dyn Lookups<D>) -> Result<Outcome<D>, Failure<D>> {
-        self.execute_at(wish, None, command, lookups).await
+    /// Executes a command on its stream; returns after the events are durable.
+    pub async fn execute<D: Decider>(
+        &self,
+        command_envelope: &CommandEnvelope,
+        command: &D::Command,
+        loader: &dyn ContextLoader<D>,
+    ) -> Result<Outcome<D>, ExecuteError<D>> {
+        self.execute_at(command_envelope, None, command, loader)
+            .await
     }
 
-    /// The same if the last event of the stream has the expected sequence, else fails with [`Kind::Stale`]. The sequence is compared at every decision,
-    /// and the put requires the place after it, so no other commit comes between. A command that the stream knows is answered from its commit.
+    /// Executes a command if the last event of the stream has the expected sequence; else fails
+    /// with [`Kind::Stale`]. Every decision compares the sequence, and the put requires the next
+    /// key, so no other commit can come between. A repeated command is answered from its commit.
     pub async fn execute_at<D: Decider>(
         &self,
-        wish: &Wish,
+        command_envelope: &CommandEnvelope,
         expected: Option<i64>,
         command: &D::Command,
-        lookups: &dyn Lookups<D>,
-    ) -> Result<Outcome<D>, Failure<D>> {
+        loader: &dyn ContextLoader<D>,
+    ) -> Result<Outcome<D>, ExecuteError<D>> {
         let repository = self.repository::<D>();
-        let _turn = self.locks[lock_of(&wish.stream)].lock().await;
-        let mut facts = D::Facts::default();
-        // What was sent and may have arrived although the answer did not.
-        let mut sent: Vec<Sent<D>> = Vec::new();
+        let _guard = self.locks[lock_of(&command_envelope.stream)].lock().await;
+        let mut context = D::Context::default();
+        // Commits that were sent and may be stored although their response was lost.
+        let mut sent: Vec<InFlight<D>> = Vec::new();
         let mut failure = None;
         for conflict in 0..CONFLICTS_MAX {
             if conflict > 0 {
                 self.pause(conflict).await;
             }
-            // Where others write, somebody may have been forgotten meanwhile, whose values a state that is kept for long would still hold open.
-            let since = self.others_every_ms.map_or(Moment(i64::MIN), |_| self.clock.now().plus_ms(-WARM_MS));
-            let warm = if conflict == 0 { self.warm.take::<D>(&wish.stream, since) } else { None };
-            let mut is_warm = warm.is_some();
-            let loaded = match warm {
-                Some(context) => Ok(context),
-                // What opens a stream expects nothing there: if that is wrong, the put is refused, or the refusal is judged again after a load.
-                None if conflict == 0 && D::opens(command) => {
-                    is_warm = true;
-                    Ok(Context::empty(&wish.stream))
-                }
-                None => repository.load(&wish.stream).await,
+            // Another process may erase a person. A long cached state would keep the opened values
+            // of that person.
+            let since = self
+                .other_writers_ttl_ms
+                .map_or(Moment(i64::MIN), |_| self.clock.now().plus_ms(-CACHED_MS));
+            let cache = if conflict == 0 {
+                self.cache.take::<D>(&command_envelope.stream, since)
+            } else {
+                None
             };
-            let mut context = match loaded {
-                Ok(context) => context,
-                // Something was sent whose fate is not known yet: looking is worth another try.
-                Err(error) if error.is_passing() && !sent.is_empty() => {
+            let mut is_unverified = cache.is_some();
+            let loaded = match cache {
+                Some(loaded) => Ok(loaded),
+                // A creating command assumes an empty stream. If the stream exists, the put is
+                // rejected, or the rejection is decided again after a load.
+                None if conflict == 0 && D::opens(command) => {
+                    is_unverified = true;
+                    Ok(LoadedStream::empty(&command_envelope.stream))
+                }
+                None => repository.load(&command_envelope.stream).await,
+            };
+            let mut loaded = match loaded {
+                Ok(loaded) => loaded,
+                // The result of a sent commit is unknown, so another attempt reads the stream
+                // again.
+                Err(error) if error.is_transient() && !sent.is_empty() => {
                     failure = Some(error);
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
-            match self.arrived(&mut sent, &context).await {
+            match self.find_stored(&mut sent, &loaded).await {
                 Ok(None) => {}
-                Ok(Some(arrived)) => return Ok(self.outcome(arrived, context)),
-                Err(error) if error.is_passing() => {
+                Ok(Some(stored)) => return Ok(self.outcome(stored, loaded)),
+                Err(error) if error.is_transient() => {
                     failure = Some(error);
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             }
             let at = self.clock.now();
-            if context.knows(&wish.command_id) {
-                return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
+            if loaded.knows(&command_envelope.command_id) {
+                return Ok(Outcome {
+                    last: loaded.next - 1,
+                    state: loaded.aggregate.0,
+                    events: Vec::new(),
+                    at,
+                    position: None,
+                    repeated: true,
+                });
             }
             let events = loop {
-                let decided = match expected.filter(|expected| *expected != context.next - 1) {
-                    Some(expected) => Err(stale(&wish.stream, context.next - 1, expected).into()),
-                    None => self.decide(&mut context, command, &mut facts, lookups).await,
+                let decided = match expected.filter(|expected| *expected != loaded.next - 1) {
+                    Some(expected) => {
+                        Err(stale(&command_envelope.stream, loaded.next - 1, expected).into())
+                    }
+                    None => {
+                        self.decide(&mut loaded, command, &mut context, loader)
+                            .await
+                    }
                 };
                 match decided {
-                    Ok(events) if !(is_warm && events.is_empty()) => break events,
-                    Err(failure) if !is_warm => return Err(failure),
+                    Ok(events) if !(is_unverified && events.is_empty()) => break events,
+                    Err(failure) if !is_unverified => return Err(failure),
                     _ => {
-                        context = repository.load(&wish.stream).await?;
-                        is_warm = false;
-                        // Another process may have carried out this very command meanwhile.
-                        if context.knows(&wish.command_id) {
-                            return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true });
+                        loaded = repository.load(&command_envelope.stream).await?;
+                        is_unverified = false;
+                        // Another process may have executed the same command in the meantime.
+                        if loaded.knows(&command_envelope.command_id) {
+                            return Ok(Outcome {
+                                last: loaded.next - 1,
+                                state: loaded.aggregate.0,
+                                events: Vec::new(),
+                                at,
+                                position: None,
+                                repeated: true,
+                            });
                         }
                     }
                 }
             };
             if events.is_empty() {
-                return Ok(Outcome { last: context.next - 1, state: context.aggregate.0, events, at, position: None, repeated: false });
+                return Ok(Outcome {
+                    last: loaded.next - 1,
+                    state: loaded.aggregate.0,
+                    events,
+                    at,
+                    position: None,
+                    repeated: false,
+                });
             }
-            let commit = repository.prepare(&mut context, wish.command_id, at, wish.meta.clone(), &events).await?;
+            let commit = repository
+                .prepare(
+                    &mut loaded,
+                    command_envelope.command_id,
+                    at,
+                    command_envelope.meta.clone(),
+                    &events,
+                )
+                .await?;
             let (first, hash, last) = (commit.first, commit.hash, commit.next() - 1);
-            match repository.put(&mut context, commit).await {
+            match repository.put(&mut loaded, commit).await {
                 Ok(Appended::Stored { position }) => {
-                    let state = context.aggregate.0.clone();
-                    self.configured(&wish.stream);
-                    self.warm.keep(at, context);
-                    return Ok(Outcome { last, state, events, at, position, repeated: false });
-                }
-                Ok(Appended::Taken(commit)) if commit.command_id == wish.command_id => {
-                    // What is stored counts, not what was decided here.
-                    let context = repository.load(&wish.stream).await?;
-                    return Ok(match sent.into_iter().find(|sent| sent.hash == commit.hash) {
-                        Some(arrived) => self.outcome(arrived, context),
-                        None => Outcome { last: commit.next() - 1, state: context.aggregate.0, events: Vec::new(), at, position: None, repeated: true },
+                    let state = loaded.aggregate.0.clone();
+                    self.configured(&command_envelope.stream);
+                    self.cache.put(at, loaded);
+                    return Ok(Outcome {
+                        last,
+                        state,
+                        events,
+                        at,
+                        position,
+                        repeated: false,
                     });
                 }
+                Ok(Appended::Taken(commit)) if commit.command_id == command_envelope.command_id => {
+                    // The stored events count, not the events that were decided here.
+                    let loaded = repository.load(&command_envelope.stream).await?;
+                    return Ok(
+                        match sent.into_iter().find(|sent| sent.hash == commit.hash) {
+                            Some(stored) => self.outcome(stored, loaded),
+                            None => Outcome {
+                                last: commit.next() - 1,
+                                state: loaded.aggregate.0,
+                                events: Vec::new(),
+                                at,
+                                position: None,
+                                repeated: true,
+                            },
+                        },
+                    );
+                }
                 Ok(Appended::Taken(_)) => failure = None,
-                // Whether it arrived is not known: the next round looks at its place, or sends it again.
-                Err(error) if error.is_passing() => {
-                    sent.push(Sent { first, hash, events, at });
+                // The commit may be stored or not. The next attempt checks its key or sends it
+                // again.
+                Err(error) if error.is_transient() => {
+                    sent.push(InFlight {
+                        first,
+                        hash,
+                        events,
+                        at,
+                    });
                     failure = Some(error);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         if !sent.is_empty() {
-            // A last look, so that what was carried out is not answered as failed.
-            let context = repository.load(&wish.stream).await?;
-            if let Some(arrived) = self.arrived(&mut sent, &context).await? {
-                return Ok(self.outcome(arrived, context));
+            // A last check, so that an executed command is not reported as failed.
+            let loaded = repository.load(&command_envelope.stream).await?;
+            if let Some(stored) = self.find_stored(&mut sent, &loaded).await? {
+                return Ok(self.outcome(stored, loaded));
             }
         }
-        let conflict = || Error::new(Kind::Conflict, format!("{} was written by others {CONFLICTS_MAX} times in a row", wish.stream));
+        let conflict = || {
+            Error::new(
+                Kind::Conflict,
+                format!(
+                    "other writers changed {} during all {CONFLICTS_MAX} attempts",
+                    command_envelope.stream
+                ),
+            )
+        };
         Err(failure.unwrap_or_else(conflict).into())
     }
 
-    /// Looks at the places where commits were sent without an answer: gives back the one that arrived, and forgets those whose places others have.
-    /// This needs no window: however much was written since, a place holds what was put there first.
-    async fn arrived<D: Decider>(&self, sent: &mut Vec<Sent<D>>, context: &Context<D>) -> Result<Option<Sent<D>>, Error> {
-        let mut at = 0;
-        while at < sent.len() {
-            let Sent { first, hash, .. } = sent[at];
-            if first >= context.next {
-                at += 1;
+    /// Checks the keys of the commits without response: returns the commit that is stored, and
+    /// drops those whose key has another commit. No time window is needed, because a key keeps its
+    /// first commit.
+    async fn find_stored<D: Decider>(
+        &self,
+        sent: &mut Vec<InFlight<D>>,
+        loaded: &LoadedStream<D>,
+    ) -> Result<Option<InFlight<D>>, Error> {
+        let mut index = 0;
+        while index < sent.len() {
+            let InFlight { first, hash, .. } = sent[index];
+            if first >= loaded.next {
+                index += 1;
                 continue;
             }
-            let there = match context.read.iter().find(|commit| commit.first == first) {
+            let stored_hash = match loaded.read.iter().find(|commit| commit.first == first) {
                 Some(commit) => Some(commit.hash),
-                None => self.store.forward(&context.stream, first, 1).await?.first().filter(|commit| commit.first == first).map(|commit| commit.hash),
+                None => self
+                    .store
+                    .forward(&loaded.stream, first, 1)
+                    .await?
+                    .first()
+                    .filter(|commit| commit.first == first)
+                    .map(|commit| commit.hash),
             };
-            let looked_at = sent.swap_remove(at);
-            if there == Some(hash) {
-                return Ok(Some(looked_at));
+            let checked = sent.swap_remove(index);
+            if stored_hash == Some(hash) {
+                return Ok(Some(checked));
             }
         }
         Ok(None)
     }
 
-    /// The outcome of a commit that arrived although its answer did not.
-    fn outcome<D: Decider>(&self, arrived: Sent<D>, context: Context<D>) -> Outcome<D> {
-        self.configured(&context.stream);
-        let n = i64::try_from(arrived.events.len()).unwrap_or_default();
-        Outcome { last: arrived.first + n - 1, state: context.aggregate.0, events: arrived.events, at: arrived.at, position: None, repeated: false }
+    /// Returns the outcome of a commit that was stored although its response was lost.
+    fn outcome<D: Decider>(&self, stored: InFlight<D>, loaded: LoadedStream<D>) -> Outcome<D> {
+        self.configured(&loaded.stream);
+        let n = i64::try_from(stored.events.len()).unwrap_or_default();
+        Outcome {
+            last: stored.first + n - 1,
+            state: loaded.aggregate.0,
+            events: stored.events,
+            at: stored.at,
+            position: None,
+            repeated: false,
+        }
     }
 
-    /// Notes that configuration was written.
+    /// Counts a write of configuration.
     fn configured(&self, stream: &str) {
         if !is_work(stream) {
             self.configured.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Decides a command on an empty stream and stores nothing: what doors ask before they give away a number.
-    pub async fn consider<D: Decider>(&self, command: &D::Command, lookups: &dyn Lookups<D>) -> Result<Vec<D::Event>, Failure<D>> {
-        let mut empty = Context::empty("");
-        self.decide(&mut empty, command, &mut D::Facts::default(), lookups).await
+    /// Decides a command on an empty stream without storing events; used before a ticket number is
+    /// issued.
+    pub async fn consider<D: Decider>(
+        &self,
+        command: &D::Command,
+        loader: &dyn ContextLoader<D>,
+    ) -> Result<Vec<D::Event>, ExecuteError<D>> {
+        let mut empty = LoadedStream::empty("");
+        self.decide(&mut empty, command, &mut D::Context::default(), loader)
+            .await
     }
 
-    /// Decides a command on a stream as it stands and stores nothing; gives back the state before and after.
-    pub async fn foresee<D: Decider>(&self, stream: &str, command: &D::Command, lookups: &dyn Lookups<D>) -> Result<(D, D), Failure<D>> {
-        let mut context = self.load::<D>(stream).await?;
-        let before = context.aggregate.0.clone();
-        // Deciding leaves the aggregate as its events would.
-        self.decide(&mut context, command, &mut D::Facts::default(), lookups).await?;
-        Ok((before, context.aggregate.0))
+    /// Decides a command on the current state of a stream without storing events; returns the state
+    /// before and after.
+    pub async fn foresee<D: Decider>(
+        &self,
+        stream: &str,
+        command: &D::Command,
+        loader: &dyn ContextLoader<D>,
+    ) -> Result<(D, D), ExecuteError<D>> {
+        let mut loaded = self.load::<D>(stream).await?;
+        let before = loaded.aggregate.0.clone();
+        // `decide` also applies the decided events to the aggregate.
+        self.decide(&mut loaded, command, &mut D::Context::default(), loader)
+            .await?;
+        Ok((before, loaded.aggregate.0))
     }
 
-    /// Asks something beside a decision, by the same facts.
+    /// Evaluates a function of the context outside of a decision; loads the lookups that it
+    /// requests.
     pub async fn ask<D: Decider, T>(
         &self,
-        lookups: &dyn Lookups<D>,
-        question: impl Fn(&D::Facts) -> Result<T, Refusal<D>> + Send + Sync,
-    ) -> Result<T, Failure<D>> {
-        let mut facts = D::Facts::default();
+        loader: &dyn ContextLoader<D>,
+        question: impl Fn(&D::Context) -> Result<T, DecideError<D>> + Send + Sync,
+    ) -> Result<T, ExecuteError<D>> {
+        let mut context = D::Context::default();
         for _ in 0..LOOKUPS_MAX {
-            match question(&facts) {
+            match question(&context) {
                 Ok(answer) => return Ok(answer),
-                Err(Refusal::Rejected(rejection)) => return Err(Failure::Rejected(rejection)),
-                Err(Refusal::Needs(wanted)) => lookups.load(&wanted, &mut facts).await?,
+                Err(DecideError::Rejected(rejection)) => {
+                    return Err(ExecuteError::Rejected(rejection));
+                }
+                Err(DecideError::Needs(needed)) => loader.load(&needed, &mut context).await?,
             }
         }
-        Err(Error::new(Kind::Misconfigured, format!("a question asked for facts more than {LOOKUPS_MAX} times")).into())
+        Err(Error::new(
+            Kind::Misconfigured,
+            format!("a query requested context in more than {LOOKUPS_MAX} rounds"),
+        )
+        .into())
     }
 
     async fn decide<D: Decider>(
         &self,
-        context: &mut Context<D>,
+        loaded: &mut LoadedStream<D>,
         command: &D::Command,
-        facts: &mut D::Facts,
-        lookups: &dyn Lookups<D>,
-    ) -> Result<Vec<D::Event>, Failure<D>> {
+        context: &mut D::Context,
+        loader: &dyn ContextLoader<D>,
+    ) -> Result<Vec<D::Event>, ExecuteError<D>> {
         for _ in 0..LOOKUPS_MAX {
-            let sink: EventSink<Sourced<D>> = EventSink::default();
-            match context.aggregate.handle(command.clone(), facts, &sink).await {
+            let sink: EventSink<EsAggregate<D>> = EventSink::default();
+            match loaded
+                .aggregate
+                .handle(command.clone(), context, &sink)
+                .await
+            {
                 Ok(()) => return Ok(sink.collect().await),
-                Err(Refusal::Rejected(rejection)) => return Err(Failure::Rejected(rejection)),
-                Err(Refusal::Needs(wanted)) => lookups.load(&wanted, facts).await?,
+                Err(DecideError::Rejected(rejection)) => {
+                    return Err(ExecuteError::Rejected(rejection));
+                }
+                Err(DecideError::Needs(needed)) => loader.load(&needed, context).await?,
             }
         }
-        Err(Error::new(Kind::Misconfigured, format!("a decision on {} asked for facts more than {LOOKUPS_MAX} times", context.stream)).into())
+        Err(Error::new(
+            Kind::Misconfigured,
+            format!(
+                "a decision on {} requested context in more than {LOOKUPS_MAX} rounds",
+                loaded.stream
+            ),
+        )
+        .into())
     }
 
-    /// Jitter before a command is decided again: up to 2, 4, 8, 16 ms.
+    /// Waits a random time before a command is decided again: up to 2, 4, 8, 16 ms.
     async fn pause(&self, conflict: u32) {
         let mut byte = [0];
-        self.chance.fill(&mut byte);
+        self.rng.fill(&mut byte);
         let longest = 1_u64 << conflict;
-        tokio::time::sleep(std::time::Duration::from_millis(u64::from(byte[0]) * longest / 255)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(
+            u64::from(byte[0]) * longest / 255,
+        ))
+        .await;
     }
 
-    /// Changes whenever configuration was written through this ledger, and every so often where others write too. On one machine the lock makes
-    /// this process the only writer, so that what was read under one value is still true under it.
+    /// Returns a version number for cached configuration. The number changes with each
+    /// configuration commit of this ledger, and periodically if other processes write too. The lock
+    /// of the directory makes a local process the only writer, so data read under one number stays
+    /// valid under it.
     pub fn configuration(&self) -> u64 {
-        let others = self.others_every_ms.map_or(0, |every| self.clock.now().0 / every.max(1));
-        self.configured.load(Ordering::SeqCst).wrapping_add(others.unsigned_abs() << 20)
+        let others = self
+            .other_writers_ttl_ms
+            .map_or(0, |every| self.clock.now().0 / every.max(1));
+        self.configured
+            .load(Ordering::SeqCst)
+            .wrapping_add(others.unsigned_abs() << 20)
     }
 
-    /// Forgets a person: name and key in the key store, and what is warm in memory. Says whether there was something to forget.
-    pub async fn forget(&self, pid: &Pid) -> Result<bool, Error> {
+    /// Erases a person: name and key in the key store, and the cached states. Returns whether the
+    /// key store had the person.
+    pub async fn forget(&self, pid: &PersonId) -> Result<bool, Error> {
         let forgotten = self.keys.erase(pid).await?;
-        self.warm.forget_all();
+        self.cache.forget_all();
         Ok(forgotten)
     }
 
-    /// A new id that nobody can foresee.
+    /// Returns a new unpredictable id.
     pub fn fresh_id(&self) -> [u8; 16] {
         let mut id = [0; 16];
-        self.chance.fill(&mut id);
+        self.rng.fill(&mut id);
         id
     }
 
-    /// Seals values under their subjects' keys. A value whose subject has no key any more is dropped: it reads as erased.
-    pub async fn seal<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
+    /// Seals values under the keys of their subjects. A value whose subject has no key is dropped
+    /// and reads as erased.
+    pub async fn seal<'a>(
+        &self,
+        personals: impl Iterator<Item = &'a mut Personal> + Send,
+    ) -> Result<(), Error> {
         for personal in personals {
             if personal.value.is_null() || personal.sealed.is_some() {
                 continue;
             }
             if let Some(key) = self.keys.key(&personal.subject).await? {
                 let mut nonce = [0; seal::NONCE_BYTES];
-                self.chance.fill(&mut nonce);
+                self.rng.fill(&mut nonce);
                 personal.sealed = Some(seal::seal(&key, nonce, &personal.subject, &personal.value));
             }
             personal.value = serde_json::Value::Null;
@@ -449,8 +621,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Opens what is sealed. Where the key is gone the value reads as erased.
-    pub async fn open<'a>(&self, personals: impl Iterator<Item = &'a mut Personal> + Send) -> Result<(), Error> {
+    /// Opens sealed values. A value whose key is erased stays empty and reads as erased.
+    pub async fn open<'a>(
+        &self,
+        personals: impl Iterator<Item = &'a mut Personal> + Send,
+    ) -> Result<(), Error> {
         for personal in personals {
             if let Some(sealed) = personal.sealed.take()
                 && let Some(key) = self.keys.key(&personal.subject).await?
@@ -462,13 +637,26 @@ impl Ledger {
     }
 }
 
-/// Says whether a stream holds work, of which there is always more, rather than configuration.
+/// Returns whether a stream contains work, which grows without limit, rather than configuration.
 fn is_work(stream: &str) -> bool {
-    ["ticket-", "delivery-", "call-", "intake-", "numbers-", "attachment-", "draft-"].iter().any(|kind| stream.starts_with(kind))
+    [
+        "ticket-",
+        "callback-",
+        "api_call-",
+        "idempotency_key-",
+        "number_sequence-",
+        "attachment-",
+        "draft-",
+    ]
+    .iter()
+    .any(|kind| stream.starts_with(kind))
 }
 
 fn stale(stream: &str, version: i64, expected: i64) -> Error {
-    Error::new(Kind::Stale, format!("{stream} is at version {version}, not {expected}"))
+    Error::new(
+        Kind::Stale,
+        format!("{stream} is at version {version}, not {expected}"),
+    )
 }
 
 fn lock_of(stream: &str) -> usize {
@@ -477,11 +665,14 @@ fn lock_of(stream: &str) -> usize {
     usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or_default()
 }
 
-/// A command id from what makes a command the same: 16 bytes of BLAKE3 over the parts, each after its length.
+/// Derives a command id from the parts that identify a command: 16 bytes of BLAKE3 over the parts,
+/// each after its length.
 pub fn command_id(parts: &[&str]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     for part in std::iter::once(&"ledgerdesk.command.v1").chain(parts) {
-        hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
+        hasher
+            .update(&(part.len() as u64).to_be_bytes())
+            .update(part.as_bytes());
     }
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
@@ -495,22 +686,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warm_states_are_bounded_by_bytes_and_the_oldest_are_forgotten() {
-        let warm = Warm::default();
+    fn cached_states_are_bounded_by_bytes_and_the_oldest_are_dropped() {
+        let cache = StateCache::default();
         let keep = |stream: &str, bytes: usize| {
-            let mut context = Context::<Draft>::empty(stream);
-            context.bytes = bytes;
-            warm.keep(Moment(0), context);
+            let mut loaded = LoadedStream::<Draft>::empty(stream);
+            loaded.bytes = bytes;
+            cache.put(Moment(0), loaded);
         };
-        let take = |stream: &str| warm.take::<Draft>(stream, Moment(i64::MIN)).is_some();
+        let take = |stream: &str| cache.take::<Draft>(stream, Moment(i64::MIN)).is_some();
         for number in 0..20 {
-            keep(&format!("draft-{number}"), WARM_BYTES_MAX / 8);
+            keep(&format!("draft-{number}"), CACHED_BYTES_MAX / 8);
         }
-        keep("draft-19", WARM_BYTES_MAX / 8);
-        let kept: Vec<bool> = (0..20).map(|number| take(&format!("draft-{number}"))).collect();
-        assert!(!kept[0] && kept[19] && kept.iter().filter(|kept| **kept).count() <= 8, "{kept:?}");
-        assert_eq!(warm.states.lock().unwrap().young_bytes, 0, "all of the younger ones were taken");
-        keep("draft-huge", WARM_BYTES_MAX);
+        keep("draft-19", CACHED_BYTES_MAX / 8);
+        let kept: Vec<bool> = (0..20)
+            .map(|number| take(&format!("draft-{number}")))
+            .collect();
+        assert!(
+            !kept[0] && kept[19] && kept.iter().filter(|kept| **kept).count() <= 8,
+            "{kept:?}"
+        );
+        assert_eq!(
+            cache.states.lock().unwrap().young_bytes,
+            0,
+            "all states of the young generation were taken"
+        );
+        keep("draft-huge", CACHED_BYTES_MAX);
         assert!(!take("draft-huge"));
     }
 }

@@ -1,25 +1,37 @@
-//! How we reach the world: one folder per port, one file per adapter, one contract suite per port.
+//! Ports and adapters: one folder per port, one file per adapter, one contract suite per port.
 //!
-//! [`store`] keeps the ledger, [`pages`] its order where the store has none, [`blob`] large things, [`keys`] people and their secrets,
-//! [`secrets`] the desk's own, [`views`] what people read, [`queue`] work to be done, [`caller`] calls others, [`login`] asks who
-//! somebody is, [`directory`] who works where.
-//! [`ledger`] executes commands over them. [`local`] opens all of it from one directory, [`aws`] from one account; each is a feature.
+//! | module | purpose |
+//! | --- | --- |
+//! | [`store`] | the event store: appends commits, reads streams and the feed |
+//! | [`pages`] | feed pages for a journal without an order of its own |
+//! | [`blob`] | archive objects and uploaded files |
+//! | [`keys`] | names and subject keys of people |
+//! | [`secrets`] | named secrets of the desk |
+//! | [`views`] | read models |
+//! | [`queue`] | queues of work |
+//! | [`http`] | outgoing HTTP requests and egress rules |
+//! | [`login`] | the person of a login token |
+//! | [`directory`] | people, departments and leaders |
 //!
-//! **Recipe, an adapter**: one file in the port's folder, its line in `mod.rs`, its row in the contract test. A port's traits
-//! show no SDK types, and an adapter only translates its SDK's errors into a [`error::Kind`].
+//! [`ledger`] executes commands on these ports. [`local`] opens all ports from one directory
+//! (feature `local`). [`aws`] opens them from one AWS account (feature `aws`).
+//!
+//! **Recipe, an adapter**: add one file to the folder of the port, its line in `mod.rs`, and a test
+//! that runs the port's `contract.rs` on it. Signatures of a port show no SDK types. An adapter
+//! translates the errors of its SDK into an [`error::Kind`].
 
 #[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(feature = "local")]
 pub mod backup;
 pub mod blob;
-pub mod caller;
 pub mod clock;
 pub mod crash;
 pub mod directory;
 pub mod error;
 #[cfg(feature = "local")]
 pub mod heads;
+pub mod http;
 pub mod keys;
 pub mod ledger;
 #[cfg(feature = "local")]
@@ -36,4 +48,4 @@ pub mod tls;
 pub mod views;
 
 pub use error::{Error, Kind};
-pub use ledger::{Failure, Ledger, Outcome, Wish};
+pub use ledger::{CommandEnvelope, ExecuteError, Ledger, Outcome};

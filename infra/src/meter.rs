@@ -1,4 +1,4 @@
-//! What talking to the cloud costs: requests, bytes and capacity units, counted where they arise.
+//! Counts requests to cloud services, with their bytes and capacity units, to compute their cost.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -6,19 +6,20 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-/// Dollars of a million write request units and of a million read request units (us-east-1, on demand, since November 2024).
+/// US dollars per million write request units and per million read request units (us-east-1, on
+/// demand, since November 2024).
 pub const DOLLARS_PER_MILLION: (f64, f64) = (0.625, 0.125);
-/// Dollars of a million PUT requests to S3 Standard.
+/// US dollars per million PUT requests to S3 Standard.
 pub const PUTS_DOLLARS_PER_MILLION: f64 = 5.0;
 
-/// What one kind of request amounted to.
+/// The totals of one kind of request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     pub requests: u64,
-    /// Capacity units as the service reported them.
+    /// Capacity units as reported by the service.
     pub write_units: f64,
     pub read_units: f64,
-    /// Bytes of items that went out and came in.
+    /// Bytes of the items sent and received.
     pub bytes: u64,
 }
 
@@ -32,41 +33,67 @@ impl AddAssign for Counted {
 }
 
 impl Counted {
-    /// Dollars, without S3's.
+    /// Returns the cost in US dollars, without S3.
     pub fn dollars(&self) -> f64 {
         (self.write_units * DOLLARS_PER_MILLION.0 + self.read_units * DOLLARS_PER_MILLION.1) / 1e6
     }
 }
 
-/// Counters by kind of request, such as `journal put`.
+/// Counters by request kind, such as `journal put`.
 #[derive(Debug, Default)]
 pub struct Meter(Mutex<BTreeMap<&'static str, Counted>>);
 
 impl Meter {
     /// Counts one request.
     pub fn count(&self, kind: &'static str, counted: Counted) {
-        *self.0.lock().expect("no holder panics").entry(kind).or_default() += Counted { requests: 1, ..counted };
+        *self
+            .0
+            .lock()
+            .expect("no holder panics")
+            .entry(kind)
+            .or_default() += Counted {
+            requests: 1,
+            ..counted
+        };
     }
 
-    /// A request that wrote.
+    /// Counts one write request.
     pub fn wrote(&self, kind: &'static str, bytes: usize, units: Option<f64>) {
-        self.count(kind, Counted { write_units: units.unwrap_or_default(), bytes: bytes as u64, ..Counted::default() });
+        self.count(
+            kind,
+            Counted {
+                write_units: units.unwrap_or_default(),
+                bytes: bytes as u64,
+                ..Counted::default()
+            },
+        );
     }
 
-    /// A request that read.
+    /// Counts one read request.
     pub fn read(&self, kind: &'static str, bytes: usize, units: Option<f64>) {
-        self.count(kind, Counted { read_units: units.unwrap_or_default(), bytes: bytes as u64, ..Counted::default() });
+        self.count(
+            kind,
+            Counted {
+                read_units: units.unwrap_or_default(),
+                bytes: bytes as u64,
+                ..Counted::default()
+            },
+        );
     }
 
-    /// Everything counted so far; counting begins anew.
+    /// Returns all counters and resets them.
     pub fn take(&self) -> BTreeMap<&'static str, Counted> {
         std::mem::take(&mut self.0.lock().expect("no holder panics"))
     }
 
-    /// The sum of everything counted so far.
+    /// Returns the sum of all counters.
     pub fn total(&self) -> Counted {
         let mut total = Counted::default();
-        self.0.lock().expect("no holder panics").values().for_each(|counted| total += *counted);
+        self.0
+            .lock()
+            .expect("no holder panics")
+            .values()
+            .for_each(|counted| total += *counted);
         total
     }
 }

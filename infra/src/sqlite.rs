@@ -1,4 +1,5 @@
-//! Shared by every adapter on SQLite: opening a file, reading beside a writer, checks, and the words of errors.
+//! Functions shared by all SQLite adapters: opening files, reading beside a writer, integrity
+//! checks, error translation.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,31 +12,46 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::{Error, Kind};
 
-/// A bound as SQLite wants it.
+/// Converts a limit to the integer type of SQLite.
 pub(crate) fn at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// Longest wait for a lock that another connection holds.
+/// Maximum wait for a lock of another connection.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Read-only connections kept open.
+/// Maximum idle read-only connections per pool.
 const READERS_MAX: usize = 8;
-/// The oldest SQLite that may open a database. Before it a checkpoint that meets a writer can damage the file (sqlite.org/wal.html, section 11).
+/// The oldest SQLite version that may open a database. In older versions a checkpoint during a
+/// write can damage the file (sqlite.org/wal.html, section 11).
 const VERSION_MIN: i32 = 3_051_003;
-/// Lines of an integrity check that are read; a damaged file can give one for each row.
+/// Maximum lines of an integrity check, because a damaged file can have one line per row.
 const DAMAGES_MAX: usize = 20;
 
-/// Properties of a file that are no content: the id of the key store, the row that proves that writing succeeds.
-const META: &str = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT";
+/// Properties of a file besides its content: the id of the key store, and the probe row of the
+/// writer.
+const META: &str =
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT";
 
-/// Rejects a version of SQLite that may damage files.
+/// Rejects a version of SQLite that can damage files.
 fn supported(number: i32) -> Result<(), Error> {
     if number >= VERSION_MIN {
         return Ok(());
     }
-    let words = |number: i32| format!("{}.{}.{}", number / 1_000_000, number / 1000 % 1000, number % 1000);
-    let (found, wanted) = (words(number), words(VERSION_MIN));
-    Err(Error::new(Kind::Misconfigured, format!("this program is linked with SQLite {found}, which can damage databases; use a build with {wanted} or later")))
+    let dotted = |number: i32| {
+        format!(
+            "{}.{}.{}",
+            number / 1_000_000,
+            number / 1000 % 1000,
+            number % 1000
+        )
+    };
+    let (found, required) = (dotted(number), dotted(VERSION_MIN));
+    Err(Error::new(
+        Kind::Misconfigured,
+        format!(
+            "this program is linked with SQLite {found}, which can damage databases; use a build with {required} or later"
+        ),
+    ))
 }
 
 pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
@@ -43,47 +59,65 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error
     if flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
         create_private(path)?;
     }
-    let connection =
-        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(|error| failed(&format!("open {}", path.display()), error))?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| failed("set a timeout", error))?;
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|error| failed(&format!("open {}", path.display()), error))?;
+    connection
+        .busy_timeout(BUSY_TIMEOUT)
+        .map_err(|error| failed("set a timeout", error))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
 
-/// Creates a missing file for its owner alone. SQLite gives its side files the mode of the database. A file that exists is not opened here: closing it would
-/// end the locks that this process has on it.
+/// Creates a missing file with access for the owner only; SQLite gives its side files the same
+/// mode. An existing file is not opened, because closing it would release the locks of this process
+/// on the file.
 pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
-    match std::fs::File::options().write(true).create_new(true).mode(0o600).open(path) {
+    match std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Error::because(Kind::Misconfigured, format!("cannot create {}", path.display()), error)),
+        Err(error) => Err(Error::because(
+            Kind::Misconfigured,
+            format!("cannot create {}", path.display()),
+            error,
+        )),
     }
 }
 
-/// Opens a file that no process writes to, for reading alone; no side file appears beside it.
+/// Opens a file that no process writes to, read-only and without creating side files.
 pub(crate) fn connect_still(path: &Path) -> Result<Connection, Error> {
     let mut address = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {
         match byte {
-            b'/' | b'.' | b'-' | b'_' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => address.push(char::from(*byte)),
+            b'/' | b'.' | b'-' | b'_' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                address.push(char::from(*byte));
+            }
             _ => {
                 let _ = write!(address, "%{byte:02X}");
             }
         }
     }
     address.push_str("?immutable=1");
-    connect(Path::new(&address), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
+    connect(
+        Path::new(&address),
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+    )
 }
 
-/// The file beside a database that SQLite names by this ending.
+/// Returns the path of a side file, such as `-wal`, of a database.
 pub(crate) fn side(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// Returns whether a file can be read as it lies, without its log, because no process writes to it and its log is empty. Reading it in any other way makes side
-/// files where there are none, so that a log without its index is an error.
+/// Returns whether a file can be read without its log, because no process writes to it and the log
+/// is empty. Any other way of reading creates missing side files. A log without its index is
+/// therefore an error.
 pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     let log = side(path, "-wal");
     if is_written || !std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
@@ -92,19 +126,29 @@ pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     if side(path, "-shm").exists() {
         return Ok(false);
     }
-    let what = format!("{} holds commits that are not in {} yet; start the desk once, which takes them over", log.display(), path.display());
+    let what = format!(
+        "{} holds commits that are not in {} yet; start the desk once to apply them",
+        log.display(),
+        path.display()
+    );
     Err(Error::new(Kind::Misconfigured, what))
 }
 
-/// Opens a file for reading alone in the way that makes no side file.
+/// Opens a file read-only without creating side files.
 pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
-    if is_still(path, is_written)? { connect_still(path) } else { connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY) }
+    if is_still(path, is_written)? {
+        connect_still(path)
+    } else {
+        connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
 }
 
-/// The damages that SQLite's own check finds, in its words; empty for a sound file.
+/// Returns the damages that the integrity check of SQLite finds, in its words; empty for a sound
+/// file.
 pub(crate) fn damages(connection: &Connection) -> Vec<String> {
     let found = || -> rusqlite::Result<Vec<String>> {
-        let mut statement = connection.prepare(&format!("PRAGMA integrity_check({DAMAGES_MAX})"))?;
+        let mut statement =
+            connection.prepare(&format!("PRAGMA integrity_check({DAMAGES_MAX})"))?;
         let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
         lines.collect()
     };
@@ -115,42 +159,68 @@ pub(crate) fn damages(connection: &Connection) -> Vec<String> {
 }
 
 pub(crate) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1", [name], |row| Ok(row.get::<_, i64>(0)? > 0))
+    connection.query_row(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1",
+        [name],
+        |row| Ok(row.get::<_, i64>(0)? > 0),
+    )
 }
 
-/// A property of a file.
+/// Returns a property of a file.
 pub(crate) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     if !has_table(connection, "meta")? {
         return Ok(None);
     }
-    connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()
+    connection
+        .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
+            row.get(0)
+        })
+        .optional()
 }
 
 pub(crate) fn set_meta(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
     connection.execute_batch(META)?;
-    connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", [name, value]).map(drop)
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)",
+            [name, value],
+        )
+        .map(drop)
 }
 
-/// A pool of read-only connections; one more is opened when all are busy, and kept up to a bound.
+/// A pool of read-only connections. If all are in use, another one is opened; at most
+/// [`READERS_MAX`] are kept.
 #[derive(Debug)]
 pub(crate) struct Readers {
     path: PathBuf,
-    /// The file is read as it lies ([`connect_still`]).
+    /// Whether the file is opened without side files ([`connect_still`]).
     is_still: bool,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), is_still: false, idle: Mutex::default() }
+        Self {
+            path: path.to_owned(),
+            is_still: false,
+            idle: Mutex::default(),
+        }
     }
 
-    /// Readers that make no side file.
+    /// Returns a pool whose connections create no side files.
     pub(crate) fn look(path: &Path, is_written: bool) -> Result<Self, Error> {
-        Ok(Self { path: path.to_owned(), is_still: is_still(path, is_written)?, idle: Mutex::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            is_still: is_still(path, is_written)?,
+            idle: Mutex::default(),
+        })
     }
 
-    pub(crate) fn with<T>(&self, what: &str, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+    pub(crate) fn with<T>(
+        &self,
+        what: &str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
         let idle = self.idle.lock().expect("no holder panics").pop();
         let connection = match idle {
             Some(connection) => connection,
@@ -167,7 +237,10 @@ impl Readers {
 }
 
 pub(crate) fn failed(what: &str, error: impl std::borrow::Borrow<rusqlite::Error>) -> Error {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure};
+    use rusqlite::ErrorCode::{
+        DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, PermissionDenied,
+        ReadOnly, SystemIoFailure,
+    };
     let error = error.borrow();
     let kind = match error.sqlite_error_code() {
         Some(DiskFull | SystemIoFailure | DatabaseBusy | DatabaseLocked) => Kind::Unavailable,
@@ -175,7 +248,9 @@ pub(crate) fn failed(what: &str, error: impl std::borrow::Borrow<rusqlite::Error
         Some(DatabaseCorrupt | NotADatabase) => Kind::Corrupt,
         _ if matches!(
             error,
-            rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..)
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
         ) =>
         {
             Kind::Corrupt
@@ -191,9 +266,19 @@ mod tests {
 
     #[test]
     fn a_sqlite_that_can_damage_files_is_rejected() {
-        for (number, is_fine) in [(3_050_004, false), (3_051_002, false), (3_051_003, true), (3_053_000, true)] {
+        for (number, is_fine) in [
+            (3_050_004, false),
+            (3_051_002, false),
+            (3_051_003, true),
+            (3_053_000, true),
+        ] {
             assert_eq!(supported(number).is_ok(), is_fine, "{number}");
         }
-        assert!(supported(3_050_004).unwrap_err().to_string().contains("SQLite 3.50.4"));
+        assert!(
+            supported(3_050_004)
+                .unwrap_err()
+                .to_string()
+                .contains("SQLite 3.50.4")
+        );
     }
 }

@@ -61,7 +61,11 @@ impl Run {
     /// Sends a hostile request and counts what became of it.
     async fn send(&self, request: reqwest::RequestBuilder) {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        if request.send().await.is_ok_and(|response| response.status().as_u16() == 429) {
+        if request
+            .send()
+            .await
+            .is_ok_and(|response| response.status().as_u16() == 429)
+        {
             self.rejected.fetch_add(1, Ordering::Relaxed);
         }
         tokio::time::sleep(PAUSE).await;
@@ -70,15 +74,27 @@ impl Run {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let length = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(LENGTH_S).max(12);
+    let length = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(LENGTH_S)
+        .max(12);
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     assert!(desk.is_up(), "the desk did not start");
-    let run = Run { base: desk.base.clone(), ends: Arc::default(), sent: Arc::default(), rejected: Arc::default() };
+    let run = Run {
+        base: desk.base.clone(),
+        ends: Arc::default(),
+        sent: Arc::default(),
+        rejected: Arc::default(),
+    };
     let file = upload(&run).await;
 
     let idle = good_client(&run, Duration::from_secs(length / IDLE_PART)).await;
-    let (health, memory) = (Arc::new(Mutex::new(Duration::ZERO)), Arc::new(AtomicU64::new(0)));
+    let (health, memory) = (
+        Arc::new(Mutex::new(Duration::ZERO)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let mut others = JoinSet::new();
     others.spawn(watch_health(run.clone(), health.clone()));
     others.spawn(watch_memory(run.clone(), desk.id(), memory.clone()));
@@ -88,34 +104,75 @@ async fn main() -> ExitCode {
     others.join_all().await;
 
     let (idle_p99, attack_p99) = (percentile(&idle, 99), percentile(&under_attack, 99));
-    let (health, memory) = (*health.lock().expect("no holder panics"), memory.load(Ordering::Relaxed));
-    println!("{length} s, {} hostile requests, {} of them answered 429", run.sent.load(Ordering::Relaxed), run.rejected.load(Ordering::Relaxed));
-    println!("good client idle          {} requests, median {:?}, p99 {idle_p99:?}", idle.len(), percentile(&idle, 50));
-    println!("good client under attack  {} requests, median {:?}, p99 {attack_p99:?}", under_attack.len(), percentile(&under_attack, 50));
+    let (health, memory) = (
+        *health.lock().expect("no holder panics"),
+        memory.load(Ordering::Relaxed),
+    );
+    println!(
+        "{length} s, {} hostile requests, {} of them answered 429",
+        run.sent.load(Ordering::Relaxed),
+        run.rejected.load(Ordering::Relaxed)
+    );
+    println!(
+        "good client idle          {} requests, median {:?}, p99 {idle_p99:?}",
+        idle.len(),
+        percentile(&idle, 50)
+    );
+    println!(
+        "good client under attack  {} requests, median {:?}, p99 {attack_p99:?}",
+        under_attack.len(),
+        percentile(&under_attack, 50)
+    );
     println!("/healthz at the latest    {health:?}");
     println!("memory of the desk        {} MiB", memory >> 10);
     let bounds = [
-        (attack_p99 <= idle_p99.max(IDLE_MIN) * SLOWER_MAX, "the good client is more than ten times slower"),
+        (
+            attack_p99 <= idle_p99.max(IDLE_MIN) * SLOWER_MAX,
+            "the good client is more than ten times slower",
+        ),
         (health <= HEALTH_MAX, "/healthz was later than 0.5 s"),
-        (memory > 0 && memory <= MEMORY_KIB_MAX, "the desk takes more than 256 MiB"),
+        (
+            memory > 0 && memory <= MEMORY_KIB_MAX,
+            "the desk takes more than 256 MiB",
+        ),
     ];
     for (_, exceeded) in bounds.iter().filter(|(holds, _)| !holds) {
         println!("EXCEEDED: {exceeded}");
     }
-    if bounds.iter().all(|(holds, _)| *holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if bounds.iter().all(|(holds, _)| *holds) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn percentile(times: &[Duration], percent: usize) -> Duration {
     let mut times = times.to_vec();
     times.sort_unstable();
-    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or(Duration::MAX)
+    times
+        .get((times.len() * percent / 100).min(times.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(Duration::MAX)
 }
 
 /// Uploads the file that is downloaded without being read; gives back its path.
 async fn upload(run: &Run) -> String {
-    let request = client().post(run.url("v1/attachments?name=a.bin")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "mallory");
-    let answer: Value = request.body(vec![7_u8; 40 << 20]).send().await.expect("an answer").json().await.expect("JSON");
-    format!("v1/attachments/{}/content", answer["attachments"][0]["id"].as_str().expect("an id"))
+    let request = client()
+        .post(run.url("v1/attachments?name=a.bin"))
+        .basic_auth(APP.0, Some(APP.1))
+        .header("x-on-behalf-of", "mallory");
+    let answer: Value = request
+        .body(vec![7_u8; 40 << 20])
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
+    format!(
+        "v1/attachments/{}/content",
+        answer["attachments"][0]["id"].as_str().expect("an id")
+    )
 }
 
 /// Reads lists and opens tickets as a person does; gives back how long each request took.
@@ -129,24 +186,42 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
             let mut body = fast_approval("a good client", None);
             body["bk_app_code"] = APP.0.into();
             body["bk_app_secret"] = APP.1.into();
-            http.post(run.url("api/c/compapi/v2/itsm/create_ticket/")).json(&body)
+            http.post(run.url("api/c/compapi/v2/itsm/create_ticket/"))
+                .json(&body)
         } else {
-            http.get(run.url("v1/tickets?list=created")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi")
+            http.get(run.url("v1/tickets?list=created"))
+                .basic_auth(APP.0, Some(APP.1))
+                .header("x-on-behalf-of", "lisi")
         };
         let answered = match request.send().await {
-            Ok(response) if response.status() == 200 => response.bytes().await.map(drop).map_err(|error| format!("{error:?}")),
-            Ok(response) => Err(format!("{} {}", response.status(), response.text().await.unwrap_or_default())),
+            Ok(response) if response.status() == 200 => response
+                .bytes()
+                .await
+                .map(drop)
+                .map_err(|error| format!("{error:?}")),
+            Ok(response) => Err(format!(
+                "{} {}",
+                response.status(),
+                response.text().await.unwrap_or_default()
+            )),
             Err(error) => Err(format!("{error:?}")),
         };
         let is_answered = answered.is_ok();
         if let Err(reason) = answered {
             failures += 1;
             if failures <= FAILURES_SHOWN {
-                println!("a request of the good client failed after {:?}: {reason}", since.elapsed());
+                println!(
+                    "a request of the good client failed after {:?}: {reason}",
+                    since.elapsed()
+                );
             }
         }
         // A request that fails is as late as one that is never answered.
-        times.push(if is_answered { since.elapsed() } else { Duration::from_mins(1) });
+        times.push(if is_answered {
+            since.elapsed()
+        } else {
+            Duration::from_mins(1)
+        });
         tokio::time::sleep(GOOD_PAUSE).await;
     }
     times
@@ -155,11 +230,23 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
 /// Asks for health on a new connection each time; keeps the longest time.
 async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
     // Made once, since making one takes time of its own; no connection is kept.
-    let http = infra::tls::client().pool_max_idle_per_host(0).timeout(HEALTH_TIMEOUT).build().expect("a client");
+    let http = infra::tls::client()
+        .pool_max_idle_per_host(0)
+        .timeout(HEALTH_TIMEOUT)
+        .build()
+        .expect("a client");
     while run.goes_on() {
         let since = Instant::now();
-        let is_well = http.get(run.url("healthz")).send().await.is_ok_and(|response| response.status() == 200);
-        let took = if is_well { since.elapsed() } else { Duration::from_mins(1) };
+        let is_well = http
+            .get(run.url("healthz"))
+            .send()
+            .await
+            .is_ok_and(|response| response.status() == 200);
+        let took = if is_well {
+            since.elapsed()
+        } else {
+            Duration::from_mins(1)
+        };
         {
             let mut longest = longest.lock().expect("no holder panics");
             *longest = took.max(*longest);
@@ -172,7 +259,13 @@ async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
 async fn watch_memory(run: Run, process: u32, largest: Arc<AtomicU64>) {
     while run.goes_on() {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok());
+        let kib = status.lines().find_map(|line| {
+            line.strip_prefix("VmRSS:")?
+                .split_whitespace()
+                .next()?
+                .parse::<u64>()
+                .ok()
+        });
         largest.fetch_max(kib.unwrap_or_default(), Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
@@ -192,7 +285,11 @@ fn attack(all: &mut JoinSet<()>, run: &Run, file: &str) {
     let body = format!(
         "POST /v1/tickets HTTP/1.1\r\nhost: a\r\nx-bkapi-authorization: {carried}\r\nx-on-behalf-of: trudy\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{{"
     );
-    all.spawn(half_open(run.clone(), "GET /healthz HTTP/1.1\r\nhost: a\r\nx-".to_owned(), HALF_OPEN));
+    all.spawn(half_open(
+        run.clone(),
+        "GET /healthz HTTP/1.1\r\nhost: a\r\nx-".to_owned(),
+        HALF_OPEN,
+    ));
     all.spawn(half_open(run.clone(), body, STALLED));
     all.spawn(non_readers(run.clone(), file.to_owned()));
 }
@@ -200,10 +297,20 @@ fn attack(all: &mut JoinSet<()>, run: &Run, file: &str) {
 /// Callers without credentials.
 async fn strangers(run: Run, number: usize) {
     let http = client();
-    let paths = ["openapi.json", "v1/tickets", "api/c/compapi/v2/itsm/get_tickets/", "nothing"];
+    let paths = [
+        "openapi.json",
+        "v1/tickets",
+        "api/c/compapi/v2/itsm/get_tickets/",
+        "nothing",
+    ];
     while run.goes_on() {
-        run.send(http.get(run.url(paths[number % paths.len()]))).await;
-        run.send(http.post(run.url("v2/itsm/create_ticket/")).body("x".repeat(2 << 20))).await;
+        run.send(http.get(run.url(paths[number % paths.len()])))
+            .await;
+        run.send(
+            http.post(run.url("v2/itsm/create_ticket/"))
+                .body("x".repeat(2 << 20)),
+        )
+        .await;
     }
 }
 
@@ -213,7 +320,11 @@ async fn guessers(run: Run, caller: usize) {
     let mut number = 0_u64;
     while run.goes_on() {
         number += 1;
-        run.send(http.get(run.url("v1/services")).basic_auth(APP.0, Some(format!("{caller}-{number}")))).await;
+        run.send(
+            http.get(run.url("v1/services"))
+                .basic_auth(APP.0, Some(format!("{caller}-{number}"))),
+        )
+        .await;
     }
 }
 
@@ -223,10 +334,18 @@ async fn name_givers(run: Run, caller: usize) {
     let mut number = 0;
     while run.goes_on() {
         number += 1;
-        let names: Vec<String> = (0..3_000).map(|name| format!("n{caller}-{number}-{name}")).collect();
+        let names: Vec<String> = (0..3_000)
+            .map(|name| format!("n{caller}-{number}-{name}"))
+            .collect();
         let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
         let body = json!({ "service_id": 22, "fields": fields, "processors": { "4": names } });
-        run.send(http.post(run.url("v1/tickets")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "mallory").json(&body)).await;
+        run.send(
+            http.post(run.url("v1/tickets"))
+                .basic_auth(APP.0, Some(APP.1))
+                .header("x-on-behalf-of", "mallory")
+                .json(&body),
+        )
+        .await;
     }
 }
 
@@ -234,9 +353,14 @@ async fn name_givers(run: Run, caller: usize) {
 async fn filterers(run: Run) {
     let http = client();
     let parts: Vec<String> = (0..300_000).map(|id: u32| (id % 100).to_string()).collect();
-    let body = json!({ "bk_app_code": APP.0, "bk_app_secret": APP.1, "service_id__in": parts.join(",") }).to_string();
+    let body =
+        json!({ "bk_app_code": APP.0, "bk_app_secret": APP.1, "service_id__in": parts.join(",") })
+            .to_string();
     while run.goes_on() {
-        let request = http.post(run.url("v2/itsm/get_tickets/")).header("content-type", "application/json").body(body.clone());
+        let request = http
+            .post(run.url("v2/itsm/get_tickets/"))
+            .header("content-type", "application/json")
+            .body(body.clone());
         run.send(request).await;
     }
 }
@@ -246,7 +370,9 @@ async fn half_open(run: Run, beginning: String, most: usize) {
     let host = run.base.trim_start_matches("http://").to_owned();
     let mut open = std::collections::VecDeque::new();
     while run.goes_on() {
-        if let Ok(Ok(mut stream)) = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(&host)).await {
+        if let Ok(Ok(mut stream)) =
+            tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(&host)).await
+        {
             let _ = stream.write_all(beginning.as_bytes()).await;
             run.sent.fetch_add(1, Ordering::Relaxed);
             open.push_back(stream);
@@ -264,7 +390,10 @@ async fn non_readers(run: Run, file: String) {
     let mut unread = Vec::new();
     while run.goes_on() {
         run.sent.fetch_add(1, Ordering::Relaxed);
-        let request = http.get(run.url(&file)).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "mallory");
+        let request = http
+            .get(run.url(&file))
+            .basic_auth(APP.0, Some(APP.1))
+            .header("x-on-behalf-of", "mallory");
         if let Ok(response) = request.send().await {
             if response.status() == 429 {
                 run.rejected.fetch_add(1, Ordering::Relaxed);

@@ -12,14 +12,15 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use events::TicketSn;
+use functions::app::seed;
 use functions::app::{Ports, Settings};
 use functions::host::local::following;
-use functions::{App, company, http};
-use infra::clock::{Clock as _, HandClock};
+use functions::{App, http};
+use infra::clock::{Clock as _, ManualClock};
 use infra::crash::Crash;
 use infra::directory::file::File;
 use infra::local::Local;
-use infra::{caller, login};
+use infra::login;
 use serde_json::{Value, json};
 use tests::{MORNING, TRUSTED};
 use tokio::task::JoinSet;
@@ -40,7 +41,7 @@ const REMARKS: usize = 10_000;
 struct Desk {
     app: App,
     router: Router,
-    clock: Arc<HandClock>,
+    clock: Arc<ManualClock>,
     tickets: usize,
     last: Value,
     /// The tickets that [`Desk::end_most`] decides.
@@ -54,10 +55,21 @@ impl Desk {
         let (app, clock) = app(directory.path());
         let follower = app.clone();
         tokio::spawn(async move { following(&follower).await });
-        company::found(&app).await.expect("the base");
-        company::demo(&app).await.expect("the demo company");
-        app.credentials.register(&tests::registered(TRUSTED.0, true), TRUSTED.1).await.expect("an application");
-        Self { router: http::router(app.clone()), app, clock, tickets: 0, last: Value::Null, to_end: Vec::new(), _directory: directory }
+        seed::found(&app).await.expect("the base");
+        seed::demo(&app).await.expect("the demo company");
+        app.credentials
+            .register(&tests::registered(TRUSTED.0, true), TRUSTED.1)
+            .await
+            .expect("an application");
+        Self {
+            router: http::router(app.clone()),
+            app,
+            clock,
+            tickets: 0,
+            last: Value::Null,
+            to_end: Vec::new(),
+            _directory: directory,
+        }
     }
 
     async fn fill(&mut self, tickets: usize) {
@@ -70,11 +82,15 @@ impl Desk {
                     self.to_end.push(created["sn"].clone());
                 }
             }
-            self.clock.turn(10_000);
+            self.clock.advance(10_000);
             let (router, body) = (self.router.clone(), submitted(number));
             all.spawn(async move { call(&router, "create_ticket", body).await });
             if number % 50_000 == 49_999 {
-                println!("  {} tickets after {:.0} s", number + 1, begun.elapsed().as_secs_f64());
+                println!(
+                    "  {} tickets after {:.0} s",
+                    number + 1,
+                    begun.elapsed().as_secs_f64()
+                );
             }
         }
         while let Some(created) = all.join_next().await {
@@ -82,25 +98,47 @@ impl Desk {
         }
         self.tickets = tickets;
         let head = self.app.ledger.store.head().await.expect("head").position;
-        self.app.followed.subscribe().wait_for(|followed| *followed >= head).await.expect("the follower lives");
-        println!("{tickets} tickets in {:.0} s", begun.elapsed().as_secs_f64());
+        self.app
+            .followed
+            .subscribe()
+            .wait_for(|followed| *followed >= head)
+            .await
+            .expect("the follower lives");
+        println!(
+            "{tickets} tickets in {:.0} s",
+            begun.elapsed().as_secs_f64()
+        );
     }
 }
 
 impl Desk {
     /// Approves nine of ten tickets, as most tickets of a real desk have ended.
     async fn end_most(&mut self) {
-        for (number, sn) in std::mem::take(&mut self.to_end).into_iter().enumerate().filter(|(number, _)| number % 10 > 0) {
-            self.clock.turn(if number % 2 == 0 { 1_000 } else { 0 });
-            call(&self.router, "approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "true" })).await;
+        for (number, sn) in std::mem::take(&mut self.to_end)
+            .into_iter()
+            .enumerate()
+            .filter(|(number, _)| number % 10 > 0)
+        {
+            self.clock.advance(if number % 2 == 0 { 1_000 } else { 0 });
+            call(
+                &self.router,
+                "approve",
+                json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "true" }),
+            )
+            .await;
         }
         let head = self.app.ledger.store.head().await.expect("head").position;
-        self.app.followed.subscribe().wait_for(|followed| *followed >= head).await.expect("the follower lives");
+        self.app
+            .followed
+            .subscribe()
+            .wait_for(|followed| *followed >= head)
+            .await
+            .expect("the follower lives");
     }
 }
 
-fn app(directory: &Path) -> (App, Arc<HandClock>) {
-    let clock = Arc::new(HandClock::at(MORNING));
+fn app(directory: &Path) -> (App, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(MORNING));
     let mut local = Local::open(directory, &Arc::new(Crash::default())).expect("a directory");
     local.ledger.clock = clock.clone();
     let ports = Ports {
@@ -108,25 +146,46 @@ fn app(directory: &Path) -> (App, Arc<HandClock>) {
         views: local.views,
         queue: local.queue,
         blob: local.blob,
-        caller: Arc::new(caller::memory::Memory::default()),
+        caller: Arc::new(infra::http::memory::Memory::default()),
         login: Arc::new(login::memory::Memory::default()),
         directory: Arc::new(File::default()),
         secrets: local.secrets,
     };
-    (App::new(ports, Settings::default(), Arc::default()).expect("a desk"), clock)
+    (
+        App::new(ports, Settings::default(), Arc::default()).expect("a desk"),
+        clock,
+    )
 }
 
 fn submitted(number: usize) -> Value {
-    let fields = tests::form(&[("title", "压测"), ("APPROVER", "zhangsan,wangwu"), ("APPROVAL_CONTENT", "x")]);
+    let fields = tests::form(&[
+        ("title", "压测"),
+        ("APPROVER", "zhangsan,wangwu"),
+        ("APPROVAL_CONTENT", "x"),
+    ]);
     json!({ "fast_approval": true, "creator": format!("user{:02}", number % CREATORS), "fields": fields })
 }
 
 async fn call(router: &Router, operation: &str, mut body: Value) -> Value {
     body["bk_app_code"] = TRUSTED.0.into();
     body["bk_app_secret"] = TRUSTED.1.into();
-    let request = Request::post(format!("/api/c/compapi/v2/itsm/{operation}/")).header("content-type", "application/json");
-    let response = router.clone().oneshot(request.body(Body::from(body.to_string())).expect("a request")).await.expect("an answer");
-    let envelope: Value = serde_json::from_slice(&to_bytes(response.into_body(), 1 << 26).await.expect("a body")).expect("JSON");
+    let request = Request::post(format!("/api/c/compapi/v2/itsm/{operation}/"))
+        .header("content-type", "application/json");
+    let response = router
+        .clone()
+        .oneshot(
+            request
+                .body(Body::from(body.to_string()))
+                .expect("a request"),
+        )
+        .await
+        .expect("an answer");
+    let envelope: Value = serde_json::from_slice(
+        &to_bytes(response.into_body(), 1 << 26)
+            .await
+            .expect("a body"),
+    )
+    .expect("JSON");
     assert_eq!(envelope["result"], true, "{operation}: {envelope}");
     envelope["data"].clone()
 }
@@ -137,18 +196,46 @@ fn calls(desk: &Desk) -> Vec<(&'static str, &'static str, Value)> {
     vec![
         ("create_ticket", "create_ticket", submitted(7)),
         ("get_tickets, page 1", "get_tickets", json!({})),
-        ("get_tickets, the page in the middle", "get_tickets", json!({ "page": pages / 2 })),
-        ("get_tickets, the last page", "get_tickets", json!({ "page": "last" })),
-        ("get_tickets by creator, page 1", "get_tickets", json!({ "creator": "user42" })),
-        ("get_tickets by creator, the page in the middle", "get_tickets", json!({ "creator": "user42", "page": (of_one / 2).max(1) })),
-        ("get_tickets_by_user, my_created", "get_tickets_by_user", json!({ "user": "user42", "view_type": "my_created" })),
-        ("get_tickets_by_user, my_todo of the approver of all", "get_tickets_by_user", json!({ "user": "zhangsan", "view_type": "my_todo" })),
+        (
+            "get_tickets, the page in the middle",
+            "get_tickets",
+            json!({ "page": pages / 2 }),
+        ),
+        (
+            "get_tickets, the last page",
+            "get_tickets",
+            json!({ "page": "last" }),
+        ),
+        (
+            "get_tickets by creator, page 1",
+            "get_tickets",
+            json!({ "creator": "user42" }),
+        ),
+        (
+            "get_tickets by creator, the page in the middle",
+            "get_tickets",
+            json!({ "creator": "user42", "page": (of_one / 2).max(1) }),
+        ),
+        (
+            "get_tickets_by_user, my_created",
+            "get_tickets_by_user",
+            json!({ "user": "user42", "view_type": "my_created" }),
+        ),
+        (
+            "get_tickets_by_user, my_todo of the approver of all",
+            "get_tickets_by_user",
+            json!({ "user": "zhangsan", "view_type": "my_todo" }),
+        ),
         (
             "get_tickets_by_user, my_todo, the page in the middle",
             "get_tickets_by_user",
             json!({ "user": "zhangsan", "view_type": "my_todo", "page": pages / 2 }),
         ),
-        ("get_ticket_info", "get_ticket_info", json!({ "sn": desk.last })),
+        (
+            "get_ticket_info",
+            "get_ticket_info",
+            json!({ "sn": desk.last }),
+        ),
     ]
 }
 
@@ -164,7 +251,10 @@ fn median(mut times: Vec<f64>) -> f64 {
 
 #[tokio::main]
 async fn main() {
-    let large = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(LARGE);
+    let large = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(LARGE);
     if std::env::args().any(|argument| argument == "filtered") {
         let mut desk = Desk::open().await;
         desk.fill(SMALL).await;
@@ -181,14 +271,23 @@ async fn main() {
         for _ in 0..CALLS {
             for (which, desk) in desks.iter().enumerate() {
                 let (_, operation, body) = plans[which][at].clone();
-                desk.clock.turn(10_000);
+                desk.clock.advance(10_000);
                 let begun = now();
                 call(&desk.router, operation, body).await;
-                times.entry(which).or_default().push(begun.elapsed().as_secs_f64() * 1e3);
+                times
+                    .entry(which)
+                    .or_default()
+                    .push(begun.elapsed().as_secs_f64() * 1e3);
             }
         }
-        let (small, big) = (median(times.remove(&0).expect("times")), median(times.remove(&1).expect("times")));
-        println!("| {name} | {small:.2} ms | {big:.2} ms | {:.2} |", big / small);
+        let (small, big) = (
+            median(times.remove(&0).expect("times")),
+            median(times.remove(&1).expect("times")),
+        );
+        println!(
+            "| {name} | {small:.2} ms | {big:.2} ms | {:.2} |",
+            big / small
+        );
     }
     many_remarks(&desks[0]).await;
     desks[0].end_most().await;
@@ -199,34 +298,98 @@ async fn main() {
 async fn filtered(desk: &Desk) {
     let all = |more: Value| {
         let mut body = json!({ "page_size": 10 });
-        body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().cloned().unwrap_or_default());
         body
     };
-    let service = call(&desk.router, "get_ticket_info", json!({ "sn": desk.last })).await["service_id"].clone();
-    println!("\n| list of {} tickets | without a filter | with it | ratio |\n| --- | ---: | ---: | ---: |", desk.tickets);
+    let service =
+        call(&desk.router, "get_ticket_info", json!({ "sn": desk.last })).await["service_id"]
+            .clone();
+    println!(
+        "\n| list of {} tickets | without a filter | with it | ratio |\n| --- | ---: | ---: | ---: |",
+        desk.tickets
+    );
     for (name, operation, plain, narrowed) in [
-        ("service that most are of", "get_tickets", json!({}), json!({ "service_id__in": service.to_string() })),
-        ("service that none is of", "get_tickets", json!({}), json!({ "service_id__in": "999" })),
-        ("kind", "get_tickets", json!({}), json!({ "service_type": "request" })),
+        (
+            "service that most are of",
+            "get_tickets",
+            json!({}),
+            json!({ "service_id__in": service.to_string() }),
+        ),
+        (
+            "service that none is of",
+            "get_tickets",
+            json!({}),
+            json!({ "service_id__in": "999" }),
+        ),
+        (
+            "kind",
+            "get_tickets",
+            json!({}),
+            json!({ "service_type": "request" }),
+        ),
         ("tag", "get_tickets", json!({}), json!({ "tag": "none" })),
-        ("business", "get_tickets", json!({}), json!({ "bk_biz_id__in": "-1" })),
-        ("two statuses", "get_tickets", json!({}), json!({ "current_status__in": "RUNNING,FINISHED" })),
-        ("service and status", "get_tickets", json!({}), json!({ "service_id__in": service.to_string(), "current_status__in": "FINISHED" })),
-        ("time of the end, that of every ended ticket", "get_tickets", json!({}), json!({ "end_at__gte": "2026-01-01 00:00:00" })),
+        (
+            "business",
+            "get_tickets",
+            json!({}),
+            json!({ "bk_biz_id__in": "-1" }),
+        ),
+        (
+            "two statuses",
+            "get_tickets",
+            json!({}),
+            json!({ "current_status__in": "RUNNING,FINISHED" }),
+        ),
+        (
+            "service and status",
+            "get_tickets",
+            json!({}),
+            json!({ "service_id__in": service.to_string(), "current_status__in": "FINISHED" }),
+        ),
+        (
+            "time of the end, that of every ended ticket",
+            "get_tickets",
+            json!({}),
+            json!({ "end_at__gte": "2026-01-01 00:00:00" }),
+        ),
         (
             "time of the end, that of the newest hundred",
             "get_tickets",
             json!({}),
             json!({ "end_at__gte": tests::local(events::Moment(desk.clock.now().0 - 50_000), "%Y-%m-%d %H:%M:%S") }),
         ),
-        ("time of the end, that of every ended ticket, page 400", "get_tickets", json!({ "page": 400 }), json!({ "end_at__gte": "2026-01-01 00:00:00" })),
-        ("time of the end, that of no ticket", "get_tickets", json!({}), json!({ "end_at__gte": "2030-01-01 00:00:00" })),
-        ("my_todo by service", "get_tickets_by_user", json!({ "user": "zhangsan", "view_type": "my_todo" }), json!({ "service_id": service.to_string() })),
-        ("my_created by status", "get_tickets_by_user", json!({ "user": "user42", "view_type": "my_created" }), json!({ "current_status__in": "RUNNING" })),
+        (
+            "time of the end, that of every ended ticket, page 400",
+            "get_tickets",
+            json!({ "page": 400 }),
+            json!({ "end_at__gte": "2026-01-01 00:00:00" }),
+        ),
+        (
+            "time of the end, that of no ticket",
+            "get_tickets",
+            json!({}),
+            json!({ "end_at__gte": "2030-01-01 00:00:00" }),
+        ),
+        (
+            "my_todo by service",
+            "get_tickets_by_user",
+            json!({ "user": "zhangsan", "view_type": "my_todo" }),
+            json!({ "service_id": service.to_string() }),
+        ),
+        (
+            "my_created by status",
+            "get_tickets_by_user",
+            json!({ "user": "user42", "view_type": "my_created" }),
+            json!({ "current_status__in": "RUNNING" }),
+        ),
     ] {
         let narrowed = {
             let mut body = plain.clone();
-            body.as_object_mut().expect("an object").extend(narrowed.as_object().cloned().unwrap_or_default());
+            body.as_object_mut()
+                .expect("an object")
+                .extend(narrowed.as_object().cloned().unwrap_or_default());
             body
         };
         let mut times = [Vec::new(), Vec::new()];
@@ -238,7 +401,10 @@ async fn filtered(desk: &Desk) {
             }
         }
         let [plain, narrowed] = times.map(median);
-        println!("| {name} | {plain:.2} ms | {narrowed:.2} ms | {:.2} |", narrowed / plain);
+        println!(
+            "| {name} | {plain:.2} ms | {narrowed:.2} ms | {:.2} |",
+            narrowed / plain
+        );
     }
 }
 
@@ -249,15 +415,29 @@ async fn many_remarks(desk: &Desk) {
     let by = desk.app.people.find("user03").await.expect("a person");
     let begun = now();
     for number in 0..REMARKS {
-        let remark =
-            domain::ticket::Command::Remark { by: by.clone(), text: format!("第 {number} 条评论"), parent: None, mentions: Vec::new(), internal: false };
+        let remark = domain::ticket::Command::Remark {
+            by: by.clone(),
+            text: format!("第 {number} 条评论"),
+            parent: None,
+            mentions: Vec::new(),
+            internal: false,
+        };
         let sn = TicketSn(long.as_str().expect("sn").to_owned());
         let id = desk.app.ledger.fresh_id();
-        functions::desk::act(&desk.app, &sn, &remark, &events::Meta::system("b", "b"), id).await.expect("remarked");
+        functions::app::tickets::act(&desk.app, &sn, &remark, &events::Meta::system("b", "b"), id)
+            .await
+            .expect("remarked");
     }
-    println!("\n{REMARKS} remarks on one ticket in {:.1} s", begun.elapsed().as_secs_f64());
+    println!(
+        "\n{REMARKS} remarks on one ticket in {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
     println!("\n| call | no remarks | {REMARKS} remarks | ratio |\n| --- | ---: | ---: | ---: |");
-    for (name, operation) in [("get_ticket_info", "get_ticket_info"), ("get_ticket_status", "get_ticket_status"), ("follow and unfollow", "add_follower")] {
+    for (name, operation) in [
+        ("get_ticket_info", "get_ticket_info"),
+        ("get_ticket_status", "get_ticket_status"),
+        ("follow and unfollow", "add_follower"),
+    ] {
         let mut times = [Vec::new(), Vec::new()];
         for round in 0..CALLS {
             for (which, sn) in [&plain, &long].into_iter().enumerate() {
@@ -267,11 +447,22 @@ async fn many_remarks(desk: &Desk) {
             }
         }
         let [plain, long] = times.map(median);
-        println!("| {name} | {plain:.2} ms | {long:.2} ms | {:.2} |", long / plain);
+        println!(
+            "| {name} | {plain:.2} ms | {long:.2} ms | {:.2} |",
+            long / plain
+        );
     }
     let logs = now();
     call(&desk.router, "get_ticket_logs", json!({ "sn": long })).await;
-    println!("| get_ticket_logs (reads the whole history) | | {:.0} ms | |", logs.elapsed().as_secs_f64() * 1e3);
-    call(&desk.router, "approve", json!({ "sn": long, "state_id": 3, "approver": "wangwu", "action": "true" })).await;
+    println!(
+        "| get_ticket_logs (reads the whole history) | | {:.0} ms | |",
+        logs.elapsed().as_secs_f64() * 1e3
+    );
+    call(
+        &desk.router,
+        "approve",
+        json!({ "sn": long, "state_id": 3, "approver": "wangwu", "action": "true" }),
+    )
+    .await;
     println!("and it was approved");
 }

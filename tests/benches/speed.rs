@@ -8,16 +8,16 @@ use std::sync::{Arc, OnceLock, mpsc};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use domain::numbers::{Command, Numbers};
+use domain::number_sequence::{Command, NumberSequence};
 use domain::views::desk_board::DeskBoard;
 use events::ticket::TicketEvent;
-use events::{Body, Fact as _, Meta};
+use events::{Body, Event as _, Meta};
 use functions::stream::project;
-use infra::clock::{SystemChance, SystemClock};
-use infra::ledger::NoLookups;
+use infra::clock::{SystemClock, SystemRng};
+use infra::ledger::NoContext;
 use infra::store::contract::following;
 use infra::store::{Commit, audit};
-use infra::{Ledger, Wish, keys, store};
+use infra::{CommandEnvelope, Ledger, keys, store};
 use rusqlite::{Connection, params};
 use tests::process::{Served, call, client, fast_approval, root, run, shared};
 use tokio::runtime::Runtime;
@@ -41,12 +41,14 @@ fn runtime() -> Runtime {
 fn limit_fdatasync(bencher: Bencher) {
     let directory = tempfile::tempdir().expect("a directory");
     let mut file = std::fs::File::create(directory.path().join("log")).expect("a file");
-    bencher.counter(ItemsCount::new(1000_usize)).bench_local(|| {
-        for _ in 0..1000 {
-            file.write_all(&[b'x'; 600]).expect("written");
-            file.sync_data().expect("synced");
-        }
-    });
+    bencher
+        .counter(ItemsCount::new(1000_usize))
+        .bench_local(|| {
+            for _ in 0..1000 {
+                file.write_all(&[b'x'; 600]).expect("written");
+                file.sync_data().expect("synced");
+            }
+        });
 }
 
 /// The physical limit of concurrent commits: one thread that writes what waits into SQLite and answers after the commit.
@@ -77,16 +79,28 @@ fn limit_bare_sqlite_group_commit(bencher: Bencher, writers: usize) {
 
 fn bare_loop(path: &Path, inbox: &mpsc::Receiver<(usize, mpsc::SyncSender<()>)>) {
     let mut connection = Connection::open(path).expect("opened");
-    connection.pragma_update(None, "journal_mode", "WAL").expect("set");
-    connection.pragma_update(None, "synchronous", "FULL").expect("set");
-    connection.execute_batch("CREATE TABLE rows (position INTEGER PRIMARY KEY, body BLOB) STRICT").expect("created");
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .expect("set");
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .expect("set");
+    connection
+        .execute_batch("CREATE TABLE rows (position INTEGER PRIMARY KEY, body BLOB) STRICT")
+        .expect("created");
     while let Ok(first) = inbox.recv() {
-        let group: Vec<_> = std::iter::once(first).chain(inbox.try_iter().take(511)).collect();
+        let group: Vec<_> = std::iter::once(first)
+            .chain(inbox.try_iter().take(511))
+            .collect();
         let transaction = connection.transaction().expect("begun");
         {
-            let mut insert = transaction.prepare_cached("INSERT INTO rows (body) VALUES (?1)").expect("prepared");
+            let mut insert = transaction
+                .prepare_cached("INSERT INTO rows (body) VALUES (?1)")
+                .expect("prepared");
             for _ in &group {
-                insert.execute(params![[b'x'; 400].as_slice()]).expect("inserted");
+                insert
+                    .execute(params![[b'x'; 400].as_slice()])
+                    .expect("inserted");
             }
         }
         transaction.commit().expect("committed");
@@ -98,8 +112,13 @@ fn bare_loop(path: &Path, inbox: &mpsc::Receiver<(usize, mpsc::SyncSender<()>)>)
 
 fn ledger(directory: &Path) -> Ledger {
     let store = store::sqlite::Sqlite::open(directory, Arc::default()).expect("a ledger");
-    let chance = Arc::new(SystemChance);
-    Ledger::new(Arc::new(store), Arc::new(keys::memory::Memory::new(chance.clone())), Arc::new(SystemClock), chance)
+    let rng = Arc::new(SystemRng);
+    Ledger::new(
+        Arc::new(store),
+        Arc::new(keys::memory::Memory::new(rng.clone())),
+        Arc::new(SystemClock),
+        rng,
+    )
 }
 
 /// Durable commands through `infra::execute`: load, decide, commit.
@@ -115,8 +134,19 @@ fn execute_durably(bencher: Bencher, writers: usize) {
                 let ledger = ledger.clone();
                 all.spawn(async move {
                     for _ in 0..count / writers {
-                        let wish = Wish { stream: format!("numbers-W{writer}"), command_id: ledger.fresh_id(), meta: Meta::system("bench", "bench") };
-                        ledger.execute::<Numbers>(&wish, &Command::Issue { size: 1 }, &NoLookups).await.expect("executed");
+                        let command_envelope = CommandEnvelope {
+                            stream: format!("number_sequence-W{writer}"),
+                            command_id: ledger.fresh_id(),
+                            meta: Meta::system("bench", "bench"),
+                        };
+                        ledger
+                            .execute::<NumberSequence>(
+                                &command_envelope,
+                                &Command::Issue { size: 1 },
+                                &NoContext,
+                            )
+                            .await
+                            .expect("executed");
                     }
                 });
             }
@@ -139,7 +169,15 @@ fn http_create_ticket(bencher: Bencher, clients: usize) {
                 let (http, base) = (http.clone(), desk.base.clone());
                 all.spawn(async move {
                     for _ in 0..count / clients {
-                        let answer = call(&http, &base, "create_ticket", fast_approval("bench", None), None).await.expect("an answer");
+                        let answer = call(
+                            &http,
+                            &base,
+                            "create_ticket",
+                            fast_approval("bench", None),
+                            None,
+                        )
+                        .await
+                        .expect("an answer");
                         assert_eq!(answer["result"], true);
                     }
                 });
@@ -152,17 +190,30 @@ fn http_create_ticket(bencher: Bencher, clients: usize) {
 /// The whole import of the real log, where it is there.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn import_incident_log(bencher: Bencher) {
-    let Some(file) = shared().map(|shared| shared.join("data/uci498_incidents.csv.gz")).filter(|file| file.exists()) else {
+    let Some(file) = shared()
+        .map(|shared| shared.join("data/uci498_incidents.csv.gz"))
+        .filter(|file| file.exists())
+    else {
         println!("skipped: the log is not beside the project");
         return;
     };
     let mapping = root().join("mappings/servicenow-uci498.toml");
-    bencher.counter(ItemsCount::new(112_399_usize)).with_inputs(|| tempfile::tempdir().expect("a directory")).bench_values(|directory| {
-        let data = directory.path().to_str().expect("text");
-        let output = run(&["import", file.to_str().expect("text"), "--mapping", mapping.to_str().expect("text"), "--data", data]);
-        assert!(output.status.success());
-        directory
-    });
+    bencher
+        .counter(ItemsCount::new(112_399_usize))
+        .with_inputs(|| tempfile::tempdir().expect("a directory"))
+        .bench_values(|directory| {
+            let data = directory.path().to_str().expect("text");
+            let output = run(&[
+                "import",
+                file.to_str().expect("text"),
+                "--mapping",
+                mapping.to_str().expect("text"),
+                "--data",
+                data,
+            ]);
+            assert!(output.status.success());
+            directory
+        });
 }
 
 /// A ledger of a million ticket events, made once.
@@ -172,8 +223,14 @@ fn million() -> &'static (tempfile::TempDir, Ledger) {
         let directory = tempfile::tempdir().expect("a directory");
         let ledger = ledger(directory.path());
         // The golden events of a ticket's life, four to a commit, as real bodies are shaped.
-        let samples: Vec<(TicketEvent, _)> = events::samples::history::<TicketEvent>().into_iter().map(|event| (event, None)).collect();
-        let bodies: Vec<Vec<u8>> = samples.chunks_exact(4).map(|four| events::body::write(&Meta::system("bench", "bench"), four).expect("a body")).collect();
+        let samples: Vec<(TicketEvent, _)> = events::samples::history::<TicketEvent>()
+            .into_iter()
+            .map(|event| (event, None))
+            .collect();
+        let bodies: Vec<Vec<u8>> = samples
+            .chunks_exact(4)
+            .map(|four| events::body::write(&Meta::system("bench", "bench"), four).expect("a body"))
+            .collect();
         runtime().block_on(async {
             let mut all = JoinSet::new();
             for stream in 0..64 {
@@ -181,7 +238,13 @@ fn million() -> &'static (tempfile::TempDir, Ledger) {
                 all.spawn(async move {
                     let mut previous: Option<Commit> = None;
                     for number in 0..EVENTS / 4 / 64 {
-                        let mut commit = following(&format!("ticket-{stream}"), previous.as_ref(), 4, 1, &bodies[number % bodies.len()]);
+                        let mut commit = following(
+                            &format!("ticket-{stream}"),
+                            previous.as_ref(),
+                            4,
+                            1,
+                            &bodies[number % bodies.len()],
+                        );
                         commit.command_id[0] = u8::try_from(number % 251).expect("a byte");
                         commit.hash = commit.expected_hash();
                         store.append(commit.clone()).await.expect("appended");
@@ -204,7 +267,9 @@ fn limit_decode_a_million_events(bencher: Bencher) {
         let mut position = 0;
         loop {
             let page = ledger.store.feed(position, 1000).await.expect("feed");
-            let Some(last) = page.last() else { return bodies };
+            let Some(last) = page.last() else {
+                return bodies;
+            };
             position = last.position;
             bodies.extend(page.into_iter().map(|placed| placed.commit.body));
         }
@@ -228,10 +293,14 @@ fn replay_a_million_events(bencher: Bencher) {
             let (mut board, mut position) = (DeskBoard::default(), 0);
             loop {
                 let page = ledger.store.feed(position, 1000).await.expect("feed");
-                let Some(last) = page.last() else { return board };
+                let Some(last) = page.last() else {
+                    return board;
+                };
                 position = last.position;
                 for placed in &page {
-                    project::fold(ledger, &mut board, &placed.commit).await.expect("folded");
+                    project::fold(ledger, &mut board, &placed.commit)
+                        .await
+                        .expect("folded");
                 }
             }
         })
@@ -244,7 +313,9 @@ fn audit_verify_a_million_events(bencher: Bencher) {
     let (_, ledger) = million();
     let runtime = runtime();
     bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
-        let verdict = runtime.block_on(audit::verify(&*ledger.store, &[], &mut |_| {})).expect("verified");
+        let verdict = runtime
+            .block_on(audit::verify(&*ledger.store, &[], &mut |_| {}))
+            .expect("verified");
         assert!(verdict.is_ok(), "{:?}", verdict.findings);
     });
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::process::{Served, run};
-use tests::{House, TRUSTED};
+use tests::{TRUSTED, TestDesk};
 
 /// A workflow that is deployed as it is.
 fn definition(name: &str) -> Value {
@@ -13,7 +13,7 @@ fn definition(name: &str) -> Value {
             { "id": 2, "name": "提单", "kind": "NORMAL", "fields": ["title"], "processors": { "type": "OPEN" } },
             { "id": 3, "name": "结束", "kind": "END" },
         ],
-        "lines": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }],
+        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }],
         "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true }],
     })
 }
@@ -21,67 +21,170 @@ fn definition(name: &str) -> Value {
 /// first-use F4: every commit of configuration names the person, the app and the channel.
 #[tokio::test]
 async fn every_commit_of_configuration_names_who_made_it() {
-    let house = House::open().await;
-    let admin = house.app.people.find("admin").await.expect("read");
-    let head = house.head().await;
+    let desk = TestDesk::open().await;
+    let admin = desk.app.people.find("admin").await.expect("read");
+    let head = desk.head().await;
     let ask = async |method: &str, path: &str, body: Value, status: u16| {
-        let (answered, answer) = house.v1(method, path, "admin", body).await;
+        let (answered, answer) = desk.v1(method, path, "admin", body).await;
         assert_eq!(answered, status, "{method} {path}: {answer}");
         answer
     };
-    let workflow = ask("POST", "workflows", json!({ "definition": definition("一") }), 201).await["workflow"].clone();
+    let workflow = ask(
+        "POST",
+        "workflows",
+        json!({ "definition": definition("一") }),
+        201,
+    )
+    .await["workflow"]
+        .clone();
     let of = |rest: &str| format!("workflows/{workflow}{rest}");
     ask("POST", &of("/deploy"), json!({}), 201).await;
-    ask("PUT", &of("/draft"), json!({ "definition": definition("二") }), 200).await;
+    ask(
+        "PUT",
+        &of("/draft"),
+        json!({ "definition": definition("二") }),
+        200,
+    )
+    .await;
     ask("POST", &of("/deploy"), json!({}), 201).await;
     ask("POST", &of("/versions/1/restore"), json!({}), 204).await;
     ask("DELETE", &of("/versions/1"), Value::Null, 204).await;
     ask("POST", &of("/close"), json!({}), 204).await;
     ask("POST", &of("/reopen"), json!({}), 204).await;
     let exported = ask("GET", "workflows/11/versions/1/export", Value::Null, 200).await;
-    ask("POST", "workflows/import", json!({ "workflow": exported }), 201).await;
-    let wish = json!({ "kind": "request", "name": "新服务", "workflow": workflow, "version": 2, "catalog": 4 });
-    let service = ask("POST", "services", wish, 201).await["service"].clone();
-    ask("PUT", &format!("services/{service}"), json!({ "name": "改名", "catalog": null }), 200).await;
-    ask("PUT", &format!("services/{service}"), json!({ "workflow_file": exported }), 200).await;
+    ask(
+        "POST",
+        "workflows/import",
+        json!({ "workflow": exported }),
+        201,
+    )
+    .await;
+    let command_envelope = json!({ "kind": "request", "name": "新服务", "workflow": workflow, "version": 2, "catalog": 4 });
+    let service = ask("POST", "services", command_envelope, 201).await["service"].clone();
+    ask(
+        "PUT",
+        &format!("services/{service}"),
+        json!({ "name": "改名", "catalog": null }),
+        200,
+    )
+    .await;
+    ask(
+        "PUT",
+        &format!("services/{service}"),
+        json!({ "workflow_file": exported }),
+        200,
+    )
+    .await;
     ask("DELETE", &format!("services/{service}"), Value::Null, 204).await;
-    let catalog = ask("POST", "catalog", json!({ "parent": 1, "name": "新目录" }), 201).await["id"].clone();
-    ask("PUT", &format!("catalog/{catalog}"), json!({ "name": "改名" }), 204).await;
+    let catalog = ask(
+        "POST",
+        "catalog",
+        json!({ "parent": 1, "name": "新目录" }),
+        201,
+    )
+    .await["id"]
+        .clone();
+    ask(
+        "PUT",
+        &format!("catalog/{catalog}"),
+        json!({ "name": "改名" }),
+        204,
+    )
+    .await;
     ask("DELETE", &format!("catalog/{catalog}"), Value::Null, 204).await;
-    ask("PUT", "dictionary/NEW", json!({ "name": "n", "items": [] }), 200).await;
+    ask(
+        "PUT",
+        "dictionary/NEW",
+        json!({ "name": "n", "items": [] }),
+        200,
+    )
+    .await;
     ask("DELETE", "dictionary/NEW", Value::Null, 204).await;
-    ask("PUT", "fields/room", json!({ "type": "STRING", "name": "机房" }), 200).await;
+    ask(
+        "PUT",
+        "fields/room",
+        json!({ "type": "STRING", "name": "机房" }),
+        200,
+    )
+    .await;
     ask("DELETE", "fields/room", Value::Null, 204).await;
-    ask("PUT", "roles/77", json!({ "key": "K", "name": "n", "members": ["wangwu"] }), 204).await;
+    ask(
+        "PUT",
+        "roles/77",
+        json!({ "key": "K", "name": "n", "members": ["wangwu"] }),
+        204,
+    )
+    .await;
     ask("DELETE", "roles/77", Value::Null, 204).await;
-    ask("PUT", "roles/1", json!({ "members": ["admin", "lisi"] }), 204).await;
+    ask(
+        "PUT",
+        "roles/1",
+        json!({ "members": ["admin", "lisi"] }),
+        204,
+    )
+    .await;
     // The same over the other API, by a person who is named.
-    house.must("create_service_catalog", json!({ "bk_username": "admin", "parent__id": 1, "name": "另一目录" })).await;
-    let wish = |name: &str| json!({ "bk_username": "admin", "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": exported });
-    let imported = house.must("import_service", wish("导入")).await;
-    let mut update = wish("再导入");
+    desk.must(
+        "create_service_catalog",
+        json!({ "bk_username": "admin", "parent__id": 1, "name": "另一目录" }),
+    )
+    .await;
+    let command_envelope = |name: &str| json!({ "bk_username": "admin", "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": exported });
+    let imported = desk.must("import_service", command_envelope("导入")).await;
+    let mut update = command_envelope("再导入");
     update["id"] = imported["id"].clone();
-    house.must("update_service", update).await;
+    desk.must("update_service", update).await;
 
-    let commits = house.app.ledger.store.feed(head, 10_000).await.expect("feed");
+    let commits = desk
+        .app
+        .ledger
+        .store
+        .feed(head, 10_000)
+        .await
+        .expect("feed");
     let mut kinds = std::collections::BTreeSet::new();
     for placed in &commits {
         let body: Value = serde_json::from_slice(&placed.commit.body).expect("JSON");
         let meta = &body["meta"];
         let stream = &placed.commit.stream;
-        assert_eq!((&meta["actor"], &meta["app"], &meta["channel"]), (&json!(admin), &json!(TRUSTED.0), &json!("api")), "{stream}: {meta}");
-        assert!(meta["correlation"].as_str().is_some_and(|id| !id.is_empty() && id != "setup"), "{stream}: {meta}");
+        assert_eq!(
+            (&meta["actor"], &meta["app"], &meta["channel"]),
+            (&json!(admin), &json!(TRUSTED.0), &json!("api")),
+            "{stream}: {meta}"
+        );
+        assert!(
+            meta["correlation"]
+                .as_str()
+                .is_some_and(|id| !id.is_empty() && id != "setup"),
+            "{stream}: {meta}"
+        );
         kinds.insert(stream.split('-').next().unwrap_or_default().to_owned());
     }
-    let wanted = ["catalog", "dictionary", "field", "numbers", "role", "service", "workflow"];
+    let wanted = [
+        "catalog",
+        "dictionary",
+        "field",
+        "number_sequence",
+        "role",
+        "service",
+        "workflow",
+    ];
     assert!(wanted.iter().all(|kind| kinds.contains(*kind)), "{kinds:?}");
 
     // An application that names no one acts for the desk, and is named itself.
-    let head = house.head().await;
-    house.must("create_service_catalog", json!({ "parent__id": 1, "name": "第三目录" })).await;
-    let commits = house.app.ledger.store.feed(head, 10).await.expect("feed");
+    let head = desk.head().await;
+    desk.must(
+        "create_service_catalog",
+        json!({ "parent__id": 1, "name": "第三目录" }),
+    )
+    .await;
+    let commits = desk.app.ledger.store.feed(head, 10).await.expect("feed");
     let body: Value = serde_json::from_slice(&commits[0].commit.body).expect("JSON");
-    assert_eq!((&body["meta"]["actor"], &body["meta"]["app"]), (&json!("system"), &json!(TRUSTED.0)), "{body}");
+    assert_eq!(
+        (&body["meta"]["actor"], &body["meta"]["app"]),
+        (&json!("system"), &json!(TRUSTED.0)),
+        "{body}"
+    );
 }
 
 /// first-use F4: an auditor sees who changed the superusers.
@@ -90,21 +193,52 @@ async fn an_audit_shows_who_changed_the_superusers() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().to_str().expect("a path");
     let desk = Served::start(directory.path(), &[]);
-    let show = || String::from_utf8_lossy(&run(&["audit", "show", "role-1", "--data", data]).stdout).into_owned();
+    let show = || {
+        String::from_utf8_lossy(&run(&["audit", "show", "role-1", "--data", data]).stdout)
+            .into_owned()
+    };
     // The desk itself made the role at its first start.
-    let commit = |number: &str, shown: &str| shown.lines().find(|line| line.trim_start().starts_with(number)).unwrap_or_default().to_owned();
+    let commit = |number: &str, shown: &str| {
+        shown
+            .lines()
+            .find(|line| line.trim_start().starts_with(number))
+            .unwrap_or_default()
+            .to_owned()
+    };
     assert!(commit("1 ", &show()).contains("system"), "{}", show());
-    let (status, answer) = desk.v1("PUT", "roles/1", "admin", json!({ "members": ["admin", "lisi"] })).await;
+    let (status, answer) = desk
+        .v1(
+            "PUT",
+            "roles/1",
+            "admin",
+            json!({ "members": ["admin", "lisi"] }),
+        )
+        .await;
     assert_eq!(status, 204, "{answer}");
     let shown = show();
     let second = commit("2 ", &shown);
     assert!(!second.is_empty() && !second.contains("system"), "{shown}");
     // Without members the role stays as it is.
-    assert_eq!(desk.v1("PUT", "roles/1", "admin", json!({ "name": "超级管理员" })).await.0, 204);
+    assert_eq!(
+        desk.v1("PUT", "roles/1", "admin", json!({ "name": "超级管理员" }))
+            .await
+            .0,
+        204
+    );
     let (_, role) = desk.v1("GET", "roles/1", "lisi", Value::Null).await;
     assert_eq!(role["members"], json!(["admin", "lisi"]), "{role}");
-    assert_eq!(desk.v1("PUT", "roles/1", "admin", json!({ "members": [] })).await.0, 409);
-    assert_eq!(desk.v1("PUT", "roles/1", "admin", json!({ "membres": ["wangwu"] })).await.0, 400);
+    assert_eq!(
+        desk.v1("PUT", "roles/1", "admin", json!({ "members": [] }))
+            .await
+            .0,
+        409
+    );
+    assert_eq!(
+        desk.v1("PUT", "roles/1", "admin", json!({ "membres": ["wangwu"] }))
+            .await
+            .0,
+        400
+    );
 }
 
 /// first-use section 2: a list with a misspelled name must not lock everybody out.
@@ -113,15 +247,41 @@ async fn a_superuser_does_not_lose_the_role_by_an_own_request() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     for members in [json!(["lisi"]), json!(["Admin"]), json!([])] {
-        let (status, answer) = desk.v1("PUT", "roles/1", "admin", json!({ "members": members })).await;
+        let (status, answer) = desk
+            .v1("PUT", "roles/1", "admin", json!({ "members": members }))
+            .await;
         assert_eq!(status, 409, "{members}: {answer}");
     }
-    assert_eq!(desk.v1("PUT", "roles/1", "admin", json!({ "members": ["admin", "lisi", "lisi"] })).await.0, 204);
+    assert_eq!(
+        desk.v1(
+            "PUT",
+            "roles/1",
+            "admin",
+            json!({ "members": ["admin", "lisi", "lisi"] })
+        )
+        .await
+        .0,
+        204
+    );
     let (_, role) = desk.v1("GET", "roles/1", "lisi", Value::Null).await;
-    assert_eq!(role["members"], json!(["admin", "lisi"]), "each person once");
+    assert_eq!(
+        role["members"],
+        json!(["admin", "lisi"]),
+        "each person once"
+    );
     // Another superuser takes the role away.
-    assert_eq!(desk.v1("PUT", "roles/1", "lisi", json!({ "members": ["lisi"] })).await.0, 204);
-    assert_eq!(desk.v1("PUT", "roles/1", "admin", json!({ "members": ["admin"] })).await.0, 403);
+    assert_eq!(
+        desk.v1("PUT", "roles/1", "lisi", json!({ "members": ["lisi"] }))
+            .await
+            .0,
+        204
+    );
+    assert_eq!(
+        desk.v1("PUT", "roles/1", "admin", json!({ "members": ["admin"] }))
+            .await
+            .0,
+        403
+    );
 }
 
 /// crossings 6: a catalog is never moved below one that does not exist.
@@ -131,10 +291,15 @@ async fn a_catalog_stays_where_it_is_if_the_new_parent_is_unknown() {
     let desk = Served::start(directory.path(), &[]);
     let (_, before) = desk.v1("GET", "catalog/4", "admin", Value::Null).await;
     for parent in [json!(0), json!(-1), json!(999), json!(i64::MAX)] {
-        let (status, answer) = desk.v1("PUT", "catalog/4", "admin", json!({ "parent": parent })).await;
+        let (status, answer) = desk
+            .v1("PUT", "catalog/4", "admin", json!({ "parent": parent }))
+            .await;
         assert_eq!(status, 404, "{parent}: {answer}");
     }
-    assert_eq!(desk.v1("GET", "catalog/4", "admin", Value::Null).await.1, before);
+    assert_eq!(
+        desk.v1("GET", "catalog/4", "admin", Value::Null).await.1,
+        before
+    );
 }
 
 /// hostile-and-broken 3, its siblings: a repeated creation under one key creates one thing.
@@ -142,22 +307,63 @@ async fn a_catalog_stays_where_it_is_if_the_new_parent_is_unknown() {
 async fn a_repeated_creation_under_one_key_creates_one_thing() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = std::sync::Arc::new(Served::start(directory.path(), &[]));
-    let (_, file) = desk.v1("GET", "workflows/11/versions/1/export", "admin", Value::Null).await;
-    assert_eq!(desk.v1("PUT", "workflows/11/draft", "admin", json!({ "definition": definition("三") })).await.0, 200);
+    let (_, file) = desk
+        .v1(
+            "GET",
+            "workflows/11/versions/1/export",
+            "admin",
+            Value::Null,
+        )
+        .await;
+    assert_eq!(
+        desk.v1(
+            "PUT",
+            "workflows/11/draft",
+            "admin",
+            json!({ "definition": definition("三") })
+        )
+        .await
+        .0,
+        200
+    );
     for (path, body) in [
         ("workflows", json!({ "definition": definition("一") })),
         ("workflows/import", json!({ "workflow": file })),
         ("workflows/11/deploy", json!({})),
-        ("services", json!({ "kind": "request", "name": "新服务", "workflow": 11, "version": 1 })),
+        (
+            "services",
+            json!({ "kind": "request", "name": "新服务", "workflow": 11, "version": 1 }),
+        ),
         ("catalog", json!({ "parent": 1, "name": "新目录" })),
-        ("templates", json!({ "service_id": 17, "name": "每周", "fields": { "title": "t" } })),
+        (
+            "templates",
+            json!({ "service_id": 17, "name": "每周", "fields": { "title": "t" } }),
+        ),
     ] {
         let key = format!("create {path}");
-        let send = async |user: &str, body: Value| desk.v1_with("POST", path, user, body, &[("idempotency-key", key.as_str())]).await;
+        let send = async |user: &str, body: Value| {
+            desk.v1_with(
+                "POST",
+                path,
+                user,
+                body,
+                &[("idempotency-key", key.as_str())],
+            )
+            .await
+        };
         let mut together = tokio::task::JoinSet::new();
         for _ in 0..4 {
             let (desk, body, key) = (desk.clone(), body.clone(), key.clone());
-            together.spawn(async move { desk.v1_with("POST", path, "admin", body, &[("idempotency-key", key.as_str())]).await });
+            together.spawn(async move {
+                desk.v1_with(
+                    "POST",
+                    path,
+                    "admin",
+                    body,
+                    &[("idempotency-key", key.as_str())],
+                )
+                .await
+            });
         }
         let answers = together.join_all().await;
         for (status, _, answer) in &answers {
@@ -172,12 +378,21 @@ async fn a_repeated_creation_under_one_key_creates_one_thing() {
         if matches!(path, "services" | "catalog" | "templates") {
             assert_eq!(send("admin", other).await.0, 422, "{path}: another body");
         }
-        assert_eq!(send("lisi", body.clone()).await.0, 422, "{path}: another user");
+        assert_eq!(
+            send("lisi", body.clone()).await.0,
+            422,
+            "{path}: another user"
+        );
         // Without a key the same request is another one.
         let (status, _) = desk.v1("POST", path, "admin", body).await;
         assert!(matches!(status, 201 | 409), "{path}: {status}");
     }
-    assert_eq!(desk.v1("GET", "workflows/11/versions/2", "admin", Value::Null).await.0, 200);
+    assert_eq!(
+        desk.v1("GET", "workflows/11/versions/2", "admin", Value::Null)
+            .await
+            .0,
+        200
+    );
 }
 
 /// crossings 6, hostile-and-broken 27: a change is decided from the change before it.
@@ -185,7 +400,13 @@ async fn a_repeated_creation_under_one_key_creates_one_thing() {
 async fn concurrent_changes_of_one_thing_are_all_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = std::sync::Arc::new(Served::start(directory.path(), &[]));
-    for (path, body) in [("dictionary/XX", json!({ "name": "n", "items": [] })), ("roles/77", json!({ "key": "K", "name": "n", "members": [] }))] {
+    for (path, body) in [
+        ("dictionary/XX", json!({ "name": "n", "items": [] })),
+        (
+            "roles/77",
+            json!({ "key": "K", "name": "n", "members": [] }),
+        ),
+    ] {
         assert!(desk.v1("PUT", path, "admin", body).await.0 < 300, "{path}");
     }
     for round in 0..10 {
@@ -205,7 +426,14 @@ async fn concurrent_changes_of_one_thing_are_all_kept() {
             let desk = desk.clone();
             together.spawn(async move { desk.v1("PUT", path, "admin", body).await.0 });
         }
-        assert!(together.join_all().await.into_iter().all(|status| status < 300), "round {round}");
+        assert!(
+            together
+                .join_all()
+                .await
+                .into_iter()
+                .all(|status| status < 300),
+            "round {round}"
+        );
         for (path, body) in changes {
             let (_, shown) = desk.v1("GET", path, "admin", Value::Null).await;
             for (member, value) in body.as_object().expect("an object") {

@@ -11,8 +11,7 @@ fn definition() -> Value {
     let colour = json!({ "id": 2, "key": "colour", "type": "SELECT", "name": "颜色", "source_type": "CUSTOM", "choice": [{ "key": "r", "name": "红", "items": [{ "key": "s", "name": "深红" }] }],
         "hidden_when": { "type": "and", "expressions": [{ "key": "title", "type": "STRING", "condition": "==", "value": "x" }] } });
     let day = json!({ "id": 3, "key": "day", "type": "DATE", "name": "日期", "rule": { "type": "and", "expressions": [{ "condition": ">=", "source": "system" }, { "condition": "!=", "source": "value", "value": "2026-01-01" }, { "condition": "!=", "source": "field", "key": "title" }] } });
-    let condition =
-        json!({ "type": "and", "expressions": [{ "type": "or", "expressions": [{ "key": "title", "type": "STRING", "condition": "==", "value": "x" }] }] });
+    let condition = json!({ "type": "and", "expressions": [{ "type": "or", "expressions": [{ "key": "title", "type": "STRING", "condition": "==", "value": "x" }] }] });
     let call = json!({ "does": "request", "method": "POST", "url": "https://x.example.com/", "headers": [{ "key": "A", "value": "b" }], "timeout_ms": 1000, "attempts_max": 2, "success": condition,
         "poll": { "interval_ms": 1000, "times_max": 3, "until": condition }, "outputs": [{ "key": "ip", "name": "地址", "path": "data.ip" }] });
     let task = json!({ "does": "task", "url": "https://x.example.com/sops", "bk_biz_id": "2", "template_id": "7", "constants": [{ "key": "a", "value": "b" }], "polls_max": 5 });
@@ -23,11 +22,11 @@ fn definition() -> Value {
             { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "colour", "day"] },
             { "id": 3, "name": "审批", "kind": "APPROVAL", "processors": { "type": "PERSON", "who": ["zhangsan"] }, "handling": "PROCESS", "can_deliver": true, "is_multi": true,
               "finish_condition": condition, "outputs": [{ "key": "N3", "holds": "NODE_APPROVE_RESULT" }] },
-            { "id": 4, "name": "调用", "kind": "TASK", "processors": { "type": "GENERAL", "who": [1] }, "outside": call },
-            { "id": 5, "name": "标准运维", "kind": "TASK-SOPS", "processors": { "type": "ASSIGN_LEADER", "who": 3 }, "outside": task },
+            { "id": 4, "name": "调用", "kind": "TASK", "processors": { "type": "GENERAL", "who": [1] }, "service_task": call },
+            { "id": 5, "name": "标准运维", "kind": "TASK-SOPS", "processors": { "type": "ASSIGN_LEADER", "who": 3 }, "service_task": task },
             { "id": 9, "name": "结束", "kind": "END" },
         ],
-        "lines": [
+        "transitions": [
             { "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3, "name": "n", "condition": condition }, { "id": 3, "from": 3, "to": 4 },
             { "id": 4, "from": 4, "to": 5 }, { "id": 5, "from": 5, "to": 9 },
         ],
@@ -43,14 +42,22 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
         "display_roles": ["1"], "seals_text": false, "can_ticket_agency": false, "rate_after_days": 3, "priorities": [[1, 1, 2], [1, 2, 3], [2, 3, 3]] });
     let mut known = service.clone();
     known["name"] = "改名".into();
-    known.as_object_mut().expect("an object").retain(|key, _| !matches!(key.as_str(), "kind" | "workflow" | "version"));
+    known
+        .as_object_mut()
+        .expect("an object")
+        .retain(|key, _| !matches!(key.as_str(), "kind" | "workflow" | "version"));
     let node = |more: Value| {
         let mut body = json!({ "node": 3 });
-        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
         body
     };
     let of_a_ticket = [
-        ("submit", node(json!({ "fields": { "FZR_YIJIAN": "true" } }))),
+        (
+            "submit",
+            node(json!({ "fields": { "FZR_YIJIAN": "true" } })),
+        ),
         ("decide", node(json!({ "pass": true, "message": "x" }))),
         ("claim", node(json!({}))),
         ("distribute", node(json!({ "to": to, "message": "x" }))),
@@ -62,13 +69,19 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
         ("withdraw", json!({})),
         ("close", json!({ "status": "FINISHED", "message": "x" })),
         ("retry", node(json!({ "values": { "a": "b" } }))),
-        ("ignore", node(json!({ "values": { "a": "b" }, "message": "x" }))),
-        ("route", node(json!({ "line": 1 }))),
+        (
+            "ignore",
+            node(json!({ "values": { "a": "b" }, "message": "x" })),
+        ),
+        ("route", node(json!({ "transition": 1 }))),
         ("acknowledge", node(json!({}))),
         ("resolve", json!({ "fields": {}, "message": "x" })),
         ("escalate", node(json!({ "message": "x" }))),
         ("edit", json!({ "fields": form })),
-        ("remark", json!({ "text": "x", "people": ["lisi"], "internal": false })),
+        (
+            "remark",
+            json!({ "text": "x", "people": ["lisi"], "internal": false }),
+        ),
         ("follow", json!({ "people": ["lisi"] })),
         ("unfollow", json!({ "people": ["lisi"] })),
         ("rate", json!({ "stars": 5, "message": "x" })),
@@ -78,27 +91,54 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     ];
     let ticket = json!({ "service_id": 17, "creator": "lisi", "processors": { "4": ["lisi"] }, "fields": form, "tag": "t", "attention": true, "callback": { "url": "https://x.example.com/", "headers": { "X-A": "b" }, "on_status": true },
         "dynamic_fields": [{ "name": "n", "type": "STRING", "value": "v", "meta": {} }], "envs": { "a": "b" } });
-    let mut all: BTreeMap<String, Value> = of_a_ticket.into_iter().map(|(name, body)| (format!("POST tickets/{sn}/{name}"), body)).collect();
+    let mut all: BTreeMap<String, Value> = of_a_ticket
+        .into_iter()
+        .map(|(name, body)| (format!("POST tickets/{sn}/{name}"), body))
+        .collect();
     let others = [
         ("POST tickets", ticket),
-        ("POST decisions", json!({ "decisions": [{ "sn": sn, "node": 3, "pass": true, "message": "x" }] })),
+        (
+            "POST decisions",
+            json!({ "decisions": [{ "sn": sn, "node": 3, "pass": true, "message": "x" }] }),
+        ),
         ("POST uploads", json!({ "name": "a.bin" })),
-        ("POST uploads/att-00000000000000000000000000000000/complete", json!({ "parts": ["0"], "media_type": "text/plain" })),
+        (
+            "POST uploads/att-00000000000000000000000000000000/complete",
+            json!({ "parts": ["0"], "media_type": "text/plain" }),
+        ),
         ("PUT drafts/services/17", json!({ "fields": form })),
-        ("POST templates", json!({ "service_id": 17, "name": "每周", "fields": form })),
-        ("PUT templates/none", json!({ "name": "每月", "fields": form })),
+        (
+            "POST templates",
+            json!({ "service_id": 17, "name": "每周", "fields": form }),
+        ),
+        (
+            "PUT templates/none",
+            json!({ "name": "每月", "fields": form }),
+        ),
         ("POST workflows", json!({ "definition": definition() })),
         ("POST workflows/import", json!({ "workflow": file })),
-        ("PUT workflows/11/draft", json!({ "definition": definition() })),
+        (
+            "PUT workflows/11/draft",
+            json!({ "definition": definition() }),
+        ),
         ("POST workflows/11/deploy", json!({})),
         ("POST workflows/11/close", json!({})),
         ("POST workflows/11/reopen", json!({})),
         ("POST workflows/11/versions/1/restore", json!({})),
         ("POST services", service),
         ("PUT services/22", known),
-        ("POST services/22/options", json!({ "field": "title", "fields": form })),
-        ("POST catalog", json!({ "parent": 1, "name": "新目录", "desc": "d" })),
-        ("PUT catalog/4", json!({ "parent": 1, "name": "改名目录", "desc": "d" })),
+        (
+            "POST services/22/options",
+            json!({ "field": "title", "fields": form }),
+        ),
+        (
+            "POST catalog",
+            json!({ "parent": 1, "name": "新目录", "desc": "d" }),
+        ),
+        (
+            "PUT catalog/4",
+            json!({ "parent": 1, "name": "改名目录", "desc": "d" }),
+        ),
         (
             "PUT dictionary/NEW",
             json!({ "code": "NEW", "name": "n", "is_enabled": true, "items": [{ "key": "a", "name": "b", "items": [{ "key": "c", "name": "d" }] }] }),
@@ -107,15 +147,31 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
             "PUT fields/room",
             json!({ "key": "room", "type": "SELECT", "name": "机房", "desc": "d", "choice": [{ "key": "A", "name": "甲" }], "is_required": true }),
         ),
-        ("PUT roles/77", json!({ "key": "PAINTERS", "name": "油漆工", "members": ["wangwu"] })),
-        ("PUT apps/other_app", json!({ "name": "n", "secret": "a-secret-of-sixteen", "speaks_for_users": false, "hears_status": false })),
+        (
+            "PUT roles/77",
+            json!({ "key": "PAINTERS", "name": "油漆工", "members": ["wangwu"] }),
+        ),
+        (
+            "PUT apps/other_app",
+            json!({ "name": "n", "secret": "a-secret-of-sixteen", "may_impersonate": false, "status_callbacks": false }),
+        ),
         ("POST people/none/forget", json!({ "dry_run": true })),
         ("POST apps/other_app/disable", json!({})),
         ("POST apps/other_app/enable", json!({})),
     ];
-    all.extend(others.into_iter().map(|(name, body)| (name.to_owned(), body)));
-    all.insert(format!("PUT drafts/tickets/{sn}/3"), json!({ "fields": {} }));
-    all.insert(format!("POST tickets/{sn}/nodes/3/options"), json!({ "field": "FZR_BEIZHU", "fields": {} }));
+    all.extend(
+        others
+            .into_iter()
+            .map(|(name, body)| (name.to_owned(), body)),
+    );
+    all.insert(
+        format!("PUT drafts/tickets/{sn}/3"),
+        json!({ "fields": {} }),
+    );
+    all.insert(
+        format!("POST tickets/{sn}/nodes/3/options"),
+        json!({ "field": "FZR_BEIZHU", "fields": {} }),
+    );
     all
 }
 
@@ -138,7 +194,11 @@ fn filled(path: &str, sn: &str) -> String {
         "{attachment}" => "att-00000000000000000000000000000000".into(),
         other => other.to_owned(),
     };
-    path.trim_start_matches("/v1/").split('/').map(part).collect::<Vec<_>>().join("/")
+    path.trim_start_matches("/v1/")
+        .split('/')
+        .map(part)
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 /// One body that must be rejected: how it differs from the valid one, and the pointer of the member that is wrong.
@@ -149,15 +209,33 @@ struct Wrong {
 }
 
 /// Every way in which one member of an example is wrong by its schema.
-fn wrongs(document: &Value, schema: &Value, example: &Value, at: &str, whole: &Value, out: &mut Vec<Wrong>) {
-    if let Some(name) = schema["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {
-        return wrongs(document, document.pointer(name).expect("a schema"), example, at, whole, out);
+fn wrongs(
+    document: &Value,
+    schema: &Value,
+    example: &Value,
+    at: &str,
+    whole: &Value,
+    out: &mut Vec<Wrong>,
+) {
+    if let Some(name) = schema["$ref"]
+        .as_str()
+        .and_then(|name| name.strip_prefix('#'))
+    {
+        return wrongs(
+            document,
+            document.pointer(name).expect("a schema"),
+            example,
+            at,
+            whole,
+            out,
+        );
     }
     if let Some(cases) = schema["oneOf"].as_array() {
         // The case of the example: its word, or the one kind of object.
         let is_case = |case: &&Value| {
             let words = case["properties"].as_object().into_iter().flatten();
-            let mut constants = words.filter_map(|(name, of)| of.get("const").map(|word| (name, word)));
+            let mut constants =
+                words.filter_map(|(name, of)| of.get("const").map(|word| (name, word)));
             case["type"] == "object" && constants.all(|(name, word)| example[name] == *word)
         };
         if let Some(case) = cases.iter().find(is_case) {
@@ -172,29 +250,73 @@ fn wrongs(document: &Value, schema: &Value, example: &Value, at: &str, whole: &V
         Value::Object(members) => {
             let Some(properties) = schema["properties"].as_object() else {
                 for (name, value) in members {
-                    wrong_elements(document, &schema["additionalProperties"], &format!("{at}/{name}"), whole, out);
-                    wrongs(document, &schema["additionalProperties"], value, &format!("{at}/{name}"), whole, out);
+                    wrong_elements(
+                        document,
+                        &schema["additionalProperties"],
+                        &format!("{at}/{name}"),
+                        whole,
+                        out,
+                    );
+                    wrongs(
+                        document,
+                        &schema["additionalProperties"],
+                        value,
+                        &format!("{at}/{name}"),
+                        whole,
+                        out,
+                    );
                 }
                 return;
             };
-            out.push(Wrong { how: "an unknown member", pointer: format!("{at}/unheard_of"), body: with(whole, &format!("{at}/unheard_of"), Some(json!("x"))) });
+            out.push(Wrong {
+                how: "an unknown member",
+                pointer: format!("{at}/unheard_of"),
+                body: with(whole, &format!("{at}/unheard_of"), Some(json!("x"))),
+            });
             // Required where another member is not given: both are left out.
-            for (name, other) in schema["x-required-unless"].as_object().into_iter().flatten() {
+            for (name, other) in schema["x-required-unless"]
+                .as_object()
+                .into_iter()
+                .flatten()
+            {
                 let pointer = format!("{at}/{name}");
-                let without = with(whole, &format!("{at}/{}", other.as_str().expect("a member")), None);
-                out.push(Wrong { how: "a conditionally required member is missing", body: with(&without, &pointer, None), pointer });
+                let without = with(
+                    whole,
+                    &format!("{at}/{}", other.as_str().expect("a member")),
+                    None,
+                );
+                out.push(Wrong {
+                    how: "a conditionally required member is missing",
+                    body: with(&without, &pointer, None),
+                    pointer,
+                });
             }
             for (name, of) in properties {
                 let pointer = format!("{at}/{name}");
-                if schema["required"].as_array().is_some_and(|required| required.contains(&json!(name))) {
-                    out.push(Wrong { how: "a required member is missing", body: with(whole, &pointer, None), pointer: pointer.clone() });
+                if schema["required"]
+                    .as_array()
+                    .is_some_and(|required| required.contains(&json!(name)))
+                {
+                    out.push(Wrong {
+                        how: "a required member is missing",
+                        body: with(whole, &pointer, None),
+                        pointer: pointer.clone(),
+                    });
                 }
                 if of.get("const").is_none() {
                     if !takes_null(of) {
-                        out.push(Wrong { how: "a member is null", body: with(whole, &pointer, Some(Value::Null)), pointer: pointer.clone() });
+                        out.push(Wrong {
+                            how: "a member is null",
+                            body: with(whole, &pointer, Some(Value::Null)),
+                            pointer: pointer.clone(),
+                        });
                     }
                     if let Some(value) = of_another_type(document, of) {
-                        out.push(Wrong { how: "a member of a wrong type", body: with(whole, &pointer, Some(value)), pointer: pointer.clone() });
+                        out.push(Wrong {
+                            how: "a member of a wrong type",
+                            body: with(whole, &pointer, Some(value)),
+                            pointer: pointer.clone(),
+                        });
                     }
                 }
                 if let Some(value) = members.get(name) {
@@ -204,10 +326,21 @@ fn wrongs(document: &Value, schema: &Value, example: &Value, at: &str, whole: &V
         }
         Value::Array(items) if schema["items"].is_object() => {
             // Of an array that is wrong as a whole no item is tried.
-            for (number, item) in items.iter().enumerate().filter(|_| schema["items"].get("minItems").is_none()) {
+            for (number, item) in items
+                .iter()
+                .enumerate()
+                .filter(|_| schema["items"].get("minItems").is_none())
+            {
                 let pointer = format!("{at}/{number}");
                 wrong_elements(document, &schema["items"], &pointer, whole, out);
-                wrongs(document, &schema["items"], item, &format!("{at}/{number}"), whole, out);
+                wrongs(
+                    document,
+                    &schema["items"],
+                    item,
+                    &format!("{at}/{number}"),
+                    whole,
+                    out,
+                );
             }
         }
         _ => {}
@@ -215,16 +348,36 @@ fn wrongs(document: &Value, schema: &Value, example: &Value, at: &str, whole: &V
 }
 
 /// Every way in which one element of an array or of an object with free keys is wrong.
-fn wrong_elements(document: &Value, schema: &Value, pointer: &str, whole: &Value, out: &mut Vec<Wrong>) {
+fn wrong_elements(
+    document: &Value,
+    schema: &Value,
+    pointer: &str,
+    whole: &Value,
+    out: &mut Vec<Wrong>,
+) {
     if !schema.is_object() {
         return;
     }
-    let null = if takes_null(schema) { None } else { Some(Value::Null) };
-    for (how, value) in [("an element is null", null), ("an element of a wrong type", of_another_type(document, schema))] {
+    let null = if takes_null(schema) {
+        None
+    } else {
+        Some(Value::Null)
+    };
+    for (how, value) in [
+        ("an element is null", null),
+        (
+            "an element of a wrong type",
+            of_another_type(document, schema),
+        ),
+    ] {
         if let Some(value) = value {
             let mut body = whole.clone();
             *body.pointer_mut(pointer).expect("an element") = value;
-            out.push(Wrong { how, pointer: pointer.to_owned(), body });
+            out.push(Wrong {
+                how,
+                pointer: pointer.to_owned(),
+                body,
+            });
         }
     }
 }
@@ -233,7 +386,10 @@ fn wrong_elements(document: &Value, schema: &Value, pointer: &str, whole: &Value
 fn with(whole: &Value, pointer: &str, value: Option<Value>) -> Value {
     let mut body = whole.clone();
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
-    let members = body.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
+    let members = body
+        .pointer_mut(parent)
+        .and_then(Value::as_object_mut)
+        .expect("an object");
     match value {
         Some(value) => drop(members.insert(name.to_owned(), value)),
         None => drop(members.remove(name)),
@@ -242,13 +398,22 @@ fn with(whole: &Value, pointer: &str, value: Option<Value>) -> Value {
 }
 
 fn takes_null(schema: &Value) -> bool {
-    let types = schema["type"].as_array().is_some_and(|types| types.contains(&json!("null")));
-    types || *schema == json!({}) || schema["anyOf"].as_array().is_some_and(|shapes| shapes.iter().any(|shape| shape["type"] == "null"))
+    let types = schema["type"]
+        .as_array()
+        .is_some_and(|types| types.contains(&json!("null")));
+    types
+        || *schema == json!({})
+        || schema["anyOf"]
+            .as_array()
+            .is_some_and(|shapes| shapes.iter().any(|shape| shape["type"] == "null"))
 }
 
 /// A value that a schema does not take, where there is one.
 fn of_another_type(document: &Value, schema: &Value) -> Option<Value> {
-    if let Some(name) = schema["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {
+    if let Some(name) = schema["$ref"]
+        .as_str()
+        .and_then(|name| name.strip_prefix('#'))
+    {
         return of_another_type(document, document.pointer(name).expect("a schema"));
     }
     if schema.get("enum").is_some() {
@@ -266,21 +431,44 @@ fn of_another_type(document: &Value, schema: &Value) -> Option<Value> {
 }
 
 async fn ticket(desk: &Served, title: &str) -> String {
-    let fields =
-        json!({ "title": title, "apply_content": "c", "impact": "2", "urgency": "3", "ZHIDINGSHENPIREN": "zhangsan,wangwu", "LIANXIDIANHUA": "13800000000" });
-    let (status, made) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields })).await;
+    let fields = json!({ "title": title, "apply_content": "c", "impact": "2", "urgency": "3", "ZHIDINGSHENPIREN": "zhangsan,wangwu", "LIANXIDIANHUA": "13800000000" });
+    let (status, made) = desk
+        .v1(
+            "POST",
+            "tickets",
+            "lisi",
+            json!({ "service_id": 22, "fields": fields }),
+        )
+        .await;
     assert_eq!(status, 201, "{made}");
     made["sn"].as_str().expect("a number").to_owned()
 }
 
 async fn described(desk: &Served) -> Value {
-    client().get(format!("{}/openapi.json", desk.base)).send().await.expect("an answer").json().await.expect("JSON")
+    client()
+        .get(format!("{}/openapi.json", desk.base))
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON")
 }
 
 fn operations(document: &Value) -> Vec<(String, String, Value)> {
-    let paths = document["paths"].as_object().expect("paths").iter().filter(|(path, _)| path.starts_with("/v1/"));
+    let paths = document["paths"]
+        .as_object()
+        .expect("paths")
+        .iter()
+        .filter(|(path, _)| path.starts_with("/v1/"));
     paths
-        .flat_map(|(path, methods)| methods.as_object().expect("methods").iter().map(|(method, of)| (path.clone(), method.to_uppercase(), of.clone())))
+        .flat_map(|(path, methods)| {
+            methods
+                .as_object()
+                .expect("methods")
+                .iter()
+                .map(|(method, of)| (path.clone(), method.to_uppercase(), of.clone()))
+        })
         .collect()
 }
 
@@ -301,8 +489,11 @@ const REJECTED: [(&str, u16); 10] = [
 /// Who does this with the ticket of [`ticket`].
 fn actor(action: &str) -> &'static str {
     match action {
-        "withdraw" | "rate" | "remind" | "remark" | "follow" | "unfollow" | "link" | "unlink" => "lisi",
-        "submit" | "decide" | "claim" | "distribute" | "deliver" | "terminate" | "acknowledge" | "resolve" | "escalate" => "zhangsan",
+        "withdraw" | "rate" | "remind" | "remark" | "follow" | "unfollow" | "link" | "unlink" => {
+            "lisi"
+        }
+        "submit" | "decide" | "claim" | "distribute" | "deliver" | "terminate" | "acknowledge"
+        | "resolve" | "escalate" => "zhangsan",
         _ => "admin",
     }
 }
@@ -313,11 +504,17 @@ async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     let before = match action {
         "resume" => Some(("suspend", "admin", json!({ "message": "x" }))),
         "rate" => Some(("close", "admin", json!({ "status": "FINISHED" }))),
-        "unlink" => Some(("link", "lisi", json!({ "other": other, "relation": "related" }))),
+        "unlink" => Some((
+            "link",
+            "lisi",
+            json!({ "other": other, "relation": "related" }),
+        )),
         _ => None,
     };
     if let Some((step, user, body)) = before {
-        let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/{step}"), user, body).await;
+        let (status, answer) = desk
+            .v1("POST", &format!("tickets/{sn}/{step}"), user, body)
+            .await;
         assert_eq!(status, 200, "{step}: {answer}");
     }
     sn
@@ -329,7 +526,14 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let (sn, other) = (ticket(&desk, "one").await, ticket(&desk, "other").await);
-    let (_, file) = desk.v1("GET", "workflows/11/versions/1/export", "admin", Value::Null).await;
+    let (_, file) = desk
+        .v1(
+            "GET",
+            "workflows/11/versions/1/export",
+            "admin",
+            Value::Null,
+        )
+        .await;
     let mut examples = examples(&sn, &other, &file);
     let document = described(&desk).await;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -338,7 +542,10 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
     let mut pointers = BTreeSet::new();
     for (path, method, operation) in operations(&document) {
         let template = path.clone();
-        let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") else { continue };
+        let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema")
+        else {
+            continue;
+        };
         tried += 1;
         let name = format!("{method} {}", filled(&path, &sn));
         let Some(example) = examples.remove(&name) else {
@@ -346,35 +553,67 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
             continue;
         };
         let path = filled(&path, &sn);
-        let is_required = schema["required"].as_array().is_some_and(|required| !required.is_empty());
+        let is_required = schema["required"]
+            .as_array()
+            .is_some_and(|required| !required.is_empty());
         if operation["requestBody"]["required"] != is_required {
-            failures.push(format!("{name}: requestBody.required is {}, and its members say {is_required}", operation["requestBody"]["required"]));
+            failures.push(format!(
+                "{name}: requestBody.required is {}, and its members say {is_required}",
+                operation["requestBody"]["required"]
+            ));
         }
         let mut wrong = Vec::new();
         wrongs(&document, schema, &example, "", &example, &mut wrong);
         for Wrong { how, pointer, body } in wrong {
             let (status, answer) = desk.v1(&method, &path, "admin", body).await;
             let last = pointer.rsplit('/').next().unwrap_or_default();
-            let is_named = answer["errors"].as_array().is_some_and(|errors| errors.iter().any(|error| error["field"] == pointer.as_str()));
-            let is_worded = answer["detail"].as_str().is_some_and(|detail| detail.contains(last));
+            let is_named = answer["errors"].as_array().is_some_and(|errors| {
+                errors
+                    .iter()
+                    .any(|error| error["field"] == pointer.as_str())
+            });
+            let is_worded = answer["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains(last));
             if status != 400 || !is_named || !is_worded {
-                failures.push(format!("{name}: {how} at {pointer}: {status} {}", answer["detail"]));
+                failures.push(format!(
+                    "{name}: {how} at {pointer}: {status} {}",
+                    answer["detail"]
+                ));
             }
             *counts.entry(how).or_default() += 1;
             pointers.insert(pointer);
         }
         // The same body without a flaw is accepted, or rejected by a rule of the desk that this test knows, with a status of the description.
-        let action = template.strip_prefix("/v1/tickets/{sn}/").filter(|action| !action.contains('/'));
+        let action = template
+            .strip_prefix("/v1/tickets/{sn}/")
+            .filter(|action| !action.contains('/'));
         let (user, path) = match action {
-            Some(action) => (actor(action), format!("tickets/{}/{action}", prepared(&desk, action, &other).await)),
+            Some(action) => (
+                actor(action),
+                format!("tickets/{}/{action}", prepared(&desk, action, &other).await),
+            ),
             None if template == "/v1/tickets" => ("lisi", path),
             None => ("admin", path),
         };
         let key = format!("example {name}");
-        let (status, _, answer) = desk.v1_with(&method, &path, user, example, &[("idempotency-key", key.as_str())]).await;
+        let (status, _, answer) = desk
+            .v1_with(
+                &method,
+                &path,
+                user,
+                example,
+                &[("idempotency-key", key.as_str())],
+            )
+            .await;
         let operation_name = format!("{method} {template}");
-        let wanted = REJECTED.iter().find(|(known, _)| *known == operation_name).map(|(_, status)| *status);
-        if operation["responses"].get(status.to_string()).is_none() || !wanted.map_or(status < 300, |wanted| status == wanted) {
+        let wanted = REJECTED
+            .iter()
+            .find(|(known, _)| *known == operation_name)
+            .map(|(_, status)| *status);
+        if operation["responses"].get(status.to_string()).is_none()
+            || !wanted.map_or(status < 300, |wanted| status == wanted)
+        {
             failures.push(format!("{name}: the valid body: {status} {answer}"));
         }
         match wanted {
@@ -382,15 +621,43 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
             Some(status) => rejected.push(format!("{operation_name} {status}")),
         }
     }
-    println!("{tried} operations with a body: {counts:?}, {} members; {} failures", pointers.len(), failures.len());
-    println!("{accepted} valid bodies accepted, {} rejected by a rule: {rejected:?}", rejected.len());
-    assert!(failures.is_empty(), "{} of them:\n{}", failures.len(), failures[..failures.len().min(40)].join("\n"));
-    assert!(examples.is_empty(), "bodies of operations that do not exist: {:?}", examples.keys());
-    assert!(tried >= 45 && counts.len() == 7 && counts.values().sum::<usize>() > 500, "{tried} {counts:?}");
-    assert_eq!((accepted, rejected.len()), (tried - REJECTED.len(), REJECTED.len()));
-    for pointer in
-        ["/dynamic_fields/0/name", "/dynamic_fields/0/unheard_of", "/callback/headers/X-A", "/processors/4/0", "/kind", "/version", "/decisions/0/pass"]
-    {
+    println!(
+        "{tried} operations with a body: {counts:?}, {} members; {} failures",
+        pointers.len(),
+        failures.len()
+    );
+    println!(
+        "{accepted} valid bodies accepted, {} rejected by a rule: {rejected:?}",
+        rejected.len()
+    );
+    assert!(
+        failures.is_empty(),
+        "{} of them:\n{}",
+        failures.len(),
+        failures[..failures.len().min(40)].join("\n")
+    );
+    assert!(
+        examples.is_empty(),
+        "bodies of operations that do not exist: {:?}",
+        examples.keys()
+    );
+    assert!(
+        tried >= 45 && counts.len() == 7 && counts.values().sum::<usize>() > 500,
+        "{tried} {counts:?}"
+    );
+    assert_eq!(
+        (accepted, rejected.len()),
+        (tried - REJECTED.len(), REJECTED.len())
+    );
+    for pointer in [
+        "/dynamic_fields/0/name",
+        "/dynamic_fields/0/unheard_of",
+        "/callback/headers/X-A",
+        "/processors/4/0",
+        "/kind",
+        "/version",
+        "/decisions/0/pass",
+    ] {
         assert!(pointers.contains(pointer), "{pointer} was not tried");
     }
 }
@@ -406,12 +673,20 @@ async fn every_operation_rejects_unknown_and_repeated_parameters() {
         let path = filled(&path, &sn);
         let mut tries = vec![("colour".to_owned(), "colour=red".to_owned())];
         unknown += 1;
-        for parameter in operation["parameters"].as_array().into_iter().flatten().filter(|parameter| parameter["in"] == "query") {
+        for parameter in operation["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|parameter| parameter["in"] == "query")
+        {
             let name = parameter["name"].as_str().expect("a name");
             let value = match parameter["schema"]["type"].as_str() {
                 Some("integer") => "1",
                 _ if parameter["schema"]["format"] == "date-time" => "2026-11-22T00:00:00Z",
-                _ => parameter["schema"]["enum"][0].as_str().or(parameter["schema"]["items"]["enum"][0].as_str()).unwrap_or("1"),
+                _ => parameter["schema"]["enum"][0]
+                    .as_str()
+                    .or(parameter["schema"]["items"]["enum"][0].as_str())
+                    .unwrap_or("1"),
             };
             tries.push((name.to_owned(), format!("{name}={value}&{name}={value}")));
             tries.push((name.to_owned(), format!("{name}=")));
@@ -419,14 +694,24 @@ async fn every_operation_rejects_unknown_and_repeated_parameters() {
             empty += 1;
         }
         for (name, query) in tries {
-            let (status, answer) = desk.v1(&method, &format!("{path}?{query}"), "admin", Value::Null).await;
-            let is_named = answer["errors"].as_array().is_some_and(|errors| errors.iter().any(|error| error["field"] == name.as_str()));
+            let (status, answer) = desk
+                .v1(&method, &format!("{path}?{query}"), "admin", Value::Null)
+                .await;
+            let is_named = answer["errors"]
+                .as_array()
+                .is_some_and(|errors| errors.iter().any(|error| error["field"] == name.as_str()));
             if status != 400 || !is_named {
-                failures.push(format!("{method} {path}?{query}: {status} {}", answer["detail"]));
+                failures.push(format!(
+                    "{method} {path}?{query}: {status} {}",
+                    answer["detail"]
+                ));
             }
         }
     }
-    println!("{unknown} operations with an unknown parameter, {repeated} repeated and {empty} empty parameters: {} accepted", failures.len());
+    println!(
+        "{unknown} operations with an unknown parameter, {repeated} repeated and {empty} empty parameters: {} accepted",
+        failures.len()
+    );
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(unknown > 80 && repeated >= 15);
     for (query, field) in [
@@ -440,12 +725,30 @@ async fn every_operation_rejects_unknown_and_repeated_parameters() {
         ("created_after=2026-11-22", "created_after"),
         ("created_before=2026-11-22T10:00:00", "created_before"),
     ] {
-        let (status, answer) = desk.v1("GET", &format!("tickets?{query}"), "lisi", Value::Null).await;
-        assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!(field)), "{query}: {answer}");
-        assert!(answer["detail"].as_str().expect("a detail").contains(field), "{answer}");
+        let (status, answer) = desk
+            .v1("GET", &format!("tickets?{query}"), "lisi", Value::Null)
+            .await;
+        assert_eq!(
+            (status, &answer["errors"][0]["field"]),
+            (400, &json!(field)),
+            "{query}: {answer}"
+        );
+        assert!(
+            answer["detail"].as_str().expect("a detail").contains(field),
+            "{answer}"
+        );
     }
-    for query in ["status=RUNNING,REVOKED&kind=request,change&created_after=2026-11-22T10:00:00+08:00", "list=all&service=22&page=1&page_size=200"] {
-        assert_eq!(desk.v1("GET", &format!("tickets?{query}"), "lisi", Value::Null).await.0, 200, "{query}");
+    for query in [
+        "status=RUNNING,REVOKED&kind=request,change&created_after=2026-11-22T10:00:00+08:00",
+        "list=all&service=22&page=1&page_size=200",
+    ] {
+        assert_eq!(
+            desk.v1("GET", &format!("tickets?{query}"), "lisi", Value::Null)
+                .await
+                .0,
+            200,
+            "{query}"
+        );
     }
 }
 
@@ -467,24 +770,67 @@ async fn a_decision_without_pass_decides_nothing() {
     ] {
         let (status, answer) = desk.v1("POST", &path, "zhangsan", body.clone()).await;
         assert_eq!(status, 400, "{body}: {answer}");
-        assert!(answer["errors"].as_array().expect("errors").iter().any(|error| error["field"] == "/pass"), "{body}: {answer}");
+        assert!(
+            answer["errors"]
+                .as_array()
+                .expect("errors")
+                .iter()
+                .any(|error| error["field"] == "/pass"),
+            "{body}: {answer}"
+        );
     }
-    let (_, answer) = desk.v1("POST", &path, "zhangsan", json!({ "nod": 3, "pas": false })).await;
-    assert_eq!(answer["errors"].as_array().map(Vec::len), Some(3), "all at once: {answer}");
-    let twice = client().post(format!("{}/v1/{path}", desk.base)).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "zhangsan");
-    let answer = twice.header("content-type", "application/json").body(r#"{"node":3,"pass":false,"pass":true}"#).send().await.expect("an answer");
-    assert_eq!(answer.status().as_u16(), 400, "a member that is there twice");
-    let (_, shown) = desk.v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null).await;
-    assert_eq!((&shown["nodes"][1]["status"], &shown["nodes"][1]["pass"]), (&json!("RUNNING"), &Value::Null));
+    let (_, answer) = desk
+        .v1("POST", &path, "zhangsan", json!({ "nod": 3, "pas": false }))
+        .await;
+    assert_eq!(
+        answer["errors"].as_array().map(Vec::len),
+        Some(3),
+        "all at once: {answer}"
+    );
+    let twice = client()
+        .post(format!("{}/v1/{path}", desk.base))
+        .basic_auth(APP.0, Some(APP.1))
+        .header("x-on-behalf-of", "zhangsan");
+    let answer = twice
+        .header("content-type", "application/json")
+        .body(r#"{"node":3,"pass":false,"pass":true}"#)
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(
+        answer.status().as_u16(),
+        400,
+        "a member that is there twice"
+    );
+    let (_, shown) = desk
+        .v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null)
+        .await;
+    assert_eq!(
+        (&shown["nodes"][1]["status"], &shown["nodes"][1]["pass"]),
+        (&json!("RUNNING"), &Value::Null)
+    );
     // The only node that waits for this person need not be named.
-    let (status, answer) = desk.v1("POST", &path, "zhangsan", json!({ "pass": true })).await;
+    let (status, answer) = desk
+        .v1("POST", &path, "zhangsan", json!({ "pass": true }))
+        .await;
     assert_eq!(status, 200, "{answer}");
-    let (status, answer) = desk.v1("POST", &path, "zhangsan", json!({ "pass": true })).await;
-    assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("/node")), "nothing waits for them any more: {answer}");
+    let (status, answer) = desk
+        .v1("POST", &path, "zhangsan", json!({ "pass": true }))
+        .await;
+    assert_eq!(
+        (status, &answer["errors"][0]["field"]),
+        (400, &json!("/node")),
+        "nothing waits for them any more: {answer}"
+    );
     let headers = [("idempotency-key", "once")];
     for _ in 0..2 {
-        let (status, _, answer) = desk.v1_with("POST", &path, "admin", json!({ "pass": true }), &headers).await;
-        assert_eq!(status, 200, "a repeated request is answered as the first one: {answer}");
+        let (status, _, answer) = desk
+            .v1_with("POST", &path, "admin", json!({ "pass": true }), &headers)
+            .await;
+        assert_eq!(
+            status, 200,
+            "a repeated request is answered as the first one: {answer}"
+        );
     }
 }
 
@@ -493,10 +839,19 @@ async fn a_decision_without_pass_decides_nothing() {
 async fn a_put_keeps_every_member_that_its_body_leaves_out() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
-    let ask = async |method: &str, path: &str, body: Value| desk.v1(method, path, "admin", body).await;
+    let ask =
+        async |method: &str, path: &str, body: Value| desk.v1(method, path, "admin", body).await;
     for (path, whole, change) in [
-        ("dictionary/XX", json!({ "name": "n", "is_enabled": false, "items": [{ "key": "r", "name": "red" }] }), json!({ "name": "n2" })),
-        ("roles/77", json!({ "key": "PAINTERS", "name": "n", "members": ["wangwu", "lisi"] }), json!({ "name": "n2" })),
+        (
+            "dictionary/XX",
+            json!({ "name": "n", "is_enabled": false, "items": [{ "key": "r", "name": "red" }] }),
+            json!({ "name": "n2" }),
+        ),
+        (
+            "roles/77",
+            json!({ "key": "PAINTERS", "name": "n", "members": ["wangwu", "lisi"] }),
+            json!({ "name": "n2" }),
+        ),
         (
             "fields/room",
             json!({ "type": "SELECT", "name": "n", "choice": [{ "key": "A", "name": "甲" }], "is_required": true, "default": "A" }),
@@ -505,9 +860,18 @@ async fn a_put_keeps_every_member_that_its_body_leaves_out() {
     ] {
         for missing in ["name", "items", "members", "type", "key"] {
             let mut part = whole.clone();
-            if part.as_object_mut().expect("an object").remove(missing).is_some() {
+            if part
+                .as_object_mut()
+                .expect("an object")
+                .remove(missing)
+                .is_some()
+            {
                 let (status, answer) = ask("PUT", path, part).await;
-                assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!(format!("/{missing}"))), "a new {path} without {missing}: {answer}");
+                assert_eq!(
+                    (status, &answer["errors"][0]["field"]),
+                    (400, &json!(format!("/{missing}"))),
+                    "a new {path} without {missing}: {answer}"
+                );
             }
         }
         assert!(ask("PUT", path, whole.clone()).await.0 < 300, "{path}");
@@ -519,20 +883,45 @@ async fn a_put_keeps_every_member_that_its_body_leaves_out() {
         assert_eq!(after, before, "{path}");
     }
     let (_, before) = ask("GET", "services/22", Value::Null).await;
-    assert_eq!(ask("PUT", "services/22", json!({ "name": "另名" })).await.0, 200);
+    assert_eq!(
+        ask("PUT", "services/22", json!({ "name": "另名" })).await.0,
+        200
+    );
     let (_, mut after) = ask("GET", "services/22", Value::Null).await;
     after["name"] = before["name"].clone();
     assert_eq!(after, before);
-    for (path, list) in [("dictionary/XX", "items"), ("roles/77", "members"), ("fields/room", "choice")] {
-        assert_eq!(ask("PUT", path, json!({ list: null })).await.0, 400, "{path}");
-        assert!(ask("PUT", path, json!({ list: [] })).await.0 < 300, "{path}");
+    for (path, list) in [
+        ("dictionary/XX", "items"),
+        ("roles/77", "members"),
+        ("fields/room", "choice"),
+    ] {
+        assert_eq!(
+            ask("PUT", path, json!({ list: null })).await.0,
+            400,
+            "{path}"
+        );
+        assert!(
+            ask("PUT", path, json!({ list: [] })).await.0 < 300,
+            "{path}"
+        );
         let (_, shown) = ask("GET", path, Value::Null).await;
-        assert!(shown[list].as_array().is_none_or(Vec::is_empty), "{path}: {shown}");
+        assert!(
+            shown[list].as_array().is_none_or(Vec::is_empty),
+            "{path}: {shown}"
+        );
     }
     let (status, answer) = ask("PUT", "roles/77", json!({ "key": "OTHER" })).await;
-    assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("/key")), "a key that would be ignored: {answer}");
+    assert_eq!(
+        (status, &answer["errors"][0]["field"]),
+        (400, &json!("/key")),
+        "a key that would be ignored: {answer}"
+    );
     let (status, answer) = ask("PUT", "services/22", json!({ "workflow": 13 })).await;
-    assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("/version")), "the number of a version belongs to one workflow: {answer}");
+    assert_eq!(
+        (status, &answer["errors"][0]["field"]),
+        (400, &json!("/version")),
+        "the number of a version belongs to one workflow: {answer}"
+    );
 }
 
 /// first-use section 2: what lists show can be read by itself.
@@ -541,7 +930,11 @@ async fn services_catalogs_and_roles_are_read_one_by_one() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let get = async |path: &str| desk.v1("GET", path, "lisi", Value::Null).await;
-    for (list, members, id) in [("services", "services", "service"), ("catalog", "catalogs", "id"), ("roles", "roles", "role")] {
+    for (list, members, id) in [
+        ("services", "services", "service"),
+        ("catalog", "catalogs", "id"),
+        ("roles", "roles", "role"),
+    ] {
         let (_, all) = get(list).await;
         for one in all[members].as_array().expect("a list") {
             let (status, mut shown) = get(&format!("{list}/{}", one[id])).await;
@@ -571,26 +964,94 @@ async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     };
     for form in ["{}", "W/{}", "\"999\", {}", "\"x,y\",W/{}", "*"] {
         let header = form.replace("{}", &tag().await);
-        let (status, _, answer) = desk.v1_with("POST", &remark, "lisi", json!({ "text": "x" }), &[("if-match", header.as_str())]).await;
+        let (status, _, answer) = desk
+            .v1_with(
+                "POST",
+                &remark,
+                "lisi",
+                json!({ "text": "x" }),
+                &[("if-match", header.as_str())],
+            )
+            .await;
         assert_eq!(status, 200, "{header}: {answer}");
     }
     let bare = tag().await.trim_matches('"').to_owned();
-    assert_eq!(desk.v1_with("POST", &remark, "lisi", json!({ "text": "x" }), &[("if-match", bare.as_str())]).await.0, 200);
+    assert_eq!(
+        desk.v1_with(
+            "POST",
+            &remark,
+            "lisi",
+            json!({ "text": "x" }),
+            &[("if-match", bare.as_str())]
+        )
+        .await
+        .0,
+        200
+    );
     for header in ["\"1\"", "W/\"1\"", "\"x\"", "\"1\", \"2\""] {
-        let (status, _, answer) = desk.v1_with("POST", &remark, "lisi", json!({ "text": "x" }), &[("if-match", header)]).await;
+        let (status, _, answer) = desk
+            .v1_with(
+                "POST",
+                &remark,
+                "lisi",
+                json!({ "text": "x" }),
+                &[("if-match", header)],
+            )
+            .await;
         assert_eq!(status, 412, "{header}: {answer}");
     }
     for header in ["x", "\"1", "1\"", "W/1", "\"1\" \"2\"", "*, \"1\""] {
-        let (status, _, answer) = desk.v1_with("POST", &remark, "lisi", json!({ "text": "x" }), &[("if-match", header)]).await;
-        assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("If-Match")), "{header}: {answer}");
+        let (status, _, answer) = desk
+            .v1_with(
+                "POST",
+                &remark,
+                "lisi",
+                json!({ "text": "x" }),
+                &[("if-match", header)],
+            )
+            .await;
+        assert_eq!(
+            (status, &answer["errors"][0]["field"]),
+            (400, &json!("If-Match")),
+            "{header}: {answer}"
+        );
     }
     let now = tag().await;
-    for header in [now.clone(), format!("W/{now}"), format!("\"1\", {now}"), "*".to_owned()] {
-        let (status, headers, _) = desk.v1_with("GET", &path, "lisi", Value::Null, &[("if-none-match", header.as_str())]).await;
-        assert_eq!((status, headers["etag"].to_str().expect("a tag")), (304, now.as_str()), "{header}");
+    for header in [
+        now.clone(),
+        format!("W/{now}"),
+        format!("\"1\", {now}"),
+        "*".to_owned(),
+    ] {
+        let (status, headers, _) = desk
+            .v1_with(
+                "GET",
+                &path,
+                "lisi",
+                Value::Null,
+                &[("if-none-match", header.as_str())],
+            )
+            .await;
+        assert_eq!(
+            (status, headers["etag"].to_str().expect("a tag")),
+            (304, now.as_str()),
+            "{header}"
+        );
     }
     for header in ["\"1\"", "nonsense"] {
-        assert_eq!(desk.v1_with("GET", &path, "lisi", Value::Null, &[("if-none-match", header)]).await.0, 200, "{header}");
+        assert_eq!(
+            desk.v1_with(
+                "GET",
+                &path,
+                "lisi",
+                Value::Null,
+                &[("if-none-match", header)]
+            )
+            .await
+            .0,
+            200,
+            "{header}"
+        );
     }
 }
 
@@ -600,12 +1061,27 @@ async fn the_location_of_a_ticket_resolves_below_any_path() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &["--site", "https://desk.example/itsm"]);
     for path in ["tickets", "tickets/"] {
-        let (status, headers, body) = desk.v1_with("POST", path, "lisi", json!({ "service_id": 17, "fields": { "title": "t" } }), &[]).await;
+        let (status, headers, body) = desk
+            .v1_with(
+                "POST",
+                path,
+                "lisi",
+                json!({ "service_id": 17, "fields": { "title": "t" } }),
+                &[],
+            )
+            .await;
         assert_eq!(status, 201, "{body}");
-        let (location, sn) = (headers["location"].to_str().expect("a location"), body["sn"].as_str().expect("a number"));
+        let (location, sn) = (
+            headers["location"].to_str().expect("a location"),
+            body["sn"].as_str().expect("a number"),
+        );
         for base in ["https://desk.example/itsm/v1/", "http://127.0.0.1:8080/v1/"] {
             let request: reqwest::Url = format!("{base}{path}").parse().expect("an address");
-            assert_eq!(request.join(location).expect("an address").as_str(), format!("{base}tickets/{sn}"), "{location}");
+            assert_eq!(
+                request.join(location).expect("an address").as_str(),
+                format!("{base}tickets/{sn}"),
+                "{location}"
+            );
         }
     }
 }
@@ -615,32 +1091,91 @@ async fn the_location_of_a_ticket_resolves_below_any_path() {
 async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
-    let carried = format!(r#"{{"bk_app_code":"{}","bk_app_secret":"{}","bk_username":"张三"}}"#, APP.0, APP.1);
-    let value = |text: &str| reqwest::header::HeaderValue::from_bytes(text.as_bytes()).expect("a header");
+    let carried = format!(
+        r#"{{"bk_app_code":"{}","bk_app_secret":"{}","bk_username":"张三"}}"#,
+        APP.0, APP.1
+    );
+    let value =
+        |text: &str| reqwest::header::HeaderValue::from_bytes(text.as_bytes()).expect("a header");
     let body = json!({ "service_id": 17, "creator": "张三", "fields": [{ "key": "title", "value": "t" }] });
-    let bk = client().post(format!("{}/v2/itsm/create_ticket/", desk.base)).header("x-bkapi-authorization", value(&carried)).json(&body);
-    let made: Value = bk.send().await.expect("an answer").json().await.expect("an envelope");
+    let bk = client()
+        .post(format!("{}/v2/itsm/create_ticket/", desk.base))
+        .header("x-bkapi-authorization", value(&carried))
+        .json(&body);
+    let made: Value = bk
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("an envelope");
     assert_eq!(made["result"], true, "{made}");
-    let shown = client().get(format!("{}/v1/tickets?list=created", desk.base)).header("x-bkapi-authorization", value(&carried));
-    let listed: Value = shown.send().await.expect("an answer").json().await.expect("JSON");
+    let shown = client()
+        .get(format!("{}/v1/tickets?list=created", desk.base))
+        .header("x-bkapi-authorization", value(&carried));
+    let listed: Value = shown
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
     assert_eq!(listed["count"], 1, "{listed}");
     // The name of the scheme has no case.
-    let request = client().get(format!("{}/v1/services", desk.base)).basic_auth(APP.0, Some(APP.1)).build().expect("a request");
-    let header = request.headers()["authorization"].to_str().expect("a header").replace("Basic", "basic");
-    let answer = client().get(format!("{}/v1/services", desk.base)).header("authorization", header).send().await.expect("an answer");
+    let request = client()
+        .get(format!("{}/v1/services", desk.base))
+        .basic_auth(APP.0, Some(APP.1))
+        .build()
+        .expect("a request");
+    let header = request.headers()["authorization"]
+        .to_str()
+        .expect("a header")
+        .replace("Basic", "basic");
+    let answer = client()
+        .get(format!("{}/v1/services", desk.base))
+        .header("authorization", header)
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(answer.status().as_u16(), 200);
     // What is not UTF-8 is rejected by the name of its header.
     let gbk = reqwest::header::HeaderValue::from_bytes(b"\xd5\xc5\xc8\xfd").expect("a header");
     for header in ["x-on-behalf-of", "idempotency-key"] {
-        let request = client().post(format!("{}/v1/tickets", desk.base)).basic_auth(APP.0, Some(APP.1)).header(header, gbk.clone());
-        let answer = request.json(&json!({ "service_id": 17 })).send().await.expect("an answer");
+        let request = client()
+            .post(format!("{}/v1/tickets", desk.base))
+            .basic_auth(APP.0, Some(APP.1))
+            .header(header, gbk.clone());
+        let answer = request
+            .json(&json!({ "service_id": 17 }))
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status().as_u16(), 400, "{header}");
-        assert!(answer.text().await.expect("a body").to_lowercase().contains(header), "{header}");
+        assert!(
+            answer
+                .text()
+                .await
+                .expect("a body")
+                .to_lowercase()
+                .contains(header),
+            "{header}"
+        );
     }
     let long = "k".repeat(256);
-    let (status, _, answer) =
-        desk.v1_with("POST", "tickets", "lisi", json!({ "service_id": 17, "fields": { "title": "t" } }), &[("idempotency-key", long.as_str())]).await;
-    assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("Idempotency-Key")), "a key that would be ignored: {answer}");
+    let (status, _, answer) = desk
+        .v1_with(
+            "POST",
+            "tickets",
+            "lisi",
+            json!({ "service_id": 17, "fields": { "title": "t" } }),
+            &[("idempotency-key", long.as_str())],
+        )
+        .await;
+    assert_eq!(
+        (status, &answer["errors"][0]["field"]),
+        (400, &json!("Idempotency-Key")),
+        "a key that would be ignored: {answer}"
+    );
 }
 
 /// hostile-and-broken 28: status and words for bodies that are none.
@@ -649,7 +1184,11 @@ async fn bodies_that_are_too_large_or_no_json_have_a_status_of_their_own() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let send = async |content_type: Option<&str>, body: Vec<u8>| {
-        let mut request = client().post(format!("{}/v1/tickets", desk.base)).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi").body(body);
+        let mut request = client()
+            .post(format!("{}/v1/tickets", desk.base))
+            .basic_auth(APP.0, Some(APP.1))
+            .header("x-on-behalf-of", "lisi")
+            .body(body);
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
@@ -659,14 +1198,39 @@ async fn bodies_that_are_too_large_or_no_json_have_a_status_of_their_own() {
     let deep = [vec![b'['; 100], vec![b']'; 100]].concat();
     let json_type = Some("application/json");
     assert_eq!(send(json_type, vec![b' '; (1 << 20) + 1]).await, 413);
-    for content_type in [Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("text/json"), Some("application/json; charset=gbk"), None] {
+    for content_type in [
+        Some("text/plain"),
+        Some("application/x-www-form-urlencoded"),
+        Some("text/json"),
+        Some("application/json; charset=gbk"),
+        None,
+    ] {
         assert_eq!(send(content_type, ticket()).await, 415, "{content_type:?}");
     }
-    for body in [b"{".to_vec(), b"[]".to_vec(), b"{\"tag\":\"\xff\"}".to_vec(), deep, br#"{"tag":"a","tag":"b"}"#.to_vec()] {
-        assert_eq!(send(json_type, body.clone()).await, 400, "{}", String::from_utf8_lossy(&body));
+    for body in [
+        b"{".to_vec(),
+        b"[]".to_vec(),
+        b"{\"tag\":\"\xff\"}".to_vec(),
+        deep,
+        br#"{"tag":"a","tag":"b"}"#.to_vec(),
+    ] {
+        assert_eq!(
+            send(json_type, body.clone()).await,
+            400,
+            "{}",
+            String::from_utf8_lossy(&body)
+        );
     }
-    for content_type in ["application/json", "application/json; charset=utf-8", "application/vnd.desk+json"] {
-        assert_eq!(send(Some(content_type), ticket()).await, 201, "{content_type}");
+    for content_type in [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/vnd.desk+json",
+    ] {
+        assert_eq!(
+            send(Some(content_type), ticket()).await,
+            201,
+            "{content_type}"
+        );
     }
 }
 
@@ -678,25 +1242,85 @@ async fn problems_name_people_services_and_every_missing_field() {
     let sn = ticket(&desk, "one").await;
     // lisi is known to the desk, nobodyx is not.
     for user in ["lisi", "nobodyx"] {
-        let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/decide"), user, json!({ "node": 3, "pass": true })).await;
-        assert_eq!((status, answer["detail"].as_str()), (403, Some(format!("{user} may not act on node 3").as_str())), "{answer}");
-        let (_, answer) = desk.v1("POST", "decisions", user, json!({ "decisions": [{ "sn": sn, "node": 3, "pass": true }] })).await;
-        assert_eq!(answer["results"][0]["detail"], format!("{user} may not act on node 3"));
+        let (status, answer) = desk
+            .v1(
+                "POST",
+                &format!("tickets/{sn}/decide"),
+                user,
+                json!({ "node": 3, "pass": true }),
+            )
+            .await;
+        assert_eq!(
+            (status, answer["detail"].as_str()),
+            (403, Some(format!("{user} may not act on node 3").as_str())),
+            "{answer}"
+        );
+        let (_, answer) = desk
+            .v1(
+                "POST",
+                "decisions",
+                user,
+                json!({ "decisions": [{ "sn": sn, "node": 3, "pass": true }] }),
+            )
+            .await;
+        assert_eq!(
+            answer["results"][0]["detail"],
+            format!("{user} may not act on node 3")
+        );
     }
-    let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/remark"), "nobodyx", json!({ "text": "x" })).await;
-    assert_eq!((status, answer["detail"].as_str()), (403, Some("nobodyx may not see this ticket")));
-    let (status, answer) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22 })).await;
-    let fields: Vec<&str> = answer["errors"].as_array().expect("errors").iter().filter_map(|error| error["field"].as_str()).collect();
-    assert!(status == 400 && fields.len() > 1 && fields.contains(&"/fields/title"), "{answer}");
-    assert!(answer["detail"].as_str().expect("a detail").contains("`title` is required"), "{answer}");
+    let (status, answer) = desk
+        .v1(
+            "POST",
+            &format!("tickets/{sn}/remark"),
+            "nobodyx",
+            json!({ "text": "x" }),
+        )
+        .await;
+    assert_eq!(
+        (status, answer["detail"].as_str()),
+        (403, Some("nobodyx may not see this ticket"))
+    );
+    let (status, answer) = desk
+        .v1("POST", "tickets", "lisi", json!({ "service_id": 22 }))
+        .await;
+    let fields: Vec<&str> = answer["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .filter_map(|error| error["field"].as_str())
+        .collect();
+    assert!(
+        status == 400 && fields.len() > 1 && fields.contains(&"/fields/title"),
+        "{answer}"
+    );
+    assert!(
+        answer["detail"]
+            .as_str()
+            .expect("a detail")
+            .contains("`title` is required"),
+        "{answer}"
+    );
     let (_, service) = desk.v1("GET", "services/22", "lisi", Value::Null).await;
-    let version = format!("workflows/{}/versions/{}", service["workflow"], service["workflow_version"]);
+    let version = format!(
+        "workflows/{}/versions/{}",
+        service["workflow"], service["workflow_version"]
+    );
     let (status, answer) = desk.v1("DELETE", &version, "admin", Value::Null).await;
     let detail = answer["detail"].as_str().expect("a detail");
-    assert!(status == 409 && detail.contains(service["name"].as_str().expect("a name")) && !detail.contains("ServiceId"), "{answer}");
+    assert!(
+        status == 409
+            && detail.contains(service["name"].as_str().expect("a name"))
+            && !detail.contains("ServiceId"),
+        "{answer}"
+    );
     // A path that exists has its methods in the answer.
-    let (status, headers, _) = desk.v1_with("PATCH", &format!("tickets/{sn}"), "lisi", Value::Null, &[]).await;
-    assert_eq!((status, headers["allow"].to_str().expect("methods")), (405, "GET"));
+    let (status, headers, _) = desk
+        .v1_with("PATCH", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
+        .await;
+    assert_eq!(
+        (status, headers["allow"].to_str().expect("methods")),
+        (405, "GET")
+    );
 }
 
 /// first-use F2: in a definition, too, everything that is wrong is reported at once, with its place.
@@ -709,32 +1333,78 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     wrong["fields"][0]["is_requierd"] = true.into();
     wrong["nodes"][2]["processor"] = json!({ "type": "OPEN" });
     wrong["nodes"][2]["processors"] = json!({ "type": "PERSON", "who": "zhangsan" });
-    wrong["lines"][1].as_object_mut().expect("a line").remove("to");
-    let (status, answer) = desk.v1("POST", "workflows", "admin", json!({ "definition": wrong })).await;
-    let mut fields: Vec<&str> = answer["errors"].as_array().expect("errors").iter().filter_map(|error| error["field"].as_str()).collect();
+    wrong["transitions"][1]
+        .as_object_mut()
+        .expect("a line")
+        .remove("to");
+    let (status, answer) = desk
+        .v1("POST", "workflows", "admin", json!({ "definition": wrong }))
+        .await;
+    let mut fields: Vec<&str> = answer["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .filter_map(|error| error["field"].as_str())
+        .collect();
     fields.sort_unstable();
     let wanted = [
         "/definition/fields/0/is_requierd",
         "/definition/fields/1/type",
-        "/definition/lines/1/to",
         "/definition/nodes/2/processor",
         "/definition/nodes/2/processors/who",
+        "/definition/transitions/1/to",
     ];
     assert_eq!((status, fields), (400, wanted.to_vec()), "{answer}");
     // What the desk shows of a workflow is what it takes back.
-    let (status, made) = desk.v1("POST", "workflows", "admin", json!({ "definition": definition() })).await;
+    let (status, made) = desk
+        .v1(
+            "POST",
+            "workflows",
+            "admin",
+            json!({ "definition": definition() }),
+        )
+        .await;
     assert_eq!(status, 201, "{made}");
     let path = format!("workflows/{}", made["workflow"]);
     let (_, shown) = desk.v1("GET", &path, "admin", Value::Null).await;
-    let (status, answer) = desk.v1("PUT", &format!("{path}/draft"), "admin", json!({ "definition": shown["draft"] })).await;
+    let (status, answer) = desk
+        .v1(
+            "PUT",
+            &format!("{path}/draft"),
+            "admin",
+            json!({ "definition": shown["draft"] }),
+        )
+        .await;
     assert_eq!(status, 200, "{answer}");
     for version in [11, 13] {
-        let (_, shown) = desk.v1("GET", &format!("workflows/{version}/versions/1"), "admin", Value::Null).await;
-        let (status, answer) = desk.v1("POST", "workflows", "admin", json!({ "definition": shown["definition"] })).await;
+        let (_, shown) = desk
+            .v1(
+                "GET",
+                &format!("workflows/{version}/versions/1"),
+                "admin",
+                Value::Null,
+            )
+            .await;
+        let (status, answer) = desk
+            .v1(
+                "POST",
+                "workflows",
+                "admin",
+                json!({ "definition": shown["definition"] }),
+            )
+            .await;
         assert_eq!(status, 201, "workflow {version}: {answer}");
     }
-    let extra: Map<String, Value> = [("definition".to_owned(), definition()), ("note".to_owned(), json!("x"))].into_iter().collect();
-    assert_eq!(desk.v1("POST", "workflows", "admin", extra.into()).await.1["errors"][0]["field"], "/note");
+    let extra: Map<String, Value> = [
+        ("definition".to_owned(), definition()),
+        ("note".to_owned(), json!("x")),
+    ]
+    .into_iter()
+    .collect();
+    assert_eq!(
+        desk.v1("POST", "workflows", "admin", extra.into()).await.1["errors"][0]["field"],
+        "/note"
+    );
 }
 
 /// first-use section 2: parameters without an effect, and ids that are written in more than one way.
@@ -743,15 +1413,35 @@ async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     ticket(&desk, "one").await;
-    for query in ["user=zhangsan", "user=zhangsan&list=all", "user=a;b&list=todo", "creator=a;b"] {
-        let (status, answer) = desk.v1("GET", &format!("tickets?{query}"), "lisi", Value::Null).await;
+    for query in [
+        "user=zhangsan",
+        "user=zhangsan&list=all",
+        "user=a;b&list=todo",
+        "creator=a;b",
+    ] {
+        let (status, answer) = desk
+            .v1("GET", &format!("tickets?{query}"), "lisi", Value::Null)
+            .await;
         assert_eq!(status, 400, "{query}: {answer}");
     }
-    let (_, todo) = desk.v1("GET", "tickets?user=zhangsan&list=todo", "lisi", Value::Null).await;
+    let (_, todo) = desk
+        .v1(
+            "GET",
+            "tickets?user=zhangsan&list=todo",
+            "lisi",
+            Value::Null,
+        )
+        .await;
     assert_eq!(todo["count"], 1, "{todo}");
     let members = json!({ "members": ["admin", "lisi"] });
     for id in ["01", "+1", "%201"] {
-        assert_eq!(desk.v1("PUT", &format!("roles/{id}"), "admin", members.clone()).await.0, 404, "{id}");
+        assert_eq!(
+            desk.v1("PUT", &format!("roles/{id}"), "admin", members.clone())
+                .await
+                .0,
+            404,
+            "{id}"
+        );
     }
 }
 
@@ -763,16 +1453,86 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
     let sn = ticket(&desk, "one").await;
     let act = |action: &str| format!("tickets/{sn}/{action}");
     for (method, path, user, body, status, field) in [
-        ("POST", act("decide"), "zhangsan", json!({ "node": 99, "pass": true }), 404, "/node"),
-        ("POST", act("remark"), "lisi", json!({ "text": "x", "parent": 99 }), 409, "/parent"),
-        ("POST", act("remark"), "lisi", json!({ "text": "x", "people": ["lisi", "a;b"] }), 400, "/people/1"),
-        ("POST", act("link"), "lisi", json!({ "other": sn, "relation": "related" }), 409, "/other"),
-        ("POST", "tickets".into(), "lisi", json!({ "service_id": 17, "fields": { "title": "t" }, "processors": { "99": ["lisi"] } }), 409, "/processors/99"),
-        ("PUT", "services/22".into(), "admin", json!({ "version": 99 }), 404, "/version"),
-        ("PUT", "services/22".into(), "admin", json!({ "catalog": 999 }), 404, "/catalog"),
-        ("PUT", "services/22".into(), "admin", json!({ "workflow_file": {} }), 400, "/workflow_file"),
-        ("PUT", "services/22".into(), "admin", json!({ "owners": ["lisi", 1] }), 400, "/owners/1"),
-        ("PUT", "services/22".into(), "admin", json!({ "name": "a\nb" }), 400, "/name"),
+        (
+            "POST",
+            act("decide"),
+            "zhangsan",
+            json!({ "node": 99, "pass": true }),
+            404,
+            "/node",
+        ),
+        (
+            "POST",
+            act("remark"),
+            "lisi",
+            json!({ "text": "x", "parent": 99 }),
+            409,
+            "/parent",
+        ),
+        (
+            "POST",
+            act("remark"),
+            "lisi",
+            json!({ "text": "x", "people": ["lisi", "a;b"] }),
+            400,
+            "/people/1",
+        ),
+        (
+            "POST",
+            act("link"),
+            "lisi",
+            json!({ "other": sn, "relation": "related" }),
+            409,
+            "/other",
+        ),
+        (
+            "POST",
+            "tickets".into(),
+            "lisi",
+            json!({ "service_id": 17, "fields": { "title": "t" }, "processors": { "99": ["lisi"] } }),
+            409,
+            "/processors/99",
+        ),
+        (
+            "PUT",
+            "services/22".into(),
+            "admin",
+            json!({ "version": 99 }),
+            404,
+            "/version",
+        ),
+        (
+            "PUT",
+            "services/22".into(),
+            "admin",
+            json!({ "catalog": 999 }),
+            404,
+            "/catalog",
+        ),
+        (
+            "PUT",
+            "services/22".into(),
+            "admin",
+            json!({ "workflow_file": {} }),
+            400,
+            "/workflow_file",
+        ),
+        (
+            "PUT",
+            "services/22".into(),
+            "admin",
+            json!({ "owners": ["lisi", 1] }),
+            400,
+            "/owners/1",
+        ),
+        (
+            "PUT",
+            "services/22".into(),
+            "admin",
+            json!({ "name": "a\nb" }),
+            400,
+            "/name",
+        ),
         (
             "PUT",
             "dictionary/D1".into(),
@@ -789,49 +1549,134 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
             400,
             "/items/0/items/0/key",
         ),
-        ("PUT", "fields/f1".into(), "admin", json!({ "type": "STRING", "name": " " }), 400, "/name"),
-        ("PUT", "apps/other_app".into(), "admin", json!({ "secret": "s".repeat(5000) }), 400, "/secret"),
-        ("PUT", "catalog/4".into(), "admin", json!({ "parent": 999 }), 404, "/parent"),
-        ("PUT", "catalog/4".into(), "admin", json!({ "parent": 0 }), 404, "/parent"),
-        ("POST", "catalog".into(), "admin", json!({ "parent": -1, "name": "x" }), 404, "/parent"),
+        (
+            "PUT",
+            "fields/f1".into(),
+            "admin",
+            json!({ "type": "STRING", "name": " " }),
+            400,
+            "/name",
+        ),
+        (
+            "PUT",
+            "apps/other_app".into(),
+            "admin",
+            json!({ "secret": "s".repeat(5000) }),
+            400,
+            "/secret",
+        ),
+        (
+            "PUT",
+            "catalog/4".into(),
+            "admin",
+            json!({ "parent": 999 }),
+            404,
+            "/parent",
+        ),
+        (
+            "PUT",
+            "catalog/4".into(),
+            "admin",
+            json!({ "parent": 0 }),
+            404,
+            "/parent",
+        ),
+        (
+            "POST",
+            "catalog".into(),
+            "admin",
+            json!({ "parent": -1, "name": "x" }),
+            404,
+            "/parent",
+        ),
     ] {
         let (answered, answer) = desk.v1(method, &path, user, body.clone()).await;
-        assert_eq!((answered, &answer["errors"][0]["field"]), (status, &json!(field)), "{method} {path} {body}: {answer}");
+        assert_eq!(
+            (answered, &answer["errors"][0]["field"]),
+            (status, &json!(field)),
+            "{method} {path} {body}: {answer}"
+        );
     }
-    assert_eq!(desk.v1("GET", "apps/other_app", "admin", Value::Null).await.0, 404, "an app whose secret is not taken is not there");
+    assert_eq!(
+        desk.v1("GET", "apps/other_app", "admin", Value::Null)
+            .await
+            .0,
+        404,
+        "an app whose secret is not taken is not there"
+    );
     let mut flow = definition();
     flow["nodes"][2]["processors"] = json!({ "type": "PERSON", "who": ["zhangsan", "a;b"] });
-    let (status, answer) = desk.v1("POST", "workflows", "admin", json!({ "definition": flow })).await;
-    assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("/definition/nodes/2/processors/who/1")), "{answer}");
+    let (status, answer) = desk
+        .v1("POST", "workflows", "admin", json!({ "definition": flow }))
+        .await;
+    assert_eq!(
+        (status, &answer["errors"][0]["field"]),
+        (400, &json!("/definition/nodes/2/processors/who/1")),
+        "{answer}"
+    );
     flow["nodes"][2]["processors"] = json!({ "type": "GENERAL", "who": [9999] });
-    let (status, answer) = desk.v1("POST", "workflows", "admin", json!({ "definition": flow })).await;
-    assert!(status == 201 && answer["warnings"][0].as_str().is_some_and(|warning| warning.contains("role 9999")), "{answer}");
-    for path in ["drafts/services/17".to_owned(), format!("drafts/tickets/{sn}/3")] {
+    let (status, answer) = desk
+        .v1("POST", "workflows", "admin", json!({ "definition": flow }))
+        .await;
+    assert!(
+        status == 201
+            && answer["warnings"][0]
+                .as_str()
+                .is_some_and(|warning| warning.contains("role 9999")),
+        "{answer}"
+    );
+    for path in [
+        "drafts/services/17".to_owned(),
+        format!("drafts/tickets/{sn}/3"),
+    ] {
         let (status, answer) = desk.v1("GET", &path, "lisi", Value::Null).await;
         let detail = answer["detail"].as_str().expect("a detail");
-        assert!(status == 404 && (detail.contains("17") || detail.contains(&sn)) && detail.len() < 80, "{answer}");
+        assert!(
+            status == 404 && (detail.contains("17") || detail.contains(&sn)) && detail.len() < 80,
+            "{answer}"
+        );
     }
     // What is given to an automatic node is under `values`.
     let mut flow = definition();
     flow["nodes"] = json!([
         { "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
-        { "id": 3, "name": "调用", "kind": "WEBHOOK", "outside": { "does": "request", "method": "POST", "url": "http://127.0.0.1:1/", "timeout_ms": 100, "attempts_max": 1 } },
+        { "id": 3, "name": "调用", "kind": "WEBHOOK", "service_task": { "does": "request", "method": "POST", "url": "http://127.0.0.1:1/", "timeout_ms": 100, "attempts_max": 1 } },
         { "id": 9, "name": "结束", "kind": "END" },
     ]);
-    flow["lines"] = json!([{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }]);
+    flow["transitions"] = json!([{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }]);
     flow["fields"] = json!([{ "id": 1, "key": "title", "type": "STRING", "name": "标题" }]);
-    flow.as_object_mut().expect("an object").retain(|key, _| matches!(key.as_str(), "name" | "nodes" | "lines" | "fields"));
-    let (_, drawn) = desk.v1("POST", "workflows", "admin", json!({ "definition": flow })).await;
-    let (status, answer) = desk.v1("POST", &format!("workflows/{}/deploy", drawn["workflow"]), "admin", json!({})).await;
+    flow.as_object_mut()
+        .expect("an object")
+        .retain(|key, _| matches!(key.as_str(), "name" | "nodes" | "transitions" | "fields"));
+    let (_, drawn) = desk
+        .v1("POST", "workflows", "admin", json!({ "definition": flow }))
+        .await;
+    let (status, answer) = desk
+        .v1(
+            "POST",
+            &format!("workflows/{}/deploy", drawn["workflow"]),
+            "admin",
+            json!({}),
+        )
+        .await;
     assert_eq!(status, 201, "{answer}");
     let service = json!({ "kind": "request", "name": "调用", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
     let (_, service) = desk.v1("POST", "services", "admin", service).await;
-    let (_, opened) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": service["service"], "fields": { "title": "t" } })).await;
+    let (_, opened) = desk
+        .v1(
+            "POST",
+            "tickets",
+            "lisi",
+            json!({ "service_id": service["service"], "fields": { "title": "t" } }),
+        )
+        .await;
     let called = format!("tickets/{}", opened["sn"].as_str().expect("a number"));
     let mut is_failed = false;
     for _ in 0..100 {
         let (_, shown) = desk.v1("GET", &called, "admin", Value::Null).await;
-        is_failed = shown["nodes"].as_array().is_some_and(|nodes| nodes.iter().any(|node| node["status"] == "FAILED"));
+        is_failed = shown["nodes"]
+            .as_array()
+            .is_some_and(|nodes| nodes.iter().any(|node| node["status"] == "FAILED"));
         if is_failed {
             break;
         }
@@ -839,8 +1684,19 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
     }
     assert!(is_failed, "the call fails");
     for action in ["retry", "ignore"] {
-        let (status, answer) = desk.v1("POST", &format!("{called}/{action}"), "admin", json!({ "values": { "nosuch": "x" } })).await;
-        assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("/values/nosuch")), "{action}: {answer}");
+        let (status, answer) = desk
+            .v1(
+                "POST",
+                &format!("{called}/{action}"),
+                "admin",
+                json!({ "values": { "nosuch": "x" } }),
+            )
+            .await;
+        assert_eq!(
+            (status, &answer["errors"][0]["field"]),
+            (400, &json!("/values/nosuch")),
+            "{action}: {answer}"
+        );
     }
 }
 
@@ -853,46 +1709,106 @@ async fn a_condition_is_checked_or_rejected_at_every_operation() {
     let document = described(&desk).await;
     let (mut compared, mut rejected) = (0, 0);
     for (template, method, operation) in operations(&document) {
-        let is_conditional = operation["parameters"].as_array().is_some_and(|all| all.iter().any(|parameter| parameter["name"] == "If-Match"));
+        let is_conditional = operation["parameters"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|parameter| parameter["name"] == "If-Match"));
         if is_conditional {
             let action = template.rsplit('/').next().expect("an action");
             let to = json!({ "people": ["wangwu"] });
             let body = match action {
                 "decide" => json!({ "node": 3, "pass": true }),
-                "distribute" | "deliver" | "reassign" => json!({ "node": 3, "to": to, "message": "x" }),
+                "distribute" | "deliver" | "reassign" => {
+                    json!({ "node": 3, "to": to, "message": "x" })
+                }
                 "terminate" | "suspend" => json!({ "message": "x" }),
                 "close" => json!({ "status": "FINISHED" }),
-                "route" => json!({ "node": 3, "line": 1 }),
+                "route" => json!({ "node": 3, "transition": 1 }),
                 "edit" => json!({ "fields": { "title": "t" } }),
                 "remark" => json!({ "text": "x" }),
                 "rate" => json!({ "stars": 5 }),
                 "link" => json!({ "other": ticket(&desk, "other").await, "relation": "related" }),
                 "unlink" => json!({ "other": sn }),
-                "submit" | "claim" | "retry" | "ignore" | "acknowledge" | "escalate" => json!({ "node": 3 }),
+                "submit" | "claim" | "retry" | "ignore" | "acknowledge" | "escalate" => {
+                    json!({ "node": 3 })
+                }
                 _ => json!({}),
             };
-            for tag in ["\"1\"", "W/\"1\"", "\"x\"", "\"-1\"", "\"99999999999999999999\""] {
-                let (status, _, answer) = desk.v1_with(&method, &format!("tickets/{sn}/{action}"), actor(action), body.clone(), &[("if-match", tag)]).await;
+            for tag in [
+                "\"1\"",
+                "W/\"1\"",
+                "\"x\"",
+                "\"-1\"",
+                "\"99999999999999999999\"",
+            ] {
+                let (status, _, answer) = desk
+                    .v1_with(
+                        &method,
+                        &format!("tickets/{sn}/{action}"),
+                        actor(action),
+                        body.clone(),
+                        &[("if-match", tag)],
+                    )
+                    .await;
                 assert_eq!(status, 412, "{action} {tag}: {answer}");
-                assert!(!answer["detail"].as_str().expect("a detail").contains("ticket-"), "{answer}");
+                assert!(
+                    !answer["detail"]
+                        .as_str()
+                        .expect("a detail")
+                        .contains("ticket-"),
+                    "{answer}"
+                );
             }
             compared += 1;
         } else if method != "GET" {
             let path = filled(&template, &sn);
-            let (status, _, answer) = desk.v1_with(&method, &path, "admin", Value::Null, &[("if-match", "\"1\"")]).await;
-            assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("If-Match")), "{method} {path}: {answer}");
+            let (status, _, answer) = desk
+                .v1_with(
+                    &method,
+                    &path,
+                    "admin",
+                    Value::Null,
+                    &[("if-match", "\"1\"")],
+                )
+                .await;
+            assert_eq!(
+                (status, &answer["errors"][0]["field"]),
+                (400, &json!("If-Match")),
+                "{method} {path}: {answer}"
+            );
             rejected += 1;
         }
     }
-    assert!(compared == 25 && rejected >= 35, "{compared} compared, {rejected} rejected");
+    assert!(
+        compared == 25 && rejected >= 35,
+        "{compared} compared, {rejected} rejected"
+    );
     // Each of these versions is accepted, whichever comes first.
-    let (_, headers, _) = desk.v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[]).await;
-    let now: i64 = headers["etag"].to_str().expect("a tag").trim_matches('"').parse().expect("a version");
-    let tags: Vec<String> = (now..now + 20).map(|version| format!("\"{version}\"")).collect();
+    let (_, headers, _) = desk
+        .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
+        .await;
+    let now: i64 = headers["etag"]
+        .to_str()
+        .expect("a tag")
+        .trim_matches('"')
+        .parse()
+        .expect("a version");
+    let tags: Vec<String> = (now..now + 20)
+        .map(|version| format!("\"{version}\""))
+        .collect();
     let tags = tags.join(", ");
     let path = format!("tickets/{sn}/remark");
     let remark = || desk.v1_with("POST", &path, "lisi", json!({ "text": "x" }), &[]);
-    let conditional = async || desk.v1_with("POST", &path, "lisi", json!({ "text": "x" }), &[("if-match", tags.as_str())]).await.0;
+    let conditional = async || {
+        desk.v1_with(
+            "POST",
+            &path,
+            "lisi",
+            json!({ "text": "x" }),
+            &[("if-match", tags.as_str())],
+        )
+        .await
+        .0
+    };
     let (one, two, three, _) = tokio::join!(conditional(), conditional(), conditional(), remark());
     assert_eq!([one, two, three], [200, 200, 200]);
 }
@@ -905,19 +1821,52 @@ async fn the_description_names_every_operation_and_its_answers() {
     let document = described(&desk).await;
     let mut ids = BTreeSet::new();
     for (path, method, operation) in operations(&document) {
-        let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-        assert!(!id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'), "{method} {path}: {id:?}");
+        let id = operation["operationId"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(
+            !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
+            "{method} {path}: {id:?}"
+        );
         assert!(ids.insert(id), "{method} {path}: the id is taken");
-        assert!(operation["tags"][0].as_str().is_some_and(|tag| path.contains(tag)), "{method} {path}");
+        assert!(
+            operation["tags"][0]
+                .as_str()
+                .is_some_and(|tag| path.contains(tag)),
+            "{method} {path}"
+        );
         let answers = operation["responses"].as_object().expect("answers");
-        let successes: Vec<&str> = answers.keys().map(String::as_str).filter(|status| status.starts_with('2')).collect();
-        let is_known = matches!(successes[..], ["200" | "201" | "204"] | ["200", "201" | "206"]);
+        let successes: Vec<&str> = answers
+            .keys()
+            .map(String::as_str)
+            .filter(|status| status.starts_with('2'))
+            .collect();
+        let is_known = matches!(
+            successes[..],
+            ["200" | "201" | "204"] | ["200", "201" | "206"]
+        );
         assert!(is_known, "{method} {path}: {successes:?}");
     }
-    assert_eq!(document["components"]["securitySchemes"]["user"]["name"], "X-Bk-Token");
+    assert_eq!(
+        document["components"]["securitySchemes"]["user"]["name"],
+        "X-Bk-Token"
+    );
     let key = |path: &str| {
-        let parameters = document["paths"][path]["post"]["parameters"].as_array().expect("parameters");
-        parameters.iter().find(|parameter| parameter["name"] == "Idempotency-Key").map(|parameter| parameter["required"] == true)
+        let parameters = document["paths"][path]["post"]["parameters"]
+            .as_array()
+            .expect("parameters");
+        parameters
+            .iter()
+            .find(|parameter| parameter["name"] == "Idempotency-Key")
+            .map(|parameter| parameter["required"] == true)
     };
-    assert_eq!((key("/v1/uploads"), key("/v1/tickets"), key("/v1/workflows/{id}/close")), (Some(true), Some(false), None));
+    assert_eq!(
+        (
+            key("/v1/uploads"),
+            key("/v1/tickets"),
+            key("/v1/workflows/{id}/close")
+        ),
+        (Some(true), Some(false), None)
+    );
 }

@@ -36,7 +36,11 @@ fn must(data: &Path, arguments: &[&str]) -> String {
 /// Runs a command that must fail; gives back what it printed.
 fn rejected(data: &Path, arguments: &[&str]) -> String {
     let output = on(data, arguments);
-    assert!(!output.status.success(), "{arguments:?} succeeded: {}", said(&output));
+    assert!(
+        !output.status.success(),
+        "{arguments:?} succeeded: {}",
+        said(&output)
+    );
     said(&output)
 }
 
@@ -46,25 +50,44 @@ async fn until(mut is_true: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("the condition becomes true in time");
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("the condition becomes true in time");
 }
 
 /// Opens a ticket; gives back its number.
 async fn ticket(desk: &Served, title: &str) -> String {
     let answer = desk.bk("create_ticket", fast_approval(title, None)).await;
-    answer["data"]["sn"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    answer["data"]["sn"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{answer}"))
+        .to_owned()
 }
 
 /// Uploads a file as lisi.
 async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) {
-    let request = client().post(format!("{}/v1/attachments?name={name}", desk.base)).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi");
+    let request = client()
+        .post(format!("{}/v1/attachments?name={name}", desk.base))
+        .basic_auth(APP.0, Some(APP.1))
+        .header("x-on-behalf-of", "lisi");
     let answer = request.body(bytes).send().await.expect("an answer");
-    assert_eq!(answer.status().as_u16(), 201, "{}", answer.text().await.unwrap_or_default());
+    assert_eq!(
+        answer.status().as_u16(),
+        201,
+        "{}",
+        answer.text().await.unwrap_or_default()
+    );
 }
 
 /// Stops a desk by SIGTERM and waits for its end.
 async fn stop(mut desk: Served) {
-    assert!(Command::new("kill").arg(desk.id().to_string()).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .arg(desk.id().to_string())
+            .status()
+            .unwrap()
+            .success()
+    );
     until(async || desk.has_ended()).await;
 }
 
@@ -80,19 +103,32 @@ async fn stopped(data: &Path, tickets: usize) -> Vec<String> {
 }
 
 fn end_of(data: &Path) -> i64 {
-    must(data, &["audit", "head"]).split(':').next().unwrap().parse().unwrap()
+    must(data, &["audit", "head"])
+        .split(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 /// Removes the last commits of a ledger, as a lost end of its log does.
 fn shorten(data: &Path, commits: i64) {
     let ledger = Connection::open(data.join("ledger.db")).unwrap();
-    let removed = ledger.execute("DELETE FROM commits WHERE position > (SELECT max(position) FROM commits) - ?1", [commits]).unwrap();
+    let removed = ledger
+        .execute(
+            "DELETE FROM commits WHERE position > (SELECT max(position) FROM commits) - ?1",
+            [commits],
+        )
+        .unwrap();
     assert_eq!(i64::try_from(removed).unwrap(), commits);
 }
 
 /// Everything below a directory, with its permission bits.
 fn listed(directory: &Path) -> Vec<(PathBuf, u32)> {
-    let (mut found, mut folders) = (vec![(directory.to_owned(), mode(directory))], vec![directory.to_owned()]);
+    let (mut found, mut folders) = (
+        vec![(directory.to_owned(), mode(directory))],
+        vec![directory.to_owned()],
+    );
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
@@ -111,7 +147,10 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn names(directory: &Path) -> BTreeSet<PathBuf> {
-    listed(directory).into_iter().map(|(path, _)| path).collect()
+    listed(directory)
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -139,33 +178,63 @@ async fn small_backup(home: &Path) -> PathBuf {
 }
 
 fn restore(backup: &Path, data: &Path, more: &[&str]) -> Output {
-    run(&[&["restore", backup.to_str().unwrap(), "--data", data.to_str().unwrap()][..], more].concat())
+    run(&[
+        &[
+            "restore",
+            backup.to_str().unwrap(),
+            "--data",
+            data.to_str().unwrap(),
+        ][..],
+        more,
+    ]
+    .concat())
 }
 
 /// first-use F5, hostile-and-broken 29.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
     let home = tempfile::tempdir().unwrap();
-    let (data, backup, other) = (home.path().join("data"), home.path().join("backup"), home.path().join("other"));
+    let (data, backup, other) = (
+        home.path().join("data"),
+        home.path().join("backup"),
+        home.path().join("other"),
+    );
     let desk = Arc::new(Served::start(&data, &[]));
     let acknowledged = ticket(&desk, "before the backup").await;
     upload(&desk, "note.txt", b"hello".to_vec()).await;
     upload(&desk, "big.bin", vec![7; 9 << 20]).await;
-    let (is_over, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (is_over, written) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
         let (desk, is_over, written) = (desk.clone(), is_over.clone(), written.clone());
         writers.spawn(async move {
             while !is_over.load(Ordering::Relaxed) {
-                let answer = call(&client(), &desk.base, "create_ticket", fast_approval(&format!("{writer}"), None), None).await.expect("an answer");
-                assert_eq!(answer["result"], true, "a backup disturbs no writer: {answer}");
+                let answer = call(
+                    &client(),
+                    &desk.base,
+                    "create_ticket",
+                    fast_approval(&format!("{writer}"), None),
+                    None,
+                )
+                .await
+                .expect("an answer");
+                assert_eq!(
+                    answer["result"], true,
+                    "a backup disturbs no writer: {answer}"
+                );
                 written.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
     until(async || written.load(Ordering::Relaxed) > 20).await;
     let (of, to) = (data.clone(), backup.clone());
-    let report = tokio::task::spawn_blocking(move || must(&of, &["backup", to.to_str().unwrap(), "--json"])).await.unwrap();
+    let report =
+        tokio::task::spawn_blocking(move || must(&of, &["backup", to.to_str().unwrap(), "--json"]))
+            .await
+            .unwrap();
     let report: Value = serde_json::from_str(&report).expect("JSON");
     let before = written.load(Ordering::Relaxed);
     until(async || written.load(Ordering::Relaxed) > before + 8).await;
@@ -174,34 +243,81 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
         writer.expect("no writer is rejected");
     }
     let position = report["position"].as_i64().unwrap();
-    assert!(end_of(&data) > position, "the desk continued while it was copied");
-    let manifest: Value = serde_json::from_slice(&std::fs::read(backup.join("manifest.json")).unwrap()).unwrap();
+    assert!(
+        end_of(&data) > position,
+        "the desk continued while it was copied"
+    );
+    let manifest: Value =
+        serde_json::from_slice(&std::fs::read(backup.join("manifest.json")).unwrap()).unwrap();
     assert_eq!(
-        (&manifest["format"], &manifest["position"], &manifest["commits"], &manifest["missing"]),
+        (
+            &manifest["format"],
+            &manifest["position"],
+            &manifest["commits"],
+            &manifest["missing"]
+        ),
         (&json!(1), &json!(position), &json!(position), &json!([]))
     );
     for file in ["ledger.db", "heads", "keys/keys.db"] {
         assert!(backup.join(file).exists(), "{file}");
     }
     for (path, mode) in listed(&backup) {
-        assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+        assert_eq!(
+            mode,
+            if path.is_dir() { 0o700 } else { 0o600 },
+            "{}",
+            path.display()
+        );
     }
 
     let tried = restore(&backup, &other, &["--dry-run"]);
-    assert!(tried.status.success() && !other.exists(), "{}", said(&tried));
+    assert!(
+        tried.status.success() && !other.exists(),
+        "{}",
+        said(&tried)
+    );
     let restored = restore(&backup, &other, &["--yes"]);
     assert!(restored.status.success(), "{}", said(&restored));
     let verified = must(&other, &["audit", "verify"]);
-    assert!(verified.contains("audit verify: ok") && verified.contains(&format!("head {position}:{}", report["feed_hash"].as_str().unwrap())), "{verified}");
-    assert_eq!(must(&other, &["audit", "files"]), must(&data, &["audit", "files"]), "the same uploads are proved");
+    assert!(
+        verified.contains("audit verify: ok")
+            && verified.contains(&format!(
+                "head {position}:{}",
+                report["feed_hash"].as_str().unwrap()
+            )),
+        "{verified}"
+    );
+    assert_eq!(
+        must(&other, &["audit", "files"]),
+        must(&data, &["audit", "files"]),
+        "the same uploads are proved"
+    );
     // The copied ledger is the beginning of the desk's: its head is true there.
-    must(&data, &["audit", "verify", "--head", &format!("{position}:{}", report["feed_hash"].as_str().unwrap())]);
-    assert!(!restore(&backup, &other, &["--yes"]).status.success(), "a directory that is not empty is never overwritten");
+    must(
+        &data,
+        &[
+            "audit",
+            "verify",
+            "--head",
+            &format!("{position}:{}", report["feed_hash"].as_str().unwrap()),
+        ],
+    );
+    assert!(
+        !restore(&backup, &other, &["--yes"]).status.success(),
+        "a directory that is not empty is never overwritten"
+    );
 
     let again = Served::start(&other, &[]);
-    let shown = again.bk("get_ticket_info", json!({ "sn": acknowledged })).await;
-    assert_eq!(shown["data"]["creator"], "lisi", "names are read with the restored keys: {shown}");
-    let (status, _) = again.v1("GET", "tickets?list=all", "admin", Value::Null).await;
+    let shown = again
+        .bk("get_ticket_info", json!({ "sn": acknowledged }))
+        .await;
+    assert_eq!(
+        shown["data"]["creator"], "lisi",
+        "names are read with the restored keys: {shown}"
+    );
+    let (status, _) = again
+        .v1("GET", "tickets?list=all", "admin", Value::Null)
+        .await;
     assert_eq!(status, 200);
 }
 
@@ -213,9 +329,19 @@ async fn a_backup_is_not_restored_without_its_keys() {
     let elsewhere = home.path().join("safe");
     std::fs::rename(backup.join("keys"), &elsewhere).unwrap();
     let output = restore(&backup, &other, &["--yes"]);
-    assert!(!output.status.success() && said(&output).contains("keys.db is missing") && said(&output).contains("--keys"), "{}", said(&output));
+    assert!(
+        !output.status.success()
+            && said(&output).contains("keys.db is missing")
+            && said(&output).contains("--keys"),
+        "{}",
+        said(&output)
+    );
     assert!(!other.exists());
-    let output = restore(&backup, &other, &["--yes", "--keys", elsewhere.to_str().unwrap()]);
+    let output = restore(
+        &backup,
+        &other,
+        &["--yes", "--keys", elsewhere.to_str().unwrap()],
+    );
     assert!(output.status.success(), "{}", said(&output));
     assert!(must(&other, &["doctor"]).contains("the key store belongs to the ledger"));
 
@@ -223,26 +349,51 @@ async fn a_backup_is_not_restored_without_its_keys() {
     let (stranger, strange) = (home.path().join("stranger"), home.path().join("strange"));
     stopped(&stranger, 1).await;
     must(&stranger, &["backup", strange.to_str().unwrap()]);
-    let output = restore(&backup, &home.path().join("third"), &["--yes", "--keys", strange.join("keys").to_str().unwrap()]);
-    assert!(!output.status.success() && said(&output).contains("of another desk"), "{}", said(&output));
+    let output = restore(
+        &backup,
+        &home.path().join("third"),
+        &["--yes", "--keys", strange.join("keys").to_str().unwrap()],
+    );
+    assert!(
+        !output.status.success() && said(&output).contains("belong to another desk"),
+        "{}",
+        said(&output)
+    );
 }
 
 /// first-use F6: people and keys go where the operator wants them, and nothing of them is left in the backup.
 #[tokio::test]
 async fn keys_are_backed_up_apart_where_that_is_wanted() {
     let home = tempfile::tempdir().unwrap();
-    let (data, backup, keys) = (home.path().join("data"), home.path().join("backup"), home.path().join("keys"));
+    let (data, backup, keys) = (
+        home.path().join("data"),
+        home.path().join("backup"),
+        home.path().join("keys"),
+    );
     stopped(&data, 1).await;
     // Empty directories may be there already, as mounts are.
     std::fs::create_dir(&backup).unwrap();
     std::fs::create_dir(&keys).unwrap();
-    must(&data, &["backup", backup.to_str().unwrap(), "--keys", keys.to_str().unwrap()]);
+    must(
+        &data,
+        &[
+            "backup",
+            backup.to_str().unwrap(),
+            "--keys",
+            keys.to_str().unwrap(),
+        ],
+    );
     assert!(keys.join("keys.db").exists() && !backup.join("keys").exists());
     let again = rejected(&data, &["backup", backup.to_str().unwrap()]);
     assert!(again.contains("is not empty"), "{again}");
     let inside = rejected(&data, &["backup", data.join("backup").to_str().unwrap()]);
     assert!(inside.contains("is inside"), "{inside}");
-    assert!(!names(home.path()).iter().any(|path| path.to_string_lossy().contains("partial")), "nothing unfinished is left");
+    assert!(
+        !names(home.path())
+            .iter()
+            .any(|path| path.to_string_lossy().contains("partial")),
+        "nothing unfinished is left"
+    );
 }
 
 /// Makes a fault in a copied backup.
@@ -253,41 +404,120 @@ type Fault<'a> = Box<dyn Fn(&Path) + 'a>;
 async fn a_changed_or_partial_backup_is_rejected_by_name() {
     let home = tempfile::tempdir().unwrap();
     let backup = small_backup(home.path()).await;
-    let upload = names(&backup.join("files")).into_iter().find(|path| path.is_file()).expect("an upload");
-    let upload = upload.strip_prefix(&backup).unwrap().to_str().unwrap().to_owned();
+    let upload = names(&backup.join("files"))
+        .into_iter()
+        .find(|path| path.is_file())
+        .expect("an upload");
+    let upload = upload
+        .strip_prefix(&backup)
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
     let flip = |path: PathBuf| {
         let mut bytes = std::fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&path, bytes).unwrap();
     };
-    let cut = |path: PathBuf| std::fs::File::options().write(true).open(&path).unwrap().set_len(std::fs::metadata(&path).unwrap().len() / 2).unwrap();
+    let cut = |path: PathBuf| {
+        std::fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(std::fs::metadata(&path).unwrap().len() / 2)
+            .unwrap();
+    };
     let upload = upload.as_str();
     let faults: Vec<(&str, Fault<'_>, Vec<&str>)> = vec![
-        ("shortened ledger", Box::new(|at| cut(at.join("ledger.db"))), vec!["ledger.db is shortened"]),
-        ("commits removed", Box::new(|at| shorten(at, 3)), vec!["ledger.db was changed"]),
-        ("changed ledger", Box::new(|at| flip(at.join("ledger.db"))), vec!["ledger.db was changed"]),
-        ("changed heads", Box::new(|at| flip(at.join("heads"))), vec!["heads was changed"]),
-        ("changed upload", Box::new(|at| flip(at.join(upload))), vec![upload, "was changed"]),
-        ("no upload", Box::new(|at| std::fs::remove_file(at.join(upload)).unwrap()), vec![upload, "is missing"]),
-        ("no ledger", Box::new(|at| std::fs::remove_file(at.join("ledger.db")).unwrap()), vec!["ledger.db is missing"]),
-        ("a foreign file", Box::new(|at| std::fs::write(at.join("ledger.db-wal"), "x").unwrap()), vec!["ledger.db-wal is not named"]),
-        ("changed keys", Box::new(|at| flip(at.join("keys/keys.db"))), vec!["keys.db was changed"]),
-        ("shortened keys", Box::new(|at| cut(at.join("keys/keys.db"))), vec!["keys.db is shortened"]),
-        ("no manifest", Box::new(|at| std::fs::remove_file(at.join("manifest.json")).unwrap()), vec!["manifest.json is missing"]),
-        ("shortened manifest", Box::new(|at| cut(at.join("manifest.json"))), vec!["manifest.json was changed or shortened"]),
+        (
+            "shortened ledger",
+            Box::new(|at| cut(at.join("ledger.db"))),
+            vec!["ledger.db is shortened"],
+        ),
+        (
+            "commits removed",
+            Box::new(|at| shorten(at, 3)),
+            vec!["ledger.db was changed"],
+        ),
+        (
+            "changed ledger",
+            Box::new(|at| flip(at.join("ledger.db"))),
+            vec!["ledger.db was changed"],
+        ),
+        (
+            "changed heads",
+            Box::new(|at| flip(at.join("heads"))),
+            vec!["heads was changed"],
+        ),
+        (
+            "changed upload",
+            Box::new(|at| flip(at.join(upload))),
+            vec![upload, "was changed"],
+        ),
+        (
+            "no upload",
+            Box::new(|at| std::fs::remove_file(at.join(upload)).unwrap()),
+            vec![upload, "is missing"],
+        ),
+        (
+            "no ledger",
+            Box::new(|at| std::fs::remove_file(at.join("ledger.db")).unwrap()),
+            vec!["ledger.db is missing"],
+        ),
+        (
+            "a foreign file",
+            Box::new(|at| std::fs::write(at.join("ledger.db-wal"), "x").unwrap()),
+            vec!["ledger.db-wal is not listed"],
+        ),
+        (
+            "changed keys",
+            Box::new(|at| flip(at.join("keys/keys.db"))),
+            vec!["keys.db was changed"],
+        ),
+        (
+            "shortened keys",
+            Box::new(|at| cut(at.join("keys/keys.db"))),
+            vec!["keys.db is shortened"],
+        ),
+        (
+            "no manifest",
+            Box::new(|at| std::fs::remove_file(at.join("manifest.json")).unwrap()),
+            vec!["manifest.json is missing"],
+        ),
+        (
+            "shortened manifest",
+            Box::new(|at| cut(at.join("manifest.json"))),
+            vec!["manifest.json was changed or shortened"],
+        ),
     ];
     for (number, (fault, make, words)) in faults.into_iter().enumerate() {
-        let (copied, other) = (home.path().join(format!("copy{number}")), home.path().join(format!("other{number}")));
+        let (copied, other) = (
+            home.path().join(format!("copy{number}")),
+            home.path().join(format!("other{number}")),
+        );
         copy(&backup, &copied);
         make(&copied);
         let output = restore(&copied, &other, &["--yes"]);
-        assert!(!output.status.success() && !other.exists(), "{fault}: {}", said(&output));
+        assert!(
+            !output.status.success() && !other.exists(),
+            "{fault}: {}",
+            said(&output)
+        );
         for word in words {
-            assert!(said(&output).contains(word), "{fault}: {word} is missing in {}", said(&output));
+            assert!(
+                said(&output).contains(word),
+                "{fault}: {word} is missing in {}",
+                said(&output)
+            );
         }
     }
-    assert!(restore(&backup, &home.path().join("whole"), &["--yes"]).status.success(), "the backup itself is whole");
+    assert!(
+        restore(&backup, &home.path().join("whole"), &["--yes"])
+            .status
+            .success(),
+        "the backup itself is whole"
+    );
 }
 
 /// first-use F6.
@@ -301,10 +531,18 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     copy(&data, &without);
     std::fs::remove_file(without.join("keys.db")).unwrap();
     let end = end_of(&without);
-    let reason = Served::start_with(&without, &[]).err().expect("the desk does not start");
-    assert!(reason.contains("keys.db") && reason.to_lowercase().contains("restore"), "{reason}");
+    let reason = Served::start_with(&without, &[])
+        .err()
+        .expect("the desk does not start");
+    assert!(
+        reason.contains("keys.db") && reason.to_lowercase().contains("restore"),
+        "{reason}"
+    );
     assert!(rejected(&without, &["setup", "--demo"]).contains("keys.db"));
-    assert!(!without.join("keys.db").exists(), "a start that failed makes no key store");
+    assert!(
+        !without.join("keys.db").exists(),
+        "a start that failed makes no key store"
+    );
     assert_eq!(end_of(&without), end, "nothing was written");
     let doctor = rejected(&without, &["doctor"]);
     assert!(doctor.contains("WRONG  keys"), "{doctor}");
@@ -313,13 +551,28 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     std::fs::write(without.join("keys.db"), "").unwrap();
     assert!(Served::start_with(&without, &[]).is_err());
     std::fs::copy(stranger.join("keys.db"), without.join("keys.db")).unwrap();
-    let reason = Served::start_with(&without, &[]).err().expect("the desk does not start");
+    let reason = Served::start_with(&without, &[])
+        .err()
+        .expect("the desk does not start");
     let id = |data: &Path| -> String {
-        Connection::open(data.join("ledger.db")).unwrap().query_row("SELECT value FROM meta WHERE name = 'key_store'", [], |row| row.get(0)).unwrap()
+        Connection::open(data.join("ledger.db"))
+            .unwrap()
+            .query_row(
+                "SELECT value FROM meta WHERE name = 'key_store'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap()
     };
-    assert!(reason.contains(&id(&data)) && reason.contains(&id(&stranger)), "both key stores are named: {reason}");
+    assert!(
+        reason.contains(&id(&data)) && reason.contains(&id(&stranger)),
+        "both key stores are named: {reason}"
+    );
     std::fs::copy(data.join("keys.db"), without.join("keys.db")).unwrap();
-    assert!(Served::start_with(&without, &[]).is_ok(), "its own key store is accepted");
+    assert!(
+        Served::start_with(&without, &[]).is_ok(),
+        "its own key store is accepted"
+    );
 }
 
 /// first-use F6, the other direction.
@@ -330,9 +583,14 @@ async fn a_key_store_without_its_ledger_begins_no_new_desk() {
     stopped(&data, 1).await;
     std::fs::create_dir(&alone).unwrap();
     std::fs::copy(data.join("keys.db"), alone.join("keys.db")).unwrap();
-    let reason = Served::start_with(&alone, &[]).err().expect("the desk does not start");
+    let reason = Served::start_with(&alone, &[])
+        .err()
+        .expect("the desk does not start");
     assert!(reason.contains("ledger.db is missing or empty"), "{reason}");
-    assert!(!alone.join("ledger.db").exists(), "a start that failed makes no ledger");
+    assert!(
+        !alone.join("ledger.db").exists(),
+        "a start that failed makes no ledger"
+    );
 }
 
 /// first-use F6: directories of earlier builds have no ids; theirs are given at the first start.
@@ -343,19 +601,30 @@ async fn a_ledger_of_an_earlier_build_adopts_its_own_key_store_only() {
     for data in [&data, &stranger] {
         stopped(data, 1).await;
         for name in ["ledger.db", "keys.db"] {
-            Connection::open(data.join(name)).unwrap().execute_batch("DROP TABLE meta").unwrap();
+            Connection::open(data.join(name))
+                .unwrap()
+                .execute_batch("DROP TABLE meta")
+                .unwrap();
         }
     }
     let mixed = home.path().join("mixed");
     copy(&data, &mixed);
     std::fs::copy(stranger.join("keys.db"), mixed.join("keys.db")).unwrap();
-    let reason = Served::start_with(&mixed, &[]).err().expect("the desk does not start");
+    let reason = Served::start_with(&mixed, &[])
+        .err()
+        .expect("the desk does not start");
     assert!(reason.contains("knows none of the people"), "{reason}");
     let desk = Served::start_with(&data, &[]).expect("its own key store is adopted");
     stop(desk).await;
     for name in ["ledger.db", "keys.db"] {
-        let ids: i64 =
-            Connection::open(data.join(name)).unwrap().query_row("SELECT count(*) FROM meta WHERE name = 'key_store'", [], |row| row.get(0)).unwrap();
+        let ids: i64 = Connection::open(data.join(name))
+            .unwrap()
+            .query_row(
+                "SELECT count(*) FROM meta WHERE name = 'key_store'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
         assert_eq!(ids, 1, "{name}");
     }
 }
@@ -369,33 +638,69 @@ async fn a_desk_does_not_start_without_commits_it_published() {
     let published = end_of(&data);
     let kept = must(&data, &["audit", "head"]).trim().to_owned();
     shorten(&data, 7);
-    let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");
-    assert!(reason.contains("7 commits are missing") && reason.contains("backup") && reason.contains("--accept-lost-commits"), "{reason}");
+    let reason = Served::start_with(&data, &[])
+        .err()
+        .expect("the desk does not start");
+    assert!(
+        reason.contains("7 commits are missing")
+            && reason.contains("backup")
+            && reason.contains("--accept-lost-commits"),
+        "{reason}"
+    );
     // Following the advice of the old message changes nothing.
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         std::fs::remove_file(data.join(name)).ok();
     }
-    let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");
+    let reason = Served::start_with(&data, &[])
+        .err()
+        .expect("the desk does not start");
     assert!(reason.contains("7 commits are missing"), "{reason}");
     assert!(rejected(&data, &["setup", "--demo"]).contains("7 commits are missing"));
     let doctor = rejected(&data, &["doctor"]);
-    assert!(doctor.contains("WRONG  heads") && doctor.contains("7 commits are missing"), "{doctor}");
+    assert!(
+        doctor.contains("WRONG  heads") && doctor.contains("7 commits are missing"),
+        "{doctor}"
+    );
     assert!(rejected(&data, &["audit", "verify"]).contains("its tail is missing"));
 
-    let desk = Served::start_with(&data, &["--demo", "--app", &format!("{}:{}", APP.0, APP.1), "--accept-lost-commits"]).expect("the loss is accepted");
+    let desk = Served::start_with(
+        &data,
+        &[
+            "--demo",
+            "--app",
+            &format!("{}:{}", APP.0, APP.1),
+            "--accept-lost-commits",
+        ],
+    )
+    .expect("the loss is accepted");
     for number in 0..12 {
         ticket(&desk, &format!("afterwards {number}")).await;
     }
     stop(desk).await;
-    assert!(end_of(&data) > published, "the ledger has grown over the position that was lost");
+    assert!(
+        end_of(&data) > published,
+        "the ledger has grown over the position that was lost"
+    );
     let shown = must(&data, &["audit", "show", "ledger-continued"]);
-    assert!(shown.contains("ledger.continued") && shown.contains("\"missing\":7"), "{shown}");
+    assert!(
+        shown.contains("ledger.continued") && shown.contains("\"missing\":7"),
+        "{shown}"
+    );
     let verified = must(&data, &["audit", "verify"]);
-    assert!(verified.contains("note:") && verified.contains(&format!("to {published} were lost")), "{verified}");
+    assert!(
+        verified.contains("note:") && verified.contains(&format!("to {published} were lost")),
+        "{verified}"
+    );
     must(&data, &["doctor"]);
     // A head that was kept elsewhere still proves the loss.
-    assert!(rejected(&data, &["audit", "verify", "--head", &kept]).contains("is not what was published"));
-    assert!(Served::start_with(&data, &[]).is_ok(), "an accepted loss is no reason any more");
+    assert!(
+        rejected(&data, &["audit", "verify", "--head", &kept])
+            .contains("is not what was published")
+    );
+    assert!(
+        Served::start_with(&data, &[]).is_ok(),
+        "an accepted loss is no reason any more"
+    );
 }
 
 /// hostile-and-broken 4: a note in the file of heads alone hides no loss.
@@ -407,9 +712,13 @@ async fn a_loss_that_the_ledger_does_not_record_is_found() {
     let end = end_of(&data);
     shorten(&data, 4);
     let heads = std::fs::read_to_string(data.join("heads")).unwrap();
-    std::fs::write(data.join("heads"), format!("{heads}lost {} {end} 1795312800000\n", end - 3)).unwrap();
+    std::fs::write(
+        data.join("heads"),
+        format!("{heads}lost {} {end} 1795312800000\n", end - 3),
+    )
+    .unwrap();
     let verified = rejected(&data, &["audit", "verify"]);
-    assert!(verified.contains("the ledger has no record of it"), "{verified}");
+    assert!(verified.contains("but the ledger does not"), "{verified}");
 }
 
 /// hostile-and-broken 4: history that differs from what was published.
@@ -420,10 +729,23 @@ async fn a_desk_does_not_start_on_another_history_than_it_published() {
     stopped(&data, 6).await;
     let heads = std::fs::read_to_string(data.join("heads")).unwrap();
     let last = heads.lines().last().unwrap();
-    let (position, hash) = (last.split(' ').next().unwrap(), last.split(' ').nth(1).unwrap());
-    std::fs::write(data.join("heads"), heads.replace(hash, &hash.chars().rev().collect::<String>())).unwrap();
-    let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");
-    assert!(reason.contains("is not the one whose heads were published") && reason.contains(&format!("position {position}")), "{reason}");
+    let (position, hash) = (
+        last.split(' ').next().unwrap(),
+        last.split(' ').nth(1).unwrap(),
+    );
+    std::fs::write(
+        data.join("heads"),
+        heads.replace(hash, &hash.chars().rev().collect::<String>()),
+    )
+    .unwrap();
+    let reason = Served::start_with(&data, &[])
+        .err()
+        .expect("the desk does not start");
+    assert!(
+        reason.contains("is not the one whose heads were published")
+            && reason.contains(&format!("position {position}")),
+        "{reason}"
+    );
     assert!(rejected(&data, &["doctor"]).contains("WRONG  heads"));
 }
 
@@ -448,26 +770,52 @@ async fn files_of_a_desk_are_for_its_owner_whatever_the_umask() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     let mut shell = Command::new("bash");
-    shell.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(program());
+    shell
+        .args(["-c", "umask 000; exec \"$0\" \"$@\""])
+        .arg(program());
     let desk = Served::start_by(shell, &data, &[]);
     ticket(&desk, "private").await;
     upload(&desk, "note.txt", b"hello".to_vec()).await;
     let listed_now = listed(&data);
-    assert!(listed_now.iter().any(|(path, _)| path.ends_with("ledger.db-wal")) && listed_now.iter().any(|(path, _)| path.starts_with(data.join("files"))));
+    assert!(
+        listed_now
+            .iter()
+            .any(|(path, _)| path.ends_with("ledger.db-wal"))
+            && listed_now
+                .iter()
+                .any(|(path, _)| path.starts_with(data.join("files")))
+    );
     for (path, mode) in listed_now {
-        assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+        assert_eq!(
+            mode,
+            if path.is_dir() { 0o700 } else { 0o600 },
+            "{}",
+            path.display()
+        );
     }
     stop(desk).await;
 
     // Files of an earlier build are tightened at start; until then doctor warns.
     for (path, _) in listed(&data) {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(if path.is_dir() { 0o755 } else { 0o644 })).unwrap();
+        std::fs::set_permissions(
+            &path,
+            std::fs::Permissions::from_mode(if path.is_dir() { 0o755 } else { 0o644 }),
+        )
+        .unwrap();
     }
     let doctor = must(&data, &["doctor"]);
-    assert!(doctor.contains("WARN   permissions") && doctor.contains("0755"), "{doctor}");
+    assert!(
+        doctor.contains("WARN   permissions") && doctor.contains("0755"),
+        "{doctor}"
+    );
     let desk = Served::start(&data, &[]);
     for (path, mode) in listed(&data) {
-        assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+        assert_eq!(
+            mode,
+            if path.is_dir() { 0o700 } else { 0o600 },
+            "{}",
+            path.display()
+        );
     }
     assert!(!must(&data, &["doctor"]).contains("WARN"));
     drop(desk);
@@ -481,26 +829,62 @@ async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     stopped(&data, 1).await;
     let mut shell = Command::new("bash");
     // A limit on the size of files is the full disk; the signal is ignored so that a write fails instead.
-    shell.args(["-c", "trap '' XFSZ; ulimit -S -f 1500; exec \"$0\" \"$@\""]).arg(program());
+    shell
+        .args(["-c", "trap '' XFSZ; ulimit -S -f 1500; exec \"$0\" \"$@\""])
+        .arg(program());
     let desk = Served::start_by(shell, &data, &[]);
     assert!(desk.is_up());
     let address = format!("{}/readyz", desk.base);
-    let ready = async || client().get(&address).send().await.expect("an answer").status().as_u16();
+    let ready = async || {
+        client()
+            .get(&address)
+            .send()
+            .await
+            .expect("an answer")
+            .status()
+            .as_u16()
+    };
     assert_eq!(ready().await, 200);
     let desk = Arc::new(desk);
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..WRITERS {
         let desk = desk.clone();
-        clients.spawn(async move { while desk.bk("create_ticket", fast_approval(&format!("{number}"), None)).await["result"] == true {} });
+        clients.spawn(async move {
+            while desk
+                .bk("create_ticket", fast_approval(&format!("{number}"), None))
+                .await["result"]
+                == true
+            {}
+        });
     }
     while let Some(filled) = clients.join_next().await {
         filled.expect("every client is rejected at last");
     }
-    let is_full = async || desk.bk("create_ticket", fast_approval("too much", None)).await["result"] == false && ready().await == 503;
+    let is_full = async || {
+        desk.bk("create_ticket", fast_approval("too much", None))
+            .await["result"]
+            == false
+            && ready().await == 503
+    };
     until(is_full).await;
-    assert_eq!(client().get(format!("{}/healthz", desk.base)).send().await.unwrap().status().as_u16(), 200);
+    assert_eq!(
+        client()
+            .get(format!("{}/healthz", desk.base))
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .as_u16(),
+        200
+    );
     let id = desk.id().to_string();
-    assert!(Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited:"]).status().unwrap().success());
+    assert!(
+        Command::new("prlimit")
+            .args(["--pid", &id, "--fsize=unlimited:"])
+            .status()
+            .unwrap()
+            .success()
+    );
     until(async || ready().await == 200).await;
     ticket(&desk, "written again").await;
 }
@@ -513,8 +897,15 @@ async fn readiness_writes_no_commit() {
     let desk = Served::start(&data, &[]);
     let before = end_of(&data);
     for _ in 0..3 {
-        let answer = client().get(format!("{}/readyz", desk.base)).send().await.unwrap();
-        assert_eq!(answer.text().await.unwrap(), format!("ready at position {before}"));
+        let answer = client()
+            .get(format!("{}/readyz", desk.base))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            answer.text().await.unwrap(),
+            format!("ready at position {before}")
+        );
     }
     assert_eq!(end_of(&data), before);
 }
@@ -527,19 +918,33 @@ async fn doctor_finds_a_flipped_bit_in_an_index() {
     stopped(&data, 3).await;
     let sound = must(&data, &["doctor"]);
     for name in ["ledger.db", "keys.db", "views.db"] {
-        assert!(sound.contains(&format!("{name}: integrity_check: ok")), "{sound}");
+        assert!(
+            sound.contains(&format!("{name}: integrity_check: ok")),
+            "{sound}"
+        );
     }
     let ledger = data.join("ledger.db");
     let connection = Connection::open(&ledger).unwrap();
-    let page: i64 = connection.query_row("SELECT rootpage FROM sqlite_master WHERE name = 'commits_by_stream'", [], |row| row.get(0)).unwrap();
-    let size: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
+    let page: i64 = connection
+        .query_row(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'commits_by_stream'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    let size: i64 = connection
+        .query_row("PRAGMA page_size", [], |row| row.get(0))
+        .unwrap();
     connection.close().unwrap();
     let mut bytes = std::fs::read(&ledger).unwrap();
     // The end of the page holds the row that its first entry leads to.
     bytes[usize::try_from(page * size - 1).unwrap()] ^= 1;
     std::fs::write(&ledger, bytes).unwrap();
     let doctor = rejected(&data, &["doctor"]);
-    assert!(doctor.contains("WRONG  ledger.db: the file is damaged"), "{doctor}");
+    assert!(
+        doctor.contains("WRONG  ledger.db: the file is damaged"),
+        "{doctor}"
+    );
 }
 
 /// crossings 9.
@@ -552,12 +957,18 @@ async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     std::fs::create_dir(&other).unwrap();
     for name in ["ledger.db", "keys.db"] {
         let target = other.join(name);
-        Connection::open(data.join(name)).unwrap().execute("VACUUM INTO ?1", [target.to_str().unwrap()]).unwrap();
+        Connection::open(data.join(name))
+            .unwrap()
+            .execute("VACUUM INTO ?1", [target.to_str().unwrap()])
+            .unwrap();
     }
     drop(desk);
     let before = names(&other);
     let doctor = must(&other, &["doctor"]);
-    assert!(doctor.contains("no desk is running here") && !doctor.contains("WRONG"), "{doctor}");
+    assert!(
+        doctor.contains("no desk is running here") && !doctor.contains("WRONG"),
+        "{doctor}"
+    );
     assert_eq!(names(&other), before, "doctor creates no file");
 }
 
@@ -575,7 +986,12 @@ async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
     stop(desk).await;
     let before = names(&data);
     let doctor = must(&data, &["doctor"]);
-    for words in ["SQLite 3.", "run `ledgerdesk audit verify`", "run `ledgerdesk audit files`", "1 uploads are there"] {
+    for words in [
+        "SQLite 3.",
+        "run `ledgerdesk audit verify`",
+        "run `ledgerdesk audit files`",
+        "1 uploads are complete",
+    ] {
         assert!(doctor.contains(words), "{words} is missing in {doctor}");
     }
     assert_eq!(names(&data), before, "doctor creates no file");
@@ -595,12 +1011,24 @@ async fn doctor_finds_a_missing_upload() {
     let desk = Served::start(&data, &[]);
     upload(&desk, "note.txt", b"hello".to_vec()).await;
     stop(desk).await;
-    let part = names(&data.join("files")).into_iter().find(|path| path.is_file()).expect("an upload");
+    let part = names(&data.join("files"))
+        .into_iter()
+        .find(|path| path.is_file())
+        .expect("an upload");
     std::fs::remove_file(part).unwrap();
     let doctor = rejected(&data, &["doctor"]);
-    assert!(doctor.contains("WRONG  files") && doctor.contains("part 1 is missing"), "{doctor}");
-    let backup = rejected(&data, &["backup", home.path().join("backup").to_str().unwrap()]);
-    assert!(backup.contains("the backup is complete, but 1 uploads were already missing"), "{backup}");
+    assert!(
+        doctor.contains("WRONG  files") && doctor.contains("part 1 is missing"),
+        "{doctor}"
+    );
+    let backup = rejected(
+        &data,
+        &["backup", home.path().join("backup").to_str().unwrap()],
+    );
+    assert!(
+        backup.contains("the backup is complete, but 1 uploads were already missing"),
+        "{backup}"
+    );
 }
 
 /// first-use section 5: reading a ledger makes no key store.
@@ -621,11 +1049,22 @@ async fn an_import_is_rejected_where_the_key_store_is_missing() {
     let data = home.path().join("data");
     stopped(&data, 1).await;
     std::fs::remove_file(data.join("keys.db")).unwrap();
-    let (file, mapping) = (home.path().join("log.csv"), home.path().join("mapping.toml"));
+    let (file, mapping) = (
+        home.path().join("log.csv"),
+        home.path().join("mapping.toml"),
+    );
     std::fs::write(&file, "id,when,state\nA,2026-01-01 10:00,New\n").unwrap();
     let text = "source = \"LOG\"\n[columns]\ncase = \"id\"\ntime = \"when\"\nstate = \"state\"\n[time]\nformat = \"%Y-%m-%d %H:%M\"\nzone = \"UTC\"\n";
     std::fs::write(&mapping, text).unwrap();
-    let said = rejected(&data, &["import", file.to_str().unwrap(), "--mapping", mapping.to_str().unwrap()]);
+    let said = rejected(
+        &data,
+        &[
+            "import",
+            file.to_str().unwrap(),
+            "--mapping",
+            mapping.to_str().unwrap(),
+        ],
+    );
     assert!(said.contains("keys.db is missing or empty"), "{said}");
     assert!(!data.join("keys.db").exists());
 }
@@ -638,52 +1077,113 @@ async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
     stopped(&data, 1).await;
     std::os::unix::fs::symlink(&data, home.path().join("link")).unwrap();
     let before = names(&data);
-    for target in ["data/x", "data/x/y/z", "./data/x/y/z", "link/x", "link/x/y", "data"] {
-        let output = Command::new(program()).current_dir(home.path()).args(["backup", target, "--data", "data"]).output().unwrap();
-        assert!(!output.status.success() && said(&output).contains("is inside"), "{target}: {}", said(&output));
+    for target in [
+        "data/x",
+        "data/x/y/z",
+        "./data/x/y/z",
+        "link/x",
+        "link/x/y",
+        "data",
+    ] {
+        let output = Command::new(program())
+            .current_dir(home.path())
+            .args(["backup", target, "--data", "data"])
+            .output()
+            .unwrap();
+        assert!(
+            !output.status.success() && said(&output).contains("is inside"),
+            "{target}: {}",
+            said(&output)
+        );
     }
     assert_eq!(names(&data), before);
     let backup = home.path().join("backup");
     for keys in ["backup", "backup/keys", "backup/a/b"] {
-        let output = Command::new(program()).current_dir(home.path()).args(["backup", "backup", "--keys", keys, "--data", "data"]).output().unwrap();
-        assert!(!output.status.success() && said(&output).contains("apart from the backup"), "{keys}: {}", said(&output));
+        let output = Command::new(program())
+            .current_dir(home.path())
+            .args(["backup", "backup", "--keys", keys, "--data", "data"])
+            .output()
+            .unwrap();
+        assert!(
+            !output.status.success() && said(&output).contains("outside the backup"),
+            "{keys}: {}",
+            said(&output)
+        );
     }
     assert!(!backup.exists(), "nothing is left of a rejected backup");
     must(&data, &["backup", backup.to_str().unwrap()]);
-    let output = Command::new(program()).current_dir(home.path()).args(["restore", "backup", "--data", "backup/a/b", "--yes"]).output().unwrap();
-    assert!(!output.status.success() && said(&output).contains("is inside"), "{}", said(&output));
+    let output = Command::new(program())
+        .current_dir(home.path())
+        .args(["restore", "backup", "--data", "backup/a/b", "--yes"])
+        .output()
+        .unwrap();
+    assert!(
+        !output.status.success() && said(&output).contains("is inside"),
+        "{}",
+        said(&output)
+    );
 }
 
 /// hostile-and-broken 29: what a killed backup left holds people and keys.
 #[tokio::test]
 async fn the_next_backup_removes_what_a_killed_one_left() {
     let home = tempfile::tempdir().unwrap();
-    let (data, backup, mounted) = (home.path().join("data"), home.path().join("backup"), home.path().join("mounted"));
+    let (data, backup, mounted) = (
+        home.path().join("data"),
+        home.path().join("backup"),
+        home.path().join("mounted"),
+    );
     stopped(&data, 1).await;
-    for left in [home.path().join(".backup.partial-4242"), mounted.join(".partial")] {
+    for left in [
+        home.path().join(".backup.partial-4242"),
+        mounted.join(".partial"),
+    ] {
         std::fs::create_dir_all(left.join("keys")).unwrap();
         std::fs::copy(data.join("keys.db"), left.join("keys/keys.db")).unwrap();
     }
     must(&data, &["backup", backup.to_str().unwrap()]);
     must(&data, &["backup", mounted.to_str().unwrap()]);
-    assert!(!names(home.path()).iter().any(|path| path.to_string_lossy().contains("partial")), "{:?}", names(home.path()));
+    assert!(
+        !names(home.path())
+            .iter()
+            .any(|path| path.to_string_lossy().contains("partial")),
+        "{:?}",
+        names(home.path())
+    );
 }
 
 /// hostile-and-broken 29: a backup before the first start of a new version.
 #[tokio::test]
 async fn a_directory_of_an_earlier_build_is_backed_up_as_it_lies() {
     let home = tempfile::tempdir().unwrap();
-    let (data, backup, other) = (home.path().join("data"), home.path().join("backup"), home.path().join("other"));
+    let (data, backup, other) = (
+        home.path().join("data"),
+        home.path().join("backup"),
+        home.path().join("other"),
+    );
     stopped(&data, 1).await;
     for name in ["ledger.db", "keys.db"] {
-        Connection::open(data.join(name)).unwrap().execute_batch("DROP TABLE meta").unwrap();
+        Connection::open(data.join(name))
+            .unwrap()
+            .execute_batch("DROP TABLE meta")
+            .unwrap();
     }
     must(&data, &["backup", backup.to_str().unwrap()]);
     let has_meta = |name: &str| -> i64 {
         let connection = Connection::open(data.join(name)).unwrap();
-        connection.query_row("SELECT count(*) FROM sqlite_master WHERE name = 'meta'", [], |row| row.get(0)).unwrap()
+        connection
+            .query_row(
+                "SELECT count(*) FROM sqlite_master WHERE name = 'meta'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap()
     };
-    assert_eq!((has_meta("ledger.db"), has_meta("keys.db")), (0, 0), "the desk itself is unchanged");
+    assert_eq!(
+        (has_meta("ledger.db"), has_meta("keys.db")),
+        (0, 0),
+        "the desk itself is unchanged"
+    );
     let output = restore(&backup, &other, &["--yes"]);
     assert!(output.status.success(), "{}", said(&output));
     stop(Served::start_with(&other, &[]).expect("the restored desk starts")).await;
@@ -696,11 +1196,18 @@ async fn a_backup_without_an_upload_of_its_ledger_is_rejected() {
     let (backup, other) = (small_backup(home.path()).await, home.path().join("other"));
     let path = backup.join("manifest.json");
     let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    manifest["files"].as_array_mut().unwrap().retain(|file| !file["path"].as_str().unwrap().starts_with("files/"));
+    manifest["files"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|file| !file["path"].as_str().unwrap().starts_with("files/"));
     std::fs::write(&path, manifest.to_string()).unwrap();
     std::fs::remove_dir_all(backup.join("files")).unwrap();
     let output = restore(&backup, &other, &["--yes"]);
-    assert!(!output.status.success() && said(&output).contains("part 1 is missing"), "{}", said(&output));
+    assert!(
+        !output.status.success() && said(&output).contains("part 1 is missing"),
+        "{}",
+        said(&output)
+    );
     assert!(!other.exists());
 }
 
@@ -716,7 +1223,11 @@ fn replace_keys(data: &Path, keys: &Path) {
 #[tokio::test]
 async fn an_older_key_store_makes_no_second_set_of_people() {
     let home = tempfile::tempdir().unwrap();
-    let (data, older, newer) = (home.path().join("data"), home.path().join("older.db"), home.path().join("newer.db"));
+    let (data, older, newer) = (
+        home.path().join("data"),
+        home.path().join("older.db"),
+        home.path().join("newer.db"),
+    );
     stopped(&data, 1).await;
     std::fs::copy(data.join("keys.db"), &older).unwrap();
     let desk = Served::start(&data, &[]);
@@ -728,11 +1239,22 @@ async fn an_older_key_store_makes_no_second_set_of_people() {
 
     replace_keys(&data, &older);
     let end = end_of(&data);
-    let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");
-    assert!(reason.contains("1 people who acted") && reason.contains("--accept-lost-people"), "{reason}");
+    let reason = Served::start_with(&data, &[])
+        .err()
+        .expect("the desk does not start");
+    assert!(
+        reason.contains("1 people who acted") && reason.contains("--accept-lost-people"),
+        "{reason}"
+    );
     assert!(rejected(&data, &["setup", "--demo"]).contains("older than the ledger"));
     assert!(rejected(&data, &["doctor"]).contains("WRONG  keys"));
-    assert!(rejected(&data, &["backup", home.path().join("backup").to_str().unwrap()]).contains("older than the ledger"));
+    assert!(
+        rejected(
+            &data,
+            &["backup", home.path().join("backup").to_str().unwrap()]
+        )
+        .contains("older than the ledger")
+    );
     assert_eq!(end_of(&data), end, "nothing was written");
     replace_keys(&data, &newer);
     stop(Served::start_with(&data, &[]).expect("the newer copy is accepted")).await;
@@ -750,13 +1272,18 @@ async fn a_key_store_that_lost_its_people_is_refused() {
     let (data, empty) = (home.path().join("data"), home.path().join("empty.db"));
     stopped(&data, 1).await;
     std::fs::copy(data.join("keys.db"), &empty).unwrap();
-    Connection::open(&empty).unwrap().execute("DELETE FROM people", []).unwrap();
+    Connection::open(&empty)
+        .unwrap()
+        .execute("DELETE FROM people", [])
+        .unwrap();
     let ledger = home.path().join("ledger.db");
     std::fs::copy(data.join("ledger.db"), &ledger).unwrap();
     for keys in [&empty, &ledger] {
         replace_keys(&data, keys);
         for options in [vec![], vec!["--accept-lost-people"]] {
-            let reason = Served::start_with(&data, &options).err().expect("the desk does not start");
+            let reason = Served::start_with(&data, &options)
+                .err()
+                .expect("the desk does not start");
             assert!(reason.contains("knows none of the people"), "{reason}");
         }
         assert!(rejected(&data, &["doctor"]).contains("WRONG  keys"));
@@ -776,13 +1303,24 @@ async fn commits_that_only_the_views_followed_are_lost_with_a_mark() {
     stop(desk).await;
     shorten(&data, 3);
     std::fs::remove_file(data.join("heads")).unwrap();
-    let reason = Served::start_with(&data, &[]).err().expect("the desk does not start");
-    assert!(reason.contains("3 commits are missing") && reason.contains("--accept-lost-commits") && !reason.contains("move views.db"), "{reason}");
+    let reason = Served::start_with(&data, &[])
+        .err()
+        .expect("the desk does not start");
+    assert!(
+        reason.contains("3 commits are missing")
+            && reason.contains("--accept-lost-commits")
+            && !reason.contains("move views.db"),
+        "{reason}"
+    );
     assert!(rejected(&data, &["setup", "--demo"]).contains("3 commits are missing"));
-    stop(Served::start_with(&data, &["--accept-lost-commits"]).expect("the loss is accepted")).await;
+    stop(Served::start_with(&data, &["--accept-lost-commits"]).expect("the loss is accepted"))
+        .await;
     assert!(must(&data, &["audit", "show", "ledger-continued"]).contains("\"missing\":3"));
     let verified = must(&data, &["audit", "verify"]);
-    assert!(verified.contains("note:") && verified.contains("were lost"), "{verified}");
+    assert!(
+        verified.contains("note:") && verified.contains("were lost"),
+        "{verified}"
+    );
     stop(Served::start_with(&data, &[]).expect("an accepted loss is no reason any more")).await;
     must(&data, &["doctor"]);
 }
@@ -797,7 +1335,11 @@ async fn blank_lines_among_published_heads_are_ignored() {
     std::fs::write(data.join("heads"), format!("\n{heads}\n\n")).unwrap();
     must(&data, &["audit", "verify"]);
     stop(Served::start_with(&data, &[]).expect("the desk starts")).await;
-    std::fs::write(data.join("heads"), format!("{heads}-5 {} 1795312800000\n", "ab".repeat(32))).unwrap();
+    std::fs::write(
+        data.join("heads"),
+        format!("{heads}-5 {} 1795312800000\n", "ab".repeat(32)),
+    )
+    .unwrap();
     assert!(rejected(&data, &["doctor"]).contains("is not a head"));
 }
 
@@ -812,7 +1354,7 @@ async fn auditing_files_creates_no_views() {
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         std::fs::remove_file(data.join(name)).ok();
     }
-    assert!(must(&data, &["audit", "files"]).contains("1 files of 5 bytes"));
+    assert!(must(&data, &["audit", "files"]).contains("1 files with 5 bytes"));
     must(&data, &["audit", "parked"]);
     must(&data, &["forget", "lisi", "--dry-run"]);
     assert!(!data.join("views.db").exists());
@@ -831,7 +1373,10 @@ async fn doctor_advises_a_start_where_a_log_has_no_index() {
     }
     let before = names(&data);
     let doctor = rejected(&data, &["doctor"]);
-    assert!(doctor.contains("start the desk once") && !doctor.contains("restore a backup"), "{doctor}");
+    assert!(
+        doctor.contains("start the desk once") && !doctor.contains("restore a backup"),
+        "{doctor}"
+    );
     assert_eq!(names(&data), before, "doctor creates no file");
     stop(Served::start_with(&data, &[]).expect("the desk starts")).await;
     must(&data, &["doctor"]);

@@ -23,12 +23,18 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 fn lines(export: &str) -> Vec<Value> {
-    export.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    export
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
 }
 
 /// Calls `/v1/tickets` as an app for admin; gives back the status.
 async fn status_as(desk: &Served, code: &str, secret: &str) -> u16 {
-    let request = client().get(format!("{}/v1/tickets?list=all", desk.base)).basic_auth(code, Some(secret)).header("x-on-behalf-of", "admin");
+    let request = client()
+        .get(format!("{}/v1/tickets?list=all", desk.base))
+        .basic_auth(code, Some(secret))
+        .header("x-on-behalf-of", "admin");
     request.send().await.expect("an answer").status().as_u16()
 }
 
@@ -42,19 +48,46 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
     let mut last = (0, -1);
     for line in &lines {
         for name in ["actor", "channel", "recordedtime", "subject", "stream"] {
-            assert!(line[name].as_str().is_some_and(|value| !value.is_empty()), "{name}: {line}");
+            assert!(
+                line[name].as_str().is_some_and(|value| !value.is_empty()),
+                "{name}: {line}"
+            );
         }
         assert_eq!(line["subject"], line["stream"]);
-        let place = (line["position"].as_i64().expect("a position"), line["index"].as_i64().expect("an index"));
+        let place = (
+            line["position"].as_i64().expect("a position"),
+            line["index"].as_i64().expect("an index"),
+        );
         assert!(place > last, "{place:?} after {last:?}");
-        assert_eq!(line.get("hash").is_some(), place.1 == 0, "the proof is on the first line of a commit");
+        assert_eq!(
+            line.get("hash").is_some(),
+            place.1 == 0,
+            "the proof is on the first line of a commit"
+        );
         last = place;
     }
-    let by_people = lines.iter().filter(|line| line["channel"] == "api" && line["app"] == "demo_app" && line["actor"] != "system").count();
-    assert!(by_people > lines.len() / 4, "{by_people} of {} lines", lines.len());
+    let by_people = lines
+        .iter()
+        .filter(|line| {
+            line["channel"] == "api" && line["app"] == "demo_app" && line["actor"] != "system"
+        })
+        .count();
+    assert!(
+        by_people > lines.len() / 4,
+        "{by_people} of {} lines",
+        lines.len()
+    );
     // CloudEvents 1.0: names of attributes are lower-case letters and digits; none is null.
-    for (name, value) in lines.iter().flat_map(|line| line.as_object().expect("an object")) {
-        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !value.is_null(), "{name}: {value}");
+    for (name, value) in lines
+        .iter()
+        .flat_map(|line| line.as_object().expect("an object"))
+    {
+        assert!(
+            name.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+                && !value.is_null(),
+            "{name}: {value}"
+        );
     }
 }
 
@@ -65,27 +98,69 @@ fn a_filtered_export_is_marked_and_not_accepted_as_a_proof() {
     let data = directory.path().to_str().unwrap();
     printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
     let all = lines(&printed(&["audit", "export", "--data", data]));
-    let export = |more: &[&str]| lines(&printed(&[&["audit", "export", "--data", data][..], more].concat()));
-    let expected = all.iter().filter(|line| line["type"] == "io.ledgerdesk.ticket.opened.v1").count();
-    for filters in
-        [&["--kind", "ticket.opened"][..], &["--kind", "ticket.opened", "--stream", "ticket-*"], &["--kind", "ticket.opened", "--from", "2001-01-01"]]
-    {
+    let export = |more: &[&str]| {
+        lines(&printed(
+            &[&["audit", "export", "--data", data][..], more].concat(),
+        ))
+    };
+    let expected = all
+        .iter()
+        .filter(|line| line["type"] == "io.ledgerdesk.ticket.opened.v1")
+        .count();
+    for filters in [
+        &["--kind", "ticket.opened"][..],
+        &["--kind", "ticket.opened", "--stream", "ticket-*"],
+        &["--kind", "ticket.opened", "--from", "2001-01-01"],
+    ] {
         let filtered = export(filters);
         assert_eq!(filtered.len(), expected, "{filters:?}");
-        assert!(filtered.iter().all(|line| line["filtered"] == true && line.get("hash").is_none() && line["actor"].is_string()), "{filters:?}");
+        assert!(
+            filtered.iter().all(|line| line["filtered"] == true
+                && line.get("hash").is_none()
+                && line["actor"].is_string()),
+            "{filters:?}"
+        );
     }
-    let stream = all.last().expect("a line")["stream"].as_str().expect("a stream");
-    assert!(export(&["--stream", stream]).iter().all(|line| line["stream"] == stream));
+    let stream = all.last().expect("a line")["stream"]
+        .as_str()
+        .expect("a stream");
+    assert!(
+        export(&["--stream", stream])
+            .iter()
+            .all(|line| line["stream"] == stream)
+    );
     assert!(export(&["--until", "2001-01-01"]).is_empty());
-    assert_eq!(export(&["--from", "3", "--until", "5"]).iter().filter(|line| line["index"] == 0).count(), 3);
+    assert_eq!(
+        export(&["--from", "3", "--until", "5"])
+            .iter()
+            .filter(|line| line["index"] == 0)
+            .count(),
+        3
+    );
     // Without a filter the independent program accepts the export; with one it does not.
     let python = root().join("target/python/bin/python");
-    assert!(python.exists(), "./test makes the virtual environment with the BLAKE3 package");
+    assert!(
+        python.exists(),
+        "./test makes the virtual environment with the BLAKE3 package"
+    );
     for (more, accepted) in [(&[] as &[&str], true), (&["--kind", "ticket"], false)] {
         let file = directory.path().join("export.jsonl");
-        std::fs::write(&file, run(&[&["audit", "export", "--data", data][..], more].concat()).stdout).unwrap();
-        let output = Command::new(&python).arg(root().join("tests/verify.py")).arg(&file).output().unwrap();
-        assert_eq!(output.status.success(), accepted, "{more:?}: {}", text(&output.stdout));
+        std::fs::write(
+            &file,
+            run(&[&["audit", "export", "--data", data][..], more].concat()).stdout,
+        )
+        .unwrap();
+        let output = Command::new(&python)
+            .arg(root().join("tests/verify.py"))
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert_eq!(
+            output.status.success(),
+            accepted,
+            "{more:?}: {}",
+            text(&output.stdout)
+        );
     }
 }
 
@@ -95,22 +170,50 @@ fn an_auditor_lists_streams_and_reads_names() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
-    let listed: Value = serde_json::from_str(&printed(&["audit", "list", "--json", "--data", data])).expect("JSON");
+    let listed: Value =
+        serde_json::from_str(&printed(&["audit", "list", "--json", "--data", data])).expect("JSON");
     let streams = listed["streams"].as_array().expect("streams");
     let head = printed(&["audit", "head", "--data", data]);
-    let last = streams.iter().filter_map(|stream| stream["position"].as_i64()).max().expect("a position");
+    let last = streams
+        .iter()
+        .filter_map(|stream| stream["position"].as_i64())
+        .max()
+        .expect("a position");
     assert_eq!(head.split(':').next(), Some(last.to_string().as_str()));
-    assert!(streams.iter().any(|stream| stream["kind"] == "ticket" && stream["events"].as_i64() > Some(1)), "{listed}");
-    assert!(printed(&["audit", "show", "--data", data]).contains("role-1"), "without a stream all are listed");
-    assert!(printed(&["audit", "list", "--kind", "role", "--data", data]).lines().all(|line| !line.contains("ticket-")));
+    assert!(
+        streams
+            .iter()
+            .any(|stream| stream["kind"] == "ticket" && stream["events"].as_i64() > Some(1)),
+        "{listed}"
+    );
+    assert!(
+        printed(&["audit", "show", "--data", data]).contains("role-1"),
+        "without a stream all are listed"
+    );
+    assert!(
+        printed(&["audit", "list", "--kind", "role", "--data", data])
+            .lines()
+            .all(|line| !line.contains("ticket-"))
+    );
     assert!(!printed(&["audit", "show", "role-1", "--data", data]).contains("\"admin\""));
     let named = printed(&["audit", "show", "role-1", "--names", "--data", data]);
     assert!(named.contains("\"admin\""), "{named}");
-    let shown: Value = serde_json::from_str(&printed(&["audit", "show", "role-1", "--json", "--data", data])).expect("JSON");
-    assert_eq!((&shown["stream"], &shown["commits"][0]["events"][0]["type"]), (&json!("role-1"), &json!("role.defined")));
+    let shown: Value = serde_json::from_str(&printed(&[
+        "audit", "show", "role-1", "--json", "--data", data,
+    ]))
+    .expect("JSON");
+    assert_eq!(
+        (&shown["stream"], &shown["commits"][0]["events"][0]["type"]),
+        (&json!("role-1"), &json!("role.defined"))
+    );
     let replayed = printed(&["audit", "replay", "--data", data]);
-    assert!(replayed.starts_with("replayed ") && replayed.contains("totals"), "{replayed}");
-    let replayed: Value = serde_json::from_str(&printed(&["audit", "replay", "--json", "--data", data])).expect("JSON");
+    assert!(
+        replayed.starts_with("replayed ") && replayed.contains("totals"),
+        "{replayed}"
+    );
+    let replayed: Value =
+        serde_json::from_str(&printed(&["audit", "replay", "--json", "--data", data]))
+            .expect("JSON");
     assert_eq!(replayed["position"], last);
 }
 
@@ -121,30 +224,72 @@ async fn apps_are_registered_from_files_and_standard_input() {
     let file = directory.path().join("apps");
     std::fs::write(&file, "# apps of this desk\n\nfirst:a-secret-of-the-first-app\nsecond:with:colons-in-the-secret\n").unwrap();
     let data = directory.path().join("data");
-    let desk = Served::start_with(&data, &["--app-file", file.to_str().unwrap()]).expect("the desk starts");
-    assert_eq!(status_as(&desk, "first", "a-secret-of-the-first-app").await, 200);
-    assert_eq!(status_as(&desk, "second", "with:colons-in-the-secret").await, 200);
-    assert_eq!(status_as(&desk, "first", "with:colons-in-the-secret").await, 401);
+    let desk = Served::start_with(&data, &["--app-file", file.to_str().unwrap()])
+        .expect("the desk starts");
+    assert_eq!(
+        status_as(&desk, "first", "a-secret-of-the-first-app").await,
+        200
+    );
+    assert_eq!(
+        status_as(&desk, "second", "with:colons-in-the-secret").await,
+        200
+    );
+    assert_eq!(
+        status_as(&desk, "first", "with:colons-in-the-secret").await,
+        401
+    );
     desk.kill();
 
     let mut setup = Command::new(program())
-        .args(["setup", "--plain-app-file", "-", "--data", data.to_str().unwrap()])
+        .args([
+            "setup",
+            "--plain-app-file",
+            "-",
+            "--data",
+            data.to_str().unwrap(),
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    setup.stdin.take().unwrap().write_all(b"third:a-secret-of-the-third-app\n").unwrap();
+    setup
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"third:a-secret-of-the-third-app\n")
+        .unwrap();
     let output = setup.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let listed: Value = serde_json::from_str(&printed(&["app", "list", "--json", "--data", data.to_str().unwrap()])).expect("JSON");
-    let third = listed["apps"].as_array().expect("apps").iter().find(|app| app["code"] == "third").expect("the third app").clone();
-    assert_eq!((&third["speaks_for_users"], &third["is_disabled"]), (&json!(false), &json!(false)));
+    let listed: Value = serde_json::from_str(&printed(&[
+        "app",
+        "list",
+        "--json",
+        "--data",
+        data.to_str().unwrap(),
+    ]))
+    .expect("JSON");
+    let third = listed["apps"]
+        .as_array()
+        .expect("apps")
+        .iter()
+        .find(|app| app["code"] == "third")
+        .expect("the third app")
+        .clone();
+    assert_eq!(
+        (&third["may_impersonate"], &third["is_disabled"]),
+        (&json!(false), &json!(false))
+    );
 
     // A line that cannot be read is named by its number, never by what it holds.
     std::fs::write(&file, "first:a-secret-of-the-first-app\nonly-a-secret\n").unwrap();
-    let failed = Served::start_with(&data, &["--app-file", file.to_str().unwrap()]).map(|desk| desk.base.clone()).expect_err("line 2 is wrong");
-    assert!(failed.contains("line 2") && !failed.contains("only-a-secret"), "{failed}");
+    let failed = Served::start_with(&data, &["--app-file", file.to_str().unwrap()])
+        .map(|desk| desk.base.clone())
+        .expect_err("line 2 is wrong");
+    assert!(
+        failed.contains("line 2") && !failed.contains("only-a-secret"),
+        "{failed}"
+    );
 }
 
 /// hostile-and-broken 25.
@@ -154,9 +299,13 @@ async fn a_disabled_app_is_refused_without_a_restart() {
     let data = directory.path().join("data");
     let desk = Served::start(&data, &["--app", "other:secret-of-the-other"]);
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 200);
-    let (status, answer) = desk.v1("POST", "apps/other/disable", "lisi", json!({})).await;
+    let (status, answer) = desk
+        .v1("POST", "apps/other/disable", "lisi", json!({}))
+        .await;
     assert_eq!(status, 403, "{answer}");
-    let (status, answer) = desk.v1("POST", "apps/other/disable", "admin", json!({})).await;
+    let (status, answer) = desk
+        .v1("POST", "apps/other/disable", "admin", json!({}))
+        .await;
     assert_eq!(status, 204, "{answer}");
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
     let envelope = client()
@@ -165,31 +314,84 @@ async fn a_disabled_app_is_refused_without_a_restart() {
         .await
         .expect("an answer");
     assert_eq!(envelope.status().as_u16(), 403);
-    let (status, answer) = desk.v1("POST", &format!("apps/{}/disable", APP.0), "admin", json!({})).await;
+    let (status, answer) = desk
+        .v1(
+            "POST",
+            &format!("apps/{}/disable", APP.0),
+            "admin",
+            json!({}),
+        )
+        .await;
     assert_eq!(status, 409, "an app does not shut itself out: {answer}");
-    assert_eq!(desk.v1("POST", "apps/nothing/disable", "admin", json!({})).await.0, 404);
+    assert_eq!(
+        desk.v1("POST", "apps/nothing/disable", "admin", json!({}))
+            .await
+            .0,
+        404
+    );
 
     // The command line does the same on the running desk.
     let file = directory.path().join("app");
     std::fs::write(&file, format!("{}:{}\n", APP.0, APP.1)).unwrap();
-    let app = |arguments: &[&str]| run(&[&["app", "--url", &desk.base, "--app-file", file.to_str().unwrap()][..], arguments].concat());
-    assert!(text(&app(&["list"]).stdout).lines().any(|line| line.starts_with("disabled") && line.contains("other")));
+    let app = |arguments: &[&str]| {
+        run(&[
+            &[
+                "app",
+                "--url",
+                &desk.base,
+                "--app-file",
+                file.to_str().unwrap(),
+            ][..],
+            arguments,
+        ]
+        .concat())
+    };
+    assert!(
+        text(&app(&["list"]).stdout)
+            .lines()
+            .any(|line| line.starts_with("disabled") && line.contains("other"))
+    );
     assert!(app(&["enable", "other"]).status.success());
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 200);
-    let added: Value = serde_json::from_slice(&app(&["add", "fourth", "--json"]).stdout).expect("JSON");
-    assert_eq!(status_as(&desk, "fourth", added["secret"].as_str().expect("a secret")).await, 200);
+    let added: Value =
+        serde_json::from_slice(&app(&["add", "fourth", "--json"]).stdout).expect("JSON");
+    assert_eq!(
+        status_as(&desk, "fourth", added["secret"].as_str().expect("a secret")).await,
+        200
+    );
     assert!(app(&["disable", "fourth", "--dry-run"]).status.success());
-    assert_eq!(status_as(&desk, "fourth", added["secret"].as_str().expect("a secret")).await, 200, "a dry run changes nothing");
+    assert_eq!(
+        status_as(&desk, "fourth", added["secret"].as_str().expect("a secret")).await,
+        200,
+        "a dry run changes nothing"
+    );
     assert!(app(&["disable", "fourth", "--yes"]).status.success());
-    assert_eq!(status_as(&desk, "fourth", added["secret"].as_str().expect("a secret")).await, 401);
+    assert_eq!(
+        status_as(&desk, "fourth", added["secret"].as_str().expect("a secret")).await,
+        401
+    );
 
     // The directory of a running desk is not written beside it; the ledger names who did what.
     let beside = run(&["app", "disable", "other", "--data", data.to_str().unwrap()]);
     assert_eq!(beside.status.code(), Some(4), "{}", text(&beside.stderr));
-    assert!(printed(&["audit", "show", "app-other", "--data", data.to_str().unwrap()]).contains("admin through test_app"));
+    assert!(
+        printed(&[
+            "audit",
+            "show",
+            "app-other",
+            "--data",
+            data.to_str().unwrap()
+        ])
+        .contains("admin through test_app")
+    );
 
     // A disabled app stays disabled when the desk starts with it again.
-    assert_eq!(desk.v1("POST", "apps/other/disable", "admin", json!({})).await.0, 204);
+    assert_eq!(
+        desk.v1("POST", "apps/other/disable", "admin", json!({}))
+            .await
+            .0,
+        204
+    );
     desk.kill();
     let desk = Served::start(&data, &["--app", "other:secret-of-the-other"]);
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
@@ -200,12 +402,36 @@ async fn a_disabled_app_is_refused_without_a_restart() {
 async fn an_app_whose_secret_is_rejected_is_not_registered() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    let (status, problem) = desk.v1("PUT", "apps/longer", "admin", json!({ "secret": "0123456789".repeat(30) })).await;
-    assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/secret")), "{problem}");
-    assert_eq!(desk.v1("GET", "apps/longer", "admin", Value::Null).await.0, 404);
+    let (status, problem) = desk
+        .v1(
+            "PUT",
+            "apps/longer",
+            "admin",
+            json!({ "secret": "0123456789".repeat(30) }),
+        )
+        .await;
+    assert_eq!(
+        (status, &problem["errors"][0]["field"]),
+        (400, &json!("/secret")),
+        "{problem}"
+    );
+    assert_eq!(
+        desk.v1("GET", "apps/longer", "admin", Value::Null).await.0,
+        404
+    );
     let (status, answer) = desk.v1("PUT", "apps/longer", "admin", json!({})).await;
-    assert!(status == 201 && answer["secret"].is_string(), "{status}: {answer}");
-    assert_eq!(desk.v1("PUT", "apps/longer", "admin", json!({ "name": "n" })).await.1.get("secret"), None, "a secret is shown once");
+    assert!(
+        status == 201 && answer["secret"].is_string(),
+        "{status}: {answer}"
+    );
+    assert_eq!(
+        desk.v1("PUT", "apps/longer", "admin", json!({ "name": "n" }))
+            .await
+            .1
+            .get("secret"),
+        None,
+        "a secret is shown once"
+    );
 }
 
 /// first-use section 6: the published secret outlives `--demo`.
@@ -222,11 +448,20 @@ async fn the_demo_secret_ends_with_the_option_demo() {
     assert_eq!(status_as(&desk, APP.0, APP.1).await, 200);
     desk.kill();
     let desk = Served::start(directory.path(), &[]);
-    assert_eq!(status_as(&desk, demo.0, demo.1).await, 200, "with --demo it is there again");
+    assert_eq!(
+        status_as(&desk, demo.0, demo.1).await,
+        200,
+        "with --demo it is there again"
+    );
     desk.kill();
     let published = format!("mine:{}", demo.1);
-    let failed = Served::start_with(directory.path(), &["--app", &published]).map(|desk| desk.base.clone()).expect_err("the secret is published");
-    assert!(failed.contains("published") && !failed.contains(demo.1), "{failed}");
+    let failed = Served::start_with(directory.path(), &["--app", &published])
+        .map(|desk| desk.base.clone())
+        .expect_err("the secret is published");
+    assert!(
+        failed.contains("published") && !failed.contains(demo.1),
+        "{failed}"
+    );
 }
 
 /// first-use section 6: `--demo` on the network.
@@ -234,9 +469,27 @@ async fn the_demo_secret_ends_with_the_option_demo() {
 fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     let directory = tempfile::tempdir().unwrap();
     for listen in ["0.0.0.0:0", "[::]:0"] {
-        let output = run(&["serve", "--demo", "--listen", listen, "--data", directory.path().join("a").to_str().unwrap(), "--crash-at", "nothing"]);
-        assert_eq!(output.status.code(), Some(2), "{listen}: {}", text(&output.stderr));
-        assert!(text(&output.stderr).contains("--demo-on-network"), "{}", text(&output.stderr));
+        let output = run(&[
+            "serve",
+            "--demo",
+            "--listen",
+            listen,
+            "--data",
+            directory.path().join("a").to_str().unwrap(),
+            "--crash-at",
+            "nothing",
+        ]);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{listen}: {}",
+            text(&output.stderr)
+        );
+        assert!(
+            text(&output.stderr).contains("--demo-on-network"),
+            "{}",
+            text(&output.stderr)
+        );
     }
     let desk = Served::start(&directory.path().join("b"), &["--demo-on-network"]);
     assert!(desk.is_up());
@@ -247,20 +500,44 @@ fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
 async fn a_desk_listens_on_a_host_name_and_survives_a_hangup() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(program())
-        .args(["serve", "--listen", "localhost:0", "--data", directory.path().to_str().unwrap()])
+        .args([
+            "serve",
+            "--listen",
+            "localhost:0",
+            "--data",
+            directory.path().to_str().unwrap(),
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     let first = lines.next().and_then(Result::ok).unwrap_or_default();
-    let base = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_default().to_owned();
-    let health = async || client().get(format!("{base}/healthz")).send().await.is_ok_and(|answer| answer.status().is_success());
+    let base = first
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .unwrap_or_default()
+        .to_owned();
+    let health = async || {
+        client()
+            .get(format!("{base}/healthz"))
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+    };
     let is_up = !base.is_empty() && health().await;
-    let hangup = Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+    let hangup = Command::new("kill")
+        .args(["-HUP", &child.id().to_string()])
+        .status()
+        .unwrap();
     // Two answers after the signal: the process has had its turn.
-    let is_still_up = hangup.success() && health().await && health().await && matches!(child.try_wait(), Ok(None));
-    let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    let is_still_up = hangup.success()
+        && health().await
+        && health().await
+        && matches!(child.try_wait(), Ok(None));
+    let _ = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
     let ended = child.wait().unwrap();
     assert!(is_up, "{first}");
     assert!(is_still_up, "SIGHUP ended the desk");
@@ -280,7 +557,10 @@ fn wrong_options_are_rejected_with_exit_code_2() {
     let data = data.to_str().unwrap();
     for (arguments, word) in [
         (&["serve", "--login", "notaurl"][..], "--login notaurl"),
-        (&["serve", "--site", "desk.example.com"][..], "--site desk.example.com"),
+        (
+            &["serve", "--site", "desk.example.com"][..],
+            "--site desk.example.com",
+        ),
         (&["serve", "--listen", "nowhere"][..], "--listen nowhere"),
         (&["serve", "--egress", "10.0.0.0/99"][..], "--egress"),
         (&["serve", "--app", "justacode"][..], "CODE:SECRET"),
@@ -307,17 +587,43 @@ async fn exit_codes_tell_findings_from_failures_and_from_a_running_desk() {
     let desk = Served::start(directory.path(), &[]);
     assert_eq!(code_of(&["audit", "verify", "--data", data]).0, Some(0));
     assert_eq!(code_of(&["setup", "--data", data]).0, Some(4));
-    assert_eq!(code_of(&["audit", "show", "ticket-NO1", "--data", data]).0, Some(1));
+    assert_eq!(
+        code_of(&["audit", "show", "ticket-NO1", "--data", data]).0,
+        Some(1)
+    );
     let wrong = format!("1:{}", "0".repeat(64));
-    assert_eq!(code_of(&["audit", "verify", "--head", &wrong, "--data", data]).0, Some(3));
+    assert_eq!(
+        code_of(&["audit", "verify", "--head", &wrong, "--data", data]).0,
+        Some(3)
+    );
     assert_eq!(code_of(&["doctor", "--data", "/nowhere/at/all"]).0, Some(3));
-    assert_eq!(code_of(&["audit", "rebuild", "nothing", "--data", data]).0, Some(2));
+    assert_eq!(
+        code_of(&["audit", "rebuild", "nothing", "--data", data]).0,
+        Some(2)
+    );
     desk.kill();
-    assert_eq!(code_of(&["setup", "--dry-run", "--app", "new:a-secret-that-is-new", "--data", data]).0, Some(0));
-    assert!(!printed(&["app", "list", "--data", data]).contains("new"), "a dry run registers nothing");
+    assert_eq!(
+        code_of(&[
+            "setup",
+            "--dry-run",
+            "--app",
+            "new:a-secret-that-is-new",
+            "--data",
+            data
+        ])
+        .0,
+        Some(0)
+    );
+    assert!(
+        !printed(&["app", "list", "--data", data]).contains("new"),
+        "a dry run registers nothing"
+    );
     let document = std::fs::read_to_string(root().join("docs/operating.md")).unwrap();
     for code in 0..=4 {
-        assert!(document.contains(&format!("| {code} |")), "docs/operating.md does not list exit code {code}");
+        assert!(
+            document.contains(&format!("| {code} |")),
+            "docs/operating.md does not list exit code {code}"
+        );
     }
 }
 
@@ -350,16 +656,32 @@ fn every_command_has_json_and_plain_help() {
             leaves += 1;
             assert!(help.contains("--json"), "{path:?}: {help}");
         }
-        for odd in ["[default: \"\"]", "stands", "mend", "throws", "whoever", "nobody", "somebody"] {
+        for odd in [
+            "[default: \"\"]",
+            "stands",
+            "mend",
+            "throws",
+            "whoever",
+            "nobody",
+            "somebody",
+        ] {
             assert!(!help.contains(odd), "{path:?}: {odd} in {help}");
         }
     }
     assert!(leaves >= 20, "{leaves} commands");
     for shell in ["bash", "zsh", "fish"] {
-        assert!(printed(&["completions", shell]).contains("ledgerdesk"), "{shell}");
+        assert!(
+            printed(&["completions", shell]).contains("ledgerdesk"),
+            "{shell}"
+        );
     }
     let help = printed(&["serve", "--help"]);
-    assert!(help.contains("LEDGERDESK_LOG") && help.contains("--log-format") && help.contains("--app-file"), "{help}");
+    assert!(
+        help.contains("LEDGERDESK_LOG")
+            && help.contains("--log-format")
+            && help.contains("--app-file"),
+        "{help}"
+    );
 }
 
 /// first-use section 1: `/` is a page.
@@ -367,23 +689,52 @@ fn every_command_has_json_and_plain_help() {
 async fn the_first_page_describes_the_desk_in_two_languages() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    for (asked, language, word) in [("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN", "服务台"), ("en-US,en;q=0.9", "en", "service desk"), ("", "en", "service desk")] {
-        let answer = client().get(format!("{}/", desk.base)).header("accept-language", asked).send().await.expect("an answer");
+    for (asked, language, word) in [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN", "服务台"),
+        ("en-US,en;q=0.9", "en", "service desk"),
+        ("", "en", "service desk"),
+    ] {
+        let answer = client()
+            .get(format!("{}/", desk.base))
+            .header("accept-language", asked)
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status().as_u16(), 200);
-        assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+        assert!(
+            answer.headers()["content-type"]
+                .to_str()
+                .unwrap()
+                .starts_with("text/html")
+        );
         assert_eq!(answer.headers()["content-language"], language);
         let page = answer.text().await.expect("a page");
         for wanted in [word, "openapi.json", "healthz", "/v1"] {
-            assert!(page.contains(wanted), "{asked}: {wanted} is missing in {page}");
+            assert!(
+                page.contains(wanted),
+                "{asked}: {wanted} is missing in {page}"
+            );
         }
     }
-    assert_eq!(client().get(format!("{}/openapi.json", desk.base)).send().await.expect("an answer").status().as_u16(), 200);
+    assert_eq!(
+        client()
+            .get(format!("{}/openapi.json", desk.base))
+            .send()
+            .await
+            .expect("an answer")
+            .status()
+            .as_u16(),
+        200
+    );
 }
 
 /// A served desk whose log goes to a file.
 fn logged(data: &Path, log: &Path, more: &[&str]) -> Served {
     let mut shell = Command::new("bash");
-    shell.args(["-c", "exec \"$0\" \"$@\" 2>\"$LOG\""]).arg(program()).env("LOG", log);
+    shell
+        .args(["-c", "exec \"$0\" \"$@\" 2>\"$LOG\""])
+        .arg(program())
+        .env("LOG", log);
     Served::start_by(shell, data, more)
 }
 
@@ -394,52 +745,118 @@ async fn requests_are_logged_with_an_id_and_without_secrets() {
     let log = directory.path().join("log");
     let desk = logged(&directory.path().join("data"), &log, &["--access-log"]);
     let answer = client()
-        .get(format!("{}/v1/tickets?list=all&tag=not-for-the-log", desk.base))
+        .get(format!(
+            "{}/v1/tickets?list=all&tag=not-for-the-log",
+            desk.base
+        ))
         .basic_auth(APP.0, Some("a-wrong-secret"))
         .header("x-request-id", "request-17")
         .send()
         .await
         .expect("an answer");
-    assert_eq!((answer.status().as_u16(), answer.headers()["x-request-id"].to_str().unwrap()), (401, "request-17"));
-    let (status, headers, _) = desk.v1_with("GET", "tickets?list=all", "zhangsan", Value::Null, &[]).await;
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            answer.headers()["x-request-id"].to_str().unwrap()
+        ),
+        (401, "request-17")
+    );
+    let (status, headers, _) = desk
+        .v1_with("GET", "tickets?list=all", "zhangsan", Value::Null, &[])
+        .await;
     assert_eq!(status, 200);
     let id = headers["x-request-id"].to_str().expect("an id").to_owned();
     let find = |id: &str| {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["fields"]["request_id"] == id)
+        text.lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|line| line["fields"]["request_id"] == id)
     };
     let refused = until("the line of the refused request", || find("request-17"));
-    assert_eq!((&refused["fields"]["status"], &refused["fields"]["path"], &refused["level"]), (&json!(401), &json!("/v1/tickets"), &json!("INFO")));
+    assert_eq!(
+        (
+            &refused["fields"]["status"],
+            &refused["fields"]["path"],
+            &refused["level"]
+        ),
+        (&json!(401), &json!("/v1/tickets"), &json!("INFO"))
+    );
     let line = until("the line of the request", || find(&id));
-    assert_eq!((&line["fields"]["method"], &line["fields"]["app"], &line["fields"]["status"]), (&json!("GET"), &json!(APP.0), &json!(200)));
+    assert_eq!(
+        (
+            &line["fields"]["method"],
+            &line["fields"]["app"],
+            &line["fields"]["status"]
+        ),
+        (&json!("GET"), &json!(APP.0), &json!(200))
+    );
     assert!(line["fields"]["duration_ms"].is_i64());
-    assert!(line["timestamp"].as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{line}");
+    assert!(
+        line["timestamp"]
+            .as_str()
+            .is_some_and(|time| time.len() == 24 && time.ends_with('Z')),
+        "{line}"
+    );
     let text = std::fs::read_to_string(&log).unwrap();
-    for never in ["a-wrong-secret", APP.1, "not-for-the-log", "zhangsan", "Basic"] {
+    for never in [
+        "a-wrong-secret",
+        APP.1,
+        "not-for-the-log",
+        "zhangsan",
+        "Basic",
+    ] {
         assert!(!text.contains(never), "{never} is in the log");
     }
     // Every answer has an id, whichever API it is from.
-    for path in ["/", "/healthz", "/no/such/path", "/api/c/compapi/v2/itsm/get_services/"] {
-        let answer = client().get(format!("{}{path}", desk.base)).send().await.expect("an answer");
+    for path in [
+        "/",
+        "/healthz",
+        "/no/such/path",
+        "/api/c/compapi/v2/itsm/get_services/",
+    ] {
+        let answer = client()
+            .get(format!("{}{path}", desk.base))
+            .send()
+            .await
+            .expect("an answer");
         assert!(answer.headers().contains_key("x-request-id"), "{path}");
     }
 }
 
-/// first-use sections 5 and 9: `audit show delivery-...` with three dots.
+/// first-use sections 5 and 9: `audit show callback-...` with three dots.
 #[tokio::test]
 async fn doctor_names_the_stream_of_a_failing_callback() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let desk = Served::start(directory.path(), &[]);
     // A port that was free a moment ago: no one answers there.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let created = desk.bk("create_ticket", fast_approval("callback", Some(&format!("http://{closed}/")))).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let created = desk
+        .bk(
+            "create_ticket",
+            fast_approval("callback", Some(&format!("http://{closed}/"))),
+        )
+        .await;
     let fields = tests::form(&[("SHENPIYIJIAN", "true")]);
     let vote = json!({ "sn": created["data"]["sn"], "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
     assert_eq!(desk.bk("operate_node", vote).await["result"], true);
-    let said = until("the failing callback", || Some(text(&run(&["doctor", "--data", data]).stdout)).filter(|said| said.contains("audit show delivery-")));
-    let stream = said.split("audit show ").nth(1).and_then(|rest| rest.split([' ', '`']).next()).expect("a stream").to_owned();
-    assert!(printed(&["audit", "show", &stream, "--data", data]).contains("delivery.requested"), "{said}");
+    let said = until("the failing callback", || {
+        Some(text(&run(&["doctor", "--data", data]).stdout))
+            .filter(|said| said.contains("audit show callback-"))
+    });
+    let stream = said
+        .split("audit show ")
+        .nth(1)
+        .and_then(|rest| rest.split([' ', '`']).next())
+        .expect("a stream")
+        .to_owned();
+    assert!(
+        printed(&["audit", "show", &stream, "--data", data]).contains("callback.requested"),
+        "{said}"
+    );
 }
 
 /// first-use section 1: the demo prints where it is, how to look at it and how to remove it.
@@ -447,18 +864,43 @@ async fn doctor_names_the_stream_of_a_failing_callback() {
 fn the_demo_prints_commands_that_work_and_how_many_tickets_it_has() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("day");
-    let said = printed(&["demo", "--exit", "--tickets", "20", "--data", data.to_str().unwrap()]);
-    assert!(said.contains("22 opened (20 by the day, 2 by the story)"), "{said}");
-    assert!(said.contains(&format!("rm -r {}", data.display())), "{said}");
-    let command = said.lines().find_map(|line| line.split_once("look at ").map(|(_, command)| command.trim())).expect("a command");
+    let said = printed(&[
+        "demo",
+        "--exit",
+        "--tickets",
+        "20",
+        "--data",
+        data.to_str().unwrap(),
+    ]);
+    assert!(
+        said.contains("22 opened (20 by the day, 2 by the story)"),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("rm -r {}", data.display())),
+        "{said}"
+    );
+    let command = said
+        .lines()
+        .find_map(|line| {
+            line.split_once("next steps ")
+                .map(|(_, command)| command.trim())
+        })
+        .expect("a command");
     let output = Command::new("bash").args(["-c", command]).output().unwrap();
-    assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command}: {}",
+        text(&output.stderr)
+    );
 }
 
 /// A served desk whose standard error goes to a place of the shell, such as `/dev/full`.
 fn with_log_to(place: &str, data: &Path) -> Served {
     let mut shell = Command::new("bash");
-    shell.args(["-c", &format!("exec \"$0\" \"$@\" 2> {place}")]).arg(program());
+    shell
+        .args(["-c", &format!("exec \"$0\" \"$@\" 2> {place}")])
+        .arg(program());
     Served::start_by(shell, data, &["--access-log"])
 }
 
@@ -469,7 +911,11 @@ async fn a_desk_serves_on_where_its_log_cannot_be_written() {
         let directory = tempfile::tempdir().unwrap();
         let mut desk = with_log_to(place, directory.path());
         for _ in 0..4 {
-            assert_eq!(status_as(&desk, APP.0, "a-wrong-secret").await, 401, "{place}");
+            assert_eq!(
+                status_as(&desk, APP.0, "a-wrong-secret").await,
+                401,
+                "{place}"
+            );
             assert_eq!(status_as(&desk, APP.0, APP.1).await, 200, "{place}");
         }
         let created = desk.bk("create_ticket", fast_approval(place, None)).await;
@@ -485,18 +931,41 @@ fn output_that_cannot_be_written_is_a_failure_in_words() {
     let data = directory.path().to_str().unwrap();
     printed(&["demo", "--exit", "--tickets", "1", "--data", data]);
     let shell = |script: &str, arguments: &[&str]| {
-        let output = Command::new("bash").args(["-c", script]).arg(program()).args(arguments).output().unwrap();
+        let output = Command::new("bash")
+            .args(["-c", script])
+            .arg(program())
+            .args(arguments)
+            .output()
+            .unwrap();
         (output.status.code(), text(&output.stderr))
     };
-    for arguments in [&["completions", "bash"][..], &["audit", "list", "--data", data], &["audit", "export", "--data", data], &["doctor", "--data", data]] {
+    for arguments in [
+        &["completions", "bash"][..],
+        &["audit", "list", "--data", data],
+        &["audit", "export", "--data", data],
+        &["doctor", "--data", data],
+    ] {
         let (code, stderr) = shell("exec \"$0\" \"$@\" > /dev/full", arguments);
         assert_eq!(code, Some(1), "{arguments:?}: {stderr}");
-        assert!(stderr.starts_with("ledgerdesk: cannot write") && !stderr.contains("panicked"), "{arguments:?}: {stderr}");
-        let (code, stderr) = shell("\"$0\" \"$@\" | head -c 1 > /dev/null; exit ${PIPESTATUS[0]}", arguments);
+        assert!(
+            stderr.starts_with("ledgerdesk: cannot write") && !stderr.contains("panicked"),
+            "{arguments:?}: {stderr}"
+        );
+        let (code, stderr) = shell(
+            "\"$0\" \"$@\" | head -c 1 > /dev/null; exit ${PIPESTATUS[0]}",
+            arguments,
+        );
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
     }
     // The exit code is right where not even the message can be written.
-    assert_eq!(shell("exec \"$0\" \"$@\" 2> /dev/full", &["audit", "list", "--kind", "nothing", "--data", data]).0, Some(2));
+    assert_eq!(
+        shell(
+            "exec \"$0\" \"$@\" 2> /dev/full",
+            &["audit", "list", "--kind", "nothing", "--data", data]
+        )
+        .0,
+        Some(2)
+    );
 }
 
 /// first-use section 6 (SIGTERM): at any time after the start, and where nothing reads the output any more.
@@ -504,25 +973,43 @@ fn output_that_cannot_be_written_is_a_failure_in_words() {
 fn a_signal_stops_the_desk_in_order_from_the_first_line_on() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
-    for (signal, is_read) in [("-TERM", true), ("-INT", true), ("-TERM", false), ("-INT", false), ("-TERM", true), ("-INT", true)] {
+    for (signal, is_read) in [
+        ("-TERM", true),
+        ("-INT", true),
+        ("-TERM", false),
+        ("-INT", false),
+        ("-TERM", true),
+        ("-INT", true),
+    ] {
         let mut child = Command::new(program())
             .args(["serve", "--demo", "--listen", "127.0.0.1:0", "--data", data])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        let mut lines =
+            std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         // A pipe that is dropped is closed: nothing reads what the desk prints from now on.
         let kept = is_read.then_some(lines);
-        let _ = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        let _ = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
         let ended = child.wait().unwrap();
         drop(kept);
-        assert!(first.contains("http://") && ended.success(), "{signal} {is_read}: {first} {ended}");
+        assert!(
+            first.contains("http://") && ended.success(),
+            "{signal} {is_read}: {first} {ended}"
+        );
         let heads = std::fs::read_to_string(directory.path().join("heads")).unwrap();
         let head = printed(&["audit", "head", "--data", data]);
         let (position, hash) = head.trim().split_once(':').expect("POSITION:HASH");
-        assert!(heads.lines().any(|line| line.contains(position) && line.contains(hash)), "the last head is published: {head} in {heads}");
+        assert!(
+            heads
+                .lines()
+                .any(|line| line.contains(position) && line.contains(hash)),
+            "the last head is published: {head} in {heads}"
+        );
     }
 }
 
@@ -532,14 +1019,36 @@ async fn the_name_of_a_person_in_a_path_is_not_logged() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let desk = logged(&directory.path().join("data"), &log, &["--access-log"]);
-    for (number, path) in ["people/wangwu/forget", "people//wangwu/forget", "%70eople/wangwu", "people/wang%77u"].iter().enumerate() {
+    for (number, path) in [
+        "people/wangwu/forget",
+        "people//wangwu/forget",
+        "%70eople/wangwu",
+        "people/wang%77u",
+    ]
+    .iter()
+    .enumerate()
+    {
         let id = format!("named-{number}");
-        desk.v1_with("GET", path, "admin", Value::Null, &[("x-request-id", id.as_str())]).await;
+        desk.v1_with(
+            "GET",
+            path,
+            "admin",
+            Value::Null,
+            &[("x-request-id", id.as_str())],
+        )
+        .await;
         let line = until("the line of the request", || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["fields"]["request_id"] == id.as_str())
+            text.lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                .find(|line| line["fields"]["request_id"] == id.as_str())
         });
-        assert!(line["fields"]["path"].as_str().is_some_and(|path| path.contains("{person}") && !path.contains("wang")), "{path}: {line}");
+        assert!(
+            line["fields"]["path"]
+                .as_str()
+                .is_some_and(|path| path.contains("{person}") && !path.contains("wang")),
+            "{path}: {line}"
+        );
     }
 }
 
@@ -552,16 +1061,42 @@ async fn a_file_of_apps_is_read_as_editors_write_it_and_names_each_app_once() {
     let file_name = file.to_str().unwrap();
     std::fs::write(&file, "\u{feff}first:a-secret-of-the-first-app\r\nsecond:a-secret-of-the-second-app\r\nfirst:a-secret-of-the-first-app").unwrap();
     let desk = Served::start_with(&data, &["--app-file", file_name]).expect("the desk starts");
-    assert_eq!(status_as(&desk, "first", "a-secret-of-the-first-app").await, 200);
-    assert_eq!(status_as(&desk, "second", "a-secret-of-the-second-app").await, 200);
+    assert_eq!(
+        status_as(&desk, "first", "a-secret-of-the-first-app").await,
+        200
+    );
+    assert_eq!(
+        status_as(&desk, "second", "a-secret-of-the-second-app").await,
+        200
+    );
     desk.kill();
     let data = data.to_str().unwrap();
-    std::fs::write(&file, "first:a-secret-of-the-first-app\nfirst:another-secret-of-the-app\n").unwrap();
+    std::fs::write(
+        &file,
+        "first:a-secret-of-the-first-app\nfirst:another-secret-of-the-app\n",
+    )
+    .unwrap();
     let (code, stderr) = code_of(&["setup", "--app-file", file_name, "--data", data]);
-    assert!(code == Some(2) && stderr.contains("first is named twice") && !stderr.contains("another-secret"), "{stderr}");
+    assert!(
+        code == Some(2)
+            && stderr.contains("first appears twice")
+            && !stderr.contains("another-secret"),
+        "{stderr}"
+    );
     std::fs::write(&file, "first:a-secret-of-the-first-app\n").unwrap();
-    let (code, stderr) = code_of(&["setup", "--app-file", file_name, "--plain-app-file", file_name, "--data", data]);
-    assert!(code == Some(2) && stderr.contains("first is named twice"), "{stderr}");
+    let (code, stderr) = code_of(&[
+        "setup",
+        "--app-file",
+        file_name,
+        "--plain-app-file",
+        file_name,
+        "--data",
+        data,
+    ]);
+    assert!(
+        code == Some(2) && stderr.contains("first appears twice"),
+        "{stderr}"
+    );
 }
 
 /// first-use section 6; hostile-and-broken 25: what a dry run reports is what the command would do.
@@ -569,9 +1104,17 @@ async fn a_file_of_apps_is_read_as_editors_write_it_and_names_each_app_once() {
 async fn an_app_command_is_checked_before_anything_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("misspelled");
-    for arguments in [&["app", "add", "x"][..], &["app", "disable", "x"], &["app", "enable", "x", "--dry-run"], &["app", "add", "x", "--dry-run"]] {
+    for arguments in [
+        &["app", "add", "x"][..],
+        &["app", "disable", "x"],
+        &["app", "enable", "x", "--dry-run"],
+        &["app", "add", "x", "--dry-run"],
+    ] {
         let (code, stderr) = code_of(&[arguments, &["--data", missing.to_str().unwrap()]].concat());
-        assert!(code == Some(1) && stderr.contains("misspelled"), "{arguments:?}: {stderr}");
+        assert!(
+            code == Some(1) && stderr.contains("misspelled"),
+            "{arguments:?}: {stderr}"
+        );
         assert!(!missing.exists(), "{arguments:?} made a desk");
     }
     let data = directory.path().join("data");
@@ -598,8 +1141,23 @@ async fn an_app_command_is_checked_before_anything_is_written() {
     }
     // An app that is there already keeps its kind: only users with a token act through it.
     let (status, plain) = desk.v1("GET", "apps/plain", "admin", Value::Null).await;
-    assert_eq!((status, &plain["speaks_for_users"], &plain["is_disabled"]), (200, &json!(false), &json!(false)));
-    assert_eq!(code_of(&["app", "list", "--app-file", file.to_str().unwrap(), "--data", data.to_str().unwrap()]).0, Some(2), "--app-file without --url");
+    assert_eq!(
+        (status, &plain["may_impersonate"], &plain["is_disabled"]),
+        (200, &json!(false), &json!(false))
+    );
+    assert_eq!(
+        code_of(&[
+            "app",
+            "list",
+            "--app-file",
+            file.to_str().unwrap(),
+            "--data",
+            data.to_str().unwrap()
+        ])
+        .0,
+        Some(2),
+        "--app-file without --url"
+    );
 }
 
 /// first-use section 6: options that are accepted and have no effect, or a wrong one.
@@ -621,10 +1179,26 @@ fn options_without_effect_are_rejected_at_the_start() {
         (["--api-secret", "=headers"], 2),
     ] {
         // A build that accepts the value ends at the crash point, which does not exist.
-        let (code, stderr) =
-            code_of(&[&["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--crash-at", "nothing"][..], &arguments[..]].concat());
+        let (code, stderr) = code_of(
+            &[
+                &[
+                    "serve",
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--data",
+                    data.to_str().unwrap(),
+                    "--crash-at",
+                    "nothing",
+                ][..],
+                &arguments[..],
+            ]
+            .concat(),
+        );
         assert_eq!(code, Some(expected), "{arguments:?}: {stderr}");
-        assert!(!stderr.contains("crash") && !stderr.contains("nothing"), "{arguments:?}: {stderr}");
+        assert!(
+            !stderr.contains("crash") && !stderr.contains("nothing"),
+            "{arguments:?}: {stderr}"
+        );
     }
 }
 
@@ -637,30 +1211,91 @@ fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
     for (arguments, word) in [
         (&["audit", "list", "--kind", "tickets"][..], "ticket"),
         (&["audit", "list", "--kind", "Role"], "role"),
-        (&["audit", "export", "--kind", "ticket.open"], "ticket.opened"),
-        (&["audit", "export", "--kind", "ticket", "--kind", "nothing"], "attachment"),
-        (&["audit", "export", "--from", "5", "--until", "3"], "--until"),
-        (&["audit", "export", "--from", "2026-11-22", "--until", "2026-11-21"], "--until"),
-        (&["audit", "replay", "--to", "2026-11-22 08:00:00"], "offset"),
+        (
+            &["audit", "export", "--kind", "ticket.open"],
+            "ticket.opened",
+        ),
+        (
+            &["audit", "export", "--kind", "ticket", "--kind", "nothing"],
+            "attachment",
+        ),
+        (
+            &["audit", "export", "--from", "5", "--until", "3"],
+            "--until",
+        ),
+        (
+            &[
+                "audit",
+                "export",
+                "--from",
+                "2026-11-22",
+                "--until",
+                "2026-11-21",
+            ],
+            "--until",
+        ),
+        (
+            &["audit", "replay", "--to", "2026-11-22 08:00:00"],
+            "offset",
+        ),
     ] {
         let (code, stderr) = code_of(&[arguments, &["--data", data]].concat());
-        assert!(code == Some(2) && stderr.contains(word), "{arguments:?}: {code:?} {stderr}");
+        assert!(
+            code == Some(2) && stderr.contains(word),
+            "{arguments:?}: {code:?} {stderr}"
+        );
     }
-    let export = |more: &[&str]| lines(&printed(&[&["audit", "export", "--data", data][..], more].concat()));
+    let export = |more: &[&str]| {
+        lines(&printed(
+            &[&["audit", "export", "--data", data][..], more].concat(),
+        ))
+    };
     let all = export(&[]);
     let day = |line: &Value| line["recordedtime"].as_str().expect("a time")[..10].to_owned();
-    let (first, last) = (day(all.first().expect("a line")), day(all.last().expect("a line")));
-    assert_eq!(export(&["--from", &first, "--until", &last]).len(), all.len(), "from {first} until {last}, both days included");
-    let replayed: Value = serde_json::from_str(&printed(&["audit", "replay", "--to", &last, "--json", "--data", data])).expect("JSON");
-    assert_eq!(replayed["position"], all.last().expect("a line")["position"]);
-    assert!(printed(&["audit", "show", "role-1", "--at", &last, "--data", data]).contains("role.defined"));
+    let (first, last) = (
+        day(all.first().expect("a line")),
+        day(all.last().expect("a line")),
+    );
+    assert_eq!(
+        export(&["--from", &first, "--until", &last]).len(),
+        all.len(),
+        "from {first} until {last}, both days included"
+    );
+    let replayed: Value = serde_json::from_str(&printed(&[
+        "audit", "replay", "--to", &last, "--json", "--data", data,
+    ]))
+    .expect("JSON");
+    assert_eq!(
+        replayed["position"],
+        all.last().expect("a line")["position"]
+    );
+    assert!(
+        printed(&["audit", "show", "role-1", "--at", &last, "--data", data])
+            .contains("role.defined")
+    );
     for kind in ["ticket.opened", "io.ledgerdesk.ticket.opened.v1", "role"] {
         assert!(!export(&["--kind", kind]).is_empty(), "{kind}");
     }
-    let empty = run(&["audit", "export", "--stream", "ticket-NOTHING", "--data", data]);
-    assert!(empty.status.success() && empty.stdout.is_empty() && text(&empty.stderr).contains("nothing is exported"), "{}", text(&empty.stderr));
+    let empty = run(&[
+        "audit",
+        "export",
+        "--stream",
+        "ticket-NOTHING",
+        "--data",
+        data,
+    ]);
+    assert!(
+        empty.status.success()
+            && empty.stdout.is_empty()
+            && text(&empty.stderr).contains("no events are exported"),
+        "{}",
+        text(&empty.stderr)
+    );
     // A position after the end is not where the replay ended.
-    assert!(printed(&["audit", "replay", "--to", "999999", "--data", data]).contains("the end of the feed"));
+    assert!(
+        printed(&["audit", "replay", "--to", "999999", "--data", data])
+            .contains("the end of the feed")
+    );
 }
 
 /// first-use section 6: a callback that fails repeatedly is not logged.
@@ -670,18 +1305,44 @@ async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
     let log = directory.path().join("log");
     let desk = logged(&directory.path().join("data"), &log, &[]);
     // A port that was free a moment ago: no one answers there.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let created = desk.bk("create_ticket", fast_approval("callback", Some(&format!("http://{closed}/not-for-the-log")))).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let created = desk
+        .bk(
+            "create_ticket",
+            fast_approval(
+                "callback",
+                Some(&format!("http://{closed}/not-for-the-log")),
+            ),
+        )
+        .await;
     let fields = tests::form(&[("SHENPIYIJIAN", "true")]);
     let vote = json!({ "sn": created["data"]["sn"], "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
     assert_eq!(desk.bk("operate_node", vote).await["result"], true);
     let line = until("the line of the callback", || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["fields"]["stream"].is_string())
+        text.lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|line| line["fields"]["stream"].is_string())
     });
-    assert!(line["fields"]["stream"].as_str().is_some_and(|stream| stream.starts_with("delivery-")), "{line}");
-    assert_eq!((&line["level"], line["fields"]["attempt"].as_i64() > Some(1)), (&json!("WARN"), true), "{line}");
-    assert!(!std::fs::read_to_string(&log).unwrap().contains("not-for-the-log"));
+    assert!(
+        line["fields"]["stream"]
+            .as_str()
+            .is_some_and(|stream| stream.starts_with("callback-")),
+        "{line}"
+    );
+    assert_eq!(
+        (&line["level"], line["fields"]["attempt"].as_i64() > Some(1)),
+        (&json!("WARN"), true),
+        "{line}"
+    );
+    assert!(
+        !std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("not-for-the-log")
+    );
 }
 
 /// first-use section 6: `/healthz` and `/readyz` are in no description.
@@ -689,14 +1350,38 @@ async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
 async fn the_description_has_the_paths_of_health() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    let described: Value = client().get(format!("{}/openapi.json", desk.base)).send().await.expect("an answer").json().await.expect("JSON");
+    let described: Value = client()
+        .get(format!("{}/openapi.json", desk.base))
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
     for path in ["/healthz", "/readyz"] {
         let operation = &described["paths"][path]["get"];
-        assert_eq!(operation["security"], json!([]), "{path} needs no credentials");
-        let answer = client().get(format!("{}{path}", desk.base)).send().await.expect("an answer");
+        assert_eq!(
+            operation["security"],
+            json!([]),
+            "{path} needs no credentials"
+        );
+        let answer = client()
+            .get(format!("{}{path}", desk.base))
+            .send()
+            .await
+            .expect("an answer");
         let response = &operation["responses"][answer.status().as_str()];
-        let kind = answer.headers()["content-type"].to_str().unwrap().split(';').next().unwrap_or_default().to_owned();
-        assert!(response["content"][&kind].is_object(), "{path} {kind}: {operation}");
+        let kind = answer.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(
+            response["content"][&kind].is_object(),
+            "{path} {kind}: {operation}"
+        );
     }
 }
 
@@ -708,7 +1393,10 @@ fn a_demo_is_not_written_into_a_desk_that_is_there() {
     printed(&["setup", "--data", data]);
     let head = printed(&["audit", "head", "--data", data]);
     let (code, stderr) = code_of(&["demo", "--exit", "--tickets", "1", "--data", data]);
-    assert!(code == Some(2) && stderr.contains("serve --demo"), "{code:?} {stderr}");
+    assert!(
+        code == Some(2) && stderr.contains("serve --demo"),
+        "{code:?} {stderr}"
+    );
     assert_eq!(printed(&["audit", "head", "--data", data]), head);
 }
 
@@ -719,7 +1407,13 @@ fn a_directory_that_may_not_be_read_is_not_reported_as_lost() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     printed(&["setup", "--data", data.to_str().unwrap()]);
-    let closed = |is_closed: bool| std::fs::set_permissions(&data, std::fs::Permissions::from_mode(if is_closed { 0o000 } else { 0o700 })).unwrap();
+    let closed = |is_closed: bool| {
+        std::fs::set_permissions(
+            &data,
+            std::fs::Permissions::from_mode(if is_closed { 0o000 } else { 0o700 }),
+        )
+        .unwrap();
+    };
     closed(true);
     if std::fs::read_dir(&data).is_ok() {
         closed(false);
@@ -730,6 +1424,12 @@ fn a_directory_that_may_not_be_read_is_not_reported_as_lost() {
     let (code, stderr) = code_of(&["audit", "head", "--data", data.to_str().unwrap()]);
     closed(false);
     let said = text(&doctor.stdout);
-    assert!(doctor.status.code() == Some(3) && !said.contains("restore") && said.contains("owner"), "{said}");
-    assert!(code == Some(1) && !stderr.contains("there is no ledger") && stderr.contains("denied"), "{stderr}");
+    assert!(
+        doctor.status.code() == Some(3) && !said.contains("restore") && said.contains("owner"),
+        "{said}"
+    );
+    assert!(
+        code == Some(1) && !stderr.contains("there is no ledger") && stderr.contains("denied"),
+        "{stderr}"
+    );
 }

@@ -26,7 +26,9 @@ async fn service(desk: &Served, name: &str, node: Value, field: Value) -> Value 
 
 async fn approval(desk: &Served, more: Value) -> Value {
     let mut node = json!({ "id": 3, "type": "APPROVAL", "name": "审批", "processors_type": "PERSON", "processors": "zhangsan,wangwu" });
-    node.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    node.as_object_mut()
+        .expect("an object")
+        .extend(more.as_object().expect("an object").clone());
     let result = json!({ "id": 103, "key": "o3", "name": "意见", "type": "RADIO", "state_id": 3, "validate_type": "REQUIRE", "meta": { "code": "APPROVE_RESULT" },
         "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "拒绝" }] });
     service(desk, "只有结果的审批", node, result).await
@@ -39,21 +41,41 @@ async fn named(desk: &Served) -> Value {
 }
 
 async fn opened(desk: &Served, service: &Value) -> String {
-    let answer = desk.bk("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) })).await;
+    let answer = desk
+        .bk(
+            "create_ticket",
+            json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) }),
+        )
+        .await;
     assert_eq!(answer["result"], true, "{answer}");
     answer["data"]["sn"].as_str().expect("a number").to_owned()
 }
 
 async fn operated(desk: &Served, sn: &str, operation: &str, user: &str, body: Value) {
-    let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/{operation}"), user, body.clone()).await;
+    let (status, answer) = desk
+        .v1(
+            "POST",
+            &format!("tickets/{sn}/{operation}"),
+            user,
+            body.clone(),
+        )
+        .await;
     assert_eq!(status, 200, "{operation} {body}: {answer}");
 }
 
 /// Node 3 of a ticket over `/v1`.
 async fn third(desk: &Served, sn: &str) -> Value {
-    let (status, ticket) = desk.v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null).await;
+    let (status, ticket) = desk
+        .v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null)
+        .await;
     assert_eq!(status, 200, "{ticket}");
-    ticket["nodes"].as_array().expect("nodes").iter().find(|node| node["node"] == 3).expect("node 3").clone()
+    ticket["nodes"]
+        .as_array()
+        .expect("nodes")
+        .iter()
+        .find(|node| node["node"] == 3)
+        .expect("node 3")
+        .clone()
 }
 
 async fn logs(desk: &Served, sn: &str) -> String {
@@ -62,15 +84,28 @@ async fn logs(desk: &Served, sn: &str) -> String {
 
 /// The events of one type over `/v1`.
 async fn events(desk: &Served, sn: &str, kind: &str) -> Vec<Value> {
-    let (_, history) = desk.v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null).await;
+    let (_, history) = desk
+        .v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null)
+        .await;
     let is = |event: &&Value| event["event"].to_string().contains(kind);
-    history["events"].as_array().expect("events").iter().filter(is).cloned().collect()
+    history["events"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .filter(is)
+        .cloned()
+        .collect()
 }
 
 /// People in the key store of a data directory.
 fn registered(data: &Path) -> i64 {
-    let keys = rusqlite::Connection::open_with_flags(data.join("keys.db"), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a key store");
-    keys.query_row("SELECT count(*) FROM people", [], |row| row.get(0)).expect("a count")
+    let keys = rusqlite::Connection::open_with_flags(
+        data.join("keys.db"),
+        rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
+    )
+    .expect("a key store");
+    keys.query_row("SELECT count(*) FROM people", [], |row| row.get(0))
+        .expect("a count")
 }
 
 fn crowd(prefix: &str, count: usize) -> Vec<String> {
@@ -84,40 +119,101 @@ async fn a_decision_keeps_its_reason_without_a_field_for_it() {
     let desk = Served::start(data.path(), &[]);
     let service = approval(&desk, json!({})).await;
     let reason = "TOO DEAR because of budget";
-    for way in ["decide", "decisions", "approve", "proceed_approval", "operate_node", "resolve"] {
+    for way in [
+        "decide",
+        "decisions",
+        "approve",
+        "proceed_approval",
+        "operate_node",
+        "resolve",
+    ] {
         let sn = opened(&desk, &service).await;
         let pass = way == "resolve";
         match way {
-            "decide" => operated(&desk, &sn, "decide", "zhangsan", json!({ "node": 3, "pass": false, "message": reason })).await,
-            "resolve" => operated(&desk, &sn, "resolve", "zhangsan", json!({ "message": reason })).await,
+            "decide" => {
+                operated(
+                    &desk,
+                    &sn,
+                    "decide",
+                    "zhangsan",
+                    json!({ "node": 3, "pass": false, "message": reason }),
+                )
+                .await;
+            }
+            "resolve" => {
+                operated(
+                    &desk,
+                    &sn,
+                    "resolve",
+                    "zhangsan",
+                    json!({ "message": reason }),
+                )
+                .await;
+            }
             "decisions" => {
                 let decisions = json!({ "decisions": [{ "sn": sn, "node": 3, "pass": false, "message": reason }] });
                 let (status, answer) = desk.v1("POST", "decisions", "zhangsan", decisions).await;
-                assert_eq!((status, &answer["results"][0]["done"]), (200, &json!(true)), "{answer}");
+                assert_eq!(
+                    (status, &answer["results"][0]["done"]),
+                    (200, &json!(true)),
+                    "{answer}"
+                );
             }
             _ => {
                 let body = match way {
-                    "approve" => json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "false", "remark": reason }),
+                    "approve" => {
+                        json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "false", "remark": reason })
+                    }
                     "proceed_approval" => {
                         json!({ "process_inst_id": sn, "activity": 3, "handler": "zhangsan", "submit_action": "false", "submit_opinion": reason })
                     }
-                    _ => json!({ "sn": sn, "state_id": 3, "operator": "zhangsan", "action_type": "TRANSITION", "action_message": reason,
-                        "fields": form(&[("o3", "false")]) }),
+                    _ => {
+                        json!({ "sn": sn, "state_id": 3, "operator": "zhangsan", "action_type": "TRANSITION", "action_message": reason,
+                        "fields": form(&[("o3", "false")]) })
+                    }
                 };
                 let answer = desk.bk(way, body).await;
                 assert_eq!(answer["result"], true, "{way}: {answer}");
             }
         }
         let node = third(&desk, &sn).await;
-        assert_eq!((&node["reason"], &node["pass"]), (&json!(reason), &json!(pass)), "{way}: {node}");
-        assert_eq!(node["votes"], json!([{ "by": "zhangsan", "pass": pass, "reason": reason }]), "{way}");
-        assert!(events(&desk, &sn, "o3").await.iter().any(|event| event.to_string().contains(reason)), "{way}: the vote has it");
+        assert_eq!(
+            (&node["reason"], &node["pass"]),
+            (&json!(reason), &json!(pass)),
+            "{way}: {node}"
+        );
+        assert_eq!(
+            node["votes"],
+            json!([{ "by": "zhangsan", "pass": pass, "reason": reason }]),
+            "{way}"
+        );
+        assert!(
+            events(&desk, &sn, "o3")
+                .await
+                .iter()
+                .any(|event| event.to_string().contains(reason)),
+            "{way}: the vote has it"
+        );
         let logs = logs(&desk, &sn).await;
         assert!(logs.contains(reason), "{way}: {logs}");
-        let result = desk.bk("get_approve_node_result", json!({ "sn": sn, "state_id": 3 })).await;
+        let result = desk
+            .bk(
+                "get_approve_node_result",
+                json!({ "sn": sn, "state_id": 3 }),
+            )
+            .await;
         assert_eq!(result["data"]["approve_remark"], reason, "{way}: {result}");
-        let shown = run(&["audit", "show", &format!("ticket-{sn}"), "--data", data.path().to_str().expect("a path")]);
-        assert!(String::from_utf8_lossy(&shown.stdout).contains(reason), "{way}: audit show has it");
+        let shown = run(&[
+            "audit",
+            "show",
+            &format!("ticket-{sn}"),
+            "--data",
+            data.path().to_str().expect("a path"),
+        ]);
+        assert!(
+            String::from_utf8_lossy(&shown.stdout).contains(reason),
+            "{way}: audit show has it"
+        );
     }
 }
 
@@ -129,9 +225,19 @@ async fn a_reason_stands_in_the_vote_and_in_the_forms_own_field() {
     for (way, pass) in [("decide", true), ("decide", false), ("operate_node", false)] {
         let mut body = tests::approval_request();
         body["bk_username"] = "lisi".into();
-        let sn = desk.bk("create_ticket", body).await["data"]["sn"].as_str().expect("a number").to_owned();
+        let sn = desk.bk("create_ticket", body).await["data"]["sn"]
+            .as_str()
+            .expect("a number")
+            .to_owned();
         if way == "decide" {
-            operated(&desk, &sn, "decide", "zhangsan", json!({ "node": 3, "pass": pass, "message": "材料不全" })).await;
+            operated(
+                &desk,
+                &sn,
+                "decide",
+                "zhangsan",
+                json!({ "node": 3, "pass": pass, "message": "材料不全" }),
+            )
+            .await;
         } else {
             let fields = form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "材料不全")]);
             let answer =
@@ -139,24 +245,49 @@ async fn a_reason_stands_in_the_vote_and_in_the_forms_own_field() {
             assert_eq!(answer["result"], true, "{answer}");
         }
         let node = third(&desk, &sn).await;
-        assert_eq!(node["votes"], json!([{ "by": "zhangsan", "pass": pass, "reason": "材料不全" }]), "{way} {pass}");
+        assert_eq!(
+            node["votes"],
+            json!([{ "by": "zhangsan", "pass": pass, "reason": "材料不全" }]),
+            "{way} {pass}"
+        );
         let field = if pass { "FZR_BEIZHU" } else { "FZR_LIYOU" };
-        let (_, ticket) = desk.v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null).await;
-        let value = ticket["fields"].as_array().expect("fields").iter().find(|shown| shown["key"] == field).expect("the field")["value"].clone();
+        let (_, ticket) = desk
+            .v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null)
+            .await;
+        let value = ticket["fields"]
+            .as_array()
+            .expect("fields")
+            .iter()
+            .find(|shown| shown["key"] == field)
+            .expect("the field")["value"]
+            .clone();
         assert_eq!(value, "材料不全", "{way} {pass}");
     }
     // A required reason stays required, and blanks of any width are none.
-    let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"].as_str().expect("a number").to_owned();
+    let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"]
+        .as_str()
+        .expect("a number")
+        .to_owned();
     let fields = form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "")]);
     let answer = desk.bk("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
     assert_eq!(answer["result"], false, "{answer}");
     for (operation, body) in [
         ("suspend", json!({ "message": " \u{3000}\u{200b}" })),
         ("terminate", json!({ "message": "\u{200b}" })),
-        ("deliver", json!({ "node": 3, "to": { "people": ["zhaoliu"] }, "message": "\u{feff} " })),
+        (
+            "deliver",
+            json!({ "node": 3, "to": { "people": ["zhaoliu"] }, "message": "\u{feff} " }),
+        ),
         ("suspend", json!({ "message": null })),
     ] {
-        let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/{operation}"), "zhangsan", body.clone()).await;
+        let (status, answer) = desk
+            .v1(
+                "POST",
+                &format!("tickets/{sn}/{operation}"),
+                "zhangsan",
+                body.clone(),
+            )
+            .await;
         assert_eq!(status, 400, "{operation} {body}: {answer}");
     }
 }
@@ -169,20 +300,48 @@ async fn every_operation_keeps_the_words_that_come_with_it() {
     let service = approval(&desk, json!({ "can_deliver": true })).await;
     let sn = opened(&desk, &service).await;
     for (operation, user, body) in [
-        ("acknowledge", "zhangsan", json!({ "node": 3, "message": "words of acknowledge" })),
-        ("suspend", "zhangsan", json!({ "message": "words of suspend" })),
-        ("resume", "zhangsan", json!({ "message": "words of resume" })),
-        ("reassign", "admin", json!({ "node": 3, "to": { "people": ["zhangsan"] }, "message": "words of reassign" })),
-        ("withdraw", "lisi", json!({ "message": "words of withdraw" })),
+        (
+            "acknowledge",
+            "zhangsan",
+            json!({ "node": 3, "message": "words of acknowledge" }),
+        ),
+        (
+            "suspend",
+            "zhangsan",
+            json!({ "message": "words of suspend" }),
+        ),
+        (
+            "resume",
+            "zhangsan",
+            json!({ "message": "words of resume" }),
+        ),
+        (
+            "reassign",
+            "admin",
+            json!({ "node": 3, "to": { "people": ["zhangsan"] }, "message": "words of reassign" }),
+        ),
+        (
+            "withdraw",
+            "lisi",
+            json!({ "message": "words of withdraw" }),
+        ),
     ] {
         operated(&desk, &sn, operation, user, body).await;
         let words = format!("words of {operation}");
-        assert_eq!(events(&desk, &sn, &words).await.len(), 1, "{operation}: the event has them");
+        assert_eq!(
+            events(&desk, &sn, &words).await.len(),
+            1,
+            "{operation}: the event has them"
+        );
         let logs = logs(&desk, &sn).await;
         assert!(logs.contains(&words), "{operation}: {logs}");
     }
     let sn = opened(&desk, &service).await;
-    for (action, operator, words) in [("SUSPEND", "zhangsan", "等窗口"), ("UNSUSPEND", "zhangsan", "窗口已开"), ("WITHDRAW", "lisi", "不需要了")] {
+    for (action, operator, words) in [
+        ("SUSPEND", "zhangsan", "等窗口"),
+        ("UNSUSPEND", "zhangsan", "窗口已开"),
+        ("WITHDRAW", "lisi", "不需要了"),
+    ] {
         let answer = desk.bk("operate_ticket", json!({ "sn": sn, "operator": operator, "action_type": action, "action_message": words })).await;
         assert_eq!(answer["result"], true, "{answer}");
         let logs = logs(&desk, &sn).await;
@@ -200,21 +359,57 @@ async fn commas_of_a_chinese_keyboard_separate_people() {
         let body = json!({ "service_id": service, "fields": { "title": "t", "mem": members } });
         desk.v1("POST", "tickets", "lisi", body).await
     };
-    for text in ["zhangsan，wangwu", "zhangsan、wangwu", "zhangsan, wangwu", "\u{feff}zhangsan\u{3000}，\u{200b}wangwu\u{a0}，"] {
+    for text in [
+        "zhangsan，wangwu",
+        "zhangsan、wangwu",
+        "zhangsan, wangwu",
+        "\u{feff}zhangsan\u{3000}，\u{200b}wangwu\u{a0}，",
+    ] {
         let (status, answer) = create(json!(text)).await;
         assert_eq!(status, 201, "{text:?}: {answer}");
-        assert_eq!(third(&desk, answer["sn"].as_str().expect("a number")).await["waiting_for"], "zhangsan,wangwu", "{text:?}");
+        assert_eq!(
+            third(&desk, answer["sn"].as_str().expect("a number")).await["waiting_for"],
+            "zhangsan,wangwu",
+            "{text:?}"
+        );
         let fields = form(&[("title", "t"), ("mem", text)]);
-        let sn = desk.bk("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": fields })).await["data"]["sn"].clone();
-        assert_eq!(third(&desk, sn.as_str().expect("a number")).await["waiting_for"], "zhangsan,wangwu", "{text:?}");
+        let sn = desk
+            .bk(
+                "create_ticket",
+                json!({ "service_id": service, "creator": "lisi", "fields": fields }),
+            )
+            .await["data"]["sn"]
+            .clone();
+        assert_eq!(
+            third(&desk, sn.as_str().expect("a number")).await["waiting_for"],
+            "zhangsan,wangwu",
+            "{text:?}"
+        );
     }
     let before = registered(data.path());
-    for text in ["zhangsan；neu", "zhangsan;neu", "zhangsan|neu", "zhangsan/neu", "zhangsan neu", "zhangsan\u{3000}neu", "zhangsan\nneu", "zhang\u{200b}san"] {
+    for text in [
+        "zhangsan；neu",
+        "zhangsan;neu",
+        "zhangsan|neu",
+        "zhangsan/neu",
+        "zhangsan neu",
+        "zhangsan\u{3000}neu",
+        "zhangsan\nneu",
+        "zhang\u{200b}san",
+    ] {
         let (status, answer) = create(json!(text)).await;
-        assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!("/fields/mem")), "{text:?}: {answer}");
+        assert_eq!(
+            (status, &answer["errors"][0]["field"]),
+            (400, &json!("/fields/mem")),
+            "{text:?}: {answer}"
+        );
     }
     // Each element of an array is one name.
-    for members in [json!(["zhangsan，neu"]), json!(["zhangsan,neu"]), json!(["zhangsan", { "name": "neu" }])] {
+    for members in [
+        json!(["zhangsan，neu"]),
+        json!(["zhangsan,neu"]),
+        json!(["zhangsan", { "name": "neu" }]),
+    ] {
         let (status, answer) = create(members.clone()).await;
         assert_eq!(status, 400, "{members}: {answer}");
     }
@@ -222,25 +417,63 @@ async fn commas_of_a_chinese_keyboard_separate_people() {
     assert_eq!(status, 201, "{answer}");
     let sn = answer["sn"].as_str().expect("a number").to_owned();
     for (operation, body) in [
-        ("reassign", json!({ "node": 3, "to": { "people": ["neu，neuer"] } })),
+        (
+            "reassign",
+            json!({ "node": 3, "to": { "people": ["neu，neuer"] } }),
+        ),
         ("remark", json!({ "text": "x", "people": ["neu、neuer"] })),
         ("follow", json!({ "people": ["neu；neuer"] })),
     ] {
-        let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/{operation}"), "admin", body.clone()).await;
+        let (status, answer) = desk
+            .v1(
+                "POST",
+                &format!("tickets/{sn}/{operation}"),
+                "admin",
+                body.clone(),
+            )
+            .await;
         assert_eq!(status, 400, "{operation} {body}: {answer}");
     }
-    let (status, answer) = desk.v1("PUT", "roles/77", "admin", json!({ "key": "K", "name": "组", "members": ["neu，neuer"] })).await;
+    let (status, answer) = desk
+        .v1(
+            "PUT",
+            "roles/77",
+            "admin",
+            json!({ "key": "K", "name": "组", "members": ["neu，neuer"] }),
+        )
+        .await;
     assert_eq!(status, 400, "{answer}");
-    assert_eq!(registered(data.path()), before, "a rejected request registers no person");
+    assert_eq!(
+        registered(data.path()),
+        before,
+        "a rejected request registers no person"
+    );
     let deliver = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "DELIVER", "processors_type": "PERSON", "processors": "zhaoliu，admin",
         "action_message": "x" });
     let answer = desk.bk("operate_node", deliver).await;
-    assert!(answer["message"].as_str().is_some_and(|message| !message.contains("用户名")), "both are names: {answer}");
-    let answer = desk.bk("add_follower", json!({ "sn": sn, "operator": "zhangsan", "users": "zhaoliu、admin" })).await;
+    assert!(
+        answer["message"]
+            .as_str()
+            .is_some_and(|message| !message.contains("用户名")),
+        "both are names: {answer}"
+    );
+    let answer = desk
+        .bk(
+            "add_follower",
+            json!({ "sn": sn, "operator": "zhangsan", "users": "zhaoliu、admin" }),
+        )
+        .await;
     assert_eq!(answer["result"], true, "{answer}");
-    let (_, ticket) = desk.v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null).await;
+    let (_, ticket) = desk
+        .v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null)
+        .await;
     let followers = ticket["followers"].as_array().expect("followers");
-    assert!(followers.len() == 2 && followers.contains(&json!("zhaoliu")) && followers.contains(&json!("admin")), "two people follow: {followers:?}");
+    assert!(
+        followers.len() == 2
+            && followers.contains(&json!("zhaoliu"))
+            && followers.contains(&json!("admin")),
+        "two people follow: {followers:?}"
+    );
 }
 
 /// hostile-and-broken 1.
@@ -257,29 +490,60 @@ async fn one_request_names_at_most_a_thousand_people() {
         (create(&crowd("a", 600), &crowd("b", 600)), "/fields/mem"),
     ] {
         let (status, answer) = desk.v1("POST", "tickets", "lisi", body).await;
-        assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!(field)), "{answer}");
+        assert_eq!(
+            (status, &answer["errors"][0]["field"]),
+            (400, &json!(field)),
+            "{answer}"
+        );
     }
-    let fields = json!([{ "key": "title", "value": "t" }, { "key": "mem", "value": crowd("a", 600) }]);
+    let fields =
+        json!([{ "key": "title", "value": "t" }, { "key": "mem", "value": crowd("a", 600) }]);
     let chosen = json!({ "state_processors": { "3": crowd("b", 600).join("，") } });
-    let answer = desk.bk("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": fields, "meta": chosen })).await;
-    assert!(answer["code"] == 3_900_005 && answer["message"].as_str().expect("words").contains("1000"), "{answer}");
+    let answer = desk
+        .bk(
+            "create_ticket",
+            json!({ "service_id": service, "creator": "lisi", "fields": fields, "meta": chosen }),
+        )
+        .await;
+    assert!(
+        answer["code"] == 3_900_005 && answer["message"].as_str().expect("words").contains("1000"),
+        "{answer}"
+    );
     let sn = opened(&desk, &service).await;
     let before_named = registered(data.path());
     for (operation, body) in [
-        ("reassign", json!({ "node": 3, "to": { "people": crowd("c", 50_000) } })),
+        (
+            "reassign",
+            json!({ "node": 3, "to": { "people": crowd("c", 50_000) } }),
+        ),
         ("remark", json!({ "text": "x", "people": crowd("c", 1001) })),
         ("follow", json!({ "people": crowd("c", 1001) })),
     ] {
-        let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/{operation}"), "admin", body).await;
+        let (status, answer) = desk
+            .v1("POST", &format!("tickets/{sn}/{operation}"), "admin", body)
+            .await;
         assert_eq!(status, 400, "{operation}: {answer}");
     }
     let last = registered(data.path());
-    assert!(before_named == last && last <= before + 1, "a rejected request registers no person: {before} {before_named} {last}");
+    assert!(
+        before_named == last && last <= before + 1,
+        "a rejected request registers no person: {before} {before_named} {last}"
+    );
     // As many as are allowed are registered, all at once.
-    let (status, answer) = desk.v1("POST", "tickets", "lisi", create(&crowd("a", 499), &crowd("b", 500))).await;
+    let (status, answer) = desk
+        .v1(
+            "POST",
+            "tickets",
+            "lisi",
+            create(&crowd("a", 499), &crowd("b", 500)),
+        )
+        .await;
     assert_eq!(status, 201, "{answer}");
     assert_eq!(registered(data.path()), last + 999);
-    assert_eq!(third(&desk, answer["sn"].as_str().expect("a number")).await["waiting_for"], crowd("b", 500).join(","));
+    assert_eq!(
+        third(&desk, answer["sn"].as_str().expect("a number")).await["waiting_for"],
+        crowd("b", 500).join(",")
+    );
 }
 
 /// crossings, "also seen": a client waits ten seconds for an answer.
@@ -289,11 +553,23 @@ async fn a_role_of_five_thousand_members_is_put_at_once() {
     let desk = Served::start(data.path(), &[]);
     let before = registered(data.path());
     let members = crowd("m", 5000);
-    let (status, answer) = desk.v1("PUT", "roles/78", "admin", json!({ "key": "MANY", "name": "全员", "members": members })).await;
+    let (status, answer) = desk
+        .v1(
+            "PUT",
+            "roles/78",
+            "admin",
+            json!({ "key": "MANY", "name": "全员", "members": members }),
+        )
+        .await;
     assert!((200..300).contains(&status), "{answer}");
     assert_eq!(registered(data.path()), before + 5000);
     let (_, roles) = desk.v1("GET", "roles", "admin", Value::Null).await;
-    let role = roles["roles"].as_array().expect("roles").iter().find(|role| role["key"] == "MANY").expect("the role");
+    let role = roles["roles"]
+        .as_array()
+        .expect("roles")
+        .iter()
+        .find(|role| role["key"] == "MANY")
+        .expect("the role");
     assert_eq!(role["members"], json!(members));
 }
 
@@ -312,9 +588,18 @@ fn login_service() -> String {
                 }
             }
             let head = String::from_utf8_lossy(&head).into_owned();
-            let name = head.split("bk_token=tok-").nth(1).and_then(|rest| rest.split([' ', '&']).next()).unwrap_or_default().to_owned();
-            let body = json!({ "result": !name.is_empty(), "data": { "username": name } }).to_string();
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            let name = head
+                .split("bk_token=tok-")
+                .nth(1)
+                .and_then(|rest| rest.split([' ', '&']).next())
+                .unwrap_or_default()
+                .to_owned();
+            let body =
+                json!({ "result": !name.is_empty(), "data": { "username": name } }).to_string();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
             let _ = stream.write_all(answer.as_bytes());
         }
     });
@@ -327,26 +612,59 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     let data = tempfile::tempdir().expect("a directory");
     let login = login_service();
     let app = format!("{}:{}", tests::process::APP.0, tests::process::APP.1);
-    let desk = Served::start_with(data.path(), &["--demo", "--app", &app, "--plain-app", "p:p", "--login", &login]).expect("a desk");
-    let send = async |operation: &str, key: &str, headers: &[(&str, String)], mut body: Value| -> Value {
-        if headers.is_empty() {
-            body["bk_app_code"] = "p".into();
-            body["bk_app_secret"] = "p".into();
-        }
-        let mut request = client().post(format!("{}/v2/itsm/{operation}/", desk.base)).header("Idempotency-Key", key).json(&body);
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        request.send().await.expect("an answer").json().await.expect("an envelope")
-    };
-    let fields = form(&[("title", "a"), ("apply_content", "b"), ("ZHIDINGSHENPIREN", "zhangsan")]);
+    let desk = Served::start_with(
+        data.path(),
+        &[
+            "--demo",
+            "--app",
+            &app,
+            "--plain-app",
+            "p:p",
+            "--login",
+            &login,
+        ],
+    )
+    .expect("a desk");
+    let send =
+        async |operation: &str, key: &str, headers: &[(&str, String)], mut body: Value| -> Value {
+            if headers.is_empty() {
+                body["bk_app_code"] = "p".into();
+                body["bk_app_secret"] = "p".into();
+            }
+            let mut request = client()
+                .post(format!("{}/v2/itsm/{operation}/", desk.base))
+                .header("Idempotency-Key", key)
+                .json(&body);
+            for (name, value) in headers {
+                request = request.header(*name, value);
+            }
+            request
+                .send()
+                .await
+                .expect("an answer")
+                .json()
+                .await
+                .expect("an envelope")
+        };
+    let fields = form(&[
+        ("title", "a"),
+        ("apply_content", "b"),
+        ("ZHIDINGSHENPIREN", "zhangsan"),
+    ]);
     // By login token.
     let create = |user: &str| json!({ "service_id": 22, "fields": fields, "bk_token": format!("tok-{user}") });
     let annas = send("create_ticket", "k", &[], create("anna")).await;
     let bobs = send("create_ticket", "k", &[], create("bob")).await;
     assert_eq!(annas["result"], true, "{annas}");
-    assert!(bobs["result"] == false && bobs["code"] == 3_900_005, "{bobs}");
-    assert_eq!(send("create_ticket", "k", &[], create("anna")).await["data"], annas["data"], "anna's own retry is answered");
+    assert!(
+        bobs["result"] == false && bobs["code"] == 3_900_005,
+        "{bobs}"
+    );
+    assert_eq!(
+        send("create_ticket", "k", &[], create("anna")).await["data"],
+        annas["data"],
+        "anna's own retry is answered"
+    );
     // By the gateway's header.
     let header = |user: &str| {
         let carried = json!({ "bk_app_code": tests::process::APP.0, "bk_app_secret": tests::process::APP.1, "bk_username": user });
@@ -356,22 +674,49 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     let annas = send("create_ticket", "h", &header("anna")[..], body.clone()).await;
     let bobs = send("create_ticket", "h", &header("bob")[..], body).await;
     assert_eq!(annas["result"], true, "{annas}");
-    assert!(bobs["result"] == false && bobs["code"] == 3_900_005, "{bobs}");
+    assert!(
+        bobs["result"] == false && bobs["code"] == 3_900_005,
+        "{bobs}"
+    );
     // An operation of the other user is judged by itself.
     let sn = annas["data"]["sn"].clone();
-    let follow = |user: &str| json!({ "sn": sn, "users": "zhaoliu", "bk_token": format!("tok-{user}") });
+    let follow =
+        |user: &str| json!({ "sn": sn, "users": "zhaoliu", "bk_token": format!("tok-{user}") });
     for user in ["lisi", "zhangsan"] {
         let answer = send("add_follower", "f", &[], follow(user)).await;
         assert_eq!(answer["result"], true, "{answer}");
     }
-    let (_, history) = desk.v1("GET", &format!("tickets/{}/events", sn.as_str().expect("a number")), "admin", Value::Null).await;
-    let by_zhangsan = history["events"].as_array().expect("events").iter().filter(|event| event["actor"] == "zhangsan").count();
-    assert_eq!(by_zhangsan, 1, "the approver's invitation is a command of its own: {history}");
+    let (_, history) = desk
+        .v1(
+            "GET",
+            &format!("tickets/{}/events", sn.as_str().expect("a number")),
+            "admin",
+            Value::Null,
+        )
+        .await;
+    let by_zhangsan = history["events"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .filter(|event| event["actor"] == "zhangsan")
+        .count();
+    assert_eq!(
+        by_zhangsan, 1,
+        "the approver's invitation is a command of its own: {history}"
+    );
     // Over `/v1` as before.
     let body = json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" } });
     let key = [("idempotency-key", "v")];
-    assert_eq!(desk.v1_with("POST", "tickets", "anna", body.clone(), &key).await.0, 201);
-    assert_eq!(desk.v1_with("POST", "tickets", "bob", body, &key).await.0, 422);
+    assert_eq!(
+        desk.v1_with("POST", "tickets", "anna", body.clone(), &key)
+            .await
+            .0,
+        201
+    );
+    assert_eq!(
+        desk.v1_with("POST", "tickets", "bob", body, &key).await.0,
+        422
+    );
 }
 
 /// hostile-and-broken 8.
@@ -379,16 +724,29 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
 async fn of_concurrent_edits_of_one_version_one_is_taken() {
     let data = tempfile::tempdir().expect("a directory");
     let desk = std::sync::Arc::new(Served::start(data.path(), &[]));
-    let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"].as_str().expect("a number").to_owned();
+    let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"]
+        .as_str()
+        .expect("a number")
+        .to_owned();
     for round in 0..40 {
-        let (_, headers, _) = desk.v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[]).await;
+        let (_, headers, _) = desk
+            .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
+            .await;
         let version = headers["etag"].to_str().expect("a tag").to_owned();
         let mut edits = tokio::task::JoinSet::new();
         for rival in 0..5 {
             let (desk, sn, version) = (desk.clone(), sn.clone(), version.clone());
             edits.spawn(async move {
                 let body = json!({ "fields": { "title": format!("round {round} by {rival}") } });
-                desk.v1_with("POST", &format!("tickets/{sn}/edit"), "lisi", body, &[("if-match", version.as_str())]).await.0
+                desk.v1_with(
+                    "POST",
+                    &format!("tickets/{sn}/edit"),
+                    "lisi",
+                    body,
+                    &[("if-match", version.as_str())],
+                )
+                .await
+                .0
             });
         }
         let mut statuses = edits.join_all().await;
@@ -396,12 +754,22 @@ async fn of_concurrent_edits_of_one_version_one_is_taken() {
         assert_eq!(statuses, [200, 412, 412, 412, 412], "round {round}");
     }
     // A repeated command is answered from its commit, whatever the version is by now.
-    let (_, headers, _) = desk.v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[]).await;
+    let (_, headers, _) = desk
+        .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
+        .await;
     let version = headers["etag"].to_str().expect("a tag").to_owned();
     let body = json!({ "fields": { "title": "again" } });
     for _ in 0..2 {
         let headers = [("if-match", version.as_str()), ("idempotency-key", "e")];
-        let (status, _, answer) = desk.v1_with("POST", &format!("tickets/{sn}/edit"), "lisi", body.clone(), &headers).await;
+        let (status, _, answer) = desk
+            .v1_with(
+                "POST",
+                &format!("tickets/{sn}/edit"),
+                "lisi",
+                body.clone(),
+                &headers,
+            )
+            .await;
         assert_eq!(status, 200, "{answer}");
     }
 }
@@ -412,7 +780,19 @@ async fn a_form_that_is_too_long_is_rejected_with_the_name_of_its_field() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let fields = json!({ "title": "a", "apply_content": "长".repeat(150_000), "ZHIDINGSHENPIREN": "zhangsan" });
-    let (status, problem) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields })).await;
+    let (status, problem) = desk
+        .v1(
+            "POST",
+            "tickets",
+            "lisi",
+            json!({ "service_id": 22, "fields": fields }),
+        )
+        .await;
     assert_eq!(status, 413, "{problem}");
-    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("apply_content") && !detail.contains("commit ")), "{problem}");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("apply_content") && !detail.contains("commit ")),
+        "{problem}"
+    );
 }

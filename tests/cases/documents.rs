@@ -52,11 +52,22 @@ fn blocks(document: &str) -> Vec<Block> {
         match (open.take(), line.trim_start().strip_prefix("```")) {
             (Some((block, _)), Some(rest)) if rest.trim().is_empty() => found.push(block),
             (Some((mut block, fence)), _) => {
-                block.text.push_str(line.get(fence..).unwrap_or(line.trim_start()));
+                block
+                    .text
+                    .push_str(line.get(fence..).unwrap_or(line.trim_start()));
                 block.text.push('\n');
                 open = Some((block, fence));
             }
-            (None, Some(info)) => open = Some((Block { line: at + 1, purpose: purpose(info), text: String::new() }, indent)),
+            (None, Some(info)) => {
+                open = Some((
+                    Block {
+                        line: at + 1,
+                        purpose: purpose(info),
+                        text: String::new(),
+                    },
+                    indent,
+                ));
+            }
             (None, None) => {}
         }
     }
@@ -72,7 +83,12 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
          echo \"nothing answers on port $1\" >&2; cat background-*.log >&2; return 1; }\n",
     );
     let mut commands = 0;
-    for Block { line, purpose, text } in blocks {
+    for Block {
+        line,
+        purpose,
+        text,
+    } in blocks
+    {
         let mut text = text.clone();
         let mut named = Vec::new();
         for (literal, free) in ports {
@@ -87,7 +103,10 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
         match purpose {
             Use::Text => {}
             Use::File(name) => {
-                let _ = write!(script, "mkdir -p \"$(dirname '{name}')\"\ncat > '{name}' <<'END_OF_THE_FILE'\n{text}END_OF_THE_FILE\n");
+                let _ = write!(
+                    script,
+                    "mkdir -p \"$(dirname '{name}')\"\ncat > '{name}' <<'END_OF_THE_FILE'\n{text}END_OF_THE_FILE\n"
+                );
             }
             Use::Run => {
                 commands += 1;
@@ -109,19 +128,33 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
 fn execute(document: &str) {
     let path = root().join(document);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
-    let listeners: Vec<TcpListener> = PORTS.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: BTreeMap<&str, String> =
-        PORTS.iter().zip(&listeners).map(|(literal, listener)| (*literal, listener.local_addr().unwrap().port().to_string())).collect();
+    let listeners: Vec<TcpListener> = PORTS
+        .iter()
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let ports: BTreeMap<&str, String> = PORTS
+        .iter()
+        .zip(&listeners)
+        .map(|(literal, listener)| (*literal, listener.local_addr().unwrap().port().to_string()))
+        .collect();
     drop(listeners);
     let (script, commands) = script(&blocks(&text), &ports);
-    assert!(commands > 0, "{document} has no block that is marked `sh run`");
+    assert!(
+        commands > 0,
+        "{document} has no block that is marked `sh run`"
+    );
 
     let directory = tempfile::tempdir().unwrap();
     let (binaries, work) = (directory.path().join("bin"), directory.path().join("work"));
     std::fs::create_dir(&binaries).unwrap();
     std::fs::create_dir(&work).unwrap();
     std::os::unix::fs::symlink(program(), binaries.join("ledgerdesk")).unwrap();
-    let path = format!("{}:{}:{}", binaries.display(), root().join("target/python/bin").display(), std::env::var_os("PATH").unwrap_or_default().display());
+    let path = format!(
+        "{}:{}:{}",
+        binaries.display(),
+        root().join("target/python/bin").display(),
+        std::env::var_os("PATH").unwrap_or_default().display()
+    );
     std::fs::write(directory.path().join("script.sh"), script).unwrap();
     let mut child = Command::new("bash")
         .arg(directory.path().join("script.sh"))
@@ -145,11 +178,20 @@ fn execute(document: &str) {
             String::from_utf8_lossy(&text).into_owned()
         })
     };
-    let (stdout, stderr) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
+    let (stdout, stderr) = (
+        read(Box::new(child.stdout.take().unwrap())),
+        read(Box::new(child.stderr.take().unwrap())),
+    );
     let status = child.wait().unwrap();
-    let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .args(["-KILL", "--", &group])
+        .stderr(Stdio::null())
+        .status();
     let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
-    assert!(status.success(), "{document}: {stderr}\nstandard output:\n{stdout}");
+    assert!(
+        status.success(),
+        "{document}: {stderr}\nstandard output:\n{stdout}"
+    );
 }
 
 /// first-use section 9: the commands of README are executed.
@@ -180,12 +222,26 @@ fn the_commands_of_the_workflow_guide_work() {
 fn blocks_are_found_with_their_purpose_and_their_line() {
     let document = "text\n```sh run\na\n```\n\n```toml file=x/y.toml\nb = 1\n```\n- item\n  ```sh background\n  c :8080\n    d\n  ```\n```\ne\n```\n";
     let found = blocks(document);
-    let shown: Vec<(usize, &Use, &str)> = found.iter().map(|block| (block.line, &block.purpose, block.text.as_str())).collect();
+    let shown: Vec<(usize, &Use, &str)> = found
+        .iter()
+        .map(|block| (block.line, &block.purpose, block.text.as_str()))
+        .collect();
     assert_eq!(
         shown,
-        [(2, &Use::Run, "a\n"), (6, &Use::File("x/y.toml".into()), "b = 1\n"), (10, &Use::Background, "c :8080\n  d\n"), (14, &Use::Text, "e\n"),]
+        [
+            (2, &Use::Run, "a\n"),
+            (6, &Use::File("x/y.toml".into()), "b = 1\n"),
+            (10, &Use::Background, "c :8080\n  d\n"),
+            (14, &Use::Text, "e\n"),
+        ]
     );
     let (script, commands) = script(&found, &BTreeMap::from([("8080", "4711".to_owned())]));
-    assert!(commands == 2 && script.contains("c :4711") && script.contains("answers 4711"), "{script}");
-    assert!(script.contains("mkdir -p \"$(dirname 'x/y.toml')\""), "{script}");
+    assert!(
+        commands == 2 && script.contains("c :4711") && script.contains("answers 4711"),
+        "{script}"
+    );
+    assert!(
+        script.contains("mkdir -p \"$(dirname 'x/y.toml')\""),
+        "{script}"
+    );
 }

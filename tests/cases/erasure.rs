@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use events::call::Requested;
-use events::{Moment, NodeId, Pid, TicketSn};
-use functions::erasure::{self, NotErased};
+use events::api_call::Requested;
+use events::{Moment, NodeId, PersonId, TicketSn};
+use functions::app::erasure::{self, NotErased};
 use serde_json::{Value, json};
-use tests::House;
+use tests::TestDesk;
 use tests::process::{APP, Served, client, printed, run};
 
 /// A user whom no demo data names.
@@ -45,14 +45,24 @@ async fn opened(desk: &Served, user: &str, body: Value) -> String {
 
 /// A draft and a template of a person, which lists show.
 async fn drafted(desk: &Served, user: &str) {
-    let (status, answer) = desk.v1("PUT", "drafts/services/22", user, json!({ "fields": { "title": "t", "apply_content": DRAFTED } })).await;
+    let (status, answer) = desk
+        .v1(
+            "PUT",
+            "drafts/services/22",
+            user,
+            json!({ "fields": { "title": "t", "apply_content": DRAFTED } }),
+        )
+        .await;
     assert_eq!(status, 204, "{answer}");
     let template = json!({ "service_id": 22, "name": TEMPLATE, "fields": { "title": "t", "apply_content": DRAFTED } });
     let (status, answer) = desk.v1("POST", "templates", user, template).await;
     assert_eq!(status, 201, "{answer}");
     for list in ["drafts", "templates"] {
         let (_, shown) = desk.v1("GET", list, user, Value::Null).await;
-        assert!(shown.to_string().contains(DRAFTED), "{list} are stored sealed and shown to their owner: {shown}");
+        assert!(
+            shown.to_string().contains(DRAFTED),
+            "{list} are stored sealed and shown to their owner: {shown}"
+        );
     }
 }
 
@@ -70,23 +80,44 @@ async fn with_files(desk: &Served) -> Value {
         { "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION" },
     ]);
     let flow = json!({ "name": "附件", "nodes": nodes, "edges": [edge(1, 2), edge(2, 3), edge(3, 9)], "fields": fields });
-    let wish = json!({ "bk_username": "admin", "name": "附件", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
-    let imported = desk.bk("import_service", wish).await;
+    let command_envelope = json!({ "bk_username": "admin", "name": "附件", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
+    let imported = desk.bk("import_service", command_envelope).await;
     assert_eq!(imported["code"], 0, "{imported}");
     imported["data"]["id"].clone()
 }
 
 async fn upload(desk: &Served, user: &str) -> String {
     let url = format!("{}/v1/attachments?name={FILE}", desk.base);
-    let request = client().post(url).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", user).header("content-type", "text/plain");
-    let answer: Value = request.body(CONTENT).send().await.expect("an answer").json().await.expect("JSON");
-    answer["attachments"][0]["id"].as_str().expect("an id").to_owned()
+    let request = client()
+        .post(url)
+        .basic_auth(APP.0, Some(APP.1))
+        .header("x-on-behalf-of", user)
+        .header("content-type", "text/plain");
+    let answer: Value = request
+        .body(CONTENT)
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
+    answer["attachments"][0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned()
 }
 
 async fn field(desk: &Served, sn: &str, key: &str) -> Value {
     let info = desk.bk("get_ticket_info", json!({ "sn": sn })).await;
-    let fields = info["data"]["fields"].as_array().cloned().unwrap_or_default();
-    fields.into_iter().find(|field| field["key"] == key).unwrap_or_else(|| panic!("{sn} has no field {key}: {info}"))["value"].clone()
+    let fields = info["data"]["fields"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    fields
+        .into_iter()
+        .find(|field| field["key"] == key)
+        .unwrap_or_else(|| panic!("{sn} has no field {key}: {info}"))["value"]
+        .clone()
 }
 
 /// hostile-and-broken 17: the phone number stayed in the views, and no command erased a person.
@@ -100,44 +131,122 @@ async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     let other = opened(&desk, "lisi", request("13800000001")).await;
     drafted(&desk, PERSON).await;
     let file = upload(&desk, PERSON).await;
-    let with_file = opened(&desk, PERSON, json!({ "service_id": service, "fields": { "title": "t", "shots": [file] } })).await;
-    assert!(field(&desk, &with_file, "shots").await.to_string().contains(FILE));
+    let with_file = opened(
+        &desk,
+        PERSON,
+        json!({ "service_id": service, "fields": { "title": "t", "shots": [file] } }),
+    )
+    .await;
+    assert!(
+        field(&desk, &with_file, "shots")
+            .await
+            .to_string()
+            .contains(FILE)
+    );
     assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, PHONE);
     desk.kill();
 
-    let report: Value = serde_json::from_str(&printed(&["forget", PERSON, "--yes", "--json", "--data", data])).expect("JSON");
+    let report: Value = serde_json::from_str(&printed(&[
+        "forget", PERSON, "--yes", "--json", "--data", data,
+    ]))
+    .expect("JSON");
     let pid = report["person"].as_str().expect("a person id").to_owned();
-    assert!(report["erased"] == true && report["files"] == json!([file]) && pid.starts_with('p'), "{report}");
+    assert!(
+        report["erased"] == true && report["files"] == json!([file]) && pid.starts_with('p'),
+        "{report}"
+    );
     for text in [PERSON, PHONE, DRAFTED, TEMPLATE, FILE, CONTENT] {
-        assert_eq!(files_with(directory.path(), text), Vec::<PathBuf>::new(), "{text}");
+        assert_eq!(
+            files_with(directory.path(), text),
+            Vec::<PathBuf>::new(),
+            "{text}"
+        );
     }
     let parts = files_with(&directory.path().join("files"), "");
-    assert!(parts.iter().all(|path| !path.to_string_lossy().contains(&file)), "the content of the file is removed: {parts:?}");
+    assert!(
+        parts
+            .iter()
+            .all(|path| !path.to_string_lossy().contains(&file)),
+        "the content of the file is removed: {parts:?}"
+    );
     assert!(printed(&["audit", "verify", "--data", data]).contains("audit verify: ok"));
-    assert!(printed(&["audit", "files", "--data", data]).contains("1 are erased together with their owners"));
+    assert!(
+        printed(&["audit", "files", "--data", data])
+            .contains("1 are erased together with their owners")
+    );
 
     let desk = Served::start(directory.path(), &[]);
     let info = desk.bk("get_ticket_info", json!({ "sn": sn })).await;
-    assert_eq!(info["data"]["creator"], pid.as_str(), "an erased person is shown by id");
+    assert_eq!(
+        info["data"]["creator"],
+        pid.as_str(),
+        "an erased person is shown by id"
+    );
     assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, "Erased");
     assert_eq!(field(&desk, &with_file, "shots").await, "Erased");
-    assert_eq!(field(&desk, &other, "LIANXIDIANHUA").await, "13800000001", "other people are unchanged");
+    assert_eq!(
+        field(&desk, &other, "LIANXIDIANHUA").await,
+        "13800000001",
+        "other people are unchanged"
+    );
     for path in ["tickets?list=all", "tickets?list=todo&user=zhangsan"] {
-        assert_eq!(desk.v1("GET", path, "zhangsan", Value::Null).await.0, 200, "{path}");
+        assert_eq!(
+            desk.v1("GET", path, "zhangsan", Value::Null).await.0,
+            200,
+            "{path}"
+        );
     }
     for method in ["GET", "HEAD"] {
-        assert_eq!(desk.v1(method, &format!("attachments/{file}/content"), "wangwu", Value::Null).await.0, 410, "{method}");
+        assert_eq!(
+            desk.v1(
+                method,
+                &format!("attachments/{file}/content"),
+                "wangwu",
+                Value::Null
+            )
+            .await
+            .0,
+            410,
+            "{method}"
+        );
     }
-    let (status, answer) = desk.v1("POST", &format!("tickets/{sn}/decide"), "zhangsan", json!({ "node": 3, "pass": true })).await;
+    let (status, answer) = desk
+        .v1(
+            "POST",
+            &format!("tickets/{sn}/decide"),
+            "zhangsan",
+            json!({ "node": 3, "pass": true }),
+        )
+        .await;
     assert_eq!(status, 200, "work goes on: {answer}");
 
     let mut addressed = request(PHONE);
     addressed["fields"]["ZHIDINGSHENPIREN"] = pid.as_str().into();
-    assert_eq!(desk.v1("POST", "tickets", "lisi", addressed).await.0, 400, "an erased person cannot be addressed by id");
-    assert_eq!(desk.v1("POST", "tickets", &pid, request(PHONE)).await.0, 400, "and does not act");
+    assert_eq!(
+        desk.v1("POST", "tickets", "lisi", addressed).await.0,
+        400,
+        "an erased person cannot be addressed by id"
+    );
+    assert_eq!(
+        desk.v1("POST", "tickets", &pid, request(PHONE)).await.0,
+        400,
+        "and does not act"
+    );
     opened(&desk, PERSON, request(PHONE)).await;
-    let again: Value = serde_json::from_str(&printed(&["forget", PERSON, "--dry-run", "--json", "--data", data])).expect("JSON");
-    assert_ne!(again["person"], pid.as_str(), "a new person of the same name is another person");
+    let again: Value = serde_json::from_str(&printed(&[
+        "forget",
+        PERSON,
+        "--dry-run",
+        "--json",
+        "--data",
+        data,
+    ]))
+    .expect("JSON");
+    assert_ne!(
+        again["person"],
+        pid.as_str(),
+        "a new person of the same name is another person"
+    );
 }
 
 /// hostile-and-broken 17: drafts, templates and personal fields were in plain text in the views all the time.
@@ -148,18 +257,31 @@ async fn views_hold_personal_values_sealed_also_after_a_rebuild() {
     let desk = Served::start(directory.path(), &[]);
     let sn = opened(&desk, PERSON, request(PHONE)).await;
     drafted(&desk, PERSON).await;
-    assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, PHONE, "a read opens the value");
+    assert_eq!(
+        field(&desk, &sn, "LIANXIDIANHUA").await,
+        PHONE,
+        "a read opens the value"
+    );
     let in_plain = |when: &str| {
         for text in [PHONE, DRAFTED, TEMPLATE] {
             let found = files_with(directory.path(), text);
-            assert_eq!(found, Vec::<PathBuf>::new(), "{when}: {text} is in plain text");
+            assert_eq!(
+                found,
+                Vec::<PathBuf>::new(),
+                "{when}: {text} is in plain text"
+            );
         }
     };
     in_plain("while the desk runs");
     desk.kill();
     in_plain("after a kill");
     let rebuilt = printed(&["audit", "rebuild", "--data", data]);
-    assert!(rebuilt.lines().all(|line| line.ends_with("0 differed from the old view")), "{rebuilt}");
+    assert!(
+        rebuilt
+            .lines()
+            .all(|line| line.ends_with("0 differed from the old view")),
+        "{rebuilt}"
+    );
     in_plain("after a rebuild");
 }
 
@@ -175,27 +297,54 @@ async fn variables_of_automatic_nodes_are_in_no_response_and_export() {
     let mut body = tests::approval_request();
     body["meta"] = json!({ "envs": { "tok": VARIABLE, "nested": { "tok": VARIABLE } } });
     let created = desk.bk("create_ticket", body).await;
-    let by_bk = created["data"]["sn"].as_str().unwrap_or_else(|| panic!("{created}")).to_owned();
+    let by_bk = created["data"]["sn"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{created}"))
+        .to_owned();
     for sn in [&by_v1, &by_bk] {
-        for path in [format!("tickets/{sn}"), format!("tickets/{sn}/events"), format!("tickets/{sn}/calls"), "tickets?list=all".to_owned()] {
+        for path in [
+            format!("tickets/{sn}"),
+            format!("tickets/{sn}/events"),
+            format!("tickets/{sn}/api-calls"),
+            "tickets?list=all".to_owned(),
+        ] {
             let (status, answer) = desk.v1("GET", &path, "wangwu", Value::Null).await;
-            assert!(status == 200 && !answer.to_string().contains(VARIABLE), "{path}: {answer}");
+            assert!(
+                status == 200 && !answer.to_string().contains(VARIABLE),
+                "{path}: {answer}"
+            );
         }
         for operation in ["get_ticket_info", "get_ticket_logs", "get_ticket_status"] {
             let answer = desk.bk(operation, json!({ "sn": sn })).await;
-            assert!(answer["code"] == 0 && !answer.to_string().contains(VARIABLE), "{operation}: {answer}");
+            assert!(
+                answer["code"] == 0 && !answer.to_string().contains(VARIABLE),
+                "{operation}: {answer}"
+            );
         }
     }
     assert!(!printed(&["audit", "export", "--data", data]).contains(VARIABLE));
     desk.kill();
-    let names = |path: &PathBuf| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with("keys.db"));
-    let found: Vec<PathBuf> = files_with(directory.path(), VARIABLE).into_iter().filter(names).collect();
-    assert_eq!(found, Vec::<PathBuf>::new(), "only the key store holds the values");
+    let names = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| !name.to_string_lossy().starts_with("keys.db"))
+    };
+    let found: Vec<PathBuf> = files_with(directory.path(), VARIABLE)
+        .into_iter()
+        .filter(names)
+        .collect();
+    assert_eq!(
+        found,
+        Vec::<PathBuf>::new(),
+        "only the key store holds the values"
+    );
 }
 
-async fn variable_of(house: &House, sn: &str) -> Option<Value> {
+async fn variable_of(desk: &TestDesk, sn: &str) -> Option<Value> {
     let ticket = TicketSn(sn.to_owned());
-    let card = functions::desk::card(&house.app, &ticket).await.expect("read").expect("a ticket");
+    let card = functions::app::tickets::card(&desk.app, &ticket)
+        .await
+        .expect("read")
+        .expect("a ticket");
     let requested = Requested {
         ticket,
         node: NodeId(3),
@@ -208,26 +357,36 @@ async fn variable_of(house: &House, sn: &str) -> Option<Value> {
         task: String::new(),
         due: Moment(0),
     };
-    functions::queue::attempt::call::variables(&house.app, &card, &requested).await.expect("variables").get("tok").cloned()
+    functions::queue::attempt::call::variables(&desk.app, &card, &requested)
+        .await
+        .expect("variables")
+        .get("tok")
+        .cloned()
 }
 
 /// hostile-and-broken 10: API calls still use the variables, until the creator is erased.
 #[tokio::test]
 async fn api_calls_use_variables_of_the_key_store_until_erasure() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let mut body = request("13800000001");
     body["envs"] = json!({ "tok": VARIABLE });
     let mut numbers = Vec::new();
     for user in ["lisi", "chuyi"] {
-        let (status, answer) = house.v1("POST", "tickets", user, body.clone()).await;
+        let (status, answer) = desk.v1("POST", "tickets", user, body.clone()).await;
         assert_eq!(status, 201, "{answer}");
         numbers.push(answer["sn"].as_str().expect("a number").to_owned());
     }
-    assert_eq!(variable_of(&house, &numbers[0]).await, Some(json!(VARIABLE)));
-    let report = erasure::erase(&house.app, "lisi", &|_| {}).await.expect("erased");
+    assert_eq!(variable_of(&desk, &numbers[0]).await, Some(json!(VARIABLE)));
+    let report = erasure::erase(&desk.app, "lisi", &|_| {})
+        .await
+        .expect("erased");
     assert_eq!(report.secrets, 1, "{report:?}");
-    assert_eq!(variable_of(&house, &numbers[0]).await, None);
-    assert_eq!(variable_of(&house, &numbers[1]).await, Some(json!(VARIABLE)), "the same variables of another creator stay");
+    assert_eq!(variable_of(&desk, &numbers[0]).await, None);
+    assert_eq!(
+        variable_of(&desk, &numbers[1]).await,
+        Some(json!(VARIABLE)),
+        "the same variables of another creator stay"
+    );
 }
 
 /// hostile-and-broken 17: the command asks first, leaves a running desk to its own API, and keeps one superuser.
@@ -239,26 +398,75 @@ async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     let sn = opened(&desk, PERSON, request(PHONE)).await;
     let beside = run(&["forget", PERSON, "--yes", "--data", data]);
     let said = String::from_utf8_lossy(&beside.stderr).into_owned();
-    assert!(!beside.status.success() && said.contains("POST /v1/people/"), "{said}");
-    let survey: Value = serde_json::from_str(&printed(&["forget", PERSON, "--dry-run", "--json", "--data", data])).expect("JSON");
+    assert!(
+        !beside.status.success() && said.contains("POST /v1/people/"),
+        "{said}"
+    );
+    let survey: Value = serde_json::from_str(&printed(&[
+        "forget",
+        PERSON,
+        "--dry-run",
+        "--json",
+        "--data",
+        data,
+    ]))
+    .expect("JSON");
     let stream = json!(format!("ticket-{sn}"));
-    assert!(survey["erased"] == false && survey["sealed"].as_array().is_some_and(|streams| streams.contains(&stream)), "{survey}");
+    assert!(
+        survey["erased"] == false
+            && survey["sealed"]
+                .as_array()
+                .is_some_and(|streams| streams.contains(&stream)),
+        "{survey}"
+    );
     desk.kill();
 
     let unconfirmed = run(&["forget", PERSON, "--data", data]);
     let said = String::from_utf8_lossy(&unconfirmed.stderr).into_owned();
-    assert!(unconfirmed.status.code() == Some(2) && said.contains("--yes"), "{:?} {said}", unconfirmed.status);
+    assert!(
+        unconfirmed.status.code() == Some(2) && said.contains("--yes"),
+        "{:?} {said}",
+        unconfirmed.status
+    );
     let last = run(&["forget", "admin", "--yes", "--data", data]);
     let said = String::from_utf8_lossy(&last.stderr).into_owned();
-    assert!(last.status.code() == Some(1) && said.contains("last superuser"), "{said}");
-    assert!(!run(&["forget", PERSON, "--yes", "--data", &format!("{data}/elsewhere")]).status.success());
-    assert!(!directory.path().join("elsewhere").exists(), "a misspelled directory does not become a desk");
+    assert!(
+        last.status.code() == Some(1) && said.contains("last superuser"),
+        "{said}"
+    );
+    assert!(
+        !run(&[
+            "forget",
+            PERSON,
+            "--yes",
+            "--data",
+            &format!("{data}/elsewhere")
+        ])
+        .status
+        .success()
+    );
+    assert!(
+        !directory.path().join("elsewhere").exists(),
+        "a misspelled directory does not become a desk"
+    );
 
-    let first: Value = serde_json::from_str(&printed(&["forget", PERSON, "--yes", "--json", "--data", data])).expect("JSON");
+    let first: Value = serde_json::from_str(&printed(&[
+        "forget", PERSON, "--yes", "--json", "--data", data,
+    ]))
+    .expect("JSON");
     let pid = first["person"].as_str().expect("a person id").to_owned();
-    assert!(printed(&["forget", PERSON, "--yes", "--data", data]).contains("nothing to erase"), "a second erasure by name has nothing to do");
-    let again: Value = serde_json::from_str(&printed(&["forget", &pid, "--yes", "--json", "--data", data])).expect("JSON");
-    assert!(again["person"] == pid.as_str() && again["documents"] == 0, "by id it reports what remains: {again}");
+    assert!(
+        printed(&["forget", PERSON, "--yes", "--data", data]).contains("nothing to erase"),
+        "a second erasure by name has nothing to do"
+    );
+    let again: Value = serde_json::from_str(&printed(&[
+        "forget", &pid, "--yes", "--json", "--data", data,
+    ]))
+    .expect("JSON");
+    assert!(
+        again["person"] == pid.as_str() && again["documents"] == 0,
+        "by id it reports what remains: {again}"
+    );
 }
 
 /// hostile-and-broken 17: a running desk erases for a superuser, at once and for every reader.
@@ -268,45 +476,104 @@ async fn a_superuser_erases_a_person_in_a_running_desk() {
     let desk = Served::start(directory.path(), &[]);
     let sn = opened(&desk, PERSON, request(PHONE)).await;
     let path = format!("people/{PERSON}/forget");
-    assert_eq!(desk.v1("POST", &path, "zhangsan", json!({})).await.0, 403, "only superusers erase");
-    assert_eq!(desk.v1("POST", "people/admin/forget", "admin", json!({})).await.0, 409, "the last superuser stays");
-    assert_eq!(desk.v1("POST", "people/system/forget", "admin", json!({})).await.0, 404, "the desk itself is no person");
-    assert_eq!(desk.v1("POST", &path, "admin", json!({ "dry_run": "yes" })).await.0, 400, "a misspelled dry run erases no person");
-    let (status, survey) = desk.v1("POST", &path, "admin", json!({ "dry_run": true })).await;
+    assert_eq!(
+        desk.v1("POST", &path, "zhangsan", json!({})).await.0,
+        403,
+        "only superusers erase"
+    );
+    assert_eq!(
+        desk.v1("POST", "people/admin/forget", "admin", json!({}))
+            .await
+            .0,
+        409,
+        "the last superuser stays"
+    );
+    assert_eq!(
+        desk.v1("POST", "people/system/forget", "admin", json!({}))
+            .await
+            .0,
+        404,
+        "the desk itself is no person"
+    );
+    assert_eq!(
+        desk.v1("POST", &path, "admin", json!({ "dry_run": "yes" }))
+            .await
+            .0,
+        400,
+        "a misspelled dry run erases no person"
+    );
+    let (status, survey) = desk
+        .v1("POST", &path, "admin", json!({ "dry_run": true }))
+        .await;
     assert!(status == 200 && survey["erased"] == false, "{survey}");
     assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, PHONE);
 
     let (status, report) = desk.v1("POST", &path, "admin", json!({})).await;
-    assert!(status == 200 && report["erased"] == true && report["documents"].as_u64() >= Some(1), "{report}");
+    assert!(
+        status == 200 && report["erased"] == true && report["documents"].as_u64() >= Some(1),
+        "{report}"
+    );
     let info = desk.bk("get_ticket_info", json!({ "sn": sn })).await;
     assert_eq!(info["data"]["creator"], report["person"]);
     assert_eq!(field(&desk, &sn, "LIANXIDIANHUA").await, "Erased");
     assert_eq!(desk.v1("POST", &path, "admin", json!({})).await.0, 404);
-    assert_eq!(files_with(directory.path(), PERSON), Vec::<PathBuf>::new(), "the name is in no file, also while the desk runs");
+    assert_eq!(
+        files_with(directory.path(), PERSON),
+        Vec::<PathBuf>::new(),
+        "the name is in no file, also while the desk runs"
+    );
     assert_eq!(files_with(directory.path(), PHONE), Vec::<PathBuf>::new());
 }
 
 /// hostile-and-broken 17: the report tells text that is sealed from text that is not.
 #[tokio::test]
 async fn the_report_names_services_that_do_not_seal_text() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let submit = async || {
-        let (status, answer) = house.v1("POST", "tickets", "lisi", request("13800000001")).await;
+        let (status, answer) = desk
+            .v1("POST", "tickets", "lisi", request("13800000001"))
+            .await;
         assert_eq!(status, 201, "{answer}");
         format!("ticket-{}", answer["sn"].as_str().expect("a number"))
     };
     let plain = submit().await;
-    assert_eq!(house.v1("PUT", "services/22", "admin", json!({ "seals_text": true })).await.0, 200);
+    assert_eq!(
+        desk.v1("PUT", "services/22", "admin", json!({ "seals_text": true }))
+            .await
+            .0,
+        200
+    );
     let sealed = submit().await;
-    house.followed().await;
-    let report = erasure::survey(&house.app, "lisi", &|_| {}).await.expect("a report");
-    assert!(!report.erased && report.sealed.contains(&plain) && report.sealed.contains(&sealed), "{report:?}");
-    let of_kind =
-        |kind: &str| report.remaining.iter().filter(|remaining| remaining.kind == kind).flat_map(|remaining| remaining.streams.clone()).collect::<Vec<_>>();
-    assert!(of_kind("unsealed_text").contains(&plain) && !of_kind("unsealed_text").contains(&sealed), "{report:?}");
-    let text = report.remaining.iter().find(|remaining| remaining.kind == "unsealed_text").expect("text");
-    assert!(text.detail.contains("通用审批申请 does not seal its text"), "{text:?}");
-    let name = house.app.people.name(&report.person).await.expect("read");
+    desk.followed().await;
+    let report = erasure::survey(&desk.app, "lisi", &|_| {})
+        .await
+        .expect("a report");
+    assert!(
+        !report.erased && report.sealed.contains(&plain) && report.sealed.contains(&sealed),
+        "{report:?}"
+    );
+    let of_kind = |kind: &str| {
+        report
+            .remaining
+            .iter()
+            .filter(|remaining| remaining.kind == kind)
+            .flat_map(|remaining| remaining.streams.clone())
+            .collect::<Vec<_>>()
+    };
+    assert!(
+        of_kind("unsealed_text").contains(&plain) && !of_kind("unsealed_text").contains(&sealed),
+        "{report:?}"
+    );
+    let text = report
+        .remaining
+        .iter()
+        .find(|remaining| remaining.kind == "unsealed_text")
+        .expect("text");
+    assert!(
+        text.detail.contains("通用审批申请 does not seal its text"),
+        "{text:?}"
+    );
+    let name = desk.app.people.name(&report.person).await.expect("read");
     assert_eq!(name, "lisi", "a survey changes nothing");
 }
 
@@ -317,15 +584,40 @@ async fn an_erasure_beside_a_reader_of_the_key_store_is_incomplete() {
     let desk = Served::start(directory.path(), &[]);
     opened(&desk, PERSON, request(PHONE)).await;
     let keys = directory.path().join("keys.db");
-    let reader = rusqlite::Connection::open_with_flags(keys, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a key store");
+    let reader =
+        rusqlite::Connection::open_with_flags(keys, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .expect("a key store");
     reader.execute_batch("BEGIN").expect("a transaction");
-    reader.query_row("SELECT count(*) FROM people", [], |row| row.get::<_, i64>(0)).expect("a count");
-    let (status, problem) = desk.v1("POST", &format!("people/{PERSON}/forget"), "admin", json!({})).await;
+    reader
+        .query_row("SELECT count(*) FROM people", [], |row| {
+            row.get::<_, i64>(0)
+        })
+        .expect("a count");
+    let (status, problem) = desk
+        .v1(
+            "POST",
+            &format!("people/{PERSON}/forget"),
+            "admin",
+            json!({}),
+        )
+        .await;
     assert_eq!(status, 503, "{problem}");
     let detail = problem["detail"].as_str().expect("words");
-    let person = detail.split_whitespace().find(|word| word.len() == 25 && word.starts_with('p')).unwrap_or_else(|| panic!("no id in {detail}"));
-    reader.execute_batch("COMMIT").expect("the end of the transaction");
-    let (status, report) = desk.v1("POST", &format!("people/{person}/forget"), "admin", json!({})).await;
+    let person = detail
+        .split_whitespace()
+        .find(|word| word.len() == 25 && word.starts_with('p'))
+        .unwrap_or_else(|| panic!("no id in {detail}"));
+    reader
+        .execute_batch("COMMIT")
+        .expect("the end of the transaction");
+    let (status, report) = desk
+        .v1(
+            "POST",
+            &format!("people/{person}/forget"),
+            "admin",
+            json!({}),
+        )
+        .await;
     assert!(status == 200 && report["erased"] == true, "{report}");
     assert_eq!(files_with(directory.path(), PERSON), Vec::<PathBuf>::new());
 }
@@ -333,42 +625,80 @@ async fn an_erasure_beside_a_reader_of_the_key_store_is_incomplete() {
 /// hostile-and-broken 17: words beside a step are text of the person like any other.
 #[tokio::test]
 async fn the_report_counts_the_words_beside_a_step() {
-    let house = House::open().await;
-    let (status, answer) = house.v1("POST", "tickets", "lisi", request("13800000001")).await;
+    let desk = TestDesk::open().await;
+    let (status, answer) = desk
+        .v1("POST", "tickets", "lisi", request("13800000001"))
+        .await;
     assert_eq!(status, 201, "{answer}");
     let sn = answer["sn"].as_str().expect("a number").to_owned();
-    let (status, answer) = house.v1("POST", &format!("tickets/{sn}/acknowledge"), "zhangsan", json!({ "node": 3, "message": "call me at home" })).await;
+    let (status, answer) = desk
+        .v1(
+            "POST",
+            &format!("tickets/{sn}/acknowledge"),
+            "zhangsan",
+            json!({ "node": 3, "message": "call me at home" }),
+        )
+        .await;
     assert_eq!(status, 200, "{answer}");
-    let report = erasure::survey(&house.app, "zhangsan", &|_| {}).await.expect("a report");
+    let report = erasure::survey(&desk.app, "zhangsan", &|_| {})
+        .await
+        .expect("a report");
     let stream = format!("ticket-{sn}");
-    let is_counted = report.remaining.iter().any(|remaining| remaining.kind == "unsealed_text" && remaining.streams.contains(&stream));
+    let is_counted = report
+        .remaining
+        .iter()
+        .any(|remaining| remaining.kind == "unsealed_text" && remaining.streams.contains(&stream));
     assert!(is_counted, "{report:?}");
 }
 
 /// hostile-and-broken 17: an erasure that was interrupted after the key was removed is completed under the id.
 #[tokio::test]
 async fn an_interrupted_erasure_is_completed_under_the_person_id() {
-    let house = House::open().await;
-    let (status, answer) = house.v1("POST", "tickets", "lisi", request("13800000001")).await;
+    let desk = TestDesk::open().await;
+    let (status, answer) = desk
+        .v1("POST", "tickets", "lisi", request("13800000001"))
+        .await;
     assert_eq!(status, 201, "{answer}");
-    house.followed().await;
-    let lisi = house.app.ledger.keys.find("lisi").await.expect("read").expect("lisi");
-    assert!(house.app.ledger.keys.erase(&lisi).await.expect("erased"));
-    assert!(matches!(erasure::erase(&house.app, "lisi", &|_| {}).await, Err(NotErased::Unknown(_))));
-    let report = erasure::erase(&house.app, lisi.as_str(), &|_| {}).await.expect("completed");
+    desk.followed().await;
+    let lisi = desk
+        .app
+        .ledger
+        .keys
+        .find("lisi")
+        .await
+        .expect("read")
+        .expect("lisi");
+    assert!(desk.app.ledger.keys.erase(&lisi).await.expect("erased"));
+    assert!(matches!(
+        erasure::erase(&desk.app, "lisi", &|_| {}).await,
+        Err(NotErased::Unknown(_))
+    ));
+    let report = erasure::erase(&desk.app, lisi.as_str(), &|_| {})
+        .await
+        .expect("completed");
     assert!(report.erased && report.documents >= 1, "{report:?}");
-    let cards = house.app.views.scan("ticket", "", 100).await.expect("cards");
+    let cards = desk.app.views.scan("ticket", "", 100).await.expect("cards");
     let holds = |body: &[u8]| String::from_utf8_lossy(body).contains("\"sealed\"");
-    assert!(cards.iter().all(|(_, card)| !holds(&card.body)), "no value of the erased person is left");
-    let unknown = Pid(format!("p{}", "0".repeat(24)));
-    assert!(matches!(erasure::erase(&house.app, unknown.as_str(), &|_| {}).await, Err(NotErased::Unknown(_))));
+    assert!(
+        cards.iter().all(|(_, card)| !holds(&card.body)),
+        "no value of the erased person is left"
+    );
+    let unknown = PersonId(format!("p{}", "0".repeat(24)));
+    assert!(matches!(
+        erasure::erase(&desk.app, unknown.as_str(), &|_| {}).await,
+        Err(NotErased::Unknown(_))
+    ));
 }
 
 /// hostile-and-broken 17: doctor and backup took the removed content of an erased person for a loss.
 #[tokio::test]
 async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (data, backup, other) = (directory.path().join("data"), directory.path().join("backup"), directory.path().join("other"));
+    let (data, backup, other) = (
+        directory.path().join("data"),
+        directory.path().join("backup"),
+        directory.path().join("other"),
+    );
     let at = |path: &Path| path.to_str().expect("a path").to_owned();
     let desk = Served::start(&data, &[]);
     upload(&desk, PERSON).await;
@@ -377,13 +707,29 @@ async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
     desk.kill();
     printed(&["forget", PERSON, "--yes", "--data", &at(&data)]);
     let doctor = printed(&["doctor", "--data", &at(&data)]);
-    assert!(doctor.contains("1 uploads are there, 1 are erased together with their owners"), "{doctor}");
-    let backed_up: Value = serde_json::from_str(&printed(&["backup", &at(&backup), "--json", "--data", &at(&data)])).expect("JSON");
+    assert!(
+        doctor.contains("1 uploads are complete, 1 are erased together with their owners"),
+        "{doctor}"
+    );
+    let backed_up: Value = serde_json::from_str(&printed(&[
+        "backup",
+        &at(&backup),
+        "--json",
+        "--data",
+        &at(&data),
+    ]))
+    .expect("JSON");
     assert_eq!(backed_up["missing"], json!([]));
     printed(&["restore", &at(&backup), "--yes", "--data", &at(&other)]);
-    assert!(printed(&["audit", "files", "--data", &at(&other)]).contains("1 are erased together with their owners"));
+    assert!(
+        printed(&["audit", "files", "--data", &at(&other)])
+            .contains("1 are erased together with their owners")
+    );
     let desk = Served::start(&other, &[]);
-    assert!(desk.is_up(), "people who were erased are not missing in the key store");
+    assert!(
+        desk.is_up(),
+        "people who were erased are not missing in the key store"
+    );
 }
 
 /// first-use section 6: the log has no name of a person, also in a path.
@@ -392,7 +738,16 @@ fn the_path_of_an_erasure_is_logged_without_the_name() {
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("log");
     let mut child = std::process::Command::new(tests::process::program())
-        .args(["serve", "--listen", "127.0.0.1:0", "--demo", "--access-log", "--app", &format!("{}:{}", APP.0, APP.1), "--data"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--demo",
+            "--access-log",
+            "--app",
+            &format!("{}:{}", APP.0, APP.1),
+            "--data",
+        ])
         .arg(directory.path().join("data"))
         .stdout(std::process::Stdio::piped())
         .stderr(std::fs::File::create(&log).expect("a file"))
@@ -402,15 +757,33 @@ fn the_path_of_an_erasure_is_logged_without_the_name() {
     let mut printed = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut printed, &mut line).expect("a line");
-    let base = line.split_whitespace().find(|word| word.starts_with("http://")).expect("an address").to_owned();
-    let status = tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
-        let request = client().post(format!("{base}/v1/people/{PERSON}/forget")).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "admin");
-        request.json(&json!({})).send().await.expect("an answer").status().as_u16()
-    });
+    let base = line
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .expect("an address")
+        .to_owned();
+    let status = tokio::runtime::Runtime::new()
+        .expect("a runtime")
+        .block_on(async {
+            let request = client()
+                .post(format!("{base}/v1/people/{PERSON}/forget"))
+                .basic_auth(APP.0, Some(APP.1))
+                .header("x-on-behalf-of", "admin");
+            request
+                .json(&json!({}))
+                .send()
+                .await
+                .expect("an answer")
+                .status()
+                .as_u16()
+        });
     child.kill().expect("killed");
     child.wait().expect("ended");
     drop(printed);
     assert_eq!(status, 404);
     let log = std::fs::read_to_string(&log).expect("the log");
-    assert!(log.contains("/v1/people/{person}/forget") && !log.contains(PERSON), "{log}");
+    assert!(
+        log.contains("/v1/people/{person}/forget") && !log.contains(PERSON),
+        "{log}"
+    );
 }

@@ -9,18 +9,24 @@ use axum::http::Request;
 use infra::Error;
 use infra::blob::Blob;
 use serde_json::{Value, json};
-use tests::House;
+use tests::TestDesk;
 use tests::process::{APP, Served, client, resident_kib};
 
 /// A request of the test's application for lisi.
 fn asking(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuilder {
     let method: reqwest::Method = method.parse().expect("a method");
-    client().request(method, format!("{}/v1/{path}", desk.base)).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi")
+    client()
+        .request(method, format!("{}/v1/{path}", desk.base))
+        .basic_auth(APP.0, Some(APP.1))
+        .header("x-on-behalf-of", "lisi")
 }
 
 /// Uploads a file as the body itself; gives back what it became.
 async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
-    let path = format!("attachments?name={}", domain::call::template::percent(name));
+    let path = format!(
+        "attachments?name={}",
+        domain::api_call::template::percent(name)
+    );
     let response = asking(desk, "POST", &path)
         .header("content-type", "application/octet-stream")
         .timeout(std::time::Duration::from_mins(1))
@@ -34,18 +40,33 @@ async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
 
 /// Uploads a form as its bytes are; gives back status and body.
 async fn upload_form(desk: &Served, disposition: &[u8]) -> (u16, Value) {
-    let body = [&b"--XX\r\nContent-Disposition: form-data; name=\"field_file\"; "[..], disposition, b"\r\n\r\ntext\r\n--XX--\r\n"].concat();
-    let request = asking(desk, "POST", "attachments").header("content-type", "multipart/form-data; boundary=XX");
+    let body = [
+        &b"--XX\r\nContent-Disposition: form-data; name=\"field_file\"; "[..],
+        disposition,
+        b"\r\n\r\ntext\r\n--XX--\r\n",
+    ]
+    .concat();
+    let request = asking(desk, "POST", "attachments")
+        .header("content-type", "multipart/form-data; boundary=XX");
     let response = request.body(body).send().await.expect("an answer");
-    (response.status().as_u16(), response.json().await.expect("JSON"))
+    (
+        response.status().as_u16(),
+        response.json().await.expect("JSON"),
+    )
 }
 
 /// Bytes of all files below a folder.
 fn bytes_below(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
     let size = |entry: std::fs::DirEntry| {
         let path = entry.path();
-        if path.is_dir() { bytes_below(&path) } else { entry.metadata().map_or(0, |metadata| metadata.len()) }
+        if path.is_dir() {
+            bytes_below(&path)
+        } else {
+            entry.metadata().map_or(0, |metadata| metadata.len())
+        }
     };
     entries.filter_map(Result::ok).map(size).sum()
 }
@@ -62,17 +83,53 @@ async fn a_file_keeps_only_the_last_part_of_its_path() {
         ("a\u{7}b\r\n.txt", "ab.txt"),
         ("报告\u{202e}gpj.exe", "报告gpj.exe"),
     ] {
-        assert_eq!(upload(&desk, given, b"x".to_vec()).await["name"], kept, "{given:?}");
-        let begun = asking(&desk, "POST", "uploads").header("idempotency-key", given.escape_default().to_string()).json(&json!({ "name": given }));
-        let begun = begun.send().await.expect("an answer").json::<Value>().await.expect("JSON");
-        let known = asking(&desk, "GET", &format!("attachments/{}", begun["id"].as_str().expect("an id"))).send().await.expect("an answer");
-        assert_eq!(known.json::<Value>().await.expect("JSON")["name"], kept, "{given:?}");
+        assert_eq!(
+            upload(&desk, given, b"x".to_vec()).await["name"],
+            kept,
+            "{given:?}"
+        );
+        let begun = asking(&desk, "POST", "uploads")
+            .header("idempotency-key", given.escape_default().to_string())
+            .json(&json!({ "name": given }));
+        let begun = begun
+            .send()
+            .await
+            .expect("an answer")
+            .json::<Value>()
+            .await
+            .expect("JSON");
+        let known = asking(
+            &desk,
+            "GET",
+            &format!("attachments/{}", begun["id"].as_str().expect("an id")),
+        )
+        .send()
+        .await
+        .expect("an answer");
+        assert_eq!(
+            known.json::<Value>().await.expect("JSON")["name"],
+            kept,
+            "{given:?}"
+        );
     }
     let (status, answer) = upload_form(&desk, b"filename=\"..\\\\..\\\\x.log\"").await;
-    assert_eq!((status, &answer["attachments"][0]["name"]), (201, &json!("x.log")), "{answer}");
+    assert_eq!(
+        (status, &answer["attachments"][0]["name"]),
+        (201, &json!("x.log")),
+        "{answer}"
+    );
     for given in ["..", "a/..", "dir/", "\u{7}"] {
-        let path = format!("attachments?name={}", domain::call::template::percent(given));
-        let status = asking(&desk, "POST", &path).body("x").send().await.expect("an answer").status().as_u16();
+        let path = format!(
+            "attachments?name={}",
+            domain::api_call::template::percent(given)
+        );
+        let status = asking(&desk, "POST", &path)
+            .body("x")
+            .send()
+            .await
+            .expect("an answer")
+            .status()
+            .as_u16();
         assert_eq!(status, 400, "{given:?}");
     }
 }
@@ -84,18 +141,40 @@ async fn a_name_in_filename_star_is_read_and_another_encoding_is_named() {
     let desk = Served::start(directory.path(), &[]);
     for (disposition, name) in [
         (&b"filename*=utf-8''%E6%95%85.txt"[..], "故.txt"),
-        (&b"filename*=UTF-8'zh-CN'%E6%95%85%20%22a%22.txt"[..], "故 \"a\".txt"),
-        (&b"filename=\"x.txt\"; filename*=utf-8''%E6%95%85.txt"[..], "故.txt"),
-        (&b"filename*=utf-8''%E6%95%85.txt; filename=\"x.txt\""[..], "故.txt"),
+        (
+            &b"filename*=UTF-8'zh-CN'%E6%95%85%20%22a%22.txt"[..],
+            "故 \"a\".txt",
+        ),
+        (
+            &b"filename=\"x.txt\"; filename*=utf-8''%E6%95%85.txt"[..],
+            "故.txt",
+        ),
+        (
+            &b"filename*=utf-8''%E6%95%85.txt; filename=\"x.txt\""[..],
+            "故.txt",
+        ),
         ("filename=\"故障.txt\"".as_bytes(), "故障.txt"),
     ] {
         let (status, answer) = upload_form(&desk, disposition).await;
-        assert_eq!((status, &answer["attachments"][0]["name"]), (201, &json!(name)), "{answer}");
+        assert_eq!(
+            (status, &answer["attachments"][0]["name"]),
+            (201, &json!(name)),
+            "{answer}"
+        );
     }
-    for disposition in [&b"filename=\"\xb9\xca\xd5\xcf.txt\""[..], b"filename*=utf-8''%B9%CA.txt", b"filename*=gb18030''%B9%CA.txt"] {
+    for disposition in [
+        &b"filename=\"\xb9\xca\xd5\xcf.txt\""[..],
+        b"filename*=utf-8''%B9%CA.txt",
+        b"filename*=gb18030''%B9%CA.txt",
+    ] {
         let (status, problem) = upload_form(&desk, disposition).await;
         assert_eq!(status, 400, "{problem}");
-        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("UTF-8")), "{problem}");
+        assert!(
+            problem["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains("UTF-8")),
+            "{problem}"
+        );
     }
 }
 
@@ -105,21 +184,62 @@ async fn a_file_that_the_reader_has_is_answered_304() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let file = upload(&desk, "a.bin", b"0123456789".to_vec()).await;
-    let path = format!("attachments/{}/content", file["id"].as_str().expect("an id"));
+    let path = format!(
+        "attachments/{}/content",
+        file["id"].as_str().expect("an id")
+    );
     let first = asking(&desk, "GET", &path).send().await.expect("an answer");
     let tag = first.headers()["etag"].to_str().expect("text").to_owned();
-    for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
-        let again = asking(&desk, "GET", &path).header("if-none-match", &known).send().await.expect("an answer");
-        assert_eq!((again.status().as_u16(), again.headers()["etag"].to_str().expect("text")), (304, tag.as_str()), "{known}");
+    for known in [
+        tag.clone(),
+        format!("W/{tag}"),
+        format!("\"x\", {tag}"),
+        "*".to_owned(),
+    ] {
+        let again = asking(&desk, "GET", &path)
+            .header("if-none-match", &known)
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (
+                again.status().as_u16(),
+                again.headers()["etag"].to_str().expect("text")
+            ),
+            (304, tag.as_str()),
+            "{known}"
+        );
         assert_eq!(again.bytes().await.expect("a body").len(), 0);
     }
-    let other = asking(&desk, "GET", &path).header("if-none-match", "\"x\"").send().await.expect("an answer");
-    assert_eq!((other.status().as_u16(), other.bytes().await.expect("a body").as_ref()), (200, &b"0123456789"[..]));
-    for (known, status, bytes) in [(tag.clone(), 206, &b"23"[..]), ("\"x\"".to_owned(), 200, &b"0123456789"[..]), (format!("W/{tag}"), 200, &b"0123456789"[..])]
-    {
-        let request = asking(&desk, "GET", &path).header("range", "bytes=2-3").header("if-range", &known);
+    let other = asking(&desk, "GET", &path)
+        .header("if-none-match", "\"x\"")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(
+        (
+            other.status().as_u16(),
+            other.bytes().await.expect("a body").as_ref()
+        ),
+        (200, &b"0123456789"[..])
+    );
+    for (known, status, bytes) in [
+        (tag.clone(), 206, &b"23"[..]),
+        ("\"x\"".to_owned(), 200, &b"0123456789"[..]),
+        (format!("W/{tag}"), 200, &b"0123456789"[..]),
+    ] {
+        let request = asking(&desk, "GET", &path)
+            .header("range", "bytes=2-3")
+            .header("if-range", &known);
         let response = request.send().await.expect("an answer");
-        assert_eq!((response.status().as_u16(), response.bytes().await.expect("a body").as_ref()), (status, bytes), "{known}");
+        assert_eq!(
+            (
+                response.status().as_u16(),
+                response.bytes().await.expect("a body").as_ref()
+            ),
+            (status, bytes),
+            "{known}"
+        );
     }
 }
 
@@ -131,13 +251,36 @@ async fn the_fallback_names_of_two_chinese_files_differ() {
     let mut fallbacks = Vec::new();
     for name in ["故障截图.png", "系统日志.png", "plain name.txt"] {
         let file = upload(&desk, name, b"x".to_vec()).await;
-        let path = format!("attachments/{}/content", file["id"].as_str().expect("an id"));
+        let path = format!(
+            "attachments/{}/content",
+            file["id"].as_str().expect("an id")
+        );
         let response = asking(&desk, "GET", &path).send().await.expect("an answer");
-        let disposition = response.headers()["content-disposition"].to_str().expect("text").to_owned();
-        assert!(disposition.ends_with(&format!("filename*=UTF-8''{}", domain::call::template::percent(name))), "{disposition}");
-        fallbacks.push(disposition.split('"').nth(1).expect("a fallback name").to_owned());
+        let disposition = response.headers()["content-disposition"]
+            .to_str()
+            .expect("text")
+            .to_owned();
+        assert!(
+            disposition.ends_with(&format!(
+                "filename*=UTF-8''{}",
+                domain::api_call::template::percent(name)
+            )),
+            "{disposition}"
+        );
+        fallbacks.push(
+            disposition
+                .split('"')
+                .nth(1)
+                .expect("a fallback name")
+                .to_owned(),
+        );
     }
-    assert!(fallbacks[0] != fallbacks[1] && fallbacks[0].contains(".png") && fallbacks[0].starts_with("att-"), "{fallbacks:?}");
+    assert!(
+        fallbacks[0] != fallbacks[1]
+            && fallbacks[0].contains(".png")
+            && fallbacks[0].starts_with("att-"),
+        "{fallbacks:?}"
+    );
     assert_eq!(fallbacks[2], "plain name.txt");
 }
 
@@ -146,20 +289,48 @@ async fn the_fallback_names_of_two_chinese_files_differ() {
 async fn a_part_that_is_sent_again_replaces_the_earlier_one() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    let begun = asking(&desk, "POST", "uploads").header("idempotency-key", "k").json(&json!({ "name": "a.bin" })).send().await.expect("an answer");
-    let id = begun.json::<Value>().await.expect("JSON")["id"].as_str().expect("an id").to_owned();
+    let begun = asking(&desk, "POST", "uploads")
+        .header("idempotency-key", "k")
+        .json(&json!({ "name": "a.bin" }))
+        .send()
+        .await
+        .expect("an answer");
+    let id = begun.json::<Value>().await.expect("JSON")["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     let mut tag = Value::Null;
     for number in 0..10_u8 {
-        let part = asking(&desk, "PUT", &format!("uploads/{id}/1")).body(vec![number; 1 << 20]).send().await.expect("an answer");
+        let part = asking(&desk, "PUT", &format!("uploads/{id}/1"))
+            .body(vec![number; 1 << 20])
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(part.status(), 200);
         tag = part.json::<Value>().await.expect("JSON")["tag"].clone();
     }
     let stored = bytes_below(&directory.path().join("files"));
-    assert!(stored < 2 << 20, "{stored} bytes are stored of an upload of one MiB");
-    let completed = asking(&desk, "POST", &format!("uploads/{id}/complete")).json(&json!({ "parts": [tag] })).send().await.expect("an answer");
+    assert!(
+        stored < 2 << 20,
+        "{stored} bytes are stored of an upload of one MiB"
+    );
+    let completed = asking(&desk, "POST", &format!("uploads/{id}/complete"))
+        .json(&json!({ "parts": [tag] }))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(completed.status(), 200);
-    let content = asking(&desk, "GET", &format!("attachments/{id}/content")).send().await.expect("an answer").bytes().await.expect("bytes");
-    assert!(content.iter().all(|byte| *byte == 9) && content.len() == 1 << 20, "the last part counts");
+    let content = asking(&desk, "GET", &format!("attachments/{id}/content"))
+        .send()
+        .await
+        .expect("an answer")
+        .bytes()
+        .await
+        .expect("bytes");
+    assert!(
+        content.iter().all(|byte| *byte == 9) && content.len() == 1 << 20,
+        "the last part counts"
+    );
 }
 
 /// hostile-and-broken 5: the uploads that one person leaves open are bounded.
@@ -169,17 +340,34 @@ async fn uploads_that_one_person_leaves_open_are_bounded() {
     let desk = Served::start(directory.path(), &[]);
     let mut rejected = None;
     for number in 0..200 {
-        let request = asking(&desk, "POST", "uploads").header("idempotency-key", format!("k{number}")).json(&json!({ "name": "a.bin" }));
+        let request = asking(&desk, "POST", "uploads")
+            .header("idempotency-key", format!("k{number}"))
+            .json(&json!({ "name": "a.bin" }));
         let response = request.send().await.expect("an answer");
         if response.status() != 201 {
-            rejected = Some((number, response.status().as_u16(), response.headers().contains_key("retry-after")));
+            rejected = Some((
+                number,
+                response.status().as_u16(),
+                response.headers().contains_key("retry-after"),
+            ));
             break;
         }
     }
     let (number, status, has_wait) = rejected.expect("200 uploads are open");
-    assert!(number >= 10 && status == 429 && has_wait, "{number} {status}");
-    let others = client().post(format!("{}/v1/uploads", desk.base)).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "wangwu");
-    let others = others.header("idempotency-key", "k").json(&json!({ "name": "a.bin" })).send().await.expect("an answer");
+    assert!(
+        number >= 10 && status == 429 && has_wait,
+        "{number} {status}"
+    );
+    let others = client()
+        .post(format!("{}/v1/uploads", desk.base))
+        .basic_auth(APP.0, Some(APP.1))
+        .header("x-on-behalf-of", "wangwu");
+    let others = others
+        .header("idempotency-key", "k")
+        .json(&json!({ "name": "a.bin" }))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(others.status(), 201, "another person is not concerned");
 }
 
@@ -188,9 +376,14 @@ async fn uploads_that_one_person_leaves_open_are_bounded() {
 async fn downloads_that_are_not_read_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    let whole: Vec<u8> = (0..40_usize << 20).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+    let whole: Vec<u8> = (0..40_usize << 20)
+        .map(|at| u8::try_from(at % 251).expect("a byte"))
+        .collect();
     let file = upload(&desk, "a.bin", whole.clone()).await;
-    let path = format!("attachments/{}/content", file["id"].as_str().expect("an id"));
+    let path = format!(
+        "attachments/{}/content",
+        file["id"].as_str().expect("an id")
+    );
     let before = resident_kib(desk.id());
     let (mut unread, mut rejected) = (Vec::new(), 0);
     for _ in 0..100 {
@@ -203,8 +396,16 @@ async fn downloads_that_are_not_read_take_little_memory() {
         }
     }
     let grown = resident_kib(desk.id()).saturating_sub(before);
-    assert!(grown < 100 << 10, "{grown} KiB more for {} downloads", unread.len());
-    assert!(rejected > 0 && unread.len() >= 6, "{} downloads at once", unread.len());
+    assert!(
+        grown < 100 << 10,
+        "{grown} KiB more for {} downloads",
+        unread.len()
+    );
+    assert!(
+        rejected > 0 && unread.len() >= 6,
+        "{} downloads at once",
+        unread.len()
+    );
     drop(unread);
     // A place is free again as soon as the desk has seen that its reader is gone.
     let mut tries = 0;
@@ -215,10 +416,16 @@ async fn downloads_that_are_not_read_take_little_memory() {
             break response.bytes().await.expect("bytes");
         }
         tries += 1;
-        assert!(tries < 1_000, "the places of readers that are gone stay taken");
+        assert!(
+            tries < 1_000,
+            "the places of readers that are gone stay taken"
+        );
         tokio::task::yield_now().await;
     };
-    assert!(content.as_ref() == whole.as_slice(), "what is read in pieces is what was uploaded");
+    assert!(
+        content.as_ref() == whole.as_slice(),
+        "what is read in pieces is what was uploaded"
+    );
 }
 
 /// A blob store on a disk that is nearly full.
@@ -233,7 +440,7 @@ impl Blob for NearlyFull {
         self.0.get(key).await
     }
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
-        Ok(Some(functions::attachments::FREE_BYTES_MIN - 1))
+        Ok(Some(functions::app::attachments::FREE_BYTES_MIN - 1))
     }
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {
         self.0.list(prefix, most).await
@@ -246,18 +453,39 @@ impl Blob for NearlyFull {
 /// hostile-and-broken 5: uploads leave a floor of free disk to the ledger.
 #[tokio::test]
 async fn an_upload_to_a_nearly_full_disk_is_answered_507() {
-    let mut house = House::open().await;
-    house.app.blob = Arc::new(NearlyFull(house.app.blob.clone()));
-    let head = house.head().await;
+    let mut desk = TestDesk::open().await;
+    desk.app.blob = Arc::new(NearlyFull(desk.app.blob.clone()));
+    let head = desk.head().await;
     let basic = {
         use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", tests::TRUSTED.0, tests::TRUSTED.1))
+        base64::engine::general_purpose::STANDARD.encode(format!(
+            "{}:{}",
+            tests::TRUSTED.0,
+            tests::TRUSTED.1
+        ))
     };
-    let request = Request::post("/v1/attachments?name=a.txt").header("authorization", format!("Basic {basic}")).header("x-on-behalf-of", "lisi");
-    let (status, problem) = house.send(request.body(Body::from("x")).expect("a request")).await;
-    assert_eq!(status.as_u16(), 507, "{}", String::from_utf8_lossy(&problem));
-    let (status, problem) = house.v1_with("POST", "uploads", "lisi", json!({ "name": "a.txt" }), &[("idempotency-key", "k")]).await;
+    let request = Request::post("/v1/attachments?name=a.txt")
+        .header("authorization", format!("Basic {basic}"))
+        .header("x-on-behalf-of", "lisi");
+    let (status, problem) = desk
+        .send(request.body(Body::from("x")).expect("a request"))
+        .await;
+    assert_eq!(
+        status.as_u16(),
+        507,
+        "{}",
+        String::from_utf8_lossy(&problem)
+    );
+    let (status, problem) = desk
+        .v1_with(
+            "POST",
+            "uploads",
+            "lisi",
+            json!({ "name": "a.txt" }),
+            &[("idempotency-key", "k")],
+        )
+        .await;
     assert_eq!(status, 507, "{problem}");
-    assert_eq!(house.head().await, head, "nothing of it is in the ledger");
-    house.must("create_ticket", tests::approval_request()).await;
+    assert_eq!(desk.head().await, head, "nothing of it is in the ledger");
+    desk.must("create_ticket", tests::approval_request()).await;
 }

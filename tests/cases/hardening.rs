@@ -9,7 +9,7 @@ use axum::Router;
 use axum::routing::get;
 use serde_json::{Value, json};
 use tests::process::{APP, Served, client, program, resident_kib};
-use tests::{House, approval_request, form};
+use tests::{TestDesk, approval_request, form};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -55,17 +55,27 @@ async fn service(router: Router) -> String {
 async fn half_open_connections_do_not_stop_health() {
     let directory = tempfile::tempdir().unwrap();
     let mut shell = Command::new("bash");
-    shell.args(["-c", "ulimit -n 256; exec \"$0\" \"$@\""]).arg(program());
+    shell
+        .args(["-c", "ulimit -n 256; exec \"$0\" \"$@\""])
+        .arg(program());
     let desk = Served::start_by(shell, directory.path(), &[]);
     assert!(desk.is_up());
     let mut open = Vec::new();
     for _ in 0..300 {
-        if let Ok(Ok(mut stream)) = tokio::time::timeout(PATIENCE, TcpStream::connect(host(&desk))).await {
-            let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-").await;
+        if let Ok(Ok(mut stream)) =
+            tokio::time::timeout(PATIENCE, TcpStream::connect(host(&desk))).await
+        {
+            let _ = stream
+                .write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-")
+                .await;
             open.push(stream);
         }
     }
-    let answer = client().get(format!("{}/healthz", desk.base)).send().await.expect("health is answered");
+    let answer = client()
+        .get(format!("{}/healthz", desk.base))
+        .send()
+        .await
+        .expect("health is answered");
     assert_eq!(answer.status(), 200);
     let (status, _) = desk.v1("GET", "services", "admin", Value::Null).await;
     assert_eq!(status, 200, "and so is everything else");
@@ -78,7 +88,10 @@ async fn a_request_head_that_never_ends_is_closed() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let mut stream = TcpStream::connect(host(&desk)).await.expect("a connection");
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-").await.expect("sent");
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-")
+        .await
+        .expect("sent");
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
     assert!(closed.is_ok(), "the connection is still open");
@@ -95,9 +108,21 @@ async fn a_request_head_of_64_kib_is_answered_431() {
     }
     head.extend_from_slice(b"\r\n");
     let answer = raw(&desk, &head).await;
-    assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
-    let small = raw(&desk, b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
-    assert!(small.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&small));
+    assert!(
+        answer.starts_with(b"HTTP/1.1 431"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    let small = raw(
+        &desk,
+        b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(
+        small.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&small)
+    );
 }
 
 /// hostile-and-broken 24.
@@ -106,8 +131,15 @@ async fn http_2_without_tls_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     // The preface and an empty frame of settings.
-    let answer = raw(&desk, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await;
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "), "a frame of HTTP/2 came back: {answer:?}");
+    let answer = raw(
+        &desk,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+    )
+    .await;
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 "),
+        "a frame of HTTP/2 came back: {answer:?}"
+    );
 }
 
 /// crossings 13.
@@ -124,13 +156,29 @@ async fn a_body_that_is_much_too_large_is_answered_in_words() {
                 body.len()
             );
             let mut stream = TcpStream::connect(host(&desk)).await.expect("a connection");
-            stream.write_all(head.as_bytes()).await.expect("the head is taken");
-            stream.write_all(body.as_bytes()).await.expect("the whole body is read");
+            stream
+                .write_all(head.as_bytes())
+                .await
+                .expect("the head is taken");
+            stream
+                .write_all(body.as_bytes())
+                .await
+                .expect("the whole body is read");
             let mut answer = Vec::new();
-            tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("in time").expect("an answer and no reset");
+            tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+                .await
+                .expect("in time")
+                .expect("an answer and no reset");
             let answer = String::from_utf8_lossy(&answer).into_owned();
-            let (status, words) = if path.starts_with("/v1") { ("HTTP/1.1 4", "larger than 1048576 bytes") } else { ("HTTP/1.1 200", "1048576") };
-            assert!(answer.starts_with(status) && answer.contains(words), "{path}: {answer}");
+            let (status, words) = if path.starts_with("/v1") {
+                ("HTTP/1.1 4", "larger than 1048576 bytes")
+            } else {
+                ("HTTP/1.1 200", "1048576")
+            };
+            assert!(
+                answer.starts_with(status) && answer.contains(words),
+                "{path}: {answer}"
+            );
         }
     }
 }
@@ -144,24 +192,51 @@ async fn a_body_of_an_unknown_type_opens_no_ticket() {
         let mut body = approval_request();
         body["bk_app_code"] = APP.0.into();
         body["bk_app_secret"] = APP.1.into();
-        let mut request = client().post(format!("{}/v2/itsm/create_ticket/", desk.base)).header("content-type", kind).body(body.to_string());
+        let mut request = client()
+            .post(format!("{}/v2/itsm/create_ticket/", desk.base))
+            .header("content-type", kind)
+            .body(body.to_string());
         if let Some(carried) = carried {
             request = request.header("x-bkapi-authorization", carried);
         }
         let response = request.send().await.expect("an answer");
-        (response.status().as_u16(), response.json::<Value>().await.expect("JSON"))
+        (
+            response.status().as_u16(),
+            response.json::<Value>().await.expect("JSON"),
+        )
     };
-    for kind in ["text/plain", "text/plain;charset=UTF-8", "multipart/form-data; boundary=x", "application/xml", "text/html", "application/octet-stream"] {
+    for kind in [
+        "text/plain",
+        "text/plain;charset=UTF-8",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "text/html",
+        "application/octet-stream",
+    ] {
         let (status, answer) = post(kind, Some(authorization(APP.0, APP.1))).await;
-        assert_eq!((status, &answer["result"], &answer["code"]), (200, &json!(false), &json!(3_900_021)), "{kind}: {answer}");
+        assert_eq!(
+            (status, &answer["result"], &answer["code"]),
+            (200, &json!(false), &json!(3_900_021)),
+            "{kind}: {answer}"
+        );
         let (status, answer) = post(kind, None).await;
-        assert_eq!((status, &answer["result"]), (403, &json!(false)), "credentials in a body that is not read count for nothing: {kind}: {answer}");
+        assert_eq!(
+            (status, &answer["result"]),
+            (403, &json!(false)),
+            "credentials in a body that is not read count for nothing: {kind}: {answer}"
+        );
     }
-    let (status, tickets) = desk.v1("GET", "tickets?list=all", "admin", Value::Null).await;
+    let (status, tickets) = desk
+        .v1("GET", "tickets?list=all", "admin", Value::Null)
+        .await;
     assert_eq!((status, &tickets["count"]), (200, &json!(0)), "{tickets}");
     for kind in ["application/json", "Application/JSON; charset=utf-8"] {
         let (status, answer) = post(kind, None).await;
-        assert_eq!((status, &answer["result"]), (200, &json!(true)), "{kind}: {answer}");
+        assert_eq!(
+            (status, &answer["result"]),
+            (200, &json!(true)),
+            "{kind}: {answer}"
+        );
     }
 }
 
@@ -170,36 +245,74 @@ async fn a_body_of_an_unknown_type_opens_no_ticket() {
 async fn a_caller_without_credentials_learns_no_path_and_no_method() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    let paths =
-        ["v2/itsm/get_services/", "v2/itsm/create_ticket/", "v2/itsm/nothing/", "api/c/compapi/v2/itsm/get_tickets/", "openapi/ticket/", "nothing", "admin/x"];
+    let paths = [
+        "v2/itsm/get_services/",
+        "v2/itsm/create_ticket/",
+        "v2/itsm/nothing/",
+        "api/c/compapi/v2/itsm/get_tickets/",
+        "openapi/ticket/",
+        "nothing",
+        "admin/x",
+    ];
     for path in paths {
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-            for (kind, body) in [("application/json", ""), ("application/json", "{}"), ("application/json", "{"), ("text/plain", "x")] {
+            for (kind, body) in [
+                ("application/json", ""),
+                ("application/json", "{}"),
+                ("application/json", "{"),
+                ("text/plain", "x"),
+            ] {
                 let method: reqwest::Method = method.parse().expect("a method");
-                let request = client().request(method.clone(), format!("{}/{path}", desk.base)).header("content-type", kind).body(body);
+                let request = client()
+                    .request(method.clone(), format!("{}/{path}", desk.base))
+                    .header("content-type", kind)
+                    .body(body);
                 let response = request.send().await.expect("an answer");
                 assert_eq!(response.status(), 403, "{method} {path} {kind} {body}");
                 let answer: Value = response.json().await.expect("the envelope");
                 assert_eq!(answer["result"], false, "{method} {path}: {answer}");
-                assert!(answer["code"].is_i64() && answer["message"].is_string() && answer["request_id"].is_string(), "{method} {path}: {answer}");
+                assert!(
+                    answer["code"].is_i64()
+                        && answer["message"].is_string()
+                        && answer["request_id"].is_string(),
+                    "{method} {path}: {answer}"
+                );
             }
         }
     }
-    for path in ["v1", "v1/tickets", "v1/nothing", "v1/attachments", "healthz", "readyz", "openapi.json", ""] {
+    for path in [
+        "v1",
+        "v1/tickets",
+        "v1/nothing",
+        "v1/attachments",
+        "healthz",
+        "readyz",
+        "openapi.json",
+        "",
+    ] {
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             if !path.starts_with("v1") && method == "GET" {
                 continue;
             }
             for (kind, body) in [("application/json", "{}"), ("text/plain", "x")] {
                 let method: reqwest::Method = method.parse().expect("a method");
-                let request = client().request(method.clone(), format!("{}/{path}", desk.base)).header("content-type", kind).body(body);
+                let request = client()
+                    .request(method.clone(), format!("{}/{path}", desk.base))
+                    .header("content-type", kind)
+                    .body(body);
                 let status = request.send().await.expect("an answer").status().as_u16();
                 assert_eq!(status, 403, "{method} {path} {kind}");
             }
         }
     }
-    let methods = client().post(format!("{}/healthz", desk.base)).header("x-bkapi-authorization", authorization(APP.0, APP.1));
-    assert_eq!(methods.send().await.expect("an answer").status(), 405, "a known caller learns that this path is only read");
+    let methods = client()
+        .post(format!("{}/healthz", desk.base))
+        .header("x-bkapi-authorization", authorization(APP.0, APP.1));
+    assert_eq!(
+        methods.send().await.expect("an answer").status(),
+        405,
+        "a known caller learns that this path is only read"
+    );
 }
 
 /// Issue: what else a request without credentials carries changes nothing about its 403.
@@ -216,26 +329,58 @@ async fn headers_and_large_bodies_of_a_caller_without_credentials_get_403() {
         ("authorization", other),
         ("authorization", "Bearer x".parse().expect("a header")),
         ("authorization", "Basic dDo=".parse().expect("a header")),
-        ("x-bkapi-authorization", "{\"bk_app_code\": \"t\"}".parse().expect("a header")),
+        (
+            "x-bkapi-authorization",
+            "{\"bk_app_code\": \"t\"}".parse().expect("a header"),
+        ),
         ("if-match", "x".parse().expect("a header")),
     ];
     for path in ["v1/tickets", "v2/itsm/create_ticket/"] {
         for (name, value) in &headers {
-            let response = client().post(format!("{}/{path}", desk.base)).header(*name, value.clone()).send().await.expect("an answer");
+            let response = client()
+                .post(format!("{}/{path}", desk.base))
+                .header(*name, value.clone())
+                .send()
+                .await
+                .expect("an answer");
             assert_eq!(response.status(), 403, "{path} {name} {value:?}");
         }
         for size in [2 << 20, 4 << 20] {
-            let request = client().post(format!("{}/{path}", desk.base)).header("content-type", "application/json").body("x".repeat(size));
+            let request = client()
+                .post(format!("{}/{path}", desk.base))
+                .header("content-type", "application/json")
+                .body("x".repeat(size));
             let response = request.send().await.expect("an answer");
             assert_eq!(response.status(), 403, "{path} {size} bytes");
         }
     }
     // The scheme of credentials is not case-sensitive.
-    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{}:{}", APP.0, APP.1));
-    let request = client().get(format!("{}/v1/services", desk.base)).header("x-on-behalf-of", "lisi");
-    assert_eq!(request.header("authorization", format!("basic {text}")).send().await.expect("an answer").status(), 200);
-    let wrong = client().get(format!("{}/v1/services", desk.base)).basic_auth(APP.0, Some("wrong")).send().await.expect("an answer");
-    assert!(matches!(wrong.status().as_u16(), 401 | 403) && wrong.headers().contains_key("www-authenticate"));
+    let text = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        format!("{}:{}", APP.0, APP.1),
+    );
+    let request = client()
+        .get(format!("{}/v1/services", desk.base))
+        .header("x-on-behalf-of", "lisi");
+    assert_eq!(
+        request
+            .header("authorization", format!("basic {text}"))
+            .send()
+            .await
+            .expect("an answer")
+            .status(),
+        200
+    );
+    let wrong = client()
+        .get(format!("{}/v1/services", desk.base))
+        .basic_auth(APP.0, Some("wrong"))
+        .send()
+        .await
+        .expect("an answer");
+    assert!(
+        matches!(wrong.status().as_u16(), 401 | 403)
+            && wrong.headers().contains_key("www-authenticate")
+    );
 }
 
 /// first-use 3: a wrong secret and an unknown operation are answered in the gateway's JSON.
@@ -244,22 +389,52 @@ async fn a_wrong_secret_and_an_unknown_operation_are_answered_in_json() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let ask = async |path: &str, secret: &str| {
-        let request = client().get(format!("{}/{path}", desk.base)).header("x-bkapi-authorization", authorization(APP.0, secret));
+        let request = client()
+            .get(format!("{}/{path}", desk.base))
+            .header("x-bkapi-authorization", authorization(APP.0, secret));
         let response = request.send().await.expect("an answer");
-        (response.status().as_u16(), response.json::<Value>().await.expect("JSON"))
+        (
+            response.status().as_u16(),
+            response.json::<Value>().await.expect("JSON"),
+        )
     };
-    for (path, secret, status) in
-        [("v2/itsm/get_services/", "wrong", 403), ("v2/itsm/nothing/", "wrong", 403), ("v2/itsm/nothing/", APP.1, 404), ("nothing", APP.1, 404)]
-    {
+    for (path, secret, status) in [
+        ("v2/itsm/get_services/", "wrong", 403),
+        ("v2/itsm/nothing/", "wrong", 403),
+        ("v2/itsm/nothing/", APP.1, 404),
+        ("nothing", APP.1, 404),
+    ] {
         let (got, answer) = ask(path, secret).await;
-        assert_eq!((got, &answer["result"], &answer["data"]), (status, &json!(false), &Value::Null), "{path} {secret}: {answer}");
-        assert!(answer["code"].as_i64().is_some_and(|code| code != 0) && answer["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{answer}");
+        assert_eq!(
+            (got, &answer["result"], &answer["data"]),
+            (status, &json!(false), &Value::Null),
+            "{path} {secret}: {answer}"
+        );
+        assert!(
+            answer["code"].as_i64().is_some_and(|code| code != 0)
+                && answer["request_id"]
+                    .as_str()
+                    .is_some_and(|id| !id.is_empty()),
+            "{answer}"
+        );
     }
     let (known, unknown) = (ask("v2/itsm/get_services/", "wrong").await.1, {
-        let request = client().get(format!("{}/v2/itsm/get_services/", desk.base)).header("x-bkapi-authorization", authorization("nobody", "wrong"));
-        request.send().await.expect("an answer").json::<Value>().await.expect("JSON")
+        let request = client()
+            .get(format!("{}/v2/itsm/get_services/", desk.base))
+            .header("x-bkapi-authorization", authorization("nobody", "wrong"));
+        request
+            .send()
+            .await
+            .expect("an answer")
+            .json::<Value>()
+            .await
+            .expect("JSON")
     });
-    assert_eq!((&known["code"], &known["message"]), (&unknown["code"], &unknown["message"]), "nothing tells which codes there are");
+    assert_eq!(
+        (&known["code"], &known["message"]),
+        (&unknown["code"], &unknown["message"]),
+        "nothing tells which codes there are"
+    );
 }
 
 /// hostile-and-broken 7.
@@ -269,7 +444,9 @@ async fn a_right_secret_passes_while_guesses_are_answered_429() {
     let desk = Served::start(directory.path(), &[]);
     for api in ["v1/services", "v2/itsm/get_services/"] {
         let guess = async |number: usize| {
-            let request = client().get(format!("{}/{api}", desk.base)).header("x-on-behalf-of", "lisi");
+            let request = client()
+                .get(format!("{}/{api}", desk.base))
+                .header("x-on-behalf-of", "lisi");
             let secret = format!("guess-{number}");
             let request = if api.starts_with("v1") {
                 request.basic_auth(APP.0, Some(secret))
@@ -277,7 +454,10 @@ async fn a_right_secret_passes_while_guesses_are_answered_429() {
                 request.header("x-bkapi-authorization", authorization(APP.0, &secret))
             };
             let response = request.send().await.expect("an answer");
-            (response.status().as_u16(), response.headers().get("retry-after").cloned())
+            (
+                response.status().as_u16(),
+                response.headers().get("retry-after").cloned(),
+            )
         };
         let mut limited = None;
         for number in 0..200 {
@@ -289,9 +469,15 @@ async fn a_right_secret_passes_while_guesses_are_answered_429() {
             }
         }
         let after = limited.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        assert!(after.is_some_and(|seconds| (1..=3600).contains(&seconds)), "{api}: no guess was rejected with Retry-After");
+        assert!(
+            after.is_some_and(|seconds| (1..=3600).contains(&seconds)),
+            "{api}: no guess was rejected with Retry-After"
+        );
         let (status, _) = desk.v1("GET", "services", "lisi", Value::Null).await;
-        assert_eq!(status, 200, "{api}: the right secret of the same code from the same address");
+        assert_eq!(
+            status, 200,
+            "{api}: the right secret of the same code from the same address"
+        );
         assert_eq!(desk.bk("get_services", json!({})).await["result"], true);
     }
 }
@@ -309,7 +495,11 @@ async fn guessed_secrets_take_no_memory() {
         guesses.spawn(async move {
             let http = client();
             for number in 0..5 {
-                let _ = http.get(&url).basic_auth(APP.0, Some(format!("{caller}-{number}"))).send().await;
+                let _ = http
+                    .get(&url)
+                    .basic_auth(APP.0, Some(format!("{caller}-{number}")))
+                    .send()
+                    .await;
             }
         });
     }
@@ -321,11 +511,28 @@ async fn guessed_secrets_take_no_memory() {
 /// hostile-and-broken 7: secrets of applications are kept as fast keyed hashes.
 #[tokio::test]
 async fn the_secret_of_an_application_is_kept_as_a_keyed_hash() {
-    let house = House::open().await;
-    let record = house.app.ledger.keys.secret(&format!("app-secret/{}", tests::TRUSTED.0)).await.unwrap().expect("a record");
+    let desk = TestDesk::open().await;
+    let record = desk
+        .app
+        .ledger
+        .keys
+        .secret(&format!("app-secret/{}", tests::TRUSTED.0))
+        .await
+        .unwrap()
+        .expect("a record");
     let text = String::from_utf8(record).expect("text");
-    assert!(text.starts_with("blake3-keyed:") && !text.contains(tests::TRUSTED.1), "{text}");
-    let other = house.app.ledger.keys.secret(&format!("app-secret/{}", tests::PLAIN.0)).await.unwrap().expect("a record");
+    assert!(
+        text.starts_with("blake3-keyed:") && !text.contains(tests::TRUSTED.1),
+        "{text}"
+    );
+    let other = desk
+        .app
+        .ledger
+        .keys
+        .secret(&format!("app-secret/{}", tests::PLAIN.0))
+        .await
+        .unwrap()
+        .expect("a record");
     assert_ne!(other, text.as_bytes());
 }
 
@@ -342,7 +549,9 @@ fn a_weak_secret_is_rejected_beyond_loopback() {
             .stderr(Stdio::null())
             .spawn()
             .expect("the program runs");
-        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("a pipe")));
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(
+            child.stdout.take().expect("a pipe"),
+        ));
         // The first line names the address, or the process has ended and there is none.
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         let _ = child.kill();
@@ -371,9 +580,26 @@ async fn a_redirect_of_the_login_service_is_no_answer() {
     }))
     .await;
     let directory = tempfile::tempdir().unwrap();
-    let desk = Served::start(directory.path(), &["--login", &login, "--plain-app", "plain:secret-of-the-plain-app"]);
-    let request = client().put(format!("{}/v1/roles/1", desk.base)).basic_auth("plain", Some("secret-of-the-plain-app")).header("x-bk-token", "tok");
-    let status = request.json(&json!({ "name": "x", "members": ["mallory"] })).send().await.expect("an answer").status().as_u16();
+    let desk = Served::start(
+        directory.path(),
+        &[
+            "--login",
+            &login,
+            "--plain-app",
+            "plain:secret-of-the-plain-app",
+        ],
+    );
+    let request = client()
+        .put(format!("{}/v1/roles/1", desk.base))
+        .basic_auth("plain", Some("secret-of-the-plain-app"))
+        .header("x-bk-token", "tok");
+    let status = request
+        .json(&json!({ "name": "x", "members": ["mallory"] }))
+        .send()
+        .await
+        .expect("an answer")
+        .status()
+        .as_u16();
     assert!(status == 401 || status == 403 || status == 503, "{status}");
     assert_eq!(asked.load(Ordering::SeqCst), 0, "the token went elsewhere");
 }
@@ -392,24 +618,57 @@ async fn a_login_token_is_asked_for_once_in_a_while() {
     ))
     .await;
     let directory = tempfile::tempdir().unwrap();
-    let desk = Served::start(directory.path(), &["--login", &login, "--plain-app", "plain:secret-of-the-plain-app"]);
+    let desk = Served::start(
+        directory.path(),
+        &[
+            "--login",
+            &login,
+            "--plain-app",
+            "plain:secret-of-the-plain-app",
+        ],
+    );
     let mut requests = tokio::task::JoinSet::new();
     for _ in 0..40 {
-        let request = client().get(format!("{}/v1/services", desk.base)).basic_auth("plain", Some("secret-of-the-plain-app")).header("x-bk-token", "tok-lisi");
+        let request = client()
+            .get(format!("{}/v1/services", desk.base))
+            .basic_auth("plain", Some("secret-of-the-plain-app"))
+            .header("x-bk-token", "tok-lisi");
         requests.spawn(async move { request.send().await.expect("an answer").status().as_u16() });
     }
-    assert!(requests.join_all().await.iter().all(|status| *status == 200));
+    assert!(
+        requests
+            .join_all()
+            .await
+            .iter()
+            .all(|status| *status == 200)
+    );
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 /// hostile-and-broken 13: an answer of the login service that does not end is not read on.
 #[tokio::test]
 async fn an_endless_answer_of_the_login_service_is_no_answer() {
-    let login =
-        service(Router::new().fallback(|| async { format!(r#"{{"result": true, "data": {{"username": "admin", "x": "{}"}}}}"#, "y".repeat(1 << 20)) })).await;
+    let login = service(Router::new().fallback(|| async {
+        format!(
+            r#"{{"result": true, "data": {{"username": "admin", "x": "{}"}}}}"#,
+            "y".repeat(1 << 20)
+        )
+    }))
+    .await;
     let directory = tempfile::tempdir().unwrap();
-    let desk = Served::start(directory.path(), &["--login", &login, "--plain-app", "plain:secret-of-the-plain-app"]);
-    let request = client().get(format!("{}/v1/services", desk.base)).basic_auth("plain", Some("secret-of-the-plain-app")).header("x-bk-token", "tok");
+    let desk = Served::start(
+        directory.path(),
+        &[
+            "--login",
+            &login,
+            "--plain-app",
+            "plain:secret-of-the-plain-app",
+        ],
+    );
+    let request = client()
+        .get(format!("{}/v1/services", desk.base))
+        .basic_auth("plain", Some("secret-of-the-plain-app"))
+        .header("x-bk-token", "tok");
     let status = request.send().await.expect("an answer").status().as_u16();
     assert!(status == 401 || status == 403 || status == 503, "{status}");
 }
@@ -437,19 +696,48 @@ async fn a_callback_header_that_is_not_the_callers_is_rejected_by_name() {
         ("X-Token", "a\nb"),
     ] {
         let callback = json!({ "url": "http://127.0.0.1:9/", "headers": { name: value } });
-        let (status, problem) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields, "callback": callback })).await;
+        let (status, problem) = desk
+            .v1(
+                "POST",
+                "tickets",
+                "lisi",
+                json!({ "service_id": 22, "fields": fields, "callback": callback }),
+            )
+            .await;
         assert_eq!(status, 400, "{name:?} {value:?}: {problem}");
-        assert!(problem["errors"][0]["field"].as_str().is_some_and(|field| field.starts_with("/callback/headers")), "{problem}");
-        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(name)), "{problem}");
+        assert!(
+            problem["errors"][0]["field"]
+                .as_str()
+                .is_some_and(|field| field.starts_with("/callback/headers")),
+            "{problem}"
+        );
+        assert!(
+            problem["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains(name)),
+            "{problem}"
+        );
         let mut body = approval_request();
         body["meta"] = json!({ "callback_url": "http://127.0.0.1:9/", "headers": { name: value } });
         let envelope = desk.bk("create_ticket", body).await;
         assert_eq!(envelope["result"], false, "{name:?} {value:?}: {envelope}");
-        assert!(envelope["message"].as_str().is_some_and(|message| message.contains("meta:headers") && message.contains(name)), "{envelope}");
+        assert!(
+            envelope["message"]
+                .as_str()
+                .is_some_and(|message| message.contains("meta:headers") && message.contains(name)),
+            "{envelope}"
+        );
     }
     let headers = json!({ "Authorization": "Bearer x", "Content-Type": "application/json" });
     let callback = json!({ "url": "http://127.0.0.1:9/", "headers": headers });
-    let (status, answer) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields, "callback": callback })).await;
+    let (status, answer) = desk
+        .v1(
+            "POST",
+            "tickets",
+            "lisi",
+            json!({ "service_id": 22, "fields": fields, "callback": callback }),
+        )
+        .await;
     assert_eq!(status, 201, "{answer}");
 }
 
@@ -461,7 +749,14 @@ async fn a_callback_to_an_address_that_egress_closes_is_rejected() {
     let desk = Served::start(directory.path(), &[]);
     let open = async |url: &str| {
         let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
-        let (status, problem) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields, "callback": { "url": url } })).await;
+        let (status, problem) = desk
+            .v1(
+                "POST",
+                "tickets",
+                "lisi",
+                json!({ "service_id": 22, "fields": fields, "callback": { "url": url } }),
+            )
+            .await;
         let mut body = approval_request();
         body["meta"] = json!({ "callback_url": url });
         (status, problem, desk.bk("create_ticket", body).await)
@@ -482,43 +777,86 @@ async fn a_callback_to_an_address_that_egress_closes_is_rejected() {
         "http://127.0.0.1:9/\r\nx-other: y",
     ] {
         let (status, problem, envelope) = open(closed).await;
-        assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/callback/url")), "{closed}: {problem}");
-        assert!(envelope["result"] == false && envelope["message"].as_str().is_some_and(|message| message.contains("callback_url")), "{closed}: {envelope}");
+        assert_eq!(
+            (status, &problem["errors"][0]["field"]),
+            (400, &json!("/callback/url")),
+            "{closed}: {problem}"
+        );
+        assert!(
+            envelope["result"] == false
+                && envelope["message"]
+                    .as_str()
+                    .is_some_and(|message| message.contains("callback_url")),
+            "{closed}: {envelope}"
+        );
     }
-    for allowed in ["http://127.0.0.1:9/", "http://localhost:9/", "https://receiver.example.com/x"] {
+    for allowed in [
+        "http://127.0.0.1:9/",
+        "http://localhost:9/",
+        "https://receiver.example.com/x",
+    ] {
         let (status, problem, envelope) = open(allowed).await;
-        assert_eq!((status, &envelope["result"]), (201, &json!(true)), "{allowed}: {problem} {envelope}");
+        assert_eq!(
+            (status, &envelope["result"]),
+            (201, &json!(true)),
+            "{allowed}: {problem} {envelope}"
+        );
     }
 }
 
 /// hostile-and-broken 15.
 #[tokio::test]
 async fn a_token_is_verified_only_for_its_own_ticket() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let mut numbers = Vec::new();
     for _ in 0..2 {
         let mut body = approval_request();
         body["meta"] = json!({ "callback_url": "https://app.example.com/cb" });
-        let sn = house.must("create_ticket", body).await["sn"].clone();
+        let sn = desk.must("create_ticket", body).await["sn"].clone();
         let fields = form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "x")]);
-        house.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
-        house.settle().await;
+        desk.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
+        desk.settle().await;
         numbers.push(sn);
     }
-    let bodies: Vec<Value> = house.receiver.calls.lock().expect("calls").iter().map(|call| serde_json::from_slice(&call.body).expect("JSON")).collect();
-    let token = bodies.iter().find(|body| body["sn"] == numbers[0]).expect("its callback")["token"].clone();
+    let bodies: Vec<Value> = desk
+        .receiver
+        .calls
+        .lock()
+        .expect("calls")
+        .iter()
+        .map(|call| serde_json::from_slice(&call.body).expect("JSON"))
+        .collect();
+    let token = bodies
+        .iter()
+        .find(|body| body["sn"] == numbers[0])
+        .expect("its callback")["token"]
+        .clone();
     let verify = async |sn: Option<Value>| {
         let mut body = json!({ "token": token });
         if let Some(sn) = sn {
             body["sn"] = sn;
         }
-        house.must("token/verify", body).await
+        desk.must("token/verify", body).await
     };
-    assert_eq!(verify(None).await, json!({ "is_passed": true, "sn": numbers[0] }));
+    assert_eq!(
+        verify(None).await,
+        json!({ "is_passed": true, "sn": numbers[0] })
+    );
     assert_eq!(verify(Some(Value::Null)).await["is_passed"], true);
     assert_eq!(verify(Some(numbers[0].clone())).await["is_passed"], true);
-    for other in [numbers[1].clone(), json!("REQ1"), json!(""), json!(1), json!([numbers[0]]), json!({ "sn": numbers[0] })] {
-        assert_eq!(verify(Some(other.clone())).await["is_passed"], false, "{other}");
+    for other in [
+        numbers[1].clone(),
+        json!("REQ1"),
+        json!(""),
+        json!(1),
+        json!([numbers[0]]),
+        json!({ "sn": numbers[0] }),
+    ] {
+        assert_eq!(
+            verify(Some(other.clone())).await["is_passed"],
+            false,
+            "{other}"
+        );
     }
 }
 
@@ -530,15 +868,43 @@ async fn the_api_description_has_a_tag_and_is_answered_304() {
     let url = format!("{}/openapi.json", desk.base);
     let first = client().get(&url).send().await.expect("an answer");
     let tag = first.headers().get("etag").expect("a tag").clone();
-    assert!(first.headers()["content-type"].to_str().unwrap().starts_with("application/json"));
+    assert!(
+        first.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("application/json")
+    );
     assert!(first.json::<Value>().await.expect("JSON")["paths"].is_object());
     let text = tag.to_str().expect("text");
-    for known in [text.to_owned(), format!("W/{text}"), format!("\"other\", {text}"), "*".to_owned()] {
-        let again = client().get(&url).header("if-none-match", &known).send().await.expect("an answer");
-        assert_eq!((again.status().as_u16(), again.headers().get("etag")), (304, Some(&tag)), "{known}");
+    for known in [
+        text.to_owned(),
+        format!("W/{text}"),
+        format!("\"other\", {text}"),
+        "*".to_owned(),
+    ] {
+        let again = client()
+            .get(&url)
+            .header("if-none-match", &known)
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (again.status().as_u16(), again.headers().get("etag")),
+            (304, Some(&tag)),
+            "{known}"
+        );
         assert_eq!(again.bytes().await.expect("a body").len(), 0);
     }
-    assert_eq!(client().get(&url).header("if-none-match", "\"other\"").send().await.expect("an answer").status(), 200);
+    assert_eq!(
+        client()
+            .get(&url)
+            .header("if-none-match", "\"other\"")
+            .send()
+            .await
+            .expect("an answer")
+            .status(),
+        200
+    );
 }
 
 /// hostile-and-broken 19.
@@ -549,8 +915,17 @@ async fn drafts_without_end_are_answered_429() {
     let mut saved = 0;
     let mut after = None;
     for number in 0..100 {
-        let fields = json!({ "title": "t", "apply_content": format!("{number} {}", "x".repeat(250_000)) });
-        let (status, headers, problem) = desk.v1_with("PUT", "drafts/services/22", "lisi", json!({ "fields": fields }), &[]).await;
+        let fields =
+            json!({ "title": "t", "apply_content": format!("{number} {}", "x".repeat(250_000)) });
+        let (status, headers, problem) = desk
+            .v1_with(
+                "PUT",
+                "drafts/services/22",
+                "lisi",
+                json!({ "fields": fields }),
+                &[],
+            )
+            .await;
         match status {
             204 => saved += 1,
             429 => {
@@ -560,10 +935,25 @@ async fn drafts_without_end_are_answered_429() {
             other => panic!("{other}: {problem}"),
         }
     }
-    assert!(after.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()).is_some_and(|seconds| seconds > 0), "none of 100 saves was rejected");
-    assert!(saved >= 10, "{saved} saves are not enough for a working day");
+    assert!(
+        after
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+            .is_some_and(|seconds| seconds > 0),
+        "none of 100 saves was rejected"
+    );
+    assert!(
+        saved >= 10,
+        "{saved} saves are not enough for a working day"
+    );
     // Other people, and other requests of this one, are not concerned.
-    let (status, _) = desk.v1("PUT", "drafts/services/22", "wangwu", json!({ "fields": { "title": "t" } })).await;
+    let (status, _) = desk
+        .v1(
+            "PUT",
+            "drafts/services/22",
+            "wangwu",
+            json!({ "fields": { "title": "t" } }),
+        )
+        .await;
     assert_eq!(status, 204);
     assert_eq!(desk.v1("GET", "drafts", "lisi", Value::Null).await.0, 200);
 }
@@ -580,7 +970,13 @@ async fn requests_without_end_are_answered_429_and_other_users_go_on() {
             let http = client();
             let (mut answered, mut limited) = (0, 0);
             for _ in 0..2_000 {
-                let response = http.get(&url).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi").send().await.expect("an answer");
+                let response = http
+                    .get(&url)
+                    .basic_auth(APP.0, Some(APP.1))
+                    .header("x-on-behalf-of", "lisi")
+                    .send()
+                    .await
+                    .expect("an answer");
                 match response.status().as_u16() {
                     429 => {
                         assert!(response.headers().contains_key("retry-after"));
@@ -593,17 +989,33 @@ async fn requests_without_end_are_answered_429_and_other_users_go_on() {
             (answered, limited)
         });
     }
-    let (answered, limited): (Vec<usize>, Vec<usize>) = callers.join_all().await.into_iter().unzip();
-    assert!(limited.iter().sum::<usize>() > 0, "32,000 requests were answered: {answered:?}");
-    assert!(answered.iter().sum::<usize>() >= 2_000, "a script stops after {answered:?}");
+    let (answered, limited): (Vec<usize>, Vec<usize>) =
+        callers.join_all().await.into_iter().unzip();
+    assert!(
+        limited.iter().sum::<usize>() > 0,
+        "32,000 requests were answered: {answered:?}"
+    );
+    assert!(
+        answered.iter().sum::<usize>() >= 2_000,
+        "a script stops after {answered:?}"
+    );
     assert_eq!(desk.v1("GET", "fields", "wangwu", Value::Null).await.0, 200);
 }
 
 /// docs/limits.md names every bound that a caller can meet.
 #[test]
 fn the_page_of_limits_names_the_statuses_that_callers_see() {
-    let page = std::fs::read_to_string(tests::process::root().join("docs/limits.md")).expect("the page");
-    for word in ["413", "429", "431", "507", "Retry-After", "32 KiB", "256 MiB"] {
+    let page =
+        std::fs::read_to_string(tests::process::root().join("docs/limits.md")).expect("the page");
+    for word in [
+        "413",
+        "429",
+        "431",
+        "507",
+        "Retry-After",
+        "32 KiB",
+        "256 MiB",
+    ] {
         assert!(page.contains(word), "docs/limits.md does not name {word}");
     }
 }
@@ -614,13 +1026,31 @@ async fn thousands_of_roles_in_one_request_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
-    let (status, ticket) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields })).await;
+    let (status, ticket) = desk
+        .v1(
+            "POST",
+            "tickets",
+            "lisi",
+            json!({ "service_id": 22, "fields": fields }),
+        )
+        .await;
     assert_eq!(status, 201, "{ticket}");
     let sn = ticket["sn"].as_str().expect("a number");
     let roles: Vec<u32> = (1..=3_000).collect();
     for operation in ["deliver", "reassign"] {
-        let (status, problem) = desk.v1("POST", &format!("tickets/{sn}/{operation}"), "zhangsan", json!({ "to": { "roles": roles }, "message": "x" })).await;
-        assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("/to/roles")), "{operation}: {problem}");
+        let (status, problem) = desk
+            .v1(
+                "POST",
+                &format!("tickets/{sn}/{operation}"),
+                "zhangsan",
+                json!({ "to": { "roles": roles }, "message": "x" }),
+            )
+            .await;
+        assert_eq!(
+            (status, &problem["errors"][0]["field"]),
+            (400, &json!("/to/roles")),
+            "{operation}: {problem}"
+        );
     }
 }
 
@@ -629,7 +1059,9 @@ async fn thousands_of_roles_in_one_request_are_rejected_by_name() {
 async fn bodies_of_a_known_caller_that_stop_do_not_stop_health() {
     let directory = tempfile::tempdir().unwrap();
     let mut shell = Command::new("bash");
-    shell.args(["-c", "ulimit -n 512; exec \"$0\" \"$@\""]).arg(program());
+    shell
+        .args(["-c", "ulimit -n 512; exec \"$0\" \"$@\""])
+        .arg(program());
     let desk = Served::start_by(shell, directory.path(), &[]);
     assert!(desk.is_up());
     let carried = authorization(APP.0, APP.1);
@@ -638,15 +1070,25 @@ async fn bodies_of_a_known_caller_that_stop_do_not_stop_health() {
     );
     let mut open = Vec::new();
     for _ in 0..300 {
-        if let Ok(Ok(mut stream)) = tokio::time::timeout(PATIENCE, TcpStream::connect(host(&desk))).await {
+        if let Ok(Ok(mut stream)) =
+            tokio::time::timeout(PATIENCE, TcpStream::connect(host(&desk))).await
+        {
             let _ = stream.write_all(head.as_bytes()).await;
             open.push(stream);
         }
     }
     for _ in 0..5 {
-        let answer = client().get(format!("{}/healthz", desk.base)).send().await.expect("health is answered");
+        let answer = client()
+            .get(format!("{}/healthz", desk.base))
+            .send()
+            .await
+            .expect("health is answered");
         assert_eq!(answer.status(), 200);
-        assert_eq!(desk.v1("GET", "services", "wangwu", Value::Null).await.0, 200, "and so are other users");
+        assert_eq!(
+            desk.v1("GET", "services", "wangwu", Value::Null).await.0,
+            200,
+            "and so are other users"
+        );
     }
     assert!(open.len() > 256, "{} connections were opened", open.len());
 }
@@ -657,30 +1099,64 @@ async fn large_answers_that_are_not_read_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
-    let (_, ticket) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": fields })).await;
+    let (_, ticket) = desk
+        .v1(
+            "POST",
+            "tickets",
+            "lisi",
+            json!({ "service_id": 22, "fields": fields }),
+        )
+        .await;
     let sn = ticket["sn"].as_str().expect("a number");
     // The system itself takes some MiB of an answer into its buffers; what is beyond them waits in the desk.
     for number in 0..40 {
         let text = format!("{number} {}", "x".repeat(200_000));
-        let (status, problem) = desk.v1("POST", &format!("tickets/{sn}/edit"), "lisi", json!({ "fields": { "apply_content": text } })).await;
+        let (status, problem) = desk
+            .v1(
+                "POST",
+                &format!("tickets/{sn}/edit"),
+                "lisi",
+                json!({ "fields": { "apply_content": text } }),
+            )
+            .await;
         assert_eq!(status, 200, "{problem}");
     }
     let path = format!("{}/v1/tickets/{sn}/events", desk.base);
-    let ask = || client().get(&path).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", "lisi").send();
-    let whole = ask().await.expect("an answer").bytes().await.expect("bytes").len();
+    let ask = || {
+        client()
+            .get(&path)
+            .basic_auth(APP.0, Some(APP.1))
+            .header("x-on-behalf-of", "lisi")
+            .send()
+    };
+    let whole = ask()
+        .await
+        .expect("an answer")
+        .bytes()
+        .await
+        .expect("bytes")
+        .len();
     assert!(whole > 1 << 20, "{whole} bytes are no large answer");
-    let head =
-        format!("GET /v1/tickets/{sn}/events HTTP/1.1\r\nhost: a\r\nx-bkapi-authorization: {}\r\nx-on-behalf-of: lisi\r\n\r\n", authorization(APP.0, APP.1));
+    let head = format!(
+        "GET /v1/tickets/{sn}/events HTTP/1.1\r\nhost: a\r\nx-bkapi-authorization: {}\r\nx-on-behalf-of: lisi\r\n\r\n",
+        authorization(APP.0, APP.1)
+    );
     let before = resident_kib(desk.id());
     let (mut unread, mut rejected) = (Vec::new(), 0);
     for _ in 0..40 {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
         // A small buffer, so that the answer waits in the desk and not here.
         socket.set_recv_buffer_size(4096).expect("a buffer");
-        let mut stream = socket.connect(host(&desk).parse().expect("an address")).await.expect("a connection");
+        let mut stream = socket
+            .connect(host(&desk).parse().expect("an address"))
+            .await
+            .expect("a connection");
         stream.write_all(head.as_bytes()).await.expect("sent");
         let mut status = [0; 12];
-        tokio::time::timeout(PATIENCE, stream.read_exact(&mut status)).await.expect("in time").expect("an answer");
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut status))
+            .await
+            .expect("in time")
+            .expect("an answer");
         match &status {
             b"HTTP/1.1 200" => unread.push(stream),
             b"HTTP/1.1 429" => rejected += 1,
@@ -688,15 +1164,33 @@ async fn large_answers_that_are_not_read_take_little_memory() {
         }
     }
     let grown = resident_kib(desk.id()).saturating_sub(before);
-    assert!(rejected > 0 && !unread.is_empty(), "{} answers of {whole} bytes are not read, {grown} KiB more", unread.len());
-    assert!(grown < 64 << 10, "{grown} KiB more for {} answers", unread.len());
-    let (status, _) = desk.v1("GET", &format!("tickets/{sn}/events"), "zhangsan", Value::Null).await;
+    assert!(
+        rejected > 0 && !unread.is_empty(),
+        "{} answers of {whole} bytes are not read, {grown} KiB more",
+        unread.len()
+    );
+    assert!(
+        grown < 64 << 10,
+        "{grown} KiB more for {} answers",
+        unread.len()
+    );
+    let (status, _) = desk
+        .v1(
+            "GET",
+            &format!("tickets/{sn}/events"),
+            "zhangsan",
+            Value::Null,
+        )
+        .await;
     assert_eq!(status, 200, "another user reads the same");
     drop(unread);
     let mut tries = 0;
     while ask().await.expect("an answer").status() != 200 {
         tries += 1;
-        assert!(tries < 1_000, "the places of readers that are gone stay taken");
+        assert!(
+            tries < 1_000,
+            "the places of readers that are gone stay taken"
+        );
         tokio::task::yield_now().await;
     }
 }
@@ -706,13 +1200,32 @@ async fn large_answers_that_are_not_read_take_little_memory() {
 async fn a_callback_address_that_is_no_text_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    for url in [json!(5), json!(true), json!(["http://127.0.0.1:9/"]), json!({ "url": "http://127.0.0.1:9/" }), json!("file:///etc/passwd"), json!("x")] {
+    for url in [
+        json!(5),
+        json!(true),
+        json!(["http://127.0.0.1:9/"]),
+        json!({ "url": "http://127.0.0.1:9/" }),
+        json!("file:///etc/passwd"),
+        json!("x"),
+    ] {
         let mut body = approval_request();
         body["meta"] = json!({ "callback_url": url });
         let envelope = desk.bk("create_ticket", body).await;
-        assert!(envelope["result"] == false && envelope["message"].as_str().is_some_and(|message| message.contains("callback_url")), "{url}: {envelope}");
+        assert!(
+            envelope["result"] == false
+                && envelope["message"]
+                    .as_str()
+                    .is_some_and(|message| message.contains("callback_url")),
+            "{url}: {envelope}"
+        );
     }
-    for url in [Value::Null, json!(""), json!([]), json!({}), json!(" http://127.0.0.1:9/ ")] {
+    for url in [
+        Value::Null,
+        json!(""),
+        json!([]),
+        json!({}),
+        json!(" http://127.0.0.1:9/ "),
+    ] {
         let mut body = approval_request();
         body["meta"] = json!({ "callback_url": url });
         let envelope = desk.bk("create_ticket", body).await;
@@ -726,12 +1239,23 @@ fn a_header_of_api_calls_that_cannot_be_sent_is_rejected_at_start() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("headers.json");
     let option = format!("hook={}", file.display());
-    for (name, value) in [("Host", "other.example.com"), ("Content-Length", "5"), ("X Token", "x"), ("X-Token", "a\r\nX-Other: b")] {
+    for (name, value) in [
+        ("Host", "other.example.com"),
+        ("Content-Length", "5"),
+        ("X Token", "x"),
+        ("X-Token", "a\r\nX-Other: b"),
+    ] {
         std::fs::write(&file, json!({ name: value }).to_string()).unwrap();
-        let error = Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).err().unwrap_or_default();
+        let error = Served::start_with(&directory.path().join("data"), &["--api-secret", &option])
+            .err()
+            .unwrap_or_default();
         assert!(error.contains(name), "{name}: {error}");
     }
-    std::fs::write(&file, json!({ "Authorization": "Bearer x", "X-Token": "口令" }).to_string()).unwrap();
+    std::fs::write(
+        &file,
+        json!({ "Authorization": "Bearer x", "X-Token": "口令" }).to_string(),
+    )
+    .unwrap();
     assert!(Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).is_ok());
 }
 
@@ -743,9 +1267,13 @@ async fn large_reads_of_an_application_do_not_count_as_written() {
     // More than the 96 MiB that one application may write at once.
     let parts = vec!["17"; 300_000].join(",");
     for _ in 0..120 {
-        let envelope = desk.bk("get_tickets", json!({ "service_id__in": parts })).await;
+        let envelope = desk
+            .bk("get_tickets", json!({ "service_id__in": parts }))
+            .await;
         assert_eq!(envelope["result"], false, "too many values");
     }
-    let created = desk.bk("create_ticket", tests::process::fast_approval("a", None)).await;
+    let created = desk
+        .bk("create_ticket", tests::process::fast_approval("a", None))
+        .await;
     assert_eq!(created["result"], true, "{created}");
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use domain::envelope::Envelope;
 use domain::views::incident_log::IncidentLog;
-use events::ticket::Observed;
+use events::ticket::RowImported;
 use events::{Meta, Moment};
 use serde_json::{Value, json};
 use tests::process::{program, root, run};
@@ -33,16 +33,33 @@ struct Printed {
 
 fn ledgerdesk(arguments: &[&str]) -> Printed {
     let output = run(arguments);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
-    Printed { is_ok: output.status.success(), all: format!("{out}{err}"), out }
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    );
+    Printed {
+        is_ok: output.status.success(),
+        all: format!("{out}{err}"),
+        out,
+    }
 }
 
 /// Imports a log into the folder `data` of a directory.
 fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str]) -> Printed {
-    let (file, toml, data) = (directory.join("log.csv"), directory.join("mapping.toml"), directory.join("data"));
+    let (file, toml, data) = (
+        directory.join("log.csv"),
+        directory.join("mapping.toml"),
+        directory.join("data"),
+    );
     std::fs::write(&file, log).unwrap();
     std::fs::write(&toml, mapping).unwrap();
-    let words = [file.to_str().unwrap(), "--mapping", toml.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let words = [
+        file.to_str().unwrap(),
+        "--mapping",
+        toml.to_str().unwrap(),
+        "--data",
+        data.to_str().unwrap(),
+    ];
     ledgerdesk(&[&["import"][..], &words[..], more].concat())
 }
 
@@ -50,37 +67,82 @@ fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str])
 fn imported(log: impl AsRef<[u8]>, mapping: &str, rows: usize) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let printed = import(directory.path(), log, mapping, &[]);
-    assert!(printed.is_ok && printed.all.contains(&format!(" {rows} imported, ")) && printed.all.contains(" 0 re"), "{}", printed.all);
+    assert!(
+        printed.is_ok
+            && printed.all.contains(&format!(" {rows} imported, "))
+            && printed.all.contains(" 0 re"),
+        "{}",
+        printed.all
+    );
     directory
 }
 
 fn report(directory: &Path) -> Value {
-    let printed = ledgerdesk(&["report", "incidents", "--json", "--data", directory.join("data").to_str().unwrap()]);
+    let printed = ledgerdesk(&[
+        "report",
+        "incidents",
+        "--json",
+        "--data",
+        directory.join("data").to_str().unwrap(),
+    ]);
     serde_json::from_str(&printed.out).unwrap_or_else(|error| panic!("{error}: {}", printed.all))
 }
 
 fn show(directory: &Path, stream: &str) -> String {
-    ledgerdesk(&["audit", "show", stream, "--data", directory.join("data").to_str().unwrap()]).all
+    ledgerdesk(&[
+        "audit",
+        "show",
+        stream,
+        "--data",
+        directory.join("data").to_str().unwrap(),
+    ])
+    .all
 }
 
 /// The data of all rows of a case that were imported, in their order.
 fn rows(directory: &Path, case: &str) -> Vec<Value> {
-    let exported = ledgerdesk(&["audit", "export", "--data", directory.join("data").to_str().unwrap()]).out;
-    let events = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}")));
-    events.map(|event| event["data"].clone()).filter(|data| data["source"] == "LOG" && data["case"] == case).collect()
+    let exported = ledgerdesk(&[
+        "audit",
+        "export",
+        "--data",
+        directory.join("data").to_str().unwrap(),
+    ])
+    .out;
+    let events = exported.lines().map(|line| {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    });
+    events
+        .map(|event| event["data"].clone())
+        .filter(|data| data["source"] == "LOG" && data["case"] == case)
+        .collect()
 }
 
 /// One member of every row of a case.
 fn members(directory: &Path, case: &str, member: &str) -> Vec<Value> {
-    rows(directory, case).into_iter().map(|row| row[member].clone()).collect()
+    rows(directory, case)
+        .into_iter()
+        .map(|row| row[member].clone())
+        .collect()
 }
 
 /// real-files-and-clients 6.
 #[test]
 fn an_offset_in_a_time_outweighs_the_zone_of_the_mapping() {
-    let texts = ["2026-01-01T10:00:00+08:00", "2026-01-01T04:00:00+00:00", "2026-01-01T05:30:00+01:00"];
-    let zulu = ["2026-01-01T02:00:00Z", "2026-01-01T04:00:00Z", "2026-01-01T04:30:00Z"];
-    let short = ["2026-01-01T10:00:00+0800", "2026-01-01T04:00:00+0000", "2026-01-01T05:30:00+0100"];
+    let texts = [
+        "2026-01-01T10:00:00+08:00",
+        "2026-01-01T04:00:00+00:00",
+        "2026-01-01T05:30:00+01:00",
+    ];
+    let zulu = [
+        "2026-01-01T02:00:00Z",
+        "2026-01-01T04:00:00Z",
+        "2026-01-01T04:30:00Z",
+    ];
+    let short = [
+        "2026-01-01T10:00:00+0800",
+        "2026-01-01T04:00:00+0000",
+        "2026-01-01T05:30:00+0100",
+    ];
     let epoch = ["1767232800", "1767240000", "1767241800"];
     for (format, times) in [
         ("%Y-%m-%dT%H:%M:%S%:z", texts),
@@ -92,11 +154,27 @@ fn an_offset_in_a_time_outweighs_the_zone_of_the_mapping() {
         ("%s", epoch),
     ] {
         for zone in ["UTC", "Asia/Shanghai"] {
-            let log = format!("id,when,state\nA,{},New\nA,{},Work\nA,{},Closed\n", times[0], times[1], times[2]);
+            let log = format!(
+                "id,when,state\nA,{},New\nA,{},Work\nA,{},Closed\n",
+                times[0], times[1], times[2]
+            );
             let directory = imported(log, &mapping("", &format!("{format:?}"), zone, ""), 3);
-            assert_eq!(report(directory.path())["dwell_minutes_by_state"], json!({ "New": 120, "Work": 30 }), "{format} in {zone}");
-            let exported = ledgerdesk(&["audit", "export", "--data", directory.path().join("data").to_str().unwrap()]).out;
-            assert!(exported.contains("2026-01-01T02:00:00"), "{format} in {zone}: {exported}");
+            assert_eq!(
+                report(directory.path())["dwell_minutes_by_state"],
+                json!({ "New": 120, "Work": 30 }),
+                "{format} in {zone}"
+            );
+            let exported = ledgerdesk(&[
+                "audit",
+                "export",
+                "--data",
+                directory.path().join("data").to_str().unwrap(),
+            ])
+            .out;
+            assert!(
+                exported.contains("2026-01-01T02:00:00"),
+                "{format} in {zone}: {exported}"
+            );
         }
     }
 }
@@ -105,9 +183,21 @@ fn an_offset_in_a_time_outweighs_the_zone_of_the_mapping() {
 #[test]
 fn offsets_count_in_further_times_as_well() {
     let log = "id,when,state,opened,resolved\nA,2026-01-01T10:00:00Z,Done,2026-01-01T10:00:00+08:00,2026-01-01T03:00:00Z\n";
-    let directory = imported(log, &mapping("", "\"rfc3339\"", "Asia/Tokyo", "---[times]\nopened = \"opened\"\nresolved = \"resolved\""), 1);
+    let directory = imported(
+        log,
+        &mapping(
+            "",
+            "\"rfc3339\"",
+            "Asia/Tokyo",
+            "---[times]\nopened = \"opened\"\nresolved = \"resolved\"",
+        ),
+        1,
+    );
     let report = report(directory.path());
-    assert_eq!(report["resolution_minutes_opened_to_resolved"]["sum"], 60, "{report}");
+    assert_eq!(
+        report["resolution_minutes_opened_to_resolved"]["sum"], 60,
+        "{report}"
+    );
 }
 
 /// first-use F7, real-files-and-clients 7.
@@ -115,23 +205,99 @@ fn offsets_count_in_further_times_as_well() {
 fn rejected_and_imported_rows_have_the_line_of_the_file() {
     for end in ["\r\n", "\n", "\r"] {
         for (name, lines, wrong, right) in [
-            ("rows", vec!["id,when,state", "A,2026-01-01 10:00,x", "B,bad,x", "A,2026-01-01 11:00,x", "C,bad,x"], [3, 5], [2, 4]),
-            ("blank lines", vec!["id,when,state", "A,2026-01-01 10:00,x", "", "", "B,bad,x", "A,2026-01-01 11:00,x", "", "C,bad,x"], [5, 8], [2, 6]),
+            (
+                "rows",
+                vec![
+                    "id,when,state",
+                    "A,2026-01-01 10:00,x",
+                    "B,bad,x",
+                    "A,2026-01-01 11:00,x",
+                    "C,bad,x",
+                ],
+                [3, 5],
+                [2, 4],
+            ),
+            (
+                "blank lines",
+                vec![
+                    "id,when,state",
+                    "A,2026-01-01 10:00,x",
+                    "",
+                    "",
+                    "B,bad,x",
+                    "A,2026-01-01 11:00,x",
+                    "",
+                    "C,bad,x",
+                ],
+                [5, 8],
+                [2, 6],
+            ),
             (
                 "quoted line ends",
-                vec!["id,when,state", "A,2026-01-01 10:00,\"x", "", "y\"", "B,bad,x", "A,2026-01-01 11:00,x", "\"C\",bad,\"x", "\""],
+                vec![
+                    "id,when,state",
+                    "A,2026-01-01 10:00,\"x",
+                    "",
+                    "y\"",
+                    "B,bad,x",
+                    "A,2026-01-01 11:00,x",
+                    "\"C\",bad,\"x",
+                    "\"",
+                ],
                 [5, 7],
                 [2, 6],
             ),
-            ("a separator line", vec!["sep=,", "id,when,state", "A,2026-01-01 10:00,x", "B,bad,x", "A,2026-01-01 11:00,x", "C,bad,x"], [4, 6], [3, 5]),
-            ("blank lines in front", vec!["", "", "id,when,state", "A,2026-01-01 10:00,x", "B,bad,x", "A,2026-01-01 11:00,x", "C,bad,x"], [5, 7], [4, 6]),
+            (
+                "a separator line",
+                vec![
+                    "sep=,",
+                    "id,when,state",
+                    "A,2026-01-01 10:00,x",
+                    "B,bad,x",
+                    "A,2026-01-01 11:00,x",
+                    "C,bad,x",
+                ],
+                [4, 6],
+                [3, 5],
+            ),
+            (
+                "blank lines in front",
+                vec![
+                    "",
+                    "",
+                    "id,when,state",
+                    "A,2026-01-01 10:00,x",
+                    "B,bad,x",
+                    "A,2026-01-01 11:00,x",
+                    "C,bad,x",
+                ],
+                [5, 7],
+                [4, 6],
+            ),
         ] {
             for mark in ["", "\u{feff}"] {
                 let directory = tempfile::tempdir().unwrap();
-                let printed = import(directory.path(), format!("{mark}{}{end}", lines.join(end)), &plain(), &[]).all;
-                let reported: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix("line ")?.split(' ').next()).collect();
-                assert_eq!(reported, wrong.map(|line: u64| line.to_string()), "{name} with {end:?}: {printed}");
-                assert_eq!(members(directory.path(), "A", "line"), right.map(|line: u64| json!(line)), "{name} with {end:?}");
+                let printed = import(
+                    directory.path(),
+                    format!("{mark}{}{end}", lines.join(end)),
+                    &plain(),
+                    &[],
+                )
+                .all;
+                let reported: Vec<&str> = printed
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("line ")?.split(' ').next())
+                    .collect();
+                assert_eq!(
+                    reported,
+                    wrong.map(|line: u64| line.to_string()),
+                    "{name} with {end:?}: {printed}"
+                );
+                assert_eq!(
+                    members(directory.path(), "A", "line"),
+                    right.map(|line: u64| json!(line)),
+                    "{name} with {end:?}"
+                );
             }
         }
     }
@@ -145,38 +311,95 @@ fn case_ids_with_blanks_are_imported_and_can_be_shown() {
     let mapping = "source = \"HD\"\n[columns]\ncase = \"Case ID\"\ntime = \"Complete Timestamp\"\nstate = \"Activity\"\nactor = \"Resource\"\n\
                    [time]\nformat = \"%Y-%m-%d %H:%M:%S%.f\"\n";
     let directory = imported(log, mapping, 5);
-    assert_eq!(report(directory.path())["rows_per_case"]["n"], 4, "outer blanks do not make another case, inner ones do");
-    for (stream, case) in
-        [("ticket-HD-Case 2", "Case 2"), ("ticket-HD-Case%202", "Case 2"), ("ticket-HD-Case%25202", "Case%202"), ("ticket-HD-工单 7", "工单 7")]
-    {
+    assert_eq!(
+        report(directory.path())["rows_per_case"]["n"],
+        4,
+        "outer blanks do not make another case, inner ones do"
+    );
+    for (stream, case) in [
+        ("ticket-HD-Case 2", "Case 2"),
+        ("ticket-HD-Case%202", "Case 2"),
+        ("ticket-HD-Case%25202", "Case%202"),
+        ("ticket-HD-工单 7", "工单 7"),
+    ] {
         let shown = show(directory.path(), stream);
-        assert!(shown.contains(&format!("\"case\": {}", json!(case))), "{stream}: {shown}");
+        assert!(
+            shown.contains(&format!("\"case\": {}", json!(case))),
+            "{stream}: {shown}"
+        );
     }
     let again = import(directory.path(), log, mapping, &[]).all;
-    assert!(again.contains(" 0 imported, 5 duplicate, 0 rejected"), "{again}");
-    let long = format!("Case ID,Activity,Resource,Complete Timestamp\n{},Assign,Value 1,2012-10-09 14:50:17.000\n", "x".repeat(5000));
+    assert!(
+        again.contains(" 0 imported, 5 duplicate, 0 rejected"),
+        "{again}"
+    );
+    let long = format!(
+        "Case ID,Activity,Resource,Complete Timestamp\n{},Assign,Value 1,2012-10-09 14:50:17.000\n",
+        "x".repeat(5000)
+    );
     let printed = import(directory.path(), long, mapping, &[]).all;
-    assert!(printed.contains("line 2 rejected: case id") && printed.len() < 1000, "{printed}");
+    assert!(
+        printed.contains("line 2 rejected: case id") && printed.len() < 1000,
+        "{printed}"
+    );
 }
 
 /// real-files-and-clients 9.
 #[test]
 fn values_may_be_separated_by_other_characters_than_commas() {
-    let rows = [["id", "when", "state"], ["A", "2026-01-01 10:00", "New"], ["A", "2026-01-01 12:00", "Work, hard"]];
+    let rows = [
+        ["id", "when", "state"],
+        ["A", "2026-01-01 10:00", "New"],
+        ["A", "2026-01-01 12:00", "Work, hard"],
+    ];
     for delimiter in [";", "\t", "|"] {
         let log: String = rows.iter().map(|row| row.join(delimiter) + "\n").collect();
         let state = json!({ "New": 1, "Work, hard": 1 });
-        assert_eq!(report(imported(&log, &plain(), 2).path())["rows_by_state"], state, "recognized {delimiter:?}");
-        let named = mapping(&format!("delimiter = {delimiter:?}"), "\"%Y-%m-%d %H:%M\"", "UTC", "");
-        assert_eq!(report(imported(&log, &named, 2).path())["rows_by_state"], state, "named {delimiter:?}");
-        assert_eq!(report(imported(format!("sep={delimiter}\r\n{log}"), &plain(), 2).path())["rows_by_state"], state, "sep={delimiter:?}");
+        assert_eq!(
+            report(imported(&log, &plain(), 2).path())["rows_by_state"],
+            state,
+            "recognized {delimiter:?}"
+        );
+        let named = mapping(
+            &format!("delimiter = {delimiter:?}"),
+            "\"%Y-%m-%d %H:%M\"",
+            "UTC",
+            "",
+        );
+        assert_eq!(
+            report(imported(&log, &named, 2).path())["rows_by_state"],
+            state,
+            "named {delimiter:?}"
+        );
+        assert_eq!(
+            report(imported(format!("sep={delimiter}\r\n{log}"), &plain(), 2).path())["rows_by_state"],
+            state,
+            "sep={delimiter:?}"
+        );
     }
     let directory = tempfile::tempdir().unwrap();
     let printed = import(directory.path(), "id;time;state\nA;x;y\n", &plain(), &[]);
-    assert!(!printed.is_ok && printed.all.contains("no column \"when\"; it has: id, time, state") && printed.all.contains("';'"), "{}", printed.all);
+    assert!(
+        !printed.is_ok
+            && printed
+                .all
+                .contains("no column \"when\"; it has: id, time, state")
+            && printed.all.contains("';'"),
+        "{}",
+        printed.all
+    );
     for wrong in ["", ";;", "a"] {
-        let printed = import(directory.path(), "id;time;state\nA;x;y\n", &mapping(&format!("delimiter = {wrong:?}"), "\"%Y\"", "UTC", ""), &[]);
-        assert!(!printed.is_ok && printed.all.contains("delimiter"), "{wrong:?}: {}", printed.all);
+        let printed = import(
+            directory.path(),
+            "id;time;state\nA;x;y\n",
+            &mapping(&format!("delimiter = {wrong:?}"), "\"%Y\"", "UTC", ""),
+            &[],
+        );
+        assert!(
+            !printed.is_ok && printed.all.contains("delimiter"),
+            "{wrong:?}: {}",
+            printed.all
+        );
     }
 }
 
@@ -184,44 +407,108 @@ fn values_may_be_separated_by_other_characters_than_commas() {
 #[test]
 fn logs_in_other_encodings_are_read_by_their_encoding() {
     let utf_16 = |text: &str, little: bool| -> Vec<u8> {
-        let units = std::iter::once('\u{feff}').chain(text.chars()).map(|c| u16::try_from(u32::from(c)).unwrap());
-        units.flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect()
+        let units = std::iter::once('\u{feff}')
+            .chain(text.chars())
+            .map(|c| u16::try_from(u32::from(c)).unwrap());
+        units
+            .flat_map(|unit| {
+                if little {
+                    unit.to_le_bytes()
+                } else {
+                    unit.to_be_bytes()
+                }
+            })
+            .collect()
     };
-    let named = |name: &str| mapping(&format!("encoding = {name:?}"), "\"%Y-%m-%d %H:%M\"", "UTC", "title = \"标题\"");
-    let western = |name: &str| mapping(&format!("encoding = {name:?}"), "\"%Y-%m-%d %H:%M\"", "UTC", "title = \"titre\"");
+    let named = |name: &str| {
+        mapping(
+            &format!("encoding = {name:?}"),
+            "\"%Y-%m-%d %H:%M\"",
+            "UTC",
+            "title = \"标题\"",
+        )
+    };
+    let western = |name: &str| {
+        mapping(
+            &format!("encoding = {name:?}"),
+            "\"%Y-%m-%d %H:%M\"",
+            "UTC",
+            "title = \"titre\"",
+        )
+    };
     let chinese = "id,when,state,标题\nA,2026-01-01 10:00,New,打印机\n";
-    let mut gb = b"id,when,state,\xb1\xea\xcc\xe2\nA,2026-01-01 10:00,New,\xb4\xf2\xd3\xa1\xbb\xfa\n".to_vec();
+    let mut gb =
+        b"id,when,state,\xb1\xea\xcc\xe2\nA,2026-01-01 10:00,New,\xb4\xf2\xd3\xa1\xbb\xfa\n"
+            .to_vec();
     for name in ["gb18030", "GBK"] {
-        assert!(members(imported(&gb, &named(name), 1).path(), "A", "title") == ["打印机"], "{name}");
+        assert!(
+            members(imported(&gb, &named(name), 1).path(), "A", "title") == ["打印机"],
+            "{name}"
+        );
     }
     let latin = b"id,when,state,titre\nA,2026-01-01 10:00,New,caf\xe9\n";
     for name in ["windows-1252", "latin1"] {
-        assert!(members(imported(latin, &western(name), 1).path(), "A", "title") == ["café"], "{name}");
+        assert!(
+            members(imported(latin, &western(name), 1).path(), "A", "title") == ["café"],
+            "{name}"
+        );
     }
     for little in [true, false] {
         let log = utf_16(chinese, little);
-        let directory = imported(log, &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "title = \"标题\""), 1);
+        let directory = imported(
+            log,
+            &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "title = \"标题\""),
+            1,
+        );
         assert_eq!(members(directory.path(), "A", "title"), ["打印机"]);
     }
     let log = &utf_16(chinese, true)[2..];
-    assert_eq!(members(imported(log, &named("utf-16le"), 1).path(), "A", "title"), ["打印机"], "without a mark");
+    assert_eq!(
+        members(imported(log, &named("utf-16le"), 1).path(), "A", "title"),
+        ["打印机"],
+        "without a mark"
+    );
 
     let directory = tempfile::tempdir().unwrap();
     let two = [&latin[..], b"B,2026-01-01 10:00,New,ok\n"].concat();
-    let printed = import(directory.path(), two, &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "title = \"titre\""), &[]).all;
+    let printed = import(
+        directory.path(),
+        two,
+        &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "title = \"titre\""),
+        &[],
+    )
+    .all;
     assert!(
-        printed.contains("line 2 rejected") && printed.contains("encoding = ") && printed.contains("\"titre\"") && printed.contains("1 imported"),
+        printed.contains("line 2 rejected")
+            && printed.contains("encoding = ")
+            && printed.contains("\"titre\"")
+            && printed.contains("1 imported"),
         "{printed}"
     );
     let printed = import(directory.path(), &gb, &plain(), &[]);
-    assert!(!printed.is_ok && printed.all.contains("encoding = "), "the header is not UTF-8: {}", printed.all);
+    assert!(
+        !printed.is_ok && printed.all.contains("encoding = "),
+        "the header is not UTF-8: {}",
+        printed.all
+    );
     let printed = import(directory.path(), log, &plain(), &[]);
-    assert!(!printed.is_ok && printed.all.contains("utf-16le"), "zero bytes: {}", printed.all);
+    assert!(
+        !printed.is_ok && printed.all.contains("utf-16le"),
+        "zero bytes: {}",
+        printed.all
+    );
     gb.extend(b"B,2026-01-01 10:00,New,\xff\xff\n");
     let printed = import(directory.path(), &gb, &named("gb18030"), &[]).all;
-    assert!(printed.contains("line 3 rejected") && printed.contains("gb18030"), "{printed}");
+    assert!(
+        printed.contains("line 3 rejected") && printed.contains("gb18030"),
+        "{printed}"
+    );
     let printed = import(directory.path(), &gb, &named("klingon"), &[]);
-    assert!(!printed.is_ok && printed.all.contains("klingon"), "{}", printed.all);
+    assert!(
+        !printed.is_ok && printed.all.contains("klingon"),
+        "{}",
+        printed.all
+    );
 }
 
 /// real-files-and-clients 11.
@@ -229,27 +516,69 @@ fn logs_in_other_encodings_are_read_by_their_encoding() {
 fn blanks_around_values_do_not_count() {
     let log = "id , when,\u{3000}state,closed,who\n A ,2026-01-01 10:00 ,\"New \", ,\u{a0}zhangsan\u{3000}\nA, 2026-01-01 12:00,\tNew\u{a0}, - ,zhangsan\n\
                A,2026-01-01 13:00, Done ,2026-01-01 13:00,- \n";
-    let text = mapping("people = [\"who\"]", "\"%Y-%m-%d %H:%M\"", "UTC", "---[times]\nclosed = \"closed\"\n[states]\n\" Done\" = \"closed\"");
+    let text = mapping(
+        "people = [\"who\"]",
+        "\"%Y-%m-%d %H:%M\"",
+        "UTC",
+        "---[times]\nclosed = \"closed\"\n[states]\n\" Done\" = \"closed\"",
+    );
     let directory = imported(log, &text, 3);
     let report = report(directory.path());
-    assert_eq!((&report["rows_by_state"], &report["cases"]), (&json!({ "New": 2, "Done": 1 }), &json!(1)), "{report}");
-    let people: Vec<Value> = members(directory.path(), "A", "kept").into_iter().map(|kept| kept["who"].clone()).collect();
-    assert!(people[0].is_string() && people[0] == people[1] && people[2].is_null(), "one person, whatever the blanks: {people:?}");
-    assert_eq!(members(directory.path(), "A", "phase"), ["open", "open", "closed"]);
+    assert_eq!(
+        (&report["rows_by_state"], &report["cases"]),
+        (&json!({ "New": 2, "Done": 1 }), &json!(1)),
+        "{report}"
+    );
+    let people: Vec<Value> = members(directory.path(), "A", "columns")
+        .into_iter()
+        .map(|kept| kept["who"].clone())
+        .collect();
+    assert!(
+        people[0].is_string() && people[0] == people[1] && people[2].is_null(),
+        "one person, whatever the blanks: {people:?}"
+    );
+    assert_eq!(
+        members(directory.path(), "A", "phase"),
+        ["open", "open", "closed"]
+    );
 }
 
 /// real-files-and-clients 11, first-use section 4.
 #[test]
 fn formats_of_times_are_tried_in_their_order() {
     let log = "id,when,state,closed\nA,28/02/2026 10:00:00,New,-\nA,2026-02-28 12:00:00,Done,28.02.2026\nA,gestern,Done,-\n";
-    let text = mapping("", "[\"%d/%m/%Y %H:%M:%S\", \"%Y-%m-%d %H:%M:%S\"]", "UTC", "---[times]\nclosed = { column = \"closed\", format = \"%d.%m.%Y\" }");
+    let text = mapping(
+        "",
+        "[\"%d/%m/%Y %H:%M:%S\", \"%Y-%m-%d %H:%M:%S\"]",
+        "UTC",
+        "---[times]\nclosed = { column = \"closed\", format = \"%d.%m.%Y\" }",
+    );
     let directory = tempfile::tempdir().unwrap();
     let printed = import(directory.path(), log, &text, &[]).all;
-    assert!(printed.contains("2 imported, 0 duplicate, 1 rejected") && printed.contains("line 4 rejected"), "{printed}");
-    assert!(printed.contains("%d/%m/%Y %H:%M:%S or %Y-%m-%d %H:%M:%S"), "the message names both formats: {printed}");
-    assert_eq!(report(directory.path())["dwell_minutes_by_state"], json!({ "New": 120 }));
-    let printed = import(directory.path(), log, &mapping("", "\"DD/MM/YYYY\"", "UTC", ""), &[]);
-    assert!(!printed.is_ok && printed.all.contains("DD/MM/YYYY") && printed.all.contains("rfc3339"), "{}", printed.all);
+    assert!(
+        printed.contains("2 imported, 0 duplicate, 1 rejected")
+            && printed.contains("line 4 rejected"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("%d/%m/%Y %H:%M:%S or %Y-%m-%d %H:%M:%S"),
+        "the message names both formats: {printed}"
+    );
+    assert_eq!(
+        report(directory.path())["dwell_minutes_by_state"],
+        json!({ "New": 120 })
+    );
+    let printed = import(
+        directory.path(),
+        log,
+        &mapping("", "\"DD/MM/YYYY\"", "UTC", ""),
+        &[],
+    );
+    assert!(
+        !printed.is_ok && printed.all.contains("DD/MM/YYYY") && printed.all.contains("rfc3339"),
+        "{}",
+        printed.all
+    );
 }
 
 /// first-use section 4: a mapping can express joined columns, constants, defaults, values, numbers with a decimal comma, and rows to ignore.
@@ -263,34 +592,90 @@ fn a_mapping_joins_replaces_and_ignores_values() {
                 [ignore]\nkind = [\"comment\"]\n";
     let directory = tempfile::tempdir().unwrap();
     let printed = import(directory.path(), log, text, &[]).all;
-    assert!(printed.contains("2 imported, 0 duplicate, 1 rejected, 1 ignored") && printed.contains("line 5 rejected: minutes \"0,001\""), "{printed}");
-    assert_eq!(report(directory.path())["rows_by_state"], json!({ "Pending": 1, "Pending / Vendor": 1 }));
+    assert!(
+        printed.contains("2 imported, 0 duplicate, 1 rejected, 1 ignored")
+            && printed.contains("line 5 rejected: minutes \"0,001\""),
+        "{printed}"
+    );
+    assert_eq!(
+        report(directory.path())["rows_by_state"],
+        json!({ "Pending": 1, "Pending / Vendor": 1 })
+    );
     for (member, values) in [
         ("phase", [json!("waiting"), json!("open")]),
         ("group", [json!("Service Desk"), json!("Service Desk")]),
         ("priority", [json!("High"), json!("Medium")]),
-        ("numbers", [json!({ "minutes": 90 }), json!({ "minutes": 60_000 })]),
+        (
+            "numbers",
+            [json!({ "minutes": 90 }), json!({ "minutes": 60_000 })],
+        ),
         ("title", [json!("Drucker"), json!("Drucker")]),
     ] {
         assert_eq!(members(directory.path(), "A", member), values, "{member}");
     }
-    for (key, wrong) in [("values", "vaules"), ("decimal", "decimals"), ("factor", "faktor"), ("[ignore]", "[ignored]")] {
+    for (key, wrong) in [
+        ("values", "vaules"),
+        ("decimal", "decimals"),
+        ("factor", "faktor"),
+        ("[ignore]", "[ignored]"),
+    ] {
         let printed = import(directory.path(), log, &text.replace(key, wrong), &[]);
-        assert!(!printed.is_ok && printed.all.contains(wrong.trim_matches(['[', ']'])), "{}", printed.all);
+        assert!(
+            !printed.is_ok && printed.all.contains(wrong.trim_matches(['[', ']'])),
+            "{}",
+            printed.all
+        );
     }
-    let printed = import(directory.path(), log, &text.replace("\"titel\"", "\"title\"").replace("\"sub\"", "\"subs\""), &[]).all;
-    assert!(printed.contains("\"subs\"") && printed.contains("\"title\"") && printed.contains("it has: id, date, time"), "{printed}");
+    let printed = import(
+        directory.path(),
+        log,
+        &text
+            .replace("\"titel\"", "\"title\"")
+            .replace("\"sub\"", "\"subs\""),
+        &[],
+    )
+    .all;
+    assert!(
+        printed.contains("\"subs\"")
+            && printed.contains("\"title\"")
+            && printed.contains("it has: id, date, time"),
+        "{printed}"
+    );
 }
 
 /// crossings 2: the column of a mapping that names people.
 #[test]
 fn full_width_separators_separate_the_names_of_people() {
-    for text in ["zhangsan，wangwu", "zhangsan、wangwu", "zhangsan；wangwu", "zhangsan;wangwu", "\"zhangsan, wangwu\""] {
-        let log = format!("id,when,state,who,by\nA,2026-01-01 10:00,New,{text},zhangsan\nB,2026-01-01 10:00,New,wangwu,zhangsan\n");
-        let directory = imported(log, &mapping("people = [\"who\"]", "\"%Y-%m-%d %H:%M\"", "UTC", "actor = \"by\""), 2);
-        let (first, second) = (&rows(directory.path(), "A")[0], &rows(directory.path(), "B")[0]);
-        let wanted = format!("{},{}", first["actor"].as_str().unwrap(), second["kept"]["who"].as_str().unwrap());
-        assert_eq!(first["kept"]["who"], wanted, "{text}");
+    for text in [
+        "zhangsan，wangwu",
+        "zhangsan、wangwu",
+        "zhangsan；wangwu",
+        "zhangsan;wangwu",
+        "\"zhangsan, wangwu\"",
+    ] {
+        let log = format!(
+            "id,when,state,who,by\nA,2026-01-01 10:00,New,{text},zhangsan\nB,2026-01-01 10:00,New,wangwu,zhangsan\n"
+        );
+        let directory = imported(
+            log,
+            &mapping(
+                "people = [\"who\"]",
+                "\"%Y-%m-%d %H:%M\"",
+                "UTC",
+                "actor = \"by\"",
+            ),
+            2,
+        );
+        let (first, second) = (
+            &rows(directory.path(), "A")[0],
+            &rows(directory.path(), "B")[0],
+        );
+        let wanted = format!(
+            "{},{}",
+            first["actor"].as_str().unwrap(),
+            second["columns"]["who"].as_str().unwrap()
+        );
+        assert_eq!(first["columns"]["who"], wanted, "{text}");
     }
 }
 
@@ -300,7 +685,10 @@ fn a_record_over_the_bound_is_rejected_in_little_memory() {
     const BYTES: usize = 128 << 20;
     const PEAK_KIB_MAX: u64 = 100 << 10;
     let directory = tempfile::tempdir().unwrap();
-    let (file, toml) = (directory.path().join("log.csv"), directory.path().join("mapping.toml"));
+    let (file, toml) = (
+        directory.path().join("log.csv"),
+        directory.path().join("mapping.toml"),
+    );
     let mut log = b"id,when,state\nA,2026-01-01 10:00,New\nB,2026-01-01 10:00,".to_vec();
     log.resize(log.len() + BYTES, b'x');
     log.extend(b"\nC,2026-01-01 10:00,New\n");
@@ -308,7 +696,14 @@ fn a_record_over_the_bound_is_rejected_in_little_memory() {
     drop(log);
     std::fs::write(&toml, plain()).unwrap();
     let mut child = Command::new(program())
-        .args(["import", file.to_str().unwrap(), "--mapping", toml.to_str().unwrap(), "--data", directory.path().join("data").to_str().unwrap()])
+        .args([
+            "import",
+            file.to_str().unwrap(),
+            "--mapping",
+            toml.to_str().unwrap(),
+            "--data",
+            directory.path().join("data").to_str().unwrap(),
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -318,106 +713,265 @@ fn a_record_over_the_bound_is_rejected_in_little_memory() {
     let mut peak: u64 = 0;
     while child.try_wait().unwrap().is_none() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
+        let high = text.lines().find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .split_whitespace()
+                .next()?
+                .parse::<u64>()
+                .ok()
+        });
         peak = peak.max(high.unwrap_or_default());
         std::thread::yield_now();
     }
     let printed = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    assert!(printed.contains("line 3 rejected") && printed.contains("2 imported, 0 duplicate, 1 rejected"), "{printed}");
-    assert!((1..PEAK_KIB_MAX).contains(&peak), "{peak} KiB for a record of {} KiB", BYTES >> 10);
+    assert!(
+        printed.contains("line 3 rejected")
+            && printed.contains("2 imported, 0 duplicate, 1 rejected"),
+        "{printed}"
+    );
+    assert!(
+        (1..PEAK_KIB_MAX).contains(&peak),
+        "{peak} KiB for a record of {} KiB",
+        BYTES >> 10
+    );
 }
 
 /// hostile-and-broken 20: one of two columns of one name was taken silently.
 #[test]
 fn two_columns_of_one_name_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
-    for header in ["id,when,state,state", "id,when,state, state ", "id,when,\"state\",\u{3000}state", "id,when,state,extra,extra"] {
-        let printed = import(directory.path(), format!("{header}\nA,2026-01-01 10:00,New,Old\n"), &plain(), &[]);
+    for header in [
+        "id,when,state,state",
+        "id,when,state, state ",
+        "id,when,\"state\",\u{3000}state",
+        "id,when,state,extra,extra",
+    ] {
+        let printed = import(
+            directory.path(),
+            format!("{header}\nA,2026-01-01 10:00,New,Old\n"),
+            &plain(),
+            &[],
+        );
         let name = header.rsplit(',').next().unwrap().trim();
-        assert!(!printed.is_ok && printed.all.contains(&format!("named {name:?}")), "{header}: {}", printed.all);
+        assert!(
+            !printed.is_ok && printed.all.contains(&format!("named {name:?}")),
+            "{header}: {}",
+            printed.all
+        );
     }
-    assert!(!directory.path().join("data").exists(), "a log that cannot be imported leaves no desk behind");
+    assert!(
+        !directory.path().join("data").exists(),
+        "a log that cannot be imported leaves no desk behind"
+    );
 }
 
 /// hostile-and-broken 20: a quote that is never closed swallows rows.
 #[test]
 fn an_unclosed_quote_is_rejected_with_its_line() {
     let directory = tempfile::tempdir().unwrap();
-    let printed = import(directory.path(), "id,when,state\nA,2026-01-01 10:00,New\nB,2026-01-01 10:00,\"New\nC,2026-01-01 10:00,New\n", &plain(), &[]).all;
-    assert!(printed.contains("line 3 rejected") && printed.contains("quote that opens on line 3"), "{printed}");
-    assert!(printed.contains("1 imported, 0 duplicate, 1 rejected"), "{printed}");
-    let printed = import(directory.path(), "id,when,\"state\nA,2026-01-01 10:00,New\n", &plain(), &[]);
-    assert!(!printed.is_ok && printed.all.contains("quote that opens on line 1"), "{}", printed.all);
+    let printed = import(
+        directory.path(),
+        "id,when,state\nA,2026-01-01 10:00,New\nB,2026-01-01 10:00,\"New\nC,2026-01-01 10:00,New\n",
+        &plain(),
+        &[],
+    )
+    .all;
+    assert!(
+        printed.contains("line 3 rejected") && printed.contains("quote that opens on line 3"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("1 imported, 0 duplicate, 1 rejected"),
+        "{printed}"
+    );
+    let printed = import(
+        directory.path(),
+        "id,when,\"state\nA,2026-01-01 10:00,New\n",
+        &plain(),
+        &[],
+    );
+    assert!(
+        !printed.is_ok && printed.all.contains("quote that opens on line 1"),
+        "{}",
+        printed.all
+    );
 }
 
 /// first-use section 4: exit status 0 although no row was imported.
 #[test]
 fn an_import_without_one_good_row_fails() {
     let directory = tempfile::tempdir().unwrap();
-    let (good, mixed) = ("id,when,state\nA,2026-01-01 10:00,New\n", "id,when,state\nA,2026-01-01 10:00,New\nB,bad,New\n");
-    let printed = import(directory.path(), "id,when,state\nA,bad,New\nB,bad,New\n", &plain(), &[]);
+    let (good, mixed) = (
+        "id,when,state\nA,2026-01-01 10:00,New\n",
+        "id,when,state\nA,2026-01-01 10:00,New\nB,bad,New\n",
+    );
+    let printed = import(
+        directory.path(),
+        "id,when,state\nA,bad,New\nB,bad,New\n",
+        &plain(),
+        &[],
+    );
     assert!(
-        !printed.is_ok && printed.all.contains("0 imported, 0 duplicate, 2 rejected") && printed.all.contains("no row could be imported"),
+        !printed.is_ok
+            && printed.all.contains("0 imported, 0 duplicate, 2 rejected")
+            && printed.all.contains("no row could be imported"),
         "{}",
         printed.all
     );
     assert!(import(directory.path(), good, &plain(), &["--strict"]).is_ok);
-    assert!(import(directory.path(), good, &plain(), &["--strict"]).is_ok, "duplicates are no failure");
-    assert!(import(directory.path(), mixed, &plain(), &[]).is_ok, "some rows are good");
+    assert!(
+        import(directory.path(), good, &plain(), &["--strict"]).is_ok,
+        "duplicates are no failure"
+    );
+    assert!(
+        import(directory.path(), mixed, &plain(), &[]).is_ok,
+        "some rows are good"
+    );
     let printed = import(directory.path(), mixed, &plain(), &["--strict"]);
-    assert!(!printed.is_ok && printed.all.contains("--strict"), "{}", printed.all);
+    assert!(
+        !printed.is_ok && printed.all.contains("--strict"),
+        "{}",
+        printed.all
+    );
     for (log, word) in [("", "empty"), ("\n\r\n", "empty"), ("\u{feff}", "empty")] {
         let printed = import(directory.path(), log, &plain(), &[]);
-        assert!(!printed.is_ok && printed.all.contains(word), "{log:?}: {}", printed.all);
+        assert!(
+            !printed.is_ok && printed.all.contains(word),
+            "{log:?}: {}",
+            printed.all
+        );
     }
     let printed = import(directory.path(), "id,when,state\n", &plain(), &[]);
-    assert!(printed.is_ok && printed.all.contains("no rows"), "{}", printed.all);
+    assert!(
+        printed.is_ok && printed.all.contains("no rows"),
+        "{}",
+        printed.all
+    );
 }
 
 /// first-use section 4: no dry run, no file of the rejected rows, no summary for programs.
 #[test]
 fn a_dry_run_reports_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let (data, rejected) = (directory.path().join("data"), directory.path().join("rejected.csv"));
+    let (data, rejected) = (
+        directory.path().join("data"),
+        directory.path().join("rejected.csv"),
+    );
     let log = "id,when,state\r\nA,2026-01-01 10:00,New\r\nB,bad,\"New, \"\"x\"\"\"\r\nC,2026-01-01 10:00\r\n";
-    let more = ["--dry-run", "--json", "--rejected", rejected.to_str().unwrap()];
+    let more = [
+        "--dry-run",
+        "--json",
+        "--rejected",
+        rejected.to_str().unwrap(),
+    ];
     let printed = import(directory.path(), log, &plain(), &more);
     assert!(printed.is_ok && !data.exists(), "{}", printed.all);
-    let summary: Value = serde_json::from_str(&printed.out).unwrap_or_else(|error| panic!("{error}: {}", printed.all));
-    let counted = |summary: &Value| ["rows", "imported", "duplicate", "rejected"].map(|name| summary[name].as_u64());
-    assert_eq!(counted(&summary), [Some(3), Some(1), Some(0), Some(2)], "{summary}");
-    assert_eq!((&summary["rejections"][0]["line"], &summary["rejections"][1]["line"]), (&json!(3), &json!(4)), "{summary}");
+    let summary: Value = serde_json::from_str(&printed.out)
+        .unwrap_or_else(|error| panic!("{error}: {}", printed.all));
+    let counted = |summary: &Value| {
+        ["rows", "imported", "duplicate", "rejected"].map(|name| summary[name].as_u64())
+    };
+    assert_eq!(
+        counted(&summary),
+        [Some(3), Some(1), Some(0), Some(2)],
+        "{summary}"
+    );
+    assert_eq!(
+        (
+            &summary["rejections"][0]["line"],
+            &summary["rejections"][1]["line"]
+        ),
+        (&json!(3), &json!(4)),
+        "{summary}"
+    );
     let rows = std::fs::read_to_string(&rejected).unwrap();
     let lines: Vec<&str> = rows.lines().collect();
     assert!(
-        lines.len() == 3 && lines[0] == "line,reason,id,when,state" && lines[1].starts_with("3,") && lines[1].ends_with(",B,bad,\"New, \"\"x\"\"\""),
+        lines.len() == 3
+            && lines[0] == "line,reason,id,when,state"
+            && lines[1].starts_with("3,")
+            && lines[1].ends_with(",B,bad,\"New, \"\"x\"\"\""),
         "{rows}"
     );
-    assert!(lines[2].starts_with("4,") && lines[2].ends_with(",C,2026-01-01 10:00"), "{rows}");
+    assert!(
+        lines[2].starts_with("4,") && lines[2].ends_with(",C,2026-01-01 10:00"),
+        "{rows}"
+    );
 
-    assert!(!import(directory.path(), log, &plain(), &["--dry-run", "--strict"]).is_ok && !data.exists());
+    assert!(
+        !import(directory.path(), log, &plain(), &["--dry-run", "--strict"]).is_ok
+            && !data.exists()
+    );
     assert!(import(directory.path(), log, &plain(), &[]).is_ok);
     let printed = import(directory.path(), log, &plain(), &["--dry-run", "--json"]);
-    assert_eq!(counted(&serde_json::from_str(&printed.out).unwrap()), [Some(3), Some(0), Some(1), Some(2)], "the desk has the row: {}", printed.all);
+    assert_eq!(
+        counted(&serde_json::from_str(&printed.out).unwrap()),
+        [Some(3), Some(0), Some(1), Some(2)],
+        "the desk has the row: {}",
+        printed.all
+    );
     let over = directory.path().join("log.csv");
-    assert!(!import(directory.path(), log, &plain(), &["--rejected", over.to_str().unwrap()]).is_ok);
-    assert_eq!(std::fs::read_to_string(&over).unwrap(), log, "the log is never overwritten");
+    assert!(
+        !import(
+            directory.path(),
+            log,
+            &plain(),
+            &["--rejected", over.to_str().unwrap()]
+        )
+        .is_ok
+    );
+    assert_eq!(
+        std::fs::read_to_string(&over).unwrap(),
+        log,
+        "the log is never overwritten"
+    );
     let over = directory.path().join("mapping.toml");
-    assert!(!import(directory.path(), log, &plain(), &["--rejected", over.to_str().unwrap()]).is_ok);
-    assert_eq!(std::fs::read_to_string(&over).unwrap(), plain(), "nor is its mapping");
+    assert!(
+        !import(
+            directory.path(),
+            log,
+            &plain(),
+            &["--rejected", over.to_str().unwrap()]
+        )
+        .is_ok
+    );
+    assert_eq!(
+        std::fs::read_to_string(&over).unwrap(),
+        plain(),
+        "nor is its mapping"
+    );
 }
 
 /// first-use section 4: a report on a log without columns for its times was empty.
 #[test]
 fn a_report_derives_missing_times_from_phases() {
     let log = "id,when,state\nA,2026-01-05 10:00,New\nA,2026-01-05 11:00,Done\nA,2026-01-05 12:00,New\nA,2026-01-05 13:00,Done\nA,2026-01-06 10:00,Shut\nB,2026-01-06 10:00,New\n";
-    let directory = imported(log, &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "---[states]\nDone = \"resolved\"\nShut = \"closed\""), 6);
+    let directory = imported(
+        log,
+        &mapping(
+            "",
+            "\"%Y-%m-%d %H:%M\"",
+            "UTC",
+            "---[states]\nDone = \"resolved\"\nShut = \"closed\"",
+        ),
+        6,
+    );
     let report = report(directory.path());
-    let [resolution, closure] =
-        ["resolution_minutes_opened_to_resolved", "closure_minutes_opened_to_closed"].map(|name| (report[name]["n"].clone(), report[name]["sum"].clone()));
-    assert_eq!((resolution, closure), ((json!(1), json!(60)), (json!(1), json!(1440))), "{report}");
+    let [resolution, closure] = [
+        "resolution_minutes_opened_to_resolved",
+        "closure_minutes_opened_to_closed",
+    ]
+    .map(|name| (report[name]["n"].clone(), report[name]["sum"].clone()));
+    assert_eq!(
+        (resolution, closure),
+        ((json!(1), json!(60)), (json!(1), json!(1440))),
+        "{report}"
+    );
     assert_eq!(report["opened_by_iso_weekday"], json!({ "1": 1, "2": 1 }));
-    assert_eq!(report["times_from_phases_by_source"], json!({ "LOG": "opened, resolved, closed" }));
+    assert_eq!(
+        report["times_from_phases_by_source"],
+        json!({ "LOG": "opened, resolved, closed" })
+    );
 }
 
 /// first-use section 4: a report on nothing printed 24 lines of zeros.
@@ -427,8 +981,17 @@ fn a_report_on_nothing_has_one_line() {
     // A log without rows makes a desk without tickets.
     assert!(import(directory.path(), "id,when,state\n", &plain(), &[]).is_ok);
     for name in ["incidents", "desk"] {
-        let printed = ledgerdesk(&["report", name, "--data", directory.path().join("data").to_str().unwrap()]);
-        assert!(printed.is_ok && printed.out.lines().count() == 1 && printed.out.contains("nothing"), "{name}: {}", printed.all);
+        let printed = ledgerdesk(&[
+            "report",
+            name,
+            "--data",
+            directory.path().join("data").to_str().unwrap(),
+        ]);
+        assert!(
+            printed.is_ok && printed.out.lines().count() == 1 && printed.out.contains("nothing"),
+            "{name}: {}",
+            printed.all
+        );
     }
 }
 
@@ -438,19 +1001,29 @@ fn an_unknown_zone_is_named_in_the_report() {
     let mut log = IncidentLog::default();
     for (case, zone) in [("A", ""), ("B", "Mars/Olympus")] {
         let at = Moment(1_767_232_800_000);
-        let observed = Observed {
+        let observed = RowImported {
             occurred_at: at,
             source: "LOG".into(),
             case: case.into(),
             state: "New".into(),
             zone: zone.into(),
             times: BTreeMap::from([("opened".to_owned(), at)]),
-            ..Observed::default()
+            ..RowImported::default()
         };
         let stream = format!("ticket-LOG-{case}");
-        log.fold(&Envelope { stream, sequence: 1, at, occurred_at: Some(at), meta: Meta::system("test", "test"), event: observed.into() });
+        log.fold(&Envelope {
+            stream,
+            sequence: 1,
+            at,
+            occurred_at: Some(at),
+            meta: Meta::system("test", "test"),
+            event: observed.into(),
+        });
     }
-    assert_eq!(functions::reports::incidents(&log)["opened_by_iso_weekday"], json!({ "4": 1, "unknown zone Mars/Olympus": 1 }));
+    assert_eq!(
+        functions::app::reports::incidents(&log)["opened_by_iso_weekday"],
+        json!({ "4": 1, "unknown zone Mars/Olympus": 1 })
+    );
 }
 
 /// first-use section 4: the mapping language was not documented.
@@ -469,11 +1042,29 @@ fn the_example_of_the_guide_runs_as_it_is_written() {
         }
     }
     let folder = program().parent().unwrap().to_owned();
-    let path = std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()))).unwrap();
-    let output = Command::new("sh").args(["-e", "-c", &commands]).current_dir(directory.path()).env("PATH", path).stdin(Stdio::null()).output().unwrap();
+    let path = std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    )))
+    .unwrap();
+    let output = Command::new("sh")
+        .args(["-e", "-c", &commands])
+        .current_dir(directory.path())
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
-    for wanted in ["5 imported, 0 duplicate, 1 rejected, 1 ignored", "0 imported, 5 duplicate, 1 rejected, 1 ignored", "Wartet / Lieferant", "\"minutes\":90"] {
+    assert!(
+        output.status.success(),
+        "{printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for wanted in [
+        "5 imported, 0 duplicate, 1 rejected, 1 ignored",
+        "0 imported, 5 duplicate, 1 rejected, 1 ignored",
+        "Wartet / Lieferant",
+        "\"minutes\":90",
+    ] {
         assert!(printed.contains(wanted), "{wanted} is missing in {printed}");
     }
     assert!(directory.path().join("rejected.csv").exists());
@@ -483,37 +1074,99 @@ fn the_example_of_the_guide_runs_as_it_is_written() {
 #[test]
 fn a_case_id_of_many_blanks_rejects_its_row_only() {
     let directory = tempfile::tempdir().unwrap();
-    for (case, named) in [("x ".repeat(63) + "xx", 256), ("%".repeat(128), 256), (format!("a{}b", "\u{a0}".repeat(60)), 256), ("工".repeat(43), 128)] {
-        let log = format!("id,when,state\nA,2026-01-01 10:00,New\n{case},2026-01-01 10:00,New\nB,2026-01-01 10:00,New\n");
+    for (case, named) in [
+        ("x ".repeat(63) + "xx", 256),
+        ("%".repeat(128), 256),
+        (format!("a{}b", "\u{a0}".repeat(60)), 256),
+        ("工".repeat(43), 128),
+    ] {
+        let log = format!(
+            "id,when,state\nA,2026-01-01 10:00,New\n{case},2026-01-01 10:00,New\nB,2026-01-01 10:00,New\n"
+        );
         let printed = import(directory.path(), log, &plain(), &[]);
-        assert!(printed.is_ok && printed.all.contains("line 3 rejected: case id") && printed.all.contains(&named.to_string()), "{case}: {}", printed.all);
-        assert!(printed.all.contains("1 rejected") && !rows(directory.path(), "B").is_empty(), "{case}: {}", printed.all);
+        assert!(
+            printed.is_ok
+                && printed.all.contains("line 3 rejected: case id")
+                && printed.all.contains(&named.to_string()),
+            "{case}: {}",
+            printed.all
+        );
+        assert!(
+            printed.all.contains("1 rejected") && !rows(directory.path(), "B").is_empty(),
+            "{case}: {}",
+            printed.all
+        );
     }
-    imported(format!("id,when,state\n{},2026-01-01 10:00,New\n", "x ".repeat(50) + "x"), &plain(), 1);
+    imported(
+        format!(
+            "id,when,state\n{},2026-01-01 10:00,New\n",
+            "x ".repeat(50) + "x"
+        ),
+        &plain(),
+        1,
+    );
 }
 
 /// first-use section 4. Long texts in columns that the mapping does not name cost rows.
 #[test]
 fn columns_without_a_meaning_may_be_long() {
     let long = "x".repeat(200_000);
-    let log = format!("id,when,state,description\nA,2026-01-01 10:00,New,{long}\nB,2026-01-01 10:00,New,short\n");
+    let log = format!(
+        "id,when,state,description\nA,2026-01-01 10:00,New,{long}\nB,2026-01-01 10:00,New,short\n"
+    );
     imported(&log, &plain(), 2);
     let directory = tempfile::tempdir().unwrap();
-    let printed = import(directory.path(), &log, &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "title = \"description\""), &[]).all;
-    assert!(printed.contains("line 2 rejected: is too long for an event") && printed.contains("1 imported, 0 duplicate, 1 rejected"), "{printed}");
+    let printed = import(
+        directory.path(),
+        &log,
+        &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "title = \"description\""),
+        &[],
+    )
+    .all;
+    assert!(
+        printed.contains("line 2 rejected: is too long for an event")
+            && printed.contains("1 imported, 0 duplicate, 1 rejected"),
+        "{printed}"
+    );
 }
 
 /// real-files-and-clients 9. Spreadsheets write delimiters behind the last value of some rows.
 #[test]
 fn delimiters_behind_the_last_value_do_not_count() {
     let row = "A,2026-01-01 10:00,New";
-    for (header, ends) in [("id,when,state", [",", ",,, ", ""]), ("id,when,state,", [",", "", ",,"]), ("id,when,state,,", ["", ",", ",,"])] {
-        let log: String = std::iter::once(header.to_owned()).chain(ends.iter().map(|end| format!("{row}{end}"))).collect::<Vec<_>>().join("\n");
+    for (header, ends) in [
+        ("id,when,state", [",", ",,, ", ""]),
+        ("id,when,state,", [",", "", ",,"]),
+        ("id,when,state,,", ["", ",", ",,"]),
+    ] {
+        let log: String = std::iter::once(header.to_owned())
+            .chain(ends.iter().map(|end| format!("{row}{end}")))
+            .collect::<Vec<_>>()
+            .join("\n");
         let directory = imported(&log, &plain(), 3);
-        let again = import(directory.path(), format!("{header}\n{row}\n{row}\n{row}\n"), &plain(), &[]).all;
-        let rejected = import(directory.path(), format!("{header}\nB,2026-01-01 10:00\nB,2026-01-01 10:00,New,,,,x\n"), &plain(), &[]).all;
-        assert!(again.contains(" 0 imported, 3 duplicate, 0 rejected"), "the same rows by their texts, {header}: {again}");
-        assert!(rejected.contains("line 2 rejected: has 2 values, the header has") && rejected.contains("line 3 rejected"), "{header}: {rejected}");
+        let again = import(
+            directory.path(),
+            format!("{header}\n{row}\n{row}\n{row}\n"),
+            &plain(),
+            &[],
+        )
+        .all;
+        let rejected = import(
+            directory.path(),
+            format!("{header}\nB,2026-01-01 10:00\nB,2026-01-01 10:00,New,,,,x\n"),
+            &plain(),
+            &[],
+        )
+        .all;
+        assert!(
+            again.contains(" 0 imported, 3 duplicate, 0 rejected"),
+            "the same rows by their texts, {header}: {again}"
+        );
+        assert!(
+            rejected.contains("line 2 rejected: has 2 values, the header has")
+                && rejected.contains("line 3 rejected"),
+            "{header}: {rejected}"
+        );
     }
 }
 
@@ -521,78 +1174,222 @@ fn delimiters_behind_the_last_value_do_not_count() {
 #[test]
 fn a_format_that_reads_no_time_is_an_error_of_the_mapping() {
     let directory = tempfile::tempdir().unwrap();
-    for format in ["%q", "%Y-%m-%d %K:%M", "%c", "%H:%M", "%Y-%m", "%Y-%m-%d %I:%M"] {
-        let printed = import(directory.path(), "id,when,state\nA,2026-01-01 10:00,New\n", &mapping("", &format!("{format:?}"), "UTC", ""), &[]);
-        assert!(!printed.is_ok && printed.all.contains(&format!("format {format:?} cannot read a time")), "{format}: {}", printed.all);
+    for format in [
+        "%q",
+        "%Y-%m-%d %K:%M",
+        "%c",
+        "%H:%M",
+        "%Y-%m",
+        "%Y-%m-%d %I:%M",
+    ] {
+        let printed = import(
+            directory.path(),
+            "id,when,state\nA,2026-01-01 10:00,New\n",
+            &mapping("", &format!("{format:?}"), "UTC", ""),
+            &[],
+        );
+        assert!(
+            !printed.is_ok
+                && printed
+                    .all
+                    .contains(&format!("format {format:?} cannot read a time")),
+            "{format}: {}",
+            printed.all
+        );
     }
-    let printed = import(directory.path(), "id,when,state\nA,2026-01-01 10:00,New\n", &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC+8", ""), &[]).all;
-    assert!(printed.contains("\"UTC+8\"") && printed.contains("Asia/Shanghai"), "{printed}");
-    assert!(!directory.path().join("data").exists(), "a mapping that cannot be used leaves no desk behind");
+    let printed = import(
+        directory.path(),
+        "id,when,state\nA,2026-01-01 10:00,New\n",
+        &mapping("", "\"%Y-%m-%d %H:%M\"", "UTC+8", ""),
+        &[],
+    )
+    .all;
+    assert!(
+        printed.contains("\"UTC+8\"") && printed.contains("Asia/Shanghai"),
+        "{printed}"
+    );
+    assert!(
+        !directory.path().join("data").exists(),
+        "a mapping that cannot be used leaves no desk behind"
+    );
 }
 
 /// real-files-and-clients 6. A text of another form became a time in the year 26 or in 1970, without a message.
 #[test]
 fn a_time_of_another_form_is_rejected_with_advice() {
     let directory = tempfile::tempdir().unwrap();
-    for (format, text, word) in [("%d.%m.%Y", "28.02.26", "%y"), ("%Y-%m-%d", "0001-01-01", "1900"), ("epoch_ms", "1767232800", "%s")] {
-        let printed = import(directory.path(), format!("id,when,state\nA,{text},New\n"), &mapping("", &format!("{format:?}"), "UTC", ""), &[]);
-        assert!(!printed.is_ok && printed.all.contains("line 2 rejected") && printed.all.contains(word), "{text}: {}", printed.all);
+    for (format, text, word) in [
+        ("%d.%m.%Y", "28.02.26", "%y"),
+        ("%Y-%m-%d", "0001-01-01", "1900"),
+        ("epoch_ms", "1767232800", "%s"),
+    ] {
+        let printed = import(
+            directory.path(),
+            format!("id,when,state\nA,{text},New\n"),
+            &mapping("", &format!("{format:?}"), "UTC", ""),
+            &[],
+        );
+        assert!(
+            !printed.is_ok && printed.all.contains("line 2 rejected") && printed.all.contains(word),
+            "{text}: {}",
+            printed.all
+        );
     }
     let log = "id,when,state\nA,28.02.2026,New\nA,01.03.26,Work\nA,2026/3/1 下午3:05,Work\nA,2026/3/1 3:06 p.m.,Done\n";
-    let directory = imported(log, &mapping("", "[\"%d.%m.%Y\", \"%d.%m.%y\", \"%Y/%m/%d %p%I:%M\", \"%Y/%m/%d %I:%M %p\"]", "UTC", ""), 4);
-    assert_eq!(report(directory.path())["dwell_minutes_by_state"], json!({ "New": 1440, "Work": 906 }));
+    let directory = imported(
+        log,
+        &mapping(
+            "",
+            "[\"%d.%m.%Y\", \"%d.%m.%y\", \"%Y/%m/%d %p%I:%M\", \"%Y/%m/%d %I:%M %p\"]",
+            "UTC",
+            "",
+        ),
+        4,
+    );
+    assert_eq!(
+        report(directory.path())["dwell_minutes_by_state"],
+        json!({ "New": 1440, "Work": 906 })
+    );
 }
 
 /// real-files-and-clients 10. A text in UTF-16 without a mark was called Windows-1252 or GB18030.
 #[test]
 fn a_file_of_another_encoding_is_named_for_what_it_is() {
-    let utf_16 =
-        |text: &str, little: bool| -> Vec<u8> { text.encode_utf16().flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect() };
+    let utf_16 = |text: &str, little: bool| -> Vec<u8> {
+        text.encode_utf16()
+            .flat_map(|unit| {
+                if little {
+                    unit.to_le_bytes()
+                } else {
+                    unit.to_be_bytes()
+                }
+            })
+            .collect()
+    };
     let directory = tempfile::tempdir().unwrap();
     for header in ["id,when,state,标题", "标题,id,when,state"] {
         for (little, name) in [(true, "utf-16le"), (false, "utf-16be")] {
             let log = utf_16(&format!("{header}\nA,A,2026-01-01 10:00,New\n"), little);
             let printed = import(directory.path(), log, &plain(), &[]);
-            assert!(!printed.is_ok && printed.all.contains(&format!("encoding = {name:?}")), "{header}: {}", printed.all);
+            assert!(
+                !printed.is_ok && printed.all.contains(&format!("encoding = {name:?}")),
+                "{header}: {}",
+                printed.all
+            );
         }
     }
-    for (bytes, word) in [(&b"\xd0\xcf\x11\xe0\xa1\xb1"[..], "spreadsheet"), (&b"\xfd7zXZ\0"[..], "xz"), (&b"\x28\xb5\x2f\xfd"[..], "zstd")] {
+    for (bytes, word) in [
+        (&b"\xd0\xcf\x11\xe0\xa1\xb1"[..], "spreadsheet"),
+        (&b"\xfd7zXZ\0"[..], "xz"),
+        (&b"\x28\xb5\x2f\xfd"[..], "zstd"),
+    ] {
         let printed = import(directory.path(), bytes, &plain(), &[]);
-        assert!(!printed.is_ok && printed.all.contains(word), "{word}: {}", printed.all);
+        assert!(
+            !printed.is_ok && printed.all.contains(word),
+            "{word}: {}",
+            printed.all
+        );
     }
     let marked = b"\x84\x31\x95\x33id,when,state\nA,2026-01-01 10:00,\xb4\xf2\xd3\xa1\xbb\xfa\n";
-    assert_eq!(members(imported(marked, &plain(), 1).path(), "A", "state"), ["打印机"], "the byte order mark of GB18030");
+    assert_eq!(
+        members(imported(marked, &plain(), 1).path(), "A", "state"),
+        ["打印机"],
+        "the byte order mark of GB18030"
+    );
     for name in ["utf_8_sig", "cp65001"] {
-        imported("id,when,state\nA,2026-01-01 10:00,New\n", &mapping(&format!("encoding = {name:?}"), "\"%Y-%m-%d %H:%M\"", "UTC", ""), 1);
+        imported(
+            "id,when,state\nA,2026-01-01 10:00,New\n",
+            &mapping(
+                &format!("encoding = {name:?}"),
+                "\"%Y-%m-%d %H:%M\"",
+                "UTC",
+                "",
+            ),
+            1,
+        );
     }
 }
 
 /// real-files-and-clients 11. The message showed two names that look the same.
 #[test]
 fn blanks_inside_the_name_of_a_column_count_as_one() {
-    for name in ["my state", "my  state", "my\u{a0}state", "\"my\r\nstate\"", "\"my\tstate \""] {
+    for name in [
+        "my state",
+        "my  state",
+        "my\u{a0}state",
+        "\"my\r\nstate\"",
+        "\"my\tstate \"",
+    ] {
         let text = plain().replace("state = \"state\"", "state = \"my  state\"");
-        let directory = imported(format!("id,when,{name}\nA,2026-01-01 10:00,New\n"), &text, 1);
+        let directory = imported(
+            format!("id,when,{name}\nA,2026-01-01 10:00,New\n"),
+            &text,
+            1,
+        );
         assert_eq!(members(directory.path(), "A", "state"), ["New"], "{name:?}");
     }
     let directory = tempfile::tempdir().unwrap();
-    let printed = import(directory.path(), "id,When,state\nA,2026-01-01 10:00,New\n", &plain(), &[]);
-    assert!(!printed.is_ok && printed.all.contains("\"when\" differs from \"When\" in the case"), "{}", printed.all);
+    let printed = import(
+        directory.path(),
+        "id,When,state\nA,2026-01-01 10:00,New\n",
+        &plain(),
+        &[],
+    );
+    assert!(
+        !printed.is_ok
+            && printed
+                .all
+                .contains("\"when\" differs from \"When\" in the case"),
+        "{}",
+        printed.all
+    );
 }
 
 /// hostile-and-broken 20. A log whose end is missing: the rows before it are imported, and the whole log continues.
 #[test]
 fn a_gzip_file_that_is_cut_off_is_continued_by_the_whole_one() {
     let directory = tempfile::tempdir().unwrap();
-    let log: String = (0..8000).map(|row| format!("C{},2026-01-01 10:{:02},S{}\n", row % 500, row % 60, row * 7919 % 1009)).collect::<Vec<_>>().concat();
+    let log: String = (0..8000)
+        .map(|row| {
+            format!(
+                "C{},2026-01-01 10:{:02},S{}\n",
+                row % 500,
+                row % 60,
+                row * 7919 % 1009
+            )
+        })
+        .collect::<Vec<_>>()
+        .concat();
     let plain_file = directory.path().join("plain.csv");
     std::fs::write(&plain_file, format!("id,when,state\n{log}")).unwrap();
-    let packed = Command::new("gzip").args(["-c", plain_file.to_str().unwrap()]).output().unwrap().stdout;
+    let packed = Command::new("gzip")
+        .args(["-c", plain_file.to_str().unwrap()])
+        .output()
+        .unwrap()
+        .stdout;
     let printed = import(directory.path(), &packed[..packed.len() / 2], &plain(), &[]);
-    assert!(!printed.is_ok && printed.all.contains("gzip") && printed.all.contains("rows were imported before the import stopped"), "{}", printed.all);
+    assert!(
+        !printed.is_ok
+            && printed.all.contains("gzip")
+            && printed
+                .all
+                .contains("rows were imported before the import stopped"),
+        "{}",
+        printed.all
+    );
     assert!(printed.all.contains("from line "), "{}", printed.all);
     let taken = report(directory.path())["rows"].as_u64().unwrap();
-    assert!((1..8000).contains(&taken) && printed.all.contains(&format!("{taken} rows were imported")), "{taken}: {}", printed.all);
+    assert!(
+        (1..8000).contains(&taken) && printed.all.contains(&format!("{taken} rows were imported")),
+        "{taken}: {}",
+        printed.all
+    );
     let printed = import(directory.path(), &packed, &plain(), &[]).all;
-    assert!(printed.contains(&format!("{} imported, {taken} duplicate, 0 rejected", 8000 - taken)), "{printed}");
+    assert!(
+        printed.contains(&format!(
+            "{} imported, {taken} duplicate, 0 rejected",
+            8000 - taken
+        )),
+        "{printed}"
+    );
 }

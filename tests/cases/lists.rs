@@ -33,8 +33,21 @@ async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let form = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
-    for (service, fields) in [(17, json!({ "title": "x" })), (22, form.clone()), (17, json!({ "title": "y" })), (22, form), (17, json!({ "title": "z" }))] {
-        let (status, answer) = desk.v1("POST", "tickets", "lisi", json!({ "service_id": service, "fields": fields })).await;
+    for (service, fields) in [
+        (17, json!({ "title": "x" })),
+        (22, form.clone()),
+        (17, json!({ "title": "y" })),
+        (22, form),
+        (17, json!({ "title": "z" })),
+    ] {
+        let (status, answer) = desk
+            .v1(
+                "POST",
+                "tickets",
+                "lisi",
+                json!({ "service_id": service, "fields": fields }),
+            )
+            .await;
         assert_eq!(status, 201, "{answer}");
     }
     for (query, count) in [
@@ -47,18 +60,48 @@ async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
         ("service=17,22&status=RUNNING&kind=request", 5),
         ("service=17&page_size=2&page=2", 3),
     ] {
-        let (status, answer) = desk.v1("GET", &format!("tickets?{query}"), "lisi", Value::Null).await;
-        assert_eq!((status, &answer["count"]), (200, &json!(count)), "{query}: {answer}");
-        let sns: Vec<&str> = answer["items"].as_array().expect("items").iter().filter_map(|item| item["sn"].as_str()).collect();
-        assert_eq!(sns.iter().collect::<BTreeSet<_>>().len(), sns.len(), "{query}: {sns:?}");
+        let (status, answer) = desk
+            .v1("GET", &format!("tickets?{query}"), "lisi", Value::Null)
+            .await;
+        assert_eq!(
+            (status, &answer["count"]),
+            (200, &json!(count)),
+            "{query}: {answer}"
+        );
+        let sns: Vec<&str> = answer["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .filter_map(|item| item["sn"].as_str())
+            .collect();
+        assert_eq!(
+            sns.iter().collect::<BTreeSet<_>>().len(),
+            sns.len(),
+            "{query}: {sns:?}"
+        );
     }
     for (operation, body, count) in [
         ("get_tickets", json!({ "service_id__in": "17" }), 3),
-        ("get_tickets", json!({ "service_id__in": "17,22", "create_at__gte": "2020-01-01 00:00:00" }), 5),
-        ("get_tickets_by_user", json!({ "user": "lisi", "view_type": "my_created", "catalog_id": "4" }), 5),
+        (
+            "get_tickets",
+            json!({ "service_id__in": "17,22", "create_at__gte": "2020-01-01 00:00:00" }),
+            5,
+        ),
+        (
+            "get_tickets_by_user",
+            json!({ "user": "lisi", "view_type": "my_created", "catalog_id": "4" }),
+            5,
+        ),
     ] {
         let envelope = desk.bk(operation, body.clone()).await;
-        assert_eq!((&envelope["data"]["count"], envelope["data"]["items"].as_array().map(Vec::len)), (&json!(count), Some(count)), "{body}: {envelope}");
+        assert_eq!(
+            (
+                &envelope["data"]["count"],
+                envelope["data"]["items"].as_array().map(Vec::len)
+            ),
+            (&json!(count), Some(count)),
+            "{body}: {envelope}"
+        );
     }
 }
 
@@ -67,19 +110,48 @@ async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
 async fn a_condition_of_more_than_a_thousand_values_is_rejected_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
-    let many = (0..1_001).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
-    for (operation, name) in
-        [("get_tickets", "service_id__in"), ("get_tickets", "current_status__in"), ("get_tickets", "sns"), ("get_tickets_by_user", "catalog_id")]
-    {
-        let envelope = desk.bk(operation, json!({ "user": "lisi", name: many })).await;
+    let many = (0..1_001)
+        .map(|number| number.to_string())
+        .collect::<Vec<_>>()
+        .join(",");
+    for (operation, name) in [
+        ("get_tickets", "service_id__in"),
+        ("get_tickets", "current_status__in"),
+        ("get_tickets", "sns"),
+        ("get_tickets_by_user", "catalog_id"),
+    ] {
+        let envelope = desk
+            .bk(operation, json!({ "user": "lisi", name: many }))
+            .await;
         let message = envelope["message"].as_str().unwrap_or_default();
-        assert!(envelope["result"] == false && message.contains(name), "{operation} {name}: {envelope}");
+        assert!(
+            envelope["result"] == false && message.contains(name),
+            "{operation} {name}: {envelope}"
+        );
     }
-    let few = (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
-    assert_eq!(desk.bk("get_tickets", json!({ "service_id__in": few })).await["result"], true);
+    let few = (0..1_000)
+        .map(|number| number.to_string())
+        .collect::<Vec<_>>()
+        .join(",");
+    assert_eq!(
+        desk.bk("get_tickets", json!({ "service_id__in": few }))
+            .await["result"],
+        true
+    );
     for name in ["service", "kind", "status", "catalog", "bk_biz_id"] {
-        let (status, problem) = desk.v1("GET", &format!("tickets?{name}={many}"), "lisi", Value::Null).await;
-        assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!(name)), "{problem}");
+        let (status, problem) = desk
+            .v1(
+                "GET",
+                &format!("tickets?{name}={many}"),
+                "lisi",
+                Value::Null,
+            )
+            .await;
+        assert_eq!(
+            (status, &problem["errors"][0]["field"]),
+            (400, &json!(name)),
+            "{problem}"
+        );
     }
 }
 
@@ -89,7 +161,17 @@ async fn a_condition_of_another_type_is_rejected_or_read_and_never_left_out() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     for _ in 0..2 {
-        assert_eq!(desk.v1("POST", "tickets", "lisi", json!({ "service_id": 17, "fields": { "title": "x" } })).await.0, 201);
+        assert_eq!(
+            desk.v1(
+                "POST",
+                "tickets",
+                "lisi",
+                json!({ "service_id": 17, "fields": { "title": "x" } })
+            )
+            .await
+            .0,
+            201
+        );
     }
     for (name, value, count) in [
         ("service_id__in", json!(17), 2),
@@ -100,12 +182,30 @@ async fn a_condition_of_another_type_is_rejected_or_read_and_never_left_out() {
         ("sns", json!("REQ20200101000001"), 0),
     ] {
         let envelope = desk.bk("get_tickets", json!({ name: value })).await;
-        assert_eq!(envelope["data"]["count"], count, "{name} {value}: {envelope}");
+        assert_eq!(
+            envelope["data"]["count"], count,
+            "{name} {value}: {envelope}"
+        );
     }
-    for name in ["service_id__in", "bk_biz_id__in", "current_status__in", "sns", "service_type", "creator", "username", "tag"] {
+    for name in [
+        "service_id__in",
+        "bk_biz_id__in",
+        "current_status__in",
+        "sns",
+        "service_type",
+        "creator",
+        "username",
+        "tag",
+    ] {
         for value in [json!({}), json!({ "a": 1 }), json!([[17]]), json!([{}])] {
             let envelope = desk.bk("get_tickets", json!({ name: value })).await;
-            assert!(envelope["result"] == false && envelope["message"].as_str().is_some_and(|message| message.contains(name)), "{name} {value}: {envelope}");
+            assert!(
+                envelope["result"] == false
+                    && envelope["message"]
+                        .as_str()
+                        .is_some_and(|message| message.contains(name)),
+                "{name} {value}: {envelope}"
+            );
         }
     }
 }

@@ -7,18 +7,26 @@ use tests::process::{Served, fast_approval, printed, program, run, text};
 
 /// Says whether a text is RFC 3339 in UTC with exactly three digits of a second.
 fn is_utc(text: &str) -> bool {
-    text.len() == "2026-11-22T08:00:00.000Z".len() && text.ends_with('Z') && text.as_bytes()[19] == b'.' && text.parse::<jiff::Timestamp>().is_ok()
+    text.len() == "2026-11-22T08:00:00.000Z".len()
+        && text.ends_with('Z')
+        && text.as_bytes()[19] == b'.'
+        && text.parse::<jiff::Timestamp>().is_ok()
 }
 
 /// Says whether a text is RFC 3339 with exactly three digits of a second and the offset of Shanghai.
 fn is_local(text: &str) -> bool {
-    text.len() == "2026-11-22T16:00:00.000+08:00".len() && text.ends_with("+08:00") && text.as_bytes()[19] == b'.'
+    text.len() == "2026-11-22T16:00:00.000+08:00".len()
+        && text.ends_with("+08:00")
+        && text.as_bytes()[19] == b'.'
 }
 
 /// The lines of an export of a demo day.
 fn day(data: &str) -> Vec<Value> {
     printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
-    printed(&["audit", "export", "--data", data]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    printed(&["audit", "export", "--data", data])
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
 }
 
 /// crossings 1.
@@ -33,7 +41,10 @@ fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
             assert!(line[name].as_str().is_some_and(is_utc), "{name}: {line}");
         }
     }
-    let written: Vec<&str> = lines.iter().filter_map(|line| line["recordedtime"].as_str()).collect();
+    let written: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line["recordedtime"].as_str())
+        .collect();
     let (mut by_text, mut by_instant) = (written.clone(), written);
     by_text.sort_unstable();
     by_instant.sort_by_key(|text| text.parse::<jiff::Timestamp>().expect("a time"));
@@ -46,14 +57,27 @@ fn every_time_that_audit_show_prints_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let lines = day(data);
-    let stream = lines.iter().filter_map(|line| line["stream"].as_str()).find(|stream| stream.starts_with("delivery-")).expect("a callback");
+    let stream = lines
+        .iter()
+        .filter_map(|line| line["stream"].as_str())
+        .find(|stream| stream.starts_with("callback-"))
+        .expect("a callback");
     for stream in [stream, "workflow-11", "role-1"] {
         let shown = printed(&["audit", "show", stream, "--data", data]);
-        let times: Vec<&str> = shown.split(|c: char| c.is_whitespace() || c == '"').filter(|word| word.starts_with("20") && word.contains('T')).collect();
-        assert!(!times.is_empty() && times.iter().all(|time| is_utc(time)), "{stream}: {times:?}");
+        let times: Vec<&str> = shown
+            .split(|c: char| c.is_whitespace() || c == '"')
+            .filter(|word| word.starts_with("20") && word.contains('T'))
+            .collect();
+        assert!(
+            !times.is_empty() && times.iter().all(|time| is_utc(time)),
+            "{stream}: {times:?}"
+        );
     }
     let shown = printed(&["audit", "show", stream, "--data", data]);
-    assert!(shown.contains("\"due\":\"20"), "a deadline is a time, not milliseconds: {shown}");
+    assert!(
+        shown.contains("\"due\":\"20"),
+        "a deadline is a time, not milliseconds: {shown}"
+    );
 }
 
 /// crossings 1: over `/v1`; first-use section 2 (`GET /v1/workflows`, data of events).
@@ -66,15 +90,22 @@ async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
     let workflows = workflows["workflows"].as_array().expect("workflows");
     assert!(workflows.len() >= 4, "{}", workflows.len());
     for workflow in workflows {
-        assert!(workflow["updated_at"].as_str().is_some_and(is_local), "{workflow}");
+        assert!(
+            workflow["updated_at"].as_str().is_some_and(is_local),
+            "{workflow}"
+        );
         for (version, at) in workflow["versions"].as_object().expect("versions") {
             assert!(at.as_str().is_some_and(is_local), "version {version}: {at}");
         }
     }
     for number in 0..20 {
-        let created = desk.bk("create_ticket", fast_approval(&number.to_string(), None)).await;
+        let created = desk
+            .bk("create_ticket", fast_approval(&number.to_string(), None))
+            .await;
         let sn = created["data"]["sn"].as_str().expect("sn").to_owned();
-        let (_, history) = desk.v1("GET", &format!("tickets/{sn}/events"), "lisi", Value::Null).await;
+        let (_, history) = desk
+            .v1("GET", &format!("tickets/{sn}/events"), "lisi", Value::Null)
+            .await;
         for event in history["events"].as_array().expect("events") {
             assert!(event["at"].as_str().is_some_and(is_local), "{event}");
         }
@@ -94,19 +125,61 @@ async fn audit_show_reads_every_form_of_a_time_and_positions() {
     assert_eq!(desk.bk("operate_node", vote).await["result"], true);
     let stream = format!("ticket-{sn}");
     let export = printed(&["audit", "export", "--data", data]);
-    let lines: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let opened = lines.iter().find(|line| line["stream"] == stream.as_str()).expect("the opening");
+    let lines: Vec<Value> = export
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let opened = lines
+        .iter()
+        .find(|line| line["stream"] == stream.as_str())
+        .expect("the opening");
     let position = opened["position"].to_string().trim_matches('"').to_owned();
-    let shown = |at: &[&str]| printed(&[&["audit", "show", &stream, "--data", data][..], at].concat());
+    let shown =
+        |at: &[&str]| printed(&[&["audit", "show", &stream, "--data", data][..], at].concat());
     assert!(shown(&["--at", &position]).contains("\"status\": \"RUNNING\""));
-    assert_eq!(shown(&["--sequence", "1"]).lines().filter(|line| line.starts_with("       ticket.")).count(), 1, "the first event alone");
-    for late in ["2999-01-01", "2999-01-01T00:00:00Z", "2999-01-01T00:00:00.5+08:00", "2999-01-01T00:00:00.123456Z"] {
-        assert!(shown(&["--at", late]).contains("\"status\": \"FINISHED\""), "{late}");
+    assert_eq!(
+        shown(&["--sequence", "1"])
+            .lines()
+            .filter(|line| line.starts_with("       ticket."))
+            .count(),
+        1,
+        "the first event alone"
+    );
+    for late in [
+        "2999-01-01",
+        "2999-01-01T00:00:00Z",
+        "2999-01-01T00:00:00.5+08:00",
+        "2999-01-01T00:00:00.123456Z",
+    ] {
+        assert!(
+            shown(&["--at", late]).contains("\"status\": \"FINISHED\""),
+            "{late}"
+        );
         printed(&["audit", "replay", "--to", late, "--data", data]);
     }
-    let early = run(&["audit", "show", &stream, "--at", "2001-01-01", "--data", data]);
-    assert!(!early.status.success() && text(&early.stderr).contains("no event up to"), "{}", text(&early.stderr));
-    let wrong = run(&["audit", "show", &stream, "--at", "yesterday", "--data", data]);
+    let early = run(&[
+        "audit",
+        "show",
+        &stream,
+        "--at",
+        "2001-01-01",
+        "--data",
+        data,
+    ]);
+    assert!(
+        !early.status.success() && text(&early.stderr).contains("no event up to"),
+        "{}",
+        text(&early.stderr)
+    );
+    let wrong = run(&[
+        "audit",
+        "show",
+        &stream,
+        "--at",
+        "yesterday",
+        "--data",
+        data,
+    ]);
     assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
 }
 
@@ -132,9 +205,15 @@ async fn a_desk_starts_where_the_system_lacks_zone_files() {
     for zone in ["Asia/Shanghai", "Europe/Berlin", "UTC"] {
         let mut command = Command::new(program());
         command.env("TZDIR", &zones);
-        let desk = Served::start_by(command, &directory.path().join(zone.replace('/', "-")), &["--zone", zone]);
+        let desk = Served::start_by(
+            command,
+            &directory.path().join(zone.replace('/', "-")),
+            &["--zone", zone],
+        );
         assert!(desk.is_up(), "--zone {zone}");
-        let (status, tickets) = desk.v1("GET", "tickets?list=all", "admin", Value::Null).await;
+        let (status, tickets) = desk
+            .v1("GET", "tickets?list=all", "admin", Value::Null)
+            .await;
         assert_eq!(status, 200, "{tickets}");
     }
 }
@@ -148,13 +227,20 @@ fn a_desk_starts_where_the_system_has_no_zone_files() {
         command.args(["-rm", "sh", "-c", alone]).args(arguments);
         command
     };
-    if !isolated(&["true"]).output().is_ok_and(|output| output.status.success()) {
+    if !isolated(&["true"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
         println!("SKIPPED: this machine does not let a test hide /usr/share/zoneinfo");
         return;
     }
     let directory = tempfile::tempdir().unwrap();
     for zone in ["Asia/Shanghai", "UTC"] {
-        let desk = Served::start_by(isolated(&[program().to_str().unwrap()]), &directory.path().join(zone.replace('/', "-")), &["--zone", zone]);
+        let desk = Served::start_by(
+            isolated(&[program().to_str().unwrap()]),
+            &directory.path().join(zone.replace('/', "-")),
+            &["--zone", zone],
+        );
         assert!(desk.is_up(), "--zone {zone}");
     }
 }
@@ -163,8 +249,13 @@ fn a_desk_starts_where_the_system_has_no_zone_files() {
 #[test]
 fn a_zone_that_does_not_exist_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
-    let failed = Served::start_with(directory.path(), &["--zone", "Mars/Olympus"]).map(|desk| desk.base.clone()).expect_err("no such zone");
-    assert!(failed.contains("Mars/Olympus") && failed.contains("Asia/Shanghai"), "{failed}");
+    let failed = Served::start_with(directory.path(), &["--zone", "Mars/Olympus"])
+        .map(|desk| desk.base.clone())
+        .expect_err("no such zone");
+    assert!(
+        failed.contains("Mars/Olympus") && failed.contains("Asia/Shanghai"),
+        "{failed}"
+    );
 }
 
 /// first-use section 1: `--zone` may change between starts without a warning.
@@ -174,16 +265,25 @@ fn another_zone_than_at_the_last_start_is_a_warning() {
     let (data, log) = (directory.path().join("data"), directory.path().join("log"));
     let warnings = |zone: &str| {
         let mut shell = Command::new("bash");
-        shell.args(["-c", "exec \"$0\" \"$@\" 2>\"$LOG\""]).arg(program()).env("LOG", &log);
+        shell
+            .args(["-c", "exec \"$0\" \"$@\" 2>\"$LOG\""])
+            .arg(program())
+            .env("LOG", &log);
         let desk = Served::start_by(shell, &data, &["--zone", zone]);
         assert!(desk.is_up(), "--zone {zone}");
         desk.kill();
         let text = std::fs::read_to_string(&log).unwrap();
-        text.lines().filter(|line| line.contains("time zone")).map(str::to_owned).collect::<Vec<_>>()
+        text.lines()
+            .filter(|line| line.contains("time zone"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(warnings("Asia/Shanghai"), [""; 0], "the first start");
     let changed = warnings("UTC");
-    assert!(changed.len() == 1 && changed[0].contains("Asia/Shanghai") && changed[0].contains("UTC"), "{changed:?}");
+    assert!(
+        changed.len() == 1 && changed[0].contains("Asia/Shanghai") && changed[0].contains("UTC"),
+        "{changed:?}"
+    );
     assert_eq!(warnings("UTC"), [""; 0], "the same zone again");
 }
 
@@ -196,10 +296,19 @@ fn the_time_of_every_backup_has_three_digits() {
     // A time that ends with zero digits is one of ten.
     for number in 0..20 {
         let copy = directory.path().join(format!("backup-{number}"));
-        printed(&["backup", copy.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+        printed(&[
+            "backup",
+            copy.to_str().unwrap(),
+            "--data",
+            data.to_str().unwrap(),
+        ]);
         for manifest in [copy.join("manifest.json"), copy.join("keys/manifest.json")] {
-            let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).expect("JSON");
-            assert!(manifest["made_at"].as_str().is_some_and(is_utc), "{manifest}");
+            let manifest: Value =
+                serde_json::from_slice(&std::fs::read(manifest).unwrap()).expect("JSON");
+            assert!(
+                manifest["made_at"].as_str().is_some_and(is_utc),
+                "{manifest}"
+            );
         }
     }
 }
@@ -211,38 +320,62 @@ fn an_import_knows_zones_that_the_system_lacks() {
     let zones = directory.path().join("zones");
     std::fs::create_dir(&zones).unwrap();
     std::fs::write(zones.join("UTC"), utc_file()).unwrap();
-    let (log, mapping) = (directory.path().join("log.csv"), directory.path().join("mapping.toml"));
+    let (log, mapping) = (
+        directory.path().join("log.csv"),
+        directory.path().join("mapping.toml"),
+    );
     std::fs::write(&log, "case,when,what\nA-1,2026-01-05 00:30:00,opened\n").unwrap();
     let meaning = "source = \"DESK\"\nunknown_state = \"open\"\n[columns]\ncase = \"case\"\ntime = \"when\"\nstate = \"what\"\n[time]\n\
                    format = \"%Y-%m-%d %H:%M:%S\"\nzone = \"Europe/Berlin\"\n[states]\nclosed = \"closed\"\n[times]\nopened = \"when\"\n";
     std::fs::write(&mapping, meaning).unwrap();
     let data = directory.path().join("data");
     let run_there = |arguments: &[&str]| {
-        let output = Command::new(program()).env("TZDIR", &zones).args(arguments).args(["--data", data.to_str().unwrap()]).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        let output = Command::new(program())
+            .env("TZDIR", &zones)
+            .args(arguments)
+            .args(["--data", data.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
         text(&output.stdout)
     };
-    run_there(&["import", log.to_str().unwrap(), "--mapping", mapping.to_str().unwrap()]);
+    run_there(&[
+        "import",
+        log.to_str().unwrap(),
+        "--mapping",
+        mapping.to_str().unwrap(),
+    ]);
     let shown = run_there(&["audit", "export", "--kind", "ticket"]);
-    assert!(shown.contains("2026-01-04T23:30:00.000Z"), "half past midnight in Berlin: {shown}");
+    assert!(
+        shown.contains("2026-01-04T23:30:00.000Z"),
+        "half past midnight in Berlin: {shown}"
+    );
     assert!(!run_there(&["report", "incidents", "--json"]).contains("unknown zone"));
 }
 
 /// crossings 7: a window in the hour that comes twice covers both of its passes, and hours that follow each other leave no ticket out.
 #[tokio::test]
 async fn a_window_in_the_hour_that_comes_twice_has_every_ticket() {
-    let house = tests::House::open_in("Europe/Berlin").await;
+    let desk = tests::TestDesk::open_in("Europe/Berlin").await;
     // The clocks go back at this instant.
-    let start = jiff::Timestamp::from_millisecond(house.app.ledger.clock.now().0).unwrap();
+    let start = jiff::Timestamp::from_millisecond(desk.app.ledger.clock.now().0).unwrap();
     let change: jiff::Timestamp = "2027-10-31T01:00:00Z".parse().unwrap();
     let mut at = start;
     for minutes in [-30, 30, 45] {
-        let next = change.checked_add(jiff::SignedDuration::from_mins(minutes)).unwrap();
-        house.clock.turn(next.as_millisecond() - at.as_millisecond());
+        let next = change
+            .checked_add(jiff::SignedDuration::from_mins(minutes))
+            .unwrap();
+        desk.clock
+            .advance(next.as_millisecond() - at.as_millisecond());
         at = next;
         let body = json!({ "service_id": 17, "creator": "lisi", "fields": tests::form(&[("title", "t")]) });
-        house.must("create_ticket", body).await;
-        house.followed().await;
+        desk.must("create_ticket", body).await;
+        desk.followed().await;
     }
     for (from, to, count) in [
         ("2027-10-31 02:00:00", "2027-10-31 02:59:59", 3),
@@ -252,7 +385,12 @@ async fn a_window_in_the_hour_that_comes_twice_has_every_ticket() {
         ("2027-10-31 03:00:00", "2027-10-31 03:59:59", 0),
         ("2027-10-31", "2027-10-31", 3),
     ] {
-        let found = house.must("get_tickets", json!({ "create_at__gte": from, "create_at__lte": to })).await;
+        let found = desk
+            .must(
+                "get_tickets",
+                json!({ "create_at__gte": from, "create_at__lte": to }),
+            )
+            .await;
         assert_eq!(found["count"], count, "{from} to {to}");
     }
 }

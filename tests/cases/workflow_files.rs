@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Uri};
-use domain::call::template::percent;
-use infra::caller::Answer;
+use domain::api_call::template::percent;
+use infra::http::HttpResponse;
 use serde_json::{Value, json};
 use tests::process::Served;
-use tests::{House, form};
+use tests::{TestDesk, form};
 
 /// How often a condition is looked at before a test gives up.
 const LOOKS_MAX: u32 = 600;
@@ -28,7 +28,10 @@ struct Received {
 
 impl Received {
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -51,13 +54,28 @@ impl Receiver {
         let kept = received.clone();
         let answer = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
             let body = String::from_utf8_lossy(&body).into_owned();
-            kept.lock().expect("no holder panics").push(Received { method: method.to_string(), target: uri.to_string(), headers, body });
+            kept.lock().expect("no holder panics").push(Received {
+                method: method.to_string(),
+                target: uri.to_string(),
+                headers,
+                body,
+            });
             async { axum::Json(json!({ "result": true, "code": 0, "data": {} })) }
         };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let served = tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.expect("serves") });
-        Self { base, received, served }
+        let served = tokio::spawn(async move {
+            axum::serve(listener, axum::Router::new().fallback(answer))
+                .await
+                .expect("serves");
+        });
+        Self {
+            base,
+            received,
+            served,
+        }
     }
 
     fn all(&self) -> Vec<Received> {
@@ -76,7 +94,10 @@ impl Desk {
         let data = tempfile::tempdir().expect("a directory");
         let served = Served::start(data.path(), &[]);
         assert!(served.is_up(), "the desk serves");
-        Self { served, _data: data }
+        Self {
+            served,
+            _data: data,
+        }
     }
 
     async fn must(&self, operation: &str, body: Value) -> Value {
@@ -95,7 +116,12 @@ impl Desk {
     }
 
     async fn open(&self, service: &Value, fields: &[(&str, &str)]) -> Value {
-        self.must("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": form(fields) })).await["sn"].clone()
+        self.must(
+            "create_ticket",
+            json!({ "service_id": service, "creator": "lisi", "fields": form(fields) }),
+        )
+        .await["sn"]
+            .clone()
     }
 
     /// Waits until a ticket has a status.
@@ -107,7 +133,10 @@ impl Desk {
             }
             tokio::time::sleep(LOOK).await;
         }
-        panic!("{sn} did not become {status}: {}", self.must("get_ticket_logs", json!({ "sn": sn })).await);
+        panic!(
+            "{sn} did not become {status}: {}",
+            self.must("get_ticket_logs", json!({ "sn": sn })).await
+        );
     }
 }
 
@@ -123,9 +152,16 @@ fn flow(nodes: &[Value], lines: &[Value], fields: &[Value]) -> Value {
         json!({ "id": 9, "type": "END", "name": "结束" }),
     ];
     states.extend(nodes.iter().cloned());
-    let mut all = vec![json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 })];
+    let mut all = vec![
+        json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 }),
+    ];
     all.extend(fields.iter().cloned());
-    let keyed = |items: &[Value]| items.iter().map(|item| (item["id"].to_string(), item.clone())).collect::<serde_json::Map<_, _>>();
+    let keyed = |items: &[Value]| {
+        items
+            .iter()
+            .map(|item| (item["id"].to_string(), item.clone()))
+            .collect::<serde_json::Map<_, _>>()
+    };
     json!({ "name": "文件", "is_revocable": true, "revoke_config": { "type": 1, "state": 0 }, "states": keyed(&states), "transitions": keyed(lines), "fields": keyed(&all) })
 }
 
@@ -134,21 +170,33 @@ fn line(id: i64, from: i64, to: i64) -> Value {
 }
 
 fn line_if(id: i64, from: i64, to: i64, clause: &Value) -> Value {
-    let condition = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] });
+    let condition =
+        json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] });
     json!({ "id": id, "from_state": from, "to_state": to, "condition_type": "by_field", "condition": condition })
 }
 
 /// A webhook between submit and END, with some members.
 fn hooked(base: &str, more: &Value) -> Value {
     let mut info = json!({ "method": "POST", "url": format!("{base}/hook"), "headers": [], "query_params": [], "auth": { "auth_type": "none", "auth_config": {} }, "settings": { "timeout": 10 }, "success_exp": "resp.code==0" });
-    info.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    info.as_object_mut()
+        .expect("an object")
+        .extend(more.as_object().expect("an object").clone());
     let node = json!({ "id": 3, "type": "WEBHOOK", "name": "回调", "processors_type": "PERSON", "processors": "admin", "extras": { "webhook_info": info } });
     flow(&[node], &[line(1, 1, 2), line(2, 2, 3), line(3, 3, 9)], &[])
 }
 
 fn counters(node: i64) -> Value {
-    let codes = [("r", "NODE_APPROVE_RESULT"), ("ps", "PASS_COUNT"), ("rj", "REJECT_COUNT"), ("pr", "PASS_RATE"), ("rr", "REJECT_RATE")];
-    codes.iter().map(|(key, code)| json!({ "key": format!("{key}{node}"), "meta": { "code": code } })).collect()
+    let codes = [
+        ("r", "NODE_APPROVE_RESULT"),
+        ("ps", "PASS_COUNT"),
+        ("rj", "REJECT_COUNT"),
+        ("pr", "PASS_RATE"),
+        ("rr", "REJECT_RATE"),
+    ];
+    codes
+        .iter()
+        .map(|(key, code)| json!({ "key": format!("{key}{node}"), "meta": { "code": code } }))
+        .collect()
 }
 
 fn opinion(node: i64) -> Value {
@@ -158,7 +206,10 @@ fn opinion(node: i64) -> Value {
 
 fn approval(node: i64, more: &Value) -> Value {
     let mut approval = json!({ "id": node, "type": "APPROVAL", "name": "审批", "processors_type": "PERSON", "processors": "zhangsan,wangwu", "variables": { "inputs": [], "outputs": counters(node) } });
-    approval.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    approval
+        .as_object_mut()
+        .expect("an object")
+        .extend(more.as_object().expect("an object").clone());
     approval
 }
 
@@ -167,11 +218,31 @@ fn approval(node: i64, more: &Value) -> Value {
 async fn a_webhook_sends_the_content_that_its_file_has() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
     let bodies = [
-        (json!({ "type": "raw", "raw_type": "JSON", "content": "{\"t\":  \"{{title}}\"}" }), "application/json", "{\"t\":  \"申请 \\\"A\\\"\"}".to_owned()),
-        (json!({ "type": "raw", "raw_type": "Text", "content": "t={{title}}" }), "text/plain", "t=申请 \"A\"".into()),
-        (json!({ "type": "raw", "raw_type": "Text", "content": "{\"n\": 1}" }), "text/plain", "{\"n\": 1}".into()),
-        (json!({ "type": "raw", "raw_type": "XML", "content": "<t>{{title}}</t>" }), "application/xml", "<t>申请 &quot;A&quot;</t>".into()),
-        (json!({ "type": "raw", "raw_type": "JSON", "value": "{\"old\": \"{{title}}\"}" }), "application/json", "{\"old\": \"申请 \\\"A\\\"\"}".into()),
+        (
+            json!({ "type": "raw", "raw_type": "JSON", "content": "{\"t\":  \"{{title}}\"}" }),
+            "application/json",
+            "{\"t\":  \"申请 \\\"A\\\"\"}".to_owned(),
+        ),
+        (
+            json!({ "type": "raw", "raw_type": "Text", "content": "t={{title}}" }),
+            "text/plain",
+            "t=申请 \"A\"".into(),
+        ),
+        (
+            json!({ "type": "raw", "raw_type": "Text", "content": "{\"n\": 1}" }),
+            "text/plain",
+            "{\"n\": 1}".into(),
+        ),
+        (
+            json!({ "type": "raw", "raw_type": "XML", "content": "<t>{{title}}</t>" }),
+            "application/xml",
+            "<t>申请 &quot;A&quot;</t>".into(),
+        ),
+        (
+            json!({ "type": "raw", "raw_type": "JSON", "value": "{\"old\": \"{{title}}\"}" }),
+            "application/json",
+            "{\"old\": \"申请 \\\"A\\\"\"}".into(),
+        ),
         (
             json!({ "type": "x-www-form-urlencoded", "raw_type": "", "content": "", "params": [{ "key": "z", "value": "a b" }, { "key": "a", "value": "{{ticket_creator}}" }] }),
             "application/x-www-form-urlencoded;charset=utf-8",
@@ -180,12 +251,25 @@ async fn a_webhook_sends_the_content_that_its_file_has() {
         (json!({ "type": "none" }), "", String::new()),
     ];
     for (at, (body, kind, sent)) in bodies.into_iter().enumerate() {
-        let imported = desk.import(&format!("回调{at}"), &hooked(&receiver.base, &json!({ "body": body }))).await;
+        let imported = desk
+            .import(
+                &format!("回调{at}"),
+                &hooked(&receiver.base, &json!({ "body": body })),
+            )
+            .await;
         assert_eq!(imported["report"], json!([]), "{body}");
         let sn = desk.open(&imported["id"], &[("title", "申请 \"A\"")]).await;
         desk.until(&sn, "FINISHED").await;
         let received = receiver.all().pop().expect("a request");
-        assert_eq!((received.method.as_str(), received.header("content-type"), received.body.clone()), ("POST", kind, sent), "{body}");
+        assert_eq!(
+            (
+                received.method.as_str(),
+                received.header("content-type"),
+                received.body.clone()
+            ),
+            ("POST", kind, sent),
+            "{body}"
+        );
     }
 }
 
@@ -194,13 +278,24 @@ async fn a_webhook_sends_the_content_that_its_file_has() {
 async fn a_form_in_parts_is_sent_in_parts() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
     let body = json!({ "type": "form-data", "raw_type": "", "content": "", "params": [{ "key": "t", "value": "{{title}}" }, { "key": "k", "value": "v" }] });
-    let imported = desk.import("分段", &hooked(&receiver.base, &json!({ "body": body }))).await;
+    let imported = desk
+        .import("分段", &hooked(&receiver.base, &json!({ "body": body })))
+        .await;
     let sn = desk.open(&imported["id"], &[("title", "申请")]).await;
     desk.until(&sn, "FINISHED").await;
     let received = receiver.all().pop().expect("a request");
-    let boundary = received.header("content-type").strip_prefix("multipart/form-data; boundary=").expect("a boundary").to_owned();
-    let part = |key: &str, value: &str| format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{key}\"\r\n\r\n{value}\r\n");
-    assert_eq!(received.body, format!("{}{}--{boundary}--\r\n", part("t", "申请"), part("k", "v")));
+    let boundary = received
+        .header("content-type")
+        .strip_prefix("multipart/form-data; boundary=")
+        .expect("a boundary")
+        .to_owned();
+    let part = |key: &str, value: &str| {
+        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{key}\"\r\n\r\n{value}\r\n")
+    };
+    assert_eq!(
+        received.body,
+        format!("{}{}--{boundary}--\r\n", part("t", "申请"), part("k", "v"))
+    );
 }
 
 /// real-files-and-clients 1.
@@ -214,20 +309,64 @@ async fn an_export_has_the_members_that_the_original_reads() {
         json!({ "type": "form-data", "params": [{ "key": "z", "value": "1" }] }),
     ];
     for (at, body) in bodies.into_iter().enumerate() {
-        let imported = desk.import(&format!("导出{at}"), &hooked("https://hooks.example.com", &json!({ "body": body }))).await;
+        let imported = desk
+            .import(
+                &format!("导出{at}"),
+                &hooked("https://hooks.example.com", &json!({ "body": body })),
+            )
+            .await;
         let flow = imported["workflow_id"].as_i64().expect("a version");
         let path = format!("workflows/{}/versions/{}", flow / 10_000, flow % 10_000);
-        let (_, exported) = desk.served.v1("GET", &format!("{path}/export"), "admin", Value::Null).await;
+        let (_, exported) = desk
+            .served
+            .v1("GET", &format!("{path}/export"), "admin", Value::Null)
+            .await;
         let written = &exported[0]["states"]["3"]["extras"]["webhook_info"]["body"];
         for member in ["type", "content", "params", "raw_type"] {
-            assert!(body.get(member).is_none_or(|value| written[member] == *value), "{member} of {body} is {written}");
+            assert!(
+                body.get(member)
+                    .is_none_or(|value| written[member] == *value),
+                "{member} of {body} is {written}"
+            );
         }
-        let (status, again) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": exported })).await;
-        assert_eq!((status, &again["report"], &again["problems"]), (201, &json!([]), &json!([])), "{again}");
+        let (status, again) = desk
+            .served
+            .v1(
+                "POST",
+                "workflows/import",
+                "admin",
+                json!({ "workflow": exported }),
+            )
+            .await;
+        assert_eq!(
+            (status, &again["report"], &again["problems"]),
+            (201, &json!([]), &json!([])),
+            "{again}"
+        );
         let (_, before) = desk.served.v1("GET", &path, "admin", Value::Null).await;
-        let (_, after) = desk.served.v1("GET", &format!("workflows/{}", again["workflow"]), "admin", Value::Null).await;
-        let call = |definition: &Value| definition["nodes"].as_array().expect("nodes").iter().find(|node| node["id"] == 3).expect("a node")["outside"].clone();
-        assert_eq!(call(&after["draft"]), call(&before["definition"]), "unchanged");
+        let (_, after) = desk
+            .served
+            .v1(
+                "GET",
+                &format!("workflows/{}", again["workflow"]),
+                "admin",
+                Value::Null,
+            )
+            .await;
+        let call = |definition: &Value| {
+            definition["nodes"]
+                .as_array()
+                .expect("nodes")
+                .iter()
+                .find(|node| node["id"] == 3)
+                .expect("a node")["service_task"]
+                .clone()
+        };
+        assert_eq!(
+            call(&after["draft"]),
+            call(&before["definition"]),
+            "unchanged"
+        );
     }
 }
 
@@ -247,11 +386,30 @@ async fn every_member_of_a_call_that_is_not_read_is_named() {
     workflow["watchers"] = "admin".into();
     let imported = desk.import("未读", &workflow).await;
     let report = imported["report"].as_array().expect("a report").clone();
-    let dropped: Vec<String> = report.iter().map(|note| note["dropped"]["what"].as_str().unwrap_or_default().to_owned()).collect();
-    for member in
-        ["body.encoding", "webhook_info.proxy", "settings.verify", "headers[].when", "webhook_info.retry", "placeholder", "delay_s", "retry_policy", "watchers"]
-    {
-        assert!(dropped.iter().any(|what| what.starts_with(member)), "{member}: {report:?}");
+    let dropped: Vec<String> = report
+        .iter()
+        .map(|note| {
+            note["dropped"]["what"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect();
+    for member in [
+        "body.encoding",
+        "webhook_info.proxy",
+        "settings.verify",
+        "headers[].when",
+        "webhook_info.retry",
+        "placeholder",
+        "delay_s",
+        "retry_policy",
+        "watchers",
+    ] {
+        assert!(
+            dropped.iter().any(|what| what.starts_with(member)),
+            "{member}: {report:?}"
+        );
     }
     assert_eq!(report.len(), 9, "nothing else is lost: {report:?}");
 }
@@ -263,8 +421,14 @@ async fn a_webhook_with_credentials_is_not_deployed_without_a_secret() {
     let data = tempfile::tempdir().expect("a directory");
     let secret = data.path().join("hook.json");
     std::fs::write(&secret, r#"{"Authorization":"Bearer s3cr3t-77"}"#).expect("written");
-    let served = Served::start(&data.path().join("desk"), &["--api-secret", &format!("hook={}", secret.display())]);
-    let desk = Desk { served, _data: data };
+    let served = Served::start(
+        &data.path().join("desk"),
+        &["--api-secret", &format!("hook={}", secret.display())],
+    );
+    let desk = Desk {
+        served,
+        _data: data,
+    };
     for (at, auth) in [
         json!({ "auth_type": "bearer_token", "auth_config": { "token": "s3cr3t-77" } }),
         json!({ "auth_type": "basic_auth", "auth_config": { "username": "u", "password": "s3cr3t-77" } }),
@@ -329,51 +493,175 @@ async fn what_a_file_leaves_empty_is_no_entry_of_the_report() {
 async fn a_left_over_finish_condition_of_an_or_sign_means_nothing() {
     let desk = Desk::start();
     let left_over = json!({ "type": "or", "expressions": [{ "type": "and", "expressions": [{ "key": "other_node_rej", "type": "INT", "condition": ">=", "value": "1" }] }] });
-    let node = approval(3, &json!({ "is_multi": false, "finish_condition": left_over }));
-    let workflow = flow(&[node], &[line(1, 1, 2), line(2, 2, 3), line(3, 3, 9)], &[opinion(3)]);
+    let node = approval(
+        3,
+        &json!({ "is_multi": false, "finish_condition": left_over }),
+    );
+    let workflow = flow(
+        &[node],
+        &[line(1, 1, 2), line(2, 2, 3), line(3, 3, 9)],
+        &[opinion(3)],
+    );
     let imported = desk.import("或签", &workflow).await;
     assert_eq!(imported["report"], json!([]));
     let sn = desk.open(&imported["id"], &[("title", "t")]).await;
-    desk.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "wangwu", "action": "true", "remark": "" })).await;
+    desk.must(
+        "approve",
+        json!({ "sn": sn, "state_id": 3, "approver": "wangwu", "action": "true", "remark": "" }),
+    )
+    .await;
     desk.until(&sn, "FINISHED").await;
     // Drawn here it means as little; of a countersign it is still a mistake.
-    let (_, drafted) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": workflow })).await;
-    let (_, shown) = desk.served.v1("GET", &format!("workflows/{}", drafted["workflow"]), "admin", Value::Null).await;
+    let (_, drafted) = desk
+        .served
+        .v1(
+            "POST",
+            "workflows/import",
+            "admin",
+            json!({ "workflow": workflow }),
+        )
+        .await;
+    let (_, shown) = desk
+        .served
+        .v1(
+            "GET",
+            &format!("workflows/{}", drafted["workflow"]),
+            "admin",
+            Value::Null,
+        )
+        .await;
     let mut definition = shown["draft"].clone();
-    definition["nodes"][2]["finish_condition"] =
-        json!({ "expressions": [{ "expressions": [{ "key": "other", "type": "INT", "condition": ">=", "value": 1 }] }] });
-    let (_, drawn) = desk.served.v1("POST", "workflows", "admin", json!({ "definition": definition })).await;
-    assert_eq!(desk.served.v1("POST", &format!("workflows/{}/deploy", drawn["workflow"]), "admin", json!({})).await.0, 201);
+    definition["nodes"][2]["finish_condition"] = json!({ "expressions": [{ "expressions": [{ "key": "other", "type": "INT", "condition": ">=", "value": 1 }] }] });
+    let (_, drawn) = desk
+        .served
+        .v1(
+            "POST",
+            "workflows",
+            "admin",
+            json!({ "definition": definition }),
+        )
+        .await;
+    assert_eq!(
+        desk.served
+            .v1(
+                "POST",
+                &format!("workflows/{}/deploy", drawn["workflow"]),
+                "admin",
+                json!({})
+            )
+            .await
+            .0,
+        201
+    );
     definition["nodes"][2]["is_multi"] = true.into();
-    let (_, drawn) = desk.served.v1("POST", "workflows", "admin", json!({ "definition": definition })).await;
-    let (status, problem) = desk.served.v1("POST", &format!("workflows/{}/deploy", drawn["workflow"]), "admin", json!({})).await;
-    assert!(status == 409 && problem.to_string().contains("which is no counter"), "{problem}");
+    let (_, drawn) = desk
+        .served
+        .v1(
+            "POST",
+            "workflows",
+            "admin",
+            json!({ "definition": definition }),
+        )
+        .await;
+    let (status, problem) = desk
+        .served
+        .v1(
+            "POST",
+            &format!("workflows/{}/deploy", drawn["workflow"]),
+            "admin",
+            json!({}),
+        )
+        .await;
+    assert!(
+        status == 409 && problem.to_string().contains("which is no counter"),
+        "{problem}"
+    );
 }
 
 /// real-files-and-clients 4b.
 #[tokio::test]
 async fn a_case_without_a_line_waits_for_a_manager_in_a_file_of_the_original() {
     let desk = Desk::start();
-    let is = |kind: &str| json!({ "key": "kind", "type": "STRING", "condition": "==", "value": kind });
+    let is =
+        |kind: &str| json!({ "key": "kind", "type": "STRING", "condition": "==", "value": kind });
     let person = |id: i64, who: &str| json!({ "id": id, "type": "NORMAL", "name": who, "processors_type": "PERSON", "processors": who });
     let kind = json!({ "id": 2, "key": "kind", "name": "方式", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 });
-    let lines = [line(1, 1, 2), line_if(2, 2, 3, &is("会签")), line_if(3, 2, 4, &is("或签")), line(4, 3, 9), line(5, 4, 9)];
-    let workflow = flow(&[person(3, "zhangsan"), person(4, "wangwu")], &lines, &[kind]);
+    let lines = [
+        line(1, 1, 2),
+        line_if(2, 2, 3, &is("会签")),
+        line_if(3, 2, 4, &is("或签")),
+        line(4, 3, 9),
+        line(5, 4, 9),
+    ];
+    let workflow = flow(
+        &[person(3, "zhangsan"), person(4, "wangwu")],
+        &lines,
+        &[kind],
+    );
     let imported = desk.import("分支", &workflow).await;
-    assert!(imported["report"].to_string().contains("no line holds for kind != 会签, kind != 或签"), "{imported}");
+    assert!(
+        imported["report"]
+            .to_string()
+            .contains("no transition holds for kind != 会签, kind != 或签"),
+        "{imported}"
+    );
     let steps = async |sn: &Value| desk.must("get_ticket_status", json!({ "sn": sn })).await;
-    let sn = desk.open(&imported["id"], &[("title", "t"), ("kind", "或签")]).await;
+    let sn = desk
+        .open(&imported["id"], &[("title", "t"), ("kind", "或签")])
+        .await;
     assert_eq!(steps(&sn).await["current_steps"][0]["name"], "wangwu");
-    let sn = desk.open(&imported["id"], &[("title", "t"), ("kind", "别的")]).await;
+    let sn = desk
+        .open(&imported["id"], &[("title", "t"), ("kind", "别的")])
+        .await;
     assert_eq!(steps(&sn).await["current_status"], "RUNNING");
-    assert!(desk.must("get_ticket_logs", json!({ "sn": sn })).await["logs"].to_string().contains("没有满足条件的流转线"), "it is in the log");
+    assert!(
+        desk.must("get_ticket_logs", json!({ "sn": sn })).await["logs"]
+            .to_string()
+            .contains("没有满足条件的流转线"),
+        "it is in the log"
+    );
     let path = format!("tickets/{}/route", sn.as_str().expect("sn"));
-    assert_eq!(desk.served.v1("POST", &path, "admin", json!({ "node": 2, "line": 2 })).await.0, 200);
+    assert_eq!(
+        desk.served
+            .v1(
+                "POST",
+                &path,
+                "admin",
+                json!({ "node": 2, "transition": 2 })
+            )
+            .await
+            .0,
+        200
+    );
     assert_eq!(steps(&sn).await["current_steps"][0]["name"], "zhangsan");
     // What is drawn here covers every case; the problem names the one that is open.
-    let (_, drafted) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": workflow })).await;
-    assert!(drafted["problems"].to_string().contains("do not cover every case: none holds for kind != 会签, kind != 或签"), "{drafted}");
-    assert_eq!(desk.served.v1("POST", &format!("workflows/{}/deploy", drafted["workflow"]), "admin", json!({})).await.0, 409);
+    let (_, drafted) = desk
+        .served
+        .v1(
+            "POST",
+            "workflows/import",
+            "admin",
+            json!({ "workflow": workflow }),
+        )
+        .await;
+    assert!(
+        drafted["problems"]
+            .to_string()
+            .contains("do not cover every case: none holds for kind != 会签, kind != 或签"),
+        "{drafted}"
+    );
+    assert_eq!(
+        desk.served
+            .v1(
+                "POST",
+                &format!("workflows/{}/deploy", drafted["workflow"]),
+                "admin",
+                json!({})
+            )
+            .await
+            .0,
+        409
+    );
 }
 
 /// real-files-and-clients 4c.
@@ -381,35 +669,80 @@ async fn a_case_without_a_line_waits_for_a_manager_in_a_file_of_the_original() {
 async fn both_outcomes_of_a_vote_cover_every_case() {
     let desk = Desk::start();
     let clause = |key: &str, kind: &str, sign: &str, value: Value, code: &str| {
-        let meta = if code.is_empty() { json!({}) } else { json!({ "code": code }) };
+        let meta = if code.is_empty() {
+            json!({})
+        } else {
+            json!({ "code": code })
+        };
         json!({ "key": key, "type": kind, "condition": sign, "value": value, "meta": meta, "source": "field", "choiceList": [] })
     };
     let passed = clause("r3", "SELECT", "==", json!("true"), "NODE_APPROVE_RESULT");
     let rejected = clause("r3", "SELECT", "==", json!("false"), "NODE_APPROVE_RESULT");
     let pairs = [
-        (passed.clone(), clause("rj3", "INT", ">=", json!(1), "REJECT_COUNT")),
+        (
+            passed.clone(),
+            clause("rj3", "INT", ">=", json!(1), "REJECT_COUNT"),
+        ),
         (passed.clone(), clause("rj3", "INT", ">", json!("0"), "")),
-        (clause("rj3", "INT", ">=", json!("1"), "REJECT_COUNT"), passed.clone()),
-        (passed.clone(), clause("rr3", "INT", ">", json!(0), "REJECT_RATE")),
-        (passed.clone(), clause("pr3", "INT", "<", json!(100), "PASS_RATE")),
-        (rejected.clone(), clause("rj3", "INT", "==", json!(0), "REJECT_COUNT")),
-        (rejected, clause("pr3", "INT", ">=", json!(100), "PASS_RATE")),
-        (clause("NODE_APPROVE_RESULT", "SELECT", "==", json!("true"), ""), clause("REJECT_COUNT", "INT", ">=", json!(1), "")),
-        (clause("op3", "RADIO", "==", json!("true"), ""), clause("op3", "RADIO", "==", json!("false"), "")),
+        (
+            clause("rj3", "INT", ">=", json!("1"), "REJECT_COUNT"),
+            passed.clone(),
+        ),
+        (
+            passed.clone(),
+            clause("rr3", "INT", ">", json!(0), "REJECT_RATE"),
+        ),
+        (
+            passed.clone(),
+            clause("pr3", "INT", "<", json!(100), "PASS_RATE"),
+        ),
+        (
+            rejected.clone(),
+            clause("rj3", "INT", "==", json!(0), "REJECT_COUNT"),
+        ),
+        (
+            rejected,
+            clause("pr3", "INT", ">=", json!(100), "PASS_RATE"),
+        ),
+        (
+            clause("NODE_APPROVE_RESULT", "SELECT", "==", json!("true"), ""),
+            clause("REJECT_COUNT", "INT", ">=", json!(1), ""),
+        ),
+        (
+            clause("op3", "RADIO", "==", json!("true"), ""),
+            clause("op3", "RADIO", "==", json!("false"), ""),
+        ),
     ];
     let person = |id: i64, who: &str| json!({ "id": id, "type": "NORMAL", "name": who, "processors_type": "PERSON", "processors": who });
     for (at, (one, other)) in pairs.into_iter().enumerate() {
-        let lines = [line(1, 1, 2), line(2, 2, 3), line_if(3, 3, 4, &one), line_if(4, 3, 5, &other), line(5, 4, 9), line(6, 5, 9)];
-        let nodes = [approval(3, &json!({ "is_multi": true })), person(4, "lisi"), person(5, "zhangsan")];
-        let imported = desk.import(&format!("会签{at}"), &flow(&nodes, &lines, &[opinion(3)])).await;
+        let lines = [
+            line(1, 1, 2),
+            line(2, 2, 3),
+            line_if(3, 3, 4, &one),
+            line_if(4, 3, 5, &other),
+            line(5, 4, 9),
+            line(6, 5, 9),
+        ];
+        let nodes = [
+            approval(3, &json!({ "is_multi": true })),
+            person(4, "lisi"),
+            person(5, "zhangsan"),
+        ];
+        let imported = desk
+            .import(&format!("会签{at}"), &flow(&nodes, &lines, &[opinion(3)]))
+            .await;
         assert_eq!(imported["report"], json!([]), "{one} {other}");
         for pass in ["true", "false"] {
             let sn = desk.open(&imported["id"], &[("title", "t")]).await;
             for who in ["zhangsan", "wangwu"] {
                 desk.must("approve", json!({ "sn": sn, "state_id": 3, "approver": who, "action": pass, "remark": "x" })).await;
             }
-            let steps = desk.must("get_ticket_status", json!({ "sn": sn })).await["current_steps"].clone();
-            assert!(steps[0]["state_id"] == 4 || steps[0]["state_id"] == 5, "{one} {other}: a line holds for {pass}: {steps}");
+            let steps =
+                desk.must("get_ticket_status", json!({ "sn": sn })).await["current_steps"].clone();
+            assert!(
+                steps[0]["state_id"] == 4 || steps[0]["state_id"] == 5,
+                "{one} {other}: a line holds for {pass}: {steps}"
+            );
         }
     }
 }
@@ -428,64 +761,152 @@ async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
     let finish = json!({ "type": "or", "expressions": [{ "type": "and", "expressions": [
         { "condition": ">=", "key": "rj3", "meta": { "code": "", "unit": "INT" }, "source": "global", "tooltipInfo": { "content": "" }, "type": "INT", "value": "1" }] }] });
     let nodes = [
-        approval(3, &json!({ "name": "会签审批", "is_multi": true, "is_allow_skip": true, "finish_condition": finish })),
-        approval(4, &json!({ "name": "或签审批", "is_allow_skip": true, "finish_condition": finish })),
+        approval(
+            3,
+            &json!({ "name": "会签审批", "is_multi": true, "is_allow_skip": true, "finish_condition": finish }),
+        ),
+        approval(
+            4,
+            &json!({ "name": "或签审批", "is_allow_skip": true, "finish_condition": finish }),
+        ),
         hook(5, "成功回调"),
         hook(6, "失败回调"),
     ];
     let is = |key: &str, kind: &str, sign: &str, value: Value, code: &str| json!({ "key": key, "type": kind, "condition": sign, "value": value, "meta": { "code": code }, "source": "field", "choiceList": [] });
     let lines = [
         line(1, 1, 2),
-        line_if(2, 2, 3, &is("APPROVE_TYPE", "STRING", "==", json!("会签"), "")),
-        line_if(3, 2, 4, &is("APPROVE_TYPE", "STRING", "==", json!("或签"), "")),
-        line_if(4, 3, 5, &is("r3", "SELECT", "==", json!("true"), "NODE_APPROVE_RESULT")),
+        line_if(
+            2,
+            2,
+            3,
+            &is("APPROVE_TYPE", "STRING", "==", json!("会签"), ""),
+        ),
+        line_if(
+            3,
+            2,
+            4,
+            &is("APPROVE_TYPE", "STRING", "==", json!("或签"), ""),
+        ),
+        line_if(
+            4,
+            3,
+            5,
+            &is("r3", "SELECT", "==", json!("true"), "NODE_APPROVE_RESULT"),
+        ),
         line_if(5, 3, 6, &is("rj3", "INT", ">=", json!(1), "REJECT_COUNT")),
-        line_if(6, 4, 5, &is("r4", "SELECT", "==", json!("true"), "NODE_APPROVE_RESULT")),
-        line_if(7, 4, 6, &is("r4", "SELECT", "==", json!("false"), "NODE_APPROVE_RESULT")),
+        line_if(
+            6,
+            4,
+            5,
+            &is("r4", "SELECT", "==", json!("true"), "NODE_APPROVE_RESULT"),
+        ),
+        line_if(
+            7,
+            4,
+            6,
+            &is("r4", "SELECT", "==", json!("false"), "NODE_APPROVE_RESULT"),
+        ),
         line(8, 5, 9),
         line(9, 6, 9),
     ];
     let text = |id: i64, key: &str| json!({ "id": id, "key": key, "name": key, "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 });
-    let workflow = flow(&nodes, &lines, &[text(2, "APPROVE_TYPE"), text(3, "BIZ_ID"), text(4, "RELEASE_ID"), opinion(3), opinion(4)]);
+    let workflow = flow(
+        &nodes,
+        &lines,
+        &[
+            text(2, "APPROVE_TYPE"),
+            text(3, "BIZ_ID"),
+            text(4, "RELEASE_ID"),
+            opinion(3),
+            opinion(4),
+        ],
+    );
     let root = desk.must("get_service_catalogs", json!({})).await[0]["id"].clone();
     let parent = desk
         .must("create_service_catalog", json!({ "bk_username": "admin", "project_key": "0", "parent__id": root, "name": "配置平台", "desc": "" }))
         .await["id"]
         .clone();
-    let shelf = desk
+    let category = desk
         .must("create_service_catalog", json!({ "bk_username": "admin", "project_key": "0", "parent__id": parent, "name": "上线审批", "desc": "" }))
         .await["id"]
         .clone();
     let mut known = Value::Null;
     for start in 0..2 {
-        let found = desk.must("get_services", json!({ "catalog_id": shelf })).await;
-        let mut wish = json!({ "bk_username": "admin", "key": "request", "name": "创建上线审批", "desc": "", "catalog_id": shelf, "owners": "admin", "can_ticket_agency": false, "is_valid": true,
+        let found = desk
+            .must("get_services", json!({ "catalog_id": category }))
+            .await;
+        let mut command_envelope = json!({ "bk_username": "admin", "key": "request", "name": "创建上线审批", "desc": "", "catalog_id": category, "owners": "admin", "can_ticket_agency": false, "is_valid": true,
             "display_type": "OPEN", "display_role": "", "source": "custom", "project_key": "0", "workflow": workflow });
         let imported = match found[0].get("id") {
-            None => desk.must("import_service", wish).await,
+            None => desk.must("import_service", command_envelope).await,
             Some(id) => {
-                wish["id"] = id.clone();
-                desk.must("update_service", wish).await
+                command_envelope["id"] = id.clone();
+                desk.must("update_service", command_envelope).await
             }
         };
-        assert!(imported["report"].to_string().contains("X-Bkapi-Authorization"), "credentials in a header are told: {imported}");
-        let service = if start == 0 { imported["id"].clone() } else { found[0]["id"].clone() };
+        assert!(
+            imported["report"]
+                .to_string()
+                .contains("X-Bkapi-Authorization"),
+            "credentials in a header are told: {imported}"
+        );
+        let service = if start == 0 {
+            imported["id"].clone()
+        } else {
+            found[0]["id"].clone()
+        };
         known = service.clone();
-        let detail = desk.must("get_service_detail", json!({ "service_id": service })).await;
-        let flow = desk.must("get_workflow_detail", json!({ "workflow_id": detail["workflow_id"] })).await;
-        let names: Vec<&str> = flow["states"].as_array().expect("states").iter().filter_map(|state| state["name"].as_str()).collect();
-        assert!(names.contains(&"会签审批") && names.contains(&"或签审批"), "{names:?}");
+        let detail = desk
+            .must("get_service_detail", json!({ "service_id": service }))
+            .await;
+        let flow = desk
+            .must(
+                "get_workflow_detail",
+                json!({ "workflow_id": detail["workflow_id"] }),
+            )
+            .await;
+        let names: Vec<&str> = flow["states"]
+            .as_array()
+            .expect("states")
+            .iter()
+            .filter_map(|state| state["name"].as_str())
+            .collect();
+        assert!(
+            names.contains(&"会签审批") && names.contains(&"或签审批"),
+            "{names:?}"
+        );
     }
-    for (kind, voters, pass) in [("会签", vec!["zhangsan", "wangwu"], "true"), ("会签", vec!["zhangsan"], "false"), ("或签", vec!["wangwu"], "false")] {
-        let sn = desk.open(&known, &[("title", "上线"), ("APPROVE_TYPE", kind), ("BIZ_ID", "2"), ("RELEASE_ID", "r-7")]).await;
+    for (kind, voters, pass) in [
+        ("会签", vec!["zhangsan", "wangwu"], "true"),
+        ("会签", vec!["zhangsan"], "false"),
+        ("或签", vec!["wangwu"], "false"),
+    ] {
+        let sn = desk
+            .open(
+                &known,
+                &[
+                    ("title", "上线"),
+                    ("APPROVE_TYPE", kind),
+                    ("BIZ_ID", "2"),
+                    ("RELEASE_ID", "r-7"),
+                ],
+            )
+            .await;
         for who in voters {
             desk.must("approve", json!({ "sn": sn, "state_id": if kind == "会签" { 3 } else { 4 }, "approver": who, "action": pass, "remark": "x" })).await;
         }
         desk.until(&sn, "FINISHED").await;
         let received = receiver.all().pop().expect("a request");
         assert_eq!(received.target, "/biz/2/approve");
-        assert_eq!(received.body, format!(r#"{{"sn": {sn}, "release": "r-7"}}"#));
-        assert!(received.header("x-bkapi-authorization").contains("bk_app_code"));
+        assert_eq!(
+            received.body,
+            format!(r#"{{"sn": {sn}, "release": "r-7"}}"#)
+        );
+        assert!(
+            received
+                .header("x-bkapi-authorization")
+                .contains("bk_app_code")
+        );
     }
 }
 
@@ -494,8 +915,18 @@ async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
 async fn the_built_in_approval_is_rejected_by_the_names_of_its_fields() {
     let desk = Desk::start();
     for (pass, result) in [("false", false), ("true", true)] {
-        let fields = form(&[("title", "t"), ("APPROVER", "zhangsan"), ("APPROVAL_CONTENT", "c")]);
-        let sn = desk.must("create_ticket", json!({ "fast_approval": true, "creator": "lisi", "fields": fields })).await["sn"].clone();
+        let fields = form(&[
+            ("title", "t"),
+            ("APPROVER", "zhangsan"),
+            ("APPROVAL_CONTENT", "c"),
+        ]);
+        let sn = desk
+            .must(
+                "create_ticket",
+                json!({ "fast_approval": true, "creator": "lisi", "fields": fields }),
+            )
+            .await["sn"]
+            .clone();
         let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
         // As pages of clients do: from the end, what is named 备注 and 审批意见, until there are three.
         let mut filled = Vec::new();
@@ -509,11 +940,22 @@ async fn the_built_in_approval_is_rejected_by_the_names_of_its_fields() {
                 break;
             }
         }
-        let step = info["current_steps"].as_array().expect("steps").iter().find(|step| step["name"] == "内置审批节点").expect("the approval").clone();
+        let step = info["current_steps"]
+            .as_array()
+            .expect("steps")
+            .iter()
+            .find(|step| step["name"] == "内置审批节点")
+            .expect("the approval")
+            .clone();
         let decision = json!({ "sn": sn, "operator": "zhangsan", "state_id": step["state_id"], "action_type": "TRANSITION", "fields": filled });
         desk.must("operate_node", decision).await;
-        let results = desk.must("ticket_approval_result", json!({ "sn": [sn] })).await;
-        assert_eq!((&results[0]["current_status"], &results[0]["approve_result"]), (&json!("FINISHED"), &json!(result)));
+        let results = desk
+            .must("ticket_approval_result", json!({ "sn": [sn] }))
+            .await;
+        assert_eq!(
+            (&results[0]["current_status"], &results[0]["approve_result"]),
+            (&json!("FINISHED"), &json!(result))
+        );
     }
 }
 
@@ -521,17 +963,41 @@ async fn the_built_in_approval_is_rejected_by_the_names_of_its_fields() {
 #[tokio::test]
 async fn both_remarks_of_every_approval_here_are_named_alike() {
     let desk = Desk::start();
-    let (_, workflows) = desk.served.v1("GET", "workflows", "admin", Value::Null).await;
+    let (_, workflows) = desk
+        .served
+        .v1("GET", "workflows", "admin", Value::Null)
+        .await;
     let mut approvals = 0;
     for workflow in workflows["workflows"].as_array().expect("workflows") {
-        let newest = workflow["versions"].as_object().and_then(|versions| versions.keys().max()).expect("a version");
+        let newest = workflow["versions"]
+            .as_object()
+            .and_then(|versions| versions.keys().max())
+            .expect("a version");
         let path = format!("workflows/{}/versions/{newest}", workflow["workflow"]);
         let (_, version) = desk.served.v1("GET", &path, "admin", Value::Null).await;
-        let fields: BTreeMap<&str, &Value> =
-            version["definition"]["fields"].as_array().expect("fields").iter().map(|field| (field["key"].as_str().expect("a key"), field)).collect();
-        for node in version["definition"]["nodes"].as_array().expect("nodes").iter().filter(|node| node["kind"] == "APPROVAL") {
-            let form: Vec<&Value> = node["fields"].as_array().expect("keys").iter().map(|key| fields[key.as_str().expect("a key")]).collect();
-            let remarks = form.iter().filter(|field| field["type"] == "TEXT").map(|field| field["name"].as_str().expect("a name")).collect::<Vec<_>>();
+        let fields: BTreeMap<&str, &Value> = version["definition"]["fields"]
+            .as_array()
+            .expect("fields")
+            .iter()
+            .map(|field| (field["key"].as_str().expect("a key"), field))
+            .collect();
+        for node in version["definition"]["nodes"]
+            .as_array()
+            .expect("nodes")
+            .iter()
+            .filter(|node| node["kind"] == "APPROVAL")
+        {
+            let form: Vec<&Value> = node["fields"]
+                .as_array()
+                .expect("keys")
+                .iter()
+                .map(|key| fields[key.as_str().expect("a key")])
+                .collect();
+            let remarks = form
+                .iter()
+                .filter(|field| field["type"] == "TEXT")
+                .map(|field| field["name"].as_str().expect("a name"))
+                .collect::<Vec<_>>();
             assert_eq!(remarks, ["备注", "备注"], "{path} {}", node["name"]);
             approvals += 1;
         }
@@ -548,20 +1014,61 @@ async fn an_option_whose_key_has_a_comma_is_rejected_by_name() {
     for kind in ["CHECKBOX", "MULTISELECT", "SELECT", "RADIO", "TREESELECT"] {
         let field = json!({ "id": 2, "key": "m", "name": "多选", "type": kind, "validate_type": "OPTION", "state_id": 2, "choice": options });
         let workflow = flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &[field]);
-        let (code, message) = desk.refused("import_service", service(kind, &workflow)).await;
+        let (code, message) = desk
+            .refused("import_service", service(kind, &workflow))
+            .await;
         assert!(code == 3_900_011 && problem(&message), "{kind}: {message}");
-        let (_, drafted) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": workflow })).await;
-        assert!(problem(&drafted["problems"].to_string()), "{kind}: {drafted}");
-        assert_eq!(desk.served.v1("POST", &format!("workflows/{}/deploy", drafted["workflow"]), "admin", json!({})).await.0, 409, "{kind}");
+        let (_, drafted) = desk
+            .served
+            .v1(
+                "POST",
+                "workflows/import",
+                "admin",
+                json!({ "workflow": workflow }),
+            )
+            .await;
+        assert!(
+            problem(&drafted["problems"].to_string()),
+            "{kind}: {drafted}"
+        );
+        assert_eq!(
+            desk.served
+                .v1(
+                    "POST",
+                    &format!("workflows/{}/deploy", drafted["workflow"]),
+                    "admin",
+                    json!({})
+                )
+                .await
+                .0,
+            409,
+            "{kind}"
+        );
         let shared = json!({ "type": kind, "name": "多选", "choice": [{ "key": "x", "name": "x", "items": options }] });
         let (status, answer) = desk.served.v1("PUT", "fields/m", "admin", shared).await;
-        assert!(status == 400 && problem(&answer.to_string()), "{kind}: {answer}");
+        assert!(
+            status == 400 && problem(&answer.to_string()),
+            "{kind}: {answer}"
+        );
     }
     let columns = json!({ "columns": [{ "key": "c", "name": "列", "display": "multiselect", "choice": options }] });
     let table = json!({ "id": 2, "key": "rows", "name": "表", "type": "CUSTOMTABLE", "validate_type": "OPTION", "state_id": 2, "meta": columns });
-    let (_, message) = desk.refused("import_service", service("表", &flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &[table]))).await;
+    let (_, message) = desk
+        .refused(
+            "import_service",
+            service("表", &flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &[table])),
+        )
+        .await;
     assert!(problem(&message), "{message}");
-    let (status, answer) = desk.served.v1("PUT", "dictionary/PAIRS", "admin", json!({ "name": "对", "items": options })).await;
+    let (status, answer) = desk
+        .served
+        .v1(
+            "PUT",
+            "dictionary/PAIRS",
+            "admin",
+            json!({ "name": "对", "items": options }),
+        )
+        .await;
     assert!(status == 400 && problem(&answer.to_string()), "{answer}");
 }
 
@@ -572,25 +1079,67 @@ async fn a_list_never_becomes_another_choice_than_its_items() {
     let options = json!([{ "key": "a", "name": "甲" }, { "key": "b", "name": "乙" }, { "key": "c，d", "name": "全角" }]);
     let field = |id: i64, key: &str, kind: &str| json!({ "id": id, "key": key, "name": key, "type": kind, "validate_type": "OPTION", "state_id": 2, "choice": options });
     let people = json!({ "id": 4, "key": "who", "name": "who", "type": "MEMBERS", "validate_type": "OPTION", "state_id": 2 });
-    let workflow = flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &[field(2, "m", "CHECKBOX"), field(3, "s", "MULTISELECT"), people]);
+    let workflow = flow(
+        &[],
+        &[line(1, 1, 2), line(2, 2, 9)],
+        &[
+            field(2, "m", "CHECKBOX"),
+            field(3, "s", "MULTISELECT"),
+            people,
+        ],
+    );
     let imported = desk.import("列表", &workflow).await;
     let open = async |key: &str, value: Value| {
         let fields = json!([{ "key": "title", "value": "t" }, { "key": key, "value": value }]);
-        desk.served.bk("create_ticket", json!({ "service_id": imported["id"], "creator": "lisi", "fields": fields })).await
+        desk.served
+            .bk(
+                "create_ticket",
+                json!({ "service_id": imported["id"], "creator": "lisi", "fields": fields }),
+            )
+            .await
     };
     for key in ["m", "s", "who"] {
         let refused = open(key, json!(["a,b"])).await;
-        assert!(refused["result"] == false && refused["message"].as_str().expect("a message").contains("a,b"), "{key}: {refused}");
+        assert!(
+            refused["result"] == false
+                && refused["message"]
+                    .as_str()
+                    .expect("a message")
+                    .contains("a,b"),
+            "{key}: {refused}"
+        );
         let fields = json!({ "title": "t", key: ["a,b"] });
-        let (status, refused) = desk.served.v1("POST", "tickets", "lisi", json!({ "service_id": imported["id"], "fields": fields })).await;
-        assert!(status == 400 && refused.to_string().contains("a,b"), "{key}: {refused}");
+        let (status, refused) = desk
+            .served
+            .v1(
+                "POST",
+                "tickets",
+                "lisi",
+                json!({ "service_id": imported["id"], "fields": fields }),
+            )
+            .await;
+        assert!(
+            status == 400 && refused.to_string().contains("a,b"),
+            "{key}: {refused}"
+        );
     }
-    for (key, value, stored) in
-        [("m", json!(["a", "b"]), "a,b"), ("s", json!("a,b"), "a,b"), ("m", json!(["c，d"]), "c，d"), ("who", json!(["lisi", "zhangsan"]), "lisi,zhangsan")]
-    {
+    for (key, value, stored) in [
+        ("m", json!(["a", "b"]), "a,b"),
+        ("s", json!("a,b"), "a,b"),
+        ("m", json!(["c，d"]), "c，d"),
+        ("who", json!(["lisi", "zhangsan"]), "lisi,zhangsan"),
+    ] {
         let created = open(key, value.clone()).await;
-        let info = desk.must("get_ticket_info", json!({ "sn": created["data"]["sn"] })).await;
-        let field = info["fields"].as_array().expect("fields").iter().find(|field| field["key"] == key).expect("the field").clone();
+        let info = desk
+            .must("get_ticket_info", json!({ "sn": created["data"]["sn"] }))
+            .await;
+        let field = info["fields"]
+            .as_array()
+            .expect("fields")
+            .iter()
+            .find(|field| field["key"] == key)
+            .expect("the field")
+            .clone();
         assert_eq!(field["value"], stored, "{key} {value}");
     }
 }
@@ -599,55 +1148,143 @@ async fn a_list_never_becomes_another_choice_than_its_items() {
 #[tokio::test]
 async fn blanks_are_not_a_required_text() {
     let desk = Desk::start();
-    let required =
-        |id: i64, key: &str, kind: &str, node: i64| json!({ "id": id, "key": key, "name": key, "type": kind, "validate_type": "REQUIRE", "state_id": node });
+    let required = |id: i64, key: &str, kind: &str, node: i64| json!({ "id": id, "key": key, "name": key, "type": kind, "validate_type": "REQUIRE", "state_id": node });
     let node = json!({ "id": 3, "type": "NORMAL", "name": "处理", "processors_type": "PERSON", "processors": "zhangsan" });
-    let columns = json!({ "columns": [{ "key": "ip", "name": "IP", "display": "input", "required": true }] });
+    let columns =
+        json!({ "columns": [{ "key": "ip", "name": "IP", "display": "input", "required": true }] });
     let mut rows = required(6, "rows", "CUSTOMTABLE", 2);
     rows["meta"] = columns;
     let mut free = required(7, "free", "TEXT", 2);
     free["validate_type"] = "OPTION".into();
-    let fields =
-        [required(2, "text", "TEXT", 2), required(3, "line", "STRING", 2), required(4, "page", "RICHTEXT", 2), required(5, "done", "TEXT", 3), rows, free];
-    let imported = desk.import("必填", &flow(&[node], &[line(1, 1, 2), line(2, 2, 3), line(3, 3, 9)], &fields)).await;
+    let fields = [
+        required(2, "text", "TEXT", 2),
+        required(3, "line", "STRING", 2),
+        required(4, "page", "RICHTEXT", 2),
+        required(5, "done", "TEXT", 3),
+        rows,
+        free,
+    ];
+    let imported = desk
+        .import(
+            "必填",
+            &flow(
+                &[node],
+                &[line(1, 1, 2), line(2, 2, 3), line(3, 3, 9)],
+                &fields,
+            ),
+        )
+        .await;
     let good = json!({ "title": " 标题 ", "text": "a\n", "line": "b", "page": "<p>c</p>", "rows": [{ "ip": "10.0.0.8" }], "free": " \t " });
-    let as_list = |form: &Value| form.as_object().expect("fields").iter().map(|(key, value)| json!({ "key": key, "value": value })).collect::<Value>();
-    let blanks = ["   ", "\n\t ", "\u{3000}", "\u{a0}", "\u{200b}", "\u{feff}\u{2060}", "\r\n", " \u{3000}\u{200d} "];
-    for (key, blank) in ["title", "text", "line", "page"].into_iter().flat_map(|key| blanks.map(|blank| (key, blank))) {
+    let as_list = |form: &Value| {
+        form.as_object()
+            .expect("fields")
+            .iter()
+            .map(|(key, value)| json!({ "key": key, "value": value }))
+            .collect::<Value>()
+    };
+    let blanks = [
+        "   ",
+        "\n\t ",
+        "\u{3000}",
+        "\u{a0}",
+        "\u{200b}",
+        "\u{feff}\u{2060}",
+        "\r\n",
+        " \u{3000}\u{200d} ",
+    ];
+    for (key, blank) in ["title", "text", "line", "page"]
+        .into_iter()
+        .flat_map(|key| blanks.map(|blank| (key, blank)))
+    {
         let mut form = good.clone();
         form[key] = blank.into();
         let (code, message) = desk.refused("create_ticket", json!({ "service_id": imported["id"], "creator": "lisi", "fields": as_list(&form) })).await;
-        assert!(code == 3_900_003 && message.contains("为必填项"), "{key} {blank:?}: {message}");
-        let (status, problem) = desk.served.v1("POST", "tickets", "lisi", json!({ "service_id": imported["id"], "fields": form })).await;
+        assert!(
+            code == 3_900_003 && message.contains("为必填项"),
+            "{key} {blank:?}: {message}"
+        );
+        let (status, problem) = desk
+            .served
+            .v1(
+                "POST",
+                "tickets",
+                "lisi",
+                json!({ "service_id": imported["id"], "fields": form }),
+            )
+            .await;
         assert_eq!(status, 400, "{key} {blank:?}: {problem}");
     }
     for page in ["<p></p>", "<p>&nbsp;</p>", "<div><br/> \u{200b}</div>"] {
         let mut form = good.clone();
         form["page"] = page.into();
         assert!(
-            desk.refused("create_ticket", json!({ "service_id": imported["id"], "creator": "lisi", "fields": as_list(&form) })).await.1.contains("为必填项"),
+            desk.refused(
+                "create_ticket",
+                json!({ "service_id": imported["id"], "creator": "lisi", "fields": as_list(&form) })
+            )
+            .await
+            .1
+            .contains("为必填项"),
             "{page}"
         );
     }
     let mut form = good.clone();
     form["rows"] = json!([{ "ip": "\u{3000}" }]);
-    let (_, message) = desk.refused("create_ticket", json!({ "service_id": imported["id"], "creator": "lisi", "fields": as_list(&form) })).await;
+    let (_, message) = desk
+        .refused(
+            "create_ticket",
+            json!({ "service_id": imported["id"], "creator": "lisi", "fields": as_list(&form) }),
+        )
+        .await;
     assert!(message.contains("第 1 行【IP】为必填项"), "{message}");
     // Other texts are stored as they were typed.
-    let sn = desk.must("create_ticket", json!({ "service_id": imported["id"], "creator": "lisi", "fields": as_list(&good) })).await["sn"].clone();
+    let sn = desk
+        .must(
+            "create_ticket",
+            json!({ "service_id": imported["id"], "creator": "lisi", "fields": as_list(&good) }),
+        )
+        .await["sn"]
+        .clone();
     let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
-    let value = |key: &str| info["fields"].as_array().expect("fields").iter().find(|field| field["key"] == key).expect("the field")["value"].clone();
-    assert_eq!((value("title"), value("text"), value("free")), (json!(" 标题 "), json!("a\n"), json!(" \t ")));
+    let value = |key: &str| {
+        info["fields"]
+            .as_array()
+            .expect("fields")
+            .iter()
+            .find(|field| field["key"] == key)
+            .expect("the field")["value"]
+            .clone()
+    };
+    assert_eq!(
+        (value("title"), value("text"), value("free")),
+        (json!(" 标题 "), json!("a\n"), json!(" \t "))
+    );
     // At a node, and when a field is edited.
-    let submit =
-        |text: &str| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": [{ "key": "done", "value": text }] });
-    assert!(desk.refused("operate_node", submit("\u{3000}")).await.1.contains("【done】为必填项"));
+    let submit = |text: &str| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": [{ "key": "done", "value": text }] });
+    assert!(
+        desk.refused("operate_node", submit("\u{3000}"))
+            .await
+            .1
+            .contains("【done】为必填项")
+    );
     let edit = |key: &str| json!({ "sn": sn, "operator": "lisi", "fields": [{ "key": key, "value": " \u{200b}" }] });
     for key in ["title", "text"] {
-        assert!(desk.refused("edit_field", edit(key)).await.1.contains("为必填项"), "{key}");
+        assert!(
+            desk.refused("edit_field", edit(key))
+                .await
+                .1
+                .contains("为必填项"),
+            "{key}"
+        );
     }
     let path = format!("tickets/{}/edit", sn.as_str().expect("sn"));
-    assert_eq!(desk.served.v1("POST", &path, "lisi", json!({ "fields": { "title": " " } })).await.0, 400);
+    assert_eq!(
+        desk.served
+            .v1("POST", &path, "lisi", json!({ "fields": { "title": " " } }))
+            .await
+            .0,
+        400
+    );
     desk.must("operate_node", submit("完成")).await;
     desk.until(&sn, "FINISHED").await;
 }
@@ -660,23 +1297,76 @@ async fn a_call_without_a_host_is_named_with_what_to_do() {
     let node = json!({ "id": 3, "type": "TASK", "name": "查询", "processors_type": "PERSON", "processors": "admin", "api_info": info });
     let task = flow(&[node], &[line(1, 1, 2), line(2, 2, 3), line(3, 3, 9)], &[]);
     let (_, message) = desk.refused("import_service", service("任务", &task)).await;
-    assert!(message.contains("the host of /cc/search_business/ is unknown (system 蓝鲸配置平台)"), "{message}");
-    let (_, drafted) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": task })).await;
-    let missing: Vec<&str> = drafted["report"].as_array().expect("a report").iter().filter_map(|note| note["missing"]["what"].as_str()).collect();
-    assert!(missing.iter().any(|what| what.contains("/cc/search_business/ is unknown (system 蓝鲸配置平台)")), "{drafted}");
-    for url in ["{{ URL}}", "${URL}/x", "{{URL}}/{{title}}", "https://{{ HOST }}/x", "http://${host}"] {
-        let (_, message) = desk.refused("import_service", service("地址", &hooked("https://x.example.com", &json!({ "url": url })))).await;
-        assert!(message.contains("its host must be in the workflow, not in a form"), "{url}: {message}");
+    assert!(
+        message.contains("the host of /cc/search_business/ is unknown (system 蓝鲸配置平台)"),
+        "{message}"
+    );
+    let (_, drafted) = desk
+        .served
+        .v1(
+            "POST",
+            "workflows/import",
+            "admin",
+            json!({ "workflow": task }),
+        )
+        .await;
+    let missing: Vec<&str> = drafted["report"]
+        .as_array()
+        .expect("a report")
+        .iter()
+        .filter_map(|note| note["missing"]["what"].as_str())
+        .collect();
+    assert!(
+        missing
+            .iter()
+            .any(|what| what.contains("/cc/search_business/ is unknown (system 蓝鲸配置平台)")),
+        "{drafted}"
+    );
+    for url in [
+        "{{ URL}}",
+        "${URL}/x",
+        "{{URL}}/{{title}}",
+        "https://{{ HOST }}/x",
+        "http://${host}",
+    ] {
+        let (_, message) = desk
+            .refused(
+                "import_service",
+                service(
+                    "地址",
+                    &hooked("https://x.example.com", &json!({ "url": url })),
+                ),
+            )
+            .await;
+        assert!(
+            message.contains("its host must be in the workflow, not in a form"),
+            "{url}: {message}"
+        );
     }
-    let (_, message) = desk.refused("import_service", service("地址", &hooked("https://x.example.com", &json!({ "url": "/bcsapi/v4/{{title}}" })))).await;
-    assert!(message.contains("the host of /bcsapi/v4/{{title}} is unknown"), "{message}");
+    let (_, message) = desk
+        .refused(
+            "import_service",
+            service(
+                "地址",
+                &hooked(
+                    "https://x.example.com",
+                    &json!({ "url": "/bcsapi/v4/{{title}}" }),
+                ),
+            ),
+        )
+        .await;
+    assert!(
+        message.contains("the host of /bcsapi/v4/{{title}} is unknown"),
+        "{message}"
+    );
 }
 
 /// first-use 2.
 #[tokio::test]
 async fn a_drawn_workflow_is_answered_with_its_open_case_and_unknown_people() {
     let desk = Desk::start();
-    let equal = |value: &str| json!({ "key": "ok", "type": "RADIO", "condition": "==", "value": value });
+    let equal =
+        |value: &str| json!({ "key": "ok", "type": "RADIO", "condition": "==", "value": value });
     let below = json!({ "key": "amount", "type": "INT", "condition": "<", "value": 1000 });
     let condition = |clauses: &[&Value]| json!({ "expressions": [{ "expressions": clauses }] });
     let definition = |second: Value, who: &str| {
@@ -684,7 +1374,7 @@ async fn a_drawn_workflow_is_answered_with_its_open_case_and_unknown_people() {
             "nodes": [
                 { "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "ok", "amount"] },
                 { "id": 3, "name": "处理", "kind": "NORMAL", "processors": { "type": "PERSON", "who": [who] } }, { "id": 4, "name": "结束", "kind": "END" }],
-            "lines": [
+            "transitions": [
                 { "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3, "condition": condition(&[&equal("y")]) },
                 { "id": 3, "from": 2, "to": 4, "condition": second }, { "id": 4, "from": 3, "to": 4 }],
             "fields": [
@@ -692,17 +1382,63 @@ async fn a_drawn_workflow_is_answered_with_its_open_case_and_unknown_people() {
                 { "key": "ok", "type": "RADIO", "name": "是否", "is_required": true, "choice": [{ "key": "y", "name": "是" }, { "key": "n", "name": "否" }] },
                 { "key": "amount", "type": "INT", "name": "金额", "is_required": true }] })
     };
-    let (_, drawn) = desk.served.v1("POST", "workflows", "admin", json!({ "definition": definition(condition(&[&equal("n"), &below]), "zhangsan") })).await;
+    let (_, drawn) = desk
+        .served
+        .v1(
+            "POST",
+            "workflows",
+            "admin",
+            json!({ "definition": definition(condition(&[&equal("n"), &below]), "zhangsan") }),
+        )
+        .await;
     let path = format!("workflows/{}", drawn["workflow"]);
-    let (status, problem) = desk.served.v1("POST", &format!("{path}/deploy"), "admin", json!({})).await;
-    assert!(status == 409 && problem.to_string().contains("do not cover every case: none holds for ok = 否, amount >= 1000"), "{problem}");
+    let (status, problem) = desk
+        .served
+        .v1("POST", &format!("{path}/deploy"), "admin", json!({}))
+        .await;
+    assert!(
+        status == 409
+            && problem
+                .to_string()
+                .contains("do not cover every case: none holds for ok = 否, amount >= 1000"),
+        "{problem}"
+    );
     // Conditions that do cover everything need no default line.
-    let (_, drawn) = desk.served.v1("PUT", &format!("{path}/draft"), "admin", json!({ "definition": definition(condition(&[&equal("n")]), "zhangsan") })).await;
-    assert_eq!((&drawn["problems"], &drawn["warnings"]), (&json!([]), &json!([])));
-    assert_eq!(desk.served.v1("POST", &format!("{path}/deploy"), "admin", json!({})).await.0, 201);
-    let (_, drawn) =
-        desk.served.v1("PUT", &format!("{path}/draft"), "admin", json!({ "definition": definition(condition(&[&equal("n")]), "zhangsann") })).await;
-    assert!(drawn["warnings"].to_string().contains("zhangsann, who is not known at this desk"), "{drawn}");
+    let (_, drawn) = desk
+        .served
+        .v1(
+            "PUT",
+            &format!("{path}/draft"),
+            "admin",
+            json!({ "definition": definition(condition(&[&equal("n")]), "zhangsan") }),
+        )
+        .await;
+    assert_eq!(
+        (&drawn["problems"], &drawn["warnings"]),
+        (&json!([]), &json!([]))
+    );
+    assert_eq!(
+        desk.served
+            .v1("POST", &format!("{path}/deploy"), "admin", json!({}))
+            .await
+            .0,
+        201
+    );
+    let (_, drawn) = desk
+        .served
+        .v1(
+            "PUT",
+            &format!("{path}/draft"),
+            "admin",
+            json!({ "definition": definition(condition(&[&equal("n")]), "zhangsann") }),
+        )
+        .await;
+    assert!(
+        drawn["warnings"]
+            .to_string()
+            .contains("zhangsann, who is unknown"),
+        "{drawn}"
+    );
 }
 
 /// What a run sends: method, URL, media type and body, with the number of the ticket for `<sn>`.
@@ -728,15 +1464,27 @@ struct File {
 }
 
 fn way(form: Value, steps: Vec<(&'static str, Value)>, sent: Vec<Sent>) -> Way {
-    Way { form, steps, answers: Vec::new(), ends: "FINISHED", sent }
+    Way {
+        form,
+        steps,
+        answers: Vec::new(),
+        ends: "FINISHED",
+        sent,
+    }
 }
 
 fn vote(node: i64, who: &str, pass: bool) -> (&'static str, Value) {
-    ("approve", json!({ "state_id": node, "approver": who, "action": pass.to_string(), "remark": "意见" }))
+    (
+        "approve",
+        json!({ "state_id": node, "approver": who, "action": pass.to_string(), "remark": "意见" }),
+    )
 }
 
 fn handle(node: i64, who: &str, fields: &[(&str, &str)]) -> (&'static str, Value) {
-    ("operate_node", json!({ "state_id": node, "operator": who, "action_type": "TRANSITION", "fields": form(fields) }))
+    (
+        "operate_node",
+        json!({ "state_id": node, "operator": who, "action_type": "TRANSITION", "fields": form(fields) }),
+    )
 }
 
 fn files() -> Vec<File> {
@@ -744,14 +1492,25 @@ fn files() -> Vec<File> {
     let titled = || json!([{ "key": "title", "value": "发布 A" }]);
     let with = |fields: &[(&str, &str)]| {
         let mut all = titled();
-        all.as_array_mut().expect("fields").extend(form(fields).as_array().expect("fields").clone());
+        all.as_array_mut()
+            .expect("fields")
+            .extend(form(fields).as_array().expect("fields").clone());
         all
     };
-    let named: fn(&mut Value) = |flow| flow["states"]["3"]["extras"]["webhook_info"]["secret"] = "hook".into();
-    let file = |name, ways| File { name, due: "", complete: |_| {}, ways };
+    let named: fn(&mut Value) =
+        |flow| flow["states"]["3"]["extras"]["webhook_info"]["secret"] = "hook".into();
+    let file = |name, ways| File {
+        name,
+        due: "",
+        complete: |_| {},
+        ways,
+    };
     let json_body = "{\n    \"title\": \"发布 A\",\n    \"sn\": \"<sn>\",\n    \"approved\": true,\n    \"size\": 5\n}";
     let urlencoded = "application/x-www-form-urlencoded;charset=utf-8";
-    let approve = [("true", "{\"approveResult\": true}"), ("false", "{\"approveResult\": false}")];
+    let approve = [
+        ("true", "{\"approveResult\": true}"),
+        ("false", "{\"approveResult\": false}"),
+    ];
     let resource = |impact: &str, amount: &str, tags: &str, day: &str, reason: &str| {
         let mut form = with(&[
             ("impact", impact),
@@ -763,15 +1522,50 @@ fn files() -> Vec<File> {
             ("manager", "wangwu"),
             ("reason", reason),
         ]);
-        form.as_array_mut().expect("fields").push(json!({ "key": "hosts", "value": [{ "ip": "10.0.0.8", "env": "a" }] }));
+        form.as_array_mut()
+            .expect("fields")
+            .push(json!({ "key": "hosts", "value": [{ "ip": "10.0.0.8", "env": "a" }] }));
         form
     };
-    let models = || vec![json!({ "result": true, "data": { "models": [{ "id": "m1", "label": "大机型" }] } })];
+    let models = || {
+        vec![json!({ "result": true, "data": { "models": [{ "id": "m1", "label": "大机型" }] } })]
+    };
     let asked: Sent = ("GET", "https://cmdb.example.com/models?zone=sz", "", "");
     vec![
-        file("01-webhook-raw-json", vec![way(with(&[("size", "5")]), vec![], vec![("POST", "https://hooks.example.com/notify?from=itsm", "", json_body)])]),
-        file("02-webhook-raw-text", vec![way(titled(), vec![], vec![("POST", HOOK, "text/plain", "title=发布 A; by=lisi")])]),
-        file("03-webhook-urlencoded", vec![way(titled(), vec![], vec![("POST", HOOK, urlencoded, "zone=sz+1&title=%E5%8F%91%E5%B8%83+A&app=a%26b")])]),
+        file(
+            "01-webhook-raw-json",
+            vec![way(
+                with(&[("size", "5")]),
+                vec![],
+                vec![(
+                    "POST",
+                    "https://hooks.example.com/notify?from=itsm",
+                    "",
+                    json_body,
+                )],
+            )],
+        ),
+        file(
+            "02-webhook-raw-text",
+            vec![way(
+                titled(),
+                vec![],
+                vec![("POST", HOOK, "text/plain", "title=发布 A; by=lisi")],
+            )],
+        ),
+        file(
+            "03-webhook-urlencoded",
+            vec![way(
+                titled(),
+                vec![],
+                vec![(
+                    "POST",
+                    HOOK,
+                    urlencoded,
+                    "zone=sz+1&title=%E5%8F%91%E5%B8%83+A&app=a%26b",
+                )],
+            )],
+        ),
         file(
             "04-webhook-form-data",
             vec![way(
@@ -789,42 +1583,93 @@ fn files() -> Vec<File> {
             name: "05-webhook-bearer-token",
             due: "needs credentials (bearer_token)",
             complete: named,
-            ways: vec![way(titled(), vec![], vec![("POST", HOOK, "", "{\"sn\":\"<sn>\"}")])],
+            ways: vec![way(
+                titled(),
+                vec![],
+                vec![("POST", HOOK, "", "{\"sn\":\"<sn>\"}")],
+            )],
         },
         File {
             name: "06-webhook-basic-auth",
             due: "needs credentials (basic_auth)",
             complete: named,
-            ways: vec![way(titled(), vec![], vec![("POST", HOOK, "application/xml", "<t>发布 A</t>")])],
+            ways: vec![way(
+                titled(),
+                vec![],
+                vec![("POST", HOOK, "application/xml", "<t>发布 A</t>")],
+            )],
         },
         file(
             "07-or-sign-with-leftover-condition",
-            approve.into_iter().map(|(pass, body)| way(titled(), vec![vote(3, "wangwu", pass == "true")], vec![("POST", HOOK, "", body)])).collect(),
+            approve
+                .into_iter()
+                .map(|(pass, body)| {
+                    way(
+                        titled(),
+                        vec![vote(3, "wangwu", pass == "true")],
+                        vec![("POST", HOOK, "", body)],
+                    )
+                })
+                .collect(),
         ),
         file(
             "08-cases-without-a-line",
             vec![
-                way(with(&[("APPROVE_TYPE", "会签")]), vec![vote(3, "zhangsan", true), vote(3, "wangwu", true)], vec![]),
-                way(with(&[("APPROVE_TYPE", "会签")]), vec![vote(3, "zhangsan", false)], vec![]),
-                way(with(&[("APPROVE_TYPE", "或签")]), vec![vote(4, "zhangsan", false)], vec![]),
-                Way { ends: "RUNNING", ..way(with(&[("APPROVE_TYPE", "其他")]), vec![], vec![]) },
+                way(
+                    with(&[("APPROVE_TYPE", "会签")]),
+                    vec![vote(3, "zhangsan", true), vote(3, "wangwu", true)],
+                    vec![],
+                ),
+                way(
+                    with(&[("APPROVE_TYPE", "会签")]),
+                    vec![vote(3, "zhangsan", false)],
+                    vec![],
+                ),
+                way(
+                    with(&[("APPROVE_TYPE", "或签")]),
+                    vec![vote(4, "zhangsan", false)],
+                    vec![],
+                ),
+                Way {
+                    ends: "RUNNING",
+                    ..way(with(&[("APPROVE_TYPE", "其他")]), vec![], vec![])
+                },
             ],
         ),
         file(
             "09-complementary-outcomes",
             vec![
-                way(titled(), vec![vote(3, "zhangsan", true), vote(3, "wangwu", true)], vec![("POST", HOOK, "", "{\"publish_status\": \"pending\"}")]),
-                way(titled(), vec![vote(3, "zhangsan", true), vote(3, "wangwu", false)], vec![("POST", HOOK, "", "{\"publish_status\": \"rejected\"}")]),
-                way(titled(), vec![vote(3, "wangwu", false)], vec![("POST", HOOK, "", "{\"publish_status\": \"rejected\"}")]),
+                way(
+                    titled(),
+                    vec![vote(3, "zhangsan", true), vote(3, "wangwu", true)],
+                    vec![("POST", HOOK, "", "{\"publish_status\": \"pending\"}")],
+                ),
+                way(
+                    titled(),
+                    vec![vote(3, "zhangsan", true), vote(3, "wangwu", false)],
+                    vec![("POST", HOOK, "", "{\"publish_status\": \"rejected\"}")],
+                ),
+                way(
+                    titled(),
+                    vec![vote(3, "wangwu", false)],
+                    vec![("POST", HOOK, "", "{\"publish_status\": \"rejected\"}")],
+                ),
             ],
         ),
         file(
             "10-parallel-branches",
             vec![
-                way(with(&[("host", "web")]), vec![handle(4, "wangwu", &[("note", "装好")])], vec![("POST", HOOK, "", "{\"host\": \"web\"}")]),
+                way(
+                    with(&[("host", "web")]),
+                    vec![handle(4, "wangwu", &[("note", "装好")])],
+                    vec![("POST", HOOK, "", "{\"host\": \"web\"}")],
+                ),
                 way(
                     with(&[("host", "rack")]),
-                    vec![handle(6, "zhangsan", &[]), handle(4, "wangwu", &[("note", "装好")])],
+                    vec![
+                        handle(6, "zhangsan", &[]),
+                        handle(4, "wangwu", &[("note", "装好")]),
+                    ],
                     vec![("POST", HOOK, "", "{\"host\": \"rack\"}")],
                 ),
             ],
@@ -832,7 +1677,10 @@ fn files() -> Vec<File> {
         File {
             name: "11-task-of-a-remote-system",
             due: "is unknown (system 蓝鲸配置平台)",
-            complete: |flow| flow["states"]["3"]["api_info"]["remote_api_info"]["url"] = "https://esb.example.com/cc/search_business/".into(),
+            complete: |flow| {
+                flow["states"]["3"]["api_info"]["remote_api_info"]["url"] =
+                    "https://esb.example.com/cc/search_business/".into();
+            },
             ways: [("7", vec![]), ("0", vec![handle(4, "wangwu", &[])])]
                 .into_iter()
                 .map(|(count, steps)| Way {
@@ -840,7 +1688,12 @@ fn files() -> Vec<File> {
                     ..way(
                         with(&[("limit", "10")]),
                         steps,
-                        vec![("POST", "https://esb.example.com/cc/search_business/", "", "{\"bk_biz_name\":\"发布 A\",\"limit\":10}")],
+                        vec![(
+                            "POST",
+                            "https://esb.example.com/cc/search_business/",
+                            "",
+                            "{\"bk_biz_name\":\"发布 A\",\"limit\":10}",
+                        )],
                     )
                 })
                 .collect(),
@@ -848,9 +1701,24 @@ fn files() -> Vec<File> {
         file(
             "12-forms-and-nested-conditions",
             vec![
-                Way { answers: models(), ..way(resource("3", "10", "test", "2031-01-01", "扩容"), vec![handle(3, "wangwu", &[])], vec![asked]) },
-                way(resource("1", "1", "prod,test", "2026-12-31", ""), vec![handle(3, "wangwu", &[])], vec![]),
-                way(resource("3", "9", "test", "2031-01-01", "扩容"), vec![handle(4, "lisi", &[])], vec![]),
+                Way {
+                    answers: models(),
+                    ..way(
+                        resource("3", "10", "test", "2031-01-01", "扩容"),
+                        vec![handle(3, "wangwu", &[])],
+                        vec![asked],
+                    )
+                },
+                way(
+                    resource("1", "1", "prod,test", "2026-12-31", ""),
+                    vec![handle(3, "wangwu", &[])],
+                    vec![],
+                ),
+                way(
+                    resource("3", "9", "test", "2031-01-01", "扩容"),
+                    vec![handle(4, "lisi", &[])],
+                    vec![],
+                ),
             ],
         ),
     ]
@@ -859,61 +1727,144 @@ fn files() -> Vec<File> {
 /// real-files-and-clients 1 to 4 and 14, on files in the shapes that platforms publish.
 #[tokio::test]
 async fn twelve_workflow_files_run_to_each_of_their_ends() {
-    let house = House::open().await;
-    house.app.ledger.keys.keep_secret("api/hook", br#"{"Authorization":"Bearer of-the-key-store"}"#).await.expect("kept");
+    let desk = TestDesk::open().await;
+    desk.app
+        .ledger
+        .keys
+        .keep_secret(
+            "api/hook",
+            br#"{"Authorization":"Bearer of-the-key-store"}"#,
+        )
+        .await
+        .expect("kept");
     let (mut as_they_are, mut completed, mut tickets, mut requests) = (0, 0, 0, 0);
     let files = files();
     for file in &files {
-        let path = tests::process::root().join("tests/cases/fixtures").join(format!("{}.json", file.name));
-        let mut workflow: Value = serde_json::from_slice(&std::fs::read(path).expect("a fixture")).expect("JSON");
+        let path = tests::process::root()
+            .join("tests/cases/fixtures")
+            .join(format!("{}.json", file.name));
+        let mut workflow: Value =
+            serde_json::from_slice(&std::fs::read(path).expect("a fixture")).expect("JSON");
         if file.due.is_empty() {
             as_they_are += 1;
         } else {
-            let (code, message) = house.refused("import_service", service(file.name, &workflow)).await;
-            assert!(code == 3_900_011 && message.contains(file.due), "{}: {message}", file.name);
+            let (code, message) = desk
+                .refused("import_service", service(file.name, &workflow))
+                .await;
+            assert!(
+                code == 3_900_011 && message.contains(file.due),
+                "{}: {message}",
+                file.name
+            );
             (file.complete)(&mut workflow);
             completed += 1;
         }
-        let imported = house.must("import_service", service(file.name, &workflow)).await;
-        let lost = imported["report"].as_array().expect("a report").iter().filter(|note| note.get("changed").is_none()).count();
+        let imported = desk
+            .must("import_service", service(file.name, &workflow))
+            .await;
+        let lost = imported["report"]
+            .as_array()
+            .expect("a report")
+            .iter()
+            .filter(|note| note.get("changed").is_none())
+            .count();
         assert_eq!(lost, 0, "{}: {}", file.name, imported["report"]);
         for way in &file.ways {
-            let seen = house.receiver.calls.lock().expect("no holder panics").len();
-            let answers = way.answers.iter().map(|body| Ok(Answer { status: 200, body: body.to_string().into_bytes() }));
-            house.receiver.answers.lock().expect("no holder panics").extend(answers);
-            let sn = house.must("create_ticket", json!({ "service_id": imported["id"], "creator": "lisi", "fields": way.form })).await["sn"].clone();
-            house.settle().await;
+            let seen = desk.receiver.calls.lock().expect("no holder panics").len();
+            let answers = way.answers.iter().map(|body| {
+                Ok(HttpResponse {
+                    status: 200,
+                    body: body.to_string().into_bytes(),
+                })
+            });
+            desk.receiver
+                .answers
+                .lock()
+                .expect("no holder panics")
+                .extend(answers);
+            let sn = desk
+                .must(
+                    "create_ticket",
+                    json!({ "service_id": imported["id"], "creator": "lisi", "fields": way.form }),
+                )
+                .await["sn"]
+                .clone();
+            desk.settle().await;
             for (operation, body) in &way.steps {
                 let mut body = body.clone();
                 body["sn"] = sn.clone();
                 // A node that is claimed first is claimed by the user who handles it.
-                let status = house.must("get_ticket_status", json!({ "sn": sn })).await;
-                let step =
-                    status["current_steps"].as_array().expect("steps").iter().find(|step| step["state_id"] == body["state_id"]).cloned().unwrap_or_default();
+                let status = desk.must("get_ticket_status", json!({ "sn": sn })).await;
+                let step = status["current_steps"]
+                    .as_array()
+                    .expect("steps")
+                    .iter()
+                    .find(|step| step["state_id"] == body["state_id"])
+                    .cloned()
+                    .unwrap_or_default();
                 if step["action_type"] == "CLAIM" {
-                    house.must("operate_node", json!({ "sn": sn, "operator": body["operator"], "state_id": body["state_id"], "action_type": "CLAIM" })).await;
+                    desk.must("operate_node", json!({ "sn": sn, "operator": body["operator"], "state_id": body["state_id"], "action_type": "CLAIM" })).await;
                 }
-                house.must(operation, body).await;
-                house.settle().await;
+                desk.must(operation, body).await;
+                desk.settle().await;
             }
-            let status = house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"].clone();
+            let status =
+                desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"].clone();
             assert_eq!(status, way.ends, "{} {}", file.name, way.form);
-            let calls: Vec<infra::caller::Call> = house.receiver.calls.lock().expect("no holder panics")[seen..].to_vec();
-            assert_eq!(calls.len(), way.sent.len(), "{} {}: {calls:?}", file.name, way.form);
+            let calls: Vec<infra::http::HttpRequest> =
+                desk.receiver.calls.lock().expect("no holder panics")[seen..].to_vec();
+            assert_eq!(
+                calls.len(),
+                way.sent.len(),
+                "{} {}: {calls:?}",
+                file.name,
+                way.form
+            );
             for (call, (method, url, kind, body)) in calls.iter().zip(&way.sent) {
-                let header = |name: &str| call.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value.as_str());
-                let boundary = header("content-type").split("boundary=").nth(1).unwrap_or_default();
-                let body = body.replace("<sn>", sn.as_str().expect("sn")).replace("<boundary>", boundary);
+                let header = |name: &str| {
+                    call.headers
+                        .iter()
+                        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+                        .map_or("", |(_, value)| value.as_str())
+                };
+                let boundary = header("content-type")
+                    .split("boundary=")
+                    .nth(1)
+                    .unwrap_or_default();
+                let body = body
+                    .replace("<sn>", sn.as_str().expect("sn"))
+                    .replace("<boundary>", boundary);
                 let sent = String::from_utf8(call.body.clone()).expect("UTF-8");
-                assert_eq!((call.method.as_str(), call.url.as_str(), sent), (*method, *url, body), "{}", file.name);
-                assert_eq!(header("content-type").split("; boundary=").next().unwrap_or_default(), *kind, "{}", file.name);
-                assert_eq!(header("authorization") == "Bearer of-the-key-store", file.due.contains("credentials"), "{}", file.name);
+                assert_eq!(
+                    (call.method.as_str(), call.url.as_str(), sent),
+                    (*method, *url, body),
+                    "{}",
+                    file.name
+                );
+                assert_eq!(
+                    header("content-type")
+                        .split("; boundary=")
+                        .next()
+                        .unwrap_or_default(),
+                    *kind,
+                    "{}",
+                    file.name
+                );
+                assert_eq!(
+                    header("authorization") == "Bearer of-the-key-store",
+                    file.due.contains("credentials"),
+                    "{}",
+                    file.name
+                );
             }
             tickets += 1;
             requests += calls.len();
         }
     }
-    println!("{} files: {as_they_are} deployed as they are, {completed} completed as their report says; {tickets} tickets, {requests} requests", files.len());
+    println!(
+        "{} files: {as_they_are} deployed as they are, {completed} completed as their report says; {tickets} tickets, {requests} requests",
+        files.len()
+    );
     assert_eq!((files.len(), completed, tickets), (12, 3, 22));
 }
 
@@ -924,12 +1875,29 @@ async fn a_json_body_stays_json_whatever_fills_its_templates() {
     let optional = |id: i64, key: &str, kind: &str| json!({ "id": id, "key": key, "name": key, "type": kind, "validate_type": "OPTION", "state_id": 2 });
     let mut rows = optional(4, "rows", "CUSTOMTABLE");
     rows["meta"] = json!({ "columns": [{ "key": "ip", "name": "IP", "display": "input" }] });
-    let fields = [optional(2, "size", "INT"), optional(3, "config", "TEXT"), rows, optional(5, "note", "STRING")];
+    let fields = [
+        optional(2, "size", "INT"),
+        optional(3, "config", "TEXT"),
+        rows,
+        optional(5, "note", "STRING"),
+    ];
     let bodies = [
-        (r#"{"rows": {{rows}}, "size": {{size}}, "note": {{note}}}"#, r#"{"rows": [{"ip":"10.0.0.8"}], "size": 5, "note": null}"#),
-        (r#"{"rows": "{{rows}}", "size": "{{size}}", "note": "{{note}}"}"#, r#"{"rows": "[{\"ip\":\"10.0.0.8\"}]", "size": "5", "note": ""}"#),
-        (r#"{"title": {{title}}, "config": {{config}}}"#, r#"{"title": "a, \"b\": 1", "config": {"a": [1, "x"]}}"#),
-        (r#"{"{{title}}": [{{ size }}, {"deep": ["<{{title}}>"]}]}"#, r#"{"a, \"b\": 1": [5, {"deep": ["<a, \"b\": 1>"]}]}"#),
+        (
+            r#"{"rows": {{rows}}, "size": {{size}}, "note": {{note}}}"#,
+            r#"{"rows": [{"ip":"10.0.0.8"}], "size": 5, "note": null}"#,
+        ),
+        (
+            r#"{"rows": "{{rows}}", "size": "{{size}}", "note": "{{note}}"}"#,
+            r#"{"rows": "[{\"ip\":\"10.0.0.8\"}]", "size": "5", "note": ""}"#,
+        ),
+        (
+            r#"{"title": {{title}}, "config": {{config}}}"#,
+            r#"{"title": "a, \"b\": 1", "config": {"a": [1, "x"]}}"#,
+        ),
+        (
+            r#"{"{{title}}": [{{ size }}, {"deep": ["<{{title}}>"]}]}"#,
+            r#"{"a, \"b\": 1": [5, {"deep": ["<a, \"b\": 1>"]}]}"#,
+        ),
         ("{{rows}}", r#"[{"ip":"10.0.0.8"}]"#),
         ("t={{title}}", r#"t=a, \"b\": 1"#),
     ];
@@ -940,11 +1908,27 @@ async fn a_json_body_stays_json_whatever_fills_its_templates() {
             workflow["fields"][field["id"].to_string()] = field.clone();
         }
         let imported = desk.import(&format!("嵌入{at}"), &workflow).await;
-        let mut form = form(&[("title", "a, \"b\": 1"), ("size", "5"), ("config", r#"{"a": [1, "x"]}"#)]);
-        form.as_array_mut().expect("fields").push(json!({ "key": "rows", "value": [{ "ip": "10.0.0.8" }] }));
-        let sn = desk.must("create_ticket", json!({ "service_id": imported["id"], "creator": "lisi", "fields": form })).await["sn"].clone();
+        let mut form = form(&[
+            ("title", "a, \"b\": 1"),
+            ("size", "5"),
+            ("config", r#"{"a": [1, "x"]}"#),
+        ]);
+        form.as_array_mut()
+            .expect("fields")
+            .push(json!({ "key": "rows", "value": [{ "ip": "10.0.0.8" }] }));
+        let sn = desk
+            .must(
+                "create_ticket",
+                json!({ "service_id": imported["id"], "creator": "lisi", "fields": form }),
+            )
+            .await["sn"]
+            .clone();
         desk.until(&sn, "FINISHED").await;
-        assert_eq!(receiver.all().pop().expect("a request").body, sent, "{content}");
+        assert_eq!(
+            receiver.all().pop().expect("a request").body,
+            sent,
+            "{content}"
+        );
     }
 }
 
@@ -952,27 +1936,70 @@ async fn a_json_body_stays_json_whatever_fills_its_templates() {
 #[tokio::test]
 async fn the_type_of_a_body_is_the_type_that_is_sent() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
-    let form = json!({ "type": "x-www-form-urlencoded", "params": [{ "key": "a", "value": "1 2" }] });
+    let form =
+        json!({ "type": "x-www-form-urlencoded", "params": [{ "key": "a", "value": "1 2" }] });
     let raw = |member: &str, kind: &str| json!({ "type": "raw", member: kind, "content": "x" });
     let urlencoded = "application/x-www-form-urlencoded;charset=utf-8";
     let cases = [
         (form.clone(), "application/json", urlencoded, "a=1+2", 1),
-        (form.clone(), "application/x-www-form-urlencoded", "application/x-www-form-urlencoded", "a=1+2", 0),
+        (
+            form.clone(),
+            "application/x-www-form-urlencoded",
+            "application/x-www-form-urlencoded",
+            "a=1+2",
+            0,
+        ),
         (form, "", urlencoded, "a=1+2", 0),
-        (raw("raw_type", "Text"), "application/json; charset=utf-8", "text/plain", "x", 1),
-        (raw("raw_type", "XML"), "application/soap+xml", "application/soap+xml", "x", 0),
-        (raw("raw_type", "JSON"), "application/json; charset=utf-8", "application/json; charset=utf-8", "x", 0),
+        (
+            raw("raw_type", "Text"),
+            "application/json; charset=utf-8",
+            "text/plain",
+            "x",
+            1,
+        ),
+        (
+            raw("raw_type", "XML"),
+            "application/soap+xml",
+            "application/soap+xml",
+            "x",
+            0,
+        ),
+        (
+            raw("raw_type", "JSON"),
+            "application/json; charset=utf-8",
+            "application/json; charset=utf-8",
+            "x",
+            0,
+        ),
         (raw("row_type", "Text"), "", "text/plain", "x", 0),
         (raw("raw_type", "YAML"), "", "text/plain", "x", 0),
     ];
     for (at, (body, header, kind, sent, notes)) in cases.into_iter().enumerate() {
-        let headers = if header.is_empty() { json!([]) } else { json!([{ "key": "content-type", "value": header }]) };
-        let imported = desk.import(&format!("类型{at}"), &hooked(&receiver.base, &json!({ "body": body, "headers": headers }))).await;
-        assert_eq!(imported["report"].as_array().expect("a report").len(), notes, "{body} {header}: {}", imported["report"]);
+        let headers = if header.is_empty() {
+            json!([])
+        } else {
+            json!([{ "key": "content-type", "value": header }])
+        };
+        let imported = desk
+            .import(
+                &format!("类型{at}"),
+                &hooked(&receiver.base, &json!({ "body": body, "headers": headers })),
+            )
+            .await;
+        assert_eq!(
+            imported["report"].as_array().expect("a report").len(),
+            notes,
+            "{body} {header}: {}",
+            imported["report"]
+        );
         let sn = desk.open(&imported["id"], &[("title", "t")]).await;
         desk.until(&sn, "FINISHED").await;
         let received = receiver.all().pop().expect("a request");
-        assert_eq!((received.header("content-type"), received.body.as_str()), (kind, sent), "{body} {header}");
+        assert_eq!(
+            (received.header("content-type"), received.body.as_str()),
+            (kind, sent),
+            "{body} {header}"
+        );
     }
 }
 
@@ -981,12 +2008,36 @@ async fn the_type_of_a_body_is_the_type_that_is_sent() {
 async fn a_body_or_credentials_of_another_shape_are_named() {
     let desk = Desk::start();
     for body in [json!("abc"), json!(["x"]), json!(5)] {
-        let imported = desk.import(&format!("形状 {body}"), &hooked("https://hooks.example.com", &json!({ "body": body }))).await;
-        assert!(imported["report"].to_string().contains("its body, which is neither of the type raw nor a form"), "{body}: {}", imported["report"]);
+        let imported = desk
+            .import(
+                &format!("形状 {body}"),
+                &hooked("https://hooks.example.com", &json!({ "body": body })),
+            )
+            .await;
+        assert!(
+            imported["report"]
+                .to_string()
+                .contains("its body, which is neither of the type raw nor a form"),
+            "{body}: {}",
+            imported["report"]
+        );
     }
-    let (_, message) = desk.refused("import_service", service("凭据", &hooked("https://hooks.example.com", &json!({ "auth": ["token"] })))).await;
+    let (_, message) = desk
+        .refused(
+            "import_service",
+            service(
+                "凭据",
+                &hooked("https://hooks.example.com", &json!({ "auth": ["token"] })),
+            ),
+        )
+        .await;
     assert!(message.contains("its call needs credentials"), "{message}");
-    let imported = desk.import("无凭据", &hooked("https://hooks.example.com", &json!({ "auth": "none" }))).await;
+    let imported = desk
+        .import(
+            "无凭据",
+            &hooked("https://hooks.example.com", &json!({ "auth": "none" })),
+        )
+        .await;
     assert_eq!(imported["report"], json!([]));
 }
 
@@ -994,14 +2045,29 @@ async fn a_body_or_credentials_of_another_shape_are_named() {
 #[tokio::test]
 async fn headers_of_the_connection_are_left_out_by_name() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
-    let headers: Value = [("Host", "x"), ("Content-Length", "5"), ("Connection", "keep-alive"), ("X-A", "1")]
-        .iter()
-        .map(|(key, value)| json!({ "key": key, "value": value }))
-        .collect();
-    let imported = desk.import("连接", &hooked(&receiver.base, &json!({ "headers": headers }))).await;
+    let headers: Value = [
+        ("Host", "x"),
+        ("Content-Length", "5"),
+        ("Connection", "keep-alive"),
+        ("X-A", "1"),
+    ]
+    .iter()
+    .map(|(key, value)| json!({ "key": key, "value": value }))
+    .collect();
+    let imported = desk
+        .import(
+            "连接",
+            &hooked(&receiver.base, &json!({ "headers": headers })),
+        )
+        .await;
     let report = imported["report"].as_array().expect("a report");
     assert_eq!(report.len(), 3, "{report:?}");
-    assert!(report.iter().all(|note| note["dropped"]["what"].as_str().is_some_and(|what| what.starts_with("its header "))), "{report:?}");
+    assert!(
+        report.iter().all(|note| note["dropped"]["what"]
+            .as_str()
+            .is_some_and(|what| what.starts_with("its header "))),
+        "{report:?}"
+    );
     let sn = desk.open(&imported["id"], &[("title", "t")]).await;
     desk.until(&sn, "FINISHED").await;
     assert_eq!(receiver.all().pop().expect("a request").header("x-a"), "1");
@@ -1011,9 +2077,20 @@ async fn headers_of_the_connection_are_left_out_by_name() {
 #[tokio::test]
 async fn a_webhook_that_waits_longer_is_imported_with_a_note() {
     let desk = Desk::start();
-    let imported = desk.import("超时", &hooked("https://hooks.example.com", &json!({ "settings": { "timeout": "60" } }))).await;
+    let imported = desk
+        .import(
+            "超时",
+            &hooked(
+                "https://hooks.example.com",
+                &json!({ "settings": { "timeout": "60" } }),
+            ),
+        )
+        .await;
     let report = imported["report"].to_string();
-    assert!(report.contains("waits 20000 ms for an answer, and not 60000 ms"), "{report}");
+    assert!(
+        report.contains("waits 20000 ms for an answer, and not 60000 ms"),
+        "{report}"
+    );
 }
 
 /// real-files-and-clients 4.
@@ -1035,13 +2112,43 @@ async fn an_expression_of_success_may_have_parentheses_and_lists() {
         let sn = desk.open(&imported["id"], &[("title", "t")]).await;
         desk.until(&sn, "FINISHED").await;
         let flow = imported["workflow_id"].as_i64().expect("a version");
-        let path = format!("workflows/{}/versions/{}/export", flow / 10_000, flow % 10_000);
+        let path = format!(
+            "workflows/{}/versions/{}/export",
+            flow / 10_000,
+            flow % 10_000
+        );
         let (_, exported) = desk.served.v1("GET", &path, "admin", Value::Null).await;
-        let (status, again) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": exported })).await;
-        assert_eq!((status, &again["report"], &again["problems"]), (201, &json!([]), &json!([])), "{success}: {again}");
+        let (status, again) = desk
+            .served
+            .v1(
+                "POST",
+                "workflows/import",
+                "admin",
+                json!({ "workflow": exported }),
+            )
+            .await;
+        assert_eq!(
+            (status, &again["report"], &again["problems"]),
+            (201, &json!([]), &json!([])),
+            "{success}: {again}"
+        );
     }
-    let (_, message) = desk.refused("import_service", service("混合", &hooked(&receiver.base, &json!({ "success_exp": "a==1 and b==2 or c==3" })))).await;
-    assert!(message.contains("does not say when its call succeeded"), "{message}");
+    let (_, message) = desk
+        .refused(
+            "import_service",
+            service(
+                "混合",
+                &hooked(
+                    &receiver.base,
+                    &json!({ "success_exp": "a==1 and b==2 or c==3" }),
+                ),
+            ),
+        )
+        .await;
+    assert!(
+        message.contains("does not say when its call succeeded"),
+        "{message}"
+    );
 }
 
 /// real-files-and-clients 12.
@@ -1052,13 +2159,25 @@ async fn options_left_over_in_a_field_without_options_mean_nothing() {
     let field = |id: i64, kind: &str| json!({ "id": id, "key": format!("f{id}"), "name": kind, "type": kind, "validate_type": "OPTION", "state_id": 2, "choice": options });
     let mut table = field(5, "CUSTOMTABLE");
     table["choice"] = json!([]);
-    table["meta"] = json!({ "columns": [{ "key": "c", "name": "列", "display": "input", "choice": options }] });
-    let workflow = flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &[field(2, "STRING"), field(3, "INT"), field(4, "MEMBERS"), table]);
+    table["meta"] =
+        json!({ "columns": [{ "key": "c", "name": "列", "display": "input", "choice": options }] });
+    let workflow = flow(
+        &[],
+        &[line(1, 1, 2), line(2, 2, 9)],
+        &[
+            field(2, "STRING"),
+            field(3, "INT"),
+            field(4, "MEMBERS"),
+            table,
+        ],
+    );
     let imported = desk.import("剩余选项", &workflow).await;
     assert_eq!(imported["report"], json!([]));
     for kind in ["INPUTSELECT", "CASCADE"] {
         let workflow = flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &[field(2, kind)]);
-        let (_, message) = desk.refused("import_service", service(kind, &workflow)).await;
+        let (_, message) = desk
+            .refused("import_service", service(kind, &workflow))
+            .await;
         assert!(message.contains("\"a,b\""), "{kind}: {message}");
     }
 }
@@ -1070,22 +2189,56 @@ async fn a_list_of_blanks_is_not_a_required_text() {
     let required = |id: i64, key: &str, kind: &str| json!({ "id": id, "key": key, "name": key, "type": kind, "validate_type": "REQUIRE", "state_id": 2 });
     let mut columns = required(5, "rows", "CUSTOMTABLE");
     columns["meta"] = json!({ "columns": [{ "key": "ip", "name": "IP", "display": "input" }] });
-    let fields = [required(2, "text", "TEXT"), required(3, "page", "RICHTEXT"), required(4, "table", "TABLE"), columns, required(6, "extra", "CUSTOM-FORM")];
-    let imported = desk.import("空列表", &flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &fields)).await;
+    let fields = [
+        required(2, "text", "TEXT"),
+        required(3, "page", "RICHTEXT"),
+        required(4, "table", "TABLE"),
+        columns,
+        required(6, "extra", "CUSTOM-FORM"),
+    ];
+    let imported = desk
+        .import(
+            "空列表",
+            &flow(&[], &[line(1, 1, 2), line(2, 2, 9)], &fields),
+        )
+        .await;
     let good = json!({ "title": "t", "text": "a", "page": "<p>c</p>", "table": [{ "c": "1" }], "rows": [{ "ip": "1" }], "extra": { "form_data": [0] } });
-    let as_list = |form: &Value| form.as_object().expect("fields").iter().map(|(key, value)| json!({ "key": key, "value": value })).collect::<Value>();
-    let open = async |form: &Value| desk.served.bk("create_ticket", json!({ "service_id": imported["id"], "creator": "lisi", "fields": as_list(form) })).await;
+    let as_list = |form: &Value| {
+        form.as_object()
+            .expect("fields")
+            .iter()
+            .map(|(key, value)| json!({ "key": key, "value": value }))
+            .collect::<Value>()
+    };
+    let open = async |form: &Value| {
+        desk.served
+            .bk(
+                "create_ticket",
+                json!({ "service_id": imported["id"], "creator": "lisi", "fields": as_list(form) }),
+            )
+            .await
+    };
     assert_eq!(open(&good).await["result"], true);
     let blanks = |key: &str| match key {
         "title" | "text" => vec![json!([]), json!({}), json!([" "]), json!([{}])],
         "page" => vec![json!([""]), json!("<p>&#160;&#x3000;</p>")],
         _ => vec![json!([{}]), json!([{ "c": " ", "ip": "\u{3000}" }])],
     };
-    for (key, blank) in ["title", "text", "page", "table", "rows"].into_iter().flat_map(|key| blanks(key).into_iter().map(move |blank| (key, blank))) {
+    for (key, blank) in ["title", "text", "page", "table", "rows"]
+        .into_iter()
+        .flat_map(|key| blanks(key).into_iter().map(move |blank| (key, blank)))
+    {
         let mut form = good.clone();
         form[key] = blank.clone();
         let refused = open(&form).await;
-        assert!(refused["result"] == false && refused["message"].as_str().expect("a message").contains("为必填项"), "{key} {blank}: {refused}");
+        assert!(
+            refused["result"] == false
+                && refused["message"]
+                    .as_str()
+                    .expect("a message")
+                    .contains("为必填项"),
+            "{key} {blank}: {refused}"
+        );
     }
 }
 
@@ -1093,34 +2246,82 @@ async fn a_list_of_blanks_is_not_a_required_text() {
 #[tokio::test]
 async fn clients_send_lists_in_every_form_that_a_body_can_have() {
     let desk = Desk::start();
-    let credentials = [("bk_app_code", tests::process::APP.0), ("bk_app_secret", tests::process::APP.1), ("bk_username", "admin")];
+    let credentials = [
+        ("bk_app_code", tests::process::APP.0),
+        ("bk_app_secret", tests::process::APP.1),
+        ("bk_username", "admin"),
+    ];
     let post = async |operation: &str, body: String| {
         let url = format!("{}/api/c/compapi/v2/itsm/{operation}/", desk.served.base);
-        let request = tests::process::client().post(url).header("content-type", "application/x-www-form-urlencoded").body(body);
-        request.send().await.expect("an answer").json::<Value>().await.expect("JSON")
+        let request = tests::process::client()
+            .post(url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body);
+        request
+            .send()
+            .await
+            .expect("an answer")
+            .json::<Value>()
+            .await
+            .expect("JSON")
     };
     let as_form = |parameters: &[(&str, &str)]| {
-        credentials.iter().chain(parameters).map(|(key, value)| format!("{}={}", percent(key), percent(value))).collect::<Vec<_>>().join("&")
+        credentials
+            .iter()
+            .chain(parameters)
+            .map(|(key, value)| format!("{}={}", percent(key), percent(value)))
+            .collect::<Vec<_>>()
+            .join("&")
     };
     let fields = r#"[{"key":"title","value":"a & b"}]"#;
-    let created = post("create_ticket", as_form(&[("service_id", "17"), ("creator", "lisi"), ("fields", fields), ("meta", "{}")])).await;
-    let first = created["data"]["sn"].as_str().unwrap_or_else(|| panic!("{created}")).to_owned();
+    let created = post(
+        "create_ticket",
+        as_form(&[
+            ("service_id", "17"),
+            ("creator", "lisi"),
+            ("fields", fields),
+            ("meta", "{}"),
+        ]),
+    )
+    .await;
+    let first = created["data"]["sn"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{created}"))
+        .to_owned();
     // Libraries that know no JSON call it a form.
     let mut json_body = json!({ "service_id": 17, "creator": "lisi", "fields": [{ "key": "title", "value": "b" }] });
     for (key, value) in credentials {
         json_body[key] = value.into();
     }
     let created = post("create_ticket", json_body.to_string()).await;
-    let second = created["data"]["sn"].as_str().unwrap_or_else(|| panic!("{created}")).to_owned();
+    let second = created["data"]["sn"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{created}"))
+        .to_owned();
     let text = format!("[\"{first}\"]");
-    for parameters in [vec![("sns", text.as_str())], vec![("sns[]", first.as_str())], vec![("sns", first.as_str())]] {
+    for parameters in [
+        vec![("sns", text.as_str())],
+        vec![("sns[]", first.as_str())],
+        vec![("sns", first.as_str())],
+    ] {
         let found = post("get_tickets", as_form(&parameters)).await;
-        assert_eq!((&found["data"]["count"], &found["data"]["items"][0]["sn"]), (&json!(1), &json!(first)), "{parameters:?}: {found}");
+        assert_eq!(
+            (&found["data"]["count"], &found["data"]["items"][0]["sn"]),
+            (&json!(1), &json!(first)),
+            "{parameters:?}: {found}"
+        );
     }
     let both = format!("[\"{first}\",\"{second}\"]");
-    for parameters in [vec![("sn", both.as_str())], vec![("sn[]", first.as_str()), ("sn[]", second.as_str())]] {
+    for parameters in [
+        vec![("sn", both.as_str())],
+        vec![("sn[]", first.as_str()), ("sn[]", second.as_str())],
+    ] {
         let found = post("ticket_approval_result", as_form(&parameters)).await;
-        assert_eq!(found["data"].as_array().map(Vec::len), Some(2), "{parameters:?}: {found}");
+        assert_eq!(
+            found["data"].as_array().map(Vec::len),
+            Some(2),
+            "{parameters:?}: {found}"
+        );
     }
     let asked = desk.must("get_tickets", json!({ "create_at__gte": "2020-01-01T00:00:00+08:00", "create_at__lte": "2099-01-01T00:00:00.000001" })).await;
     assert_eq!(asked["count"], 2);
@@ -1133,12 +2334,21 @@ async fn a_line_that_always_holds_is_a_default_line() {
     let person = |id: i64| json!({ "id": id, "type": "NORMAL", "name": "处理", "processors_type": "PERSON", "processors": "zhangsan" });
     let constant = json!({ "key": "G_INT_1", "type": "INT", "condition": "==", "value": 1 });
     let titled = json!({ "key": "title", "type": "STRING", "condition": "==", "value": "a" });
-    let lines = [line(1, 1, 2), line_if(2, 2, 3, &titled), line_if(3, 2, 4, &constant), line(4, 3, 9), line(5, 4, 9)];
-    let imported = desk.import("常量", &flow(&[person(3), person(4)], &lines, &[])).await;
+    let lines = [
+        line(1, 1, 2),
+        line_if(2, 2, 3, &titled),
+        line_if(3, 2, 4, &constant),
+        line(4, 3, 9),
+        line(5, 4, 9),
+    ];
+    let imported = desk
+        .import("常量", &flow(&[person(3), person(4)], &lines, &[]))
+        .await;
     assert_eq!(imported["report"], json!([]));
     for (title, node) in [("a", 3), ("b", 4)] {
         let sn = desk.open(&imported["id"], &[("title", title)]).await;
-        let steps = desk.must("get_ticket_status", json!({ "sn": sn })).await["current_steps"].clone();
+        let steps =
+            desk.must("get_ticket_status", json!({ "sn": sn })).await["current_steps"].clone();
         assert_eq!(steps[0]["state_id"], node, "{title}: {steps}");
     }
 }
@@ -1150,19 +2360,37 @@ async fn a_repeated_request_may_carry_its_user_elsewhere() {
     let credentials = |user: &str| json!({ "bk_app_code": tests::process::APP.0, "bk_app_secret": tests::process::APP.1, "bk_username": user });
     let open = async |user: &str, in_header: bool| {
         let mut body = json!({ "service_id": 17, "fields": form(&[("title", "t")]) });
-        let mut request = tests::process::client().post(format!("{}/v2/itsm/create_ticket/", desk.served.base)).header("idempotency-key", "k-1");
+        let mut request = tests::process::client()
+            .post(format!("{}/v2/itsm/create_ticket/", desk.served.base))
+            .header("idempotency-key", "k-1");
         if in_header {
             request = request.header("x-bkapi-authorization", credentials(user).to_string());
         } else {
-            body.as_object_mut().expect("an object").extend(credentials(user).as_object().expect("an object").clone());
+            body.as_object_mut()
+                .expect("an object")
+                .extend(credentials(user).as_object().expect("an object").clone());
         }
-        request.json(&body).send().await.expect("an answer").json::<Value>().await.expect("JSON")
+        request
+            .json(&body)
+            .send()
+            .await
+            .expect("an answer")
+            .json::<Value>()
+            .await
+            .expect("JSON")
     };
     let first = open("anna", false).await;
     assert_eq!(first["result"], true, "{first}");
     assert_eq!(open("anna", true).await["data"], first["data"]);
     for in_header in [true, false] {
         let other = open("bob", in_header).await;
-        assert!(other["result"] == false && other["message"].as_str().expect("a message").contains("Idempotency-Key"), "{other}");
+        assert!(
+            other["result"] == false
+                && other["message"]
+                    .as_str()
+                    .expect("a message")
+                    .contains("Idempotency-Key"),
+            "{other}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Each cloud adapter passes the suite of its port, on tables, queues and buckets of its own.
+//! Each cloud adapter passes the contract of its port on separate tables, queues and buckets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,79 +6,135 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::types::{ScalarAttributeType, StreamViewType};
 use domain::ticket::{Command, Ticket};
-use events::ticket::Observed;
+use events::ticket::RowImported;
 use events::{Meta, Moment};
 use functions::stream::index::Indexer;
 use infra::aws::{Names, Table, configure};
-use infra::clock::{Clock, SeededChance, SystemChance, SystemClock};
-use infra::ledger::{Lookups, command_id};
+use infra::clock::{Clock, SeededRng, SystemClock, SystemRng};
+use infra::ledger::{ContextLoader, command_id};
 use infra::store::Journal as _;
 use infra::store::paged::Paged;
-use infra::{Ledger, Wish, blob, keys, pages, queue, secrets, store, views};
+use infra::{CommandEnvelope, Ledger, blob, keys, pages, queue, secrets, store, views};
 
 use crate::deployment::{fresh, table};
 use crate::stream::Stream;
 
-/// A store on tables of its own, its blobs in memory, and what brings its feed up to date.
-pub(crate) struct Own {
+/// A store on separate tables with blobs in memory, and the indexer of its feed.
+pub(crate) struct SeparateStore {
     pub(crate) store: Arc<Paged>,
     pub(crate) indexer: Indexer,
     pub(crate) stream: Stream,
     pub(crate) journal: Table,
 }
 
-impl Own {
+impl SeparateStore {
     pub(crate) async fn new() -> Self {
         let config = configure(None).await;
-        let (journal, arn) = table(&config, &fresh("journal"), Some(ScalarAttributeType::N), Some(StreamViewType::NewImage)).await;
-        let (feed, _) = table(&config, &fresh("feed"), Some(ScalarAttributeType::N), Some(StreamViewType::NewImage)).await;
+        let (journal, arn) = table(
+            &config,
+            &fresh("journal"),
+            Some(ScalarAttributeType::N),
+            Some(StreamViewType::NewImage),
+        )
+        .await;
+        let (feed, _) = table(
+            &config,
+            &fresh("feed"),
+            Some(ScalarAttributeType::N),
+            Some(StreamViewType::NewImage),
+        )
+        .await;
         let pages = Arc::new(pages::dynamodb::Dynamodb::new(feed));
         let blob = Arc::new(blob::memory::Memory::default());
         let indexer = Indexer::new(pages.clone(), blob.clone(), Arc::new(SystemClock));
-        let store = Arc::new(Paged::new(Arc::new(store::dynamodb::Dynamodb::new(journal.clone())), pages, blob));
-        Self { store, indexer, stream: Stream::new(&config, &arn), journal }
+        let store = Arc::new(Paged::new(
+            Arc::new(store::dynamodb::Dynamodb::new(journal.clone())),
+            pages,
+            blob,
+        ));
+        Self {
+            store,
+            indexer,
+            stream: Stream::new(&config, &arn),
+            journal,
+        }
     }
 
     pub(crate) async fn caught_up(&self) {
-        self.indexer.index(&self.stream.all().await).await.expect("indexed");
+        self.indexer
+            .index(&self.stream.all().await)
+            .await
+            .expect("indexed");
     }
 }
 
-/// One winner each of 500 rounds of 16 writers on one stream, among the rest of the suite.
+/// The contract includes 500 rounds of 16 concurrent writers on one stream, each with one winner.
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamodb_store() {
-    let own = Own::new().await;
+    let own = SeparateStore::new().await;
     store::contract::check(own.store.clone(), 500, async || own.caught_up().await).await;
-    let compared = store::audit::compare(&*own.store, Moment(i64::MAX), &mut |_| {}).await.expect("compared");
+    let compared = store::audit::compare(&*own.store, Moment(i64::MAX), &mut |_| {})
+        .await
+        .expect("compared");
     assert_eq!(compared.findings(), Vec::<String>::new());
     assert!(compared.both > 500, "{compared:?}");
 }
 
 #[tokio::test]
 async fn dynamodb_pages() {
-    let (table, _) = table(&configure(None).await, &fresh("feed"), Some(ScalarAttributeType::N), Some(StreamViewType::NewImage)).await;
+    let (table, _) = table(
+        &configure(None).await,
+        &fresh("feed"),
+        Some(ScalarAttributeType::N),
+        Some(StreamViewType::NewImage),
+    )
+    .await;
     pages::contract::check(&pages::dynamodb::Dynamodb::new(table)).await;
 }
 
 #[tokio::test]
 async fn dynamodb_views() {
-    let (table, _) = table(&configure(None).await, &fresh("views"), Some(ScalarAttributeType::S), Some(StreamViewType::NewImage)).await;
+    let (table, _) = table(
+        &configure(None).await,
+        &fresh("views"),
+        Some(ScalarAttributeType::S),
+        Some(StreamViewType::NewImage),
+    )
+    .await;
     views::contract::check(&views::dynamodb::Dynamodb::new(table)).await;
 }
 
-/// first-use F1, on DynamoDB: every filter and page equals a plain computation.
+/// Every filter and page of a list equals a plain computation.
 #[tokio::test]
-async fn any_list_on_dynamodb_equals_a_plain_computation() {
-    let (table, _) = table(&configure(None).await, &fresh("views"), Some(ScalarAttributeType::S), Some(StreamViewType::NewImage)).await;
-    let compared = tests::lists::check(Arc::new(views::dynamodb::Dynamodb::new(table)), 150, 120).await;
+async fn lists_on_dynamodb_equal_a_plain_computation() {
+    let (table, _) = table(
+        &configure(None).await,
+        &fresh("views"),
+        Some(ScalarAttributeType::S),
+        Some(StreamViewType::NewImage),
+    )
+    .await;
+    let compared =
+        tests::lists::check(Arc::new(views::dynamodb::Dynamodb::new(table)), 150, 120).await;
     println!("dynamodb: {compared:?}, 0 differences");
     assert!(compared.listed > 500, "{compared:?}");
 }
 
 #[tokio::test]
 async fn dynamodb_keys() {
-    let (table, _) = table(&configure(None).await, &fresh("keys"), None, Some(StreamViewType::NewImage)).await;
-    keys::contract::check(&keys::dynamodb::Dynamodb::new(table, Arc::new(SystemChance), Arc::new(SystemClock))).await;
+    let (table, _) = table(
+        &configure(None).await,
+        &fresh("keys"),
+        None,
+        Some(StreamViewType::NewImage),
+    )
+    .await;
+    keys::contract::check(&keys::dynamodb::Dynamodb::new(
+        table,
+        Arc::new(SystemRng),
+        Arc::new(SystemClock),
+    ))
+    .await;
 }
 
 #[tokio::test]
@@ -88,87 +144,164 @@ async fn sqs_queue() {
     let names = Names::new(&fresh("q"));
     for name in queue::QUEUES {
         for name in [names.queue(name), names.queue(&queue::sqs::dead(name))] {
-            client.create_queue().queue_name(name).send().await.expect("a queue");
+            client
+                .create_queue()
+                .queue_name(name)
+                .send()
+                .await
+                .expect("a queue");
         }
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    queue::contract::check_in_real_time(&queue::sqs::Sqs::new(&config, names, clock.clone()), queue::QUEUES[0], &*clock).await;
+    queue::contract::check_in_real_time(
+        &queue::sqs::Sqs::new(&config, names, clock.clone()),
+        queue::QUEUES[0],
+        &*clock,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn s3_blob() {
     let config = configure(None).await;
     let bucket = fresh("blob");
-    let settings = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
-    aws_sdk_s3::Client::from_conf(settings).create_bucket().bucket(&bucket).send().await.expect("a bucket");
+    let settings = aws_sdk_s3::config::Builder::from(&config)
+        .force_path_style(true)
+        .build();
+    aws_sdk_s3::Client::from_conf(settings)
+        .create_bucket()
+        .bucket(&bucket)
+        .send()
+        .await
+        .expect("a bucket");
     blob::contract::check(&blob::s3::S3::new(&config, &bucket, Arc::default())).await;
 }
 
 #[tokio::test]
 async fn managed_secrets() {
-    let (config, name) = (configure(None).await, crate::house::setting("LEDGERDESK_PREFIX") + "/desk");
-    let keeper = || secrets::manager::Manager::new(&config, &name);
-    secrets::contract::check(&keeper(), &keeper()).await;
+    let (config, name) = (
+        configure(None).await,
+        crate::desk::setting("LEDGERDESK_PREFIX") + "/desk",
+    );
+    let manager = || secrets::manager::Manager::new(&config, &name);
+    secrets::contract::check(&manager(), &manager()).await;
 }
 
-/// A stream past every page limit still loads and takes commands, and what was folded by other code is folded anew.
+/// A stream beyond every page limit loads and accepts commands, and snapshots of other code are
+/// ignored.
 #[tokio::test]
-async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands() {
-    let own = Own::new().await;
-    let chance = Arc::new(SeededChance::new(3));
+async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
+    let own = SeparateStore::new().await;
+    let rng = Arc::new(SeededRng::new(3));
     let ledger = |every| {
-        let keys = Arc::new(keys::memory::Memory::new(chance.clone()));
-        Ledger::new(own.store.clone(), keys, Arc::new(SystemClock), chance.clone()).with_snapshot_every(every).with_others(1_000)
+        let keys = Arc::new(keys::memory::Memory::new(rng.clone()));
+        Ledger::new(own.store.clone(), keys, Arc::new(SystemClock), rng.clone())
+            .with_snapshot_every(every)
+            .with_others(1_000)
     };
     let writer = ledger(400);
     let next = AtomicU32::new(1);
     let row = || {
         let nth = next.fetch_add(1, Ordering::SeqCst);
-        Observed { row: "r".into(), nth, kept: BTreeMap::from([("text".to_owned(), format!("{nth} {}", "x".repeat(230)))]), ..Observed::default() }
+        RowImported {
+            row: "r".into(),
+            nth,
+            columns: BTreeMap::from([("text".to_owned(), format!("{nth} {}", "x".repeat(230)))]),
+            ..RowImported::default()
+        }
     };
-    let observe = async |ledger: &Ledger, number: u64, rows: u64| {
-        let command = Command::Observe((0..rows).map(|_| row()).collect());
-        let wish = Wish { stream: "ticket-LOG-1".into(), command_id: command_id(&["row", &number.to_string()]), meta: Meta::system("t", "t") };
-        ledger.execute::<Ticket>(&wish, &command, &NoFacts).await.map(|outcome| outcome.last)
+    let import_rows = async |ledger: &Ledger, number: u64, rows: u64| {
+        let command = Command::ImportRow((0..rows).map(|_| row()).collect());
+        let command_envelope = CommandEnvelope {
+            stream: "ticket-LOG-1".into(),
+            command_id: command_id(&["row", &number.to_string()]),
+            meta: Meta::system("t", "t"),
+        };
+        ledger
+            .execute::<Ticket>(&command_envelope, &command, &NoContext)
+            .await
+            .map(|outcome| outcome.last)
     };
     for number in 0..103 {
-        observe(&writer, number, 50).await.expect("observed");
+        import_rows(&writer, number, 50).await.expect("imported");
     }
     let bytes: usize = {
         let (mut from, mut bytes) = (1, 0);
         loop {
-            let page = own.store.forward("ticket-LOG-1", from, 100).await.expect("forward");
+            let page = own
+                .store
+                .forward("ticket-LOG-1", from, 100)
+                .await
+                .expect("forward");
             let Some(last) = page.last() else { break bytes };
             from = last.next();
             bytes += page.iter().map(|commit| commit.body.len()).sum::<usize>();
         }
     };
-    // Another process, with another distance between snapshots, loads from the beginning and goes on.
+    // Another process with another snapshot interval loads the stream and appends to it.
     let other = ledger(10);
     for number in 200..300 {
-        observe(&other, number, 1).await.expect("a cold or warm command");
+        import_rows(&other, number, 1)
+            .await
+            .expect("a cold or warm command");
     }
-    let reread = ledger(10).load::<Ticket>("ticket-LOG-1").await.expect("loaded");
+    let reread = ledger(10)
+        .load::<Ticket>("ticket-LOG-1")
+        .await
+        .expect("loaded");
     assert_eq!(reread.next - 1, 103 * 50 + 100);
     assert!(bytes > 1 << 20, "{bytes}");
-    println!("{} events, {bytes} bytes before the last hundred commands", 103 * 50);
-    // Snapshots of another fingerprint (a changed state type) are passed over.
-    let mut tip = own.store.back("ticket-LOG-1", None, 1).await.expect("back").remove(0);
+    println!(
+        "{} events, {bytes} bytes before the last hundred commands",
+        103 * 50
+    );
+    // A snapshot with another fingerprint (a changed state type) is ignored.
+    let mut tip = own
+        .store
+        .back("ticket-LOG-1", None, 1)
+        .await
+        .expect("back")
+        .remove(0);
     let mut changed = store::contract::following("ticket-LOG-1", Some(&tip), 1, 9, &tip.body);
-    changed.snapshot = Some(store::Snapshot { fingerprint: [9; 16], state: b"{\"state\":\"of another program\"}".to_vec() });
-    assert!(matches!(own.store.append(changed).await.expect("append"), store::Appended::Stored { .. }));
-    assert_eq!(ledger(10).load::<Ticket>("ticket-LOG-1").await.expect("loaded").next - 1, 103 * 50 + 101);
-    observe(&ledger(10), 400, 1).await.expect("it takes commands");
-    tip = own.store.back("ticket-LOG-1", None, 1).await.expect("back").remove(0);
+    changed.snapshot = Some(store::Snapshot {
+        fingerprint: [9; 16],
+        state: b"{\"state\":\"of another program\"}".to_vec(),
+    });
+    assert!(matches!(
+        own.store.append(changed).await.expect("append"),
+        store::Appended::Stored { .. }
+    ));
+    assert_eq!(
+        ledger(10)
+            .load::<Ticket>("ticket-LOG-1")
+            .await
+            .expect("loaded")
+            .next
+            - 1,
+        103 * 50 + 101
+    );
+    import_rows(&ledger(10), 400, 1)
+        .await
+        .expect("the stream accepts commands");
+    tip = own
+        .store
+        .back("ticket-LOG-1", None, 1)
+        .await
+        .expect("back")
+        .remove(0);
     assert_eq!(tip.next() - 1, 103 * 50 + 102);
 }
 
-/// For commands that need nothing from outside.
-struct NoFacts;
+/// A context loader for commands that need no context.
+struct NoContext;
 
 #[async_trait::async_trait]
-impl Lookups<Ticket> for NoFacts {
-    async fn load(&self, wanted: &[domain::ticket::Lookup], _: &mut domain::ticket::Facts) -> Result<(), infra::Error> {
+impl ContextLoader<Ticket> for NoContext {
+    async fn load(
+        &self,
+        wanted: &[domain::ticket::Lookup],
+        _: &mut domain::ticket::Context,
+    ) -> Result<(), infra::Error> {
         panic!("{wanted:?}")
     }
 }

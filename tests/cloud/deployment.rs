@@ -1,35 +1,53 @@
-//! Tables, queues, a bucket and a secret of a test's own, laid out as the template does, without functions.
+//! A separate deployment for a test: tables, queues and a secret as in the template, without
+//! functions.
 
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ScalarAttributeType, StreamSpecification, StreamViewType,
-    TableStatus,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
+    ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus,
 };
 use events::Moment;
 use infra::aws::{Cloud, Table, configure};
-use infra::clock::{Chance as _, Clock as _, SystemChance, SystemClock};
+use infra::clock::{Clock as _, Rng as _, SystemClock, SystemRng};
 use infra::meter::Meter;
 use infra::queue::{QUEUES, sqs::dead};
 use infra::store::commit::hex;
 use infra::store::contract::following;
 use infra::store::dynamodb::{Value, item};
 
-use crate::house::{setting, until};
+use crate::desk::{setting, until};
 
-/// A name that no other test uses.
+/// Returns a unique resource name.
 pub(crate) fn fresh(name: &str) -> String {
     let mut bytes = [0; 6];
-    SystemChance.fill(&mut bytes);
+    SystemRng.fill(&mut bytes);
     format!("test-{name}-{}", hex(&bytes))
 }
 
-/// Makes a table of one layout; gives back its stream's ARN.
-pub(crate) async fn table(config: &SdkConfig, name: &str, sort: Option<ScalarAttributeType>, stream: Option<StreamViewType>) -> (Table, String) {
+/// Creates a table; returns it with the ARN of its table stream.
+pub(crate) async fn table(
+    config: &SdkConfig,
+    name: &str,
+    sort: Option<ScalarAttributeType>,
+    stream: Option<StreamViewType>,
+) -> (Table, String) {
     let client = aws_sdk_dynamodb::Client::new(config);
-    let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().expect("an attribute");
-    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key");
+    let attribute = |name: &str, kind| {
+        AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(kind)
+            .build()
+            .expect("an attribute")
+    };
+    let key = |name: &str, kind| {
+        KeySchemaElement::builder()
+            .attribute_name(name)
+            .key_type(kind)
+            .build()
+            .expect("a key")
+    };
     let mut create = client
         .create_table()
         .table_name(name)
@@ -37,22 +55,41 @@ pub(crate) async fn table(config: &SdkConfig, name: &str, sort: Option<ScalarAtt
         .attribute_definitions(attribute("p", ScalarAttributeType::S))
         .key_schema(key("p", KeyType::Hash));
     if let Some(kind) = stream {
-        create = create.stream_specification(StreamSpecification::builder().stream_enabled(true).stream_view_type(kind).build().expect("a stream"));
+        create = create.stream_specification(
+            StreamSpecification::builder()
+                .stream_enabled(true)
+                .stream_view_type(kind)
+                .build()
+                .expect("a stream"),
+        );
     }
     if let Some(kind) = sort {
-        create = create.attribute_definitions(attribute("s", kind)).key_schema(key("s", KeyType::Range));
+        create = create
+            .attribute_definitions(attribute("s", kind))
+            .key_schema(key("s", KeyType::Range));
     }
     let created = create.send().await.expect("a table");
-    let arn = created.table_description().and_then(|table| table.latest_stream_arn()).unwrap_or_default().to_owned();
+    let arn = created
+        .table_description()
+        .and_then(|table| table.latest_stream_arn())
+        .unwrap_or_default()
+        .to_owned();
     until("the table", async || {
         let described = client.describe_table().table_name(name).send().await.ok()?;
         (described.table()?.table_status()? == &TableStatus::Active).then_some(())
     })
     .await;
-    (Table { client, name: name.to_owned(), meter: Arc::new(Meter::default()) }, arn)
+    (
+        Table {
+            client,
+            name: name.to_owned(),
+            meter: Arc::new(Meter::default()),
+        },
+        arn,
+    )
 }
 
-/// A desk that nothing follows.
+/// A desk without functions.
 pub(crate) struct Deployment {
     pub(crate) prefix: String,
     pub(crate) cloud: Cloud,
@@ -64,58 +101,125 @@ impl Deployment {
         let (config, prefix) = (configure(None).await, fresh("desk"));
         let client = aws_sdk_dynamodb::Client::new(&config);
         for (name, sort, stream) in [
-            ("journal", Some(ScalarAttributeType::N), Some(StreamViewType::NewImage)),
-            ("feed", Some(ScalarAttributeType::N), Some(StreamViewType::KeysOnly)),
+            (
+                "journal",
+                Some(ScalarAttributeType::N),
+                Some(StreamViewType::NewImage),
+            ),
+            (
+                "feed",
+                Some(ScalarAttributeType::N),
+                Some(StreamViewType::KeysOnly),
+            ),
             ("views", Some(ScalarAttributeType::S), None),
             ("keys", None, None),
         ] {
-            let (table, _) = table(&config, &format!("{prefix}-{name}"), sort, stream.clone()).await;
+            let (table, _) =
+                table(&config, &format!("{prefix}-{name}"), sort, stream.clone()).await;
             if stream.is_some() {
-                let on = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build().expect("a setting");
-                client.update_continuous_backups().table_name(table.name).point_in_time_recovery_specification(on).send().await.expect("recovery");
+                let on = PointInTimeRecoverySpecification::builder()
+                    .point_in_time_recovery_enabled(true)
+                    .build()
+                    .expect("a setting");
+                client
+                    .update_continuous_backups()
+                    .table_name(table.name)
+                    .point_in_time_recovery_specification(on)
+                    .send()
+                    .await
+                    .expect("recovery");
             }
         }
         let queues = aws_sdk_sqs::Client::new(&config);
-        for name in QUEUES.iter().flat_map(|name| [(*name).to_owned(), dead(name)]) {
-            queues.create_queue().queue_name(format!("{prefix}-{name}")).send().await.expect("a queue");
+        for name in QUEUES
+            .iter()
+            .flat_map(|name| [(*name).to_owned(), dead(name)])
+        {
+            queues
+                .create_queue()
+                .queue_name(format!("{prefix}-{name}"))
+                .send()
+                .await
+                .expect("a queue");
         }
         let secrets = aws_sdk_secretsmanager::Client::new(&config);
-        secrets.create_secret().name(format!("{prefix}/desk")).secret_string("x".repeat(64)).send().await.expect("a secret");
+        secrets
+            .create_secret()
+            .name(format!("{prefix}/desk"))
+            .secret_string("x".repeat(64))
+            .send()
+            .await
+            .expect("a secret");
         let cloud = Cloud::new(config, &prefix, &setting("LEDGERDESK_BUCKET"));
-        Self { prefix, cloud, client }
+        Self {
+            prefix,
+            cloud,
+            client,
+        }
     }
 
-    /// Stores the first commit of some streams, two minutes ago.
+    /// Stores the first commit of some streams, with a time two minutes ago.
     pub(crate) async fn store(&self, streams: &[&str]) {
         for stream in streams {
             let mut commit = following(stream, None, 1, 1, b"{}");
             commit.at = Moment(SystemClock.now().0 - 120_000);
             commit.hash = commit.expected_hash();
-            self.cloud.ledger.store.append(commit).await.expect("stored");
+            self.cloud
+                .ledger
+                .store
+                .append(commit)
+                .await
+                .expect("stored");
         }
     }
 
-    /// Removes the first commit of a stream past the ledger.
+    /// Removes the first commit of a stream without the ledger.
     pub(crate) async fn remove(&self, stream: &str) {
-        let delete = self.client.delete_item().table_name(self.cloud.names.table("journal"));
-        delete.key("p", Value::S(stream.into())).key("s", Value::N("1".into())).send().await.expect("removed");
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(self.cloud.names.table("journal"));
+        delete
+            .key("p", Value::S(stream.into()))
+            .key("s", Value::N("1".into()))
+            .send()
+            .await
+            .expect("removed");
     }
 
-    /// Puts another commit, sound in itself, over the first of a stream, past the ledger.
+    /// Overwrites the first commit of a stream with another valid commit, without the ledger.
     pub(crate) async fn overwrite(&self, stream: &str) {
         let mut other = following(stream, None, 1, 7, b"{}");
         other.at = Moment(SystemClock.now().0 - 120_000);
         other.hash = other.expected_hash();
-        let put = self.client.put_item().table_name(self.cloud.names.table("journal")).set_item(Some(item(&other)));
+        let put = self
+            .client
+            .put_item()
+            .table_name(self.cloud.names.table("journal"))
+            .set_item(Some(item(&other)));
         put.send().await.expect("overwritten");
     }
 
     pub(crate) async fn turn_stream_off(&self, table: &str) {
-        let off = StreamSpecification::builder().stream_enabled(false).build().expect("a setting");
-        self.client.update_table().table_name(self.cloud.names.table(table)).stream_specification(off).send().await.expect("off");
+        let off = StreamSpecification::builder()
+            .stream_enabled(false)
+            .build()
+            .expect("a setting");
+        self.client
+            .update_table()
+            .table_name(self.cloud.names.table(table))
+            .stream_specification(off)
+            .send()
+            .await
+            .expect("off");
     }
 
     pub(crate) async fn delete(&self, table: &str) {
-        self.client.delete_table().table_name(self.cloud.names.table(table)).send().await.expect("gone");
+        self.client
+            .delete_table()
+            .table_name(self.cloud.names.table(table))
+            .send()
+            .await
+            .expect("gone");
     }
 }

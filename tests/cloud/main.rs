@@ -1,13 +1,15 @@
-//! The desk in the cloud that the environment names (`localstack/up` writes it): the adapters' contracts, the flows as they are on one machine,
-//! and what only the cloud has.
+//! Tests on a desk in the cloud: contracts of the cloud adapters, the flows of the local desk, and
+//! cloud-only behavior.
+//!
+//! The environment variables that `localstack/up` writes name the desk.
 
 mod attachments;
 mod callbacks;
 mod contracts;
 mod dead_letters;
 mod deployment;
+mod desk;
 mod faults;
-mod house;
 mod operators;
 mod sites;
 mod stream;
@@ -23,4 +25,4 @@ mod races;
 #[path = "../flows/tickets.rs"]
 mod tickets;
 
-pub(crate) use house::House;
+pub(crate) use desk::TestDesk;

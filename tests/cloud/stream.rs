@@ -1,11 +1,11 @@
-//! A table's stream, read as the Lambda service reads it: for contracts on tables that no function follows.
+//! Reads a table stream like the Lambda service, for contracts on tables without functions.
 
 use aws_sdk_dynamodbstreams::types::{OperationType, ShardIteratorType};
 use events::Moment;
 use functions::stream::index::Arrived;
 use infra::store::dynamodb::{Item, Value, commit};
 
-/// Reads a stream from its beginning, again and again.
+/// A table stream that is read from its beginning at each call.
 pub(crate) struct Stream {
     client: aws_sdk_dynamodbstreams::Client,
     arn: String,
@@ -13,23 +13,51 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(config: &aws_config::SdkConfig, arn: &str) -> Self {
-        Self { client: aws_sdk_dynamodbstreams::Client::new(config), arn: arn.to_owned() }
+        Self {
+            client: aws_sdk_dynamodbstreams::Client::new(config),
+            arn: arn.to_owned(),
+        }
     }
 
-    /// Every commit the stream holds.
+    /// Returns every commit in the stream.
     pub(crate) async fn all(&self) -> Vec<Arrived> {
-        let described = self.client.describe_stream().stream_arn(&self.arn).send().await.expect("a stream");
+        let described = self
+            .client
+            .describe_stream()
+            .stream_arn(&self.arn)
+            .send()
+            .await
+            .expect("a stream");
         let mut arrived = Vec::new();
         for shard in described.stream_description().expect("described").shards() {
-            let iterator = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard.shard_id().expect("an id"));
-            let iterator = iterator.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
+            let iterator = self
+                .client
+                .get_shard_iterator()
+                .stream_arn(&self.arn)
+                .shard_id(shard.shard_id().expect("an id"));
+            let iterator = iterator
+                .shard_iterator_type(ShardIteratorType::TrimHorizon)
+                .send()
+                .await
+                .expect("an iterator");
             let mut next = iterator.shard_iterator().map(str::to_owned);
             while let Some(iterator) = next {
-                let got = self.client.get_records().shard_iterator(iterator).send().await.expect("records");
+                let got = self
+                    .client
+                    .get_records()
+                    .shard_iterator(iterator)
+                    .send()
+                    .await
+                    .expect("records");
                 if got.records().is_empty() {
                     break;
                 }
-                arrived.extend(got.records().iter().filter(|record| record.event_name() == Some(&OperationType::Insert)).map(read));
+                arrived.extend(
+                    got.records()
+                        .iter()
+                        .filter(|record| record.event_name() == Some(&OperationType::Insert))
+                        .map(read),
+                );
                 next = got.next_shard_iterator().map(str::to_owned);
             }
         }
@@ -46,7 +74,17 @@ fn read(record: &aws_sdk_dynamodbstreams::types::Record) -> Arrived {
         Streamed::B(bytes) => Value::B(bytes.clone()),
         other => panic!("{other:?}"),
     };
-    let item: Item = change.new_image().expect("an image").iter().map(|(name, value)| (name.clone(), attribute(value))).collect();
-    let written = change.approximate_creation_date_time().map_or(i64::MAX, |at| at.to_millis().expect("a time"));
-    Arrived { commit: commit(&item).expect("a commit"), written: Moment(written) }
+    let item: Item = change
+        .new_image()
+        .expect("an image")
+        .iter()
+        .map(|(name, value)| (name.clone(), attribute(value)))
+        .collect();
+    let written = change
+        .approximate_creation_date_time()
+        .map_or(i64::MAX, |at| at.to_millis().expect("a time"));
+    Arrived {
+        commit: commit(&item).expect("a commit"),
+        written: Moment(written),
+    }
 }

@@ -6,17 +6,30 @@ use domain::attachment::{ALONE_MS, PART_BYTES, REMOVE_MS};
 use serde_json::{Value, json};
 use tests::form;
 
-use crate::House;
-use crate::drawing::{line, manual, service};
+use crate::TestDesk;
+use crate::workflow_builder::{line, manual, service};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 const PROGRAM: &[u8] = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00";
 
 /// A request of the trusted application for a user.
-fn asking(method: &str, path: &str, user: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
+fn asking(
+    method: &str,
+    path: &str,
+    user: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Request<Body> {
     use base64::Engine as _;
-    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", tests::TRUSTED.0, tests::TRUSTED.1));
-    let mut request = Request::builder().method(method).uri(format!("/v1/{path}")).header("authorization", format!("Basic {basic}"));
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!(
+        "{}:{}",
+        tests::TRUSTED.0,
+        tests::TRUSTED.1
+    ));
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("/v1/{path}"))
+        .header("authorization", format!("Basic {basic}"));
     request = request.header("x-on-behalf-of", user);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -24,35 +37,76 @@ fn asking(method: &str, path: &str, user: &str, headers: &[(&str, &str)], body: 
     request.body(body.into()).expect("a request")
 }
 
-async fn ask(house: &House, request: Request<Body>) -> (u16, Value) {
-    let (status, bytes) = house.send(request).await;
-    (status.as_u16(), serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+async fn ask(desk: &TestDesk, request: Request<Body>) -> (u16, Value) {
+    let (status, bytes) = desk.send(request).await;
+    (
+        status.as_u16(),
+        serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    )
 }
 
 /// Uploads a file as the body itself; gives back what it became.
-pub(crate) async fn upload(house: &House, user: &str, name: &str, bytes: &[u8]) -> Value {
-    let path = format!("attachments?name={}", domain::call::template::percent(name));
-    let (status, answer) = ask(house, asking("POST", &path, user, &[("content-type", "text/plain")], bytes.to_vec())).await;
+pub(crate) async fn upload(desk: &TestDesk, user: &str, name: &str, bytes: &[u8]) -> Value {
+    let path = format!(
+        "attachments?name={}",
+        domain::api_call::template::percent(name)
+    );
+    let (status, answer) = ask(
+        desk,
+        asking(
+            "POST",
+            &path,
+            user,
+            &[("content-type", "text/plain")],
+            bytes.to_vec(),
+        ),
+    )
+    .await;
     assert_eq!(status, 201, "{answer}");
     answer["attachments"][0].clone()
 }
 
 /// Reads a file; gives back status, headers and bytes.
-async fn read(house: &House, user: &str, id: &Value, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
-    let request = asking("GET", &format!("attachments/{}/content", id.as_str().expect("an id")), user, headers, Body::empty());
-    let response = house.answer(request).await;
+async fn read(
+    desk: &TestDesk,
+    user: &str,
+    id: &Value,
+    headers: &[(&str, &str)],
+) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let request = asking(
+        "GET",
+        &format!("attachments/{}/content", id.as_str().expect("an id")),
+        user,
+        headers,
+        Body::empty(),
+    );
+    let response = desk.answer(request).await;
     let (parts, body) = response.into_parts();
-    (parts.status, parts.headers, axum::body::to_bytes(body, 1 << 26).await.expect("a body").to_vec())
+    (
+        parts.status,
+        parts.headers,
+        axum::body::to_bytes(body, 1 << 26)
+            .await
+            .expect("a body")
+            .to_vec(),
+    )
 }
 
-pub(crate) async fn status_of(house: &House, user: &str, id: &Value) -> u16 {
-    read(house, user, id, &[]).await.0.as_u16()
+pub(crate) async fn status_of(desk: &TestDesk, user: &str, id: &Value) -> u16 {
+    read(desk, user, id, &[]).await.0.as_u16()
 }
 
 /// A service whose submit form takes files.
-pub(crate) async fn with_files(house: &House, meta: Value) -> Value {
+pub(crate) async fn with_files(desk: &TestDesk, meta: Value) -> Value {
     let field = json!({ "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "meta": meta });
-    service(house, "附件", json!([manual(3, "处理", "wangwu")]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([field])).await
+    service(
+        desk,
+        "附件",
+        json!([manual(3, "处理", "wangwu")]),
+        json!([line(1, 2), line(2, 3), line(3, 9)]),
+        json!([field]),
+    )
+    .await
 }
 
 fn ticket(service: &Value, files: &Value) -> Value {
@@ -60,65 +114,162 @@ fn ticket(service: &Value, files: &Value) -> Value {
     json!({ "service_id": service, "creator": "lisi", "fields": fields })
 }
 
-async fn held(house: &House, sn: &Value) -> Value {
-    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
-    info["fields"].as_array().expect("fields").iter().find(|field| field["key"] == "shots").expect("the field")["value"].clone()
+async fn held(desk: &TestDesk, sn: &Value) -> Value {
+    let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
+    info["fields"]
+        .as_array()
+        .expect("fields")
+        .iter()
+        .find(|field| field["key"] == "shots")
+        .expect("the field")["value"]
+        .clone()
 }
 
-fn stored(house: &House) -> usize {
-    house.blob.0.lock().expect("no holder panics").len()
+fn stored(desk: &TestDesk) -> usize {
+    desk.blob.0.lock().expect("no holder panics").len()
 }
 
 #[tokio::test]
 async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
-    let house = House::open().await;
-    let service = with_files(&house, json!({})).await;
-    let file = upload(&house, "lisi", "报错 \"1\".png", PNG).await;
-    assert_eq!((&file["media_type"], &file["bytes"]), (&json!("image/png"), &json!(PNG.len())), "what it is stands in its bytes");
-    let sealed: Vec<Vec<u8>> = house.blob.0.lock().expect("no holder panics").values().cloned().collect();
-    assert!(sealed.iter().all(|bytes| !bytes.windows(4).any(|four| four == b"PNG\r")), "what is stored is sealed");
+    let desk = TestDesk::open().await;
+    let service = with_files(&desk, json!({})).await;
+    let file = upload(&desk, "lisi", "报错 \"1\".png", PNG).await;
+    assert_eq!(
+        (&file["media_type"], &file["bytes"]),
+        (&json!("image/png"), &json!(PNG.len())),
+        "what it is stands in its bytes"
+    );
+    let sealed: Vec<Vec<u8>> = desk
+        .blob
+        .0
+        .lock()
+        .expect("no holder panics")
+        .values()
+        .cloned()
+        .collect();
+    assert!(
+        sealed
+            .iter()
+            .all(|bytes| !bytes.windows(4).any(|four| four == b"PNG\r")),
+        "what is stored is sealed"
+    );
 
-    assert_eq!((status_of(&house, "lisi", &file["id"]).await, status_of(&house, "wangwu", &file["id"]).await), (200, 404));
-    let sn = house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await["sn"].clone();
+    assert_eq!(
+        (
+            status_of(&desk, "lisi", &file["id"]).await,
+            status_of(&desk, "wangwu", &file["id"]).await
+        ),
+        (200, 404)
+    );
+    let sn = desk
+        .must("create_ticket", ticket(&service, &json!([file["id"]])))
+        .await["sn"]
+        .clone();
     let kept = json!([{ "id": file["id"], "name": "报错 \"1\".png", "media_type": "image/png", "bytes": PNG.len(), "digest": file["digest"] }]);
-    assert_eq!(held(&house, &sn).await, kept, "the ticket tells what was attached, down to its digest");
-    for (reader, status) in [("lisi", 200), ("wangwu", 200), ("admin", 200), ("chuyi", 404)] {
-        assert_eq!(status_of(&house, reader, &file["id"]).await, status, "{reader}");
+    assert_eq!(
+        held(&desk, &sn).await,
+        kept,
+        "the ticket tells what was attached, down to its digest"
+    );
+    for (reader, status) in [
+        ("lisi", 200),
+        ("wangwu", 200),
+        ("admin", 200),
+        ("chuyi", 404),
+    ] {
+        assert_eq!(
+            status_of(&desk, reader, &file["id"]).await,
+            status,
+            "{reader}"
+        );
     }
-    let (_, headers, bytes) = read(&house, "wangwu", &file["id"], &[]).await;
+    let (_, headers, bytes) = read(&desk, "wangwu", &file["id"], &[]).await;
     assert_eq!(bytes, PNG);
-    let fallback = format!("attachment; filename=\"{}.png\"; filename*=UTF-8''%E6%8A%A5%E9%94%99%20%221%22.png", file["id"].as_str().expect("an id"));
+    let fallback = format!(
+        "attachment; filename=\"{}.png\"; filename*=UTF-8''%E6%8A%A5%E9%94%99%20%221%22.png",
+        file["id"].as_str().expect("an id")
+    );
     assert_eq!(headers["content-disposition"], fallback);
-    assert_eq!((&headers["x-content-type-options"], &headers["content-length"]), (&"nosniff".parse().unwrap(), &PNG.len().to_string().parse().unwrap()));
+    assert_eq!(
+        (
+            &headers["x-content-type-options"],
+            &headers["content-length"]
+        ),
+        (
+            &"nosniff".parse().unwrap(),
+            &PNG.len().to_string().parse().unwrap()
+        )
+    );
 
     // A ticket holds it: nobody throws it away, at once or later; nobody else puts it into a ticket of theirs, and whoever follows unasked sees no more than lists.
     let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
-    assert_eq!(ask(&house, asking("DELETE", &path, "lisi", &[], Body::empty())).await.0, 409);
-    house.clock.turn(ALONE_MS);
-    house.settle().await;
-    assert_eq!(ask(&house, asking("DELETE", &path, "lisi", &[], Body::empty())).await.0, 409);
-    assert_eq!(status_of(&house, "wangwu", &file["id"]).await, 200);
+    assert_eq!(
+        ask(&desk, asking("DELETE", &path, "lisi", &[], Body::empty()))
+            .await
+            .0,
+        409
+    );
+    desk.clock.advance(ALONE_MS);
+    desk.settle().await;
+    assert_eq!(
+        ask(&desk, asking("DELETE", &path, "lisi", &[], Body::empty()))
+            .await
+            .0,
+        409
+    );
+    assert_eq!(status_of(&desk, "wangwu", &file["id"]).await, 200);
     let mut stolen = ticket(&service, &json!([file["id"]]));
     stolen["creator"] = "chuyi".into();
-    let (code, message) = house.refused("create_ticket", stolen).await;
-    assert!(code == 3_900_003 && message.contains("【截图】"), "{message}");
-    house.operate(&sn, "follow", "zhangsan", json!({})).await;
-    assert_eq!(status_of(&house, "zhangsan", &file["id"]).await, 404);
-    house.operate(&sn, "follow", "wangwu", json!({ "people": ["zhangsan"] })).await;
-    assert_eq!(status_of(&house, "zhangsan", &file["id"]).await, 200, "who was asked to follow may, also when they did so already");
-    house.operate(&sn, "unfollow", "zhangsan", json!({})).await;
-    assert_eq!(status_of(&house, "zhangsan", &file["id"]).await, 404, "an invitation ends with the following");
-    // Its uploader may use it again, and both tickets hold it.
-    let second = house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await["sn"].clone();
-    assert_eq!(held(&house, &second).await, kept);
-    let changed = house.not_operated(&sn, "edit", "lisi", json!({ "fields": { "shots": ["att-00000000000000000000000000000000"] } })).await;
-    assert_eq!(changed, (400, "field 截图 names att-00000000000000000000000000000000, which is no file that can be attached here".to_owned()));
-    let more = upload(&house, "lisi", "b.txt", b"more").await;
-    house.operate(&sn, "edit", "lisi", json!({ "fields": { "shots": [more["id"]] } })).await;
-    house.clock.turn(ALONE_MS);
-    house.settle().await;
+    let (code, message) = desk.refused("create_ticket", stolen).await;
+    assert!(
+        code == 3_900_003 && message.contains("【截图】"),
+        "{message}"
+    );
+    desk.operate(&sn, "follow", "zhangsan", json!({})).await;
+    assert_eq!(status_of(&desk, "zhangsan", &file["id"]).await, 404);
+    desk.operate(&sn, "follow", "wangwu", json!({ "people": ["zhangsan"] }))
+        .await;
     assert_eq!(
-        (status_of(&house, "lisi", &file["id"]).await, status_of(&house, "lisi", &more["id"]).await),
+        status_of(&desk, "zhangsan", &file["id"]).await,
+        200,
+        "who was asked to follow may, also when they did so already"
+    );
+    desk.operate(&sn, "unfollow", "zhangsan", json!({})).await;
+    assert_eq!(
+        status_of(&desk, "zhangsan", &file["id"]).await,
+        404,
+        "an invitation ends with the following"
+    );
+    // Its uploader may use it again, and both tickets hold it.
+    let second = desk
+        .must("create_ticket", ticket(&service, &json!([file["id"]])))
+        .await["sn"]
+        .clone();
+    assert_eq!(held(&desk, &second).await, kept);
+    let changed = desk
+        .not_operated(
+            &sn,
+            "edit",
+            "lisi",
+            json!({ "fields": { "shots": ["att-00000000000000000000000000000000"] } }),
+        )
+        .await;
+    assert_eq!(changed, (400, "field 截图 names att-00000000000000000000000000000000, which is no file that can be attached here".to_owned()));
+    let more = upload(&desk, "lisi", "b.txt", b"more").await;
+    desk.operate(
+        &sn,
+        "edit",
+        "lisi",
+        json!({ "fields": { "shots": [more["id"]] } }),
+    )
+    .await;
+    desk.clock.advance(ALONE_MS);
+    desk.settle().await;
+    assert_eq!(
+        (
+            status_of(&desk, "lisi", &file["id"]).await,
+            status_of(&desk, "lisi", &more["id"]).await
+        ),
         (200, 200),
         "what a form held once is history, and stays"
     );
@@ -126,288 +277,779 @@ async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
 
 #[tokio::test]
 async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader() {
-    let house = House::open().await;
-    let service = with_files(&house, json!({})).await;
-    let alone = upload(&house, "lisi", "a.txt", b"alone").await;
-    let unwanted = upload(&house, "lisi", "b.txt", b"unwanted").await;
+    let desk = TestDesk::open().await;
+    let service = with_files(&desk, json!({})).await;
+    let alone = upload(&desk, "lisi", "a.txt", b"alone").await;
+    let unwanted = upload(&desk, "lisi", "b.txt", b"unwanted").await;
     let path = |file: &Value| format!("attachments/{}", file["id"].as_str().expect("an id"));
-    assert_eq!(ask(&house, asking("DELETE", &path(&unwanted), "wangwu", &[], Body::empty())).await.0, 404, "others do not even know of it");
-    assert_eq!(ask(&house, asking("DELETE", &path(&unwanted), "lisi", &[], Body::empty())).await.0, 204);
-    assert_eq!((status_of(&house, "lisi", &unwanted["id"]).await, stored(&house)), (404, 1));
+    assert_eq!(
+        ask(
+            &desk,
+            asking("DELETE", &path(&unwanted), "wangwu", &[], Body::empty())
+        )
+        .await
+        .0,
+        404,
+        "others do not even know of it"
+    );
+    assert_eq!(
+        ask(
+            &desk,
+            asking("DELETE", &path(&unwanted), "lisi", &[], Body::empty())
+        )
+        .await
+        .0,
+        204
+    );
+    assert_eq!(
+        (
+            status_of(&desk, "lisi", &unwanted["id"]).await,
+            stored(&desk)
+        ),
+        (404, 1)
+    );
 
     // A command that named it, but was refused, holds nothing either.
     let refused = json!({ "service_id": service, "creator": "lisi", "fields": [{ "key": "shots", "value": [alone["id"]] }] });
-    house.refused("create_ticket", refused).await;
-    house.clock.turn(ALONE_MS - 1);
-    house.settle().await;
-    assert_eq!(status_of(&house, "lisi", &alone["id"]).await, 200);
-    house.clock.turn(1);
-    house.settle().await;
-    assert_eq!((status_of(&house, "lisi", &alone["id"]).await, stored(&house)), (404, 0));
-    assert!(house.refused("create_ticket", ticket(&service, &json!([alone["id"]]))).await.1.contains("【截图】"));
+    desk.refused("create_ticket", refused).await;
+    desk.clock.advance(ALONE_MS - 1);
+    desk.settle().await;
+    assert_eq!(status_of(&desk, "lisi", &alone["id"]).await, 200);
+    desk.clock.advance(1);
+    desk.settle().await;
+    assert_eq!(
+        (status_of(&desk, "lisi", &alone["id"]).await, stored(&desk)),
+        (404, 0)
+    );
+    assert!(
+        desk.refused("create_ticket", ticket(&service, &json!([alone["id"]])))
+            .await
+            .1
+            .contains("【截图】")
+    );
     // Whoever is on their way with more bytes comes too late.
     let late = format!("uploads/{}/1", unwanted["id"].as_str().expect("an id"));
-    assert_eq!(ask(&house, asking("PUT", &late, "lisi", &[], "late")).await.0, 409);
-    assert_eq!(stored(&house), 0);
-    let left = ask(&house, asking("POST", "uploads", "lisi", &[("idempotency-key", "k"), ("content-type", "application/json")], r#"{"name":"c.bin"}"#)).await.1;
+    assert_eq!(
+        ask(&desk, asking("PUT", &late, "lisi", &[], "late"))
+            .await
+            .0,
+        409
+    );
+    assert_eq!(stored(&desk), 0);
+    let left = ask(
+        &desk,
+        asking(
+            "POST",
+            "uploads",
+            "lisi",
+            &[
+                ("idempotency-key", "k"),
+                ("content-type", "application/json"),
+            ],
+            r#"{"name":"c.bin"}"#,
+        ),
+    )
+    .await
+    .1;
     let part = format!("uploads/{}/1", left["id"].as_str().expect("an id"));
-    assert_eq!(ask(&house, asking("PUT", &part, "lisi", &[], "half")).await.0, 200);
-    house.clock.turn(ALONE_MS);
-    house.settle().await;
-    assert_eq!(stored(&house), 0, "an upload that broke off leaves nothing behind");
-    house.clock.turn(REMOVE_MS);
-    house.settle().await;
-    let due =
-        house.app.views.range(infra::views::Range { view: "due", index: "due", from: "", to: "~", descending: false, skip: 0, limit: 99 }).await.expect("read");
-    assert!(due.iter().all(|entry| !entry.key.starts_with("attachment-")), "nothing is waited for any more: {due:?}");
-    assert_eq!(stored(&house), 0);
+    assert_eq!(
+        ask(&desk, asking("PUT", &part, "lisi", &[], "half"))
+            .await
+            .0,
+        200
+    );
+    desk.clock.advance(ALONE_MS);
+    desk.settle().await;
+    assert_eq!(
+        stored(&desk),
+        0,
+        "an upload that broke off leaves nothing behind"
+    );
+    desk.clock.advance(REMOVE_MS);
+    desk.settle().await;
+    let due = desk
+        .app
+        .views
+        .range(infra::views::Range {
+            view: "due",
+            index: "due",
+            from: "",
+            to: "~",
+            descending: false,
+            skip: 0,
+            limit: 99,
+        })
+        .await
+        .expect("read");
+    assert!(
+        due.iter()
+            .all(|entry| !entry.key.starts_with("attachment-")),
+        "nothing is waited for any more: {due:?}"
+    );
+    assert_eq!(stored(&desk), 0);
 }
 
 #[tokio::test]
 async fn a_form_of_files_is_read_as_browsers_send_it() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let text = "--XX\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nnot a file\r\n\
         --XX\r\nContent-Disposition: form-data; name=\"field_file\"; filename=\"一.log\"\r\nContent-Type: text/x-log\r\n\r\nline 1\r\nline 2\r\n\
         --XX\r\nContent-Disposition: form-data; name=\"field_file\"; filename=\"empty.txt\"\r\n\r\n\r\n--XX--\r\n";
-    let headers = [("content-type", "multipart/form-data; boundary=XX"), ("idempotency-key", "form-1")];
-    let (status, answer) = ask(&house, asking("POST", "attachments", "lisi", &headers, text)).await;
+    let headers = [
+        ("content-type", "multipart/form-data; boundary=XX"),
+        ("idempotency-key", "form-1"),
+    ];
+    let (status, answer) = ask(&desk, asking("POST", "attachments", "lisi", &headers, text)).await;
     assert_eq!(status, 201, "{answer}");
-    let told: Vec<_> =
-        answer["attachments"].as_array().expect("files").iter().map(|file| (file["name"].clone(), file["media_type"].clone(), file["bytes"].clone())).collect();
-    assert_eq!(told, [(json!("一.log"), json!("text/x-log"), json!(14)), (json!("empty.txt"), json!("application/octet-stream"), json!(0))]);
-    assert_eq!(read(&house, "lisi", &answer["attachments"][0]["id"], &[]).await.2, b"line 1\r\nline 2");
-    assert_eq!(read(&house, "lisi", &answer["attachments"][1]["id"], &[]).await.2, b"");
-    let (_, again) = ask(&house, asking("POST", "attachments", "lisi", &headers, text)).await;
+    let told: Vec<_> = answer["attachments"]
+        .as_array()
+        .expect("files")
+        .iter()
+        .map(|file| {
+            (
+                file["name"].clone(),
+                file["media_type"].clone(),
+                file["bytes"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (json!("一.log"), json!("text/x-log"), json!(14)),
+            (
+                json!("empty.txt"),
+                json!("application/octet-stream"),
+                json!(0)
+            )
+        ]
+    );
+    assert_eq!(
+        read(&desk, "lisi", &answer["attachments"][0]["id"], &[])
+            .await
+            .2,
+        b"line 1\r\nline 2"
+    );
+    assert_eq!(
+        read(&desk, "lisi", &answer["attachments"][1]["id"], &[])
+            .await
+            .2,
+        b""
+    );
+    let (_, again) = ask(&desk, asking("POST", "attachments", "lisi", &headers, text)).await;
     assert_eq!(again, answer, "the same key is the same files");
-    assert_eq!(ask(&house, asking("POST", "attachments?name=x", "lisi", &[("idempotency-key", "form-1|0")], "y")).await.0, 201, "another key");
-    assert_eq!(ask(&house, asking("POST", "attachments?name=x", "lisi", &[("idempotency-key", "form-1")], "y")).await.0, 409, "another name under the key");
+    assert_eq!(
+        ask(
+            &desk,
+            asking(
+                "POST",
+                "attachments?name=x",
+                "lisi",
+                &[("idempotency-key", "form-1|0")],
+                "y"
+            )
+        )
+        .await
+        .0,
+        201,
+        "another key"
+    );
+    assert_eq!(
+        ask(
+            &desk,
+            asking(
+                "POST",
+                "attachments?name=x",
+                "lisi",
+                &[("idempotency-key", "form-1")],
+                "y"
+            )
+        )
+        .await
+        .0,
+        409,
+        "another name under the key"
+    );
     let other = text.replace("line 2", "line 3");
-    assert_eq!(ask(&house, asking("POST", "attachments", "lisi", &headers, other)).await.0, 409, "other bytes under the key");
-    let (status, theirs) = ask(&house, asking("POST", "attachments", "wangwu", &headers, text)).await;
-    assert!(status == 201 && theirs["attachments"][0]["id"] != answer["attachments"][0]["id"], "a key is its user's");
+    assert_eq!(
+        ask(
+            &desk,
+            asking("POST", "attachments", "lisi", &headers, other)
+        )
+        .await
+        .0,
+        409,
+        "other bytes under the key"
+    );
+    let (status, theirs) = ask(
+        &desk,
+        asking("POST", "attachments", "wangwu", &headers, text),
+    )
+    .await;
+    assert!(
+        status == 201 && theirs["attachments"][0]["id"] != answer["attachments"][0]["id"],
+        "a key is its user's"
+    );
     let endless = "x".repeat(3 << 20);
-    for (broken, reason) in
-        [("--XX\r\nContent-Dispo", "the form cannot be read"), ("--XX--\r\n", "the form has no file"), (endless.as_str(), "the form cannot be read")]
-    {
-        let (status, problem) = ask(&house, asking("POST", "attachments", "lisi", &headers[..1], broken.to_owned())).await;
-        assert!(status == 400 && problem["detail"].as_str().expect("a detail").starts_with(reason), "{problem}");
+    for (broken, reason) in [
+        ("--XX\r\nContent-Dispo", "the form cannot be read"),
+        ("--XX--\r\n", "the form has no file"),
+        (endless.as_str(), "the form cannot be read"),
+    ] {
+        let (status, problem) = ask(
+            &desk,
+            asking(
+                "POST",
+                "attachments",
+                "lisi",
+                &headers[..1],
+                broken.to_owned(),
+            ),
+        )
+        .await;
+        assert!(
+            status == 400
+                && problem["detail"]
+                    .as_str()
+                    .expect("a detail")
+                    .starts_with(reason),
+            "{problem}"
+        );
     }
-    assert_eq!(ask(&house, asking("POST", "attachments", "lisi", &[], "no name")).await.1["errors"][0]["field"], "name");
+    assert_eq!(
+        ask(&desk, asking("POST", "attachments", "lisi", &[], "no name"))
+            .await
+            .1["errors"][0]["field"],
+        "name"
+    );
 }
 
 #[tokio::test]
 async fn a_form_in_one_piece_is_taken_as_hosts_bring_it() {
-    let house = House::open().await;
-    let whole: Vec<u8> = (0..3 << 20).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
-    let mut body = b"--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"core.dump\"\r\n\r\n".to_vec();
+    let desk = TestDesk::open().await;
+    let whole: Vec<u8> = (0..3 << 20)
+        .map(|at| u8::try_from(at % 251).expect("a byte"))
+        .collect();
+    let mut body =
+        b"--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"core.dump\"\r\n\r\n"
+            .to_vec();
     body.extend(&whole);
     body.extend(b"\r\n--XX--\r\n");
     let headers = [("content-type", "multipart/form-data; boundary=XX")];
-    let (status, answer) = ask(&house, asking("POST", "attachments", "lisi", &headers, body)).await;
+    let (status, answer) = ask(&desk, asking("POST", "attachments", "lisi", &headers, body)).await;
     assert_eq!(status, 201, "{answer}");
-    assert_eq!(read(&house, "lisi", &answer["attachments"][0]["id"], &[]).await.2, whole);
+    assert_eq!(
+        read(&desk, "lisi", &answer["attachments"][0]["id"], &[])
+            .await
+            .2,
+        whole
+    );
 }
 
 #[tokio::test]
 async fn what_only_looks_like_a_file_gives_no_right_to_one() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let field = json!({ "id": 10, "key": "rows", "name": "表格", "type": "TABLE", "state_id": 2, "validate_type": "OPTION" });
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
-    let service = service(&house, "表格", json!([manual(3, "处理", "wangwu")]), lines, json!([field])).await;
-    let file = upload(&house, "lisi", "a.png", PNG).await;
+    let service = service(
+        &desk,
+        "表格",
+        json!([manual(3, "处理", "wangwu")]),
+        lines,
+        json!([field]),
+    )
+    .await;
+    let file = upload(&desk, "lisi", "a.png", PNG).await;
     let rows = json!([{ "id": file["id"], "name": "a.png" }]);
     let fields = json!([{ "key": "title", "value": "t" }, { "key": "rows", "value": rows }]);
-    house.must("create_ticket", json!({ "service_id": service, "creator": "chuyi", "fields": fields })).await;
-    assert_eq!((status_of(&house, "chuyi", &file["id"]).await, status_of(&house, "wangwu", &file["id"]).await), (404, 404));
-    house.clock.turn(ALONE_MS);
-    house.settle().await;
-    assert_ne!(status_of(&house, "lisi", &file["id"]).await, 200, "a row of a table holds no file");
-    assert_eq!(stored(&house), 0);
+    desk.must(
+        "create_ticket",
+        json!({ "service_id": service, "creator": "chuyi", "fields": fields }),
+    )
+    .await;
+    assert_eq!(
+        (
+            status_of(&desk, "chuyi", &file["id"]).await,
+            status_of(&desk, "wangwu", &file["id"]).await
+        ),
+        (404, 404)
+    );
+    desk.clock.advance(ALONE_MS);
+    desk.settle().await;
+    assert_ne!(
+        status_of(&desk, "lisi", &file["id"]).await,
+        200,
+        "a row of a table holds no file"
+    );
+    assert_eq!(stored(&desk), 0);
 }
 
 #[tokio::test]
 async fn somebody_elses_draft_takes_no_place_of_a_file() {
-    let house = House::open().await;
-    let service = with_files(&house, json!({})).await;
-    let file = upload(&house, "lisi", "a.png", PNG).await;
+    let desk = TestDesk::open().await;
+    let service = with_files(&desk, json!({})).await;
+    let file = upload(&desk, "lisi", "a.png", PNG).await;
     let path = format!("drafts/services/{service}");
-    assert_eq!(house.v1("PUT", &path, "chuyi", json!({ "fields": { "shots": [file["id"]] } })).await.0, 204, "a draft is kept as it is");
-    assert_eq!(status_of(&house, "chuyi", &file["id"]).await, 404);
+    assert_eq!(
+        desk.v1(
+            "PUT",
+            &path,
+            "chuyi",
+            json!({ "fields": { "shots": [file["id"]] } })
+        )
+        .await
+        .0,
+        204,
+        "a draft is kept as it is"
+    );
+    assert_eq!(status_of(&desk, "chuyi", &file["id"]).await, 404);
     let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
-    let (status, problem) = ask(&house, asking("DELETE", &path, "lisi", &[], Body::empty())).await;
+    let (status, problem) = ask(&desk, asking("DELETE", &path, "lisi", &[], Body::empty())).await;
     assert_eq!(status, 204, "nothing holds it: {problem}");
 }
 
 #[tokio::test]
 async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
-    let house = House::open().await;
-    let whole: Vec<u8> = (0..PART_BYTES * 2 + 12_345).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+    let desk = TestDesk::open().await;
+    let whole: Vec<u8> = (0..PART_BYTES * 2 + 12_345)
+        .map(|at| u8::try_from(at % 251).expect("a byte"))
+        .collect();
     let json_type = ("content-type", "application/json");
-    let begin = || asking("POST", "uploads", "lisi", &[("idempotency-key", "big"), json_type], r#"{"name":"core.dump"}"#);
-    let (status, begun) = ask(&house, begin()).await;
+    let begin = || {
+        asking(
+            "POST",
+            "uploads",
+            "lisi",
+            &[("idempotency-key", "big"), json_type],
+            r#"{"name":"core.dump"}"#,
+        )
+    };
+    let (status, begun) = ask(&desk, begin()).await;
     assert_eq!((status, &begun["part_bytes"]), (201, &json!(PART_BYTES)));
     let path = |rest: &str| format!("uploads/{}/{rest}", begun["id"].as_str().expect("an id"));
     let mut tags = Vec::new();
     for (number, part) in whole.chunks(PART_BYTES).enumerate() {
-        let (status, stored) = ask(&house, asking("PUT", &path(&(number + 1).to_string()), "lisi", &[], part.to_vec())).await;
+        let (status, stored) = ask(
+            &desk,
+            asking(
+                "PUT",
+                &path(&(number + 1).to_string()),
+                "lisi",
+                &[],
+                part.to_vec(),
+            ),
+        )
+        .await;
         assert_eq!((status, &stored["part"]), (200, &json!(number + 1)));
         tags.push(stored["tag"].clone());
     }
-    assert_eq!(ask(&house, asking("PUT", &path("2"), "wangwu", &[], "x")).await.0, 404, "nobody else adds to it");
-    assert_eq!(ask(&house, asking("PUT", &path("0"), "lisi", &[], "x")).await.0, 400);
-    assert_eq!(ask(&house, asking("PUT", &path("1"), "lisi", &[], vec![0; PART_BYTES + 1])).await.0, 413);
-    assert_eq!(ask(&house, begin()).await.1, begun, "an upload is gone on with under its key");
+    assert_eq!(
+        ask(&desk, asking("PUT", &path("2"), "wangwu", &[], "x"))
+            .await
+            .0,
+        404,
+        "nobody else adds to it"
+    );
+    assert_eq!(
+        ask(&desk, asking("PUT", &path("0"), "lisi", &[], "x"))
+            .await
+            .0,
+        400
+    );
+    assert_eq!(
+        ask(
+            &desk,
+            asking("PUT", &path("1"), "lisi", &[], vec![0; PART_BYTES + 1])
+        )
+        .await
+        .0,
+        413
+    );
+    assert_eq!(
+        ask(&desk, begin()).await.1,
+        begun,
+        "an upload is gone on with under its key"
+    );
     // A part that is sent again replaces the one that had its number.
-    assert_eq!(ask(&house, asking("PUT", &path("1"), "lisi", &[], "something else")).await.0, 200);
-    assert_eq!(stored(&house), 3);
-    assert_eq!(ask(&house, asking("PUT", &path("1"), "lisi", &[], whole[..PART_BYTES].to_vec())).await.0, 200);
-    assert_eq!(stored(&house), 3);
+    assert_eq!(
+        ask(
+            &desk,
+            asking("PUT", &path("1"), "lisi", &[], "something else")
+        )
+        .await
+        .0,
+        200
+    );
+    assert_eq!(stored(&desk), 3);
+    assert_eq!(
+        ask(
+            &desk,
+            asking("PUT", &path("1"), "lisi", &[], whole[..PART_BYTES].to_vec())
+        )
+        .await
+        .0,
+        200
+    );
+    assert_eq!(stored(&desk), 3);
     let complete = async |parts: Value| {
         let body = json!({ "parts": parts, "media_type": "application/x-core" }).to_string();
-        ask(&house, asking("POST", &path("complete"), "lisi", &[json_type], body)).await
+        ask(
+            &desk,
+            asking("POST", &path("complete"), "lisi", &[json_type], body),
+        )
+        .await
     };
     let gone = "0".repeat(32);
     for (parts, status, reason) in [
         (json!([tags[0], gone, tags[2]]), 409, "part 2 is missing"),
-        (json!([tags[2], tags[0]]), 400, "part 1 has 12345 bytes; every part but the last has 4194304"),
+        (
+            json!([tags[2], tags[0]]),
+            400,
+            "part 1 has 12345 bytes; every part but the last has 4194304",
+        ),
         (json!([tags[0], "../x"]), 409, "part 2 is missing"),
         (Value::Null, 400, "`parts` must be an array, not null"),
     ] {
         let answer = complete(parts).await;
-        assert_eq!((answer.0, answer.1["detail"].as_str()), (status, Some(reason)));
+        assert_eq!(
+            (answer.0, answer.1["detail"].as_str()),
+            (status, Some(reason))
+        );
     }
     let (status, file) = complete(json!(tags)).await;
-    assert_eq!((status, &file["bytes"], &file["media_type"]), (200, &json!(whole.len()), &json!("application/x-core")), "{file}");
-    assert_eq!(ask(&house, asking("PUT", &path("1"), "lisi", &[], "x")).await.0, 409, "what was received does not change");
-    let at_once = upload(&house, "lisi", "core.dump", &whole).await;
-    assert_eq!(at_once["digest"], file["digest"], "however it came, it is the same");
+    assert_eq!(
+        (status, &file["bytes"], &file["media_type"]),
+        (200, &json!(whole.len()), &json!("application/x-core")),
+        "{file}"
+    );
+    assert_eq!(
+        ask(&desk, asking("PUT", &path("1"), "lisi", &[], "x"))
+            .await
+            .0,
+        409,
+        "what was received does not change"
+    );
+    let at_once = upload(&desk, "lisi", "core.dump", &whole).await;
+    assert_eq!(
+        at_once["digest"], file["digest"],
+        "however it came, it is the same"
+    );
 
-    assert_eq!(read(&house, "lisi", &file["id"], &[]).await.2, whole);
+    assert_eq!(read(&desk, "lisi", &file["id"], &[]).await.2, whole);
     let (from, to) = (PART_BYTES - 10, PART_BYTES * 2 + 20);
-    let (status, headers, bytes) = read(&house, "lisi", &file["id"], &[("range", &format!("bytes={from}-{}", to - 1))]).await;
+    let (status, headers, bytes) = read(
+        &desk,
+        "lisi",
+        &file["id"],
+        &[("range", &format!("bytes={from}-{}", to - 1))],
+    )
+    .await;
     assert_eq!((status.as_u16(), bytes), (206, whole[from..to].to_vec()));
-    assert_eq!(headers["content-range"], format!("bytes {from}-{}/{}", to - 1, whole.len()));
-    assert_eq!(read(&house, "lisi", &file["id"], &[("range", "bytes=99999999-")]).await.0.as_u16(), 416);
+    assert_eq!(
+        headers["content-range"],
+        format!("bytes {from}-{}/{}", to - 1, whole.len())
+    );
+    assert_eq!(
+        read(&desk, "lisi", &file["id"], &[("range", "bytes=99999999-")])
+            .await
+            .0
+            .as_u16(),
+        416
+    );
 
     // The parts stay when the file is kept.
-    let service = with_files(&house, json!({})).await;
-    house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await;
-    let parts = |id: &Value| house.blob.0.lock().expect("no holder panics").keys().filter(|key| key.contains(id.as_str().expect("an id"))).count();
+    let service = with_files(&desk, json!({})).await;
+    desk.must("create_ticket", ticket(&service, &json!([file["id"]])))
+        .await;
+    let parts = |id: &Value| {
+        desk.blob
+            .0
+            .lock()
+            .expect("no holder panics")
+            .keys()
+            .filter(|key| key.contains(id.as_str().expect("an id")))
+            .count()
+    };
     assert_eq!(parts(&file["id"]), 3);
-    house.clock.turn(ALONE_MS);
-    house.settle().await;
+    desk.clock.advance(ALONE_MS);
+    desk.settle().await;
     assert_eq!(parts(&file["id"]), 3);
-    assert_eq!(read(&house, "lisi", &file["id"], &[]).await.2, whole);
+    assert_eq!(read(&desk, "lisi", &file["id"], &[]).await.2, whole);
 }
 
 #[tokio::test]
 async fn a_command_that_is_refused_takes_nothing_away() {
-    let house = House::open().await;
-    let service = with_files(&house, json!({})).await;
-    let file = upload(&house, "lisi", "a.txt", b"a").await;
-    let sn = house.must("create_ticket", ticket(&service, &json!([]))).await["sn"].clone();
+    let desk = TestDesk::open().await;
+    let service = with_files(&desk, json!({})).await;
+    let file = upload(&desk, "lisi", "a.txt", b"a").await;
+    let sn = desk
+        .must("create_ticket", ticket(&service, &json!([])))
+        .await["sn"]
+        .clone();
     let path = format!("drafts/services/{service}");
     let fields = json!({ "title": "t", "shots": [file["id"]] });
-    assert_eq!(house.v1("PUT", &path, "lisi", json!({ "fields": fields })).await.0, 204);
-    let head = house.head().await;
+    assert_eq!(
+        desk.v1("PUT", &path, "lisi", json!({ "fields": fields }))
+            .await
+            .0,
+        204
+    );
+    let head = desk.head().await;
     // Somebody who may not edit, somebody nobody knows, and a form that lacks something: none of them writes anything.
-    assert_eq!(house.not_operated(&sn, "edit", "chuyi", json!({ "fields": { "shots": [file["id"]] } })).await.0, 403);
-    assert_eq!(house.not_operated(&sn, "edit", "nobody-knows", json!({ "fields": { "shots": [file["id"]] } })).await.0, 403);
-    house.refused("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": [{ "key": "shots", "value": [file["id"]] }] })).await;
-    assert_eq!(house.head().await, head);
-    house.clock.turn(ALONE_MS * 2);
-    house.settle().await;
-    assert_eq!(status_of(&house, "lisi", &file["id"]).await, 200, "the draft still holds it");
+    assert_eq!(
+        desk.not_operated(
+            &sn,
+            "edit",
+            "chuyi",
+            json!({ "fields": { "shots": [file["id"]] } })
+        )
+        .await
+        .0,
+        403
+    );
+    assert_eq!(
+        desk.not_operated(
+            &sn,
+            "edit",
+            "nobody-knows",
+            json!({ "fields": { "shots": [file["id"]] } })
+        )
+        .await
+        .0,
+        403
+    );
+    desk.refused("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": [{ "key": "shots", "value": [file["id"]] }] })).await;
+    assert_eq!(desk.head().await, head);
+    desk.clock.advance(ALONE_MS * 2);
+    desk.settle().await;
+    assert_eq!(
+        status_of(&desk, "lisi", &file["id"]).await,
+        200,
+        "the draft still holds it"
+    );
 }
 
 #[tokio::test]
 async fn a_field_takes_what_it_says_and_a_program_is_no_picture() {
-    let house = House::open().await;
-    let service = with_files(&house, json!({ "accept": ".png, .log", "bytes_max": 100, "count_max": 2 })).await;
-    let png = upload(&house, "lisi", "a.png", PNG).await["id"].clone();
-    let log = upload(&house, "lisi", "B.LOG", b"text").await["id"].clone();
-    let third = upload(&house, "lisi", "c.log", b"text").await["id"].clone();
-    let disguised = upload(&house, "lisi", "d.png", PROGRAM).await["id"].clone();
-    let large = upload(&house, "lisi", "e.log", &[b'x'; 101]).await["id"].clone();
+    let desk = TestDesk::open().await;
+    let service = with_files(
+        &desk,
+        json!({ "accept": ".png, .log", "bytes_max": 100, "count_max": 2 }),
+    )
+    .await;
+    let png = upload(&desk, "lisi", "a.png", PNG).await["id"].clone();
+    let log = upload(&desk, "lisi", "B.LOG", b"text").await["id"].clone();
+    let third = upload(&desk, "lisi", "c.log", b"text").await["id"].clone();
+    let disguised = upload(&desk, "lisi", "d.png", PROGRAM).await["id"].clone();
+    let large = upload(&desk, "lisi", "e.log", &[b'x'; 101]).await["id"].clone();
     for (files, reason) in [
-        (json!([disguised]), "提单失败: 【截图】只接受 .png, .log；d.png 是 application/vnd.microsoft.portable-executable"),
-        (json!([large]), "提单失败: 【截图】单个文件不能超过 100 字节；e.log 有 101"),
+        (
+            json!([disguised]),
+            "提单失败: 【截图】只接受 .png, .log；d.png 是 application/vnd.microsoft.portable-executable",
+        ),
+        (
+            json!([large]),
+            "提单失败: 【截图】单个文件不能超过 100 字节；e.log 有 101",
+        ),
         (json!([png, log, third]), "提单失败: 【截图】最多 2 个文件"),
-        (json!("https://elsewhere/a.png"), "提单失败: 【截图】只接受已上传的文件"),
+        (
+            json!("https://elsewhere/a.png"),
+            "提单失败: 【截图】只接受已上传的文件",
+        ),
     ] {
-        assert_eq!(house.refused("create_ticket", ticket(&service, &files)).await, (3_900_003, reason.to_owned()));
+        assert_eq!(
+            desk.refused("create_ticket", ticket(&service, &files))
+                .await,
+            (3_900_003, reason.to_owned())
+        );
     }
-    let sn = house.must("create_ticket", ticket(&service, &json!(format!("{},{}", png.as_str().unwrap(), log.as_str().unwrap())))).await["sn"].clone();
-    assert_eq!(held(&house, &sn).await.as_array().map(Vec::len), Some(2), "ids between commas are what forms of scalars can say");
+    let sn = desk
+        .must(
+            "create_ticket",
+            ticket(
+                &service,
+                &json!(format!(
+                    "{},{}",
+                    png.as_str().unwrap(),
+                    log.as_str().unwrap()
+                )),
+            ),
+        )
+        .await["sn"]
+        .clone();
+    assert_eq!(
+        held(&desk, &sn).await.as_array().map(Vec::len),
+        Some(2),
+        "ids between commas are what forms of scalars can say"
+    );
 }
 
 #[tokio::test]
 async fn a_workflow_hands_out_files_to_be_filled_in() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let path = "attachments?name=%E7%94%B3%E8%AF%B7%E8%A1%A8.docx&for=workflow";
-    assert_eq!(ask(&house, asking("POST", path, "lisi", &[], "form")).await.0, 403, "those who draw workflows do this");
-    let template = ask(&house, asking("POST", path, "admin", &[], "form")).await.1["attachments"][0].clone();
-    let own = upload(&house, "admin", "own.docx", b"mine").await;
+    assert_eq!(
+        ask(&desk, asking("POST", path, "lisi", &[], "form"))
+            .await
+            .0,
+        403,
+        "those who draw workflows do this"
+    );
+    let template = ask(&desk, asking("POST", path, "admin", &[], "form"))
+        .await
+        .1["attachments"][0]
+        .clone();
+    let own = upload(&desk, "admin", "own.docx", b"mine").await;
     let definition = |template: &Value| {
-        json!({ "name": "模板", "nodes": [{ "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "fields": ["title", "sheet"] }, { "id": 3, "name": "结束", "kind": "END" }],
-            "lines": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }],
+        json!({ "name": "模板", "nodes": [{ "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "fields": ["title", "form_ref"] }, { "id": 3, "name": "结束", "kind": "END" }],
+            "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }],
             "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
-                { "id": 2, "key": "sheet", "type": "FILE", "name": "申请表", "templates": [{ "id": template["id"], "name": "申请表.docx" }] }] })
+                { "id": 2, "key": "form_ref", "type": "FILE", "name": "申请表", "templates": [{ "id": template["id"], "name": "申请表.docx" }] }] })
     };
-    let refused = house.v1("POST", "workflows", "admin", json!({ "definition": definition(&own) })).await;
-    assert_eq!(refused.0, 400, "somebody's own file would vanish with them: {}", refused.1);
-    let (status, drawn) = house.v1("POST", "workflows", "admin", json!({ "definition": definition(&template) })).await;
+    let refused = desk
+        .v1(
+            "POST",
+            "workflows",
+            "admin",
+            json!({ "definition": definition(&own) }),
+        )
+        .await;
+    assert_eq!(
+        refused.0, 400,
+        "somebody's own file would vanish with them: {}",
+        refused.1
+    );
+    let (status, drawn) = desk
+        .v1(
+            "POST",
+            "workflows",
+            "admin",
+            json!({ "definition": definition(&template) }),
+        )
+        .await;
     assert_eq!(status, 201, "{drawn}");
-    house.clock.turn(ALONE_MS);
-    house.settle().await;
-    assert_eq!(read(&house, "chuyi", &template["id"], &[]).await.2, b"form", "everybody may fetch it");
-    let other = house.v1("POST", "workflows", "admin", json!({ "definition": definition(&template) })).await;
-    assert_eq!(other.0, 201, "another workflow may hand it out as well: {}", other.1);
-    let again = house.v1("PUT", &format!("workflows/{}/draft", drawn["workflow"]), "admin", json!({ "definition": definition(&template) })).await;
+    desk.clock.advance(ALONE_MS);
+    desk.settle().await;
+    assert_eq!(
+        read(&desk, "chuyi", &template["id"], &[]).await.2,
+        b"form",
+        "everybody may fetch it"
+    );
+    let other = desk
+        .v1(
+            "POST",
+            "workflows",
+            "admin",
+            json!({ "definition": definition(&template) }),
+        )
+        .await;
+    assert_eq!(
+        other.0, 201,
+        "another workflow may hand it out as well: {}",
+        other.1
+    );
+    let again = desk
+        .v1(
+            "PUT",
+            &format!("workflows/{}/draft", drawn["workflow"]),
+            "admin",
+            json!({ "definition": definition(&template) }),
+        )
+        .await;
     assert_eq!(again.0, 200, "{}", again.1);
 }
 
 #[tokio::test]
 async fn a_file_goes_with_the_person_it_belonged_to_and_the_ticket_stays() {
-    let house = House::open().await;
-    let service = with_files(&house, json!({})).await;
-    let file = upload(&house, "lisi", "a.png", PNG).await;
-    let sn = house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await["sn"].clone();
-    let lisi = house.app.people.find("lisi").await.expect("read");
-    assert!(house.app.ledger.forget(&lisi).await.expect("forgotten"));
-    assert_eq!(status_of(&house, "wangwu", &file["id"]).await, 410);
-    let bodies = house.app.ledger.store.feed(0, 10_000).await.expect("feed").into_iter();
-    let bodies: Vec<String> = bodies.map(|placed| String::from_utf8(placed.commit.body).expect("JSON")).collect();
-    let holds = |stream: &str, what: &Value| bodies.iter().any(|body| body.contains(stream) && body.contains(what.as_str().expect("a text")));
-    assert!(holds("ticket.opened", &file["id"]) && holds("attachment.received", &file["digest"]), "that it was there, and what it was, is history");
-    house.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": form(&[]) })).await;
+    let desk = TestDesk::open().await;
+    let service = with_files(&desk, json!({})).await;
+    let file = upload(&desk, "lisi", "a.png", PNG).await;
+    let sn = desk
+        .must("create_ticket", ticket(&service, &json!([file["id"]])))
+        .await["sn"]
+        .clone();
+    let lisi = desk.app.people.find("lisi").await.expect("read");
+    assert!(desk.app.ledger.forget(&lisi).await.expect("forgotten"));
+    assert_eq!(status_of(&desk, "wangwu", &file["id"]).await, 410);
+    let bodies = desk
+        .app
+        .ledger
+        .store
+        .feed(0, 10_000)
+        .await
+        .expect("feed")
+        .into_iter();
+    let bodies: Vec<String> = bodies
+        .map(|placed| String::from_utf8(placed.commit.body).expect("JSON"))
+        .collect();
+    let holds = |stream: &str, what: &Value| {
+        bodies
+            .iter()
+            .any(|body| body.contains(stream) && body.contains(what.as_str().expect("a text")))
+    };
+    assert!(
+        holds("ticket.opened", &file["id"]) && holds("attachment.uploaded", &file["digest"]),
+        "that it was there, and what it was, is history"
+    );
+    desk.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": form(&[]) })).await;
 }
 
 #[tokio::test]
 async fn what_a_person_called_a_file_goes_with_them_and_which_it_was_does_not() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let field = json!({ "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "is_personal": true });
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
-    let service = service(&house, "私密附件", json!([manual(3, "处理", "wangwu")]), lines, json!([field])).await;
-    let file = upload(&house, "lisi", "体检报告.png", PNG).await;
-    let sn = house.must("create_ticket", ticket(&service, &json!([file["id"]]))).await["sn"].clone();
-    assert_eq!(held(&house, &sn).await[0]["name"], "体检报告.png");
-    let bodies: Vec<String> =
-        house.app.ledger.store.feed(0, 10_000).await.expect("feed").into_iter().map(|placed| String::from_utf8(placed.commit.body).expect("JSON")).collect();
-    assert!(!bodies.iter().any(|body| body.contains("体检报告")) && bodies.iter().any(|body| body.contains(file["id"].as_str().expect("an id"))));
-    house.app.ledger.forget(&house.app.people.find("lisi").await.expect("read")).await.expect("forgotten");
-    house.clock.turn(ALONE_MS);
-    house.settle().await;
-    assert_eq!(held(&house, &sn).await, "Erased");
-    assert_eq!(status_of(&house, "wangwu", &file["id"]).await, 410, "that it holds a file is known, and that it is gone");
+    let service = service(
+        &desk,
+        "私密附件",
+        json!([manual(3, "处理", "wangwu")]),
+        lines,
+        json!([field]),
+    )
+    .await;
+    let file = upload(&desk, "lisi", "体检报告.png", PNG).await;
+    let sn = desk
+        .must("create_ticket", ticket(&service, &json!([file["id"]])))
+        .await["sn"]
+        .clone();
+    assert_eq!(held(&desk, &sn).await[0]["name"], "体检报告.png");
+    let bodies: Vec<String> = desk
+        .app
+        .ledger
+        .store
+        .feed(0, 10_000)
+        .await
+        .expect("feed")
+        .into_iter()
+        .map(|placed| String::from_utf8(placed.commit.body).expect("JSON"))
+        .collect();
+    assert!(
+        !bodies.iter().any(|body| body.contains("体检报告"))
+            && bodies
+                .iter()
+                .any(|body| body.contains(file["id"].as_str().expect("an id")))
+    );
+    desk.app
+        .ledger
+        .forget(&desk.app.people.find("lisi").await.expect("read"))
+        .await
+        .expect("forgotten");
+    desk.clock.advance(ALONE_MS);
+    desk.settle().await;
+    assert_eq!(held(&desk, &sn).await, "Erased");
+    assert_eq!(
+        status_of(&desk, "wangwu", &file["id"]).await,
+        410,
+        "that it holds a file is known, and that it is gone"
+    );
 }
 
 #[tokio::test]
 async fn bytes_that_were_changed_are_never_handed_out() {
-    let house = House::open().await;
-    let file = upload(&house, "lisi", "a.png", PNG).await;
-    for bytes in house.blob.0.lock().expect("no holder panics").values_mut() {
+    let desk = TestDesk::open().await;
+    let file = upload(&desk, "lisi", "a.png", PNG).await;
+    for bytes in desk.blob.0.lock().expect("no holder panics").values_mut() {
         *bytes.last_mut().expect("a byte") ^= 1;
     }
-    assert_eq!(status_of(&house, "lisi", &file["id"]).await, 500);
+    assert_eq!(status_of(&desk, "lisi", &file["id"]).await, 500);
 }

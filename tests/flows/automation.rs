@@ -3,277 +3,666 @@
 use serde_json::{Value, json};
 use tests::form;
 
-use crate::House;
-use crate::drawing::{account_api, answers, api, line, line_if, manual, open, service, step};
+use crate::TestDesk;
+use crate::workflow_builder::{
+    account_api, answers, api, line, line_if, manual, open, service, step,
+};
 
-async fn act(house: &House, sn: &Value, command: domain::ticket::Command) -> Result<(), String> {
-    let id = house.app.ledger.fresh_id();
+async fn act(desk: &TestDesk, sn: &Value, command: domain::ticket::Command) -> Result<(), String> {
+    let id = desk.app.ledger.fresh_id();
     let sn = events::TicketSn(sn.as_str().expect("sn").to_owned());
-    let done = functions::desk::act(&house.app, &sn, &command, &events::Meta::system("t", "t"), id).await;
+    let done = functions::app::tickets::act(
+        &desk.app,
+        &sn,
+        &command,
+        &events::Meta::system("t", "t"),
+        id,
+    )
+    .await;
     done.map(drop).map_err(|failure| failure.to_string())
 }
 
 #[tokio::test]
 async fn a_call_carries_typed_values_leaves_variables_and_the_run_goes_on() {
-    let house = House::open().await;
-    let lines = json!([line(1, 2), line(2, 3), line_if(3, 4, "account", "a-7"), line(3, 9), line(4, 9)]);
-    let service = service(&house, "账号", json!([api(3, account_api()), manual(4, "交付", "wangwu")]), lines, json!([])).await;
-    answers(&house, &[(200, json!({ "result": true, "code": 0, "data": { "account": "a-7" } }))]);
-    let sn = open(&house, &service).await;
-    assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"]]));
-    house.settle().await;
-    let calls = house.receiver.calls.lock().expect("no holder panics").clone();
+    let desk = TestDesk::open().await;
+    let lines = json!([
+        line(1, 2),
+        line(2, 3),
+        line_if(3, 4, "account", "a-7"),
+        line(3, 9),
+        line(4, 9)
+    ]);
+    let service = service(
+        &desk,
+        "账号",
+        json!([api(3, account_api()), manual(4, "交付", "wangwu")]),
+        lines,
+        json!([]),
+    )
+    .await;
+    answers(
+        &desk,
+        &[(
+            200,
+            json!({ "result": true, "code": 0, "data": { "account": "a-7" } }),
+        )],
+    );
+    let sn = open(&desk, &service).await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["开通账号", "RUNNING", "AUTOMATIC"]])
+    );
+    desk.settle().await;
+    let calls = desk
+        .receiver
+        .calls
+        .lock()
+        .expect("no holder panics")
+        .clone();
     assert_eq!(calls.len(), 1);
-    assert_eq!((calls[0].method.as_str(), calls[0].url.as_str()), ("POST", "https://api.example.com/accounts/a%2Fb"), "a value stays one part of the path");
+    assert_eq!(
+        (calls[0].method.as_str(), calls[0].url.as_str()),
+        ("POST", "https://api.example.com/accounts/a%2Fb"),
+        "a value stays one part of the path"
+    );
     let body: Value = serde_json::from_slice(&calls[0].body).expect("JSON");
-    assert_eq!(body, json!({ "host": "a/b", "count": 3, "by": "lisi", "text": "t\" ${host} '!" }), "values are typed, and never templates themselves");
-    let header = |name: &str| calls[0].headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    assert_eq!(
+        body,
+        json!({ "host": "a/b", "count": 3, "by": "lisi", "text": "t\" ${host} '!" }),
+        "values are typed, and never templates themselves"
+    );
+    let header = |name: &str| {
+        calls[0]
+            .headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+    };
     assert_eq!(header("X-Ticket").as_deref(), sn.as_str());
     assert!(header("Idempotency-Key").is_some_and(|key| key.len() == 32));
-    assert_eq!(step(&house, &sn).await, json!([["交付", "RUNNING", "TRANSITION"]]), "the line was chosen by what the call left behind");
-    let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await;
-    assert!(logs["logs"].to_string().contains("自动处理单据任务【开通账号】执行成功."), "{logs}");
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["交付", "RUNNING", "TRANSITION"]]),
+        "the line was chosen by what the call left behind"
+    );
+    let logs = desk.must("get_ticket_logs", json!({ "sn": sn })).await;
+    assert!(
+        logs["logs"]
+            .to_string()
+            .contains("自动处理单据任务【开通账号】执行成功."),
+        "{logs}"
+    );
 }
 
 #[tokio::test]
 async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let mut info = account_api();
     info["req_body"]["phone"] = "${params_phone}".into();
     info["req_body"]["who"] = "${who}".into();
     let own = json!([{ "id": 4, "key": "phone", "name": "手机", "type": "STRING", "validate_type": "OPTION", "state_id": 2, "is_personal": true },
         { "id": 5, "key": "who", "name": "谁", "type": "MEMBERS", "validate_type": "OPTION", "state_id": 2 }]);
-    let service = service(&house, "账号二", json!([api(3, info)]), json!([line(1, 2), line(2, 3), line(3, 9)]), own).await;
-    answers(&house, &[(200, json!({ "result": false, "code": 17, "message": "no quota" }))]);
-    let sn = open(&house, &service).await;
-    house.settle().await;
-    assert_eq!(step(&house, &sn).await, json!([["开通账号", "FAILED", "TRANSITION"]]));
-    let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await;
-    assert!(logs["logs"].to_string().contains("执行失败：(answered code 17: no quota)"), "{logs}");
-    let todo = house.must("get_tickets_by_user", json!({ "user": "zhangsan", "view_type": "my_todo" })).await;
-    assert_eq!(todo["items"][0]["sn"], sn, "whoever may mend it finds it in the to-do list");
+    let service = service(
+        &desk,
+        "账号二",
+        json!([api(3, info)]),
+        json!([line(1, 2), line(2, 3), line(3, 9)]),
+        own,
+    )
+    .await;
+    answers(
+        &desk,
+        &[(
+            200,
+            json!({ "result": false, "code": 17, "message": "no quota" }),
+        )],
+    );
+    let sn = open(&desk, &service).await;
+    desk.settle().await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["开通账号", "FAILED", "TRANSITION"]])
+    );
+    let logs = desk.must("get_ticket_logs", json!({ "sn": sn })).await;
+    assert!(
+        logs["logs"]
+            .to_string()
+            .contains("执行失败：(answered code 17: no quota)"),
+        "{logs}"
+    );
+    let todo = desk
+        .must(
+            "get_tickets_by_user",
+            json!({ "user": "zhangsan", "view_type": "my_todo" }),
+        )
+        .await;
+    assert_eq!(
+        todo["items"][0]["sn"], sn,
+        "whoever may mend it finds it in the to-do list"
+    );
     let node = events::NodeId(3);
-    let person = async |name: &str| house.app.people.pid(name).await.expect("a person");
+    let person = async |name: &str| desk.app.people.pid(name).await.expect("a person");
     let retry = |by, inputs: &[(&str, &str)]| domain::ticket::Command::Retry {
         node,
         by,
-        inputs: inputs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        inputs: inputs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
         reason: String::new(),
     };
-    assert!(act(&house, &sn, retry(person("luren").await, &[])).await.is_err(), "not everybody may");
-    answers(&house, &[(503, json!({}))]);
-    act(&house, &sn, retry(person("zhangsan").await, &[])).await.expect("retries");
-    house.settle().await;
+    assert!(
+        act(&desk, &sn, retry(person("luren").await, &[]))
+            .await
+            .is_err(),
+        "not everybody may"
+    );
+    answers(&desk, &[(503, json!({}))]);
+    act(&desk, &sn, retry(person("zhangsan").await, &[]))
+        .await
+        .expect("retries");
+    desk.settle().await;
     for (values, detail) in [
-        (json!({ "host": "x", "gone": "y" }), "field gone does not exist here"),
-        (json!({ "ticket_sn": "REQ1" }), "field ticket_sn does not exist here"),
-        (json!({ "ticket_creator": "admin" }), "field ticket_creator does not exist here"),
-        (json!({ "phone": "13800000001" }), "field phone cannot be changed any more"),
-        (json!({ "who": "zhangsan" }), "field who cannot be changed any more"),
-        (json!({ "host": "x".repeat(10_001) }), "field 主机: is longer than 10000 characters"),
+        (
+            json!({ "host": "x", "gone": "y" }),
+            "field gone does not exist here",
+        ),
+        (
+            json!({ "ticket_sn": "REQ1" }),
+            "field ticket_sn does not exist here",
+        ),
+        (
+            json!({ "ticket_creator": "admin" }),
+            "field ticket_creator does not exist here",
+        ),
+        (
+            json!({ "phone": "13800000001" }),
+            "field phone cannot be changed any more",
+        ),
+        (
+            json!({ "who": "zhangsan" }),
+            "field who cannot be changed any more",
+        ),
+        (
+            json!({ "host": "x".repeat(10_001) }),
+            "field 主机: is longer than 10000 characters",
+        ),
     ] {
         assert_eq!(
-            house.not_operated(&sn, "retry", "zhangsan", json!({ "node": 3, "values": values })).await,
+            desk.not_operated(
+                &sn,
+                "retry",
+                "zhangsan",
+                json!({ "node": 3, "values": values })
+            )
+            .await,
             (400, detail.into()),
             "only what the call asks for"
         );
     }
-    house.operate(&sn, "retry", "zhangsan", json!({ "node": 3, "values": { "host": "other" } })).await;
-    let (status, events) = house.v1("GET", &format!("tickets/{}/events", sn.as_str().expect("sn")), "wangwu", Value::Null).await;
-    assert!(status == 200 && !events.to_string().contains("\"other\""), "the value, which may be a secret, is in the key store: {events}");
-    answers(&house, &[(200, json!({ "result": true, "data": {} }))]);
-    house.settle().await;
-    let calls = house.receiver.calls.lock().expect("no holder panics").clone();
-    let key = |at: usize| calls[at].headers.iter().find(|(name, _)| name == "Idempotency-Key").expect("a key").1.clone();
+    desk.operate(
+        &sn,
+        "retry",
+        "zhangsan",
+        json!({ "node": 3, "values": { "host": "other" } }),
+    )
+    .await;
+    let (status, events) = desk
+        .v1(
+            "GET",
+            &format!("tickets/{}/events", sn.as_str().expect("sn")),
+            "wangwu",
+            Value::Null,
+        )
+        .await;
+    assert!(
+        status == 200 && !events.to_string().contains("\"other\""),
+        "the value, which may be a secret, is in the key store: {events}"
+    );
+    answers(&desk, &[(200, json!({ "result": true, "data": {} }))]);
+    desk.settle().await;
+    let calls = desk
+        .receiver
+        .calls
+        .lock()
+        .expect("no holder panics")
+        .clone();
+    let key = |at: usize| {
+        calls[at]
+            .headers
+            .iter()
+            .find(|(name, _)| name == "Idempotency-Key")
+            .expect("a key")
+            .1
+            .clone()
+    };
     assert_eq!(calls.len(), 3);
-    assert!(key(0) == key(1) && key(1) != key(2), "the same wish keeps its key, another one has its own");
+    assert!(
+        key(0) == key(1) && key(1) != key(2),
+        "the same command_envelope keeps its key, another one has its own"
+    );
     assert!(calls[2].url.ends_with("/accounts/other"));
-    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
-    let story = house.story(sn.as_str().expect("sn")).await;
-    assert_eq!(story.iter().filter(|kind| **kind == "ticket.node_failed").count(), 2);
-    assert_eq!(story.iter().filter(|kind| **kind == "ticket.node_retried").count(), 2);
+    assert_eq!(
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
+        "FINISHED"
+    );
+    let story = desk.story(sn.as_str().expect("sn")).await;
+    assert_eq!(
+        story
+            .iter()
+            .filter(|kind| **kind == "ticket.node_failed")
+            .count(),
+        2
+    );
+    assert_eq!(
+        story
+            .iter()
+            .filter(|kind| **kind == "ticket.node_retried")
+            .count(),
+        2
+    );
 }
 
 #[tokio::test]
 async fn a_failure_can_be_ignored_with_what_it_would_have_left_behind() {
-    let house = House::open().await;
-    let lines = json!([line(1, 2), line(2, 3), line_if(3, 4, "account", "by hand"), line(3, 9), line(4, 9)]);
-    let service = service(&house, "账号三", json!([api(3, account_api()), manual(4, "交付", "wangwu")]), lines, json!([])).await;
-    answers(&house, &[(404, json!({}))]);
-    let sn = open(&house, &service).await;
-    house.settle().await;
-    let by = house.app.people.pid("zhangsan").await.expect("a person");
+    let desk = TestDesk::open().await;
+    let lines = json!([
+        line(1, 2),
+        line(2, 3),
+        line_if(3, 4, "account", "by hand"),
+        line(3, 9),
+        line(4, 9)
+    ]);
+    let service = service(
+        &desk,
+        "账号三",
+        json!([api(3, account_api()), manual(4, "交付", "wangwu")]),
+        lines,
+        json!([]),
+    )
+    .await;
+    answers(&desk, &[(404, json!({}))]);
+    let sn = open(&desk, &service).await;
+    desk.settle().await;
+    let by = desk.app.people.pid("zhangsan").await.expect("a person");
     let ignore = |key: &str| domain::ticket::Command::Ignore {
         node: events::NodeId(3),
         by: by.clone(),
         outputs: [(key.to_owned(), "by hand".to_owned())].into(),
         reason: "已手工开通".into(),
     };
-    assert_eq!(act(&house, &sn, ignore("nothing")).await.unwrap_err(), "field nothing does not exist here");
-    act(&house, &sn, ignore("account")).await.expect("ignores");
-    assert_eq!(step(&house, &sn).await, json!([["交付", "RUNNING", "TRANSITION"]]));
-    assert!(act(&house, &sn, ignore("account")).await.is_err(), "only once");
+    assert_eq!(
+        act(&desk, &sn, ignore("nothing")).await.unwrap_err(),
+        "field nothing does not exist here"
+    );
+    act(&desk, &sn, ignore("account")).await.expect("ignores");
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["交付", "RUNNING", "TRANSITION"]])
+    );
+    assert!(
+        act(&desk, &sn, ignore("account")).await.is_err(),
+        "only once"
+    );
 }
 
 #[tokio::test]
 async fn nobody_answering_is_tried_again_and_polling_ends_when_it_is_so() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let mut info = account_api();
     info["attempts_max"] = 3.into();
     info["need_poll"] = true.into();
     info["end_conditions"] = json!({ "poll_interval": 30, "poll_time": 3 });
     info["succeed_conditions"] = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [{ "key": "data.state", "type": "STRING", "condition": "==", "value": "DONE" }] }] });
-    let service = service(&house, "账号四", json!([api(3, info)]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    let service = service(
+        &desk,
+        "账号四",
+        json!([api(3, info)]),
+        json!([line(1, 2), line(2, 3), line(3, 9)]),
+        json!([]),
+    )
+    .await;
     let busy = json!({ "data": { "state": "RUNNING" } });
-    answers(&house, &[(502, json!({})), (200, busy.clone()), (200, json!({ "data": { "state": "DONE" } }))]);
-    let sn = open(&house, &service).await;
-    house.settle().await;
-    assert_eq!(house.receiver.calls.lock().expect("calls").len(), 1, "the next try has its own deadline");
-    house.clock.turn(3_000);
-    house.settle().await;
-    assert_eq!(house.receiver.calls.lock().expect("calls").len(), 2);
-    house.clock.turn(29_000);
-    house.settle().await;
-    assert_eq!(house.receiver.calls.lock().expect("calls").len(), 2, "it is not time yet");
-    house.clock.turn(1_000);
-    house.settle().await;
-    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
+    answers(
+        &desk,
+        &[
+            (502, json!({})),
+            (200, busy.clone()),
+            (200, json!({ "data": { "state": "DONE" } })),
+        ],
+    );
+    let sn = open(&desk, &service).await;
+    desk.settle().await;
+    assert_eq!(
+        desk.receiver.calls.lock().expect("calls").len(),
+        1,
+        "the next try has its own deadline"
+    );
+    desk.clock.advance(3_000);
+    desk.settle().await;
+    assert_eq!(desk.receiver.calls.lock().expect("calls").len(), 2);
+    desk.clock.advance(29_000);
+    desk.settle().await;
+    assert_eq!(
+        desk.receiver.calls.lock().expect("calls").len(),
+        2,
+        "it is not time yet"
+    );
+    desk.clock.advance(1_000);
+    desk.settle().await;
+    assert_eq!(
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
+        "FINISHED"
+    );
     // The third question without the answer is the last.
-    answers(&house, &[(200, busy.clone()), (200, busy.clone()), (200, busy)]);
-    let sn = open(&house, &service).await;
+    answers(
+        &desk,
+        &[(200, busy.clone()), (200, busy.clone()), (200, busy)],
+    );
+    let sn = open(&desk, &service).await;
     for _ in 0..4 {
-        house.settle().await;
-        house.clock.turn(30_000);
+        desk.settle().await;
+        desk.clock.advance(30_000);
     }
-    assert_eq!(step(&house, &sn).await, json!([["开通账号", "FAILED", "TRANSITION"]]));
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["开通账号", "FAILED", "TRANSITION"]])
+    );
 }
 
 #[tokio::test]
 async fn a_task_of_the_operations_platform_is_created_started_watched_and_gone_on_with() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let info = json!({ "url": "https://sops.example.com", "bk_biz_id": { "value": "2" }, "template_id": "88", "template_source": "business",
         "constants": [{ "key": "${ip}", "value": "host", "value_type": "variable" }] });
-    let node =
-        json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
-    let service = service(&house, "运维", json!([node]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    let node = json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
+    let service = service(
+        &desk,
+        "运维",
+        json!([node]),
+        json!([line(1, 2), line(2, 3), line(3, 9)]),
+        json!([]),
+    )
+    .await;
     let state = |state: &str| (200, json!({ "result": true, "data": { "state": state } }));
-    answers(&house, &[(200, json!({ "result": true, "data": { "task_id": 100_231 } })), (200, json!({ "result": true })), state("RUNNING"), state("FAILED")]);
-    let sn = open(&house, &service).await;
+    answers(
+        &desk,
+        &[
+            (
+                200,
+                json!({ "result": true, "data": { "task_id": 100_231 } }),
+            ),
+            (200, json!({ "result": true })),
+            state("RUNNING"),
+            state("FAILED"),
+        ],
+    );
+    let sn = open(&desk, &service).await;
     for _ in 0..4 {
-        house.settle().await;
-        house.clock.turn(10_000);
+        desk.settle().await;
+        desk.clock.advance(10_000);
     }
-    assert_eq!(step(&house, &sn).await, json!([["标准运维", "FAILED", "TRANSITION"]]));
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["标准运维", "FAILED", "TRANSITION"]])
+    );
     // Somebody mends the task over there; the retry goes on with it instead of making another.
-    answers(&house, &[state("FINISHED")]);
-    let by = house.app.people.pid("zhangsan").await.expect("a person");
-    act(&house, &sn, domain::ticket::Command::Retry { node: events::NodeId(3), by, inputs: std::collections::BTreeMap::default(), reason: String::new() })
-        .await
-        .expect("retries");
-    house.settle().await;
-    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
-    let calls = house.receiver.calls.lock().expect("calls").clone();
-    let asked: Vec<&str> = calls.iter().map(|call| call.url.trim_start_matches("https://sops.example.com/")).collect();
-    assert_eq!(asked, ["create_task/", "start_task/", "get_task_status/", "get_task_status/", "get_task_status/"]);
+    answers(&desk, &[state("FINISHED")]);
+    let by = desk.app.people.pid("zhangsan").await.expect("a person");
+    act(
+        &desk,
+        &sn,
+        domain::ticket::Command::Retry {
+            node: events::NodeId(3),
+            by,
+            inputs: std::collections::BTreeMap::default(),
+            reason: String::new(),
+        },
+    )
+    .await
+    .expect("retries");
+    desk.settle().await;
+    assert_eq!(
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
+        "FINISHED"
+    );
+    let calls = desk.receiver.calls.lock().expect("calls").clone();
+    let asked: Vec<&str> = calls
+        .iter()
+        .map(|call| call.url.trim_start_matches("https://sops.example.com/"))
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            "create_task/",
+            "start_task/",
+            "get_task_status/",
+            "get_task_status/",
+            "get_task_status/"
+        ]
+    );
     let body: Value = serde_json::from_slice(&calls[0].body).expect("JSON");
-    assert_eq!((&body["constants"]["${ip}"], &body["name"]), (&json!("a/b"), &json!("ITSM-标准运维")));
+    assert_eq!(
+        (&body["constants"]["${ip}"], &body["name"]),
+        (&json!("a/b"), &json!("ITSM-标准运维"))
+    );
 }
 
 /// A service whose only node runs a task of the operations platform, and ends one way where it succeeded and another where it was passed over.
-async fn task_service(house: &House, name: &str) -> Value {
+async fn task_service(desk: &TestDesk, name: &str) -> Value {
     let info = json!({ "url": "https://sops.example.com", "bk_biz_id": { "value": "2" }, "template_id": "88", "template_source": "business" });
-    let node =
-        json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
+    let node = json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
     let nodes = json!([node, manual(4, "人工核对", "wangwu")]);
-    let lines = json!([line(1, 2), line(2, 3), line_if(3, 9, "sops_result_3", "true"), line(3, 4), line(4, 9)]);
-    service(house, name, nodes, lines, json!([])).await
+    let lines = json!([
+        line(1, 2),
+        line(2, 3),
+        line_if(3, 9, "sops_result_3", "true"),
+        line(3, 4),
+        line(4, 9)
+    ]);
+    service(desk, name, nodes, lines, json!([])).await
 }
 
-fn asked(house: &House) -> Vec<String> {
-    let calls = house.receiver.calls.lock().expect("calls").clone();
-    calls.iter().map(|call| call.url.trim_start_matches("https://sops.example.com/").trim_end_matches('/').to_owned()).collect()
+fn asked(desk: &TestDesk) -> Vec<String> {
+    let calls = desk.receiver.calls.lock().expect("calls").clone();
+    calls
+        .iter()
+        .map(|call| {
+            call.url
+                .trim_start_matches("https://sops.example.com/")
+                .trim_end_matches('/')
+                .to_owned()
+        })
+        .collect()
 }
 
-async fn retry(house: &House, sn: &Value) {
-    house.operate(sn, "retry", "zhangsan", json!({ "node": 3 })).await;
+async fn retry(desk: &TestDesk, sn: &Value) {
+    desk.operate(sn, "retry", "zhangsan", json!({ "node": 3 }))
+        .await;
     for _ in 0..3 {
-        house.settle().await;
-        house.clock.turn(10_000);
+        desk.settle().await;
+        desk.clock.advance(10_000);
     }
 }
 
 #[tokio::test]
 async fn a_task_that_was_created_and_not_started_is_started_by_a_retry() {
-    let house = House::open().await;
-    let service = task_service(&house, "运维二").await;
+    let desk = TestDesk::open().await;
+    let service = task_service(&desk, "运维二").await;
     let state = |state: &str| (200, json!({ "result": true, "data": { "state": state } }));
-    answers(&house, &[(200, json!({ "result": true, "data": { "task_id": 7 } })), (503, json!({}))]);
-    let sn = open(&house, &service).await;
-    house.settle().await;
-    assert_eq!(step(&house, &sn).await, json!([["标准运维", "FAILED", "TRANSITION"]]));
-    answers(&house, &[state("CREATED"), (200, json!({ "result": true })), state("FINISHED")]);
-    retry(&house, &sn).await;
-    assert_eq!(asked(&house), ["create_task", "start_task", "get_task_status", "start_task", "get_task_status"]);
-    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED", "a line asks for what the task came to");
+    answers(
+        &desk,
+        &[
+            (200, json!({ "result": true, "data": { "task_id": 7 } })),
+            (503, json!({})),
+        ],
+    );
+    let sn = open(&desk, &service).await;
+    desk.settle().await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["标准运维", "FAILED", "TRANSITION"]])
+    );
+    answers(
+        &desk,
+        &[
+            state("CREATED"),
+            (200, json!({ "result": true })),
+            state("FINISHED"),
+        ],
+    );
+    retry(&desk, &sn).await;
+    assert_eq!(
+        asked(&desk),
+        [
+            "create_task",
+            "start_task",
+            "get_task_status",
+            "start_task",
+            "get_task_status"
+        ]
+    );
+    assert_eq!(
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
+        "FINISHED",
+        "a line asks for what the task came to"
+    );
 }
 
 #[tokio::test]
 async fn a_task_whose_creation_was_interrupted_is_never_created_again_by_itself() {
-    let house = House::open().await;
-    let service = task_service(&house, "运维三").await;
-    let sn = open(&house, &service).await;
-    house.followed().await;
-    let now = house.app.ledger.clock.now();
-    for message in house.app.queue.take("automate", now, now.plus_ms(60_000), 9).await.expect("take") {
-        functions::host::local::work(&house.app, "automate", message).await.expect("work");
+    let desk = TestDesk::open().await;
+    let service = task_service(&desk, "运维三").await;
+    let sn = open(&desk, &service).await;
+    desk.followed().await;
+    let now = desk.app.ledger.clock.now();
+    for message in desk
+        .app
+        .queue
+        .take("automate", now, now.plus_ms(60_000), 9)
+        .await
+        .expect("take")
+    {
+        functions::host::local::work(&desk.app, "automate", message)
+            .await
+            .expect("work");
     }
-    house.followed().await;
+    desk.followed().await;
     // Whoever was about to create it put that down, and died.
-    let calls = house
+    let calls = desk
         .app
         .views
-        .range(infra::views::Range { view: "call", index: "ticket", from: "", to: "~", descending: false, skip: 0, limit: 9 })
+        .range(infra::views::Range {
+            view: "api_call",
+            index: "ticket",
+            from: "",
+            to: "~",
+            descending: false,
+            skip: 0,
+            limit: 9,
+        })
         .await
         .expect("calls");
-    let wish = infra::Wish { stream: calls[0].key.clone(), command_id: house.app.ledger.fresh_id(), meta: events::Meta::system("c", "c") };
-    let begin = domain::call::Command::Begin { attempt: 1, until: house.app.ledger.clock.now().plus_ms(40_000) };
-    house.app.ledger.execute::<domain::call::Call>(&wish, &begin, &infra::ledger::NoLookups).await.expect("begins");
-    house.settle().await;
-    assert!(asked(&house).is_empty(), "as long as it may be asked still, nobody else does");
-    house.clock.turn(40_000);
-    house.settle().await;
-    assert_eq!((step(&house, &sn).await, asked(&house).len()), (json!([["标准运维", "FAILED", "TRANSITION"]]), 0));
-    let story = house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "admin", Value::Null).await.1;
-    assert!(story["nodes"].to_string().contains("whether it was is to be looked up over there"), "{story}");
+    let command_envelope = infra::CommandEnvelope {
+        stream: calls[0].key.clone(),
+        command_id: desk.app.ledger.fresh_id(),
+        meta: events::Meta::system("c", "c"),
+    };
+    let begin = domain::api_call::Command::Begin {
+        attempt: 1,
+        until: desk.app.ledger.clock.now().plus_ms(40_000),
+    };
+    desk.app
+        .ledger
+        .execute::<domain::api_call::ApiCall>(&command_envelope, &begin, &infra::ledger::NoContext)
+        .await
+        .expect("begins");
+    desk.settle().await;
+    assert!(
+        asked(&desk).is_empty(),
+        "as long as it may be asked still, nobody else does"
+    );
+    desk.clock.advance(40_000);
+    desk.settle().await;
+    assert_eq!(
+        (step(&desk, &sn).await, asked(&desk).len()),
+        (json!([["标准运维", "FAILED", "TRANSITION"]]), 0)
+    );
+    let story = desk
+        .v1(
+            "GET",
+            &format!("tickets/{}", sn.as_str().unwrap()),
+            "admin",
+            Value::Null,
+        )
+        .await
+        .1;
+    assert!(
+        story["nodes"]
+            .to_string()
+            .contains("whether it was is to be looked up over there"),
+        "{story}"
+    );
     // Somebody looked, and nothing was there: passing over it leaves the variable false.
-    house.operate(&sn, "ignore", "zhangsan", json!({ "node": 3, "message": "人工处理" })).await;
-    assert_eq!(step(&house, &sn).await, json!([["人工核对", "RUNNING", "TRANSITION"]]));
+    desk.operate(
+        &sn,
+        "ignore",
+        "zhangsan",
+        json!({ "node": 3, "message": "人工处理" }),
+    )
+    .await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["人工核对", "RUNNING", "TRANSITION"]])
+    );
 }
 
 #[tokio::test]
 async fn an_answer_that_comes_while_the_ticket_stands_still_is_kept_until_it_goes_on() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let service = service(
-        &house,
+        &desk,
         "账号五",
         json!([api(3, account_api()), manual(4, "交付", "wangwu")]),
         json!([line(1, 2), line(2, 3), line(3, 4), line(4, 9)]),
         json!([]),
     )
     .await;
-    let sn = open(&house, &service).await;
-    house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "等" })).await;
-    answers(&house, &[(200, json!({ "result": true, "data": { "account": "x" } }))]);
-    house.settle().await;
-    assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"]]), "nothing moves");
-    house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "UNSUSPEND" })).await;
-    assert_eq!(step(&house, &sn).await, json!([["交付", "RUNNING", "TRANSITION"]]));
-    assert_eq!(house.receiver.calls.lock().expect("calls").len(), 1, "it was called once");
+    let sn = open(&desk, &service).await;
+    desk.must(
+        "operate_ticket",
+        json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "等" }),
+    )
+    .await;
+    answers(
+        &desk,
+        &[(200, json!({ "result": true, "data": { "account": "x" } }))],
+    );
+    desk.settle().await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["开通账号", "RUNNING", "AUTOMATIC"]]),
+        "nothing moves"
+    );
+    desk.must(
+        "operate_ticket",
+        json!({ "sn": sn, "operator": "admin", "action_type": "UNSUSPEND" }),
+    )
+    .await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["交付", "RUNNING", "TRANSITION"]])
+    );
+    assert_eq!(
+        desk.receiver.calls.lock().expect("calls").len(),
+        1,
+        "it was called once"
+    );
 }
 
 #[tokio::test]
 async fn branches_go_on_side_by_side_and_the_join_waits_for_all_of_them() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let gateway = |id: i64, kind: &str| json!({ "id": id, "type": kind });
     let nodes = json!([
         gateway(3, "ROUTER-P"),
@@ -283,69 +672,152 @@ async fn branches_go_on_side_by_side_and_the_join_waits_for_all_of_them() {
         gateway(7, "COVERAGE"),
         manual(8, "验收", "zhangsan")
     ]);
-    let lines =
-        json!([line(1, 2), line(2, 3), line(3, 4), line(3, 5), line_if(3, 6, "host", "rack"), line(4, 7), line(5, 7), line(6, 7), line(7, 8), line(8, 9)]);
-    let service = service(&house, "上架", nodes, lines, json!([])).await;
-    let sn = open(&house, &service).await;
-    assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"], ["安装", "RUNNING", "TRANSITION"]]), "the third branch has a condition");
-    house.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 5, "action_type": "TRANSITION", "fields": [] })).await;
-    assert_eq!(step(&house, &sn).await, json!([["开通账号", "RUNNING", "AUTOMATIC"]]));
-    answers(&house, &[(200, json!({ "result": true }))]);
-    house.settle().await;
-    assert_eq!(step(&house, &sn).await, json!([["验收", "RUNNING", "TRANSITION"]]));
-    house.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 8, "action_type": "TRANSITION", "fields": [] })).await;
-    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
+    let lines = json!([
+        line(1, 2),
+        line(2, 3),
+        line(3, 4),
+        line(3, 5),
+        line_if(3, 6, "host", "rack"),
+        line(4, 7),
+        line(5, 7),
+        line(6, 7),
+        line(7, 8),
+        line(8, 9)
+    ]);
+    let service = service(&desk, "上架", nodes, lines, json!([])).await;
+    let sn = open(&desk, &service).await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([
+            ["开通账号", "RUNNING", "AUTOMATIC"],
+            ["安装", "RUNNING", "TRANSITION"]
+        ]),
+        "the third branch has a condition"
+    );
+    desk.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 5, "action_type": "TRANSITION", "fields": [] })).await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["开通账号", "RUNNING", "AUTOMATIC"]])
+    );
+    answers(&desk, &[(200, json!({ "result": true }))]);
+    desk.settle().await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["验收", "RUNNING", "TRANSITION"]])
+    );
+    desk.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 8, "action_type": "TRANSITION", "fields": [] })).await;
+    assert_eq!(
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
+        "FINISHED"
+    );
 }
 
 #[tokio::test]
 async fn asking_again_outlives_lost_answers_and_each_question_has_a_key_of_its_own() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let mut info = account_api();
     info["need_poll"] = true.into();
     info["end_conditions"] = json!({ "poll_interval": 30, "poll_time": 10 });
     info["succeed_conditions"] = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [{ "key": "data.state", "type": "STRING", "condition": "==", "value": "DONE" }] }] });
-    let service = service(&house, "账号六", json!([api(3, info)]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    let service = service(
+        &desk,
+        "账号六",
+        json!([api(3, info)]),
+        json!([line(1, 2), line(2, 3), line(3, 9)]),
+        json!([]),
+    )
+    .await;
     let busy = || (200, json!({ "data": { "state": "RUNNING" } }));
-    answers(&house, &[busy(), (502, json!({})), (502, json!({})), busy(), (200, json!({ "data": { "state": "DONE" } }))]);
-    let sn = open(&house, &service).await;
+    answers(
+        &desk,
+        &[
+            busy(),
+            (502, json!({})),
+            (502, json!({})),
+            busy(),
+            (200, json!({ "data": { "state": "DONE" } })),
+        ],
+    );
+    let sn = open(&desk, &service).await;
     for _ in 0..6 {
-        house.settle().await;
-        house.clock.turn(30_000);
+        desk.settle().await;
+        desk.clock.advance(30_000);
     }
-    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
-    let calls = house.receiver.calls.lock().expect("calls").clone();
-    let keys: Vec<String> = calls.iter().map(|call| call.headers.iter().find(|(name, _)| name == "Idempotency-Key").expect("a key").1.clone()).collect();
+    assert_eq!(
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
+        "FINISHED"
+    );
+    let calls = desk.receiver.calls.lock().expect("calls").clone();
+    let keys: Vec<String> = calls
+        .iter()
+        .map(|call| {
+            call.headers
+                .iter()
+                .find(|(name, _)| name == "Idempotency-Key")
+                .expect("a key")
+                .1
+                .clone()
+        })
+        .collect();
     assert_eq!(keys.len(), 5);
-    assert!(keys[1] == keys[2] && keys[2] == keys[3], "a question that got no answer is the same question");
-    assert!(keys[0] != keys[1] && keys[3] != keys[4], "a further question is another: {keys:?}");
+    assert!(
+        keys[1] == keys[2] && keys[2] == keys[3],
+        "a question that got no answer is the same question"
+    );
+    assert!(
+        keys[0] != keys[1] && keys[3] != keys[4],
+        "a further question is another: {keys:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_body_is_made_what_its_api_says_and_one_that_does_not_fit_is_not_sent() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let info = json!({
         "remote_api_info": { "method": "POST", "url": "https://api.example.com/pools/",
             "req_body": { "type": "object", "required": ["size"], "properties": { "size": { "type": "integer" }, "on": { "type": "boolean" } } } },
         "req_body": { "size": "${host}", "on": "true" },
     });
-    let service = service(&house, "模式", json!([api(3, info)]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
+    let service = service(
+        &desk,
+        "模式",
+        json!([api(3, info)]),
+        json!([line(1, 2), line(2, 3), line(3, 9)]),
+        json!([]),
+    )
+    .await;
     let open = async |host: &str| {
         let fields = form(&[("title", "t"), ("host", host)]);
-        let sn = house.must("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": fields })).await["sn"].clone();
-        house.settle().await;
-        house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "admin", Value::Null).await.1["nodes"][1]["reason"].clone()
+        let sn = desk
+            .must(
+                "create_ticket",
+                json!({ "service_id": service, "creator": "lisi", "fields": fields }),
+            )
+            .await["sn"]
+            .clone();
+        desk.settle().await;
+        desk.v1(
+            "GET",
+            &format!("tickets/{}", sn.as_str().unwrap()),
+            "admin",
+            Value::Null,
+        )
+        .await
+        .1["nodes"][1]["reason"]
+            .clone()
     };
-    answers(&house, &[(200, json!({ "result": true }))]);
+    answers(&desk, &[(200, json!({ "result": true }))]);
     assert_eq!(open("12").await, "");
-    let body: Value = serde_json::from_slice(&house.receiver.calls.lock().expect("calls")[0].body).expect("JSON");
+    let body: Value =
+        serde_json::from_slice(&desk.receiver.calls.lock().expect("calls")[0].body).expect("JSON");
     assert_eq!(body, json!({ "size": 12, "on": true }));
     assert_eq!(open("many").await, "body.size is not an integer");
-    assert_eq!(house.receiver.calls.lock().expect("calls").len(), 1);
+    assert_eq!(desk.receiver.calls.lock().expect("calls").len(), 1);
 }
 
 #[tokio::test]
 async fn what_cannot_be_read_of_success_or_polling_is_not_deployed() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let hook = |exp: &str| {
         json!({ "id": 3, "type": "WEBHOOK", "name": "通知", "processors_type": "PERSON", "processors": "admin",
         "extras": { "webhook_info": { "method": "POST", "url": "https://hook.example.com/", "success_exp": exp } } })
@@ -356,20 +828,46 @@ async fn what_cannot_be_read_of_success_or_polling_is_not_deployed() {
         json!({ "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL" }, node, { "id": 9, "type": "END" }],
         "edges": [line(1, 2), line(2, 3), line(3, 9)], "fields": [{ "id": 1, "key": "title", "type": "STRING", "state_id": 2 }, { "id": 2, "key": "host", "type": "STRING", "state_id": 2 }, { "id": 3, "key": "count", "type": "INT", "state_id": 2 }] })
     };
-    let wish = |name: &str, node: Value| json!({ "name": name, "key": "request", "catalog_id": 4, "workflow": flow(node) });
+    let command_envelope = |name: &str, node: Value| json!({ "name": name, "key": "request", "catalog_id": 4, "workflow": flow(node) });
     for (name, node, reason) in [
-        ("读不懂的成功", hook("len(resp) > 0 if resp else 1"), "it does not say when its call succeeded"),
-        ("读不懂的轮询", api(3, polled), "it does not say until when it asks again"),
+        (
+            "读不懂的成功",
+            hook("len(resp) > 0 if resp else 1"),
+            "it does not say when its call succeeded",
+        ),
+        (
+            "读不懂的轮询",
+            api(3, polled),
+            "it does not say until when it asks again",
+        ),
     ] {
-        let (code, message) = house.refused("import_service", wish(name, node)).await;
-        assert_eq!((code, message.contains(reason)), (3_900_011, true), "{message}");
+        let (code, message) = desk
+            .refused("import_service", command_envelope(name, node))
+            .await;
+        assert_eq!(
+            (code, message.contains(reason)),
+            (3_900_011, true),
+            "{message}"
+        );
     }
     let readable = r#"resp["code"] == 0 and resp.get("message") == "this and that""#;
-    let service = house.must("import_service", wish("读得懂", hook(readable))).await["id"].clone();
-    for (answer, status) in [(json!({ "code": 0, "message": "this and that" }), "FINISHED"), (json!({ "code": 500, "message": "this and that" }), "RUNNING")] {
-        answers(&house, &[(200, answer)]);
-        let sn = house.must("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) })).await["sn"].clone();
-        house.settle().await;
-        assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], status);
+    let service = desk
+        .must("import_service", command_envelope("读得懂", hook(readable)))
+        .await["id"]
+        .clone();
+    for (answer, status) in [
+        (json!({ "code": 0, "message": "this and that" }), "FINISHED"),
+        (
+            json!({ "code": 500, "message": "this and that" }),
+            "RUNNING",
+        ),
+    ] {
+        answers(&desk, &[(200, answer)]);
+        let sn = desk.must("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) })).await["sn"].clone();
+        desk.settle().await;
+        assert_eq!(
+            desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
+            status
+        );
     }
 }

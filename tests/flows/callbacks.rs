@@ -1,10 +1,10 @@
 //! The end of a ticket is told to its receiver: retried, logged, signed, once per delivery id.
 
-use infra::caller::Answer;
+use infra::http::HttpResponse;
 use serde_json::{Value, json};
 use tests::approval_request;
 
-use crate::House;
+use crate::TestDesk;
 
 fn with_callback() -> Value {
     let mut body = approval_request();
@@ -12,80 +12,163 @@ fn with_callback() -> Value {
     body
 }
 
-async fn withdrawn(house: &House) -> Value {
-    let sn = house.must("create_ticket", with_callback()).await["sn"].clone();
-    house.settle().await;
-    assert!(house.receiver.calls.lock().unwrap().is_empty(), "only the end is told");
-    house.must("operate_ticket", json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" })).await;
+async fn withdrawn(desk: &TestDesk) -> Value {
+    let sn = desk.must("create_ticket", with_callback()).await["sn"].clone();
+    desk.settle().await;
+    assert!(
+        desk.receiver.calls.lock().unwrap().is_empty(),
+        "only the end is told"
+    );
+    desk.must(
+        "operate_ticket",
+        json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }),
+    )
+    .await;
     sn
 }
 
 #[tokio::test]
 async fn the_receiver_gets_every_documented_key_and_a_token_that_verifies() {
-    let house = House::open().await;
-    let sn = withdrawn(&house).await;
-    house.settle().await;
-    let call = house.receiver.calls.lock().unwrap()[0].clone();
+    let desk = TestDesk::open().await;
+    let sn = withdrawn(&desk).await;
+    desk.settle().await;
+    let call = desk.receiver.calls.lock().unwrap()[0].clone();
     assert!(call.headers.contains(&("X-Token".into(), "hush".into())));
     let body: Value = serde_json::from_slice(&call.body).expect("JSON");
     let keys: Vec<&String> = body.as_object().expect("object").keys().collect();
-    assert_eq!(keys, ["approve_result", "current_status", "last_approver", "sn", "ticket_url", "title", "token", "update_at", "updated_by"]);
-    assert_eq!((&body["sn"], &body["current_status"], &body["approve_result"], &body["updated_by"]), (&sn, &json!("REVOKED"), &json!(false), &json!(",lisi,")));
-    assert_eq!(body["update_at"].as_str().expect("time").len(), "2026-11-22 10:00:00.000000".len());
+    assert_eq!(
+        keys,
+        [
+            "approve_result",
+            "current_status",
+            "last_approver",
+            "sn",
+            "ticket_url",
+            "title",
+            "token",
+            "update_at",
+            "updated_by"
+        ]
+    );
+    assert_eq!(
+        (
+            &body["sn"],
+            &body["current_status"],
+            &body["approve_result"],
+            &body["updated_by"]
+        ),
+        (&sn, &json!("REVOKED"), &json!(false), &json!(",lisi,"))
+    );
+    assert_eq!(
+        body["update_at"].as_str().expect("time").len(),
+        "2026-11-22 10:00:00.000000".len()
+    );
 
-    let verify = async |token: Value| house.must("token/verify", json!({ "token": token })).await["is_passed"].clone();
+    let verify = async |token: Value| {
+        desk.must("token/verify", json!({ "token": token })).await["is_passed"].clone()
+    };
     assert_eq!(verify(body["token"].clone()).await, true);
     assert_eq!(verify("".into()).await, false);
     assert_eq!(verify("不是令牌".into()).await, false);
-    house.clock.turn(8 * 24 * 3_600_000);
+    desk.clock.advance(8 * 24 * 3_600_000);
     assert_eq!(verify(body["token"].clone()).await, false, "a token ends");
 }
 
 #[tokio::test]
 async fn a_receiver_that_is_away_is_called_again_under_the_same_id() {
-    let house = House::open().await;
-    let busy = Answer { status: 200, body: br#"{"result":false,"code":1}"#.to_vec() };
-    house.receiver.answers.lock().unwrap().extend([Err("connection refused".into()), Ok(Answer { status: 502, body: Vec::new() }), Ok(busy)]);
-    let sn = withdrawn(&house).await;
+    let desk = TestDesk::open().await;
+    let busy = HttpResponse {
+        status: 200,
+        body: br#"{"result":false,"code":1}"#.to_vec(),
+    };
+    desk.receiver.answers.lock().unwrap().extend([
+        Err("connection refused".into()),
+        Ok(HttpResponse {
+            status: 502,
+            body: Vec::new(),
+        }),
+        Ok(busy),
+    ]);
+    let sn = withdrawn(&desk).await;
     for (calls, wait_ms) in [(1, 1000), (2, 2000), (3, 4000), (4, 0)] {
-        house.settle().await;
-        house.settle().await;
-        assert_eq!(house.receiver.calls.lock().unwrap().len(), calls, "never before its time");
-        let failed = house.must("callback_failed_ticket", json!({})).await;
+        desk.settle().await;
+        desk.settle().await;
+        assert_eq!(
+            desk.receiver.calls.lock().unwrap().len(),
+            calls,
+            "never before its time"
+        );
+        let failed = desk.must("callback_failed_ticket", json!({})).await;
         assert_eq!(failed, if calls < 4 { json!([sn]) } else { json!([]) });
-        house.clock.turn(wait_ms);
+        desk.clock.advance(wait_ms);
     }
-    let calls = house.receiver.calls.lock().unwrap();
-    let id = |at: usize| calls[at].headers.iter().find(|(name, _)| name == "Idempotency-Key").expect("an id").1.clone();
+    let calls = desk.receiver.calls.lock().unwrap();
+    let id = |at: usize| {
+        calls[at]
+            .headers
+            .iter()
+            .find(|(name, _)| name == "Idempotency-Key")
+            .expect("an id")
+            .1
+            .clone()
+    };
     assert!((1..4).all(|at| id(at) == id(0)));
 }
 
 #[tokio::test]
 async fn a_result_that_was_collected_is_not_failing_any_more() {
-    let house = House::open().await;
-    house.receiver.answers.lock().unwrap().extend([Err("timeout".into())]);
-    let sn = withdrawn(&house).await;
-    house.settle().await;
-    assert_eq!(house.must("callback_failed_ticket", json!({})).await, json!([sn]));
-    let results = house.must("ticket_approval_result", json!({ "sn": [sn, "NO2019"] })).await;
-    assert_eq!(results.as_array().expect("results").len(), 1, "unknown numbers are left out");
-    assert_eq!(house.must("callback_failed_ticket", json!({})).await, json!([]));
+    let desk = TestDesk::open().await;
+    desk.receiver
+        .answers
+        .lock()
+        .unwrap()
+        .extend([Err("timeout".into())]);
+    let sn = withdrawn(&desk).await;
+    desk.settle().await;
+    assert_eq!(
+        desk.must("callback_failed_ticket", json!({})).await,
+        json!([sn])
+    );
+    let results = desk
+        .must("ticket_approval_result", json!({ "sn": [sn, "NO2019"] }))
+        .await;
+    assert_eq!(
+        results.as_array().expect("results").len(),
+        1,
+        "unknown numbers are left out"
+    );
+    assert_eq!(
+        desk.must("callback_failed_ticket", json!({})).await,
+        json!([])
+    );
 }
 
 /// A rebuild may not bring a card past the follower: the card's sequence is also the checkpoint of its reactions.
 #[tokio::test]
 async fn a_rebuild_before_the_follower_came_by_loses_no_callback() {
-    let house = House::open().await;
-    let sn = house.must("create_ticket", with_callback()).await["sn"].clone();
-    house.settle().await;
-    house.stop_following();
-    house.must("operate_ticket", json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" })).await;
-    for view in ["ticket", "delivery", "service", "role", "desk_board"] {
-        functions::cli::audit::rebuild_view(&house.app.ledger, &*house.app.views, view).await.unwrap();
+    let desk = TestDesk::open().await;
+    let sn = desk.must("create_ticket", with_callback()).await["sn"].clone();
+    desk.settle().await;
+    desk.stop_following();
+    desk.must(
+        "operate_ticket",
+        json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }),
+    )
+    .await;
+    for view in ["ticket", "callback", "service", "role", "desk_board"] {
+        functions::cli::audit::rebuild_view(&desk.app.ledger, &*desk.app.views, view)
+            .await
+            .unwrap();
     }
     let mut position = 0;
-    while position < house.head().await {
-        position = functions::host::local::follow_page(&house.app, position).await.unwrap();
+    while position < desk.head().await {
+        position = functions::host::local::follow_page(&desk.app, position)
+            .await
+            .unwrap();
     }
-    assert_eq!(house.app.queue.waiting("deliver").await.unwrap(), 1, "the reaction was asked");
+    assert_eq!(
+        desk.app.queue.waiting("deliver").await.unwrap(),
+        1,
+        "the reaction was asked"
+    );
 }

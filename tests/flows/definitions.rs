@@ -4,24 +4,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::workflow::import;
-use events::LineId;
+use events::TransitionId;
 use events::ticket::TicketEvent;
 use serde_json::{Value, json};
 use tests::process::shared;
 
-use crate::House;
+use crate::TestDesk;
 
 /// Tickets tried for one definition before its lines count as impossible to take.
 const TICKETS_MAX: usize = 60;
 /// Steps after which a ticket counts as hanging.
 const STEPS_MAX: usize = 80;
 
-/// Chance enough to go different ways.
+/// Rng enough to go different ways.
 struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from((self.0 >> 33) % bound as u64).expect("small")
     }
 }
@@ -29,7 +32,14 @@ impl Dice {
 /// Names people wherever the file names nobody: whoever could not be extracted with it.
 fn configured(flow: &Value) -> Value {
     let mut flow = flow.clone();
-    let people = |kind: &str| flow["fields"].as_array().expect("fields").iter().find(|field| field["type"] == kind).map(|field| field["key"].clone());
+    let people = |kind: &str| {
+        flow["fields"]
+            .as_array()
+            .expect("fields")
+            .iter()
+            .find(|field| field["type"] == kind)
+            .map(|field| field["key"].clone())
+    };
     let members = people("MEMBERS");
     for node in flow["nodes"].as_array_mut().expect("nodes") {
         match node["processors_type"].as_str().expect("a kind") {
@@ -41,7 +51,11 @@ fn configured(flow: &Value) -> Value {
             }
             _ => {}
         }
-        if node["distribute_type"].as_str().expect("a mode").starts_with("DISTRIBUTE") {
+        if node["distribute_type"]
+            .as_str()
+            .expect("a mode")
+            .starts_with("DISTRIBUTE")
+        {
             node["assignors_type"] = "PERSON".into();
             node["assignors"] = "zhangsan".into();
         }
@@ -53,7 +67,12 @@ fn configured(flow: &Value) -> Value {
 fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     let mut flow = flow.clone();
     for id in open {
-        let last = flow["edges"].as_array_mut().expect("edges").iter_mut().rfind(|edge| edge["from"] == *id).expect("a line");
+        let last = flow["edges"]
+            .as_array_mut()
+            .expect("edges")
+            .iter_mut()
+            .rfind(|edge| edge["from"] == *id)
+            .expect("a line");
         last["condition_type"] = "default".into();
     }
     flow
@@ -61,9 +80,18 @@ fn with_defaults(flow: &Value, open: &[i64]) -> Value {
 
 /// The nodes that a report says have cases without a line.
 fn open_nodes(report: &Value) -> Vec<i64> {
-    let notes = report.as_array().expect("a report").iter().map(|note| &note["changed"]);
-    let open = notes.filter(|note| note["what"].as_str().is_some_and(|what| what.starts_with("no line holds for ")));
-    open.filter_map(|note| note["place"].as_str()?.strip_prefix("node ")?.parse().ok()).collect()
+    let notes = report
+        .as_array()
+        .expect("a report")
+        .iter()
+        .map(|note| &note["changed"]);
+    let open = notes.filter(|note| {
+        note["what"]
+            .as_str()
+            .is_some_and(|what| what.starts_with("no transition holds for "))
+    });
+    open.filter_map(|note| note["place"].as_str()?.strip_prefix("node ")?.parse().ok())
+        .collect()
 }
 
 /// A value that fits a field.
@@ -76,7 +104,9 @@ fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     }
     let choices = field["choice"].as_array().cloned().unwrap_or_default();
     match field["type"].as_str().expect("a type") {
-        "RADIO" | "SELECT" if !choices.is_empty() => choices[dice.below(choices.len())]["key"].clone(),
+        "RADIO" | "SELECT" if !choices.is_empty() => {
+            choices[dice.below(choices.len())]["key"].clone()
+        }
         "SELECT" => (1 + dice.below(3)).to_string().into(),
         "INT" => "5".into(),
         "DATE" => "2026-12-01".into(),
@@ -92,11 +122,12 @@ type Hints = BTreeMap<String, Vec<Value>>;
 
 fn filled(fields: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     let all = fields.as_array().expect("fields").iter();
-    all.map(|field| json!({ "key": field["key"], "value": value(field, hints, dice) })).collect()
+    all.map(|field| json!({ "key": field["key"], "value": value(field, hints, dice) }))
+        .collect()
 }
 
 struct Driven<'a> {
-    house: &'a House,
+    desk: &'a TestDesk,
     service: Value,
     iam: Vec<String>,
     hints: Hints,
@@ -105,23 +136,37 @@ struct Driven<'a> {
 
 impl Driven<'_> {
     async fn create(&mut self) -> Value {
-        let detail = self.house.must("get_service_detail", json!({ "service_id": self.service })).await;
+        let detail = self
+            .desk
+            .must("get_service_detail", json!({ "service_id": self.service }))
+            .await;
         let fields = filled(&detail["fields"], &self.hints, &mut self.dice);
-        let chosen: serde_json::Map<String, Value> = self.iam.iter().map(|node| (node.clone(), "wangwu".into())).collect();
+        let chosen: serde_json::Map<String, Value> = self
+            .iam
+            .iter()
+            .map(|node| (node.clone(), "wangwu".into()))
+            .collect();
         let body = json!({ "service_id": self.service, "creator": "lisi", "fields": fields, "meta": { "state_processors": chosen } });
-        self.house.must("create_ticket", body).await["sn"].clone()
+        self.desk.must("create_ticket", body).await["sn"].clone()
     }
 
     /// One step at any of the current nodes; says whether there was one.
     async fn step(&mut self, sn: &Value) -> bool {
-        let status = self.house.must("get_ticket_status", json!({ "sn": sn })).await;
+        let status = self
+            .desk
+            .must("get_ticket_status", json!({ "sn": sn }))
+            .await;
         let steps = status["current_steps"].as_array().expect("steps").clone();
         if status["current_status"] != "RUNNING" {
             assert!(steps.is_empty(), "{status}");
             return false;
         }
         let step = &steps[self.dice.below(steps.len())];
-        let people: Vec<&str> = step["processors"].as_str().expect("names").split(',').collect();
+        let people: Vec<&str> = step["processors"]
+            .as_str()
+            .expect("names")
+            .split(',')
+            .collect();
         let who = people[self.dice.below(people.len())];
         let mut body = json!({ "sn": sn, "operator": who, "state_id": step["state_id"], "action_type": step["action_type"] });
         match step["action_type"].as_str().expect("an action") {
@@ -133,50 +178,75 @@ impl Driven<'_> {
             "CLAIM" => {}
             other => panic!("{other}: {step}"),
         }
-        self.house.must("operate_node", body).await;
+        self.desk.must("operate_node", body).await;
         true
     }
 
-    async fn drive(&mut self, sn: &Value) -> BTreeSet<LineId> {
+    async fn drive(&mut self, sn: &Value) -> BTreeSet<TransitionId> {
         let mut steps = 0;
         while self.step(sn).await {
             steps += 1;
             assert!(steps < STEPS_MAX, "{sn} does not end");
         }
-        let history = functions::desk::history(&self.house.app.ledger, &format!("ticket-{}", sn.as_str().expect("sn"))).await.expect("a history");
-        let taken = history.into_iter().filter_map(|envelope| match envelope.event {
-            TicketEvent::LineTaken(taken) => Some(taken.line),
-            _ => None,
-        });
+        let history = functions::app::tickets::history(
+            &self.desk.app.ledger,
+            &format!("ticket-{}", sn.as_str().expect("sn")),
+        )
+        .await
+        .expect("a history");
+        let taken = history
+            .into_iter()
+            .filter_map(|envelope| match envelope.event {
+                TicketEvent::TransitionTaken(taken) => Some(taken.transition),
+                _ => None,
+            });
         taken.collect()
     }
 }
 
 #[tokio::test]
 async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_to_every_end() {
-    let Some(file) = shared().map(|shared| shared.join("data/bk_itsm_workflows.json")).filter(|file| file.exists()) else {
-        println!("SKIPPED: the definitions are not beside the project (shared/data/bk_itsm_workflows.json)");
+    let Some(file) = shared()
+        .map(|shared| shared.join("data/bk_itsm_workflows.json"))
+        .filter(|file| file.exists())
+    else {
+        println!(
+            "SKIPPED: the definitions are not beside the project (shared/data/bk_itsm_workflows.json)"
+        );
         return;
     };
     let all: Value = serde_json::from_slice(&std::fs::read(file).expect("readable")).expect("JSON");
     let all = all["workflows"].as_array().expect("workflows").clone();
-    let house = House::open().await;
-    let (mut as_they_stand, mut incomplete, mut tickets, mut lines, mut withdrawn, mut changed) = (0, 0, 0, 0, 0, 0);
+    let desk = TestDesk::open().await;
+    let (mut as_they_stand, mut incomplete, mut tickets, mut lines, mut withdrawn, mut changed) =
+        (0, 0, 0, 0, 0, 0);
     for (number, flow) in all.iter().enumerate() {
         let name = format!("{number} {}", flow["name"].as_str().expect("a name"));
         let service = |workflow: &Value| json!({ "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": workflow });
         // As it stands: what could not be extracted with it is missing, and named node by node.
-        let envelope = house.call("import_service", service(flow)).await;
+        let envelope = desk.call("import_service", service(flow)).await;
         if envelope["result"] == true {
             as_they_stand += 1;
         } else {
             assert_eq!(envelope["code"], 3_900_011, "{envelope}");
-            let reasons = envelope["message"].as_str().expect("reasons").trim_start_matches("流程保存失败: ").split("; ");
+            let reasons = envelope["message"]
+                .as_str()
+                .expect("reasons")
+                .trim_start_matches("流程保存失败: ")
+                .split("; ");
             for reason in reasons {
-                assert!(reason.starts_with("node ") && reason.contains("is not configured: "), "{name}: {reason}");
+                assert!(
+                    reason.starts_with("node ") && reason.contains("is not configured: "),
+                    "{name}: {reason}"
+                );
             }
         }
-        let mut imported = if envelope["result"] == true { envelope["data"].clone() } else { house.must("import_service", service(&configured(flow))).await };
+        let mut imported = if envelope["result"] == true {
+            envelope["data"].clone()
+        } else {
+            desk.must("import_service", service(&configured(flow)))
+                .await
+        };
         // The original runs files that leave cases open, and so does this desk; every line is driven with those closed.
         let open = open_nodes(&imported["report"]);
         let flow = &with_defaults(flow, &open);
@@ -184,24 +254,65 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
             incomplete += open.len();
             let mut closed = service(&configured(flow));
             closed["id"] = imported["id"].clone();
-            imported = house.must("update_service", closed).await;
+            imported = desk.must("update_service", closed).await;
         }
-        changed += imported["report"].as_array().expect("a report").iter().filter(|note| note.get("changed").is_some()).count();
-        let definition = import::read(&configured(flow), &|_| None).expect("reads").definition;
-        let iam = definition.nodes.iter().filter(|node| node.processors.kind() == "IAM").map(|node| node.id.to_string()).collect();
+        changed += imported["report"]
+            .as_array()
+            .expect("a report")
+            .iter()
+            .filter(|note| note.get("changed").is_some())
+            .count();
+        let definition = import::read(&configured(flow), &|_| None)
+            .expect("reads")
+            .definition;
+        let iam = definition
+            .nodes
+            .iter()
+            .filter(|node| node.processors.kind() == "IAM")
+            .map(|node| node.id.to_string())
+            .collect();
         let mut hints = Hints::new();
         let clauses = definition
-            .lines
+            .transitions
             .iter()
             .filter_map(|line| line.condition.as_ref())
             .flat_map(|condition| &condition.expressions)
             .flat_map(|group| &group.expressions);
-        clauses.for_each(|clause| hints.entry(clause.key.clone()).or_default().push(clause.value.clone()));
-        let mut driven = Driven { hints, house: &house, service: imported["id"].clone(), iam, dice: Dice(number as u64) };
-        let wanted: BTreeSet<LineId> = definition.lines.iter().map(|line| line.id).filter(|line| line.0 != 0).collect();
-        let begin = definition.nodes.iter().find(|node| node.kind == events::workflow::NodeKind::Start).expect("START").id;
+        clauses.for_each(|clause| {
+            hints
+                .entry(clause.key.clone())
+                .or_default()
+                .push(clause.value.clone());
+        });
+        let mut driven = Driven {
+            hints,
+            desk: &desk,
+            service: imported["id"].clone(),
+            iam,
+            dice: Dice(number as u64),
+        };
+        let wanted: BTreeSet<TransitionId> = definition
+            .transitions
+            .iter()
+            .map(|line| line.id)
+            .filter(|line| line.0 != 0)
+            .collect();
+        let begin = definition
+            .nodes
+            .iter()
+            .find(|node| node.kind == events::workflow::NodeKind::Start)
+            .expect("START")
+            .id;
         // The line from START is what submitting is.
-        let wanted: BTreeSet<LineId> = wanted.into_iter().filter(|id| definition.lines.iter().any(|line| line.id == *id && line.from != begin)).collect();
+        let wanted: BTreeSet<TransitionId> = wanted
+            .into_iter()
+            .filter(|id| {
+                definition
+                    .transitions
+                    .iter()
+                    .any(|line| line.id == *id && line.from != begin)
+            })
+            .collect();
         let mut taken = BTreeSet::new();
         for _ in 0..TICKETS_MAX {
             if wanted.is_subset(&taken) {
@@ -211,23 +322,39 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
             tickets += 1;
             taken.extend(driven.drive(&sn).await);
         }
-        assert_eq!(wanted.difference(&taken).collect::<Vec<_>>(), Vec::<&LineId>::new(), "{name}: lines that no ticket took");
+        assert_eq!(
+            wanted.difference(&taken).collect::<Vec<_>>(),
+            Vec::<&TransitionId>::new(),
+            "{name}: lines that no ticket took"
+        );
         lines += wanted.len();
         // The end that the creator brings about, where the definition allows it.
         let mut sn = driven.create().await;
-        while house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"] != "RUNNING" {
+        while desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"]
+            != "RUNNING"
+        {
             sn = driven.create().await;
         }
-        let withdraw = house.call("operate_ticket", json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" })).await;
+        let withdraw = desk
+            .call(
+                "operate_ticket",
+                json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }),
+            )
+            .await;
         let revocable = flow.get("is_revocable").is_none_or(|flag| *flag == true);
         assert_eq!(withdraw["result"], revocable, "{name}: {withdraw}");
         withdrawn += usize::from(revocable);
         // The end that a manager brings about.
         if !revocable {
-            house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "TERMINATE", "action_message": "停" })).await;
+            desk.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "TERMINATE", "action_message": "停" })).await;
         }
-        let ended = house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"].clone();
-        assert_eq!(ended, if revocable { "REVOKED" } else { "TERMINATED" }, "{name}");
+        let ended =
+            desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"].clone();
+        assert_eq!(
+            ended,
+            if revocable { "REVOKED" } else { "TERMINATED" },
+            "{name}"
+        );
     }
     println!(
         "{} definitions: {as_they_stand} deployed as they stand, {} refused with what is missing in each node, {incomplete} of them for cases without a line, and deployed once completed; {tickets} tickets took all {lines} lines; {withdrawn} could be withdrawn; {changed} changes reported",

@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 use tests::{approval_request, form};
 
-use crate::House;
+use crate::TestDesk;
 
 /// Checks that an object has every key with a value of the documented type.
 fn has(object: &Value, keys: &[(&str, &str)]) {
     for (key, kind) in keys {
-        let value = object.get(*key).unwrap_or_else(|| panic!("{key} is missing in {object}"));
+        let value = object
+            .get(*key)
+            .unwrap_or_else(|| panic!("{key} is missing in {object}"));
         let fits = match *kind {
             "string" => value.is_string(),
             "string?" => value.is_string() || value.is_null(),
@@ -55,54 +57,169 @@ const ITEM: &[(&str, &str)] = &[
     ("ticket_url", "string"),
     ("iframe_ticket_url", "string"),
 ];
-const STEP: &[(&str, &str)] =
-    &[("name", "string"), ("action_type", "string"), ("processors", "string"), ("processors_type", "string"), ("state_id", "int"), ("status", "string")];
-const OPERATION: &[(&str, &str)] = &[("key", "string"), ("name", "string"), ("can_operate", "bool")];
+const STEP: &[(&str, &str)] = &[
+    ("name", "string"),
+    ("action_type", "string"),
+    ("processors", "string"),
+    ("processors_type", "string"),
+    ("state_id", "int"),
+    ("status", "string"),
+];
+const OPERATION: &[(&str, &str)] = &[
+    ("key", "string"),
+    ("name", "string"),
+    ("can_operate", "bool"),
+];
 
 #[tokio::test]
 async fn every_operation_answers_every_documented_key() {
-    let house = House::open().await;
-    let created = house.must("create_ticket", approval_request()).await;
-    has(&created, &[("sn", "string"), ("id", "int"), ("ticket_url", "string")]);
+    let desk = TestDesk::open().await;
+    let created = desk.must("create_ticket", approval_request()).await;
+    has(
+        &created,
+        &[("sn", "string"), ("id", "int"), ("ticket_url", "string")],
+    );
     let sn = created["sn"].clone();
 
-    for service in house.must("get_services", json!({ "catalog_id": 4, "service_type": "request" })).await.as_array().expect("services") {
-        has(service, &[("id", "int"), ("name", "string"), ("desc", "string"), ("service_type", "string")]);
+    for service in desk
+        .must(
+            "get_services",
+            json!({ "catalog_id": 4, "service_type": "request" }),
+        )
+        .await
+        .as_array()
+        .expect("services")
+    {
+        has(
+            service,
+            &[
+                ("id", "int"),
+                ("name", "string"),
+                ("desc", "string"),
+                ("service_type", "string"),
+            ],
+        );
         assert_eq!(service["service_type"], "request");
     }
-    assert_eq!(house.must("get_services", json!({ "display_type": "API", "display_role": "LOG_SEARCH" })).await[0]["name"], "日志平台容量评估");
+    assert_eq!(
+        desk.must(
+            "get_services",
+            json!({ "display_type": "API", "display_role": "LOG_SEARCH" })
+        )
+        .await[0]["name"],
+        "日志平台容量评估"
+    );
 
-    let catalogs = house.must("get_service_catalogs", json!({ "has_service": "true", "service_key": "change" })).await;
-    let shelf: &[(&str, &str)] = &[("id", "int"), ("key", "string"), ("name", "string"), ("level", "int"), ("desc", "string"), ("children", "array")];
-    let (root, one, two) = (&catalogs[0], &catalogs[0]["children"][0], &catalogs[0]["children"][0]["children"][0]);
-    [root, one, two].iter().for_each(|node| has(node, shelf));
-    assert_eq!((&root["key"], &root["level"], &one["key"], &two["name"]), (&json!("root"), &json!(0), &json!("JICHUPEIZHI"), &json!("变更管理")));
-    assert_eq!(house.must("get_service_catalogs", json!({ "service_key": "nothing" })).await, json!([]));
+    let catalogs = desk
+        .must(
+            "get_service_catalogs",
+            json!({ "has_service": "true", "service_key": "change" }),
+        )
+        .await;
+    let category: &[(&str, &str)] = &[
+        ("id", "int"),
+        ("key", "string"),
+        ("name", "string"),
+        ("level", "int"),
+        ("desc", "string"),
+        ("children", "array"),
+    ];
+    let (root, one, two) = (
+        &catalogs[0],
+        &catalogs[0]["children"][0],
+        &catalogs[0]["children"][0]["children"][0],
+    );
+    [root, one, two].iter().for_each(|node| has(node, category));
+    assert_eq!(
+        (&root["key"], &root["level"], &one["key"], &two["name"]),
+        (
+            &json!("root"),
+            &json!(0),
+            &json!("JICHUPEIZHI"),
+            &json!("变更管理")
+        )
+    );
+    assert_eq!(
+        desk.must("get_service_catalogs", json!({ "service_key": "nothing" }))
+            .await,
+        json!([])
+    );
 
-    let detail = house.must("get_service_detail", json!({ "service_id": 19 })).await;
-    has(&detail, &[("service_id", "int"), ("workflow_id", "int"), ("name", "string"), ("service_type", "string"), ("desc", "string"), ("fields", "array")]);
-    detail["fields"].as_array().expect("fields").iter().for_each(|field| has(field, FIELD));
-    let table = detail["fields"].as_array().expect("fields").iter().find(|field| field["type"] == "CUSTOMTABLE").expect("a table");
+    let detail = desk
+        .must("get_service_detail", json!({ "service_id": 19 }))
+        .await;
+    has(
+        &detail,
+        &[
+            ("service_id", "int"),
+            ("workflow_id", "int"),
+            ("name", "string"),
+            ("service_type", "string"),
+            ("desc", "string"),
+            ("fields", "array"),
+        ],
+    );
+    detail["fields"]
+        .as_array()
+        .expect("fields")
+        .iter()
+        .for_each(|field| has(field, FIELD));
+    let table = detail["fields"]
+        .as_array()
+        .expect("fields")
+        .iter()
+        .find(|field| field["type"] == "CUSTOMTABLE")
+        .expect("a table");
     table["meta"]["columns"]
         .as_array()
         .expect("columns")
         .iter()
-        .for_each(|column| has(column, &[("choice", "array"), ("display", "string"), ("key", "string"), ("name", "string")]));
+        .for_each(|column| {
+            has(
+                column,
+                &[
+                    ("choice", "array"),
+                    ("display", "string"),
+                    ("key", "string"),
+                    ("name", "string"),
+                ],
+            );
+        });
 
-    house.followed().await;
-    let list = house.must("get_tickets", json!({ "sns": [sn] })).await;
-    has(&list, &[("count", "int"), ("next", "string?"), ("previous", "string?"), ("items", "array"), ("page", "int"), ("total_page", "int")]);
+    desk.followed().await;
+    let list = desk.must("get_tickets", json!({ "sns": [sn] })).await;
+    has(
+        &list,
+        &[
+            ("count", "int"),
+            ("next", "string?"),
+            ("previous", "string?"),
+            ("items", "array"),
+            ("page", "int"),
+            ("total_page", "int"),
+        ],
+    );
     has(&list["items"][0], ITEM);
 
-    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+    let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
     has(&info, ITEM);
     has(&info["current_steps"][0], STEP);
     for field in info["fields"].as_array().expect("fields") {
-        has(field, &[("id", "int"), ("key", "string"), ("type", "string"), ("name", "string"), ("desc", "string"), ("value", "string?")]);
+        has(
+            field,
+            &[
+                ("id", "int"),
+                ("key", "string"),
+                ("type", "string"),
+                ("name", "string"),
+                ("desc", "string"),
+                ("value", "string?"),
+            ],
+        );
         assert!(field.get("display_value").is_some());
     }
 
-    let status = house.must("get_ticket_status", json!({ "sn": sn })).await;
+    let status = desk.must("get_ticket_status", json!({ "sn": sn })).await;
     has(
         &status,
         &[
@@ -114,10 +231,18 @@ async fn every_operation_answers_every_documented_key() {
             ("iframe_ticket_url", "string"),
         ],
     );
-    status["operations"].as_array().expect("operations").iter().for_each(|operation| has(operation, OPERATION));
+    status["operations"]
+        .as_array()
+        .expect("operations")
+        .iter()
+        .for_each(|operation| has(operation, OPERATION));
     let step = &status["current_steps"][0];
     has(step, STEP);
-    step["operations"].as_array().expect("operations").iter().for_each(|operation| has(operation, OPERATION));
+    step["operations"]
+        .as_array()
+        .expect("operations")
+        .iter()
+        .for_each(|operation| has(operation, OPERATION));
     for field in step["fields"].as_array().expect("fields") {
         has(field, FIELD);
         has(
@@ -133,22 +258,55 @@ async fn every_operation_answers_every_documented_key() {
             ],
         );
     }
-    let keys = |of: &Value| of.as_array().expect("operations").iter().map(|operation| operation["key"].as_str().expect("key").to_owned()).collect::<Vec<_>>();
+    let keys = |of: &Value| {
+        of.as_array()
+            .expect("operations")
+            .iter()
+            .map(|operation| operation["key"].as_str().expect("key").to_owned())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(keys(&status["operations"]), ["WITHDRAW", "SUSPEND"]);
-    assert_eq!(keys(&step["operations"]), ["TRANSITION", "SUSPEND", "DELIVER", "TERMINATE"]);
+    assert_eq!(
+        keys(&step["operations"]),
+        ["TRANSITION", "SUSPEND", "DELIVER", "TERMINATE"]
+    );
 
     let fields = form(&[("FZR_YIJIAN", "true"), ("FZR_BEIZHU", "hello")]);
     let body = json!({ "sn": sn, "operator": "zhangsan", "action_type": "TRANSITION", "state_id": 3, "fields": fields });
-    assert_eq!(house.must("operate_node", body).await, json!([]), "an operation with nothing to say answers an empty list");
+    assert_eq!(
+        desk.must("operate_node", body).await,
+        json!([]),
+        "an operation with nothing to say answers an empty list"
+    );
     let body = json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "test" });
-    assert_eq!(house.must("operate_ticket", body).await, json!([]));
-    let status = house.must("get_ticket_status", json!({ "sn": sn })).await;
-    assert_eq!((keys(&status["operations"]), &status["current_status"]), (vec!["UNSUSPEND".to_owned()], &json!("SUSPENDED")));
+    assert_eq!(desk.must("operate_ticket", body).await, json!([]));
+    let status = desk.must("get_ticket_status", json!({ "sn": sn })).await;
+    assert_eq!(
+        (keys(&status["operations"]), &status["current_status"]),
+        (vec!["UNSUSPEND".to_owned()], &json!("SUSPENDED"))
+    );
 
-    let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await;
-    has(&logs, &[("sn", "string"), ("title", "string"), ("create_at", "string"), ("creator", "string"), ("logs", "array")]);
+    let logs = desk.must("get_ticket_logs", json!({ "sn": sn })).await;
+    has(
+        &logs,
+        &[
+            ("sn", "string"),
+            ("title", "string"),
+            ("create_at", "string"),
+            ("creator", "string"),
+            ("logs", "array"),
+        ],
+    );
     for log in logs["logs"].as_array().expect("logs") {
-        has(log, &[("operator", "string"), ("message", "string"), ("operate_at", "string"), ("source", "string")]);
+        has(
+            log,
+            &[
+                ("operator", "string"),
+                ("message", "string"),
+                ("operate_at", "string"),
+                ("source", "string"),
+            ],
+        );
         assert!(["WEB", "MOBILE", "API", "SYS"].contains(&log["source"].as_str().expect("source")));
     }
 }
@@ -156,19 +314,51 @@ async fn every_operation_answers_every_documented_key() {
 /// The log platform's own flow: its service, its node, its field (reference/bk-itsm.md 10).
 #[tokio::test]
 async fn the_log_platforms_capacity_request_runs() {
-    let house = House::open().await;
-    let service = house.must("get_services", json!({ "display_type": "API", "display_role": "LOG_SEARCH", "no_request": true })).await[0]["id"].clone();
+    let desk = TestDesk::open().await;
+    let service = desk
+        .must(
+            "get_services",
+            json!({ "display_type": "API", "display_role": "LOG_SEARCH", "no_request": true }),
+        )
+        .await[0]["id"]
+        .clone();
     let fields = json!([
         { "key": "title", "value": "容量评估" }, { "key": "bk_biz_id", "value": 2 }, { "key": "expect_access_data", "value": "2026-12-01" },
         { "key": "single_log_size", "value": 512 }, { "key": "single_host_peak", "value": 128.5 }, { "key": "single_host_log_volume", "value": 20 },
         { "key": "expect_host_size", "value": 50 }, { "key": "log_keep_days", "value": 14 }, { "key": "hot_data_days", "value": 7 }, { "key": "apply_reason", "value": "" },
     ]);
     let body = json!({ "service_id": service, "creator": "lisi", "operator": "lisi", "bk_username": "admin", "fields": fields });
-    let sn = house.must("create_ticket", body).await["sn"].clone();
-    let fields = form(&[("approval_result", "true"), ("can_use_independent_es_cluster", "false"), ("evaluate_remark", "可以")]);
-    house.must("operate_node", json!({ "sn": sn, "operator": "admin", "action_type": "TRANSITION", "state_id": 3, "fields": fields })).await;
-    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
-    let value = |key: &str| info["fields"].as_array().expect("fields").iter().find(|field| field["key"] == key).expect("field")["value"].clone();
-    assert_eq!((value("approval_result"), value("can_use_independent_es_cluster"), value("single_host_peak")), (json!("true"), json!("false"), json!("128.5")));
-    assert_eq!((&info["bk_biz_id"], &info["is_biz_need"], &info["current_status"]), (&json!(2), &json!(true), &json!("FINISHED")));
+    let sn = desk.must("create_ticket", body).await["sn"].clone();
+    let fields = form(&[
+        ("approval_result", "true"),
+        ("can_use_independent_es_cluster", "false"),
+        ("evaluate_remark", "可以"),
+    ]);
+    desk.must("operate_node", json!({ "sn": sn, "operator": "admin", "action_type": "TRANSITION", "state_id": 3, "fields": fields })).await;
+    let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
+    let value = |key: &str| {
+        info["fields"]
+            .as_array()
+            .expect("fields")
+            .iter()
+            .find(|field| field["key"] == key)
+            .expect("field")["value"]
+            .clone()
+    };
+    assert_eq!(
+        (
+            value("approval_result"),
+            value("can_use_independent_es_cluster"),
+            value("single_host_peak")
+        ),
+        (json!("true"), json!("false"), json!("128.5"))
+    );
+    assert_eq!(
+        (
+            &info["bk_biz_id"],
+            &info["is_biz_need"],
+            &info["current_status"]
+        ),
+        (&json!(2), &json!(true), &json!("FINISHED"))
+    );
 }

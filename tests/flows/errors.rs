@@ -3,29 +3,39 @@
 use domain::config::{Catalog, CatalogCommand, Service};
 use events::catalog::ServicePlaced;
 use events::{Meta, ServiceId, service};
-use infra::Wish;
-use infra::ledger::NoLookups;
+use infra::CommandEnvelope;
+use infra::ledger::NoContext;
 use serde_json::{Value, json};
 use tests::{approval_request, change, form, incident};
 
-use crate::House;
+use crate::TestDesk;
 
 /// Asks and checks that the head of the ledger does not move.
-async fn refused(house: &House, operation: &str, body: Value) -> (i64, String) {
-    let before = house.head().await;
-    let said = house.refused(operation, body.clone()).await;
-    assert_eq!(house.head().await, before, "{operation} {body} stored something");
+async fn refused(desk: &TestDesk, operation: &str, body: Value) -> (i64, String) {
+    let before = desk.head().await;
+    let said = desk.refused(operation, body.clone()).await;
+    assert_eq!(
+        desk.head().await,
+        before,
+        "{operation} {body} stored something"
+    );
     said
 }
 
 fn without(mut body: Value, key: &str) -> Value {
-    body["fields"].as_array_mut().unwrap().retain(|field| field["key"] != key);
+    body["fields"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|field| field["key"] != key);
     body
 }
 
 fn with(mut body: Value, key: &str, value: Value) -> Value {
     body = without(body, key);
-    body["fields"].as_array_mut().unwrap().push(json!({ "key": key, "value": value }));
+    body["fields"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "key": key, "value": value }));
     body
 }
 
@@ -34,24 +44,59 @@ fn set(mut body: Value, key: &str, value: Value) -> Value {
     body
 }
 
-pub(crate) async fn define(house: &House, change: impl FnOnce(&mut service::Defined), shelf: bool) -> i64 {
-    let mut defined = house.app.configuration.service(ServiceId(22)).await.unwrap().0.clone().expect("the approval service");
-    defined.service = ServiceId(900 + i64::from(shelf));
+pub(crate) async fn define(
+    desk: &TestDesk,
+    change: impl FnOnce(&mut service::Defined),
+    category: bool,
+) -> i64 {
+    let mut defined = desk
+        .app
+        .configuration
+        .service(ServiceId(22))
+        .await
+        .unwrap()
+        .0
+        .clone()
+        .expect("the approval service");
+    defined.service = ServiceId(900 + i64::from(category));
     change(&mut defined);
-    let wish = |stream: &str| Wish { stream: stream.into(), command_id: house.app.ledger.fresh_id(), meta: Meta::system("t", "t") };
-    house.app.ledger.execute::<Service>(&wish(&format!("service-{}", defined.service)), &defined, &NoLookups).await.unwrap();
-    if shelf {
-        let placed = ServicePlaced { service: defined.service, catalog: Some(events::CatalogId(4)) };
-        house.app.ledger.execute::<Catalog>(&wish("catalog"), &CatalogCommand::Place(placed), &NoLookups).await.unwrap();
+    let command_envelope = |stream: &str| CommandEnvelope {
+        stream: stream.into(),
+        command_id: desk.app.ledger.fresh_id(),
+        meta: Meta::system("t", "t"),
+    };
+    desk.app
+        .ledger
+        .execute::<Service>(
+            &command_envelope(&format!("service-{}", defined.service)),
+            &defined,
+            &NoContext,
+        )
+        .await
+        .unwrap();
+    if category {
+        let placed = ServicePlaced {
+            service: defined.service,
+            catalog: Some(events::CategoryId(4)),
+        };
+        desk.app
+            .ledger
+            .execute::<Catalog>(
+                &command_envelope("catalog"),
+                &CatalogCommand::PlaceService(placed),
+                &NoContext,
+            )
+            .await
+            .unwrap();
     }
     defined.service.0
 }
 
 #[tokio::test]
 async fn create_ticket() {
-    let house = House::open().await;
-    let disabled = define(&house, |service| service.is_enabled = false, true).await;
-    let loose = define(&house, |_| {}, false).await;
+    let desk = TestDesk::open().await;
+    let disabled = define(&desk, |service| service.is_enabled = false, true).await;
+    let loose = define(&desk, |_| {}, false).await;
     let ask = approval_request;
     let processors = |value: Value| set(ask(), "meta", json!({ "state_processors": value }));
     let no_fields = {
@@ -60,192 +105,677 @@ async fn create_ticket() {
         body
     };
     for (body, code, message) in [
-        (set(ask(), "service_id", 4711.into()), 3_900_005, "服务:服务不存在，请联系管理员！"),
-        (set(ask(), "service_id", Value::Null), 3_900_005, "服务:服务不存在，请联系管理员！"),
-        (set(ask(), "service_id", "seventeen".into()), 3_900_005, "服务:服务不存在，请联系管理员！"),
-        (set(ask(), "service_id", disabled.into()), 3_900_005, "服务:服务未启用，请联系管理员！"),
-        (set(ask(), "service_id", loose.into()), 3_900_005, "服务:服务对应的服务目录不存在"),
-        (processors(json!({ "99": "lisi" })), 3_900_005, "state_processors:服务:通用审批申请, 节点(99)不存在"),
-        (processors(json!({ "3": "" })), 3_900_005, "state_processors:服务:通用审批申请, 节点(3)对应的审批人不允许为空"),
-        (without(ask(), "title"), 3_900_004, "接口异常，请检查请求参数: 'title'"),
+        (
+            set(ask(), "service_id", 4711.into()),
+            3_900_005,
+            "服务:服务不存在，请联系管理员！",
+        ),
+        (
+            set(ask(), "service_id", Value::Null),
+            3_900_005,
+            "服务:服务不存在，请联系管理员！",
+        ),
+        (
+            set(ask(), "service_id", "seventeen".into()),
+            3_900_005,
+            "服务:服务不存在，请联系管理员！",
+        ),
+        (
+            set(ask(), "service_id", disabled.into()),
+            3_900_005,
+            "服务:服务未启用，请联系管理员！",
+        ),
+        (
+            set(ask(), "service_id", loose.into()),
+            3_900_005,
+            "服务:服务对应的服务目录不存在",
+        ),
+        (
+            processors(json!({ "99": "lisi" })),
+            3_900_005,
+            "state_processors:服务:通用审批申请, 节点(99)不存在",
+        ),
+        (
+            processors(json!({ "3": "" })),
+            3_900_005,
+            "state_processors:服务:通用审批申请, 节点(3)对应的审批人不允许为空",
+        ),
+        (
+            without(ask(), "title"),
+            3_900_004,
+            "接口异常，请检查请求参数: 'title'",
+        ),
         (no_fields, 3_900_004, "接口异常，请检查请求参数: 'title'"),
-        (set(ask(), "fields", json!([{ "key": "title" }])), 3_900_004, "接口异常，请检查请求参数: 'value'"),
-        (set(ask(), "fields", json!([{ "value": "x" }])), 3_900_004, "接口异常，请检查请求参数: 'key'"),
-        (without(ask(), "apply_content"), 3_900_003, "提单失败: 单据创建失败，缺少参数：['apply_content']"),
-        (with(ask(), "NOBODY", "x".into()), 3_900_003, "提单失败: 【NOBODY】字段不存在，请联系管理员"),
-        (with(ask(), "apply_content", "".into()), 3_900_003, "提单失败: 【申请内容】为必填项"),
-        (with(ask(), "impact", "9".into()), 3_900_003, "提单失败: 【影响范围】选项不匹配，请重新选择"),
-        (with(ask(), "title", "长".repeat(129).into()), 3_900_003, "提单失败: 标题不能超过120个字符"),
-        (with(ask(), "LIANXIDIANHUA", "12".into()), 3_900_003, "提单失败: 【联系电话】不符合规则 PHONE_NUM"),
-        (set(ask(), "creator", "".into()), 3_900_005, "creator:该字段不能为空。"),
-        (set(ask(), "tag", "x".repeat(33).into()), 3_900_005, "tag:请确保这个字段不能超过 32 个字符。"),
-        (set(ask(), "meta", json!({ "callback_url": "ftp://x/" })), 3_900_005, "meta:callback_url 不是合法的 http(s) 地址。"),
-        (with(change(), "BIANGENGLEIXING", "APP,NONE".into()), 3_900_003, "提单失败: 【变更类型】选项不匹配，请重新选择"),
-        (with(change(), "BIANGENGSHIJIAN", "2026-13-01 00:00:00".into()), 3_900_003, "提单失败: 【变更时间】不是时间（YYYY-MM-DD hh:mm:ss）"),
-        (with(incident(), "YINGXIANGZHUJI", "text".into()), 3_900_003, "提单失败: 【受影响主机】不是表格数据"),
+        (
+            set(ask(), "fields", json!([{ "key": "title" }])),
+            3_900_004,
+            "接口异常，请检查请求参数: 'value'",
+        ),
+        (
+            set(ask(), "fields", json!([{ "value": "x" }])),
+            3_900_004,
+            "接口异常，请检查请求参数: 'key'",
+        ),
+        (
+            without(ask(), "apply_content"),
+            3_900_003,
+            "提单失败: 单据创建失败，缺少参数：['apply_content']",
+        ),
+        (
+            with(ask(), "NOBODY", "x".into()),
+            3_900_003,
+            "提单失败: 【NOBODY】字段不存在，请联系管理员",
+        ),
+        (
+            with(ask(), "apply_content", "".into()),
+            3_900_003,
+            "提单失败: 【申请内容】为必填项",
+        ),
+        (
+            with(ask(), "impact", "9".into()),
+            3_900_003,
+            "提单失败: 【影响范围】选项不匹配，请重新选择",
+        ),
+        (
+            with(ask(), "title", "长".repeat(129).into()),
+            3_900_003,
+            "提单失败: 标题不能超过120个字符",
+        ),
+        (
+            with(ask(), "LIANXIDIANHUA", "12".into()),
+            3_900_003,
+            "提单失败: 【联系电话】不符合规则 PHONE_NUM",
+        ),
+        (
+            set(ask(), "creator", "".into()),
+            3_900_005,
+            "creator:该字段不能为空。",
+        ),
+        (
+            set(ask(), "tag", "x".repeat(33).into()),
+            3_900_005,
+            "tag:请确保这个字段不能超过 32 个字符。",
+        ),
+        (
+            set(ask(), "meta", json!({ "callback_url": "ftp://x/" })),
+            3_900_005,
+            "meta:callback_url 不是合法的 http(s) 地址。",
+        ),
+        (
+            with(change(), "BIANGENGLEIXING", "APP,NONE".into()),
+            3_900_003,
+            "提单失败: 【变更类型】选项不匹配，请重新选择",
+        ),
+        (
+            with(change(), "BIANGENGSHIJIAN", "2026-13-01 00:00:00".into()),
+            3_900_003,
+            "提单失败: 【变更时间】不是时间（YYYY-MM-DD hh:mm:ss）",
+        ),
+        (
+            with(incident(), "YINGXIANGZHUJI", "text".into()),
+            3_900_003,
+            "提单失败: 【受影响主机】不是表格数据",
+        ),
     ] {
-        assert_eq!(refused(&house, "create_ticket", body).await, (code, message.to_owned()));
+        assert_eq!(
+            refused(&desk, "create_ticket", body).await,
+            (code, message.to_owned())
+        );
     }
-    house.must("create_ticket", with(ask(), "title", "长".repeat(128).into())).await;
+    desk.must(
+        "create_ticket",
+        with(ask(), "title", "长".repeat(128).into()),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_field_without_options_says_so() {
-    let house = House::open().await;
-    let workflow = house.app.configuration.workflow(events::WorkflowId(11), 1).await.unwrap().unwrap();
+    let desk = TestDesk::open().await;
+    let workflow = desk
+        .app
+        .configuration
+        .workflow(events::WorkflowId(11), 1)
+        .await
+        .unwrap()
+        .unwrap();
     let mut deployed = (*workflow).clone();
     (deployed.workflow, deployed.version) = (events::WorkflowId(901), 1);
-    deployed.definition.fields.iter_mut().find(|field| field.key == "impact").unwrap().choice.clear();
-    let pattern = deployed.definition.fields.iter_mut().find(|field| field.key == "apply_reason").unwrap();
+    deployed
+        .definition
+        .fields
+        .iter_mut()
+        .find(|field| field.key == "impact")
+        .unwrap()
+        .choice
+        .clear();
+    let pattern = deployed
+        .definition
+        .fields
+        .iter_mut()
+        .find(|field| field.key == "apply_reason")
+        .unwrap();
     (pattern.regex, pattern.custom_regex) = ("CUSTOM".into(), "ABC-\\d+".into());
-    let wish = Wish { stream: "workflow-901".into(), command_id: [1; 16], meta: Meta::system("t", "t") };
-    house.app.ledger.execute::<domain::workflow::Workflow>(&wish, &domain::workflow::Command::DeployVersion(Box::new(deployed)), &NoLookups).await.unwrap();
-    let service = define(&house, |service| service.workflow = events::WorkflowId(901), true).await;
+    let command_envelope = CommandEnvelope {
+        stream: "workflow-901".into(),
+        command_id: [1; 16],
+        meta: Meta::system("t", "t"),
+    };
+    desk.app
+        .ledger
+        .execute::<domain::workflow::Workflow>(
+            &command_envelope,
+            &domain::workflow::Command::DeployVersion(Box::new(deployed)),
+            &NoContext,
+        )
+        .await
+        .unwrap();
+    let service = define(
+        &desk,
+        |service| service.workflow = events::WorkflowId(901),
+        true,
+    )
+    .await;
     let ask = set(approval_request(), "service_id", service.into());
-    assert_eq!(refused(&house, "create_ticket", ask.clone()).await, (3_900_003, "提单失败: 【impact】选项不存在，请联系管理员".into()));
+    assert_eq!(
+        refused(&desk, "create_ticket", ask.clone()).await,
+        (
+            3_900_003,
+            "提单失败: 【impact】选项不存在，请联系管理员".into()
+        )
+    );
     let ask = with(without(ask, "impact"), "apply_reason", "no".into());
-    assert_eq!(refused(&house, "create_ticket", ask.clone()).await, (3_900_003, "提单失败: 【申请理由】不符合自定义规则".into()));
-    house.must("create_ticket", with(ask, "apply_reason", "ABC-1 and more".into())).await;
+    assert_eq!(
+        refused(&desk, "create_ticket", ask.clone()).await,
+        (3_900_003, "提单失败: 【申请理由】不符合自定义规则".into())
+    );
+    desk.must(
+        "create_ticket",
+        with(ask, "apply_reason", "ABC-1 and more".into()),
+    )
+    .await;
 }
 
 fn act(sn: &Value, operator: &str, node: i64, action: &str, more: Value) -> Value {
-    let mut body = json!({ "sn": sn, "operator": operator, "state_id": node, "action_type": action });
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let mut body =
+        json!({ "sn": sn, "operator": operator, "state_id": node, "action_type": action });
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     body
 }
 
 #[tokio::test]
 async fn operate_node() {
-    let house = House::open().await;
-    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
-    let inc = house.must("create_ticket", incident()).await["sn"].clone();
-    let chg = house.must("create_ticket", change()).await["sn"].clone();
+    let desk = TestDesk::open().await;
+    let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
+    let inc = desk.must("create_ticket", incident()).await["sn"].clone();
+    let chg = desk.must("create_ticket", change()).await["sn"].clone();
     let yes = json!({ "fields": form(&[("FZR_YIJIAN", "true")]) });
     let person = |who: &str, message: &str| json!({ "processors_type": "PERSON", "processors": who, "action_message": message });
     for (body, code, message) in [
-        (act(&"NO1".into(), "zhangsan", 3, "TRANSITION", yes.clone()), 3_900_022, "没有找到对应的单据"),
-        (json!({ "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION" }), 3_900_005, "sn:该字段是必填项。"),
-        (json!({ "sn": sn, "state_id": 3, "action_type": "TRANSITION" }), 3_900_005, "operator:该字段是必填项。"),
-        (json!({ "sn": sn, "operator": "zhangsan", "action_type": "TRANSITION" }), 3_900_005, "state_id:该字段是必填项。"),
-        (json!({ "sn": sn, "operator": "zhangsan", "state_id": "three", "action_type": "TRANSITION" }), 3_900_005, "state_id:请填写合法的整数值。"),
-        (act(&sn, "zhangsan", 3, "DANCE", json!({})), 3_900_005, "action_type:“DANCE” 不是合法选项。"),
-        (act(&sn, "zhangsan", 99, "TRANSITION", yes.clone()), 3_900_005, "0:抱歉，没有找到该节点：99"),
-        (act(&sn, "lisi", 2, "TRANSITION", yes.clone()), 3_900_005, "0:抱歉，当前节点：2 已经结束"),
-        (act(&sn, "lisi", 3, "TRANSITION", yes.clone()), 3_900_005, "0:抱歉，lisi不能操作该节点（没有权限或操作类型不支持）"),
-        (act(&sn, "路人", 3, "TRANSITION", yes.clone()), 3_900_005, "0:抱歉，路人不能操作该节点（没有权限或操作类型不支持）"),
-        (act(&sn, "zhangsan", 3, "TRANSITION", json!({})), 3_900_005, "fields:该字段是必填项。"),
-        (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": "x" })), 3_900_005, "fields:期望为一个列表，得到的类型不对。"),
         (
-            act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": [{ "key": "FZR_YIJIAN", "value": true }] })),
+            act(&"NO1".into(), "zhangsan", 3, "TRANSITION", yes.clone()),
+            3_900_022,
+            "没有找到对应的单据",
+        ),
+        (
+            json!({ "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION" }),
+            3_900_005,
+            "sn:该字段是必填项。",
+        ),
+        (
+            json!({ "sn": sn, "state_id": 3, "action_type": "TRANSITION" }),
+            3_900_005,
+            "operator:该字段是必填项。",
+        ),
+        (
+            json!({ "sn": sn, "operator": "zhangsan", "action_type": "TRANSITION" }),
+            3_900_005,
+            "state_id:该字段是必填项。",
+        ),
+        (
+            json!({ "sn": sn, "operator": "zhangsan", "state_id": "three", "action_type": "TRANSITION" }),
+            3_900_005,
+            "state_id:请填写合法的整数值。",
+        ),
+        (
+            act(&sn, "zhangsan", 3, "DANCE", json!({})),
+            3_900_005,
+            "action_type:“DANCE” 不是合法选项。",
+        ),
+        (
+            act(&sn, "zhangsan", 99, "TRANSITION", yes.clone()),
+            3_900_005,
+            "0:抱歉，没有找到该节点：99",
+        ),
+        (
+            act(&sn, "lisi", 2, "TRANSITION", yes.clone()),
+            3_900_005,
+            "0:抱歉，当前节点：2 已经结束",
+        ),
+        (
+            act(&sn, "lisi", 3, "TRANSITION", yes.clone()),
+            3_900_005,
+            "0:抱歉，lisi不能操作该节点（没有权限或操作类型不支持）",
+        ),
+        (
+            act(&sn, "路人", 3, "TRANSITION", yes.clone()),
+            3_900_005,
+            "0:抱歉，路人不能操作该节点（没有权限或操作类型不支持）",
+        ),
+        (
+            act(&sn, "zhangsan", 3, "TRANSITION", json!({})),
+            3_900_005,
+            "fields:该字段是必填项。",
+        ),
+        (
+            act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": "x" })),
+            3_900_005,
+            "fields:期望为一个列表，得到的类型不对。",
+        ),
+        (
+            act(
+                &sn,
+                "zhangsan",
+                3,
+                "TRANSITION",
+                json!({ "fields": [{ "key": "FZR_YIJIAN", "value": true }] }),
+            ),
             3_900_005,
             "fields:value:Not a valid string. (FZR_YIJIAN)",
         ),
-        (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": [] })), 3_900_005, "参数验证失败: 单据处理失败，缺少参数：['FZR_YIJIAN', 'FZR_LIYOU']"),
         (
-            act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "false")]) })),
+            act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": [] })),
+            3_900_005,
+            "参数验证失败: 单据处理失败，缺少参数：['FZR_YIJIAN', 'FZR_LIYOU']",
+        ),
+        (
+            act(
+                &sn,
+                "zhangsan",
+                3,
+                "TRANSITION",
+                json!({ "fields": form(&[("FZR_YIJIAN", "false")]) }),
+            ),
             3_900_005,
             "参数验证失败: 单据处理失败，缺少参数：['FZR_LIYOU']",
         ),
-        (act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "")]) })), 3_900_005, "0:【备注】为必填项"),
         (
-            act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "maybe"), ("FZR_LIYOU", "x")]) })),
+            act(
+                &sn,
+                "zhangsan",
+                3,
+                "TRANSITION",
+                json!({ "fields": form(&[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "")]) }),
+            ),
+            3_900_005,
+            "0:【备注】为必填项",
+        ),
+        (
+            act(
+                &sn,
+                "zhangsan",
+                3,
+                "TRANSITION",
+                json!({ "fields": form(&[("FZR_YIJIAN", "maybe"), ("FZR_LIYOU", "x")]) }),
+            ),
             3_900_005,
             "0:【审批意见】选项不匹配，请重新选择",
         ),
         // CLAIM
-        (act(&sn, "zhangsan", 3, "CLAIM", json!({})), 3_900_005, "参数验证失败: 当前节点无法进行【认领】操作"),
-        (act(&inc, "zhangsan", 3, "CLAIM", json!({})), 3_900_005, "0:抱歉，zhangsan不能操作该节点（没有权限或操作类型不支持）"),
-        (act(&inc, "qianqi", 3, "TRANSITION", json!({ "fields": [] })), 3_900_005, "0:抱歉，qianqi不能操作该节点（没有权限或操作类型不支持）"),
-        // DISTRIBUTE
-        (act(&sn, "zhangsan", 3, "DISTRIBUTE", person("lisi", "")), 3_900_005, "参数验证失败: 当前节点无法进行【分派】操作"),
-        (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({})), 3_900_005, "processors_type:该字段是必填项。"),
-        (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "CLUB", "processors": "1" })), 3_900_005, "processors_type:“CLUB” 不是合法选项。"),
-        (act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "PERSON" })), 3_900_005, "processors:该字段是必填项。"),
         (
-            act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({ "processors_type": "GENERAL", "processors": "x" })),
+            act(&sn, "zhangsan", 3, "CLAIM", json!({})),
+            3_900_005,
+            "参数验证失败: 当前节点无法进行【认领】操作",
+        ),
+        (
+            act(&inc, "zhangsan", 3, "CLAIM", json!({})),
+            3_900_005,
+            "0:抱歉，zhangsan不能操作该节点（没有权限或操作类型不支持）",
+        ),
+        (
+            act(&inc, "qianqi", 3, "TRANSITION", json!({ "fields": [] })),
+            3_900_005,
+            "0:抱歉，qianqi不能操作该节点（没有权限或操作类型不支持）",
+        ),
+        // DISTRIBUTE
+        (
+            act(&sn, "zhangsan", 3, "DISTRIBUTE", person("lisi", "")),
+            3_900_005,
+            "参数验证失败: 当前节点无法进行【分派】操作",
+        ),
+        (
+            act(&sn, "zhangsan", 3, "DISTRIBUTE", json!({})),
+            3_900_005,
+            "processors_type:该字段是必填项。",
+        ),
+        (
+            act(
+                &sn,
+                "zhangsan",
+                3,
+                "DISTRIBUTE",
+                json!({ "processors_type": "CLUB", "processors": "1" }),
+            ),
+            3_900_005,
+            "processors_type:“CLUB” 不是合法选项。",
+        ),
+        (
+            act(
+                &sn,
+                "zhangsan",
+                3,
+                "DISTRIBUTE",
+                json!({ "processors_type": "PERSON" }),
+            ),
+            3_900_005,
+            "processors:该字段是必填项。",
+        ),
+        (
+            act(
+                &sn,
+                "zhangsan",
+                3,
+                "DISTRIBUTE",
+                json!({ "processors_type": "GENERAL", "processors": "x" }),
+            ),
             3_900_005,
             "参数验证失败: 当前分配的用户组可能不存在",
         ),
         // DELIVER
-        (act(&chg, "lisi", 3, "DELIVER", person("lisi", "x")), 3_900_005, "0:抱歉，lisi不能操作该节点（没有权限或操作类型不支持）"),
-        (act(&sn, "zhangsan", 3, "DELIVER", person("lisi", "")), 3_900_005, "参数验证失败: 转单描述信息不能为空，请重新确认."),
-        (act(&sn, "zhangsan", 3, "DELIVER", person("lisi", &"长".repeat(256))), 3_900_005, "action_message:请确保这个字段不能超过 255 个字符。"),
         (
-            act(&sn, "zhangsan", 3, "DELIVER", json!({ "processors_type": "GENERAL", "processors": "404", "action_message": "x" })),
+            act(&chg, "lisi", 3, "DELIVER", person("lisi", "x")),
+            3_900_005,
+            "0:抱歉，lisi不能操作该节点（没有权限或操作类型不支持）",
+        ),
+        (
+            act(&sn, "zhangsan", 3, "DELIVER", person("lisi", "")),
+            3_900_005,
+            "参数验证失败: 转单描述信息不能为空，请重新确认.",
+        ),
+        (
+            act(
+                &sn,
+                "zhangsan",
+                3,
+                "DELIVER",
+                person("lisi", &"长".repeat(256)),
+            ),
+            3_900_005,
+            "action_message:请确保这个字段不能超过 255 个字符。",
+        ),
+        (
+            act(
+                &sn,
+                "zhangsan",
+                3,
+                "DELIVER",
+                json!({ "processors_type": "GENERAL", "processors": "404", "action_message": "x" }),
+            ),
             3_900_005,
             "参数验证失败: 处理人不能为空，或指定的用户组没有成员",
         ),
         // TERMINATE
-        (act(&sn, "zhangsan", 3, "TERMINATE", json!({})), 3_900_005, "0:请输入终止原因！"),
-        (act(&chg, "zhangsan", 3, "TERMINATE", json!({ "action_message": "x" })), 3_900_005, "0:指定流程节点【变更会签】不支持终止操作."),
+        (
+            act(&sn, "zhangsan", 3, "TERMINATE", json!({})),
+            3_900_005,
+            "0:请输入终止原因！",
+        ),
+        (
+            act(
+                &chg,
+                "zhangsan",
+                3,
+                "TERMINATE",
+                json!({ "action_message": "x" }),
+            ),
+            3_900_005,
+            "0:指定流程节点【变更会签】不支持终止操作.",
+        ),
     ] {
-        assert_eq!(refused(&house, "operate_node", body.clone()).await, (code, message.to_owned()), "{body}");
+        assert_eq!(
+            refused(&desk, "operate_node", body.clone()).await,
+            (code, message.to_owned()),
+            "{body}"
+        );
     }
     // A node that does not allow delivering, and people who decided already.
-    house.must("operate_node", act(&sn, "zhangsan", 3, "TRANSITION", yes.clone())).await;
-    let said = refused(&house, "operate_node", act(&sn, "admin", 4, "DELIVER", person("lisi", "x"))).await;
-    assert_eq!(said, (3_900_005, "参数验证失败: 指定流程节点【管理员审批】不支持转单操作.".into()));
-    house.must("operate_node", act(&chg, "wushi", 3, "TRANSITION", json!({ "fields": form(&[("HQ_YIJIAN", "true")]) }))).await;
-    let said = refused(&house, "operate_node", act(&chg, "zhangsan", 3, "DELIVER", person("wushi", "x"))).await;
-    assert_eq!(said, (3_900_046, "转派单异常: 不允许向已经处理的人转单".into()));
-    house.must("operate_node", act(&sn, "admin", 4, "TRANSITION", json!({ "fields": form(&[("GLY_YIJIAN", "true")]) }))).await;
-    let said = refused(&house, "operate_node", act(&sn, "admin", 4, "TRANSITION", yes)).await;
+    desk.must(
+        "operate_node",
+        act(&sn, "zhangsan", 3, "TRANSITION", yes.clone()),
+    )
+    .await;
+    let said = refused(
+        &desk,
+        "operate_node",
+        act(&sn, "admin", 4, "DELIVER", person("lisi", "x")),
+    )
+    .await;
+    assert_eq!(
+        said,
+        (
+            3_900_005,
+            "参数验证失败: 指定流程节点【管理员审批】不支持转单操作.".into()
+        )
+    );
+    desk.must(
+        "operate_node",
+        act(
+            &chg,
+            "wushi",
+            3,
+            "TRANSITION",
+            json!({ "fields": form(&[("HQ_YIJIAN", "true")]) }),
+        ),
+    )
+    .await;
+    let said = refused(
+        &desk,
+        "operate_node",
+        act(&chg, "zhangsan", 3, "DELIVER", person("wushi", "x")),
+    )
+    .await;
+    assert_eq!(
+        said,
+        (3_900_046, "转派单异常: 不允许向已经处理的人转单".into())
+    );
+    desk.must(
+        "operate_node",
+        act(
+            &sn,
+            "admin",
+            4,
+            "TRANSITION",
+            json!({ "fields": form(&[("GLY_YIJIAN", "true")]) }),
+        ),
+    )
+    .await;
+    let said = refused(
+        &desk,
+        "operate_node",
+        act(&sn, "admin", 4, "TRANSITION", yes),
+    )
+    .await;
     assert_eq!(said, (3_900_005, "0:抱歉，单据已关闭，无法操作".into()));
 }
 
 #[tokio::test]
 async fn operate_ticket() {
-    let house = House::open().await;
-    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
+    let desk = TestDesk::open().await;
+    let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let ask = |who: &str, action: &str| json!({ "sn": sn, "operator": who, "action_type": action });
     let why = |who: &str, action: &str| set(ask(who, action), "action_message", "等待窗口".into());
     for (body, code, message) in [
-        (set(ask("lisi", "WITHDRAW"), "sn", "NO1".into()), 3_900_022, "没有找到对应的单据"),
-        (json!({ "sn": sn, "action_type": "WITHDRAW" }), 3_900_005, "operator:该字段是必填项。"),
-        (why("lisi", "DANCE"), 3_900_004, "单据操作失败，不支持的操作类型: DANCE"),
-        (ask("zhangsan", "SUSPEND"), 3_900_004, "接口异常，请检查请求参数: 'action_message'"),
-        (ask("zhangsan", "TERMINATE"), 3_900_004, "接口异常，请检查请求参数: 'action_message'"),
-        (why("lisi", "SUSPEND"), 3_900_005, "0:抱歉，lisi无权操作该单据"),
-        (why("lisi", "TERMINATE"), 3_900_005, "0:抱歉，lisi无权操作该单据"),
-        (ask("zhangsan", "UNSUSPEND"), 3_900_005, "0:抱歉，该单据不在挂起中，无法操作"),
-        (ask("zhangsan", "WITHDRAW"), 3_900_005, "0:抱歉，你无权撤销单据，只有提单人可以撤单"),
+        (
+            set(ask("lisi", "WITHDRAW"), "sn", "NO1".into()),
+            3_900_022,
+            "没有找到对应的单据",
+        ),
+        (
+            json!({ "sn": sn, "action_type": "WITHDRAW" }),
+            3_900_005,
+            "operator:该字段是必填项。",
+        ),
+        (
+            why("lisi", "DANCE"),
+            3_900_004,
+            "单据操作失败，不支持的操作类型: DANCE",
+        ),
+        (
+            ask("zhangsan", "SUSPEND"),
+            3_900_004,
+            "接口异常，请检查请求参数: 'action_message'",
+        ),
+        (
+            ask("zhangsan", "TERMINATE"),
+            3_900_004,
+            "接口异常，请检查请求参数: 'action_message'",
+        ),
+        (
+            why("lisi", "SUSPEND"),
+            3_900_005,
+            "0:抱歉，lisi无权操作该单据",
+        ),
+        (
+            why("lisi", "TERMINATE"),
+            3_900_005,
+            "0:抱歉，lisi无权操作该单据",
+        ),
+        (
+            ask("zhangsan", "UNSUSPEND"),
+            3_900_005,
+            "0:抱歉，该单据不在挂起中，无法操作",
+        ),
+        (
+            ask("zhangsan", "WITHDRAW"),
+            3_900_005,
+            "0:抱歉，你无权撤销单据，只有提单人可以撤单",
+        ),
     ] {
-        assert_eq!(refused(&house, "operate_ticket", body.clone()).await, (code, message.to_owned()), "{body}");
+        assert_eq!(
+            refused(&desk, "operate_ticket", body.clone()).await,
+            (code, message.to_owned()),
+            "{body}"
+        );
     }
-    house.must("operate_ticket", why("zhangsan", "SUSPEND")).await;
-    assert_eq!(refused(&house, "operate_ticket", why("zhangsan", "SUSPEND")).await, (3_900_005, "0:抱歉，该单据不在流程中，无法操作".into()));
-    house.must("operate_ticket", ask("zhangsan", "UNSUSPEND")).await;
-    house.must("operate_node", act(&sn, "zhangsan", 3, "TRANSITION", json!({ "fields": form(&[("FZR_YIJIAN", "true")]) }))).await;
-    assert_eq!(refused(&house, "operate_ticket", ask("lisi", "WITHDRAW")).await, (3_900_005, "0:抱歉，单据执行中，无法撤销".into()));
-    house.must("operate_ticket", why("admin", "TERMINATE")).await;
-    assert_eq!(refused(&house, "operate_ticket", why("admin", "TERMINATE")).await, (3_900_005, "0:抱歉，该单据不在流程中，无法操作".into()));
-    assert_eq!(refused(&house, "operate_ticket", ask("lisi", "WITHDRAW")).await, (3_900_005, "0:抱歉，单据已经结束，无法撤销".into()));
+    desk.must("operate_ticket", why("zhangsan", "SUSPEND"))
+        .await;
+    assert_eq!(
+        refused(&desk, "operate_ticket", why("zhangsan", "SUSPEND")).await,
+        (3_900_005, "0:抱歉，该单据不在流程中，无法操作".into())
+    );
+    desk.must("operate_ticket", ask("zhangsan", "UNSUSPEND"))
+        .await;
+    desk.must(
+        "operate_node",
+        act(
+            &sn,
+            "zhangsan",
+            3,
+            "TRANSITION",
+            json!({ "fields": form(&[("FZR_YIJIAN", "true")]) }),
+        ),
+    )
+    .await;
+    assert_eq!(
+        refused(&desk, "operate_ticket", ask("lisi", "WITHDRAW")).await,
+        (3_900_005, "0:抱歉，单据执行中，无法撤销".into())
+    );
+    desk.must("operate_ticket", why("admin", "TERMINATE")).await;
+    assert_eq!(
+        refused(&desk, "operate_ticket", why("admin", "TERMINATE")).await,
+        (3_900_005, "0:抱歉，该单据不在流程中，无法操作".into())
+    );
+    assert_eq!(
+        refused(&desk, "operate_ticket", ask("lisi", "WITHDRAW")).await,
+        (3_900_005, "0:抱歉，单据已经结束，无法撤销".into())
+    );
 }
 
 #[tokio::test]
 async fn a_workflow_that_forbids_withdrawing_says_so() {
-    let house = House::open().await;
-    let workflow = house.app.configuration.workflow(events::WorkflowId(11), 1).await.unwrap().unwrap();
+    let desk = TestDesk::open().await;
+    let workflow = desk
+        .app
+        .configuration
+        .workflow(events::WorkflowId(11), 1)
+        .await
+        .unwrap()
+        .unwrap();
     let mut deployed = (*workflow).clone();
     deployed.workflow = events::WorkflowId(902);
     deployed.definition.revoke = events::workflow::Revoke::Never;
-    let wish = Wish { stream: "workflow-902".into(), command_id: [1; 16], meta: Meta::system("t", "t") };
-    house.app.ledger.execute::<domain::workflow::Workflow>(&wish, &domain::workflow::Command::DeployVersion(Box::new(deployed)), &NoLookups).await.unwrap();
-    let service = define(&house, |service| service.workflow = events::WorkflowId(902), true).await;
-    let sn = house.must("create_ticket", set(approval_request(), "service_id", service.into())).await["sn"].clone();
-    let said = refused(&house, "operate_ticket", json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" })).await;
-    assert_eq!(said, (3_900_005, "0:抱歉，当前流程配置无法撤单，请联系服务负责人".into()));
+    let command_envelope = CommandEnvelope {
+        stream: "workflow-902".into(),
+        command_id: [1; 16],
+        meta: Meta::system("t", "t"),
+    };
+    desk.app
+        .ledger
+        .execute::<domain::workflow::Workflow>(
+            &command_envelope,
+            &domain::workflow::Command::DeployVersion(Box::new(deployed)),
+            &NoContext,
+        )
+        .await
+        .unwrap();
+    let service = define(
+        &desk,
+        |service| service.workflow = events::WorkflowId(902),
+        true,
+    )
+    .await;
+    let sn = desk
+        .must(
+            "create_ticket",
+            set(approval_request(), "service_id", service.into()),
+        )
+        .await["sn"]
+        .clone();
+    let said = refused(
+        &desk,
+        "operate_ticket",
+        json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }),
+    )
+    .await;
+    assert_eq!(
+        said,
+        (
+            3_900_005,
+            "0:抱歉，当前流程配置无法撤单，请联系服务负责人".into()
+        )
+    );
 }
 
 #[tokio::test]
 async fn reads() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     for operation in ["get_ticket_info", "get_ticket_status", "get_ticket_logs"] {
-        assert_eq!(refused(&house, operation, json!({ "sn": "NO1" })).await, (3_900_022, "没有找到对应的单据".into()));
-        assert_eq!(refused(&house, operation, json!({})).await.0, 3_900_022);
+        assert_eq!(
+            refused(&desk, operation, json!({ "sn": "NO1" })).await,
+            (3_900_022, "没有找到对应的单据".into())
+        );
+        assert_eq!(refused(&desk, operation, json!({})).await.0, 3_900_022);
     }
-    assert_eq!(refused(&house, "get_service_detail", json!({})).await, (3_900_404, "查找对象不存在".into()));
-    assert_eq!(refused(&house, "get_service_detail", json!({ "service_id": 4711 })).await, (3_900_404, "查找对象不存在".into()));
-    assert_eq!(refused(&house, "get_service_detail", json!({ "service_id": "x" })).await.0, 3_900_004);
-    assert_eq!(refused(&house, "get_services", json!({ "catalog_id": "x" })).await.0, 3_900_004);
+    assert_eq!(
+        refused(&desk, "get_service_detail", json!({})).await,
+        (3_900_404, "查找对象不存在".into())
+    );
+    assert_eq!(
+        refused(&desk, "get_service_detail", json!({ "service_id": 4711 })).await,
+        (3_900_404, "查找对象不存在".into())
+    );
+    assert_eq!(
+        refused(&desk, "get_service_detail", json!({ "service_id": "x" }))
+            .await
+            .0,
+        3_900_004
+    );
+    assert_eq!(
+        refused(&desk, "get_services", json!({ "catalog_id": "x" }))
+            .await
+            .0,
+        3_900_004
+    );
 }

@@ -9,13 +9,13 @@ use base64::Engine as _;
 use serde_json::{Map, Value, json};
 use tests::{TRUSTED, approval_request};
 
-use crate::House;
+use crate::TestDesk;
 use crate::attachments::upload;
 
 /// Requests sent to each door.
 const CASES: usize = 10_000;
 
-/// Chance from a seed (SplitMix64).
+/// Rng from a seed (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -57,14 +57,39 @@ fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     if dice.below(3) > 0 {
         match name {
             "sn" | "from" | "other" | "process_inst_id" => return dice.pick(known).clone().into(),
-            "service_id" | "node" | "state_id" | "activity" | "line" | "stars" | "catalog" | "parent" => {
+            "service_id" | "node" | "state_id" | "activity" | "transition" | "stars"
+            | "catalog" | "parent" => {
                 return (*dice.pick(&[1, 2, 3, 4, 22, 19, 0, -1])).into();
             }
-            "operator" | "creator" | "approver" | "handler" | "user" => return (*dice.pick(&["lisi", "zhangsan", "wangwu", "admin"])).into(),
-            "action_type" => {
-                return (*dice.pick(&["TRANSITION", "CLAIM", "DISTRIBUTE", "DELIVER", "TERMINATE", "SUSPEND", "UNSUSPEND", "WITHDRAW", "X"])).into();
+            "operator" | "creator" | "approver" | "handler" | "user" => {
+                return (*dice.pick(&["lisi", "zhangsan", "wangwu", "admin"])).into();
             }
-            "view_type" => return (*dice.pick(&["my_todo", "my_created", "my_history", "my_dealt", "my_attention", "my_approval", "x"])).into(),
+            "action_type" => {
+                return (*dice.pick(&[
+                    "TRANSITION",
+                    "CLAIM",
+                    "DISTRIBUTE",
+                    "DELIVER",
+                    "TERMINATE",
+                    "SUSPEND",
+                    "UNSUSPEND",
+                    "WITHDRAW",
+                    "X",
+                ]))
+                .into();
+            }
+            "view_type" => {
+                return (*dice.pick(&[
+                    "my_todo",
+                    "my_created",
+                    "my_history",
+                    "my_dealt",
+                    "my_attention",
+                    "my_approval",
+                    "x",
+                ]))
+                .into();
+            }
             "fields" if dice.below(2) == 0 => return approval_request()["fields"].clone(),
             _ => {}
         }
@@ -76,10 +101,26 @@ fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
         3 => json!(1.5e300),
         4 | 5 => (*dice.pick(&TEXTS)).into(),
         6 => "长".repeat(1 + dice.below(3000)).into(),
-        7 => (0..dice.below(4)).map(|_| value("item", known, dice, depth - 1)).collect(),
+        7 => (0..dice.below(4))
+            .map(|_| value("item", known, dice, depth - 1))
+            .collect(),
         _ => Value::Object(
             (0..dice.below(4))
-                .map(|_| ((*dice.pick(&["key", "value", "name", "type", "sn", "meta", "callback_url"])).to_owned(), value("item", known, dice, depth - 1)))
+                .map(|_| {
+                    (
+                        (*dice.pick(&[
+                            "key",
+                            "value",
+                            "name",
+                            "type",
+                            "sn",
+                            "meta",
+                            "callback_url",
+                        ]))
+                        .to_owned(),
+                        value("item", known, dice, depth - 1),
+                    )
+                })
                 .collect(),
         ),
     }
@@ -87,19 +128,40 @@ fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
 
 /// A value for a parameter of a query: one that its description names, or anything.
 fn queried(parameter: &Value, dice: &mut Dice) -> String {
-    let named: Vec<&str> = parameter["schema"]["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let named: Vec<&str> = parameter["schema"]["enum"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     match dice.below(3) {
         0 if !named.is_empty() => (*dice.pick(&named)).to_owned(),
         1 if parameter["schema"]["type"] == "integer" => dice.below(4).to_string(),
         1 if parameter["schema"]["format"] == "date-time" => "2026-11-22T02:00:00Z".to_owned(),
-        _ => (*dice.pick(&["x", "4", "22", "lisi", "request,change", "RUNNING", "-1", "%E5%90%8D", "2026-11-22"])).to_owned(),
+        _ => (*dice.pick(&[
+            "x",
+            "4",
+            "22",
+            "lisi",
+            "request,change",
+            "RUNNING",
+            "-1",
+            "%E5%90%8D",
+            "2026-11-22",
+        ]))
+        .to_owned(),
     }
 }
 
-async fn known(house: &House) -> Vec<String> {
+async fn known(desk: &TestDesk) -> Vec<String> {
     let mut known = Vec::new();
     for _ in 0..8 {
-        known.push(house.must("create_ticket", approval_request()).await["sn"].as_str().expect("sn").to_owned());
+        known.push(
+            desk.must("create_ticket", approval_request()).await["sn"]
+                .as_str()
+                .expect("sn")
+                .to_owned(),
+        );
     }
     known.push("REQ19990101000001".into());
     known
@@ -107,8 +169,8 @@ async fn known(house: &House) -> Vec<String> {
 
 #[tokio::test]
 async fn the_blueking_door_answers_everything_in_its_envelope() {
-    let house = House::open().await;
-    let known = known(&house).await;
+    let desk = TestDesk::open().await;
+    let known = known(&desk).await;
     let names: Vec<(&str, bool)> = functions::http::blueking::names().collect();
     let members = [
         "sn",
@@ -172,48 +234,93 @@ async fn the_blueking_door_answers_everything_in_its_envelope() {
         }
         body.insert("bk_app_code".into(), TRUSTED.0.into());
         body.insert("bk_app_secret".into(), TRUSTED.1.into());
-        let method = if dice.below(8) == 0 { Method::GET } else { Method::POST };
-        let request = Request::builder().method(method).uri(format!("/api/c/compapi/v2/itsm/{name}/")).header("content-type", "application/json");
+        let method = if dice.below(8) == 0 {
+            Method::GET
+        } else {
+            Method::POST
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/c/compapi/v2/itsm/{name}/"))
+            .header("content-type", "application/json");
         let text = Value::Object(body).to_string();
         // Some bodies are broken off, some are followed by something.
         let text = match dice.below(40) {
-            0 => text[..text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at)].to_owned(),
+            0 => text[..text
+                .char_indices()
+                .nth(text.chars().count() / 2)
+                .map_or(0, |(at, _)| at)]
+                .to_owned(),
             1 => format!("{text}]"),
             _ => text,
         };
-        let (status, answer) = house.send(request.body(text.clone().into()).expect("a request")).await;
-        assert!(status == 200 || status == 403, "case {case}: {name} {text}: {status}");
+        let (status, answer) = desk
+            .send(request.body(text.clone().into()).expect("a request"))
+            .await;
+        assert!(
+            status == 200 || status == 403,
+            "case {case}: {name} {text}: {status}"
+        );
         if status == 200 {
             let envelope: Value = serde_json::from_slice(&answer).expect("an envelope");
             let code = envelope["code"].as_i64().expect("an integer");
-            assert!(envelope["message"].is_string() && envelope["result"] == (code == 0) && code != 3_900_500, "case {case}: {name} {text}: {envelope}");
+            assert!(
+                envelope["message"].is_string()
+                    && envelope["result"] == (code == 0)
+                    && code != 3_900_500,
+                "case {case}: {name} {text}: {envelope}"
+            );
             *codes.entry(code).or_default() += 1;
         }
     }
     println!("{CASES} requests: answers by code {codes:?}");
-    assert!(codes.len() >= 7 && codes[&0] > CASES / 20, "both sides of the rules were met: {codes:?}");
+    assert!(
+        codes.len() >= 7 && codes[&0] > CASES / 20,
+        "both sides of the rules were met: {codes:?}"
+    );
 }
 
 #[tokio::test]
 async fn the_rest_door_answers_with_no_status_that_its_description_does_not_name() {
-    let house = House::open().await;
-    let known = known(&house).await;
-    let described = functions::http::v1::openapi::describe();
+    let desk = TestDesk::open().await;
+    let known = known(&desk).await;
+    let described = functions::http::api::openapi::describe();
     let paths: Vec<(String, String, Value)> = described["paths"]
         .as_object()
         .expect("paths")
         .iter()
         .filter(|(path, _)| path.starts_with("/v1"))
         .flat_map(|(path, methods)| {
-            methods.as_object().expect("methods").iter().map(|(method, operation)| (path.clone(), method.to_uppercase(), operation.clone()))
+            methods
+                .as_object()
+                .expect("methods")
+                .iter()
+                .map(|(method, operation)| (path.clone(), method.to_uppercase(), operation.clone()))
         })
         .collect();
-    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", TRUSTED.0, TRUSTED.1));
-    let (mut files, mut templates) = (vec!["att-00000000000000000000000000000000".to_owned()], vec!["none".to_owned()]);
+    let basic =
+        base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", TRUSTED.0, TRUSTED.1));
+    let (mut files, mut templates) = (
+        vec!["att-00000000000000000000000000000000".to_owned()],
+        vec!["none".to_owned()],
+    );
     for number in 0..6 {
-        files.push(upload(&house, "admin", "a.txt", b"text").await["id"].as_str().expect("an id").to_owned());
-        let wish = json!({ "service_id": 22, "name": format!("t{number}"), "fields": { "title": "t" } });
-        templates.push(house.v1("POST", "templates", "admin", wish).await.1["id"].as_str().expect("an id").to_owned());
+        files.push(
+            upload(&desk, "admin", "a.txt", b"text").await["id"]
+                .as_str()
+                .expect("an id")
+                .to_owned(),
+        );
+        let command_envelope =
+            json!({ "service_id": 22, "name": format!("t{number}"), "fields": { "title": "t" } });
+        templates.push(
+            desk.v1("POST", "templates", "admin", command_envelope)
+                .await
+                .1["id"]
+                .as_str()
+                .expect("an id")
+                .to_owned(),
+        );
     }
     let mut dice = Dice(2);
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
@@ -226,11 +333,28 @@ async fn the_rest_door_answers_with_no_status_that_its_description_does_not_name
             "key" => (*dice.pick(&["impact", "room", "a-b", "%E5%90%8D"])).to_owned(),
             "node" => (*dice.pick(&["2", "3", "4", "77"])).to_owned(),
             "code" => (*dice.pick(&["IMPACT", "NEW", "%E5%90%8D", "a%2Fb"])).to_owned(),
-            _ => (*dice.pick(&["1", "11", "13", "4", "17", "22", "0", "-3", "x", "9999999999999999999999"])).to_owned(),
+            _ => (*dice.pick(&[
+                "1",
+                "11",
+                "13",
+                "4",
+                "17",
+                "22",
+                "0",
+                "-3",
+                "x",
+                "9999999999999999999999",
+            ]))
+            .to_owned(),
         };
         let uri: Vec<String> = path
             .split('/')
-            .map(|segment| segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')).map_or_else(|| segment.to_owned(), |name| part(name, &mut dice)))
+            .map(|segment| {
+                segment
+                    .strip_prefix('{')
+                    .and_then(|name| name.strip_suffix('}'))
+                    .map_or_else(|| segment.to_owned(), |name| part(name, &mut dice))
+            })
             .collect();
         let members: Vec<String> = operation
             .pointer("/requestBody/content/application~1json/schema/properties")
@@ -243,19 +367,39 @@ async fn the_rest_door_answers_with_no_status_that_its_description_does_not_name
                 body.insert(member.clone(), value(member, &known, &mut dice, 2));
             }
         }
-        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let parameters = operation["parameters"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let mut query = Vec::new();
-        for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
+        for parameter in parameters
+            .iter()
+            .filter(|parameter| parameter["in"] == "query")
+        {
             if dice.below(4) == 0 {
-                query.push(format!("{}={}", parameter["name"].as_str().expect("a name"), queried(parameter, &mut dice)));
+                query.push(format!(
+                    "{}={}",
+                    parameter["name"].as_str().expect("a name"),
+                    queried(parameter, &mut dice)
+                ));
             }
         }
-        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
-        let mut request = Request::builder().method(method.as_str()).uri(format!("{}{query}", uri.join("/"))).header("content-type", "application/json");
+        let query = if query.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", query.join("&"))
+        };
+        let mut request = Request::builder()
+            .method(method.as_str())
+            .uri(format!("{}{query}", uri.join("/")))
+            .header("content-type", "application/json");
         if dice.below(50) > 0 {
             request = request.header("authorization", format!("Basic {basic}"));
         }
-        request = request.header("x-on-behalf-of", *dice.pick(&["lisi", "zhangsan", "admin", "admin", "nobody", "a,b"]));
+        request = request.header(
+            "x-on-behalf-of",
+            *dice.pick(&["lisi", "zhangsan", "admin", "admin", "nobody", "a,b"]),
+        );
         if path.starts_with("/v1/uploads") && dice.below(4) > 0 {
             request = request.header("idempotency-key", *dice.pick(&["a", "b", "c"]));
         }
@@ -263,16 +407,31 @@ async fn the_rest_door_answers_with_no_status_that_its_description_does_not_name
             request = request.header("if-match", *dice.pick(&["1", "\"6\"", "x"]));
         }
         let text = Value::Object(body).to_string();
-        let body = if method == "GET" || method == "DELETE" { Body::empty() } else { text.clone().into() };
-        let (status, answer) = house.send(request.body(body).expect("a request")).await;
+        let body = if method == "GET" || method == "DELETE" {
+            Body::empty()
+        } else {
+            text.clone().into()
+        };
+        let (status, answer) = desk.send(request.body(body).expect("a request")).await;
         let named = operation["responses"].get(status.as_str()).is_some();
-        assert!(named && status.as_u16() < 500, "case {case}: {method} {} {text}: {status} {}", uri.join("/"), String::from_utf8_lossy(&answer));
+        assert!(
+            named && status.as_u16() < 500,
+            "case {case}: {method} {} {text}: {status} {}",
+            uri.join("/"),
+            String::from_utf8_lossy(&answer)
+        );
         if status.as_u16() >= 400 {
             let problem: Value = serde_json::from_slice(&answer).expect("a problem");
-            assert!(problem["detail"].is_string() && problem["status"] == status.as_u16(), "{problem}");
+            assert!(
+                problem["detail"].is_string() && problem["status"] == status.as_u16(),
+                "{problem}"
+            );
         }
         *statuses.entry(status.as_u16()).or_default() += 1;
     }
     println!("{CASES} requests: answers by status {statuses:?}");
-    assert!(statuses.len() > 6 && statuses[&200] > CASES / 20, "{statuses:?}");
+    assert!(
+        statuses.len() > 6 && statuses[&200] > CASES / 20,
+        "{statuses:?}"
+    );
 }

@@ -1,15 +1,15 @@
 //! Stories through the front door, on memory adapters.
 
 mod attachments;
+mod auto_approval;
 mod automation;
-mod beside;
 mod callbacks;
 mod clients;
+mod collaboration;
 mod deciding;
 mod definitions;
 mod documented;
 mod drafts;
-mod drawing;
 mod errors;
 mod examples;
 mod fields;
@@ -21,7 +21,6 @@ mod lists;
 mod malformed;
 mod matrix;
 mod once;
-mod passing;
 mod people;
 mod races;
 mod reading;
@@ -29,5 +28,6 @@ mod setting_up;
 mod submitting;
 mod tickets;
 mod weaknesses;
+mod workflow_builder;
 
-pub(crate) use tests::House;
+pub(crate) use tests::TestDesk;

@@ -1,123 +1,296 @@
-//! One wish is one ticket and one decision, however often and however concurrently it is asked.
+//! One command_envelope is one ticket and one decision, however often and however concurrently it is asked.
 
 use std::collections::BTreeSet;
 
-use domain::intake;
+use domain::idempotency_key;
 use events::Meta;
-use events::intake::Reserved;
-use infra::Wish;
-use infra::ledger::{NoLookups, command_id};
+use events::idempotency_key::Reserved;
+use infra::CommandEnvelope;
+use infra::ledger::{NoContext, command_id};
 use infra::store::commit::hex;
 use serde_json::json;
 use tests::{TRUSTED, approval_request};
 
-use crate::House;
+use crate::TestDesk;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_is_the_same_ticket_also_at_the_same_time() {
-    let house = std::sync::Arc::new(House::open().await);
+    let desk = std::sync::Arc::new(TestDesk::open().await);
     let mut creates = tokio::task::JoinSet::new();
     for _ in 0..20 {
-        let house = house.clone();
-        creates.spawn(async move { house.call_with("create_ticket", approval_request(), &[("Idempotency-Key", "k1")]).await["data"]["sn"].clone() });
+        let desk = desk.clone();
+        creates.spawn(async move {
+            desk.call_with(
+                "create_ticket",
+                approval_request(),
+                &[("Idempotency-Key", "k1")],
+            )
+            .await["data"]["sn"]
+                .clone()
+        });
     }
-    let sns: BTreeSet<String> = creates.join_all().await.into_iter().map(|sn| sn.to_string()).collect();
+    let sns: BTreeSet<String> = creates
+        .join_all()
+        .await
+        .into_iter()
+        .map(|sn| sn.to_string())
+        .collect();
     assert_eq!(sns.len(), 1, "{sns:?}");
-    assert_eq!(house.must("get_tickets", json!({})).await["count"], 1);
+    assert_eq!(desk.must("get_tickets", json!({})).await["count"], 1);
 
     let mut other = approval_request();
     other["fields"][0]["value"] = "另一个标题".into();
-    let answer = house.call_with("create_ticket", other, &[("Idempotency-Key", "k1")]).await;
-    assert_eq!((&answer["result"], &answer["code"]), (&json!(false), &json!(3_900_005)));
-    let another = house.call_with("create_ticket", approval_request(), &[("Idempotency-Key", "k2")]).await;
+    let answer = desk
+        .call_with("create_ticket", other, &[("Idempotency-Key", "k1")])
+        .await;
+    assert_eq!(
+        (&answer["result"], &answer["code"]),
+        (&json!(false), &json!(3_900_005))
+    );
+    let another = desk
+        .call_with(
+            "create_ticket",
+            approval_request(),
+            &[("Idempotency-Key", "k2")],
+        )
+        .await;
     assert_eq!(another["result"], true);
-    assert_eq!(house.must("get_tickets", json!({})).await["count"], 2);
+    assert_eq!(desk.must("get_tickets", json!({})).await["count"], 2);
 }
 
 /// The process died after the key was bound to a number and before the ticket was opened: a retry goes on there.
 #[tokio::test]
 async fn a_create_that_stopped_half_way_is_taken_up_again() {
-    let house = House::open().await;
-    let first = house.call_with("create_ticket", approval_request(), &[("Idempotency-Key", "whole")]).await["data"]["sn"].clone();
+    let desk = TestDesk::open().await;
+    let first = desk
+        .call_with(
+            "create_ticket",
+            approval_request(),
+            &[("Idempotency-Key", "whole")],
+        )
+        .await["data"]["sn"]
+        .clone();
     let request = {
-        let stream = format!("intake-{}", hex(&command_id(&["intake", TRUSTED.0, "whole"])));
-        house.app.ledger.load::<intake::Intake>(&stream).await.unwrap().aggregate.0.reserved.expect("reserved").request
+        let stream = format!(
+            "idempotency_key-{}",
+            hex(&command_id(&["idempotency_key", TRUSTED.0, "whole"]))
+        );
+        desk.app
+            .ledger
+            .load::<idempotency_key::IdempotencyKey>(&stream)
+            .await
+            .unwrap()
+            .aggregate
+            .0
+            .reserved
+            .expect("reserved")
+            .request
     };
-    let stream = format!("intake-{}", hex(&command_id(&["intake", TRUSTED.0, "half"])));
-    let reserved = Reserved { sn: "REQ20261122000777".into(), id: 120_261_122_000_777, request };
-    let wish = Wish { stream, command_id: [7; 16], meta: Meta::system("t", "t") };
-    house.app.ledger.execute::<intake::Intake>(&wish, &intake::Command(reserved), &NoLookups).await.expect("half a create");
+    let stream = format!(
+        "idempotency_key-{}",
+        hex(&command_id(&["idempotency_key", TRUSTED.0, "half"]))
+    );
+    let reserved = Reserved {
+        sn: "REQ20261122000777".into(),
+        id: 120_261_122_000_777,
+        request,
+    };
+    let command_envelope = CommandEnvelope {
+        stream,
+        command_id: [7; 16],
+        meta: Meta::system("t", "t"),
+    };
+    desk.app
+        .ledger
+        .execute::<idempotency_key::IdempotencyKey>(
+            &command_envelope,
+            &idempotency_key::Command(reserved),
+            &NoContext,
+        )
+        .await
+        .expect("half a create");
     for _ in 0..3 {
-        let answer = house.call_with("create_ticket", approval_request(), &[("Idempotency-Key", "half")]).await;
+        let answer = desk
+            .call_with(
+                "create_ticket",
+                approval_request(),
+                &[("Idempotency-Key", "half")],
+            )
+            .await;
         assert_eq!(answer["data"]["sn"], "REQ20261122000777", "{answer}");
     }
     assert_ne!(first, "REQ20261122000777");
-    assert_eq!(house.must("get_tickets", json!({})).await["count"], 2);
+    assert_eq!(desk.must("get_tickets", json!({})).await["count"], 2);
 }
 
 #[tokio::test]
 async fn a_repeated_operation_with_a_key_is_one_and_without_a_key_is_judged_afresh() {
-    let house = House::open().await;
-    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
-    let suspend = json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "等" });
+    let desk = TestDesk::open().await;
+    let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
+    let suspend =
+        json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "等" });
     for _ in 0..3 {
-        assert_eq!(house.call_with("operate_ticket", suspend.clone(), &[("Idempotency-Key", "s1")]).await["result"], true);
+        assert_eq!(
+            desk.call_with(
+                "operate_ticket",
+                suspend.clone(),
+                &[("Idempotency-Key", "s1")]
+            )
+            .await["result"],
+            true
+        );
     }
-    assert_eq!(house.story(sn.as_str().unwrap()).await.iter().filter(|kind| **kind == "ticket.suspended").count(), 1);
-    assert_eq!(house.refused("operate_ticket", suspend).await, (3_900_005, "0:抱歉，该单据不在流程中，无法操作".into()));
+    assert_eq!(
+        desk.story(sn.as_str().unwrap())
+            .await
+            .iter()
+            .filter(|kind| **kind == "ticket.suspended")
+            .count(),
+        1
+    );
+    assert_eq!(
+        desk.refused("operate_ticket", suspend).await,
+        (3_900_005, "0:抱歉，该单据不在流程中，无法操作".into())
+    );
 }
 
 #[tokio::test]
 async fn a_key_is_answered_whatever_became_of_the_service() {
-    let house = House::open().await;
-    let service = crate::errors::define(&house, |_| {}, true).await;
+    let desk = TestDesk::open().await;
+    let service = crate::errors::define(&desk, |_| {}, true).await;
     let mut body = approval_request();
     body["service_id"] = service.into();
-    let first = house.call_with("create_ticket", body.clone(), &[("Idempotency-Key", "k")]).await;
+    let first = desk
+        .call_with("create_ticket", body.clone(), &[("Idempotency-Key", "k")])
+        .await;
     assert_eq!(first["result"], true, "{first}");
-    crate::errors::define(&house, |service| service.is_enabled = false, true).await;
-    let again = house.call_with("create_ticket", body.clone(), &[("Idempotency-Key", "k")]).await;
+    crate::errors::define(&desk, |service| service.is_enabled = false, true).await;
+    let again = desk
+        .call_with("create_ticket", body.clone(), &[("Idempotency-Key", "k")])
+        .await;
     assert_eq!(again["data"], first["data"]);
-    assert_eq!(house.call_with("create_ticket", body, &[("Idempotency-Key", "l")]).await["message"], "服务:服务未启用，请联系管理员！");
+    assert_eq!(
+        desk.call_with("create_ticket", body, &[("Idempotency-Key", "l")])
+            .await["message"],
+        "服务:服务未启用，请联系管理员！"
+    );
 }
 
 #[tokio::test]
 async fn the_same_key_for_another_operation_is_another_command() {
-    let house = House::open().await;
-    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
+    let desk = TestDesk::open().await;
+    let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let path = |operation: &str| format!("tickets/{}/{operation}", sn.as_str().unwrap());
     let key = [("idempotency-key", "k")];
-    for (operation, status) in [("suspend", "SUSPENDED"), ("suspend", "SUSPENDED"), ("terminate", "TERMINATED")] {
-        let (code, answer) = house.v1_with("POST", &path(operation), "admin", json!({ "message": "x" }), &key).await;
-        assert_eq!((code, &answer["status"]), (200, &json!(status)), "{operation}: {answer}");
+    for (operation, status) in [
+        ("suspend", "SUSPENDED"),
+        ("suspend", "SUSPENDED"),
+        ("terminate", "TERMINATED"),
+    ] {
+        let (code, answer) = desk
+            .v1_with(
+                "POST",
+                &path(operation),
+                "admin",
+                json!({ "message": "x" }),
+                &key,
+            )
+            .await;
+        assert_eq!(
+            (code, &answer["status"]),
+            (200, &json!(status)),
+            "{operation}: {answer}"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_was_done_is_answered_so_before_anything_else_is_looked_at() {
-    let house = House::open().await;
-    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
+    let desk = TestDesk::open().await;
+    let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let submit = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": tests::form(&[("FZR_YIJIAN", "true")]) });
     for _ in 0..3 {
-        let answer = house.call_with("operate_node", submit.clone(), &[("Idempotency-Key", "v1")]).await;
-        assert_eq!((&answer["result"], &answer["data"]), (&json!(true), &json!([])), "{answer}");
+        let answer = desk
+            .call_with("operate_node", submit.clone(), &[("Idempotency-Key", "v1")])
+            .await;
+        assert_eq!(
+            (&answer["result"], &answer["data"]),
+            (&json!(true), &json!([])),
+            "{answer}"
+        );
     }
-    assert_eq!(house.refused("operate_node", submit).await.1, "0:抱歉，当前节点：3 已经结束", "without a key it is judged afresh");
-    let id: i64 = house.must("get_ticket_info", json!({ "sn": sn })).await["id"].as_i64().unwrap();
+    assert_eq!(
+        desk.refused("operate_node", submit).await.1,
+        "0:抱歉，当前节点：3 已经结束",
+        "without a key it is judged afresh"
+    );
+    let id: i64 = desk.must("get_ticket_info", json!({ "sn": sn })).await["id"]
+        .as_i64()
+        .unwrap();
     let pressed = json!({ "context": { "ticket_id": id, "state_id": 4 }, "approver": "admin", "status": "true" });
-    let said = house.call_with("proceed_fast_approval", pressed.clone(), &[("Idempotency-Key", "v2")]).await;
+    let said = desk
+        .call_with(
+            "proceed_fast_approval",
+            pressed.clone(),
+            &[("Idempotency-Key", "v2")],
+        )
+        .await;
     assert_eq!(said["result"], true, "{said}");
-    assert_eq!(house.call_with("proceed_fast_approval", pressed, &[("Idempotency-Key", "v2")]).await["message"], said["message"]);
+    assert_eq!(
+        desk.call_with(
+            "proceed_fast_approval",
+            pressed,
+            &[("Idempotency-Key", "v2")]
+        )
+        .await["message"],
+        said["message"]
+    );
     // Over `/v1` also where the version has gone on since.
-    let sn = house.must("create_ticket", approval_request()).await["sn"].clone();
+    let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let path = format!("tickets/{}/decide", sn.as_str().unwrap());
-    let version = house.app.ledger.store.next(&format!("ticket-{}", sn.as_str().unwrap())).await.unwrap() - 1;
-    let headers = [("idempotency-key", "v3"), ("if-match", &*format!("\"{version}\""))];
+    let version = desk
+        .app
+        .ledger
+        .store
+        .next(&format!("ticket-{}", sn.as_str().unwrap()))
+        .await
+        .unwrap()
+        - 1;
+    let headers = [
+        ("idempotency-key", "v3"),
+        ("if-match", &*format!("\"{version}\"")),
+    ];
     for _ in 0..2 {
-        let (status, answer) = house.v1_with("POST", &path, "zhangsan", json!({ "node": 3, "pass": true }), &headers).await;
+        let (status, answer) = desk
+            .v1_with(
+                "POST",
+                &path,
+                "zhangsan",
+                json!({ "node": 3, "pass": true }),
+                &headers,
+            )
+            .await;
         assert_eq!(status, 200, "{answer}");
     }
     let stale = [("idempotency-key", "v4"), headers[1]];
-    assert_eq!(house.v1_with("POST", &path, "zhangsan", json!({ "node": 3, "pass": true }), &stale).await.0, 412);
-    assert_eq!(house.story(sn.as_str().unwrap()).await.iter().filter(|kind| **kind == "ticket.vote_cast").count(), 1);
+    assert_eq!(
+        desk.v1_with(
+            "POST",
+            &path,
+            "zhangsan",
+            json!({ "node": 3, "pass": true }),
+            &stale
+        )
+        .await
+        .0,
+        412
+    );
+    assert_eq!(
+        desk.story(sn.as_str().unwrap())
+            .await
+            .iter()
+            .filter(|kind| **kind == "ticket.vote_cast")
+            .count(),
+        1
+    );
 }

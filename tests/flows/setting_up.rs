@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 use tests::form;
 
-use crate::House;
+use crate::TestDesk;
 
 fn node(id: i64, kind: &str, more: Value) -> Value {
     let mut node = json!({ "id": id, "name": format!("n{id}"), "kind": kind });
-    node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    node.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     node
 }
 
@@ -20,115 +22,272 @@ fn drawn(handler: &str, role: i64, dictionary: &str) -> Value {
     let handled = json!({ "name": handler, "processors": { "type": "GENERAL", "who": [role] } });
     let nodes = [
         node(1, "START", json!({})),
-        node(2, "NORMAL", json!({ "fields": ["title", "colour"], "processors": { "type": "OPEN" } })),
+        node(
+            2,
+            "NORMAL",
+            json!({ "fields": ["title", "colour"], "processors": { "type": "OPEN" } }),
+        ),
         node(3, "NORMAL", handled),
         node(4, "END", json!({})),
     ];
     json!({ "name": "手画流程", "nodes": nodes, "fields": fields,
-        "lines": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 4 }] })
+        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 4 }] })
 }
 
-async fn ask(house: &House, method: &str, path: &str, body: Value, status: u16) -> Value {
-    let (answered, answer) = house.v1(method, path, "admin", body).await;
+async fn ask(desk: &TestDesk, method: &str, path: &str, body: Value, status: u16) -> Value {
+    let (answered, answer) = desk.v1(method, path, "admin", body).await;
     assert_eq!(answered, status, "{method} {path}: {answer}");
     answer
 }
 
 #[tokio::test]
 async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_and_goes() {
-    let house = House::open().await;
-    ask(&house, "PUT", "dictionary/COLOUR", json!({ "name": "颜色", "items": [{ "key": "red", "name": "红" }] }), 200).await;
-    ask(&house, "PUT", "roles/77", json!({ "key": "PAINTERS", "name": "油漆工", "members": ["wangwu"] }), 204).await;
-    let workflow = ask(&house, "POST", "workflows", json!({ "definition": drawn("刷漆", 77, "COLOUR") }), 201).await["workflow"].clone();
+    let desk = TestDesk::open().await;
+    ask(
+        &desk,
+        "PUT",
+        "dictionary/COLOUR",
+        json!({ "name": "颜色", "items": [{ "key": "red", "name": "红" }] }),
+        200,
+    )
+    .await;
+    ask(
+        &desk,
+        "PUT",
+        "roles/77",
+        json!({ "key": "PAINTERS", "name": "油漆工", "members": ["wangwu"] }),
+        204,
+    )
+    .await;
+    let workflow = ask(
+        &desk,
+        "POST",
+        "workflows",
+        json!({ "definition": drawn("刷漆", 77, "COLOUR") }),
+        201,
+    )
+    .await["workflow"]
+        .clone();
     let of = |rest: &str| format!("workflows/{workflow}{rest}");
-    assert_eq!(ask(&house, "POST", &of("/deploy"), json!({}), 201).await["version"], 1);
+    assert_eq!(
+        ask(&desk, "POST", &of("/deploy"), json!({}), 201).await["version"],
+        1
+    );
 
-    let wish = json!({ "name": "刷漆", "key": "request", "workflow": workflow, "version": 1, "catalog": 4, "owners": ["zhangsan"], "priorities": [[1, 1, 2], [1, 2, 3], [2, 3, 3]] });
-    let service = ask(&house, "POST", "services", wish.clone(), 201).await["service"].clone();
-    ask(&house, "POST", "services", wish, 409).await;
-    ask(&house, "POST", "services", json!({ "name": "没有版本", "key": "request", "workflow": workflow, "version": 9 }), 404).await;
+    let command_envelope = json!({ "name": "刷漆", "key": "request", "workflow": workflow, "version": 1, "catalog": 4, "owners": ["zhangsan"], "priorities": [[1, 1, 2], [1, 2, 3], [2, 3, 3]] });
+    let service =
+        ask(&desk, "POST", "services", command_envelope.clone(), 201).await["service"].clone();
+    ask(&desk, "POST", "services", command_envelope, 409).await;
+    ask(
+        &desk,
+        "POST",
+        "services",
+        json!({ "name": "没有版本", "key": "request", "workflow": workflow, "version": 9 }),
+        404,
+    )
+    .await;
     let create = || json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t"), ("colour", "red")]) });
-    let sn = house.must("create_ticket", create()).await["sn"].clone();
+    let sn = desk.must("create_ticket", create()).await["sn"].clone();
     let path = format!("services/{service}");
 
     // Another version changes nothing for what runs, until the service points at it.
-    ask(&house, "PUT", &of("/draft"), json!({ "definition": drawn("刷两遍漆", 77, "COLOUR") }), 200).await;
-    assert_eq!(ask(&house, "POST", &of("/deploy"), json!({}), 201).await["version"], 2);
-    ask(&house, "PUT", &path, json!({ "version": 2 }), 200).await;
-    let newer = house.must("create_ticket", create()).await["sn"].clone();
-    let name = async |sn: &Value| house.must("get_ticket_status", json!({ "sn": sn })).await["current_steps"][0]["name"].clone();
-    assert_eq!((name(&sn).await, name(&newer).await), (json!("刷漆"), json!("刷两遍漆")));
-    ask(&house, "POST", &of("/versions/1/restore"), json!({}), 204).await;
-    assert!(ask(&house, "GET", &of(""), Value::Null, 200).await["draft"].to_string().contains("\"刷漆\""));
+    ask(
+        &desk,
+        "PUT",
+        &of("/draft"),
+        json!({ "definition": drawn("刷两遍漆", 77, "COLOUR") }),
+        200,
+    )
+    .await;
+    assert_eq!(
+        ask(&desk, "POST", &of("/deploy"), json!({}), 201).await["version"],
+        2
+    );
+    ask(&desk, "PUT", &path, json!({ "version": 2 }), 200).await;
+    let newer = desk.must("create_ticket", create()).await["sn"].clone();
+    let name = async |sn: &Value| {
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_steps"][0]["name"]
+            .clone()
+    };
+    assert_eq!(
+        (name(&sn).await, name(&newer).await),
+        (json!("刷漆"), json!("刷两遍漆"))
+    );
+    ask(&desk, "POST", &of("/versions/1/restore"), json!({}), 204).await;
+    assert!(
+        ask(&desk, "GET", &of(""), Value::Null, 200).await["draft"]
+            .to_string()
+            .contains("\"刷漆\"")
+    );
 
     // What is in use stays, and says who uses it.
-    for (what, by) in [("dictionary/COLOUR", "手画流程"), ("roles/77", "手画流程"), ("roles/1", "the desk itself"), (path.as_str(), "catalog")] {
-        let detail = ask(&house, "DELETE", what, Value::Null, 409).await["detail"].to_string();
+    for (what, by) in [
+        ("dictionary/COLOUR", "手画流程"),
+        ("roles/77", "手画流程"),
+        ("roles/1", "the desk itself"),
+        (path.as_str(), "catalog"),
+    ] {
+        let detail = ask(&desk, "DELETE", what, Value::Null, 409).await["detail"].to_string();
         assert!(detail.contains(by), "{what}: {detail}");
     }
     // A service whose workflow is closed can still be renamed and switched off, and points nowhere new.
-    ask(&house, "POST", &of("/close"), Value::Null, 204).await;
-    ask(&house, "PUT", &path, json!({ "name": "旧刷漆", "is_enabled": false, "rate_after_days": null, "display_type": "INVISIBLE" }), 200).await;
-    ask(&house, "PUT", &path, json!({ "version": 1 }), 409).await;
-    assert_eq!(house.refused("create_ticket", create()).await.1, "服务:服务未启用，请联系管理员！");
+    ask(&desk, "POST", &of("/close"), Value::Null, 204).await;
+    ask(&desk, "PUT", &path, json!({ "name": "旧刷漆", "is_enabled": false, "rate_after_days": null, "display_type": "INVISIBLE" }), 200).await;
+    ask(&desk, "PUT", &path, json!({ "version": 1 }), 409).await;
+    assert_eq!(
+        desk.refused("create_ticket", create()).await.1,
+        "服务:服务未启用，请联系管理员！"
+    );
 
     // It moves, leaves the catalog, and goes; what was asked for goes on.
-    ask(&house, "PUT", &path, json!({ "catalog": 99_999 }), 404).await;
-    ask(&house, "PUT", &path, json!({ "is_enabled": true, "catalog": 5 }), 200).await;
-    let placed = async |id: i64| house.must("get_services", json!({ "catalog_id": id })).await.to_string().contains("旧刷漆");
+    ask(&desk, "PUT", &path, json!({ "catalog": 99_999 }), 404).await;
+    ask(
+        &desk,
+        "PUT",
+        &path,
+        json!({ "is_enabled": true, "catalog": 5 }),
+        200,
+    )
+    .await;
+    let placed = async |id: i64| {
+        desk.must("get_services", json!({ "catalog_id": id }))
+            .await
+            .to_string()
+            .contains("旧刷漆")
+    };
     assert_eq!((placed(4).await, placed(5).await), (false, true));
-    ask(&house, "PUT", &path, json!({ "catalog": null }), 200).await;
-    assert_eq!(house.refused("create_ticket", create()).await.1, "服务:服务对应的服务目录不存在");
-    ask(&house, "DELETE", &path, Value::Null, 204).await;
-    ask(&house, "DELETE", &path, Value::Null, 404).await;
-    assert_eq!(house.refused("create_ticket", create()).await.1, "服务:服务不存在，请联系管理员！");
-    assert_eq!(house.refused("get_service_detail", json!({ "service_id": service })).await.0, 3_900_404);
-    assert_eq!(house.refused("get_service_roles", json!({ "service_id": service })).await.0, 3_900_042);
-    ask(&house, "GET", &format!("{path}/form"), Value::Null, 404).await;
-    ask(&house, "POST", &format!("{path}/options"), json!({ "field": "colour" }), 404).await;
-    ask(&house, "PUT", &format!("drafts/{path}"), json!({ "fields": { "title": "t" } }), 404).await;
+    ask(&desk, "PUT", &path, json!({ "catalog": null }), 200).await;
+    assert_eq!(
+        desk.refused("create_ticket", create()).await.1,
+        "服务:服务对应的服务目录不存在"
+    );
+    ask(&desk, "DELETE", &path, Value::Null, 204).await;
+    ask(&desk, "DELETE", &path, Value::Null, 404).await;
+    assert_eq!(
+        desk.refused("create_ticket", create()).await.1,
+        "服务:服务不存在，请联系管理员！"
+    );
+    assert_eq!(
+        desk.refused("get_service_detail", json!({ "service_id": service }))
+            .await
+            .0,
+        3_900_404
+    );
+    assert_eq!(
+        desk.refused("get_service_roles", json!({ "service_id": service }))
+            .await
+            .0,
+        3_900_042
+    );
+    ask(&desk, "GET", &format!("{path}/form"), Value::Null, 404).await;
+    ask(
+        &desk,
+        "POST",
+        &format!("{path}/options"),
+        json!({ "field": "colour" }),
+        404,
+    )
+    .await;
+    ask(
+        &desk,
+        "PUT",
+        &format!("drafts/{path}"),
+        json!({ "fields": { "title": "t" } }),
+        404,
+    )
+    .await;
     let submit = json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": [] });
-    house.must("operate_node", submit).await;
-    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "FINISHED");
+    desk.must("operate_node", submit).await;
+    assert_eq!(
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
+        "FINISHED"
+    );
 }
 
 #[tokio::test]
 async fn what_nothing_uses_goes_and_comes_again_under_its_name() {
-    let house = House::open().await;
-    ask(&house, "PUT", "dictionary/SPARE", json!({ "name": "备用", "items": [] }), 200).await;
-    ask(&house, "PUT", "roles/78", json!({ "key": "SPARE", "name": "备用", "members": [] }), 204).await;
+    let desk = TestDesk::open().await;
+    ask(
+        &desk,
+        "PUT",
+        "dictionary/SPARE",
+        json!({ "name": "备用", "items": [] }),
+        200,
+    )
+    .await;
+    ask(
+        &desk,
+        "PUT",
+        "roles/78",
+        json!({ "key": "SPARE", "name": "备用", "members": [] }),
+        204,
+    )
+    .await;
     for path in ["dictionary/SPARE", "roles/78"] {
-        ask(&house, "DELETE", path, Value::Null, 204).await;
-        ask(&house, "DELETE", path, Value::Null, 404).await;
+        ask(&desk, "DELETE", path, Value::Null, 204).await;
+        ask(&desk, "DELETE", path, Value::Null, 404).await;
     }
-    ask(&house, "GET", "dictionary/SPARE", Value::Null, 404).await;
-    assert!(!ask(&house, "GET", "roles", Value::Null, 200).await.to_string().contains("备用"));
-    ask(&house, "PUT", "dictionary/SPARE", json!({ "name": "备用", "items": [] }), 200).await;
-    ask(&house, "GET", "dictionary/SPARE", Value::Null, 200).await;
+    ask(&desk, "GET", "dictionary/SPARE", Value::Null, 404).await;
+    assert!(
+        !ask(&desk, "GET", "roles", Value::Null, 200)
+            .await
+            .to_string()
+            .contains("备用")
+    );
+    ask(
+        &desk,
+        "PUT",
+        "dictionary/SPARE",
+        json!({ "name": "备用", "items": [] }),
+        200,
+    )
+    .await;
+    ask(&desk, "GET", "dictionary/SPARE", Value::Null, 200).await;
     for (body, field) in [
-        (json!({ "priorities": [[1, 2, 4], [1, 1, 1], [1, 1, 1]] }), "/priorities"),
+        (
+            json!({ "priorities": [[1, 2, 4], [1, 1, 1], [1, 1, 1]] }),
+            "/priorities",
+        ),
         (json!({ "display_type": "SOME" }), "/display_type"),
         (json!({ "rate_after_days": "x" }), "/rate_after_days"),
         (json!({ "owners": [1] }), "/owners/0"),
         (json!({ "name": "" }), "/name"),
     ] {
-        assert_eq!(ask(&house, "PUT", "services/22", body, 400).await["errors"][0]["field"], field);
+        assert_eq!(
+            ask(&desk, "PUT", "services/22", body, 400).await["errors"][0]["field"],
+            field
+        );
     }
-    let (status, _) = house.v1("PUT", "services/22", "lisi", json!({ "name": "x" })).await;
+    let (status, _) = desk
+        .v1("PUT", "services/22", "lisi", json!({ "name": "x" }))
+        .await;
     assert_eq!(status, 403);
 }
 
 #[tokio::test]
 async fn a_service_with_a_workflow_in_a_file_is_all_that_was_said_of_it() {
-    let house = House::open().await;
-    let (_, file) = house.v1("GET", "workflows/11/versions/1/export", "admin", Value::Null).await;
-    let wish = json!({ "name": "带文件", "key": "request", "catalog": 4, "owners": ["zhangsan"], "display_type": "INVISIBLE", "seals_text": true, "can_ticket_agency": true,
+    let desk = TestDesk::open().await;
+    let (_, file) = desk
+        .v1(
+            "GET",
+            "workflows/11/versions/1/export",
+            "admin",
+            Value::Null,
+        )
+        .await;
+    let command_envelope = json!({ "name": "带文件", "key": "request", "catalog": 4, "owners": ["zhangsan"], "display_type": "INVISIBLE", "seals_text": true, "can_ticket_agency": true,
         "rate_after_days": 7, "display_roles": ["X"], "priorities": [[1, 1, 2], [1, 2, 3], [2, 3, 3]], "workflow_file": file });
-    let added = ask(&house, "POST", "services", wish.clone(), 201).await;
+    let added = ask(&desk, "POST", "services", command_envelope.clone(), 201).await;
     assert_eq!(added["report"], json!([]), "{added}");
     let shown = async || {
-        let services = ask(&house, "GET", "services", Value::Null, 200).await;
-        services["services"].as_array().unwrap().iter().find(|service| service["service"] == added["service"]).unwrap().clone()
+        let services = ask(&desk, "GET", "services", Value::Null, 200).await;
+        services["services"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|service| service["service"] == added["service"])
+            .unwrap()
+            .clone()
     };
     let before = shown().await;
     for (key, value) in [
@@ -141,19 +300,62 @@ async fn a_service_with_a_workflow_in_a_file_is_all_that_was_said_of_it() {
     ] {
         assert_eq!(before[key], value, "{key}");
     }
-    let head = house.head().await;
-    ask(&house, "POST", "services", wish, 409).await;
-    ask(&house, "POST", "services", json!({ "name": "坏类型", "key": "request", "display_type": "SOME", "workflow_file": file }), 400).await;
-    ask(&house, "POST", "services", json!({ "name": "坏目录", "key": "request", "catalog": 99_999, "workflow_file": file }), 404).await;
-    ask(&house, "POST", "services", json!({ "name": "带文件", "key": "request", "owners": ["newbie"], "workflow_file": file }), 409).await;
-    assert!(house.app.ledger.keys.find("newbie").await.unwrap().is_none(), "nor is an owner registered");
-    assert_eq!(house.head().await, head, "no workflow is deployed for a service that is not taken");
+    let head = desk.head().await;
+    ask(&desk, "POST", "services", command_envelope, 409).await;
+    ask(&desk, "POST", "services", json!({ "name": "坏类型", "key": "request", "display_type": "SOME", "workflow_file": file }), 400).await;
+    ask(
+        &desk,
+        "POST",
+        "services",
+        json!({ "name": "坏目录", "key": "request", "catalog": 99_999, "workflow_file": file }),
+        404,
+    )
+    .await;
+    ask(
+        &desk,
+        "POST",
+        "services",
+        json!({ "name": "带文件", "key": "request", "owners": ["newbie"], "workflow_file": file }),
+        409,
+    )
+    .await;
+    assert!(
+        desk.app.ledger.keys.find("newbie").await.unwrap().is_none(),
+        "nor is an owner registered"
+    );
+    assert_eq!(
+        desk.head().await,
+        head,
+        "no workflow is deployed for a service that is not taken"
+    );
     // Another version comes in a file: what is not said stays.
     let path = format!("services/{}", added["service"]);
-    assert_eq!(ask(&house, "PUT", &path, json!({ "workflow_file": file, "catalog": null }), 200).await["version"], 2);
+    assert_eq!(
+        ask(
+            &desk,
+            "PUT",
+            &path,
+            json!({ "workflow_file": file, "catalog": null }),
+            200
+        )
+        .await["version"],
+        2
+    );
     let after = shown().await;
-    assert_eq!((&after["workflow_version"], &after["catalog"]), (&json!(2), &Value::Null));
-    for key in ["display_type", "seals_text", "can_ticket_agency", "rate_after_days", "owners", "priorities", "name", "desc"] {
+    assert_eq!(
+        (&after["workflow_version"], &after["catalog"]),
+        (&json!(2), &Value::Null)
+    );
+    for key in [
+        "display_type",
+        "seals_text",
+        "can_ticket_agency",
+        "rate_after_days",
+        "owners",
+        "priorities",
+        "name",
+        "desc",
+    ] {
         assert_eq!(after[key], before[key], "{key}");
     }
 }

@@ -3,61 +3,114 @@
 use serde_json::{Value, json};
 use tests::{form, of_lisi_alone};
 
-use crate::House;
-use crate::drawing::{approval, line, manual, opinion};
+use crate::TestDesk;
+use crate::workflow_builder::{approval, line, manual, opinion};
 
 #[tokio::test]
 async fn what_comes_along_with_a_ticket_comes_over_the_rest_door_too() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let body = |more: Value| {
         let mut body = json!({ "service_id": 22, "fields": { "title": "申请权限", "apply_content": "x", "impact": "2", "urgency": "3", "ZHIDINGSHENPIREN": "zhangsan", "LIANXIDIANHUA": "13800000000" } });
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         body
     };
-    let before = house.head().await;
+    let before = desk.head().await;
     for (more, field) in [
-        (json!({ "callback": { "url": "ftp://x/" } }), "/callback/url"),
+        (
+            json!({ "callback": { "url": "ftp://x/" } }),
+            "/callback/url",
+        ),
         (json!({ "callback": "x" }), "/callback"),
-        (json!({ "callback": { "url": "https://x/", "headers": 1 } }), "/callback/headers"),
-        (json!({ "callback": { "url": "https://x/", "on_status": "yes" } }), "/callback/on_status"),
-        (json!({ "processors": { "x": ["wangwu"] } }), "/processors/x"),
+        (
+            json!({ "callback": { "url": "https://x/", "headers": 1 } }),
+            "/callback/headers",
+        ),
+        (
+            json!({ "callback": { "url": "https://x/", "on_status": "yes" } }),
+            "/callback/on_status",
+        ),
+        (
+            json!({ "processors": { "x": ["wangwu"] } }),
+            "/processors/x",
+        ),
         (json!({ "processors": { "3": "wangwu" } }), "/processors/3"),
-        (json!({ "dynamic_fields": [{ "name": "备注", "type": "FILE", "value": "x" }] }), "/dynamic_fields/0/type"),
+        (
+            json!({ "dynamic_fields": [{ "name": "备注", "type": "FILE", "value": "x" }] }),
+            "/dynamic_fields/0/type",
+        ),
         (json!({ "dynamic_fields": {} }), "/dynamic_fields"),
         (json!({ "envs": [] }), "/envs"),
     ] {
-        let (status, problem) = house.v1("POST", "tickets", "lisi", body(more.clone())).await;
-        assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!(field)), "{more}: {problem}");
+        let (status, problem) = desk.v1("POST", "tickets", "lisi", body(more.clone())).await;
+        assert_eq!(
+            (status, &problem["errors"][0]["field"]),
+            (400, &json!(field)),
+            "{more}: {problem}"
+        );
     }
-    let (status, problem) = house.v1("POST", "tickets", "lisi", body(json!({ "processors": { "99": ["wangwu"] } }))).await;
-    assert_eq!((status, problem["detail"].as_str().unwrap()), (409, "service 通用审批申请 has no node 99"));
-    assert_eq!(house.head().await, before, "nothing was stored of what was refused");
+    let (status, problem) = desk
+        .v1(
+            "POST",
+            "tickets",
+            "lisi",
+            body(json!({ "processors": { "99": ["wangwu"] } })),
+        )
+        .await;
+    assert_eq!(
+        (status, problem["detail"].as_str().unwrap()),
+        (409, "service 通用审批申请 has no node 99")
+    );
+    assert_eq!(
+        desk.head().await,
+        before,
+        "nothing was stored of what was refused"
+    );
     let more = json!({
         "callback": { "url": "https://app.example.com/cb", "headers": { "X-Key": "k" }, "on_status": true }, "processors": { "3": ["zhaoliu"] },
         "dynamic_fields": [{ "name": "工单来源", "type": "STRING", "value": "巡检" }], "envs": { "colour": "red" },
     });
-    let (status, opened) = house.v1("POST", "tickets", "lisi", body(more)).await;
+    let (status, opened) = desk.v1("POST", "tickets", "lisi", body(more)).await;
     assert_eq!(status, 201, "{opened}");
     let sn = &opened["sn"];
-    let (_, shown) = house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await;
-    assert_eq!((&shown["nodes"][1]["waiting_for"], &shown["dynamic_fields"][0]["value"]), (&json!("zhaoliu"), &json!("巡检")), "{shown}");
-    house.operate(sn, "suspend", "admin", json!({ "message": "x" })).await;
-    house.settle().await;
-    let calls = house.receiver.calls.lock().expect("calls").clone();
+    let (_, shown) = desk
+        .v1(
+            "GET",
+            &format!("tickets/{}", sn.as_str().unwrap()),
+            "lisi",
+            Value::Null,
+        )
+        .await;
+    assert_eq!(
+        (
+            &shown["nodes"][1]["waiting_for"],
+            &shown["dynamic_fields"][0]["value"]
+        ),
+        (&json!("zhaoliu"), &json!("巡检")),
+        "{shown}"
+    );
+    desk.operate(sn, "suspend", "admin", json!({ "message": "x" }))
+        .await;
+    desk.settle().await;
+    let calls = desk.receiver.calls.lock().expect("calls").clone();
     assert_eq!(calls.len(), 1, "it hears of the status");
-    assert!(calls[0].url == "https://app.example.com/cb" && calls[0].headers.contains(&("X-Key".to_owned(), "k".to_owned())));
+    assert!(
+        calls[0].url == "https://app.example.com/cb"
+            && calls[0]
+                .headers
+                .contains(&("X-Key".to_owned(), "k".to_owned()))
+    );
 }
 
 #[tokio::test]
 async fn who_submits_for_somebody_else_decides_nothing_for_them() {
-    let house = House::open().await;
-    let nodes =
-        json!([{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }, approval(3, "zhangsan", json!({})), { "id": 9, "type": "END" }]);
+    let desk = TestDesk::open().await;
+    let nodes = json!([{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }, approval(3, "zhangsan", json!({})), { "id": 9, "type": "END" }]);
     let title = json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 });
-    let flow =
-        json!({ "name": "代提自审", "is_auto_approve": true, "nodes": nodes, "edges": [line(1, 2), line(2, 3), line(3, 9)], "fields": [title, opinion(3)] });
-    let wish = json!({ "name": "代提自审", "key": "request", "catalog_id": 4, "can_ticket_agency": true, "workflow": flow });
-    let service = house.must("import_service", wish).await["id"].clone();
+    let flow = json!({ "name": "代提自审", "is_auto_approve": true, "nodes": nodes, "edges": [line(1, 2), line(2, 3), line(3, 9)], "fields": [title, opinion(3)] });
+    let command_envelope = json!({ "name": "代提自审", "key": "request", "catalog_id": 4, "can_ticket_agency": true, "workflow": flow });
+    let service = desk.must("import_service", command_envelope).await["id"].clone();
     let body = |agent: Option<&str>| {
         let mut body = json!({ "service_id": service, "creator": "zhangsan", "fields": form(&[("title", "t")]) });
         if let Some(agent) = agent {
@@ -65,26 +118,47 @@ async fn who_submits_for_somebody_else_decides_nothing_for_them() {
         }
         body
     };
-    let status = async |sn: &Value| house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"].clone();
-    let own = house.must("create_ticket", body(None)).await["sn"].clone();
+    let status = async |sn: &Value| {
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"].clone()
+    };
+    let own = desk.must("create_ticket", body(None)).await["sn"].clone();
     assert_eq!(status(&own).await, "FINISHED", "submitting was approving");
-    let for_another = house.must("create_ticket", of_lisi_alone(body(Some("lisi")))).await["sn"].clone();
-    assert_eq!(status(&for_another).await, "RUNNING", "lisi is not the one who approves");
+    let for_another = desk
+        .must("create_ticket", of_lisi_alone(body(Some("lisi"))))
+        .await["sn"]
+        .clone();
+    assert_eq!(
+        status(&for_another).await,
+        "RUNNING",
+        "lisi is not the one who approves"
+    );
 }
 
 #[tokio::test]
 async fn a_role_in_the_tickets_business_says_who_may_submit() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let submit = json!({ "id": 2, "type": "NORMAL", "name": "提单", "processors_type": "CMDB", "processors": "OPS" });
     let nodes = json!([{ "id": 1, "type": "START" }, submit, manual(3, "处理", "wangwu"), { "id": 9, "type": "END" }]);
     let fields = json!([{ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 },
         { "id": 2, "key": "bk_biz_id", "name": "业务", "type": "SELECT", "validate_type": "OPTION", "state_id": 2, "source_type": "API" }]);
     let flow = json!({ "name": "业务提单", "is_biz_needed": true, "nodes": nodes, "edges": [line(1, 2), line(2, 3), line(3, 9)], "fields": fields });
-    let service = house.must("import_service", json!({ "name": "业务提单", "key": "request", "catalog_id": 4, "workflow": flow })).await["id"].clone();
+    let service = desk
+        .must(
+            "import_service",
+            json!({ "name": "业务提单", "key": "request", "catalog_id": 4, "workflow": flow }),
+        )
+        .await["id"]
+        .clone();
     let create = |who: &str, business: &str| json!({ "service_id": service, "creator": who, "fields": form(&[("title", "t"), ("bk_biz_id", business)]) });
-    house.must("create_ticket", create("zhaoliu", "2")).await;
+    desk.must("create_ticket", create("zhaoliu", "2")).await;
     for (who, business) in [("lisi", "2"), ("zhaoliu", "3")] {
-        let (code, message) = house.refused("create_ticket", create(who, business)).await;
-        assert_eq!((code, message), (3_900_003, format!("提单失败: 【{who}】没有任务【提单】的【提交】操作权限.")));
+        let (code, message) = desk.refused("create_ticket", create(who, business)).await;
+        assert_eq!(
+            (code, message),
+            (
+                3_900_003,
+                format!("提单失败: 【{who}】没有任务【提单】的【提交】操作权限.")
+            )
+        );
     }
 }

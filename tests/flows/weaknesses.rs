@@ -5,191 +5,438 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use tests::{approval_request, change, form, incident, of_lisi_alone};
 
-use crate::House;
-use crate::drawing::{line, line_if, manual, open, service, step};
+use crate::TestDesk;
+use crate::workflow_builder::{line, line_if, manual, open, service, step};
 
-async fn ticket(house: &House, body: Value) -> Value {
-    house.must("create_ticket", body).await["sn"].clone()
+async fn ticket(desk: &TestDesk, body: Value) -> Value {
+    desk.must("create_ticket", body).await["sn"].clone()
 }
 
 fn submit(sn: &Value, who: &str, node: i64, fields: &[(&str, &str)]) -> Value {
     json!({ "sn": sn, "operator": who, "state_id": node, "action_type": "TRANSITION", "fields": form(fields) })
 }
 
-async fn with_callback(house: &House) -> Value {
+async fn with_callback(desk: &TestDesk) -> Value {
     let mut body = approval_request();
     body["meta"] = json!({ "callback_url": "https://app.example.com/cb" });
-    let sn = ticket(house, body).await;
-    house.must("operate_node", submit(&sn, "zhangsan", 3, &[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "x")])).await;
-    house.settle().await;
+    let sn = ticket(desk, body).await;
+    desk.must(
+        "operate_node",
+        submit(
+            &sn,
+            "zhangsan",
+            3,
+            &[("FZR_YIJIAN", "false"), ("FZR_LIYOU", "x")],
+        ),
+    )
+    .await;
+    desk.settle().await;
     sn
 }
 
-fn called(house: &House) -> Vec<Value> {
-    house.receiver.calls.lock().expect("calls").iter().map(|call| serde_json::from_slice(&call.body).expect("JSON")).collect()
+fn called(desk: &TestDesk) -> Vec<Value> {
+    desk.receiver
+        .calls
+        .lock()
+        .expect("calls")
+        .iter()
+        .map(|call| serde_json::from_slice(&call.body).expect("JSON"))
+        .collect()
 }
 
 #[tokio::test]
 async fn w01_a_callback_token_is_of_one_ticket_ends_and_holds_no_secret() {
-    let house = House::open().await;
-    let (one, other) = (with_callback(&house).await, with_callback(&house).await);
-    let tokens: Vec<String> = called(&house).iter().map(|body| body["token"].as_str().expect("a token").to_owned()).collect();
-    assert!(one != other && tokens[0] != tokens[1], "each ticket has its own");
-    let plain = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&tokens[0]).expect("text");
-    assert!(!String::from_utf8_lossy(&plain).contains(tests::TRUSTED.1), "the application's secret is not in it");
-    let passed = async |token: &str| house.must("token/verify", json!({ "token": token })).await["is_passed"].clone();
-    assert_eq!((passed(&tokens[0]).await, passed("made-up").await), (json!(true), json!(false)));
+    let desk = TestDesk::open().await;
+    let (one, other) = (with_callback(&desk).await, with_callback(&desk).await);
+    let tokens: Vec<String> = called(&desk)
+        .iter()
+        .map(|body| body["token"].as_str().expect("a token").to_owned())
+        .collect();
+    assert!(
+        one != other && tokens[0] != tokens[1],
+        "each ticket has its own"
+    );
+    let plain = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(&tokens[0])
+        .expect("text");
+    assert!(
+        !String::from_utf8_lossy(&plain).contains(tests::TRUSTED.1),
+        "the application's secret is not in it"
+    );
+    let passed = async |token: &str| {
+        desk.must("token/verify", json!({ "token": token })).await["is_passed"].clone()
+    };
+    assert_eq!(
+        (passed(&tokens[0]).await, passed("made-up").await),
+        (json!(true), json!(false))
+    );
     let by_another = of_lisi_alone(json!({ "token": tokens[0] }));
-    assert_eq!(house.must("token/verify", by_another).await["is_passed"], false, "it is for the application it was sent to");
-    house.clock.turn(8 * 86_400_000);
+    assert_eq!(
+        desk.must("token/verify", by_another).await["is_passed"],
+        false,
+        "it is for the application it was sent to"
+    );
+    desk.clock.advance(8 * 86_400_000);
     assert_eq!(passed(&tokens[0]).await, false, "it ends");
 }
 
 #[tokio::test]
 async fn w02_no_decision_is_taken_from_a_caller_that_nobody_knows() {
-    let house = House::open().await;
-    let sn = ticket(&house, approval_request()).await;
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk, approval_request()).await;
     let body = json!({ "process_inst_id": sn, "activity": 3, "handler": "zhangsan", "submit_action": "true" });
-    for path in ["/openapi/ticket/proceed_approval/", "/v2/itsm/proceed_approval/", "/api/c/compapi/v2/itsm/approve/", "/v1/decisions"] {
-        let request = axum::http::Request::post(path).header("content-type", "application/json").body(body.to_string().into()).expect("a request");
-        assert!(matches!(house.send(request).await.0.as_u16(), 401 | 403), "{path}");
+    for path in [
+        "/openapi/ticket/proceed_approval/",
+        "/v2/itsm/proceed_approval/",
+        "/api/c/compapi/v2/itsm/approve/",
+        "/v1/decisions",
+    ] {
+        let request = axum::http::Request::post(path)
+            .header("content-type", "application/json")
+            .body(body.to_string().into())
+            .expect("a request");
+        assert!(
+            matches!(desk.send(request).await.0.as_u16(), 401 | 403),
+            "{path}"
+        );
     }
-    assert_eq!(step(&house, &sn).await, json!([["负责人审批", "RUNNING", "TRANSITION"]]));
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["负责人审批", "RUNNING", "TRANSITION"]])
+    );
 }
 
 #[tokio::test]
 async fn w03_callbacks_are_tried_again_and_each_delivery_is_kept() {
-    let house = House::open().await;
-    house.receiver.answers.lock().expect("answers").push_back(Err("timeout".into()));
-    let sn = with_callback(&house).await;
-    assert_eq!(house.must("callback_failed_ticket", json!({})).await, json!([sn]));
-    assert_eq!(house.must("callback_failed_ticket", of_lisi_alone(json!({}))).await, json!([]), "no other application sees it");
-    house.must("ticket_approval_result", of_lisi_alone(json!({ "sn": [sn] }))).await;
-    house.settle().await;
-    assert_eq!(house.must("callback_failed_ticket", json!({})).await, json!([sn]), "nor clears it by asking");
-    house.clock.turn(1_000);
-    house.settle().await;
-    assert_eq!(called(&house).len(), 2);
-    assert_eq!(house.must("callback_failed_ticket", json!({})).await, json!([]));
-    let calls = house.receiver.calls.lock().expect("calls").clone();
-    let key = |at: usize| calls[at].headers.iter().find(|(name, _)| name == "Idempotency-Key").cloned();
-    assert!(key(0).is_some() && key(0) == key(1), "the receiver can tell a repeated call");
+    let desk = TestDesk::open().await;
+    desk.receiver
+        .answers
+        .lock()
+        .expect("answers")
+        .push_back(Err("timeout".into()));
+    let sn = with_callback(&desk).await;
+    assert_eq!(
+        desk.must("callback_failed_ticket", json!({})).await,
+        json!([sn])
+    );
+    assert_eq!(
+        desk.must("callback_failed_ticket", of_lisi_alone(json!({})))
+            .await,
+        json!([]),
+        "no other application sees it"
+    );
+    desk.must(
+        "ticket_approval_result",
+        of_lisi_alone(json!({ "sn": [sn] })),
+    )
+    .await;
+    desk.settle().await;
+    assert_eq!(
+        desk.must("callback_failed_ticket", json!({})).await,
+        json!([sn]),
+        "nor clears it by asking"
+    );
+    desk.clock.advance(1_000);
+    desk.settle().await;
+    assert_eq!(called(&desk).len(), 2);
+    assert_eq!(
+        desk.must("callback_failed_ticket", json!({})).await,
+        json!([])
+    );
+    let calls = desk.receiver.calls.lock().expect("calls").clone();
+    let key = |at: usize| {
+        calls[at]
+            .headers
+            .iter()
+            .find(|(name, _)| name == "Idempotency-Key")
+            .cloned()
+    };
+    assert!(
+        key(0).is_some() && key(0) == key(1),
+        "the receiver can tell a repeated call"
+    );
 }
 
 #[tokio::test]
 async fn w04_what_is_answered_is_there_form_steps_logs_and_all() {
-    let house = House::open().await;
-    house.stop_following();
-    let sn = ticket(&house, approval_request()).await;
-    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
-    assert!(!info["current_steps"].as_array().unwrap().is_empty() && info["fields"].to_string().contains("按清单开通"));
-    assert_eq!(house.must("get_ticket_logs", json!({ "sn": sn })).await["logs"].as_array().unwrap().len(), 2);
+    let desk = TestDesk::open().await;
+    desk.stop_following();
+    let sn = ticket(&desk, approval_request()).await;
+    let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
+    assert!(
+        !info["current_steps"].as_array().unwrap().is_empty()
+            && info["fields"].to_string().contains("按清单开通")
+    );
+    assert_eq!(
+        desk.must("get_ticket_logs", json!({ "sn": sn })).await["logs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[tokio::test]
 async fn w05_the_run_is_what_its_events_fold_to_and_nothing_else() {
-    let house = House::open().await;
-    let sn = ticket(&house, change()).await;
-    house.must("operate_node", submit(&sn, "wushi", 3, &[("HQ_YIJIAN", "true")])).await;
-    house.followed().await;
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk, change()).await;
+    desk.must(
+        "operate_node",
+        submit(&sn, "wushi", 3, &[("HQ_YIJIAN", "true")]),
+    )
+    .await;
+    desk.followed().await;
     let stream = format!("ticket-{}", sn.as_str().unwrap());
-    let history = functions::desk::history(&house.app.ledger, &stream).await.unwrap();
-    let folded: domain::ticket::Ticket = domain::decider::fold(history.iter().map(|envelope| &envelope.event));
+    let history = functions::app::tickets::history(&desk.app.ledger, &stream)
+        .await
+        .unwrap();
+    let folded: domain::ticket::Ticket =
+        domain::decider::fold(history.iter().map(|envelope| &envelope.event));
     // A desk that has only just started, on the same store and keys, knows the same.
-    let chance = std::sync::Arc::new(infra::clock::SeededChance::new(2));
-    let another = infra::Ledger::new(house.app.ledger.store.clone(), house.app.ledger.keys.clone(), house.clock.clone(), chance);
-    assert_eq!(folded, another.load::<domain::ticket::Ticket>(&stream).await.unwrap().aggregate.0);
-    let followed = house.app.views.get("ticket", &stream).await.unwrap().expect("a card");
-    let followed: domain::views::ticket_card::TicketCard = functions::stream::follow::read_card(&house.app.ledger, &stream, &followed).await.unwrap();
+    let rng = std::sync::Arc::new(infra::clock::SeededRng::new(2));
+    let another = infra::Ledger::new(
+        desk.app.ledger.store.clone(),
+        desk.app.ledger.keys.clone(),
+        desk.clock.clone(),
+        rng,
+    );
+    assert_eq!(
+        folded,
+        another
+            .load::<domain::ticket::Ticket>(&stream)
+            .await
+            .unwrap()
+            .aggregate
+            .0
+    );
+    let followed = desk
+        .app
+        .views
+        .get("ticket", &stream)
+        .await
+        .unwrap()
+        .expect("a card");
+    let followed: domain::views::ticket_card::TicketCard =
+        functions::app::cards::read_card(&desk.app.ledger, &stream, &followed)
+            .await
+            .unwrap();
     assert_eq!(folded, followed.ticket);
 }
 
 #[tokio::test]
 async fn w06_sending_back_opens_a_round_keeps_the_last_and_the_handling_mode() {
-    let house = House::open().await;
-    let sn = ticket(&house, incident()).await;
-    house.must("operate_node", json!({ "sn": sn, "operator": "sunba", "state_id": 3, "action_type": "CLAIM" })).await;
-    house.must("operate_node", submit(&sn, "sunba", 3, &[("YIXIANJIEGUO", "SHENGJI"), ("YIXIANSHUOMING", "x")])).await;
-    let distribute =
-        json!({ "sn": sn, "operator": "zhangsan", "state_id": 4, "action_type": "DISTRIBUTE", "processors_type": "PERSON", "processors": "wangwu" });
-    house.must("operate_node", distribute).await;
-    house.must("operate_node", submit(&sn, "wangwu", 4, &[("ERXIANSHUOMING", "第一次")])).await;
-    house.must("operate_node", submit(&sn, "lisi", 5, &[("QUERENJIEGUO", "WEIHUIFU")])).await;
-    assert_eq!(step(&house, &sn).await, json!([["二线处理", "DISTRIBUTING", "DISTRIBUTE"]]), "it is distributed again, as the workflow says");
-    let history = functions::desk::history(&house.app.ledger, &format!("ticket-{}", sn.as_str().unwrap())).await.unwrap();
-    assert!(serde_json::to_string(&history.iter().map(|envelope| &envelope.event).collect::<Vec<_>>()).unwrap().contains("第一次"), "the first round stays");
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk, incident()).await;
+    desk.must(
+        "operate_node",
+        json!({ "sn": sn, "operator": "sunba", "state_id": 3, "action_type": "CLAIM" }),
+    )
+    .await;
+    desk.must(
+        "operate_node",
+        submit(
+            &sn,
+            "sunba",
+            3,
+            &[("YIXIANJIEGUO", "SHENGJI"), ("YIXIANSHUOMING", "x")],
+        ),
+    )
+    .await;
+    let distribute = json!({ "sn": sn, "operator": "zhangsan", "state_id": 4, "action_type": "DISTRIBUTE", "processors_type": "PERSON", "processors": "wangwu" });
+    desk.must("operate_node", distribute).await;
+    desk.must(
+        "operate_node",
+        submit(&sn, "wangwu", 4, &[("ERXIANSHUOMING", "第一次")]),
+    )
+    .await;
+    desk.must(
+        "operate_node",
+        submit(&sn, "lisi", 5, &[("QUERENJIEGUO", "WEIHUIFU")]),
+    )
+    .await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["二线处理", "DISTRIBUTING", "DISTRIBUTE"]]),
+        "it is distributed again, as the workflow says"
+    );
+    let history = functions::app::tickets::history(
+        &desk.app.ledger,
+        &format!("ticket-{}", sn.as_str().unwrap()),
+    )
+    .await
+    .unwrap();
+    assert!(
+        serde_json::to_string(
+            &history
+                .iter()
+                .map(|envelope| &envelope.event)
+                .collect::<Vec<_>>()
+        )
+        .unwrap()
+        .contains("第一次"),
+        "the first round stays"
+    );
 }
 
 #[tokio::test]
 async fn w07_suspending_twice_is_refused_and_resuming_works() {
-    let house = House::open().await;
-    let sn = ticket(&house, approval_request()).await;
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk, approval_request()).await;
     let operate = |action: &str| json!({ "sn": sn, "operator": "admin", "action_type": action, "action_message": "x" });
-    house.must("operate_ticket", operate("SUSPEND")).await;
-    assert_eq!(house.refused("operate_ticket", operate("SUSPEND")).await.1, "0:抱歉，该单据不在流程中，无法操作");
-    house.must("operate_ticket", operate("UNSUSPEND")).await;
-    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "RUNNING");
+    desk.must("operate_ticket", operate("SUSPEND")).await;
+    assert_eq!(
+        desk.refused("operate_ticket", operate("SUSPEND")).await.1,
+        "0:抱歉，该单据不在流程中，无法操作"
+    );
+    desk.must("operate_ticket", operate("UNSUSPEND")).await;
+    assert_eq!(
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
+        "RUNNING"
+    );
 }
 
 #[tokio::test]
 async fn w08_a_suspended_ticket_takes_no_node_operation_through_any_door() {
-    let house = House::open().await;
-    let sn = ticket(&house, approval_request()).await;
-    house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "x" })).await;
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk, approval_request()).await;
+    desk.must(
+        "operate_ticket",
+        json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "x" }),
+    )
+    .await;
     let standing = "0:抱歉，单据已挂起，无法操作";
-    assert_eq!(house.refused("operate_node", submit(&sn, "zhangsan", 3, &[("FZR_YIJIAN", "true")])).await.1, standing);
-    assert_eq!(house.refused("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "true" })).await.1, standing);
-    assert_eq!(house.not_operated(&sn, "decide", "zhangsan", json!({ "node": 3, "pass": true })).await.0, 409);
+    assert_eq!(
+        desk.refused(
+            "operate_node",
+            submit(&sn, "zhangsan", 3, &[("FZR_YIJIAN", "true")])
+        )
+        .await
+        .1,
+        standing
+    );
+    assert_eq!(
+        desk.refused(
+            "approve",
+            json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "true" })
+        )
+        .await
+        .1,
+        standing
+    );
+    assert_eq!(
+        desk.not_operated(
+            &sn,
+            "decide",
+            "zhangsan",
+            json!({ "node": 3, "pass": true })
+        )
+        .await
+        .0,
+        409
+    );
 }
 
 #[tokio::test]
 async fn w09_terminating_works_and_a_countersign_goes_on_after_its_last_vote() {
-    let house = House::open().await;
-    let sn = ticket(&house, approval_request()).await;
-    house.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TERMINATE", "action_message": "重复" })).await;
-    assert_eq!(house.must("get_ticket_status", json!({ "sn": sn })).await["current_status"], "TERMINATED");
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk, approval_request()).await;
+    desk.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TERMINATE", "action_message": "重复" })).await;
+    assert_eq!(
+        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
+        "TERMINATED"
+    );
     let sign = json!({ "id": 3, "type": "SIGN", "name": "会签", "processors_type": "PERSON", "processors": "wangwu,zhaoliu" });
     let opinion = json!([{ "id": 8, "key": "opinion", "name": "意见", "type": "SELECT", "state_id": 3, "validate_type": "REQUIRE",
         "choice": [{ "key": "true", "name": "同意" }, { "key": "false", "name": "不同意" }] }]);
-    let service = service(&house, "会签", json!([sign, manual(4, "归档", "admin")]), json!([line(1, 2), line(2, 3), line(3, 4), line(4, 9)]), opinion).await;
-    let sn = open(&house, &service).await;
-    house.must("operate_node", submit(&sn, "wangwu", 3, &[("opinion", "false")])).await;
-    house.must("operate_node", submit(&sn, "zhaoliu", 3, &[("opinion", "true")])).await;
-    assert_eq!(step(&house, &sn).await, json!([["归档", "RUNNING", "TRANSITION"]]));
+    let service = service(
+        &desk,
+        "会签",
+        json!([sign, manual(4, "归档", "admin")]),
+        json!([line(1, 2), line(2, 3), line(3, 4), line(4, 9)]),
+        opinion,
+    )
+    .await;
+    let sn = open(&desk, &service).await;
+    desk.must(
+        "operate_node",
+        submit(&sn, "wangwu", 3, &[("opinion", "false")]),
+    )
+    .await;
+    desk.must(
+        "operate_node",
+        submit(&sn, "zhaoliu", 3, &[("opinion", "true")]),
+    )
+    .await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["归档", "RUNNING", "TRANSITION"]])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w10_of_two_decisions_at_once_one_counts_and_no_voter_blocks_another() {
-    let house = std::sync::Arc::new(House::open().await);
-    let sn = ticket(&house, approval_request()).await;
+    let desk = std::sync::Arc::new(TestDesk::open().await);
+    let sn = ticket(&desk, approval_request()).await;
     // Two approvers over two doors, and the creator withdraws meanwhile: each is told that it was done or why not.
     let mut at_once = tokio::task::JoinSet::new();
     for (operation, body) in [
-        ("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "true" })),
-        ("operate_node", submit(&sn, "wangwu", 3, &[("FZR_YIJIAN", "true")])),
-        ("operate_ticket", json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" })),
+        (
+            "approve",
+            json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "true" }),
+        ),
+        (
+            "operate_node",
+            submit(&sn, "wangwu", 3, &[("FZR_YIJIAN", "true")]),
+        ),
+        (
+            "operate_ticket",
+            json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }),
+        ),
     ] {
-        let house = house.clone();
-        at_once.spawn(async move { house.call(operation, body).await });
+        let desk = desk.clone();
+        at_once.spawn(async move { desk.call(operation, body).await });
     }
     let answers = at_once.join_all().await;
-    assert_eq!(answers.iter().filter(|answer| answer["result"] == true).count(), 1, "{answers:?}");
-    let story = house.story(sn.as_str().unwrap()).await;
-    assert_eq!(story.iter().filter(|kind| matches!(**kind, "ticket.vote_cast" | "ticket.withdrawn")).count(), 1, "{story:?}");
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| answer["result"] == true)
+            .count(),
+        1,
+        "{answers:?}"
+    );
+    let story = desk.story(sn.as_str().unwrap()).await;
+    assert_eq!(
+        story
+            .iter()
+            .filter(|kind| matches!(**kind, "ticket.vote_cast" | "ticket.withdrawn"))
+            .count(),
+        1,
+        "{story:?}"
+    );
     // Voters of one node do not stand in each other's way.
-    let sn = ticket(&house, change()).await;
+    let sn = ticket(&desk, change()).await;
     let mut at_once = tokio::task::JoinSet::new();
     for who in ["zhangsan", "zhoujiu", "wushi"] {
-        let (house, sn) = (house.clone(), sn.clone());
-        at_once.spawn(async move { house.must("approve", json!({ "sn": sn, "state_id": 3, "approver": who, "action": "true" })).await });
+        let (desk, sn) = (desk.clone(), sn.clone());
+        at_once.spawn(async move {
+            desk.must(
+                "approve",
+                json!({ "sn": sn, "state_id": 3, "approver": who, "action": "true" }),
+            )
+            .await
+        });
     }
     at_once.join_all().await;
-    assert_eq!(step(&house, &sn).await, json!([["变更实施", "DISTRIBUTING", "DISTRIBUTE"]]));
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["变更实施", "DISTRIBUTING", "DISTRIBUTE"]])
+    );
 }
 
 #[tokio::test]
 async fn w11_what_a_user_types_is_compared_by_its_type_and_never_evaluated() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let nodes = json!([manual(3, "甲", "wangwu"), manual(4, "乙", "wangwu")]);
     let typed = |key: &str, kind: &str, sign: &str, value: &str| {
         let mut line = line_if(2, 3, key, value);
@@ -201,195 +448,419 @@ async fn w11_what_a_user_types_is_compared_by_its_type_and_never_evaluated() {
         { "id": 5, "key": "parts", "name": "部分", "type": "MULTISELECT", "validate_type": "OPTION", "state_id": 2,
           "choice": [{ "key": "a", "name": "A" }, { "key": "b", "name": "B" }] }]);
     for (number, (line_there, cases)) in [
-        (line_if(2, 3, "host", "y"), vec![("host", "y", "甲"), ("host", "y' or '1' == '1", "乙"), ("host", "it's\n\"fine\"", "乙"), ("host", "${host}", "乙")]),
-        (typed("count", "INT", ">", "9"), vec![("count", "10", "甲"), ("count", "9", "乙"), ("count", "-10", "乙"), ("host", "x", "乙")]),
-        (typed("day", "DATE", ">=", "2026/2/1"), vec![("day", "2026-11-22", "甲"), ("day", "2026-01-31", "乙"), ("host", "x", "乙")]),
-        (typed("parts", "MULTISELECT", "issuperset", "a"), vec![("parts", "a", "甲"), ("parts", "b,a", "甲"), ("parts", "b", "乙"), ("host", "x", "乙")]),
+        (
+            line_if(2, 3, "host", "y"),
+            vec![
+                ("host", "y", "甲"),
+                ("host", "y' or '1' == '1", "乙"),
+                ("host", "it's\n\"fine\"", "乙"),
+                ("host", "${host}", "乙"),
+            ],
+        ),
+        (
+            typed("count", "INT", ">", "9"),
+            vec![
+                ("count", "10", "甲"),
+                ("count", "9", "乙"),
+                ("count", "-10", "乙"),
+                ("host", "x", "乙"),
+            ],
+        ),
+        (
+            typed("day", "DATE", ">=", "2026/2/1"),
+            vec![
+                ("day", "2026-11-22", "甲"),
+                ("day", "2026-01-31", "乙"),
+                ("host", "x", "乙"),
+            ],
+        ),
+        (
+            typed("parts", "MULTISELECT", "issuperset", "a"),
+            vec![
+                ("parts", "a", "甲"),
+                ("parts", "b,a", "甲"),
+                ("parts", "b", "乙"),
+                ("host", "x", "乙"),
+            ],
+        ),
     ]
     .into_iter()
     .enumerate()
     {
         let lines = json!([line(1, 2), line_there, line(2, 4), line(3, 9), line(4, 9)]);
-        let service = service(&house, &format!("条件{number}"), nodes.clone(), lines, day.clone()).await;
+        let service = service(
+            &desk,
+            &format!("条件{number}"),
+            nodes.clone(),
+            lines,
+            day.clone(),
+        )
+        .await;
         for (key, value, name) in cases {
-            let sn = ticket(&house, json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t"), (key, value)]) })).await;
-            assert_eq!(step(&house, &sn).await[0][0], name, "{key} {value}");
+            let sn = ticket(&desk, json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t"), (key, value)]) })).await;
+            assert_eq!(step(&desk, &sn).await[0][0], name, "{key} {value}");
         }
     }
 }
 
 #[tokio::test]
 async fn w12_the_default_line_comes_last_and_a_gap_is_named_and_waits_for_a_manager() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     // The default is older than the conditional line, which counts all the same.
-    let lines = json!([line(1, 2), line(2, 4), line_if(2, 3, "host", "y"), line(3, 9), line(4, 9)]);
+    let lines = json!([
+        line(1, 2),
+        line(2, 4),
+        line_if(2, 3, "host", "y"),
+        line(3, 9),
+        line(4, 9)
+    ]);
     let nodes = json!([manual(3, "甲", "wangwu"), manual(4, "乙", "wangwu")]);
-    let service = service(&house, "次序", nodes.clone(), lines, json!([])).await;
-    let sn = ticket(&house, json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t"), ("host", "y")]) })).await;
-    assert_eq!(step(&house, &sn).await[0][0], "甲");
+    let service = service(&desk, "次序", nodes.clone(), lines, json!([])).await;
+    let sn = ticket(&desk, json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t"), ("host", "y")]) })).await;
+    assert_eq!(step(&desk, &sn).await[0][0], "甲");
     let flow = json!({ "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL" }, nodes[0], { "id": 9, "type": "END" }],
         "edges": [line(1, 2), line_if(2, 3, "title", "y"), line(3, 9)], "fields": [{ "key": "title", "type": "STRING", "state_id": 2 }] });
-    let imported = house.must("import_service", json!({ "name": "缺口", "key": "request", "catalog_id": 4, "workflow": flow })).await;
-    assert!(imported["report"].to_string().contains("no line holds for title != y"), "{imported}");
-    let sn = ticket(&house, json!({ "service_id": imported["id"], "creator": "lisi", "fields": form(&[("title", "n")]) })).await;
-    assert_eq!(house.story(sn.as_str().unwrap()).await.last(), Some(&"ticket.line_missing"), "it waits where a manager can route it");
+    let imported = desk
+        .must(
+            "import_service",
+            json!({ "name": "缺口", "key": "request", "catalog_id": 4, "workflow": flow }),
+        )
+        .await;
+    assert!(
+        imported["report"]
+            .to_string()
+            .contains("no transition holds for title != y"),
+        "{imported}"
+    );
+    let sn = ticket(&desk, json!({ "service_id": imported["id"], "creator": "lisi", "fields": form(&[("title", "n")]) })).await;
+    assert_eq!(
+        desk.story(sn.as_str().unwrap()).await.last(),
+        Some(&"ticket.transition_missing"),
+        "it waits where a manager can route it"
+    );
 }
 
 #[tokio::test]
 async fn w13_the_result_of_an_approval_is_stored_when_it_is_decided() {
-    let house = House::open().await;
-    let sn = ticket(&house, approval_request()).await;
-    house.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "false", "remark": "不行" })).await;
-    let story = house.story(sn.as_str().unwrap()).await;
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk, approval_request()).await;
+    desk.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "false", "remark": "不行" })).await;
+    let story = desk.story(sn.as_str().unwrap()).await;
     assert_eq!(story.last(), Some(&"ticket.finished"));
     // Whatever becomes of the workflow since.
-    let (status, _) = house.v1("POST", "workflows/11/close", "admin", Value::Null).await;
+    let (status, _) = desk
+        .v1("POST", "workflows/11/close", "admin", Value::Null)
+        .await;
     assert_eq!(status, 204);
-    assert_eq!(house.must("ticket_approval_result", json!({ "sn": [sn] })).await[0]["approve_result"], false);
+    assert_eq!(
+        desk.must("ticket_approval_result", json!({ "sn": [sn] }))
+            .await[0]["approve_result"],
+        false
+    );
 }
 
 #[tokio::test]
 async fn w14_a_finish_condition_that_passes_is_a_declared_rule_of_the_lines() {
-    let house = House::open().await;
-    let mut node =
-        json!({ "id": 3, "type": "APPROVAL", "name": "多签", "processors_type": "PERSON", "processors": "wangwu,zhaoliu,zhangsan", "is_multi": true });
-    node["variables"] =
-        json!({ "outputs": [{ "key": "rate", "meta": { "code": "PASS_RATE" } }, { "key": "result", "meta": { "code": "NODE_APPROVE_RESULT" } }] });
-    node["finish_condition"] =
-        json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [{ "key": "rate", "type": "INT", "condition": ">=", "value": 60 }] }] });
+    let desk = TestDesk::open().await;
+    let mut node = json!({ "id": 3, "type": "APPROVAL", "name": "多签", "processors_type": "PERSON", "processors": "wangwu,zhaoliu,zhangsan", "is_multi": true });
+    node["variables"] = json!({ "outputs": [{ "key": "rate", "meta": { "code": "PASS_RATE" } }, { "key": "result", "meta": { "code": "NODE_APPROVE_RESULT" } }] });
+    node["finish_condition"] = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [{ "key": "rate", "type": "INT", "condition": ">=", "value": 60 }] }] });
     let opinion = json!([{ "id": 8, "key": "opinion", "name": "意见", "type": "RADIO", "state_id": 3, "validate_type": "REQUIRE", "meta": { "code": "APPROVE_RESULT" },
         "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "拒绝" }] }]);
     let by_rate = json!({ "from": 3, "to": 4, "condition_type": "by_field", "condition": { "type": "and", "expressions": [
         { "type": "and", "expressions": [{ "key": "rate", "type": "INT", "condition": ">=", "value": 60 }] }] } });
-    let service =
-        service(&house, "多签", json!([node, manual(4, "执行", "admin")]), json!([line(1, 2), line(2, 3), by_rate, line(3, 9), line(4, 9)]), opinion).await;
-    let sn = open(&house, &service).await;
+    let service = service(
+        &desk,
+        "多签",
+        json!([node, manual(4, "执行", "admin")]),
+        json!([line(1, 2), line(2, 3), by_rate, line(3, 9), line(4, 9)]),
+        opinion,
+    )
+    .await;
+    let sn = open(&desk, &service).await;
     for (who, pass) in [("wangwu", "false"), ("zhaoliu", "true")] {
-        house.must("operate_node", submit(&sn, who, 3, &[("opinion", pass)])).await;
+        desk.must("operate_node", submit(&sn, who, 3, &[("opinion", pass)]))
+            .await;
     }
-    assert_eq!(step(&house, &sn).await, json!([["多签", "RUNNING", "TRANSITION"]]), "33 percent are not enough");
-    house.must("operate_node", submit(&sn, "zhangsan", 3, &[("opinion", "true")])).await;
-    assert_eq!(step(&house, &sn).await, json!([["执行", "RUNNING", "TRANSITION"]]), "66 percent are, whatever one of them said");
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["多签", "RUNNING", "TRANSITION"]]),
+        "33 percent are not enough"
+    );
+    desk.must(
+        "operate_node",
+        submit(&sn, "zhangsan", 3, &[("opinion", "true")]),
+    )
+    .await;
+    assert_eq!(
+        step(&desk, &sn).await,
+        json!([["执行", "RUNNING", "TRANSITION"]]),
+        "66 percent are, whatever one of them said"
+    );
 }
 
 #[tokio::test]
 async fn w15_numbers_are_given_once_whatever_the_type_and_the_process() {
-    let house = House::open().await;
-    let another = functions::numbers::Numbers::new(house.app.ledger.clone());
+    let desk = TestDesk::open().await;
+    let another = functions::app::numbers::Numbers::new(desk.app.ledger.clone());
     let day = jiff::civil::date(2026, 11, 22);
     let problem = json!({ "service_id": 21, "creator": "lisi", "fields": form(&[("title", "内存泄漏"), ("WENTIMIAOSHU", "x")]) });
     let mut seen = std::collections::BTreeSet::new();
     let mut prefixes = std::collections::BTreeMap::<String, usize>::new();
     for number in 0..80 {
         let body = [approval_request(), incident(), change(), problem.clone()][number % 4].clone();
-        let sn = ticket(&house, body).await;
+        let sn = ticket(&desk, body).await;
         let sn = sn.as_str().unwrap().to_owned();
         *prefixes.entry(sn[..3].to_owned()).or_default() += 1;
         assert!(seen.insert(sn));
         let kind = events::ticket::ServiceKind::ALL[number % 4];
-        assert!(seen.insert(another.next(kind, day, &events::Meta::system("t", "t")).await.unwrap().0.0), "what another process gives is its own");
+        assert!(
+            seen.insert(
+                another
+                    .next(kind, day, &events::Meta::system("t", "t"))
+                    .await
+                    .unwrap()
+                    .0
+                    .0
+            ),
+            "what another process gives is its own"
+        );
     }
-    assert!(prefixes.len() == 4 && prefixes.values().all(|count| *count == 20), "{prefixes:?}");
+    assert!(
+        prefixes.len() == 4 && prefixes.values().all(|count| *count == 20),
+        "{prefixes:?}"
+    );
 }
 
 #[tokio::test]
 async fn w16_the_history_is_chained_says_who_and_how_and_an_edit_is_found() {
     use infra::store::{Journal as _, Store as _};
-    let house = House::open().await;
-    let sn = ticket(&house, approval_request()).await;
-    let logs = house.must("get_ticket_logs", json!({ "sn": sn })).await;
-    assert!(logs["logs"].as_array().unwrap().iter().all(|log| log["source"] == "API"), "{logs}");
-    let verdict = functions::cli::audit::verify_ledger(&house.app.ledger, &[], &mut |_| {}).await.unwrap();
-    assert!(verdict.is_ok() && verdict.commits > 0, "{:?}", verdict.findings);
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk, approval_request()).await;
+    let logs = desk.must("get_ticket_logs", json!({ "sn": sn })).await;
+    assert!(
+        logs["logs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|log| log["source"] == "API"),
+        "{logs}"
+    );
+    let verdict = functions::cli::audit::verify_ledger(&desk.app.ledger, &[], &mut |_| {})
+        .await
+        .unwrap();
+    assert!(
+        verdict.is_ok() && verdict.commits > 0,
+        "{:?}",
+        verdict.findings
+    );
     // The same ledger with one word of one commit written anew.
     let edited = infra::store::memory::Memory::default();
     let stream = format!("ticket-{}", sn.as_str().unwrap());
-    for placed in house.app.ledger.store.feed(0, 100_000).await.unwrap() {
+    for placed in desk.app.ledger.store.feed(0, 100_000).await.unwrap() {
         let mut commit = placed.commit;
         if commit.stream == stream {
-            commit.body = String::from_utf8(commit.body).unwrap().replace("按清单开通", "全部都开通").into_bytes();
+            commit.body = String::from_utf8(commit.body)
+                .unwrap()
+                .replace("按清单开通", "全部都开通")
+                .into_bytes();
         }
         edited.append(commit).await.unwrap();
     }
-    assert_eq!(edited.head().await.unwrap().position, house.head().await);
-    let verdict = infra::store::audit::verify(&edited, &[], &mut |_| {}).await.unwrap();
-    assert!(!verdict.is_ok() && verdict.findings[0].contains(&stream), "{:?}", verdict.findings);
+    assert_eq!(edited.head().await.unwrap().position, desk.head().await);
+    let verdict = infra::store::audit::verify(&edited, &[], &mut |_| {})
+        .await
+        .unwrap();
+    assert!(
+        !verdict.is_ok() && verdict.findings[0].contains(&stream),
+        "{:?}",
+        verdict.findings
+    );
 }
 
 #[tokio::test]
 async fn w17_hundreds_of_processors_keep_their_rights() {
-    let house = House::open().await;
-    let names: Vec<String> = (0..300).map(|number| format!("approver{number:03}")).collect();
+    let desk = TestDesk::open().await;
+    let names: Vec<String> = (0..300)
+        .map(|number| format!("approver{number:03}"))
+        .collect();
     let mut body = approval_request();
-    body["fields"].as_array_mut().unwrap().iter_mut().find(|field| field["key"] == "ZHIDINGSHENPIREN").unwrap()["value"] = names.join(",").into();
-    let sn = ticket(&house, body).await;
-    let todo = house.must("get_tickets_by_user", json!({ "user": names[299], "view_type": "my_todo" })).await;
+    body["fields"]
+        .as_array_mut()
+        .unwrap()
+        .iter_mut()
+        .find(|field| field["key"] == "ZHIDINGSHENPIREN")
+        .unwrap()["value"] = names.join(",").into();
+    let sn = ticket(&desk, body).await;
+    let todo = desk
+        .must(
+            "get_tickets_by_user",
+            json!({ "user": names[299], "view_type": "my_todo" }),
+        )
+        .await;
     assert_eq!(todo["items"][0]["sn"], sn);
-    house.must("approve", json!({ "sn": sn, "state_id": 3, "approver": names[299], "action": "true" })).await;
+    desk.must(
+        "approve",
+        json!({ "sn": sn, "state_id": 3, "approver": names[299], "action": "true" }),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn w18_errors_are_integers_in_one_envelope_and_problems_name_their_field() {
-    let house = House::open().await;
-    assert_eq!(house.refused("get_tickets", json!({ "page_size": 0 })).await.0, 3_900_021);
-    assert_eq!(house.refused("get_ticket_info", json!({ "sn": "NO1" })).await.0, 3_900_022);
-    let (status, problem) = house.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": { "title": "t", "impact": "9" } })).await;
-    assert_eq!((status, problem["status"].clone()), (400, json!(400)), "{problem}");
-    assert!(problem["errors"][0]["field"].as_str().unwrap().starts_with("/fields/"), "{problem}");
+    let desk = TestDesk::open().await;
+    assert_eq!(
+        desk.refused("get_tickets", json!({ "page_size": 0 }))
+            .await
+            .0,
+        3_900_021
+    );
+    assert_eq!(
+        desk.refused("get_ticket_info", json!({ "sn": "NO1" }))
+            .await
+            .0,
+        3_900_022
+    );
+    let (status, problem) = desk
+        .v1(
+            "POST",
+            "tickets",
+            "lisi",
+            json!({ "service_id": 22, "fields": { "title": "t", "impact": "9" } }),
+        )
+        .await;
+    assert_eq!(
+        (status, problem["status"].clone()),
+        (400, json!(400)),
+        "{problem}"
+    );
+    assert!(
+        problem["errors"][0]["field"]
+            .as_str()
+            .unwrap()
+            .starts_with("/fields/"),
+        "{problem}"
+    );
 }
 
 #[tokio::test]
 async fn w19_documented_samples_work_as_documented() {
-    let house = House::open().await;
-    let sn = ticket(&house, incident()).await;
-    house.must("operate_node", json!({ "sn": sn, "operator": "sunba", "state_id": 3, "action_type": "CLAIM" })).await;
-    let sn = ticket(&house, approval_request()).await;
-    house.must("operate_ticket", json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" })).await;
-    let items = house.must("get_tickets", json!({})).await["items"].clone();
-    assert!(items.as_array().unwrap().iter().all(|item| item["current_steps"].is_array() && item["is_biz_need"].is_boolean()));
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk, incident()).await;
+    desk.must(
+        "operate_node",
+        json!({ "sn": sn, "operator": "sunba", "state_id": 3, "action_type": "CLAIM" }),
+    )
+    .await;
+    let sn = ticket(&desk, approval_request()).await;
+    desk.must(
+        "operate_ticket",
+        json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }),
+    )
+    .await;
+    let items = desk.must("get_tickets", json!({})).await["items"].clone();
+    assert!(
+        items
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|item| item["current_steps"].is_array() && item["is_biz_need"].is_boolean())
+    );
 }
 
 /// Who sees which service by their roles comes with the permissions of a later release.
 #[tokio::test]
 async fn w20_a_disabled_or_unplaced_service_is_closed_at_every_door() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let over_v1 = async || {
-        let (status, problem) = house.v1("POST", "tickets", "lisi", json!({ "service_id": 22, "fields": { "title": "t" } })).await;
-        (status, problem["detail"].as_str().unwrap_or_default().to_owned())
+        let (status, problem) = desk
+            .v1(
+                "POST",
+                "tickets",
+                "lisi",
+                json!({ "service_id": 22, "fields": { "title": "t" } }),
+            )
+            .await;
+        (
+            status,
+            problem["detail"].as_str().unwrap_or_default().to_owned(),
+        )
     };
-    let (status, _) = house.v1("PUT", "services/22", "admin", json!({ "is_enabled": false })).await;
+    let (status, _) = desk
+        .v1(
+            "PUT",
+            "services/22",
+            "admin",
+            json!({ "is_enabled": false }),
+        )
+        .await;
     assert_eq!(status, 200);
-    assert_eq!(house.refused("create_ticket", approval_request()).await.1, "服务:服务未启用，请联系管理员！");
+    assert_eq!(
+        desk.refused("create_ticket", approval_request()).await.1,
+        "服务:服务未启用，请联系管理员！"
+    );
     assert_eq!(over_v1().await, (409, "service 22 is disabled".into()));
-    assert!(!house.must("get_services", json!({})).await.as_array().unwrap().iter().any(|service| service["id"] == 22), "nor is it shown");
-    let (status, _) = house.v1("PUT", "services/22", "admin", json!({ "is_enabled": true, "catalog": null })).await;
+    assert!(
+        !desk
+            .must("get_services", json!({}))
+            .await
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|service| service["id"] == 22),
+        "nor is it shown"
+    );
+    let (status, _) = desk
+        .v1(
+            "PUT",
+            "services/22",
+            "admin",
+            json!({ "is_enabled": true, "catalog": null }),
+        )
+        .await;
     assert_eq!(status, 200);
-    assert_eq!(house.refused("create_ticket", approval_request()).await.1, "服务:服务对应的服务目录不存在");
-    assert_eq!(over_v1().await, (409, "service 22 stands in no catalog".into()));
+    assert_eq!(
+        desk.refused("create_ticket", approval_request()).await.1,
+        "服务:服务对应的服务目录不存在"
+    );
+    assert_eq!(
+        over_v1().await,
+        (409, "service 22 is in no category".into())
+    );
 }
 
 #[tokio::test]
 async fn w21_program_text_in_a_file_is_named_and_never_run() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let node = json!({ "id": 3, "type": "TASK", "name": "调用", "processors_type": "PERSON", "processors": "admin", "api_info": {
         "remote_api_info": { "method": "POST", "url": "https://api.example.com/", "before_req": "import os; os.system('touch /tmp/x')", "map_code": "exec('1')" },
         "req_body": { "t": "${title}" } } });
     let flow = json!({ "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL" }, node, { "id": 9, "type": "END" }],
         "edges": [line(1, 2), line(2, 3), line(3, 9)], "fields": [{ "id": 1, "key": "title", "type": "STRING", "state_id": 2 }] });
-    let imported = house.must("import_service", json!({ "name": "脚本", "key": "request", "catalog_id": 4, "workflow": flow })).await;
-    let dropped: Vec<&str> = imported["report"].as_array().unwrap().iter().filter_map(|note| note["dropped"]["what"].as_str()).collect();
+    let imported = desk
+        .must(
+            "import_service",
+            json!({ "name": "脚本", "key": "request", "catalog_id": 4, "workflow": flow }),
+        )
+        .await;
+    let dropped: Vec<&str> = imported["report"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|note| note["dropped"]["what"].as_str())
+        .collect();
     assert_eq!(dropped.len(), 2, "{imported}");
     let title = "{{ 7*7 }} ${sn} <%= 1 %>";
     let body = json!({ "service_id": imported["id"], "creator": "lisi", "fields": form(&[("title", title)]) });
-    ticket(&house, body).await;
-    house.settle().await;
-    assert_eq!(called(&house)[0], json!({ "t": title }));
+    ticket(&desk, body).await;
+    desk.settle().await;
+    assert_eq!(called(&desk)[0], json!({ "t": title }));
 }
 
 #[tokio::test]
 async fn w22_calls_stay_outside_private_networks_and_every_attempt_is_kept() {
-    use infra::caller::egress::Egress;
-    use infra::caller::{Caller as _, http::Http};
+    use infra::http::egress::Egress;
+    use infra::http::{HttpClient as _, client::Client};
     let arrived = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = arrived.clone();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -398,72 +869,177 @@ async fn w22_calls_stay_outside_private_networks_and_every_attempt_is_kept() {
         counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         async { "{}" }
     };
-    let served = tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(count)).await });
-    let call = |url: String| infra::caller::Call {
+    let served =
+        tokio::spawn(
+            async move { axum::serve(listener, axum::Router::new().fallback(count)).await },
+        );
+    let call = |url: String| infra::http::HttpRequest {
         method: "POST".into(),
         url,
         headers: Vec::new(),
         body: b"{}".to_vec(),
         timeout: std::time::Duration::from_secs(5),
-        answer_bytes_max: 100,
+        response_bytes_max: 100,
     };
-    let closed = Http::new(Egress::default()).unwrap();
+    let closed = Client::new(Egress::default()).unwrap();
     for (url, why) in [
-        (format!("http://127.0.0.1:{port}/"), "calls to 127.0.0.1 are not allowed"),
-        (format!("http://[::ffff:127.0.0.1]:{port}/"), "are not allowed"),
-        (format!("http://[64:ff9b::7f00:1]:{port}/"), "are not allowed"),
-        (format!("http://2130706433:{port}/"), "calls to 127.0.0.1 are not allowed"),
-        (format!("http://localhost:{port}/"), "calls to localhost are not allowed"),
-        ("http://10.0.0.1/".into(), "calls to 10.0.0.1 are not allowed"),
-        ("http://169.254.169.254/latest/".into(), "calls to 169.254.169.254 are not allowed"),
+        (
+            format!("http://127.0.0.1:{port}/"),
+            "calls to 127.0.0.1 are not allowed",
+        ),
+        (
+            format!("http://[::ffff:127.0.0.1]:{port}/"),
+            "are not allowed",
+        ),
+        (
+            format!("http://[64:ff9b::7f00:1]:{port}/"),
+            "are not allowed",
+        ),
+        (
+            format!("http://2130706433:{port}/"),
+            "calls to 127.0.0.1 are not allowed",
+        ),
+        (
+            format!("http://localhost:{port}/"),
+            "calls to localhost are not allowed",
+        ),
+        (
+            "http://10.0.0.1/".into(),
+            "calls to 10.0.0.1 are not allowed",
+        ),
+        (
+            "http://169.254.169.254/latest/".into(),
+            "calls to 169.254.169.254 are not allowed",
+        ),
         ("file:///etc/passwd".into(), "neither http nor https"),
     ] {
         let refused = closed.call(&call(url.clone())).await.unwrap_err();
         assert!(refused.contains(why), "{url}: {refused}");
     }
-    assert_eq!(arrived.load(std::sync::atomic::Ordering::SeqCst), 0, "nothing went out");
-    for (allowed, host) in [("loopback", "127.0.0.1"), ("127.0.0.0/8", "127.0.0.1"), ("localhost", "localhost")] {
-        let open = Http::new(Egress::read(allowed).unwrap()).unwrap();
-        assert_eq!(open.call(&call(format!("http://{host}:{port}/"))).await.map(|answer| answer.status), Ok(200), "{allowed}");
+    assert_eq!(
+        arrived.load(std::sync::atomic::Ordering::SeqCst),
+        0,
+        "nothing went out"
+    );
+    for (allowed, host) in [
+        ("loopback", "127.0.0.1"),
+        ("127.0.0.0/8", "127.0.0.1"),
+        ("localhost", "localhost"),
+    ] {
+        let open = Client::new(Egress::read(allowed).unwrap()).unwrap();
+        assert_eq!(
+            open.call(&call(format!("http://{host}:{port}/")))
+                .await
+                .map(|answer| answer.status),
+            Ok(200),
+            "{allowed}"
+        );
     }
     assert_eq!(arrived.load(std::sync::atomic::Ordering::SeqCst), 3);
     served.abort();
 
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let node = json!({ "id": 3, "type": "WEBHOOK", "name": "通知", "processors_type": "PERSON", "processors": "admin",
         "extras": { "webhook_info": { "method": "POST", "url": "https://hook.example.com/x?token=secret", "settings": { "timeout": 5, "attempts": 2 } } } });
-    let service = service(&house, "网络", json!([node]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
-    house.receiver.answers.lock().unwrap().extend([Err("timeout".to_owned()), Err("no route".to_owned())]);
-    let sn = open(&house, &service).await;
-    house.settle().await;
-    house.clock.turn(3_000);
-    house.settle().await;
-    let (_, log) = house.v1("GET", &format!("tickets/{}/calls", sn.as_str().unwrap()), "admin", Value::Null).await;
+    let service = service(
+        &desk,
+        "网络",
+        json!([node]),
+        json!([line(1, 2), line(2, 3), line(3, 9)]),
+        json!([]),
+    )
+    .await;
+    desk.receiver
+        .answers
+        .lock()
+        .unwrap()
+        .extend([Err("timeout".to_owned()), Err("no route".to_owned())]);
+    let sn = open(&desk, &service).await;
+    desk.settle().await;
+    desk.clock.advance(3_000);
+    desk.settle().await;
+    let (_, log) = desk
+        .v1(
+            "GET",
+            &format!("tickets/{}/api-calls", sn.as_str().unwrap()),
+            "admin",
+            Value::Null,
+        )
+        .await;
     let call = &log["calls"][0];
-    assert_eq!((&call["attempts"], &call["succeeded"], &call["reason"]), (&json!(2), &json!(false), &json!("no route")), "{log}");
+    assert_eq!(
+        (&call["attempts"], &call["succeeded"], &call["reason"]),
+        (&json!(2), &json!(false), &json!("no route")),
+        "{log}"
+    );
     let attempt = |at: usize| {
         let attempt = &call["log"][at];
-        json!([attempt["attempt"], attempt["at"], attempt["to"], attempt["outcome"], attempt["reason"], attempt["next"]])
+        json!([
+            attempt["attempt"],
+            attempt["at"],
+            attempt["to"],
+            attempt["outcome"],
+            attempt["reason"],
+            attempt["next"]
+        ])
     };
     let to = "POST https://hook.example.com";
-    assert_eq!(attempt(0), json!([1, "2026-11-22T10:00:00.000+08:00", to, "no_answer", "timeout", "2026-11-22T10:00:03.000+08:00"]));
-    assert_eq!(attempt(1), json!([2, "2026-11-22T10:00:03.000+08:00", to, "failed", "no route", null]));
-    let (status, failed) = house.v1("GET", "calls?state=failed", "admin", Value::Null).await;
-    assert_eq!((status, &failed["count"], &failed["calls"][0]["sn"]), (200, &json!(1), &sn), "an operator finds it without knowing the ticket");
-    assert_eq!(house.v1("GET", "calls", "lisi", Value::Null).await.0, 403);
+    assert_eq!(
+        attempt(0),
+        json!([
+            1,
+            "2026-11-22T10:00:00.000+08:00",
+            to,
+            "no_answer",
+            "timeout",
+            "2026-11-22T10:00:03.000+08:00"
+        ])
+    );
+    assert_eq!(
+        attempt(1),
+        json!([
+            2,
+            "2026-11-22T10:00:03.000+08:00",
+            to,
+            "failed",
+            "no route",
+            null
+        ])
+    );
+    let (status, failed) = desk
+        .v1("GET", "api-calls?state=failed", "admin", Value::Null)
+        .await;
+    assert_eq!(
+        (status, &failed["count"], &failed["calls"][0]["sn"]),
+        (200, &json!(1), &sn),
+        "an operator finds it without knowing the ticket"
+    );
+    assert_eq!(
+        desk.v1("GET", "api-calls", "lisi", Value::Null).await.0,
+        403
+    );
 }
 
 /// Notices come with the notification channels of a later release; what an application is told of is kept and carried out again until it is taken.
 #[tokio::test]
 async fn w23_coming_durable_reminders_and_today_statuses_told_by_opt_in() {
-    let house = House::open().await;
-    let told = || called(&house).iter().map(|body| body["current_status"].clone()).collect::<Vec<Value>>();
+    let desk = TestDesk::open().await;
+    let told = || {
+        called(&desk)
+            .iter()
+            .map(|body| body["current_status"].clone())
+            .collect::<Vec<Value>>()
+    };
     let suspended_and_resumed = async |body: Value| {
-        let sn = ticket(&house, body).await;
-        house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "x" })).await;
-        house.settle().await;
-        house.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "UNSUSPEND" })).await;
-        house.settle().await;
+        let sn = ticket(&desk, body).await;
+        desk.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "x" })).await;
+        desk.settle().await;
+        desk.must(
+            "operate_ticket",
+            json!({ "sn": sn, "operator": "admin", "action_type": "UNSUSPEND" }),
+        )
+        .await;
+        desk.settle().await;
     };
     let mut body = approval_request();
     body["meta"] = json!({ "callback_url": "https://app.example.com/cb", "notify_config": { "enable_status_callback": true } });
@@ -472,105 +1048,305 @@ async fn w23_coming_durable_reminders_and_today_statuses_told_by_opt_in() {
     body["meta"] = json!({ "callback_url": "https://app.example.com/cb" });
     suspended_and_resumed(body.clone()).await;
     assert_eq!(told().len(), 2, "who did not ask is told of the end alone");
-    let hearing = events::app::Registered { hears_status: true, ..tests::registered("hearing_app", true) };
-    house.app.credentials.register(&hearing, "secret-of-the-hearing-app").await.unwrap();
-    (body["bk_app_code"], body["bk_app_secret"]) = ("hearing_app".into(), "secret-of-the-hearing-app".into());
+    let hearing = events::app::Registered {
+        status_callbacks: true,
+        ..tests::registered("hearing_app", true)
+    };
+    desk.app
+        .credentials
+        .register(&hearing, "secret-of-the-hearing-app")
+        .await
+        .unwrap();
+    (body["bk_app_code"], body["bk_app_secret"]) =
+        ("hearing_app".into(), "secret-of-the-hearing-app".into());
     suspended_and_resumed(body).await;
-    assert_eq!(told()[2..], ["SUSPENDED", "RUNNING"], "an application that was registered so hears of all its tickets");
+    assert_eq!(
+        told()[2..],
+        ["SUSPENDED", "RUNNING"],
+        "an application that was registered so hears of all its tickets"
+    );
 }
 
 /// SLA clocks come later; what they need is a deadline in the ledger, as the rating of a finished ticket has one.
 #[tokio::test]
 async fn w24_coming_agreements_and_today_deadlines_are_facts_in_the_ledger() {
-    let house = House::open().await;
-    let service = service(&house, "期限", json!([manual(3, "处理", "wangwu")]), json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
-    let sn = open(&house, &service).await;
-    house.must("operate_node", submit(&sn, "wangwu", 3, &[])).await;
-    house.followed().await;
-    let due = house.app.views.get("due", &format!("ticket-{}", sn.as_str().unwrap())).await.unwrap().expect("a deadline");
-    assert_eq!(String::from_utf8(due.body).unwrap(), (tests::MORNING.0 + 3 * 86_400_000).to_string());
+    let desk = TestDesk::open().await;
+    let service = service(
+        &desk,
+        "期限",
+        json!([manual(3, "处理", "wangwu")]),
+        json!([line(1, 2), line(2, 3), line(3, 9)]),
+        json!([]),
+    )
+    .await;
+    let sn = open(&desk, &service).await;
+    desk.must("operate_node", submit(&sn, "wangwu", 3, &[]))
+        .await;
+    desk.followed().await;
+    let due = desk
+        .app
+        .views
+        .get("due", &format!("ticket-{}", sn.as_str().unwrap()))
+        .await
+        .unwrap()
+        .expect("a deadline");
+    assert_eq!(
+        String::from_utf8(due.body).unwrap(),
+        (tests::MORNING.0 + 3 * 86_400_000).to_string()
+    );
 }
 
 #[tokio::test]
 async fn w25_a_new_version_leaves_running_tickets_alone() {
-    let house = House::open().await;
+    let desk = TestDesk::open().await;
     let nodes = json!([manual(3, "旧", "wangwu")]);
-    let service = service(&house, "版本", nodes, json!([line(1, 2), line(2, 3), line(3, 9)]), json!([])).await;
-    let sn = open(&house, &service).await;
+    let service = service(
+        &desk,
+        "版本",
+        nodes,
+        json!([line(1, 2), line(2, 3), line(3, 9)]),
+        json!([]),
+    )
+    .await;
+    let sn = open(&desk, &service).await;
     let flow = json!({ "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL" }, manual(7, "新", "zhaoliu"), { "id": 9, "type": "END" }],
         "edges": [line(1, 2), line(2, 7), line(7, 9)], "fields": [{ "id": 1, "key": "title", "name": "标题", "type": "STRING", "state_id": 2, "validate_type": "REQUIRE" }] });
-    house.must("update_service", json!({ "id": service, "name": "版本", "key": "request", "catalog_id": 4, "workflow": flow })).await;
-    let newer = ticket(&house, json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) })).await;
-    assert_eq!((step(&house, &sn).await[0][0].clone(), step(&house, &newer).await[0][0].clone()), (json!("旧"), json!("新")));
-    house.must("operate_node", submit(&sn, "wangwu", 3, &[])).await;
-    let flow_id = house.must("get_service_detail", json!({ "service_id": service })).await["workflow_id"].as_i64().unwrap();
+    desk.must("update_service", json!({ "id": service, "name": "版本", "key": "request", "catalog_id": 4, "workflow": flow })).await;
+    let newer = ticket(
+        &desk,
+        json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t")]) }),
+    )
+    .await;
+    assert_eq!(
+        (
+            step(&desk, &sn).await[0][0].clone(),
+            step(&desk, &newer).await[0][0].clone()
+        ),
+        (json!("旧"), json!("新"))
+    );
+    desk.must("operate_node", submit(&sn, "wangwu", 3, &[]))
+        .await;
+    let flow_id = desk
+        .must("get_service_detail", json!({ "service_id": service }))
+        .await["workflow_id"]
+        .as_i64()
+        .unwrap();
     let (workflow, version) = (flow_id / 10_000, flow_id % 10_000);
     let path = |version: i64| format!("workflows/{workflow}/versions/{version}");
-    assert_eq!(house.v1("DELETE", &path(version), "admin", Value::Null).await.0, 409, "a version that a service uses stays");
-    assert_eq!(house.v1("DELETE", &path(version - 1), "admin", Value::Null).await.0, 204);
-    assert_eq!(house.must("get_ticket_info", json!({ "sn": sn })).await["current_status"], "FINISHED", "what ran on it can still be read");
+    assert_eq!(
+        desk.v1("DELETE", &path(version), "admin", Value::Null)
+            .await
+            .0,
+        409,
+        "a version that a service uses stays"
+    );
+    assert_eq!(
+        desk.v1("DELETE", &path(version - 1), "admin", Value::Null)
+            .await
+            .0,
+        204
+    );
+    assert_eq!(
+        desk.must("get_ticket_info", json!({ "sn": sn })).await["current_status"],
+        "FINISHED",
+        "what ran on it can still be read"
+    );
 }
 
 #[tokio::test]
 async fn w26_an_import_tells_what_it_did_with_each_thing_and_keeps_roles_by_name() {
-    let house = House::open().await;
-    let (_, exported) = house.v1("GET", "workflows/13/versions/1/export", "admin", Value::Null).await;
+    let desk = TestDesk::open().await;
+    let (_, exported) = desk
+        .v1(
+            "GET",
+            "workflows/13/versions/1/export",
+            "admin",
+            Value::Null,
+        )
+        .await;
     assert_eq!(exported[0]["roles"]["12"], "服务台小组");
-    let (status, imported) = house.v1("POST", "workflows/import", "admin", json!({ "workflow": exported })).await;
-    assert_eq!((status, &imported["report"], &imported["problems"]), (201, &json!([]), &json!([])), "a file of this desk comes in as it went out");
+    let (status, imported) = desk
+        .v1(
+            "POST",
+            "workflows/import",
+            "admin",
+            json!({ "workflow": exported }),
+        )
+        .await;
+    assert_eq!(
+        (status, &imported["report"], &imported["problems"]),
+        (201, &json!([]), &json!([])),
+        "a file of this desk comes in as it went out"
+    );
     // Another desk's number for the same role is no matter: it is known by its name.
-    let renumbered = exported.to_string().replace(r#""12":"服务台小组""#, r#""912":"服务台小组""#).replace(r#"",12,""#, r#"",912,""#);
-    assert!(!renumbered.contains(r#"",12,""#) && renumbered.contains(r#"",912,""#), "{renumbered}");
+    let renumbered = exported
+        .to_string()
+        .replace(r#""12":"服务台小组""#, r#""912":"服务台小组""#)
+        .replace(r#"",12,""#, r#"",912,""#);
+    assert!(
+        !renumbered.contains(r#"",12,""#) && renumbered.contains(r#"",912,""#),
+        "{renumbered}"
+    );
     let renumbered: Value = serde_json::from_str(&renumbered).unwrap();
-    let (_, imported) = house.v1("POST", "workflows/import", "admin", json!({ "workflow": renumbered })).await;
+    let (_, imported) = desk
+        .v1(
+            "POST",
+            "workflows/import",
+            "admin",
+            json!({ "workflow": renumbered }),
+        )
+        .await;
     assert_eq!(imported["problems"], json!([]), "{imported}");
-    let (_, drawn) = house.v1("GET", &format!("workflows/{}", imported["workflow"]), "admin", Value::Null).await;
-    assert!(drawn["draft"].to_string().contains("\"who\":[12]"), "{drawn}");
+    let (_, drawn) = desk
+        .v1(
+            "GET",
+            &format!("workflows/{}", imported["workflow"]),
+            "admin",
+            Value::Null,
+        )
+        .await;
+    assert!(
+        drawn["draft"].to_string().contains("\"who\":[12]"),
+        "{drawn}"
+    );
     let mut strange = exported.clone();
     strange[0]["roles"] = json!({});
-    let (_, imported) = house.v1("POST", "workflows/import", "admin", json!({ "workflow": strange })).await;
+    let (_, imported) = desk
+        .v1(
+            "POST",
+            "workflows/import",
+            "admin",
+            json!({ "workflow": strange }),
+        )
+        .await;
     let told = imported["report"].to_string();
-    assert!(told.contains("roles 12 are not known at this desk") && told.contains("missing"), "{told}");
+    assert!(
+        told.contains("roles 12 are not known at this desk") && told.contains("missing"),
+        "{told}"
+    );
     // What nobody is there to handle is not deployed.
-    let (status, problem) = house.v1("POST", &format!("workflows/{}/deploy", imported["workflow"]), "admin", json!({})).await;
+    let (status, problem) = desk
+        .v1(
+            "POST",
+            &format!("workflows/{}/deploy", imported["workflow"]),
+            "admin",
+            json!({}),
+        )
+        .await;
     assert_eq!(status, 409);
-    assert!(problem.to_string().contains("is not configured"), "{problem}");
+    assert!(
+        problem.to_string().contains("is not configured"),
+        "{problem}"
+    );
 }
 
 #[tokio::test]
 async fn w27_a_type_that_no_service_has_gives_an_empty_tree_and_a_service_moves_whole() {
-    let house = House::open().await;
-    assert_eq!(house.must("get_service_catalogs", json!({ "service_key": "nothing" })).await, json!([]));
-    let catalog = house.must("create_service_catalog", json!({ "parent__id": 4, "name": "新目录", "desc": "d" })).await;
+    let desk = TestDesk::open().await;
     assert_eq!(
-        house.refused("create_service_catalog", json!({ "parent__id": 4, "name": "新目录" })).await,
+        desk.must("get_service_catalogs", json!({ "service_key": "nothing" }))
+            .await,
+        json!([])
+    );
+    let catalog = desk
+        .must(
+            "create_service_catalog",
+            json!({ "parent__id": 4, "name": "新目录", "desc": "d" }),
+        )
+        .await;
+    assert_eq!(
+        desk.refused(
+            "create_service_catalog",
+            json!({ "parent__id": 4, "name": "新目录" })
+        )
+        .await,
         (3_900_008, "服务目录: 同级目录【新目录】已存在".into())
     );
-    assert_eq!(house.refused("create_service_catalog", json!({ "parent__id": 999, "name": "x" })).await.0, 3_900_008);
+    assert_eq!(
+        desk.refused(
+            "create_service_catalog",
+            json!({ "parent__id": 999, "name": "x" })
+        )
+        .await
+        .0,
+        3_900_008
+    );
     let id = catalog["id"].as_i64().unwrap();
     // A service stands in one catalog: it moves whole, and what held it may go again.
     let shown = async |catalog: i64| {
-        let services = house.must("get_services", json!({ "catalog_id": catalog })).await;
-        services.as_array().unwrap().iter().any(|service| service["id"] == 22)
+        let services = desk
+            .must("get_services", json!({ "catalog_id": catalog }))
+            .await;
+        services
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|service| service["id"] == 22)
     };
     let old = 4;
-    assert_eq!(house.v1("PUT", "services/22", "admin", json!({ "catalog": id })).await.0, 200);
+    assert_eq!(
+        desk.v1("PUT", "services/22", "admin", json!({ "catalog": id }))
+            .await
+            .0,
+        200
+    );
     assert_eq!((shown(id).await, shown(old).await), (true, false));
-    assert_eq!(house.v1("DELETE", &format!("catalog/{id}"), "admin", Value::Null).await.0, 409, "it holds a service");
-    assert_eq!(house.v1("PUT", "services/22", "admin", json!({ "catalog": old })).await.0, 200);
-    assert_eq!(house.v1("DELETE", "catalog/4", "admin", Value::Null).await.0, 409, "it holds others");
-    assert_eq!(house.v1("DELETE", &format!("catalog/{id}"), "lisi", Value::Null).await.0, 403);
-    assert_eq!(house.v1("DELETE", &format!("catalog/{id}"), "admin", Value::Null).await.0, 204);
+    assert_eq!(
+        desk.v1("DELETE", &format!("catalog/{id}"), "admin", Value::Null)
+            .await
+            .0,
+        409,
+        "it holds a service"
+    );
+    assert_eq!(
+        desk.v1("PUT", "services/22", "admin", json!({ "catalog": old }))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(
+        desk.v1("DELETE", "catalog/4", "admin", Value::Null).await.0,
+        409,
+        "it holds others"
+    );
+    assert_eq!(
+        desk.v1("DELETE", &format!("catalog/{id}"), "lisi", Value::Null)
+            .await
+            .0,
+        403
+    );
+    assert_eq!(
+        desk.v1("DELETE", &format!("catalog/{id}"), "admin", Value::Null)
+            .await
+            .0,
+        204
+    );
 }
 
 #[tokio::test]
 async fn w28_times_are_instants_in_the_ledger_and_the_desks_wall_clock_on_the_wire() {
-    let house = House::open().await;
-    let sn = ticket(&house, approval_request()).await;
-    let info = house.must("get_ticket_info", json!({ "sn": sn })).await;
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk, approval_request()).await;
+    let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
     assert_eq!(info["create_at"], "2026-11-22 10:00:00");
-    let (_, shown) = house.v1("GET", &format!("tickets/{}", sn.as_str().unwrap()), "lisi", Value::Null).await;
-    assert_eq!(shown["create_at"], "2026-11-22T10:00:00.000+08:00", "a time of /v1 has its offset");
-    let stored = house.app.ledger.store.forward(&format!("ticket-{}", sn.as_str().unwrap()), 1, 1).await.unwrap();
+    let (_, shown) = desk
+        .v1(
+            "GET",
+            &format!("tickets/{}", sn.as_str().unwrap()),
+            "lisi",
+            Value::Null,
+        )
+        .await;
+    assert_eq!(
+        shown["create_at"], "2026-11-22T10:00:00.000+08:00",
+        "a time of /v1 has its offset"
+    );
+    let stored = desk
+        .app
+        .ledger
+        .store
+        .forward(&format!("ticket-{}", sn.as_str().unwrap()), 1, 1)
+        .await
+        .unwrap();
     assert_eq!(stored[0].at, tests::MORNING);
 }

@@ -32,12 +32,25 @@ struct Memory {
     ended: BTreeSet<String>,
 }
 
-/// Delivery ids by ticket number.
+/// Callback ids by ticket number.
 type Received = Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>;
 
-async fn take(State(received): State<Received>, headers: HeaderMap, Json(body): Json<Value>) -> Json<Value> {
-    let id = headers.get("idempotency-key").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
-    received.lock().unwrap().entry(body["sn"].as_str().unwrap_or_default().to_owned()).or_default().insert(id);
+async fn take(
+    State(received): State<Received>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Json<Value> {
+    let id = headers
+        .get("idempotency-key")
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    received
+        .lock()
+        .unwrap()
+        .entry(body["sn"].as_str().unwrap_or_default().to_owned())
+        .or_default()
+        .insert(id);
     Json(json!({ "code": 0, "result": true }))
 }
 
@@ -45,7 +58,9 @@ async fn receive() -> (String, Received) {
     let received = Received::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let router = Router::new().route("/", post(take)).with_state(received.clone());
+    let router = Router::new()
+        .route("/", post(take))
+        .with_state(received.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
     (url, received)
 }
@@ -56,9 +71,25 @@ async fn load(base: String, url: String, memory: Arc<Mutex<Memory>>, life: usize
     for ticket in 0..TICKETS {
         let key = format!("{life}-{number}-{ticket}");
         memory.lock().unwrap().sent.insert(key.clone());
-        let Some(answer) = call(&client, &base, "create_ticket", fast_approval(&key, Some(&url)), Some(&key)).await else { return };
-        let Some(sn) = answer["data"]["sn"].as_str().map(str::to_owned) else { panic!("refused: {answer}") };
-        let before = memory.lock().unwrap().tickets.insert(key.clone(), sn.clone());
+        let Some(answer) = call(
+            &client,
+            &base,
+            "create_ticket",
+            fast_approval(&key, Some(&url)),
+            Some(&key),
+        )
+        .await
+        else {
+            return;
+        };
+        let Some(sn) = answer["data"]["sn"].as_str().map(str::to_owned) else {
+            panic!("refused: {answer}")
+        };
+        let before = memory
+            .lock()
+            .unwrap()
+            .tickets
+            .insert(key.clone(), sn.clone());
         assert!(before.is_none_or(|before| before == sn));
         if !end(&client, &base, &sn, &key, ticket).await {
             return;
@@ -69,12 +100,20 @@ async fn load(base: String, url: String, memory: Arc<Mutex<Memory>>, life: usize
 
 /// Ends a ticket; says whether that was acknowledged.
 async fn end(client: &reqwest::Client, base: &str, sn: &str, key: &str, how: usize) -> bool {
-    let fields = |value: &str| tests::form(&[("SHENPIYIJIAN", value), ("JUJUELIYOU", if value == "false" { "no" } else { "" })]);
+    let fields = |value: &str| {
+        tests::form(&[
+            ("SHENPIYIJIAN", value),
+            ("JUJUELIYOU", if value == "false" { "no" } else { "" }),
+        ])
+    };
     let vote = |value: &str| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields(value) });
     let (operation, body) = match how % 3 {
         0 => ("operate_node", vote("true")),
         1 => ("operate_node", vote("false")),
-        _ => ("operate_ticket", json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" })),
+        _ => (
+            "operate_ticket",
+            json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }),
+        ),
     };
     match call(client, base, operation, body, Some(&format!("end-{key}"))).await {
         Some(answer) if answer["result"] == true => true,
@@ -93,10 +132,22 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
     for life in 0..KILLS {
         let point = POINTS[life % POINTS.len()];
         // The first passings happen while starting; later ones under load. Callbacks are few in one life.
-        let nth = if point == "during-callback" { 1 + life % 3 } else { 3 + (life * 7) % 40 };
+        let nth = if point == "during-callback" {
+            1 + life % 3
+        } else {
+            3 + (life * 7) % 40
+        };
         let mut desk = Served::start(directory.path(), &["--crash-at", &format!("{point}:{nth}")]);
         if desk.is_up() {
-            let clients = (0..CLIENTS).map(|number| tokio::spawn(load(desk.base.clone(), url.clone(), memory.clone(), life, number)));
+            let clients = (0..CLIENTS).map(|number| {
+                tokio::spawn(load(
+                    desk.base.clone(),
+                    url.clone(),
+                    memory.clone(),
+                    life,
+                    number,
+                ))
+            });
             for client in clients.collect::<Vec<_>>() {
                 client.await.expect("no client is refused what it may do");
             }
@@ -112,7 +163,11 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
         desk.kill();
     }
     println!("kills at armed points: {at_points:?}");
-    assert_eq!(at_points.values().sum::<usize>(), KILLS, "every life ended where it was armed to");
+    assert_eq!(
+        at_points.values().sum::<usize>(),
+        KILLS,
+        "every life ended where it was armed to"
+    );
 
     // A last life without a crash: what was not acknowledged is asked again under the same keys, what is open is ended.
     let desk = Served::start(directory.path(), &[]);
@@ -120,12 +175,35 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
     let sent: Vec<String> = memory.lock().unwrap().sent.iter().cloned().collect();
     let mut sns = BTreeSet::new();
     for key in &sent {
-        let answer = call(&client, &desk.base, "create_ticket", fast_approval(key, Some(&url)), Some(key)).await.expect("an answer");
-        let sn = answer["data"]["sn"].as_str().expect("the ticket of the key").to_owned();
+        let answer = call(
+            &client,
+            &desk.base,
+            "create_ticket",
+            fast_approval(key, Some(&url)),
+            Some(key),
+        )
+        .await
+        .expect("an answer");
+        let sn = answer["data"]["sn"]
+            .as_str()
+            .expect("the ticket of the key")
+            .to_owned();
         let acknowledged = memory.lock().unwrap().tickets.get(key).cloned();
-        assert!(acknowledged.is_none_or(|acknowledged| acknowledged == sn), "{key} was another ticket before");
+        assert!(
+            acknowledged.is_none_or(|acknowledged| acknowledged == sn),
+            "{key} was another ticket before"
+        );
         assert!(sns.insert(sn.clone()), "two keys became one ticket");
-        let status = call(&client, &desk.base, "get_ticket_status", json!({ "sn": sn }), None).await.expect("an answer")["data"]["current_status"].clone();
+        let status = call(
+            &client,
+            &desk.base,
+            "get_ticket_status",
+            json!({ "sn": sn }),
+            None,
+        )
+        .await
+        .expect("an answer")["data"]["current_status"]
+            .clone();
         if memory.lock().unwrap().ended.contains(&sn) {
             assert_ne!(status, "RUNNING", "the end of {sn} was acknowledged");
         }
@@ -134,15 +212,32 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
             assert!(end(&client, &desk.base, &sn, key, how).await);
         }
     }
-    let listed = call(&client, &desk.base, "get_tickets", json!({ "page_size": 1 }), None).await.expect("a list");
-    assert_eq!(listed["data"]["count"], sns.len(), "one ticket for each key and none besides");
+    let listed = call(
+        &client,
+        &desk.base,
+        "get_tickets",
+        json!({ "page_size": 1 }),
+        None,
+    )
+    .await
+    .expect("a list");
+    assert_eq!(
+        listed["data"]["count"],
+        sns.len(),
+        "one ticket for each key and none besides"
+    );
     let all_told = async {
         while received.lock().unwrap().len() < sns.len() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     let told = tokio::time::timeout(Duration::from_mins(2), all_told).await;
-    assert!(told.is_ok(), "{} of {} callbacks arrived", received.lock().unwrap().len(), sns.len());
+    assert!(
+        told.is_ok(),
+        "{} of {} callbacks arrived",
+        received.lock().unwrap().len(),
+        sns.len()
+    );
     for (sn, ids) in received.lock().unwrap().iter() {
         assert!(sns.contains(sn));
         assert_eq!(ids.len(), 1, "{sn} was told under one id: {ids:?}");
@@ -154,29 +249,61 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
     // Views that were killed anywhere are what a fresh rebuild gives, once the last desk has followed to the end.
     let desk = Served::start(directory.path(), &[]);
     let caught_up = async {
-        while !String::from_utf8_lossy(&run(&["doctor", "--data", &data]).stdout).contains("views: 0 commits behind") {
+        while !String::from_utf8_lossy(&run(&["doctor", "--data", &data]).stdout)
+            .contains("views: 0 commits behind")
+        {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(1), caught_up).await.expect("the follower reaches the end");
+    tokio::time::timeout(Duration::from_mins(1), caught_up)
+        .await
+        .expect("the follower reaches the end");
     desk.kill();
-    let rebuilt = String::from_utf8_lossy(&run(&["audit", "rebuild", "--data", &data]).stdout).into_owned();
-    assert!(rebuilt.lines().count() == 11 && rebuilt.lines().all(|line| line.ends_with("0 differed from the old view")), "{rebuilt}");
+    let rebuilt =
+        String::from_utf8_lossy(&run(&["audit", "rebuild", "--data", &data]).stdout).into_owned();
+    assert!(
+        rebuilt.lines().count() == 11
+            && rebuilt
+                .lines()
+                .all(|line| line.ends_with("0 differed from the old view")),
+        "{rebuilt}"
+    );
     // Read from the export: every ticket was opened once, decided at most once and ended once.
-    let export = String::from_utf8_lossy(&run(&["audit", "export", "--data", &data]).stdout).into_owned();
+    let export =
+        String::from_utf8_lossy(&run(&["audit", "export", "--data", &data]).stdout).into_owned();
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in export.lines() {
         let event: Value = serde_json::from_str(line).expect("JSON");
-        let (stream, kind) = (event["stream"].as_str().unwrap(), event["type"].as_str().unwrap());
+        let (stream, kind) = (
+            event["stream"].as_str().unwrap(),
+            event["type"].as_str().unwrap(),
+        );
         if let Some(sn) = stream.strip_prefix("ticket-") {
             told.entry(sn.to_owned()).or_default().push(kind.to_owned());
         }
     }
     assert_eq!(told.keys().cloned().collect::<BTreeSet<_>>(), sns);
     for (sn, kinds) in &told {
-        let count = |names: &[&str]| kinds.iter().filter(|kind| names.iter().any(|name| kind.contains(name))).count();
-        assert_eq!((count(&["opened"]), count(&["finished", "withdrawn", "terminated"])), (1, 1), "{sn}: {kinds:?}");
+        let count = |names: &[&str]| {
+            kinds
+                .iter()
+                .filter(|kind| names.iter().any(|name| kind.contains(name)))
+                .count()
+        };
+        assert_eq!(
+            (
+                count(&["opened"]),
+                count(&["finished", "withdrawn", "terminated"])
+            ),
+            (1, 1),
+            "{sn}: {kinds:?}"
+        );
         assert!(count(&["vote_cast"]) <= 1, "{sn}: {kinds:?}");
     }
-    println!("{} tickets, {} acknowledged before their crash; {}", sns.len(), memory.lock().unwrap().tickets.len(), said.lines().next().unwrap_or_default());
+    println!(
+        "{} tickets, {} acknowledged before their crash; {}",
+        sns.len(),
+        memory.lock().unwrap().tickets.len(),
+        said.lines().next().unwrap_or_default()
+    );
 }

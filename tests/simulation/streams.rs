@@ -9,19 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use domain::intent::effect_id;
-use domain::reactions::{start_call, tell_caller};
+use domain::reactions::{send_callback, start_api_call};
 use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
 use events::{Meta, Moment};
 use functions::App;
+use functions::app::cards::read_card;
 use functions::app::{Ports, Settings};
 use functions::catalog::{FUNCTIONS, Function};
 use functions::host::lambda::{Host, StreamAnswers};
-use functions::stream::follow::read_card;
 use functions::stream::index::Indexer;
 use functions::stream::{parked, project};
 use infra::blob::Blob;
-use infra::clock::{HandClock, SeededChance};
+use infra::clock::{ManualClock, SeededRng};
 use infra::ledger::command_id;
 use infra::pages::{Page, Pages};
 use infra::queue::Queue as _;
@@ -30,7 +30,7 @@ use infra::store::contract::following;
 use infra::store::dynamodb::{Value as Attribute, item};
 use infra::store::{Commit, audit, paged::Paged};
 use infra::views::{Document, Entry, Index, Range, Views};
-use infra::{Error, Kind, Ledger, Wish, blob, caller, keys, login, pages, queue, store, views};
+use infra::{CommandEnvelope, Error, Kind, Ledger, blob, keys, login, pages, queue, store, views};
 use serde_json::{Value, json};
 
 use crate::weather::Dice;
@@ -50,8 +50,18 @@ struct Storm {
 impl Storm {
     /// Draws before a request, and after it: it may have been carried out all the same.
     fn strikes(&self) -> Result<(), Error> {
-        let struck = self.blows.load(Ordering::Relaxed) && self.dice.lock().expect("no holder panics").below(FAILURES * 2) == 0;
-        if struck { Err(Error::new(Kind::Throttled, "struck by the storm")) } else { Ok(()) }
+        let struck = self.blows.load(Ordering::Relaxed)
+            && self
+                .dice
+                .lock()
+                .expect("no holder panics")
+                .below(FAILURES * 2)
+                == 0;
+        if struck {
+            Err(Error::new(Kind::Throttled, "struck by the storm"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -75,16 +85,37 @@ impl<T: Views> Views for Struck<T> {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
         struck!(self, self.inner.get(view, key))
     }
-    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error> {
-        struck!(self, self.inner.put_with(view, key, document, index, facets, expected))
+    async fn put_with(
+        &self,
+        view: &str,
+        key: &str,
+        document: &Document,
+        index: &Index,
+        facets: &str,
+        expected: i64,
+    ) -> Result<bool, Error> {
+        struck!(
+            self,
+            self.inner
+                .put_with(view, key, document, index, facets, expected)
+        )
     }
-    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error> {
+    async fn range_after(
+        &self,
+        range: Range<'_>,
+        after: Option<&Entry>,
+    ) -> Result<Vec<Entry>, Error> {
         struck!(self, self.inner.range_after(range, after))
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
         struck!(self, self.inner.count(view, index, from, to))
     }
-    async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error> {
+    async fn scan(
+        &self,
+        view: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Document)>, Error> {
         struck!(self, self.inner.scan(view, after, limit))
     }
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
@@ -126,7 +157,7 @@ impl<T: Blob> Blob for Struck<T> {
 
 /// One desk in the cloud, its adapters in memory.
 struct Cloud {
-    clock: Arc<HandClock>,
+    clock: Arc<ManualClock>,
     storm: Arc<Storm>,
     ledger: Ledger,
     pages: Arc<Struck<pages::memory::Memory>>,
@@ -138,16 +169,32 @@ struct Cloud {
 
 impl Cloud {
     fn new(seed: u64) -> Self {
-        let chance = Arc::new(SeededChance::new(seed));
-        let clock = Arc::new(HandClock::at(Moment(1_795_312_800_000)));
-        let storm = Arc::new(Storm { dice: Mutex::new(Dice::new(seed ^ 0x7777)), blows: AtomicBool::new(false) });
-        let pages = Arc::new(Struck { inner: pages::memory::Memory::default(), storm: storm.clone() });
-        let blob = Arc::new(Struck { inner: blob::memory::Memory::default(), storm: storm.clone() });
-        let store = Paged::new(Arc::new(store::memory::Memory::default()), pages.clone(), blob.clone());
-        let keys = Arc::new(keys::memory::Memory::new(chance.clone()));
+        let rng = Arc::new(SeededRng::new(seed));
+        let clock = Arc::new(ManualClock::at(Moment(1_795_312_800_000)));
+        let storm = Arc::new(Storm {
+            dice: Mutex::new(Dice::new(seed ^ 0x7777)),
+            blows: AtomicBool::new(false),
+        });
+        let pages = Arc::new(Struck {
+            inner: pages::memory::Memory::default(),
+            storm: storm.clone(),
+        });
+        let blob = Arc::new(Struck {
+            inner: blob::memory::Memory::default(),
+            storm: storm.clone(),
+        });
+        let store = Paged::new(
+            Arc::new(store::memory::Memory::default()),
+            pages.clone(),
+            blob.clone(),
+        );
+        let keys = Arc::new(keys::memory::Memory::new(rng.clone()));
         Self {
-            ledger: Ledger::new(Arc::new(store), keys, clock.clone(), chance).with_snapshot_every(2),
-            views: Arc::new(Struck { inner: views::memory::Memory::default(), storm: storm.clone() }),
+            ledger: Ledger::new(Arc::new(store), keys, clock.clone(), rng).with_snapshot_every(2),
+            views: Arc::new(Struck {
+                inner: views::memory::Memory::default(),
+                storm: storm.clone(),
+            }),
             queue: Arc::default(),
             company: Company::new(),
             clock,
@@ -164,34 +211,64 @@ impl Cloud {
             views: self.views.clone(),
             queue: self.queue.clone(),
             blob: self.blob.clone(),
-            caller: Arc::new(caller::memory::Memory::default()),
+            caller: Arc::new(infra::http::memory::Memory::default()),
             login: Arc::new(login::memory::Memory::default()),
             directory: Arc::new(infra::directory::file::File::default()),
-            secrets: Arc::new(Stored { keys: self.ledger.keys.clone(), chance: self.ledger.chance.clone() }),
+            secrets: Arc::new(Stored {
+                keys: self.ledger.keys.clone(),
+                rng: self.ledger.rng.clone(),
+            }),
         };
         let app = App::new(ports, Settings::default(), Arc::default()).expect("a desk");
-        Host::new(app, Indexer::new(self.pages.clone(), self.blob.clone(), self.clock.clone()), Arc::default(), StreamAnswers::Partial)
+        Host::new(
+            app,
+            Indexer::new(self.pages.clone(), self.blob.clone(), self.clock.clone()),
+            Arc::default(),
+            StreamAnswers::Partial,
+        )
     }
 
     /// What clients ask of each ticket; and a commit of a later program, on a stream of its own.
     async fn write(&self, dice: &mut Dice) -> Vec<Commit> {
-        let mut plans: Vec<_> = (0..TICKETS).map(|number| plan(number, &self.company, dice).into_iter().enumerate()).collect();
+        let mut plans: Vec<_> = (0..TICKETS)
+            .map(|number| plan(number, &self.company, dice).into_iter().enumerate())
+            .collect();
         let steps: usize = plans.iter().map(ExactSizeIterator::len).sum();
         for _ in 0..steps {
-            self.clock.turn(1_000);
+            self.clock.advance(1_000);
             let number = dice.below(TICKETS);
             if let Some((step, command)) = plans[number].next() {
                 let id = command_id(&["step", &number.to_string(), &step.to_string()]);
-                let wish = Wish { stream: stream(number), command_id: id, meta: Meta { actor: "p-any".into(), ..Meta::system("s", "s") } };
-                if let Err(infra::Failure::Technical(error)) = self.ledger.execute::<Ticket>(&wish, &command, &self.company).await {
+                let command_envelope = CommandEnvelope {
+                    stream: stream(number),
+                    command_id: id,
+                    meta: Meta {
+                        actor: "p-any".into(),
+                        ..Meta::system("s", "s")
+                    },
+                };
+                if let Err(infra::ExecuteError::Technical(error)) = self
+                    .ledger
+                    .execute::<Ticket>(&command_envelope, &command, &self.company)
+                    .await
+                {
                     panic!("{error}");
                 }
             }
         }
         let body =
             br#"{"meta":{"actor":"system","channel":"system","correlation":"c","causation":"c"},"events":[{"type":"ticket.opened","version":9,"data":{}}]}"#;
-        self.ledger.store.append(following("ticket-POISON", None, 1, 1, body)).await.expect("stored");
-        self.ledger.store.walk(None, 10_000).await.expect("walk").commits
+        self.ledger
+            .store
+            .append(following("ticket-POISON", None, 1, 1, body))
+            .await
+            .expect("stored");
+        self.ledger
+            .store
+            .walk(None, 10_000)
+            .await
+            .expect("walk")
+            .commits
     }
 }
 
@@ -200,10 +277,15 @@ fn record(commit: &Commit, sequence: usize) -> Value {
     let attribute = |value: Attribute| match value {
         Attribute::S(text) => json!({ "S": text }),
         Attribute::N(number) => json!({ "N": number }),
-        Attribute::B(bytes) => json!({ "B": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes.as_ref()) }),
+        Attribute::B(bytes) => {
+            json!({ "B": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes.as_ref()) })
+        }
         other => panic!("{other:?}"),
     };
-    let image: serde_json::Map<String, Value> = item(commit).into_iter().map(|(name, value)| (name, attribute(value))).collect();
+    let image: serde_json::Map<String, Value> = item(commit)
+        .into_iter()
+        .map(|(name, value)| (name, attribute(value)))
+        .collect();
     let keys = json!({ "p": image["p"], "s": image["s"] });
     json!({
         "eventID": sequence.to_string(), "eventName": "INSERT", "eventVersion": "1.1", "eventSource": "aws:dynamodb", "awsRegion": "us-east-1",
@@ -225,16 +307,28 @@ impl Reader {
     /// Delivers one batch and goes on as the answer says.
     async fn deliver(&mut self, host: &Host, size: usize) {
         let batch = &self.records[self.at..self.records.len().min(self.at + size)];
-        let Ok(answer) = host.handle(self.function, json!({ "Records": batch })).await else { return };
+        let Ok(answer) = host
+            .handle(self.function, json!({ "Records": batch }))
+            .await
+        else {
+            return;
+        };
         let failed = answer["batchItemFailures"][0]["itemIdentifier"].as_str();
-        let ended = failed
-            .map_or(batch.len(), |id| batch.iter().position(|record| record["dynamodb"]["SequenceNumber"] == id).expect("a record of the batch is named"));
+        let ended = failed.map_or(batch.len(), |id| {
+            batch
+                .iter()
+                .position(|record| record["dynamodb"]["SequenceNumber"] == id)
+                .expect("a record of the batch is named")
+        });
         self.at += ended;
     }
 }
 
 fn named(name: &str) -> &'static Function {
-    FUNCTIONS.iter().find(|function| function.name == name).expect("a function")
+    FUNCTIONS
+        .iter()
+        .find(|function| function.name == name)
+        .expect("a function")
 }
 
 async fn run(seed: u64) {
@@ -245,7 +339,8 @@ async fn run(seed: u64) {
     // Two shards; a stream mostly stays on one, in order, but not always (reference/event-sourcing.md 0.3).
     let mut shards = [Vec::new(), Vec::new()];
     for (sequence, commit) in commits.iter().enumerate() {
-        let home = usize::from(commit.stream.len() % 2 == 1) ^ usize::from(commit.stream.ends_with('1'));
+        let home =
+            usize::from(commit.stream.len() % 2 == 1) ^ usize::from(commit.stream.ends_with('1'));
         shards[if dice.below(10) == 0 { 1 - home } else { home }].push(record(commit, sequence));
     }
     for shard in &mut shards {
@@ -255,11 +350,19 @@ async fn run(seed: u64) {
             }
         }
     }
-    let mut readers: Vec<Reader> =
-        ["index", "follow"].iter().flat_map(|name| shards.iter().map(|shard| Reader { function: named(name), records: shard.clone(), at: 0 })).collect();
+    let mut readers: Vec<Reader> = ["index", "follow"]
+        .iter()
+        .flat_map(|name| {
+            shards.iter().map(|shard| Reader {
+                function: named(name),
+                records: shard.clone(),
+                at: 0,
+            })
+        })
+        .collect();
     cloud.storm.blows.store(true, Ordering::Relaxed);
     for _ in 0..DELIVERIES {
-        cloud.clock.turn(500);
+        cloud.clock.advance(500);
         let host = &hosts[dice.below(2)];
         let reader = dice.below(readers.len() + 1);
         let Some(reader) = readers.get_mut(reader) else {
@@ -278,58 +381,142 @@ async fn run(seed: u64) {
             reader.deliver(&hosts[0], 3).await;
         }
     }
-    hosts[1].handle(named("project"), Value::Null).await.expect("the board");
+    hosts[1]
+        .handle(named("project"), Value::Null)
+        .await
+        .expect("the board");
     check(&cloud, &commits).await;
 }
 
 /// Holds what is stored against what reading the journal gives.
 async fn check(cloud: &Cloud, commits: &[Commit]) {
     let store = &*cloud.ledger.store;
-    let verdict = audit::verify(store, &[], &mut |_| {}).await.expect("verified");
+    let verdict = audit::verify(store, &[], &mut |_| {})
+        .await
+        .expect("verified");
     assert_eq!(verdict.findings, Vec::<String>::new());
-    let compared = audit::compare(store, Moment(i64::MAX), &mut |_| {}).await.expect("compared");
-    assert_eq!((compared.findings(), compared.both), (Vec::new(), commits.len() as u64), "every commit stands in the feed once");
+    let compared = audit::compare(store, Moment(i64::MAX), &mut |_| {})
+        .await
+        .expect("compared");
+    assert_eq!(
+        (compared.findings(), compared.both),
+        (Vec::new(), commits.len() as u64),
+        "every commit stands in the feed once"
+    );
 
     let (mut wanted, mut calls, mut rows) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut cards: BTreeMap<&str, (i64, TicketCard)> = BTreeMap::new();
-    for commit in commits.iter().filter(|commit| commit.stream != "ticket-POISON") {
+    for commit in commits
+        .iter()
+        .filter(|commit| commit.stream != "ticket-POISON")
+    {
         let (sequence, card) = cards.entry(&commit.stream).or_default();
         for envelope in cloud.ledger.envelopes(commit).await.expect("envelopes") {
             card.fold(&envelope);
             *sequence = envelope.sequence;
-            wanted.extend(tell_caller::react(&envelope, card).iter().map(|intent| effect_id(tell_caller::NAME, &envelope.id(), &intent.target())));
-            calls.extend(start_call::react(&envelope, card).iter().map(|intent| effect_id(start_call::NAME, &envelope.id(), &intent.target())));
+            wanted.extend(
+                send_callback::react(&envelope, card)
+                    .iter()
+                    .map(|intent| effect_id(send_callback::NAME, &envelope.id(), &intent.target())),
+            );
+            calls.extend(
+                start_api_call::react(&envelope, card).iter().map(|intent| {
+                    effect_id(start_api_call::NAME, &envelope.id(), &intent.target())
+                }),
+            );
         }
     }
     for (stream, (sequence, card)) in &cards {
-        let stored = cloud.views.get("ticket", stream).await.expect("get").expect("a card");
-        assert_eq!((stored.sequence, &read_card::<TicketCard>(&cloud.ledger, stream, &stored).await.expect("reads")), (*sequence, card));
-        rows.extend(card.index().into_iter().filter(|(index, _)| *index == "todo").map(|(_, value)| (value, (*stream).to_owned())));
+        let stored = cloud
+            .views
+            .get("ticket", stream)
+            .await
+            .expect("get")
+            .expect("a card");
+        assert_eq!(
+            (
+                stored.sequence,
+                &read_card::<TicketCard>(&cloud.ledger, stream, &stored)
+                    .await
+                    .expect("reads")
+            ),
+            (*sequence, card)
+        );
+        rows.extend(
+            card.index()
+                .into_iter()
+                .filter(|(index, _)| *index == "todo")
+                .map(|(_, value)| (value, (*stream).to_owned())),
+        );
     }
-    let todo = Range { view: "ticket", index: "todo", from: "", to: "~", descending: false, skip: 0, limit: 1000 };
-    let stored: BTreeSet<_> = cloud.views.range(todo).await.expect("range").into_iter().map(|entry| (entry.value, entry.key)).collect();
+    let todo = Range {
+        view: "ticket",
+        index: "todo",
+        from: "",
+        to: "~",
+        descending: false,
+        skip: 0,
+        limit: 1000,
+    };
+    let stored: BTreeSet<_> = cloud
+        .views
+        .range(todo)
+        .await
+        .expect("range")
+        .into_iter()
+        .map(|entry| (entry.value, entry.key))
+        .collect();
     assert_eq!(stored, rows);
     for (queue, wanted) in [("deliver", wanted), ("automate", calls)] {
-        let queued = cloud.queue.take(queue, Moment(i64::MAX), Moment(i64::MAX), 1000).await.expect("take");
-        assert_eq!(queued.into_iter().map(|message| message.id).collect::<BTreeSet<_>>(), wanted, "every effect is asked for, none is made up");
+        let queued = cloud
+            .queue
+            .take(queue, Moment(i64::MAX), Moment(i64::MAX), 1000)
+            .await
+            .expect("take");
+        assert_eq!(
+            queued
+                .into_iter()
+                .map(|message| message.id)
+                .collect::<BTreeSet<_>>(),
+            wanted,
+            "every effect is asked for, none is made up"
+        );
     }
 
-    let (position, board) = project::board(&*cloud.views, project::DESK_BOARD).await.expect("board");
+    let (position, board) = project::board(&*cloud.views, project::DESK_BOARD)
+        .await
+        .expect("board");
     assert_eq!(position, store.head().await.expect("head").position);
     let mut fresh = domain::views::desk_board::DeskBoard::default();
-    for commit in commits.iter().filter(|commit| commit.stream != "ticket-POISON") {
-        project::fold(&cloud.ledger, &mut fresh, commit).await.expect("fold");
+    for commit in commits
+        .iter()
+        .filter(|commit| commit.stream != "ticket-POISON")
+    {
+        project::fold(&cloud.ledger, &mut fresh, commit)
+            .await
+            .expect("fold");
     }
     assert_eq!(board, fresh);
     let parked = parked::list(&*cloud.views, 10).await.expect("parked");
-    let parked: BTreeSet<_> = parked.iter().map(|parked| (parked.consumer.as_str(), parked.stream.as_str())).collect();
-    assert_eq!(parked, BTreeSet::from([("desk_board", "ticket-POISON"), ("follow", "ticket-POISON")]), "the poison alone is parked");
+    let parked: BTreeSet<_> = parked
+        .iter()
+        .map(|parked| (parked.consumer.as_str(), parked.stream.as_str()))
+        .collect();
+    assert_eq!(
+        parked,
+        BTreeSet::from([("desk_board", "ticket-POISON"), ("follow", "ticket-POISON")]),
+        "the poison alone is parked"
+    );
 }
 
 fn run_all(seeds: impl Iterator<Item = u64>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
     for seed in seeds {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(seed))));
+        let outcome =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(seed))));
         outcome.unwrap_or_else(|_| panic!("seed {seed} fails; run it alone to see why"));
     }
 }
@@ -350,7 +537,11 @@ async fn a_change_a_removal_and_a_forgery_are_signs_and_not_commits() {
     let cloud = Cloud::new(1);
     let commits = cloud.write(&mut Dice::new(1)).await;
     let host = cloud.instance();
-    let mut records: Vec<Value> = commits.iter().enumerate().map(|(sequence, commit)| record(commit, sequence)).collect();
+    let mut records: Vec<Value> = commits
+        .iter()
+        .enumerate()
+        .map(|(sequence, commit)| record(commit, sequence))
+        .collect();
     let mut changed = record(&commits[0], 100);
     changed["eventName"] = "MODIFY".into();
     let mut removed = record(&commits[1], 101);
@@ -360,21 +551,51 @@ async fn a_change_a_removal_and_a_forgery_are_signs_and_not_commits() {
     let mut misnamed = following("ticket-A b:1", None, 1, 1, b"{}");
     misnamed.stream = format!("ticket-{}", "x".repeat(1500));
     misnamed.hash = misnamed.expected_hash();
-    records.splice(2..2, [changed, removed, record(&forged, 102), record(&misnamed, 103)]);
-    let answer = host.handle(named("index"), json!({ "Records": records })).await.expect("the feed goes on");
-    assert_eq!((&answer["indexed"], &answer["batchItemFailures"]), (&json!(commits.len()), &json!([])));
-    let signs = cloud.views.scan(functions::stream::index::TAMPERED, "", 10).await.expect("signs");
-    let mut signs: Vec<String> = signs.into_iter().map(|(_, sign)| String::from_utf8(sign.body).expect("text")).collect();
+    records.splice(
+        2..2,
+        [
+            changed,
+            removed,
+            record(&forged, 102),
+            record(&misnamed, 103),
+        ],
+    );
+    let answer = host
+        .handle(named("index"), json!({ "Records": records }))
+        .await
+        .expect("the feed goes on");
+    assert_eq!(
+        (&answer["indexed"], &answer["batchItemFailures"]),
+        (&json!(commits.len()), &json!([]))
+    );
+    let signs = cloud
+        .views
+        .scan(functions::stream::index::TAMPERED, "", 10)
+        .await
+        .expect("signs");
+    let mut signs: Vec<String> = signs
+        .into_iter()
+        .map(|(_, sign)| String::from_utf8(sign.body).expect("text"))
+        .collect();
     signs.sort();
     let name = |commit: &Commit| format!("{}:{}", commit.stream, commit.first);
     let expected = [
         format!("MODIFY of {}", name(&commits[0])),
         format!("REMOVE of {}", name(&commits[1])),
-        "a stream has a name that the ledger would not give it".to_owned(),
-        "the hash of ticket-FORGED:1 does not fit its content".to_owned(),
+        "the hash of ticket-FORGED:1 does not match its content".to_owned(),
+        "the stream name does not have the form of the ledger".to_owned(),
     ];
     assert_eq!(signs, expected);
     // The follower leaves the forgery out too.
-    host.handle(named("follow"), json!({ "Records": records })).await.expect("followed");
-    assert_eq!(cloud.views.get("ticket", "ticket-FORGED").await.expect("get"), None);
+    host.handle(named("follow"), json!({ "Records": records }))
+        .await
+        .expect("followed");
+    assert_eq!(
+        cloud
+            .views
+            .get("ticket", "ticket-FORGED")
+            .await
+            .expect("get"),
+        None
+    );
 }

@@ -16,7 +16,7 @@ const POLLS: usize = 400;
 /// One poll in so many is a death.
 const DEATHS: usize = 25;
 
-/// Chance from a seed (SplitMix64), quick because it is asked at every step.
+/// Rng from a seed (SplitMix64), quick because it is asked at every step.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -47,7 +47,11 @@ pub(crate) struct Weather<'a> {
 
 impl<'a> Weather<'a> {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { dice: Dice::new(seed ^ 0xabcd), births: Vec::new(), lives: Vec::new() }
+        Self {
+            dice: Dice::new(seed ^ 0xabcd),
+            births: Vec::new(),
+            lives: Vec::new(),
+        }
     }
 
     pub(crate) fn add(&mut self, birth: impl Fn() -> Life<'a> + 'a) {
@@ -87,7 +91,14 @@ pub(crate) struct Stutter<T>(pub(crate) T);
 
 async fn pause() {
     let mut paused = false;
-    std::future::poll_fn(move |_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    std::future::poll_fn(move |_| {
+        if std::mem::replace(&mut paused, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 macro_rules! stutter {
@@ -104,7 +115,12 @@ impl<T: Journal> Journal for Stutter<T> {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
         stutter!(self.0.append(commit))
     }
-    async fn back(&self, stream: &str, before: Option<i64>, limit: usize) -> Result<Vec<Commit>, Error> {
+    async fn back(
+        &self,
+        stream: &str,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>, Error> {
         stutter!(self.0.back(stream, before, limit))
     }
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
@@ -136,16 +152,36 @@ impl<T: Views> Views for Stutter<T> {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
         stutter!(self.0.get(view, key))
     }
-    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error> {
-        stutter!(self.0.put_with(view, key, document, index, facets, expected))
+    async fn put_with(
+        &self,
+        view: &str,
+        key: &str,
+        document: &Document,
+        index: &Index,
+        facets: &str,
+        expected: i64,
+    ) -> Result<bool, Error> {
+        stutter!(
+            self.0
+                .put_with(view, key, document, index, facets, expected)
+        )
     }
-    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error> {
+    async fn range_after(
+        &self,
+        range: Range<'_>,
+        after: Option<&Entry>,
+    ) -> Result<Vec<Entry>, Error> {
         stutter!(self.0.range_after(range, after))
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
         stutter!(self.0.count(view, index, from, to))
     }
-    async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error> {
+    async fn scan(
+        &self,
+        view: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Document)>, Error> {
         stutter!(self.0.scan(view, after, limit))
     }
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
@@ -161,14 +197,20 @@ impl<T: Queue> Queue for Stutter<T> {
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error> {
         stutter!(self.0.put(queue, id, body, due))
     }
-    async fn take(&self, queue: &str, now: Moment, until: Moment, limit: usize) -> Result<Vec<Message>, Error> {
+    async fn take(
+        &self,
+        queue: &str,
+        now: Moment,
+        until: Moment,
+        limit: usize,
+    ) -> Result<Vec<Message>, Error> {
         stutter!(self.0.take(queue, now, until, limit))
     }
     async fn done(&self, queue: &str, message: &Message) -> Result<(), Error> {
         stutter!(self.0.done(queue, message))
     }
-    async fn put_off(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
-        stutter!(self.0.put_off(queue, message, due))
+    async fn defer(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
+        stutter!(self.0.defer(queue, message, due))
     }
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
         stutter!(self.0.park(queue, message, reason))

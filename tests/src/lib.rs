@@ -1,4 +1,4 @@
-//! Proof across crates. [`House`] is a whole desk on memory adapters with a clock that is turned by hand; [`process`] runs the real program.
+//! Proof across crates. [`TestDesk`] is a whole desk on memory adapters with a clock that is turned by hand; [`process`] runs the real program.
 
 pub mod lists;
 pub mod process;
@@ -8,15 +8,16 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use events::Moment;
+use functions::app::seed;
 use functions::app::{Ports, Settings};
 use functions::host::local::{following, work};
-use functions::{App, company, http, timer};
+use functions::{App, http, timer};
 use infra::Ledger;
 use infra::blob::memory::Memory as Blob;
-use infra::caller::memory::Memory as Receiver;
-use infra::clock::{HandClock, SeededChance};
+use infra::clock::{ManualClock, SeededRng};
 use infra::crash::Crash;
 use infra::directory::file::File;
+use infra::http::memory::Memory as Receiver;
 use infra::keys::memory::Memory as Keys;
 use infra::login::memory::Memory as Login;
 use infra::queue::memory::Memory as Queue;
@@ -34,8 +35,14 @@ pub const TRUSTED: (&str, &str) = ("bk_log_search", "secret-of-the-log-platform"
 pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
 
 /// An application as it is registered.
-pub fn registered(code: &str, speaks_for_users: bool) -> events::app::Registered {
-    events::app::Registered { code: code.into(), name: code.into(), speaks_for_users, hears_status: false, is_disabled: false }
+pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered {
+    events::app::Registered {
+        code: code.into(),
+        name: code.into(),
+        may_impersonate,
+        status_callbacks: false,
+        is_disabled: false,
+    }
 }
 
 /// The queues of the catalog.
@@ -58,38 +65,50 @@ pub fn organization() -> File {
 }
 
 /// A desk with the demo company, everything in memory.
-pub struct House {
+pub struct TestDesk {
     pub app: App,
-    pub clock: Arc<HandClock>,
+    pub clock: Arc<ManualClock>,
     pub receiver: Arc<Receiver>,
     pub blob: Arc<Blob>,
     follower: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for House {
+impl Drop for TestDesk {
     fn drop(&mut self) {
         self.follower.abort();
     }
 }
 
-impl House {
+impl TestDesk {
     pub async fn open() -> Self {
         Self::open_over(Arc::new(Views::default())).await
     }
 
     /// The same with these views, such as those of a real file.
     pub async fn open_over(views: Arc<dyn infra::views::Views>) -> Self {
-        Self::bare_over(views, Settings::default()).await.with_demo().await
+        Self::bare_over(views, Settings::default())
+            .await
+            .with_demo()
+            .await
     }
 
     /// The same in another zone.
     pub async fn open_in(zone: &str) -> Self {
         let zone = jiff::tz::TimeZone::get(zone).expect("a zone");
-        Self::bare_over(Arc::new(Views::default()), Settings { zone, ..Settings::default() }).await.with_demo().await
+        Self::bare_over(
+            Arc::new(Views::default()),
+            Settings {
+                zone,
+                ..Settings::default()
+            },
+        )
+        .await
+        .with_demo()
+        .await
     }
 
     async fn with_demo(self) -> Self {
-        company::demo(&self.app).await.expect("the demo company");
+        seed::demo(&self.app).await.expect("the demo company");
         self.followed().await;
         self
     }
@@ -100,13 +119,21 @@ impl House {
     }
 
     async fn bare_over(views: Arc<dyn infra::views::Views>, settings: Settings) -> Self {
-        let clock = Arc::new(HandClock::at(MORNING));
-        let chance = Arc::new(SeededChance::new(1));
+        let clock = Arc::new(ManualClock::at(MORNING));
+        let rng = Arc::new(SeededRng::new(1));
         let receiver = Arc::new(Receiver::default());
         let blob = Arc::new(Blob::default());
-        let ledger = Ledger::new(Arc::new(Store::default()), Arc::new(Keys::new(chance.clone())), clock.clone(), chance);
+        let ledger = Ledger::new(
+            Arc::new(Store::default()),
+            Arc::new(Keys::new(rng.clone())),
+            clock.clone(),
+            rng,
+        );
         let login = Login([("lisi-is-logged-in".to_owned(), "lisi".to_owned())].into());
-        let secrets = Arc::new(Stored { keys: ledger.keys.clone(), chance: ledger.chance.clone() });
+        let secrets = Arc::new(Stored {
+            keys: ledger.keys.clone(),
+            rng: ledger.rng.clone(),
+        });
         let ports = Ports {
             secrets,
             ledger,
@@ -120,12 +147,24 @@ impl House {
         let app = App::new(ports, settings, Arc::new(Crash::default())).expect("a desk");
         let following_app = app.clone();
         let follower = tokio::spawn(async move { following(&following_app).await });
-        company::found(&app).await.expect("the base");
-        app.credentials.register(&registered(TRUSTED.0, true), TRUSTED.1).await.expect("an application");
-        app.credentials.register(&registered(PLAIN.0, false), PLAIN.1).await.expect("an application");
-        let house = Self { app, clock, receiver, blob, follower };
-        house.followed().await;
-        house
+        seed::found(&app).await.expect("the base");
+        app.credentials
+            .register(&registered(TRUSTED.0, true), TRUSTED.1)
+            .await
+            .expect("an application");
+        app.credentials
+            .register(&registered(PLAIN.0, false), PLAIN.1)
+            .await
+            .expect("an application");
+        let desk = Self {
+            app,
+            clock,
+            receiver,
+            blob,
+            follower,
+        };
+        desk.followed().await;
+        desk
     }
 
     /// Stops following, as if the process had died between storing and following.
@@ -137,12 +176,23 @@ impl House {
     pub async fn followed(&self) {
         let head = self.app.ledger.store.head().await.expect("head").position;
         let mut followed = self.app.followed.subscribe();
-        followed.wait_for(|position| *position >= head).await.expect("the follower lives");
+        followed
+            .wait_for(|position| *position >= head)
+            .await
+            .expect("the follower lives");
     }
 
     /// Waits until the door knows a service that was just defined: at once on one machine.
     pub async fn configured(&self, service: i64) {
-        assert!(self.app.configuration.service(events::ServiceId(service)).await.expect("read").0.is_some());
+        assert!(
+            self.app
+                .configuration
+                .service(events::ServiceId(service))
+                .await
+                .expect("read")
+                .0
+                .is_some()
+        );
     }
 
     /// Lets deadlines fire and queues be worked on until nothing is left to do at this time of the clock.
@@ -153,7 +203,13 @@ impl House {
             let now = self.app.ledger.clock.now();
             let mut idle = true;
             for name in QUEUES {
-                for message in self.app.queue.take(name, now, now.plus_ms(60_000), 100).await.expect("take") {
+                for message in self
+                    .app
+                    .queue
+                    .take(name, now, now.plus_ms(60_000), 100)
+                    .await
+                    .expect("take")
+                {
                     idle = false;
                     work(&self.app, name, message).await.expect("work");
                 }
@@ -166,14 +222,23 @@ impl House {
 
     /// Sends a request through the front door, and gives back the answer as it is.
     pub async fn answer(&self, request: Request<Body>) -> axum::response::Response {
-        http::router(self.app.clone()).oneshot(request).await.expect("the router answers")
+        http::router(self.app.clone())
+            .oneshot(request)
+            .await
+            .expect("the router answers")
     }
 
     /// Sends a request through the front door.
     pub async fn send(&self, request: Request<Body>) -> (StatusCode, Vec<u8>) {
         let response = self.answer(request).await;
         let status = response.status();
-        (status, to_bytes(response.into_body(), 1 << 24).await.expect("a body").to_vec())
+        (
+            status,
+            to_bytes(response.into_body(), 1 << 24)
+                .await
+                .expect("a body")
+                .to_vec(),
+        )
     }
 
     /// Calls an operation as the trusted application, and gives back the envelope.
@@ -182,16 +247,24 @@ impl House {
     }
 
     /// The same with headers. Credentials that the body has already stay.
-    pub async fn call_with(&self, operation: &str, mut body: Value, headers: &[(&str, &str)]) -> Value {
+    pub async fn call_with(
+        &self,
+        operation: &str,
+        mut body: Value,
+        headers: &[(&str, &str)],
+    ) -> Value {
         if body.get("bk_app_code").is_none() {
             body["bk_app_code"] = TRUSTED.0.into();
             body["bk_app_secret"] = TRUSTED.1.into();
         }
-        let mut request = Request::post(format!("/api/c/compapi/v2/itsm/{operation}/")).header("content-type", "application/json");
+        let mut request = Request::post(format!("/api/c/compapi/v2/itsm/{operation}/"))
+            .header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let (status, bytes) = self.send(request.body(body.to_string().into()).expect("a request")).await;
+        let (status, bytes) = self
+            .send(request.body(body.to_string().into()).expect("a request"))
+            .await;
         assert_eq!(status, StatusCode::OK, "{operation} {body}");
         serde_json::from_slice(&bytes).expect("an envelope")
     }
@@ -230,32 +303,55 @@ impl House {
 
     /// The wire types of a ticket's events, in order.
     pub async fn story(&self, sn: &str) -> Vec<&'static str> {
-        let history = functions::desk::history(&self.app.ledger, &format!("ticket-{sn}")).await.expect("a history");
-        history.iter().map(|envelope| events::Fact::kind(&envelope.event)).collect()
+        let history = functions::app::tickets::history(&self.app.ledger, &format!("ticket-{sn}"))
+            .await
+            .expect("a history");
+        history
+            .iter()
+            .map(|envelope| events::Event::kind(&envelope.event))
+            .collect()
     }
 }
 
 /// The data of an operation that must have succeeded.
 pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
-    assert_eq!((&envelope["result"], &envelope["code"], &envelope["message"]), (&json!(true), &json!(0), &json!("success")), "{operation} {body}: {envelope}");
+    assert_eq!(
+        (&envelope["result"], &envelope["code"], &envelope["message"]),
+        (&json!(true), &json!(0), &json!("success")),
+        "{operation} {body}: {envelope}"
+    );
     envelope["data"].clone()
 }
 
 /// Code and message of an operation that must have been refused.
 pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, String) {
-    assert_eq!((&envelope["result"], &envelope["data"]), (&json!(false), &Value::Null), "{operation} {body}: {envelope}");
-    (envelope["code"].as_i64().expect("an integer code"), envelope["message"].as_str().expect("a message").to_owned())
+    assert_eq!(
+        (&envelope["result"], &envelope["data"]),
+        (&json!(false), &Value::Null),
+        "{operation} {body}: {envelope}"
+    );
+    (
+        envelope["code"].as_i64().expect("an integer code"),
+        envelope["message"].as_str().expect("a message").to_owned(),
+    )
 }
 
 /// A moment in the desk's zone.
 pub fn local(at: Moment, format: &str) -> String {
     let zone = Settings::default().zone;
-    jiff::Timestamp::from_millisecond(at.0).expect("a time").to_zoned_datetime(zone).strftime(format).to_string()
+    jiff::Timestamp::from_millisecond(at.0)
+        .expect("a time")
+        .to_zoned_datetime(zone)
+        .strftime(format)
+        .to_string()
 }
 
 /// A form as clients send it.
 pub fn form(pairs: &[(&str, &str)]) -> Value {
-    pairs.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
+    pairs
+        .iter()
+        .map(|(key, value)| json!({ "key": key, "value": value }))
+        .collect()
 }
 
 /// A general approval request by lisi, to be decided by zhangsan or wangwu, then by admin.
@@ -291,38 +387,88 @@ pub fn change() -> Value {
     })
 }
 
-impl House {
+impl TestDesk {
     /// Asks `/v1` as the trusted application for a user; gives back status and body.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
         self.v1_with(method, path, user, body, &[]).await
     }
 
     /// The same with headers.
-    pub async fn v1_with(&self, method: &str, path: &str, user: &str, body: Value, headers: &[(&str, &str)]) -> (u16, Value) {
+    pub async fn v1_with(
+        &self,
+        method: &str,
+        path: &str,
+        user: &str,
+        body: Value,
+        headers: &[(&str, &str)],
+    ) -> (u16, Value) {
         use base64::Engine as _;
-        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", TRUSTED.0, TRUSTED.1));
-        let mut request = Request::builder().method(method).uri(format!("/v1/{path}")).header("authorization", format!("Basic {basic}"));
-        request = request.header("x-on-behalf-of", user).header("content-type", "application/json");
+        let basic = base64::engine::general_purpose::STANDARD
+            .encode(format!("{}:{}", TRUSTED.0, TRUSTED.1));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/v1/{path}"))
+            .header("authorization", format!("Basic {basic}"));
+        request = request
+            .header("x-on-behalf-of", user)
+            .header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let body = if body.is_null() { Body::empty() } else { body.to_string().into() };
+        let body = if body.is_null() {
+            Body::empty()
+        } else {
+            body.to_string().into()
+        };
         let (status, bytes) = self.send(request.body(body).expect("a request")).await;
-        (status.as_u16(), if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") })
+        (
+            status.as_u16(),
+            if bytes.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_slice(&bytes).expect("JSON")
+            },
+        )
     }
 
     /// Carries out an operation on a ticket that must be accepted.
     pub async fn operate(&self, sn: &Value, operation: &str, user: &str, body: Value) -> Value {
-        let (status, answer) = self.v1("POST", &format!("tickets/{}/{operation}", sn.as_str().expect("sn")), user, body.clone()).await;
+        let (status, answer) = self
+            .v1(
+                "POST",
+                &format!("tickets/{}/{operation}", sn.as_str().expect("sn")),
+                user,
+                body.clone(),
+            )
+            .await;
         assert_eq!(status, 200, "{operation} {body} by {user}: {answer}");
         answer
     }
 
     /// Carries out an operation that must be refused; gives back the status and why.
-    pub async fn not_operated(&self, sn: &Value, operation: &str, user: &str, body: Value) -> (u16, String) {
-        let (status, answer) = self.v1("POST", &format!("tickets/{}/{operation}", sn.as_str().expect("sn")), user, body.clone()).await;
-        assert!(status >= 400, "{operation} {body} by {user} was accepted: {answer}");
-        (status, answer["detail"].as_str().expect("a detail").to_owned())
+    pub async fn not_operated(
+        &self,
+        sn: &Value,
+        operation: &str,
+        user: &str,
+        body: Value,
+    ) -> (u16, String) {
+        let (status, answer) = self
+            .v1(
+                "POST",
+                &format!("tickets/{}/{operation}", sn.as_str().expect("sn")),
+                user,
+                body.clone(),
+            )
+            .await;
+        assert!(
+            status >= 400,
+            "{operation} {body} by {user} was accepted: {answer}"
+        );
+        (
+            status,
+            answer["detail"].as_str().expect("a detail").to_owned(),
+        )
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use domain::ticket::{Status, Ticket, Visit};
+use domain::ticket::{NodeRun, Status, Ticket};
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{NodeStatus, Opened, ServiceKind};
-use events::{CatalogId, Moment, NodeId, Pid, ServiceId, TicketSn};
+use events::{CategoryId, Moment, NodeId, PersonId, ServiceId, TicketSn};
 use functions::App;
+use functions::app::tickets::list::{self, Filter, Number};
 use functions::app::{Ports, Settings};
-use functions::http::lists::{self, Filter, Number};
 use infra::Ledger;
-use infra::clock::{HandClock, SeededChance};
+use infra::clock::{ManualClock, SeededRng};
 use infra::views::{Document, Views};
 use serde_json::json;
 
@@ -20,7 +20,10 @@ pub struct Below(pub u64);
 impl Below {
     /// A number below a bound.
     pub fn next(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap_or_default() % bound
     }
     /// One of several.
@@ -32,8 +35,18 @@ impl Below {
 /// The beginning of the time in which tickets are created.
 const BEGIN: i64 = 1_795_312_800_000;
 const PEOPLE: [&str; 5] = ["p01", "p02", "p03", "p04", "p05"];
-const STATUSES: [Status; 5] = [Status::Running, Status::Suspended, Status::Finished, Status::Terminated, Status::Revoked];
-const KINDS: [ServiceKind; 3] = [ServiceKind::Request, ServiceKind::Change, ServiceKind::Event];
+const STATUSES: [Status; 5] = [
+    Status::Running,
+    Status::Suspended,
+    Status::Finished,
+    Status::Terminated,
+    Status::Revoked,
+];
+const KINDS: [ServiceKind; 3] = [
+    ServiceKind::Request,
+    ServiceKind::Change,
+    ServiceKind::Event,
+];
 const SERVICES: [i64; 4] = [1, 2, 17, 22];
 const CATALOGS: [i64; 3] = [2, 4, 40];
 const TAGS: [&str; 3] = ["", "early", "a|b~c"];
@@ -50,40 +63,67 @@ pub struct Compared {
 /// A ticket with every member that lists look at.
 fn card(below: &mut Below, number: usize) -> TicketCard {
     // Bursts within a second and spells of days, several tickets at one instant among them.
-    let at = BEGIN + i64::try_from([below.next(40), below.next(90_000), below.next(900_000_000)][number % 3]).unwrap_or_default();
+    let at = BEGIN
+        + i64::try_from([below.next(40), below.next(90_000), below.next(900_000_000)][number % 3])
+            .unwrap_or_default();
     let opened: Opened = serde_json::from_value(json!({
         "sn": format!("REQ20261122{number:06}"), "id": number, "kind": below.one_of(&KINDS), "service": ServiceId(below.one_of(&SERVICES)), "service_name": "s",
-        "workflow": 1, "workflow_version": 1, "catalog": CatalogId(below.one_of(&CATALOGS)), "creator": below.one_of(&PEOPLE),
+        "workflow": 1, "workflow_version": 1, "catalog": CategoryId(below.one_of(&CATALOGS)), "creator": below.one_of(&PEOPLE),
         "bk_biz_id": below.one_of(&[-1, 2]), "tag": below.one_of(&TAGS),
     }))
     .expect("an opened ticket");
     let status = below.one_of(&STATUSES);
-    let mut ticket = Ticket { status, opened: Some(opened), ..Ticket::default() };
-    ticket.followers.extend((0..below.next(3)).map(|at| Pid::from(PEOPLE[at])));
+    let mut ticket = Ticket {
+        status,
+        opened: Some(opened),
+        ..Ticket::default()
+    };
+    ticket
+        .followers
+        .extend((0..below.next(3)).map(|at| PersonId::from(PEOPLE[at])));
     let processors: Vec<&str> = (0..below.next(4)).map(|at| PEOPLE[4 - at]).collect();
-    let visit = json!({
+    let node_run = json!({
         "name": "n", "round": 1, "status": below.one_of(&[NodeStatus::Running, NodeStatus::Receiving]), "processors_type": "PERSON", "processors": processors,
         "is_vote": below.next(2) == 0,
     });
-    let visit: Visit = serde_json::from_value(visit).expect("a visit");
-    ticket.nodes.insert(NodeId(3), visit);
-    let ended_at = status.is_over().then(|| Moment(at + i64::try_from(below.next(9_000_000)).unwrap_or_default()));
-    let dealt = (0..below.next(3)).map(|at| Pid::from(PEOPLE[at + 1])).collect();
-    TicketCard { ticket, created_at: Moment(at), updated_at: Moment(at), ended_at, dealt, app: None }
+    let node_run: NodeRun = serde_json::from_value(node_run).expect("a node_run");
+    ticket.nodes.insert(NodeId(3), node_run);
+    let ended_at = status
+        .is_over()
+        .then(|| Moment(at + i64::try_from(below.next(9_000_000)).unwrap_or_default()));
+    let dealt = (0..below.next(3))
+        .map(|at| PersonId::from(PEOPLE[at + 1]))
+        .collect();
+    TicketCard {
+        ticket,
+        created_at: Moment(at),
+        updated_at: Moment(at),
+        ended_at,
+        dealt,
+        app: None,
+    }
 }
 
 /// A desk that has nothing but these views.
 fn app(views: Arc<dyn Views>) -> App {
-    let chance = Arc::new(SeededChance::new(1));
-    let keys = Arc::new(infra::keys::memory::Memory::new(chance.clone()));
-    let ledger = Ledger::new(Arc::new(infra::store::memory::Memory::default()), keys, Arc::new(HandClock::at(Moment(BEGIN))), chance);
-    let secrets = Arc::new(infra::secrets::stored::Stored { keys: ledger.keys.clone(), chance: ledger.chance.clone() });
+    let rng = Arc::new(SeededRng::new(1));
+    let keys = Arc::new(infra::keys::memory::Memory::new(rng.clone()));
+    let ledger = Ledger::new(
+        Arc::new(infra::store::memory::Memory::default()),
+        keys,
+        Arc::new(ManualClock::at(Moment(BEGIN))),
+        rng,
+    );
+    let secrets = Arc::new(infra::secrets::stored::Stored {
+        keys: ledger.keys.clone(),
+        rng: ledger.rng.clone(),
+    });
     let ports = Ports {
         secrets,
         ledger,
         views,
         queue: Arc::new(infra::queue::memory::Memory::default()),
-        caller: Arc::new(infra::caller::memory::Memory::default()),
+        caller: Arc::new(infra::http::memory::Memory::default()),
         blob: Arc::new(infra::blob::memory::Memory::default()),
         login: Arc::new(infra::login::memory::Memory::default()),
         directory: Arc::new(infra::directory::file::File::default()),
@@ -95,14 +135,23 @@ fn app(views: Arc<dyn Views>) -> App {
 fn filter(below: &mut Below) -> Filter {
     let mut filter = Filter::default();
     let is_there = |below: &mut Below| below.next(4) == 0;
-    let some = |below: &mut Below, all: &[String]| (0..=below.next(2)).map(|_| below.one_of(all)).collect::<Vec<_>>();
-    let texts = |all: &[i64]| all.iter().map(ToString::to_string).chain(["99".to_owned()]).collect::<Vec<_>>();
+    let some = |below: &mut Below, all: &[String]| {
+        (0..=below.next(2))
+            .map(|_| below.one_of(all))
+            .collect::<Vec<_>>()
+    };
+    let texts = |all: &[i64]| {
+        all.iter()
+            .map(ToString::to_string)
+            .chain(["99".to_owned()])
+            .collect::<Vec<_>>()
+    };
     if below.next(2) == 0 {
         let index = below.one_of(&["todo", "claim", "approval", "creator", "dealt", "follows"]);
-        filter.list = Some((index, Pid::from(below.one_of(&PEOPLE))));
+        filter.list = Some((index, PersonId::from(below.one_of(&PEOPLE))));
     }
     if is_there(below) {
-        filter.creator = Some(Pid::from(below.one_of(&PEOPLE)));
+        filter.creator = Some(PersonId::from(below.one_of(&PEOPLE)));
     }
     if is_there(below) {
         filter.statuses = some(below, &STATUSES.map(|status| status.key().to_owned()));
@@ -126,7 +175,10 @@ fn filter(below: &mut Below) -> Filter {
         filter.tag = Some(below.one_of(&TAGS).to_owned());
     }
     let window = |below: &mut Below, most: usize| {
-        let mut end = || is_there(below).then(|| Moment(BEGIN + i64::try_from(below.next(most)).unwrap_or_default()));
+        let mut end = || {
+            is_there(below)
+                .then(|| Moment(BEGIN + i64::try_from(below.next(most)).unwrap_or_default()))
+        };
         (end(), end())
     };
     let most = below.one_of(&[50_usize, 100_000, 900_000_000]);
@@ -139,23 +191,36 @@ fn filter(below: &mut Below) -> Filter {
 fn plainly(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
     let second = |at: Moment| at.0.div_euclid(1000);
     let is_between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| {
-        from.is_none_or(|from| second(at) >= second(from)) && to.is_none_or(|to| second(at) <= second(to))
+        from.is_none_or(|from| second(at) >= second(from))
+            && to.is_none_or(|to| second(at) <= second(to))
     };
     let names = |parts: &[String], value: String| parts.is_empty() || parts.contains(&value);
     let fits = |card: &&TicketCard| {
         let opened = card.ticket.opened.as_ref().expect("opened");
-        let waits = |pid: &Pid, is_meant: fn(&Visit) -> bool| {
-            card.ticket.status == Status::Running && card.ticket.nodes.values().any(|visit| is_meant(visit) && visit.processors.contains(pid))
+        let waits = |pid: &PersonId, is_meant: fn(&NodeRun) -> bool| {
+            card.ticket.status == Status::Running
+                && card
+                    .ticket
+                    .nodes
+                    .values()
+                    .any(|node_run| is_meant(node_run) && node_run.processors.contains(pid))
         };
         let is_listed = card.ticket.status != Status::Revoked;
-        filter.list.as_ref().is_none_or(|(index, pid)| match *index {
-            "todo" => waits(pid, |_| true),
-            "claim" => waits(pid, |visit| visit.status == NodeStatus::Receiving),
-            "approval" => waits(pid, |visit| visit.is_vote),
-            "creator" => opened.creator == *pid,
-            "dealt" => is_listed && opened.creator != *pid && card.dealt.contains(pid),
-            _ => is_listed && card.ticket.followers.contains(pid),
-        }) && filter.creator.as_ref().is_none_or(|pid| opened.creator == *pid)
+        filter
+            .list
+            .as_ref()
+            .is_none_or(|(index, pid)| match *index {
+                "todo" => waits(pid, |_| true),
+                "claim" => waits(pid, |node_run| node_run.status == NodeStatus::Receiving),
+                "approval" => waits(pid, |node_run| node_run.is_vote),
+                "creator" => opened.creator == *pid,
+                "dealt" => is_listed && opened.creator != *pid && card.dealt.contains(pid),
+                _ => is_listed && card.ticket.followers.contains(pid),
+            })
+            && filter
+                .creator
+                .as_ref()
+                .is_none_or(|pid| opened.creator == *pid)
             && (is_listed || !filter.is_withdrawn_left_out)
             && names(&filter.statuses, card.ticket.status_key().to_owned())
             && names(&filter.services, opened.service.to_string())
@@ -170,23 +235,47 @@ fn plainly(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
                 (ended, Some(at)) => is_between(at, ended),
             }
     };
-    let mut fitting: Vec<(i64, String)> = cards.iter().filter(fits).map(|card| (card.created_at.0, key(card))).collect();
+    let mut fitting: Vec<(i64, String)> = cards
+        .iter()
+        .filter(fits)
+        .map(|card| (card.created_at.0, key(card)))
+        .collect();
     fitting.sort();
     fitting.into_iter().rev().map(|(_, key)| key).collect()
 }
 
 fn key(card: &TicketCard) -> String {
-    format!("ticket-{}", card.ticket.opened.as_ref().map_or_else(|| TicketSn(String::new()), |opened| opened.sn.clone()))
+    format!(
+        "ticket-{}",
+        card.ticket
+            .opened
+            .as_ref()
+            .map_or_else(|| TicketSn(String::new()), |opened| opened.sn.clone())
+    )
 }
 
 /// Fills empty views with tickets and compares the pages of many lists; panics at the first difference.
 pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Compared {
     let mut below = Below(20_261_128);
-    let mut cards: Vec<TicketCard> = (0..tickets).map(|number| card(&mut below, number)).collect();
+    let mut cards: Vec<TicketCard> = (0..tickets)
+        .map(|number| card(&mut below, number))
+        .collect();
     let put = async |card: &TicketCard, sequence: i64| {
         let body = serde_json::to_vec(card).expect("JSON");
         let document = Document { sequence, body };
-        assert!(views.put_with("ticket", &key(card), &document, &card.index(), &card.facets(), sequence - 1).await.expect("put"));
+        assert!(
+            views
+                .put_with(
+                    "ticket",
+                    &key(card),
+                    &document,
+                    &card.index(),
+                    &card.facets(),
+                    sequence - 1
+                )
+                .await
+                .expect("put")
+        );
     };
     for card in &cards {
         put(card, 1).await;
@@ -195,11 +284,14 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
     for card in cards.iter_mut().step_by(7) {
         card.ticket.status = below.one_of(&STATUSES);
         card.ended_at = card.ticket.status.is_over().then_some(card.created_at);
-        card.ticket.followers = vec![Pid::from(below.one_of(&PEOPLE))];
+        card.ticket.followers = vec![PersonId::from(below.one_of(&PEOPLE))];
         put(card, 2).await;
     }
     let app = app(views);
-    let mut compared = Compared { tickets, ..Compared::default() };
+    let mut compared = Compared {
+        tickets,
+        ..Compared::default()
+    };
     for _ in 0..filters {
         let filter = filter(&mut below);
         let wanted = plainly(&cards, &filter);
@@ -207,11 +299,31 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
         let pages = wanted.len().div_ceil(size).max(1);
         compared.filters += 1;
         compared.listed += wanted.len();
-        for number in [Number::This(1), Number::This(1 + below.next(pages)), Number::This(pages), Number::Last] {
-            let page = lists::page(&app, &filter, number, size).await.expect("a page");
-            assert_eq!((page.count, page.pages), (wanted.len(), pages), "{filter:?}");
-            let of_page: Vec<String> = wanted.iter().skip((page.number - 1) * size).take(size).cloned().collect();
-            assert_eq!(page.keys, of_page, "page {} of {size} of {filter:?}", page.number);
+        for number in [
+            Number::This(1),
+            Number::This(1 + below.next(pages)),
+            Number::This(pages),
+            Number::Last,
+        ] {
+            let page = list::page(&app, &filter, number, size)
+                .await
+                .expect("a page");
+            assert_eq!(
+                (page.count, page.pages),
+                (wanted.len(), pages),
+                "{filter:?}"
+            );
+            let of_page: Vec<String> = wanted
+                .iter()
+                .skip((page.number - 1) * size)
+                .take(size)
+                .cloned()
+                .collect();
+            assert_eq!(
+                page.keys, of_page,
+                "page {} of {size} of {filter:?}",
+                page.number
+            );
             compared.pages += 1;
         }
     }

@@ -17,14 +17,26 @@ pub fn program() -> PathBuf {
         return other.into();
     }
     let test = std::env::current_exe().expect("a test knows its own path");
-    let program = test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join("ledgerdesk");
-    assert!(program.exists(), "{} is not built; run `cargo build --bin ledgerdesk`", program.display());
+    let program = test
+        .ancestors()
+        .nth(2)
+        .expect("target/<profile>/deps/<test>")
+        .join("ledgerdesk");
+    assert!(
+        program.exists(),
+        "{} is not built; run `cargo build --bin ledgerdesk`",
+        program.display()
+    );
     program
 }
 
 /// Runs a subcommand to its end.
 pub fn run(arguments: &[&str]) -> Output {
-    Command::new(program()).args(arguments).stdin(Stdio::null()).output().expect("the program runs")
+    Command::new(program())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs")
 }
 
 /// What a program printed, as text.
@@ -35,20 +47,33 @@ pub fn text(bytes: &[u8]) -> String {
 /// Runs a subcommand that must succeed; gives back its standard output.
 pub fn printed(arguments: &[&str]) -> String {
     let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
 /// The resident memory of a process in KiB.
 pub fn resident_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("its memory");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse().ok())
+        .expect("a number")
 }
 
 /// The root of the project.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the project")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ stands in the project")
 }
 
 /// The folder with the data and requirements that are kept out of the project, if it is there.
@@ -79,7 +104,15 @@ impl Served {
     pub fn start_by(mut command: Command, data: &Path, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--demo", "--app", &app, "--data"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--demo",
+                "--app",
+                &app,
+                "--data",
+            ])
             .arg(data)
             .args(more)
             .stdin(Stdio::null())
@@ -90,7 +123,11 @@ impl Served {
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         // The first line names the address, or the process has ended and there is none.
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
-        let base = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_default().to_owned();
+        let base = first
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .unwrap_or_default()
+            .to_owned();
         // The rest is read so that the pipe never fills.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, base }
@@ -111,7 +148,11 @@ impl Served {
         let mut stderr = child.stderr.take().expect("a pipe");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
-        let base = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_default().to_owned();
+        let base = first
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .unwrap_or_default()
+            .to_owned();
         let errors = std::thread::spawn(move || {
             let mut text = String::new();
             let _ = std::io::Read::read_to_string(&mut stderr, &mut text);
@@ -126,9 +167,19 @@ impl Served {
     }
 
     /// Sends a request to `/v1` as [`APP`] for a user; gives back status, headers and body (`null` where it is not JSON).
-    pub async fn v1_with(&self, method: &str, path: &str, user: &str, body: Value, headers: &[(&str, &str)]) -> (u16, reqwest::header::HeaderMap, Value) {
+    pub async fn v1_with(
+        &self,
+        method: &str,
+        path: &str,
+        user: &str,
+        body: Value,
+        headers: &[(&str, &str)],
+    ) -> (u16, reqwest::header::HeaderMap, Value) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = client().request(method, format!("{}/v1/{path}", self.base)).basic_auth(APP.0, Some(APP.1)).header("x-on-behalf-of", user);
+        let mut request = client()
+            .request(method, format!("{}/v1/{path}", self.base))
+            .basic_auth(APP.0, Some(APP.1))
+            .header("x-on-behalf-of", user);
         if !body.is_null() {
             request = request.json(&body);
         }
@@ -138,7 +189,11 @@ impl Served {
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.expect("a body");
-        (status, headers, serde_json::from_slice(&bytes).unwrap_or_default())
+        (
+            status,
+            headers,
+            serde_json::from_slice(&bytes).unwrap_or_default(),
+        )
     }
 
     /// The same without headers; gives back status and body.
@@ -149,7 +204,9 @@ impl Served {
 
     /// Calls an operation of the BlueKing API as [`APP`]; gives back the envelope.
     pub async fn bk(&self, operation: &str, body: Value) -> Value {
-        call(&client(), &self.base, operation, body, None).await.expect("an envelope")
+        call(&client(), &self.base, operation, body, None)
+            .await
+            .expect("an envelope")
     }
 
     /// The id of the process, for signals and `/proc`.
@@ -176,14 +233,25 @@ impl Served {
 
 /// A client that gives up soon, since the process may have been killed.
 pub fn client() -> reqwest::Client {
-    infra::tls::client().timeout(Duration::from_secs(10)).build().expect("a client")
+    infra::tls::client()
+        .timeout(Duration::from_secs(10))
+        .build()
+        .expect("a client")
 }
 
 /// Calls an operation; `None` where there was no whole answer.
-pub async fn call(client: &reqwest::Client, base: &str, operation: &str, mut body: Value, key: Option<&str>) -> Option<Value> {
+pub async fn call(
+    client: &reqwest::Client,
+    base: &str,
+    operation: &str,
+    mut body: Value,
+    key: Option<&str>,
+) -> Option<Value> {
     body["bk_app_code"] = APP.0.into();
     body["bk_app_secret"] = APP.1.into();
-    let mut request = client.post(format!("{base}/api/c/compapi/v2/itsm/{operation}/")).json(&body);
+    let mut request = client
+        .post(format!("{base}/api/c/compapi/v2/itsm/{operation}/"))
+        .json(&body);
     if let Some(key) = key {
         request = request.header("Idempotency-Key", key);
     }

@@ -1,159 +1,159 @@
-//! What can be asked of a ticket.
+//! Commands of a ticket.
 
 use std::collections::BTreeMap;
 
-use events::ticket::{Callback, DynamicField, Observed, Relation};
+use events::ticket::{CallbackTarget, DynamicField, Relation, RowImported};
 use events::workflow::Processors;
-use events::{AttachmentId, Entry, LineId, NodeId, Pid, ServiceId, TicketSn};
+use events::{AttachmentId, Entry, NodeId, PersonId, ServiceId, TicketSn, TransitionId};
 
 use crate::attachment;
 
-/// What can be asked of a ticket.
+/// A command of a ticket.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Open(Box<Open>),
-    /// TRANSITION: a form is submitted, or a vote cast.
+    /// TRANSITION: submits a form or casts a vote.
     Submit {
         node: NodeId,
-        by: Pid,
+        by: PersonId,
         form: Vec<Entry>,
         reason: String,
     },
-    /// A vote without a form: the result and, where it fits, the remark are filled in.
+    /// Casts a vote without a form; the result and, if a field fits, the remark are filled in.
     Decide {
         node: NodeId,
-        by: Pid,
+        by: PersonId,
         pass: bool,
         remark: String,
     },
     Claim {
         node: NodeId,
-        by: Pid,
+        by: PersonId,
         reason: String,
     },
-    Distribute {
+    Assign {
         node: NodeId,
-        by: Pid,
+        by: PersonId,
         to: Processors,
         message: String,
     },
-    Deliver {
+    Transfer {
         node: NodeId,
-        by: Pid,
+        by: PersonId,
         to: Processors,
         message: String,
     },
-    /// Exception distribute: a manager gives a node to anybody.
+    /// Exception distribution: a manager reassigns a node to any people.
     Reassign {
         node: NodeId,
-        by: Pid,
+        by: PersonId,
         to: Processors,
         message: String,
     },
     TerminateAt {
         node: NodeId,
-        by: Pid,
+        by: PersonId,
         reason: String,
     },
     Suspend {
-        by: Pid,
+        by: PersonId,
         reason: String,
     },
     Resume {
-        by: Pid,
+        by: PersonId,
         reason: String,
     },
     Withdraw {
-        by: Pid,
+        by: PersonId,
         reason: String,
     },
     Terminate {
-        by: Pid,
+        by: PersonId,
         reason: String,
     },
-    /// Ends the ticket with a status that ends tickets.
+    /// Ends the ticket with a final status.
     Close {
-        by: Pid,
+        by: PersonId,
         status: String,
         reason: String,
     },
-    /// An automatic node's call came to an end.
-    Answer(Answer),
-    /// A failed automatic node is tried again, perhaps with other inputs.
+    /// Records the result of an automatic node's API call.
+    RecordResult(NodeResult),
+    /// Starts a new attempt of a failed automatic node, possibly with other inputs.
     Retry {
         node: NodeId,
-        by: Pid,
+        by: PersonId,
         inputs: BTreeMap<String, String>,
         reason: String,
     },
-    /// A failed automatic node is passed over, perhaps with what it would have left behind.
+    /// Skips a failed automatic node, possibly with values for its outputs.
     Ignore {
         node: NodeId,
-        by: Pid,
+        by: PersonId,
         outputs: BTreeMap<String, String>,
         reason: String,
     },
-    /// A manager picks the line where none held.
+    /// A manager chooses the transition after no condition matched.
     Route {
         node: NodeId,
-        by: Pid,
-        line: LineId,
+        by: PersonId,
+        transition: TransitionId,
         reason: String,
     },
-    /// The response: claims where a claim is due, else says that it was seen.
+    /// Claims the node if a claim is due; otherwise acknowledges the node.
     Acknowledge {
         node: Option<NodeId>,
-        by: Pid,
+        by: PersonId,
         reason: String,
     },
-    /// Completes the node at which this person has to act.
+    /// Completes the node at which this person must act.
     Resolve {
-        by: Pid,
+        by: PersonId,
         form: Vec<Entry>,
         remark: String,
     },
-    /// To the leaders of those who have it.
+    /// Adds the leaders of the processors as processors.
     Escalate {
         node: Option<NodeId>,
-        by: Pid,
+        by: PersonId,
         reason: String,
     },
     EditField {
-        by: Pid,
+        by: PersonId,
         form: Vec<Entry>,
     },
     Remark {
-        by: Pid,
+        by: PersonId,
         text: String,
         parent: Option<u64>,
-        mentions: Vec<Pid>,
+        mentions: Vec<PersonId>,
         internal: bool,
     },
     Follow {
-        by: Pid,
-        people: Vec<Pid>,
+        by: PersonId,
+        people: Vec<PersonId>,
         follows: bool,
     },
     /// Rates a finished ticket.
     Rate {
-        by: Pid,
+        by: PersonId,
         stars: u8,
         comment: String,
     },
-    /// Supervise: reminds those who have to act.
+    /// Supervision: reminds the current processors.
     Remind {
-        by: Pid,
+        by: PersonId,
         message: String,
     },
-    /// `mirror`: the other ticket said so first.
+    /// `mirror`: the other ticket has already recorded the relation.
     Link {
-        by: Pid,
+        by: PersonId,
         other: TicketSn,
         relation: Relation,
         mirror: bool,
     },
     Unlink {
-        by: Pid,
+        by: PersonId,
         other: TicketSn,
         mirror: bool,
     },
@@ -163,21 +163,25 @@ pub enum Command {
         status: String,
         approve_result: bool,
     },
-    /// Takes over rows of a foreign log, in file order; those it has already are left out.
-    Observe(Vec<Observed>),
+    /// Imports rows of a foreign log, in file order; known rows are skipped.
+    ImportRow(Vec<RowImported>),
 }
 
-/// Who wants it, borrowed as the command is.
+/// The acting person of a command, with the borrow of the command.
 macro_rules! by {
     ($command:expr) => {
         match $command {
-            // Who opens is registered by the door, after it has asked whether the ticket would be accepted.
-            Command::Open(_) | Command::Observe(_) | Command::Answer(_) | Command::EndWithParent { .. } => None,
+            // The submit use case registers the creator of a new ticket, after a dry run has
+            // accepted it.
+            Command::Open(_)
+            | Command::ImportRow(_)
+            | Command::RecordResult(_)
+            | Command::EndWithParent { .. } => None,
             Command::Submit { by, .. }
             | Command::Decide { by, .. }
             | Command::Claim { by, .. }
-            | Command::Distribute { by, .. }
-            | Command::Deliver { by, .. }
+            | Command::Assign { by, .. }
+            | Command::Transfer { by, .. }
             | Command::Reassign { by, .. }
             | Command::TerminateAt { by, .. }
             | Command::Suspend { by, .. }
@@ -203,15 +207,18 @@ macro_rules! by {
 }
 
 impl Command {
-    /// The uploaded files that a form names.
+    /// Returns the uploaded files that the form names.
     pub fn attachments(&self) -> Vec<AttachmentId> {
-        self.form().iter().flat_map(|entry| attachment::named(&entry.value)).collect()
+        self.form()
+            .iter()
+            .flat_map(|entry| attachment::named(&entry.value))
+            .collect()
     }
 }
 
-/// What an automatic node's call came to; `round` and `attempt` say which call.
+/// The result of an automatic node's API call; `round` and `attempt` identify the call.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
+pub struct NodeResult {
     pub node: NodeId,
     pub round: u32,
     pub attempt: u32,
@@ -222,33 +229,70 @@ pub struct Answer {
 }
 
 impl Command {
-    /// Who wants it, where a person does.
-    pub(super) fn by(&self) -> Option<&Pid> {
+    /// Returns the acting person, if a person acts.
+    pub(super) fn by(&self) -> Option<&PersonId> {
         by!(self)
     }
 
-    /// Everybody it names: who wants it, whom work is given to, who is told.
-    pub(super) fn people(&self) -> impl Iterator<Item = &Pid> {
-        let others: &[Pid] = match self {
-            Self::Distribute { to: Processors::Person(people), .. }
-            | Self::Deliver { to: Processors::Person(people), .. }
-            | Self::Reassign { to: Processors::Person(people), .. }
-            | Self::Remark { mentions: people, .. }
-            | Self::Follow { people, follows: true, .. } => people,
+    /// Returns all people whom the command names: the acting person, new processors, mentions and
+    /// followers.
+    pub(super) fn people(&self) -> impl Iterator<Item = &PersonId> {
+        let others: &[PersonId] = match self {
+            Self::Assign {
+                to: Processors::Person(people),
+                ..
+            }
+            | Self::Transfer {
+                to: Processors::Person(people),
+                ..
+            }
+            | Self::Reassign {
+                to: Processors::Person(people),
+                ..
+            }
+            | Self::Remark {
+                mentions: people, ..
+            }
+            | Self::Follow {
+                people,
+                follows: true,
+                ..
+            } => people,
             _ => &[],
         };
         self.by().into_iter().chain(others)
     }
 
-    /// The same, so that whoever is unknown to the desk can be made known to it.
-    pub fn people_mut(&mut self) -> Vec<&mut Pid> {
-        let mut people: Vec<&mut Pid> = Vec::new();
+    /// Returns all people whom the command names, mutably, so that unregistered ones can be
+    /// registered.
+    pub fn people_mut(&mut self) -> Vec<&mut PersonId> {
+        let mut people: Vec<&mut PersonId> = Vec::new();
         match self {
-            Self::Distribute { by, to: Processors::Person(others), .. }
-            | Self::Deliver { by, to: Processors::Person(others), .. }
-            | Self::Reassign { by, to: Processors::Person(others), .. }
-            | Self::Remark { by, mentions: others, .. }
-            | Self::Follow { by, people: others, follows: true } => {
+            Self::Assign {
+                by,
+                to: Processors::Person(others),
+                ..
+            }
+            | Self::Transfer {
+                by,
+                to: Processors::Person(others),
+                ..
+            }
+            | Self::Reassign {
+                by,
+                to: Processors::Person(others),
+                ..
+            }
+            | Self::Remark {
+                by,
+                mentions: others,
+                ..
+            }
+            | Self::Follow {
+                by,
+                people: others,
+                follows: true,
+            } => {
                 people.push(by);
                 people.extend(others);
             }
@@ -257,52 +301,60 @@ impl Command {
         people
     }
 
-    /// The form it brings.
+    /// Returns the form of the command.
     pub fn form(&self) -> &[Entry] {
         match self {
             Self::Open(open) => &open.form,
-            Self::Submit { form, .. } | Self::Resolve { form, .. } | Self::EditField { form, .. } => form,
+            Self::Submit { form, .. }
+            | Self::Resolve { form, .. }
+            | Self::EditField { form, .. } => form,
             _ => &[],
         }
     }
 
-    /// The same of a ticket that is there, so that whoever it names can be made known to the desk.
+    /// Returns the form of a command on an existing ticket, mutably, so that the people in it can
+    /// be registered.
     pub fn form_mut(&mut self) -> &mut [Entry] {
         match self {
-            Self::Submit { form, .. } | Self::Resolve { form, .. } | Self::EditField { form, .. } => form,
+            Self::Submit { form, .. }
+            | Self::Resolve { form, .. }
+            | Self::EditField { form, .. } => form,
             _ => &mut [],
         }
     }
 }
 
-/// A new ticket.
+/// The content of a new ticket.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Open {
     pub sn: TicketSn,
     pub id: i64,
     pub service: ServiceId,
-    pub creator: Pid,
+    pub creator: PersonId,
     pub form: Vec<Entry>,
     pub tag: String,
-    pub callback: Option<Callback>,
-    pub chosen_processors: BTreeMap<NodeId, Vec<Pid>>,
-    /// Who submits it for the creator.
-    pub agent: Option<Pid>,
+    pub callback: Option<CallbackTarget>,
+    pub chosen_processors: BTreeMap<NodeId, Vec<PersonId>>,
+    /// The person who submits the ticket for the creator.
+    pub agent: Option<PersonId>,
     pub dynamic_fields: Vec<DynamicField>,
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of the secret that holds the variables for automatic nodes.
+    /// The name of the secret with the variables for automatic nodes.
     pub variables: Option<String>,
     pub notify_config: serde_json::Value,
-    /// The ticket it is raised from.
+    /// The ticket from which this ticket is raised.
     pub from: Option<TicketSn>,
-    /// The creator follows it.
+    /// Whether the creator follows the ticket.
     pub attention: bool,
 }
 
 impl Open {
-    /// The people it names besides those in its form.
-    pub fn people_mut(&mut self) -> Vec<&mut Pid> {
+    /// Returns the people whom the command names, without those in its form.
+    pub fn people_mut(&mut self) -> Vec<&mut PersonId> {
         let chosen = self.chosen_processors.values_mut().flatten();
-        std::iter::once(&mut self.creator).chain(&mut self.agent).chain(chosen).collect()
+        std::iter::once(&mut self.creator)
+            .chain(&mut self.agent)
+            .chain(chosen)
+            .collect()
     }
 }

@@ -1,100 +1,164 @@
-//! One ticket: what is asked ([`command`]), why it may be refused ([`rejection`]), what it remembers ([`state`]), what it must look up
-//! ([`facts`]); here `decide` and `evolve`. What people do at a node stands in [`handling`], with the ticket as a whole in [`whole`], beside the
-//! work in [`beside`]; what the desk does outside in [`automatic`]. How a form is checked stands in [`form`], how a run moves along its
-//! workflow in [`run`], how rows of a foreign log are taken over in [`observe`].
+//! The ticket aggregate: `decide` and `evolve`.
+//!
+//! Parts: [`command`], [`rejection`], [`state`] and [`context`]. Operations of people at a node are
+//! in [`node_actions`], on the whole ticket in [`lifecycle`], and beside the workflow in
+//! [`collaboration`]. Results of API calls are in [`automatic`]. [`form`] checks forms, [`engine`]
+//! advances the workflow run, and [`import_row`] imports rows of a foreign log.
 
 mod automatic;
-mod beside;
+mod collaboration;
 mod command;
-mod facts;
+mod context;
+mod engine;
 pub mod form;
-mod handling;
-#[cfg(test)]
-mod nested;
-mod observe;
+mod import_row;
+mod lifecycle;
+mod node_actions;
 mod rejection;
-mod run;
 mod state;
 #[cfg(test)]
 mod tests;
-mod whole;
 
 use std::sync::Arc;
 
 use events::ticket::{NodeStatus, Opened, Priority, TicketEvent};
 use events::workflow::{Definition, Deployed, Node, NodeKind, Revoke};
-use events::{Entry, NodeId, Personal, Pid, Remark};
+use events::{Entry, NodeId, PersonId, Personal, Remark};
 
 use crate::decider::Decider;
 use crate::user_name::is_blank;
 pub use automatic::INPUT_MAX;
-pub use command::{Answer, Command, Open};
-pub(crate) use facts::{Decision, reject};
-pub use facts::{Facts, Lookup, Now};
-pub use observe::Observation;
+pub use command::{Command, NodeResult, Open};
+pub use context::{Context, Lookup, Now};
+pub(crate) use context::{Decision, reject};
+pub use engine::{AUTO_PASS, NOBODY, output_keys};
+pub use import_row::Observation;
 pub use rejection::{FieldAt, Rejection};
-pub use run::{AUTO_PASS, NOBODY, output_keys};
-pub use state::{Action, Kept, Link, Status, Ticket, Visit, Vote};
+pub use state::{Action, Link, NodeRun, PendingResult, Status, Ticket, Vote};
 
-/// Longest title, in characters (reference/bk-itsm.md 3.1: the check fires above 128).
+/// Longest title, in characters (reference/bk-itsm.md 3.1: the original rejects titles above 128).
 pub const TITLE_MAX: usize = 128;
-/// Longest message, remark target list or reason, in characters (3.9).
+/// Longest message or reason of an operation, in characters (reference/bk-itsm.md 3.9).
 pub const MESSAGE_MAX: usize = 255;
-/// Longest remark beside the work and longest reason of a decision, in characters.
+/// Longest remark and longest reason of a decision, in characters.
 pub const REMARK_MAX: usize = 5000;
-/// People who may follow one ticket.
+/// Maximum number of followers of one ticket.
 pub const FOLLOWERS_MAX: usize = 1000;
-/// Tickets one ticket may belong together with.
+/// Maximum number of linked tickets of one ticket.
 pub const LINKS_MAX: usize = 200;
-/// Visits of one node; a run that goes round more often is refused another send-back.
+/// Maximum number of rounds of one node; the command that would start another round is rejected.
 pub const ROUNDS_MAX: u32 = 1_000;
 
 impl Decider for Ticket {
     type Command = Command;
     type Event = TicketEvent;
     type Rejection = Rejection;
-    type Facts = Facts;
+    type Context = Context;
     type Lookup = Lookup;
 
     fn opens(command: &Command) -> bool {
         matches!(command, Command::Open(_))
     }
 
-    fn decide(&self, command: &Command, facts: &Facts) -> Decision<Vec<TicketEvent>> {
+    fn decide(&self, command: &Command, context: &Context) -> Decision<Vec<TicketEvent>> {
         let events = match command {
-            Command::Open(open) => self.open(open, facts),
-            Command::Observe(rows) => self.observe(rows),
-            Command::Submit { node, by, form, reason } => self.submit(*node, by, form, reason, facts),
-            Command::Decide { node, by, pass, remark } => self.decide_at(*node, by, *pass, remark, facts),
-            Command::Claim { node, by, reason } => self.claim(*node, by, reason, facts),
-            Command::Distribute { node, by, to, message } => self.distribute(*node, by, to, message, facts),
-            Command::Deliver { node, by, to, message } => self.deliver(*node, by, to, message, facts),
-            Command::Reassign { node, by, to, message } => self.reassign(*node, by, to, message, facts),
-            Command::TerminateAt { node, by, reason } => self.terminate_at(*node, by, reason, facts),
-            Command::Acknowledge { node, by, reason } => self.acknowledge(*node, by, reason, facts),
-            Command::Resolve { by, form, remark } => self.resolve(by, form, remark, facts),
-            Command::Escalate { node, by, reason } => self.escalate(*node, by, reason, facts),
-            Command::Suspend { by, reason } => self.suspend(by, reason, facts),
-            Command::Resume { by, reason } => self.resume(by, reason, facts),
-            Command::Withdraw { by, reason } => self.withdraw(by, reason, facts),
-            Command::Terminate { by, reason } => self.terminate(by, reason, facts),
-            Command::Close { by, status, reason } => self.close(by, status, reason, facts),
-            Command::EditField { by, form } => self.edit_field(by, form, facts),
-            Command::EndWithParent { parent, status, approve_result } => self.end_with_parent(parent, status, *approve_result, facts),
-            Command::Answer(answer) => self.answer(answer, facts),
-            Command::Retry { node, by, inputs, reason } => self.retry(*node, by, inputs, reason, facts),
-            Command::Ignore { node, by, outputs, reason } => self.ignore(*node, by, outputs, reason, facts),
-            Command::Route { node, by, line, reason } => self.route(*node, by, *line, reason, facts),
-            Command::Remark { by, text, parent, mentions, internal } => self.remark_on(by, text, *parent, mentions, *internal, facts),
-            Command::Follow { by, people, follows } => self.follow(by, people, *follows, facts),
+            Command::Open(open) => self.open(open, context),
+            Command::ImportRow(rows) => self.import_rows(rows),
+            Command::Submit {
+                node,
+                by,
+                form,
+                reason,
+            } => self.submit(*node, by, form, reason, context),
+            Command::Decide {
+                node,
+                by,
+                pass,
+                remark,
+            } => self.decide_at(*node, by, *pass, remark, context),
+            Command::Claim { node, by, reason } => self.claim(*node, by, reason, context),
+            Command::Assign {
+                node,
+                by,
+                to,
+                message,
+            } => self.assign(*node, by, to, message, context),
+            Command::Transfer {
+                node,
+                by,
+                to,
+                message,
+            } => self.transfer(*node, by, to, message, context),
+            Command::Reassign {
+                node,
+                by,
+                to,
+                message,
+            } => self.reassign(*node, by, to, message, context),
+            Command::TerminateAt { node, by, reason } => {
+                self.terminate_at(*node, by, reason, context)
+            }
+            Command::Acknowledge { node, by, reason } => {
+                self.acknowledge(*node, by, reason, context)
+            }
+            Command::Resolve { by, form, remark } => self.resolve(by, form, remark, context),
+            Command::Escalate { node, by, reason } => self.escalate(*node, by, reason, context),
+            Command::Suspend { by, reason } => self.suspend(by, reason, context),
+            Command::Resume { by, reason } => self.resume(by, reason, context),
+            Command::Withdraw { by, reason } => self.withdraw(by, reason, context),
+            Command::Terminate { by, reason } => self.terminate(by, reason, context),
+            Command::Close { by, status, reason } => self.close(by, status, reason, context),
+            Command::EditField { by, form } => self.edit_field(by, form, context),
+            Command::EndWithParent {
+                parent,
+                status,
+                approve_result,
+            } => self.end_with_parent(parent, status, *approve_result, context),
+            Command::RecordResult(result) => self.record_result(result, context),
+            Command::Retry {
+                node,
+                by,
+                inputs,
+                reason,
+            } => self.retry(*node, by, inputs, reason, context),
+            Command::Ignore {
+                node,
+                by,
+                outputs,
+                reason,
+            } => self.ignore(*node, by, outputs, reason, context),
+            Command::Route {
+                node,
+                by,
+                transition,
+                reason,
+            } => self.route(*node, by, *transition, reason, context),
+            Command::Remark {
+                by,
+                text,
+                parent,
+                mentions,
+                internal,
+            } => self.remark_on(by, text, *parent, mentions, *internal, context),
+            Command::Follow {
+                by,
+                people,
+                follows,
+            } => self.follow(by, people, *follows, context),
             Command::Rate { by, stars, comment } => self.rate(by, *stars, comment),
-            Command::Remind { by, message } => self.remind(by, message, facts),
-            Command::Link { by, other, relation, mirror } => self.link(by, other, *relation, *mirror, facts),
-            Command::Unlink { by, other, mirror } => self.unlink(by, other, *mirror, facts),
+            Command::Remind { by, message } => self.remind(by, message, context),
+            Command::Link {
+                by,
+                other,
+                relation,
+                mirror,
+            } => self.link(by, other, *relation, *mirror, context),
+            Command::Unlink { by, other, mirror } => self.unlink(by, other, *mirror, context),
         }?;
-        // What would be accepted must name nobody who is not registered, before a name could get into an event.
-        match self.stranger(command, facts) {
-            Some(stranger) => reject(Rejection::Stranger(stranger)),
+        // Only registered people may be named, because a name must never be stored in an event. A
+        // rejection for another reason takes precedence.
+        match self.unregistered_person(command, context) {
+            Some(person) => reject(Rejection::UnknownPerson(person)),
             None => Ok(events),
         }
     }
@@ -108,65 +172,99 @@ impl Decider for Ticket {
                 self.status = Status::Running;
                 self.opened = Some(opened.clone());
             }
-            TicketEvent::Observed(observed) => {
-                self.status = Status::Observed;
-                self.observation.get_or_insert_default().take(observed);
+            TicketEvent::RowImported(row) => {
+                self.status = Status::RowImported;
+                self.observation.get_or_insert_default().apply(row);
             }
             TicketEvent::NodeEntered(entered) => {
-                let mut visit = Visit::begun(&entered.name, entered.round, entered.status, &entered.processors_type, &entered.processors);
-                visit.automatic = entered.automatic;
-                visit.is_vote = entered.is_vote;
-                visit.attempt = u32::from(entered.automatic);
-                self.nodes.insert(entered.node, visit);
+                let mut node_run = NodeRun::new(
+                    &entered.name,
+                    entered.round,
+                    entered.status,
+                    &entered.processors_type,
+                    &entered.processors,
+                );
+                node_run.automatic = entered.automatic;
+                node_run.is_vote = entered.is_vote;
+                node_run.attempt = u32::from(entered.automatic);
+                self.nodes.insert(entered.node, node_run);
             }
-            TicketEvent::NodeClaimed(claimed) => self.visit(claimed.node, |visit| {
-                visit.status = NodeStatus::Running;
-                visit.processors_type = "PERSON".into();
-                visit.processors = vec![claimed.by.clone()];
+            TicketEvent::NodeClaimed(claimed) => self.node_run(claimed.node, |node_run| {
+                node_run.status = NodeStatus::Running;
+                node_run.processors_type = "PERSON".into();
+                node_run.processors = vec![claimed.by.clone()];
             }),
-            TicketEvent::NodeDistributed(distributed) => self.visit(distributed.node, |visit| {
-                visit.status = distributed.status;
-                visit.processors_type.clone_from(&distributed.processors_type);
-                visit.processors.clone_from(&distributed.processors);
+            TicketEvent::NodeAssigned(assigned) => self.node_run(assigned.node, |node_run| {
+                node_run.status = assigned.status;
+                node_run
+                    .processors_type
+                    .clone_from(&assigned.processors_type);
+                node_run.processors.clone_from(&assigned.processors);
             }),
-            TicketEvent::NodeDelivered(delivered) => self.visit(delivered.node, |visit| {
-                visit.processors = match &delivered.replaces {
-                    None => delivered.processors.clone(),
-                    Some(replaced) => seated(&visit.processors, replaced, &delivered.processors),
-                };
-                visit.processors_type.clone_from(&delivered.processors_type);
-            }),
+            TicketEvent::NodeTransferred(transferred) => {
+                self.node_run(transferred.node, |node_run| {
+                    node_run.processors = match &transferred.replaces {
+                        None => transferred.processors.clone(),
+                        Some(replaced) => replace_processor(
+                            &node_run.processors,
+                            replaced,
+                            &transferred.processors,
+                        ),
+                    };
+                    node_run
+                        .processors_type
+                        .clone_from(&transferred.processors_type);
+                });
+            }
             TicketEvent::VoteCast(vote) => {
                 self.fill(&vote.form);
-                self.visit(vote.node, |visit| visit.votes.push(Vote { by: vote.by.clone(), pass: vote.pass, reason: vote.reason.clone() }));
+                self.node_run(vote.node, |node_run| {
+                    node_run.votes.push(Vote {
+                        by: vote.by.clone(),
+                        pass: vote.pass,
+                        reason: vote.reason.clone(),
+                    });
+                });
             }
             TicketEvent::NodeCompleted(completed) => {
                 self.fill(&completed.form);
                 self.outputs.extend(completed.outputs.clone());
-                self.visit(completed.node, |visit| {
-                    visit.status = NodeStatus::Finished;
-                    visit.pass = completed.pass;
-                    visit.by = Some(completed.by.clone());
-                    visit.message.clone_from(&completed.reason);
-                    visit.kept = None;
+                self.node_run(completed.node, |node_run| {
+                    node_run.status = NodeStatus::Finished;
+                    node_run.pass = completed.pass;
+                    node_run.by = Some(completed.by.clone());
+                    node_run.message.clone_from(&completed.reason);
+                    node_run.pending_result = None;
                 });
-                if let Some(visit) = self.nodes.get(&completed.node).filter(|visit| visit.is_vote) {
-                    self.last_approvers = visit.votes.iter().map(|vote| vote.by.clone()).collect();
+                if let Some(node_run) = self
+                    .nodes
+                    .get(&completed.node)
+                    .filter(|node_run| node_run.is_vote)
+                {
+                    self.last_approvers =
+                        node_run.votes.iter().map(|vote| vote.by.clone()).collect();
                 }
             }
-            // A line that somebody picked where none held: the node is left after all.
-            TicketEvent::LineTaken(taken) => match self.nodes.get_mut(&taken.from) {
-                Some(visit) if taken.by.is_some() => visit.status = NodeStatus::Finished,
+            // The transition was chosen by a person after no condition matched, so the node is
+            // finished.
+            TicketEvent::TransitionTaken(taken) => match self.nodes.get_mut(&taken.from) {
+                Some(node_run) if taken.by.is_some() => node_run.status = NodeStatus::Finished,
                 Some(_) => {}
                 None => drop(self.passed.insert(taken.from)),
             },
-            // Whoever decides or fills in here again starts afresh, and the votes stand in the history; what was decided counts until then.
-            TicketEvent::LineMissing(missing) => {
-                let visit = self.nodes.entry(missing.node).or_insert_with(|| Visit::begun(&missing.name, 1, NodeStatus::Failed, "", &[]));
-                visit.status = NodeStatus::Failed;
-                visit.votes.clear();
+            // The next vote or submission at this node starts without the old votes, which the
+            // history keeps. The old result counts until then.
+            TicketEvent::TransitionMissing(missing) => {
+                let node_run = self
+                    .nodes
+                    .entry(missing.node)
+                    .or_insert_with(|| NodeRun::new(&missing.name, 1, NodeStatus::Failed, "", &[]));
+                node_run.status = NodeStatus::Failed;
+                node_run.votes.clear();
             }
-            TicketEvent::Forked(forked) => drop(self.forks.insert(forked.node, forked.branches.clone())),
+            TicketEvent::BranchesStarted(started) => {
+                drop(self.forks.insert(started.node, started.branches.clone()));
+            }
             TicketEvent::BranchJoined(joined) => {
                 self.passed.insert(joined.node);
                 if joined.waiting_for.is_empty() {
@@ -175,254 +273,406 @@ impl Decider for Ticket {
                     self.forks.insert(joined.fork, joined.waiting_for.clone());
                 }
             }
-            TicketEvent::CallAnswered(answered) => self.visit(answered.node, |visit| {
-                visit.task.clone_from(&answered.task);
-                visit.kept = Some(Kept { succeeded: answered.succeeded, outputs: answered.outputs.clone(), reason: answered.reason.clone() });
+            TicketEvent::NodeResultReceived(received) => self.node_run(received.node, |node_run| {
+                node_run.task.clone_from(&received.task);
+                node_run.pending_result = Some(PendingResult {
+                    succeeded: received.succeeded,
+                    outputs: received.outputs.clone(),
+                    reason: received.reason.clone(),
+                });
             }),
-            TicketEvent::NodeFailed(failed) => self.visit(failed.node, |visit| {
-                visit.status = NodeStatus::Failed;
-                visit.reason.clone_from(&failed.reason);
-                visit.kept = None;
+            TicketEvent::NodeFailed(failed) => self.node_run(failed.node, |node_run| {
+                node_run.status = NodeStatus::Failed;
+                node_run.reason.clone_from(&failed.reason);
+                node_run.pending_result = None;
             }),
-            TicketEvent::NodeRetried(retried) => self.visit(retried.node, |visit| {
-                visit.status = NodeStatus::Running;
-                visit.attempt = retried.attempt;
-                visit.reason = String::new();
+            TicketEvent::NodeRetried(retried) => self.node_run(retried.node, |node_run| {
+                node_run.status = NodeStatus::Running;
+                node_run.attempt = retried.attempt;
+                node_run.reason = String::new();
             }),
             TicketEvent::NodeSkipped(skipped) => {
                 self.outputs.extend(skipped.outputs.clone());
-                self.visit(skipped.node, |visit| {
-                    visit.status = NodeStatus::Finished;
-                    visit.pass = skipped.pass;
-                    visit.by = Some(skipped.by.clone());
-                    visit.message.clone_from(&skipped.reason);
+                self.node_run(skipped.node, |node_run| {
+                    node_run.status = NodeStatus::Finished;
+                    node_run.pass = skipped.pass;
+                    node_run.by = Some(skipped.by.clone());
+                    node_run.message.clone_from(&skipped.reason);
                 });
             }
-            TicketEvent::NodeReassigned(given) => self.visit(given.node, |visit| {
-                if !visit.automatic && visit.status != NodeStatus::Failed {
-                    visit.status = NodeStatus::Running;
+            TicketEvent::NodeReassigned(reassigned) => self.node_run(reassigned.node, |node_run| {
+                if !node_run.automatic && node_run.status != NodeStatus::Failed {
+                    node_run.status = NodeStatus::Running;
                 }
-                visit.processors_type.clone_from(&given.processors_type);
-                // Whoever has voted keeps the seat: rates are of everybody who had a vote.
-                visit.processors.retain(|pid| visit.votes.iter().any(|vote| vote.by == *pid));
-                visit.processors.extend(given.processors.iter().cloned());
+                node_run
+                    .processors_type
+                    .clone_from(&reassigned.processors_type);
+                // People who have voted remain processors, because vote rates count every person
+                // with a vote.
+                node_run
+                    .processors
+                    .retain(|pid| node_run.votes.iter().any(|vote| vote.by == *pid));
+                node_run
+                    .processors
+                    .extend(reassigned.processors.iter().cloned());
             }),
-            TicketEvent::NodeUnattended(_) | TicketEvent::Reminded(_) => {}
+            TicketEvent::ProcessorsMissing(_) | TicketEvent::Reminded(_) => {}
             TicketEvent::StatusSet(set) => self.shown.clone_from(&set.status),
-            TicketEvent::Closed(closed) => self.end(Status::ending(&closed.status).unwrap_or(Status::Terminated), closed.approve_result),
-            TicketEvent::FieldChanged(changed) => self.fill(&changed.form),
-            TicketEvent::Prioritised(prioritised) => self.priority = Some(prioritised.priority.clone()),
-            TicketEvent::Remarked(remarked) => self.remarks = self.remarks.max(remarked.id),
-            TicketEvent::Followed(followed) => {
-                self.followers.retain(|pid| !followed.people.contains(pid));
-                self.invited.retain(|pid| !followed.people.contains(pid));
-                if followed.follows {
-                    self.followers.extend(followed.people.iter().cloned());
+            TicketEvent::Closed(closed) => self.end(
+                Status::ending(&closed.status).unwrap_or(Status::Terminated),
+                closed.approve_result,
+            ),
+            TicketEvent::FieldsChanged(changed) => self.fill(&changed.form),
+            TicketEvent::PriorityChanged(changed) => self.priority = Some(changed.priority.clone()),
+            TicketEvent::RemarkAdded(added) => self.remarks = self.remarks.max(added.id),
+            TicketEvent::FollowersChanged(changed) => {
+                self.followers.retain(|pid| !changed.people.contains(pid));
+                self.invited.retain(|pid| !changed.people.contains(pid));
+                if changed.follows {
+                    self.followers.extend(changed.people.iter().cloned());
                 }
-                if followed.invited {
-                    self.invited.extend(followed.people.iter().cloned());
+                if changed.invited {
+                    self.invited.extend(changed.people.iter().cloned());
                 }
             }
             TicketEvent::Rated(rated) => self.stars = Some(rated.stars),
-            TicketEvent::Linked(linked) => self.links.push(Link { other: linked.other.clone(), relation: linked.relation }),
-            TicketEvent::Unlinked(unlinked) => self.links.retain(|link| link.other != unlinked.other),
-            TicketEvent::Acknowledged(acknowledged) => self.visit(acknowledged.node, |visit| {
-                visit.acknowledged.get_or_insert_with(|| acknowledged.by.clone());
+            TicketEvent::Linked(linked) => self.links.push(Link {
+                other: linked.other.clone(),
+                relation: linked.relation,
             }),
-            TicketEvent::Escalated(escalated) => self.visit(escalated.node, |visit| {
-                visit.level = escalated.level;
-                visit.processors_type = "PERSON".into();
-                let new = escalated.processors.iter().filter(|pid| !visit.processors.contains(pid)).cloned().collect::<Vec<_>>();
-                visit.processors.extend(new);
+            TicketEvent::Unlinked(unlinked) => {
+                self.links.retain(|link| link.other != unlinked.other);
+            }
+            TicketEvent::Acknowledged(acknowledged) => {
+                self.node_run(acknowledged.node, |node_run| {
+                    node_run
+                        .acknowledged
+                        .get_or_insert_with(|| acknowledged.by.clone());
+                });
+            }
+            TicketEvent::Escalated(escalated) => self.node_run(escalated.node, |node_run| {
+                node_run.level = escalated.level;
+                node_run.processors_type = "PERSON".into();
+                let new = escalated
+                    .processors
+                    .iter()
+                    .filter(|pid| !node_run.processors.contains(pid))
+                    .cloned()
+                    .collect::<Vec<_>>();
+                node_run.processors.extend(new);
             }),
             TicketEvent::Suspended(_) => self.status = Status::Suspended,
             TicketEvent::Resumed(_) => self.status = Status::Running,
-            TicketEvent::Withdrawn(withdrawn) => self.end(Status::Revoked, withdrawn.approve_result),
-            TicketEvent::Terminated(terminated) => self.end(Status::Terminated, terminated.approve_result),
+            TicketEvent::Withdrawn(withdrawn) => {
+                self.end(Status::Revoked, withdrawn.approve_result);
+            }
+            TicketEvent::Terminated(terminated) => {
+                self.end(Status::Terminated, terminated.approve_result);
+            }
             TicketEvent::Finished(finished) => self.end(Status::Finished, finished.approve_result),
         }
     }
 
     fn personals(&mut self) -> Vec<&mut Personal> {
-        let of_nodes = self.nodes.values_mut().flat_map(|visit| {
-            let of_votes = visit.votes.iter_mut().filter_map(|vote| vote.reason.personal.as_mut());
-            of_votes.chain(&mut visit.message.personal)
+        let of_nodes = self.nodes.values_mut().flat_map(|node_run| {
+            let of_votes = node_run
+                .votes
+                .iter_mut()
+                .filter_map(|vote| vote.reason.personal.as_mut());
+            of_votes.chain(&mut node_run.message.personal)
         });
-        self.form.values_mut().filter_map(|entry| entry.personal.as_mut()).chain(of_nodes).collect()
+        self.form
+            .values_mut()
+            .filter_map(|entry| entry.personal.as_mut())
+            .chain(of_nodes)
+            .collect()
     }
 }
 
 impl Ticket {
-    /// Somebody whom a command names and nobody has registered yet. Of a new ticket the door takes care, which asks first whether it would be opened.
-    fn stranger(&self, command: &Command, facts: &Facts) -> Option<Pid> {
-        let workflow = self.workflow(facts).ok();
+    /// Returns an unregistered person whom the command names. The submit use case registers the
+    /// people of a new ticket, after a dry run has accepted the ticket.
+    fn unregistered_person(&self, command: &Command, context: &Context) -> Option<PersonId> {
+        let workflow = self.workflow(context).ok();
         let of_people = |entry: &&Entry| {
-            let field = workflow.as_ref().and_then(|workflow| workflow.definition.field(&entry.key));
-            !matches!(command, Command::Open(_)) && field.is_some_and(|field| field.kind.names_people())
+            let field = workflow
+                .as_ref()
+                .and_then(|workflow| workflow.definition.field(&entry.key));
+            !matches!(command, Command::Open(_))
+                && field.is_some_and(|field| field.kind.names_people())
         };
-        let in_form = command.form().iter().filter(of_people).flat_map(|entry| form::people(&entry.value));
-        command.people().cloned().chain(in_form).find(Pid::is_unknown)
+        let in_form = command
+            .form()
+            .iter()
+            .filter(of_people)
+            .flat_map(|entry| form::people(&entry.value));
+        command
+            .people()
+            .cloned()
+            .chain(in_form)
+            .find(PersonId::is_unknown)
     }
 
-    /// The nodes where somebody has to act now.
-    pub fn current(&self) -> impl Iterator<Item = (NodeId, &Visit)> {
-        let over = self.status.is_over();
-        self.nodes.iter().filter(move |(_, visit)| !over && visit.is_current()).map(|(id, visit)| (*id, visit))
+    /// Returns the nodes that are not finished, unless the ticket has ended.
+    pub fn current(&self) -> impl Iterator<Item = (NodeId, &NodeRun)> {
+        let is_over = self.status.is_over();
+        self.nodes
+            .iter()
+            .filter(move |(_, node_run)| !is_over && node_run.is_current())
+            .map(|(id, node_run)| (*id, node_run))
     }
 
-    /// Says whether the withdraw rule of the workflow holds (reference/bk-itsm.md 5.5), whoever asks.
+    /// Returns whether the withdraw rule of the workflow allows a withdrawal (reference/bk-itsm.md
+    /// 5.5), independent of the person.
     pub fn is_withdrawable(&self, definition: &Definition) -> bool {
         let submit = definition.submit_node().map(|node| node.id);
-        let start = definition.nodes.iter().find(|node| node.kind == NodeKind::Start).map(|node| node.id);
+        let start = definition
+            .nodes
+            .iter()
+            .find(|node| node.kind == NodeKind::Start)
+            .map(|node| node.id);
         !self.status.is_over()
             && match definition.revoke {
                 Revoke::Never => false,
                 Revoke::Always => true,
-                Revoke::BeforeNode(node) => !self.nodes.contains_key(&node) && !self.passed.contains(&node),
+                Revoke::BeforeNode(node) => {
+                    !self.nodes.contains_key(&node) && !self.passed.contains(&node)
+                }
                 Revoke::BeforeHandled => {
-                    let back_at_submit = self.current().any(|(id, _)| Some(id) == submit);
-                    // Claiming and handing over come before handling; a vote, a submission or a call that failed is handling.
-                    let untouched = |visit: &Visit| visit.is_current() && visit.votes.is_empty() && visit.status != NodeStatus::Failed && !visit.automatic;
-                    let is_begin = |id: &NodeId| Some(*id) == submit || Some(*id) == start;
-                    back_at_submit || self.nodes.iter().all(|(id, visit)| is_begin(id) || untouched(visit))
+                    let is_at_submit = self.current().any(|(id, _)| Some(id) == submit);
+                    // A claim or a transfer is not handling. A vote, a submission or a failed API
+                    // call is.
+                    let is_unhandled = |node_run: &NodeRun| {
+                        node_run.is_current()
+                            && node_run.votes.is_empty()
+                            && node_run.status != NodeStatus::Failed
+                            && !node_run.automatic
+                    };
+                    let is_start = |id: &NodeId| Some(*id) == submit || Some(*id) == start;
+                    is_at_submit
+                        || self
+                            .nodes
+                            .iter()
+                            .all(|(id, node_run)| is_start(id) || is_unhandled(node_run))
                 }
             }
     }
 
-    /// Says whether this person may act at a node now, by its status and processors.
-    pub fn may_act(&self, visit: &Visit, by: &Pid) -> bool {
-        visit.is_open_to_all() || (visit.processors.contains(by) && !visit.has_voted(by))
+    /// Returns whether this person is a processor of the node run and has not voted yet.
+    pub fn may_act(&self, node_run: &NodeRun, by: &PersonId) -> bool {
+        node_run.is_open_to_all() || (node_run.processors.contains(by) && !node_run.has_voted(by))
     }
 
-    /// The status as the wire shows it: a node may have set another word for a ticket that is running.
+    /// Returns the wire value of the status; a node may have set another one for a running ticket.
     pub fn status_key(&self) -> &str {
-        if self.status == Status::Running && !self.shown.is_empty() { &self.shown } else { self.status.key() }
+        if self.status == Status::Running && !self.shown.is_empty() {
+            &self.shown
+        } else {
+            self.status.key()
+        }
     }
 
-    /// The priority of now.
+    /// Returns the current priority.
     pub fn priority(&self) -> Option<&Priority> {
-        self.priority.as_ref().or_else(|| self.opened.as_ref()?.priority.as_ref())
+        self.priority
+            .as_ref()
+            .or_else(|| self.opened.as_ref()?.priority.as_ref())
     }
 
-    /// The business it is about, -1 where it is about none: what its form says now, else what it was opened with.
+    /// Returns the business of the ticket, -1 for none: from the form, otherwise from the opening.
     pub fn bk_biz_id(&self) -> i64 {
-        let filled = self.form.get("bk_biz_id").and_then(|entry| form::plain(entry.read()).parse().ok());
+        let filled = self
+            .form
+            .get("bk_biz_id")
+            .and_then(|entry| form::plain(entry.read()).parse().ok());
         filled.unwrap_or_else(|| self.opened.as_ref().map_or(-1, |opened| opened.bk_biz_id))
     }
 
-    /// The parent this ticket follows.
+    /// Returns the parent of this ticket.
     pub fn parent(&self) -> Option<&events::TicketSn> {
-        self.links.iter().find(|link| link.relation == events::ticket::Relation::ChildOf).map(|link| &link.other)
+        self.links
+            .iter()
+            .find(|link| link.relation == events::ticket::Relation::ChildOf)
+            .map(|link| &link.other)
     }
 
     pub fn title(&self) -> String {
-        self.form.get("title").map(|entry| form::plain(entry.read())).unwrap_or_default()
+        self.form
+            .get("title")
+            .map(|entry| form::plain(entry.read()))
+            .unwrap_or_default()
     }
 
-    /// The workflow version this ticket runs on.
-    pub fn workflow(&self, facts: &Facts) -> Decision<Arc<Deployed>> {
+    /// Returns the workflow version of this ticket.
+    pub fn workflow(&self, context: &Context) -> Decision<Arc<Deployed>> {
         let opened = self.opened()?;
-        facts.workflow(opened.workflow, opened.workflow_version)
+        context.workflow(opened.workflow, opened.workflow_version)
     }
 
-    /// What is checked of a node before anybody looks at who wants what: the ticket goes on, the node is there and not done.
+    /// Checks that the ticket has not ended and is no child, and that the node exists and is not
+    /// finished.
     pub fn check_node(&self, id: NodeId) -> Decision<()> {
         self.opened()?;
         if self.status.is_over() {
-            return reject(Rejection::Over);
+            return reject(Rejection::Ended);
         }
-        self.independent()?;
+        self.check_not_child()?;
         match self.nodes.get(&id) {
             None => reject(Rejection::NodeUnknown(id)),
-            Some(visit) if !visit.is_current() => reject(Rejection::NodeFinished(id)),
+            Some(node_run) if !node_run.is_current() => reject(Rejection::NodeFinished(id)),
             Some(_) => Ok(()),
         }
     }
 
-    /// Finds the node somebody wants to act on, and says whether they may, in the order of checks of reference/bk-itsm.md 3.9.
-    fn acting<'a>(&'a self, definition: &'a Definition, id: NodeId, by: &Pid, action: Action) -> Decision<(&'a Node, &'a Visit)> {
+    /// Finds the node and checks that this person may execute the action, in the order of checks of
+    /// reference/bk-itsm.md 3.9.
+    fn check_action<'a>(
+        &'a self,
+        definition: &'a Definition,
+        id: NodeId,
+        by: &PersonId,
+        action: Action,
+    ) -> Decision<(&'a Node, &'a NodeRun)> {
         self.check_node(id)?;
-        let (Some(visit), Some(node)) = (self.nodes.get(&id), definition.node(id)) else {
+        let (Some(node_run), Some(node)) = (self.nodes.get(&id), definition.node(id)) else {
             return reject(Rejection::NodeUnknown(id));
         };
-        let is_next = !(run::is_multi(node) && node.is_sequential) || visit.waiting_for().first() == Some(by);
+        let is_next = !(engine::is_multi(node) && node.is_sequential)
+            || node_run.waiting_for().first() == Some(by);
         let action_fits = match node.kind {
-            // Of a vote only the person is looked at here, not the action.
+            // At a vote, only the person is checked here; the caller checks the action.
             kind if kind.is_vote() => is_next,
-            _ => visit.is_open_to_all() || action.fits(visit.status),
+            _ => node_run.is_open_to_all() || action.fits(node_run.status),
         };
-        // What the desk does outside nobody submits; where it fails there are other ways.
-        if !self.may_act(visit, by) || !action_fits || visit.automatic || !node.kind.is_for_people() {
-            return reject(Rejection::NotAllowed { by: by.clone(), node: id });
+        // People do not submit automatic nodes; failed ones have their own commands.
+        if !self.may_act(node_run, by)
+            || !action_fits
+            || node_run.automatic
+            || !node.kind.is_for_people()
+        {
+            return reject(Rejection::NotAllowed {
+                by: by.clone(),
+                node: id,
+            });
         }
-        self.standing()?;
-        Ok((node, visit))
+        self.check_not_suspended()?;
+        Ok((node, node_run))
     }
 
-    /// A child follows its parent, and nothing else.
-    fn independent(&self) -> Decision<()> {
-        if self.parent().is_some() { reject(Rejection::IsChild) } else { Ok(()) }
+    /// Rejects operations on a child, which only follows its parent.
+    fn check_not_child(&self) -> Decision<()> {
+        if self.parent().is_some() {
+            reject(Rejection::IsChild)
+        } else {
+            Ok(())
+        }
     }
 
-    /// A suspended ticket takes nothing that would move it.
-    fn standing(&self) -> Decision<()> {
-        if self.status == Status::Suspended { reject(Rejection::Standing) } else { Ok(()) }
+    /// Rejects operations that would advance a suspended ticket.
+    fn check_not_suspended(&self) -> Decision<()> {
+        if self.status == Status::Suspended {
+            reject(Rejection::Suspended)
+        } else {
+            Ok(())
+        }
     }
 
-    /// A current processor or a manager may suspend, resume and terminate (3.10).
-    fn may_manage(&self, by: &Pid, facts: &Facts) -> Decision<()> {
+    /// Checks that the person is a current processor or a manager, who may suspend, resume and
+    /// terminate (reference/bk-itsm.md 3.10).
+    fn may_manage(&self, by: &PersonId, context: &Context) -> Decision<()> {
         self.opened()?;
-        let processes = self.current().any(|(_, visit)| visit.processors.contains(by));
-        if processes || self.manages(by, facts)? { Ok(()) } else { reject(Rejection::NotAllowedOnTicket(by.clone())) }
+        let is_processor = self
+            .current()
+            .any(|(_, node_run)| node_run.processors.contains(by));
+        if is_processor || self.manages(by, context)? {
+            Ok(())
+        } else {
+            reject(Rejection::NotAllowedOnTicket(by.clone()))
+        }
     }
 
-    /// Superusers manage every ticket, owners of a service those of their service.
-    fn manages(&self, by: &Pid, facts: &Facts) -> Decision<bool> {
-        let owns = facts.known_service(self.opened()?.service)?.is_some_and(|service| service.owners.contains(by));
-        Ok(owns || facts.is_superuser(by)?)
+    /// Returns whether the person manages the ticket: superusers manage every ticket, service
+    /// owners the tickets of their service.
+    fn manages(&self, by: &PersonId, context: &Context) -> Decision<bool> {
+        let owns = context
+            .known_service(self.opened()?.service)?
+            .is_some_and(|service| service.owners.contains(by));
+        Ok(owns || context.is_superuser(by)?)
     }
 
-    /// Those who have to do with it: the creator, whoever acts or acted at a node, those asked to follow, managers.
-    pub fn may_see(&self, by: &Pid, facts: &Facts) -> Decision<bool> {
+    /// Returns whether the person may see the ticket: its creator, agent, current and former
+    /// processors, invited followers and managers.
+    pub fn may_see(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         self.opened()?;
-        Ok(self.concerns(by) || self.manages(by, facts)?)
+        Ok(self.concerns(by) || self.manages(by, context)?)
     }
 
-    /// Those who work on it rather than ask for it: whoever acts or acted at a node after the first, and managers.
-    pub fn works_on(&self, by: &Pid, facts: &Facts) -> Decision<bool> {
+    /// Returns whether the person works on the ticket: processors of nodes after the submit node,
+    /// and managers.
+    pub fn works_on(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let opened = self.opened()?;
-        let submit = self.workflow(facts)?.definition.submit_node().map(|node| node.id);
-        let is_at = |visit: &Visit| visit.processors.contains(by) || visit.by.as_ref() == Some(by) || visit.has_voted(by);
-        let acts = self.nodes.iter().any(|(id, visit)| Some(*id) != submit && is_at(visit));
-        // Whoever submitted has acted at the first node, which is no work on it.
-        let acted = self.handled.contains(by) && opened.creator != *by && opened.agent.as_ref() != Some(by);
-        Ok(acts || acted || self.manages(by, facts)?)
+        let submit = self
+            .workflow(context)?
+            .definition
+            .submit_node()
+            .map(|node| node.id);
+        let is_at = |node_run: &NodeRun| {
+            node_run.processors.contains(by)
+                || node_run.by.as_ref() == Some(by)
+                || node_run.has_voted(by)
+        };
+        let acts = self
+            .nodes
+            .iter()
+            .any(|(id, node_run)| Some(*id) != submit && is_at(node_run));
+        // The person who submitted the ticket handled only the submit node, which is not work on
+        // it.
+        let acted =
+            self.handled.contains(by) && opened.creator != *by && opened.agent.as_ref() != Some(by);
+        Ok(acts || acted || self.manages(by, context)?)
     }
 
-    /// The creator, whoever acts or acted at a node, and those whom somebody of these asked to follow.
-    pub fn concerns(&self, by: &Pid) -> bool {
-        let at_a_node = |visit: &Visit| visit.processors.contains(by) || visit.by.as_ref() == Some(by) || visit.has_voted(by);
-        let opened = self.opened.as_ref().is_some_and(|opened| opened.creator == *by || opened.agent.as_ref() == Some(by));
-        opened || self.invited.contains(by) || self.handled.contains(by) || self.nodes.values().any(at_a_node)
+    /// Returns whether the person is the creator, the agent, a current or former processor, or an
+    /// invited follower.
+    pub fn concerns(&self, by: &PersonId) -> bool {
+        let acted_at = |node_run: &NodeRun| {
+            node_run.processors.contains(by)
+                || node_run.by.as_ref() == Some(by)
+                || node_run.has_voted(by)
+        };
+        let opened = self
+            .opened
+            .as_ref()
+            .is_some_and(|opened| opened.creator == *by || opened.agent.as_ref() == Some(by));
+        opened
+            || self.invited.contains(by)
+            || self.handled.contains(by)
+            || self.nodes.values().any(acted_at)
     }
 
-    /// A message as this ticket keeps it.
+    /// Returns a text as a remark, sealed if the ticket seals its text; empty for a blank text.
     fn remark(&self, text: &str) -> Decision<Remark> {
         let opened = self.opened()?;
         if is_blank(text) {
             return Ok(Remark::default());
         }
         let remark = Remark::new(text);
-        Ok(if opened.seals_text { remark.owned_by(opened.creator.clone()) } else { remark })
+        Ok(if opened.seals_text {
+            remark.owned_by(opened.creator.clone())
+        } else {
+            remark
+        })
     }
 
     fn opened(&self) -> Decision<&Opened> {
-        self.opened.as_ref().map_or_else(|| reject(Rejection::Unknown), Ok)
+        self.opened
+            .as_ref()
+            .map_or_else(|| reject(Rejection::Unknown), Ok)
     }
 
-    fn visit(&mut self, id: NodeId, change: impl FnOnce(&mut Visit)) {
-        if let Some(visit) = self.nodes.get_mut(&id) {
-            change(visit);
+    fn node_run(&mut self, id: NodeId, change: impl FnOnce(&mut NodeRun)) {
+        if let Some(node_run) = self.nodes.get_mut(&id) {
+            change(node_run);
         }
     }
 
@@ -436,44 +686,89 @@ impl Ticket {
     fn end(&mut self, status: Status, approve_result: bool) {
         self.status = status;
         self.approve_result = Some(approve_result);
-        // A run that came to its end has nothing open; whatever else ended it, nobody acts any more.
-        self.nodes.values_mut().filter(|visit| visit.is_current()).for_each(|visit| visit.status = NodeStatus::Terminated);
+        // No node may remain current after the end of the ticket, however it ended.
+        self.nodes
+            .values_mut()
+            .filter(|node_run| node_run.is_current())
+            .for_each(|node_run| node_run.status = NodeStatus::Terminated);
     }
 }
 
-/// Processors with one seat given to others, once each, in order.
-fn seated(processors: &[Pid], replaced: &Pid, by: &[Pid]) -> Vec<Pid> {
-    let mut seats: Vec<Pid> = Vec::new();
-    let new = processors.iter().flat_map(|pid| if pid == replaced { by.to_vec() } else { vec![pid.clone()] });
+/// Returns the processors with one of them replaced by others, without duplicates, in order.
+fn replace_processor(
+    processors: &[PersonId],
+    replaced: &PersonId,
+    by: &[PersonId],
+) -> Vec<PersonId> {
+    let mut people: Vec<PersonId> = Vec::new();
+    let new = processors.iter().flat_map(|pid| {
+        if pid == replaced {
+            by.to_vec()
+        } else {
+            vec![pid.clone()]
+        }
+    });
     for pid in new {
-        if !seats.contains(&pid) {
-            seats.push(pid);
+        if !people.contains(&pid) {
+            people.push(pid);
         }
     }
-    seats
+    people
 }
 
-fn within_message(message: &str) -> Decision<()> {
-    if message.chars().count() > MESSAGE_MAX { reject(Rejection::MessageTooLong) } else { Ok(()) }
+fn check_message(message: &str) -> Decision<()> {
+    if message.chars().count() > MESSAGE_MAX {
+        reject(Rejection::MessageTooLong)
+    } else {
+        Ok(())
+    }
 }
 
-/// The reason of a decision may be as long as a remark.
-fn within_reason(reason: &str) -> Decision<()> {
-    if reason.chars().count() > REMARK_MAX { reject(Rejection::ReasonTooLong) } else { Ok(()) }
+/// The reason of a decision may have the length of a remark.
+fn check_reason(reason: &str) -> Decision<()> {
+    if reason.chars().count() > REMARK_MAX {
+        reject(Rejection::ReasonTooLong)
+    } else {
+        Ok(())
+    }
 }
 
-fn within(people: &[Pid], allowed: Option<&[Pid]>) -> Decision<()> {
-    let Some(allowed) = allowed else { return Ok(()) };
-    let outside: Vec<Pid> = people.iter().filter(|pid| !allowed.contains(pid)).cloned().collect();
-    if outside.is_empty() { Ok(()) } else { reject(Rejection::TargetsOutOfRange(outside)) }
+fn check_range(people: &[PersonId], allowed: Option<&[PersonId]>) -> Decision<()> {
+    let Some(allowed) = allowed else {
+        return Ok(());
+    };
+    let outside: Vec<PersonId> = people
+        .iter()
+        .filter(|pid| !allowed.contains(pid))
+        .cloned()
+        .collect();
+    if outside.is_empty() {
+        Ok(())
+    } else {
+        reject(Rejection::TargetsOutOfRange(outside))
+    }
 }
 
-/// Priority by urgency (rows) and impact (columns), 1 low to 3 high, where the service has no matrix of its own.
+/// Priority by urgency (rows) and impact (columns), 1 low to 3 high, for services without a matrix
+/// of their own.
 pub const PRIORITIES: [[u8; 3]; 3] = [[1, 1, 2], [1, 2, 3], [2, 3, 3]];
 
-fn priority(matrix: Option<&[[u8; 3]; 3]>, impact: Option<String>, urgency: Option<String>) -> Option<Priority> {
+fn priority(
+    matrix: Option<&[[u8; 3]; 3]>,
+    impact: Option<String>,
+    urgency: Option<String>,
+) -> Option<Priority> {
     let (impact, urgency) = (impact?, urgency?);
-    let index = |text: &str| text.parse::<usize>().ok().filter(|level| (1..=3).contains(level)).map(|level| level - 1);
+    let index = |text: &str| {
+        text.parse::<usize>()
+            .ok()
+            .filter(|level| (1..=3).contains(level))
+            .map(|level| level - 1)
+    };
     let key = matrix.unwrap_or(&PRIORITIES)[index(&urgency)?][index(&impact)?].to_string();
-    Some(Priority { key, impact, urgency })
+    Some(Priority {
+        key,
+        impact,
+        urgency,
+    })
 }

@@ -1,12 +1,12 @@
-//! Why a ticket does not do what was asked.
+//! Reasons for which a ticket rejects a command.
 
-use events::{LineId, NodeId, Pid, ServiceId, TicketSn};
+use events::{NodeId, PersonId, ServiceId, TicketSn, TransitionId};
 
 use crate::attachment::Unfit;
 
 use super::{MESSAGE_MAX, REMARK_MAX, TITLE_MAX};
 
-/// A field that is wrong: its key for programs, its name for people.
+/// The field of a rejection: its key for programs, its name for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldAt {
     pub key: String,
@@ -19,18 +19,18 @@ impl std::fmt::Display for FieldAt {
     }
 }
 
-/// Why not. The wire texts are the BlueKing door's affair; these name the same things.
+/// The reason of a rejection. The BlueKing API has its own texts for the same reasons.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    #[error("ticket exists already")]
+    #[error("the ticket already exists")]
     Exists,
-    #[error("ticket does not exist")]
+    #[error("the ticket does not exist")]
     Unknown,
     #[error("service {0} does not exist")]
     ServiceUnknown(ServiceId),
     #[error("service {0} is disabled")]
     ServiceDisabled(ServiceId),
-    #[error("service {0} stands in no catalog")]
+    #[error("service {0} is in no category")]
     ServiceNotInCatalog(ServiceId),
     #[error("service {service} has no node {node}")]
     ChosenNodeUnknown { service: String, node: NodeId },
@@ -58,36 +58,36 @@ pub enum Rejection {
     TitleTooLong,
     #[error("field {at}: {reason}")]
     FieldInvalid { at: FieldAt, reason: String },
-    #[error("the ticket is over")]
-    Over,
+    #[error("the ticket has ended")]
+    Ended,
     #[error("the ticket is suspended")]
-    Standing,
+    Suspended,
     #[error("node {0} does not exist in this ticket")]
     NodeUnknown(NodeId),
     #[error("node {0} is finished")]
     NodeFinished(NodeId),
     #[error("{by} may not act on node {node}")]
-    NotAllowed { by: Pid, node: NodeId },
-    #[error("{0} is not known to the desk yet")]
-    Stranger(Pid),
+    NotAllowed { by: PersonId, node: NodeId },
+    #[error("person {0} is not registered")]
+    UnknownPerson(PersonId),
     #[error("node {0} is not waiting to be claimed")]
     NotClaimable(NodeId),
-    #[error("node {0} is not waiting to be distributed")]
+    #[error("node {0} is not waiting to be assigned")]
     NotDistributable(NodeId),
-    #[error("nobody was named")]
-    NobodyNamed,
+    #[error("no processor was given")]
+    NoProcessorGiven,
     #[error("this kind of processors is not allowed here")]
     TargetKindNotAllowed,
     #[error("not within the allowed processors: {0:?}")]
-    TargetsOutOfRange(Vec<Pid>),
-    #[error("node {0} does not allow delivering")]
+    TargetsOutOfRange(Vec<PersonId>),
+    #[error("node {0} does not allow a transfer")]
     DeliverNotAllowed(String),
-    #[error("the node is not being handled and cannot be delivered")]
+    #[error("the node is not in process and cannot be transferred")]
     NotDeliverable,
-    #[error("a delivery needs a message")]
+    #[error("a transfer needs a message")]
     DeliverMessageMissing,
-    #[error("{0:?} decided already")]
-    AlreadyDecided(Vec<Pid>),
+    #[error("{0:?} have already decided")]
+    AlreadyDecided(Vec<PersonId>),
     #[error("node {0} does not allow terminating")]
     TerminateNotAllowed(String),
     #[error("terminating needs a reason")]
@@ -99,7 +99,7 @@ pub enum Rejection {
     #[error("the reason is longer than {REMARK_MAX} characters")]
     ReasonTooLong,
     #[error("{0} may not act on this ticket")]
-    NotAllowedOnTicket(Pid),
+    NotAllowedOnTicket(PersonId),
     #[error("the ticket is not in process")]
     NotInProcess,
     #[error("the ticket is not suspended")]
@@ -108,28 +108,31 @@ pub enum Rejection {
     NotTheCreator,
     #[error("this workflow does not allow withdrawing")]
     NotRevocable,
-    #[error("the ticket is over and cannot be withdrawn")]
-    OverAlready,
-    #[error("the ticket is being handled and cannot be withdrawn")]
+    #[error("the ticket has ended and cannot be withdrawn")]
+    AlreadyEnded,
+    #[error("the ticket is in process and cannot be withdrawn")]
     HandledAlready,
-    #[error("node {0} was visited too often")]
+    #[error("node {0} has reached the limit of rounds")]
     TooManyRounds(NodeId),
-    #[error("a ticket of this desk takes no rows of a foreign log")]
+    #[error("a ticket of this desk accepts no rows of a foreign log")]
     NotImported,
     #[error("this ticket is a child and follows its parent")]
     IsChild,
     #[error("node {0} did not fail")]
     NotFailed(String),
-    #[error("line {line} does not lead on from node {node}")]
-    LineUnknown { line: LineId, node: NodeId },
-    #[error("node {0} is not an approval node that is being decided")]
+    #[error("transition {transition} does not start at node {node}")]
+    TransitionUnknown {
+        transition: TransitionId,
+        node: NodeId,
+    },
+    #[error("node {0} has no open vote")]
     NotAnApproval(NodeId),
-    #[error("an answer to a call nobody waits for any more")]
-    AnswerLate,
+    #[error("no API call of this node expects this result")]
+    ResultNotExpected,
     #[error("{0} may not see this ticket")]
-    NotAllowedToSee(Pid),
+    NotAllowedToSee(PersonId),
     #[error("{0} may not remind the processors")]
-    MayNotRemind(Pid),
+    MayNotRemind(PersonId),
     #[error("this workflow does not allow reminding")]
     RemindingOff,
     #[error("status {0} does not end tickets")]
@@ -140,28 +143,32 @@ pub enum Rejection {
     RemarkUnknown(u64),
     #[error("at most {0} are allowed")]
     TooMany(usize),
-    #[error("only a finished ticket is rated")]
+    #[error("only a finished ticket can be rated")]
     NotFinished,
-    #[error("this ticket is rated already")]
+    #[error("this ticket is already rated")]
     RatedAlready,
     #[error("only the creator may rate")]
     NotTheRater,
-    #[error("{0} is not a number of stars, 1 to 5")]
+    #[error("the number of stars must be 1 to 5, not {0}")]
     StarsUnfit(u8),
     #[error("a ticket cannot be linked with itself")]
     LinkedWithItself,
-    #[error("it is linked with {0} already")]
+    #[error("the ticket is already linked with {0}")]
     LinkedAlready(TicketSn),
-    #[error("it is not linked with {0}")]
+    #[error("the ticket is not linked with {0}")]
     NotLinked(TicketSn),
     #[error("{by} may not submit at {node}")]
-    MayNotSubmit { by: Pid, node: String },
-    #[error("node {0} is not escalated: everybody may act there already, or each of those it names has a vote")]
+    MayNotSubmit { by: PersonId, node: String },
+    #[error(
+        "node {0} cannot be escalated: every person may act there, or each processor has a vote"
+    )]
     NotEscalatable(String),
-    #[error("nobody stands above those who have it")]
-    NobodyAbove,
+    #[error(
+        "no escalation target: the processors have no leader and the service has no other owner"
+    )]
+    NoEscalationTarget,
     #[error("field {0} cannot be changed any more")]
     NotEditable(String),
-    #[error("this service does not allow submitting for somebody else")]
+    #[error("this service does not allow submitting for another person")]
     NoAgency,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use events::delivery::DeliveryEvent;
+use events::callback::CallbackEvent;
 use events::ticket::TicketEvent;
 use serde::{Deserialize, Serialize};
 
@@ -47,53 +47,57 @@ impl DeskBoard {
     pub fn ticket(&mut self, event: &TicketEvent) {
         let mut end = |status: &str| *self.ended.entry(status.into()).or_default() += 1;
         match event {
-            TicketEvent::Opened(opened) => *self.opened.entry(opened.kind.key().into()).or_default() += 1,
-            TicketEvent::Observed(_) => self.observed += 1,
+            TicketEvent::Opened(opened) => {
+                *self.opened.entry(opened.kind.key().into()).or_default() += 1;
+            }
+            TicketEvent::RowImported(_) => self.observed += 1,
             TicketEvent::Finished(_) => end("FINISHED"),
             TicketEvent::Terminated(_) => end("TERMINATED"),
             TicketEvent::Withdrawn(_) => end("REVOKED"),
             TicketEvent::VoteCast(vote) if vote.pass => self.passed += 1,
             TicketEvent::VoteCast(_) => self.rejected += 1,
             TicketEvent::NodeClaimed(_) => self.claimed += 1,
-            TicketEvent::NodeDistributed(_) => self.distributed += 1,
-            TicketEvent::NodeDelivered(_) => self.delivered += 1,
+            TicketEvent::NodeAssigned(_) => self.distributed += 1,
+            TicketEvent::NodeTransferred(_) => self.delivered += 1,
             TicketEvent::NodeEntered(entered) => self.sent_back += u64::from(entered.round > 1),
             TicketEvent::Suspended(_) => self.suspended += 1,
             TicketEvent::Closed(closed) => end(&closed.status),
-            TicketEvent::Forked(_) => self.forked += 1,
-            TicketEvent::CallAnswered(answered) if answered.succeeded => self.calls_succeeded += 1,
-            TicketEvent::CallAnswered(_) => self.calls_failed += 1,
+            TicketEvent::BranchesStarted(_) => self.forked += 1,
+            TicketEvent::NodeResultReceived(answered) if answered.succeeded => {
+                self.calls_succeeded += 1;
+            }
+            TicketEvent::NodeResultReceived(_) => self.calls_failed += 1,
             TicketEvent::NodeRetried(_) => self.calls_retried += 1,
             TicketEvent::NodeSkipped(_) => self.skipped += 1,
-            TicketEvent::NodeUnattended(_) => self.unattended += 1,
-            TicketEvent::Remarked(_) => self.remarks += 1,
+            TicketEvent::ProcessorsMissing(_) => self.unattended += 1,
+            TicketEvent::RemarkAdded(_) => self.remarks += 1,
             TicketEvent::Rated(_) => self.rated += 1,
             TicketEvent::Linked(_) => self.linked += 1,
             TicketEvent::Reminded(_) => self.reminded += 1,
             TicketEvent::Escalated(_) => self.escalated += 1,
             TicketEvent::NodeCompleted(_)
-            | TicketEvent::LineTaken(_)
-            | TicketEvent::LineMissing(_)
+            | TicketEvent::TransitionTaken(_)
+            | TicketEvent::TransitionMissing(_)
             | TicketEvent::Resumed(_)
             | TicketEvent::BranchJoined(_)
             | TicketEvent::NodeFailed(_)
             | TicketEvent::NodeReassigned(_)
             | TicketEvent::StatusSet(_)
-            | TicketEvent::FieldChanged(_)
-            | TicketEvent::Prioritised(_)
-            | TicketEvent::Followed(_)
+            | TicketEvent::FieldsChanged(_)
+            | TicketEvent::PriorityChanged(_)
+            | TicketEvent::FollowersChanged(_)
             | TicketEvent::Unlinked(_)
             | TicketEvent::Acknowledged(_) => {}
         }
     }
 
-    pub fn delivery(&mut self, event: &DeliveryEvent) {
+    pub fn delivery(&mut self, event: &CallbackEvent) {
         match event {
-            DeliveryEvent::Requested(_) => self.callbacks_requested += 1,
-            DeliveryEvent::AttemptFailed(_) => self.callbacks_failed_attempts += 1,
-            DeliveryEvent::Delivered(_) => self.callbacks_delivered += 1,
-            DeliveryEvent::GivenUp(_) => self.callbacks_given_up += 1,
-            DeliveryEvent::Collected(_) => {}
+            CallbackEvent::Requested(_) => self.callbacks_requested += 1,
+            CallbackEvent::AttemptFailed(_) => self.callbacks_failed_attempts += 1,
+            CallbackEvent::Succeeded(_) => self.callbacks_delivered += 1,
+            CallbackEvent::Failed(_) => self.callbacks_given_up += 1,
+            CallbackEvent::Collected(_) => {}
         }
     }
 }

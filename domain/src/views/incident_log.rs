@@ -1,12 +1,12 @@
 //! What a foreign incident log amounts to: volumes, transitions, durations, reassignments, reopens.
 //!
-//! A projection over `ticket.observed` events in ledger order. It knows no state, group or category by name: which states
+//! A projection over `ticket.row_imported` events in ledger order. It knows no state, group or category by name: which states
 //! count as done is what the import's mapping said, and stands in each event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::Moment;
-use events::ticket::{Observed, Phase, TicketEvent};
+use events::ticket::{Phase, RowImported, TicketEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
@@ -28,7 +28,7 @@ pub struct Case {
     pub known_groups: BTreeSet<String>,
     pub last_known_group: String,
     /// The newest row, as it stood.
-    pub last: Option<Observed>,
+    pub last: Option<RowImported>,
     pub last_at: Moment,
     /// When its first row happened.
     pub first_at: Moment,
@@ -52,13 +52,16 @@ pub struct IncidentLog {
 
 impl IncidentLog {
     pub fn fold(&mut self, envelope: &Envelope<TicketEvent>) {
-        if let TicketEvent::Observed(observed) = &envelope.event {
+        if let TicketEvent::RowImported(observed) = &envelope.event {
             self.take(&envelope.stream, observed, envelope.happened_at());
         }
     }
 
-    fn take(&mut self, stream: &str, observed: &Observed, at: Moment) {
-        *self.rows_by_state.entry(observed.state.clone()).or_default() += 1;
+    fn take(&mut self, stream: &str, observed: &RowImported, at: Moment) {
+        *self
+            .rows_by_state
+            .entry(observed.state.clone())
+            .or_default() += 1;
         let named = self.named_times.entry(observed.source.clone()).or_default();
         for name in observed.times.keys() {
             if !named.contains(name) {
@@ -73,9 +76,17 @@ impl IncidentLog {
                 case.first_at = at;
             }
             Some(last) => {
-                *self.transitions.entry(last.state.clone()).or_default().entry(observed.state.clone()).or_default() += 1;
+                *self
+                    .transitions
+                    .entry(last.state.clone())
+                    .or_default()
+                    .entry(observed.state.clone())
+                    .or_default() += 1;
                 // A step back in time counts as none; the log's order stands.
-                *self.dwell_minutes_by_state.entry(last.state.clone()).or_default() += minutes(case.last_at, at).max(0);
+                *self
+                    .dwell_minutes_by_state
+                    .entry(last.state.clone())
+                    .or_default() += minutes(case.last_at, at).max(0);
                 case.reopens += u64::from(last.phase.is_done() && !observed.phase.is_done());
                 case.group_changes += u64::from(last.group != observed.group);
             }
@@ -91,7 +102,10 @@ impl IncidentLog {
             case.first_closed_at.get_or_insert(at);
         }
         case.last_at = at;
-        case.last = Some(Observed { kept: BTreeMap::new(), ..observed.clone() });
+        case.last = Some(RowImported {
+            columns: BTreeMap::new(),
+            ..observed.clone()
+        });
     }
 }
 
@@ -112,7 +126,11 @@ impl IncidentLog {
 
     /// Says whether a named time of a source comes from the phases of its rows.
     pub fn derives(&self, source: &str, name: &str) -> bool {
-        [OPENED, RESOLVED, CLOSED].contains(&name) && !self.named_times.get(source).is_some_and(|named| named.contains(name))
+        [OPENED, RESOLVED, CLOSED].contains(&name)
+            && !self
+                .named_times
+                .get(source)
+                .is_some_and(|named| named.contains(name))
     }
 }
 

@@ -1,20 +1,22 @@
 //! Events folded into what people read. A view is pure and can reach nothing but itself.
 
-pub mod delivery_card;
+pub mod callback_card;
 pub mod desk_board;
 pub mod incident_log;
 pub mod ticket_card;
 pub mod workflow_card;
 
-use events::{Fact, Personal};
+use events::{Event, Personal};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::decider::Decider;
 use crate::envelope::Envelope;
 
 /// The single-stream view of a stream type: folded from one stream, found through its index.
-pub trait Card: Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
-    type Event: Fact;
+pub trait Card:
+    Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    type Event: Event;
     /// The permanent name of the view.
     const VIEW: &'static str;
 
@@ -49,17 +51,26 @@ impl Card for ticket_card::TicketCard {
     }
 }
 
-impl Card for delivery_card::DeliveryCard {
-    type Event = events::delivery::DeliveryEvent;
-    const VIEW: &'static str = "delivery";
+impl Card for callback_card::CallbackCard {
+    type Event = events::callback::CallbackEvent;
+    const VIEW: &'static str = "callback";
     fn fold(&mut self, envelope: &Envelope<Self::Event>) {
         self.fold(envelope);
     }
     fn index(&self) -> Vec<(&'static str, String)> {
-        let Some(requested) = self.requested() else { return Vec::new() };
+        let Some(requested) = self.requested() else {
+            return Vec::new();
+        };
         let mut rows = vec![("ticket", requested.ticket.0.clone())];
         if self.is_failing() {
-            rows.push(("failing", format!("{}|{}", requested.app.as_ref().map_or("", events::AppCode::as_str), requested.ticket)));
+            rows.push((
+                "failing",
+                format!(
+                    "{}|{}",
+                    requested.app.as_ref().map_or("", events::AppCode::as_str),
+                    requested.ticket
+                ),
+            ));
         }
         rows
     }
@@ -76,17 +87,26 @@ impl Card for workflow_card::WorkflowCard {
     }
 }
 
-impl Card for crate::call::Call {
-    type Event = events::call::CallEvent;
-    const VIEW: &'static str = "call";
+impl Card for crate::api_call::ApiCall {
+    type Event = events::api_call::ApiCallEvent;
+    const VIEW: &'static str = "api_call";
     fn fold(&mut self, envelope: &Envelope<Self::Event>) {
         self.evolve(&envelope.event);
     }
     fn index(&self) -> Vec<(&'static str, String)> {
-        let Some(requested) = &self.requested else { return Vec::new() };
+        let Some(requested) = &self.requested else {
+            return Vec::new();
+        };
         let age = format!("{:016}", requested.due.0);
-        let mut rows = vec![("ticket", format!("{}|{age}", requested.ticket)), ("call", age.clone())];
-        if self.answered.as_ref().is_some_and(|answered| !answered.succeeded) {
+        let mut rows = vec![
+            ("ticket", format!("{}|{age}", requested.ticket)),
+            ("api_call", age.clone()),
+        ];
+        if self
+            .answered
+            .as_ref()
+            .is_some_and(|answered| !answered.succeeded)
+        {
             rows.push(("failed", age));
         }
         rows
@@ -95,10 +115,12 @@ impl Card for crate::call::Call {
 
 /// Where a draft stands in its owner's list: drafts by their end, templates by service.
 fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
-    use events::draft::Sheet;
-    let place = match &saved.sheet {
-        Sheet::Template { service, .. } => format!("template|{:010}|{}", service.0, saved.draft),
-        Sheet::Service(_) | Sheet::Node { .. } => format!("draft|{:016}", saved.due.unwrap_or_default().0),
+    use events::draft::FormRef;
+    let place = match &saved.form_ref {
+        FormRef::Template { service, .. } => format!("template|{:010}|{}", service.0, saved.draft),
+        FormRef::Service(_) | FormRef::Node { .. } => {
+            format!("draft|{:016}", saved.due.unwrap_or_default().0)
+        }
     };
     ("owner", format!("{}|{place}", saved.owner))
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use events::ticket::{NodeStatus, ServiceKind, TicketEvent};
-use events::{AppCode, Moment, Pid};
+use events::{AppCode, Moment, PersonId};
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
 use crate::envelope::Envelope;
-use crate::ticket::{Status, Ticket, Visit};
+use crate::ticket::{NodeRun, Status, Ticket};
 
 /// What lists of tickets are narrowed by and many tickets have in common. Stores count their rows by it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Facets {
 /// What lists of tickets are narrowed by and each ticket has for itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFacets {
-    pub creator: Pid,
+    pub creator: PersonId,
     pub created_at: Moment,
     pub ended_at: Option<Moment>,
 }
@@ -54,7 +54,11 @@ impl OwnFacets {
     /// The facets of a card that no other ticket shares; `None` before its ticket is opened.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
-        Some(Self { creator: opened.creator.clone(), created_at: card.created_at, ended_at: card.ended_at })
+        Some(Self {
+            creator: opened.creator.clone(),
+            created_at: card.created_at,
+            ended_at: card.ended_at,
+        })
     }
 
     /// Reads the own part of what [`TicketCard::facets`] wrote; `None` for any other text.
@@ -73,7 +77,7 @@ pub struct TicketCard {
     pub ended_at: Option<Moment>,
     /// Everybody who has worked on it, in order, once each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dealt: Vec<Pid>,
+    pub dealt: Vec<PersonId>,
     /// The application through which it was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppCode>,
@@ -99,22 +103,43 @@ impl TicketCard {
 
     /// The facets as they are stored beside index rows: the shared ones, a tab, its own ones; each a JSON array in the order of the members.
     pub fn facets(&self) -> String {
-        let (Some(Facets { status, service, kind, catalog, bk_biz_id, tag }), Some(OwnFacets { creator, created_at, ended_at })) =
-            (Facets::of(self), OwnFacets::of(self))
+        let (
+            Some(Facets {
+                status,
+                service,
+                kind,
+                catalog,
+                bk_biz_id,
+                tag,
+            }),
+            Some(OwnFacets {
+                creator,
+                created_at,
+                ended_at,
+            }),
+        ) = (Facets::of(self), OwnFacets::of(self))
         else {
             return String::new();
         };
-        let (shared, own) = (serde_json::json!([status, service, kind, catalog, bk_biz_id, tag]), serde_json::json!([creator, created_at, ended_at]));
+        let (shared, own) = (
+            serde_json::json!([status, service, kind, catalog, bk_biz_id, tag]),
+            serde_json::json!([creator, created_at, ended_at]),
+        );
         format!("{shared}\t{own}")
     }
 
     /// Index name and value of every list this card appears in. Values end in the time it was created, so that each list is by age; `ended` is by the time of
     /// its end.
     pub fn index(&self) -> Vec<(&'static str, String)> {
-        let Some(opened) = &self.ticket.opened else { return Vec::new() };
+        let Some(opened) = &self.ticket.opened else {
+            return Vec::new();
+        };
         let age = format!("{:016}", self.created_at.0);
-        let mut rows =
-            vec![("ticket", age.clone()), ("creator", format!("{}|{age}", opened.creator)), ("status", format!("{}|{age}", self.ticket.status_key()))];
+        let mut rows = vec![
+            ("ticket", age.clone()),
+            ("creator", format!("{}|{age}", opened.creator)),
+            ("status", format!("{}|{age}", self.ticket.status_key())),
+        ];
         if let Some(ended_at) = self.ended_at {
             rows.push(("ended", format!("{:016}", ended_at.0)));
         }
@@ -122,24 +147,55 @@ impl TicketCard {
         if self.ticket.status != Status::Revoked {
             rows.push(("listed", age.clone()));
             rows.push(("mine", format!("{}|{age}", opened.creator)));
-            rows.extend(self.dealt.iter().filter(|pid| **pid != opened.creator).map(|pid| ("dealt", format!("{pid}|{age}"))));
-            rows.extend(self.ticket.followers.iter().map(|pid| ("follows", format!("{pid}|{age}"))));
+            rows.extend(
+                self.dealt
+                    .iter()
+                    .filter(|pid| **pid != opened.creator)
+                    .map(|pid| ("dealt", format!("{pid}|{age}"))),
+            );
+            rows.extend(
+                self.ticket
+                    .followers
+                    .iter()
+                    .map(|pid| ("follows", format!("{pid}|{age}"))),
+            );
         }
         // A child is worked on by way of its parent.
         if self.ticket.status == Status::Running && self.ticket.parent().is_none() {
-            let of = |is_vote: fn(&Visit) -> bool| {
-                let waiting: BTreeSet<_> = self.ticket.current().filter(|(_, visit)| is_vote(visit)).flat_map(|(_, visit)| waits_for(visit)).collect();
+            let of = |is_vote: fn(&NodeRun) -> bool| {
+                let waiting: BTreeSet<_> = self
+                    .ticket
+                    .current()
+                    .filter(|(_, node_run)| is_vote(node_run))
+                    .flat_map(|(_, node_run)| waits_for(node_run))
+                    .collect();
                 waiting
             };
-            rows.extend(of(|_| true).into_iter().map(|pid| ("todo", format!("{pid}|{age}"))));
-            rows.extend(of(|visit| visit.status == NodeStatus::Receiving).into_iter().map(|pid| ("claim", format!("{pid}|{age}"))));
-            rows.extend(of(|visit| visit.is_vote).into_iter().map(|pid| ("approval", format!("{pid}|{age}"))));
+            rows.extend(
+                of(|_| true)
+                    .into_iter()
+                    .map(|pid| ("todo", format!("{pid}|{age}"))),
+            );
+            rows.extend(
+                of(|node_run| node_run.status == NodeStatus::Receiving)
+                    .into_iter()
+                    .map(|pid| ("claim", format!("{pid}|{age}"))),
+            );
+            rows.extend(
+                of(|node_run| node_run.is_vote)
+                    .into_iter()
+                    .map(|pid| ("approval", format!("{pid}|{age}"))),
+            );
         }
         rows
     }
 }
 
 /// Whose work a node is now: an automatic one is people's only where it failed.
-fn waits_for(visit: &Visit) -> Vec<Pid> {
-    if visit.automatic && !visit.is_failed_call() { Vec::new() } else { visit.waiting_for() }
+fn waits_for(node_run: &NodeRun) -> Vec<PersonId> {
+    if node_run.automatic && !node_run.is_failed_call() {
+        Vec::new()
+    } else {
+        node_run.waiting_for()
+    }
 }

@@ -27,7 +27,7 @@ impl WorkflowCard {
     pub fn fold(&mut self, envelope: &Envelope<WorkflowEvent>) {
         self.updated_at = envelope.at;
         match &envelope.event {
-            WorkflowEvent::Drafted(drafted) => {
+            WorkflowEvent::DraftSaved(drafted) => {
                 self.workflow = drafted.workflow;
                 self.name.clone_from(&drafted.definition.name);
                 self.flow_type.clone_from(&drafted.definition.flow_type);
@@ -40,8 +40,8 @@ impl WorkflowCard {
                 self.is_draft_newer = false;
                 self.versions.insert(deployed.version, envelope.at);
             }
-            WorkflowEvent::Removed(removed) => drop(self.removed.insert(removed.version)),
-            WorkflowEvent::Closed(closed) => self.closed = closed.closed,
+            WorkflowEvent::VersionRemoved(removed) => drop(self.removed.insert(removed.version)),
+            WorkflowEvent::AvailabilityChanged(closed) => self.closed = closed.closed,
         }
     }
 }

@@ -1,19 +1,22 @@
-//! Cases that the conditions on the lines of a node leave open.
+//! Cases that the conditions on the transitions of a node leave open.
 //!
 //! Everything that the conditions compare is cut into cases that no condition can tell apart: the options of a choice, the numbers below, at and above each
 //! constant, the ways in which a vote ends. A combination of such cases for which no condition holds is a ticket that would wait at the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::workflow::{Choice, Clause, Condition, Definition, Field, FieldKind, Holds, Line, Node, NodeKind, Operator};
-use events::{LineId, NodeId};
+use events::workflow::{
+    Choice, Clause, Condition, Definition, Field, FieldKind, Holds, Node, NodeKind, Operator,
+    Transition,
+};
+use events::{NodeId, TransitionId};
 use jiff::Span;
 use jiff::civil::DateTime;
 
 use crate::condition::{self, Found};
 use crate::ticket::form::plain;
 
-/// Combinations that are tried for one node; beyond them a default line must say what happens.
+/// Combinations that are tried for one node; beyond them a default transition must say what happens.
 const CASES_MAX: usize = 10_000;
 /// Clauses held against cases in one check of a workflow: more takes seconds, while the check runs between requests.
 pub(super) const TRIES_MAX: usize = 2_000_000;
@@ -26,18 +29,42 @@ const UNTRIED: &str = "something (there are too many cases to try each)";
 /// A text that no condition names.
 const OTHER: &str = "\u{1}";
 
-/// The first case for which no line of a node holds, in words; nothing where there is none. `left` is the rest of [`TRIES_MAX`].
-pub(super) fn open_case(definition: &Definition, node: NodeId, lines: &[&Line], left: &mut usize) -> Option<String> {
-    let conditions: Vec<&Condition> = lines.iter().filter_map(|line| line.condition.as_ref()).collect();
-    let has_default = conditions.len() < lines.len();
-    if has_default || conditions.iter().any(|one| conditions.iter().any(|other| is_opposite(one, other))) {
+/// The first case for which no transition of a node holds, in words; nothing where there is none. `left` is the rest of [`TRIES_MAX`].
+pub(super) fn open_case(
+    definition: &Definition,
+    node: NodeId,
+    transitions: &[&Transition],
+    left: &mut usize,
+) -> Option<String> {
+    let conditions: Vec<&Condition> = transitions
+        .iter()
+        .filter_map(|transition| transition.condition.as_ref())
+        .collect();
+    let has_default = conditions.len() < transitions.len();
+    if has_default
+        || conditions
+            .iter()
+            .any(|one| conditions.iter().any(|other| is_opposite(one, other)))
+    {
         return None;
     }
-    let cases = Cases { definition, node, conditions };
-    let Some(dimensions) = cases.dimensions() else { return Some(UNTRIED.into()) };
-    let total = dimensions.iter().try_fold(1_usize, |total, dimension| total.checked_mul(dimension.len()));
-    let tries = total.filter(|total| *total <= CASES_MAX).map(|total| total * cases.conditions.len());
-    let Some(rest) = tries.and_then(|tries| left.checked_sub(tries)) else { return Some(UNTRIED.into()) };
+    let cases = Cases {
+        definition,
+        node,
+        conditions,
+    };
+    let Some(dimensions) = cases.dimensions() else {
+        return Some(UNTRIED.into());
+    };
+    let total = dimensions.iter().try_fold(1_usize, |total, dimension| {
+        total.checked_mul(dimension.len())
+    });
+    let tries = total
+        .filter(|total| *total <= CASES_MAX)
+        .map(|total| total * cases.conditions.len());
+    let Some(rest) = tries.and_then(|tries| left.checked_sub(tries)) else {
+        return Some(UNTRIED.into());
+    };
     *left = rest;
     cases.first_open(&dimensions)
 }
@@ -90,18 +117,30 @@ type Vote<'a> = (&'a Node, Vec<(&'a str, OfVote)>);
 
 impl<'a> Cases<'a> {
     fn clauses(&self) -> impl Iterator<Item = &'a Clause> + '_ {
-        self.conditions.iter().copied().flat_map(|condition| &condition.expressions).flat_map(|group| &group.expressions)
+        self.conditions
+            .iter()
+            .copied()
+            .flat_map(|condition| &condition.expressions)
+            .flat_map(|group| &group.expressions)
     }
 
     /// All cases, by independent dimensions; `None` where the cases of one of them cannot be listed.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
-        let keys: Vec<&'a str> = self.clauses().map(|clause| clause.key.as_str()).filter(|key| seen.insert(*key)).collect();
+        let keys: Vec<&'a str> = self
+            .clauses()
+            .map(|clause| clause.key.as_str())
+            .filter(|key| seen.insert(*key))
+            .collect();
         let mut votes: BTreeMap<NodeId, Vote<'a>> = BTreeMap::new();
         let mut dimensions = Vec::new();
         for key in keys {
             match self.vote_of(key) {
-                Some((node, what)) => votes.entry(node.id).or_insert_with(|| (node, Vec::new())).1.push((key, what)),
+                Some((node, what)) => votes
+                    .entry(node.id)
+                    .or_insert_with(|| (node, Vec::new()))
+                    .1
+                    .push((key, what)),
                 None => dimensions.push(self.of_key(key)?),
             }
         }
@@ -112,46 +151,96 @@ impl<'a> Cases<'a> {
     /// The vote that leaves a key behind: the one at the node itself, else the only one.
     fn vote_of(&self, key: &str) -> Option<(&'a Node, OfVote)> {
         let what = |node: &'a Node| {
-            let output = node.outputs.iter().find(|output| output.key == key && output.holds != Holds::Approver);
-            let opinion = || self.definition.fields_of(node).any(|field| field.key == key && field.is_approve_result);
-            output.map(|output| OfVote::Output(output.holds)).or_else(|| opinion().then_some(OfVote::Opinion))
+            let output = node
+                .outputs
+                .iter()
+                .find(|output| output.key == key && output.holds != Holds::Approver);
+            let opinion = || {
+                self.definition
+                    .fields_of(node)
+                    .any(|field| field.key == key && field.is_approve_result)
+            };
+            output
+                .map(|output| OfVote::Output(output.holds))
+                .or_else(|| opinion().then_some(OfVote::Opinion))
         };
-        let found: Vec<(&'a Node, OfVote)> =
-            self.definition.nodes.iter().filter(|node| node.kind.is_vote()).filter_map(|node| Some((node, what(node)?))).collect();
-        found.iter().find(|(node, _)| node.id == self.node).or(if found.len() == 1 { found.first() } else { None }).copied()
+        let found: Vec<(&'a Node, OfVote)> = self
+            .definition
+            .nodes
+            .iter()
+            .filter(|node| node.kind.is_vote())
+            .filter_map(|node| Some((node, what(node)?)))
+            .collect();
+        found
+            .iter()
+            .find(|(node, _)| node.id == self.node)
+            .or(if found.len() == 1 {
+                found.first()
+            } else {
+                None
+            })
+            .copied()
     }
 
     /// The ways in which a vote ends, as far as the given keys tell them apart.
     fn of_vote(&self, node: &Node, keys: &[(&str, OfVote)]) -> Vec<Case> {
-        let counts_tested = keys.iter().any(|(_, what)| !matches!(what, OfVote::Opinion | OfVote::Output(Holds::ApproveResult)));
+        let counts_tested = keys.iter().any(|(_, what)| {
+            !matches!(what, OfVote::Opinion | OfVote::Output(Holds::ApproveResult))
+        });
         let mut seen = BTreeSet::new();
         let mut cases = Vec::new();
         for ended in self.endings(node, counts_tested) {
             let counters = counters(&ended);
             let value = |what: &OfVote| match what {
                 OfVote::Opinion => ended.last.map(|last| last.to_string()),
-                OfVote::Output(Holds::ApproveResult) => (node.kind == NodeKind::Approval).then(|| ended.result.to_string()),
+                OfVote::Output(Holds::ApproveResult) => {
+                    (node.kind == NodeKind::Approval).then(|| ended.result.to_string())
+                }
                 OfVote::Output(holds) => counters.get(code(*holds).as_str()).cloned(),
             };
-            let values: Vec<(&str, Option<String>)> = keys.iter().map(|(key, what)| (*key, value(what))).collect();
+            let values: Vec<(&str, Option<String>)> =
+                keys.iter().map(|(key, what)| (*key, value(what))).collect();
             if !seen.insert(values.clone()) {
                 continue;
             }
             let label = |key: &str, what: &OfVote| match what {
-                OfVote::Opinion => self.definition.field_at(node.id, key).map_or_else(|| key.to_owned(), |field| field.name.clone()),
+                OfVote::Opinion => self
+                    .definition
+                    .field_at(node.id, key)
+                    .map_or_else(|| key.to_owned(), |field| field.name.clone()),
                 OfVote::Output(holds) => code(*holds),
             };
-            let words = keys.iter().zip(&values).map(|((key, what), (_, value))| match value {
-                Some(value) => format!("{} = {value}", label(key, what)),
-                None => format!("{} is empty", label(key, what)),
-            });
+            let words = keys
+                .iter()
+                .zip(&values)
+                .map(|((key, what), (_, value))| match value {
+                    Some(value) => format!("{} = {value}", label(key, what)),
+                    None => format!("{} is empty", label(key, what)),
+                });
             let words = Words::Plain(words.collect::<Vec<_>>().join(", "));
-            let held = values.into_iter().map(|(key, value)| (key.to_owned(), value.map_or(Found::Absent, |value| Found::Value(value.into())))).collect();
+            let held = values
+                .into_iter()
+                .map(|(key, value)| {
+                    (
+                        key.to_owned(),
+                        value.map_or(Found::Absent, |value| Found::Value(value.into())),
+                    )
+                })
+                .collect();
             cases.push(Case { held, words });
         }
         if !self.is_passed(&[node.id].into()) {
-            let held = keys.iter().map(|(key, _)| ((*key).to_owned(), Found::Absent)).collect();
-            cases.push(Case { held, words: Words::Plain(format!("node {} was not passed", super::named(self.definition, node.id))) });
+            let held = keys
+                .iter()
+                .map(|(key, _)| ((*key).to_owned(), Found::Absent))
+                .collect();
+            cases.push(Case {
+                held,
+                words: Words::Plain(format!(
+                    "node {} was not passed",
+                    super::named(self.definition, node.id)
+                )),
+            });
         }
         cases
     }
@@ -160,15 +249,40 @@ impl<'a> Cases<'a> {
     fn endings(&self, node: &Node, counts_tested: bool) -> Vec<Ended> {
         let finish = node.finish_condition.as_ref();
         let holds = |counters: &BTreeMap<&str, String>| {
-            let find = |key: &str| counters.get(key).map_or(Found::Absent, |text| Found::Value(text.clone().into()));
-            finish.is_some_and(|condition| condition::holds(condition, LineId(0), &find, &mut Vec::new()))
+            let find = |key: &str| {
+                counters
+                    .get(key)
+                    .map_or(Found::Absent, |text| Found::Value(text.clone().into()))
+            };
+            finish.is_some_and(|condition| {
+                condition::holds(condition, TransitionId(0), &find, &mut Vec::new())
+            })
         };
-        let constants = finish.into_iter().flat_map(|condition| &condition.expressions).flat_map(|group| &group.expressions).chain(self.clauses());
-        let largest = constants.filter_map(|clause| plain(&clause.value).trim().parse::<u32>().ok()).max().unwrap_or_default();
-        let most = if counts_tested || finish.is_some() { largest.saturating_add(2).clamp(*VOTERS.start(), *VOTERS.end()) } else { 2 };
+        let constants = finish
+            .into_iter()
+            .flat_map(|condition| &condition.expressions)
+            .flat_map(|group| &group.expressions)
+            .chain(self.clauses());
+        let largest = constants
+            .filter_map(|clause| plain(&clause.value).trim().parse::<u32>().ok())
+            .max()
+            .unwrap_or_default();
+        let most = if counts_tested || finish.is_some() {
+            largest
+                .saturating_add(2)
+                .clamp(*VOTERS.start(), *VOTERS.end())
+        } else {
+            2
+        };
         let mut endings = Vec::new();
         if node.is_allow_skip {
-            endings.push(Ended { voters: 0, pass: 0, reject: 0, last: None, result: true });
+            endings.push(Ended {
+                voters: 0,
+                pass: 0,
+                reject: 0,
+                last: None,
+                result: true,
+            });
         }
         for voters in 1..=most {
             let mut open = vec![(0, 0)];
@@ -176,7 +290,13 @@ impl<'a> Cases<'a> {
             while let Some((passed, rejected)) = open.pop() {
                 for last in [true, false] {
                     let (pass, reject) = (passed + u32::from(last), rejected + u32::from(!last));
-                    let mut ended = Ended { voters, pass, reject, last: Some(last), result: reject == 0 };
+                    let mut ended = Ended {
+                        voters,
+                        pass,
+                        reject,
+                        last: Some(last),
+                        result: reject == 0,
+                    };
                     let is_multi = node.is_multi || node.kind == NodeKind::Sign;
                     let by_condition = is_multi && holds(&counters(&ended));
                     if is_multi && !by_condition && pass + reject < voters {
@@ -201,31 +321,71 @@ impl<'a> Cases<'a> {
         let is_filled = self.is_always_filled(key);
         let mut cases = Self::filled(key, field, &clauses)?;
         if !is_filled {
-            cases.push(Case { held: vec![(key.to_owned(), Found::Absent)], words: Words::Plain(format!("{key} is empty")) });
+            cases.push(Case {
+                held: vec![(key.to_owned(), Found::Absent)],
+                words: Words::Plain(format!("{key} is empty")),
+            });
         }
         Some(cases)
     }
 
     fn filled(key: &str, field: Option<&Field>, clauses: &[&Clause]) -> Option<Vec<Case>> {
         let options = field.map(own_options).unwrap_or_default();
-        let name = |text: &str| options.iter().find(|(known, _)| *known == text).map_or_else(|| text.to_owned(), |(_, name)| (*name).to_owned());
-        let case = |value: String, words: String| Case { held: vec![(key.to_owned(), Found::Value(value.into()))], words: Words::Plain(words) };
-        let is_kind = |kinds: &[&str]| clauses.iter().all(|clause| kinds.contains(&clause.kind.as_str()) && !is_of_sets(clause.condition));
-        let named: BTreeSet<String> = clauses.iter().flat_map(|clause| constants(clause)).filter(|text| !text.is_empty()).collect();
+        let name = |text: &str| {
+            options
+                .iter()
+                .find(|(known, _)| *known == text)
+                .map_or_else(|| text.to_owned(), |(_, name)| (*name).to_owned())
+        };
+        let case = |value: String, words: String| Case {
+            held: vec![(key.to_owned(), Found::Value(value.into()))],
+            words: Words::Plain(words),
+        };
+        let is_kind = |kinds: &[&str]| {
+            clauses.iter().all(|clause| {
+                kinds.contains(&clause.kind.as_str()) && !is_of_sets(clause.condition)
+            })
+        };
+        let named: BTreeSet<String> = clauses
+            .iter()
+            .flat_map(|clause| constants(clause))
+            .filter(|text| !text.is_empty())
+            .collect();
         let kind = field.map(|field| field.kind);
         if kind == Some(FieldKind::Boolean) {
-            return Some(["true", "false", "1", "0"].into_iter().map(|text| case(text.to_owned(), format!("{key} = {text}"))).collect());
+            return Some(
+                ["true", "false", "1", "0"]
+                    .into_iter()
+                    .map(|text| case(text.to_owned(), format!("{key} = {text}")))
+                    .collect(),
+            );
         }
-        if matches!(kind, Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)) && !options.is_empty() {
+        if matches!(
+            kind,
+            Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)
+        ) && !options.is_empty()
+        {
             // Of the options that no condition names, one is as good as another.
-            let other = options.iter().find(|(option, _)| !named.contains(*option)).map(|(option, _)| *option);
-            let told = options.iter().map(|(option, _)| *option).filter(|option| named.contains(*option) || Some(*option) == other);
-            return Some(told.map(|option| case(option.to_owned(), format!("{key} = {}", name(option)))).collect());
+            let other = options
+                .iter()
+                .find(|(option, _)| !named.contains(*option))
+                .map(|(option, _)| *option);
+            let told = options
+                .iter()
+                .map(|(option, _)| *option)
+                .filter(|option| named.contains(*option) || Some(*option) == other);
+            return Some(
+                told.map(|option| case(option.to_owned(), format!("{key} = {}", name(option))))
+                    .collect(),
+            );
         }
         if is_kind(&["INT", "number"]) {
-            let is_number = kind == Some(FieldKind::Int) || (field.is_none() && key.ends_with("bk_biz_id"));
+            let is_number =
+                kind == Some(FieldKind::Int) || (field.is_none() && key.ends_with("bk_biz_id"));
             let mut cases = numbers(key, &named);
-            cases.extend((!is_number).then(|| case(OTHER.to_owned(), format!("{key} is no number"))));
+            cases.extend(
+                (!is_number).then(|| case(OTHER.to_owned(), format!("{key} is no number"))),
+            );
             return Some(cases);
         }
         if is_kind(&["DATE", "DATETIME", "date", "datetime"]) {
@@ -234,44 +394,120 @@ impl<'a> Cases<'a> {
             cases.extend((!is_time).then(|| case(OTHER.to_owned(), format!("{key} is no time"))));
             return Some(cases);
         }
-        if clauses.iter().any(|clause| matches!(clause.condition, Operator::Superset | Operator::NotSuperset)) {
-            let other = options.iter().map(|(option, _)| *option).find(|option| !named.contains(*option));
-            let other = if options.is_empty() { Some(OTHER) } else { other };
+        if clauses
+            .iter()
+            .any(|clause| matches!(clause.condition, Operator::Superset | Operator::NotSuperset))
+        {
+            let other = options
+                .iter()
+                .map(|(option, _)| *option)
+                .find(|option| !named.contains(*option));
+            let other = if options.is_empty() {
+                Some(OTHER)
+            } else {
+                other
+            };
             let elements: Vec<&str> = named.iter().map(String::as_str).chain(other).collect();
             if named.len() > ELEMENTS_MAX {
                 return None;
             }
-            let set = |bits: usize| -> Vec<&str> { elements.iter().enumerate().filter(|(at, _)| (bits >> at) & 1 == 1).map(|(_, element)| *element).collect() };
+            let set = |bits: usize| -> Vec<&str> {
+                elements
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| (bits >> at) & 1 == 1)
+                    .map(|(_, element)| *element)
+                    .collect()
+            };
             let sets = (1_usize..1 << elements.len()).map(set);
-            let words = |set: &[&str]| set.iter().map(|text| if *text == OTHER { "another".to_owned() } else { name(text) }).collect::<Vec<_>>().join(",");
-            return Some(sets.map(|set| case(set.join(","), format!("{key} = {}", words(&set)))).collect());
+            let words = |set: &[&str]| {
+                set.iter()
+                    .map(|text| {
+                        if *text == OTHER {
+                            "another".to_owned()
+                        } else {
+                            name(text)
+                        }
+                    })
+                    .collect::<Vec<_>>()
+                    .join(",")
+            };
+            return Some(
+                sets.map(|set| case(set.join(","), format!("{key} = {}", words(&set))))
+                    .collect(),
+            );
         }
-        if clauses.iter().any(|clause| matches!(clause.condition, Operator::Greater | Operator::Less | Operator::AtLeast | Operator::AtMost)) {
+        if clauses.iter().any(|clause| {
+            matches!(
+                clause.condition,
+                Operator::Greater | Operator::Less | Operator::AtLeast | Operator::AtMost
+            )
+        }) {
             return None;
         }
-        let mut cases: Vec<Case> = named.iter().map(|text| case(text.clone(), format!("{key} = {}", name(text)))).collect();
-        let others = named.iter().map(|text| format!("{key} != {}", name(text))).collect::<Vec<_>>().join(", ");
-        cases.push(case(OTHER.to_owned(), if others.is_empty() { format!("{key} is filled in") } else { others }));
+        let mut cases: Vec<Case> = named
+            .iter()
+            .map(|text| case(text.clone(), format!("{key} = {}", name(text))))
+            .collect();
+        let others = named
+            .iter()
+            .map(|text| format!("{key} != {}", name(text)))
+            .collect::<Vec<_>>()
+            .join(", ");
+        cases.push(case(
+            OTHER.to_owned(),
+            if others.is_empty() {
+                format!("{key} is filled in")
+            } else {
+                others
+            },
+        ));
         Some(cases)
     }
 
     /// Says whether a key has a value whatever way a ticket came.
     fn is_always_filled(&self, key: &str) -> bool {
         let fills = |node: &&Node| {
-            let field = self.definition.fields_of(node).find(|field| field.key == key);
-            field.is_some_and(|field| field.is_required && field.hidden_when.is_none()) && !node.is_allow_skip
+            let field = self
+                .definition
+                .fields_of(node)
+                .find(|field| field.key == key);
+            field.is_some_and(|field| field.is_required && field.hidden_when.is_none())
+                && !node.is_allow_skip
         };
-        let is_of_the_ticket = self.definition.field(key).is_none() && super::is_comparable_of_the_ticket(key) && key != "priority" && key != "ticket_title";
-        is_of_the_ticket || self.is_passed(&self.definition.nodes.iter().filter(fills).map(|node| node.id).collect())
+        let is_of_the_ticket = self.definition.field(key).is_none()
+            && super::is_comparable_of_the_ticket(key)
+            && key != "priority"
+            && key != "ticket_title";
+        is_of_the_ticket
+            || self.is_passed(
+                &self
+                    .definition
+                    .nodes
+                    .iter()
+                    .filter(fills)
+                    .map(|node| node.id)
+                    .collect(),
+            )
     }
 
     /// Says whether every way to the node, itself included, passes one of some nodes.
     fn is_passed(&self, some: &BTreeSet<NodeId>) -> bool {
-        let starts = self.definition.nodes.iter().filter(|node| node.kind == NodeKind::Start && !some.contains(&node.id)).map(|node| node.id);
+        let starts = self
+            .definition
+            .nodes
+            .iter()
+            .filter(|node| node.kind == NodeKind::Start && !some.contains(&node.id))
+            .map(|node| node.id);
         let mut open: Vec<NodeId> = starts.collect();
         let mut seen: BTreeSet<NodeId> = open.iter().copied().collect();
         while let Some(at) = open.pop() {
-            let next = self.definition.lines_from(at).into_iter().map(|line| line.to).filter(|to| !some.contains(to));
+            let next = self
+                .definition
+                .transitions_from(at)
+                .into_iter()
+                .map(|transition| transition.to)
+                .filter(|to| !some.contains(to));
             open.extend(next.filter(|to| seen.insert(*to)));
         }
         !seen.contains(&self.node)
@@ -286,9 +522,19 @@ impl<'a> Cases<'a> {
         loop {
             if self.is_open(dimensions, &chosen) {
                 // A value that makes no difference is left out.
-                let matters = |at: &usize| (0..dimensions[*at].len()).any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)));
-                let words: Vec<String> = (0..dimensions.len()).filter(matters).map(|at| self.widened(dimensions, &chosen, at).text()).collect();
-                return Some(if words.is_empty() { "any value".into() } else { words.join(", ") });
+                let matters = |at: &usize| {
+                    (0..dimensions[*at].len())
+                        .any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)))
+                };
+                let words: Vec<String> = (0..dimensions.len())
+                    .filter(matters)
+                    .map(|at| self.widened(dimensions, &chosen, at).text())
+                    .collect();
+                return Some(if words.is_empty() {
+                    "any value".into()
+                } else {
+                    words.join(", ")
+                });
             }
             // The next combination, counted like the digits of a number.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
@@ -298,15 +544,28 @@ impl<'a> Cases<'a> {
     }
 
     fn is_open(&self, dimensions: &[Vec<Case>], chosen: &[usize]) -> bool {
-        let held = |key: &str| dimensions.iter().zip(chosen).find_map(|(cases, at)| cases[*at].held.iter().find(|(known, _)| known == key));
+        let held = |key: &str| {
+            dimensions
+                .iter()
+                .zip(chosen)
+                .find_map(|(cases, at)| cases[*at].held.iter().find(|(known, _)| known == key))
+        };
         let find = |key: &str| held(key).map_or(Found::Absent, |(_, found)| found.clone());
-        !self.conditions.iter().any(|condition| condition::holds(condition, LineId(0), &find, &mut Vec::new()))
+        !self
+            .conditions
+            .iter()
+            .any(|condition| condition::holds(condition, TransitionId(0), &find, &mut Vec::new()))
     }
 
     fn widened(&self, dimensions: &[Vec<Case>], chosen: &[usize], at: usize) -> Words {
         let cases = &dimensions[at];
-        let is_open = |case: usize| matches!(cases[case].words, Words::Range { .. }) && self.is_open(dimensions, &changed(chosen, at, case));
-        let Words::Range { key, low, high } = &cases[chosen[at]].words else { return cases[chosen[at]].words.clone() };
+        let is_open = |case: usize| {
+            matches!(cases[case].words, Words::Range { .. })
+                && self.is_open(dimensions, &changed(chosen, at, case))
+        };
+        let Words::Range { key, low, high } = &cases[chosen[at]].words else {
+            return cases[chosen[at]].words.clone();
+        };
         let (mut low, mut high) = (low.clone(), high.clone());
         for case in (0..chosen[at]).rev().take_while(|case| is_open(*case)) {
             if let Words::Range { low: lower, .. } = &cases[case].words {
@@ -318,7 +577,11 @@ impl<'a> Cases<'a> {
                 high.clone_from(higher);
             }
         }
-        Words::Range { key: key.clone(), low, high }
+        Words::Range {
+            key: key.clone(),
+            low,
+            high,
+        }
     }
 }
 
@@ -341,16 +604,29 @@ impl Words {
             return format!("{key} = {low}");
         }
         let bound = |bound: Option<&(String, bool)>, sign: &str| {
-            bound.map(|(constant, is_included)| format!("{key} {sign}{} {constant}", if *is_included { "=" } else { "" }))
+            bound.map(|(constant, is_included)| {
+                format!(
+                    "{key} {sign}{} {constant}",
+                    if *is_included { "=" } else { "" }
+                )
+            })
         };
-        let bounds: Vec<String> = [bound(low.as_ref(), ">"), bound(high.as_ref(), "<")].into_iter().flatten().collect();
-        if bounds.is_empty() { format!("{key} is filled in") } else { bounds.join(", ") }
+        let bounds: Vec<String> = [bound(low.as_ref(), ">"), bound(high.as_ref(), "<")]
+            .into_iter()
+            .flatten()
+            .collect();
+        if bounds.is_empty() {
+            format!("{key} is filled in")
+        } else {
+            bounds.join(", ")
+        }
     }
 }
 
 /// The counters of a vote by code, as a run has them.
 fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
-    let percent = |votes: u32| (f64::from(votes) * 100.0 / f64::from(ended.voters.max(1))).to_string();
+    let percent =
+        |votes: u32| (f64::from(votes) * 100.0 / f64::from(ended.voters.max(1))).to_string();
     BTreeMap::from([
         ("PROCESS_COUNT", (ended.pass + ended.reject).to_string()),
         ("PASS_COUNT", ended.pass.to_string()),
@@ -381,28 +657,56 @@ fn own_options(field: &Field) -> Vec<(&str, &str)> {
 }
 
 fn is_of_sets(operator: Operator) -> bool {
-    matches!(operator, Operator::Superset | Operator::NotSuperset | Operator::In | Operator::NotIn)
+    matches!(
+        operator,
+        Operator::Superset | Operator::NotSuperset | Operator::In | Operator::NotIn
+    )
 }
 
 /// The constants of a clause: one, or the elements of a set.
 fn constants(clause: &Clause) -> Vec<String> {
-    if is_of_sets(clause.condition) { condition::set(&clause.value).into_iter().collect() } else { vec![plain(&clause.value)] }
+    if is_of_sets(clause.condition) {
+        condition::set(&clause.value).into_iter().collect()
+    } else {
+        vec![plain(&clause.value)]
+    }
 }
 
 /// A value between two neighbors of a sorted list, or at one of them.
-fn ranges<T: Copy>(key: &str, sorted: &[(T, String)], beside: impl Fn(Option<T>, Option<T>) -> Option<String>) -> Vec<Case> {
+fn ranges<T: Copy>(
+    key: &str,
+    sorted: &[(T, String)],
+    beside: impl Fn(Option<T>, Option<T>) -> Option<String>,
+) -> Vec<Case> {
     let mut cases = Vec::new();
     let case = |value: String, low: Option<&str>, high: Option<&str>, is_included: bool| Case {
         held: vec![(key.to_owned(), Found::Value(value.into()))],
-        words: Words::Range { key: key.to_owned(), low: low.map(|low| (low.to_owned(), is_included)), high: high.map(|high| (high.to_owned(), is_included)) },
+        words: Words::Range {
+            key: key.to_owned(),
+            low: low.map(|low| (low.to_owned(), is_included)),
+            high: high.map(|high| (high.to_owned(), is_included)),
+        },
     };
     for at in 0..=sorted.len() {
         let (below, above) = (at.checked_sub(1).map(|at| &sorted[at]), sorted.get(at));
-        if let Some(value) = beside(below.map(|(value, _)| *value), above.map(|(value, _)| *value)) {
-            cases.push(case(value, below.map(|(_, text)| text.as_str()), above.map(|(_, text)| text.as_str()), false));
+        if let Some(value) = beside(
+            below.map(|(value, _)| *value),
+            above.map(|(value, _)| *value),
+        ) {
+            cases.push(case(
+                value,
+                below.map(|(_, text)| text.as_str()),
+                above.map(|(_, text)| text.as_str()),
+                false,
+            ));
         }
         if let Some((_, text)) = above {
-            cases.push(case(text.clone(), Some(text.as_str()), Some(text.as_str()), true));
+            cases.push(case(
+                text.clone(),
+                Some(text.as_str()),
+                Some(text.as_str()),
+                true,
+            ));
         }
     }
     cases
@@ -410,7 +714,10 @@ fn ranges<T: Copy>(key: &str, sorted: &[(T, String)], beside: impl Fn(Option<T>,
 
 /// The numbers below, at and above each constant.
 fn numbers(key: &str, named: &BTreeSet<String>) -> Vec<Case> {
-    let mut sorted: Vec<(f64, String)> = named.iter().filter_map(|text| Some((condition::number(text)?, text.trim().to_owned()))).collect();
+    let mut sorted: Vec<(f64, String)> = named
+        .iter()
+        .filter_map(|text| Some((condition::number(text)?, text.trim().to_owned())))
+        .collect();
     sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
     // Far enough that a large number becomes another one.
@@ -428,24 +735,45 @@ fn numbers(key: &str, named: &BTreeSet<String>) -> Vec<Case> {
 
 /// The times before, at and after each constant; between days there is none where only days can be filled in.
 fn times(key: &str, named: &BTreeSet<String>, are_days: bool) -> Vec<Case> {
-    let mut sorted: Vec<(DateTime, String)> = named.iter().filter_map(|text| Some((condition::time(text)?, text.trim().to_owned()))).collect();
+    let mut sorted: Vec<(DateTime, String)> = named
+        .iter()
+        .filter_map(|text| Some((condition::time(text)?, text.trim().to_owned())))
+        .collect();
     sorted.sort_by_key(|(time, _)| *time);
     sorted.dedup_by_key(|(time, _)| *time);
-    let (day, next) = (Span::new().days(1), if are_days { Span::new().days(1) } else { Span::new().seconds(1) });
+    let (day, next) = (
+        Span::new().days(1),
+        if are_days {
+            Span::new().days(1)
+        } else {
+            Span::new().seconds(1)
+        },
+    );
     ranges(key, &sorted, |below, above| {
         let time = match (below, above) {
-            (Some(below), Some(above)) => below.checked_add(next).ok().filter(|time| *time < above)?,
+            (Some(below), Some(above)) => {
+                below.checked_add(next).ok().filter(|time| *time < above)?
+            }
             (Some(below), None) => below.checked_add(day).ok()?,
             (None, Some(above)) => above.checked_sub(day).ok()?,
             (None, None) => DateTime::default(),
         };
-        Some(time.strftime(if are_days { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%S" }).to_string())
+        Some(
+            time.strftime(if are_days {
+                "%Y-%m-%d"
+            } else {
+                "%Y-%m-%d %H:%M:%S"
+            })
+            .to_string(),
+        )
     })
 }
 
 /// Says whether exactly one of two conditions always holds: every clause of one is in the other negated, and what one joins by `and` the other joins by `or`.
 fn is_opposite(one: &Condition, other: &Condition) -> bool {
-    let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else { return false };
+    let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else {
+        return false;
+    };
     let negated = |operator| match operator {
         Operator::Equal => Some(Operator::NotEqual),
         Operator::NotEqual => Some(Operator::Equal),
@@ -458,10 +786,18 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
     };
     let joined = one.expressions.len() == 1 || one.join != other.join;
     let is_there = |clause: &Clause| {
-        let same = |found: &&Clause| found.key == clause.key && found.kind == clause.kind && found.value == clause.value;
-        other.expressions.iter().filter(same).any(|found| Some(found.condition) == negated(clause.condition))
+        let same = |found: &&Clause| {
+            found.key == clause.key && found.kind == clause.kind && found.value == clause.value
+        };
+        other
+            .expressions
+            .iter()
+            .filter(same)
+            .any(|found| Some(found.condition) == negated(clause.condition))
     };
-    joined && one.expressions.len() == other.expressions.len() && one.expressions.iter().all(is_there)
+    joined
+        && one.expressions.len() == other.expressions.len()
+        && one.expressions.iter().all(is_there)
 }
 
 #[cfg(test)]
@@ -474,19 +810,29 @@ mod tests {
         let mut approval = json!({ "id": 3, "name": "审批", "kind": "APPROVAL", "fields": ["o"], "outputs": [
             { "key": "result", "holds": "NODE_APPROVE_RESULT" }, { "key": "rejected", "holds": "REJECT_COUNT" }, { "key": "passed", "holds": "PASS_COUNT" },
             { "key": "pass_rate", "holds": "PASS_RATE" }, { "key": "reject_rate", "holds": "REJECT_RATE" }] });
-        approval.as_object_mut().expect("an object").extend(node.as_object().expect("an object").clone());
-        let mut all = vec![json!({ "id": 99, "key": "o", "type": "RADIO", "name": "审批意见", "is_required": true, "is_approve_result": true,
-            "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "拒绝" }] })];
+        approval
+            .as_object_mut()
+            .expect("an object")
+            .extend(node.as_object().expect("an object").clone());
+        let mut all = vec![
+            json!({ "id": 99, "key": "o", "type": "RADIO", "name": "审批意见", "is_required": true, "is_approve_result": true,
+            "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "拒绝" }] }),
+        ];
         all.extend(fields.as_array().expect("fields").clone());
-        let keys: Vec<Value> = fields.as_array().expect("fields").iter().map(|field| field["key"].clone()).collect();
-        let definition = json!({ "name": "d", "fields": all, "lines": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 4 }],
+        let keys: Vec<Value> = fields
+            .as_array()
+            .expect("fields")
+            .iter()
+            .map(|field| field["key"].clone())
+            .collect();
+        let definition = json!({ "name": "d", "fields": all, "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 4 }],
             "nodes": [{ "id": 1, "name": "", "kind": "START" }, { "id": 2, "name": "", "kind": "NORMAL", "fields": keys }, approval, { "id": 4, "name": "", "kind": "END" }] });
         serde_json::from_value(definition).expect("a definition")
     }
 
-    /// The open case of lines with these conditions, each a list of clauses joined by a word.
-    fn open(definition: &Definition, node: i64, lines: &[(&str, Value)]) -> Option<String> {
-        let lines: Vec<Line> = lines
+    /// The open case of transitions with these conditions, each a list of clauses joined by a word.
+    fn open(definition: &Definition, node: i64, transitions: &[(&str, Value)]) -> Option<String> {
+        let transitions: Vec<Transition> = transitions
             .iter()
             .map(|(join, clauses)| {
                 let clauses: Vec<Value> = clauses
@@ -496,10 +842,15 @@ mod tests {
                     .map(|clause| json!({ "key": clause[0], "type": clause[1], "condition": clause[2], "value": clause[3] }))
                     .collect();
                 let condition = json!({ "type": "and", "expressions": [{ "type": join, "expressions": clauses }] });
-                serde_json::from_value(json!({ "id": 9, "from": node, "to": 4, "condition": condition })).expect("a line")
+                serde_json::from_value(json!({ "id": 9, "from": node, "to": 4, "condition": condition })).expect("a transition")
             })
             .collect();
-        open_case(definition, NodeId(node), &lines.iter().collect::<Vec<_>>(), &mut { TRIES_MAX })
+        open_case(
+            definition,
+            NodeId(node),
+            &transitions.iter().collect::<Vec<_>>(),
+            &mut { TRIES_MAX },
+        )
     }
 
     #[test]
@@ -513,38 +864,111 @@ mod tests {
             { "key": "more", "type": "STRING", "name": "其他" },
         ]);
         let definition = definition(&fields, &json!({}));
-        let says = |lines: &[(&str, Value)]| open(&definition, 2, lines);
+        let says = |transitions: &[(&str, Value)]| open(&definition, 2, transitions);
         let yes = json!(["ok", "RADIO", "==", "y"]);
-        let (large, small) = (json!(["amount", "INT", ">=", 1000]), json!(["amount", "INT", "<", 1000]));
-        assert_eq!(says(&[("and", json!([yes, large])), ("and", json!([yes, small])), ("and", json!([["ok", "RADIO", "==", "n"]]))]), None);
-        assert_eq!(says(&[("and", json!([yes])), ("and", json!([["ok", "RADIO", "==", "n"], small]))]).as_deref(), Some("ok = 否, amount >= 1000"));
-        assert_eq!(says(&[("and", json!([large])), ("and", json!([["amount", "INT", "<", 10]]))]).as_deref(), Some("amount >= 10, amount < 1000"));
-        assert_eq!(says(&[("and", json!([["amount", "INT", ">", 10]])), ("and", json!([["amount", "INT", "<", 10]]))]).as_deref(), Some("amount = 10"));
-        let of = |text: &str| json!([["kind", "STRING", "==", text]]);
-        assert_eq!(says(&[("and", of("会签")), ("and", of("或签"))]).as_deref(), Some("kind != 会签, kind != 或签"));
+        let (large, small) = (
+            json!(["amount", "INT", ">=", 1000]),
+            json!(["amount", "INT", "<", 1000]),
+        );
         assert_eq!(
-            says(&[("and", json!([["day", "DATE", "<", "2026-01-01"]])), ("and", json!([["day", "DATE", ">", "2026-01-01"]]))]).as_deref(),
+            says(&[
+                ("and", json!([yes, large])),
+                ("and", json!([yes, small])),
+                ("and", json!([["ok", "RADIO", "==", "n"]]))
+            ]),
+            None
+        );
+        assert_eq!(
+            says(&[
+                ("and", json!([yes])),
+                ("and", json!([["ok", "RADIO", "==", "n"], small]))
+            ])
+            .as_deref(),
+            Some("ok = 否, amount >= 1000")
+        );
+        assert_eq!(
+            says(&[
+                ("and", json!([large])),
+                ("and", json!([["amount", "INT", "<", 10]]))
+            ])
+            .as_deref(),
+            Some("amount >= 10, amount < 1000")
+        );
+        assert_eq!(
+            says(&[
+                ("and", json!([["amount", "INT", ">", 10]])),
+                ("and", json!([["amount", "INT", "<", 10]]))
+            ])
+            .as_deref(),
+            Some("amount = 10")
+        );
+        let of = |text: &str| json!([["kind", "STRING", "==", text]]);
+        assert_eq!(
+            says(&[("and", of("会签")), ("and", of("或签"))]).as_deref(),
+            Some("kind != 会签, kind != 或签")
+        );
+        assert_eq!(
+            says(&[
+                ("and", json!([["day", "DATE", "<", "2026-01-01"]])),
+                ("and", json!([["day", "DATE", ">", "2026-01-01"]]))
+            ])
+            .as_deref(),
             Some("day = 2026-01-01")
         );
-        assert_eq!(says(&[("and", json!([["day", "DATE", "<=", "2026-01-01"]])), ("and", json!([["day", "DATE", ">", "2026-01-01"]]))]), None);
         assert_eq!(
-            says(&[("and", json!([["tags", "CHECKBOX", "issuperset", "a"]])), ("and", json!([["tags", "CHECKBOX", "issuperset", "b"]]))]).as_deref(),
+            says(&[
+                ("and", json!([["day", "DATE", "<=", "2026-01-01"]])),
+                ("and", json!([["day", "DATE", ">", "2026-01-01"]]))
+            ]),
+            None
+        );
+        assert_eq!(
+            says(&[
+                ("and", json!([["tags", "CHECKBOX", "issuperset", "a"]])),
+                ("and", json!([["tags", "CHECKBOX", "issuperset", "b"]]))
+            ])
+            .as_deref(),
             Some("tags is empty")
         );
-        assert_eq!(says(&[("and", json!([["more", "STRING", "!=", "x"]])), ("and", json!([["more", "STRING", "==", "x"]]))]), None);
-        assert_eq!(says(&[("and", json!([["more", "STRING", "==", "x"]])), ("and", json!([["more", "STRING", "notin", "x,y"]]))]).as_deref(), Some("more = y"));
+        assert_eq!(
+            says(&[
+                ("and", json!([["more", "STRING", "!=", "x"]])),
+                ("and", json!([["more", "STRING", "==", "x"]]))
+            ]),
+            None
+        );
+        assert_eq!(
+            says(&[
+                ("and", json!([["more", "STRING", "==", "x"]])),
+                ("and", json!([["more", "STRING", "notin", "x,y"]]))
+            ])
+            .as_deref(),
+            Some("more = y")
+        );
     }
 
     #[test]
     fn the_work_for_one_workflow_is_bounded() {
-        let definition = definition(&json!([{ "key": "amount", "type": "INT", "name": "金额", "is_required": true }]), &json!({}));
+        let definition = definition(
+            &json!([{ "key": "amount", "type": "INT", "name": "金额", "is_required": true }]),
+            &json!({}),
+        );
         let clause = json!({ "key": "amount", "type": "INT", "condition": ">", "value": 10 });
-        let condition = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] });
-        let line: Line = serde_json::from_value(json!({ "id": 9, "from": 2, "to": 4, "condition": condition })).expect("a line");
+        let condition =
+            json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] });
+        let transition: Transition =
+            serde_json::from_value(json!({ "id": 9, "from": 2, "to": 4, "condition": condition }))
+                .expect("a transition");
         let mut left = TRIES_MAX;
-        assert!(open_case(&definition, NodeId(2), &[&line], &mut left).is_some_and(|case| case.starts_with("amount")));
+        assert!(
+            open_case(&definition, NodeId(2), &[&transition], &mut left)
+                .is_some_and(|case| case.starts_with("amount"))
+        );
         assert!(left < TRIES_MAX);
-        assert_eq!(open_case(&definition, NodeId(2), &[&line], &mut 0).as_deref(), Some(UNTRIED));
+        assert_eq!(
+            open_case(&definition, NodeId(2), &[&transition], &mut 0).as_deref(),
+            Some(UNTRIED)
+        );
     }
 
     #[test]
@@ -556,34 +980,80 @@ mod tests {
         let result = |is: &str| json!([["result", "SELECT", "==", is]]);
         let count = |key: &str, sign: &str, value: i64| json!([[key, "INT", sign, value]]);
         let covered = [
-            (&countersign, vec![result("true"), count("rejected", ">=", 1)]),
-            (&countersign, vec![count("rejected", ">", 0), result("true")]),
-            (&countersign, vec![result("true"), count("reject_rate", ">", 0)]),
-            (&countersign, vec![result("true"), count("pass_rate", "<", 100)]),
-            (&countersign, vec![result("false"), count("rejected", "==", 0)]),
-            (&countersign, vec![result("false"), count("pass_rate", "==", 100)]),
-            (&countersign, vec![json!([["o", "RADIO", "==", "false"]]), json!([["o", "RADIO", "==", "true"]])]),
+            (
+                &countersign,
+                vec![result("true"), count("rejected", ">=", 1)],
+            ),
+            (
+                &countersign,
+                vec![count("rejected", ">", 0), result("true")],
+            ),
+            (
+                &countersign,
+                vec![result("true"), count("reject_rate", ">", 0)],
+            ),
+            (
+                &countersign,
+                vec![result("true"), count("pass_rate", "<", 100)],
+            ),
+            (
+                &countersign,
+                vec![result("false"), count("rejected", "==", 0)],
+            ),
+            (
+                &countersign,
+                vec![result("false"), count("pass_rate", "==", 100)],
+            ),
+            (
+                &countersign,
+                vec![
+                    json!([["o", "RADIO", "==", "false"]]),
+                    json!([["o", "RADIO", "==", "true"]]),
+                ],
+            ),
             (&early, vec![result("true"), count("rejected", "==", 1)]),
             (&ending, vec![result("true")]),
             (&skipped, vec![result("true"), count("rejected", ">=", 1)]),
         ];
-        for (node, lines) in covered {
-            let lines: Vec<(&str, Value)> = lines.into_iter().map(|clauses| ("and", clauses)).collect();
-            assert_eq!(open(&definition(&json!([]), node), 3, &lines), None, "{node} {lines:?}");
+        for (node, transitions) in covered {
+            let transitions: Vec<(&str, Value)> = transitions
+                .into_iter()
+                .map(|clauses| ("and", clauses))
+                .collect();
+            assert_eq!(
+                open(&definition(&json!([]), node), 3, &transitions),
+                None,
+                "{node} {transitions:?}"
+            );
         }
         let left_open = [
-            (&countersign, vec![result("true"), count("rejected", "==", 1)], "NODE_APPROVE_RESULT = false, REJECT_COUNT = 2"),
-            (&countersign, vec![result("true")], "NODE_APPROVE_RESULT = false"),
-            (&json!({}), vec![result("true"), count("passed", ">=", 1)], "NODE_APPROVE_RESULT = false, PASS_COUNT = 0"),
+            (
+                &countersign,
+                vec![result("true"), count("rejected", "==", 1)],
+                "NODE_APPROVE_RESULT = false, REJECT_COUNT = 2",
+            ),
+            (
+                &countersign,
+                vec![result("true")],
+                "NODE_APPROVE_RESULT = false",
+            ),
+            (
+                &json!({}),
+                vec![result("true"), count("passed", ">=", 1)],
+                "NODE_APPROVE_RESULT = false, PASS_COUNT = 0",
+            ),
         ];
-        for (node, lines, case) in left_open {
-            let lines: Vec<(&str, Value)> = lines.into_iter().map(|clauses| ("and", clauses)).collect();
-            let found = open(&definition(&json!([]), node), 3, &lines).expect("open");
+        for (node, transitions, case) in left_open {
+            let transitions: Vec<(&str, Value)> = transitions
+                .into_iter()
+                .map(|clauses| ("and", clauses))
+                .collect();
+            let found = open(&definition(&json!([]), node), 3, &transitions).expect("open");
             let mut parts: Vec<&str> = found.split(", ").collect();
             let mut expected: Vec<&str> = case.split(", ").collect();
             parts.sort_unstable();
             expected.sort_unstable();
-            assert_eq!(parts, expected, "{lines:?}");
+            assert_eq!(parts, expected, "{transitions:?}");
         }
     }
 }

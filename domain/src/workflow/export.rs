@@ -4,19 +4,27 @@
 use std::collections::BTreeMap;
 
 use events::RoleId;
-use events::outside::{Outside, Request};
-use events::workflow::{Choice, Condition, Definition, Field, Group, Join, Line, Node, Other, Processors, Revoke, Rule};
+use events::service_task::{Request, ServiceTask};
+use events::workflow::{
+    Choice, Condition, Definition, Field, Group, Join, Node, Other, Processors, Revoke, Rule,
+    Transition,
+};
 use serde_json::{Map, Value, json};
 
 /// Writes one version. `roles` names the roles that processors mention, so that another desk can find its own.
-pub fn write(definition: &Definition, version_number: &str, roles: &BTreeMap<RoleId, String>) -> Value {
+pub fn write(
+    definition: &Definition,
+    version_number: &str,
+    roles: &BTreeMap<RoleId, String>,
+) -> Value {
     let (revocable, revoke) = match definition.revoke {
         Revoke::Never => (false, json!({ "type": 2, "state": 0 })),
         Revoke::Always => (true, json!({ "type": 1, "state": 0 })),
         Revoke::BeforeHandled => (true, json!({ "type": 2, "state": 0 })),
         Revoke::BeforeNode(node) => (true, json!({ "type": 3, "state": node })),
     };
-    let keyed = |items: Vec<(String, Value)>| Value::Object(items.into_iter().collect::<Map<_, _>>());
+    let keyed =
+        |items: Vec<(String, Value)>| Value::Object(items.into_iter().collect::<Map<_, _>>());
     json!([{
         "name": definition.name,
         "desc": definition.desc,
@@ -38,7 +46,7 @@ pub fn write(definition: &Definition, version_number: &str, roles: &BTreeMap<Rol
         "version_number": version_number,
         "roles": roles.iter().map(|(id, name)| (id.to_string(), name.clone())).collect::<BTreeMap<_, _>>(),
         "states": keyed(definition.nodes.iter().map(|node| (node.id.to_string(), state(definition, node))).collect()),
-        "transitions": keyed(definition.lines.iter().map(|line| (line.id.to_string(), transition(line))).collect()),
+        "transitions": keyed(definition.transitions.iter().map(|transition| (transition.id.to_string(), exported(transition))).collect()),
         "fields": keyed(definition.fields.iter().map(|each| (each.id.to_string(), field(definition, each))).collect()),
         "triggers": [],
         "task_schemas": [],
@@ -48,11 +56,19 @@ pub fn write(definition: &Definition, version_number: &str, roles: &BTreeMap<Rol
 
 /// What `processors` holds beside its kind: parts between commas, with a comma at both ends, as the original keeps them.
 pub fn who(processors: &Processors) -> String {
-    let edged = |parts: Vec<String>| if parts.is_empty() { String::new() } else { format!(",{},", parts.join(",")) };
+    let edged = |parts: Vec<String>| {
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!(",{},", parts.join(","))
+        }
+    };
     match processors {
         Processors::Person(people) => edged(people.iter().map(|pid| pid.0.clone()).collect()),
         Processors::General(roles) => edged(roles.iter().map(ToString::to_string).collect()),
-        Processors::Variable(keys) | Processors::VariableLeader(keys) | Processors::Business(keys) => keys.join(","),
+        Processors::Variable(keys)
+        | Processors::VariableLeader(keys)
+        | Processors::Business(keys) => keys.join(","),
         Processors::NodeLeader(node) => node.to_string(),
         Processors::Organization(key) | Processors::Iam(key) => key.clone(),
         _ => String::new(),
@@ -66,7 +82,8 @@ fn state(definition: &Definition, node: &Node) -> Value {
         .iter()
         .map(|output| json!({ "key": output.key, "type": "STRING", "source": "global", "state": node.id, "meta": { "code": output.holds } }))
         .collect();
-    let mut extras = json!({ "enable_terminate_ticket_when_rejected": node.terminate_when_rejected });
+    let mut extras =
+        json!({ "enable_terminate_ticket_when_rejected": node.terminate_when_rejected });
     extras["ticket_status"] = match node.status_on_entry.as_str() {
         "" => json!({ "type": "keep", "name": "" }),
         status => json!({ "type": "custom", "name": status }),
@@ -84,10 +101,12 @@ fn state(definition: &Definition, node: &Node) -> Value {
         "variables": { "inputs": [], "outputs": counters },
         "fields": ids,
     });
-    match node.outside.as_deref() {
-        Some(Outside::Request(request)) if node.kind == events::workflow::NodeKind::Webhook => extras["webhook_info"] = webhook(request),
-        Some(Outside::Request(request)) => state["api_info"] = api(request),
-        Some(Outside::Task(task)) => {
+    match node.service_task.as_deref() {
+        Some(ServiceTask::Request(request)) if node.kind == events::workflow::NodeKind::Webhook => {
+            extras["webhook_info"] = webhook(request);
+        }
+        Some(ServiceTask::Request(request)) => state["api_info"] = api(request),
+        Some(ServiceTask::Task(task)) => {
             extras["sops_info"] = json!({
                 "url": task.url,
                 "bk_biz_id": { "name": "业务", "value_type": "custom", "value": task.bk_biz_id },
@@ -139,8 +158,17 @@ fn webhook(request: &Request) -> Value {
 /// The body of a webhook as the original reads it: a text in `content`, the fields of a form in `params`. JSON that this desk fills by type is there as well
 /// (`value`), so that it is the same when it is read again.
 fn body(request: &Request) -> Value {
-    let header = request.headers.iter().find(|pair| pair.key.eq_ignore_ascii_case("content-type")).map_or("", |pair| pair.value.as_str());
-    let kind = header.split(';').next().unwrap_or_default().trim().to_lowercase();
+    let header = request
+        .headers
+        .iter()
+        .find(|pair| pair.key.eq_ignore_ascii_case("content-type"))
+        .map_or("", |pair| pair.value.as_str());
+    let kind = header
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_lowercase();
     let form = match kind.as_str() {
         "multipart/form-data" => Some("form-data"),
         "application/x-www-form-urlencoded" => Some("x-www-form-urlencoded"),
@@ -157,10 +185,17 @@ fn body(request: &Request) -> Value {
     match (&request.body, form) {
         (Value::Null, _) => json!({ "type": "none", "raw_type": "", "content": "", "params": [] }),
         (Value::String(text), None) => raw(text),
-        (Value::String(text), Some(form)) => json!({ "type": form, "raw_type": "", "content": text, "params": [] }),
-        (Value::Array(fields), Some(form)) => json!({ "type": form, "raw_type": "", "content": "", "params": fields }),
+        (Value::String(text), Some(form)) => {
+            json!({ "type": form, "raw_type": "", "content": text, "params": [] })
+        }
+        (Value::Array(fields), Some(form)) => {
+            json!({ "type": form, "raw_type": "", "content": "", "params": fields })
+        }
         (Value::Object(members), Some(form)) => {
-            let fields: Vec<Value> = members.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+            let fields: Vec<Value> = members
+                .iter()
+                .map(|(key, value)| json!({ "key": key, "value": value }))
+                .collect();
             json!({ "type": form, "raw_type": "", "content": "", "params": fields })
         }
         (body, _) => {
@@ -186,26 +221,47 @@ fn expression(condition: &Condition) -> String {
         };
         format!("{} {} {value}", clause.key, clause.condition.sign())
     };
-    let group = |group: &Group| group.expressions.iter().map(clause).collect::<Vec<_>>().join(word(group.join));
+    let group = |group: &Group| {
+        group
+            .expressions
+            .iter()
+            .map(clause)
+            .collect::<Vec<_>>()
+            .join(word(group.join))
+    };
     match &condition.expressions[..] {
         [only] => group(only),
-        groups => groups.iter().map(|each| format!("({})", group(each))).collect::<Vec<_>>().join(word(condition.join)),
+        groups => groups
+            .iter()
+            .map(|each| format!("({})", group(each)))
+            .collect::<Vec<_>>()
+            .join(word(condition.join)),
     }
 }
 
-fn transition(line: &Line) -> Value {
+fn exported(transition: &Transition) -> Value {
     let always = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [{ "key": "G_INT_1", "condition": "==", "value": 1 }] }] });
     json!({
-        "id": line.id, "from_state": line.from, "to_state": line.to, "name": line.name,
-        "condition_type": if line.condition.is_some() { "by_field" } else { "default" },
-        "condition": line.condition.as_ref().map_or(always, |condition| json!(condition)),
+        "id": transition.id, "from_state": transition.from, "to_state": transition.to, "name": transition.name,
+        "condition_type": if transition.condition.is_some() { "by_field" } else { "default" },
+        "condition": transition.condition.as_ref().map_or(always, |condition| json!(condition)),
         "axis": { "start": "Right", "end": "Left" },
     })
 }
 
 fn field(definition: &Definition, field: &Field) -> Value {
-    let asked_by = || definition.nodes.iter().find(|node| node.fields.contains(&field.key)).map(|node| node.id);
-    let mut meta = if field.meta.is_null() { json!({}) } else { field.meta.clone() };
+    let asked_by = || {
+        definition
+            .nodes
+            .iter()
+            .find(|node| node.fields.contains(&field.key))
+            .map(|node| node.id)
+    };
+    let mut meta = if field.meta.is_null() {
+        json!({})
+    } else {
+        field.meta.clone()
+    };
     if field.is_approve_result {
         meta["code"] = "APPROVE_RESULT".into();
     }

@@ -1,22 +1,24 @@
 //! Workflows: what is drawn ([`Workflow`] with its draft and immutable versions), what must be right before it is deployed ([`check`]), how
-//! parallel branches are kept apart ([`areas`]), and how definitions of BlueKing come in and go out ([`import`], [`export`]).
+//! parallel branches are kept apart ([`parallel_regions`]), and how definitions of BlueKing come in and go out ([`import`], [`export`]).
 //! How a ticket runs along one stands in `crate::ticket`.
 
-pub mod areas;
 pub mod check;
 mod coverage;
 pub mod export;
 pub mod import;
+pub mod parallel_regions;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::workflow::{Closed, Definition, Deployed, Drafted, Removed, WorkflowEvent};
+use events::workflow::{
+    AvailabilityChanged, Definition, Deployed, DraftSaved, VersionRemoved, WorkflowEvent,
+};
 use events::{AttachmentId, NodeId, ServiceId, WorkflowId};
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{Decider, Nothing, Refusal};
+use crate::decider::{DecideError, Decider, Nothing};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -28,7 +30,7 @@ pub enum Command {
     /// Makes the next version of the draft.
     Deploy {
         workflow: WorkflowId,
-        /// Cases for which no line holds are allowed, as in the original: a ticket waits there for a manager. What is drawn here covers every case.
+        /// Cases for which no transition holds are allowed, as in the original: a ticket waits there for a manager. What is drawn here covers every case.
         allows_open_cases: bool,
     },
     /// A version as a whole, as files of a company bring it. Bringing the same again changes nothing.
@@ -61,10 +63,13 @@ pub enum Rejection {
     #[error("there is no version {0}")]
     VersionUnknown(i64),
     #[error("version {version} is used by services {services:?} and cannot be removed")]
-    InUse { version: i64, services: Vec<ServiceId> },
+    InUse {
+        version: i64,
+        services: Vec<ServiceId>,
+    },
     #[error("the workflow is closed: no service may begin to use it")]
     IsClosed,
-    #[error("{0} nodes, lines or fields are more than a draft may have")]
+    #[error("{0} nodes, transitions or fields are more than a draft may have")]
     TooLarge(usize),
 }
 
@@ -85,19 +90,23 @@ impl Decider for Workflow {
     type Command = Command;
     type Event = WorkflowEvent;
     type Rejection = Rejection;
-    type Facts = ();
+    type Context = ();
     type Lookup = Nothing;
 
-    fn decide(&self, command: &Command, (): &()) -> Result<Vec<WorkflowEvent>, Refusal<Self>> {
-        self.judge(command).map_err(Refusal::Rejected)
+    fn decide(&self, command: &Command, (): &()) -> Result<Vec<WorkflowEvent>, DecideError<Self>> {
+        self.judge(command).map_err(DecideError::Rejected)
     }
 
     fn evolve(&mut self, event: &WorkflowEvent) {
         match event {
-            WorkflowEvent::Drafted(drafted) => self.draft = Some(Box::new(drafted.definition.clone())),
-            WorkflowEvent::Deployed(deployed) => drop(self.versions.insert(deployed.version, deployed.clone())),
-            WorkflowEvent::Removed(removed) => drop(self.removed.insert(removed.version)),
-            WorkflowEvent::Closed(closed) => self.closed = closed.closed,
+            WorkflowEvent::DraftSaved(drafted) => {
+                self.draft = Some(Box::new(drafted.definition.clone()));
+            }
+            WorkflowEvent::Deployed(deployed) => {
+                drop(self.versions.insert(deployed.version, deployed.clone()));
+            }
+            WorkflowEvent::VersionRemoved(removed) => drop(self.removed.insert(removed.version)),
+            WorkflowEvent::AvailabilityChanged(closed) => self.closed = closed.closed,
         }
     }
 }
@@ -105,27 +114,64 @@ impl Decider for Workflow {
 impl Workflow {
     /// Every file that a form of it hands out, in the draft or in any version.
     pub fn attachments(&self) -> BTreeSet<AttachmentId> {
-        let definitions = self.draft.as_deref().into_iter().chain(self.versions.values().map(|deployed| &deployed.definition));
-        definitions.flat_map(Definition::templates).map(|template| template.id.clone()).collect()
+        let definitions = self
+            .draft
+            .as_deref()
+            .into_iter()
+            .chain(self.versions.values().map(|deployed| &deployed.definition));
+        definitions
+            .flat_map(Definition::templates)
+            .map(|template| template.id.clone())
+            .collect()
     }
 
     fn judge(&self, command: &Command) -> Result<Vec<WorkflowEvent>, Rejection> {
         Ok(match command {
-            Command::Draft { workflow, definition } => {
-                let size = definition.nodes.len().max(definition.lines.len()).max(definition.fields.len());
+            Command::Draft {
+                workflow,
+                definition,
+            } => {
+                let size = definition
+                    .nodes
+                    .len()
+                    .max(definition.transitions.len())
+                    .max(definition.fields.len());
                 if size > check::LINES_MAX {
                     return Err(Rejection::TooLarge(size));
                 }
                 match &self.draft {
                     Some(draft) if draft == definition => Vec::new(),
-                    _ => vec![Drafted { workflow: *workflow, restored_from: None, definition: (**definition).clone() }.into()],
+                    _ => vec![
+                        DraftSaved {
+                            workflow: *workflow,
+                            restored_from: None,
+                            definition: (**definition).clone(),
+                        }
+                        .into(),
+                    ],
                 }
             }
-            Command::Deploy { workflow, allows_open_cases } => {
+            Command::Deploy {
+                workflow,
+                allows_open_cases,
+            } => {
                 let draft = self.draft.as_deref().ok_or(Rejection::NoDraft)?;
                 sound(draft, *allows_open_cases)?;
-                let version = self.versions.keys().next_back().copied().unwrap_or_default() + 1;
-                vec![Deployed { workflow: *workflow, version, definition: draft.clone() }.into()]
+                let version = self
+                    .versions
+                    .keys()
+                    .next_back()
+                    .copied()
+                    .unwrap_or_default()
+                    + 1;
+                vec![
+                    Deployed {
+                        workflow: *workflow,
+                        version,
+                        definition: draft.clone(),
+                    }
+                    .into(),
+                ]
             }
             Command::DeployVersion(wanted) => match self.versions.get(&wanted.version) {
                 Some(deployed) if *deployed == **wanted => Vec::new(),
@@ -136,20 +182,49 @@ impl Workflow {
                 }
             },
             Command::Restore { workflow, version } => {
-                let deployed = self.versions.get(version).ok_or(Rejection::VersionUnknown(*version))?;
-                vec![Drafted { workflow: *workflow, restored_from: Some(*version), definition: deployed.definition.clone() }.into()]
+                let deployed = self
+                    .versions
+                    .get(version)
+                    .ok_or(Rejection::VersionUnknown(*version))?;
+                vec![
+                    DraftSaved {
+                        workflow: *workflow,
+                        restored_from: Some(*version),
+                        definition: deployed.definition.clone(),
+                    }
+                    .into(),
+                ]
             }
-            Command::Remove { workflow, version, used_by } => {
+            Command::Remove {
+                workflow,
+                version,
+                used_by,
+            } => {
                 if !self.is_listed(*version) {
                     return Err(Rejection::VersionUnknown(*version));
                 }
                 if !used_by.is_empty() {
-                    return Err(Rejection::InUse { version: *version, services: used_by.clone() });
+                    return Err(Rejection::InUse {
+                        version: *version,
+                        services: used_by.clone(),
+                    });
                 }
-                vec![Removed { workflow: *workflow, version: *version }.into()]
+                vec![
+                    VersionRemoved {
+                        workflow: *workflow,
+                        version: *version,
+                    }
+                    .into(),
+                ]
             }
             Command::Close { closed, .. } if *closed == self.closed => Vec::new(),
-            Command::Close { workflow, closed } => vec![Closed { workflow: *workflow, closed: *closed }.into()],
+            Command::Close { workflow, closed } => vec![
+                AvailabilityChanged {
+                    workflow: *workflow,
+                    closed: *closed,
+                }
+                .into(),
+            ],
         })
     }
 
@@ -160,13 +235,24 @@ impl Workflow {
 
     /// The newest version that is on the list.
     pub fn newest(&self) -> Option<&Deployed> {
-        self.versions.values().rev().find(|deployed| !self.removed.contains(&deployed.version))
+        self.versions
+            .values()
+            .rev()
+            .find(|deployed| !self.removed.contains(&deployed.version))
     }
 }
 
 fn sound(definition: &Definition, allows_open_cases: bool) -> Result<(), Rejection> {
-    let problems = if allows_open_cases { check::findings(definition).problems } else { check::problems(definition) };
-    if problems.is_empty() { Ok(()) } else { Err(Rejection::Unsound(problems)) }
+    let problems = if allows_open_cases {
+        check::findings(definition).problems
+    } else {
+        check::problems(definition)
+    };
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Rejection::Unsound(problems))
+    }
 }
 
 /// A node as messages call it: `3 (审批)`.
@@ -201,6 +287,13 @@ pub fn is_of_the_ticket(key: &str) -> bool {
 pub fn is_comparable_of_the_ticket(key: &str) -> bool {
     matches!(
         key,
-        "ticket_sn" | "ticket_title" | "ticket_creator" | "ticket_service_type" | "ticket_current_status" | "ticket_bk_biz_id" | "bk_biz_id" | "priority"
+        "ticket_sn"
+            | "ticket_title"
+            | "ticket_creator"
+            | "ticket_service_type"
+            | "ticket_current_status"
+            | "ticket_bk_biz_id"
+            | "bk_biz_id"
+            | "priority"
     )
 }

@@ -1,7 +1,7 @@
 //! What is wrong with a workflow is named; versions never change; definitions come in and go out as they were.
 
-use events::LineId;
-use events::workflow::{Condition, Field, Line, NodeKind, Processors};
+use events::TransitionId;
+use events::workflow::{Condition, Field, NodeKind, Processors, Transition};
 use serde_json::json;
 
 use super::check::{FIELDS_MAX, problems};
@@ -10,10 +10,12 @@ use super::*;
 
 /// The golden sample's workflow: START 1, submit 2, approval 3, END 4.
 fn deployed() -> Deployed {
-    let sample = events::samples::history::<WorkflowEvent>().into_iter().find_map(|event| match event {
-        WorkflowEvent::Deployed(deployed) => Some(deployed),
-        _ => None,
-    });
+    let sample = events::samples::history::<WorkflowEvent>()
+        .into_iter()
+        .find_map(|event| match event {
+            WorkflowEvent::Deployed(deployed) => Some(deployed),
+            _ => None,
+        });
     sample.expect("a sample")
 }
 
@@ -21,8 +23,14 @@ fn sound() -> Definition {
     deployed().definition
 }
 
-fn line(id: i64, from: i64, to: i64) -> Line {
-    Line { id: LineId(id), from: NodeId(from), to: NodeId(to), name: String::new(), condition: None }
+fn transition(id: i64, from: i64, to: i64) -> Transition {
+    Transition {
+        id: TransitionId(id),
+        from: NodeId(from),
+        to: NodeId(to),
+        name: String::new(),
+        condition: None,
+    }
 }
 
 fn node(id: i64, kind: &str) -> events::workflow::Node {
@@ -32,12 +40,17 @@ fn node(id: i64, kind: &str) -> events::workflow::Node {
 /// Puts a node before the end that sends a text away.
 fn calls(definition: &mut Definition, kind: &str, text: &str) {
     let mut calling = node(9, kind);
-    let request = json!({ "does": "request", "method": "POST", "url": "https://x/", "body": { "t": text } });
-    calling.outside = serde_json::from_value(request).expect("a request");
+    let request =
+        json!({ "does": "request", "method": "POST", "url": "https://x/", "body": { "t": text } });
+    calling.service_task = serde_json::from_value(request).expect("a request");
     definition.nodes.push(calling);
-    let last = definition.lines.iter_mut().find(|line| line.to == NodeId(4)).expect("a line to the end");
+    let last = definition
+        .transitions
+        .iter_mut()
+        .find(|transition| transition.to == NodeId(4))
+        .expect("a transition to the end");
     last.to = NodeId(9);
-    definition.lines.push(line(9, 9, 4));
+    definition.transitions.push(transition(9, 9, 4));
 }
 
 /// What is done to a definition to spoil it.
@@ -47,28 +60,80 @@ type Change = fn(&mut Definition);
 fn what_is_wrong_with_a_workflow_is_named() {
     assert_eq!(problems(&sound()), Vec::<String>::new());
     let cases: [(Change, &str); 22] = [
-        (|d| d.nodes.retain(|node| node.kind != NodeKind::End), "there must be exactly one END node"),
-        (|d| d.lines.push(line(9, 3, 77)), "line 9 leads to node 77, which does not exist"),
-        (|d| d.lines.push(line(9, 3, 1)), "line 9 leads back to START"),
-        (|d| d.lines.push(line(9, 1, 3)), "exactly one line without a condition must lead from START"),
-        (|d| d.lines[0].condition = Some(Condition::default()), "exactly one line without a condition must lead from START"),
-        (|d| d.lines.retain(|line| line.from != NodeId(2)), "no line leads on from node 2 (提单)"),
-        (|d| d.nodes[1].fields.push("NONE".into()), "node 2 (提单) asks for field NONE, which does not exist"),
-        (|d| d.fields.iter_mut().for_each(|field| field.is_approve_result = false), "approval node 3 (审批) has no field for its result"),
-        (|d| d.lines[1].to = NodeId(4), "node 3 (审批) cannot be reached"),
-        (|d| d.lines[0].to = NodeId(3), "START must lead to a NORMAL node, where the ticket is submitted"),
-        (|d| d.nodes.push(d.nodes[1].clone()), "there are two nodes 2"),
-        (|d| d.lines.push(line(9, 2, 3)), "two lines lead from node 2 (提单) to node 3 (审批)"),
-        (|d| d.nodes[2].processors = Processors::Person(Vec::new()), "node 3 (审批) is not configured: PERSON names nobody to handle it"),
-        (|d| d.nodes[2].processors = Processors::Variable(vec!["title".into()]), "the processors of node 3 (审批) stand in field title, which names no people"),
+        (
+            |d| d.nodes.retain(|node| node.kind != NodeKind::End),
+            "there must be exactly one END node",
+        ),
+        (
+            |d| d.transitions.push(transition(9, 3, 77)),
+            "transition 9 leads to node 77, which does not exist",
+        ),
+        (
+            |d| d.transitions.push(transition(9, 3, 1)),
+            "transition 9 leads back to START",
+        ),
+        (
+            |d| d.transitions.push(transition(9, 1, 3)),
+            "exactly one transition without a condition must lead from START",
+        ),
+        (
+            |d| d.transitions[0].condition = Some(Condition::default()),
+            "exactly one transition without a condition must lead from START",
+        ),
+        (
+            |d| {
+                d.transitions
+                    .retain(|transition| transition.from != NodeId(2));
+            },
+            "no transition leads on from node 2 (提单)",
+        ),
+        (
+            |d| d.nodes[1].fields.push("NONE".into()),
+            "node 2 (提单) asks for field NONE, which does not exist",
+        ),
+        (
+            |d| {
+                d.fields
+                    .iter_mut()
+                    .for_each(|field| field.is_approve_result = false);
+            },
+            "approval node 3 (审批) has no field for its result",
+        ),
+        (
+            |d| d.transitions[1].to = NodeId(4),
+            "node 3 (审批) cannot be reached",
+        ),
+        (
+            |d| d.transitions[0].to = NodeId(3),
+            "START must lead to a NORMAL node, where the ticket is submitted",
+        ),
+        (
+            |d| d.nodes.push(d.nodes[1].clone()),
+            "there are two nodes 2",
+        ),
+        (
+            |d| d.transitions.push(transition(9, 2, 3)),
+            "two transitions lead from node 2 (提单) to node 3 (审批)",
+        ),
+        (
+            |d| d.nodes[2].processors = Processors::Person(Vec::new()),
+            "node 3 (审批) is not configured: PERSON names nobody to handle it",
+        ),
+        (
+            |d| d.nodes[2].processors = Processors::Variable(vec!["title".into()]),
+            "the processors of node 3 (审批) stand in field title, which names no people",
+        ),
         (
             |d| d.nodes[2].processors = Processors::Business(vec!["OPS".into()]),
             "node 3 (审批) asks for a role in a business, but the workflow is not bound to one",
         ),
-        (|d| d.lines[1].condition = Some(equals("GONE", "1")), "line 2 asks for GONE, which does not exist"),
         (
-            |d| d.lines[1].condition = Some(equals("title", "1")),
-            "node 2 (提单) has no default line, and the conditions of its lines do not cover every case: none holds for title != 1",
+            |d| d.transitions[1].condition = Some(equals("GONE", "1")),
+            "transition 2 asks for GONE, which does not exist",
+        ),
+        (
+            |d| d.transitions[1].condition = Some(equals("title", "1")),
+            "node 2 (提单) has no default transition, and the conditions of its transitions do not cover every case: none holds for title != 1",
         ),
         (
             |d| {
@@ -77,14 +142,27 @@ fn what_is_wrong_with_a_workflow_is_named() {
             },
             "the finish condition of node 3 (审批) asks for title, which is no counter",
         ),
-        (|d| calls(d, "TASK", "${title} ${ticket_sn} ${title__display} ${gone}"), "the call of node 9 (n9) asks for gone, which does not exist"),
-        (|d| calls(d, "TASK", "${ticket_gone}"), "the call of node 9 (n9) asks for ticket_gone, which does not exist"),
         (
-            |d| d.fields[0].hidden_when = serde_json::from_value(json!({ "expressions": [{ "key": "gone", "condition": "==", "value": "1" }] })).ok(),
+            |d| calls(d, "TASK", "${title} ${ticket_sn} ${title__display} ${gone}"),
+            "the call of node 9 (n9) asks for gone, which does not exist",
+        ),
+        (
+            |d| calls(d, "TASK", "${ticket_gone}"),
+            "the call of node 9 (n9) asks for ticket_gone, which does not exist",
+        ),
+        (
+            |d| {
+                d.fields[0].hidden_when = serde_json::from_value(
+                    json!({ "expressions": [{ "key": "gone", "condition": "==", "value": "1" }] }),
+                )
+                .ok();
+            },
             "field title is hidden by gone, which does not exist",
         ),
         (
-            |d| d.fields[0].rule = serde_json::from_value(json!({ "expressions": [{ "condition": "==", "source": "field", "key": "gone" }] })).ok(),
+            |d| {
+                d.fields[0].rule = serde_json::from_value(json!({ "expressions": [{ "condition": "==", "source": "field", "key": "gone" }] })).ok();
+            },
             "field title is compared with gone, which does not exist",
         ),
     ];
@@ -92,24 +170,56 @@ fn what_is_wrong_with_a_workflow_is_named() {
         let mut definition = sound();
         change(&mut definition);
         let found = problems(&definition);
-        assert!(found.iter().any(|problem| problem == reason), "{reason}: {found:?}");
+        assert!(
+            found.iter().any(|problem| problem == reason),
+            "{reason}: {found:?}"
+        );
     }
     let mut hooked = sound();
     calls(&mut hooked, "WEBHOOK", "${gone}");
-    assert_eq!(problems(&hooked), Vec::<String>::new(), "whoever submits may bring variables for webhooks");
-    let many = Definition { fields: vec![sound().fields[0].clone(); FIELDS_MAX + 1], ..sound() };
+    assert_eq!(
+        problems(&hooked),
+        Vec::<String>::new(),
+        "whoever submits may bring variables for webhooks"
+    );
+    let many = Definition {
+        fields: vec![sound().fields[0].clone(); FIELDS_MAX + 1],
+        ..sound()
+    };
     assert_eq!(problems(&many), ["1001 fields, at most 1000 are allowed"]);
 }
 
 /// START 1 -> submit 2 -> fork 3 -> (4, 5) -> join 6 -> END 7.
 fn forked() -> Definition {
-    let title: Field = serde_json::from_value(json!({ "id": 1, "key": "title", "type": "STRING", "name": "t", "is_required": true })).expect("a field");
+    let title: Field = serde_json::from_value(
+        json!({ "id": 1, "key": "title", "type": "STRING", "name": "t", "is_required": true }),
+    )
+    .expect("a field");
     let mut definition = Definition {
-        nodes: [(1, "START"), (2, "NORMAL"), (3, "ROUTER-P"), (4, "NORMAL"), (5, "NORMAL"), (6, "COVERAGE"), (7, "END")]
-            .into_iter()
-            .map(|(id, kind)| node(id, kind))
-            .collect(),
-        lines: [(1, 1, 2), (2, 2, 3), (3, 3, 4), (4, 3, 5), (5, 4, 6), (6, 5, 6), (7, 6, 7)].into_iter().map(|(id, from, to)| line(id, from, to)).collect(),
+        nodes: [
+            (1, "START"),
+            (2, "NORMAL"),
+            (3, "ROUTER-P"),
+            (4, "NORMAL"),
+            (5, "NORMAL"),
+            (6, "COVERAGE"),
+            (7, "END"),
+        ]
+        .into_iter()
+        .map(|(id, kind)| node(id, kind))
+        .collect(),
+        transitions: [
+            (1, 1, 2),
+            (2, 2, 3),
+            (3, 3, 4),
+            (4, 3, 5),
+            (5, 4, 6),
+            (6, 5, 6),
+            (7, 6, 7),
+        ]
+        .into_iter()
+        .map(|(id, from, to)| transition(id, from, to))
+        .collect(),
         fields: vec![title],
         ..Definition::default()
     };
@@ -120,20 +230,42 @@ fn forked() -> Definition {
 #[test]
 fn gateways_are_paired_and_areas_closed() {
     assert_eq!(problems(&forked()), Vec::<String>::new());
-    let areas = areas::areas(&forked()).expect("sound");
-    assert_eq!(areas.joins, [(NodeId(3), NodeId(6))].into());
-    assert_eq!(areas.branch_of(NodeId(5)), Some(areas::Branch { fork: NodeId(3), line: LineId(4) }));
+    let parallel_regions = parallel_regions::parallel_regions(&forked()).expect("sound");
+    assert_eq!(parallel_regions.joins, [(NodeId(3), NodeId(6))].into());
+    assert_eq!(
+        parallel_regions.branch_of(NodeId(5)),
+        Some(parallel_regions::Branch {
+            fork: NodeId(3),
+            transition: TransitionId(4)
+        })
+    );
     let cases: [(Change, &str); 6] = [
-        (|d| d.lines[4].to = NodeId(7), "END is reached inside parallel gateway 3 (n3), before its join"),
-        (|d| d.lines[4].to = NodeId(5), "node 5 (n5) is reached from another branch than its own; branches meet only at their join"),
-        (|d| d.lines.push(line(9, 4, 2)), "node 2 (n2) is reached from another branch than its own; branches meet only at their join"),
-        (|d| d.lines[1].to = NodeId(6), "join 6 (n6) is reached without its parallel gateway"),
+        (
+            |d| d.transitions[4].to = NodeId(7),
+            "END is reached inside parallel gateway 3 (n3), before its join",
+        ),
+        (
+            |d| d.transitions[4].to = NodeId(5),
+            "node 5 (n5) is reached from another branch than its own; branches meet only at their join",
+        ),
+        (
+            |d| d.transitions.push(transition(9, 4, 2)),
+            "node 2 (n2) is reached from another branch than its own; branches meet only at their join",
+        ),
+        (
+            |d| d.transitions[1].to = NodeId(6),
+            "join 6 (n6) is reached without its parallel gateway",
+        ),
         (
             |d| {
                 d.nodes.push(node(8, "ROUTER-P"));
                 d.nodes.push(node(9, "NORMAL"));
-                d.lines[2].to = NodeId(8);
-                d.lines.extend([line(10, 8, 4), line(11, 8, 9), line(12, 9, 6)]);
+                d.transitions[2].to = NodeId(8);
+                d.transitions.extend([
+                    transition(10, 8, 4),
+                    transition(11, 8, 9),
+                    transition(12, 9, 6),
+                ]);
             },
             "parallel gateways 8 (n8) and 3 (n3) share join 6 (n6); each needs its own",
         ),
@@ -141,28 +273,44 @@ fn gateways_are_paired_and_areas_closed() {
             |d| {
                 d.nodes.push(node(8, "ROUTER"));
                 d.nodes.push(node(9, "WEBHOOK"));
-                d.lines[6].to = NodeId(8);
-                d.lines.extend([line(10, 8, 9), Line { condition: Some(equals("title", "x")), ..line(11, 9, 8) }, line(12, 9, 7)]);
+                d.transitions[6].to = NodeId(8);
+                d.transitions.extend([
+                    transition(10, 8, 9),
+                    Transition {
+                        condition: Some(equals("title", "x")),
+                        ..transition(11, 9, 8)
+                    },
+                    transition(12, 9, 7),
+                ]);
             },
-            "line 10 from node 8 (n8) closes a loop in which nobody acts",
+            "transition 10 from node 8 (n8) closes a loop in which nobody acts",
         ),
     ];
     for (change, reason) in cases {
         let mut definition = forked();
         change(&mut definition);
         let found = problems(&definition);
-        assert!(found.iter().any(|problem| problem == reason), "{reason}: {found:?}");
+        assert!(
+            found.iter().any(|problem| problem == reason),
+            "{reason}: {found:?}"
+        );
     }
 }
 
 #[test]
 fn conditions_ask_for_what_comes_before() {
     let mut definition = forked();
-    let late: Field = serde_json::from_value(json!({ "id": 2, "key": "late", "type": "STRING", "name": "l", "is_required": false })).expect("a field");
+    let late: Field = serde_json::from_value(
+        json!({ "id": 2, "key": "late", "type": "STRING", "name": "l", "is_required": false }),
+    )
+    .expect("a field");
     definition.fields.push(late);
     definition.nodes[4].fields = vec!["late".into()];
-    definition.lines[2].condition = Some(equals("late", "1"));
-    assert_eq!(problems(&definition), ["line 3 asks for late, which only the later node 5 (n5) fills in"]);
+    definition.transitions[2].condition = Some(equals("late", "1"));
+    assert_eq!(
+        problems(&definition),
+        ["transition 3 asks for late, which only the later node 5 (n5) fills in"]
+    );
 }
 
 #[test]
@@ -171,33 +319,118 @@ fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
     let mut workflow = Workflow::default();
     let mut act = |command: &Command| {
         let decided = workflow.decide(command, &());
-        decided.iter().flatten().for_each(|event| workflow.evolve(event));
-        decided.map(|events| events.len()).map_err(|refusal| refusal.to_string())
+        decided
+            .iter()
+            .flatten()
+            .for_each(|event| workflow.evolve(event));
+        decided
+            .map(|events| events.len())
+            .map_err(|refusal| refusal.to_string())
     };
-    let draft = |definition: Definition| Command::Draft { workflow: id, definition: Box::new(definition) };
-    assert_eq!(act(&Command::Deploy { workflow: id, allows_open_cases: false }), Err("there is no draft".into()));
-    assert_eq!(act(&draft(Definition::default())), Ok(1), "a draft may be unfinished");
+    let draft = |definition: Definition| Command::Draft {
+        workflow: id,
+        definition: Box::new(definition),
+    };
+    assert_eq!(
+        act(&Command::Deploy {
+            workflow: id,
+            allows_open_cases: false
+        }),
+        Err("there is no draft".into())
+    );
+    assert_eq!(
+        act(&draft(Definition::default())),
+        Ok(1),
+        "a draft may be unfinished"
+    );
     assert!(
-        act(&Command::Deploy { workflow: id, allows_open_cases: false })
-            .unwrap_err()
-            .starts_with("the workflow cannot be deployed: there must be exactly one START node")
+        act(&Command::Deploy {
+            workflow: id,
+            allows_open_cases: false
+        })
+        .unwrap_err()
+        .starts_with("the workflow cannot be deployed: there must be exactly one START node")
     );
     assert_eq!(act(&draft(sound())), Ok(1));
     assert_eq!(act(&draft(sound())), Ok(0));
-    assert_eq!(act(&Command::Deploy { workflow: id, allows_open_cases: false }), Ok(1));
-    assert_eq!(act(&Command::Deploy { workflow: id, allows_open_cases: false }), Ok(1), "every deployment is a version of its own");
-    assert_eq!(act(&Command::DeployVersion(Box::new(Deployed { workflow: id, version: 1, ..deployed() }))), Ok(0));
-    let other = Deployed { workflow: id, version: 1, definition: Definition { name: "other".into(), ..sound() } };
-    assert_eq!(act(&Command::DeployVersion(Box::new(other))), Err("version 1 is deployed and cannot change".into()));
     assert_eq!(
-        act(&Command::Remove { workflow: id, version: 1, used_by: vec![ServiceId(9)] }),
+        act(&Command::Deploy {
+            workflow: id,
+            allows_open_cases: false
+        }),
+        Ok(1)
+    );
+    assert_eq!(
+        act(&Command::Deploy {
+            workflow: id,
+            allows_open_cases: false
+        }),
+        Ok(1),
+        "every deployment is a version of its own"
+    );
+    assert_eq!(
+        act(&Command::DeployVersion(Box::new(Deployed {
+            workflow: id,
+            version: 1,
+            ..deployed()
+        }))),
+        Ok(0)
+    );
+    let other = Deployed {
+        workflow: id,
+        version: 1,
+        definition: Definition {
+            name: "other".into(),
+            ..sound()
+        },
+    };
+    assert_eq!(
+        act(&Command::DeployVersion(Box::new(other))),
+        Err("version 1 is deployed and cannot change".into())
+    );
+    assert_eq!(
+        act(&Command::Remove {
+            workflow: id,
+            version: 1,
+            used_by: vec![ServiceId(9)]
+        }),
         Err("version 1 is used by services [ServiceId(9)] and cannot be removed".into())
     );
-    assert_eq!(act(&Command::Remove { workflow: id, version: 1, used_by: Vec::new() }), Ok(1));
-    assert_eq!(act(&Command::Remove { workflow: id, version: 1, used_by: Vec::new() }), Err("there is no version 1".into()));
-    assert_eq!(act(&Command::Restore { workflow: id, version: 1 }), Ok(1), "what was removed can still be looked at and drawn again");
-    assert_eq!(act(&Command::Deploy { workflow: id, allows_open_cases: false }), Ok(1));
-    assert!(!workflow.is_listed(1) && workflow.is_listed(3), "numbers are not given twice");
+    assert_eq!(
+        act(&Command::Remove {
+            workflow: id,
+            version: 1,
+            used_by: Vec::new()
+        }),
+        Ok(1)
+    );
+    assert_eq!(
+        act(&Command::Remove {
+            workflow: id,
+            version: 1,
+            used_by: Vec::new()
+        }),
+        Err("there is no version 1".into())
+    );
+    assert_eq!(
+        act(&Command::Restore {
+            workflow: id,
+            version: 1
+        }),
+        Ok(1),
+        "what was removed can still be looked at and drawn again"
+    );
+    assert_eq!(
+        act(&Command::Deploy {
+            workflow: id,
+            allows_open_cases: false
+        }),
+        Ok(1)
+    );
+    assert!(
+        !workflow.is_listed(1) && workflow.is_listed(3),
+        "numbers are not given twice"
+    );
 }
 
 /// A workflow with an automatic node of each kind, saying all that such a node can.
@@ -211,19 +444,32 @@ fn automatic() -> Definition {
     let mut polled = request.clone();
     polled["poll"] = json!({ "interval_ms": 2500, "times_max": 9, "until": until });
     let mut hooked = request.clone();
-    hooked.as_object_mut().expect("an object").remove("body_schema");
+    hooked
+        .as_object_mut()
+        .expect("an object")
+        .remove("body_schema");
     let task = json!({
         "does": "task", "url": "https://sops", "bk_biz_id": "2", "template_id": "88", "template_source": "business",
         "constants": [{ "key": "${ip}", "value": "${title}" }], "exclude_task_nodes_id": ["n1"], "secret": "sops", "polls_max": 7,
     });
     let mut definition = forked();
-    for (id, kind, outside) in [(4, "TASK", polled), (5, "WEBHOOK", hooked), (6, "TASK-SOPS", task)] {
+    for (id, kind, service_task) in [
+        (4, "TASK", polled),
+        (5, "WEBHOOK", hooked),
+        (6, "TASK-SOPS", task),
+    ] {
         let mut calling = node(id + 10, kind);
-        calling.outside = serde_json::from_value(outside).expect("what it does");
+        calling.service_task = serde_json::from_value(service_task).expect("what it does");
         definition.nodes.push(calling);
-        let on = definition.lines.iter_mut().find(|line| line.from == NodeId(id)).expect("a line");
+        let on = definition
+            .transitions
+            .iter_mut()
+            .find(|transition| transition.from == NodeId(id))
+            .expect("a transition");
         let to = std::mem::replace(&mut on.to, NodeId(id + 10));
-        definition.lines.push(line(id + 10, id + 10, to.0));
+        definition
+            .transitions
+            .push(transition(id + 10, id + 10, to.0));
     }
     assert_eq!(problems(&definition), Vec::<String>::new());
     definition
@@ -231,14 +477,35 @@ fn automatic() -> Definition {
 
 #[test]
 fn what_goes_out_comes_in_again() {
-    for (name, definition) in [("sound", sound()), ("forked", forked()), ("automatic", automatic())] {
-        let written = export::write(&definition, "20261125100000", &[(events::RoleId(5), "运维".to_owned())].into());
-        let read = import::read(&written, &|role| (role == "运维").then_some(events::RoleId(5))).expect("reads");
+    for (name, definition) in [
+        ("sound", sound()),
+        ("forked", forked()),
+        ("automatic", automatic()),
+    ] {
+        let written = export::write(
+            &definition,
+            "20261125100000",
+            &[(events::RoleId(5), "运维".to_owned())].into(),
+        );
+        let read = import::read(&written, &|role| {
+            (role == "运维").then_some(events::RoleId(5))
+        })
+        .expect("reads");
         // Where a file does not say it, a layout is the whole row.
         let mut expected = definition;
-        expected.fields.iter_mut().for_each(|field| field.layout = "COL_12".into());
-        expected.fields.iter_mut().filter(|field| field.is_approve_result).for_each(|field| field.meta["code"] = "APPROVE_RESULT".into());
-        expected.nodes.iter_mut().for_each(|node| node.is_multi |= node.kind == NodeKind::Sign);
+        expected
+            .fields
+            .iter_mut()
+            .for_each(|field| field.layout = "COL_12".into());
+        expected
+            .fields
+            .iter_mut()
+            .filter(|field| field.is_approve_result)
+            .for_each(|field| field.meta["code"] = "APPROVE_RESULT".into());
+        expected
+            .nodes
+            .iter_mut()
+            .for_each(|node| node.is_multi |= node.kind == NodeKind::Sign);
         assert_eq!(read.definition, expected, "{name}");
         assert_eq!(read.report, Vec::new(), "{name}");
     }
@@ -248,9 +515,18 @@ fn what_goes_out_comes_in_again() {
 fn what_cannot_be_read_is_named() {
     let nobody = |_: &str| None;
     for (file, reason) in [
-        (json!([]), "the file holds 0 workflows, one is read at a time"),
-        (json!({ "name": "x" }), "the workflow has neither states nor nodes"),
-        (json!({ "nodes": [{ "type": "START" }] }), "a node has no id"),
+        (
+            json!([]),
+            "the file holds 0 workflows, one is read at a time",
+        ),
+        (
+            json!({ "name": "x" }),
+            "the workflow has neither states nor nodes",
+        ),
+        (
+            json!({ "nodes": [{ "type": "START" }] }),
+            "a node has no id",
+        ),
         (
             json!({ "nodes": [{ "id": 3, "name": "流水线", "type": "TASK-DEVOPS" }] }),
             "node 3 (流水线) is of the kind \"TASK-DEVOPS\", which this desk does not run",
@@ -259,7 +535,10 @@ fn what_cannot_be_read_is_named() {
             json!({ "nodes": [{ "id": 3, "type": "START" }], "fields": [{ "key": "a", "type": "SOPS_TEMPLATE" }] }),
             "field a is of the type \"SOPS_TEMPLATE\", which forms of tickets do not have",
         ),
-        (json!({ "nodes": [{ "id": 3, "type": "START" }], "edges": [{ "id": 4, "from": 3 }] }), "line 4 does not say where it leads"),
+        (
+            json!({ "nodes": [{ "id": 3, "type": "START" }], "edges": [{ "id": 4, "from": 3 }] }),
+            "transition 4 does not say where it leads",
+        ),
     ] {
         assert_eq!(import::read(&file, &nobody).unwrap_err(), reason);
     }

@@ -1,6 +1,7 @@
-//! Old shapes become today's: one step per (type, version), run in order.
+//! Upcasters: one step per (type, version) turns old shapes into the current shape, in order.
 //!
-//! No event has a second version yet, so the table is empty; `complete` still proves at start that no step is missing.
+//! No event has a second version yet, so the table is empty. `complete` checks at start that no
+//! step is missing.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,48 +15,75 @@ pub struct Step {
     pub run: fn(Value) -> Value,
 }
 
-/// Every step, by type and version.
+/// All steps, by type and version.
 pub const STEPS: &[Step] = &[];
 
 /// Reads data of any known version as the current shape.
 pub(crate) fn read<T: DeserializeOwned>(raw: &Raw<'_>, current: u16) -> Result<T, Unreadable> {
     if raw.version == current {
-        return serde_json::from_str(raw.data.get()).map_err(|error| Unreadable::shape(raw, &error));
+        return serde_json::from_str(raw.data.get())
+            .map_err(|error| Unreadable::shape(raw, &error));
     }
-    let value = serde_json::from_str(raw.data.get()).map_err(|error| Unreadable::shape(raw, &error))?;
-    let value = climb(STEPS, raw, current, value)?;
+    let value =
+        serde_json::from_str(raw.data.get()).map_err(|error| Unreadable::shape(raw, &error))?;
+    let value = apply_steps(STEPS, raw, current, value)?;
     serde_json::from_value(value).map_err(|error| Unreadable::shape(raw, &error))
 }
 
-fn climb(steps: &[Step], raw: &Raw<'_>, current: u16, mut value: Value) -> Result<Value, Unreadable> {
-    let unreadable = |reason: String| Unreadable { kind: raw.kind.to_string(), version: raw.version, reason };
+fn apply_steps(
+    steps: &[Step],
+    raw: &Raw<'_>,
+    current: u16,
+    mut value: Value,
+) -> Result<Value, Unreadable> {
+    let unreadable = |reason: String| Unreadable {
+        kind: raw.kind.to_string(),
+        version: raw.version,
+        reason,
+    };
     if raw.version > current || raw.version == 0 {
-        return Err(unreadable(format!("this program knows versions 1 to {current}")));
+        return Err(unreadable(format!(
+            "this program reads versions 1 to {current}"
+        )));
     }
     for version in raw.version..current {
-        let step =
-            steps.iter().find(|step| step.kind == raw.kind && step.from == version).ok_or_else(|| unreadable(format!("no step from version {version}")))?;
+        let step = steps
+            .iter()
+            .find(|step| step.kind == raw.kind && step.from == version)
+            .ok_or_else(|| unreadable(format!("no step from version {version}")))?;
         value = (step.run)(value);
     }
     Ok(value)
 }
 
-/// Proves that every older version of every type has its step, and that no step is left over. Programs refuse to start otherwise.
+/// Checks that every older version of every type has a step, and that no step is unused. Programs
+/// do not start if the check fails.
 pub fn complete(types: &[(&'static str, u16)]) -> Result<(), String> {
-    complete_with(types, STEPS)
+    check_steps(types, STEPS)
 }
 
-fn complete_with(types: &[(&'static str, u16)], steps: &[Step]) -> Result<(), String> {
+fn check_steps(types: &[(&'static str, u16)], steps: &[Step]) -> Result<(), String> {
     for (kind, current) in types {
         for from in 1..*current {
-            if !steps.iter().any(|step| step.kind == *kind && step.from == from) {
-                return Err(format!("event {kind} has version {current} but no step from version {from}"));
+            if !steps
+                .iter()
+                .any(|step| step.kind == *kind && step.from == from)
+            {
+                return Err(format!(
+                    "event {kind} has version {current} but no step from version {from}"
+                ));
             }
         }
     }
     for step in steps {
-        if !types.iter().any(|(kind, current)| *kind == step.kind && step.from < *current) {
-            return Err(format!("step for {} from version {} leads nowhere", step.kind, step.from));
+        if !types
+            .iter()
+            .any(|(kind, current)| *kind == step.kind && step.from < *current)
+        {
+            return Err(format!(
+                "step for {} from version {} is unused",
+                step.kind, step.from
+            ));
         }
     }
     Ok(())
@@ -69,28 +97,55 @@ mod tests {
 
     use super::*;
 
-    const TWO: &[Step] =
-        &[Step { kind: "a.b", from: 1, run: |v| json!({ "two": v["one"] }) }, Step { kind: "a.b", from: 2, run: |v| json!({ "three": v["two"] }) }];
+    const TWO: &[Step] = &[
+        Step {
+            kind: "a.b",
+            from: 1,
+            run: |v| json!({ "two": v["one"] }),
+        },
+        Step {
+            kind: "a.b",
+            from: 2,
+            run: |v| json!({ "three": v["two"] }),
+        },
+    ];
 
     fn raw(version: u16) -> Raw<'static> {
-        Raw { kind: Cow::Borrowed("a.b"), version, occurred_at: None, data: Cow::Owned(serde_json::value::to_raw_value(&json!({ "one": 1 })).unwrap()) }
+        Raw {
+            kind: Cow::Borrowed("a.b"),
+            version,
+            occurred_at: None,
+            data: Cow::Owned(serde_json::value::to_raw_value(&json!({ "one": 1 })).unwrap()),
+        }
     }
 
     #[test]
-    fn an_old_event_climbs_every_step_in_order() {
-        assert_eq!(climb(TWO, &raw(1), 3, json!({ "one": 1 })), Ok(json!({ "three": 1 })));
+    fn an_old_event_passes_every_step_in_order() {
+        assert_eq!(
+            apply_steps(TWO, &raw(1), 3, json!({ "one": 1 })),
+            Ok(json!({ "three": 1 }))
+        );
     }
 
     #[test]
-    fn a_version_from_the_future_is_refused_by_name() {
-        let error = climb(TWO, &raw(4), 3, json!({})).unwrap_err();
-        assert_eq!(error.to_string(), "cannot read event a.b version 4: this program knows versions 1 to 3");
+    fn a_newer_version_is_rejected_with_type_and_version() {
+        let error = apply_steps(TWO, &raw(4), 3, json!({})).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot read event a.b version 4: this program reads versions 1 to 3"
+        );
     }
 
     #[test]
-    fn a_missing_or_leftover_step_stops_the_start() {
-        assert!(complete_with(&[("a.b", 3)], TWO).is_ok());
-        assert_eq!(complete_with(&[("a.b", 4)], TWO).unwrap_err(), "event a.b has version 4 but no step from version 3");
-        assert_eq!(complete_with(&[("a.b", 2)], TWO).unwrap_err(), "step for a.b from version 2 leads nowhere");
+    fn a_missing_or_unused_step_is_an_error() {
+        assert!(check_steps(&[("a.b", 3)], TWO).is_ok());
+        assert_eq!(
+            check_steps(&[("a.b", 4)], TWO).unwrap_err(),
+            "event a.b has version 4 but no step from version 3"
+        );
+        assert_eq!(
+            check_steps(&[("a.b", 2)], TWO).unwrap_err(),
+            "step for a.b from version 2 is unused"
+        );
     }
 }

@@ -1,32 +1,42 @@
-//! Every Lambda function in one binary: `_HANDLER` names the function, the environment says which desk it belongs to.
+//! Every Lambda function in one binary: `_HANDLER` names the function, and other variables name the
+//! desk.
 
 use std::sync::Arc;
 
+use functions::App;
+use functions::app::times;
 use functions::app::{FILE_BYTES_MAX, Ports, Settings};
 use functions::host::lambda::{Host, StreamAnswers};
 use functions::stream::index::Indexer;
-use functions::{App, times};
 use infra::aws::{Cloud, configure};
-use infra::caller::egress::Egress;
-use infra::caller::http::Http as Caller;
 use infra::directory::file::File;
 use infra::directory::{Directory, http::Http as HttpDirectory};
+use infra::http::client::Client as HttpClient;
+use infra::http::egress::Egress;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use lambda_runtime::Error;
 
-/// The functions that read the journal, and are therefore allowed to.
+/// The functions whose roles may read the journal; only these read it once at the start, to open
+/// the connection.
 const READS_JOURNAL: [&str; 5] = ["command", "follow", "deliver", "automate", "attempt"];
 
-/// What a function can answer at once: 6 MiB, of which base64 leaves three quarters, and some of that is headers.
-const ANSWER_BYTES_MAX: u64 = 4 << 20;
+/// Largest response body: Lambda allows 6 MiB, base64 leaves three quarters, and headers use a
+/// part.
+const RESPONSE_BYTES_MAX: u64 = 4 << 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let filter = setting("LEDGERDESK_LOG").unwrap_or_else(|| "info".into());
-    tracing_subscriber::fmt().json().with_timer(times::LogTime).with_env_filter(filter).init();
-    let function = setting("_HANDLER").ok_or("_HANDLER does not name a function")?;
-    let prefix = setting("LEDGERDESK_PREFIX").ok_or("LEDGERDESK_PREFIX does not name a desk")?;
-    let bucket = setting("LEDGERDESK_BUCKET").ok_or("LEDGERDESK_BUCKET does not name the archive bucket")?;
+    tracing_subscriber::fmt()
+        .json()
+        .with_timer(times::LogTime)
+        .with_env_filter(filter)
+        .init();
+    let function = setting("_HANDLER").ok_or("_HANDLER is not set; it must name a function")?;
+    let prefix = setting("LEDGERDESK_PREFIX")
+        .ok_or("LEDGERDESK_PREFIX is not set; it must be the prefix of the desk's tables")?;
+    let bucket = setting("LEDGERDESK_BUCKET")
+        .ok_or("LEDGERDESK_BUCKET is not set; it must name the archive bucket")?;
     let cloud = Cloud::new(configure(None).await, &prefix, &bucket);
     let warmed = tokio::spawn({
         let (cloud, reads_journal) = (cloud.clone(), READS_JOURNAL.contains(&function.as_str()));
@@ -42,13 +52,16 @@ async fn main() -> Result<(), Error> {
     };
     let zone = setting("LEDGERDESK_ZONE").unwrap_or_else(|| times::DEFAULT_ZONE.into());
     let settings = Settings {
-        site: setting("LEDGERDESK_SITE").unwrap_or_default().trim_end_matches('/').to_owned(),
+        site: setting("LEDGERDESK_SITE")
+            .unwrap_or_default()
+            .trim_end_matches('/')
+            .to_owned(),
         zone: times::zone(&zone).map_err(|reason| format!("LEDGERDESK_ZONE: {reason}"))?,
         file_bytes_max: FILE_BYTES_MAX,
-        answer_bytes_max: Some(ANSWER_BYTES_MAX),
+        response_bytes_max: Some(RESPONSE_BYTES_MAX),
     };
     let egress = Egress::read(&setting("LEDGERDESK_EGRESS").unwrap_or_default())?;
-    let caller = Arc::new(Caller::new(egress)?);
+    let caller = Arc::new(HttpClient::new(egress)?);
     let directory: Arc<dyn Directory> = match setting("LEDGERDESK_DIRECTORY") {
         Some(url) => Arc::new(HttpDirectory::new(&url, cloud.ledger.clock.clone())?),
         None => Arc::new(File::default()),
@@ -66,13 +79,26 @@ async fn main() -> Result<(), Error> {
     let app = App::new(ports, settings, Arc::default())?;
     app.limits.apply();
     warmed.await?;
-    let answers = if setting("LEDGERDESK_STREAM_ANSWERS").as_deref() == Some("whole") { StreamAnswers::Whole } else { StreamAnswers::Partial };
-    let indexer = Indexer::new(cloud.pages.clone(), cloud.blob.clone(), app.ledger.clock.clone());
-    Host::new(app, indexer, cloud.meter, answers).run(&function).await
+    let answers = if setting("LEDGERDESK_STREAM_ANSWERS").as_deref() == Some("whole") {
+        StreamAnswers::Whole
+    } else {
+        StreamAnswers::Partial
+    };
+    let indexer = Indexer::new(
+        cloud.pages.clone(),
+        cloud.blob.clone(),
+        app.ledger.clock.clone(),
+    );
+    Host::new(app, indexer, cloud.meter, answers)
+        .run(&function)
+        .await
 }
 
-/// A setting of the function; an empty one is none.
-#[expect(clippy::disallowed_methods, reason = "a Lambda's settings come in its environment")]
+/// Reads a setting from the environment; an empty value counts as absent.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Lambda passes settings in the environment"
+)]
 fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! The command line for people.
+//! The `ledgerdesk` command line program.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -7,44 +7,60 @@ use clap::Parser as _;
 use functions::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    end_where_printing_fails();
+    exit_on_failed_print();
     let cli = Cli::parse();
     let is_access_logged = matches!(&cli.command, Command::Serve(serve) if serve.access_log);
-    let more: &[&str] = if is_access_logged { &["access=debug"] } else { &[] };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let directives: &[&str] = if is_access_logged {
+        &["access=debug"]
+    } else {
+        &[]
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("cannot start: {error}"));
+            print_error(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    match cli.log.start(more).and_then(|()| runtime.block_on(cli.run())) {
+    match cli
+        .log
+        .start(directives)
+        .and_then(|()| runtime.block_on(cli.run()))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-/// Prints why the program fails. Where standard error cannot be written either, the exit code remains.
-fn complain(text: &str) {
+/// Prints the reason of a failure; a failed write to standard error is ignored.
+fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "ledgerdesk: {text}");
 }
 
-/// A reader that has seen enough (`| head`) is no failure: printing into its closed pipe ends the program without a word. Output that cannot be written for
-/// another reason, such as a full disk, is a failure like any other.
-fn end_where_printing_fails() {
-    let usual = std::panic::take_hook();
+/// Ends the program when a write to standard output fails.
+///
+/// A closed pipe (`| head`) is a success without a message. Any other reason, such as a full disk,
+/// is a failure.
+fn exit_on_failed_print() {
+    let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        let text = panic
+            .payload()
+            .downcast_ref::<String>()
+            .map_or("", String::as_str);
         match text.strip_prefix("failed printing to stdout: ") {
             Some(reason) if reason.contains("Broken pipe") => std::process::exit(0),
             Some(reason) => {
-                complain(&format!("cannot write to standard output: {reason}"));
+                print_error(&format!("cannot write to standard output: {reason}"));
                 std::process::exit(1);
             }
-            None => usual(panic),
+            None => default_hook(panic),
         }
     }));
 }

@@ -1,5 +1,7 @@
-//! `ledgerdesk app`: lists, adds, disables and enables apps. With `--url` a running desk does it over `/v1`; otherwise the directory is written, and the desk
-//! must be stopped.
+//! `ledgerdesk app`: lists, adds, disables and enables apps.
+//!
+//! With `--url` the command calls `/v1` of a running desk. Otherwise it writes the directory, and
+//! the desk must be stopped.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,30 +15,31 @@ use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 
-use super::place::Place;
 use super::setup::{Named, read_apps};
+use super::target::Target;
 use super::{Change, CommandError};
-use crate::{apps, company};
+use crate::app::{client_apps, seed};
 
-/// Commits read at once.
+/// Commits per read.
 const PAGE: usize = 1000;
-/// How long a desk may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Characters of a code, as `/v1/apps` has it too.
+/// Longest wait for a response of the desk.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most characters of an app code; `/v1/apps` has the same limit.
 const CODE_MAX: usize = 128;
 
 #[derive(Debug, Args)]
 pub struct App {
     #[command(flatten)]
-    pub place: Place,
-    /// A running desk that does it, such as https://desk.example.com.
+    pub target: Target,
+    /// The URL of a running desk that makes the change, such as https://desk.example.com.
     #[arg(long, global = true, value_name = "URL", conflicts_with_all = ["data", "cloud"])]
     pub url: Option<String>,
-    /// With --url: a file with the CODE:SECRET of an app that may act for the user; `-` is standard input.
+    /// With --url: a file with CODE:SECRET of an app that may act for the user; `-` is standard
+    /// input.
     #[arg(long, global = true, value_name = "FILE")]
     pub app_file: Option<PathBuf>,
-    /// With --url: the superuser who acts.
-    #[arg(long, global = true, value_name = "NAME", default_value = company::ADMIN)]
+    /// With --url: the user name of the acting superuser.
+    #[arg(long, global = true, value_name = "NAME", default_value = seed::ADMIN)]
     pub user: String,
     #[command(subcommand)]
     pub command: Command,
@@ -46,17 +49,17 @@ pub struct App {
 pub enum Command {
     /// List every app.
     List,
-    /// Add an app; its secret is made by the desk and printed once.
+    /// Add an app; the desk generates its secret and prints it once.
     Add {
         /// The code of the app.
         code: String,
-        /// Only users with a login token act through it, instead of any user that it names.
+        /// Let the app act only for users with a login token, not for any user.
         #[arg(long)]
         plain: bool,
         #[command(flatten)]
         change: Change,
     },
-    /// Disable an app: its requests are refused from then on.
+    /// Disable an app: the desk rejects its requests from then on.
     Disable {
         /// The code of the app.
         code: String,
@@ -73,12 +76,17 @@ pub enum Command {
 }
 
 impl App {
+    /// Runs the subcommand on a running desk (`--url`) or on a stopped one.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let running = self.running()?;
         let running = running.as_ref();
         match &self.command {
             Command::List => self.list(running, json).await,
-            Command::Add { code, plain, change } => {
+            Command::Add {
+                code,
+                plain,
+                change,
+            } => {
                 check_code(code)?;
                 if self.is_known(running, code).await? {
                     return Err(format!("app {code} exists already").into());
@@ -90,48 +98,101 @@ impl App {
                 change.confirm(&format!("add app {code}"))?;
                 let secret = self.add(running, code, *plain).await?;
                 super::print(json, &json!({ "code": code, "secret": secret }), || {
-                    println!("app {code} is added; its secret, which is shown once: {secret}");
+                    println!("app {code} is added; its secret, which is shown only once: {secret}");
                 });
                 Ok(())
             }
-            Command::Disable { code, change } => self.set_disabled(running, code, true, *change, json).await,
-            Command::Enable { code, change } => self.set_disabled(running, code, false, *change, json).await,
+            Command::Disable { code, change } => {
+                self.set_disabled(running, code, true, *change, json).await
+            }
+            Command::Enable { code, change } => {
+                self.set_disabled(running, code, false, *change, json).await
+            }
         }
     }
 
     async fn list(&self, running: Option<&Running>, json: bool) -> Result<(), CommandError> {
         let apps = match running {
-            Some(running) => running.ask(Method::GET, &[], Value::Null).await?["apps"].as_array().cloned().unwrap_or_default(),
-            None => every(&self.place.read().await?).await?.iter().map(apps::shown).collect(),
+            Some(running) => running.request(Method::GET, &[], Value::Null).await?["apps"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default(),
+            None => all_apps(&self.target.read().await?)
+                .await?
+                .iter()
+                .map(client_apps::shown)
+                .collect(),
         };
         super::print(json, &json!({ "apps": apps }), || {
             for app in &apps {
-                let kind = if app["speaks_for_users"] == true { "acts for any user" } else { "acts for users with a login token" };
-                let state = if app["is_disabled"] == true { "disabled" } else { "enabled" };
-                println!("{state:<8}  {}  {kind}", app["code"].as_str().unwrap_or_default());
+                let kind = if app["may_impersonate"] == true {
+                    "acts for any user"
+                } else {
+                    "acts for users with a login token"
+                };
+                let state = if app["is_disabled"] == true {
+                    "disabled"
+                } else {
+                    "enabled"
+                };
+                println!(
+                    "{state:<8}  {}  {kind}",
+                    app["code"].as_str().unwrap_or_default()
+                );
             }
             println!("{} apps", apps.len());
         });
         Ok(())
     }
 
-    async fn add(&self, running: Option<&Running>, code: &str, is_plain: bool) -> Result<String, CommandError> {
+    async fn add(
+        &self,
+        running: Option<&Running>,
+        code: &str,
+        is_plain: bool,
+    ) -> Result<String, CommandError> {
         if let Some(running) = running {
-            let answer = running.ask(Method::PUT, &[code], json!({ "speaks_for_users": !is_plain })).await?;
-            return answer["secret"].as_str().map(str::to_owned).ok_or_else(|| format!("app {code} exists already and keeps its secret").into());
+            let response = running
+                .request(
+                    Method::PUT,
+                    &[code],
+                    json!({ "may_impersonate": !is_plain }),
+                )
+                .await?;
+            return response["secret"]
+                .as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| format!("app {code} exists already and keeps its secret").into());
         }
-        let desk = self.place.write().await.map_err(with_hint)?.app()?;
-        if apps::app(&desk.ledger, code).await?.is_some() {
+        let desk = self.target.write().await.map_err(with_hint)?.app()?;
+        if client_apps::app(&desk.ledger, code).await?.is_some() {
             return Err(format!("app {code} exists already").into());
         }
-        let registered = Registered { code: code.into(), name: code.into(), speaks_for_users: !is_plain, hears_status: false, is_disabled: false };
-        let secret = apps::fresh_secret(&desk.ledger);
+        let registered = Registered {
+            code: code.into(),
+            name: code.into(),
+            may_impersonate: !is_plain,
+            status_callbacks: false,
+            is_disabled: false,
+        };
+        let secret = client_apps::fresh_secret(&desk.ledger);
         desk.credentials.register(&registered, &secret).await?;
         Ok(secret)
     }
 
-    async fn set_disabled(&self, running: Option<&Running>, code: &str, is_disabled: bool, change: Change, json: bool) -> Result<(), CommandError> {
-        let (verb, done) = if is_disabled { ("disable", "disabled") } else { ("enable", "enabled") };
+    async fn set_disabled(
+        &self,
+        running: Option<&Running>,
+        code: &str,
+        is_disabled: bool,
+        change: Change,
+        json: bool,
+    ) -> Result<(), CommandError> {
+        let (verb, done) = if is_disabled {
+            ("disable", "disabled")
+        } else {
+            ("enable", "enabled")
+        };
         if !self.is_known(running, code).await? {
             return Err(format!("there is no app {code}; `ledgerdesk app list` prints all").into());
         }
@@ -141,10 +202,21 @@ impl App {
         }
         change.confirm(&format!("{verb} app {code}"))?;
         if let Some(running) = running {
-            drop(running.ask(Method::POST, &[code, verb], json!({})).await?);
+            drop(
+                running
+                    .request(Method::POST, &[code, verb], json!({}))
+                    .await?,
+            );
         } else {
-            let desk = self.place.write().await.map_err(with_hint)?;
-            if !apps::set_disabled(&desk.ledger, code, is_disabled, Meta::system("app", verb)).await? {
+            let desk = self.target.write().await.map_err(with_hint)?;
+            if !client_apps::set_disabled(
+                &desk.ledger,
+                code,
+                is_disabled,
+                Meta::system("app", verb),
+            )
+            .await?
+            {
                 return Err(format!("there is no app {code}").into());
             }
         }
@@ -152,42 +224,62 @@ impl App {
         Ok(())
     }
 
-    /// The running desk that `--url` names. The secret is read once: standard input has it only once.
+    /// Returns the running desk of `--url`; reads the secret, which standard input has only once.
     fn running(&self) -> Result<Option<Running>, CommandError> {
         let Some(base) = &self.url else {
             return match &self.app_file {
-                Some(_) => Err(CommandError::Usage("--app-file is for a running desk: name it with --url".into())),
+                Some(_) => Err(CommandError::Usage(
+                    "--app-file needs --url with the address of a running desk".into(),
+                )),
                 None => Ok(None),
             };
         };
-        let file = self.app_file.as_deref().ok_or_else(|| CommandError::Usage("--url needs --app-file".into()))?;
-        let wrong = || CommandError::Usage(format!("--url {base}: write an address that begins with http:// or https://"));
+        let file = self
+            .app_file
+            .as_deref()
+            .ok_or_else(|| CommandError::Usage("--url needs --app-file".into()))?;
+        let wrong = || {
+            CommandError::Usage(format!(
+                "--url {base}: write an address that begins with http:// or https://"
+            ))
+        };
         let url: Url = base.parse().map_err(|_| wrong())?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong());
         }
-        let user =
-            HeaderValue::from_bytes(self.user.as_bytes()).map_err(|_| CommandError::Usage(format!("--user {}: this cannot be a user name", self.user)))?;
+        let user = HeaderValue::from_bytes(self.user.as_bytes()).map_err(|_| {
+            CommandError::Usage(format!("--user {}: not a valid user name", self.user))
+        })?;
         let app = read_apps(file, true)?.swap_remove(0);
-        let client = infra::tls::client().timeout(PATIENCE).build().map_err(|error| format!("cannot make an HTTP client: {error}"))?;
-        Ok(Some(Running { url, client, app, user }))
+        let client = infra::tls::client()
+            .timeout(RESPONSE_TIMEOUT)
+            .build()
+            .map_err(|error| format!("cannot create an HTTP client: {error}"))?;
+        Ok(Some(Running {
+            url,
+            client,
+            app,
+            user,
+        }))
     }
 
-    /// Says whether the desk has an app of this code; nothing is written.
+    /// Returns whether the desk has an app with this code; writes nothing.
     async fn is_known(&self, running: Option<&Running>, code: &str) -> Result<bool, CommandError> {
         let Some(running) = running else {
-            self.place.exists()?;
-            return Ok(apps::app(&self.place.read().await?, code).await?.is_some());
+            self.target.exists()?;
+            return Ok(client_apps::app(&self.target.read().await?, code)
+                .await?
+                .is_some());
         };
-        let (status, answer) = running.send(Method::GET, &[code], Value::Null).await?;
-        if status == StatusCode::NOT_FOUND && answer["status"] == 404 {
+        let (status, response) = running.send(Method::GET, &[code], Value::Null).await?;
+        if status == StatusCode::NOT_FOUND && response["status"] == 404 {
             return Ok(false);
         }
-        running.accepted(status, answer).map(|_| true)
+        running.accepted(status, response).map(|_| true)
     }
 }
 
-/// A running desk, and the app that calls it.
+/// A running desk, with the app and user of the requests.
 struct Running {
     url: Url,
     client: reqwest::Client,
@@ -196,39 +288,75 @@ struct Running {
 }
 
 impl Running {
-    /// Sends a request to `/v1/apps` that must be accepted.
-    async fn ask(&self, method: Method, path: &[&str], body: Value) -> Result<Value, CommandError> {
-        let (status, answer) = self.send(method, path, body).await?;
-        self.accepted(status, answer)
+    /// Sends a request to `/v1/apps`; returns an error unless the desk accepts it.
+    async fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Value,
+    ) -> Result<Value, CommandError> {
+        let (status, response) = self.send(method, path, body).await?;
+        self.accepted(status, response)
     }
 
-    async fn send(&self, method: Method, path: &[&str], body: Value) -> Result<(StatusCode, Value), CommandError> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Value,
+    ) -> Result<(StatusCode, Value), CommandError> {
         let mut url = self.url.clone();
         if let Ok(mut parts) = url.path_segments_mut() {
             parts.pop_if_empty().extend(["v1", "apps"]).extend(path);
         }
-        let request = self.client.request(method, url).basic_auth(&self.app.code, Some(&self.app.secret)).header("x-on-behalf-of", self.user.clone());
-        let request = if body.is_null() { request } else { request.json(&body) };
-        let response = request.send().await.map_err(|error| format!("the desk at {} does not answer: {}", self.url, with_causes(&error)))?;
+        let request = self
+            .client
+            .request(method, url)
+            .basic_auth(&self.app.code, Some(&self.app.secret))
+            .header("x-on-behalf-of", self.user.clone());
+        let request = if body.is_null() {
+            request
+        } else {
+            request.json(&body)
+        };
+        let response = request.send().await.map_err(|error| {
+            format!(
+                "the desk at {} does not respond: {}",
+                self.url,
+                with_causes(&error)
+            )
+        })?;
         let status = response.status();
-        let bytes = response.bytes().await.map_err(|error| format!("the answer of the desk at {} broke off: {}", self.url, with_causes(&error)))?;
+        let bytes = response.bytes().await.map_err(|error| {
+            format!(
+                "cannot read the response of the desk at {}: {}",
+                self.url,
+                with_causes(&error)
+            )
+        })?;
         Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
-    /// The answer where the request was accepted, or why it was not.
-    fn accepted(&self, status: StatusCode, answer: Value) -> Result<Value, CommandError> {
-        if status == StatusCode::NO_CONTENT || (status.is_success() && answer.is_object()) {
-            return Ok(answer);
+    /// Returns the response of an accepted request, or an error with the reason of the desk.
+    fn accepted(&self, status: StatusCode, response: Value) -> Result<Value, CommandError> {
+        if status == StatusCode::NO_CONTENT || (status.is_success() && response.is_object()) {
+            return Ok(response);
         }
-        let text = match answer["detail"].as_str() {
-            Some(detail) => format!("the desk at {} answered {status}: {detail}", self.url),
-            None => format!("{} answered {status}, but not as a desk does; --url is the address of the desk, without a path of its APIs", self.url),
+        let text = match response["detail"].as_str() {
+            Some(detail) => format!(
+                "the desk at {} rejected the request with {status}: {detail}",
+                self.url
+            ),
+            None => format!(
+                "the response of {} with {status} is not from a desk; --url must be the address of the desk without an API path",
+                self.url
+            ),
         };
         Err(text.into())
     }
 }
 
-/// An error with its causes: the last one says the most, such as a refused connection.
+/// Returns the text of an error with its causes; the last cause is the most specific.
 fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -239,39 +367,58 @@ fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// Checks the code of a new app.
+/// Rejects an invalid code of a new app.
 fn check_code(code: &str) -> Result<(), CommandError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if (1..=CODE_MAX).contains(&code.len()) && code.chars().all(is_plain) {
         return Ok(());
     }
-    Err(CommandError::Usage(format!("a code has 1 to {CODE_MAX} letters, digits, -, _ and .")))
+    Err(CommandError::Usage(format!(
+        "a code must have 1 to {CODE_MAX} characters: letters, digits, -, _ and ."
+    )))
 }
 
-/// Says how a running desk takes the change.
+/// Adds the options for a running desk to the error of a directory in use.
 fn with_hint(error: String) -> CommandError {
     match CommandError::from(error) {
-        CommandError::Busy(text) => CommandError::Busy(format!("{text}; a running desk takes the change with --url and --app-file")),
+        CommandError::Busy(text) => CommandError::Busy(format!(
+            "{text}; use --url and --app-file to change a running desk"
+        )),
         other => other,
     }
 }
 
-fn report(json: bool, code: &str, what: &str) {
-    super::print(json, &json!({ "code": code, "result": what }), || println!("app {code} {what}"));
+fn report(json: bool, code: &str, result: &str) {
+    super::print(json, &json!({ "code": code, "result": result }), || {
+        println!("app {code} {result}");
+    });
 }
 
-/// Every app of a ledger, by code; the whole feed is read, so that none is missing where no desk runs.
-async fn every(ledger: &Ledger) -> Result<Vec<Registered>, CommandError> {
+/// Returns every app of a ledger, by code.
+///
+/// The whole feed is read, because views may be outdated when no desk is running.
+async fn all_apps(ledger: &Ledger) -> Result<Vec<Registered>, CommandError> {
     let (mut codes, mut position) = (std::collections::BTreeSet::new(), 0);
     loop {
         let page = ledger.store.feed(position, PAGE).await?;
         let Some(last) = page.last() else { break };
         position = last.position;
-        codes.extend(page.iter().filter_map(|placed| placed.commit.stream.strip_prefix("app-")).map(str::to_owned));
+        codes.extend(
+            page.iter()
+                .filter_map(|placed| placed.commit.stream.strip_prefix("app-"))
+                .map(str::to_owned),
+        );
     }
     let mut apps = Vec::new();
     for code in codes {
-        apps.extend(ledger.load::<config::App>(&format!("app-{code}")).await?.aggregate.0.0);
+        apps.extend(
+            ledger
+                .load::<config::App>(&format!("app-{code}"))
+                .await?
+                .aggregate
+                .0
+                .0,
+        );
     }
     Ok(apps)
 }

@@ -1,5 +1,7 @@
-//! `ledgerdesk backup`: a consistent copy of a desk, also of a running one. The ledger comes first, then people and keys, then files: whatever the copied ledger
-//! names is in the copies that follow it.
+//! `ledgerdesk backup`: writes a consistent copy of a desk, also of a running one.
+//!
+//! The ledger is copied first, then people and keys, then files. The later copies therefore contain
+//! everything that the copied ledger refers to.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -22,30 +24,30 @@ use serde_json::json;
 
 use super::uploads;
 
-/// The layout of a backup that this program writes.
+/// The version of the backup layout that this program writes.
 pub(super) const FORMAT: u32 = 1;
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const LEDGER: &str = "ledger.db";
 pub(super) const KEYS: &str = "keys.db";
 /// The folder of a backup with people and keys.
 pub(super) const KEYS_FOLDER: &str = "keys";
-/// A directory that is being filled has this in its name.
+/// The suffix in the name of an incomplete directory.
 const PARTIAL: &str = ".partial";
-/// Bytes of a file that are copied at once.
+/// Bytes per read when a file is copied.
 const CHUNK: usize = 1 << 20;
-/// How often the progress of a copied database is shown.
+/// Time between two updates of the progress of a database copy.
 const SHOWN_EVERY: Duration = Duration::from_millis(50);
-/// Findings that one message names.
+/// Most findings in one message.
 const NAMED_MAX: usize = 20;
 
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// The new or empty directory that holds the backup afterwards.
+    /// The directory for the backup, new or empty.
     pub directory: PathBuf,
     /// The directory of the desk, which may be running.
     #[arg(long, default_value = "data")]
     pub data: PathBuf,
-    /// A new or empty directory for the copy of people and keys, apart from the backup; its folder `keys` if absent.
+    /// The directory for people and keys, new or empty [default: the folder `keys` of the backup].
     #[arg(long, value_name = "DIR")]
     pub keys: Option<PathBuf>,
     /// The global option `--json`.
@@ -56,10 +58,10 @@ pub struct Backup {
 /// One file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// Where it is, with `/` between folders.
+    /// The relative path, with `/` between folders.
     pub path: String,
     pub bytes: u64,
-    /// BLAKE3 of its bytes, hex.
+    /// BLAKE3 of the content, in hexadecimal digits.
     pub blake3: String,
 }
 
@@ -68,19 +70,20 @@ pub(super) struct Entry {
 pub(super) struct Manifest {
     pub format: u32,
     pub made_at: String,
-    /// The version of the program that made it.
+    /// The version of the program that wrote the backup.
     pub program: String,
     pub sqlite: String,
-    /// The id that the ledger shares with its key store.
+    /// The common id of the ledger and its key store.
     pub ledger_id: String,
     pub position: i64,
     pub feed_hash: String,
     pub commits: u64,
-    /// Every file but the manifest and the folder of keys.
+    /// Every file except the manifest and the folder of keys.
     pub files: Vec<Entry>,
-    /// Uploads that the desk did not have when it was copied.
+    /// Uploads that were missing in the desk during the backup.
     pub missing: Vec<String>,
-    /// The copy of people and keys that was made with it. Another one of the same desk may take its place.
+    /// The copy of people and keys of this backup; another copy of the same desk may be used
+    /// instead.
     pub keys: Entry,
 }
 
@@ -89,65 +92,100 @@ pub(super) struct Manifest {
 pub(super) struct KeysManifest {
     pub format: u32,
     pub made_at: String,
-    /// The id that the key store shares with its ledger.
+    /// The common id of the key store and its ledger.
     pub ledger_id: String,
     pub file: Entry,
 }
 
-/// A directory that is filled under another name and gets its own when it is complete.
+/// A directory that is filled under a temporary name and renamed when it is complete.
 pub(super) struct Work {
     target: PathBuf,
-    /// Where it is filled.
+    /// The temporary directory.
     pub at: PathBuf,
-    /// The target was there, empty: it may be a mount, which cannot be replaced.
+    /// Whether the target existed, empty; it may be a mount, which cannot be replaced.
     existed: bool,
     is_done: bool,
-    /// Locked while the directory is filled: one that no process has locked was left by a process that was killed. Some file systems have no such locks.
+    /// A lock on the temporary directory; an unlocked one was left by a killed process.
+    ///
+    /// `None` on file systems without such locks.
     _lock: Option<File>,
 }
 
 impl Work {
-    /// Begins to fill a directory that does not exist or is empty.
+    /// Creates the temporary directory; rejects a target that is not empty.
     pub(super) fn begin(target: &Path) -> Result<Self, String> {
-        remove_left(target, |name| name == PARTIAL);
+        remove_abandoned(target, |name| name == PARTIAL);
         let existed = match std::fs::read_dir(target) {
             Ok(mut entries) => match entries.next() {
-                Some(_) => return Err(format!("{} is not empty; name a new or an empty directory", target.display())),
+                Some(_) => {
+                    return Err(format!(
+                        "{} is not empty; specify a new or empty directory",
+                        target.display()
+                    ));
+                }
                 None => true,
             },
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(format!("cannot use {}: {error}", target.display())),
         };
-        let name = target.file_name().filter(|_| !existed).map(|name| name.to_string_lossy().into_owned());
+        let name = target
+            .file_name()
+            .filter(|_| !existed)
+            .map(|name| name.to_string_lossy().into_owned());
         let at = match name {
             Some(name) => {
                 let parent = parent(target);
-                std::fs::create_dir_all(parent).map_err(|error| format!("cannot create {}: {error}", parent.display()))?;
+                std::fs::create_dir_all(parent)
+                    .map_err(|error| format!("cannot create {}: {error}", parent.display()))?;
                 let begin = format!(".{name}{PARTIAL}-");
-                remove_left(parent, |name| name.starts_with(&begin));
+                remove_abandoned(parent, |name| name.starts_with(&begin));
                 parent.join(format!("{begin}{}", std::process::id()))
             }
             None if existed => target.join(PARTIAL),
-            None => return Err(format!("{} is no name for a directory", target.display())),
+            None => {
+                return Err(format!(
+                    "{} is not a valid directory name",
+                    target.display()
+                ));
+            }
         };
         make_folder(&at)?;
-        let lock = File::open(&at).ok().filter(|folder| folder.try_lock().is_ok());
-        Ok(Self { target: target.to_owned(), at, existed, is_done: false, _lock: lock })
+        let lock = File::open(&at)
+            .ok()
+            .filter(|folder| folder.try_lock().is_ok());
+        Ok(Self {
+            target: target.to_owned(),
+            at,
+            existed,
+            is_done: false,
+            _lock: lock,
+        })
     }
 
-    /// Gives the directory its name. Where it was there, its files move into it, `last` as the last one: without that one it is not complete.
+    /// Renames the directory to the target.
+    ///
+    /// If the target existed, the files move into it, with `last` as the last one: the target is
+    /// complete only with that file.
     pub(super) fn finish(mut self, last: &str) -> Result<(), String> {
-        let failed = |error: std::io::Error| format!("cannot complete {}: {error}", self.target.display());
+        let failed =
+            |error: std::io::Error| format!("cannot complete {}: {error}", self.target.display());
         sync_folders(&self.at).map_err(failed)?;
         if self.existed {
-            let mut names: Vec<_> = std::fs::read_dir(&self.at).map_err(failed)?.flatten().map(|entry| entry.file_name()).filter(|name| name != last).collect();
+            let mut names: Vec<_> = std::fs::read_dir(&self.at)
+                .map_err(failed)?
+                .flatten()
+                .map(|entry| entry.file_name())
+                .filter(|name| name != last)
+                .collect();
             names.push(last.into());
             for name in names {
                 std::fs::rename(self.at.join(&name), self.target.join(&name)).map_err(failed)?;
             }
             std::fs::remove_dir(&self.at).map_err(failed)?;
-            if let Err(error) = std::fs::set_permissions(&self.target, Permissions::from_mode(0o700)) {
-                tracing::warn!(%error, directory = %self.target.display(), "cannot take away the access of other users");
+            if let Err(error) =
+                std::fs::set_permissions(&self.target, Permissions::from_mode(0o700))
+            {
+                tracing::warn!(%error, directory = %self.target.display(), "cannot remove the access of other users");
             }
             sync_folder(&self.target).map_err(failed)?;
         } else {
@@ -167,24 +205,29 @@ impl Drop for Work {
     }
 }
 
-/// Removes the unfinished directories in a folder that a process left when it was killed: they hold copies of people and keys.
-fn remove_left(folder: &Path, is_unfinished: impl Fn(&str) -> bool) {
+/// Removes incomplete directories of killed processes, because they contain people and keys.
+fn remove_abandoned(folder: &Path, is_unfinished: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_left = || entry.file_type().is_ok_and(|kind| kind.is_dir()) && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok());
+        let is_abandoned = || {
+            entry.file_type().is_ok_and(|kind| kind.is_dir())
+                && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok())
+        };
         if is_unfinished(&entry.file_name().to_string_lossy())
-            && is_left()
+            && is_abandoned()
             && let Err(error) = std::fs::remove_dir_all(entry.path())
         {
-            tracing::warn!(%error, directory = %entry.path().display(), "cannot remove an unfinished copy of people and keys");
+            tracing::warn!(%error, directory = %entry.path().display(), "cannot remove an incomplete copy of people and keys");
         }
     }
 }
 
 fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
-/// A path from the root on, without links as far as it exists.
+/// Returns the absolute path, with symbolic links resolved in its existing part.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for above in path.ancestors() {
@@ -196,14 +239,18 @@ pub(super) fn resolved(path: &Path) -> PathBuf {
 }
 
 pub(super) fn make_folder(folder: &Path) -> Result<(), String> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| format!("cannot create {}: {error}", folder.display()))
 }
 
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Makes the names in a folder and below it survive a loss of power.
+/// Syncs a folder and its subfolders, so that file names survive a power loss.
 fn sync_folders(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -214,24 +261,36 @@ fn sync_folders(folder: &Path) -> std::io::Result<()> {
     sync_folder(folder)
 }
 
-/// Writes a file for its owner alone.
+/// Writes a new file that only its owner may read.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let written = || -> std::io::Result<()> {
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
     written().map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// Reads a file to its end, and writes it to another one where there is one; gives back its entry.
-fn pass(source: &Path, mut target: Option<&mut File>, path: &str) -> std::io::Result<Entry> {
+/// Reads a file, optionally copies it to another file, and returns its entry.
+fn read_through(
+    source: &Path,
+    mut target: Option<&mut File>,
+    path: &str,
+) -> std::io::Result<Entry> {
     let (mut from, mut hasher, mut bytes) = (File::open(source)?, blake3::Hasher::new(), 0);
     let mut chunk = vec![0; CHUNK];
     loop {
         let read = from.read(&mut chunk)?;
         if read == 0 {
-            return Ok(Entry { path: path.to_owned(), bytes, blake3: hasher.finalize().to_hex().to_string() });
+            return Ok(Entry {
+                path: path.to_owned(),
+                bytes,
+                blake3: hasher.finalize().to_hex().to_string(),
+            });
         }
         hasher.update(&chunk[..read]);
         bytes += read as u64;
@@ -241,16 +300,23 @@ fn pass(source: &Path, mut target: Option<&mut File>, path: &str) -> std::io::Re
     }
 }
 
-/// The entry of a file as it is now.
+/// Returns the entry of a file with its current content.
 pub(super) fn entry_of(file: &Path, path: &str) -> Result<Entry, String> {
-    pass(file, None, path).map_err(|error| format!("cannot read {}: {error}", file.display()))
+    read_through(file, None, path)
+        .map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
-/// Copies a file for its owner alone; absent where it was removed meanwhile.
+/// Copies a file so that only its owner may read the copy.
+///
+/// Returns `None` if the source was removed during the copy.
 pub(super) fn copy_file(source: &Path, target: &Path, path: &str) -> Result<Option<Entry>, String> {
     let copied = || -> std::io::Result<Entry> {
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(target)?;
-        let entry = pass(source, Some(&mut file), path)?;
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(target)?;
+        let entry = read_through(source, Some(&mut file), path)?;
         file.sync_all()?;
         Ok(entry)
     };
@@ -260,12 +326,18 @@ pub(super) fn copy_file(source: &Path, target: &Path, path: &str) -> Result<Opti
             std::fs::remove_file(target).ok();
             Ok(None)
         }
-        Err(error) => Err(format!("cannot copy {} to {}: {error}", source.display(), target.display())),
+        Err(error) => Err(format!(
+            "cannot copy {} to {}: {error}",
+            source.display(),
+            target.display()
+        )),
     }
 }
 
-/// The paths of all files below a folder, with `/` between folders; files that are being written are left out where that is wanted.
-pub(super) fn paths_below(folder: &Path, is_written: bool) -> Result<Vec<String>, String> {
+/// Returns the paths of all files below a folder, with `/` between folders.
+///
+/// `skip_incomplete` omits files that are being written; their names begin with a dot.
+pub(super) fn paths_below(folder: &Path, skip_incomplete: bool) -> Result<Vec<String>, String> {
     let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
     while let Some(below) = folders.pop() {
         let at = folder.join(&below);
@@ -277,10 +349,14 @@ pub(super) fn paths_below(folder: &Path, is_written: bool) -> Result<Vec<String>
         for entry in entries {
             let entry = entry.map_err(|error| format!("cannot read {}: {error}", at.display()))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+            let path = if below.is_empty() {
+                name.clone()
+            } else {
+                format!("{below}/{name}")
+            };
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
-            } else if !(is_written && name.starts_with('.')) {
+            } else if !(skip_incomplete && name.starts_with('.')) {
                 found.push(path);
             }
         }
@@ -289,7 +365,7 @@ pub(super) fn paths_below(folder: &Path, is_written: bool) -> Result<Vec<String>
     Ok(found)
 }
 
-/// Copies a database of a desk, and shows how far it is.
+/// Copies a database of a desk and shows the progress.
 fn copy_database(source: &Path, target: &Path, bar: &ProgressBar) -> Result<(), String> {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     bar.set_length(size(source));
@@ -308,29 +384,53 @@ fn copy_database(source: &Path, target: &Path, bar: &ProgressBar) -> Result<(), 
     copied.map_err(words)
 }
 
-/// Proves the copied ledger of a folder: its file, both chains, and the heads that were published for it.
-pub(super) async fn prove(folder: &Path, published: &[Head], bar: &ProgressBar) -> Result<Verdict, String> {
+/// Verifies the copied ledger of a folder: its file, both hash chains and the published heads.
+pub(super) async fn prove(
+    folder: &Path,
+    published: &[Head],
+    bar: &ProgressBar,
+) -> Result<Verdict, String> {
     sound(&folder.join(LEDGER))?;
     let store = backup::ledger(folder).map_err(words)?;
     bar.set_length(store.head().await.map_err(words)?.position.unsigned_abs());
-    let verdict = verify(&*store, published, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
+    let verdict = verify(&*store, published, &mut |position| {
+        bar.set_position(position.unsigned_abs());
+    })
+    .await
+    .map_err(words)?;
     if verdict.is_ok() {
         return Ok(verdict);
     }
-    Err(format!("the ledger in {} is not what was committed: {}", folder.display(), named(&verdict.findings)))
+    Err(format!(
+        "the ledger in {} differs from the committed one: {}",
+        folder.display(),
+        named(&verdict.findings)
+    ))
 }
 
-/// Checks one copied database by SQLite's own check.
+/// Runs the integrity check of SQLite on a copied database.
 pub(super) fn sound(file: &Path) -> Result<(), String> {
     let damages = backup::damaged(file).map_err(words)?;
-    if damages.is_empty() { Ok(()) } else { Err(format!("{} is damaged: {}", file.display(), named(&damages))) }
+    if damages.is_empty() {
+        Ok(())
+    } else {
+        Err(format!(
+            "{} is damaged: {}",
+            file.display(),
+            named(&damages)
+        ))
+    }
 }
 
-/// Findings as one text, up to the bound.
+/// Joins at most [`NAMED_MAX`] findings to one text.
 pub(super) fn named(findings: &[String]) -> String {
     let more = findings.len().saturating_sub(NAMED_MAX);
     let text = findings[..findings.len() - more].join("; ");
-    if more > 0 { format!("{text}; and {more} more") } else { text }
+    if more > 0 {
+        format!("{text}; and {more} more")
+    } else {
+        text
+    }
 }
 
 pub(super) fn words(error: Error) -> String {
@@ -338,7 +438,8 @@ pub(super) fn words(error: Error) -> String {
 }
 
 pub(super) fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(0).with_style(style)
 }
 
@@ -349,6 +450,7 @@ fn text_of<T: Serialize>(manifest: &T) -> Result<Vec<u8>, String> {
 }
 
 impl Backup {
+    /// Writes and verifies the backup; fails also if the desk lacks uploads.
     pub async fn run(self) -> Result<(), String> {
         let data = &self.data;
         let running = is_running(data).map_err(words)?;
@@ -356,35 +458,44 @@ impl Backup {
             return Err(format!("there is no ledger in {}", data.display()));
         }
         check_keys(data, running).map_err(words)?;
-        for target in [Some(&self.directory), self.keys.as_ref()].into_iter().flatten() {
+        for target in [Some(&self.directory), self.keys.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             if resolved(target).starts_with(resolved(data)) {
-                return Err(format!("{} is inside {}; a backup needs a directory of its own", target.display(), data.display()));
+                return Err(format!(
+                    "{} is inside {}; specify a directory outside the desk for the backup",
+                    target.display(),
+                    data.display()
+                ));
             }
         }
         if let Some(keys) = &self.keys {
-            let (backup, apart) = (resolved(&self.directory), resolved(keys));
-            if apart.starts_with(&backup) || backup.starts_with(&apart) {
+            let (backup, separate) = (resolved(&self.directory), resolved(keys));
+            if separate.starts_with(&backup) || backup.starts_with(&separate) {
                 return Err(format!(
-                    "{} and {} are one inside the other; people and keys need a directory apart from the backup",
+                    "one of {} and {} is inside the other; specify a directory outside the backup for people and keys",
                     keys.display(),
                     self.directory.display()
                 ));
             }
         }
         let work = Work::begin(&self.directory)?;
-        let apart = self.keys.as_deref().map(Work::begin).transpose()?;
-        let keys_at = apart.as_ref().map_or_else(|| work.at.join(KEYS_FOLDER), |apart| apart.at.clone());
+        let separate = self.keys.as_deref().map(Work::begin).transpose()?;
+        let keys_at = separate
+            .as_ref()
+            .map_or_else(|| work.at.join(KEYS_FOLDER), |separate| separate.at.clone());
         make_folder(&keys_at)?;
 
         let bar = bar();
         bar.set_message("ledger");
         copy_database(&data.join(LEDGER), &work.at.join(LEDGER), &bar)?;
         let made_at = Timestamp::from_millisecond(SystemClock.now().0).unwrap_or_default();
-        let written = crate::times::rfc3339(events::Moment(made_at.as_millisecond()));
+        let written = crate::app::times::rfc3339(events::Moment(made_at.as_millisecond()));
         bar.set_message("people and keys");
         copy_database(&data.join(KEYS), &keys_at.join(KEYS), &bar)?;
         backup::pair_copies(&work.at.join(LEDGER), &keys_at.join(KEYS)).map_err(words)?;
-        let ledger_id = same_id(&work.at.join(LEDGER), &keys_at.join(KEYS))?;
+        let ledger_id = common_id(&work.at.join(LEDGER), &keys_at.join(KEYS))?;
         bar.set_message("files");
         let mut files = copy_files(&data.join(FILES), &work.at.join(FILES), &bar)?;
 
@@ -392,10 +503,18 @@ impl Backup {
         let published = heads::read(data).map_err(words)?;
         let store = backup::ledger(&work.at).map_err(words)?;
         let head = store.head().await.map_err(words)?;
-        let true_then: Vec<Head> = published.heads.iter().copied().filter(|published| published.position <= head.position).collect();
-        let verdict = prove(&work.at, &true_then, &bar).await?;
+        let covered_heads: Vec<Head> = published
+            .heads
+            .iter()
+            .copied()
+            .filter(|published| published.position <= head.position)
+            .collect();
+        let verdict = prove(&work.at, &covered_heads, &bar).await?;
         sound(&keys_at.join(KEYS))?;
-        write_file(&work.at.join(heads::FILE), heads_of(heads::lines(data).map_err(words)?, head, made_at).as_bytes())?;
+        write_file(
+            &work.at.join(heads::FILE),
+            heads_of(heads::lines(data).map_err(words)?, head, made_at).as_bytes(),
+        )?;
         let missing = missing(&work.at, data, running).await?;
         bar.finish_and_clear();
 
@@ -405,7 +524,12 @@ impl Backup {
         files.sort_by(|one, other| one.path.cmp(&other.path));
         let keys = entry_of(&keys_at.join(KEYS), KEYS)?;
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-        let keys_manifest = KeysManifest { format: FORMAT, made_at: written.clone(), ledger_id: ledger_id.clone(), file: keys.clone() };
+        let keys_manifest = KeysManifest {
+            format: FORMAT,
+            made_at: written.clone(),
+            ledger_id: ledger_id.clone(),
+            file: keys.clone(),
+        };
         write_file(&keys_at.join(MANIFEST), &text_of(&keys_manifest)?)?;
         let manifest = Manifest {
             format: FORMAT,
@@ -418,20 +542,35 @@ impl Backup {
             commits: verdict.commits,
             files,
             missing,
-            keys: Entry { path: format!("{KEYS_FOLDER}/{KEYS}"), ..keys },
+            keys: Entry {
+                path: format!("{KEYS_FOLDER}/{KEYS}"),
+                ..keys
+            },
         };
         write_file(&work.at.join(MANIFEST), &text_of(&manifest)?)?;
-        // Keys that belong to no backup do no harm; a backup whose keys are not there yet does.
-        if let Some(apart) = apart {
-            apart.finish(MANIFEST)?;
+        // The keys are completed first: a backup without keys is useless, keys without a backup are
+        // harmless.
+        if let Some(separate) = separate {
+            separate.finish(MANIFEST)?;
         }
         work.finish(MANIFEST)?;
         self.report(&manifest, bytes)
     }
 
     fn report(&self, manifest: &Manifest, bytes: u64) -> Result<(), String> {
-        let keys = self.keys.clone().unwrap_or_else(|| self.directory.join(KEYS_FOLDER));
-        let Manifest { ledger_id, position, feed_hash, commits, files, missing, .. } = manifest;
+        let keys = self
+            .keys
+            .clone()
+            .unwrap_or_else(|| self.directory.join(KEYS_FOLDER));
+        let Manifest {
+            ledger_id,
+            position,
+            feed_hash,
+            commits,
+            files,
+            missing,
+            ..
+        } = manifest;
         if self.json {
             let report = json!({
                 "directory": self.directory, "keys": keys, "ledger_id": ledger_id, "position": position, "feed_hash": feed_hash, "commits": commits,
@@ -439,26 +578,38 @@ impl Backup {
             });
             println!("{report}");
         } else {
-            println!("{}: {commits} commits, {} files, {bytes} bytes, verified; head {position}:{feed_hash}", self.directory.display(), files.len());
-            println!("people and keys are in {}; keep them apart: a person is forgotten only where no copy of the key is left", keys.display());
+            println!(
+                "{}: {commits} commits, {} files, {bytes} bytes, verified; head {position}:{feed_hash}",
+                self.directory.display(),
+                files.len()
+            );
+            println!(
+                "people and keys are in {}; store them separately: a person is erased only when no copy of the key remains",
+                keys.display()
+            );
         }
         if missing.is_empty() {
             return Ok(());
         }
-        Err(format!("the backup is complete, but {} uploads were already missing in {}: {}", missing.len(), self.data.display(), named(missing)))
+        Err(format!(
+            "the backup is complete, but {} uploads were already missing in {}: {}",
+            missing.len(),
+            self.data.display(),
+            named(missing)
+        ))
     }
 }
 
-/// The id that a copied ledger and a copied key store share.
-fn same_id(ledger: &Path, keys: &Path) -> Result<String, String> {
+/// Returns the common id of a copied ledger and a copied key store; rejects different ids.
+fn common_id(ledger: &Path, keys: &Path) -> Result<String, String> {
     match (backup::key_store(ledger).map_err(words)?, backup::key_store(keys).map_err(words)?) {
         (Some(ledger), Some(keys)) if ledger == keys => Ok(ledger),
         (Some(ledger), Some(keys)) => Err(format!("the ledger belongs to key store {ledger}, but keys.db is key store {keys}")),
-        _ => Err("ledger and key store have no common id yet; start the desk once with this version of the program, which gives them one".into()),
+        _ => Err("the ledger and the key store have no common id; start the desk once with this version of the program, which creates it".into()),
     }
 }
 
-/// Copies every uploaded file that is complete.
+/// Copies every complete uploaded file.
 fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Entry>, String> {
     make_folder(target)?;
     let paths = paths_below(source, true)?;
@@ -468,17 +619,24 @@ fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Ent
     for path in paths {
         let to = target.join(&path);
         make_folder(parent(&to))?;
-        files.extend(copy_file(&source.join(&path), &to, &format!("{FILES}/{path}"))?);
+        files.extend(copy_file(
+            &source.join(&path),
+            &to,
+            &format!("{FILES}/{path}"),
+        )?);
         bar.inc(1);
     }
     Ok(files)
 }
 
-/// The published heads that are true of the copied ledger, and its own.
+/// Returns the published heads up to the end of the copied ledger, and the head of the copy.
 fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.retain(|line| {
         let position = line.split(' ').next().unwrap_or_default();
-        position == "lost" || position.parse::<i64>().is_ok_and(|position| position <= head.position)
+        position == "lost"
+            || position
+                .parse::<i64>()
+                .is_ok_and(|position| position <= head.position)
     });
     if head.position > 0 {
         lines.push(heads::line(head, at.as_millisecond()));
@@ -486,15 +644,23 @@ fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// The uploads of the copied ledger that neither the copy nor the desk has. What was discarded meanwhile is not missing.
+/// Returns the uploads of the copied ledger that neither the copy nor the desk has.
+///
+/// Uploads that were discarded during the backup are not missing.
 async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String>, String> {
     let copy = Local::look(copied, false).map_err(words)?;
-    let missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob, copy.has_keys).await.map_err(words)?.missing;
+    let missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob, copy.has_keys)
+        .await
+        .map_err(words)?
+        .missing;
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     let streams: Vec<String> = missing.into_iter().map(|(stream, _)| stream).collect();
     let desk = Local::look(data, running).map_err(words)?;
-    let still = uploads::look(&desk.ledger, &streams, &*copy.blob, desk.has_keys).await.map_err(words)?.missing;
+    let still = uploads::look(&desk.ledger, &streams, &*copy.blob, desk.has_keys)
+        .await
+        .map_err(words)?
+        .missing;
     Ok(still.into_iter().map(|(_, what)| what).collect())
 }

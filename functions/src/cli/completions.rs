@@ -1,4 +1,4 @@
-//! `ledgerdesk completions`: completion scripts for shells.
+//! `ledgerdesk completions`: prints completion scripts for shells.
 
 use clap::{Args, CommandFactory as _};
 use clap_complete::aot::{Shell, generate};
@@ -17,8 +17,13 @@ impl Completions {
     pub fn run(self, json: bool) -> Result<(), CommandError> {
         let mut script = Vec::new();
         generate(self.shell, &mut Cli::command(), "ledgerdesk", &mut script);
-        let script = String::from_utf8(script).map_err(|error| format!("the script is not UTF-8: {error}"))?;
-        super::print(json, &json!({ "shell": self.shell.to_string(), "script": script }), || print!("{script}"));
+        let script = String::from_utf8(script)
+            .map_err(|error| format!("the script is not UTF-8: {error}"))?;
+        super::print(
+            json,
+            &json!({ "shell": self.shell.to_string(), "script": script }),
+            || print!("{script}"),
+        );
         Ok(())
     }
 }

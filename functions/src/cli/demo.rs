@@ -1,4 +1,4 @@
-//! `ledgerdesk demo`: a fresh desk and a realistic working day, driven through its own APIs.
+//! `ledgerdesk demo`: starts a new desk and drives a realistic working day through its APIs.
 
 mod day;
 mod story;
@@ -21,55 +21,64 @@ use super::CommandError;
 use super::audit::{published_heads, verify_ledger};
 use super::serve::{DEMO_APP, Serve, StopSignals, ignore_hangups, stop_signal};
 use super::setup::Wanted;
+use crate::App;
+use crate::app::times;
 use crate::stream::project;
-use crate::{App, times};
 use day::{Client, Tally};
 
-/// How long the demo waits for the last callback.
+/// Longest wait for the last callback.
 const CALLBACKS_WAIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Stop after the day instead of serving on.
+    /// Stop after the day instead of continuing to serve.
     #[arg(long)]
     pub exit: bool,
-    /// The tickets of the day; a story of two tickets follows.
+    /// The number of tickets of the day; a story with two more tickets follows.
     #[arg(long, default_value_t = 300, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub tickets: u64,
-    /// The address to listen on; a free port of this machine if absent.
+    /// The address to listen on; by default a free port of this machine.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
     pub listen: String,
-    /// The directory; a new one below the temporary directory if absent.
+    /// The directory of the desk [default: a new directory in the temporary directory].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The number of the day: the same number makes the same tickets.
+    /// The seed of the day: the same seed creates the same tickets.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
 }
 
-/// What the receiver of callbacks saw.
+/// The requests that the callback receiver got.
 #[derive(Debug, Default)]
 struct Received {
     calls: AtomicU64,
-    /// Ticket numbers that arrived; the first call of every 20th is refused to show a retry.
+    /// Ticket numbers of accepted callbacks.
     tickets: Mutex<std::collections::BTreeSet<String>>,
+    /// Ticket numbers whose first callback was rejected to show a retry: those that end with 7.
     refused: Mutex<std::collections::BTreeSet<String>>,
 }
 
 impl Demo {
+    /// Runs the demo; fails if a callback is missing or the ledger does not verify.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         ignore_hangups();
-        let data = self.data.clone().unwrap_or_else(|| fresh_directory(self.seed));
+        let data = self
+            .data
+            .clone()
+            .unwrap_or_else(|| fresh_directory(self.seed));
         if data.join("ledger.db").exists() {
             return Err(CommandError::Usage(format!(
-                "{dir} holds a desk already, and a demo writes a day of tickets: name a new directory, or see this one with `ledgerdesk serve --demo --data {dir}`",
+                "{dir} already contains a desk, and a demo writes a day of tickets: specify a new directory, or open this one with `ledgerdesk serve --demo --data {dir}`",
                 dir = data.display()
             )));
         }
         let serve = Serve {
             listen: self.listen.clone(),
             data: data.clone(),
-            wanted: Wanted { demo: true, ..Wanted::default() },
+            wanted: Wanted {
+                demo: true,
+                ..Wanted::default()
+            },
             demo_on_network: false,
             site: None,
             zone: times::DEFAULT_ZONE.into(),
@@ -86,18 +95,25 @@ impl Demo {
         let received = Arc::new(Received::default());
         let callback_url = receive(received.clone()).await?;
         if !json {
-            println!("a desk for one day: http://{} from {}", desk.address, data.display());
+            println!(
+                "a desk for one day: http://{} from {}",
+                desk.address,
+                data.display()
+            );
         }
 
-        let client = Client::new(&format!("http://{}", desk.address), DEMO_APP, &callback_url).map_err(|error| format!("cannot make a client: {error}"))?;
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tickets  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let client = Client::new(&format!("http://{}", desk.address), DEMO_APP, &callback_url)
+            .map_err(|error| format!("cannot create a client: {error}"))?;
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tickets  {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(self.tickets).with_style(style);
         let tally = day::drive(&client, self.seed, self.tickets, &bar).await?;
         bar.finish_and_clear();
-        let told = story::tell(&client).await?;
+        let story_lines = story::run(&client).await?;
 
         wait_for_callbacks(&received, tally.ended_with_callback).await?;
-        let (report, text) = summary(&app, &tally, &told, &received, &data, self.tickets).await?;
+        let (report, text) =
+            summary(&app, &tally, &story_lines, &received, &data, self.tickets).await?;
         super::print(json, &report, || println!("{text}"));
         if self.exit {
             desk.stop().await;
@@ -113,16 +129,24 @@ impl Demo {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a demo has to find a place for itself")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the demo needs a temporary directory"
+)]
 fn fresh_directory(seed: u64) -> PathBuf {
     std::env::temp_dir().join(format!("ledgerdesk-demo-{}-{seed}", std::process::id()))
 }
 
-/// A receiver on this machine that takes callbacks, as the log platform's would.
+/// Starts a callback receiver on this machine and returns its URL; it behaves like the receiver of
+/// the log platform.
 async fn receive(received: Arc<Received>) -> Result<String, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("cannot listen for callbacks: {error}"))?;
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .map_err(|error| format!("cannot listen for callbacks: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let router = Router::new().route("/callback/", post(take)).with_state(received);
+    let router = Router::new()
+        .route("/callback/", post(take))
+        .with_state(received);
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(format!("http://{address}/callback/"))
 }
@@ -130,11 +154,20 @@ async fn receive(received: Arc<Received>) -> Result<String, String> {
 async fn take(State(received): State<Arc<Received>>, Json(body): Json<Value>) -> Json<Value> {
     received.calls.fetch_add(1, Ordering::Relaxed);
     let sn = body["sn"].as_str().unwrap_or_default().to_owned();
-    let refuses_first = sn.bytes().last().is_some_and(|digit| digit == b'7') && received.refused.lock().expect("no holder panics").insert(sn.clone());
-    if refuses_first {
+    let rejects_first = sn.bytes().last().is_some_and(|digit| digit == b'7')
+        && received
+            .refused
+            .lock()
+            .expect("no holder panics")
+            .insert(sn.clone());
+    if rejects_first {
         return Json(json!({ "result": false, "code": 1, "message": "busy" }));
     }
-    received.tickets.lock().expect("no holder panics").insert(sn);
+    received
+        .tickets
+        .lock()
+        .expect("no holder panics")
+        .insert(sn);
     Json(json!({ "result": true, "code": 0, "message": "", "data": null }))
 }
 
@@ -145,14 +178,16 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(CALLBACKS_WAIT, all).await.map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
+    tokio::time::timeout(CALLBACKS_WAIT, all)
+        .await
+        .map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
-/// The summary as JSON and as text.
+/// Verifies the ledger and returns the summary as JSON and as text.
 async fn summary(
     app: &App,
     tally: &Tally,
-    told: &[String],
+    story_lines: &[String],
     received: &Received,
     data: &std::path::Path,
     of_the_day: u64,
@@ -161,14 +196,22 @@ async fn summary(
     let (_, board) = project::board(&*app.views, project::DESK_BOARD).await?;
     let verdict = verify_ledger(&app.ledger, &published_heads(data)?, &mut |_| {}).await?;
     if !verdict.is_ok() {
-        return Err(CommandError::Found(format!("audit verify found: {}", verdict.findings.join("; "))));
+        return Err(CommandError::Found(format!(
+            "audit verify: {}",
+            verdict.findings.join("; ")
+        )));
     }
-    let program = std::env::args_os().next().map_or_else(|| "ledgerdesk".into(), |path| path.to_string_lossy().into_owned());
-    let count = |map: &std::collections::BTreeMap<String, u64>, key: &str| map.get(key).copied().unwrap_or_default();
+    let program = std::env::args_os().next().map_or_else(
+        || "ledgerdesk".into(),
+        |path| path.to_string_lossy().into_owned(),
+    );
+    let count = |map: &std::collections::BTreeMap<String, u64>, key: &str| {
+        map.get(key).copied().unwrap_or_default()
+    };
     let opened: u64 = board.opened.values().sum();
     let ended: u64 = board.ended.values().sum();
     let report = json!({
-        "data": data.display().to_string(), "tickets": opened, "ended": ended, "board": board, "refused": tally.refused, "story": told,
+        "data": data.display().to_string(), "tickets": opened, "ended": ended, "board": board, "refused": tally.refused, "story": story_lines,
         "callbacks": received.calls.load(Ordering::Relaxed), "commits": verdict.commits, "events": verdict.events, "streams": verdict.streams,
         "head": { "position": verdict.head.position, "hash": hex(&verdict.head.feed_hash) }, "verified": true, "example": tally.example,
     });
@@ -177,20 +220,20 @@ async fn summary(
   tickets     {opened} opened ({of_the_day} by the day, 2 by the story): {} requests, {} changes, {} incidents, {} problems
               {} finished, {} terminated, {} withdrawn, {} still open
   approvals   {} passed, {} rejected; {} nodes entered again after a send-back
-  handling    {} claims, {} distributions, {} hand-overs, {} suspensions
-  refused     {} operations were refused with a documented message, as they should be
-  branches    {} gateways went on side by side; {} calls of automatic nodes were refused, {} retried, {} done
-  beside      {} links between tickets, {} remarks
-  a story     {}
-  callbacks   {} delivered ({} attempts were refused and made again), {} calls arrived
+  handling    {} claims, {} assignments, {} transfers, {} suspensions
+  rejected    {} operations were rejected with the documented message, as expected
+  automation  {} parallel gateways started; API calls of automatic nodes: {} failed, {} retried, {} succeeded
+  relations   {} links between tickets, {} remarks
+  story       {}
+  callbacks   {} succeeded ({} attempts failed and were repeated), {} requests received
   ledger      {} commits, {} events, {} streams, head {}:{}
   audit verify: ok
 
-  look at     {program} audit show ticket-{} --data {dir}
+  next steps  {program} audit show ticket-{} --data {dir}
               {program} report desk --data {dir}
               {program} audit files --data {dir}
               {program} audit export --data {dir} | head
-  remove      the directory stays; rm -r {dir} removes it
+  remove      rm -r {dir} removes the directory, which the demo keeps
 ",
         count(&board.opened, "request"),
         count(&board.opened, "change"),
@@ -214,7 +257,7 @@ async fn summary(
         board.calls_succeeded,
         board.linked,
         board.remarks,
-        told.join("\n              "),
+        story_lines.join("\n              "),
         board.callbacks_delivered,
         board.callbacks_failed_attempts,
         received.calls.load(Ordering::Relaxed),

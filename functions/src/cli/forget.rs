@@ -1,4 +1,6 @@
-//! `ledgerdesk forget`: erases a person and reports what remains. A desk on this machine must be stopped for it; a running desk erases by
+//! `ledgerdesk forget`: erases a person and reports the remaining data.
+//!
+//! A desk on this machine must be stopped first. A running desk has an API for it:
 //! `POST /v1/people/{person}/forget`.
 
 use std::io::{IsTerminal as _, Write as _};
@@ -7,15 +9,15 @@ use clap::Args;
 use clap::error::ErrorKind;
 use indicatif::ProgressBar;
 
-use super::place::Place;
+use super::target::Target;
 use crate::App;
-use crate::erasure::{self, NotErased, Report};
+use crate::app::erasure::{self, NotErased, Report};
 
 #[derive(Debug, Args)]
 pub struct Forget {
-    /// The user name of the person, or the person id. An erasure that was interrupted is completed under the id.
+    /// The user name or person id; an interrupted erasure is completed by the id.
     pub person: String,
-    /// Report what would be erased, and change nothing. Safe beside a running desk.
+    /// Report the data that would be erased, without a change; safe beside a running desk.
     #[arg(long)]
     pub dry_run: bool,
     /// Erase without asking.
@@ -25,33 +27,42 @@ pub struct Forget {
     #[arg(skip)]
     pub json: bool,
     #[command(flatten)]
-    pub place: Place,
+    pub target: Target,
 }
 
 impl Forget {
+    /// Erases the person, or reports the effects of an erasure (`--dry-run`).
     pub async fn run(self) -> Result<(), String> {
         let may_ask = std::io::stdin().is_terminal() && !self.json;
         if !self.dry_run && !self.yes && !may_ask {
-            let text = "an erasure cannot be undone: confirm it with --yes, or see what it would erase with --dry-run\n";
-            let refused: clap::Error = clap::Error::raw(ErrorKind::MissingRequiredArgument, text);
-            refused.exit();
+            let text = "an erasure cannot be undone; confirm it with --yes, or list its effects with --dry-run\n";
+            let rejected: clap::Error = clap::Error::raw(ErrorKind::MissingRequiredArgument, text);
+            rejected.exit();
         }
-        if let Some(directory) = self.place.directory()
+        if let Some(directory) = self.target.directory()
             && !directory.join("ledger.db").exists()
         {
-            return Err(format!("there is no desk in {}: name its directory with --data", directory.display()));
+            return Err(format!(
+                "there is no desk in {}: name its directory with --data",
+                directory.display()
+            ));
         }
         if self.dry_run {
-            let app = self.place.read_all().await?.app()?;
+            let app = self.target.read_all().await?.app()?;
             let head = head(&app).await?;
             return self.end(erasure::survey(&app, &self.person, &searching(head)).await);
         }
-        let app = self.place.write().await.map_err(|error| self.in_use(error))?.app()?;
+        let app = self
+            .target
+            .write()
+            .await
+            .map_err(|error| self.in_use(error))?
+            .app()?;
         let head = head(&app).await?;
         if !self.yes {
             match erasure::survey(&app, &self.person, &searching(head)).await {
                 Ok(report) => print(&report),
-                not => return self.end(not),
+                other => return self.end(other),
             }
             if !is_confirmed(&self.person)? {
                 return Err("nothing was erased".into());
@@ -60,34 +71,48 @@ impl Forget {
         self.end(erasure::erase(&app, &self.person, &searching(head)).await)
     }
 
-    /// A directory that is in use is that of a running desk, which erases by itself.
+    /// Adds the API for a running desk to the error of a directory in use.
     fn in_use(&self, error: String) -> String {
-        match self.place.directory() {
-            Some(_) if error.contains("another process") => format!("{error}; while the desk runs, a superuser erases by POST /v1/people/{{person}}/forget"),
+        match self.target.directory() {
+            Some(_) if error.contains("another process") => format!(
+                "{error}; while the desk is running, a superuser erases a person by POST /v1/people/{{person}}/forget"
+            ),
             _ => error,
         }
     }
 
     fn end(&self, erased: Result<Report, NotErased>) -> Result<(), String> {
         match erased {
-            Ok(report) if self.json => println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default()),
+            Ok(report) if self.json => println!(
+                "{}",
+                serde_json::to_string_pretty(&report).unwrap_or_default()
+            ),
             Ok(report) => print(&report),
-            // An erasure that is asked for again has nothing left to do: no person has the name any more.
+            // A repeated erasure succeeds: no person has this name any more.
             Err(NotErased::Unknown(person)) if self.json => {
-                println!("{}", serde_json::json!({ "person": null, "erased": false, "detail": NotErased::Unknown(person).to_string() }));
+                println!(
+                    "{}",
+                    serde_json::json!({ "person": null, "erased": false, "detail": NotErased::Unknown(person).to_string() })
+                );
             }
             Err(unknown @ NotErased::Unknown(_)) => println!("{unknown}"),
-            Err(not) => return Err(not.to_string()),
+            Err(not_erased) => return Err(not_erased.to_string()),
         }
         Ok(())
     }
 }
 
 async fn head(app: &App) -> Result<i64, String> {
-    Ok(app.ledger.store.head().await.map_err(|error| error.to_string())?.position)
+    Ok(app
+        .ledger
+        .store
+        .head()
+        .await
+        .map_err(|error| error.to_string())?
+        .position)
 }
 
-/// A progress bar over the feed; it is shown on a terminal only.
+/// Returns a progress bar over the feed, which is shown only on a terminal.
 fn searching(head: i64) -> impl Fn(i64) + Send + Sync {
     let bar = ProgressBar::new(head.unsigned_abs());
     move |position: i64| {
@@ -100,21 +125,38 @@ fn searching(head: i64) -> impl Fn(i64) + Send + Sync {
 
 fn is_confirmed(person: &str) -> Result<bool, String> {
     print!("Erase {person} for good? Type yes: ");
-    std::io::stdout().flush().map_err(|error| error.to_string())?;
+    std::io::stdout()
+        .flush()
+        .map_err(|error| error.to_string())?;
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(|error| error.to_string())?;
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
     Ok(line.trim() == "yes")
 }
 
 fn print(report: &Report) {
-    let is_done = if report.erased { "is erased" } else { "would be erased; nothing was changed" };
+    let is_done = if report.erased {
+        "is erased"
+    } else {
+        "would be erased; nothing was changed"
+    };
     println!("{} {is_done}", report.person);
-    println!("  {} streams hold values under the person's key", report.sealed.len());
-    println!("  {} streams name the person by id", report.named.len());
+    println!(
+        "  {} streams contain values sealed with the person's key",
+        report.sealed.len()
+    );
+    println!("  {} streams contain the person id", report.named.len());
     println!("  {} files lose their content", report.files.len());
-    println!("  {} secrets of automatic nodes are removed", report.secrets);
-    println!("  {} documents of views are stored without the person's values", report.documents);
-    println!("what remains:");
+    println!(
+        "  {} secrets of automatic nodes are removed",
+        report.secrets
+    );
+    println!(
+        "  {} view documents are stored without the person's values",
+        report.documents
+    );
+    println!("remaining data:");
     for remaining in &report.remaining {
         match remaining.count {
             Some(count) => println!("  {count} {}", remaining.detail),

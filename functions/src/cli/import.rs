@@ -1,4 +1,4 @@
-//! `ledgerdesk import`: an incident log from another system, as events.
+//! `ledgerdesk import`: imports an incident log of another system as events.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,34 +11,34 @@ use infra::local::Local;
 use infra::{Error, Ledger};
 use serde_json::json;
 
-use super::place::Place;
+use super::target::Target;
 use crate::app::FINGERPRINT_KEY;
+use crate::app::importing::mapping::Mapping;
+use crate::app::importing::rejected::Rejected;
+use crate::app::importing::{self, Log, Progress, Totals};
 use crate::host::local::publish;
-use crate::importing::mapping::Mapping;
-use crate::importing::rejected::Rejected;
-use crate::importing::{self, Log, Progress, Totals};
 
-/// Rejected rows that are printed; `--json` and `--rejected` have more.
+/// Most rejected rows that are printed; `--json` and `--rejected` contain more.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// A CSV file with a header line, compressed with gzip or not.
+    /// A CSV file with a header line, optionally compressed with gzip.
     pub file: PathBuf,
-    /// A TOML file that gives the columns their meaning; docs/importing.md describes it.
+    /// A TOML file that maps the columns; docs/importing.md describes it.
     #[arg(long)]
     pub mapping: PathBuf,
-    /// Read and check the file, and write nothing into the desk.
+    /// Read and check the file without writing to the desk.
     #[arg(long)]
     pub dry_run: bool,
-    /// Fail if any row is rejected. The other rows are imported all the same.
+    /// Fail if any row is rejected; the other rows are imported.
     #[arg(long)]
     pub strict: bool,
-    /// Write the rejected rows to this CSV file, each with its line and the reason.
+    /// Write the rejected rows to this CSV file, with line number and reason.
     #[arg(long, value_name = "FILE")]
     pub rejected: Option<PathBuf>,
     #[command(flatten)]
-    pub place: Place,
+    pub target: Target,
 }
 
 fn words(error: Error) -> String {
@@ -46,70 +46,121 @@ fn words(error: Error) -> String {
 }
 
 impl Import {
+    /// Imports or checks the log; fails if no row is valid, or if `--strict` rejects a row.
     pub async fn run(self, json: bool) -> Result<(), String> {
-        let text = std::fs::read_to_string(&self.mapping).map_err(|error| format!("cannot read {}: {error}", self.mapping.display()))?;
-        let mapping = Mapping::parse(&text).map_err(|error| format!("{}: {error}", self.mapping.display()))?;
-        let size = std::fs::metadata(&self.file).map_err(|error| format!("cannot read {}: {error}", self.file.display()))?.len();
+        let text = std::fs::read_to_string(&self.mapping)
+            .map_err(|error| format!("cannot read {}: {error}", self.mapping.display()))?;
+        let mapping = Mapping::parse(&text)
+            .map_err(|error| format!("{}: {error}", self.mapping.display()))?;
+        let size = std::fs::metadata(&self.file)
+            .map_err(|error| format!("cannot read {}: {error}", self.file.display()))?
+            .len();
         let progress = Arc::new(Progress::default());
-        // The header is checked before the desk is opened: a wrong mapping leaves no directory behind.
+        // The header is checked before the desk is opened, so that a wrong mapping creates no
+        // directory.
         let log = Log::open(&self.file, Arc::new(mapping), progress.clone()).map_err(words)?;
-        let facts = json!({ "file": self.file.display().to_string(), "encoding": log.encoding.name(), "delimiter": char::from(log.delimiter).to_string() });
-        let rejected = self.rejected.as_deref().map(|path| Rejected::create(path, &log, &self.mapping)).transpose().map_err(words)?;
+        let context = json!({ "file": self.file.display().to_string(), "encoding": log.encoding.name(), "delimiter": char::from(log.delimiter).to_string() });
+        let rejected = self
+            .rejected
+            .as_deref()
+            .map(|path| Rejected::create(path, &log, &self.mapping))
+            .transpose()
+            .map_err(words)?;
         let bar = bar(size);
         let shown = tokio::spawn(show(bar.clone(), progress));
-        let imported = if self.dry_run { self.check(log, rejected).await } else { self.import(log, rejected).await };
+        let imported = if self.dry_run {
+            self.check(log, rejected).await
+        } else {
+            self.import(log, rejected).await
+        };
         shown.abort();
         bar.finish_and_clear();
-        let (totals, took) = imported?;
+        let (totals, duration) = imported?;
         if json {
-            self.print_json(facts, &totals, took);
+            self.print_json(context, &totals, duration);
         } else {
-            self.print(&totals, took);
+            self.print(&totals, duration);
         }
         if totals.rejected > 0 && totals.imported + totals.duplicate == 0 {
-            return Err(format!("no row could be imported: {} of {} rows are rejected", totals.rejected, totals.rows));
+            return Err(format!(
+                "no row could be imported: {} of {} rows are rejected",
+                totals.rejected, totals.rows
+            ));
         }
         if self.strict && totals.rejected > 0 {
-            return Err(format!("--strict: {} of {} rows are rejected", totals.rejected, totals.rows));
+            return Err(format!(
+                "--strict: {} of {} rows are rejected",
+                totals.rejected, totals.rows
+            ));
         }
         Ok(())
     }
 
-    /// Imports the log; gives back what became of it and how long it took.
-    async fn import(&self, log: Log, rejected: Option<Rejected>) -> Result<(Totals, Option<Duration>), String> {
-        let opened = self.place.write().await?;
+    /// Imports the log; returns its totals and the duration.
+    async fn import(
+        &self,
+        log: Log,
+        rejected: Option<Rejected>,
+    ) -> Result<(Totals, Option<Duration>), String> {
+        let opened = self.target.write().await?;
         let clock = opened.ledger.clock.clone();
-        let began = clock.now();
-        let key = opened.secrets.secret(FINGERPRINT_KEY).await.map_err(words)?;
-        let totals = importing::import(&opened.ledger, key, log, rejected).await.map_err(words)?;
-        if let Some(directory) = self.place.directory() {
+        let started_at = clock.now();
+        let key = opened
+            .secrets
+            .secret(FINGERPRINT_KEY)
+            .await
+            .map_err(words)?;
+        let totals = importing::import(&opened.ledger, key, log, rejected)
+            .await
+            .map_err(words)?;
+        if let Some(directory) = self.target.directory() {
             let head = opened.ledger.store.head().await.map_err(words)?;
-            publish(directory, head, clock.now().0).map_err(|error| format!("cannot publish the head: {error}"))?;
+            publish(directory, head, clock.now().0)
+                .map_err(|error| format!("cannot publish the head: {error}"))?;
         }
-        Ok((totals, Some(Duration::from_millis((clock.now().0 - began.0).max(1).unsigned_abs()))))
+        Ok((
+            totals,
+            Some(Duration::from_millis(
+                (clock.now().0 - started_at.0).max(1).unsigned_abs(),
+            )),
+        ))
     }
 
-    /// Reads the log as an import does and writes nothing.
-    async fn check(&self, log: Log, rejected: Option<Rejected>) -> Result<(Totals, Option<Duration>), String> {
-        Ok((importing::check(self.desk().await?, log, rejected).await.map_err(words)?, None))
+    /// Checks the log like an import, without writing.
+    async fn check(
+        &self,
+        log: Log,
+        rejected: Option<Rejected>,
+    ) -> Result<(Totals, Option<Duration>), String> {
+        Ok((
+            importing::check(self.desk().await?, log, rejected)
+                .await
+                .map_err(words)?,
+            None,
+        ))
     }
 
-    /// The ledger and its key for fingerprints, if there is a desk already. Nothing is created.
+    /// Returns the ledger and its fingerprint key if the desk exists; creates nothing.
     async fn desk(&self) -> Result<Option<(Ledger, [u8; 32])>, String> {
-        let Some(directory) = self.place.directory() else {
-            let cloud = self.place.connect().await?;
+        let Some(directory) = self.target.directory() else {
+            let cloud = self.target.connect().await?;
             let key = cloud.secrets.secret(FINGERPRINT_KEY).await.map_err(words)?;
             return Ok(Some((cloud.ledger, key)));
         };
-        if !["ledger.db", "keys.db"].iter().all(|file| directory.join(file).exists()) {
+        if !["ledger.db", "keys.db"]
+            .iter()
+            .all(|file| directory.join(file).exists())
+        {
             return Ok(None);
         }
         let ledger = Local::read(directory).map_err(words)?;
         let key = ledger.keys.secret(FINGERPRINT_KEY).await.map_err(words)?;
-        Ok(key.and_then(|key| <[u8; 32]>::try_from(key).ok()).map(|key| (ledger, key)))
+        Ok(key
+            .and_then(|key| <[u8; 32]>::try_from(key).ok())
+            .map(|key| (ledger, key)))
     }
 
-    fn print(&self, totals: &Totals, took: Option<Duration>) {
+    fn print(&self, totals: &Totals, duration: Option<Duration>) {
         for (line, reason) in totals.rejections.iter().take(SHOWN) {
             println!("line {line} rejected: {reason}");
         }
@@ -122,22 +173,35 @@ impl Import {
         if totals.rows == 0 {
             println!("{} has a header line and no rows", self.file.display());
         }
-        let time = took.map_or_else(String::new, |took| {
-            let seconds = took.as_secs_f64();
+        let time = duration.map_or_else(String::new, |duration| {
+            let seconds = duration.as_secs_f64();
             #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
             let rate = totals.rows as f64 / seconds;
             format!(" in {seconds:.1} s ({rate:.0} rows/s)")
         });
-        let dry = if self.dry_run { "dry run, nothing is written: " } else { "" };
-        let ignored = if totals.ignored > 0 { format!(", {} ignored", totals.ignored) } else { String::new() };
+        let dry = if self.dry_run {
+            "dry run, nothing is written: "
+        } else {
+            ""
+        };
+        let ignored = if totals.ignored > 0 {
+            format!(", {} ignored", totals.ignored)
+        } else {
+            String::new()
+        };
         println!(
             "{dry}{} rows of {} cases{time}: {} imported, {} duplicate, {} rejected{ignored}",
             totals.rows, totals.cases, totals.imported, totals.duplicate, totals.rejected
         );
     }
 
-    fn print_json(&self, mut facts: serde_json::Value, totals: &Totals, took: Option<Duration>) {
-        let numbers = [
+    fn print_json(
+        &self,
+        mut context: serde_json::Value,
+        totals: &Totals,
+        duration: Option<Duration>,
+    ) {
+        let counts = [
             ("rows", totals.rows),
             ("cases", totals.cases),
             ("imported", totals.imported),
@@ -145,18 +209,26 @@ impl Import {
             ("rejected", totals.rejected),
             ("ignored", totals.ignored),
         ];
-        for (name, number) in numbers {
-            facts[name] = number.into();
+        for (name, count) in counts {
+            context[name] = count.into();
         }
-        facts["dry_run"] = self.dry_run.into();
-        facts["seconds"] = took.map(|took| took.as_secs_f64()).into();
-        facts["rejections"] = totals.rejections.iter().map(|(line, reason)| json!({ "line": line, "reason": reason })).collect();
-        println!("{}", serde_json::to_string_pretty(&facts).unwrap_or_default());
+        context["dry_run"] = self.dry_run.into();
+        context["seconds"] = duration.map(|duration| duration.as_secs_f64()).into();
+        context["rejections"] = totals
+            .rejections
+            .iter()
+            .map(|(line, reason)| json!({ "line": line, "reason": reason }))
+            .collect();
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&context).unwrap_or_default()
+        );
     }
 }
 
 fn bar(size: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(size).with_style(style)
 }
 

@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand.
+//! The command line of a desk: one file per subcommand.
 
 pub mod app;
 pub mod audit;
@@ -9,11 +9,11 @@ pub mod doctor;
 pub mod forget;
 pub mod import;
 pub mod log;
-pub mod place;
 pub mod report;
 pub mod restore;
 pub mod serve;
 pub mod setup;
+pub mod target;
 mod uploads;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -24,7 +24,8 @@ use serde_json::Value;
 
 /// An IT service desk whose source of truth is an append-only ledger of events.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something is wrong with what was examined, 4 another process holds the desk.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check has findings, 4 another process uses the
+/// desk.
 #[derive(Debug, Parser)]
 #[command(name = "ledgerdesk", version, max_term_width = 100)]
 pub struct Cli {
@@ -55,9 +56,9 @@ pub enum Command {
     App(app::App),
     /// Erase a person: user name, key, and everything sealed under the key.
     Forget(forget::Forget),
-    /// Copy a desk, also one that is running; people and keys go apart.
+    /// Copy a desk, also a running one; people and keys are copied separately.
     Backup(backup::Backup),
-    /// Make a directory for a desk from a backup.
+    /// Create the directory of a desk from a backup.
     Restore(restore::Restore),
     /// Check a desk and report each problem with the next step.
     Doctor(doctor::Doctor),
@@ -65,26 +66,27 @@ pub enum Command {
     Completions(completions::Completions),
 }
 
-/// Why a command ended without success; each reason has its own exit code, listed in docs/operating.md.
+/// The reason of a failed command; each reason has an exit code, listed in docs/operating.md.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     #[error("{0}")]
     Failed(String),
-    /// Options contradict each other, or one has a value that it cannot have.
+    /// Options contradict each other, or an option has an invalid value.
     #[error("{0}")]
     Usage(String),
-    /// What was examined is wrong: a verification failed, a check has findings.
+    /// A verification failed, or a check has findings.
     #[error("{0}")]
     Found(String),
-    /// Another process holds the desk.
+    /// Another process uses the desk.
     #[error("{0}")]
     Busy(String),
 }
 
-/// The part of the ledger's message by which a directory that another process holds is known.
-const HELD: &str = "another process is writing";
+/// The part of an error of the ledger that identifies a directory in use by another process.
+const IN_USE: &str = "another process is writing";
 
 impl CommandError {
+    /// Returns the exit code of the process for this error.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Failed(_) => 1,
@@ -97,7 +99,11 @@ impl CommandError {
 
 impl From<String> for CommandError {
     fn from(text: String) -> Self {
-        if text.contains(HELD) { Self::Busy(text) } else { Self::Failed(text) }
+        if text.contains(IN_USE) {
+            Self::Busy(text)
+        } else {
+            Self::Failed(text)
+        }
     }
 }
 
@@ -119,38 +125,48 @@ impl From<CommandError> for String {
     }
 }
 
-/// How a command that changes something goes ahead.
+/// The options of a command that changes a desk.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Change {
-    /// Report what would change, and change nothing.
+    /// Report the changes without making them.
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask. A question comes on a terminal only.
+    /// Do not ask for confirmation. Only a terminal shows the question.
     #[arg(long)]
     pub yes: bool,
 }
 
 impl Change {
-    /// Asks on a terminal whether to go ahead; elsewhere the command itself is the answer.
-    pub fn confirm(self, what: &str) -> Result<(), CommandError> {
+    /// Asks for confirmation on a terminal; without a terminal, the command itself is the
+    /// confirmation.
+    pub fn confirm(self, action: &str) -> Result<(), CommandError> {
         let stdin = std::io::stdin();
         if self.yes || self.dry_run || !stdin.is_terminal() {
             return Ok(());
         }
-        eprint!("{what}? [y/N] ");
+        eprint!("{action}? [y/N] ");
         let _ = std::io::stderr().flush();
         let mut answer = String::new();
-        stdin.lock().read_line(&mut answer).map_err(|error| format!("cannot read the answer: {error}"))?;
-        if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err("nothing was changed".into()) }
+        stdin
+            .lock()
+            .read_line(&mut answer)
+            .map_err(|error| format!("cannot read the answer: {error}"))?;
+        if answer.trim().eq_ignore_ascii_case("y") {
+            Ok(())
+        } else {
+            Err("nothing was changed".into())
+        }
     }
 }
 
-/// Prints a line about a desk that is running. The desk continues where the line cannot be written, because its reader is gone or a disk is full.
+/// Prints a line about a running desk.
+///
+/// A failed write is ignored: a closed pipe or a full disk must not stop the desk.
 pub(crate) fn announce(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Prints a result: as JSON, or as the lines that a person reads.
+/// Prints a result as JSON or as text.
 pub(crate) fn print(json: bool, value: &Value, lines: impl FnOnce()) {
     if json {
         println!("{value}");
@@ -187,16 +203,33 @@ mod tests {
     use super::*;
 
     /// Commands that change a desk, by their path.
-    const CHANGING: [&str; 9] = ["setup", "audit check", "audit rebuild", "audit follow", "audit parked", "app add", "app disable", "app enable", "forget"];
+    const CHANGING: [&str; 9] = [
+        "setup",
+        "audit check",
+        "audit rebuild",
+        "audit follow",
+        "audit parked",
+        "app add",
+        "app disable",
+        "app enable",
+        "forget",
+    ];
 
-    /// Characters of a help text in one line.
+    /// Most characters of a short help text.
     const HELP_MAX: usize = 120;
 
-    /// Every command without subcommands, by its path.
+    /// Collects the commands without subcommands: path and long options.
     fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, Vec<String>)>) {
-        let mut subcommands = command.get_subcommands().filter(|sub| sub.get_name() != "help").peekable();
+        let mut subcommands = command
+            .get_subcommands()
+            .filter(|sub| sub.get_name() != "help")
+            .peekable();
         if subcommands.peek().is_none() {
-            let options = command.get_arguments().filter_map(|argument| argument.get_long()).map(str::to_owned).collect();
+            let options = command
+                .get_arguments()
+                .filter_map(|argument| argument.get_long())
+                .map(str::to_owned)
+                .collect();
             found.push((path.to_owned(), options));
         }
         for sub in subcommands {
@@ -206,16 +239,26 @@ mod tests {
 
     fn every_argument_has_a_short_text(command: &clap::Command, path: &str) {
         for argument in command.get_arguments() {
-            let text = argument.get_help().map(ToString::to_string).unwrap_or_default();
-            assert!((1..=HELP_MAX).contains(&text.chars().count()), "{path} {}: {text:?}", argument.get_id());
+            let text = argument
+                .get_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                (1..=HELP_MAX).contains(&text.chars().count()),
+                "{path} {}: {text:?}",
+                argument.get_id()
+            );
         }
-        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        for sub in command
+            .get_subcommands()
+            .filter(|sub| sub.get_name() != "help")
+        {
             every_argument_has_a_short_text(sub, &format!("{path} {}", sub.get_name()));
         }
     }
 
     #[test]
-    fn every_command_prints_json_and_every_change_can_be_tried_first() {
+    fn every_command_has_json_and_every_change_has_a_dry_run() {
         let mut command = Cli::command();
         command.build();
         let mut found = Vec::new();
@@ -223,17 +266,31 @@ mod tests {
         assert!(found.len() >= 20, "{found:?}");
         every_argument_has_a_short_text(&command, "");
         for (path, options) in &found {
-            assert!(options.iter().any(|option| option == "json"), "{path} has no --json");
+            assert!(
+                options.iter().any(|option| option == "json"),
+                "{path} has no --json"
+            );
         }
         for path in CHANGING {
-            let (_, options) = found.iter().find(|(known, _)| known == path).unwrap_or_else(|| panic!("there is no command {path}"));
-            assert!(["dry-run", "yes"].iter().all(|wanted| options.iter().any(|option| option == wanted)), "{path}: {options:?}");
+            let (_, options) = found
+                .iter()
+                .find(|(known, _)| known == path)
+                .unwrap_or_else(|| panic!("there is no command {path}"));
+            assert!(
+                ["dry-run", "yes"]
+                    .iter()
+                    .all(|name| options.iter().any(|option| option == name)),
+                "{path}: {options:?}"
+            );
         }
     }
 
     #[test]
-    fn a_held_directory_has_its_own_exit_code() {
-        assert_eq!(CommandError::from("another process is writing to data; stop it first").exit_code(), 4);
+    fn a_directory_in_use_has_its_own_exit_code() {
+        assert_eq!(
+            CommandError::from("another process is writing to data; stop it first").exit_code(),
+            4
+        );
         assert_eq!(CommandError::from("cannot read x").exit_code(), 1);
     }
 }

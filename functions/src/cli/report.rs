@@ -1,11 +1,11 @@
-//! `ledgerdesk report`: operational data, computed from events; safe beside a running desk.
+//! `ledgerdesk report`: prints operational data computed from events; safe beside a running desk.
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::CommandError;
-use super::place::Place;
-use crate::reports;
+use super::target::Target;
+use crate::app::reports;
 use crate::stream::project;
 
 #[derive(Debug, Args)]
@@ -13,10 +13,10 @@ pub struct Report {
     /// The report.
     pub name: Name,
     #[command(flatten)]
-    pub place: Place,
+    pub target: Target,
 }
 
-/// The reports there are.
+/// The available reports.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Name {
     /// Volumes, transitions and durations of imported incident logs.
@@ -26,16 +26,29 @@ pub enum Name {
 }
 
 impl Report {
+    /// Prints the report.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
-        let ledger = self.place.read().await?;
+        let ledger = self.target.read().await?;
         let report = match self.name {
-            Name::Incidents => reports::incidents(&reports::incident_log(&ledger, &mut |_| {}).await.map_err(|error| error.to_string())?),
-            Name::Desk => json!(project::replay(&ledger, |_| true, |_| {}).await.map_err(|error| error.to_string())?.board),
+            Name::Incidents => reports::incidents(
+                &reports::incident_log(&ledger, &mut |_| {})
+                    .await
+                    .map_err(|error| error.to_string())?,
+            ),
+            Name::Desk => json!(
+                project::replay(&ledger, |_| true, |_| {})
+                    .await
+                    .map_err(|error| error.to_string())?
+                    .board
+            ),
         };
         if json {
-            println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
-        } else if is_nothing(&report) {
-            println!("{}", self.name.nothing(&self.place));
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&report).unwrap_or_default()
+            );
+        } else if is_empty(&report) {
+            println!("{}", self.name.empty_text(&self.target));
         } else {
             print_lines(&report, 0);
         }
@@ -44,26 +57,30 @@ impl Report {
 }
 
 impl Name {
-    /// The one line of a report on nothing.
-    fn nothing(self, place: &Place) -> String {
+    /// Returns the text for a report without data.
+    fn empty_text(self, target: &Target) -> String {
         match self {
-            Self::Incidents => format!("nothing to report: no incident log was imported into {place}; `ledgerdesk import` imports one"),
-            Self::Desk => format!("nothing to report: {place} has no tickets and no imported rows"),
+            Self::Incidents => format!(
+                "nothing to report: no incident log was imported into {target}; `ledgerdesk import` imports one"
+            ),
+            Self::Desk => {
+                format!("nothing to report: {target} has no tickets and no imported rows")
+            }
         }
     }
 }
 
-/// Says whether every number of a report is zero and every list is empty.
-fn is_nothing(value: &Value) -> bool {
+/// Returns whether every number of a report is zero and every list is empty.
+fn is_empty(value: &Value) -> bool {
     match value {
-        Value::Object(object) => object.values().all(is_nothing),
+        Value::Object(object) => object.values().all(is_empty),
         Value::Array(rows) => rows.is_empty(),
         Value::Number(number) => number.as_f64() == Some(0.0),
         _ => false,
     }
 }
 
-/// Prints a report as indented lines; lists of a transition read `from -> to: count`.
+/// Prints a report as indented lines; a row of a list is printed as `from -> to: count`.
 pub(super) fn print_lines(value: &Value, depth: usize) {
     let Value::Object(object) = value else { return };
     for (key, value) in object {
@@ -76,7 +93,12 @@ pub(super) fn print_lines(value: &Value, depth: usize) {
             Value::Array(rows) => {
                 println!("{indent}{key}:");
                 for row in rows {
-                    println!("{indent}  {} -> {}: {}", row[0].as_str().unwrap_or_default(), row[1].as_str().unwrap_or_default(), row[2]);
+                    println!(
+                        "{indent}  {} -> {}: {}",
+                        row[0].as_str().unwrap_or_default(),
+                        row[1].as_str().unwrap_or_default(),
+                        row[2]
+                    );
                 }
             }
             other => println!("{indent}{key}: {other}"),

@@ -1,4 +1,4 @@
-//! `ledgerdesk serve`: a desk on one machine and one directory.
+//! `ledgerdesk serve`: runs a desk on one machine and one directory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use clap::Args;
 use domain::ledger::Continuations;
 use events::Meta;
 use events::ledger::Continued;
-use infra::Wish;
-use infra::caller::egress::Egress;
-use infra::caller::http::Http as HttpCaller;
+use infra::CommandEnvelope;
 use infra::crash::Crash;
 use infra::directory::file::File;
 use infra::directory::{Directory, http::Http as HttpDirectory};
 use infra::heads::{self, Lost};
-use infra::ledger::NoLookups;
+use infra::http::client::Client as HttpClient;
+use infra::http::egress::Egress;
+use infra::ledger::NoContext;
 use infra::local::{Accepted, Local};
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use infra::views::{Document, Views};
@@ -26,16 +26,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::setup::Wanted;
 use super::{CommandError, announce};
+use crate::App;
 use crate::app::{Ports, Settings};
+use crate::app::{client_apps, times};
 use crate::host::local::{Desk, publish};
-use crate::{App, apps, times};
 
-/// The longest wait of a start for its lists: what the start itself stored is in them within a moment.
+/// Longest wait at the start until the lists show the data that the start itself stored.
 const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
-/// The app of the demo company. Its secret is published, so it is for trials on loopback only.
+/// Code and secret of the demo app; only for trials on loopback, because the secret is published.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
-/// The view of what the last start was told, and its document with the time zone.
+/// The view with settings of the last start, and its document with the time zone.
 const LAST_START: &str = "last_start";
 const ZONE: &str = "zone";
 
@@ -52,45 +53,47 @@ pub struct Serve {
     /// Serve the demo company with its published secret to other machines too.
     #[arg(long, requires = "demo")]
     pub demo_on_network: bool,
-    /// The address of the desk in links; the listening address if absent.
+    /// The base URL of links to the desk [default: the listening address].
     #[arg(long, value_name = "URL")]
     pub site: Option<String>,
-    /// The time zone of ticket numbers and of times in answers.
+    /// The time zone of ticket numbers and of times in responses.
     #[arg(long, default_value = times::DEFAULT_ZONE, value_name = "ZONE")]
     pub zone: String,
-    /// The organization, from a TOML file or a service: leaders, departments, businesses.
+    /// The directory of leaders, departments and businesses: a TOML file or a service.
     #[arg(long, value_name = "FILE|URL")]
     pub directory: Option<String>,
-    /// Private addresses that outgoing requests may reach, between commas.
+    /// Private addresses that outgoing requests may reach, separated by commas.
     ///
-    /// Networks, addresses, host names, `*.domain` and `loopback`. `--demo` adds loopback.
+    /// Entries are networks, addresses, host names, `*.domain` and `loopback`. `--demo` adds
+    /// loopback.
     #[arg(long, value_name = "LIST")]
     pub egress: Option<String>,
     /// The largest file that may be uploaded, in MiB.
     #[arg(long, default_value_t = 100, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub file_max_mib: u64,
-    /// The login service that resolves a `bk_token`; no token is valid without one.
+    /// The login service that checks a `bk_token`; without it, no token is valid.
     #[arg(long, value_name = "URL")]
     pub login: Option<String>,
-    /// Start although commits are missing that were published or followed by the views.
+    /// Start although published or followed commits are missing.
     ///
-    /// The loss is recorded in the ledger, and views are filled again.
+    /// The loss is recorded in the ledger, and the views are rebuilt.
     #[arg(long)]
     pub accept_lost_commits: bool,
-    /// Start although people who acted in the ledger are not in the key store.
+    /// Start although the key store lacks people who acted in the ledger.
     ///
-    /// Their names and sealed values cannot be read any more; they are treated as erased.
+    /// Their names and sealed values can no longer be read; these people count as erased.
     #[arg(long)]
     pub accept_lost_people: bool,
     /// Log every request: method, path, status, duration, app and request id.
     #[arg(long)]
     pub access_log: bool,
-    /// End the process at the N-th passing of a place; for crash tests.
+    /// End the process when a crash point is reached for the N-th time; for tests.
     #[arg(long, hide = true, value_name = "POINT:N")]
     pub crash_at: Option<String>,
 }
 
 impl Serve {
+    /// Starts the desk and serves it until a stop signal.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         ignore_hangups();
         let mut stop = StopSignals::listen();
@@ -104,15 +107,27 @@ impl Serve {
         if json {
             announce(&started.to_string());
         } else {
-            announce(&format!("ledgerdesk serves on {base} from {}", self.data.display()));
+            announce(&format!(
+                "ledgerdesk serves on {base} from {}",
+                self.data.display()
+            ));
             if self.wanted.demo {
-                announce(&format!("demo app: code {}, secret {}", DEMO_APP.0, DEMO_APP.1));
+                announce(&format!(
+                    "demo app: code {}, secret {}",
+                    DEMO_APP.0, DEMO_APP.1
+                ));
                 let (code, secret) = DEMO_APP;
-                announce(&format!("try: curl -s '{base}/api/c/compapi/v2/itsm/get_services/?bk_app_code={code}&bk_app_secret={secret}'"));
+                announce(&format!(
+                    "try: curl -s '{base}/api/c/compapi/v2/itsm/get_services/?bk_app_code={code}&bk_app_secret={secret}'"
+                ));
             }
         }
         stop_signal(&mut stop).await;
-        announce(if json { r#"{"stopping":true}"# } else { "stopping" });
+        announce(if json {
+            r#"{"stopping":true}"#
+        } else {
+            "stopping"
+        });
         desk.stop().await;
         Ok(())
     }
@@ -120,51 +135,90 @@ impl Serve {
     /// Opens the directory and starts every function.
     pub async fn start(&self) -> Result<(App, Desk), CommandError> {
         let addresses = self.addresses().await?;
-        let listener = TcpListener::bind(&addresses[..]).await.map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
+        let listener = TcpListener::bind(&addresses[..])
+            .await
+            .map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let app = self.open(address).await?;
         let head = app.ledger.store.head().await?;
-        publish(&self.data, head, app.ledger.clock.now().0).map_err(|error| format!("cannot publish the head: {error}"))?;
+        publish(&self.data, head, app.ledger.clock.now().0)
+            .map_err(|error| format!("cannot publish the head: {error}"))?;
         let desk = Desk::start(&app, listener, &self.data)?;
         let mut followed = app.followed.subscribe();
-        // Views that have to be filled again may take long; the desk serves meanwhile.
-        let _ = tokio::time::timeout(FOLLOWED_WAIT, followed.wait_for(|position| *position >= head.position)).await;
+        // A rebuild of the views may take long, and the desk serves requests during that time.
+        let _ = tokio::time::timeout(
+            FOLLOWED_WAIT,
+            followed.wait_for(|position| *position >= head.position),
+        )
+        .await;
         Ok((app, desk))
     }
 
-    /// The addresses that `--listen` names, IPv4 first: a host name may mean several, and the first free one is taken.
+    /// Resolves `--listen` to its addresses, IPv4 first; the desk listens on the first free one.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
-        let unknown = |reason: String| CommandError::Usage(format!("--listen {}: {reason}; write HOST:PORT, such as 127.0.0.1:8080", self.listen));
-        let found = tokio::net::lookup_host(&self.listen).await.map_err(|error| unknown(error.to_string()))?;
+        let unknown = |reason: String| {
+            CommandError::Usage(format!(
+                "--listen {}: {reason}; write HOST:PORT, such as 127.0.0.1:8080",
+                self.listen
+            ))
+        };
+        let found = tokio::net::lookup_host(&self.listen)
+            .await
+            .map_err(|error| unknown(error.to_string()))?;
         let mut addresses: Vec<SocketAddr> = found.collect();
         addresses.sort_by_key(SocketAddr::is_ipv6);
         if addresses.is_empty() {
             return Err(unknown("the host has no address".into()));
         }
-        let reachable = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        let reachable = addresses
+            .iter()
+            .find(|address| !address.ip().to_canonical().is_loopback());
         match reachable {
-            Some(address) if self.wanted.demo && !self.demo_on_network => Err(CommandError::Usage(format!(
-                "--demo serves an app with a published secret that may act as every user, and other machines can reach {address}; \
-                 listen on 127.0.0.1, leave --demo out, or add --demo-on-network"
-            ))),
+            Some(address) if self.wanted.demo && !self.demo_on_network => {
+                Err(CommandError::Usage(format!(
+                    "--demo enables an app with a published secret that may act as every user, and other machines can reach {address}; \
+                 listen on 127.0.0.1, omit --demo, or add --demo-on-network"
+                )))
+            }
             _ => Ok(addresses),
         }
     }
 
     async fn open(&self, address: SocketAddr) -> Result<App, CommandError> {
-        let zone = times::zone(&self.zone).map_err(|reason| CommandError::Usage(format!("--zone: {reason}")))?;
+        let zone = times::zone(&self.zone)
+            .map_err(|reason| CommandError::Usage(format!("--zone: {reason}")))?;
         let zone_name = zone.iana_name().unwrap_or(&self.zone).to_owned();
         for (option, value) in [("--site", &self.site), ("--login", &self.login)] {
             if let Some(url) = value.as_deref().filter(|url| !is_web_address(url)) {
-                return Err(CommandError::Usage(format!("{option} {url}: write an address that begins with http:// or https:// and has no ? and no #")));
+                return Err(CommandError::Usage(format!(
+                    "{option} {url}: write an address that begins with http:// or https:// and has no ? and no #"
+                )));
             }
         }
-        let site = self.site.clone().unwrap_or_else(|| format!("http://{address}"));
-        let settings = Settings { site: site.trim_end_matches('/').to_owned(), zone, file_bytes_max: self.file_max_mib << 20, answer_bytes_max: None };
-        let egress = Egress::read(self.egress.as_deref().unwrap_or_default()).map_err(|reason| CommandError::Usage(format!("--egress: {reason}")))?;
+        let site = self
+            .site
+            .clone()
+            .unwrap_or_else(|| format!("http://{address}"));
+        let settings = Settings {
+            site: site.trim_end_matches('/').to_owned(),
+            zone,
+            file_bytes_max: self.file_max_mib << 20,
+            response_bytes_max: None,
+        };
+        let egress = Egress::read(self.egress.as_deref().unwrap_or_default())
+            .map_err(|reason| CommandError::Usage(format!("--egress: {reason}")))?;
         let resolved = self.wanted.resolve()?;
-        let crash = Arc::new(self.crash_at.as_deref().map(Crash::armed).transpose()?.unwrap_or_default());
-        let accepted = Accepted { commits: self.accept_lost_commits, people: self.accept_lost_people };
+        let crash = Arc::new(
+            self.crash_at
+                .as_deref()
+                .map(Crash::armed)
+                .transpose()?
+                .unwrap_or_default(),
+        );
+        let accepted = Accepted {
+            commits: self.accept_lost_commits,
+            people: self.accept_lost_people,
+        };
         let (local, lost) = Local::open_despite_loss(&self.data, &crash, accepted)?;
         if let Some(lost) = &lost {
             accept(&local.ledger, lost, &self.data).await?;
@@ -173,28 +227,46 @@ impl Serve {
             Some(base) => Arc::new(HttpLogin::new(base)?),
             None => Arc::new(NoLogin::default()),
         };
-        let caller = Arc::new(HttpCaller::new(egress.with_loopback(self.wanted.demo))?);
-        let directory = organization(self.directory.as_deref(), &local.ledger)?;
-        let ports = Ports { ledger: local.ledger, views: local.views, queue: local.queue, caller, blob: local.blob, login, directory, secrets: local.secrets };
+        let http_client = Arc::new(HttpClient::new(egress.with_loopback(self.wanted.demo))?);
+        let directory = open_directory(self.directory.as_deref(), &local.ledger)?;
+        let ports = Ports {
+            ledger: local.ledger,
+            views: local.views,
+            queue: local.queue,
+            caller: http_client,
+            blob: local.blob,
+            login,
+            directory,
+            secrets: local.secrets,
+        };
         let app = App::new(ports, settings, crash)?;
         app.credentials.listens_on(address.ip());
         app.limits.apply();
         compare_zone(&*app.views, &zone_name).await?;
         self.wanted.store(&app, &resolved).await?;
-        if !self.wanted.demo && apps::close_demo(&app, DEMO_APP).await? {
-            tracing::warn!(app = DEMO_APP.0, "the demo app is disabled, because the desk was started without --demo");
+        if !self.wanted.demo && client_apps::close_demo(&app, DEMO_APP).await? {
+            tracing::warn!(
+                app = DEMO_APP.0,
+                "the demo app is disabled, because the desk was started without --demo"
+            );
         }
         Ok(app)
     }
 }
 
-/// Says whether a text is the address of a web service.
+/// Returns whether a text is an HTTP URL without query and fragment.
 fn is_web_address(text: &str) -> bool {
-    text.parse::<reqwest::Url>()
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none())
+    text.parse::<reqwest::Url>().is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
 }
 
-/// A closed terminal or a `kill -HUP` does not end the desk. No file is opened again: the log goes to standard error.
+/// Ignores SIGHUP, so that a closed terminal does not end the desk.
+///
+/// No log file needs to be reopened, because the log goes to standard error.
 pub(super) fn ignore_hangups() {
     match signal(SignalKind::hangup()) {
         Ok(mut hangups) => drop(tokio::spawn(async move {
@@ -206,20 +278,31 @@ pub(super) fn ignore_hangups() {
     }
 }
 
-/// The directory that a file or a service is; without either nobody leads anybody.
-fn organization(place: Option<&str>, ledger: &infra::Ledger) -> Result<Arc<dyn Directory>, infra::Error> {
-    match place {
+/// Opens the directory from a URL or a TOML file; without either, the directory is empty.
+fn open_directory(
+    location: Option<&str>,
+    ledger: &infra::Ledger,
+) -> Result<Arc<dyn Directory>, infra::Error> {
+    match location {
         None => Ok(Arc::new(File::default())),
-        Some(url) if url.starts_with("http://") || url.starts_with("https://") => Ok(Arc::new(HttpDirectory::new(url, ledger.clock.clone())?)),
+        Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+            Ok(Arc::new(HttpDirectory::new(url, ledger.clock.clone())?))
+        }
         Some(path) => {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| infra::Error::because(infra::Kind::Misconfigured, format!("cannot read {path}"), error))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                infra::Error::because(
+                    infra::Kind::Misconfigured,
+                    format!("cannot read {path}"),
+                    error,
+                )
+            })?;
             Ok(Arc::new(File::read(&text)?))
         }
     }
 }
 
-/// Warns where the zone is another than at the last start: ticket numbers carry the date in the zone.
+/// Warns if the time zone changed since the last start, because ticket numbers contain the date in
+/// that zone.
 async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error> {
     let stored = views.get(LAST_START, ZONE).await?;
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
@@ -228,22 +311,62 @@ async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error>
         return Ok(());
     }
     if let Some(before) = before {
-        tracing::warn!(before, zone, "the time zone is another than at the last start; dates in ticket numbers and times in answers change with it");
+        tracing::warn!(
+            before,
+            zone,
+            "the time zone changed since the last start; dates in ticket numbers and times in responses change with it"
+        );
     }
-    views.put(LAST_START, ZONE, &Document { sequence: sequence + 1, body: zone.as_bytes().to_vec() }, &[], sequence).await?;
+    views
+        .put(
+            LAST_START,
+            ZONE,
+            &Document {
+                sequence: sequence + 1,
+                body: zone.as_bytes().to_vec(),
+            },
+            &[],
+            sequence,
+        )
+        .await?;
     Ok(())
 }
 
-/// Records in the ledger that published commits are lost, then in the heads of the directory that theirs are void: after a crash in between, the loss is
-/// found again.
+/// Records the loss of published commits in the ledger, then marks their published heads as void.
+///
+/// After a crash between the two writes, the next start finds the loss again.
 async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), String> {
-    let continued = Continued { published_position: lost.published, position: lost.position, missing: lost.missing() };
-    let wish = Wish { stream: domain::ledger::STREAM.into(), command_id: ledger.fresh_id(), meta: Meta::system("serve", "accept-lost-commits") };
-    let recorded = ledger.execute::<Continuations>(&wish, &domain::ledger::Command(continued), &NoLookups).await;
+    let continued = Continued {
+        published_position: lost.published,
+        position: lost.position,
+        missing: lost.missing(),
+    };
+    let command_envelope = CommandEnvelope {
+        stream: domain::ledger::STREAM.into(),
+        command_id: ledger.fresh_id(),
+        meta: Meta::system("serve", "accept-lost-commits"),
+    };
+    let recorded = ledger
+        .execute::<Continuations>(
+            &command_envelope,
+            &domain::ledger::Command(continued),
+            &NoContext,
+        )
+        .await;
     recorded.map_err(|error| format!("cannot record the loss of commits: {error}"))?;
-    heads::accept(data, lost, ledger.clock.now().0)
-        .map_err(|error| format!("cannot note the loss of commits in {}/{}: {error}", data.display(), heads::FILE))?;
-    tracing::warn!(published = lost.published, position = lost.position, missing = lost.missing(), "continued without published commits");
+    heads::accept(data, lost, ledger.clock.now().0).map_err(|error| {
+        format!(
+            "cannot record the loss of commits in {}/{}: {error}",
+            data.display(),
+            heads::FILE
+        )
+    })?;
+    tracing::warn!(
+        published = lost.published,
+        position = lost.position,
+        missing = lost.missing(),
+        "desk continues without the lost commits"
+    );
     Ok(())
 }
 
@@ -262,16 +385,27 @@ async fn next(signal: &mut Option<Signal>) {
     }
 }
 
-/// The signals that stop a desk: SIGINT and SIGTERM. One that arrives while the desk still starts is kept until it is waited for.
+/// The signals that stop a desk: SIGINT and SIGTERM.
+///
+/// A signal that arrives during the start is handled after the start.
 pub(super) struct StopSignals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
 }
 
 impl StopSignals {
-    /// Takes both signals from the system from now on.
+    /// Starts to receive both signals.
     pub(super) fn listen() -> Self {
-        let listen = |kind: SignalKind| signal(kind).inspect_err(|error| tracing::warn!(%error, "a signal does not stop the desk in order")).ok();
-        Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
+        let listen = |kind: SignalKind| {
+            signal(kind)
+                .inspect_err(
+                    |error| tracing::warn!(%error, "cannot receive a stop signal; it ends the desk without a clean stop"),
+                )
+                .ok()
+        };
+        Self {
+            interrupt: listen(SignalKind::interrupt()),
+            terminate: listen(SignalKind::terminate()),
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Every function in one process on one directory: HTTP, following, queues and timers, restartable at any instant.
+//! The local host: runs every function of the catalog in one process on one directory; a restart is
+//! safe at any time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,21 +20,21 @@ use crate::stream::parked::follow_or_park;
 use crate::stream::project;
 use crate::{App, http, queue, timer};
 
-/// Commits followed between two checkpoints.
+/// Commits per checkpoint of the follower.
 const PAGE: usize = 256;
-/// Messages worked on at once per queue.
+/// Concurrent messages per queue.
 const AT_ONCE: usize = 16;
-/// How long a taken message stays away: longer than any outgoing call may take.
+/// Time for which a taken message stays invisible: longer than any outgoing request may take.
 const LEASE_MS: i64 = 60_000;
-/// How long an idle queue waits before it looks again.
+/// Pause after an empty read of a queue.
 const IDLE: Duration = Duration::from_millis(100);
-/// How long a loop waits after an error before it tries again.
+/// Pause of a loop after an error.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Between two rounds of a projection, so that one write holds many commits.
+/// Pause between two rounds of a projection, so that one write covers many commits.
 const PROJECT_EVERY: Duration = Duration::from_millis(200);
-/// Between two published heads, where there is something new.
+/// Time between two checks for a new head to publish.
 const HEADS_EVERY: Duration = Duration::from_secs(5);
-/// Where the follower left off; a hint, since the cards know better.
+/// The view with the position of the follower; a hint, because each card has its own sequence.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// A running desk.
@@ -46,35 +47,63 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Starts every function of the catalog on an open listener.
+    /// Starts every function of the catalog, with HTTP on the given listener.
     pub fn start(app: &App, listener: TcpListener, directory: &Path) -> Result<Self, Error> {
-        let address = listener.local_addr().map_err(|error| Error::because(Kind::Misconfigured, "cannot tell the address", error))?;
+        let address = listener.local_addr().map_err(|error| {
+            Error::because(
+                Kind::Misconfigured,
+                "cannot read the listening address",
+                error,
+            )
+        })?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for function in FUNCTIONS {
             let (app, stopped) = (app.clone(), stopped.clone());
             match (function.name, function.trigger) {
-                ("follow", _) => drop(tasks.spawn(until(stopped, async move { following(&app).await }))),
-                ("project", _) => drop(tasks.spawn(until(stopped, async move { projecting(&app).await }))),
-                (_, Trigger::Queue(name)) => drop(tasks.spawn(until(stopped, async move { working(&app, name).await }))),
-                (_, Trigger::Sweep { ms }) => drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await }))),
-                // The store gives positions itself, and the router stands below.
+                ("follow", _) => {
+                    drop(tasks.spawn(until(stopped, async move { following(&app).await })));
+                }
+                ("project", _) => {
+                    drop(tasks.spawn(until(stopped, async move { projecting(&app).await })));
+                }
+                (_, Trigger::Queue(name)) => {
+                    drop(tasks.spawn(until(stopped, async move { working(&app, name).await })));
+                }
+                (_, Trigger::Sweep { ms }) => {
+                    drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await })));
+                }
+                // The embedded store assigns positions itself; the HTTP server starts below.
                 (_, Trigger::Http | Trigger::Journal | Trigger::Feed) => {}
             }
         }
-        tasks.spawn(until(stopped.clone(), publishing(app.clone(), directory.to_owned())));
+        tasks.spawn(until(
+            stopped.clone(),
+            publishing(app.clone(), directory.to_owned()),
+        ));
         let router = http::router(app.clone());
         tasks.spawn(server::run(listener, router, stopped));
-        Ok(Self { address, app: app.clone(), directory: directory.to_owned(), stop, tasks })
+        Ok(Self {
+            address,
+            app: app.clone(),
+            directory: directory.to_owned(),
+            stop,
+            tasks,
+        })
     }
 
-    /// Stops every function and publishes the last head; requests that are under way are answered first.
+    /// Finishes running requests, stops every function and publishes the last head.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(10), ended).await;
         let ledger = &self.app.ledger;
-        match ledger.store.head().await.map(|head| publish(&self.directory, head, ledger.clock.now().0)) {
+        match ledger
+            .store
+            .head()
+            .await
+            .map(|head| publish(&self.directory, head, ledger.clock.now().0))
+        {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "cannot publish the head"),
             Err(error) => tracing::error!(%error, "cannot read the head"),
@@ -89,7 +118,9 @@ async fn until(mut stopped: watch::Receiver<bool>, work: impl Future<Output = ()
     }
 }
 
-/// Follows the feed commit by commit. What cannot be followed is parked; what may pass is tried again.
+/// Follows the feed commit by commit, without end.
+///
+/// A stream that cannot be followed is parked; a transient error is retried.
 pub async fn following(app: &App) {
     let mut position = loop {
         match app.views.get(CHECKPOINT, "follow").await {
@@ -107,9 +138,13 @@ pub async fn following(app: &App) {
     }
 }
 
-/// Follows one page after a position; gives back how far it came.
+/// Follows one page of the feed after a position; returns the last position followed.
 pub async fn follow_page(app: &App, after: i64) -> Result<i64, Error> {
-    let follower = Follower { ledger: &app.ledger, views: &*app.views, queue: &*app.queue };
+    let follower = Follower {
+        ledger: &app.ledger,
+        views: &*app.views,
+        queue: &*app.queue,
+    };
     let mut position = after;
     for placed in app.ledger.store.feed(after, PAGE).await? {
         app.crash.pass("before-projection");
@@ -117,10 +152,25 @@ pub async fn follow_page(app: &App, after: i64) -> Result<i64, Error> {
         position = placed.position;
     }
     if position > after {
-        // Told once a page: every waiting door wakes up for it.
+        // Sent once per page, because each value wakes every API call that waits for its card.
         app.followed.send_replace(position);
-        let stored = app.views.get(CHECKPOINT, "follow").await?.map_or(0, |checkpoint| checkpoint.sequence);
-        app.views.put(CHECKPOINT, "follow", &Document { sequence: position, body: Vec::new() }, &[], stored).await?;
+        let stored = app
+            .views
+            .get(CHECKPOINT, "follow")
+            .await?
+            .map_or(0, |checkpoint| checkpoint.sequence);
+        app.views
+            .put(
+                CHECKPOINT,
+                "follow",
+                &Document {
+                    sequence: position,
+                    body: Vec::new(),
+                },
+                &[],
+                stored,
+            )
+            .await?;
     }
     Ok(position)
 }
@@ -140,22 +190,27 @@ async fn projecting(app: &App) {
 async fn working(app: &App, name: &'static str) {
     loop {
         let now = app.ledger.clock.now();
-        match app.queue.take(name, now, now.plus_ms(LEASE_MS), AT_ONCE).await {
+        match app
+            .queue
+            .take(name, now, now.plus_ms(LEASE_MS), AT_ONCE)
+            .await
+        {
             Ok(messages) if messages.is_empty() => tokio::time::sleep(IDLE).await,
             Ok(messages) => {
-                let mut works = JoinSet::new();
+                let mut tasks = JoinSet::new();
                 for message in messages {
                     let app = app.clone();
-                    works.spawn(async move {
+                    tasks.spawn(async move {
                         if let Err(error) = work(&app, name, message).await {
-                            tracing::error!(%error, queue = name, "a message could not be settled; it comes back");
+                            tracing::error!(%error, queue = name, "cannot finish, defer or park message; it is taken again after its lease");
                         }
                     });
                 }
-                while let Some(worked) = works.join_next().await {
-                    if let Err(error) = worked {
-                        // The message comes back when its lease ends, and is parked when that happens too often.
-                        tracing::error!(%error, queue = name, "work on a message broke off");
+                while let Some(joined) = tasks.join_next().await {
+                    if let Err(error) = joined {
+                        // The message is taken again after its lease, and parked after too many
+                        // tries.
+                        tracing::error!(%error, queue = name, "task of a message panicked");
                     }
                 }
             }
@@ -164,20 +219,29 @@ async fn working(app: &App, name: &'static str) {
     }
 }
 
-/// Works on one message, then finishes it, puts it off, or parks it.
+/// Works on one message, then finishes, defers or parks it.
 pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(), Error> {
-    if message.broken_off > ATTEMPTS_MAX {
-        return app.queue.park(name, &message, &format!("broke off {ATTEMPTS_MAX} times")).await;
+    if message.abandoned > ATTEMPTS_MAX {
+        return app
+            .queue
+            .park(
+                name,
+                &message,
+                &format!("taken {ATTEMPTS_MAX} times without an outcome"),
+            )
+            .await;
     }
     match queue::work(app, name, &message).await {
         Ok(()) => app.queue.done(name, &message).await,
-        // What may pass is never parked, however long it takes.
-        Err(error) if error.is_passing() => {
+        // A transient error never parks a message, however often it occurs.
+        Err(error) if error.is_transient() => {
             let pause = 1000 << message.attempts.min(8);
-            app.queue.put_off(name, &message, app.ledger.clock.now().plus_ms(pause)).await
+            app.queue
+                .defer(name, &message, app.ledger.clock.now().plus_ms(pause))
+                .await
         }
         Err(error) => {
-            tracing::error!(%error, queue = name, id = message.id, "a message was parked");
+            tracing::error!(%error, queue = name, id = message.id, "message is parked");
             app.queue.park(name, &message, &error.to_string()).await
         }
     }
@@ -194,22 +258,24 @@ async fn sweeping(app: &App, ms: u64) {
     }
 }
 
-async fn wait_after(error: &Error, what: &str) {
-    tracing::error!(%error, "cannot {what}; trying again");
+async fn wait_after(error: &Error, action: &str) {
+    tracing::error!(%error, "cannot {action}; retrying");
     tokio::time::sleep(AGAIN).await;
 }
 
-/// Publishes the ledger's head beside it, so that a later removal can be proved.
+/// Publishes the head of the ledger to its directory, so that a later removal can be proved.
 async fn publishing(app: App, directory: std::path::PathBuf) {
     let app = Arc::new(app);
     let mut published = 0;
     loop {
         tokio::time::sleep(HEADS_EVERY).await;
         match app.ledger.store.head().await {
-            Ok(head) if head.position > published => match publish(&directory, head, app.ledger.clock.now().0) {
-                Ok(()) => published = head.position,
-                Err(error) => tracing::error!(%error, "cannot publish the head"),
-            },
+            Ok(head) if head.position > published => {
+                match publish(&directory, head, app.ledger.clock.now().0) {
+                    Ok(()) => published = head.position,
+                    Err(error) => tracing::error!(%error, "cannot publish the head"),
+                }
+            }
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "cannot read the head"),
         }

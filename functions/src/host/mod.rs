@@ -1,8 +1,10 @@
-//! The only place that knows how a delivery arrives: two hosts, one catalog.
+//! The two hosts of the function catalog; only these files depend on how an invocation arrives.
 
 #[cfg(feature = "aws")]
 pub mod lambda;
 #[cfg(feature = "local")]
 pub mod local;
+#[cfg(feature = "aws")]
+pub mod metrics;
 #[cfg(feature = "local")]
 pub mod server;

@@ -1,4 +1,5 @@
-//! The HTTP server of one machine: HTTP/1 with a bound for each connection, each head, each pause and all connections together.
+//! The HTTP/1 server of the local host, with bounds on request heads, pauses, each connection and
+//! all connections.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -26,49 +27,55 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 
-use crate::http::scope::Peer;
+use crate::app::request_scope::Peer;
 
-/// Longest time from the first byte of a request, or the start of a connection, to the end of the request's head.
+/// Longest time from the start of a connection, or the first byte of a later request, to the end of
+/// the request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest pause between two requests of a connection: longer than the 60 s for which common proxies keep theirs.
+/// Longest pause between two requests of a connection: longer than the 60 s of common proxies.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Longest time in which a client takes no byte of an answer.
+/// Longest time in which a client reads no byte of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest head of a request; a larger one is answered 431. The largest head of a known client has 4 KiB.
+/// Largest request head; a larger one gets status 431. Known clients send at most 4 KiB.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 /// Largest buffer of a connection in each direction.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
-/// Connections at once, where the limit of open files allows as many: with full buffers they take 256 MiB, usually 16.
+/// Most concurrent connections, if the limit of open files allows as many. They use 256 MiB with
+/// full buffers, and usually 16 MiB.
 const CONNECTIONS_MAX: usize = 2048;
-/// Open files that stay for the desk itself: databases, uploaded files, outgoing calls.
+/// Open files reserved for the desk itself: databases, uploaded files, outgoing requests.
 const FILES_RESERVED: u64 = 256;
-/// The limit of open files where the system names none.
+/// The assumed limit of open files if the system has none.
 const FILES_UNLIMITED: u64 = 1 << 20;
-/// Bytes of a body that are read on after the answer is known, so that the client or proxy reads the answer instead of a reset.
+/// Most bytes of a request body that are read after the response is ready. Unread bytes would reset
+/// the connection before the client or proxy reads the response.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
-/// The same in time.
+/// Longest time for reading the rest of a request body.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// A known caller whose body, or whose reading of the answer, stops for so long makes place where all are taken.
+/// Pause of a known caller, while it sends a body or reads a response, after which its connection
+/// may be closed for a new one.
 const STALLED: Duration = Duration::from_secs(1);
-/// How often connections are looked at.
+/// Time between two checks of all connections.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
-/// Pause after a connection could not be accepted.
+/// Pause after a failed accept.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-/// Longest time for the requests that are under way when the server stops.
+/// Longest time for running requests when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
-/// The answer to a connection that finds no place.
+/// The response to a connection over the limit.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 108\r\n\r\n\
     {\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections are open; try again in a second\"}";
 
-/// Serves a router until `stopped` is true; requests that are under way are answered first.
+/// Serves a router until `stopped` is true, then finishes running requests.
 pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
-    let connections = Arc::new(Connections::new(connections_max(infra::local::open_files_max())));
+    let connections = Arc::new(Connections::new(connections_max(
+        infra::local::open_files_max(),
+    )));
     let router = TowerToHyperService::new(router);
     let mut tasks = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let told = stopped.clone();
+    let stop_receiver = stopped.clone();
     let mut ended = pin!(async move { drop(stopped.wait_for(|stop| *stop).await) });
     loop {
         tokio::select! {
@@ -76,24 +83,24 @@ pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Rece
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => match connections.admit(peer.ip().to_canonical()) {
                     Some((id, connection)) => {
-                        let (place, router, told) = (Place { connections: connections.clone(), id }, router.clone(), told.clone());
+                        let (slot, router, stop_receiver) = (Slot { connections: connections.clone(), id }, router.clone(), stop_receiver.clone());
                         tasks.spawn(async move {
-                            serve(stream, connection, router, told).await;
-                            drop(place);
+                            serve(stream, connection, router, stop_receiver).await;
+                            drop(slot);
                         });
                     }
                     None => drop(stream.try_write(BUSY)),
                 },
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection; the oldest one that waits is closed");
-                    connections.make_place();
+                    tracing::warn!(%error, "cannot accept a connection; closing the oldest connection that waits");
+                    connections.free_slot();
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                 }
             },
             _ = sweep.tick() => connections.sweep(Instant::now()),
             Some(joined) = tasks.join_next(), if !tasks.is_empty() => {
                 if let Err(error) = joined {
-                    tracing::error!(%error, "serving a connection broke off");
+                    tracing::error!(%error, "task of a connection panicked");
                 }
             }
         }
@@ -101,46 +108,53 @@ pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Rece
     drop(listener);
     let answered = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_TIMEOUT, answered).await.is_err() {
-        tracing::warn!("requests took longer than {STOP_TIMEOUT:?} to end and were cut off");
+        tracing::warn!("requests took longer than {STOP_TIMEOUT:?} and are aborted");
     }
 }
 
-/// The number of connections under a limit of open files: at least half of it, at most all but the reserve.
+/// Returns the most connections under a limit of open files: the limit without the reserve, but at
+/// least half of the limit.
 fn connections_max(files: Option<u64>) -> usize {
     let files = files.unwrap_or(FILES_UNLIMITED);
     let left = files.saturating_sub(FILES_RESERVED).max(files / 2);
-    usize::try_from(left).unwrap_or(CONNECTIONS_MAX).clamp(1, CONNECTIONS_MAX)
+    usize::try_from(left)
+        .unwrap_or(CONNECTIONS_MAX)
+        .clamp(1, CONNECTIONS_MAX)
 }
 
-/// The present state of a connection, in the order in which connections are closed to make place for another one.
+/// The phase of a connection, in the order in which connections are closed for new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// A head is on its way, or should be.
+    /// The server waits for a request head.
     Head,
-    /// A body is on its way, and its caller is not known yet.
+    /// The server receives a request body of an unauthenticated caller.
     Body,
-    /// Nothing, after an answer.
+    /// The connection is idle after a response.
     Idle,
-    /// An answer is being sent, perhaps to a client that takes it slowly on purpose, and its caller is not known.
+    /// The server sends a response to an unauthenticated caller, which may read slowly on purpose.
     Sending,
-    /// A body of a known caller that stopped on its way, or an answer that the client does not take.
+    /// A known caller stopped sending its body or reading its response.
     Stalled,
-    /// A request is being answered.
+    /// The server handles a request.
     Busy,
 }
 
-/// The phase of a connection.
+/// The phase of a connection with its times.
 #[derive(Clone, Copy)]
 struct State {
     phase: Phase,
     since: Instant,
-    /// Since when the client neither sends its body nor takes its answer.
+    /// The time since which the client neither sends its body nor reads its response.
     stalled: Option<Instant>,
 }
 
 impl State {
     fn new(phase: Phase) -> Self {
-        Self { phase, since: Instant::now(), stalled: None }
+        Self {
+            phase,
+            since: Instant::now(),
+            stalled: None,
+        }
     }
 }
 
@@ -148,43 +162,54 @@ impl State {
 struct Connection {
     address: IpAddr,
     state: Mutex<State>,
-    /// The caller of the present request showed valid credentials.
+    /// Whether the caller of the current request sent valid credentials.
     is_known: Arc<AtomicBool>,
     end: Notify,
 }
 
 impl Connection {
     fn new(address: IpAddr) -> Self {
-        Self { address, state: Mutex::new(State::new(Phase::Head)), is_known: Arc::default(), end: Notify::new() }
+        Self {
+            address,
+            state: Mutex::new(State::new(Phase::Head)),
+            is_known: Arc::default(),
+            end: Notify::new(),
+        }
     }
 
     fn enter(&self, phase: Phase) {
         *self.state.lock().expect("no holder panics") = State::new(phase);
     }
 
-    /// Goes from one phase to another; does nothing in any other phase.
-    fn go_on(&self, from: Phase, to: Phase) {
+    /// Changes from one phase to another; does nothing in any other phase.
+    fn change(&self, from: Phase, to: Phase) {
         let mut state = self.state.lock().expect("no holder panics");
         if state.phase == from {
             *state = State::new(to);
         }
     }
 
-    /// The client stopped, or goes on.
+    /// Sets the time since which the client is stalled; `None` if the client continues.
     fn stall(&self, since: Option<Instant>) {
         self.state.lock().expect("no holder panics").stalled = since;
     }
 
-    /// Says whether the answer before was given out and nothing was read since: the next request was sent along with it.
+    /// Returns whether the request was pipelined: its bytes arrived with those of the previous one.
     fn is_pipelined(&self) -> bool {
         self.state.lock().expect("no holder panics").phase == Phase::Idle
     }
 
-    /// The present phase and when it began. A body of a known caller, and an answer to one, is work like any other.
+    /// Returns the current phase and its start; a body of a known caller or a response to one
+    /// counts as busy.
     fn now(&self) -> (Phase, Instant) {
-        let State { phase, since, stalled } = *self.state.lock().expect("no holder panics");
+        let State {
+            phase,
+            since,
+            stalled,
+        } = *self.state.lock().expect("no holder panics");
         let may_be_known = matches!(phase, Phase::Body | Phase::Sending);
-        let is_work = phase == Phase::Busy || (may_be_known && self.is_known.load(Ordering::Relaxed));
+        let is_work =
+            phase == Phase::Busy || (may_be_known && self.is_known.load(Ordering::Relaxed));
         match stalled {
             _ if !is_work => (phase, since),
             Some(stopped) if stopped.elapsed() >= STALLED => (Phase::Stalled, stopped),
@@ -195,23 +220,34 @@ impl Connection {
 
 /// All open connections.
 struct Connections {
-    most: usize,
-    /// Connections of one address, unless it is this machine's, where a proxy may be.
-    most_of_one: usize,
+    max: usize,
+    /// Most connections of one address; loopback is exempt, because a proxy may use it.
+    per_address_max: usize,
     open: Mutex<(u64, HashMap<u64, Arc<Connection>>)>,
 }
 
 impl Connections {
-    fn new(most: usize) -> Self {
-        Self { most, most_of_one: (most / 2).max(1), open: Mutex::default() }
+    fn new(max: usize) -> Self {
+        Self {
+            max,
+            per_address_max: (max / 2).max(1),
+            open: Mutex::default(),
+        }
     }
 
-    /// A place for a new connection; `None` where all places are taken by requests that are being answered.
+    /// Registers a new connection; returns `None` if all other connections are busy.
     fn admit(&self, address: IpAddr) -> Option<(u64, Arc<Connection>)> {
         let mut open = self.open.lock().expect("no holder panics");
         let (last, all) = &mut *open;
-        let is_crowd = !address.is_loopback() && all.values().filter(|connection| connection.address == address).count() >= self.most_of_one;
-        if (is_crowd && !end_oldest(all, Some(address))) || (all.len() >= self.most && !end_oldest(all, None)) {
+        let is_address_full = !address.is_loopback()
+            && all
+                .values()
+                .filter(|connection| connection.address == address)
+                .count()
+                >= self.per_address_max;
+        if (is_address_full && !end_oldest(all, Some(address)))
+            || (all.len() >= self.max && !end_oldest(all, None))
+        {
             return None;
         }
         *last += 1;
@@ -224,43 +260,56 @@ impl Connections {
         self.open.lock().expect("no holder panics").1.remove(&id);
     }
 
-    fn make_place(&self) {
+    fn free_slot(&self) {
         end_oldest(&mut self.open.lock().expect("no holder panics").1, None);
     }
 
-    /// Closes connections that sent no head, or no further request, in time.
+    /// Closes connections that exceed the time for a request head or the idle time.
     fn sweep(&self, now: Instant) {
-        self.open.lock().expect("no holder panics").1.retain(|_, connection| {
-            let (phase, since) = connection.now();
-            let is_late = match phase {
-                Phase::Head => now.saturating_duration_since(since) >= HEAD_TIMEOUT,
-                Phase::Idle => now.saturating_duration_since(since) >= IDLE_TIMEOUT,
-                Phase::Body | Phase::Sending | Phase::Stalled | Phase::Busy => false,
-            };
-            if is_late {
-                connection.end.notify_one();
-            }
-            !is_late
-        });
+        self.open
+            .lock()
+            .expect("no holder panics")
+            .1
+            .retain(|_, connection| {
+                let (phase, since) = connection.now();
+                let is_late = match phase {
+                    Phase::Head => now.saturating_duration_since(since) >= HEAD_TIMEOUT,
+                    Phase::Idle => now.saturating_duration_since(since) >= IDLE_TIMEOUT,
+                    Phase::Body | Phase::Sending | Phase::Stalled | Phase::Busy => false,
+                };
+                if is_late {
+                    connection.end.notify_one();
+                }
+                !is_late
+            });
     }
 }
 
-/// The place of an open connection, free again when it is dropped, however serving it ended.
-struct Place {
+/// The registration of an open connection; dropping the slot removes it, also after a panic.
+struct Slot {
     connections: Arc<Connections>,
     id: u64,
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.connections.forget(self.id);
     }
 }
 
-/// Ends the oldest connection that waits for something, perhaps of one address; says whether there was one.
+/// Closes the oldest connection that is not busy, optionally only of one address; returns whether
+/// there was one.
 fn end_oldest(open: &mut HashMap<u64, Arc<Connection>>, of: Option<IpAddr>) -> bool {
-    let waiting = open.iter().filter(|(_, connection)| of.is_none_or(|address| connection.address == address)).map(|(id, connection)| (connection.now(), *id));
-    let Some((_, id)) = waiting.filter(|((phase, _), _)| *phase != Phase::Busy).min() else { return false };
+    let waiting = open
+        .iter()
+        .filter(|(_, connection)| of.is_none_or(|address| connection.address == address))
+        .map(|(id, connection)| (connection.now(), *id));
+    let Some((_, id)) = waiting
+        .filter(|((phase, _), _)| *phase != Phase::Busy)
+        .min()
+    else {
+        return false;
+    };
     if let Some(connection) = open.remove(&id) {
         connection.end.notify_one();
     }
@@ -268,15 +317,29 @@ fn end_oldest(open: &mut HashMap<u64, Arc<Connection>>, of: Option<IpAddr>) -> b
 }
 
 /// Serves one connection to its end.
-async fn serve(stream: TcpStream, connection: Arc<Connection>, router: TowerToHyperService<Router>, mut stopped: watch::Receiver<bool>) {
-    // Small answers go out at once.
+async fn serve(
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    router: TowerToHyperService<Router>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    // Nagle's algorithm would delay small responses.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Watched { stream, connection: connection.clone(), stalled: None, lingers: None });
+    let io = TokioIo::new(Watched {
+        stream,
+        connection: connection.clone(),
+        stalled: None,
+        lingers: None,
+    });
     let answering = connection.clone();
     let service = service_fn(move |request| answer(router.clone(), answering.clone(), request));
     let mut settings = http1::Builder::new();
-    // The time of a head is watched here, since an idle connection may wait longer than a head may take.
-    settings.max_header_size(HEAD_BYTES_MAX).max_buf_size(BUFFER_BYTES_MAX).header_read_timeout(None::<Duration>);
+    // hyper's timeout is off, because it would also apply to idle connections; `sweep` checks
+    // heads.
+    settings
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .header_read_timeout(None::<Duration>);
     let mut serving = pin!(settings.serve_connection(io, service));
     let mut ended = pin!(async move { drop(stopped.wait_for(|stop| *stop).await) });
     let mut is_stopping = false;
@@ -284,7 +347,7 @@ async fn serve(stream: TcpStream, connection: Arc<Connection>, router: TowerToHy
         tokio::select! {
             served = serving.as_mut() => {
                 if let Err(error) = served {
-                    tracing::debug!(%error, "a connection ended early");
+                    tracing::debug!(%error, "connection ended early");
                 }
                 return;
             }
@@ -297,36 +360,56 @@ async fn serve(stream: TcpStream, connection: Arc<Connection>, router: TowerToHy
     }
 }
 
-/// Answers one request, and reads on what is left of its body.
-async fn answer(router: TowerToHyperService<Router>, connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Answering>, Infallible> {
+/// Handles one request and reads the rest of its body.
+async fn answer(
+    router: TowerToHyperService<Router>,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Answering>, Infallible> {
     if connection.is_pipelined() {
-        // Requests that were sent all at once let those of other connections go on in between.
+        // A client with pipelined requests must not delay other connections.
         tokio::task::yield_now().await;
     }
     let (mut parts, body) = request.into_parts();
-    let waits_for_word = parts.headers.contains_key(header::EXPECT);
+    let expects_continue = parts.headers.contains_key(header::EXPECT);
     connection.is_known.store(false, Ordering::Relaxed);
-    connection.enter(if body.is_end_stream() { Phase::Busy } else { Phase::Body });
-    parts.extensions.insert(Peer { address: connection.address, is_known: connection.is_known.clone() });
-    let shared = Shared(Arc::new(Mutex::new(Reading { body, was_read: false, is_stalled: false, connection: connection.clone() })));
-    let mut response = router.call(Request::from_parts(parts, Body::new(shared.clone()))).await?;
-    // What is read on makes place for others.
+    connection.enter(if body.is_end_stream() {
+        Phase::Busy
+    } else {
+        Phase::Body
+    });
+    parts.extensions.insert(Peer {
+        address: connection.address,
+        is_known: connection.is_known.clone(),
+    });
+    let shared = Shared(Arc::new(Mutex::new(Reading {
+        body,
+        was_read: false,
+        is_stalled: false,
+        connection: connection.clone(),
+    })));
+    let mut response = router
+        .call(Request::from_parts(parts, Body::new(shared.clone())))
+        .await?;
+    // While the rest of the body is read, the connection may be closed for a new one.
     let is_known = connection.is_known.swap(false, Ordering::Relaxed);
-    if !drained(shared, waits_for_word).await {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if !drained(shared, expects_continue).await {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     connection.is_known.store(is_known, Ordering::Relaxed);
     connection.enter(Phase::Sending);
     Ok(response.map(|body| Answering { body, connection }))
 }
 
-/// Reads a body to its end, within bounds; says whether the end was reached.
-async fn drained(mut body: Shared, waits_for_word: bool) -> bool {
+/// Reads a body within bounds; returns whether the end was reached.
+async fn drained(mut body: Shared, expects_continue: bool) -> bool {
     if body.is_end_stream() {
         return true;
     }
-    // A client that waits for `100 Continue` sends nothing before.
-    if waits_for_word && !body.0.lock().expect("no holder panics").was_read {
+    // A client that waits for `100 Continue` has sent no body.
+    if expects_continue && !body.0.lock().expect("no holder panics").was_read {
         return false;
     }
     let read = async {
@@ -340,10 +423,12 @@ async fn drained(mut body: Shared, waits_for_word: bool) -> bool {
         }
         true
     };
-    tokio::time::timeout(DRAIN_TIMEOUT, read).await.unwrap_or(false)
+    tokio::time::timeout(DRAIN_TIMEOUT, read)
+        .await
+        .unwrap_or(false)
 }
 
-/// The body of a request and what becomes of it.
+/// The body of a request and the progress of reading it.
 struct Reading {
     body: Incoming,
     was_read: bool,
@@ -359,22 +444,31 @@ impl http_body::Body for Shared {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let mut reading = self.0.lock().expect("no holder panics");
         reading.was_read = true;
         let polled = Pin::new(&mut reading.body).poll_frame(context);
         if polled.is_pending() != reading.is_stalled {
             reading.is_stalled = polled.is_pending();
-            reading.connection.stall(polled.is_pending().then(Instant::now));
+            reading
+                .connection
+                .stall(polled.is_pending().then(Instant::now));
         }
         if matches!(polled, Poll::Ready(None)) || reading.body.is_end_stream() {
-            reading.connection.go_on(Phase::Body, Phase::Busy);
+            reading.connection.change(Phase::Body, Phase::Busy);
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.lock().expect("no holder panics").body.is_end_stream()
+        self.0
+            .lock()
+            .expect("no holder panics")
+            .body
+            .is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -382,7 +476,7 @@ impl http_body::Body for Shared {
     }
 }
 
-/// The body of an answer; when it is gone, the connection waits for the next request.
+/// The body of a response; when it is dropped, the connection is idle.
 struct Answering {
     body: Body,
     connection: Arc<Connection>,
@@ -398,7 +492,10 @@ impl http_body::Body for Answering {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 
@@ -411,19 +508,23 @@ impl http_body::Body for Answering {
     }
 }
 
-/// A stream whose reads and writes are watched.
+/// A TCP stream that reports reads and stalled writes to its connection.
 struct Watched {
     stream: TcpStream,
     connection: Arc<Connection>,
-    /// Ends a write that the client does not take.
+    /// The timeout of a write that the client does not read.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Ends the reading after the last answer; with it the bytes that may still come.
+    /// The timeout of reading after the last response, and the bytes that may still be read.
     lingers: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl Watched {
-    /// Fails a write that took too long.
-    fn in_time<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Fails a write that exceeds the timeout.
+    fn in_time<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             if self.stalled.take().is_some() {
                 self.connection.stall(None);
@@ -433,32 +534,49 @@ impl Watched {
         if self.stalled.is_none() {
             self.connection.stall(Some(Instant::now()));
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
         match stalled.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client took nothing of the answer"))),
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client did not read the response in time",
+            ))),
             Poll::Pending => Poll::Pending,
         }
     }
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if polled.is_ready() && buffer.filled().len() > before {
-            self.connection.go_on(Phase::Idle, Phase::Head);
+            self.connection.change(Phase::Idle, Phase::Head);
         }
         polled
     }
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.in_time(context, polled)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
         self.in_time(context, polled)
     }
@@ -471,11 +589,16 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// Ends the answers, then reads on for a moment: closing with unread bytes would have the client lose the last answer.
+    /// Ends the sending side, then reads the remaining bytes for a limited time.
+    ///
+    /// Closing a socket with unread bytes resets it, and the client may lose the last response.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingers.is_none() {
             match Pin::new(&mut self.stream).poll_shutdown(context) {
-                Poll::Ready(Ok(())) => self.lingers = Some((Box::pin(tokio::time::sleep(DRAIN_TIMEOUT)), DRAIN_BYTES_MAX)),
+                Poll::Ready(Ok(())) => {
+                    self.lingers =
+                        Some((Box::pin(tokio::time::sleep(DRAIN_TIMEOUT)), DRAIN_BYTES_MAX));
+                }
                 other => return other,
             }
         }
@@ -484,7 +607,11 @@ impl AsyncWrite for Watched {
         while let Some((until, left)) = &mut watched.lingers {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut watched.stream).poll_read(context, &mut buffer) {
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() || *left < buffer.filled().len() => break,
+                Poll::Ready(Ok(()))
+                    if buffer.filled().is_empty() || *left < buffer.filled().len() =>
+                {
+                    break;
+                }
                 Poll::Ready(Ok(())) => *left -= buffer.filled().len(),
                 Poll::Ready(Err(_)) => break,
                 Poll::Pending if until.as_mut().poll(context).is_ready() => break,
@@ -499,10 +626,13 @@ impl AsyncWrite for Watched {
 mod tests {
     use super::*;
 
-    const FAR: [IpAddr; 2] = [IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2))];
+    const FAR: [IpAddr; 2] = [
+        IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
+        IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)),
+    ];
 
     #[test]
-    fn files_of_the_desk_are_left_over_by_connections() {
+    fn connections_leave_open_files_for_the_desk() {
         assert_eq!(connections_max(Some(1024)), 768);
         assert_eq!(connections_max(Some(100)), 50);
         assert_eq!(connections_max(Some(0)), 1);
@@ -511,72 +641,104 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_waits_makes_place_and_a_busy_one_does_not() {
+    fn new_connections_close_waiting_ones_but_not_busy_ones() {
         let connections = Connections::new(4);
-        let (_, busy) = connections.admit(FAR[0]).expect("a place");
-        let (idle_id, idle) = connections.admit(FAR[0]).expect("a place");
-        let (head_id, _) = connections.admit(FAR[1]).expect("a place");
-        let (_, other) = connections.admit(FAR[1]).expect("a place");
+        let (_, busy) = connections.admit(FAR[0]).expect("a slot");
+        let (idle_id, idle) = connections.admit(FAR[0]).expect("a slot");
+        let (head_id, _) = connections.admit(FAR[1]).expect("a slot");
+        let (_, other) = connections.admit(FAR[1]).expect("a slot");
         busy.enter(Phase::Busy);
         idle.enter(Phase::Idle);
         other.enter(Phase::Busy);
         let is_open = |id: u64| connections.open.lock().unwrap().1.contains_key(&id);
-        let (_, loopback) = connections.admit("127.0.0.1".parse().unwrap()).expect("the place of the incomplete head");
+        let (_, loopback) = connections
+            .admit("127.0.0.1".parse().unwrap())
+            .expect("the slot of the incomplete head");
         loopback.enter(Phase::Busy);
         assert!(!is_open(head_id) && is_open(idle_id));
-        connections.admit("127.0.0.2".parse().unwrap()).expect("the place of the idle one").1.enter(Phase::Busy);
+        connections
+            .admit("127.0.0.2".parse().unwrap())
+            .expect("the slot of the idle connection")
+            .1
+            .enter(Phase::Busy);
         assert!(!is_open(idle_id));
-        assert!(connections.admit("127.0.0.3".parse().unwrap()).is_none(), "all others are being answered");
+        assert!(
+            connections.admit("127.0.0.3".parse().unwrap()).is_none(),
+            "all other connections are busy"
+        );
     }
 
     #[test]
-    fn an_answer_makes_place_where_its_caller_is_not_known() {
+    fn a_response_to_an_unknown_caller_is_closed_for_a_new_connection() {
         let connections = Connections::new(1);
-        let (id, sending) = connections.admit(FAR[0]).expect("a place");
+        let (id, sending) = connections.admit(FAR[0]).expect("a slot");
         sending.enter(Phase::Sending);
         sending.is_known.store(true, Ordering::Relaxed);
-        assert!(connections.admit(FAR[1]).is_none(), "a known caller keeps the place");
+        assert!(
+            connections.admit(FAR[1]).is_none(),
+            "a known caller keeps its slot"
+        );
         sending.is_known.store(false, Ordering::Relaxed);
-        connections.admit(FAR[1]).expect("the place of the answer");
+        connections.admit(FAR[1]).expect("the slot of the response");
         assert!(!connections.open.lock().unwrap().1.contains_key(&id));
     }
 
     #[test]
-    fn a_known_caller_that_stalls_makes_place_after_all_that_wait() {
+    fn a_stalled_known_caller_is_closed_after_waiting_connections() {
         let connections = Connections::new(2);
-        let stopped = Instant::now().checked_sub(STALLED).expect("the clock began before");
-        let (stalled_id, stalled) = connections.admit(FAR[0]).expect("a place");
+        let stopped = Instant::now()
+            .checked_sub(STALLED)
+            .expect("the clock started earlier");
+        let (stalled_id, stalled) = connections.admit(FAR[0]).expect("a slot");
         stalled.enter(Phase::Body);
         stalled.is_known.store(true, Ordering::Relaxed);
         stalled.stall(Some(stopped));
-        let (_, busy) = connections.admit(FAR[1]).expect("a place");
+        let (_, busy) = connections.admit(FAR[1]).expect("a slot");
         busy.enter(Phase::Busy);
-        assert_eq!((stalled.now().0, busy.now().0), (Phase::Stalled, Phase::Busy));
-        connections.admit("127.0.0.3".parse().unwrap()).expect("the place of the stalled one").1.enter(Phase::Busy);
+        assert_eq!(
+            (stalled.now().0, busy.now().0),
+            (Phase::Stalled, Phase::Busy)
+        );
+        connections
+            .admit("127.0.0.3".parse().unwrap())
+            .expect("the slot of the stalled connection")
+            .1
+            .enter(Phase::Busy);
         assert!(!connections.open.lock().unwrap().1.contains_key(&stalled_id));
         busy.stall(Some(stopped));
         busy.stall(None);
-        assert!(connections.admit("127.0.0.1".parse().unwrap()).is_none(), "one that goes on is busy");
+        assert!(
+            connections.admit("127.0.0.1".parse().unwrap()).is_none(),
+            "a connection that continues is busy"
+        );
     }
 
     #[test]
-    fn one_address_takes_half_of_the_places_and_this_machine_all() {
+    fn one_address_may_use_half_of_the_slots_and_loopback_all() {
         let connections = Connections::new(4);
         for _ in 0..2 {
-            connections.admit(FAR[0]).expect("a place").1.enter(Phase::Busy);
+            connections
+                .admit(FAR[0])
+                .expect("a slot")
+                .1
+                .enter(Phase::Busy);
         }
         assert!(connections.admit(FAR[0]).is_none());
         for _ in 0..2 {
-            connections.admit("127.0.0.1".parse().unwrap()).expect("a place").1.enter(Phase::Busy);
+            connections
+                .admit("127.0.0.1".parse().unwrap())
+                .expect("a slot")
+                .1
+                .enter(Phase::Busy);
         }
         assert!(connections.admit("::1".parse().unwrap()).is_none());
     }
 
     #[test]
-    fn a_head_that_never_ends_is_closed_and_a_body_of_a_known_caller_is_not() {
+    fn an_endless_head_is_closed_but_not_the_body_of_a_known_caller() {
         let connections = Connections::new(4);
-        let (head, _) = connections.admit(FAR[0]).expect("a place");
-        let (_, body) = connections.admit(FAR[0]).expect("a place");
+        let (head, _) = connections.admit(FAR[0]).expect("a slot");
+        let (_, body) = connections.admit(FAR[0]).expect("a slot");
         body.enter(Phase::Body);
         body.is_known.store(true, Ordering::Relaxed);
         connections.sweep(Instant::now() + HEAD_TIMEOUT);

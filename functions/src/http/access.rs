@@ -1,4 +1,5 @@
-//! One line of the log per request, and its id in the answer. A line has no query, no body, no secret and no name of a person.
+//! Logs one line per request and returns the request id in a header. A line contains no query,
+//! body, secret or person name.
 
 use std::sync::OnceLock;
 
@@ -6,47 +7,44 @@ use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::Response;
-use events::AppCode;
 
+use super::api::unescaped;
 use super::blueking::render::request_id;
-use super::v1::unescaped;
 use crate::App;
+use crate::app::request_scope::CALLER;
 
-/// The header that carries the id of a request, both ways.
+/// Header that carries the request id in requests and responses.
 const REQUEST_ID: &str = "x-request-id";
-/// A request that takes longer is logged at the level `info`.
+/// Requests that take longer, in milliseconds, are logged at the level `info`.
 const SLOW_MS: i64 = 1000;
-/// Characters of a path in the log; a longer one is cut.
+/// Longest path in the log, in characters. A longer path is cut.
 const PATH_MAX: usize = 200;
-/// The part of a path that the name of a person follows.
+/// Path segment that precedes the name of a person.
 const PEOPLE: &str = "people";
 
-tokio::task_local! {
-    /// The app that calls, once it is identified.
-    static CALLER: OnceLock<AppCode>;
-}
-
-/// Notes which app calls, for the line of the log. Does nothing outside a request.
-pub(super) fn note_caller(code: &AppCode) {
-    let _ = CALLER.try_with(|caller| caller.set(code.clone()));
-}
-
-/// A path for the log: cut, and with `{person}` in place of the name or id of a person (`/v1/people/{person}/forget`).
-fn shown(path: &str) -> String {
-    let mut is_person = false;
+/// Returns a path for the log: cut, and with `{person}` instead of a person's name or id
+/// (`/v1/people/{person}/forget`).
+fn logged_path(path: &str) -> String {
+    let mut follows_people = false;
     let parts = path.split('/').map(|part| {
-        let is_of_person = is_person && !part.is_empty();
+        let is_person_name = follows_people && !part.is_empty();
         if !part.is_empty() {
-            is_person = unescaped(part) == PEOPLE;
+            follows_people = unescaped(part) == PEOPLE;
         }
-        if is_of_person { "{person}" } else { part }
+        if is_person_name { "{person}" } else { part }
     });
-    parts.collect::<Vec<_>>().join("/").chars().take(PATH_MAX).collect()
+    parts
+        .collect::<Vec<_>>()
+        .join("/")
+        .chars()
+        .take(PATH_MAX)
+        .collect()
 }
 
-/// Gives every request an id, and logs it: failures of the desk as warnings, failures of callers and slow requests as information, the rest for debugging.
+/// Gives each request an id and logs the request. Server errors are warnings, client errors and
+/// slow requests are information, other requests are debug lines.
 pub(super) async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let began = app.ledger.clock.now();
+    let started_at = app.ledger.clock.now();
     let id = request_id(request.headers(), &app);
     let header = HeaderValue::from_str(&id).ok();
     if let Some(header) = &header {
@@ -54,18 +52,18 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
         request.headers_mut().insert(REQUEST_ID, header.clone());
     }
     let method = request.method().clone();
-    let path = shown(request.uri().path());
-    let answered = CALLER.scope(OnceLock::new(), async move {
+    let path = logged_path(request.uri().path());
+    let handled = CALLER.scope(OnceLock::new(), async move {
         let response = next.run(request).await;
         (response, CALLER.with(|caller| caller.get().cloned()))
     });
-    let (mut response, caller) = answered.await;
+    let (mut response, caller) = handled.await;
     if let Some(header) = header {
         response.headers_mut().insert(REQUEST_ID, header);
     }
-    let duration_ms = app.ledger.clock.now().0 - began.0;
+    let duration_ms = app.ledger.clock.now().0 - started_at.0;
     let status = response.status().as_u16();
-    let code = caller.as_ref().map(AppCode::as_str);
+    let code = caller.as_ref().map(events::AppCode::as_str);
     macro_rules! log {
         ($level:ident) => {
             tracing::$level!(target: "access", %method, path, status, duration_ms, app = code, request_id = id, "request")
@@ -85,12 +83,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_logged_path_has_no_name_of_a_person() {
-        for path in ["/v1/people/lisi/forget", "/v1//people//lisi/forget", "/v1/%70eople/lisi/forget", "/v1/people/lisi"] {
-            assert!(!shown(path).contains("lisi"), "{path}: {}", shown(path));
+    fn logged_paths_contain_no_person_names() {
+        for path in [
+            "/v1/people/lisi/forget",
+            "/v1//people//lisi/forget",
+            "/v1/%70eople/lisi/forget",
+            "/v1/people/lisi",
+        ] {
+            assert!(
+                !logged_path(path).contains("lisi"),
+                "{path}: {}",
+                logged_path(path)
+            );
         }
-        assert_eq!(shown("/v1/people/lisi/forget"), "/v1/people/{person}/forget");
-        assert_eq!(shown("/v1/tickets/REQ1/events"), "/v1/tickets/REQ1/events");
-        assert_eq!(shown(&format!("/{}", "a".repeat(500))).len(), PATH_MAX);
+        assert_eq!(
+            logged_path("/v1/people/lisi/forget"),
+            "/v1/people/{person}/forget"
+        );
+        assert_eq!(
+            logged_path("/v1/tickets/REQ1/events"),
+            "/v1/tickets/REQ1/events"
+        );
+        assert_eq!(
+            logged_path(&format!("/{}", "a".repeat(500))).len(),
+            PATH_MAX
+        );
     }
 }

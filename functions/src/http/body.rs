@@ -1,4 +1,4 @@
-//! Bodies and queries of any door, with all bounds checked before anything is parsed.
+//! Reads bodies and queries of all HTTP APIs. All bounds are checked before parsing.
 
 use std::time::Duration;
 
@@ -7,65 +7,86 @@ use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-/// Largest body.
+/// Largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Longest pause between two pieces of a body.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest time for a whole body: a little less than a request may take.
+/// Longest time for a whole body. It is below the time limit of a request (25 s).
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// A body up to this size needs no place among the large ones; nearly all requests are smaller.
+/// A body up to this size, in bytes, needs no permit for large bodies. Nearly all requests are
+/// smaller.
 const SMALL_BYTES: usize = 16 << 10;
-/// Kibibytes of large bodies that are being read at once, before their callers are known.
+/// KiB of large bodies that are read at once, before their callers are identified.
 const LARGE_KIB_MAX: usize = 64 << 10;
-/// Longest wait for a place among the large bodies.
-const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a permit for a large body.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 static LARGE: Semaphore = Semaphore::const_new(LARGE_KIB_MAX);
 
-/// The reason why a body was not read.
+/// Reasons why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRead {
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
     #[error("the body did not arrive in time")]
     TooSlow,
-    #[error("the body broke off: {0}")]
+    #[error("the connection ended before the whole body arrived: {0}")]
     BrokenOff(String),
-    #[error("too many large bodies arrive at once; repeat the request after a second")]
+    #[error("too many large bodies are being read; repeat the request after one second")]
     Busy,
 }
 
-/// Reads a whole body of at most so many bytes, in bounded time and memory. The host reads on what is left of a body that is too large.
+/// Reads a whole body of at most `most` bytes, in bounded time and memory. The host discards the
+/// rest of a body that is too large.
 pub async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, NotRead> {
-    let announced = http_body::Body::size_hint(&body);
-    if announced.lower() > most as u64 {
+    let expected_size = http_body::Body::size_hint(&body);
+    if expected_size.lower() > most as u64 {
         return Err(NotRead::TooLarge(most));
     }
     let reading = async {
-        let (mut bytes, mut place) = (Vec::<u8>::new(), None);
-        while let Some(frame) = tokio::time::timeout(PIECE_TIMEOUT, body.frame()).await.map_err(|_| NotRead::TooSlow)? {
-            let Ok(piece) = frame.map_err(|error| NotRead::BrokenOff(error.to_string()))?.into_data() else { continue };
+        let (mut bytes, mut permit) = (Vec::<u8>::new(), None);
+        while let Some(frame) = tokio::time::timeout(PIECE_TIMEOUT, body.frame())
+            .await
+            .map_err(|_| NotRead::TooSlow)?
+        {
+            let Ok(piece) = frame
+                .map_err(|error| NotRead::BrokenOff(error.to_string()))?
+                .into_data()
+            else {
+                continue;
+            };
             if bytes.len() + piece.len() > most {
                 return Err(NotRead::TooLarge(most));
             }
-            if place.is_none() && bytes.len() + piece.len() > SMALL_BYTES {
-                let largest = announced.upper().and_then(|bytes| usize::try_from(bytes).ok()).map_or(most, |bytes| bytes.min(most));
-                let kib = u32::try_from(largest.div_ceil(1024).min(LARGE_KIB_MAX)).unwrap_or(u32::MAX);
-                let waited = tokio::time::timeout(PLACE_TIMEOUT, LARGE.acquire_many(kib)).await;
-                place = Some(waited.map_err(|_| NotRead::Busy)?.map_err(|_| NotRead::Busy)?);
+            if permit.is_none() && bytes.len() + piece.len() > SMALL_BYTES {
+                let largest = expected_size
+                    .upper()
+                    .and_then(|bytes| usize::try_from(bytes).ok())
+                    .map_or(most, |bytes| bytes.min(most));
+                let kib =
+                    u32::try_from(largest.div_ceil(1024).min(LARGE_KIB_MAX)).unwrap_or(u32::MAX);
+                let waited = tokio::time::timeout(PERMIT_TIMEOUT, LARGE.acquire_many(kib)).await;
+                permit = Some(
+                    waited
+                        .map_err(|_| NotRead::Busy)?
+                        .map_err(|_| NotRead::Busy)?,
+                );
             }
             bytes.extend_from_slice(&piece);
         }
-        drop(place);
+        drop(permit);
         Ok::<_, NotRead>(bytes)
     };
-    tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or(Err(NotRead::TooSlow))
+    tokio::time::timeout(BODY_TIMEOUT, reading)
+        .await
+        .unwrap_or(Err(NotRead::TooSlow))
 }
 
-/// Deepest nesting of a body.
+/// Deepest nesting of a JSON body, in levels.
 pub const DEPTH_MAX: usize = 64;
 
-/// The pairs of a query or a form. A key that is given again is a list, as clients send arrays in a query.
+/// Returns the pairs of a query or a form. Repeated keys become a list, because clients send arrays
+/// in a query this way.
 pub fn pairs(bytes: &[u8]) -> Map<String, Value> {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes).unwrap_or_default();
     let mut map = Map::new();
@@ -79,20 +100,20 @@ pub fn pairs(bytes: &[u8]) -> Map<String, Value> {
     map
 }
 
-/// Why bytes are no JSON object; each door has its own words.
+/// Reasons why bytes are not a JSON object. Each API has its own texts for them.
 #[derive(Debug, thiserror::Error)]
 pub enum NoObject {
     #[error("the body is not UTF-8: {0}")]
     NotUtf8(#[from] std::str::Utf8Error),
-    #[error("the body nests deeper than {DEPTH_MAX} levels")]
+    #[error("the body is nested deeper than {DEPTH_MAX} levels")]
     TooDeep,
-    #[error("the body is JSON, but no object")]
+    #[error("the body is JSON, but not an object")]
     AnotherValue,
     #[error("the body is not JSON: {0}")]
     NotJson(serde_json::Error),
 }
 
-/// A JSON object.
+/// Parses a JSON object in UTF-8 of at most [`DEPTH_MAX`] levels.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NoObject> {
     let text = std::str::from_utf8(bytes)?;
     if depth(text) > DEPTH_MAX {
@@ -105,25 +126,26 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NoObject> {
     }
 }
 
-/// The array or object that a text is, as clients write lists into a form or a query; nothing for other texts.
+/// Parses a text that is a JSON array or object, because clients put lists into forms and queries
+/// this way. Returns `None` for other texts.
 pub fn nested(text: &str) -> Option<Value> {
     let is_nested = text.trim_start().starts_with(['[', '{']) && depth(text) <= DEPTH_MAX;
     is_nested.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
-/// The deepest nesting of a text, looked at before anything is parsed.
+/// Returns the deepest nesting of a JSON text, without parsing the text.
 fn depth(text: &str) -> usize {
-    let (mut now, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    let (mut current, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_text => escaped = true,
             b'"' => in_text = !in_text,
             b'[' | b'{' if !in_text => {
-                now += 1;
-                deepest = deepest.max(now);
+                current += 1;
+                deepest = deepest.max(current);
             }
-            b']' | b'}' if !in_text => now = now.saturating_sub(1),
+            b']' | b'}' if !in_text => current = current.saturating_sub(1),
             _ => {}
         }
     }
@@ -135,9 +157,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nesting_counts_brackets_outside_texts() {
+    fn nesting_depth_ignores_brackets_in_strings() {
         assert_eq!(depth(r#"{"a":[1,{"b":"[[["}]}"#), 3);
         assert_eq!(depth(r#"{"a":"\"[["}"#), 1);
-        assert!(matches!(object("[".repeat(100).as_bytes()), Err(NoObject::TooDeep)));
+        assert!(matches!(
+            object("[".repeat(100).as_bytes()),
+            Err(NoObject::TooDeep)
+        ));
     }
 }

@@ -1,9 +1,10 @@
-//! The first page: what runs here and where its parts are. Links of BlueKing ITSM (`/#/ticket/detail?id=`) lead to it too.
+//! The start page, with links to the APIs. Ticket links of BlueKing ITSM (`/#/ticket/detail?id=`)
+//! also lead to this page.
 
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-/// The page may load nothing and run nothing.
+/// Content security policy: the page loads and runs nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 const STYLE: &str = "body{font:16px/1.6 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;color:#1d2129}\
@@ -18,7 +19,7 @@ available over the API, by its number: <code>GET /v1/tickets/{number}</code>.</p
 <li><a href="openapi.json">openapi.json</a>: the description of all APIs</li>
 <li><code>/v1</code>: the REST API</li>
 <li><code>/api/c/compapi/v2/itsm/</code>: the API of BlueKing ITSM, for its clients and SDKs</li>
-<li><a href="healthz">healthz</a>: the program runs; <a href="readyz">readyz</a>: the ledger answers</li>
+<li><a href="healthz">healthz</a>: the program runs; <a href="readyz">readyz</a>: the ledger can be read and written</li>
 </ul>
 <p>The APIs need the code and the secret of an app. Documents: <code>README.md</code> and <code>docs/operating.md</code> of the project.</p>"#;
 
@@ -33,10 +34,17 @@ const CHINESE: &str = r#"<h1>Ledgerdesk</h1>
 </ul>
 <p>调用接口需要应用的编码和密钥。文档见项目中的 <code>README.md</code> 和 <code>docs/operating.md</code>。</p>"#;
 
-/// `GET /`, without credentials.
+/// Returns the page for `GET /`, without credentials, in Chinese or English.
 pub(super) async fn first(headers: HeaderMap) -> Response {
-    let asked = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (language, text) = if prefers_chinese(asked) { ("zh-CN", CHINESE) } else { ("en", ENGLISH) };
+    let accept_language = headers
+        .get(header::ACCEPT_LANGUAGE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let (language, text) = if prefers_chinese(accept_language) {
+        ("zh-CN", CHINESE)
+    } else {
+        ("en", ENGLISH)
+    };
     let page = format!(
         "<!doctype html>\n<html lang=\"{language}\">\n<head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>Ledgerdesk</title><style>{STYLE}</style></head>\n<body>\n{text}\n<p><small>Ledgerdesk {}</small></p>\n</body>\n</html>\n",
@@ -52,13 +60,16 @@ pub(super) async fn first(headers: HeaderMap) -> Response {
     (headers, page).into_response()
 }
 
-/// Says whether a reader prefers Chinese to English (RFC 9110 12.5.4); a header without either means English.
+/// Returns whether a reader prefers Chinese to English (RFC 9110 12.5.4). A header with neither
+/// language means English.
 fn prefers_chinese(header: &str) -> bool {
     let weight_of = |language: &str| {
         let weights = header.split(',').filter_map(|part| {
             let mut pieces = part.trim().split(';');
             let tag = pieces.next()?.trim().to_lowercase();
-            let weight = pieces.find_map(|piece| piece.trim().strip_prefix("q=")?.trim().parse::<f32>().ok()).unwrap_or(1.0);
+            let weight = pieces
+                .find_map(|piece| piece.trim().strip_prefix("q=")?.trim().parse::<f32>().ok())
+                .unwrap_or(1.0);
             (tag.split('-').next() == Some(language)).then_some(weight)
         });
         weights.fold(0.0, f32::max)
@@ -71,11 +82,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_language_follows_the_weights_of_the_header() {
-        for header in ["zh-CN,zh;q=0.9,en;q=0.8", "zh", "en;q=0.5, zh-TW", "fr, zh;q=0.1"] {
+    fn the_page_language_follows_the_weights_of_accept_language() {
+        for header in [
+            "zh-CN,zh;q=0.9,en;q=0.8",
+            "zh",
+            "en;q=0.5, zh-TW",
+            "fr, zh;q=0.1",
+        ] {
             assert!(prefers_chinese(header), "{header}");
         }
-        for header in ["", "en-US,en;q=0.9,zh;q=0.8", "de", "*", "zh;q=x;q=0.1,en;q=0.2", "zh;q=0"] {
+        for header in [
+            "",
+            "en-US,en;q=0.9,zh;q=0.8",
+            "de",
+            "*",
+            "zh;q=x;q=0.1,en;q=0.2",
+            "zh;q=0",
+        ] {
             assert!(!prefers_chinese(header), "{header}");
         }
     }

@@ -1,107 +1,45 @@
-//! The scope of a request: the address that it comes from, conditional headers, and the caller for whom it is counted.
+//! The scope of a request: its peer address, its conditional headers, and the caller whose limits
+//! apply.
 
-use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use infra::Error;
 
-use super::limits::{LARGE_ANSWER, Of, Transfer};
-use super::{blueking, v1};
+use super::{api, blueking};
 use crate::App;
+use crate::app::limits::{LARGE_ANSWER, Of, Transfer};
+use crate::app::request_scope::{Peer, SCOPE, Scope};
 
-/// The other end of a connection; the host puts it into the extensions of a request.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    pub address: IpAddr,
-    /// Set once the caller showed valid credentials.
-    pub is_known: Arc<AtomicBool>,
-}
-
-/// One request while it is handled.
-struct Scope {
-    peer: Option<Peer>,
-    if_none_match: Option<HeaderValue>,
-    if_range: Option<HeaderValue>,
-    of: Mutex<Option<Of>>,
-    /// The place of the request among those of its caller that are under way.
-    place: Mutex<Option<Transfer>>,
-    retry_after_s: AtomicU64,
-}
-
-tokio::task_local! {
-    static SCOPE: Arc<Scope>;
-}
-
-fn with<T>(read: impl FnOnce(&Scope) -> Option<T>) -> Option<T> {
-    SCOPE.try_with(|scope| read(scope)).ok().flatten()
-}
-
-/// The address that the present request comes from, where the host knows it.
-pub(super) fn address() -> Option<IpAddr> {
-    with(|scope| scope.peer.as_ref().map(|peer| peer.address))
-}
-
-/// The caller of the present request showed valid credentials; what it writes counts for it.
-pub(super) fn is_of(of: Of) {
-    with(|scope| {
-        if let Some(peer) = &scope.peer {
-            peer.is_known.store(true, Ordering::Relaxed);
-        }
-        *scope.of.lock().expect("no holder panics") = Some(of);
-        Some(())
-    });
-}
-
-/// Holds the place of the present request until it is answered.
-pub(super) fn hold(place: Transfer) {
-    with(|scope| scope.place.lock().expect("no holder panics").replace(place));
-}
-
-/// For whom the present request counts.
-pub(super) fn of() -> Option<Of> {
-    with(|scope| *scope.of.lock().expect("no holder panics"))
-}
-
-/// The header `If-None-Match` of the present request, as text.
-pub(super) fn if_none_match() -> Option<String> {
-    with(|scope| scope.if_none_match.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned))
-}
-
-/// The header `If-Range` of the present request, as text.
-pub(super) fn if_range() -> Option<String> {
-    with(|scope| scope.if_range.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned))
-}
-
-/// Seconds after which the present request may be repeated, for the header `Retry-After` of a 429.
-pub(super) fn retry_after(seconds: u32) {
-    with(|scope| {
-        scope.retry_after_s.store(seconds.into(), Ordering::Relaxed);
-        Some(())
-    });
-}
-
-/// Says whether `If-None-Match` names a tag (RFC 9110 13.1.2), by weak comparison.
+/// Returns whether `If-None-Match` names a tag (RFC 9110 13.1.2), by weak comparison.
 pub fn is_known(if_none_match: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    if_none_match.trim() == "*" || if_none_match.split(',').any(|known| opaque(known) == opaque(tag))
+    if_none_match.trim() == "*"
+        || if_none_match
+            .split(',')
+            .any(|known| opaque(known) == opaque(tag))
 }
 
-/// Opens the scope of a request, and counts what it wrote.
+/// Opens the scope of a request and counts the bytes that the request writes.
 pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_v1 = path.starts_with("/v1/");
-    // Reads of the BlueKing API come by POST, too; files have bounds of their own.
-    let writes = !matches!(*request.method(), Method::GET | Method::HEAD) && if is_v1 { !is_upload(path) } else { !blueking::is_read(path) };
-    // An answer to a write is not withheld: what it tells has happened.
+    // The BlueKing API also accepts reads by POST. Files have their own limits.
+    let writes = !matches!(*request.method(), Method::GET | Method::HEAD)
+        && if is_v1 {
+            !is_upload(path)
+        } else {
+            !blueking::is_read(path)
+        };
+    // A write has already happened, so its response is not replaced by an error.
     let is_bounded = !is_v1 || matches!(*request.method(), Method::GET | Method::HEAD);
     let request_id = blueking::render::request_id(request.headers(), &app);
     let (parts, body) = request.into_parts();
@@ -115,75 +53,112 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
         retry_after_s: AtomicU64::new(1),
     });
     let bytes = Arc::new(AtomicU64::new(0));
-    let body = if writes { Body::new(Counted { body, bytes: bytes.clone() }) } else { body };
-    let mut response = SCOPE.scope(scope.clone(), next.run(Request::from_parts(parts, body))).await;
+    let body = if writes {
+        Body::new(Counted {
+            body,
+            bytes: bytes.clone(),
+        })
+    } else {
+        body
+    };
+    let mut response = SCOPE
+        .scope(scope.clone(), next.run(Request::from_parts(parts, body)))
+        .await;
     let of = *scope.of.lock().expect("no holder panics");
     if let Some(of) = of {
-        // A request that was rejected over `/v1` wrote nothing; the BlueKing API answers every request alike.
-        let written = if is_v1 && !response.status().is_success() { 0 } else { bytes.load(Ordering::Relaxed) };
+        // A rejected `/v1` request wrote nothing. The BlueKing API returns 200 for every result, so
+        // its status shows nothing.
+        let written = if is_v1 && !response.status().is_success() {
+            0
+        } else {
+            bytes.load(Ordering::Relaxed)
+        };
         app.limits.wrote(of, written, app.ledger.clock.now());
         if is_bounded {
-            let refused = |error| if is_v1 { v1::refused(error) } else { blueking::refused(error, &request_id) };
-            response = held(&app, of, response).unwrap_or_else(refused);
+            let rejected = |error| {
+                if is_v1 {
+                    api::refused(error)
+                } else {
+                    blueking::refused(error, &request_id)
+                }
+            };
+            response = metered(&app, of, response).unwrap_or_else(rejected);
         }
     }
     if response.status() == StatusCode::TOO_MANY_REQUESTS {
-        response.headers_mut().insert(header::RETRY_AFTER, scope.retry_after_s.load(Ordering::Relaxed).max(1).into());
+        response.headers_mut().insert(
+            header::RETRY_AFTER,
+            scope.retry_after_s.load(Ordering::Relaxed).max(1).into(),
+        );
     }
     response
 }
 
-/// Files have bounds of their own.
+/// Returns whether a path uploads a file. Files have their own limits.
 fn is_upload(path: &str) -> bool {
     path.starts_with("/v1/attachments") || path.starts_with("/v1/uploads")
 }
 
-/// Has a large answer count until its client has taken it; an error where its caller leaves too many untaken.
-fn held(app: &App, of: Of, response: Response) -> Result<Response, Error> {
-    let bytes = http_body::Body::size_hint(response.body()).exact().and_then(|bytes| usize::try_from(bytes).ok());
-    // A body without a known size is a file, which has bounds of its own.
-    let Some(bytes) = bytes.filter(|bytes| *bytes > LARGE_ANSWER) else { return Ok(response) };
-    let place = app.limits.answer(of, bytes)?;
-    Ok(response.map(|body| Body::new(Held { body, left: Bytes::new(), _place: place })))
+/// Counts a large response against the caller's limit until the client has read it. Returns an
+/// error if the caller has too many unread responses.
+fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
+    let bytes = http_body::Body::size_hint(response.body())
+        .exact()
+        .and_then(|bytes| usize::try_from(bytes).ok());
+    // A body of unknown size is a file. Files have their own limits.
+    let Some(bytes) = bytes.filter(|bytes| *bytes > LARGE_ANSWER) else {
+        return Ok(response);
+    };
+    let transfer = app.limits.answer(of, bytes)?;
+    Ok(response.map(|body| {
+        Body::new(Metered {
+            body,
+            rest: Bytes::new(),
+            _transfer: transfer,
+        })
+    }))
 }
 
-/// Bytes of an answer that are given to the connection at once.
+/// Bytes of a response that the connection gets at once.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// An answer that is given out in pieces, so that it ends when its client has taken it.
-struct Held {
+/// A response body that is sent in pieces and is dropped when the client has read it.
+struct Metered {
     body: Body,
-    /// What is left of the piece that came last.
-    left: Bytes,
-    _place: Transfer,
+    /// The unsent rest of the last piece.
+    rest: Bytes,
+    _transfer: Transfer,
 }
 
-impl http_body::Body for Held {
+impl http_body::Body for Metered {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.left.is_empty() {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => self.left = data,
+                    Ok(data) => self.rest = data,
                     Err(other) => return Poll::Ready(Some(Ok(other))),
                 },
                 other => return other,
             }
         }
-        let most = self.left.len().min(PIECE_BYTES);
-        Poll::Ready(Some(Ok(Frame::data(self.left.split_to(most)))))
+        let most = self.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(most)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left.is_empty() && self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Only bodies of a known size are held.
-        let rest = self.body.size_hint().exact().unwrap_or_default();
-        SizeHint::with_exact(rest + self.left.len() as u64)
+        // Only bodies of a known size are metered.
+        let unread = self.body.size_hint().exact().unwrap_or_default();
+        SizeHint::with_exact(unread + self.rest.len() as u64)
     }
 }
 
@@ -197,10 +172,16 @@ impl http_body::Body for Counted {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.bytes.fetch_add(frame.data_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
+            self.bytes.fetch_add(
+                frame.data_ref().map_or(0, Bytes::len) as u64,
+                Ordering::Relaxed,
+            );
         }
         polled
     }
@@ -219,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_known_by_weak_comparison() {
+    fn entity_tags_match_by_weak_comparison() {
         for known in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "*", " W/\"b\" ,W/\"a\""] {
             assert!(is_known(known, "\"a\""), "{known}");
         }

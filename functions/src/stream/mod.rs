@@ -1,4 +1,4 @@
-//! What follows from every commit.
+//! Consumers of commits: the feed indexer, the follower with parked streams, and projections.
 
 pub mod follow;
 pub mod index;

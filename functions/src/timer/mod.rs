@@ -1,3 +1,3 @@
-//! What time sets going.
+//! Functions that a schedule invokes.
 
 pub mod wake;

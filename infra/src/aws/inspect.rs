@@ -1,28 +1,29 @@
-//! Looks at a deployment: what is there, how it is set, what its functions logged. Only facts; what they mean is for `doctor`.
+//! Reads the state of a deployment: tables, their settings, and logs of functions. `doctor`
+//! interprets it.
 
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, StreamViewType, TableDescription};
 
 use super::{Cloud, failed};
 use crate::Error;
 
-/// How one table is set.
+/// The settings of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFacts {
-    /// What its stream holds; absent where it has none.
+    /// The view type of its stream; `None` without a stream.
     pub stream: Option<String>,
-    /// Whether its past can be restored; absent where that cannot be asked.
+    /// Whether point-in-time recovery is on; `None` if the service does not report it.
     pub recovers: Option<bool>,
     pub is_protected: bool,
 }
 
-/// What stream a table must have for others to follow it.
+/// The view types that the streams of the tables must have: complete items, or keys only.
 pub const WHOLE_ITEMS: &str = "NEW_IMAGE";
 pub const KEYS_ALONE: &str = "KEYS_ONLY";
 
-/// Lines read of one function's log; more are left out and the answer says so.
+/// Maximum lines of one function's log; [`Lines::are_cut`] reports further lines.
 const LINES_MAX: usize = 100_000;
 
-/// Lines of a log, and whether there were more.
+/// Lines of a log, and whether lines were omitted.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
     pub lines: Vec<String>,
@@ -30,47 +31,95 @@ pub struct Lines {
 }
 
 impl Cloud {
-    /// How a table is set; the error of one that is missing or may not be looked at says so.
+    /// Returns the settings of a table; fails if the table is missing or access is denied.
     pub async fn table_facts(&self, name: &str) -> Result<TableFacts, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
         let name = self.names.table(name);
-        let described = client.describe_table().table_name(&name).send().await.map_err(|error| failed(&format!("look at table {name}"), error))?;
+        let described = client
+            .describe_table()
+            .table_name(&name)
+            .send()
+            .await
+            .map_err(|error| failed(&format!("describe table {name}"), error))?;
         let table = described.table();
-        let stream = table.and_then(|table| table.stream_specification()).filter(|stream| stream.stream_enabled());
-        let backups = client.describe_continuous_backups().table_name(&name).send().await.ok();
-        let recovery = backups.and_then(|backups| backups.continuous_backups_description?.point_in_time_recovery_description?.point_in_time_recovery_status);
+        let stream = table
+            .and_then(|table| table.stream_specification())
+            .filter(|stream| stream.stream_enabled());
+        let backups = client
+            .describe_continuous_backups()
+            .table_name(&name)
+            .send()
+            .await
+            .ok();
+        let recovery = backups.and_then(|backups| {
+            backups
+                .continuous_backups_description?
+                .point_in_time_recovery_description?
+                .point_in_time_recovery_status
+        });
         Ok(TableFacts {
-            stream: stream.map(|stream| stream.stream_view_type().map_or_else(String::new, |kind: &StreamViewType| kind.as_str().to_owned())),
+            stream: stream.map(|stream| {
+                stream
+                    .stream_view_type()
+                    .map_or_else(String::new, |kind: &StreamViewType| {
+                        kind.as_str().to_owned()
+                    })
+            }),
             recovers: recovery.map(|status| status == PointInTimeRecoveryStatus::Enabled),
-            is_protected: table.and_then(TableDescription::deletion_protection_enabled).unwrap_or(false),
+            is_protected: table
+                .and_then(TableDescription::deletion_protection_enabled)
+                .unwrap_or(false),
         })
     }
 
-    /// The tables of this region whose names begin with the prefix, up to a hundred.
+    /// Returns at most a hundred tables of this region whose names begin with the prefix.
     pub async fn tables(&self) -> Result<Vec<String>, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
-        let listed =
-            client.list_tables().exclusive_start_table_name(self.names.prefix.clone()).send().await.map_err(|error| failed("list the tables", error))?;
-        Ok(listed.table_names().iter().filter(|name| name.starts_with(&self.names.prefix)).cloned().collect())
+        let listed = client
+            .list_tables()
+            .exclusive_start_table_name(self.names.prefix.clone())
+            .send()
+            .await
+            .map_err(|error| failed("list the tables", error))?;
+        Ok(listed
+            .table_names()
+            .iter()
+            .filter(|name| name.starts_with(&self.names.prefix))
+            .cloned()
+            .collect())
     }
 
-    /// The region requests go to.
+    /// Returns the region of the requests.
     pub fn region(&self) -> &str {
-        self.config.region().map_or("no region", |region| region.as_ref())
+        self.config
+            .region()
+            .map_or("no region", |region| region.as_ref())
     }
 
-    /// Lines that hold a word, from a function's log since a moment (milliseconds).
+    /// Returns the lines with a word in the log of a function since a time (UTC, milliseconds).
     pub async fn log_lines(&self, function: &str, word: &str, since: i64) -> Result<Lines, Error> {
         let client = aws_sdk_cloudwatchlogs::Client::new(&self.config);
         let group = format!("/aws/lambda/{}", self.names.function(function));
         let mut found = Lines::default();
         let mut next = None;
         loop {
-            let page =
-                client.filter_log_events().log_group_name(&group).filter_pattern(format!("\"{word}\"")).start_time(since).set_next_token(next).send().await;
+            let page = client
+                .filter_log_events()
+                .log_group_name(&group)
+                .filter_pattern(format!("\"{word}\""))
+                .start_time(since)
+                .set_next_token(next)
+                .send()
+                .await;
             let page = page.map_err(|error| failed(&format!("read the log {group}"), error))?;
-            // A stand-in may answer with everything.
-            found.lines.extend(page.events().iter().filter_map(|event| event.message()).filter(|line| line.contains(word)).map(str::to_owned));
+            // An emulator may ignore the filter.
+            found.lines.extend(
+                page.events()
+                    .iter()
+                    .filter_map(|event| event.message())
+                    .filter(|line| line.contains(word))
+                    .map(str::to_owned),
+            );
             next = page.next_token;
             if next.is_none() {
                 return Ok(found);

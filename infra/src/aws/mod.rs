@@ -1,6 +1,8 @@
-//! All ports from an AWS account (or a stand-in for one): which tables, queues and buckets there are follows from the prefix alone.
+//! Opens all ports in an AWS account or an emulator; the names of tables, queues and functions are
+//! derived from a prefix.
 //!
-//! Region, credentials and endpoint come from where the SDK looks for them: `AWS_REGION`, `AWS_ENDPOINT_URL`, the role of a Lambda.
+//! The SDK finds region, credentials and endpoint in its usual sources: `AWS_REGION`,
+//! `AWS_ENDPOINT_URL`, the role of a Lambda function.
 
 pub mod inspect;
 
@@ -19,7 +21,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
-use crate::clock::{SystemChance, SystemClock};
+use crate::clock::{SystemClock, SystemRng};
 use crate::keys::Keys;
 use crate::meter::Meter;
 use crate::pages::Pages;
@@ -30,18 +32,19 @@ use crate::store::paged::Paged;
 use crate::views::Views;
 use crate::{Error, Kind, Ledger, blob, keys, pages, store, views};
 
-/// How long what was read of configuration, people and secrets may be held for true; others write too.
+/// Cache lifetime for configuration, people and secrets, milliseconds, because other processes
+/// write them too.
 pub const STALE_MS: i64 = 5_000;
-/// Longest time for one try of a request, and for all its tries.
+/// Timeout of one attempt of a request, and of all its attempts.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longest time a start may spend on opening its first connection.
+/// Timeout of the first connection at a start.
 const WARM_TIMEOUT: Duration = Duration::from_secs(2);
-/// Tries of a request; between them up to 50, 100, 200 ms by chance.
+/// Maximum attempts of a request; the random delays between them are at most 50, 100 and 200 ms.
 const TRIES_MAX: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(50);
 
-/// A table with what is needed to talk to it.
+/// A table with its client and meter.
 #[derive(Clone, Debug)]
 pub struct Table {
     pub client: aws_sdk_dynamodb::Client,
@@ -50,33 +53,74 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads one item, consistently; `kind` is what it is counted as.
-    pub(crate) async fn get(&self, kind: &'static str, key: impl Into<Item>) -> Result<Option<Item>, Error> {
-        let get = self.client.get_item().table_name(&self.name).set_key(Some(key.into())).consistent_read(true);
-        let got = get.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+    /// Reads one item consistently and counts the request under `kind`.
+    pub(crate) async fn get(
+        &self,
+        kind: &'static str,
+        key: impl Into<Item>,
+    ) -> Result<Option<Item>, Error> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key.into()))
+            .consistent_read(true);
+        let got = get
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
         let got = got.map_err(|error| failed(&format!("read {}", self.name), error))?;
-        self.read(kind, got.item().map(item_bytes).unwrap_or_default(), got.consumed_capacity());
+        self.read(
+            kind,
+            got.item().map(item_bytes).unwrap_or_default(),
+            got.consumed_capacity(),
+        );
         Ok(got.item)
     }
-    /// A put of one item, still without a condition.
+    /// Returns a put of one item without a condition.
     pub(crate) fn put(&self, item: Item) -> PutItemFluentBuilder {
-        self.client.put_item().table_name(&self.name).set_item(Some(item)).return_consumed_capacity(ReturnConsumedCapacity::Total)
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
-    /// A query, still without its conditions.
+    /// Returns a query without conditions.
     pub(crate) fn query(&self) -> QueryFluentBuilder {
-        self.client.query().table_name(&self.name).return_consumed_capacity(ReturnConsumedCapacity::Total)
+        self.client
+            .query()
+            .table_name(&self.name)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
-    /// Counts a request that read.
-    pub(crate) fn read(&self, kind: &'static str, bytes: usize, consumed: Option<&ConsumedCapacity>) {
-        self.meter.read(kind, bytes, consumed.and_then(ConsumedCapacity::capacity_units));
+    /// Counts a read request.
+    pub(crate) fn read(
+        &self,
+        kind: &'static str,
+        bytes: usize,
+        consumed: Option<&ConsumedCapacity>,
+    ) {
+        self.meter.read(
+            kind,
+            bytes,
+            consumed.and_then(ConsumedCapacity::capacity_units),
+        );
     }
-    /// Counts a request that wrote.
-    pub(crate) fn wrote(&self, kind: &'static str, bytes: usize, consumed: Option<&ConsumedCapacity>) {
-        self.meter.wrote(kind, bytes, consumed.and_then(ConsumedCapacity::capacity_units));
+    /// Counts a write request.
+    pub(crate) fn wrote(
+        &self,
+        kind: &'static str,
+        bytes: usize,
+        consumed: Option<&ConsumedCapacity>,
+    ) {
+        self.meter.wrote(
+            kind,
+            bytes,
+            consumed.and_then(ConsumedCapacity::capacity_units),
+        );
     }
 }
 
-/// The names of everything a desk has in the cloud.
+/// The names of all cloud resources of a desk.
 #[derive(Clone, Debug)]
 pub struct Names {
     pub prefix: String,
@@ -84,32 +128,34 @@ pub struct Names {
 
 impl Names {
     pub fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned() }
+        Self {
+            prefix: prefix.to_owned(),
+        }
     }
-    /// A table: `journal`, `feed`, `views`, `keys`.
+    /// Returns the name of a table: `journal`, `feed`, `views` or `keys`.
     pub fn table(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
-    /// A queue of work, or its dead letters.
+    /// Returns the name of a queue or dead-letter queue.
     pub fn queue(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
-    /// The secret that holds the desk's own keys.
+    /// Returns the name of the secret from which the keys of the desk are derived.
     pub fn secret(&self) -> String {
         format!("{}/desk", self.prefix)
     }
-    /// A function.
+    /// Returns the name of a function.
     pub fn function(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
 }
 
-/// One desk in the cloud.
+/// The ports of a desk in the cloud.
 #[derive(Clone)]
 pub struct Cloud {
     pub config: SdkConfig,
     pub names: Names,
-    /// The archive bucket; bucket names are the world's, so this one does not follow from the prefix alone.
+    /// The archive bucket. Bucket names are global, so the name is not derived from the prefix.
     pub bucket: String,
     pub meter: Arc<Meter>,
     pub ledger: Ledger,
@@ -120,14 +166,24 @@ pub struct Cloud {
     pub secrets: Arc<dyn Secrets>,
 }
 
-/// Reads region, credentials and endpoint from the environment; no request is made.
+/// Loads region, credentials and endpoint from the environment; sends no request.
 pub async fn configure(region: Option<String>) -> SdkConfig {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let http = Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
-        .retry_config(RetryConfig::standard().with_max_attempts(TRIES_MAX).with_initial_backoff(BACKOFF))
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(TRIES_MAX)
+                .with_initial_backoff(BACKOFF),
+        )
         .timeout_config(
-            TimeoutConfig::builder().connect_timeout(Duration::from_secs(2)).operation_attempt_timeout(TRY_TIMEOUT).operation_timeout(REQUEST_TIMEOUT).build(),
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(2))
+                .operation_attempt_timeout(TRY_TIMEOUT)
+                .operation_timeout(REQUEST_TIMEOUT)
+                .build(),
         );
     if let Some(region) = region {
         loader = loader.region(Region::new(region));
@@ -136,19 +192,28 @@ pub async fn configure(region: Option<String>) -> SdkConfig {
 }
 
 impl Cloud {
-    /// Makes every client; no request is made yet.
+    /// Creates every client; sends no request.
     pub fn new(config: SdkConfig, prefix: &str, bucket: &str) -> Self {
         let names = Names::new(prefix);
         let meter = Arc::new(Meter::default());
         let client = aws_sdk_dynamodb::Client::new(&config);
-        let table = |name: &str| Table { client: client.clone(), name: names.table(name), meter: meter.clone() };
+        let table = |name: &str| Table {
+            client: client.clone(),
+            name: names.table(name),
+            meter: meter.clone(),
+        };
         let journal = Arc::new(store::dynamodb::Dynamodb::new(table("journal")));
         let pages: Arc<dyn Pages> = Arc::new(pages::dynamodb::Dynamodb::new(table("feed")));
         let blob: Arc<dyn blob::Blob> = Arc::new(blob::s3::S3::new(&config, bucket, meter.clone()));
         let store = Arc::new(Paged::new(journal, pages.clone(), blob.clone()));
         let clock = Arc::new(SystemClock);
-        let keys: Arc<dyn Keys> = Arc::new(keys::dynamodb::Dynamodb::new(table("keys"), Arc::new(SystemChance), clock.clone()));
-        let ledger = Ledger::new(store, keys, clock.clone(), Arc::new(SystemChance)).with_others(STALE_MS);
+        let keys: Arc<dyn Keys> = Arc::new(keys::dynamodb::Dynamodb::new(
+            table("keys"),
+            Arc::new(SystemRng),
+            clock.clone(),
+        ));
+        let ledger =
+            Ledger::new(store, keys, clock.clone(), Arc::new(SystemRng)).with_others(STALE_MS);
         Self {
             pages,
             blob,
@@ -163,42 +228,59 @@ impl Cloud {
         }
     }
 
-    /// Opens one connection, so that the first command need not wait for a TLS handshake.
+    /// Opens one connection, so that the first command does not wait for a TLS handshake.
     pub async fn warm(&self) {
-        // Whether the answer is good does not matter here; the first command will say.
+        // A failure is only logged, because the first command repeats the request.
         match tokio::time::timeout(WARM_TIMEOUT, self.ledger.store.next("warm")).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the journal did not answer at start"),
-            Err(_) => tracing::warn!("the journal did not answer in time at start"),
+            Ok(Err(error)) => tracing::warn!(%error, "request to the journal failed at start"),
+            Err(_) => tracing::warn!("request to the journal timed out at start"),
         }
     }
 }
 
-/// What a request's failure means to us.
+/// Translates the failure of a request.
 pub(crate) fn failed<E, R>(what: &str, error: SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug,
 {
-    let (kind, why) = match &error {
-        SdkError::TimeoutError(_) => (Kind::Timeout, "no answer in time".to_owned()),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => (Kind::Timeout, "no answer in time".to_owned()),
-        SdkError::DispatchFailure(failure) if failure.is_user() => (Kind::Misconfigured, words(failure.as_connector_error().map(|error| error as _))),
-        SdkError::DispatchFailure(failure) => (Kind::Unavailable, words(failure.as_connector_error().map(|error| error as _))),
-        SdkError::ConstructionFailure(_) => (Kind::Misconfigured, words(std::error::Error::source(&error))),
-        SdkError::ResponseError(_) => (Kind::Unavailable, "the answer broke off or cannot be read".to_owned()),
-        SdkError::ServiceError(refused) => {
-            let code = refused.err().code().unwrap_or("an error without a code");
-            let message = refused.err().message().unwrap_or_default();
+    let (kind, reason) = match &error {
+        SdkError::TimeoutError(_) => (Kind::Timeout, "no response in time".to_owned()),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+            (Kind::Timeout, "no response in time".to_owned())
+        }
+        SdkError::DispatchFailure(failure) if failure.is_user() => (
+            Kind::Misconfigured,
+            causes(failure.as_connector_error().map(|error| error as _)),
+        ),
+        SdkError::DispatchFailure(failure) => (
+            Kind::Unavailable,
+            causes(failure.as_connector_error().map(|error| error as _)),
+        ),
+        SdkError::ConstructionFailure(_) => (
+            Kind::Misconfigured,
+            causes(std::error::Error::source(&error)),
+        ),
+        SdkError::ResponseError(_) => (
+            Kind::Unavailable,
+            "the response is incomplete or unreadable".to_owned(),
+        ),
+        SdkError::ServiceError(rejected) => {
+            let code = rejected.err().code().unwrap_or("an error without a code");
+            let message = rejected.err().message().unwrap_or_default();
             (kind_of(code, message), format!("{code}: {message}"))
         }
         _ => (Kind::Unavailable, "the request failed".to_owned()),
     };
-    Error::new(kind, format!("cannot {what}: {}", why.trim_end_matches([':', ' '])))
+    Error::new(
+        kind,
+        format!("cannot {what}: {}", reason.trim_end_matches([':', ' '])),
+    )
 }
 
-/// The innermost reasons in one line; an outer one often says no more than "failure".
-fn words(error: Option<&(dyn std::error::Error + 'static)>) -> String {
+/// Joins the causes of an error in one line, because the outer cause alone is often only "failure".
+fn causes(error: Option<&(dyn std::error::Error + 'static)>) -> String {
     let mut reasons = Vec::new();
     let mut next = error;
     while let Some(error) = next {
@@ -208,7 +290,11 @@ fn words(error: Option<&(dyn std::error::Error + 'static)>) -> String {
         }
         next = error.source();
     }
-    if reasons.is_empty() { "the request failed".into() } else { reasons.join(": ") }
+    if reasons.is_empty() {
+        "the request failed".into()
+    } else {
+        reasons.join(": ")
+    }
 }
 
 fn kind_of(code: &str, message: &str) -> Kind {
@@ -246,7 +332,7 @@ fn kind_of(code: &str, message: &str) -> Kind {
     }
 }
 
-/// The size of an item as the service counts it: names and values.
+/// Returns the size of an item as the service counts it: bytes of names and values.
 pub(crate) fn item_bytes(item: &HashMap<String, AttributeValue>) -> usize {
     fn value_bytes(value: &AttributeValue) -> usize {
         match value {
@@ -254,11 +340,18 @@ pub(crate) fn item_bytes(item: &HashMap<String, AttributeValue>) -> usize {
             AttributeValue::N(number) => number.len() / 2 + 2,
             AttributeValue::B(bytes) => bytes.as_ref().len(),
             AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
-            AttributeValue::L(values) => 3 + values.iter().map(|value| 1 + value_bytes(value)).sum::<usize>(),
+            AttributeValue::L(values) => {
+                3 + values
+                    .iter()
+                    .map(|value| 1 + value_bytes(value))
+                    .sum::<usize>()
+            }
             _ => 1,
         }
     }
-    item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
+    item.iter()
+        .map(|(name, value)| name.len() + value_bytes(value))
+        .sum()
 }
 
 #[cfg(test)]
@@ -266,12 +359,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_says_who_acts_now() {
+    fn error_codes_map_to_the_kind_of_error() {
         assert_eq!(kind_of("ThrottlingException", ""), Kind::Throttled);
         assert_eq!(kind_of("AccessDeniedException", ""), Kind::Denied);
-        assert_eq!(kind_of("ResourceNotFoundException", ""), Kind::Misconfigured);
-        assert_eq!(kind_of("ValidationException", "Item size has exceeded the maximum allowed size"), Kind::TooLarge);
+        assert_eq!(
+            kind_of("ResourceNotFoundException", ""),
+            Kind::Misconfigured
+        );
+        assert_eq!(
+            kind_of(
+                "ValidationException",
+                "Item size has exceeded the maximum allowed size"
+            ),
+            Kind::TooLarge
+        );
         assert_eq!(kind_of("InternalServerError", ""), Kind::Unavailable);
-        assert_eq!(kind_of("TransactionConflictException", ""), Kind::Unavailable);
+        assert_eq!(
+            kind_of("TransactionConflictException", ""),
+            Kind::Unavailable
+        );
     }
 }

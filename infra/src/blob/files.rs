@@ -1,4 +1,4 @@
-//! Blobs as files below one directory.
+//! Blobs as files in one directory.
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -14,30 +14,37 @@ use tokio::io::AsyncWriteExt as _;
 use super::Blob;
 use crate::{Error, Kind};
 
-/// One directory of blobs.
+/// A directory of blobs.
 #[derive(Debug, Clone)]
 pub struct Files {
     directory: PathBuf,
-    /// Tells one put from another.
+    /// Makes the names of temporary files unique.
     puts: Arc<AtomicU64>,
 }
 
 impl Files {
-    /// Removes what was being written when a desk died; only for whoever alone writes here.
+    /// Removes temporary files of interrupted writes; only the process that writes to this
+    /// directory may call it.
     pub fn sweep(&self) -> Result<(), Error> {
         let mut folders = vec![self.directory.clone()];
         while let Some(folder) = folders.pop() {
             let entries = match std::fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) if is_missing(&error) => continue,
-                Err(error) => return Err(failed("look for what broke off", error)),
+                Err(error) => return Err(failed("find interrupted writes", error)),
             };
             for entry in entries {
-                let path = entry.map_err(|error| failed("look for what broke off", error))?.path();
+                let path = entry
+                    .map_err(|error| failed("find interrupted writes", error))?
+                    .path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
-                    std::fs::remove_file(&path).map_err(|error| failed("remove what broke off", error))?;
+                } else if path
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with('.'))
+                {
+                    std::fs::remove_file(&path)
+                        .map_err(|error| failed("remove an interrupted write", error))?;
                 }
             }
         }
@@ -45,10 +52,14 @@ impl Files {
     }
 
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), puts: Arc::default() }
+        Self {
+            directory: directory.to_owned(),
+            puts: Arc::default(),
+        }
     }
 
-    /// Every folder and file below the directory that can be listed, files that are being written included.
+    /// Returns every folder and file below the directory that can be listed, including temporary
+    /// files.
     pub fn paths(&self) -> Vec<PathBuf> {
         let (mut found, mut folders) = (Vec::new(), vec![self.directory.clone()]);
         while let Some(folder) = folders.pop() {
@@ -62,15 +73,22 @@ impl Files {
         found
     }
 
-    /// Where a blob is. A key that could lead out of the directory is none.
+    /// Returns the path of a blob; rejects a key that leads out of the directory.
     fn path(&self, key: &str) -> Result<PathBuf, Error> {
         let is_part = |part: &str| {
-            !part.is_empty() && !part.starts_with('.') && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
         };
         if key.split('/').all(is_part) {
             Ok(self.directory.join(key))
         } else {
-            Err(Error::new(Kind::Misconfigured, format!("{key:?} is not the key of a blob")))
+            Err(Error::new(
+                Kind::Misconfigured,
+                format!("{key:?} is not a valid blob key"),
+            ))
         }
     }
 }
@@ -84,12 +102,16 @@ fn failed(what: &str, error: std::io::Error) -> Error {
 }
 
 impl Files {
-    /// Makes the folders of a blob, each known to the one above it before anything is put into it.
+    /// Creates the missing folders of a blob. Each is synced to its parent before the next one is
+    /// created in it.
     async fn folder(&self, folder: &Path, what: &str) -> Result<(), Error> {
         let mut missing = Vec::new();
         let mut next = Some(folder);
         while let Some(folder) = next.filter(|folder| folder.starts_with(&self.directory)) {
-            if fs::try_exists(folder).await.map_err(|error| failed(what, error))? {
+            if fs::try_exists(folder)
+                .await
+                .map_err(|error| failed(what, error))?
+            {
                 break;
             }
             missing.push(folder);
@@ -107,19 +129,22 @@ impl Files {
     }
 }
 
-/// A file that is written beside its place: gone when nobody goes on with it, whether it failed or whoever wanted it left.
-struct Beside(PathBuf);
+/// A temporary file, removed on drop. It is dropped after a failed write and if the caller cancels
+/// the future.
+struct Temporary(PathBuf);
 
-impl Drop for Beside {
+impl Drop for Temporary {
     fn drop(&mut self) {
-        // Where it got its name there is nothing left here.
+        // After the rename the file no longer exists under this name.
         std::fs::remove_file(&self.0).ok();
     }
 }
 
-/// Makes what a folder says of its entries survive a loss of power.
+/// Syncs the entries of a folder, so that they survive a power loss.
 async fn sync(folder: &Path, what: &str) -> Result<(), Error> {
-    let folder = fs::File::open(folder).await.map_err(|error| failed(what, error))?;
+    let folder = fs::File::open(folder)
+        .await
+        .map_err(|error| failed(what, error))?;
     folder.sync_all().await.map_err(|error| failed(what, error))
 }
 
@@ -129,26 +154,44 @@ impl Blob for Files {
         let path = self.path(key)?;
         let what = format!("put {key}");
         let folder = path.parent().unwrap_or(&self.directory).to_owned();
-        // Written beside under a name that nobody else writes to, synced, and only then given its own: nobody ever reads half a blob.
-        let beside = folder.join(format!(".{}-{}", std::process::id(), self.puts.fetch_add(1, Ordering::Relaxed)));
-        let side = Beside(beside.clone());
+        // A temporary file is written, synced and renamed, so that no reader sees an incomplete
+        // blob.
+        let temporary = folder.join(format!(
+            ".{}-{}",
+            std::process::id(),
+            self.puts.fetch_add(1, Ordering::Relaxed)
+        ));
+        let temporary_guard = Temporary(temporary.clone());
         for again in [true, false] {
             self.folder(&folder, &what).await?;
-            match fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside).await {
+            match fs::File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)
+                .await
+            {
                 Ok(mut file) => {
-                    file.write_all(&bytes).await.map_err(|error| failed(&what, error))?;
-                    // What the last write came to is known only now.
+                    file.write_all(&bytes)
+                        .await
+                        .map_err(|error| failed(&what, error))?;
+                    // `flush` returns the error of the last write.
                     file.flush().await.map_err(|error| failed(&what, error))?;
-                    file.sync_all().await.map_err(|error| failed(&what, error))?;
+                    file.sync_all()
+                        .await
+                        .map_err(|error| failed(&what, error))?;
                     break;
                 }
-                // Somebody removed the folder's last blob, and the folder with it, a moment ago.
+                // A concurrent `remove` of the last blob of this folder also removed the folder.
                 Err(error) if again && error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&what, error)),
             }
         }
-        fs::rename(&beside, &path).await.map_err(|error| failed(&what, error))?;
-        drop(side);
+        fs::rename(&temporary, &path)
+            .await
+            .map_err(|error| failed(&what, error))?;
+        drop(temporary_guard);
         sync(&folder, &what).await
     }
 
@@ -162,18 +205,35 @@ impl Blob for Files {
 
     async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path(key)?;
-        // One task for all of it: opening, reading and closing one by one would take three.
+        // One blocking task, because separate tasks to open, read and close would need three.
         let read = tokio::task::spawn_blocking(move || read_range(&path, &range)).await;
-        let read = read.map_err(|error| Error::new(Kind::Unavailable, format!("reading {key} broke off: {error}")))?;
+        let read = read.map_err(|error| {
+            Error::new(
+                Kind::Unavailable,
+                format!("the task that reads {key} failed: {error}"),
+            )
+        })?;
         read.map_err(|error| failed(&format!("get {key}"), error))
     }
 
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
         let directory = self.directory.clone();
-        // Before the first file there is no folder of files yet.
-        let stat = tokio::task::spawn_blocking(move || directory.ancestors().find(|path| path.exists()).map(rustix::fs::statvfs).transpose()).await;
-        let stat = stat.map_err(|error| Error::new(Kind::Unavailable, format!("asking for free space broke off: {error}")))?;
-        let stat = stat.map_err(|error| failed("ask for free space", error.into()))?;
+        // The directory does not exist before the first file, so its parent is checked.
+        let stat = tokio::task::spawn_blocking(move || {
+            directory
+                .ancestors()
+                .find(|path| path.exists())
+                .map(rustix::fs::statvfs)
+                .transpose()
+        })
+        .await;
+        let stat = stat.map_err(|error| {
+            Error::new(
+                Kind::Unavailable,
+                format!("the task that reads the free space failed: {error}"),
+            )
+        })?;
+        let stat = stat.map_err(|error| failed("read the free space", error.into()))?;
         Ok(stat.map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
 
@@ -186,9 +246,18 @@ impl Blob for Files {
             Err(error) => return Err(failed(&what, error)),
         };
         let mut keys = Vec::new();
-        while let Some(entry) = entries.next_entry().await.map_err(|error| failed(&what, error))? {
+        while let Some(entry) = entries
+            .next_entry()
+            .await
+            .map_err(|error| failed(&what, error))?
+        {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let is_blob = !name.starts_with('.') && entry.file_type().await.map_err(|error| failed(&what, error))?.is_file();
+            let is_blob = !name.starts_with('.')
+                && entry
+                    .file_type()
+                    .await
+                    .map_err(|error| failed(&what, error))?
+                    .is_file();
             if is_blob && keys.len() < most {
                 keys.push(format!("{folder}/{name}"));
             }
@@ -203,7 +272,7 @@ impl Blob for Files {
             Err(error) if is_missing(&error) => return Ok(()),
             Err(error) => return Err(failed(&format!("remove {key}"), error)),
         }
-        // A folder that holds nothing any more goes as well; one that does stays.
+        // An empty folder is also removed; the call fails for a folder with other blobs.
         if let Some(folder) = path.parent().filter(|folder| *folder != self.directory) {
             fs::remove_dir(folder).await.ok();
         }
@@ -211,7 +280,7 @@ impl Blob for Files {
     }
 }
 
-/// Reads bytes of a file from one place to another; `None` where there is no such file.
+/// Reads a range of bytes of a file; `None` if the file does not exist.
 fn read_range(path: &Path, range: &Range<usize>) -> std::io::Result<Option<Vec<u8>>> {
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
@@ -232,9 +301,12 @@ fn read_range(path: &Path, range: &Range<usize>) -> std::io::Result<Option<Vec<u
     Ok(Some(bytes))
 }
 
-/// There is no such file; a key that is a folder is none either.
+/// Returns whether no such file exists; a key that is a folder has no file either.
 fn is_missing(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory)
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory
+    )
 }
 
 #[cfg(test)]
@@ -242,10 +314,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_key_leads_out_of_the_directory() {
+    async fn keys_that_leave_the_directory_are_rejected() {
         let files = Files::new(Path::new("/nowhere"));
-        for key in ["../a", "a/../b", "/etc/passwd", "a//b", "", "a/.hidden", "a b", "a\0"] {
-            assert_eq!(files.get(key).await.unwrap_err().kind, Kind::Misconfigured, "{key:?}");
+        for key in [
+            "../a",
+            "a/../b",
+            "/etc/passwd",
+            "a//b",
+            "",
+            "a/.hidden",
+            "a b",
+            "a\0",
+        ] {
+            assert_eq!(
+                files.get(key).await.unwrap_err().kind,
+                Kind::Misconfigured,
+                "{key:?}"
+            );
         }
     }
 }

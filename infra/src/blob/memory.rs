@@ -1,4 +1,4 @@
-//! Blobs in memory: for tests and simulation.
+//! Blobs in memory, for tests and simulation.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,21 +8,32 @@ use async_trait::async_trait;
 use super::Blob;
 use crate::Error;
 
-/// Blobs by key.
+/// The blobs by key.
 #[derive(Debug, Default)]
 pub struct Memory(pub Mutex<HashMap<String, Vec<u8>>>);
 
 #[async_trait]
 impl Blob for Memory {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
-        self.0.lock().expect("no holder panics").insert(key.into(), bytes);
+        self.0
+            .lock()
+            .expect("no holder panics")
+            .insert(key.into(), bytes);
         Ok(())
     }
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.0.lock().expect("no holder panics").get(key).cloned())
     }
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {
-        Ok(self.0.lock().expect("no holder panics").keys().filter(|key| key.starts_with(prefix)).take(most).cloned().collect())
+        Ok(self
+            .0
+            .lock()
+            .expect("no holder panics")
+            .keys()
+            .filter(|key| key.starts_with(prefix))
+            .take(most)
+            .cloned()
+            .collect())
     }
     async fn remove(&self, key: &str) -> Result<(), Error> {
         self.0.lock().expect("no holder panics").remove(key);

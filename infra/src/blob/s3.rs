@@ -15,7 +15,8 @@ use crate::aws::failed;
 use crate::meter::{Counted, Meter};
 use crate::{Error, Kind};
 
-/// Longest times: an object may have several megabytes, and lines may be slow.
+/// Timeouts to connect, per attempt and per request; an object can have several megabytes, and
+/// connections can be slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TRY_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
@@ -30,24 +31,66 @@ pub struct S3 {
 
 impl S3 {
     pub fn new(config: &SdkConfig, bucket: &str, meter: Arc<Meter>) -> Self {
-        // A stand-in has no name of its own for each bucket.
-        let own_names = config.endpoint_url().is_none();
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(TRY_TIMEOUT).operation_timeout(REQUEST_TIMEOUT);
-        let settings = aws_sdk_s3::config::Builder::from(config).force_path_style(!own_names).timeout_config(timeouts.build()).build();
-        Self { client: aws_sdk_s3::Client::from_conf(settings), bucket: bucket.to_owned(), meter }
+        // An emulator has no host name per bucket.
+        let has_bucket_hosts = config.endpoint_url().is_none();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(TRY_TIMEOUT)
+            .operation_timeout(REQUEST_TIMEOUT);
+        let settings = aws_sdk_s3::config::Builder::from(config)
+            .force_path_style(!has_bucket_hosts)
+            .timeout_config(timeouts.build())
+            .build();
+        Self {
+            client: aws_sdk_s3::Client::from_conf(settings),
+            bucket: bucket.to_owned(),
+            meter,
+        }
     }
 
-    /// The bytes of an object, or those of a range as the header `Range` writes it; `None` where there is no such object.
+    /// Returns the bytes of an object or of a range in `Range` header syntax; `None` if the object
+    /// does not exist.
     async fn get_bytes(&self, key: &str, range: Option<String>) -> Result<Option<Vec<u8>>, Error> {
-        let got = self.client.get_object().bucket(&self.bucket).key(key).set_range(range).send().await;
+        let got = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .set_range(range)
+            .send()
+            .await;
         let object = match got {
             Ok(object) => object,
-            Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => return Ok(None),
-            Err(error) => return Err(failed(&format!("get {key} from bucket {}", self.bucket), error)),
+            Err(error)
+                if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => {
+                return Err(failed(
+                    &format!("get {key} from bucket {}", self.bucket),
+                    error,
+                ));
+            }
         };
-        let broke_off = |error| Error::because(Kind::Unavailable, format!("{key} from bucket {} broke off", self.bucket), error);
-        let bytes = object.body.collect().await.map_err(broke_off)?.to_vec();
-        self.meter.count("blob get", Counted { bytes: bytes.len() as u64, ..Counted::default() });
+        let interrupted = |error| {
+            Error::because(
+                Kind::Unavailable,
+                format!(
+                    "the download of {key} from bucket {} was interrupted",
+                    self.bucket
+                ),
+                error,
+            )
+        };
+        let bytes = object.body.collect().await.map_err(interrupted)?.to_vec();
+        self.meter.count(
+            "blob get",
+            Counted {
+                bytes: bytes.len() as u64,
+                ..Counted::default()
+            },
+        );
         Ok(Some(bytes))
     }
 }
@@ -56,9 +99,22 @@ impl S3 {
 impl Blob for S3 {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
         let length = bytes.len() as u64;
-        let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes)).send().await;
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .body(ByteStream::from(bytes))
+            .send()
+            .await;
         put.map_err(|error| failed(&format!("put {key} into bucket {}", self.bucket), error))?;
-        self.meter.count("blob put", Counted { bytes: length, ..Counted::default() });
+        self.meter.count(
+            "blob put",
+            Counted {
+                bytes: length,
+                ..Counted::default()
+            },
+        );
         Ok(())
     }
 
@@ -70,16 +126,33 @@ impl Blob for S3 {
         if range.is_empty() {
             return Ok(Some(Vec::new()));
         }
-        self.get_bytes(key, Some(format!("bytes={}-{}", range.start, range.end - 1))).await
+        self.get_bytes(
+            key,
+            Some(format!("bytes={}-{}", range.start, range.end - 1)),
+        )
+        .await
     }
 
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {
         let (mut keys, mut next) = (Vec::new(), None);
         while keys.len() < most {
-            let page = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).set_continuation_token(next.take()).send().await;
-            let page = page.map_err(|error| failed(&format!("list {prefix} of bucket {}", self.bucket), error))?;
+            let page = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .set_continuation_token(next.take())
+                .send()
+                .await;
+            let page = page.map_err(|error| {
+                failed(&format!("list {prefix} of bucket {}", self.bucket), error)
+            })?;
             self.meter.count("blob list", Counted::default());
-            keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+            keys.extend(
+                page.contents()
+                    .iter()
+                    .filter_map(|object| object.key().map(str::to_owned)),
+            );
             next = page.next_continuation_token().map(str::to_owned);
             if next.is_none() {
                 break;
@@ -90,8 +163,15 @@ impl Blob for S3 {
     }
 
     async fn remove(&self, key: &str) -> Result<(), Error> {
-        let removed = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
-        removed.map_err(|error| failed(&format!("remove {key} from bucket {}", self.bucket), error))?;
+        let removed = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await;
+        removed
+            .map_err(|error| failed(&format!("remove {key} from bucket {}", self.bucket), error))?;
         self.meter.count("blob remove", Counted::default());
         Ok(())
     }

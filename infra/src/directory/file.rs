@@ -1,4 +1,4 @@
-//! The organization from one TOML file, for desks without a directory service, and for tests.
+//! The organization in a TOML file, for desks without a directory service and for tests.
 //!
 //! ```toml
 //! [[department]]
@@ -32,7 +32,7 @@ pub struct File {
     #[serde(default)]
     person: Vec<Person>,
     #[serde(default)]
-    business: Vec<Held>,
+    business: Vec<BusinessRoles>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -40,7 +40,7 @@ pub struct File {
 struct Department {
     id: String,
     #[serde(default)]
-    #[expect(dead_code, reason = "names are for those who read the file")]
+    #[expect(dead_code, reason = "names are only for the authors of the file")]
     name: String,
     #[serde(default)]
     parent: Option<String>,
@@ -58,7 +58,7 @@ struct Person {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Held {
+struct BusinessRoles {
     id: i64,
     name: String,
     #[serde(default)]
@@ -66,35 +66,69 @@ struct Held {
 }
 
 impl File {
-    /// Reads the text of a file.
+    /// Parses the text of a directory file.
     pub fn read(text: &str) -> Result<Self, Error> {
-        toml::from_str(text).map_err(|error| Error::because(Kind::Misconfigured, "cannot read the directory file", error))
+        toml::from_str(text).map_err(|error| {
+            Error::because(Kind::Misconfigured, "cannot read the directory file", error)
+        })
     }
 }
 
 #[async_trait]
 impl Directory for File {
     async fn leader(&self, person: &str) -> Result<Option<String>, Error> {
-        Ok(self.person.iter().find(|known| known.name == person).and_then(|known| known.leader.clone()))
+        Ok(self
+            .person
+            .iter()
+            .find(|known| known.name == person)
+            .and_then(|known| known.leader.clone()))
     }
     async fn members(&self, department: &str) -> Result<Vec<String>, Error> {
         let mut below = BTreeSet::from([department]);
-        // A tree is never deeper than it has departments.
+        // The depth of a tree is at most its number of departments.
         for _ in 0..self.department.len() {
-            let more: Vec<&str> = self
+            let children: Vec<&str> = self
                 .department
                 .iter()
-                .filter(|known| known.parent.as_deref().is_some_and(|parent| below.contains(parent)))
+                .filter(|known| {
+                    known
+                        .parent
+                        .as_deref()
+                        .is_some_and(|parent| below.contains(parent))
+                })
                 .map(|known| known.id.as_str())
                 .collect();
-            below.extend(more);
+            below.extend(children);
         }
-        Ok(self.person.iter().filter(|person| person.departments.iter().any(|id| below.contains(id.as_str()))).map(|person| person.name.clone()).collect())
+        Ok(self
+            .person
+            .iter()
+            .filter(|person| {
+                person
+                    .departments
+                    .iter()
+                    .any(|id| below.contains(id.as_str()))
+            })
+            .map(|person| person.name.clone())
+            .collect())
     }
     async fn holders(&self, business: i64, role: &str) -> Result<Vec<String>, Error> {
-        Ok(self.business.iter().find(|known| known.id == business).and_then(|known| known.roles.get(role)).cloned().unwrap_or_default())
+        Ok(self
+            .business
+            .iter()
+            .find(|known| known.id == business)
+            .and_then(|known| known.roles.get(role))
+            .cloned()
+            .unwrap_or_default())
     }
     async fn businesses(&self) -> Result<Vec<Business>, Error> {
-        Ok(self.business.iter().map(|business| Business { id: business.id, name: business.name.clone() }).collect())
+        Ok(self
+            .business
+            .iter()
+            .map(|business| Business {
+                id: business.id,
+                name: business.name.clone(),
+            })
+            .collect())
     }
 }

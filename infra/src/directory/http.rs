@@ -1,5 +1,8 @@
-//! The organization from a service: `GET <base>/people/<name>` (`{leader}`), `/departments/<id>/members`, `/businesses`,
-//! `/businesses/<id>/roles/<role>` (arrays). 404 means: not known. Answers are kept for a minute, since every node that is entered may ask.
+//! The organization of a directory service: `GET <base>/people/<name>` (`{leader}`),
+//! `/departments/<id>/members`, `/businesses`, `/businesses/<id>/roles/<role>` (arrays).
+//!
+//! 404 means unknown. Responses are cached for a minute, because every entered node can cause
+//! requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,90 +15,150 @@ use super::{Business, Directory};
 use crate::clock::Clock;
 use crate::{Error, Kind};
 
-/// How long an answer is held for true.
-const KEPT_MS: i64 = 60_000;
-/// Answers that are kept.
-const KEPT_MAX: usize = 10_000;
-/// Largest answer.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Cache lifetime of a response, milliseconds.
+const CACHE_MS: i64 = 60_000;
+/// Maximum cached responses.
+const CACHED_MAX: usize = 10_000;
+/// Maximum bytes of a response.
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
-/// A directory service by its base URL.
+/// A directory service at a base URL.
 pub struct Http {
     client: reqwest::Client,
     base: reqwest::Url,
     clock: Arc<dyn Clock>,
-    kept: Mutex<HashMap<String, (i64, Value)>>,
+    cache: Mutex<HashMap<String, (i64, Value)>>,
 }
 
 impl Http {
     pub fn new(base: &str, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let wrong = |error| Error::because(Kind::Misconfigured, format!("the directory service {base} is not a URL"), error);
-        let base = format!("{}/", base.trim_end_matches('/')).parse().map_err(wrong)?;
+        let invalid = |error| {
+            Error::because(
+                Kind::Misconfigured,
+                format!("the directory service {base} is not a URL"),
+                error,
+            )
+        };
+        let base = format!("{}/", base.trim_end_matches('/'))
+            .parse()
+            .map_err(invalid)?;
         let client = crate::tls::client()
             .timeout(Duration::from_secs(5))
-            // Another service's answer does not count.
+            // The response of another server does not count.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .build()
-            .map_err(|error| Error::because(Kind::Misconfigured, "cannot make an HTTP client", error))?;
-        Ok(Self { client, base, clock, kept: Mutex::default() })
+            .map_err(|error| {
+                Error::because(Kind::Misconfigured, "cannot make an HTTP client", error)
+            })?;
+        Ok(Self {
+            client,
+            base,
+            clock,
+            cache: Mutex::default(),
+        })
     }
 
-    async fn ask(&self, path: &[&str]) -> Result<Value, Error> {
+    async fn get(&self, path: &[&str]) -> Result<Value, Error> {
         let key = path.join("/");
         let now = self.clock.now().0;
-        if let Some((at, answer)) = self.kept.lock().expect("no holder panics").get(&key)
-            && now - at < KEPT_MS
+        if let Some((at, cached)) = self.cache.lock().expect("no holder panics").get(&key)
+            && now - at < CACHE_MS
         {
-            return Ok(answer.clone());
+            return Ok(cached.clone());
         }
         let mut url = self.base.clone();
-        // Each part is one segment, whatever stands in it.
-        url.path_segments_mut().map_err(|()| Error::new(Kind::Misconfigured, "the directory service has no paths"))?.pop_if_empty().extend(path);
-        let away = |error: reqwest::Error| Error::because(Kind::Unavailable, "the directory service does not answer", error.without_url());
-        let mut response = self.client.get(url).send().await.map_err(away)?;
-        let answer = if response.status().as_u16() == 404 {
+        // Each part is one path segment, even if it contains a slash.
+        url.path_segments_mut()
+            .map_err(|()| Error::new(Kind::Misconfigured, "the directory service has no paths"))?
+            .pop_if_empty()
+            .extend(path);
+        let unavailable = |error: reqwest::Error| {
+            Error::because(
+                Kind::Unavailable,
+                "request to the directory service failed",
+                error.without_url(),
+            )
+        };
+        let mut response = self.client.get(url).send().await.map_err(unavailable)?;
+        let response_body = if response.status().as_u16() == 404 {
             Value::Null
         } else {
             if !response.status().is_success() {
-                return Err(Error::new(Kind::Unavailable, format!("the directory service answered {} to {key}", response.status())));
+                return Err(Error::new(
+                    Kind::Unavailable,
+                    format!(
+                        "the directory service answered {} to {key}",
+                        response.status()
+                    ),
+                ));
             }
             let mut bytes = Vec::new();
-            while let Some(piece) = response.chunk().await.map_err(away)? {
-                if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
-                    return Err(Error::corrupt(format!("the directory service answered more than {ANSWER_BYTES_MAX} bytes to {key}")));
+            while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
+                if bytes.len() + chunk.len() > RESPONSE_BYTES_MAX {
+                    return Err(Error::corrupt(format!(
+                        "the directory service answered more than {RESPONSE_BYTES_MAX} bytes to {key}"
+                    )));
                 }
-                bytes.extend_from_slice(&piece);
+                bytes.extend_from_slice(&chunk);
             }
-            serde_json::from_slice(&bytes).map_err(|error| Error::because(Kind::Corrupt, format!("the directory service answered no JSON to {key}"), error))?
+            serde_json::from_slice(&bytes).map_err(|error| {
+                Error::because(
+                    Kind::Corrupt,
+                    format!("the response of the directory service to {key} is not JSON"),
+                    error,
+                )
+            })?
         };
-        let mut kept = self.kept.lock().expect("no holder panics");
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
+        let mut cache = self.cache.lock().expect("no holder panics");
+        if cache.len() >= CACHED_MAX {
+            cache.clear();
         }
-        kept.insert(key, (now, answer.clone()));
-        Ok(answer)
+        cache.insert(key, (now, response_body.clone()));
+        Ok(response_body)
     }
 }
 
-fn names(answer: &Value) -> Vec<String> {
-    answer.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+fn names(value: &Value) -> Vec<String> {
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect()
 }
 
 #[async_trait]
 impl Directory for Http {
     async fn leader(&self, person: &str) -> Result<Option<String>, Error> {
-        Ok(self.ask(&["people", person]).await?["leader"].as_str().filter(|leader| !leader.is_empty()).map(str::to_owned))
+        Ok(self.get(&["people", person]).await?["leader"]
+            .as_str()
+            .filter(|leader| !leader.is_empty())
+            .map(str::to_owned))
     }
     async fn members(&self, department: &str) -> Result<Vec<String>, Error> {
-        Ok(names(&self.ask(&["departments", department, "members"]).await?))
+        Ok(names(
+            &self.get(&["departments", department, "members"]).await?,
+        ))
     }
     async fn holders(&self, business: i64, role: &str) -> Result<Vec<String>, Error> {
-        Ok(names(&self.ask(&["businesses", &business.to_string(), "roles", role]).await?))
+        Ok(names(
+            &self
+                .get(&["businesses", &business.to_string(), "roles", role])
+                .await?,
+        ))
     }
     async fn businesses(&self) -> Result<Vec<Business>, Error> {
-        let answer = self.ask(&["businesses"]).await?;
-        let one = |value: &Value| serde_json::from_value(value.clone()).map_err(|error| Error::because(Kind::Corrupt, "a business cannot be read", error));
-        answer.as_array().into_iter().flatten().map(one).collect()
+        let answer = self.get(&["businesses"]).await?;
+        let business = |value: &Value| {
+            serde_json::from_value(value.clone())
+                .map_err(|error| Error::because(Kind::Corrupt, "a business cannot be read", error))
+        };
+        answer
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(business)
+            .collect()
     }
 }

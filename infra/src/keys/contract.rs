@@ -1,53 +1,91 @@
-//! What every key store does alike.
+//! The contract suite of the key store.
 
 use std::collections::BTreeSet;
 
-use events::Pid;
+use events::PersonId;
 
 use super::Keys;
 
-/// Runs the whole suite against a fresh key store.
+/// Runs the whole suite on a new key store.
 pub async fn check(keys: &dyn Keys) {
     let pid = keys.person("lisi").await.expect("person");
-    assert_eq!(keys.person("lisi").await.expect("person"), pid, "one name is one person");
+    assert_eq!(
+        keys.person("lisi").await.expect("person"),
+        pid,
+        "one name is one person"
+    );
     assert_ne!(keys.person("zhangsan").await.expect("person"), pid);
     assert_eq!(keys.find("lisi").await.expect("find"), Some(pid.clone()));
     assert_eq!(keys.find("nobody").await.expect("find"), None);
-    assert_eq!(keys.name(&pid).await.expect("name").as_deref(), Some("lisi"));
+    assert_eq!(
+        keys.name(&pid).await.expect("name").as_deref(),
+        Some("lisi")
+    );
     assert!(keys.key(&pid).await.expect("key").is_some());
 
     assert!(keys.erase(&pid).await.expect("erase"));
-    assert!(!keys.erase(&pid).await.expect("erase"), "there is nothing left to forget");
+    assert!(
+        !keys.erase(&pid).await.expect("erase"),
+        "an erased person cannot be erased again"
+    );
     assert_eq!(keys.name(&pid).await.expect("name"), None);
     assert_eq!(keys.key(&pid).await.expect("key"), None);
-    assert_ne!(keys.person("lisi").await.expect("person"), pid, "the name starts anew");
+    assert_ne!(
+        keys.person("lisi").await.expect("person"),
+        pid,
+        "the name gets a new person"
+    );
 
-    many(keys).await;
+    many_names_give_the_same_people(keys).await;
 
     assert_eq!(keys.secret("a").await.expect("secret"), None);
     keys.keep_secret("a", b"1").await.expect("keep");
     keys.keep_secret("a", b"2").await.expect("keep");
-    assert_eq!(keys.secret("a").await.expect("secret").as_deref(), Some(b"2".as_slice()));
+    assert_eq!(
+        keys.secret("a").await.expect("secret").as_deref(),
+        Some(b"2".as_slice())
+    );
     keys.keep_secret("b", b"3").await.expect("keep");
     for _ in 0..2 {
         keys.remove_secret("a").await.expect("remove");
-        assert_eq!(keys.secret("a").await.expect("secret"), None, "a removed secret does not exist, however often it is removed");
+        assert_eq!(
+            keys.secret("a").await.expect("secret"),
+            None,
+            "a removed secret does not exist, and a repeated removal succeeds"
+        );
     }
     keys.scrub().await.expect("scrub");
-    assert_eq!(keys.secret("b").await.expect("secret").as_deref(), Some(b"3".as_slice()), "other secrets stay");
-    assert!(keys.find("zhangsan").await.expect("find").is_some(), "other people stay");
+    assert_eq!(
+        keys.secret("b").await.expect("secret").as_deref(),
+        Some(b"3".as_slice()),
+        "other secrets remain"
+    );
+    assert!(
+        keys.find("zhangsan").await.expect("find").is_some(),
+        "other people remain"
+    );
 }
 
-/// Many names at once are the same people as one by one.
-async fn many(keys: &dyn Keys) {
+/// Checks that many names at once give the same people as single names.
+async fn many_names_give_the_same_people(keys: &dyn Keys) {
     let names: Vec<String> = ["zhangsan", "wangwu", "zhaoliu"].map(str::to_owned).into();
     let zhangsan = keys.person("zhangsan").await.expect("person");
-    assert_eq!(keys.find_all(&names).await.expect("find"), [Some(zhangsan.clone()), None, None]);
+    assert_eq!(
+        keys.find_all(&names).await.expect("find"),
+        [Some(zhangsan.clone()), None, None]
+    );
     let pids = keys.register_all(&names).await.expect("register");
     assert_eq!(pids[0], zhangsan, "a registered name keeps its person");
     assert_ne!(pids[1], pids[2]);
-    assert_eq!(keys.register_all(&names).await.expect("register"), pids, "one name is one person");
-    assert_eq!(keys.find_all(&names).await.expect("find"), pids.iter().cloned().map(Some).collect::<Vec<_>>());
+    assert_eq!(
+        keys.register_all(&names).await.expect("register"),
+        pids,
+        "one name is one person"
+    );
+    assert_eq!(
+        keys.find_all(&names).await.expect("find"),
+        pids.iter().cloned().map(Some).collect::<Vec<_>>()
+    );
     for (name, pid) in names.iter().zip(&pids) {
         assert_eq!(keys.person(name).await.expect("person"), *pid);
         assert_eq!(keys.name(pid).await.expect("name").as_ref(), Some(name));
@@ -55,9 +93,18 @@ async fn many(keys: &dyn Keys) {
     }
     let crowd: Vec<String> = (0..150).map(|at| format!("member-{at}")).collect();
     let registered = keys.register_all(&crowd).await.expect("register");
-    assert_eq!(registered.iter().collect::<BTreeSet<_>>().len(), crowd.len());
-    assert_eq!(keys.find("member-149").await.expect("find").as_ref(), registered.last());
+    assert_eq!(
+        registered.iter().collect::<BTreeSet<_>>().len(),
+        crowd.len()
+    );
+    assert_eq!(
+        keys.find("member-149").await.expect("find").as_ref(),
+        registered.last()
+    );
     assert!(keys.erase(&registered[0]).await.expect("erase"));
     assert_eq!(keys.key(&registered[0]).await.expect("key"), None);
-    assert_eq!(keys.register_all(&[]).await.expect("register"), Vec::<Pid>::new());
+    assert_eq!(
+        keys.register_all(&[]).await.expect("register"),
+        Vec::<PersonId>::new()
+    );
 }

@@ -1,7 +1,9 @@
-//! The key store on DynamoDB, in a table of its own without point-in-time recovery: what was erased must not come back from a backup.
+//! The key store on DynamoDB, in a separate table without point-in-time recovery, so that a restore
+//! cannot bring erased people back.
 //!
-//! Items by `p`: `name|<user name>` holds the person id, `pid|<person id>` name and key, `secret|<name>` a value. Names and keys that were
-//! read are kept for a few seconds: they never change, only vanish, and another process may be the one that erases.
+//! Items by `p`: `name|<user name>` has the person id, `pid|<person id>` name and key,
+//! `secret|<name>` a value. Names and keys are cached for a few seconds: they never change, but
+//! another process can erase them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,100 +12,145 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
-use events::{Moment, Pid};
+use events::{Moment, PersonId};
 
 use super::{Key, Keys, memory::fresh_pid};
 use crate::Error;
 use crate::aws::{Table, failed, item_bytes};
-use crate::clock::{Chance, Clock};
+use crate::clock::{Clock, Rng};
 use crate::store::dynamodb::Item;
 
-/// How long what was read is kept.
-const KEPT_MS: i64 = crate::aws::STALE_MS;
-/// Longest name that fits in a key.
+/// Cache lifetime, milliseconds.
+const CACHE_MS: i64 = crate::aws::STALE_MS;
+/// Maximum bytes of a user name in a key.
 const NAME_BYTES_MAX: usize = 1024;
-/// People in one transaction: each takes two of the hundred items that it may have.
+/// Maximum people per transaction: each needs two of its hundred items.
 const REGISTERED_AT_ONCE: usize = 50;
-/// People kept in memory; more are read again.
+/// Maximum cached entries.
 const REMEMBERED_MAX: usize = 100_000;
 
 /// One key table.
 pub struct Dynamodb {
     table: Table,
-    chance: Arc<dyn Chance>,
+    rng: Arc<dyn Rng>,
     clock: Arc<dyn Clock>,
-    kept: Mutex<Kept>,
+    cache: Mutex<Cached>,
 }
 
 #[derive(Default)]
-struct Kept {
-    by_name: HashMap<String, (Moment, Pid)>,
-    people: HashMap<Pid, (Moment, (String, Key))>,
+struct Cached {
+    by_name: HashMap<String, (Moment, PersonId)>,
+    people: HashMap<PersonId, (Moment, (String, Key))>,
 }
 
 impl Dynamodb {
-    pub fn new(table: Table, chance: Arc<dyn Chance>, clock: Arc<dyn Clock>) -> Self {
-        Self { table, chance, clock, kept: Mutex::default() }
+    pub fn new(table: Table, rng: Arc<dyn Rng>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            table,
+            rng,
+            clock,
+            cache: Mutex::default(),
+        }
     }
 
     async fn get(&self, key: &str) -> Result<Option<Item>, Error> {
-        self.table.get("key get", [("p".to_owned(), text(key))]).await
+        self.table
+            .get("key get", [("p".to_owned(), text(key))])
+            .await
     }
 
     async fn put(&self, item: Item) -> Result<(), Error> {
         let bytes = item_bytes(&item);
-        let put = self.table.put(item).send().await.map_err(|error| failed(&format!("write {}", self.table.name), error))?;
+        let put = self
+            .table
+            .put(item)
+            .send()
+            .await
+            .map_err(|error| failed(&format!("write {}", self.table.name), error))?;
         self.table.wrote("key put", bytes, put.consumed_capacity());
         Ok(())
     }
 
-    async fn read_person(&self, pid: &Pid) -> Result<Option<(String, Key)>, Error> {
+    async fn read_person(&self, pid: &PersonId) -> Result<Option<(String, Key)>, Error> {
         let now = self.clock.now();
-        if let Some((at, person)) = self.kept.lock().expect("no holder panics").people.get(pid)
-            && now.0 - at.0 < KEPT_MS
+        if let Some((at, person)) = self.cache.lock().expect("no holder panics").people.get(pid)
+            && now.0 - at.0 < CACHE_MS
         {
             return Ok(Some(person.clone()));
         }
-        let Some(item) = self.get(&format!("pid|{pid}")).await? else { return Ok(None) };
+        let Some(item) = self.get(&format!("pid|{pid}")).await? else {
+            return Ok(None);
+        };
         let name = item.get("u").and_then(|value| value.as_s().ok()).cloned();
-        let key = item.get("k").and_then(|value| Key::try_from(value.as_b().ok()?.as_ref()).ok());
-        let person = name.zip(key).ok_or_else(|| Error::corrupt(format!("the key item of {pid} cannot be read")))?;
-        self.keep(|kept| drop(kept.people.insert(pid.clone(), (now, person.clone()))));
+        let key = item
+            .get("k")
+            .and_then(|value| Key::try_from(value.as_b().ok()?.as_ref()).ok());
+        let person = name
+            .zip(key)
+            .ok_or_else(|| Error::corrupt(format!("the key item of {pid} cannot be read")))?;
+        self.update_cache(|cache| drop(cache.people.insert(pid.clone(), (now, person.clone()))));
         Ok(Some(person))
     }
 
-    /// Stores new people with a key each: all of them or none. A name without a person, or a person without a name, is never stored. Returns `false` if one
-    /// of the names is taken.
-    async fn put_people(&self, people: &[(&str, Pid)]) -> Result<bool, Error> {
+    /// Stores new people with a key each, all or none, so that name and person always exist
+    /// together. Returns `false` if one of the names is already registered.
+    async fn put_people(&self, people: &[(&str, PersonId)]) -> Result<bool, Error> {
         let put = |item: Item| {
-            let put = Put::builder().table_name(&self.table.name).set_item(Some(item)).condition_expression("attribute_not_exists(p)").build();
-            put.map(|put| TransactWriteItem::builder().put(put).build()).map_err(|error| Error::because(crate::Kind::Misconfigured, "cannot register", error))
+            let put = Put::builder()
+                .table_name(&self.table.name)
+                .set_item(Some(item))
+                .condition_expression("attribute_not_exists(p)")
+                .build();
+            put.map(|put| TransactWriteItem::builder().put(put).build())
+                .map_err(|error| {
+                    Error::because(crate::Kind::Misconfigured, "cannot register", error)
+                })
         };
         let (mut items, mut units) = (Vec::with_capacity(people.len() * 2), 0.0);
         for (username, pid) in people {
             let mut key = [0; 32];
-            self.chance.fill(&mut key);
-            let person = [("p".into(), text(format!("pid|{pid}"))), ("u".into(), text(*username)), ("k".into(), AttributeValue::B(Blob::new(key)))];
+            self.rng.fill(&mut key);
+            let person = [
+                ("p".into(), text(format!("pid|{pid}"))),
+                ("u".into(), text(*username)),
+                ("k".into(), AttributeValue::B(Blob::new(key))),
+            ];
             items.push(put(Item::from(person))?);
-            items.push(put(Item::from([("p".into(), text(format!("name|{username}"))), ("i".into(), text(pid.as_str()))]))?);
+            items.push(put(Item::from([
+                ("p".into(), text(format!("name|{username}"))),
+                ("i".into(), text(pid.as_str())),
+            ]))?);
             units += 4.0;
         }
-        match self.table.client.transact_write_items().set_transact_items(Some(items)).send().await {
+        match self
+            .table
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items))
+            .send()
+            .await
+        {
             Ok(_) => {
                 self.table.meter.wrote("key transaction", 0, Some(units));
                 Ok(true)
             }
-            Err(error) if error.as_service_error().is_some_and(TransactWriteItemsError::is_transaction_canceled_exception) => Ok(false),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(TransactWriteItemsError::is_transaction_canceled_exception) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(failed("register people", error)),
         }
     }
 
-    fn keep(&self, keep: impl FnOnce(&mut Kept)) {
-        let mut kept = self.kept.lock().expect("no holder panics");
-        if kept.by_name.len() + kept.people.len() >= REMEMBERED_MAX {
-            *kept = Kept::default();
+    fn update_cache(&self, update: impl FnOnce(&mut Cached)) {
+        let mut cache = self.cache.lock().expect("no holder panics");
+        if cache.by_name.len() + cache.people.len() >= REMEMBERED_MAX {
+            *cache = Cached::default();
         }
-        keep(&mut kept);
+        update(&mut cache);
     }
 }
 
@@ -113,17 +160,23 @@ fn text(text: impl Into<String>) -> AttributeValue {
 
 #[async_trait]
 impl Keys for Dynamodb {
-    async fn person(&self, username: &str) -> Result<Pid, Error> {
+    async fn person(&self, username: &str) -> Result<PersonId, Error> {
         if let Some(pid) = self.find(username).await? {
             return Ok(pid);
         }
-        // If another process takes the name first, it is theirs.
-        self.put_people(&[(username, fresh_pid(&*self.chance))]).await?;
-        let known = self.find(username).await?;
-        known.ok_or_else(|| Error::new(crate::Kind::Unavailable, "a person was erased while being registered"))
+        // Another process may have registered the name first; its person is used.
+        self.put_people(&[(username, fresh_pid(&*self.rng))])
+            .await?;
+        let registered = self.find(username).await?;
+        registered.ok_or_else(|| {
+            Error::new(
+                crate::Kind::Unavailable,
+                "a person was erased while being registered",
+            )
+        })
     }
 
-    async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<Pid>>, Error> {
+    async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<PersonId>>, Error> {
         let mut pids = Vec::with_capacity(usernames.len());
         for username in usernames {
             pids.push(self.find(username).await?);
@@ -131,65 +184,109 @@ impl Keys for Dynamodb {
         Ok(pids)
     }
 
-    async fn register_all(&self, usernames: &[String]) -> Result<Vec<Pid>, Error> {
+    async fn register_all(&self, usernames: &[String]) -> Result<Vec<PersonId>, Error> {
         let mut pids = self.find_all(usernames).await?;
         let new: Vec<usize> = (0..pids.len()).filter(|at| pids[*at].is_none()).collect();
-        for some in new.chunks(REGISTERED_AT_ONCE) {
-            let people: Vec<(&str, Pid)> = some.iter().map(|at| (usernames[*at].as_str(), fresh_pid(&*self.chance))).collect();
+        for chunk in new.chunks(REGISTERED_AT_ONCE) {
+            let people: Vec<(&str, PersonId)> = chunk
+                .iter()
+                .map(|at| (usernames[*at].as_str(), fresh_pid(&*self.rng)))
+                .collect();
             let is_stored = self.put_people(&people).await?;
-            for (at, (username, pid)) in some.iter().zip(people) {
-                // Another process has taken one of these names: each is registered by itself.
-                pids[*at] = Some(if is_stored { pid } else { self.person(username).await? });
+            for (at, (username, pid)) in chunk.iter().zip(people) {
+                // Another process registered one of these names, so each name is registered
+                // separately.
+                pids[*at] = Some(if is_stored {
+                    pid
+                } else {
+                    self.person(username).await?
+                });
             }
         }
         Ok(pids.into_iter().flatten().collect())
     }
 
-    async fn find(&self, username: &str) -> Result<Option<Pid>, Error> {
-        // A longer one fits in no key, and is nobody's.
+    async fn find(&self, username: &str) -> Result<Option<PersonId>, Error> {
+        // A longer name fits in no key, so it is not registered.
         if username.len() > NAME_BYTES_MAX {
             return Ok(None);
         }
         let now = self.clock.now();
-        if let Some((at, pid)) = self.kept.lock().expect("no holder panics").by_name.get(username)
-            && now.0 - at.0 < KEPT_MS
+        if let Some((at, pid)) = self
+            .cache
+            .lock()
+            .expect("no holder panics")
+            .by_name
+            .get(username)
+            && now.0 - at.0 < CACHE_MS
         {
             return Ok(Some(pid.clone()));
         }
-        let Some(item) = self.get(&format!("name|{username}")).await? else { return Ok(None) };
-        let pid = item.get("i").and_then(|value| value.as_s().ok()).map(|pid| Pid::from(pid.as_str()));
+        let Some(item) = self.get(&format!("name|{username}")).await? else {
+            return Ok(None);
+        };
+        let pid = item
+            .get("i")
+            .and_then(|value| value.as_s().ok())
+            .map(|pid| PersonId::from(pid.as_str()));
         let pid = pid.ok_or_else(|| Error::corrupt("the key item of a name cannot be read"))?;
-        self.keep(|kept| drop(kept.by_name.insert(username.to_owned(), (now, pid.clone()))));
+        self.update_cache(|cache| {
+            drop(
+                cache
+                    .by_name
+                    .insert(username.to_owned(), (now, pid.clone())),
+            );
+        });
         Ok(Some(pid))
     }
 
-    async fn name(&self, pid: &Pid) -> Result<Option<String>, Error> {
+    async fn name(&self, pid: &PersonId) -> Result<Option<String>, Error> {
         Ok(self.read_person(pid).await?.map(|(name, _)| name))
     }
 
-    async fn key(&self, pid: &Pid) -> Result<Option<Key>, Error> {
+    async fn key(&self, pid: &PersonId) -> Result<Option<Key>, Error> {
         Ok(self.read_person(pid).await?.map(|(_, key)| key))
     }
 
-    async fn erase(&self, pid: &Pid) -> Result<bool, Error> {
-        // As it is stored now, whatever is kept here: the name may have begun anew meanwhile.
-        self.kept.lock().expect("no holder panics").people.remove(pid);
-        let Some((name, _)) = self.read_person(pid).await? else { return Ok(false) };
-        let broken = |error| Error::because(crate::Kind::Misconfigured, "cannot erase", error);
-        let person = Delete::builder().table_name(&self.table.name).key("p", text(format!("pid|{pid}"))).build().map_err(broken)?;
+    async fn erase(&self, pid: &PersonId) -> Result<bool, Error> {
+        // Reads the stored item, not the cached one, because the name may have been registered
+        // again.
+        self.cache
+            .lock()
+            .expect("no holder panics")
+            .people
+            .remove(pid);
+        let Some((name, _)) = self.read_person(pid).await? else {
+            return Ok(false);
+        };
+        let invalid = |error| Error::because(crate::Kind::Misconfigured, "cannot erase", error);
+        let person = Delete::builder()
+            .table_name(&self.table.name)
+            .key("p", text(format!("pid|{pid}")))
+            .build()
+            .map_err(invalid)?;
         let name_item = Delete::builder()
             .table_name(&self.table.name)
             .key("p", text(format!("name|{name}")))
             .condition_expression("attribute_not_exists(p) OR i = :pid")
             .expression_attribute_values(":pid", text(pid.as_str()))
             .build()
-            .map_err(broken)?;
-        let items = [TransactWriteItem::builder().delete(person).build(), TransactWriteItem::builder().delete(name_item).build()];
-        let erased = self.table.client.transact_write_items().set_transact_items(Some(items.into())).send().await;
+            .map_err(invalid)?;
+        let items = [
+            TransactWriteItem::builder().delete(person).build(),
+            TransactWriteItem::builder().delete(name_item).build(),
+        ];
+        let erased = self
+            .table
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items.into()))
+            .send()
+            .await;
         erased.map_err(|error| failed("erase a person", error))?;
-        let mut kept = self.kept.lock().expect("no holder panics");
-        kept.people.remove(pid);
-        kept.by_name.remove(&name);
+        let mut cache = self.cache.lock().expect("no holder panics");
+        cache.people.remove(pid);
+        cache.by_name.remove(&name);
         Ok(true)
     }
 
@@ -199,14 +296,25 @@ impl Keys for Dynamodb {
     }
 
     async fn remove_secret(&self, name: &str) -> Result<(), Error> {
-        let delete = self.table.client.delete_item().table_name(&self.table.name).key("p", text(format!("secret|{name}")));
-        delete.send().await.map_err(|error| failed("remove a secret", error))?;
+        let delete = self
+            .table
+            .client
+            .delete_item()
+            .table_name(&self.table.name)
+            .key("p", text(format!("secret|{name}")));
+        delete
+            .send()
+            .await
+            .map_err(|error| failed("remove a secret", error))?;
         self.table.meter.wrote("key delete", 0, Some(1.0));
         Ok(())
     }
 
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
-        let item = Item::from([("p".into(), text(format!("secret|{name}"))), ("v".into(), AttributeValue::B(Blob::new(value)))]);
+        let item = Item::from([
+            ("p".into(), text(format!("secret|{name}"))),
+            ("v".into(), AttributeValue::B(Blob::new(value))),
+        ]);
         self.put(item).await
     }
 }

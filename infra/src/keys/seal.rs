@@ -1,112 +1,196 @@
-//! Sealing: XChaCha20-Poly1305 under the subject's key, the subject as associated data.
+//! Sealing: XChaCha20-Poly1305 under the key of the subject, with the subject as associated data.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use events::Pid;
+use events::PersonId;
 use serde_json::Value;
 
 use super::Key;
 use crate::{Error, Kind};
 
-/// Bytes of a nonce; random ones never repeat at this length.
+/// Bytes of a nonce; random nonces of this length do not repeat.
 pub const NONCE_BYTES: usize = 24;
 
-/// Seals a value: base64 of nonce and ciphertext.
-pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &Pid, value: &Value) -> String {
+/// Seals a value; returns base64 of nonce and ciphertext.
+pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Value) -> String {
     let text = value.to_string();
-    let payload = Payload { msg: text.as_bytes(), aad: subject.as_str().as_bytes() };
-    let sealed = XChaCha20Poly1305::new(key.into()).encrypt(&XNonce::from(nonce), payload).expect("a value is far below the cipher's limit");
+    let payload = Payload {
+        msg: text.as_bytes(),
+        aad: subject.as_str().as_bytes(),
+    };
+    let sealed = XChaCha20Poly1305::new(key.into())
+        .encrypt(&XNonce::from(nonce), payload)
+        .expect("a value is far below the cipher's limit");
     STANDARD_NO_PAD.encode([nonce.as_slice(), &sealed].concat())
 }
 
-/// Seals bytes that stand outside the ledger; `place` says where, so that they open nowhere else.
-pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], place: &str, bytes: &[u8]) -> Vec<u8> {
-    let payload = Payload { msg: bytes, aad: place.as_bytes() };
-    let sealed = XChaCha20Poly1305::new(key.into()).encrypt(&XNonce::from(nonce), payload).expect("a part is far below the cipher's limit");
+/// Seals bytes outside the ledger. `location` names where they are stored, so that they open
+/// nowhere else.
+pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
+    let payload = Payload {
+        msg: bytes,
+        aad: location.as_bytes(),
+    };
+    let sealed = XChaCha20Poly1305::new(key.into())
+        .encrypt(&XNonce::from(nonce), payload)
+        .expect("a part is far below the cipher's limit");
     [nonce.as_slice(), &sealed].concat()
 }
 
-/// The first bytes of sealed chunks. Bytes sealed in one piece begin with a random nonce, which never equals them by chance.
+/// The first bytes of sealed chunks. Bytes sealed in one piece begin with a random nonce, which is
+/// practically never equal to them.
 const CHUNKED: &[u8; 8] = b"LDCHUNK1";
-/// Bytes of a chunk: small enough that many readers at once take little memory, large enough that 16 more bytes do not count.
+/// Bytes of a chunk before sealing: small, so that many concurrent readers need little memory;
+/// large, so that 16 added bytes are insignificant.
 pub const CHUNK_BYTES: usize = 64 << 10;
 /// Bytes before the first chunk.
 pub const CHUNKED_HEAD_BYTES: usize = CHUNKED.len() + NONCE_BYTES;
 /// Bytes that the cipher adds to each chunk.
 const TAG_BYTES: usize = 16;
 
-/// Seals bytes in chunks that can be opened one by one. Each chunk names its place, its index and whether it is the last, so none can be moved or left out.
-pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], place: &str, bytes: &[u8]) -> Vec<u8> {
+/// Seals bytes in chunks that can be opened separately. The associated data of a chunk has its
+/// location, its index and whether it is the last. No chunk can therefore be moved or omitted.
+pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let cipher = XChaCha20Poly1305::new(key.into());
     let chunks = bytes.len().div_ceil(CHUNK_BYTES);
     let mut sealed = Vec::with_capacity(CHUNKED_HEAD_BYTES + bytes.len() + chunks * TAG_BYTES);
     sealed.extend_from_slice(CHUNKED);
     sealed.extend_from_slice(&nonce);
     for (index, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
-        let aad = chunk_place(place, index, index + 1 == chunks);
-        let payload = Payload { msg: chunk, aad: aad.as_bytes() };
-        let one = cipher.encrypt(&XNonce::from(chunk_nonce(nonce, index)), payload).expect("a chunk is far below the cipher's limit");
-        sealed.extend_from_slice(&one);
+        let aad = chunk_location(location, index, index + 1 == chunks);
+        let payload = Payload {
+            msg: chunk,
+            aad: aad.as_bytes(),
+        };
+        let sealed_chunk = cipher
+            .encrypt(&XNonce::from(chunk_nonce(nonce, index)), payload)
+            .expect("a chunk is far below the cipher's limit");
+        sealed.extend_from_slice(&sealed_chunk);
     }
     sealed
 }
 
-/// The nonce of sealed chunks, read from their head; `None` where bytes were sealed in one piece.
+/// Returns the nonce from the head of sealed chunks; `None` if the bytes are sealed in one piece.
 pub fn nonce_of_chunks(head: &[u8]) -> Option<[u8; NONCE_BYTES]> {
-    head.strip_prefix(CHUNKED)?.get(..NONCE_BYTES)?.try_into().ok()
+    head.strip_prefix(CHUNKED)?
+        .get(..NONCE_BYTES)?
+        .try_into()
+        .ok()
 }
 
-/// The range of the sealed bytes of a chunk; `bytes` is the size of the whole before sealing.
+/// Returns the range of a chunk in the sealed bytes; `bytes` is the total size before sealing.
 pub fn range_of_chunk(index: usize, bytes: usize) -> std::ops::Range<usize> {
-    let begins = CHUNKED_HEAD_BYTES + index * (CHUNK_BYTES + TAG_BYTES);
-    begins..begins + bytes.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES) + TAG_BYTES
+    let start = CHUNKED_HEAD_BYTES + index * (CHUNK_BYTES + TAG_BYTES);
+    start..start + bytes.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES) + TAG_BYTES
 }
 
 /// Opens one chunk.
-pub fn open_chunk(key: &Key, nonce: [u8; NONCE_BYTES], place: &str, index: usize, is_last: bool, sealed: &[u8]) -> Result<Vec<u8>, Error> {
-    let aad = chunk_place(place, index, is_last);
-    let payload = Payload { msg: sealed, aad: aad.as_bytes() };
-    let opened = XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(chunk_nonce(nonce, index)), payload);
-    opened.map_err(|_| Error::new(Kind::Corrupt, format!("chunk {index} of {place} does not open with its key")))
+pub fn open_chunk(
+    key: &Key,
+    nonce: [u8; NONCE_BYTES],
+    location: &str,
+    index: usize,
+    is_last: bool,
+    sealed: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let aad = chunk_location(location, index, is_last);
+    let payload = Payload {
+        msg: sealed,
+        aad: aad.as_bytes(),
+    };
+    let opened = XChaCha20Poly1305::new(key.into())
+        .decrypt(&XNonce::from(chunk_nonce(nonce, index)), payload);
+    opened.map_err(|_| {
+        Error::new(
+            Kind::Corrupt,
+            format!("chunk {index} of {location} does not open with its key"),
+        )
+    })
 }
 
-fn chunk_place(place: &str, index: usize, is_last: bool) -> String {
-    format!("{place}|{index}|{}", if is_last { "last" } else { "more" })
+fn chunk_location(location: &str, index: usize, is_last: bool) -> String {
+    format!(
+        "{location}|{index}|{}",
+        if is_last { "last" } else { "more" }
+    )
 }
 
-/// Every chunk has its own nonce: the last eight bytes count.
+/// Returns the nonce of a chunk: the index changes the last eight bytes.
 fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] {
-    for (byte, count) in nonce[NONCE_BYTES - 8..].iter_mut().zip((index as u64).to_be_bytes()) {
+    for (byte, count) in nonce[NONCE_BYTES - 8..]
+        .iter_mut()
+        .zip((index as u64).to_be_bytes())
+    {
         *byte ^= count;
     }
     nonce
 }
 
-/// Opens sealed bytes, sealed in one piece or in chunks; those that were changed or moved are corrupt.
-pub fn open_bytes(key: &Key, place: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+/// Opens bytes sealed in one piece or in chunks; changed or moved bytes are corrupt.
+pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
     if let Some(nonce) = nonce_of_chunks(sealed) {
-        let chunks: Vec<&[u8]> = sealed[CHUNKED_HEAD_BYTES..].chunks(CHUNK_BYTES + TAG_BYTES).collect();
+        let chunks: Vec<&[u8]> = sealed[CHUNKED_HEAD_BYTES..]
+            .chunks(CHUNK_BYTES + TAG_BYTES)
+            .collect();
         let mut opened = Vec::with_capacity(sealed.len());
         for (index, chunk) in chunks.iter().enumerate() {
-            opened.extend(open_chunk(key, nonce, place, index, index + 1 == chunks.len(), chunk)?);
+            opened.extend(open_chunk(
+                key,
+                nonce,
+                location,
+                index,
+                index + 1 == chunks.len(),
+                chunk,
+            )?);
         }
-        return if opened.is_empty() { Err(Error::new(Kind::Corrupt, format!("{place} holds no chunk"))) } else { Ok(opened) };
+        return if opened.is_empty() {
+            Err(Error::new(
+                Kind::Corrupt,
+                format!("{location} has no chunk"),
+            ))
+        } else {
+            Ok(opened)
+        };
     }
-    let corrupt = || Error::new(Kind::Corrupt, format!("{place} does not open with its key"));
-    let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(corrupt)?;
-    let payload = Payload { msg: ciphertext, aad: place.as_bytes() };
-    XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(*nonce), payload).map_err(|_| corrupt())
+    let corrupt = || {
+        Error::new(
+            Kind::Corrupt,
+            format!("{location} does not open with its key"),
+        )
+    };
+    let (nonce, ciphertext) = sealed
+        .split_first_chunk::<NONCE_BYTES>()
+        .ok_or_else(corrupt)?;
+    let payload = Payload {
+        msg: ciphertext,
+        aad: location.as_bytes(),
+    };
+    XChaCha20Poly1305::new(key.into())
+        .decrypt(&XNonce::from(*nonce), payload)
+        .map_err(|_| corrupt())
 }
 
-/// Opens a sealed value; one that was changed, or belongs to somebody else, is corrupt.
-pub fn open(key: &Key, subject: &Pid, sealed: &str) -> Result<Value, Error> {
-    let corrupt = || Error::new(Kind::Corrupt, format!("a sealed value of {subject} does not open with its key"));
+/// Opens a sealed value; a value that was changed or belongs to another subject is corrupt.
+pub fn open(key: &Key, subject: &PersonId, sealed: &str) -> Result<Value, Error> {
+    let corrupt = || {
+        Error::new(
+            Kind::Corrupt,
+            format!("a sealed value of {subject} does not open with its key"),
+        )
+    };
     let bytes = STANDARD_NO_PAD.decode(sealed).map_err(|_| corrupt())?;
-    let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or_else(corrupt)?;
-    let payload = Payload { msg: ciphertext, aad: subject.as_str().as_bytes() };
-    let text = XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(*nonce), payload).map_err(|_| corrupt())?;
+    let (nonce, ciphertext) = bytes
+        .split_first_chunk::<NONCE_BYTES>()
+        .ok_or_else(corrupt)?;
+    let payload = Payload {
+        msg: ciphertext,
+        aad: subject.as_str().as_bytes(),
+    };
+    let text = XChaCha20Poly1305::new(key.into())
+        .decrypt(&XNonce::from(*nonce), payload)
+        .map_err(|_| corrupt())?;
     serde_json::from_slice(&text).map_err(|_| corrupt())
 }
 
@@ -115,16 +199,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_open_one_by_one_and_none_can_be_moved_left_out_or_changed() {
+    fn chunks_open_separately_and_reject_any_change_move_or_omission() {
         let (key, nonce) = ([7; 32], [9; NONCE_BYTES]);
         for bytes in [1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES - 5] {
-            let plain: Vec<u8> = (0..bytes).map(|at| u8::try_from(at % 251).unwrap()).collect();
+            let plain: Vec<u8> = (0..bytes)
+                .map(|at| u8::try_from(at % 251).unwrap())
+                .collect();
             let sealed = seal_chunks(&key, nonce, "a/1", &plain);
             assert_eq!(open_bytes(&key, "a/1", &sealed).unwrap(), plain);
             let chunks = bytes.div_ceil(CHUNK_BYTES);
             for index in 0..chunks {
-                let opened = open_chunk(&key, nonce_of_chunks(&sealed).unwrap(), "a/1", index, index + 1 == chunks, &sealed[range_of_chunk(index, bytes)]);
-                assert_eq!(opened.unwrap(), plain[index * CHUNK_BYTES..bytes.min((index + 1) * CHUNK_BYTES)]);
+                let opened = open_chunk(
+                    &key,
+                    nonce_of_chunks(&sealed).unwrap(),
+                    "a/1",
+                    index,
+                    index + 1 == chunks,
+                    &sealed[range_of_chunk(index, bytes)],
+                );
+                assert_eq!(
+                    opened.unwrap(),
+                    plain[index * CHUNK_BYTES..bytes.min((index + 1) * CHUNK_BYTES)]
+                );
             }
             assert!(open_bytes(&key, "a/2", &sealed).is_err());
             let mut changed = sealed.clone();
@@ -133,16 +229,22 @@ mod tests {
         }
         let two = seal_chunks(&key, nonce, "a/1", &vec![1; 2 * CHUNK_BYTES]);
         let first = range_of_chunk(0, 2 * CHUNK_BYTES);
-        assert!(open_bytes(&key, "a/1", &two[..first.end]).is_err(), "the last chunk is missing");
+        assert!(
+            open_bytes(&key, "a/1", &two[..first.end]).is_err(),
+            "the last chunk is missing"
+        );
         let swapped = [&two[..first.start], &two[first.end..], &two[first]].concat();
         assert!(open_bytes(&key, "a/1", &swapped).is_err());
-        assert!(open_bytes(&key, "a/1", &two[..CHUNKED_HEAD_BYTES]).is_err(), "no chunk is left");
+        assert!(
+            open_bytes(&key, "a/1", &two[..CHUNKED_HEAD_BYTES]).is_err(),
+            "no chunk is left"
+        );
     }
 
     #[test]
-    fn bytes_that_were_sealed_in_one_piece_still_open() {
-        let sealed = seal_bytes(&[7; 32], [9; NONCE_BYTES], "a/1", b"as before");
+    fn bytes_sealed_in_one_piece_open() {
+        let sealed = seal_bytes(&[7; 32], [9; NONCE_BYTES], "a/1", b"plain text");
         assert_eq!(nonce_of_chunks(&sealed), None);
-        assert_eq!(open_bytes(&[7; 32], "a/1", &sealed).unwrap(), b"as before");
+        assert_eq!(open_bytes(&[7; 32], "a/1", &sealed).unwrap(), b"plain text");
     }
 }

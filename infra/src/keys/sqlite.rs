@@ -1,6 +1,6 @@
-//! The key store on SQLite, in a file of its own that can be kept out of backups.
+//! The key store on SQLite, in a separate file that can be excluded from backups.
 //!
-//! Names and keys that were read stay in memory: they never change, only vanish, and this process is the one that erases.
+//! Names and keys are cached without expiry: they never change, and only this process erases them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use events::Pid;
+use events::PersonId;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::{Key, Keys, memory::fresh_pid};
-use crate::clock::Chance;
+use crate::clock::Rng;
 use crate::sqlite::{BUSY_TIMEOUT, connect, failed, look};
 use crate::{Error, Kind};
 
@@ -21,70 +21,91 @@ const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS erased (pid TEXT PRIMARY KEY) STRICT;
     CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 ";
-/// People kept in memory; more are read again.
+/// Maximum cached people.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// Names that are looked up on the caller's thread; more are looked up on a thread for blocking work, because each costs some microseconds.
+/// Maximum names looked up on the thread of the caller; more names use a thread for blocking work,
+/// because each takes some microseconds.
 const FOUND_AT_ONCE: usize = 16;
 
 /// One key file.
 pub struct Sqlite {
     file: PathBuf,
-    chance: Arc<dyn Chance>,
+    rng: Arc<dyn Rng>,
     inner: Arc<Mutex<Inner>>,
 }
 
 struct Inner {
     connection: Connection,
-    by_name: HashMap<String, Pid>,
-    people: HashMap<Pid, (String, Key)>,
+    by_name: HashMap<String, PersonId>,
+    people: HashMap<PersonId, (String, Key)>,
 }
 
 impl Sqlite {
     /// Opens the key file of a directory.
-    pub fn open(directory: &Path, chance: Arc<dyn Chance>) -> Result<Self, Error> {
+    pub fn open(directory: &Path, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
-        let connection = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let connection = connect(
+            &file,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        )?;
         let prepared = connection
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
             .and_then(|()| connection.pragma_update(None, "secure_delete", "ON"))
             .and_then(|()| connection.execute_batch(CREATE));
         prepared.map_err(|error| failed("open the key store", error))?;
-        Ok(Self::over(connection, file, chance))
+        Ok(Self::over(connection, file, rng))
     }
 
-    /// Opens the key file of a directory for reading alone.
-    pub fn read(directory: &Path, chance: Arc<dyn Chance>) -> Result<Self, Error> {
+    /// Opens the key file of a directory read-only.
+    pub fn read(directory: &Path, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
-        Ok(Self::over(connect(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?, file, chance))
+        Ok(Self::over(
+            connect(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            file,
+            rng,
+        ))
     }
 
-    /// The same in the way that makes no side file; `is_written` is true while a desk is running there.
-    pub fn look(directory: &Path, is_written: bool, chance: Arc<dyn Chance>) -> Result<Self, Error> {
+    /// Opens the key file of a directory read-only without creating side files; `is_written` is
+    /// true while a desk runs in the directory.
+    pub fn look(directory: &Path, is_written: bool, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
-        Ok(Self::over(look(&file, is_written)?, file, chance))
+        Ok(Self::over(look(&file, is_written)?, file, rng))
     }
 
-    fn over(connection: Connection, file: PathBuf, chance: Arc<dyn Chance>) -> Self {
-        let inner = Inner { connection, by_name: HashMap::new(), people: HashMap::new() };
-        Self { file, chance, inner: Arc::new(Mutex::new(inner)) }
+    fn over(connection: Connection, file: PathBuf, rng: Arc<dyn Rng>) -> Self {
+        let inner = Inner {
+            connection,
+            by_name: HashMap::new(),
+            people: HashMap::new(),
+        };
+        Self {
+            file,
+            rng,
+            inner: Arc::new(Mutex::new(inner)),
+        }
     }
 
-    fn with<T>(&self, what: &str, work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>) -> Result<T, Error> {
+    fn with<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
         work(&mut self.inner.lock().expect("no holder panics")).map_err(|error| failed(what, error))
     }
 }
 
 impl Inner {
-    fn find(&mut self, username: &str) -> rusqlite::Result<Option<Pid>> {
+    fn find(&mut self, username: &str) -> rusqlite::Result<Option<PersonId>> {
         if let Some(pid) = self.by_name.get(username) {
             return Ok(Some(pid.clone()));
         }
         self.read("username", username)
     }
 
-    fn person(&mut self, pid: &Pid) -> rusqlite::Result<Option<(String, Key)>> {
+    fn person(&mut self, pid: &PersonId) -> rusqlite::Result<Option<(String, Key)>> {
         if let Some(person) = self.people.get(pid) {
             return Ok(Some(person.clone()));
         }
@@ -92,9 +113,19 @@ impl Inner {
         Ok(self.people.get(pid).cloned())
     }
 
-    fn read(&mut self, column: &str, value: &str) -> rusqlite::Result<Option<Pid>> {
-        let mut statement = self.connection.prepare_cached(&format!("SELECT pid, username, key FROM people WHERE {column} = ?1"))?;
-        let found = statement.query_row([value], |row| Ok((Pid(row.get(0)?), row.get::<_, String>(1)?, row.get::<_, Key>(2)?))).optional()?;
+    fn read(&mut self, column: &str, value: &str) -> rusqlite::Result<Option<PersonId>> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT pid, username, key FROM people WHERE {column} = ?1"
+        ))?;
+        let found = statement
+            .query_row([value], |row| {
+                Ok((
+                    PersonId(row.get(0)?),
+                    row.get::<_, String>(1)?,
+                    row.get::<_, Key>(2)?,
+                ))
+            })
+            .optional()?;
         drop(statement);
         Ok(found.map(|(pid, username, key)| {
             if self.people.len() >= REMEMBERED_MAX {
@@ -108,49 +139,76 @@ impl Inner {
     }
 }
 
-/// Registers the new ones among these in one transaction. The connection is one of its own, so that requests read meanwhile. Nothing is kept in memory here:
-/// a person may be erased before this could note the key.
-fn register(file: &Path, chance: &dyn Chance, usernames: &[String]) -> Result<Vec<Pid>, Error> {
-    let in_words = |error: rusqlite::Error| failed("register people", error);
+/// Registers the new names in one transaction. A separate connection is used, so that other
+/// requests can read meanwhile. The keys are not cached, because the person could be erased before
+/// the key is cached.
+fn register(file: &Path, rng: &dyn Rng, usernames: &[String]) -> Result<Vec<PersonId>, Error> {
+    let failure = |error: rusqlite::Error| failed("register people", error);
     let mut connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(in_words)?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(in_words)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(failure)?;
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failure)?;
     let mut pids = Vec::with_capacity(usernames.len());
     for username in usernames {
-        pids.push(registered(&transaction, chance, username).map_err(in_words)?);
+        pids.push(registered(&transaction, rng, username).map_err(failure)?);
     }
-    transaction.commit().map_err(in_words)?;
+    transaction.commit().map_err(failure)?;
     Ok(pids)
 }
 
-fn registered(connection: &Connection, chance: &dyn Chance, username: &str) -> rusqlite::Result<Pid> {
+fn registered(
+    connection: &Connection,
+    rng: &dyn Rng,
+    username: &str,
+) -> rusqlite::Result<PersonId> {
     let mut find = connection.prepare_cached("SELECT pid FROM people WHERE username = ?1")?;
-    if let Some(pid) = find.query_row([username], |row| row.get::<_, String>(0)).optional()? {
-        return Ok(Pid(pid));
+    if let Some(pid) = find
+        .query_row([username], |row| row.get::<_, String>(0))
+        .optional()?
+    {
+        return Ok(PersonId(pid));
     }
-    let (pid, mut key): (Pid, Key) = (fresh_pid(chance), [0; 32]);
-    chance.fill(&mut key);
-    let mut insert = connection.prepare_cached("INSERT INTO people (pid, username, key) VALUES (?1, ?2, ?3)")?;
+    let (pid, mut key): (PersonId, Key) = (fresh_pid(rng), [0; 32]);
+    rng.fill(&mut key);
+    let mut insert =
+        connection.prepare_cached("INSERT INTO people (pid, username, key) VALUES (?1, ?2, ?3)")?;
     insert.execute(params![pid.as_str(), username, key])?;
     Ok(pid)
 }
 
-/// Rewrites the file without what was removed. The connection is one of its own, so that requests read meanwhile.
+/// Rewrites the file without deleted rows. A separate connection is used, so that other requests
+/// can read meanwhile.
 fn scrub(file: &Path) -> Result<(), Error> {
-    let in_words = |error: rusqlite::Error| failed("scrub the key store", error);
+    let failure = |error: rusqlite::Error| failed("scrub the key store", error);
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // `secure_delete` overwrites deleted rows. Pages that were split may still hold a copy: VACUUM writes the file anew.
-    connection.execute_batch("VACUUM").map_err(in_words)?;
-    // The old pages remain in the write-ahead log until it is truncated, which a reader prevents. SQLite reports that in the first column only.
-    let is_held: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(in_words)?;
-    if is_held {
-        return Err(Error::new(Kind::Unavailable, format!("cannot scrub the key store: another process is reading {}", file.display())));
+    // `secure_delete` overwrites deleted rows, but split pages can contain copies. VACUUM rewrites
+    // the file.
+    connection.execute_batch("VACUUM").map_err(failure)?;
+    // The old pages stay in the write-ahead log until it is truncated, which a reader prevents.
+    // SQLite reports this only in the first column.
+    let is_blocked: bool = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(failure)?;
+    if is_blocked {
+        return Err(Error::new(
+            Kind::Unavailable,
+            format!(
+                "cannot scrub the key store: another process is reading {}",
+                file.display()
+            ),
+        ));
     }
     Ok(())
 }
 
-/// Work that would hold up the threads which serve requests, on a thread for blocking work.
-async fn blocking<T: Send + 'static>(what: &str, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+/// Runs work on a thread for blocking work, because it would block the threads that serve requests.
+async fn blocking<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => Err(Error::because(Kind::Unavailable, what, error)),
@@ -159,77 +217,120 @@ async fn blocking<T: Send + 'static>(what: &str, work: impl FnOnce() -> Result<T
 
 #[async_trait]
 impl Keys for Sqlite {
-    async fn person(&self, username: &str) -> Result<Pid, Error> {
+    async fn person(&self, username: &str) -> Result<PersonId, Error> {
         self.with("register a person", |inner| {
             if let Some(pid) = inner.find(username)? {
                 return Ok(pid);
             }
-            let (pid, mut key) = (fresh_pid(&*self.chance), [0; 32]);
-            self.chance.fill(&mut key);
-            inner.connection.execute("INSERT OR IGNORE INTO people (pid, username, key) VALUES (?1, ?2, ?3)", params![pid.as_str(), username, key])?;
-            // Another process (an import) may have been first: what the file says counts.
+            let (pid, mut key) = (fresh_pid(&*self.rng), [0; 32]);
+            self.rng.fill(&mut key);
+            inner.connection.execute(
+                "INSERT OR IGNORE INTO people (pid, username, key) VALUES (?1, ?2, ?3)",
+                params![pid.as_str(), username, key],
+            )?;
+            // Another process, such as an import, may have registered the name first; the stored
+            // row counts.
             Ok(inner.find(username)?.unwrap_or(pid))
         })
     }
-    async fn find(&self, username: &str) -> Result<Option<Pid>, Error> {
+    async fn find(&self, username: &str) -> Result<Option<PersonId>, Error> {
         self.with("look up a person", |inner| inner.find(username))
     }
-    async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<Pid>>, Error> {
-        // The lock is taken for one name at a time, so that other requests go on in between.
+    async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<PersonId>>, Error> {
+        // The lock is taken per name, so that other requests can run in between.
         let find = |inner: &Mutex<Inner>, username: &String| {
             let found = inner.lock().expect("no holder panics").find(username);
             found.map_err(|error| failed("look up a person", error))
         };
         if usernames.len() <= FOUND_AT_ONCE {
-            return usernames.iter().map(|username| find(&self.inner, username)).collect();
+            return usernames
+                .iter()
+                .map(|username| find(&self.inner, username))
+                .collect();
         }
         let (inner, usernames) = (self.inner.clone(), usernames.to_vec());
-        blocking("people were not looked up", move || usernames.iter().map(|username| find(&inner, username)).collect()).await
+        blocking("people were not looked up", move || {
+            usernames
+                .iter()
+                .map(|username| find(&inner, username))
+                .collect()
+        })
+        .await
     }
-    async fn register_all(&self, usernames: &[String]) -> Result<Vec<Pid>, Error> {
+    async fn register_all(&self, usernames: &[String]) -> Result<Vec<PersonId>, Error> {
         if usernames.is_empty() {
             return Ok(Vec::new());
         }
-        let (file, chance, usernames) = (self.file.clone(), self.chance.clone(), usernames.to_vec());
-        blocking("people were not registered", move || register(&file, &*chance, &usernames)).await
+        let (file, rng, usernames) = (self.file.clone(), self.rng.clone(), usernames.to_vec());
+        blocking("people were not registered", move || {
+            register(&file, &*rng, &usernames)
+        })
+        .await
     }
-    async fn name(&self, pid: &Pid) -> Result<Option<String>, Error> {
-        self.with("look up a name", |inner| Ok(inner.person(pid)?.map(|(name, _)| name)))
+    async fn name(&self, pid: &PersonId) -> Result<Option<String>, Error> {
+        self.with("look up a name", |inner| {
+            Ok(inner.person(pid)?.map(|(name, _)| name))
+        })
     }
-    async fn key(&self, pid: &Pid) -> Result<Option<Key>, Error> {
-        self.with("look up a key", |inner| Ok(inner.person(pid)?.map(|(_, key)| key)))
+    async fn key(&self, pid: &PersonId) -> Result<Option<Key>, Error> {
+        self.with("look up a key", |inner| {
+            Ok(inner.person(pid)?.map(|(_, key)| key))
+        })
     }
-    async fn erase(&self, pid: &Pid) -> Result<bool, Error> {
+    async fn erase(&self, pid: &PersonId) -> Result<bool, Error> {
         self.with("erase a person", |inner| {
             let transaction = inner.connection.transaction()?;
-            let erased = transaction.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
+            let erased =
+                transaction.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
             if erased > 0 {
-                // The id alone stays: a person who was erased is not one whom an older copy of the key store lacks.
-                transaction.execute("INSERT OR IGNORE INTO erased (pid) VALUES (?1)", [pid.as_str()])?;
+                // The id stays, to distinguish an erased person from a person missing in an older
+                // copy of the key store.
+                transaction.execute(
+                    "INSERT OR IGNORE INTO erased (pid) VALUES (?1)",
+                    [pid.as_str()],
+                )?;
             }
             transaction.commit()?;
-            // From here on the key is in memory no more, whatever becomes of the log.
+            // The key leaves the cache even if the truncation of the log fails below.
             if let Some((name, _)) = inner.people.remove(pid) {
                 inner.by_name.remove(&name);
             }
-            // All requests that need a key wait for this connection: where a reader holds the log, it is left to `scrub`.
+            // All requests for keys wait for this connection. If a reader blocks the truncation,
+            // `scrub` truncates the log later.
             inner.connection.busy_timeout(Duration::ZERO)?;
-            let truncated = inner.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            let truncated = inner
+                .connection
+                .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
             inner.connection.busy_timeout(BUSY_TIMEOUT)?;
             truncated.map(|()| erased > 0)
         })
     }
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.with("read a secret", |inner| inner.connection.query_row("SELECT value FROM secrets WHERE name = ?1", [name], |row| row.get(0)).optional())
+        self.with("read a secret", |inner| {
+            inner
+                .connection
+                .query_row("SELECT value FROM secrets WHERE name = ?1", [name], |row| {
+                    row.get(0)
+                })
+                .optional()
+        })
     }
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
         self.with("keep a secret", |inner| {
-            inner.connection.execute("INSERT OR REPLACE INTO secrets (name, value) VALUES (?1, ?2)", params![name, value])?;
+            inner.connection.execute(
+                "INSERT OR REPLACE INTO secrets (name, value) VALUES (?1, ?2)",
+                params![name, value],
+            )?;
             Ok(())
         })
     }
     async fn remove_secret(&self, name: &str) -> Result<(), Error> {
-        self.with("remove a secret", |inner| inner.connection.execute("DELETE FROM secrets WHERE name = ?1", [name]).map(drop))
+        self.with("remove a secret", |inner| {
+            inner
+                .connection
+                .execute("DELETE FROM secrets WHERE name = ?1", [name])
+                .map(drop)
+        })
     }
     async fn scrub(&self) -> Result<(), Error> {
         let file = self.file.clone();

@@ -1,4 +1,5 @@
-//! Asks BlueKing's login service: `GET <base>/accounts/is_login/?bk_token=`, answered `{"result", "data": {"username"}}`. An answer is kept for a short while.
+//! The login service of BlueKing: `GET <base>/accounts/is_login/?bk_token=` returns `{"result",
+//! "data": {"username"}}`. Responses are cached briefly.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,88 +13,115 @@ use tokio::time::Instant;
 use super::Login;
 use crate::{Error, Kind};
 
-/// Longest time for one request.
+/// Maximum duration of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for which the answer to a valid token is kept: a logout takes effect after it.
+/// Cache lifetime of a valid token; a logout takes effect after it.
 const VALID_FOR: Duration = Duration::from_secs(30);
-/// Time for which the answer to an invalid token, or a failure, is kept.
+/// Cache lifetime of an invalid token or of a failure.
 const INVALID_FOR: Duration = Duration::from_secs(3);
-/// Tokens that are kept; each takes about 200 bytes.
-const KEPT_MAX: usize = 10_000;
-/// Requests to the login service at once.
-const AT_ONCE: usize = 16;
-/// Longest wait for one of these requests.
+/// Maximum cached tokens; each needs about 200 bytes.
+const CACHED_MAX: usize = 10_000;
+/// Maximum concurrent requests to the login service.
+const CONCURRENT_MAX: usize = 16;
+/// Maximum wait for a free request slot.
 const WAIT: Duration = Duration::from_secs(5);
-/// Largest answer.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// Longest token.
+/// Maximum bytes of a response.
+const RESPONSE_BYTES_MAX: usize = 64 << 10;
+/// Maximum bytes of a token.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// The answer of the login service to a token, and the end of its validity.
-type Kept = Option<(Instant, Result<Option<String>, String>)>;
+/// The cached result for a token, with the end of its lifetime.
+type Cached = Option<(Instant, Result<Option<String>, String>)>;
 
-/// A login service by its base URL.
+/// A login service at a base URL.
 pub struct Http {
     client: reqwest::Client,
     base: String,
-    /// By a digest of the token. The lock of an entry is held while its token is asked for, so that a token is asked for once.
-    kept: Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<Kept>>>>,
-    asking: Semaphore,
+    /// Results by a digest of the token. The lock of an entry is held during its request, so that
+    /// concurrent callers with one token send one request.
+    cache: Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<Cached>>>>,
+    slots: Semaphore,
 }
 
 impl Http {
     pub fn new(base: &str) -> Result<Self, Error> {
         let client = crate::tls::client()
             .timeout(TIMEOUT)
-            // The address of the request holds the token: no other service may see it, and no other service's answer counts.
+            // The URL contains the token, so it must not reach another server by a redirect. The
+            // response of another server would not count.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .build()
-            .map_err(|error| Error::because(Kind::Misconfigured, "cannot make an HTTP client", error))?;
-        Ok(Self { client, base: base.trim_end_matches('/').to_owned(), kept: Mutex::default(), asking: Semaphore::new(AT_ONCE) })
+            .map_err(|error| {
+                Error::because(Kind::Misconfigured, "cannot make an HTTP client", error)
+            })?;
+        Ok(Self {
+            client,
+            base: base.trim_end_matches('/').to_owned(),
+            cache: Mutex::default(),
+            slots: Semaphore::new(CONCURRENT_MAX),
+        })
     }
 
-    /// The entry of a token.
-    fn entry(&self, token: &str) -> Arc<tokio::sync::Mutex<Kept>> {
-        let mut kept = self.kept.lock().expect("no holder panics");
-        if kept.len() >= KEPT_MAX {
+    /// Returns the cache entry of a token.
+    fn entry(&self, token: &str) -> Arc<tokio::sync::Mutex<Cached>> {
+        let mut cache = self.cache.lock().expect("no holder panics");
+        if cache.len() >= CACHED_MAX {
             let now = Instant::now();
-            // An entry that is locked is being asked for.
-            kept.retain(|_, entry| match entry.try_lock() {
+            // A locked entry has a running request.
+            cache.retain(|_, entry| match entry.try_lock() {
                 Ok(entry) => entry.as_ref().is_some_and(|(until, _)| *until > now),
                 Err(_) => true,
             });
         }
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
+        if cache.len() >= CACHED_MAX {
+            cache.clear();
         }
-        kept.entry(*blake3::hash(token.as_bytes()).as_bytes()).or_default().clone()
+        cache
+            .entry(*blake3::hash(token.as_bytes()).as_bytes())
+            .or_default()
+            .clone()
     }
 
-    async fn ask(&self, token: &str) -> Result<Option<String>, String> {
-        let place = tokio::time::timeout(WAIT, self.asking.acquire()).await;
-        let _place = place.map_err(|_| "too many tokens are asked for at once".to_owned())?.map_err(|error| error.to_string())?;
-        // Errors of the client may carry the URL, which carries the token.
-        let away = |error: reqwest::Error| error.without_url().to_string();
+    async fn request(&self, token: &str) -> Result<Option<String>, String> {
+        let slot = tokio::time::timeout(WAIT, self.slots.acquire()).await;
+        let _slot = slot
+            .map_err(|_| "too many concurrent login requests".to_owned())?
+            .map_err(|error| error.to_string())?;
+        // Errors of the client can contain the URL, which contains the token.
+        let client_error = |error: reqwest::Error| error.without_url().to_string();
         let url = format!("{}/accounts/is_login/", self.base);
-        let mut response = self.client.get(url).query(&[("bk_token", token)]).send().await.map_err(away)?;
+        let mut response = self
+            .client
+            .get(url)
+            .query(&[("bk_token", token)])
+            .send()
+            .await
+            .map_err(client_error)?;
         let status = response.status();
         if status.as_u16() == 401 || status.as_u16() == 403 {
             return Ok(None);
         }
         if !status.is_success() {
-            return Err(format!("it answered {status}"));
+            return Err(format!("the response status is {status}"));
         }
         let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(away)? {
-            if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
-                return Err(format!("it answered more than {ANSWER_BYTES_MAX} bytes"));
+        while let Some(chunk) = response.chunk().await.map_err(client_error)? {
+            if bytes.len() + chunk.len() > RESPONSE_BYTES_MAX {
+                return Err(format!(
+                    "the response has more than {RESPONSE_BYTES_MAX} bytes"
+                ));
             }
-            bytes.extend_from_slice(&piece);
+            bytes.extend_from_slice(&chunk);
         }
-        let answer: Value = serde_json::from_slice(&bytes).map_err(|_| "it answered no JSON".to_owned())?;
-        let name = answer["data"]["username"].as_str().or_else(|| answer["data"]["bk_username"].as_str());
-        Ok(name.filter(|name| answer["result"] == true && !name.is_empty()).map(str::to_owned))
+        let response_body: Value =
+            serde_json::from_slice(&bytes).map_err(|_| "the response is not JSON".to_owned())?;
+        let name = response_body["data"]["username"]
+            .as_str()
+            .or_else(|| response_body["data"]["bk_username"].as_str());
+        Ok(name
+            .filter(|name| response_body["result"] == true && !name.is_empty())
+            .map(str::to_owned))
     }
 }
 
@@ -104,16 +132,22 @@ impl Login for Http {
             return Ok(None);
         }
         let entry = self.entry(token);
-        let mut kept = entry.lock().await;
-        let answer = match &*kept {
-            Some((until, answer)) if *until > Instant::now() => answer.clone(),
+        let mut cached = entry.lock().await;
+        let result = match &*cached {
+            Some((until, result)) if *until > Instant::now() => result.clone(),
             _ => {
-                let answer = self.ask(token).await;
-                let counts_for = if matches!(answer, Ok(Some(_))) { VALID_FOR } else { INVALID_FOR };
-                *kept = Some((Instant::now() + counts_for, answer.clone()));
-                answer
+                let result = self.request(token).await;
+                let lifetime = if matches!(result, Ok(Some(_))) {
+                    VALID_FOR
+                } else {
+                    INVALID_FOR
+                };
+                *cached = Some((Instant::now() + lifetime, result.clone()));
+                result
             }
         };
-        answer.map_err(|reason| Error::new(Kind::Unavailable, format!("the login service does not answer: {reason}")))
+        result.map_err(|reason| {
+            Error::new(Kind::Unavailable, format!("login request failed: {reason}"))
+        })
     }
 }

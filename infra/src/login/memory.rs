@@ -1,4 +1,5 @@
-//! Login tokens in a map: for tests, and for a desk without a login system (empty: no token is valid).
+//! Login tokens in a map, for tests and for a desk without a login system (an empty map accepts no
+//! token).
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Who a login token belongs to.
+//! The login port: translates a login token into a user name.
 
 pub mod http;
 pub mod memory;
@@ -7,9 +7,9 @@ use async_trait::async_trait;
 
 use crate::Error;
 
-/// Asks the login system.
+/// A login system.
 #[async_trait]
 pub trait Login: Send + Sync {
-    /// The user name of a login token; `None` where it is not valid.
+    /// Returns the user name of a login token; `None` if the token is not valid.
     async fn who(&self, token: &str) -> Result<Option<String>, Error>;
 }

@@ -1,6 +1,8 @@
-//! The archive object of a page: its commits with their bodies, one JSON object a line, gzip-compressed, named by the BLAKE3 of the plain text.
+//! The archive object of a page: its commits with their bodies, one JSON object per line,
+//! compressed by gzip.
 //!
-//! Snapshots are left out: they can be computed anew.
+//! The name of the object is BLAKE3 of the plain text. Snapshots are omitted, because they can be
+//! recomputed.
 
 use std::io::{Read as _, Write as _};
 
@@ -14,7 +16,8 @@ use crate::Error;
 use crate::store::Commit;
 use crate::store::commit::{hex, unhex};
 
-/// A commit as a line. The body is text, since bodies are JSON; one that is not is kept as hex.
+/// A commit as one line. The body is text, because bodies are JSON; a body that is not UTF-8 is
+/// written as hex.
 #[derive(Serialize, Deserialize)]
 struct Line {
     stream: String,
@@ -30,7 +33,7 @@ struct Line {
     bytes: Option<String>,
 }
 
-/// Name and content of the archive object of some commits.
+/// Returns the name and the content of the archive object of some commits.
 pub fn pack(commits: &[Commit]) -> Result<(String, Vec<u8>), Error> {
     let mut text = Vec::new();
     for commit in commits {
@@ -46,22 +49,36 @@ pub fn pack(commits: &[Commit]) -> Result<(String, Vec<u8>), Error> {
             bytes: body.is_err().then(|| hex(&commit.body)),
             body: body.ok(),
         };
-        serde_json::to_writer(&mut text, &line).map_err(|error| Error::because(crate::Kind::Corrupt, "cannot write an archive object", error))?;
+        serde_json::to_writer(&mut text, &line).map_err(|error| {
+            Error::because(
+                crate::Kind::Corrupt,
+                "cannot write an archive object",
+                error,
+            )
+        })?;
         text.push(b'\n');
     }
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     let packed = packed.write_all(&text).and_then(|()| packed.finish());
-    let packed = packed.map_err(|error| Error::because(crate::Kind::Corrupt, "cannot compress an archive object", error))?;
+    let packed = packed.map_err(|error| {
+        Error::because(
+            crate::Kind::Corrupt,
+            "cannot compress an archive object",
+            error,
+        )
+    })?;
     Ok((blake3::hash(&text).to_hex().to_string(), packed))
 }
 
-/// Reads an archive object back; one whose content does not fit its name is refused.
+/// Reads an archive object; rejects content that does not match the name.
 pub fn unpack(name: &str, packed: &[u8]) -> Result<Vec<Commit>, Error> {
     let corrupt = |reason: &str| Error::corrupt(format!("archive object {name} {reason}"));
     let mut text = String::new();
-    GzDecoder::new(packed).read_to_string(&mut text).map_err(|error| corrupt(&format!("cannot be decompressed: {error}")))?;
+    GzDecoder::new(packed)
+        .read_to_string(&mut text)
+        .map_err(|error| corrupt(&format!("cannot be decompressed: {error}")))?;
     if blake3::hash(text.as_bytes()).to_hex().as_str() != name {
-        return Err(corrupt("does not hold what its name says"));
+        return Err(corrupt("does not match the hash in its name"));
     }
     let commit = |line: &str| {
         let line: Line = serde_json::from_str(line).ok()?;
@@ -75,13 +92,19 @@ pub fn unpack(name: &str, packed: &[u8]) -> Result<Vec<Commit>, Error> {
             hash: unhex(&line.hash)?,
             body: match (line.body, line.bytes) {
                 (Some(body), _) => body.into_bytes(),
-                (None, Some(bytes)) => (0..bytes.len()).step_by(2).map(|at| u8::from_str_radix(bytes.get(at..at + 2)?, 16).ok()).collect::<Option<_>>()?,
+                (None, Some(bytes)) => (0..bytes.len())
+                    .step_by(2)
+                    .map(|at| u8::from_str_radix(bytes.get(at..at + 2)?, 16).ok())
+                    .collect::<Option<_>>()?,
                 (None, None) => return None,
             },
             snapshot: None,
         })
     };
-    text.lines().map(commit).collect::<Option<_>>().ok_or_else(|| corrupt("has a line that is not a commit"))
+    text.lines()
+        .map(commit)
+        .collect::<Option<_>>()
+        .ok_or_else(|| corrupt("has a line that is not a commit"))
 }
 
 #[cfg(test)]
@@ -90,12 +113,24 @@ mod tests {
     use crate::store::contract::following;
 
     #[test]
-    fn what_is_unpacked_is_what_was_packed() {
-        let commits = vec![following("a", None, 1, 1, "{\"我\":1}".as_bytes()), following("b", None, 2, 2, &[0xff, 0, 1])];
+    fn unpacked_commits_equal_the_packed_ones() {
+        let commits = vec![
+            following("a", None, 1, 1, "{\"我\":1}".as_bytes()),
+            following("b", None, 2, 2, &[0xff, 0, 1]),
+        ];
         let (name, packed) = pack(&commits).expect("packed");
         assert_eq!(unpack(&name, &packed).expect("unpacked"), commits);
-        assert_eq!(pack(&commits).expect("packed").0, name, "the same content has the same name");
-        assert!(unpack(&"0".repeat(64), &packed).expect_err("another name").what.contains("does not hold"));
+        assert_eq!(
+            pack(&commits).expect("packed").0,
+            name,
+            "the same content has the same name"
+        );
+        assert!(
+            unpack(&"0".repeat(64), &packed)
+                .expect_err("another name")
+                .what
+                .contains("does not match")
+        );
         assert!(unpack(&name, &packed[..packed.len() / 2]).is_err());
     }
 }

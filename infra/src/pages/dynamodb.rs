@@ -1,16 +1,16 @@
-//! Feed pages on DynamoDB: one item a page, put if its number is free.
+//! Feed pages on DynamoDB: one item per page, put if its number is absent.
 //!
-//! | attribute | holds |
+//! | attribute | content |
 //! | --- | --- |
-//! | `p`, `s` | `feed`, the page's number |
-//! | `o` | the position of its first entry |
-//! | `t` | when it was put, milliseconds |
-//! | `f` | the feed hash before its first entry |
-//! | `v`, `h` | the previous page's hash and its own |
-//! | `r` | the Merkle root over its commits' hashes |
-//! | `a` | the name of its archive object |
-//! | `b` | the archive object itself, where it is small |
-//! | `e` | the entries, a line each, squeezed |
+//! | `p`, `s` | `feed`, page number |
+//! | `o` | position of the first entry |
+//! | `t` | time of the put, milliseconds |
+//! | `f` | feed hash before the first entry |
+//! | `v`, `h` | hash of the previous page, hash of this page |
+//! | `r` | Merkle root of the commit hashes |
+//! | `a` | name of the archive object |
+//! | `b` | the archive object itself, if it is small |
+//! | `e` | the entries, one per line, compressed |
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -20,10 +20,10 @@ use events::Moment;
 use super::{ENTRIES_BYTES_MAX, Page, Pages};
 use crate::Error;
 use crate::aws::{Table, failed, item_bytes};
+use crate::store::compress::{compress, decompress};
 use crate::store::dynamodb::Item;
-use crate::store::squeeze::{squeeze, unsqueeze};
 
-/// The one partition of the feed; a busy desk puts a few pages a second.
+/// The single partition of the feed; a busy desk puts a few pages per second.
 const FEED: &str = "feed";
 
 /// One feed table.
@@ -50,7 +50,7 @@ fn item(page: &Page) -> Item {
         ("h".into(), bytes(&page.hash())),
         ("r".into(), bytes(&page.root())),
         ("a".into(), AttributeValue::S(page.archive.clone())),
-        ("e".into(), bytes(&squeeze(page.text().as_bytes()))),
+        ("e".into(), bytes(&compress(page.text().as_bytes()))),
     ]);
     if let Some(inline) = &page.inline {
         item.insert("b".into(), bytes(inline));
@@ -58,12 +58,12 @@ fn item(page: &Page) -> Item {
     item
 }
 
-/// Reads a page; one whose hash or root does not fit its content was changed.
+/// Reads a page; rejects a page whose hash or root does not match its content.
 fn page(item: &Item) -> Result<Page, Error> {
     let number = |what: &str| item.get(what)?.as_n().ok()?.parse::<i64>().ok();
     let bytes = |what: &str| Some(item.get(what)?.as_b().ok()?.as_ref());
     let read = || {
-        let entries = unsqueeze(bytes("e")?, ENTRIES_BYTES_MAX).ok()?;
+        let entries = decompress(bytes("e")?, ENTRIES_BYTES_MAX).ok()?;
         Some(Page {
             number: number("s")?,
             base: number("o")?,
@@ -76,9 +76,12 @@ fn page(item: &Item) -> Result<Page, Error> {
         })
     };
     let name = number("s").map_or_else(|| "?".to_owned(), |number| number.to_string());
-    let page = read().ok_or_else(|| Error::corrupt(format!("page {name} of the feed cannot be read")))?;
+    let page =
+        read().ok_or_else(|| Error::corrupt(format!("page {name} of the feed cannot be read")))?;
     if bytes("h") != Some(&page.hash()) || bytes("r") != Some(&page.root()) {
-        return Err(Error::corrupt(format!("page {name} of the feed does not fit its hash: it was changed")));
+        return Err(Error::corrupt(format!(
+            "page {name} of the feed does not match its hash: its content was changed"
+        )));
     }
     Ok(page)
 }
@@ -94,16 +97,24 @@ impl Pages for Dynamodb {
                 Ok(true)
             }
             Err(error) if error.as_service_error().is_some_and(aws_sdk_dynamodb::operation::put_item::PutItemError::is_conditional_check_failed_exception) => {
-                // It may be this very page, put by a try whose answer was lost.
-                Ok(self.get(page.number).await?.is_some_and(|there| there == *page))
+                // The stored page may be this one, put by an attempt whose response was lost.
+                Ok(self.get(page.number).await?.is_some_and(|stored| stored == *page))
             }
             Err(error) => Err(failed(&format!("put page {} into {}", page.number, self.table.name), error)),
         }
     }
 
     async fn get(&self, number: i64) -> Result<Option<Page>, Error> {
-        let key = [("p".to_owned(), AttributeValue::S(FEED.into())), ("s".to_owned(), AttributeValue::N(number.to_string()))];
-        self.table.get("page get", key).await?.as_ref().map(page).transpose()
+        let key = [
+            ("p".to_owned(), AttributeValue::S(FEED.into())),
+            ("s".to_owned(), AttributeValue::N(number.to_string())),
+        ];
+        self.table
+            .get("page get", key)
+            .await?
+            .as_ref()
+            .map(page)
+            .transpose()
     }
 
     async fn newest(&self) -> Result<Option<Page>, Error> {
@@ -117,9 +128,15 @@ impl Pages for Dynamodb {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| failed(&format!("read the newest page from {}", self.table.name), error))?;
+            .map_err(|error| {
+                failed(
+                    &format!("read the newest page from {}", self.table.name),
+                    error,
+                )
+            })?;
         let bytes = found.items().iter().map(item_bytes).sum();
-        self.table.read("page newest", bytes, found.consumed_capacity());
+        self.table
+            .read("page newest", bytes, found.consumed_capacity());
         found.items().first().map(page).transpose()
     }
 }

@@ -1,4 +1,4 @@
-//! Feed pages in memory: for tests and simulation.
+//! Feed pages in memory, for tests and simulation.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Page, Pages};
 use crate::Error;
 
-/// Pages by number.
+/// The pages, ordered by number.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<Vec<Page>>);
 
@@ -23,7 +23,10 @@ impl Pages for Memory {
     }
     async fn get(&self, number: i64) -> Result<Option<Page>, Error> {
         let pages = self.0.lock().expect("no holder panics");
-        Ok(usize::try_from(number - 1).ok().and_then(|at| pages.get(at)).cloned())
+        Ok(usize::try_from(number - 1)
+            .ok()
+            .and_then(|at| pages.get(at))
+            .cloned())
     }
     async fn newest(&self) -> Result<Option<Page>, Error> {
         Ok(self.0.lock().expect("no holder panics").last().cloned())

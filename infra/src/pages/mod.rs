@@ -1,8 +1,10 @@
-//! The feed as immutable pages: which commit stands at which position, chained twice (commit by commit as on one machine, and page by page),
-//! with a Merkle root so that one commit's place can be proved without the rest (reference/event-sourcing.md 2.3).
+//! The feed as immutable pages, chained by commit hashes and by page hashes.
 //!
-//! Bodies are archived first, under the hash of their content, and the page names the archive object; a small one stands in the page itself, since a
-//! bucket's PUT costs as much as eight kilobytes in a table (docs/decisions/0010-what-a-page-holds.md).
+//! A Merkle root per page proves the position of one commit without the other commits
+//! (reference/event-sourcing.md 2.3). Bodies are archived first, under the hash of their content,
+//! and the page names the archive object. A small archive object is stored in the page itself. The
+//! reason: a PUT to a bucket costs as much as 8 KB in a table
+//! (docs/decisions/0010-what-a-page-holds.md).
 
 pub mod archive;
 pub mod contract;
@@ -17,26 +19,28 @@ use crate::Error;
 use crate::store::commit::{chain, feed_hash, hex, unhex};
 use crate::store::{Commit, Hash, Head};
 
-/// Most commits in one page: with names of 40 bytes well below the limit of an item.
+/// Maximum commits in one page; with names of 40 bytes a page stays well below the item limit.
 pub const ENTRIES_MAX: usize = 1000;
-/// Most bytes of the text of a page's entries.
+/// Maximum bytes of the entries of a page as text.
 pub const ENTRIES_BYTES_MAX: usize = ENTRIES_MAX * 512;
-/// Largest archive object that stands in its page: to write 8 KB into the table costs what one PUT into the bucket does.
+/// Maximum bytes of an archive object stored in its page: writing 8 KB to the table costs as much
+/// as one PUT to the bucket.
 pub const INLINE_BYTES_MAX: usize = 8 * 1024;
-/// Most bytes of bodies in one page's archive object.
+/// Maximum bytes of the bodies in the archive object of one page.
 pub const BODIES_BYTES_MAX: usize = 16 << 20;
 
-/// Where pages are kept. A page that is there never changes.
+/// Stores pages; a stored page never changes.
 #[async_trait]
 pub trait Pages: Send + Sync {
-    /// Puts a page if its number is free. Says whether it did.
+    /// Puts a page if its number is absent; returns whether the page is stored.
     async fn put(&self, page: &Page) -> Result<bool, Error>;
+    /// Returns the page with a number; `None` if it does not exist.
     async fn get(&self, number: i64) -> Result<Option<Page>, Error>;
-    /// The page with the highest number, read consistently.
+    /// Returns the page with the highest number, by a consistent read.
     async fn newest(&self) -> Result<Option<Page>, Error>;
 }
 
-/// One commit's place.
+/// The position of one commit in the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub stream: String,
@@ -45,35 +49,47 @@ pub struct Entry {
     pub hash: Hash,
 }
 
-/// A stretch of the feed.
+/// A contiguous part of the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Counted from 1.
+    /// Starts at 1.
     pub number: i64,
-    /// The position of its first entry.
+    /// The position of the first entry.
     pub base: i64,
-    /// When it was put, by the clock of who put it.
+    /// The time of the put, by the clock of the writer.
     pub at: Moment,
-    /// The feed hash before its first entry.
+    /// The feed hash before the first entry.
     pub feed_hash_before: Hash,
-    /// The hash of the page before; zeros for the first.
+    /// The hash of the previous page; zeros for the first page.
     pub previous: Hash,
     /// The name of the archive object: BLAKE3 of its content, hex.
     pub archive: String,
-    /// The archive object itself where it is small ([`INLINE_BYTES_MAX`]); else it stands among the blobs.
+    /// The archive object itself if it has at most [`INLINE_BYTES_MAX`] bytes; otherwise it is a
+    /// blob.
     pub inline: Option<Vec<u8>>,
     pub entries: Vec<Entry>,
 }
 
 impl Page {
-    /// The page that follows `previous` and holds these commits.
-    pub fn following(previous: Option<&Page>, at: Moment, archive: String, commits: &[Commit]) -> Self {
-        let entry = |commit: &Commit| Entry { stream: commit.stream.clone(), first: commit.first, n: commit.n, hash: commit.hash };
+    /// Returns the page after `previous` with these commits.
+    pub fn following(
+        previous: Option<&Page>,
+        at: Moment,
+        archive: String,
+        commits: &[Commit],
+    ) -> Self {
+        let entry = |commit: &Commit| Entry {
+            stream: commit.stream.clone(),
+            first: commit.first,
+            n: commit.n,
+            hash: commit.hash,
+        };
         let head = previous.map_or_else(Head::default, Page::head);
         Self {
             number: previous.map_or(1, |previous| previous.number + 1),
             base: head.position + 1,
-            // Never before the page before, however wrong a clock is: what was written after a page is looked for behind it.
+            // Never before the previous page, even with a wrong clock: `index` searches newer pages
+            // for later commits.
             at: previous.map_or(at, |previous| at.max(previous.at)),
             feed_hash_before: head.feed_hash,
             previous: previous.map_or([0; 32], Page::hash),
@@ -83,62 +99,121 @@ impl Page {
         }
     }
 
-    /// The same page with its archive object in it.
+    /// Returns the same page with its archive object inline.
     #[must_use]
     pub fn with_inline(self, packed: Vec<u8>) -> Self {
-        Self { inline: Some(packed), ..self }
+        Self {
+            inline: Some(packed),
+            ..self
+        }
     }
 
-    /// The position after its last entry.
+    /// Returns the position after the last entry.
     pub fn end(&self) -> i64 {
         self.base + i64::try_from(self.entries.len()).unwrap_or_default()
     }
 
-    /// Where the feed stands with this page: its last position and feed hash.
+    /// Returns the head of the feed after this page.
     pub fn head(&self) -> Head {
-        Head { position: self.end() - 1, feed_hash: self.feed_hashes().last().map_or(self.feed_hash_before, |(_, hash)| hash) }
+        Head {
+            position: self.end() - 1,
+            feed_hash: self
+                .feed_hashes()
+                .last()
+                .map_or(self.feed_hash_before, |(_, hash)| hash),
+        }
     }
 
-    /// Position and feed hash of each entry.
+    /// Returns position and feed hash of each entry.
     pub fn feed_hashes(&self) -> impl Iterator<Item = (i64, Hash)> {
         let mut before = self.feed_hash_before;
-        self.entries.iter().zip(self.base..).map(move |(entry, position)| {
-            before = feed_hash(&before, position, &entry.hash);
-            (position, before)
-        })
+        self.entries
+            .iter()
+            .zip(self.base..)
+            .map(move |(entry, position)| {
+                before = feed_hash(&before, position, &entry.hash);
+                (position, before)
+            })
     }
 
-    /// The root of the Merkle tree over the commits' hashes (RFC 9162 2.1.1, with BLAKE3).
+    /// Returns the root of the Merkle tree over the commit hashes (RFC 9162 2.1.1, with BLAKE3).
     pub fn root(&self) -> Hash {
-        let mut level: Vec<Hash> = self.entries.iter().map(|entry| node(&[&[0], &entry.hash])).collect();
+        let mut level: Vec<Hash> = self
+            .entries
+            .iter()
+            .map(|entry| node(&[&[0], &entry.hash]))
+            .collect();
         while level.len() > 1 {
-            level = level.chunks(2).map(|pair| if let [left, right] = pair { node(&[&[1], left, right]) } else { pair[0] }).collect();
+            level = level
+                .chunks(2)
+                .map(|pair| {
+                    if let [left, right] = pair {
+                        node(&[&[1], left, right])
+                    } else {
+                        pair[0]
+                    }
+                })
+                .collect();
         }
         level.first().copied().unwrap_or_else(|| node(&[]))
     }
 
-    /// What the next page is chained to.
+    /// Returns the hash that the next page contains as `previous`.
     pub fn hash(&self) -> Hash {
-        let fixed: [&[u8]; 4] = [&self.number.to_be_bytes(), &self.base.to_be_bytes(), &self.at.0.to_be_bytes(), &self.feed_hash_before];
-        chain(&[b"ledgerdesk.page.v1", &self.previous, fixed[0], fixed[1], fixed[2], fixed[3], self.archive.as_bytes(), self.text().as_bytes(), &self.root()])
+        let fixed: [&[u8]; 4] = [
+            &self.number.to_be_bytes(),
+            &self.base.to_be_bytes(),
+            &self.at.0.to_be_bytes(),
+            &self.feed_hash_before,
+        ];
+        chain(&[
+            b"ledgerdesk.page.v1",
+            &self.previous,
+            fixed[0],
+            fixed[1],
+            fixed[2],
+            fixed[3],
+            self.archive.as_bytes(),
+            self.text().as_bytes(),
+            &self.root(),
+        ])
     }
 
-    /// The entries as they are stored: a line each, `stream first n hash`.
+    /// Formats the entries as stored: one per line, `stream first n hash`.
     pub fn text(&self) -> String {
         use std::fmt::Write as _;
-        self.entries.iter().fold(String::new(), |mut text, Entry { stream, first, n, hash }| {
-            let _ = writeln!(text, "{stream} {first} {n} {}", hex(hash));
-            text
-        })
+        self.entries.iter().fold(
+            String::new(),
+            |mut text,
+             Entry {
+                 stream,
+                 first,
+                 n,
+                 hash,
+             }| {
+                let _ = writeln!(text, "{stream} {first} {n} {}", hex(hash));
+                text
+            },
+        )
     }
 
-    /// Reads entries back; `None` where a line is not one.
+    /// Parses entries; `None` if a line is not an entry.
     pub fn entries(text: &str) -> Option<Vec<Entry>> {
         let entry = |line: &str| {
-            // From the right, so that no name can hide what follows it.
+            // Split from the right, so that a stream name cannot hide the following parts.
             let mut parts = line.rsplitn(4, ' ');
-            let (hash, n, first, stream) = (unhex(parts.next()?)?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.to_owned());
-            Some(Entry { stream, first, n, hash })
+            let (hash, n, first, stream) = (
+                unhex(parts.next()?)?,
+                parts.next()?.parse().ok()?,
+                parts.next()?.parse().ok()?,
+                parts.next()?.to_owned(),
+            );
+            Some(Entry {
+                stream,
+                first,
+                n,
+                hash,
+            })
         };
         text.lines().map(entry).collect()
     }
@@ -158,7 +233,9 @@ mod tests {
     use crate::store::contract::following;
 
     fn page(count: usize) -> Page {
-        let commits: Vec<Commit> = (0..count).map(|number| following(&format!("ticket-{number}"), None, 2, 1, b"{}")).collect();
+        let commits: Vec<Commit> = (0..count)
+            .map(|number| following(&format!("ticket-{number}"), None, 2, 1, b"{}"))
+            .collect();
         Page::following(None, Moment(7), "a".into(), &commits)
     }
 
@@ -170,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_depends_on_every_entry_and_its_place() {
+    fn the_root_depends_on_every_entry_and_its_position() {
         for count in [1, 2, 3, 5, 8] {
             let page = page(count);
             for at in 0..count {

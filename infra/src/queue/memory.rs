@@ -1,4 +1,4 @@
-//! Queues in memory: for tests and simulation.
+//! Queues in memory, for tests and simulation.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use events::Moment;
 use super::{Message, Parked, Queue};
 use crate::Error;
 
-/// Messages by queue and id.
+/// The messages by queue and id.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<BTreeMap<(String, String), Item>>);
 
@@ -18,13 +18,18 @@ struct Item {
     body: Vec<u8>,
     due: Moment,
     attempts: u32,
-    broken_off: u32,
+    abandoned: u32,
     reason: Option<String>,
 }
 
 impl Memory {
     fn change(&self, queue: &str, id: &str, change: impl FnOnce(&mut Item)) {
-        if let Some(item) = self.0.lock().expect("no holder panics").get_mut(&(queue.into(), id.into())) {
+        if let Some(item) = self
+            .0
+            .lock()
+            .expect("no holder panics")
+            .get_mut(&(queue.into(), id.into()))
+        {
             change(item);
         }
     }
@@ -34,27 +39,55 @@ impl Memory {
 impl Queue for Memory {
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error> {
         let mut items = self.0.lock().expect("no holder panics");
-        items.entry((queue.into(), id.into())).or_insert_with(|| Item { body: body.into(), due, attempts: 0, broken_off: 0, reason: None });
+        items
+            .entry((queue.into(), id.into()))
+            .or_insert_with(|| Item {
+                body: body.into(),
+                due,
+                attempts: 0,
+                abandoned: 0,
+                reason: None,
+            });
         Ok(())
     }
-    async fn take(&self, queue: &str, now: Moment, until: Moment, limit: usize) -> Result<Vec<Message>, Error> {
+    async fn take(
+        &self,
+        queue: &str,
+        now: Moment,
+        until: Moment,
+        limit: usize,
+    ) -> Result<Vec<Message>, Error> {
         let mut items = self.0.lock().expect("no holder panics");
-        let mut due: Vec<_> = items.iter_mut().filter(|((name, _), item)| name == queue && item.reason.is_none() && item.due <= now).collect();
+        let mut due: Vec<_> = items
+            .iter_mut()
+            .filter(|((name, _), item)| name == queue && item.reason.is_none() && item.due <= now)
+            .collect();
         due.sort_by_key(|(_, item)| item.due);
         let take = |((_, id), item): (&(String, String), &mut Item)| {
             item.attempts += 1;
-            item.broken_off += 1;
+            item.abandoned += 1;
             item.due = until;
-            Message { id: id.clone(), body: item.body.clone(), attempts: item.attempts, broken_off: item.broken_off, receipt: id.clone() }
+            Message {
+                id: id.clone(),
+                body: item.body.clone(),
+                attempts: item.attempts,
+                abandoned: item.abandoned,
+                receipt: id.clone(),
+            }
         };
         Ok(due.into_iter().take(limit).map(take).collect())
     }
     async fn done(&self, queue: &str, message: &Message) -> Result<(), Error> {
-        self.0.lock().expect("no holder panics").remove(&(queue.into(), message.id.clone()));
+        self.0
+            .lock()
+            .expect("no holder panics")
+            .remove(&(queue.into(), message.id.clone()));
         Ok(())
     }
-    async fn put_off(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
-        self.change(queue, &message.id, |item| (item.due, item.broken_off) = (due, item.broken_off.saturating_sub(1)));
+    async fn defer(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
+        self.change(queue, &message.id, |item| {
+            (item.due, item.abandoned) = (due, item.abandoned.saturating_sub(1));
+        });
         Ok(())
     }
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
@@ -63,15 +96,26 @@ impl Queue for Memory {
     }
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error> {
         let items = self.0.lock().expect("no holder panics");
-        let parked = items.iter().filter_map(|((queue, id), item)| Some(Parked { queue: queue.clone(), id: id.clone(), reason: item.reason.clone()? }));
+        let parked = items.iter().filter_map(|((queue, id), item)| {
+            Some(Parked {
+                queue: queue.clone(),
+                id: id.clone(),
+                reason: item.reason.clone()?,
+            })
+        });
         Ok(parked.take(limit).collect())
     }
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
-        self.change(queue, id, |item| (item.reason, item.attempts, item.broken_off, item.due) = (None, 0, 0, due));
+        self.change(queue, id, |item| {
+            (item.reason, item.attempts, item.abandoned, item.due) = (None, 0, 0, due);
+        });
         Ok(())
     }
     async fn waiting(&self, queue: &str) -> Result<u64, Error> {
         let items = self.0.lock().expect("no holder panics");
-        Ok(items.iter().filter(|((name, _), item)| name == queue && item.reason.is_none()).count() as u64)
+        Ok(items
+            .iter()
+            .filter(|((name, _), item)| name == queue && item.reason.is_none())
+            .count() as u64)
     }
 }

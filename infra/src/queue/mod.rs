@@ -1,4 +1,5 @@
-//! Work to be done: at least once, never before its time, parked when it fails too often.
+//! The queue port: messages arrive at least once, not before their due time; messages that fail too
+//! often are parked.
 
 pub mod contract;
 pub mod memory;
@@ -12,25 +13,26 @@ use events::Moment;
 
 use crate::Error;
 
-/// Every queue there is, named like the function that works on it.
+/// The names of all queues; each has the name of its function.
 pub const QUEUES: [&str; 3] = ["deliver", "automate", "attempt"];
-/// Deliveries of one message that broke off before it is parked.
+/// Maximum abandoned deliveries of a message before it is parked.
 pub const ATTEMPTS_MAX: u32 = 10;
 
-/// A message that was taken and must be finished, put off or parked.
+/// A message that was taken and must be finished, deferred or parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub id: String,
     pub body: Vec<u8>,
-    /// How often it was taken, this time included.
+    /// The number of times it was taken, including this time.
     pub attempts: u32,
-    /// How often of these nobody finished it, put it off or parked it, this time included; all of them where the queue cannot tell.
-    pub broken_off: u32,
-    /// What the queue knows this taking by.
+    /// The number of takes without finish, deferral or parking, including this time; all takes if
+    /// the queue cannot distinguish them.
+    pub abandoned: u32,
+    /// The handle by which the queue identifies this take.
     pub receipt: String,
 }
 
-/// A message that failed too often.
+/// A message that was set aside because it failed too often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parked {
     pub queue: String,
@@ -38,22 +40,31 @@ pub struct Parked {
     pub reason: String,
 }
 
-/// Named queues. Messages come at least once, in no promised order; where a queue cannot tell that a message is there already
-/// ([`sqs`]), the same id twice is two messages, which is why every handler knows its work by the id.
+/// Named queues with at-least-once delivery and no guaranteed order. Some queues ([`sqs`]) do not
+/// detect duplicates: two puts with one id are two messages. Handlers therefore identify their work
+/// by the message id.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Puts a message; one that is there already under this id stays as it is.
+    /// Puts a message; an existing message with this id is not changed.
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error>;
-    /// Takes messages that are due, oldest first; they come back at `until` unless they are finished.
-    async fn take(&self, queue: &str, now: Moment, until: Moment, limit: usize) -> Result<Vec<Message>, Error>;
+    /// Takes due messages, oldest first; unfinished messages become available again at `until`.
+    async fn take(
+        &self,
+        queue: &str,
+        now: Moment,
+        until: Moment,
+        limit: usize,
+    ) -> Result<Vec<Message>, Error>;
+    /// Removes a finished message.
     async fn done(&self, queue: &str, message: &Message) -> Result<(), Error>;
-    /// Lets a message come back at `due`.
-    async fn put_off(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error>;
-    /// Sets a message aside with its reason.
+    /// Makes a message available again at `due`.
+    async fn defer(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error>;
+    /// Sets a message aside with a reason.
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error>;
+    /// Returns at most `limit` parked messages of all queues.
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error>;
-    /// Brings a parked message back.
+    /// Returns a parked message to its queue.
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error>;
-    /// Messages that are neither finished nor parked.
+    /// Returns the number of messages that are neither finished nor parked.
     async fn waiting(&self, queue: &str) -> Result<u64, Error>;
 }

@@ -1,12 +1,24 @@
-//! What every keeper of the desk's own keys does alike.
+//! The contract suite of the secrets port.
 
 use super::Secrets;
 
-/// Runs the whole suite; `again` is another process's view of the same keeper.
+/// Runs the whole suite; `again` is the same store opened by another process.
 pub async fn check(secrets: &dyn Secrets, again: &dyn Secrets) {
     let key = secrets.secret("token-key").await.expect("a key");
-    assert_eq!(secrets.secret("token-key").await.expect("a key"), key, "a key stays");
-    assert_eq!(again.secret("token-key").await.expect("a key"), key, "and is the same to everybody");
-    assert_ne!(secrets.secret("fingerprint-key").await.expect("a key"), key, "each name has its own");
+    assert_eq!(
+        secrets.secret("token-key").await.expect("a key"),
+        key,
+        "a key does not change"
+    );
+    assert_eq!(
+        again.secret("token-key").await.expect("a key"),
+        key,
+        "another process reads the same key"
+    );
+    assert_ne!(
+        secrets.secret("fingerprint-key").await.expect("a key"),
+        key,
+        "each name has its own key"
+    );
     assert_ne!(key, [0; 32]);
 }

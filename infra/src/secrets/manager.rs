@@ -1,5 +1,7 @@
-//! The desk's own keys from Secrets Manager: one generated text, from which each key is derived by its name. Rotating the secret is a new desk to
-//! whoever holds a token of the old one, so it is not rotated by itself.
+//! Keys of the desk from Secrets Manager: one generated text, from which each key is derived by its
+//! name.
+//!
+//! A rotated secret makes all existing tokens invalid, so it is not rotated automatically.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -9,7 +11,7 @@ use super::{Secret, Secrets};
 use crate::aws::failed;
 use crate::{Error, Kind};
 
-/// Fewest characters of the generated text: 32 of letters and digits are 190 bits.
+/// Minimum characters of the generated text; 32 letters and digits have 190 bits.
 const TEXT_MIN: usize = 32;
 
 /// One secret of the account.
@@ -17,13 +19,17 @@ const TEXT_MIN: usize = 32;
 pub struct Manager {
     client: aws_sdk_secretsmanager::Client,
     name: String,
-    /// The text, once it was read.
+    /// The text after its first read.
     text: OnceCell<String>,
 }
 
 impl Manager {
     pub fn new(config: &SdkConfig, name: &str) -> Self {
-        Self { client: aws_sdk_secretsmanager::Client::new(config), name: name.to_owned(), text: OnceCell::new() }
+        Self {
+            client: aws_sdk_secretsmanager::Client::new(config),
+            name: name.to_owned(),
+            text: OnceCell::new(),
+        }
     }
 }
 
@@ -31,17 +37,31 @@ impl Manager {
 impl Secrets for Manager {
     async fn secret(&self, name: &str) -> Result<Secret, Error> {
         let text = self.text.get_or_try_init(|| self.read()).await?;
-        Ok(blake3::derive_key(&format!("ledgerdesk 2026-11-24 {name}"), text.as_bytes()))
+        Ok(blake3::derive_key(
+            &format!("ledgerdesk 2026-11-24 {name}"),
+            text.as_bytes(),
+        ))
     }
 }
 
 impl Manager {
     async fn read(&self) -> Result<String, Error> {
-        let got = self.client.get_secret_value().secret_id(&self.name).send().await;
+        let got = self
+            .client
+            .get_secret_value()
+            .secret_id(&self.name)
+            .send()
+            .await;
         let got = got.map_err(|error| failed(&format!("read the secret {}", self.name), error))?;
         let text = got.secret_string().unwrap_or_default();
         if text.len() < TEXT_MIN {
-            return Err(Error::new(Kind::Misconfigured, format!("the secret {} has fewer than {TEXT_MIN} characters", self.name)));
+            return Err(Error::new(
+                Kind::Misconfigured,
+                format!(
+                    "the secret {} has fewer than {TEXT_MIN} characters",
+                    self.name
+                ),
+            ));
         }
         Ok(text.to_owned())
     }

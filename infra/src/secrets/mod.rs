@@ -1,4 +1,5 @@
-//! The desk's own keys: what signs its tokens and keys its fingerprints. On one machine they stand in the key store, in the cloud in Secrets Manager.
+//! The secrets port: named keys of the desk, which sign its tokens and key its fingerprints. A
+//! local desk has them in the key store, a cloud desk in Secrets Manager.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -12,9 +13,10 @@ use crate::Error;
 /// A key of the desk.
 pub type Secret = [u8; 32];
 
-/// Keeps keys by name.
+/// Stores keys by name.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// The key of that name, the same at every call and in every process; made when it is first asked for.
+    /// Returns the key of a name, the same at every call and in every process; the first call
+    /// creates it.
     async fn secret(&self, name: &str) -> Result<Secret, Error>;
 }

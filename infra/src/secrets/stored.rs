@@ -1,4 +1,4 @@
-//! The desk's own keys beside people's, in the key store of one machine.
+//! Keys of the desk in the key store of a local desk.
 
 use std::sync::Arc;
 
@@ -6,24 +6,26 @@ use async_trait::async_trait;
 
 use super::{Secret, Secrets};
 use crate::Error;
-use crate::clock::Chance;
+use crate::clock::Rng;
 use crate::keys::Keys;
 
-/// Keys in the key store.
+/// Keys of the desk in a key store.
 #[derive(Clone)]
 pub struct Stored {
     pub keys: Arc<dyn Keys>,
-    pub chance: Arc<dyn Chance>,
+    pub rng: Arc<dyn Rng>,
 }
 
 #[async_trait]
 impl Secrets for Stored {
     async fn secret(&self, name: &str) -> Result<Secret, Error> {
-        if let Some(kept) = self.keys.secret(name).await? {
-            return kept.try_into().map_err(|_| Error::corrupt(format!("the secret {name} has not 32 bytes")));
+        if let Some(stored) = self.keys.secret(name).await? {
+            return stored
+                .try_into()
+                .map_err(|_| Error::corrupt(format!("the secret {name} does not have 32 bytes")));
         }
         let mut key = [0; 32];
-        self.chance.fill(&mut key);
+        self.rng.fill(&mut key);
         self.keys.keep_secret(name, &key).await?;
         Ok(key)
     }

@@ -1,20 +1,20 @@
-//! Proves a ledger: positions dense, both chains intact, every stream contiguous, every published head still true; and that feed and journal
-//! hold the same commits.
+//! Verifies a ledger: dense positions, both hash chains, contiguous streams, published heads, and
+//! the same commits in feed and journal.
 
 use std::collections::{BTreeSet, HashMap};
 
 use events::Moment;
 
-use super::in_order::InOrder;
+use super::resequencer::InOrder;
 use super::{Commit, Hash, Head, Placed, Store, commit};
 use crate::Error;
 
-/// Commits read at once.
+/// Commits per read.
 const PAGE: usize = 1000;
-/// Findings that are listed; a broken ledger need not print a line per row.
+/// Maximum listed findings, so that a damaged ledger does not print one line per row.
 const FINDINGS_MAX: usize = 100;
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
     pub commits: u64,
@@ -22,15 +22,16 @@ pub struct Verdict {
     pub streams: u64,
     pub head: Head,
     pub findings: Vec<String>,
-    /// Streams that carry snapshots, for the check that refolds them.
+    /// Streams with snapshots, for the check that refolds them.
     pub snapshotted: Vec<String>,
 }
 
 impl Verdict {
+    /// Returns whether the verification found nothing.
     pub fn is_ok(&self) -> bool {
         self.findings.is_empty()
     }
-    /// Adds a finding, up to the bound.
+    /// Adds a finding if the bound is not reached.
     pub fn find(&mut self, finding: String) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);
@@ -38,15 +39,20 @@ impl Verdict {
     }
 }
 
-/// Where each stream stands while the feed is walked.
+/// The end of a stream during the walk over the feed.
 struct Tail {
     next: i64,
     hash: Hash,
     has_snapshot: bool,
 }
 
-/// Walks the whole feed. `published` are heads from outside the ledger (`<data>/heads`, an auditor's own notes); `progress` is told every page.
-pub async fn verify(store: &dyn Store, published: &[Head], progress: &mut (dyn FnMut(i64) + Send)) -> Result<Verdict, Error> {
+/// Verifies the whole feed. `published` are heads stored outside the ledger (`<data>/heads`, notes
+/// of an auditor). `progress` receives the position after each page.
+pub async fn verify(
+    store: &dyn Store,
+    published: &[Head],
+    progress: &mut (dyn FnMut(i64) + Send),
+) -> Result<Verdict, Error> {
     let mut verdict = Verdict::default();
     let mut streams: HashMap<String, Tail> = HashMap::new();
     let mut published: Vec<Head> = published.to_vec();
@@ -69,19 +75,28 @@ pub async fn verify(store: &dyn Store, published: &[Head], progress: &mut (dyn F
             let position = placed.position;
             let expected = verdict.head.position + 1;
             if position != expected {
-                verdict.find(format!("position {expected} is missing; the next one is {position}"));
+                verdict.find(format!(
+                    "position {expected} is missing; the next one is {position}"
+                ));
             }
-            // A feed that is built from a table's stream may hold a commit before its predecessor; every other one holds each stream in order.
+            // A feed built from a table stream can have a commit before its predecessor.
             if store.keeps_order() {
                 check_commit(&mut verdict, &mut streams, position, &placed.commit);
             } else {
-                order.take(placed.clone()).iter().for_each(|placed| check_commit(&mut verdict, &mut streams, placed.position, &placed.commit));
+                order.take(placed.clone()).iter().for_each(|placed| {
+                    check_commit(&mut verdict, &mut streams, placed.position, &placed.commit);
+                });
             }
-            if placed.feed_hash != commit::feed_hash(&verdict.head.feed_hash, position, &placed.commit.hash) {
+            if placed.feed_hash
+                != commit::feed_hash(&verdict.head.feed_hash, position, &placed.commit.hash)
+            {
                 verdict.find(format!("position {position}: the feed's chain is broken"));
             }
-            // Go on from what is stored, so that one break is told once.
-            verdict.head = Head { position, feed_hash: placed.feed_hash };
+            // The walk continues from the stored hash, so that one break gives one finding.
+            verdict.head = Head {
+                position,
+                feed_hash: placed.feed_hash,
+            };
             while let Some(head) = published.next_if(|head| head.position <= position) {
                 if head.position == position && head.feed_hash != placed.feed_hash {
                     verdict.find(format!("position {position} is not what was published: the history before it was changed"));
@@ -94,65 +109,110 @@ pub async fn verify(store: &dyn Store, published: &[Head], progress: &mut (dyn F
         check_commit(&mut verdict, &mut streams, placed.position, &placed.commit);
     }
     if let Some(head) = published.last() {
-        verdict.find(format!("the ledger ends at {}, but {} was published: its tail is missing", verdict.head.position, head.position));
+        verdict.find(format!(
+            "the ledger ends at {}, but {} was published: its tail is missing",
+            verdict.head.position, head.position
+        ));
     }
     verdict.streams = streams.len() as u64;
-    verdict.snapshotted = streams.into_iter().filter(|(_, tail)| tail.has_snapshot).map(|(stream, _)| stream).collect();
+    verdict.snapshotted = streams
+        .into_iter()
+        .filter(|(_, tail)| tail.has_snapshot)
+        .map(|(stream, _)| stream)
+        .collect();
     verdict.snapshotted.sort();
     Ok(verdict)
 }
 
-fn check_commit(verdict: &mut Verdict, streams: &mut HashMap<String, Tail>, position: i64, commit: &Commit) {
-    let Commit { stream, first, n, .. } = commit;
+fn check_commit(
+    verdict: &mut Verdict,
+    streams: &mut HashMap<String, Tail>,
+    position: i64,
+    commit: &Commit,
+) {
+    let Commit {
+        stream, first, n, ..
+    } = commit;
     verdict.commits += 1;
     verdict.events += u64::try_from(*n).unwrap_or_default();
     if commit.hash != commit.expected_hash() {
-        verdict.find(format!("position {position} ({stream}:{first}): the hash does not fit the content"));
+        verdict.find(format!(
+            "position {position} ({stream}:{first}): the hash does not fit the content"
+        ));
     }
     let counted = events::Body::read(&commit.body).map(|body| body.events.len());
-    if counted.as_ref().ok().and_then(|counted| i64::try_from(*counted).ok()) != Some(*n) {
-        verdict.find(format!("position {position} ({stream}:{first}): the body does not hold {n} events"));
+    if counted
+        .as_ref()
+        .ok()
+        .and_then(|counted| i64::try_from(*counted).ok())
+        != Some(*n)
+    {
+        verdict.find(format!(
+            "position {position} ({stream}:{first}): the body does not hold {n} events"
+        ));
     }
-    let tail = streams.entry(stream.clone()).or_insert(Tail { next: 1, hash: [0; 32], has_snapshot: false });
+    let tail = streams.entry(stream.clone()).or_insert(Tail {
+        next: 1,
+        hash: [0; 32],
+        has_snapshot: false,
+    });
     if *first != tail.next {
-        verdict.find(format!("position {position}: {stream} goes on at {first}, expected {}", tail.next));
+        verdict.find(format!(
+            "position {position}: {stream} continues at {first}, expected {}",
+            tail.next
+        ));
     }
     if commit.prev_hash != tail.hash {
-        verdict.find(format!("position {position} ({stream}:{first}): the stream's chain is broken"));
+        verdict.find(format!(
+            "position {position} ({stream}:{first}): the stream's chain is broken"
+        ));
     }
     tail.next = commit.next();
     tail.hash = commit.hash;
     tail.has_snapshot |= commit.snapshot.is_some();
 }
 
-/// What comparing feed and journal found.
+/// The result of comparing feed and journal.
 #[derive(Clone, Debug, Default)]
 pub struct Compared {
-    /// Commits that both hold.
+    /// The number of commits that both contain.
     pub both: u64,
-    /// Commits of the journal that are not in the feed and are older than the moment until which it must hold them.
+    /// Commits of the journal that the feed lacks although they are not newer than `indexed_until`.
     pub not_in_feed: Vec<Commit>,
-    /// Newer ones, which are on their way.
+    /// The number of newer commits of the journal that the feed does not contain yet.
     pub on_their_way: u64,
-    /// Everything else that is wrong, in words.
+    /// Descriptions of all other differences.
     wrong: Vec<String>,
-    /// Streams that carry snapshots.
+    /// Streams with snapshots.
     pub snapshotted: Vec<String>,
 }
 
-/// Walks feed and journal and holds them against each other: every commit stands in both, once, and is the same. `indexed_until` is the moment
-/// until which the feed must be complete.
-pub async fn compare(store: &dyn Store, indexed_until: Moment, progress: &mut (dyn FnMut(i64) + Send)) -> Result<Compared, Error> {
-    let mut places: HashMap<(String, i64), (i64, Hash)> = HashMap::new();
+/// Compares feed and journal: both must contain every commit once, with the same content. The feed
+/// must be complete up to the moment `indexed_until`.
+pub async fn compare(
+    store: &dyn Store,
+    indexed_until: Moment,
+    progress: &mut (dyn FnMut(i64) + Send),
+) -> Result<Compared, Error> {
+    let mut in_feed: HashMap<(String, i64), (i64, Hash)> = HashMap::new();
     let mut compared = Compared::default();
     let mut position = 0;
     loop {
         let page = store.feed(position, PAGE).await?;
         let Some(last) = page.last() else { break };
         position = last.position;
-        for Placed { position, commit, .. } in page {
-            if let Some((first, _)) = places.insert((commit.stream.clone(), commit.first), (position, commit.hash)) {
-                compared.find(format!("{}:{} stands at positions {first} and {position}", commit.stream, commit.first));
+        for Placed {
+            position, commit, ..
+        } in page
+        {
+            if let Some((first, _)) = in_feed.insert(
+                (commit.stream.clone(), commit.first),
+                (position, commit.hash),
+            ) {
+                compared.find(format!(
+                    "{}:{} has two positions, {first} and {position}",
+                    commit.stream, commit.first
+                ));
             }
         }
         progress(position);
@@ -161,20 +221,26 @@ pub async fn compare(store: &dyn Store, indexed_until: Moment, progress: &mut (d
     let mut snapshotted = BTreeSet::new();
     loop {
         let walked = store.walk(from, PAGE).await?;
-        walked.unreadable.into_iter().for_each(|reason| compared.find(reason));
+        walked
+            .unreadable
+            .into_iter()
+            .for_each(|reason| compared.find(reason));
         for commit in walked.commits {
             let name = format!("{}:{}", commit.stream, commit.first);
             if commit.hash != commit.expected_hash() {
-                compared.find(format!("{name}: the hash does not fit the content of the journal"));
-                // It is no commit of the ledger's, so that the feed need not hold it; if it does, that is told below.
-                if !places.contains_key(&(commit.stream.clone(), commit.first)) {
+                compared.find(format!(
+                    "{name}: the hash does not fit the content of the journal"
+                ));
+                // The row is not a valid commit, so the feed need not contain it. If the feed
+                // contains it, the comparison below reports the difference.
+                if !in_feed.contains_key(&(commit.stream.clone(), commit.first)) {
                     continue;
                 }
             }
             if commit.snapshot.is_some() {
                 snapshotted.insert(commit.stream.clone());
             }
-            match places.remove(&(commit.stream.clone(), commit.first)) {
+            match in_feed.remove(&(commit.stream.clone(), commit.first)) {
                 Some((_, hash)) if hash == commit.hash => compared.both += 1,
                 Some((position, _)) => compared.find(format!("{name} is another commit in the journal than at position {position} of the feed")),
                 None if commit.at <= indexed_until => compared.not_in_feed.push(commit),
@@ -186,10 +252,18 @@ pub async fn compare(store: &dyn Store, indexed_until: Moment, progress: &mut (d
             break;
         }
     }
-    // What was appended while we walked stands in neither list; what the feed has and the journal has not was removed.
-    for ((stream, first), (position, _)) in places {
-        if store.forward(&stream, first, 1).await?.first().is_none_or(|commit| commit.first != first) {
-            compared.find(format!("position {position} ({stream}:{first}) is not in the journal any more"));
+    // A commit appended during the walk is in neither list. A commit of the feed that the journal
+    // lacks was removed.
+    for ((stream, first), (position, _)) in in_feed {
+        if store
+            .forward(&stream, first, 1)
+            .await?
+            .first()
+            .is_none_or(|commit| commit.first != first)
+        {
+            compared.find(format!(
+                "position {position} ({stream}:{first}) is not in the journal any more"
+            ));
         }
     }
     compared.snapshotted = snapshotted.into_iter().collect();
@@ -197,15 +271,15 @@ pub async fn compare(store: &dyn Store, indexed_until: Moment, progress: &mut (d
 }
 
 impl Compared {
-    /// Everything that is wrong, in words.
+    /// Returns descriptions of all differences.
     pub fn findings(&self) -> Vec<String> {
         let lost = self.not_in_feed.iter().min_by_key(|commit| commit.at).map(|oldest| {
             let (count, name) = (self.not_in_feed.len(), format!("{}:{}", oldest.stream, oldest.first));
-            format!("{count} commits of the journal are not in the feed, the oldest is {name}: the indexer stands still or lost them")
+            format!("{count} commits of the journal are not in the feed, the oldest is {name}: the indexer is stopped or lost them")
         });
         self.wrong.iter().cloned().chain(lost).collect()
     }
-    /// Adds a finding, up to the bound.
+    /// Adds a finding if the bound is not reached.
     pub fn find(&mut self, finding: String) {
         if self.wrong.len() < FINDINGS_MAX {
             self.wrong.push(finding);

@@ -1,40 +1,41 @@
-//! What is stored, and the hashes that prove it.
+//! Commits, and the hashes that prove them.
 
 use events::Moment;
 
-/// 32 bytes of BLAKE3.
+/// A BLAKE3 hash, 32 bytes.
 pub type Hash = [u8; 32];
 
-/// Longest name of a stream: names are parts of keys everywhere.
+/// Maximum bytes of a stream name, because stream names are parts of keys in every adapter.
 pub const STREAM_BYTES_MAX: usize = 256;
 
 /// All events of one command on one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub stream: String,
-    /// The sequence of its first event.
+    /// The sequence of the first event.
     pub first: i64,
-    /// How many events it holds.
+    /// The number of events.
     pub n: i64,
     pub at: Moment,
     pub command_id: [u8; 16],
-    /// The hash of the stream's commit before this one; zeros for the first.
+    /// The hash of the previous commit of the stream; zeros for the first commit.
     pub prev_hash: Hash,
     pub hash: Hash,
-    /// UTF-8 JSON `{ meta, events[] }`, personal values sealed.
+    /// UTF-8 JSON `{ meta, events[] }`; personal values are sealed.
     pub body: Vec<u8>,
-    /// The state after this commit; a convenience that no hash covers and every audit recomputes.
+    /// The state after this commit, to shorten a load. No hash covers the snapshot; `audit verify`
+    /// recomputes it.
     pub snapshot: Option<Snapshot>,
 }
 
-/// A state, with the fingerprint of the code that folded it.
+/// A serialized state with the fingerprint of the code that folded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     pub fingerprint: [u8; 16],
     pub state: Vec<u8>,
 }
 
-/// A commit at its place in the feed.
+/// A commit with its position in the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
     pub position: i64,
@@ -51,12 +52,12 @@ pub struct Head {
 }
 
 impl Commit {
-    /// The sequence after its last event.
+    /// Returns the sequence after the last event.
     pub fn next(&self) -> i64 {
         self.first + self.n
     }
 
-    /// Computes what `hash` must be.
+    /// Computes the correct value of `hash`.
     pub fn expected_hash(&self) -> Hash {
         chain(&[
             b"ledgerdesk.commit.v1",
@@ -70,24 +71,41 @@ impl Commit {
         ])
     }
 
-    /// Says whether its stream has a name that every adapter and the feed can hold: not empty, at most [`STREAM_BYTES_MAX`], without blanks and
-    /// control characters.
+    /// Returns whether every adapter and the feed accept the stream name: 1 to [`STREAM_BYTES_MAX`]
+    /// bytes, without whitespace and control characters.
     pub fn is_well_named(&self) -> bool {
-        (1..=STREAM_BYTES_MAX).contains(&self.stream.len()) && !self.stream.chars().any(|c| c.is_whitespace() || c.is_control())
+        (1..=STREAM_BYTES_MAX).contains(&self.stream.len())
+            && !self
+                .stream
+                .chars()
+                .any(|c| c.is_whitespace() || c.is_control())
     }
 
-    /// The bytes it takes, as an item: body, snapshot, key and the fixed fields.
+    /// Returns the bytes of the commit as an item: body, snapshot, key and the fixed fields.
     pub fn size(&self) -> usize {
-        self.body.len() + self.stream.len() + self.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len() + 16) + 8 * 3 + 16 + 64
+        self.body.len()
+            + self.stream.len()
+            + self
+                .snapshot
+                .as_ref()
+                .map_or(0, |snapshot| snapshot.state.len() + 16)
+            + 8 * 3
+            + 16
+            + 64
     }
 }
 
-/// The feed hash after one more commit.
+/// Computes the feed hash at `position`.
 pub fn feed_hash(previous: &Hash, position: i64, hash: &Hash) -> Hash {
-    chain(&[b"ledgerdesk.feed.v1", previous, &position.to_be_bytes(), hash])
+    chain(&[
+        b"ledgerdesk.feed.v1",
+        previous,
+        &position.to_be_bytes(),
+        hash,
+    ])
 }
 
-/// BLAKE3 over fields, each preceded by its length as a big-endian u64.
+/// Returns BLAKE3 over fields, each preceded by its length as a big-endian u64.
 pub(crate) fn chain(fields: &[&[u8]]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     for field in fields {
@@ -97,16 +115,18 @@ pub(crate) fn chain(fields: &[&[u8]]) -> Hash {
     *hasher.finalize().as_bytes()
 }
 
-/// Lower-case hex, as exports and audits print hashes and ids.
+/// Returns lower-case hex, the format of hashes and ids in exports and audits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
-/// Reads lower-case hex of exactly N bytes.
+/// Parses hex of exactly N bytes.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     for (at, byte) in bytes.iter_mut().enumerate() {

@@ -1,36 +1,40 @@
-//! The journal on DynamoDB: one commit, one item, one plain conditional put (reference/event-sourcing.md 2.1).
+//! The journal on DynamoDB: one item per commit, written by one conditional put
+//! (reference/event-sourcing.md 2.1).
 //!
-//! | attribute | holds |
+//! | attribute | content |
 //! | --- | --- |
-//! | `p` (partition key) | the stream |
-//! | `s` (sort key) | the sequence of the commit's first event |
-//! | `n` | how many events |
+//! | `p` (partition key) | stream |
+//! | `s` (sort key) | sequence of the first event |
+//! | `n` | number of events |
 //! | `t` | commit time, milliseconds |
 //! | `c` | command id, 16 bytes |
-//! | `v`, `h` | the previous commit's hash and its own, 32 bytes each |
-//! | `b` | the body, squeezed |
-//! | `k`, `z` | fingerprint and snapshot, squeezed; on every twelfth commit or so |
+//! | `v`, `h` | hash of the previous commit, hash of this commit, 32 bytes each |
+//! | `b` | body, compressed |
+//! | `k`, `z` | fingerprint and snapshot, compressed; on about every twelfth commit |
 //!
-//! The put requires the key to be absent and gets the old item back if it is not: a writer that comes second learns who was first without a
-//! read, and one whose first answer was lost meets itself.
+//! The put requires the key to be absent and returns the stored item if the key exists. The later
+//! writer gets the commit of the first writer without a read. A writer whose first response was
+//! lost gets its own commit.
 
 use std::collections::HashMap;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+};
 use events::Moment;
 
+use super::compress::{compress, decompress};
 use super::memory::{page, within_limit};
-use super::squeeze::{squeeze, unsqueeze};
 use super::{Appended, COMMIT_BYTES_MAX, Commit, Cursor, Journal, Snapshot, Walked};
 use crate::Error;
 use crate::aws::{Table, failed, item_bytes};
 
-/// An attribute's value as the service has it.
+/// An attribute value of DynamoDB.
 pub type Value = AttributeValue;
-/// An item as the service has it.
+/// An item of DynamoDB.
 pub type Item = HashMap<String, AttributeValue>;
 
 /// One journal table.
@@ -44,7 +48,14 @@ impl Dynamodb {
         Self { table }
     }
 
-    async fn read(&self, stream: &str, condition: &str, bound: i64, ascending: bool, limit: usize) -> Result<Vec<Commit>, Error> {
+    async fn read(
+        &self,
+        stream: &str,
+        condition: &str,
+        bound: i64,
+        ascending: bool,
+        limit: usize,
+    ) -> Result<Vec<Commit>, Error> {
         let found = self
             .table
             .query()
@@ -57,14 +68,19 @@ impl Dynamodb {
             .send()
             .await
             .map_err(|error| failed(&format!("read {stream} from {}", self.table.name), error))?;
-        let commits = found.items().iter().map(commit).collect::<Result<Vec<_>, _>>()?;
+        let commits = found
+            .items()
+            .iter()
+            .map(commit)
+            .collect::<Result<Vec<_>, _>>()?;
         let bytes = found.items().iter().map(item_bytes).sum();
-        self.table.read("journal query", bytes, found.consumed_capacity());
+        self.table
+            .read("journal query", bytes, found.consumed_capacity());
         Ok(page(commits.into_iter(), limit, |commit| commit.body.len()))
     }
 }
 
-/// A commit as an item.
+/// Converts a commit to an item.
 pub fn item(commit: &Commit) -> Item {
     let mut item = Item::from([
         ("p".into(), AttributeValue::S(commit.stream.clone())),
@@ -74,44 +90,79 @@ pub fn item(commit: &Commit) -> Item {
         ("c".into(), AttributeValue::B(Blob::new(commit.command_id))),
         ("v".into(), AttributeValue::B(Blob::new(commit.prev_hash))),
         ("h".into(), AttributeValue::B(Blob::new(commit.hash))),
-        ("b".into(), AttributeValue::B(Blob::new(squeeze(&commit.body)))),
+        (
+            "b".into(),
+            AttributeValue::B(Blob::new(compress(&commit.body))),
+        ),
     ]);
     if let Some(snapshot) = &commit.snapshot {
-        item.insert("k".into(), AttributeValue::B(Blob::new(snapshot.fingerprint)));
-        item.insert("z".into(), AttributeValue::B(Blob::new(squeeze(&snapshot.state))));
+        item.insert(
+            "k".into(),
+            AttributeValue::B(Blob::new(snapshot.fingerprint)),
+        );
+        item.insert(
+            "z".into(),
+            AttributeValue::B(Blob::new(compress(&snapshot.state))),
+        );
     }
     item
 }
 
-/// Reads an item back; one that is not a commit is an error that names it.
+/// Converts an item to a commit; an item that is not a commit is an error that names it.
 pub fn commit(item: &Item) -> Result<Commit, Error> {
     let name = || {
-        let stream = item.get("p").and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
-        let first = item.get("s").and_then(|value| value.as_n().ok()).map_or("?", String::as_str);
+        let stream = item
+            .get("p")
+            .and_then(|value| value.as_s().ok())
+            .map_or("?", String::as_str);
+        let first = item
+            .get("s")
+            .and_then(|value| value.as_n().ok())
+            .map_or("?", String::as_str);
         format!("journal item {stream}:{first}")
     };
-    let missing = |what: &str| Error::corrupt(format!("{} has no readable attribute {what}", name()));
-    let number = |what: &str| item.get(what).and_then(|value| value.as_n().ok()?.parse::<i64>().ok()).ok_or_else(|| missing(what));
-    let bytes = |what: &str| item.get(what).and_then(|value| value.as_b().ok()).map(Blob::as_ref).ok_or_else(|| missing(what));
+    let missing =
+        |what: &str| Error::corrupt(format!("{} has no readable attribute {what}", name()));
+    let number = |what: &str| {
+        item.get(what)
+            .and_then(|value| value.as_n().ok()?.parse::<i64>().ok())
+            .ok_or_else(|| missing(what))
+    };
+    let bytes = |what: &str| {
+        item.get(what)
+            .and_then(|value| value.as_b().ok())
+            .map(Blob::as_ref)
+            .ok_or_else(|| missing(what))
+    };
     let (first, n) = (number("s")?, number("n")?);
-    // Readers go on at first + n; an item that leads nowhere or backwards would hold them for ever.
+    // A reader continues at first + n. A value that does not increase would make it loop forever.
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(Error::corrupt(format!("{} holds {n} events", name())));
     }
-    let unsqueezed = |what: &str| unsqueeze(bytes(what)?, COMMIT_BYTES_MAX).map_err(|error| Error::corrupt(format!("{}, attribute {what}: {error}", name())));
+    let decompressed = |what: &str| {
+        decompress(bytes(what)?, COMMIT_BYTES_MAX)
+            .map_err(|error| Error::corrupt(format!("{}, attribute {what}: {error}", name())))
+    };
     let snapshot = match (item.contains_key("k"), item.contains_key("z")) {
-        (true, true) => Some(Snapshot { fingerprint: bytes("k")?.try_into().map_err(|_| missing("k"))?, state: unsqueezed("z")? }),
+        (true, true) => Some(Snapshot {
+            fingerprint: bytes("k")?.try_into().map_err(|_| missing("k"))?,
+            state: decompressed("z")?,
+        }),
         _ => None,
     };
     Ok(Commit {
-        stream: item.get("p").and_then(|value| value.as_s().ok()).ok_or_else(|| missing("p"))?.clone(),
+        stream: item
+            .get("p")
+            .and_then(|value| value.as_s().ok())
+            .ok_or_else(|| missing("p"))?
+            .clone(),
         first,
         n,
         at: Moment(number("t")?),
         command_id: bytes("c")?.try_into().map_err(|_| missing("c"))?,
         prev_hash: bytes("v")?.try_into().map_err(|_| missing("v"))?,
         hash: bytes("h")?.try_into().map_err(|_| missing("h"))?,
-        body: unsqueezed("b")?,
+        body: decompressed("b")?,
         snapshot,
     })
 }
@@ -131,34 +182,62 @@ impl Journal for Dynamodb {
             .await;
         match put {
             Ok(put) => {
-                self.table.wrote("journal put", bytes, put.consumed_capacity());
+                self.table
+                    .wrote("journal put", bytes, put.consumed_capacity());
                 Ok(Appended::Stored { position: None })
             }
             Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                    // A refused put is billed as if it had written; the answer does not say so.
-                    self.table.meter.wrote("journal put refused", bytes, Some(f64::from(u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX))));
-                    match refused.item() {
+                Some(PutItemError::ConditionalCheckFailedException(rejected)) => {
+                    // A rejected put is billed like a write; the response does not report its
+                    // units.
+                    self.table.meter.wrote(
+                        "journal put rejected",
+                        bytes,
+                        Some(f64::from(
+                            u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX),
+                        )),
+                    );
+                    match rejected.item() {
                         Some(item) => Ok(Appended::Taken(Box::new(self::commit(item)?))),
-                        // Stand-ins that do not give the old item back are asked for it.
+                        // Some emulators do not return the stored item, so a read gets it.
                         None => self.taken(&commit).await,
                     }
                 }
-                _ => Err(failed(&format!("store commit {}:{}", commit.stream, commit.first), error)),
+                _ => Err(failed(
+                    &format!("store commit {}:{}", commit.stream, commit.first),
+                    error,
+                )),
             },
         }
     }
 
-    async fn back(&self, stream: &str, before: Option<i64>, limit: usize) -> Result<Vec<Commit>, Error> {
-        self.read(stream, "p = :p AND s < :s", before.unwrap_or(i64::MAX), false, limit).await
+    async fn back(
+        &self,
+        stream: &str,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>, Error> {
+        self.read(
+            stream,
+            "p = :p AND s < :s",
+            before.unwrap_or(i64::MAX),
+            false,
+            limit,
+        )
+        .await
     }
 
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
-        self.read(stream, "p = :p AND s >= :s", from, true, limit).await
+        self.read(stream, "p = :p AND s >= :s", from, true, limit)
+            .await
     }
 
     async fn next(&self, stream: &str) -> Result<i64, Error> {
-        Ok(self.back(stream, None, 1).await?.first().map_or(1, Commit::next))
+        Ok(self
+            .back(stream, None, 1)
+            .await?
+            .first()
+            .map_or(1, Commit::next))
     }
 
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
@@ -171,10 +250,17 @@ impl Journal for Dynamodb {
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         if let Some(from) = from {
-            let (stream, first) = from.rsplit_once(' ').ok_or_else(|| Error::corrupt(format!("{from} is not a place in the journal")))?;
-            scan = scan.exclusive_start_key("p", AttributeValue::S(stream.into())).exclusive_start_key("s", AttributeValue::N(first.into()));
+            let (stream, first) = from
+                .rsplit_once(' ')
+                .ok_or_else(|| Error::corrupt(format!("{from} is not a cursor of the journal")))?;
+            scan = scan
+                .exclusive_start_key("p", AttributeValue::S(stream.into()))
+                .exclusive_start_key("s", AttributeValue::N(first.into()));
         }
-        let found = scan.send().await.map_err(|error| failed(&format!("walk over {}", self.table.name), error))?;
+        let found = scan
+            .send()
+            .await
+            .map_err(|error| failed(&format!("walk over {}", self.table.name), error))?;
         let (mut commits, mut unreadable) = (Vec::new(), Vec::new());
         for item in found.items() {
             match commit(item) {
@@ -182,17 +268,40 @@ impl Journal for Dynamodb {
                 Err(error) => unreadable.push(error.to_string()),
             }
         }
-        self.table.read("journal scan", found.items().iter().map(item_bytes).sum(), found.consumed_capacity());
-        let place = |key: &Item| Some(format!("{} {}", key.get("p")?.as_s().ok()?, key.get("s")?.as_n().ok()?));
-        Ok(Walked { commits, unreadable, next: found.last_evaluated_key().and_then(place) })
+        self.table.read(
+            "journal scan",
+            found.items().iter().map(item_bytes).sum(),
+            found.consumed_capacity(),
+        );
+        let cursor = |key: &Item| {
+            Some(format!(
+                "{} {}",
+                key.get("p")?.as_s().ok()?,
+                key.get("s")?.as_n().ok()?
+            ))
+        };
+        Ok(Walked {
+            commits,
+            unreadable,
+            next: found.last_evaluated_key().and_then(cursor),
+        })
     }
 }
 
 impl Dynamodb {
     async fn taken(&self, commit: &Commit) -> Result<Appended, Error> {
-        let found = self.forward(&commit.stream, commit.first, 1).await?.into_iter().find(|taken| taken.first == commit.first);
+        let found = self
+            .forward(&commit.stream, commit.first, 1)
+            .await?
+            .into_iter()
+            .find(|taken| taken.first == commit.first);
         found
             .map(|taken| Appended::Taken(Box::new(taken)))
-            .ok_or_else(|| Error::corrupt(format!("{}:{} is taken, but nothing is there", commit.stream, commit.first)))
+            .ok_or_else(|| {
+                Error::corrupt(format!(
+                    "the key of commit {}:{} exists, but a read finds no commit",
+                    commit.stream, commit.first
+                ))
+            })
     }
 }

@@ -1,4 +1,4 @@
-//! The event store in memory: for tests and simulation.
+//! The event store in memory, for tests and simulation.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -7,10 +7,13 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Appended, COMMIT_BYTES_MAX, Commit, Cursor, Head, Journal, PAGE_BYTES_MAX, Placed, Store, Walked, walk_by_position};
+use super::{
+    Appended, COMMIT_BYTES_MAX, Commit, Cursor, Head, Journal, PAGE_BYTES_MAX, Placed, Store,
+    Walked, walk_by_position,
+};
 use crate::{Error, Kind};
 
-/// Commits by stream and by position.
+/// The commits by stream and by position.
 #[derive(Debug)]
 pub struct Memory {
     inner: Mutex<Inner>,
@@ -25,13 +28,19 @@ struct Inner {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { inner: Mutex::default(), head: watch::channel(0).0 }
+        Self {
+            inner: Mutex::default(),
+            head: watch::channel(0).0,
+        }
     }
 }
 
 impl Inner {
     fn head(&self) -> Head {
-        self.feed.last().map_or_else(Head::default, |last| Head { position: last.position, feed_hash: last.feed_hash })
+        self.feed.last().map_or_else(Head::default, |last| Head {
+            position: last.position,
+            feed_hash: last.feed_hash,
+        })
     }
 }
 
@@ -41,32 +50,74 @@ impl Journal for Memory {
         within_limit(&commit)?;
         let mut inner = self.inner.lock().expect("no holder panics");
         let at = inner.feed.len();
-        let Head { position, feed_hash } = inner.head();
-        if let Some(taken) = inner.streams.get(&commit.stream).and_then(|stream| stream.get(&commit.first)) {
+        let Head {
+            position,
+            feed_hash,
+        } = inner.head();
+        if let Some(taken) = inner
+            .streams
+            .get(&commit.stream)
+            .and_then(|stream| stream.get(&commit.first))
+        {
             return Ok(Appended::Taken(Box::new(inner.feed[*taken].commit.clone())));
         }
         let position = position + 1;
-        inner.streams.entry(commit.stream.clone()).or_default().insert(commit.first, at);
-        inner.feed.push(Placed { position, feed_hash: super::commit::feed_hash(&feed_hash, position, &commit.hash), commit });
+        inner
+            .streams
+            .entry(commit.stream.clone())
+            .or_default()
+            .insert(commit.first, at);
+        inner.feed.push(Placed {
+            position,
+            feed_hash: super::commit::feed_hash(&feed_hash, position, &commit.hash),
+            commit,
+        });
         self.head.send_replace(position);
-        Ok(Appended::Stored { position: Some(position) })
+        Ok(Appended::Stored {
+            position: Some(position),
+        })
     }
 
-    async fn back(&self, stream: &str, before: Option<i64>, limit: usize) -> Result<Vec<Commit>, Error> {
+    async fn back(
+        &self,
+        stream: &str,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>, Error> {
         let inner = self.inner.lock().expect("no holder panics");
-        let Some(commits) = inner.streams.get(stream) else { return Ok(Vec::new()) };
-        Ok(page(commits.range(..before.unwrap_or(i64::MAX)).rev().map(|(_, at)| inner.feed[*at].commit.clone()), limit, |commit| commit.body.len()))
+        let Some(commits) = inner.streams.get(stream) else {
+            return Ok(Vec::new());
+        };
+        Ok(page(
+            commits
+                .range(..before.unwrap_or(i64::MAX))
+                .rev()
+                .map(|(_, at)| inner.feed[*at].commit.clone()),
+            limit,
+            |commit| commit.body.len(),
+        ))
     }
 
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
         let inner = self.inner.lock().expect("no holder panics");
-        let Some(commits) = inner.streams.get(stream) else { return Ok(Vec::new()) };
-        Ok(page(commits.range(from..).map(|(_, at)| inner.feed[*at].commit.clone()), limit, |commit| commit.body.len()))
+        let Some(commits) = inner.streams.get(stream) else {
+            return Ok(Vec::new());
+        };
+        Ok(page(
+            commits
+                .range(from..)
+                .map(|(_, at)| inner.feed[*at].commit.clone()),
+            limit,
+            |commit| commit.body.len(),
+        ))
     }
 
     async fn next(&self, stream: &str) -> Result<i64, Error> {
         let inner = self.inner.lock().expect("no holder panics");
-        let last = inner.streams.get(stream).and_then(|commits| commits.values().next_back());
+        let last = inner
+            .streams
+            .get(stream)
+            .and_then(|commits| commits.values().next_back());
         Ok(last.map_or(1, |at| inner.feed[*at].commit.next()))
     }
 
@@ -79,8 +130,12 @@ impl Journal for Memory {
 impl Store for Memory {
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
         let inner = self.inner.lock().expect("no holder panics");
-        let from = usize::try_from(after.max(0)).unwrap_or(usize::MAX).min(inner.feed.len());
-        Ok(page(inner.feed[from..].iter().cloned(), limit, |placed| placed.commit.body.len()))
+        let from = usize::try_from(after.max(0))
+            .unwrap_or(usize::MAX)
+            .min(inner.feed.len());
+        Ok(page(inner.feed[from..].iter().cloned(), limit, |placed| {
+            placed.commit.body.len()
+        }))
     }
 
     async fn head(&self) -> Result<Head, Error> {
@@ -88,12 +143,20 @@ impl Store for Memory {
     }
 
     async fn past(&self, position: i64) {
-        let _ = self.head.subscribe().wait_for(|head| *head > position).await;
+        let _ = self
+            .head
+            .subscribe()
+            .wait_for(|head| *head > position)
+            .await;
     }
 }
 
-/// Takes items up to both bounds, and at least one.
-pub(super) fn page<T>(items: impl Iterator<Item = T>, limit: usize, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+/// Takes items up to both bounds, but at least one.
+pub(super) fn page<T>(
+    items: impl Iterator<Item = T>,
+    limit: usize,
+    bytes: impl Fn(&T) -> usize,
+) -> Vec<T> {
     let mut total = 0;
     let mut page = Vec::new();
     for item in items.take(limit) {
@@ -106,31 +169,52 @@ pub(super) fn page<T>(items: impl Iterator<Item = T>, limit: usize, bytes: impl 
     page
 }
 
-/// Refuses what has no proper name or is over the limit, on every adapter alike.
+/// Rejects a commit with an invalid stream name or over the size limit; shared by all adapters.
 pub(super) fn within_limit(commit: &Commit) -> Result<(), Error> {
     if !commit.is_well_named() {
         let name = commit.stream.chars().take(40).collect::<String>();
-        return Err(Error::new(Kind::Misconfigured, format!("{name:?} is no name for a stream: it is empty, too long, or holds a blank or control character")));
+        return Err(Error::new(
+            Kind::Misconfigured,
+            format!(
+                "invalid stream name {name:?}: a name has 1 to 256 bytes without whitespace and control characters"
+            ),
+        ));
     }
     let size = commit.size();
     if size <= COMMIT_BYTES_MAX {
         return Ok(());
     }
-    let longest = serde_json::from_slice(&commit.body).ok().and_then(|body: Value| longest(&body, "").map(|(_, name)| name));
-    let longest = longest.map_or_else(String::new, |name| format!("; the longest of it is `{name}`"));
-    Err(Error::new(Kind::TooLarge, format!("the change has {size} bytes, at most {COMMIT_BYTES_MAX} are kept at once{longest}")))
+    let longest = serde_json::from_slice(&commit.body)
+        .ok()
+        .and_then(|body: Value| longest(&body, "").map(|(_, name)| name));
+    let longest = longest.map_or_else(String::new, |name| {
+        format!("; the longest field is `{name}`")
+    });
+    Err(Error::new(
+        Kind::TooLarge,
+        format!("the change has {size} bytes, the maximum is {COMMIT_BYTES_MAX}{longest}"),
+    ))
 }
 
-/// The longest text of a body, and the name of the field or member that holds it.
+/// Returns the longest text of a body, and the name of the field or member that contains it.
 fn longest(value: &Value, name: &str) -> Option<(usize, String)> {
     match value {
         Value::String(text) => Some((text.len(), name.to_owned())),
         Value::Array(items) => items.iter().filter_map(|item| longest(item, name)).max(),
         Value::Object(members) => {
-            // The value of a form field is named by the field.
+            // The value of a form field gets the name of the field.
             let field = members.get("key").and_then(Value::as_str);
-            let named = |member: &str| if member == "value" { field.unwrap_or(name).to_owned() } else { member.to_owned() };
-            members.iter().filter_map(|(member, value)| longest(value, &named(member))).max()
+            let named = |member: &str| {
+                if member == "value" {
+                    field.unwrap_or(name).to_owned()
+                } else {
+                    member.to_owned()
+                }
+            };
+            members
+                .iter()
+                .filter_map(|(member, value)| longest(value, &named(member)))
+                .max()
         }
         _ => None,
     }

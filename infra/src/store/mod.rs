@@ -1,18 +1,18 @@
-//! The event store: one commit is one row, holding all events of one command.
+//! The event store port: one commit is one row with all events of one command.
 
 pub mod audit;
 pub mod commit;
+#[cfg(feature = "aws")]
+pub mod compress;
 pub mod contract;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
-pub mod in_order;
 pub mod memory;
 pub mod paged;
 pub mod repository;
+pub mod resequencer;
 #[cfg(feature = "local")]
 pub mod sqlite;
-#[cfg(feature = "aws")]
-pub mod squeeze;
 
 use async_trait::async_trait;
 use events::Moment;
@@ -21,77 +21,94 @@ pub use commit::{Commit, Hash, Head, Placed, Snapshot};
 
 use crate::Error;
 
-/// Most bytes of a commit as stored, body and snapshot together (DynamoDB's item limit is 400 KB; reference/event-sourcing.md 2.1).
+/// Maximum bytes of a stored commit, body and snapshot together (the item limit of DynamoDB is 400
+/// KB; reference/event-sourcing.md 2.1).
 pub const COMMIT_BYTES_MAX: usize = 350 * 1024;
-/// Most bytes of a snapshot; a larger one is left out.
+/// Maximum bytes of a snapshot; a larger snapshot is not stored.
 pub const SNAPSHOT_BYTES_MAX: usize = 64 * 1024;
-/// Most bytes of bodies that one page of a read returns; a page holds at least one commit.
+/// Maximum bytes of the bodies in one page of a read; a page has at least one commit.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Where commits are kept, stream by stream. Everything else is derived from it.
+/// Stores commits by stream; all other data is derived from the commits.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Puts a commit if the place (stream, first) is free. Answers after it is durable.
+    /// Appends a commit if the key (stream, first) is absent; returns after the commit is durable.
     async fn append(&self, commit: Commit) -> Result<Appended, Error>;
-    /// Reads one stream backwards from `before` (exclusive; the end if absent): at most `limit` commits and [`PAGE_BYTES_MAX`] bytes,
-    /// newest first. Empty only when nothing is left.
-    async fn back(&self, stream: &str, before: Option<i64>, limit: usize) -> Result<Vec<Commit>, Error>;
-    /// Reads one stream forwards from the commit that starts at `from` or later.
+    /// Reads one stream backwards from the sequence `before` (exclusive; `None` is the end of the
+    /// stream). Returns at most `limit` commits and [`PAGE_BYTES_MAX`] bytes, newest first. The
+    /// page is empty only if no older commit exists.
+    async fn back(
+        &self,
+        stream: &str,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>, Error>;
+    /// Reads one stream forwards, beginning with the first commit whose `first` is at least `from`.
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error>;
-    /// The sequence of a stream's next event: 1 for a stream that does not exist.
+    /// Returns the sequence of the next event of a stream; 1 for a stream that does not exist.
     async fn next(&self, stream: &str) -> Result<i64, Error>;
-    /// Reads every commit there is once, in whatever order is cheapest; for audits and for filling a feed anew.
+    /// Reads every commit once, in the cheapest order of the adapter; for audits and for rebuilding
+    /// a feed.
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error>;
 }
 
-/// A journal whose commits also stand in one dense order.
+/// A journal with a feed: all its commits in one dense order.
 #[async_trait]
 pub trait Store: Journal {
-    /// Reads the feed after a position: dense, in order, never changing once written.
+    /// Reads the feed after a position: dense, in order, and stable once written.
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error>;
-    /// The last position and its feed hash.
+    /// Returns the last position and its feed hash.
     async fn head(&self) -> Result<Head, Error>;
-    /// Waits until the head is past `position`; returns at once if it is.
+    /// Waits until the head is after `position`; returns at once if it already is.
     async fn past(&self, position: i64);
-    /// Returns whether a commit could be stored now: an error after a write has failed, until one succeeds again. Writes no commit.
+    /// Returns an error after a failed write, until a write succeeds again. Writes no commit.
     async fn writable(&self, _now: Moment) -> Result<(), Error> {
         Ok(())
     }
-    /// Says whether the feed holds each stream's commits in their order. One that is built from a table's stream holds all of them, but now and
-    /// then one before its predecessor ([`in_order`]).
+    /// Returns whether the feed has the commits of each stream in stream order. A feed built from a
+    /// table stream is complete, but can have a commit before its predecessor ([`resequencer`]).
     fn keeps_order(&self) -> bool {
         true
     }
 }
 
-/// Where a walk over the journal goes on; only the adapter that made it can read it.
+/// The position at which a walk over the journal continues; only the adapter that created it can
+/// parse it.
 pub type Cursor = String;
 
 /// One page of a walk.
 #[derive(Clone, Debug, Default)]
 pub struct Walked {
     pub commits: Vec<Commit>,
-    /// What stands there and is no commit, in words.
+    /// Descriptions of the rows that are not readable commits.
     pub unreadable: Vec<String>,
-    /// Absent at the end.
+    /// `None` at the end of the journal.
     pub next: Option<Cursor>,
 }
 
-/// What became of an append.
+/// The result of an append.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Appended {
     Stored {
-        /// Where it stands in the feed, if the store knows that already: a feed that is built from a table's stream comes later.
+        /// Position in the feed; `None` if the feed is built later from a table stream.
         position: Option<i64>,
     },
-    /// The place was taken, by this commit.
+    /// The key (stream, first) already has this commit.
     Taken(Box<Commit>),
 }
 
-/// A walk over a store whose own positions are the cheapest order.
-async fn walk_by_position(store: &dyn Store, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
+/// Walks over a store in the order of its feed positions.
+async fn walk_by_position(
+    store: &dyn Store,
+    from: Option<Cursor>,
+    limit: usize,
+) -> Result<Walked, Error> {
     let after = from.and_then(|from| from.parse().ok()).unwrap_or_default();
     let page = store.feed(after, limit).await?;
     let next = page.last().map(|last| last.position.to_string());
-    Ok(Walked { commits: page.into_iter().map(|placed| placed.commit).collect(), unreadable: Vec::new(), next })
+    Ok(Walked {
+        commits: page.into_iter().map(|placed| placed.commit).collect(),
+        unreadable: Vec::new(),
+        next,
+    })
 }

@@ -1,4 +1,5 @@
-//! A journal that has no order of its own, with the feed pages that an indexer builds from its stream: together a [`Store`].
+//! A [`Store`] made of a journal without an order of its own and of the feed pages that the indexer
+//! builds from it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,29 +11,36 @@ use crate::Error;
 use crate::blob::Blob;
 use crate::pages::{Page, Pages, archive};
 
-/// How often a waiting reader looks for a new page.
+/// Interval at which a waiting reader polls for a new page.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A page with its commits.
 type Opened = (Page, Arc<Vec<Commit>>);
 
-/// Journal, pages and archive of one ledger.
+/// The journal, pages and archive of one ledger.
 #[derive(Clone)]
 pub struct Paged {
     pub journal: Arc<dyn Journal>,
     pub pages: Arc<dyn Pages>,
     pub blob: Arc<dyn Blob>,
-    /// The page that was read last with its commits: readers come back for the next positions.
+    /// The page of the last read with its commits, because a reader usually continues with the next
+    /// positions.
     last: Arc<Mutex<Option<Opened>>>,
 }
 
 impl Paged {
     pub fn new(journal: Arc<dyn Journal>, pages: Arc<dyn Pages>, blob: Arc<dyn Blob>) -> Self {
-        Self { journal, pages, blob, last: Arc::default() }
+        Self {
+            journal,
+            pages,
+            blob,
+            last: Arc::default(),
+        }
     }
 
-    /// The page that holds a position, with its commits; `None` past the end.
-    async fn holding(&self, position: i64) -> Result<Option<Opened>, Error> {
+    /// Returns the page that contains a position, with its commits; `None` after the end of the
+    /// feed.
+    async fn page_at(&self, position: i64) -> Result<Option<Opened>, Error> {
         let last = self.last.lock().expect("no holder panics").clone();
         if let Some((page, commits)) = last {
             if (page.base..page.end()).contains(&position) {
@@ -45,7 +53,9 @@ impl Paged {
                 };
             }
         }
-        let Some(newest) = self.pages.newest().await? else { return Ok(None) };
+        let Some(newest) = self.pages.newest().await? else {
+            return Ok(None);
+        };
         if position >= newest.end() {
             return Ok(None);
         }
@@ -53,17 +63,28 @@ impl Paged {
         while low < high {
             let middle = low + (high - low) / 2;
             let page = self.must(middle).await?;
-            if position < page.end() { high = middle } else { low = middle + 1 }
+            if position < page.end() {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
         }
-        let page = if low == newest.number { newest } else { self.must(low).await? };
+        let page = if low == newest.number {
+            newest
+        } else {
+            self.must(low).await?
+        };
         self.open(page).await.map(Some)
     }
 
     async fn must(&self, number: i64) -> Result<Page, Error> {
-        self.pages.get(number).await?.ok_or_else(|| Error::corrupt(format!("page {number} of the feed is missing")))
+        self.pages
+            .get(number)
+            .await?
+            .ok_or_else(|| Error::corrupt(format!("page {number} of the feed is missing")))
     }
 
-    /// Fetches the bodies of a page and holds them against its entries.
+    /// Reads the bodies of a page and checks them against its entries.
     async fn open(&self, page: Page) -> Result<Opened, Error> {
         let commits = read(&*self.blob, &page).await?;
         let opened = (page, Arc::new(commits));
@@ -72,24 +93,37 @@ impl Paged {
     }
 }
 
-/// The commits of a page, from its archive object.
+/// Returns the commits of a page, from its inline copy or its archive object.
 pub async fn read(blob: &dyn Blob, page: &Page) -> Result<Vec<Commit>, Error> {
-    let Page { number, archive: name, .. } = page;
+    let Page {
+        number,
+        archive: name,
+        ..
+    } = page;
     let packed = match &page.inline {
         Some(inline) => inline.clone(),
-        None => blob.get(&key(name)).await?.ok_or_else(|| Error::corrupt(format!("the archive object {name} of page {number} is missing")))?,
+        None => blob.get(&key(name)).await?.ok_or_else(|| {
+            Error::corrupt(format!(
+                "the archive object {name} of page {number} is missing"
+            ))
+        })?,
     };
     let commits = archive::unpack(name, &packed)?;
     let fits = commits.len() == page.entries.len()
-        && page
-            .entries
-            .iter()
-            .zip(&commits)
-            .all(|(entry, commit)| (&entry.stream, entry.first, entry.n, entry.hash) == (&commit.stream, commit.first, commit.n, commit.hash));
-    if fits { Ok(commits) } else { Err(Error::corrupt(format!("page {number} and its archive object {name} do not name the same commits"))) }
+        && page.entries.iter().zip(&commits).all(|(entry, commit)| {
+            (&entry.stream, entry.first, entry.n, entry.hash)
+                == (&commit.stream, commit.first, commit.n, commit.hash)
+        });
+    if fits {
+        Ok(commits)
+    } else {
+        Err(Error::corrupt(format!(
+            "page {number} and its archive object {name} do not name the same commits"
+        )))
+    }
 }
 
-/// Where an archive object stands among all blobs.
+/// Returns the blob key of an archive object.
 pub fn key(name: &str) -> String {
     format!("archive/{name}")
 }
@@ -97,13 +131,18 @@ pub fn key(name: &str) -> String {
 #[async_trait]
 impl Journal for Paged {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
-        // What a journal of its own order would say is not this feed's position.
+        // A position of the journal itself is not a position of this feed.
         Ok(match self.journal.append(commit).await? {
             Appended::Stored { .. } => Appended::Stored { position: None },
             taken @ Appended::Taken(_) => taken,
         })
     }
-    async fn back(&self, stream: &str, before: Option<i64>, limit: usize) -> Result<Vec<Commit>, Error> {
+    async fn back(
+        &self,
+        stream: &str,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>, Error> {
         self.journal.back(stream, before, limit).await
     }
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
@@ -122,13 +161,23 @@ impl Store for Paged {
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
         let (mut placed, mut bytes, mut next) = (Vec::new(), 0, after.max(0) + 1);
         while placed.len() < limit {
-            let Some((page, commits)) = self.holding(next).await? else { break };
-            for ((position, feed_hash), commit) in page.feed_hashes().zip(commits.iter()).skip_while(|((position, _), _)| *position < next) {
+            let Some((page, commits)) = self.page_at(next).await? else {
+                break;
+            };
+            for ((position, feed_hash), commit) in page
+                .feed_hashes()
+                .zip(commits.iter())
+                .skip_while(|((position, _), _)| *position < next)
+            {
                 bytes += commit.body.len();
                 if placed.len() == limit || (bytes > PAGE_BYTES_MAX && !placed.is_empty()) {
                     return Ok(placed);
                 }
-                placed.push(Placed { position, feed_hash, commit: commit.clone() });
+                placed.push(Placed {
+                    position,
+                    feed_hash,
+                    commit: commit.clone(),
+                });
             }
             next = page.end();
         }
@@ -136,7 +185,11 @@ impl Store for Paged {
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        Ok(self.pages.newest().await?.map_or_else(Head::default, |page| page.head()))
+        Ok(self
+            .pages
+            .newest()
+            .await?
+            .map_or_else(Head::default, |page| page.head()))
     }
 
     async fn past(&self, position: i64) {

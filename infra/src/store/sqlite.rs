@@ -1,8 +1,9 @@
-//! The event store on SQLite: one writer thread that commits in groups, readers beside it.
+//! The event store on SQLite: one writer thread with group commit, and readers beside it.
 //!
-//! WAL with `synchronous=FULL`: every answer comes after the group's COMMIT is on disk, and a failed COMMIT fails its whole group. A
-//! lock file refuses a second writer. Reads are short index lookups of bounded pages on a small pool of read-only connections and are
-//! made in place: handing them to another thread costs more than they do.
+//! WAL with `synchronous=FULL`: each answer is sent after the COMMIT of its group is on disk, and a
+//! failed COMMIT fails its whole group. A lock file rejects a second writer. Reads are short index
+//! lookups of bounded pages on a small pool of read-only connections. They run on the calling
+//! thread, because a switch to another thread costs more than the read.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,24 +17,30 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::memory::within_limit;
-use super::{Appended, Commit, Cursor, Hash, Head, Journal, PAGE_BYTES_MAX, Placed, Snapshot, Store, Walked, commit, walk_by_position};
+use super::{
+    Appended, Commit, Cursor, Hash, Head, Journal, PAGE_BYTES_MAX, Placed, Snapshot, Store, Walked,
+    commit, walk_by_position,
+};
 use crate::crash::Crash;
 use crate::sqlite::{Readers, connect, damages, failed, has_table, look, set_meta};
 use crate::{Error, Kind};
 
-/// "LDDK": tells our files from other SQLite files.
+/// "LDDK" in ASCII: identifies a ledger file among SQLite files.
 const APPLICATION_ID: i32 = 0x4c44_444b;
-/// The layout this program writes.
-const LAYOUT: i32 = 1;
-/// Commands that may wait for the writer; more are told to come again.
+/// The layout version that this program writes.
+const LAYOUT: i32 = 2;
+/// The layout version of builds before the permanent event names.
+const FORMER_LAYOUT: i32 = 1;
+/// Maximum jobs in the queue of the writer; further callers wait for a free slot.
 const WAITING_MAX: usize = 4096;
-/// Commands in one group, so that the first of them does not wait for ever.
+/// Maximum commits in one group; bounds the wait of the first commit in it.
 const GROUP_MAX: usize = 512;
-/// Shortest time between two writes that prove that the ledger can be written.
+/// Minimum time between two probe writes, milliseconds.
 const PROBE_EVERY_MS: i64 = 1000;
-/// Bytes of the row that proves that writing succeeds.
+/// Bytes of the probe row.
 const PROBE_BYTES: usize = 16;
-/// The same after a write has failed: as much as a usual group of commits needs, so that a rest of a full disk does not count.
+/// Bytes of the probe row after a failed write: as many as a usual group of commits, so that the
+/// last free bytes of a full disk do not count as success.
 const PROBE_FAILED_BYTES: usize = 256 * 1024;
 
 const CREATE: &str = "
@@ -59,12 +66,12 @@ const COLUMNS: &str = "position, stream, first, n, at, command_id, prev_hash, ha
 #[derive(Debug)]
 pub struct Sqlite {
     readers: Readers,
-    /// Absent on a ledger that was opened for reading.
+    /// `None` if the ledger was opened read-only.
     writer: Option<Writer>,
     head: watch::Sender<i64>,
-    /// The error of the last write; `None` after a write that succeeded.
+    /// The error of the last write; `None` after a successful write.
     failing: Failing,
-    /// The time of the last write that proved whether the ledger can be written.
+    /// The time of the last probe write.
     probed: tokio::sync::Mutex<Option<Moment>>,
 }
 
@@ -74,15 +81,15 @@ type Failing = Arc<Mutex<Option<String>>>;
 struct Writer {
     requests: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    /// Held for as long as the writer lives.
+    /// The lock on the directory, held until the writer is dropped.
     _lock: File,
 }
 
-/// Work for the writer.
+/// A job of the writer thread.
 #[derive(Debug)]
 enum Job {
     Commit(Request),
-    /// Try whether the file can be written; the answer is what the last write came to.
+    /// Writes a probe row if no commit is waiting; the answer is sent after the write.
     Probe(oneshot::Sender<()>),
 }
 
@@ -93,55 +100,94 @@ struct Request {
 }
 
 impl Sqlite {
-    /// Opens the ledger of a directory for writing; refuses if another process has it.
+    /// Opens the ledger of a directory for writing; rejects a directory that another process has
+    /// locked.
     pub fn open(directory: &Path, crash: Arc<Crash>) -> Result<Self, Error> {
         Self::open_locked(directory, lock(directory)?, crash)
     }
 
-    /// The same under a lock that was taken before.
-    pub(crate) fn open_locked(directory: &Path, lock: File, crash: Arc<Crash>) -> Result<Self, Error> {
+    /// Opens the ledger for writing under a lock that the caller holds.
+    pub(crate) fn open_locked(
+        directory: &Path,
+        lock: File,
+        crash: Arc<Crash>,
+    ) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
-        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let connection = connect(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        )?;
         ours(&connection, &path)?;
         prepare(&connection).map_err(|error| failed("open the ledger", error))?;
         let head = read_head(&connection)?;
-        let (requests, inbox) = mpsc::channel(WAITING_MAX);
+        let (requests, jobs) = mpsc::channel(WAITING_MAX);
         let sender = watch::channel(head.position).0;
         let failing = Failing::default();
-        let group = Group { connection, head, published: sender.clone(), crash, failing: failing.clone() };
+        let group = Group {
+            connection,
+            head,
+            published: sender.clone(),
+            crash,
+            failing: failing.clone(),
+        };
         let thread = std::thread::Builder::new()
             .name("ledger-writer".into())
-            .spawn(move || group.run(inbox))
-            .map_err(|error| Error::because(Kind::Unavailable, "cannot start the ledger's writer", error))?;
-        let writer = Writer { requests: Some(requests), thread: Some(thread), _lock: lock };
-        Ok(Self { readers: Readers::new(&path), writer: Some(writer), head: sender, failing, probed: tokio::sync::Mutex::default() })
+            .spawn(move || group.run(jobs))
+            .map_err(|error| {
+                Error::because(Kind::Unavailable, "cannot start the ledger's writer", error)
+            })?;
+        let writer = Writer {
+            requests: Some(requests),
+            thread: Some(thread),
+            _lock: lock,
+        };
+        Ok(Self {
+            readers: Readers::new(&path),
+            writer: Some(writer),
+            head: sender,
+            failing,
+            probed: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Opens the ledger of a directory for reading, beside a running desk.
     pub fn read(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         find(directory, &path)?;
-        Self::over(Readers::new(&path))
+        Self::over(Readers::new(&path), &path)
     }
 
-    /// Opens the ledger of a directory for reading in the way that makes no side file; `is_written` is true while a desk is running there.
+    /// Opens the ledger of a directory read-only without creating side files; `is_written` is true
+    /// while a desk runs in the directory.
     pub fn look(directory: &Path, is_written: bool) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         find(directory, &path)?;
-        Self::over(Readers::look(&path, is_written)?)
+        Self::over(Readers::look(&path, is_written)?, &path)
     }
 
-    fn over(readers: Readers) -> Result<Self, Error> {
-        let head = readers.with("read the ledger's head", |connection| Ok(read_head(connection)))??;
-        Ok(Self { readers, writer: None, head: watch::channel(head.position).0, failing: Failing::default(), probed: tokio::sync::Mutex::default() })
+    fn over(readers: Readers, path: &Path) -> Result<Self, Error> {
+        readers.with("open the ledger", |connection| Ok(ours(connection, path)))??;
+        let head = readers.with("read the ledger's head", |connection| {
+            Ok(read_head(connection))
+        })??;
+        Ok(Self {
+            readers,
+            writer: None,
+            head: watch::channel(head.position).0,
+            failing: Failing::default(),
+            probed: tokio::sync::Mutex::default(),
+        })
     }
 
-    /// The published heads that the ledger does not agree with, in the order of their positions.
+    /// Returns the published heads that do not match the ledger, by ascending position.
     pub(crate) fn disagreeing(&self, heads: &[Head]) -> Result<Vec<Head>, Error> {
-        self.readers.with("compare the ledger with published heads", |connection| disagreeing(connection, heads))
+        self.readers
+            .with("compare the ledger with published heads", |connection| {
+                disagreeing(connection, heads)
+            })
     }
 
-    /// Every stream whose name begins with a prefix.
+    /// Returns the names of all streams that begin with a prefix.
     pub fn streams(&self, prefix: &str) -> Result<Vec<String>, Error> {
         let end = format!("{prefix}\u{10ffff}");
         self.readers.with("list the streams", |connection| {
@@ -151,17 +197,24 @@ impl Sqlite {
     }
 }
 
-/// The published heads that a ledger does not agree with: it ends before them, or has another feed hash there.
+/// Returns the published heads that do not match a ledger: the ledger ends before them or has
+/// another feed hash at their position.
 pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::Result<Vec<Head>> {
-    // The head of a ledger without commits agrees with every ledger.
-    let heads: Vec<Head> = heads.iter().filter(|head| head.position > 0).copied().collect();
+    // The head of an empty ledger matches every ledger.
+    let heads: Vec<Head> = heads
+        .iter()
+        .filter(|head| head.position > 0)
+        .copied()
+        .collect();
     if !has_table(connection, "commits")? {
         return Ok(heads);
     }
     let mut statement = connection.prepare("SELECT feed_hash FROM commits WHERE position = ?1")?;
     let mut found = Vec::new();
     for head in heads {
-        let stored: Option<Vec<u8>> = statement.query_row([head.position], |row| row.get(0)).optional()?;
+        let stored: Option<Vec<u8>> = statement
+            .query_row([head.position], |row| row.get(0))
+            .optional()?;
         if stored.as_deref() != Some(&head.feed_hash[..]) {
             found.push(head);
         }
@@ -170,14 +223,24 @@ pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::
     Ok(found)
 }
 
-/// The end of a ledger that may not exist yet.
+/// Returns the head of a ledger; the default head if its table does not exist yet.
 pub(crate) fn end(connection: &Connection) -> Result<Head, Error> {
-    let is_there = has_table(connection, "commits").map_err(|error| failed("read the ledger's head", error))?;
-    if is_there { read_head(connection) } else { Ok(Head::default()) }
+    let exists = has_table(connection, "commits")
+        .map_err(|error| failed("read the ledger's head", error))?;
+    if exists {
+        read_head(connection)
+    } else {
+        Ok(Head::default())
+    }
 }
 
-/// The damages that SQLite's own check finds in a file of a directory; `None` where there is no such file.
-pub fn integrity(directory: &Path, name: &str, is_written: bool) -> Result<Option<Vec<String>>, Error> {
+/// Returns the damages that the integrity check of SQLite finds in a file of a directory; `None` if
+/// the file does not exist.
+pub fn integrity(
+    directory: &Path,
+    name: &str,
+    is_written: bool,
+) -> Result<Option<Vec<String>>, Error> {
     let path = directory.join(name);
     if !path.exists() {
         return Ok(None);
@@ -185,12 +248,19 @@ pub fn integrity(directory: &Path, name: &str, is_written: bool) -> Result<Optio
     Ok(Some(damages(&look(&path, is_written)?)))
 }
 
-/// Rejects a directory without a ledger, and one whose files this user may not see.
+/// Rejects a directory without a ledger, and a directory that this user may not read.
 fn find(directory: &Path, path: &Path) -> Result<(), Error> {
     match path.try_exists() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Error::new(Kind::Misconfigured, format!("there is no ledger in {}", directory.display()))),
-        Err(error) => Err(Error::because(Kind::Denied, format!("cannot look for a ledger in {}", directory.display()), error)),
+        Ok(false) => Err(Error::new(
+            Kind::Misconfigured,
+            format!("no ledger in {}", directory.display()),
+        )),
+        Err(error) => Err(Error::because(
+            Kind::Denied,
+            format!("cannot look for a ledger in {}", directory.display()),
+            error,
+        )),
     }
 }
 
@@ -203,30 +273,65 @@ impl Drop for Writer {
     }
 }
 
-/// Takes the directory's lock, which the system gives back when the process ends, however it ends.
+/// Locks the directory; the operating system releases the lock when the process ends, also after a
+/// crash.
 pub(crate) fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
-    let open = std::fs::create_dir_all(directory).and_then(|()| File::options().create(true).truncate(false).write(true).mode(0o600).open(&path));
-    let file = open.map_err(|error| Error::because(Kind::Misconfigured, format!("cannot open {}", path.display()), error))?;
+    let open = std::fs::create_dir_all(directory).and_then(|()| {
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+    });
+    let file = open.map_err(|error| {
+        Error::because(
+            Kind::Misconfigured,
+            format!("cannot open {}", path.display()),
+            error,
+        )
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(_) => Err(Error::new(
             Kind::Misconfigured,
-            format!("another process is writing to {}; stop it first, or use audit and report, which only read", directory.display()),
+            format!(
+                "another process is writing to {}; stop it first, or use audit and report, which only read",
+                directory.display()
+            ),
         )),
     }
 }
 
-/// Refuses a file of another program, or of a later layout that this program would spoil.
+/// Rejects a file of another program, and a later layout that this program would damage.
 pub(crate) fn ours(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let mark = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0)).map_err(|error| failed("open the ledger", error));
+    let mark = |name: &str| {
+        connection
+            .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0))
+            .map_err(|error| failed("open the ledger", error))
+    };
     let (application, layout) = (mark("application_id")?, mark("user_version")?);
     match (application, layout) {
         (0, 0) | (APPLICATION_ID, LAYOUT) => Ok(()),
-        (APPLICATION_ID, later) => {
-            Err(Error::new(Kind::Misconfigured, format!("{} has layout {later}, this program knows {LAYOUT}; use a newer program", path.display())))
-        }
-        _ => Err(Error::new(Kind::Misconfigured, format!("{} is not a ledger of this program", path.display()))),
+        (APPLICATION_ID, FORMER_LAYOUT) => Err(Error::new(
+            Kind::Misconfigured,
+            format!(
+                "{} was written by a build before the permanent event names, which this program does not read; start with a new directory",
+                path.display()
+            ),
+        )),
+        (APPLICATION_ID, later) => Err(Error::new(
+            Kind::Misconfigured,
+            format!(
+                "{} has layout {later}, this program supports layout {LAYOUT}; use a newer program",
+                path.display()
+            ),
+        )),
+        _ => Err(Error::new(
+            Kind::Misconfigured,
+            format!("{} is not a ledger of this program", path.display()),
+        )),
     }
 }
 
@@ -240,7 +345,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", LAYOUT)
 }
 
-/// The writer's own state: the connection, the end of the feed, and who is told about it.
+/// The state of the writer thread: the connection, the head, and the channel that publishes the
+/// head.
 struct Group {
     connection: Connection,
     head: Head,
@@ -250,10 +356,11 @@ struct Group {
 }
 
 impl Group {
-    /// Takes whatever waits, commits it together, then answers; ends when nobody can ask any more.
-    fn run(mut self, mut inbox: mpsc::Receiver<Job>) {
+    /// Takes all waiting jobs, commits them together, then answers; ends when all senders are
+    /// dropped.
+    fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let (mut group, mut probes) = (Vec::with_capacity(GROUP_MAX), Vec::new());
-        while let Some(job) = inbox.blocking_recv() {
+        while let Some(job) = jobs.blocking_recv() {
             let mut next = Some(job);
             while let Some(job) = next.take() {
                 match job {
@@ -261,12 +368,12 @@ impl Group {
                     Job::Probe(answer) => probes.push(answer),
                 }
                 if group.len() < GROUP_MAX {
-                    next = inbox.try_recv().ok();
+                    next = jobs.try_recv().ok();
                 }
             }
             if group.is_empty() {
-                let tried = self.probe();
-                self.note(tried.err());
+                let probed = self.probe();
+                self.note(probed.err());
             } else {
                 self.write(&mut group);
             }
@@ -292,19 +399,26 @@ impl Group {
             Err(error) => {
                 self.head = before;
                 for request in group.drain(..) {
-                    let _ = request.answer.send(Err(failed(&format!("store commit {}:{}", request.commit.stream, request.commit.first), &error)));
+                    let _ = request.answer.send(Err(failed(
+                        &format!(
+                            "store commit {}:{}",
+                            request.commit.stream, request.commit.first
+                        ),
+                        &error,
+                    )));
                 }
                 self.note(Some(error));
             }
         }
     }
 
-    /// Notes what a write came to.
+    /// Records the result of a write.
     fn note(&self, error: Option<rusqlite::Error>) {
         *self.failing.lock().expect("no holder panics") = error.map(|error| error.to_string());
     }
 
-    /// Writes a row that belongs to no commit. After a failure the row is large, and small again once that succeeded.
+    /// Writes the probe row, which belongs to no commit. After a failed write it first writes a
+    /// large row, then a small one.
     fn probe(&mut self) -> rusqlite::Result<()> {
         let is_failing = self.failing.lock().expect("no holder panics").is_some();
         if is_failing {
@@ -314,13 +428,17 @@ impl Group {
     }
 
     fn put_probe(&mut self, bytes: usize) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         set_meta(&transaction, "probe", &"0".repeat(bytes))?;
         transaction.commit()
     }
 
     fn commit(&mut self, group: &[Request]) -> rusqlite::Result<Vec<Appended>> {
-        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let mut answers = Vec::with_capacity(group.len());
         {
             let mut insert = transaction.prepare_cached(&format!(
@@ -345,8 +463,13 @@ impl Group {
                     snapshot.map(|snapshot| &snapshot.state),
                 ])?;
                 if stored == 1 {
-                    self.head = Head { position, feed_hash };
-                    answers.push(Appended::Stored { position: Some(position) });
+                    self.head = Head {
+                        position,
+                        feed_hash,
+                    };
+                    answers.push(Appended::Stored {
+                        position: Some(position),
+                    });
                 } else {
                     let taken = read_at(&transaction, &commit.stream, commit.first)?;
                     answers.push(Appended::Taken(Box::new(taken)));
@@ -360,22 +483,33 @@ impl Group {
 }
 
 fn read_at(connection: &Connection, stream: &str, first: i64) -> rusqlite::Result<Commit> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM commits WHERE stream = ?1 AND first = ?2"))?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM commits WHERE stream = ?1 AND first = ?2"
+    ))?;
     statement.query_row(params![stream, first], |row| Ok(placed(row)?.commit))
 }
 
 fn read_head(connection: &Connection) -> Result<Head, Error> {
     let head = connection
-        .query_row("SELECT position, feed_hash FROM commits ORDER BY position DESC LIMIT 1", [], |row| {
-            Ok(Head { position: row.get(0)?, feed_hash: row.get(1)? })
-        })
+        .query_row(
+            "SELECT position, feed_hash FROM commits ORDER BY position DESC LIMIT 1",
+            [],
+            |row| {
+                Ok(Head {
+                    position: row.get(0)?,
+                    feed_hash: row.get(1)?,
+                })
+            },
+        )
         .optional();
-    Ok(head.map_err(|error| failed("read the ledger's head", error))?.unwrap_or_default())
+    Ok(head
+        .map_err(|error| failed("read the ledger's head", error))?
+        .unwrap_or_default())
 }
 
 fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
     let (first, n): (i64, i64) = (row.get(2)?, row.get(3)?);
-    // Readers go on at first + n; a row that leads nowhere or backwards would hold them for ever.
+    // A reader continues at first + n. A value that does not increase would make it loop forever.
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(rusqlite::Error::IntegralValueOutOfRange(3, n));
     }
@@ -393,15 +527,26 @@ fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
             prev_hash: row.get(6)?,
             hash: row.get(7)?,
             body: row.get(9)?,
-            snapshot: fingerprint.zip(state).map(|(fingerprint, state)| Snapshot { fingerprint, state }),
+            snapshot: fingerprint
+                .zip(state)
+                .map(|(fingerprint, state)| Snapshot { fingerprint, state }),
         },
     })
 }
 
-/// Runs a query whose rows are commits, up to the page bounds. A row that can't be read is an error that names it.
-fn commits(readers: &Readers, what: &str, filter: &str, values: &[&dyn rusqlite::ToSql], limit: usize) -> Result<Vec<Placed>, Error> {
+/// Runs a query whose rows are commits, up to the page bounds; an unreadable row is an error that
+/// names it.
+fn commits(
+    readers: &Readers,
+    what: &str,
+    filter: &str,
+    values: &[&dyn rusqlite::ToSql],
+    limit: usize,
+) -> Result<Vec<Placed>, Error> {
     readers.with(what, |connection| {
-        let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM commits WHERE {filter} LIMIT {limit}"))?;
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM commits WHERE {filter} LIMIT {limit}"
+        ))?;
         let mut rows = statement.query(values)?;
         let (mut total, mut page) = (0, Vec::new());
         while let Some(row) = rows.next()? {
@@ -420,9 +565,13 @@ fn commits(readers: &Readers, what: &str, filter: &str, values: &[&dyn rusqlite:
 }
 
 fn unreadable(row: &Row<'_>, error: &rusqlite::Error) -> Error {
-    let position = row.get::<_, i64>(0).map_or_else(|_| "?".to_owned(), |position| position.to_string());
+    let position = row
+        .get::<_, i64>(0)
+        .map_or_else(|_| "?".to_owned(), |position| position.to_string());
     let stream = row.get::<_, String>(1).unwrap_or_else(|_| "?".into());
-    Error::corrupt(format!("ledger row {position} (stream {stream}) cannot be read: {error}"))
+    Error::corrupt(format!(
+        "ledger row {position} (stream {stream}) cannot be read: {error}"
+    ))
 }
 
 #[async_trait]
@@ -430,28 +579,58 @@ impl Journal for Sqlite {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
         within_limit(&commit)?;
         let closed = || Error::new(Kind::Unavailable, "the ledger is closed for writing");
-        let requests = self.writer.as_ref().and_then(|writer| writer.requests.as_ref()).ok_or_else(closed)?;
-        let (answer, outcome) = oneshot::channel();
-        requests.send(Job::Commit(Request { commit, answer })).await.map_err(|_| closed())?;
-        outcome.await.map_err(|_| closed())?
+        let requests = self
+            .writer
+            .as_ref()
+            .and_then(|writer| writer.requests.as_ref())
+            .ok_or_else(closed)?;
+        let (answer, response) = oneshot::channel();
+        requests
+            .send(Job::Commit(Request { commit, answer }))
+            .await
+            .map_err(|_| closed())?;
+        response.await.map_err(|_| closed())?
     }
 
-    async fn back(&self, stream: &str, before: Option<i64>, limit: usize) -> Result<Vec<Commit>, Error> {
+    async fn back(
+        &self,
+        stream: &str,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>, Error> {
         let before = before.unwrap_or(i64::MAX);
-        let page = commits(&self.readers, &format!("load {stream}"), "stream = ?1 AND first < ?2 ORDER BY first DESC", &[&stream, &before], limit)?;
+        let page = commits(
+            &self.readers,
+            &format!("load {stream}"),
+            "stream = ?1 AND first < ?2 ORDER BY first DESC",
+            &[&stream, &before],
+            limit,
+        )?;
         Ok(page.into_iter().map(|placed| placed.commit).collect())
     }
 
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
-        let page = commits(&self.readers, &format!("read {stream}"), "stream = ?1 AND first >= ?2 ORDER BY first", &[&stream, &from], limit)?;
+        let page = commits(
+            &self.readers,
+            &format!("read {stream}"),
+            "stream = ?1 AND first >= ?2 ORDER BY first",
+            &[&stream, &from],
+            limit,
+        )?;
         Ok(page.into_iter().map(|placed| placed.commit).collect())
     }
 
     async fn next(&self, stream: &str) -> Result<i64, Error> {
-        self.readers.with(&format!("look at {stream}"), |connection| {
-            let mut statement = connection.prepare_cached("SELECT first + n FROM commits WHERE stream = ?1 ORDER BY first DESC LIMIT 1")?;
-            Ok(statement.query_row([stream], |row| row.get(0)).optional()?.unwrap_or(1))
-        })
+        self.readers
+            .with(&format!("look at {stream}"), |connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT first + n FROM commits WHERE stream = ?1 ORDER BY first DESC LIMIT 1",
+                )?;
+                Ok(statement
+                    .query_row([stream], |row| row.get(0))
+                    .optional()?
+                    .unwrap_or(1))
+            })
     }
 
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
@@ -462,31 +641,55 @@ impl Journal for Sqlite {
 #[async_trait]
 impl Store for Sqlite {
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
-        commits(&self.readers, &format!("read the feed after {after}"), "position > ?1 ORDER BY position", &[&after], limit)
+        commits(
+            &self.readers,
+            &format!("read the feed after {after}"),
+            "position > ?1 ORDER BY position",
+            &[&after],
+            limit,
+        )
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        self.readers.with("read the ledger's head", |connection| Ok(read_head(connection)))?
+        self.readers.with("read the ledger's head", |connection| {
+            Ok(read_head(connection))
+        })?
     }
 
     async fn past(&self, position: i64) {
-        let _ = self.head.subscribe().wait_for(|head| *head > position).await;
+        let _ = self
+            .head
+            .subscribe()
+            .wait_for(|head| *head > position)
+            .await;
     }
 
     async fn writable(&self, now: Moment) -> Result<(), Error> {
-        let Some(requests) = self.writer.as_ref().and_then(|writer| writer.requests.as_ref()) else { return Ok(()) };
+        let Some(requests) = self
+            .writer
+            .as_ref()
+            .and_then(|writer| writer.requests.as_ref())
+        else {
+            return Ok(());
+        };
         let mut probed = self.probed.lock().await;
         let is_fresh = probed.is_some_and(|at| (0..PROBE_EVERY_MS).contains(&(now.0 - at.0)));
         if !is_fresh {
             let closed = || Error::new(Kind::Unavailable, "the ledger is closed for writing");
-            let (answer, outcome) = oneshot::channel();
-            requests.send(Job::Probe(answer)).await.map_err(|_| closed())?;
-            outcome.await.map_err(|_| closed())?;
+            let (answer, response) = oneshot::channel();
+            requests
+                .send(Job::Probe(answer))
+                .await
+                .map_err(|_| closed())?;
+            response.await.map_err(|_| closed())?;
             *probed = Some(now);
         }
         match &*self.failing.lock().expect("no holder panics") {
             None => Ok(()),
-            Some(reason) => Err(Error::new(Kind::Unavailable, format!("the ledger cannot be written: {reason}"))),
+            Some(reason) => Err(Error::new(
+                Kind::Unavailable,
+                format!("the ledger cannot be written: {reason}"),
+            )),
         }
     }
 }

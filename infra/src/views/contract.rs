@@ -1,49 +1,154 @@
-//! What every document store does alike.
+//! The contract suite of the views port.
 
 use super::{Document, Range, Views};
 
 fn document(sequence: i64, text: &str) -> Document {
-    Document { sequence, body: text.as_bytes().to_vec() }
+    Document {
+        sequence,
+        body: text.as_bytes().to_vec(),
+    }
 }
 
-/// Runs the whole suite against an empty store.
+/// Runs the whole suite on an empty store.
 pub async fn check(views: &dyn Views) {
     let put = |key: &'static str, sequence, expected, rows: Vec<(&'static str, String)>| async move {
-        views.put("v", key, &document(sequence, key), &rows, expected).await.expect("put")
+        views
+            .put("v", key, &document(sequence, key), &rows, expected)
+            .await
+            .expect("put")
     };
-    let all = Range { view: "v", index: "i", from: "", to: "~", descending: false, skip: 0, limit: 10 };
-    let keys = |range| async move { views.range(range).await.expect("range").into_iter().map(|entry| entry.key).collect::<Vec<_>>() };
+    let all = Range {
+        view: "v",
+        index: "i",
+        from: "",
+        to: "~",
+        descending: false,
+        skip: 0,
+        limit: 10,
+    };
+    let keys = |range| async move {
+        views
+            .range(range)
+            .await
+            .expect("range")
+            .into_iter()
+            .map(|entry| entry.key)
+            .collect::<Vec<_>>()
+    };
 
-    assert!(put("a", 2, 0, vec![("i", "1".into()), ("i", "3".into()), ("j", "9".into())]).await);
-    assert!(!put("a", 3, 0, vec![]).await, "somebody was there before");
+    assert!(
+        put(
+            "a",
+            2,
+            0,
+            vec![("i", "1".into()), ("i", "3".into()), ("j", "9".into())]
+        )
+        .await
+    );
+    assert!(!put("a", 3, 0, vec![]).await, "the document already exists");
     assert!(!put("a", 3, 1, vec![]).await);
     assert!(put("b", 1, 0, vec![("i", "2".into())]).await);
-    assert_eq!(keys(all).await, ["a", "b", "a"], "an index may hold a key many times");
-    assert_eq!(keys(Range { descending: true, limit: 1, ..all }).await, ["a"]);
-    assert_eq!(keys(Range { skip: 1, limit: 1, ..all }).await, ["b"]);
-    assert_eq!(keys(Range { from: "2", to: "3", ..all }).await, ["b"]);
-    assert_eq!(keys(Range { from: "1\u{1}", to: "2\u{1}", ..all }).await, ["b"], "an end may be any text");
+    assert_eq!(
+        keys(all).await,
+        ["a", "b", "a"],
+        "an index can contain a key many times"
+    );
+    assert_eq!(
+        keys(Range {
+            descending: true,
+            limit: 1,
+            ..all
+        })
+        .await,
+        ["a"]
+    );
+    assert_eq!(
+        keys(Range {
+            skip: 1,
+            limit: 1,
+            ..all
+        })
+        .await,
+        ["b"]
+    );
+    assert_eq!(
+        keys(Range {
+            from: "2",
+            to: "3",
+            ..all
+        })
+        .await,
+        ["b"]
+    );
+    assert_eq!(
+        keys(Range {
+            from: "1\u{1}",
+            to: "2\u{1}",
+            ..all
+        })
+        .await,
+        ["b"],
+        "an end may be any text"
+    );
     assert_eq!(views.count("v", "i", "", "~").await.expect("count"), 3);
 
-    assert!(put("a", 5, 2, vec![("i", "4".into())]).await, "old rows go with the document they came from");
+    assert!(
+        put("a", 5, 2, vec![("i", "4".into())]).await,
+        "old rows are removed with the old document"
+    );
     assert_eq!(keys(all).await, ["b", "a"]);
     assert_eq!(views.count("v", "j", "", "~").await.expect("count"), 0);
-    assert_eq!(views.get("v", "a").await.expect("get"), Some(document(5, "a")));
+    assert_eq!(
+        views.get("v", "a").await.expect("get"),
+        Some(document(5, "a"))
+    );
     assert_eq!(views.get("w", "a").await.expect("get"), None);
     let scanned = views.scan("v", "a", 10).await.expect("scan");
     assert_eq!(scanned, [("b".to_owned(), document(1, "b"))]);
 
-    let facets = async || views.range(all).await.expect("range").into_iter().map(|entry| entry.facets).collect::<Vec<_>>();
+    let facets = async || {
+        views
+            .range(all)
+            .await
+            .expect("range")
+            .into_iter()
+            .map(|entry| entry.facets)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(facets().await, ["", ""]);
     let row = [("i", "4".to_owned())];
-    assert!(views.put_with("v", "a", &document(6, "a"), &row, "red", 5).await.expect("put"), "facets come with a later put");
+    assert!(
+        views
+            .put_with("v", "a", &document(6, "a"), &row, "red", 5)
+            .await
+            .expect("put"),
+        "a later put sets the facets"
+    );
     assert_eq!(facets().await, ["", "red"]);
-    assert!(views.put_with("v", "a", &document(7, "a"), &row, "blue", 6).await.expect("put"), "rows that stay have the facets of the last put");
+    assert!(
+        views
+            .put_with("v", "a", &document(7, "a"), &row, "blue", 6)
+            .await
+            .expect("put"),
+        "unchanged rows get the facets of the last put"
+    );
     assert_eq!(facets().await, ["", "blue"]);
-    assert!(views.put_with("v", "a", &document(8, "a"), &row, "blue\tits own", 7).await.expect("put"));
-    assert_eq!(facets().await, ["", "blue\tits own"], "the two parts of facets are read as they were put");
+    assert!(
+        views
+            .put_with("v", "a", &document(8, "a"), &row, "blue\tits own", 7)
+            .await
+            .expect("put")
+    );
+    assert_eq!(
+        facets().await,
+        ["", "blue\tits own"],
+        "the two parts of facets are read as they were put"
+    );
 
-    views.put("w", "c", &document(1, "c"), &[("i", "1".into())], 0).await.expect("put");
+    views
+        .put("w", "c", &document(1, "c"), &[("i", "1".into())], 0)
+        .await
+        .expect("put");
     views.clear("w").await.expect("clear");
     assert_eq!(views.get("w", "c").await.expect("get"), None);
     assert_eq!(views.count("w", "i", "", "~").await.expect("count"), 0);
@@ -53,96 +158,240 @@ pub async fn check(views: &dyn Views) {
     pages(views).await;
 }
 
-/// Facets that the rows of a test have.
+/// The facets of the test rows.
 const COLOURS: [&str; 5] = ["red", "green", "blue", "", "violet"];
 
-/// Lists by time, of which pages and counts are the same as of a plain list, however deep and wherever they begin and end.
+/// Checks that pages and counts of lists by time equal those of a plain list, at any depth and with
+/// any bounds.
 async fn pages(views: &dyn Views) {
-    let mut chance: u64 = 7;
+    let mut rng: u64 = 7;
     let mut below = |bound: u64| {
-        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (chance >> 33) % bound
+        rng = rng
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (rng >> 33) % bound
     };
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut colours: std::collections::HashMap<String, &str> = std::collections::HashMap::new();
     let begin = 1_795_000_000_000_u64;
     for number in 0..120_u64 {
         // Bursts within a second, within minutes, and over days.
-        let at = begin + [below(900), below(90_000), below(500_000_000)][usize::try_from(number % 3).unwrap_or_default()];
-        let (key, value) = (format!("k{number:03}"), format!("{}|{at:016}", ["p", "q"][usize::try_from(below(2)).unwrap_or_default()]));
+        let at = begin
+            + [below(900), below(90_000), below(500_000_000)]
+                [usize::try_from(number % 3).unwrap_or_default()];
+        let (key, value) = (
+            format!("k{number:03}"),
+            format!(
+                "{}|{at:016}",
+                ["p", "q"][usize::try_from(below(2)).unwrap_or_default()]
+            ),
+        );
         let colour = COLOURS[usize::try_from(below(4)).unwrap_or_default()];
         let row = [("creator", value.clone())];
-        assert!(views.put_with("t", &key, &document(1, &key), &row, &format!("{colour}\t{number}"), 0).await.expect("put"));
+        assert!(
+            views
+                .put_with(
+                    "t",
+                    &key,
+                    &document(1, &key),
+                    &row,
+                    &format!("{colour}\t{number}"),
+                    0
+                )
+                .await
+                .expect("put")
+        );
         colours.insert(key.clone(), colour);
         rows.push((value, key));
     }
-    // Some move, some go.
+    // Some rows move, and some are removed.
     for number in (0..120).step_by(10) {
         let key = format!("k{number:03}");
         rows.retain(|(_, known)| *known != key);
         if number % 20 == 0 {
             let value = format!("p|{:016}", begin + below(500_000_000));
-            assert!(views.put_with("t", &key, &document(2, &key), &[("creator", value.clone())], "red\t", 1).await.expect("put"));
+            assert!(
+                views
+                    .put_with(
+                        "t",
+                        &key,
+                        &document(2, &key),
+                        &[("creator", value.clone())],
+                        "red\t",
+                        1
+                    )
+                    .await
+                    .expect("put")
+            );
             colours.insert(key.clone(), "red");
             rows.push((value, key));
         } else {
             views.remove("t", &key).await.expect("remove");
         }
     }
-    // Others stay where they are and change their facets.
+    // Other rows keep their values and change their facets.
     for number in (5..120).step_by(10) {
         let key = format!("k{number:03}");
-        let row = rows.iter().find(|(_, known)| *known == key).map(|(value, _)| [("creator", value.clone())]).expect("a row");
-        assert!(views.put_with("t", &key, &document(2, &key), &row, "violet\t", 1).await.expect("put"));
+        let row = rows
+            .iter()
+            .find(|(_, known)| *known == key)
+            .map(|(value, _)| [("creator", value.clone())])
+            .expect("a row");
+        assert!(
+            views
+                .put_with("t", &key, &document(2, &key), &row, "violet\t", 1)
+                .await
+                .expect("put")
+        );
         colours.insert(key, "violet");
     }
     rows.sort();
     for round in 0..200_u64 {
         let cut = |at: u64| format!("p|{:016}", begin + at);
         let (from, to) = match round % 8 {
-            // A list is one owner's.
+            // Both ends of a list have the same owner.
             0 => ("q|".to_owned(), "q|~".to_owned()),
             1 => ("p|".to_owned(), "p|~".to_owned()),
             2 => (cut(below(1_000)), cut(1_000 + below(499_000_000))),
             3 => (cut(below(80_000)), "p|~".to_owned()),
-            // Ends that are no instants: behind one, within one, cut short, at a row that exists.
-            4 => ("p|".to_owned(), format!("{}\u{1}", rows[usize::try_from(below(rows.len() as u64)).unwrap_or_default()].0)),
-            5 => (format!("{}\u{1}", cut(below(90_000))), format!("{}~", cut(90_000 + below(400_000_000)))),
-            6 => (cut(below(90_000))[..14].to_owned(), format!("{}x", &cut(90_000 + below(400_000_000))[..12])),
-            _ => (rows[usize::try_from(below(rows.len() as u64)).unwrap_or_default()].0.clone(), "p|~".to_owned()),
+            // Ends that are not instants: after an instant, inside one, cut short, and equal to a
+            // row.
+            4 => (
+                "p|".to_owned(),
+                format!(
+                    "{}\u{1}",
+                    rows[usize::try_from(below(rows.len() as u64)).unwrap_or_default()].0
+                ),
+            ),
+            5 => (
+                format!("{}\u{1}", cut(below(90_000))),
+                format!("{}~", cut(90_000 + below(400_000_000))),
+            ),
+            6 => (
+                cut(below(90_000))[..14].to_owned(),
+                format!("{}x", &cut(90_000 + below(400_000_000))[..12]),
+            ),
+            _ => (
+                rows[usize::try_from(below(rows.len() as u64)).unwrap_or_default()]
+                    .0
+                    .clone(),
+                "p|~".to_owned(),
+            ),
         };
-        // A list never crosses owners, and an empty stretch is not read.
+        // A list has one owner, and an empty range is not read.
         if from >= to || from.as_bytes()[0] != to.as_bytes()[0] {
             continue;
         }
-        let mut wanted: Vec<_> = rows.iter().filter(|(value, _)| *value >= from && *value < to).cloned().collect();
-        assert_eq!(views.count("t", "creator", &from, &to).await.expect("count"), wanted.len() as u64, "from {from} to {to}");
+        let mut expected: Vec<_> = rows
+            .iter()
+            .filter(|(value, _)| *value >= from && *value < to)
+            .cloned()
+            .collect();
+        assert_eq!(
+            views
+                .count("t", "creator", &from, &to)
+                .await
+                .expect("count"),
+            expected.len() as u64,
+            "from {from} to {to}"
+        );
         let descending = round % 2 == 0;
         if descending {
-            wanted.reverse();
+            expected.reverse();
         }
-        let (skip, limit) = (usize::try_from(below(wanted.len() as u64 + 2)).unwrap_or_default(), 7);
-        let page = views.range(Range { view: "t", index: "creator", from: &from, to: &to, descending, skip, limit }).await.expect("range");
-        let page: Vec<_> = page.into_iter().map(|entry| (entry.value, entry.key)).collect();
-        assert_eq!(page, wanted.iter().skip(skip).take(limit).cloned().collect::<Vec<_>>(), "from {from} to {to}, {skip} skipped");
-        // With a condition on facets, the same.
+        let (skip, limit) = (
+            usize::try_from(below(expected.len() as u64 + 2)).unwrap_or_default(),
+            7,
+        );
+        let page = views
+            .range(Range {
+                view: "t",
+                index: "creator",
+                from: &from,
+                to: &to,
+                descending,
+                skip,
+                limit,
+            })
+            .await
+            .expect("range");
+        let page: Vec<_> = page
+            .into_iter()
+            .map(|entry| (entry.value, entry.key))
+            .collect();
+        assert_eq!(
+            page,
+            expected
+                .iter()
+                .skip(skip)
+                .take(limit)
+                .cloned()
+                .collect::<Vec<_>>(),
+            "from {from} to {to}, {skip} skipped"
+        );
+        // The same with a condition on facets.
         let chosen: Vec<&str> = COLOURS.iter().copied().filter(|_| below(2) == 0).collect();
-        let fitting: Vec<_> = wanted.iter().filter(|(_, key)| chosen.contains(&colours[key])).cloned().collect();
-        let (skip, limit) = (usize::try_from(below(fitting.len() as u64 + 2)).unwrap_or_default(), 3);
-        let range = Range { view: "t", index: "creator", from: &from, to: &to, descending, skip, limit };
-        let (count, page) = views.page_where(range, &|colour| chosen.contains(&colour)).await.expect("a page");
-        assert_eq!(count, fitting.len() as u64, "{chosen:?} from {from} to {to}");
-        let page: Vec<_> = page.into_iter().map(|entry| (entry.value, entry.key)).collect();
-        assert_eq!(page, fitting.iter().skip(skip).take(limit).cloned().collect::<Vec<_>>(), "{chosen:?} from {from} to {to}, {skip} skipped");
-        // Walked entry by entry, the same.
-        let range = Range { view: "t", index: "creator", from: &from, to: &to, descending, skip: 0, limit };
+        let fitting: Vec<_> = expected
+            .iter()
+            .filter(|(_, key)| chosen.contains(&colours[key]))
+            .cloned()
+            .collect();
+        let (skip, limit) = (
+            usize::try_from(below(fitting.len() as u64 + 2)).unwrap_or_default(),
+            3,
+        );
+        let range = Range {
+            view: "t",
+            index: "creator",
+            from: &from,
+            to: &to,
+            descending,
+            skip,
+            limit,
+        };
+        let (count, page) = views
+            .page_where(range, &|colour| chosen.contains(&colour))
+            .await
+            .expect("a page");
+        assert_eq!(
+            count,
+            fitting.len() as u64,
+            "{chosen:?} from {from} to {to}"
+        );
+        let page: Vec<_> = page
+            .into_iter()
+            .map(|entry| (entry.value, entry.key))
+            .collect();
+        assert_eq!(
+            page,
+            fitting
+                .iter()
+                .skip(skip)
+                .take(limit)
+                .cloned()
+                .collect::<Vec<_>>(),
+            "{chosen:?} from {from} to {to}, {skip} skipped"
+        );
+        // The same, read entry by entry.
+        let range = Range {
+            view: "t",
+            index: "creator",
+            from: &from,
+            to: &to,
+            descending,
+            skip: 0,
+            limit,
+        };
         let (mut walked, mut last) = (Vec::new(), None);
         loop {
-            let page = views.range_after(range, last.as_ref()).await.expect("range");
+            let page = views
+                .range_after(range, last.as_ref())
+                .await
+                .expect("range");
             let Some(end) = page.last() else { break };
             last = Some(end.clone());
             walked.extend(page.into_iter().map(|entry| (entry.value, entry.key)));
         }
-        assert_eq!(walked, wanted, "from {from} to {to}");
+        assert_eq!(walked, expected, "from {from} to {to}");
     }
 }

@@ -1,4 +1,4 @@
-//! The read models in memory: for tests and simulation.
+//! The views in memory, for tests and simulation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{Document, Entry, Index, Range, Views};
 use crate::Error;
 
-/// Views in ordered maps.
+/// The views in ordered maps.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<BTreeMap<String, View>>);
 
@@ -22,10 +22,17 @@ struct View {
 
 impl View {
     fn drop_rows(&mut self, key: &str) {
-        self.rows.retain(|(_, _, of)| of != key);
+        self.rows.retain(|(_, _, row_key)| row_key != key);
     }
-    fn stretch<'a>(&'a self, index: &'a str, from: &'a str, to: &'a str) -> impl DoubleEndedIterator<Item = &'a (String, String, String)> {
-        self.rows.iter().filter(move |(name, value, _)| name == index && value.as_str() >= from && value.as_str() < to)
+    fn rows_between<'a>(
+        &'a self,
+        index: &'a str,
+        from: &'a str,
+        to: &'a str,
+    ) -> impl DoubleEndedIterator<Item = &'a (String, String, String)> {
+        self.rows.iter().filter(move |(name, value, _)| {
+            name == index && value.as_str() >= from && value.as_str() < to
+        })
     }
 }
 
@@ -33,50 +40,101 @@ impl View {
 impl Views for Memory {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
         let views = self.0.lock().expect("no holder panics");
-        Ok(views.get(view).and_then(|view| view.documents.get(key)).cloned())
+        Ok(views
+            .get(view)
+            .and_then(|view| view.documents.get(key))
+            .cloned())
     }
-    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error> {
+    async fn put_with(
+        &self,
+        view: &str,
+        key: &str,
+        document: &Document,
+        index: &Index,
+        facets: &str,
+        expected: i64,
+    ) -> Result<bool, Error> {
         let mut views = self.0.lock().expect("no holder panics");
         let view = views.entry(view.into()).or_default();
-        if view.documents.get(key).map_or(0, |document| document.sequence) != expected {
+        if view
+            .documents
+            .get(key)
+            .map_or(0, |document| document.sequence)
+            != expected
+        {
             return Ok(false);
         }
         view.drop_rows(key);
-        view.rows.extend(index.iter().map(|(name, value)| ((*name).to_owned(), value.clone(), key.to_owned())));
+        view.rows.extend(
+            index
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone(), key.to_owned())),
+        );
         view.documents.insert(key.into(), document.clone());
         view.facets.insert(key.into(), facets.into());
         Ok(true)
     }
-    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error> {
+    async fn range_after(
+        &self,
+        range: Range<'_>,
+        after: Option<&Entry>,
+    ) -> Result<Vec<Entry>, Error> {
         let views = self.0.lock().expect("no holder panics");
-        let Some(view) = views.get(range.view) else { return Ok(Vec::new()) };
+        let Some(view) = views.get(range.view) else {
+            return Ok(Vec::new());
+        };
         let behind = |(_, value, key): &&(String, String, String)| {
             after.is_none_or(|after| {
                 let (row, last) = ((value, key), (&after.value, &after.key));
-                if range.descending { row < last } else { row > last }
+                if range.descending {
+                    row < last
+                } else {
+                    row > last
+                }
             })
         };
-        let rows = view.stretch(range.index, range.from, range.to).filter(behind);
+        let rows = view
+            .rows_between(range.index, range.from, range.to)
+            .filter(behind);
         let entry = |(_, value, key): &(String, String, String)| Entry {
             value: value.clone(),
             key: key.clone(),
             facets: view.facets.get(key).cloned().unwrap_or_default(),
         };
         Ok(if range.descending {
-            rows.rev().skip(range.skip).take(range.limit).map(entry).collect()
+            rows.rev()
+                .skip(range.skip)
+                .take(range.limit)
+                .map(entry)
+                .collect()
         } else {
             rows.skip(range.skip).take(range.limit).map(entry).collect()
         })
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
         let views = self.0.lock().expect("no holder panics");
-        Ok(views.get(view).map_or(0, |view| view.stretch(index, from, to).count() as u64))
+        Ok(views
+            .get(view)
+            .map_or(0, |view| view.rows_between(index, from, to).count() as u64))
     }
-    async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error> {
+    async fn scan(
+        &self,
+        view: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Document)>, Error> {
         let views = self.0.lock().expect("no holder panics");
-        let Some(view) = views.get(view) else { return Ok(Vec::new()) };
-        let documents = view.documents.iter().filter(|(key, _)| key.as_str() > after);
-        Ok(documents.take(limit).map(|(key, document)| (key.clone(), document.clone())).collect())
+        let Some(view) = views.get(view) else {
+            return Ok(Vec::new());
+        };
+        let documents = view
+            .documents
+            .iter()
+            .filter(|(key, _)| key.as_str() > after);
+        Ok(documents
+            .take(limit)
+            .map(|(key, document)| (key.clone(), document.clone()))
+            .collect())
     }
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
         if let Some(view) = self.0.lock().expect("no holder panics").get_mut(view) {

@@ -1,4 +1,5 @@
-//! The read models: a small document store with ordered, many-valued indexes. All of it can be rebuilt from the ledger.
+//! The views port: a small document store with ordered, many-valued indexes. All its data can be
+//! rebuilt from the ledger.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -11,42 +12,42 @@ use async_trait::async_trait;
 
 use crate::Error;
 
-/// A document as stored, with the sequence of the last event it holds.
+/// A stored document with the sequence of the last event folded into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     pub sequence: i64,
     pub body: Vec<u8>,
 }
 
-/// One row of an index: the value it stands under and the document's key.
+/// One row of an index: its value and the key of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub value: String,
     pub key: String,
-    /// The facets of the document, by which lists are narrowed; empty where it has none.
+    /// The facets of the document, by which lists are filtered; empty without facets.
     pub facets: String,
 }
 
 impl Entry {
-    /// The facets that many documents share: what stands before the first tab.
+    /// Returns the facets that many documents share: the text before the first tab.
     pub fn shared(&self) -> &str {
         shared_and_own(&self.facets).0
     }
-    /// The facets of the document alone: what stands behind the first tab.
+    /// Returns the facets of this document alone: the text after the first tab.
     pub fn own(&self) -> &str {
         shared_and_own(&self.facets).1
     }
 }
 
-/// Facets in their two parts.
+/// Splits facets into the shared part and the document's own part.
 pub fn shared_and_own(facets: &str) -> (&str, &str) {
     facets.split_once('\t').unwrap_or((facets, ""))
 }
 
-/// Says of shared facets whether a list shows the rows that have them.
+/// A predicate on shared facets: whether a list shows the rows with these facets.
 pub type Fits<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
 
-/// A stretch of an index: values from `from` (inclusive) to `to` (exclusive), ordered by value.
+/// A range of an index: values from `from` (inclusive) to `to` (exclusive), ordered by value.
 #[derive(Clone, Copy, Debug)]
 pub struct Range<'a> {
     pub view: &'a str,
@@ -58,54 +59,107 @@ pub struct Range<'a> {
     pub limit: usize,
 }
 
-/// Lists that are read page by page: an adapter with counters ([`Views::has_counters`]) counts them in stretches of time and by shared facets, so that
-/// neither counting nor a deep page walks every row. Their values end in 16 digits, an instant in milliseconds.
-pub const COUNTED: [&str; 10] = ["ticket", "creator", "ended", "dealt", "follows", "todo", "claim", "approval", "call", "failed"];
-/// Rows that are read at once where a list is walked.
+/// Lists that are read page by page. An adapter with counters ([`Views::has_counters`]) counts
+/// their rows by time and by shared facets. A count or a deep page then does not read every row.
+/// Values end in 16 digits, an instant in milliseconds.
+pub const COUNTED: [&str; 10] = [
+    "ticket", "creator", "ended", "dealt", "follows", "todo", "claim", "approval", "api_call",
+    "failed",
+];
+/// Rows per read when a list is read completely.
 const STEP: usize = 500;
 
-/// Index name and value of each list a document appears in.
+/// Index name and value of each list that contains a document.
 pub type Index = [(&'static str, String)];
 
-/// Where views are kept.
+/// Stores documents and their index rows.
 #[async_trait]
 pub trait Views: Send + Sync {
+    /// Returns a document; `None` if it does not exist.
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error>;
-    /// Puts a document and its index rows in one step if the stored sequence is still `expected` (0: no document yet). Says whether it did.
-    async fn put(&self, view: &str, key: &str, document: &Document, index: &Index, expected: i64) -> Result<bool, Error> {
-        self.put_with(view, key, document, index, "", expected).await
+    /// Puts a document and its index rows in one step if the stored sequence is `expected` (0: no
+    /// document yet). Returns whether the document is stored.
+    async fn put(
+        &self,
+        view: &str,
+        key: &str,
+        document: &Document,
+        index: &Index,
+        expected: i64,
+    ) -> Result<bool, Error> {
+        self.put_with(view, key, document, index, "", expected)
+            .await
     }
-    /// The same with facets: a short text that is stored beside each index row, so that a list can be narrowed without reading documents. What stands before
-    /// its first tab many documents share; what stands behind it is the document's own.
-    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error>;
+    /// Puts a document with facets, a short text beside each index row that filters lists without
+    /// reading documents. The part before the first tab is shared by many documents; the part after
+    /// it belongs to the document alone.
+    async fn put_with(
+        &self,
+        view: &str,
+        key: &str,
+        document: &Document,
+        index: &Index,
+        facets: &str,
+        expected: i64,
+    ) -> Result<bool, Error>;
+    /// Returns the rows of a range.
     async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
         self.range_after(range, None).await
     }
-    /// The rows of a range behind one of its entries, in the order of the range.
-    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error>;
+    /// Returns the rows of a range after one of its entries, in the order of the range.
+    async fn range_after(
+        &self,
+        range: Range<'_>,
+        after: Option<&Entry>,
+    ) -> Result<Vec<Entry>, Error>;
+    /// Returns the number of rows with values from `from` (inclusive) to `to` (exclusive).
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error>;
-    /// Says whether rows are counted by shared facets, so that [`Views::page_where`] costs about what [`Views::range`] does.
+    /// Returns whether rows are counted by shared facets, so that [`Views::page_where`] costs about
+    /// as much as [`Views::range`].
     fn has_counters(&self) -> bool {
         false
     }
-    /// How many rows of a range have shared facets that fit, whatever its `skip` and `limit`; and the page of them that `skip` and `limit` mean.
-    async fn page_where(&self, range: Range<'_>, fits: Fits<'_>) -> Result<(u64, Vec<Entry>), Error> {
+    /// Counts the rows of a range whose shared facets fit, regardless of `skip` and `limit`. Also
+    /// returns the page of these rows given by `skip` and `limit`.
+    async fn page_where(
+        &self,
+        range: Range<'_>,
+        fits: Fits<'_>,
+    ) -> Result<(u64, Vec<Entry>), Error> {
         walk(self, range, fits).await
     }
-    /// Documents of a view by key, after a key.
-    async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error>;
+    /// Returns documents of a view by ascending key, after a key.
+    async fn scan(
+        &self,
+        view: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Document)>, Error>;
     /// Removes a document with its index rows.
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error>;
     /// Removes every document and index row of a view.
     async fn clear(&self, view: &str) -> Result<(), Error>;
 }
 
-/// Reads a whole range row by row, counts the rows that fit and takes one page of them.
-async fn walk(views: &(impl Views + ?Sized), range: Range<'_>, fits: Fits<'_>) -> Result<(u64, Vec<Entry>), Error> {
+/// Reads a whole range row by row, counts the rows that fit and collects one page of them.
+async fn walk(
+    views: &(impl Views + ?Sized),
+    range: Range<'_>,
+    fits: Fits<'_>,
+) -> Result<(u64, Vec<Entry>), Error> {
     let (mut count, mut page) = (0_u64, Vec::new());
     let mut last: Option<Entry> = None;
     loop {
-        let entries = views.range_after(Range { skip: 0, limit: STEP, ..range }, last.as_ref()).await?;
+        let entries = views
+            .range_after(
+                Range {
+                    skip: 0,
+                    limit: STEP,
+                    ..range
+                },
+                last.as_ref(),
+            )
+            .await?;
         let is_end = entries.len() < STEP;
         last = entries.last().cloned();
         for entry in entries.into_iter().filter(|entry| fits(entry.shared())) {
@@ -117,7 +171,7 @@ async fn walk(views: &(impl Views + ?Sized), range: Range<'_>, fits: Fits<'_>) -
         if is_end {
             return Ok((count, page));
         }
-        // Long walks let other requests run, also on a store that never waits.
+        // A store that never waits would otherwise block other requests during a long read.
         tokio::task::yield_now().await;
     }
 }

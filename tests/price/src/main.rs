@@ -17,21 +17,21 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use cqrs_es::CqrsFramework;
 use cqrs_es::persist::PersistedEventStore;
-use domain::Sourced;
-use domain::ticket::{Command, Facts, Lookup, Open, Ticket};
+use domain::EsAggregate;
+use domain::ticket::{Command, Context, Lookup, Open, Ticket};
 use dynamo_es::DynamoEventRepository;
-use events::ticket::Observed;
+use events::ticket::RowImported;
 use events::workflow::WorkflowEvent;
-use events::{CatalogId, Entry, Meta, Moment, NodeId, Pid, TicketSn};
+use events::{CategoryId, Entry, Meta, Moment, NodeId, PersonId, TicketSn};
 use indicatif::ProgressBar;
 use infra::aws::Table;
 use infra::blob::memory::Memory as Blobs;
-use infra::clock::{Clock as _, HandClock, SeededChance};
+use infra::clock::{Clock as _, ManualClock, SeededRng};
 use infra::keys::memory::Memory as Keys;
-use infra::ledger::{Lookups, command_id};
+use infra::ledger::{ContextLoader, command_id};
 use infra::pages::{self, Page, archive};
 use infra::store::{Journal, dynamodb::Dynamodb, paged::Paged};
-use infra::{Error, Ledger, Wish};
+use infra::{Error, Ledger, CommandEnvelope};
 use meter::{Meter, Sum};
 
 /// Longest stream of the mix, in events.
@@ -42,27 +42,27 @@ const LATER: usize = 6;
 const BUSY: usize = 100;
 const PUT_DOLLARS: f64 = 5.0;
 
-/// The facts of the golden samples: one service, one workflow, one role.
-fn facts() -> Facts {
+/// The context of the golden samples: one service, one workflow, one role.
+fn context() -> Context {
     let WorkflowEvent::Deployed(deployed) = events::samples::history::<WorkflowEvent>().remove(0);
     let events::service::ServiceEvent::Defined(service) = events::samples::history::<events::service::ServiceEvent>().remove(0);
     let events::role::RoleEvent::Defined(role) = events::samples::history::<events::role::RoleEvent>().remove(0);
-    Facts {
-        shelves: BTreeMap::from([(service.service, Some(CatalogId(30)))]),
+    Context {
+        categories: BTreeMap::from([(service.service, Some(CategoryId(30)))]),
         services: BTreeMap::from([(service.service, Some(service))]),
         workflows: BTreeMap::from([((deployed.workflow, deployed.version), Some(Arc::new(deployed)))]),
         roles: BTreeMap::from([(role.role, role.members)]),
         general_roles: Some(Vec::new()),
-        superusers: Some(vec![Pid::from("p-root")]),
+        superusers: Some(vec![PersonId::from("p-root")]),
     }
 }
 
-struct Company(Facts);
+struct Company(Context);
 
 #[async_trait::async_trait]
-impl Lookups<Ticket> for Company {
-    async fn load(&self, _: &[Lookup], facts: &mut Facts) -> Result<(), Error> {
-        *facts = self.0.clone();
+impl ContextLoader<Ticket> for Company {
+    async fn load(&self, _: &[Lookup], context: &mut Context) -> Result<(), Error> {
+        *context = self.0.clone();
         Ok(())
     }
 }
@@ -78,7 +78,7 @@ trait Side: Send + Sync {
 struct Ours {
     store: Arc<Paged>,
     keys: Arc<Keys>,
-    clock: Arc<HandClock>,
+    clock: Arc<ManualClock>,
     warm: Option<Ledger>,
     company: Company,
 }
@@ -88,15 +88,15 @@ impl Ours {
         let table = |name: String| Table { client: client.clone(), name, meter: Arc::default() };
         let journal: Arc<dyn Journal> = Arc::new(Dynamodb::new(table(name.to_owned())));
         let store = Arc::new(Paged::new(journal, Arc::new(pages::dynamodb::Dynamodb::new(table("feed".into()))), Arc::new(Blobs::default())));
-        let chance = Arc::new(SeededChance::new(1));
-        let clock = Arc::new(HandClock::at(Moment(1_795_312_800_000)));
-        let mut ours = Self { store, keys: Arc::new(Keys::new(chance)), clock, warm: None, company: Company(facts()) };
+        let rng = Arc::new(SeededRng::new(1));
+        let clock = Arc::new(ManualClock::at(Moment(1_795_312_800_000)));
+        let mut ours = Self { store, keys: Arc::new(Keys::new(rng)), clock, warm: None, company: Company(context()) };
         ours.warm = is_warm.then(|| ours.ledger());
         ours
     }
 
     fn ledger(&self) -> Ledger {
-        Ledger::new(self.store.clone(), self.keys.clone(), self.clock.clone(), Arc::new(SeededChance::new(2))).with_others(5_000)
+        Ledger::new(self.store.clone(), self.keys.clone(), self.clock.clone(), Arc::new(SeededRng::new(2))).with_others(5_000)
     }
 
     /// Builds the feed over everything that was written, in pages of so many commits, as the function does; says how many archive objects it put.
@@ -130,9 +130,9 @@ impl Ours {
 #[async_trait::async_trait]
 impl Side for Ours {
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool {
-        self.clock.turn(1);
+        self.clock.advance(1);
         let meta = Meta { actor: "p91c3d4e85a6f7b20d1e4c3f8".into(), app: Some("bk_log_search".into()), ..Meta::system("c81d24b7", "77aa0f3e") };
-        let wish = Wish { stream: stream.to_owned(), command_id: command_id(&["price", &number.to_string()]), meta };
+        let command_envelope = CommandEnvelope { stream: stream.to_owned(), command_id: command_id(&["price", &number.to_string()]), meta };
         let cold;
         let ledger = match &self.warm {
             Some(warm) => warm,
@@ -141,17 +141,17 @@ impl Side for Ours {
                 &cold
             }
         };
-        told(ledger.execute::<Ticket>(&wish, command, &self.company).await)
+        told(ledger.execute::<Ticket>(&command_envelope, command, &self.company).await)
     }
 }
 
 /// dynamo-es in event-store mode, the one of its modes that keeps state right.
-struct Peer(CqrsFramework<Sourced<Ticket>, PersistedEventStore<DynamoEventRepository, Sourced<Ticket>>>);
+struct Peer(CqrsFramework<EsAggregate<Ticket>, PersistedEventStore<DynamoEventRepository, EsAggregate<Ticket>>>);
 
 impl Peer {
     fn new(client: &Client, table: &str) -> Self {
         let repository = DynamoEventRepository::new(client.clone()).with_tables(table, "snapshots");
-        Self(CqrsFramework::new(PersistedEventStore::new_event_store(repository), Vec::new(), facts()))
+        Self(CqrsFramework::new(PersistedEventStore::new_event_store(repository), Vec::new(), context()))
     }
 }
 
@@ -202,11 +202,11 @@ fn open(number: usize) -> Command {
 }
 
 /// The n-th command after the opening: a ticket waits and goes on.
-fn later(at: usize, by: &Pid) -> Command {
+fn later(at: usize, by: &PersonId) -> Command {
     if at % 2 == 0 { Command::Suspend { by: by.clone(), reason: "等待窗口".into() } } else { Command::Resume { by: by.clone(), reason: String::new() } }
 }
 
-/// Chance from a seed (SplitMix64).
+/// Rng from a seed (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -220,7 +220,7 @@ impl Dice {
 
 /// The mix of B1: every ticket is opened, then commands fall on tickets by Zipf 0.9, none past 200 events.
 fn mix(tickets: usize) -> Vec<(usize, Command)> {
-    let by = facts().roles.values().next().expect("a role")[0].clone();
+    let by = context().roles.values().next().expect("a role")[0].clone();
     let weights: Vec<f64> = (1..=tickets).map(|rank| (rank as f64).powf(-0.9)).collect();
     let mut sums: Vec<f64> = weights
         .iter()
@@ -361,7 +361,7 @@ async fn mixed(tickets: usize) {
 
 /// B2: votes that complete a node and enter the next, 4 events each, on streams of 50 events.
 async fn votes(tickets: usize) {
-    let by = facts().roles.values().next().expect("a role")[0].clone();
+    let by = context().roles.values().next().expect("a role")[0].clone();
     let setup: Vec<(usize, Command)> = (0..tickets)
         .flat_map(|number| {
             std::iter::once((number, open(number))).chain((0..46).map({
@@ -403,8 +403,8 @@ async fn long_stream() {
     let (client, _meter) = stand_in().await;
     let rows = |from: u32, count: u32| {
         let row =
-            |nth| Observed { row: "r".into(), nth, kept: BTreeMap::from([("text".to_owned(), format!("{nth} {}", "x".repeat(280)))]), ..Observed::default() };
-        Command::Observe((from..from + count).map(row).collect())
+            |nth| RowImported { row: "r".into(), nth, kept: BTreeMap::from([("text".to_owned(), format!("{nth} {}", "x".repeat(280)))]), ..RowImported::default() };
+        Command::ImportRow((from..from + count).map(row).collect())
     };
     println!("B3: a stream of 3,000 events (past 1 MB), then 100 commands more");
     for (name, side) in [("dynamo-es 0.5", Box::new(Peer::new(&client, "peer")) as Box<dyn Side>), ("ours", Box::new(Ours::new(&client, "journal", false)))] {

@@ -6,35 +6,59 @@ use serde_json::Value;
 
 use super::{Form, field_at, plain};
 use crate::attachment::{self, COUNT_MAX, Limits, Unfit};
-use crate::decider::Refusal;
+use crate::decider::DecideError;
 use crate::ticket::{Decision, Lookup, Rejection, reject};
 
 impl Form<'_> {
-    /// The files that a value names are there, are for whoever names them, and are such as the field takes; they are kept with what they are. What names no
-    /// file of this desk is kept as it came, as clients of the original send it, unless the field says what it takes.
-    pub(super) fn check_files(&self, field: &Field, value: &Value) -> Decision<(Value, Vec<AttachmentId>)> {
-        let unfit = |why| reject(Rejection::FileUnfit { at: field_at(field), why });
+    /// Checks that the named files exist, belong to the submitter and satisfy the limits of the
+    /// field, and returns their descriptions. A value that names no file of this desk is stored
+    /// unchanged, as BlueKing clients send it, unless the field has limits.
+    pub(super) fn check_files(
+        &self,
+        field: &Field,
+        value: &Value,
+    ) -> Decision<(Value, Vec<AttachmentId>)> {
+        let unfit = |why| {
+            reject(Rejection::FileUnfit {
+                at: field_at(field),
+                why,
+            })
+        };
         let limits = Limits::of(&field.meta);
         let ids = attachment::named(value);
         if ids.is_empty() {
-            return if limits.is_any() { Ok((value.clone(), Vec::new())) } else { unfit(Unfit::NotUploaded) };
+            return if limits.is_any() {
+                Ok((value.clone(), Vec::new()))
+            } else {
+                unfit(Unfit::NotUploaded)
+            };
         }
         let most = limits.count_max.unwrap_or(COUNT_MAX).min(COUNT_MAX);
         if ids.len() > most {
             return unfit(Unfit::TooMany(most));
         }
-        let missing: Vec<Lookup> = ids.iter().filter(|id| !self.facts.attachments.contains_key(id)).cloned().map(Lookup::Attachment).collect();
+        let missing: Vec<Lookup> = ids
+            .iter()
+            .filter(|id| !self.context.attachments.contains_key(id))
+            .cloned()
+            .map(Lookup::Attachment)
+            .collect();
         if !missing.is_empty() {
-            return Err(Refusal::Needs(missing));
+            return Err(DecideError::Needs(missing));
         }
         let mut files = Vec::new();
         for id in &ids {
-            let attachment = &self.facts.attachments[id];
-            let Some(file) = attachment.described().filter(|_| attachment.is_for(self.sheet.by, self.sheet.ticket)) else {
+            let attachment = &self.context.attachments[id];
+            let Some(file) = attachment
+                .described()
+                .filter(|_| attachment.is_for(self.input.by, self.input.ticket))
+            else {
                 return unfit(Unfit::NotHere(id.clone()));
             };
             let bytes = file["bytes"].as_u64().unwrap_or_default();
-            if let Some(wrong) = limits.wrong(&plain(&file["name"]), &plain(&file["media_type"]), bytes) {
+            if let Some(wrong) =
+                limits.wrong(&plain(&file["name"]), &plain(&file["media_type"]), bytes)
+            {
                 return unfit(wrong);
             }
             files.push(file);

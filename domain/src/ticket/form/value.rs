@@ -1,4 +1,4 @@
-//! What one value must be: its type, its columns, its pattern.
+//! Checks of one value: type, table columns and pattern.
 
 use events::workflow::{Field, FieldKind};
 use regex::RegexBuilder;
@@ -8,66 +8,126 @@ use super::{field_at, is_blank, is_empty, people, plain};
 use crate::condition;
 use crate::ticket::{Decision, Rejection, TITLE_MAX, reject};
 
-/// A value is of its field's type and fits its pattern.
+/// Checks the type and the pattern of a value.
 pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
-    let invalid = |reason: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: reason.into() });
+    let invalid = |reason: &str| {
+        reject(Rejection::FieldInvalid {
+            at: field_at(field),
+            reason: reason.into(),
+        })
+    };
     let is_text = value.is_string();
     let text = plain(value);
     if field.key == "title" && text.chars().count() > TITLE_MAX {
         return reject(Rejection::TitleTooLong);
     }
     match field.kind {
-        FieldKind::Table | FieldKind::CustomTable if !value.as_array().is_some_and(|rows| rows.iter().all(Value::is_object)) => {
+        FieldKind::Table | FieldKind::CustomTable
+            if !value
+                .as_array()
+                .is_some_and(|rows| rows.iter().all(Value::is_object)) =>
+        {
             return invalid("is not a list of rows");
         }
         FieldKind::CustomTable => return check_columns(field, value),
         FieldKind::Table | FieldKind::CustomForm => return Ok(()),
-        FieldKind::MultiSelect | FieldKind::Checkbox | FieldKind::Member | FieldKind::Members if value.is_array() => return with_comma(field, value),
+        FieldKind::MultiSelect | FieldKind::Checkbox | FieldKind::Member | FieldKind::Members
+            if value.is_array() =>
+        {
+            return reject_comma(field, value);
+        }
         _ if !is_text => return invalid("is not a text"),
-        FieldKind::Int if text.trim().parse::<f64>().map_or(true, |number| !number.is_finite()) => return invalid("is not a number"),
+        FieldKind::Int
+            if text
+                .trim()
+                .parse::<f64>()
+                .map_or(true, |number| !number.is_finite()) =>
+        {
+            return invalid("is not a number");
+        }
         FieldKind::Date if !is_date(&text) => return invalid("is not a date (YYYY-MM-DD)"),
-        FieldKind::DateTime if !is_time(&text) => return invalid("is not a time (YYYY-MM-DD hh:mm:ss)"),
-        FieldKind::Boolean if !matches!(text.to_lowercase().as_str(), "true" | "false" | "1" | "0") => return invalid("is neither true nor false"),
-        FieldKind::Link if !is_link(&text) => return invalid("is an address that does something else than open a page"),
-        FieldKind::Member if people(value).len() > 1 => return invalid("names more than one person"),
+        FieldKind::DateTime if !is_time(&text) => {
+            return invalid("is not a time (YYYY-MM-DD hh:mm:ss)");
+        }
+        FieldKind::Boolean
+            if !matches!(text.to_lowercase().as_str(), "true" | "false" | "1" | "0") =>
+        {
+            return invalid("is neither true nor false");
+        }
+        FieldKind::Link if !is_link(&text) => {
+            return invalid("is an address that does something else than open a page");
+        }
+        FieldKind::Member if people(value).len() > 1 => {
+            return invalid("names more than one person");
+        }
         _ => {}
     }
     check_pattern(field, &text)
 }
 
-/// A list that was not joined has an item with a comma, which is named.
-fn with_comma(field: &Field, value: &Value) -> Decision<()> {
-    let item = value.as_array().into_iter().flatten().map(plain).find(|item| item.contains(',')).unwrap_or_default();
-    reject(Rejection::FieldInvalid { at: field_at(field), reason: format!("holds {item:?}, and commas separate several") })
+/// Rejects a list with the item that contains a comma.
+fn reject_comma(field: &Field, value: &Value) -> Decision<()> {
+    let item = value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(plain)
+        .find(|item| item.contains(','))
+        .unwrap_or_default();
+    reject(Rejection::FieldInvalid {
+        at: field_at(field),
+        reason: format!("holds {item:?}, and commas separate several"),
+    })
 }
 
-/// Every row of a designed table has what its columns ask for (`meta.columns`, reference/bk-itsm.md 4.1).
+/// Checks each row of a custom table against its columns (`meta.columns`, reference/bk-itsm.md
+/// 4.1).
 fn check_columns(field: &Field, value: &Value) -> Decision<()> {
-    let columns = field.meta.get("columns").and_then(Value::as_array).cloned().unwrap_or_default();
+    let columns = field
+        .meta
+        .get("columns")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     for (at, row) in value.as_array().into_iter().flatten().enumerate() {
         for column in &columns {
             let key = column["key"].as_str().unwrap_or_default();
             let name = column["name"].as_str().unwrap_or(key);
             let cell = row.get(key).cloned().unwrap_or_default();
-            let invalid = |what: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: format!("row {} column {name} {what}", at + 1) });
+            let invalid = |what: &str| {
+                reject(Rejection::FieldInvalid {
+                    at: field_at(field),
+                    reason: format!("row {} column {name} {what}", at + 1),
+                })
+            };
             if column["required"] == true && (is_empty(&cell) || is_blank(FieldKind::Text, &cell)) {
                 return invalid("is empty");
             }
             if is_empty(&cell) {
                 continue;
             }
-            let options: Vec<String> = column["choice"].as_array().into_iter().flatten().map(|choice| plain(&choice["key"])).collect();
-            let picked = plain(&cell);
+            let options: Vec<String> = column["choice"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|choice| plain(&choice["key"]))
+                .collect();
+            let chosen = plain(&cell);
             let fits = match column["display"].as_str().unwrap_or_default() {
-                "select" => options.is_empty() || options.contains(&picked),
+                "select" => options.is_empty() || options.contains(&chosen),
                 "multiselect" => {
-                    let keys: Vec<String> =
-                        cell.as_array().map_or_else(|| picked.split(',').map(|key| key.trim().to_owned()).collect(), |keys| keys.iter().map(plain).collect());
-                    // A key with a comma looks like two others in a text.
-                    options.is_empty() || keys.iter().all(|key| options.contains(key) && !key.contains(','))
+                    let keys: Vec<String> = cell.as_array().map_or_else(
+                        || chosen.split(',').map(|key| key.trim().to_owned()).collect(),
+                        |keys| keys.iter().map(plain).collect(),
+                    );
+                    // A key with a comma would be ambiguous in comma-separated text.
+                    options.is_empty()
+                        || keys
+                            .iter()
+                            .all(|key| options.contains(key) && !key.contains(','))
                 }
-                "date" => is_date(&picked),
-                "datetime" => is_time(&picked),
+                "date" => is_date(&chosen),
+                "datetime" => is_time(&chosen),
                 _ => true,
             };
             if !fits {
@@ -78,26 +138,35 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
     Ok(())
 }
 
-/// `YYYY-MM-DD`, and in no other way: what is stored is read by programs that know no other.
+/// Accepts exactly `YYYY-MM-DD`, because readers of stored values parse no other form.
 fn is_date(text: &str) -> bool {
-    text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
+    text.parse::<jiff::civil::Date>()
+        .is_ok_and(|date| date.to_string() == text)
 }
 
-/// `YYYY-MM-DD hh:mm:ss`, and in no other way.
+/// Accepts exactly `YYYY-MM-DD hh:mm:ss`.
 fn is_time(text: &str) -> bool {
-    const WAY: &str = "%Y-%m-%d %H:%M:%S";
-    jiff::civil::DateTime::strptime(WAY, text).is_ok_and(|time| time.strftime(WAY).to_string() == text)
+    const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+    jiff::civil::DateTime::strptime(FORMAT, text)
+        .is_ok_and(|time| time.strftime(FORMAT).to_string() == text)
 }
 
-/// An address that a browser opens without running anything; one without a scheme counts as a host, perhaps with a port.
+/// Returns whether a browser can open the address without running code. A text without a scheme is
+/// a host, possibly with a port.
 pub fn is_link(text: &str) -> bool {
     let text = text.trim();
-    // Browsers pass over these wherever they stand.
+    // Browsers ignore these characters at any position.
     if text.contains(['\t', '\n', '\r']) {
         return false;
     }
     match text.split_once(':') {
-        Some((scheme, _)) if ["http", "https", "ftp", "mailto"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => true,
+        Some((scheme, _))
+            if ["http", "https", "ftp", "mailto"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known)) =>
+        {
+            true
+        }
         Some((host, rest)) if !host.contains(['/', '?', '#']) => {
             let port: &str = rest.split(['/', '?', '#']).next().unwrap_or_default();
             host.contains('.') && port.parse::<u16>().is_ok()
@@ -106,9 +175,15 @@ pub fn is_link(text: &str) -> bool {
     }
 }
 
-/// The `regex` keywords of reference/bk-itsm.md 4.2 that need no clock and no other field.
+/// Checks the `regex` keywords of reference/bk-itsm.md 4.2 that need neither a clock nor another
+/// field.
 fn check_pattern(field: &Field, text: &str) -> Decision<()> {
-    let invalid = |reason: String| reject(Rejection::FieldInvalid { at: field_at(field), reason });
+    let invalid = |reason: String| {
+        reject(Rejection::FieldInvalid {
+            at: field_at(field),
+            reason,
+        })
+    };
     let pattern = match field.regex.as_str() {
         "FLOAT" => r"^-?\d+(\.\d+)?$",
         "NON_NEGATIVE" => r"^\d+(\.\d+)?$",
@@ -133,17 +208,33 @@ fn check_pattern(field: &Field, text: &str) -> Decision<()> {
         "CUSTOM" if !field.custom_regex.is_empty() => return check_custom(field, text),
         _ => return Ok(()),
     };
-    let matches = |part: &str| RegexBuilder::new(pattern).build().is_ok_and(|regex| regex.is_match(part));
+    let matches = |part: &str| {
+        RegexBuilder::new(pattern)
+            .build()
+            .is_ok_and(|regex| regex.is_match(part))
+    };
     let fits = match field.kind {
-        FieldKind::Text => text.split(['\n', ';', ',']).filter(|part| !part.is_empty()).all(matches),
+        FieldKind::Text => text
+            .split(['\n', ';', ','])
+            .filter(|part| !part.is_empty())
+            .all(matches),
         _ => matches(text),
     };
-    if fits { Ok(()) } else { invalid(format!("does not fit the rule {}", field.regex)) }
+    if fits {
+        Ok(())
+    } else {
+        invalid(format!("does not fit the rule {}", field.regex))
+    }
 }
 
-/// A custom pattern that does not compile, or is too large, refuses the value by name.
+/// A custom pattern that does not compile or is too large rejects the value.
 fn check_custom(field: &Field, text: &str) -> Decision<()> {
-    let invalid = |reason: &str| reject(Rejection::FieldInvalid { at: field_at(field), reason: reason.into() });
+    let invalid = |reason: &str| {
+        reject(Rejection::FieldInvalid {
+            at: field_at(field),
+            reason: reason.into(),
+        })
+    };
     match condition::pattern(&field.custom_regex) {
         Some(regex) if regex.is_match(text) => Ok(()),
         Some(_) => invalid("does not fit the custom rule"),

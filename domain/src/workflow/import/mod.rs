@@ -1,20 +1,23 @@
 //! Reads workflow definitions of BlueKing ITSM (reference/bk-itsm.md 12): exported files with `states` and `transitions`, plain lists of nodes and
 //! edges, and the old dialect whose edges only say forward or back. What could not be taken over as it stood is told, item by item.
 //!
-//! Here head, nodes and lines; fields and forms in [`fields`], what nodes call in [`outside`]. People stand in the definition by user name; the door
+//! Here head, nodes and transitions; fields and forms in [`fields`], what nodes call in [`service_task`]. People stand in the definition by user name; the door
 //! turns them into person ids.
 
 mod fields;
-mod outside;
+mod service_task;
 
-use events::workflow::{Clause, Condition, Definition, Group, Handling, Holds, Line, Node, NodeKind, Operator, Output, Processors, Revoke};
-use events::{LineId, NodeId, Pid, RoleId};
+use events::workflow::{
+    Clause, Condition, Definition, Group, Handling, Holds, Node, NodeKind, Operator, Output,
+    Processors, Revoke, Transition,
+};
+use events::{NodeId, PersonId, RoleId, TransitionId};
 use serde_json::Value;
 
 use super::check::COUNTERS;
 use crate::ticket::form::plain;
 use crate::user_name;
-pub use outside::expression;
+pub use service_task::expression;
 
 /// What became of one thing in the file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -40,22 +43,35 @@ pub struct Imported {
 pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Imported, String> {
     let flow = match file {
         Value::Array(flows) if flows.len() == 1 => &flows[0],
-        Value::Array(flows) => return Err(format!("the file holds {} workflows, one is read at a time", flows.len())),
+        Value::Array(flows) => {
+            return Err(format!(
+                "the file holds {} workflows, one is read at a time",
+                flows.len()
+            ));
+        }
         other => other,
     };
     if !flow.is_object() {
         return Err("a workflow is a JSON object".into());
     }
-    let mut reader = Reader { flow, roles, report: Vec::new(), definition: Definition::default() };
+    let mut reader = Reader {
+        flow,
+        roles,
+        report: Vec::new(),
+        definition: Definition::default(),
+    };
     reader.head();
     reader.nodes()?;
     reader.fields()?;
-    reader.lines()?;
+    reader.transitions()?;
     reader.place_fields();
     reader.results();
     reader.directions();
     reader.missing();
-    Ok(Imported { definition: reader.definition, report: reader.report })
+    Ok(Imported {
+        definition: reader.definition,
+        report: reader.report,
+    })
 }
 
 /// Members of the original's rows that say nothing about how a workflow runs.
@@ -140,8 +156,19 @@ const STATE: [&str; 28] = [
     "label",
     "order",
 ];
-/// The same of a line.
-const TRANSITION: [&str; 10] = ["from", "to", "from_state", "to_state", "name", "condition", "condition_type", "direction", "type", "axis"];
+/// The same of a transition.
+const TRANSITION: [&str; 10] = [
+    "from",
+    "to",
+    "from_state",
+    "to_state",
+    "name",
+    "condition",
+    "condition_type",
+    "direction",
+    "type",
+    "axis",
+];
 
 struct Reader<'a> {
     flow: &'a Value,
@@ -152,7 +179,10 @@ struct Reader<'a> {
 
 /// The members of an object or the items of a list: both are ways in which files list things.
 fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
-    let found = keys.iter().find_map(|key| flow.get(*key).filter(|value| value.is_array() || value.is_object()));
+    let found = keys.iter().find_map(|key| {
+        flow.get(*key)
+            .filter(|value| value.is_array() || value.is_object())
+    });
     match found {
         Some(Value::Array(items)) => items.iter().collect(),
         Some(Value::Object(members)) => members.values().collect(),
@@ -180,14 +210,25 @@ fn flag(value: &Value, key: &str) -> bool {
 
 fn int(value: &Value, key: &str) -> Option<i64> {
     let member = value.get(key)?;
-    member.as_i64().or_else(|| member.as_str()?.trim().parse().ok())
+    member
+        .as_i64()
+        .or_else(|| member.as_str()?.trim().parse().ok())
 }
 
 /// A list, or parts between commas.
 fn parts(value: Option<&Value>) -> Vec<String> {
     match value {
-        Some(Value::Array(items)) => items.iter().map(plain).filter(|part| !part.is_empty()).collect(),
-        Some(Value::String(text)) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(plain)
+            .filter(|part| !part.is_empty())
+            .collect(),
+        Some(Value::String(text)) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect(),
         Some(Value::Number(number)) => vec![number.to_string()],
         _ => Vec::new(),
     }
@@ -206,44 +247,68 @@ fn is_nothing(value: &Value) -> bool {
 }
 
 /// The user names of a list: a text of names between separators, or an array with one name in each element.
-fn people(value: Option<&Value>) -> Vec<Pid> {
+fn people(value: Option<&Value>) -> Vec<PersonId> {
     match value {
-        Some(Value::String(text)) => user_name::split(text).map(Pid::from).collect(),
-        other => parts(other).into_iter().map(Pid).collect(),
+        Some(Value::String(text)) => user_name::split(text).map(PersonId::from).collect(),
+        other => parts(other).into_iter().map(PersonId).collect(),
     }
 }
 
 impl Reader<'_> {
     /// Names the members of an object that are not known here and hold something. Values are left out, because they may be secrets.
     fn unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
-        let is_unread = |key: &str, member: &Value| !known.contains(&key) && !ROW.contains(&key) && !is_nothing(member);
+        let is_unread = |key: &str, member: &Value| {
+            !known.contains(&key) && !ROW.contains(&key) && !is_nothing(member)
+        };
         for (key, member) in value.as_object().into_iter().flatten() {
             if is_unread(key, member) {
-                self.dropped(place, format!("{of}{key}: this desk does not know this member"));
+                self.dropped(
+                    place,
+                    format!("{of}{key}: this desk does not know this member"),
+                );
             }
         }
     }
 
     fn changed(&mut self, place: impl Into<String>, what: impl Into<String>) {
-        self.report.push(Note::Changed { place: place.into(), what: what.into() });
+        self.report.push(Note::Changed {
+            place: place.into(),
+            what: what.into(),
+        });
     }
 
     fn dropped(&mut self, place: impl Into<String>, what: impl Into<String>) {
-        self.report.push(Note::Dropped { place: place.into(), what: what.into() });
+        self.report.push(Note::Dropped {
+            place: place.into(),
+            what: what.into(),
+        });
     }
 
     fn head(&mut self) {
         let flow = self.flow;
         self.unread("the workflow", "", flow, &FLOW);
-        self.unread("the workflow", "extras.", flow.get("extras").unwrap_or(&Value::Null), &["biz_related", "need_urge", "urgers_type", "urgers"]);
-        let revoke = match flow.get("revoke_config").and_then(|config| Some((int(config, "type")?, config.get("state").and_then(|_| int(config, "state"))))) {
+        self.unread(
+            "the workflow",
+            "extras.",
+            flow.get("extras").unwrap_or(&Value::Null),
+            &["biz_related", "need_urge", "urgers_type", "urgers"],
+        );
+        let revoke = match flow.get("revoke_config").and_then(|config| {
+            Some((
+                int(config, "type")?,
+                config.get("state").and_then(|_| int(config, "state")),
+            ))
+        }) {
             _ if flow.get("is_revocable").is_some() && !flag(flow, "is_revocable") => Revoke::Never,
             Some((1, _)) => Revoke::Always,
             Some((3, Some(state))) => Revoke::BeforeNode(NodeId(state)),
             _ => Revoke::BeforeHandled,
         };
-        let supervisors =
-            if flag(flow, "is_supervise_needed") { self.processors(flow, "supervise_type", "supervisor", "the workflow") } else { Processors::Empty };
+        let supervisors = if flag(flow, "is_supervise_needed") {
+            self.processors(flow, "supervise_type", "supervisor", "the workflow")
+        } else {
+            Processors::Empty
+        };
         self.definition = Definition {
             name: text(flow, "name"),
             desc: text(flow, "desc"),
@@ -252,7 +317,11 @@ impl Reader<'_> {
             is_biz_needed: flag(flow, "is_biz_needed"),
             is_auto_approve: flag(flow, "is_auto_approve"),
             is_supervise_needed: flag(flow, "is_supervise_needed"),
-            supervisors: if supervisors.is_unconfigured() { Processors::Empty } else { supervisors },
+            supervisors: if supervisors.is_unconfigured() {
+                Processors::Empty
+            } else {
+                supervisors
+            },
             notify_rule: text(flow, "notify_rule"),
             ..Definition::default()
         };
@@ -261,7 +330,12 @@ impl Reader<'_> {
             ("task_schemas", "sub-tasks belong to a later release"),
             ("notify", "channels of messages belong to a later release"),
         ] {
-            let count = flow.get(key).map_or(0, |value| value.as_array().map_or_else(|| value.as_u64().unwrap_or_default(), |items| items.len() as u64));
+            let count = flow.get(key).map_or(0, |value| {
+                value.as_array().map_or_else(
+                    || value.as_u64().unwrap_or_default(),
+                    |items| items.len() as u64,
+                )
+            });
             if count > 0 {
                 self.dropped(key, format!("{count}: {what}"));
             }
@@ -287,10 +361,17 @@ impl Reader<'_> {
                     }
                 }
                 if !unknown.is_empty() {
-                    self.dropped(place, format!("roles {} are not known at this desk", unknown.join(", ")));
+                    self.dropped(
+                        place,
+                        format!("roles {} are not known at this desk", unknown.join(", ")),
+                    );
                 }
                 // None of those who were named is known: that is nobody, and not the members of every role.
-                if known.is_empty() && is_named { Processors::Person(Vec::new()) } else { Processors::General(known) }
+                if known.is_empty() && is_named {
+                    Processors::Person(Vec::new())
+                } else {
+                    Processors::General(known)
+                }
             }
             "STARTER" => Processors::Starter,
             "STARTER_LEADER" => Processors::StarterLeader,
@@ -320,8 +401,13 @@ impl Reader<'_> {
         for state in all {
             let id = NodeId(int(state, "id").ok_or("a node has no id")?);
             let kind_word = text(state, "type");
-            let kind: NodeKind = serde_json::from_value(kind_word.clone().into())
-                .map_err(|_| format!("node {id} ({}) is of the kind {kind_word:?}, which this desk does not run", text(state, "name")))?;
+            let kind: NodeKind =
+                serde_json::from_value(kind_word.clone().into()).map_err(|_| {
+                    format!(
+                        "node {id} ({}) is of the kind {kind_word:?}, which this desk does not run",
+                        text(state, "name")
+                    )
+                })?;
             let place = format!("node {id}");
             let name = match text(state, "name") {
                 name if name.is_empty() => match kind {
@@ -340,34 +426,79 @@ impl Reader<'_> {
                 "DISTRIBUTE_THEN_CLAIM" => Handling::DistributeThenClaim,
                 _ => Handling::Process,
             };
-            if processors == Processors::ByAssignor && handling == Handling::Process && kind == NodeKind::Manual {
+            if processors == Processors::ByAssignor
+                && handling == Handling::Process
+                && kind == NodeKind::Manual
+            {
                 handling = Handling::DistributeThenProcess;
-                self.changed(&place, "an assignor names its processors, so it is distributed before it is handled");
+                self.changed(
+                    &place,
+                    "an assignor names its processors, so it is distributed before it is handled",
+                );
             }
             let extras = state.get("extras").cloned().unwrap_or_default();
             self.unread(&place, "", state, &STATE);
-            self.unread(&place, "extras.", &extras, &["ticket_status", "sops_info", "webhook_info", "api_info", "enable_terminate_ticket_when_rejected"]);
-            let custom = extras.get("ticket_status").filter(|status| text(status, "type") == "custom");
+            self.unread(
+                &place,
+                "extras.",
+                &extras,
+                &[
+                    "ticket_status",
+                    "sops_info",
+                    "webhook_info",
+                    "api_info",
+                    "enable_terminate_ticket_when_rejected",
+                ],
+            );
+            let custom = extras
+                .get("ticket_status")
+                .filter(|status| text(status, "type") == "custom");
             // Older files name a status by its key.
-            let status = custom.map(|status| Some(text(status, "name")).filter(|name| !name.is_empty()).unwrap_or_else(|| text(status, "key")));
-            let outside = self.outside(state, &extras, kind, &place).map(Box::new);
-            let counters = state.pointer("/variables/outputs").and_then(Value::as_array).cloned().unwrap_or_default();
+            let status = custom.map(|status| {
+                Some(text(status, "name"))
+                    .filter(|name| !name.is_empty())
+                    .unwrap_or_else(|| text(status, "key"))
+            });
+            let service_task = self
+                .service_task(state, &extras, kind, &place)
+                .map(Box::new);
+            let counters = state
+                .pointer("/variables/outputs")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
             let outputs: Vec<Output> = counters
                 .iter()
                 .filter_map(|variable| {
                     let code = variable.pointer("/meta/code").map(plain)?;
-                    Some(Output { key: text(variable, "key"), holds: serde_json::from_value::<Holds>(code.into()).ok()? })
+                    Some(Output {
+                        key: text(variable, "key"),
+                        holds: serde_json::from_value::<Holds>(code.into()).ok()?,
+                    })
                 })
                 .collect();
             let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
             // One vote ends an or-sign: a finish condition that is left over has no effect.
-            let ends_early = state.get("finish_condition").filter(|condition| kind.is_vote() && is_multi && says_something(condition));
-            let finish_condition = ends_early.map(|condition| condition_of(&with_codes(condition, &outputs)).unwrap_or_default());
-            if finish_condition.as_ref().is_some_and(|condition| condition.expressions.is_empty()) {
-                self.report.push(Note::Missing { place: place.clone(), what: "when it is decided: its condition cannot be read".into() });
+            let ends_early = state
+                .get("finish_condition")
+                .filter(|condition| kind.is_vote() && is_multi && says_something(condition));
+            let finish_condition = ends_early.map(|condition| {
+                condition_of(&with_codes(condition, &outputs)).unwrap_or_default()
+            });
+            if finish_condition
+                .as_ref()
+                .is_some_and(|condition| condition.expressions.is_empty())
+            {
+                self.report.push(Note::Missing {
+                    place: place.clone(),
+                    what: "when it is decided: its condition cannot be read".into(),
+                });
             }
             if !parts(state.get("read_only_fields")).is_empty() {
-                self.dropped(&place, "fields of other nodes that it shows; every field of the ticket is shown");
+                self.dropped(
+                    &place,
+                    "fields of other nodes that it shows; every field of the ticket is shown",
+                );
             }
             if !text(state, "desc").is_empty() {
                 self.dropped(&place, "its description");
@@ -389,7 +520,7 @@ impl Reader<'_> {
                 terminate_when_rejected: flag(&extras, "enable_terminate_ticket_when_rejected"),
                 is_allow_skip: flag(state, "is_allow_skip"),
                 status_on_entry: status.unwrap_or_default(),
-                outside,
+                service_task,
                 fields: Vec::new(),
                 outputs,
             });
@@ -398,31 +529,62 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn lines(&mut self) -> Result<(), String> {
+    fn transitions(&mut self) -> Result<(), String> {
         let all = listed(self.flow, &["transitions", "edges"]);
         let mut next = 1;
         for raw in all {
             let end = |keys: [&str; 2]| keys.iter().find_map(|key| int(raw, key)).map(NodeId);
-            let (Some(from), Some(to)) = (end(["from_state", "from"]), end(["to_state", "to"])) else {
-                return Err(format!("line {} does not say where it leads", text(raw, "id")));
+            let (Some(from), Some(to)) = (end(["from_state", "from"]), end(["to_state", "to"]))
+            else {
+                return Err(format!(
+                    "transition {} does not say where it leads",
+                    text(raw, "id")
+                ));
             };
             let id = int(raw, "id").unwrap_or(next);
             next = next.max(id).saturating_add(1);
-            self.unread(&format!("line {id}"), "", raw, &TRANSITION);
-            let by_field = text(raw, "condition_type") == "by_field" && !raw.get("condition").is_some_and(is_constant);
-            let condition = if by_field { raw.get("condition").and_then(condition_of) } else { None };
+            self.unread(&format!("transition {id}"), "", raw, &TRANSITION);
+            let by_field = text(raw, "condition_type") == "by_field"
+                && !raw.get("condition").is_some_and(is_constant);
+            let condition = if by_field {
+                raw.get("condition").and_then(condition_of)
+            } else {
+                None
+            };
             if by_field && condition.is_none() {
-                return Err(format!("line {id} from node {from} has a condition that cannot be read"));
+                return Err(format!(
+                    "transition {id} from node {from} has a condition that cannot be read"
+                ));
             }
             // A condition says by its clauses which variables of the node before it tests.
-            for clause in raw.pointer("/condition/expressions").and_then(Value::as_array).into_iter().flatten() {
-                for clause in clause.get("expressions").and_then(Value::as_array).into_iter().flatten() {
+            for clause in raw
+                .pointer("/condition/expressions")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
+                for clause in clause
+                    .get("expressions")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten()
+                {
                     let key = text(clause, "key");
                     // A clause says by its code which variable it means; a key that is no field's may also be the code itself.
-                    let by_key = || Some(key.clone()).filter(|key| self.definition.field(key).is_none());
-                    let code = clause.pointer("/meta/code").map(plain).filter(|code| !code.is_empty()).or_else(by_key);
-                    let holds = code.and_then(|code| serde_json::from_value::<Holds>(code.into()).ok());
-                    let node = self.definition.nodes.iter_mut().find(|node| node.id == from && node.kind.is_vote());
+                    let by_key =
+                        || Some(key.clone()).filter(|key| self.definition.field(key).is_none());
+                    let code = clause
+                        .pointer("/meta/code")
+                        .map(plain)
+                        .filter(|code| !code.is_empty())
+                        .or_else(by_key);
+                    let holds =
+                        code.and_then(|code| serde_json::from_value::<Holds>(code.into()).ok());
+                    let node = self
+                        .definition
+                        .nodes
+                        .iter_mut()
+                        .find(|node| node.id == from && node.kind.is_vote());
                     if let (Some(holds), Some(node)) = (holds, node)
                         && !node.outputs.iter().any(|known| known.key == key)
                     {
@@ -430,28 +592,53 @@ impl Reader<'_> {
                     }
                 }
             }
-            self.definition.lines.push(Line { id: LineId(id), from, to, name: text(raw, "name"), condition });
+            self.definition.transitions.push(Transition {
+                id: TransitionId(id),
+                from,
+                to,
+                name: text(raw, "name"),
+                condition,
+            });
         }
-        self.definition.lines.sort_by_key(|line| line.id);
+        self.definition
+            .transitions
+            .sort_by_key(|transition| transition.id);
         Ok(())
     }
 
     fn missing(&mut self) {
         let submit = self.definition.submit_node().map(|node| node.id);
         for node in self.definition.nodes.clone() {
-            let distributed = matches!(node.handling, Handling::DistributeThenProcess | Handling::DistributeThenClaim);
-            let who = if distributed { &node.assignors } else { &node.processors };
+            let distributed = matches!(
+                node.handling,
+                Handling::DistributeThenProcess | Handling::DistributeThenClaim
+            );
+            let who = if distributed {
+                &node.assignors
+            } else {
+                &node.processors
+            };
             let is_handled = node.kind.is_for_people() && Some(node.id) != submit;
             if is_handled && *who == Processors::General(Vec::new()) {
                 let place = format!("node {}", super::named(&self.definition, node.id));
                 self.changed(place, "the node names no role, so everybody with a general role may act there, as in the original");
             }
             if is_handled && who.is_unconfigured() && (distributed || !node.is_allow_skip) {
-                let what = if distributed { "who distributes it" } else { "who handles it" };
-                self.report.push(Note::Missing { place: format!("node {}", super::named(&self.definition, node.id)), what: what.into() });
+                let what = if distributed {
+                    "who distributes it"
+                } else {
+                    "who handles it"
+                };
+                self.report.push(Note::Missing {
+                    place: format!("node {}", super::named(&self.definition, node.id)),
+                    what: what.into(),
+                });
             }
-            if node.kind.is_automatic() && node.outside.is_none() {
-                self.report.push(Note::Missing { place: format!("node {}", super::named(&self.definition, node.id)), what: "what it calls".into() });
+            if node.kind.is_automatic() && node.service_task.is_none() {
+                self.report.push(Note::Missing {
+                    place: format!("node {}", super::named(&self.definition, node.id)),
+                    what: "what it calls".into(),
+                });
             }
         }
     }
@@ -459,28 +646,63 @@ impl Reader<'_> {
 
 /// A condition that compares one key with one value.
 pub fn equals(key: &str, value: &str) -> Condition {
-    let clause = Clause { key: key.into(), kind: "STRING".into(), condition: Operator::Equal, value: value.into() };
-    Condition { expressions: vec![Group { expressions: vec![clause], ..Group::default() }], ..Condition::default() }
+    let clause = Clause {
+        key: key.into(),
+        kind: "STRING".into(),
+        condition: Operator::Equal,
+        value: value.into(),
+    };
+    Condition {
+        expressions: vec![Group {
+            expressions: vec![clause],
+            ..Group::default()
+        }],
+        ..Condition::default()
+    }
 }
 
 /// Says whether a condition asks for anything, whatever it is. The designer of the original writes a clause of empty members where none was drawn.
 fn says_something(condition: &Value) -> bool {
     let parts = condition.get("expressions").and_then(Value::as_array);
-    parts.is_some_and(|parts| parts.iter().any(|part| if part.get("expressions").is_some() { says_something(part) } else { !is_blank_clause(part) }))
+    parts.is_some_and(|parts| {
+        parts.iter().any(|part| {
+            if part.get("expressions").is_some() {
+                says_something(part)
+            } else {
+                !is_blank_clause(part)
+            }
+        })
+    })
 }
 
 /// A clause that compares nothing with nothing.
 fn is_blank_clause(clause: &Value) -> bool {
-    let is_empty = |key: &str| clause.get(key).is_none_or(|value| value.is_null() || *value == "");
+    let is_empty = |key: &str| {
+        clause
+            .get(key)
+            .is_none_or(|value| value.is_null() || *value == "")
+    };
     let compares_with_the_time = text(clause, "source") == "system" && !is_empty("condition");
     is_empty("key") && is_empty("value") && !compares_with_the_time
 }
 
-/// Says whether a condition compares only the constant with which the original writes lines that always hold.
+/// Says whether a condition compares only the constant with which the original writes transitions that always hold.
 fn is_constant(condition: &Value) -> bool {
-    let groups: Vec<&Value> = condition.get("expressions").and_then(Value::as_array).into_iter().flatten().collect();
-    let clauses: Vec<&Value> = groups.iter().filter_map(|group| group.get("expressions").and_then(Value::as_array)).flatten().collect();
-    !clauses.is_empty() && clauses.iter().all(|clause| text(clause, "key") == "G_INT_1")
+    let groups: Vec<&Value> = condition
+        .get("expressions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .collect();
+    let clauses: Vec<&Value> = groups
+        .iter()
+        .filter_map(|group| group.get("expressions").and_then(Value::as_array))
+        .flatten()
+        .collect();
+    !clauses.is_empty()
+        && clauses
+            .iter()
+            .all(|clause| text(clause, "key") == "G_INT_1")
 }
 
 /// A group of clauses without those that were not filled in.
@@ -495,12 +717,24 @@ fn without_blanks(group: &Value) -> Value {
 /// A condition over the counters of a vote; keys of counters become their codes, which the node's variables tell, or the clauses themselves.
 fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     let mut coded = condition.clone();
-    let groups = coded.get_mut("expressions").and_then(Value::as_array_mut).into_iter().flatten();
-    let clauses = groups.filter_map(|group| group.get_mut("expressions").and_then(Value::as_array_mut)).flatten();
+    let groups = coded
+        .get_mut("expressions")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten();
+    let clauses = groups
+        .filter_map(|group| group.get_mut("expressions").and_then(Value::as_array_mut))
+        .flatten();
     for clause in clauses {
         let key = text(clause, "key");
-        let by_variable = outputs.iter().find(|output| output.key == key).map(|output| plain(&serde_json::to_value(output.holds).unwrap_or_default()));
-        let by_clause = clause.pointer("/meta/code").map(plain).filter(|code| COUNTERS.contains(&code.as_str()));
+        let by_variable = outputs
+            .iter()
+            .find(|output| output.key == key)
+            .map(|output| plain(&serde_json::to_value(output.holds).unwrap_or_default()));
+        let by_clause = clause
+            .pointer("/meta/code")
+            .map(plain)
+            .filter(|code| COUNTERS.contains(&code.as_str()));
         if let Some(code) = by_variable.or(by_clause) {
             clause["key"] = code.into();
         }
@@ -511,10 +745,18 @@ fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
 /// A condition as it is in a file.
 fn condition_of(value: &Value) -> Option<Condition> {
     let mut condition: Condition = serde_json::from_value(value.clone()).ok()?;
-    condition.expressions.retain(|group| !group.expressions.is_empty());
-    if condition.expressions.is_empty() { None } else { Some(condition) }
+    condition
+        .expressions
+        .retain(|group| !group.expressions.is_empty());
+    if condition.expressions.is_empty() {
+        None
+    } else {
+        Some(condition)
+    }
 }
 
 fn group_of(value: &Value) -> Option<Group> {
-    serde_json::from_value::<Group>(without_blanks(value)).ok().filter(|group| !group.expressions.is_empty())
+    serde_json::from_value::<Group>(without_blanks(value))
+        .ok()
+        .filter(|group| !group.expressions.is_empty())
 }

@@ -1,51 +1,91 @@
-//! Feed and journal held against each other.
+//! `ledgerdesk audit check`: compares the feed with the journal.
 
 use events::Moment;
 use infra::store::audit::compare;
 use serde_json::json;
 
 use super::{PARKED_MAX, bar, conclude, words, wrong_snapshots};
-use crate::cli::place::Place;
+use crate::cli::target::Target;
 use crate::cli::{Change, CommandError};
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 
-/// How long a commit may be on its way into the feed.
-const ON_ITS_WAY_MS: i64 = 60_000;
+/// Longest time between a commit and its entry in the feed.
+const INDEXING_MAX_MS: i64 = 60_000;
 
-pub(super) async fn check(place: &Place, fill: bool, change: Change, json: bool) -> Result<(), CommandError> {
-    let cloud = if place.is_cloud() { Some(place.connect().await?) } else { None };
+pub(super) async fn check(
+    target: &Target,
+    fill: bool,
+    change: Change,
+    json: bool,
+) -> Result<(), CommandError> {
+    let cloud = if target.is_cloud() {
+        Some(target.connect().await?)
+    } else {
+        None
+    };
     let ledger = match &cloud {
         Some(cloud) => cloud.ledger.clone(),
-        None => place.read().await?,
+        None => target.read().await?,
     };
     let head = ledger.store.head().await.map_err(words)?;
     let bar = bar(head.position);
-    let until = Moment(ledger.clock.now().0 - ON_ITS_WAY_MS);
-    let mut compared = compare(&*ledger.store, until, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
+    let until = Moment(ledger.clock.now().0 - INDEXING_MAX_MS);
+    let mut compared = compare(&*ledger.store, until, &mut |position| {
+        bar.set_position(position.unsigned_abs());
+    })
+    .await
+    .map_err(words)?;
     for stream in std::mem::take(&mut compared.snapshotted) {
         match wrong_snapshots(&ledger, &stream).await {
-            Ok(wrong) => wrong.into_iter().for_each(|first| compared.find(format!("the snapshot in {stream}:{first} is not what its events fold to"))),
+            Ok(wrong) => wrong.into_iter().for_each(|first| {
+                compared.find(format!(
+                    "the snapshot in {stream}:{first} differs from the state folded from its events"
+                ));
+            }),
             Err(error) => compared.find(error.to_string()),
         }
     }
     if let Some(cloud) = &cloud {
-        let signs = cloud.views.scan(TAMPERED, "", PARKED_MAX).await.map_err(words)?;
-        signs.into_iter().for_each(|(_, sign)| compared.find(format!("the journal's stream told: {}", String::from_utf8_lossy(&sign.body))));
+        let signs = cloud
+            .views
+            .scan(TAMPERED, "", PARKED_MAX)
+            .await
+            .map_err(words)?;
+        signs.into_iter().for_each(|(_, sign)| {
+            compared.find(format!(
+                "tampering sign in the table stream: {}",
+                String::from_utf8_lossy(&sign.body)
+            ));
+        });
     }
     bar.finish_and_clear();
     if !json {
-        println!("{} commits in both, {} on their way into the feed, verified up to position {}", compared.both, compared.on_their_way, head.position);
+        println!(
+            "{} commits in both, {} not indexed yet, verified up to position {}",
+            compared.both, compared.on_their_way, head.position
+        );
     }
     let mut report = json!({ "both": compared.both, "on_their_way": compared.on_their_way, "position": head.position });
     let lost = compared.not_in_feed.len();
     report["lost"] = lost.into();
     if let Some(cloud) = cloud.filter(|_| fill && lost > 0 && !change.dry_run) {
-        change.confirm(&format!("give {lost} lost commits positions at the end of the feed"))?;
+        change.confirm(&format!(
+            "give {lost} lost commits positions at the end of the feed"
+        ))?;
         let lost = std::mem::take(&mut compared.not_in_feed);
-        let mut lost: Vec<Arrived> = lost.into_iter().map(|commit| Arrived { written: commit.at, commit }).collect();
-        // The order of arrival is gone; that of commit times is the next best.
+        let mut lost: Vec<Arrived> = lost
+            .into_iter()
+            .map(|commit| Arrived {
+                written: commit.at,
+                commit,
+            })
+            .collect();
+        // The order of arrival is unknown, so the order of commit times is used.
         lost.sort_by_key(|arrived| (arrived.commit.at, arrived.commit.first));
-        let filled = Indexer::new(cloud.pages, cloud.blob, ledger.clock.clone()).index(&lost).await.map_err(words)?;
+        let filled = Indexer::new(cloud.pages, cloud.blob, ledger.clock.clone())
+            .index(&lost)
+            .await
+            .map_err(words)?;
         report["filled"] = json!(filled);
         if !json {
             println!("{filled} commits were given positions at the end of the feed");

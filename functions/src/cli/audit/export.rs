@@ -1,4 +1,4 @@
-//! The ledger as CloudEvents 1.0.
+//! `ledgerdesk audit export`: prints the ledger as CloudEvents 1.0, one JSON object per line.
 
 use std::io::Write as _;
 
@@ -10,42 +10,54 @@ use infra::store::commit::hex;
 use serde_json::{Value, json};
 
 use super::{Bound, PAGE, check_kind, words};
+use crate::app::times;
 use crate::cli::CommandError;
-use crate::cli::place::Place;
-use crate::times;
+use crate::cli::target::Target;
 
-/// The reverse domain of exported event types.
+/// The reverse domain name of exported event types.
 const DOMAIN: &str = "io.ledgerdesk";
-/// What proves a commit; a filtered export is without it, because parts of a chain prove nothing.
-const PROOF: [&str; 8] = ["first", "count", "committedat", "commandid", "prevhash", "hash", "feedhash", "body"];
+/// The members that prove a commit; a filtered export omits them, because parts of a chain prove
+/// nothing.
+const PROOF: [&str; 8] = [
+    "first",
+    "count",
+    "committedat",
+    "commandid",
+    "prevhash",
+    "hash",
+    "feedhash",
+    "body",
+];
 
 #[derive(Debug, Args)]
 pub struct Export {
-    /// Begin after this position of the feed.
+    /// Start after this position of the feed.
     #[arg(long, default_value_t = 0, value_name = "POSITION")]
     pub after: i64,
-    /// Only these streams; a name that ends with `*` means all that begin so.
+    /// Only these streams; a final `*` matches all streams with that prefix.
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
-    /// Only events of these types, such as `ticket.opened`, or of a whole kind, such as `ticket`.
+    /// Only events of these types, such as `ticket.opened`, or of these kinds, such as `ticket`.
     #[arg(long = "kind", value_name = "TYPE")]
     pub kinds: Vec<String>,
-    /// Only events committed at this time (or on this day, UTC) or later; a position is possible too.
+    /// Only events committed at this time, UTC day or position, or later.
     #[arg(long, value_name = "TIME|POSITION")]
     pub from: Option<Bound>,
-    /// Only events committed at this time (or on this day, UTC) or earlier; a position is possible too.
+    /// Only events committed at this time, UTC day or position, or earlier.
     #[arg(long, value_name = "TIME|POSITION")]
     pub until: Option<Bound>,
 }
 
 impl Export {
     /// Writes the export to standard output.
-    pub(super) async fn run(self, place: &Place) -> Result<(), CommandError> {
+    pub(super) async fn run(self, target: &Target) -> Result<(), CommandError> {
         self.check()?;
-        let ledger = place.read().await?;
+        let ledger = target.read().await?;
         let is_filtered = self.is_filtered();
         if is_filtered {
-            note("a filtered export cannot be verified: its lines are marked `filtered` and hold no hashes; export without filters for a proof");
+            note(
+                "a filtered export cannot be verified: its lines are marked `filtered` and have no hashes; export without filters for a proof",
+            );
         }
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let (mut position, mut is_empty) = (self.after, true);
@@ -59,95 +71,124 @@ impl Export {
                         continue;
                     }
                     if is_filtered {
-                        unproved(&mut line);
+                        remove_proof(&mut line);
                     }
                     is_empty = false;
                     if let Err(error) = writeln!(out, "{line}") {
-                        return ended(&error);
+                        return write_result(&error);
                     }
                 }
             }
         }
         if is_empty {
-            note("nothing is exported: the ledger has no event for these options");
+            note("no events are exported: the ledger has no event that matches these options");
         }
         match out.flush() {
             Ok(()) => Ok(()),
-            Err(error) => ended(&error),
+            Err(error) => write_result(&error),
         }
     }
 
-    /// Rejects filters that no event can pass.
+    /// Rejects filters that cannot match an event.
     fn check(&self) -> Result<(), CommandError> {
-        self.kinds.iter().try_for_each(|kind| check_kind(plain_type(kind), true))?;
+        self.kinds
+            .iter()
+            .try_for_each(|kind| check_kind(plain_type(kind), true))?;
         let is_reversed = match (self.from, self.until) {
             (Some(Bound::Position(from)), Some(Bound::Position(until))) => from > until,
             (Some(Bound::At { first, .. }), Some(Bound::At { last, .. })) => first > last,
             _ => false,
         };
         match (self.from, self.until) {
-            (Some(from), Some(until)) if is_reversed => Err(CommandError::Usage(format!("--from {from} is after --until {until}"))),
+            (Some(from), Some(until)) if is_reversed => Err(CommandError::Usage(format!(
+                "--from {from} is after --until {until}"
+            ))),
             _ => Ok(()),
         }
     }
 
     fn is_filtered(&self) -> bool {
-        !self.streams.is_empty() || !self.kinds.is_empty() || self.from.is_some() || self.until.is_some()
+        !self.streams.is_empty()
+            || !self.kinds.is_empty()
+            || self.from.is_some()
+            || self.until.is_some()
     }
 
     fn takes(&self, placed: &Placed) -> bool {
         let stream = placed.commit.stream.as_str();
-        let is_named = |name: &String| name.strip_suffix('*').map_or(stream == name, |start| stream.starts_with(start));
+        let is_named = |name: &String| {
+            name.strip_suffix('*')
+                .map_or(stream == name, |start| stream.starts_with(start))
+        };
         let is_late_enough = match self.from {
             None => true,
             Some(Bound::Position(position)) => placed.position >= position,
             Some(Bound::At { first, .. }) => placed.commit.at >= first,
         };
-        (self.streams.is_empty() || self.streams.iter().any(is_named)) && is_late_enough && self.until.is_none_or(|until| until.includes(placed))
+        (self.streams.is_empty() || self.streams.iter().any(is_named))
+            && is_late_enough
+            && self.until.is_none_or(|until| until.includes(placed))
     }
 
-    /// Says whether a type such as `io.ledgerdesk.ticket.opened.v1` is wanted.
+    /// Returns whether a type such as `io.ledgerdesk.ticket.opened.v1` passes the filter.
     fn takes_type(&self, exported: &str) -> bool {
         let kind = plain_type(exported);
-        self.kinds.is_empty() || self.kinds.iter().any(|wanted| kind == wanted || exported == wanted || kind.split('.').next() == Some(wanted.as_str()))
+        self.kinds.is_empty()
+            || self.kinds.iter().any(|filter| {
+                kind == filter
+                    || exported == filter
+                    || kind.split('.').next() == Some(filter.as_str())
+            })
     }
 }
 
-/// A type without domain and version: `ticket.opened` of `io.ledgerdesk.ticket.opened.v1`.
+/// Returns a type without domain and version: `ticket.opened` for `io.ledgerdesk.ticket.opened.v1`.
 fn plain_type(exported: &str) -> &str {
-    exported.strip_prefix(DOMAIN).and_then(|kind| kind.strip_prefix('.')).and_then(|kind| kind.rsplit_once(".v")).map_or(exported, |(kind, _)| kind)
+    exported
+        .strip_prefix(DOMAIN)
+        .and_then(|kind| kind.strip_prefix('.'))
+        .and_then(|kind| kind.rsplit_once(".v"))
+        .map_or(exported, |(kind, _)| kind)
 }
 
-/// Prints a remark to standard error, because the export itself is on standard output.
+/// Prints a note to standard error, because the export is on standard output.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Removes what proves the commit, and marks the line.
-fn unproved(line: &mut Value) {
+/// Removes the members that prove the commit, and marks the line as filtered.
+fn remove_proof(line: &mut Value) {
     if let Some(members) = line.as_object_mut() {
         PROOF.iter().for_each(|name| drop(members.remove(*name)));
         members.insert("filtered".into(), true.into());
     }
 }
 
-/// A reader that has seen enough ends an export; anything else that stops it is a failure.
-fn ended(error: &std::io::Error) -> Result<(), CommandError> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(format!("cannot write: {error}").into()) }
+/// Returns success for a closed pipe (`| head`), and an error for any other failed write.
+fn write_result(error: &std::io::Error) -> Result<(), CommandError> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        Ok(())
+    } else {
+        Err(format!("cannot write: {error}").into())
+    }
 }
 
-/// A commit as CloudEvents 1.0. Names of extension attributes are lower-case letters, as the specification requires.
+/// Returns a commit as CloudEvents 1.0, one per event.
 ///
-/// Every line is complete for itself: who acted and how, the stream, the position of its commit in the feed, its index in the commit, and the times of the event
-/// and of the commit. What proves the commit is on its first line.
+/// Every event contains the actor, the origin, the stream, and the times of the event and of the
+/// commit. It also contains the position of the commit in the feed and its index in the commit. The
+/// first event also contains the proof of the commit. Names of extension attributes have only
+/// lower-case letters, as the specification requires.
 pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
     let commit = &placed.commit;
-    let unreadable = |reason: String| Error::corrupt(format!("position {}: {reason}", placed.position));
+    let unreadable =
+        |reason: String| Error::corrupt(format!("position {}: {reason}", placed.position));
     let text = std::str::from_utf8(&commit.body).map_err(|error| unreadable(error.to_string()))?;
     let body = Body::read(&commit.body).map_err(|error| unreadable(error.to_string()))?;
     let meta = &body.meta;
     let line = |(raw, index): (&events::Raw<'_>, i64)| {
-        let data: Value = serde_json::from_str(raw.data.get()).map_err(|error| unreadable(error.to_string()))?;
+        let data: Value =
+            serde_json::from_str(raw.data.get()).map_err(|error| unreadable(error.to_string()))?;
         let sequence = commit.first + index;
         let mut line = json!({
             "specversion": "1.0",
@@ -164,13 +205,17 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
             "index": index,
             "recordedtime": times::rfc3339(commit.at),
             "actor": meta.actor,
-            "channel": meta.channel,
+            "channel": meta.origin,
         });
-        let on_behalf_of = meta.on_behalf_of.as_ref().map(events::Pid::as_str);
+        let on_behalf_of = meta.on_behalf_of.as_ref().map(events::PersonId::as_str);
         let app = meta.app.as_ref().map(events::AppCode::as_str);
-        // An attribute of CloudEvents is never null and never empty.
-        for (name, value) in [("onbehalfof", on_behalf_of), ("app", app), ("correlationid", Some(&*meta.correlation)), ("causationid", Some(&*meta.causation))]
-        {
+        // CloudEvents does not allow null or empty attributes.
+        for (name, value) in [
+            ("onbehalfof", on_behalf_of),
+            ("app", app),
+            ("correlationid", Some(&*meta.correlation)),
+            ("causationid", Some(&*meta.causation)),
+        ] {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 line[name] = value.into();
             }
@@ -178,7 +223,7 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
         if index == 0 {
             line["first"] = commit.first.to_string().into();
             line["count"] = commit.n.to_string().into();
-            // The integer that the hash covers.
+            // The hash covers this integer, not the text of the time.
             line["committedat"] = commit.at.0.to_string().into();
             line["commandid"] = hex(&commit.command_id).into();
             line["prevhash"] = hex(&commit.prev_hash).into();
@@ -196,9 +241,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_names_a_type_or_a_whole_kind() {
-        let export =
-            |kinds: &[&str]| Export { after: 0, streams: Vec::new(), kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(), from: None, until: None };
+    fn a_filter_matches_a_type_or_a_whole_kind() {
+        let export = |kinds: &[&str]| Export {
+            after: 0,
+            streams: Vec::new(),
+            kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            from: None,
+            until: None,
+        };
         assert!(export(&[]).takes_type("io.ledgerdesk.ticket.opened.v1"));
         assert!(export(&["ticket"]).takes_type("io.ledgerdesk.ticket.opened.v1"));
         assert!(export(&["role", "ticket.opened"]).takes_type("io.ledgerdesk.ticket.opened.v1"));

@@ -1,5 +1,7 @@
-//! `ledgerdesk audit`: read, replay, verify, export. Readers, safe beside a running desk. `rebuild` and `parked --redrive` write views; `follow`
-//! follows streams whose views were lost, and so queues what follows from them; `check --fill` gives lost commits their places in the feed.
+//! `ledgerdesk audit`: reads, replays, verifies and exports the ledger; safe beside a running desk.
+//!
+//! `rebuild` and `parked --redrive` write views. `follow` restores lost views and queues the
+//! intents of their streams. `check --fill` gives lost commits positions in the feed.
 
 mod check;
 mod export;
@@ -13,17 +15,17 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use domain::Decider;
+use domain::api_call::ApiCall;
 use domain::attachment::Attachment;
-use domain::call::Call;
+use domain::callback::Callback;
 use domain::config::{App, Catalog, Dictionary, Role, Service, SharedField};
-use domain::delivery::Delivery;
 use domain::draft::Draft;
-use domain::intake::Intake;
+use domain::idempotency_key::IdempotencyKey;
 use domain::ledger::{Continuations, STREAM};
-use domain::numbers::Numbers;
+use domain::number_sequence::NumberSequence;
 use domain::ticket::Ticket;
 use domain::workflow::Workflow;
-use events::{Fact, Moment};
+use events::{Event, Moment};
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::heads::{self, Accepted};
 use infra::store::audit::{Verdict, verify};
@@ -32,24 +34,24 @@ use infra::store::{Head, Placed};
 use infra::{Error, Ledger};
 use serde_json::{Value, json};
 
-use super::place::Place;
+use super::target::Target;
 use super::{Change, CommandError};
+use crate::app::times;
 use crate::stream::follow::Follower;
 use crate::stream::{parked, project};
-use crate::times;
 
 pub use export::cloud_events;
 pub use rebuild::{Rebuilt, rebuild_view};
 
-/// Commits read at once.
+/// Commits per read.
 const PAGE: usize = 1000;
-/// Parked streams that are listed.
+/// Most parked streams, parked messages or tampering signs per list.
 const PARKED_MAX: usize = 1000;
 
 #[derive(Debug, Args)]
 pub struct Audit {
     #[command(flatten)]
-    pub place: Place,
+    pub target: Target,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -58,13 +60,13 @@ pub struct Audit {
 pub enum Command {
     /// Verify the ledger: positions, chains, streams, snapshots, published heads.
     Verify {
-        /// A head kept elsewhere that must still be true, as `audit head` printed it.
+        /// A head that was printed by `audit head` and must still match.
         #[arg(long = "head", value_name = "POSITION:HASH")]
         heads: Vec<String>,
     },
-    /// Compare feed and journal: every commit is in both, once, and the same.
+    /// Compare feed and journal: both must contain the same commits, each once.
     Check {
-        /// In the cloud: give commits that the indexer lost their positions, at the end of the feed.
+        /// In the cloud: give commits that the indexer lost positions at the end of the feed.
         #[arg(long)]
         fill: bool,
         #[command(flatten)]
@@ -72,9 +74,9 @@ pub enum Command {
     },
     /// Compare every uploaded file with its digest in the ledger.
     Files,
-    /// Print the head of the feed. Kept elsewhere, it proves a later removal.
+    /// Print the head of the feed; a copy stored elsewhere proves a later removal.
     Head,
-    /// List the streams with their kind, their events and their last position.
+    /// List the streams with kind, number of events and last position.
     List(list::List),
     /// Replay the feed and print the totals of the desk.
     Replay {
@@ -82,20 +84,21 @@ pub enum Command {
         #[arg(long, value_name = "POSITION|TIME")]
         to: Option<Bound>,
     },
-    /// Show a stream: its commits and the resulting state. Without a stream, list all.
+    /// Show the commits and the resulting state of a stream; without a stream, list all.
     Show(show::Show),
     /// Export the ledger as CloudEvents, one JSON object per line.
     Export(export::Export),
-    /// Rebuild views beside the old ones, compare, and replace what differs.
+    /// Rebuild views next to the old ones, compare them, and replace documents that differ.
     Rebuild {
-        /// The view; all views if absent.
+        /// The view [default: all views].
         view: Option<String>,
         #[command(flatten)]
         change: Change,
     },
-    /// Follow every stream again from its card, after views were lost.
+    /// Follow every stream again from its card, after a loss of views.
     ///
-    /// Fills views, deadlines and the board. Effects are requested under the same ids as before, so that nothing happens twice.
+    /// Restores views, deadlines and the board. Repeated effects have the same ids as before and
+    /// are rejected.
     Follow {
         #[command(flatten)]
         change: Change,
@@ -110,34 +113,43 @@ pub enum Command {
     },
 }
 
-/// A place in the history: a position of the feed, or the time of a commit. A day alone is a day of UTC, from its first to its last millisecond.
+/// A point in the history: a position of the feed, a commit time, or a UTC day from its first to
+/// its last millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     Position(i64),
     At { first: Moment, last: Moment },
 }
 
-/// A day in UTC, which has no leap seconds in this notation.
+/// The duration of a UTC day without leap seconds, in milliseconds.
 const DAY_MS: i64 = 86_400_000;
 
 impl FromStr for Bound {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let position = text.parse().ok().filter(|position: &i64| *position >= 0).map(Self::Position);
+        let position = text
+            .parse()
+            .ok()
+            .filter(|position: &i64| *position >= 0)
+            .map(Self::Position);
         let at = || {
             let first = times::read(text)?;
-            let last = if times::is_day(text) { first.plus_ms(DAY_MS - 1) } else { first };
+            let last = if times::is_day(text) {
+                first.plus_ms(DAY_MS - 1)
+            } else {
+                first
+            };
             Some(Self::At { first, last })
         };
         position
             .or_else(at)
-            .ok_or_else(|| "write a position of the feed, a time with its offset such as 2026-11-22T08:00:00Z, or a day such as 2026-11-22".into())
+            .ok_or_else(|| "use a position of the feed, a time with its offset such as 2026-11-22T08:00:00Z, or a day such as 2026-11-22".into())
     }
 }
 
 impl Bound {
-    /// Says whether a commit is at this place or before it.
+    /// Returns whether a commit is at or before this point.
     fn includes(self, placed: &Placed) -> bool {
         match self {
             Self::Position(position) => placed.position <= position,
@@ -156,30 +168,40 @@ impl std::fmt::Display for Bound {
 }
 
 impl Audit {
+    /// Runs the subcommand; fails if a check has findings.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
-        let place = &self.place;
+        let target = &self.target;
         match self.command {
-            Command::Verify { heads } => verify_all(place, &heads, json).await,
-            Command::Check { fill, change } => check::check(place, fill, change, json).await,
-            Command::Files => files::check(place, json).await,
-            Command::Head => head(place, json).await,
-            Command::List(list) => list.run(place, json).await,
-            Command::Replay { to } => replay(place, to, json).await,
-            Command::Show(show) => show.run(place, json).await,
-            Command::Export(export) => export.run(place).await,
-            Command::Rebuild { view, change } => rebuild::rebuild(place, view.as_deref(), change, json).await,
-            Command::Follow { change } => rebuild::follow_again(place, change, json).await,
-            Command::Parked { redrive, change } => list_parked(place, redrive, change, json).await,
+            Command::Verify { heads } => verify_all(target, &heads, json).await,
+            Command::Check { fill, change } => check::check(target, fill, change, json).await,
+            Command::Files => files::check(target, json).await,
+            Command::Head => head(target, json).await,
+            Command::List(list) => list.run(target, json).await,
+            Command::Replay { to } => replay(target, to, json).await,
+            Command::Show(show) => show.run(target, json).await,
+            Command::Export(export) => export.run(target).await,
+            Command::Rebuild { view, change } => {
+                rebuild::rebuild(target, view.as_deref(), change, json).await
+            }
+            Command::Follow { change } => rebuild::follow_again(target, change, json).await,
+            Command::Parked { redrive, change } => list_parked(target, redrive, change, json).await,
         }
     }
 }
 
-/// Prints findings and how many there are; any finding ends the command with its own exit code.
-fn conclude(name: &str, findings: &[String], mut report: Value, json: bool) -> Result<(), CommandError> {
+/// Prints the findings; returns an error with their number if there are any.
+fn conclude(
+    name: &str,
+    findings: &[String],
+    mut report: Value,
+    json: bool,
+) -> Result<(), CommandError> {
     report["findings"] = json!(findings);
     report["ok"] = findings.is_empty().into();
     super::print(json, &report, || {
-        findings.iter().for_each(|finding| println!("FOUND {finding}"));
+        findings
+            .iter()
+            .for_each(|finding| println!("FOUND {finding}"));
         if findings.is_empty() {
             println!("{name}: ok");
         }
@@ -191,25 +213,39 @@ fn conclude(name: &str, findings: &[String], mut report: Value, json: bool) -> R
     }
 }
 
-/// Rejects a kind that no stream and no event has: a misspelled one would find nothing, which looks like an empty ledger.
+/// Rejects an unknown kind, because the empty result of a misspelled kind looks like an empty
+/// ledger.
+///
+/// `with_types` also allows event types.
 fn check_kind(kind: &str, with_types: bool) -> Result<(), CommandError> {
     let types = events::catalog_of_types();
-    let mut kinds: Vec<&str> = types.iter().filter_map(|(name, _)| name.split('.').next()).collect();
+    let mut kinds: Vec<&str> = types
+        .iter()
+        .filter_map(|(name, _)| name.split('.').next())
+        .collect();
     kinds.dedup();
     if kinds.contains(&kind) || (with_types && types.iter().any(|(name, _)| *name == kind)) {
         return Ok(());
     }
     let of_kind = kind.split('.').next().unwrap_or_default();
-    let near: Vec<&str> = types.iter().map(|(name, _)| *name).filter(|name| with_types && name.split('.').next() == Some(of_kind)).collect();
+    let near: Vec<&str> = types
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| with_types && name.split('.').next() == Some(of_kind))
+        .collect();
     let known = if near.is_empty() { kinds } else { near };
-    Err(CommandError::Usage(format!("--kind {kind}: this is not known; there are {}", known.join(", "))))
+    Err(CommandError::Usage(format!(
+        "--kind {kind}: unknown; use one of {}",
+        known.join(", ")
+    )))
 }
 
-/// Does something with the decider a stream belongs to; the one list of all aggregates here.
+/// Evaluates an expression with the decider of a stream; the only list of aggregates in this
+/// module.
 macro_rules! by_aggregate {
     ($stream:expr, $decider:ident => $with:expr, $otherwise:expr) => {
         by_aggregate!(@ $stream, $decider => $with, $otherwise;
-            Ticket Delivery Call Attachment Draft Numbers Intake Workflow Service Catalog Dictionary SharedField Role App Continuations)
+            Ticket Callback ApiCall Attachment Draft NumberSequence IdempotencyKey Workflow Service Catalog Dictionary SharedField Role App Continuations)
     };
     (@ $stream:expr, $decider:ident => $with:expr, $otherwise:expr; $($aggregate:ident)*) => {
         match events::aggregate_of($stream) {
@@ -228,25 +264,49 @@ fn words(error: Error) -> String {
     error.to_string()
 }
 
-async fn verify_all(place: &Place, heads: &[String], json: bool) -> Result<(), CommandError> {
-    let ledger = place.read().await?;
-    let heads::Published { heads: mut published, accepted } = place.directory().map(heads::read).transpose().map_err(words)?.unwrap_or_default();
+async fn verify_all(target: &Target, heads: &[String], json: bool) -> Result<(), CommandError> {
+    let ledger = target.read().await?;
+    let heads::Published {
+        heads: mut published,
+        accepted,
+    } = target
+        .directory()
+        .map(heads::read)
+        .transpose()
+        .map_err(words)?
+        .unwrap_or_default();
     for text in heads {
-        let head = text.trim().split_once(':').and_then(|(position, hash)| heads::head(position, hash));
-        published.push(head.ok_or_else(|| CommandError::Usage(format!("--head {text}: write POSITION:HASH, as `audit head` prints it")))?);
+        let head = text
+            .trim()
+            .split_once(':')
+            .and_then(|(position, hash)| heads::head(position, hash));
+        published.push(head.ok_or_else(|| {
+            CommandError::Usage(format!(
+                "--head {text}: write POSITION:HASH, as `audit head` prints it"
+            ))
+        })?);
     }
     let bar = bar(ledger.store.head().await.map_err(words)?.position);
-    let mut verdict = verify_ledger(&ledger, &published, &mut |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
+    let mut verdict = verify_ledger(&ledger, &published, &mut |position| {
+        bar.set_position(position.unsigned_abs());
+    })
+    .await
+    .map_err(words)?;
     bar.finish_and_clear();
     for finding in unrecorded(&ledger, &accepted).await.map_err(words)? {
         verdict.find(finding);
     }
     let (position, hash) = (verdict.head.position, hex(&verdict.head.feed_hash));
     if !json {
-        println!("{} commits, {} events, {} streams, head {position}:{hash}", verdict.commits, verdict.events, verdict.streams);
+        println!(
+            "{} commits, {} events, {} streams, head {position}:{hash}",
+            verdict.commits, verdict.events, verdict.streams
+        );
         for Accepted { first, last, at } in &accepted {
-            let at = crate::times::rfc3339(events::Moment(*at));
-            println!("note: commits {first} to {last} were lost; the operator accepted the loss at {at}, and heads published for them before are void");
+            let at = crate::app::times::rfc3339(events::Moment(*at));
+            println!(
+                "note: commits {first} to {last} were lost; the operator accepted the loss at {at}, and heads published for them before are void"
+            );
         }
     }
     let report = json!({
@@ -255,12 +315,20 @@ async fn verify_all(place: &Place, heads: &[String], json: bool) -> Result<(), C
     conclude("audit verify", &verdict.findings, report, json)
 }
 
-/// Verifies the chains, then refolds every snapshot.
-pub async fn verify_ledger(ledger: &Ledger, published: &[Head], progress: &mut (dyn FnMut(i64) + Send)) -> Result<Verdict, Error> {
+/// Verifies the hash chains, then compares every snapshot with the state folded from its events.
+pub async fn verify_ledger(
+    ledger: &Ledger,
+    published: &[Head],
+    progress: &mut (dyn FnMut(i64) + Send),
+) -> Result<Verdict, Error> {
     let mut verdict = verify(&*ledger.store, published, progress).await?;
     for stream in std::mem::take(&mut verdict.snapshotted) {
         match wrong_snapshots(ledger, &stream).await {
-            Ok(wrong) => wrong.into_iter().for_each(|first| verdict.find(format!("the snapshot in {stream}:{first} is not what its events fold to"))),
+            Ok(wrong) => wrong.into_iter().for_each(|first| {
+                verdict.find(format!(
+                    "the snapshot in {stream}:{first} differs from the state folded from its events"
+                ));
+            }),
             Err(error) => verdict.find(error.to_string()),
         }
     }
@@ -271,104 +339,177 @@ async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Erro
     async fn of<D: Decider>(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error> {
         ledger.repository::<D>().check_snapshots(stream).await
     }
-    by_aggregate!(stream, D => of::<D>(ledger, stream).await, Err(Error::corrupt(format!("stream {stream} is of no known kind"))))
+    by_aggregate!(stream, D => of::<D>(ledger, stream).await, Err(Error::corrupt(format!("stream {stream} has an unknown kind"))))
 }
 
-/// The losses that `<data>/heads` notes and the ledger does not record: an operator's decision is in both.
+/// Returns a finding for each loss in `<data>/heads` that the ledger does not record; a decision of
+/// the operator is in both.
 async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String>, Error> {
     if accepted.is_empty() {
         return Ok(Vec::new());
     }
-    let recorded = ledger.load::<Continuations>(STREAM).await?.aggregate.0.accepted;
-    let is_recorded = |loss: &Accepted| recorded.iter().any(|record| record.position + 1 == loss.first && record.published_position == loss.last);
-    let finding = |loss: &Accepted| format!("{} notes that commits {} to {} were lost, but the ledger has no record of it", heads::FILE, loss.first, loss.last);
-    Ok(accepted.iter().filter(|loss| !is_recorded(loss)).map(finding).collect())
+    let recorded = ledger
+        .load::<Continuations>(STREAM)
+        .await?
+        .aggregate
+        .0
+        .accepted;
+    let is_recorded = |loss: &Accepted| {
+        recorded.iter().any(|record| {
+            record.position + 1 == loss.first && record.published_position == loss.last
+        })
+    };
+    let finding = |loss: &Accepted| {
+        format!(
+            "{} records the loss of commits {} to {}, but the ledger does not",
+            heads::FILE,
+            loss.first,
+            loss.last
+        )
+    };
+    Ok(accepted
+        .iter()
+        .filter(|loss| !is_recorded(loss))
+        .map(finding)
+        .collect())
 }
 
-/// The heads that a directory published and that must be true.
+/// Returns the valid published heads of a directory.
 pub fn published_heads(data: &Path) -> Result<Vec<Head>, String> {
     Ok(heads::read(data).map_err(words)?.heads)
 }
 
-async fn head(place: &Place, json: bool) -> Result<(), CommandError> {
-    let ledger = place.read().await?;
+async fn head(target: &Target, json: bool) -> Result<(), CommandError> {
+    let ledger = target.read().await?;
     let head = ledger.store.head().await.map_err(words)?;
     let hash = hex(&head.feed_hash);
-    super::print(json, &json!({ "position": head.position, "hash": hash }), || println!("{}:{hash}", head.position));
+    super::print(
+        json,
+        &json!({ "position": head.position, "hash": hash }),
+        || println!("{}:{hash}", head.position),
+    );
     Ok(())
 }
 
-async fn replay(place: &Place, to: Option<Bound>, json: bool) -> Result<(), CommandError> {
-    let ledger = place.read().await?;
+async fn replay(target: &Target, to: Option<Bound>, json: bool) -> Result<(), CommandError> {
+    let ledger = target.read().await?;
     let end = ledger.store.head().await.map_err(words)?.position;
-    let bar = bar(if let Some(Bound::Position(position)) = to { end.min(position) } else { end });
-    let goes_on = |placed: &Placed| to.is_none_or(|to| to.includes(placed));
-    let replayed = project::replay(&ledger, goes_on, |position| bar.set_position(position.unsigned_abs())).await.map_err(words)?;
+    let bar = bar(if let Some(Bound::Position(position)) = to {
+        end.min(position)
+    } else {
+        end
+    });
+    let includes = |placed: &Placed| to.is_none_or(|to| to.includes(placed));
+    let replayed = project::replay(&ledger, includes, |position| {
+        bar.set_position(position.unsigned_abs());
+    })
+    .await
+    .map_err(words)?;
     bar.finish_and_clear();
     let report = json!({ "position": replayed.position, "events": replayed.events, "board": replayed.board });
     super::print(json, &report, || {
-        let place = match to {
-            Some(to) if replayed.position < end => format!("the last one up to {to}"),
+        let end_text = match to {
+            Some(to) if replayed.position < end => format!("the last position up to {to}"),
             _ => "the end of the feed".to_owned(),
         };
-        println!("replayed {} events up to position {}, {place}; the totals of the desk at that point:", replayed.events, replayed.position);
+        println!(
+            "replayed {} events up to position {}, {end_text}; the totals of the desk at that point:",
+            replayed.events, replayed.position
+        );
         super::report::print_lines(&report["board"], 1);
     });
     Ok(())
 }
 
-async fn list_parked(place: &Place, redrive: bool, change: Change, json: bool) -> Result<(), CommandError> {
+async fn list_parked(
+    target: &Target,
+    redrive: bool,
+    change: Change,
+    json: bool,
+) -> Result<(), CommandError> {
     let redrive = redrive && !change.dry_run;
     if redrive {
-        change.confirm("process everything that is parked again")?;
+        change.confirm("process all parked streams and messages again")?;
     }
-    let local = if redrive { place.beside().await? } else { place.read_all().await? };
-    let follower = Follower { ledger: &local.ledger, views: &*local.views, queue: &*local.queue };
-    let streams = parked::list(&*local.views, PARKED_MAX).await.map_err(words)?;
+    let local = if redrive {
+        target.beside().await?
+    } else {
+        target.read_all().await?
+    };
+    let follower = Follower {
+        ledger: &local.ledger,
+        views: &*local.views,
+        queue: &*local.queue,
+    };
+    let streams = parked::list(&*local.views, PARKED_MAX)
+        .await
+        .map_err(words)?;
     let messages = local.queue.parked(PARKED_MAX).await.map_err(words)?;
     let (mut shown_streams, mut shown_messages) = (Vec::new(), Vec::new());
     for stream in &streams {
-        let mut shown =
-            json!({ "consumer": stream.consumer, "stream": stream.stream, "from": stream.from, "reason": stream.reason, "at": times::rfc3339(stream.at) });
+        let mut shown = json!({ "consumer": stream.consumer, "stream": stream.stream, "from": stream.from, "reason": stream.reason, "at": times::rfc3339(stream.at) });
         let result = if redrive {
-            Some(match parked::redrive(&local.ledger, follower, stream).await {
-                Ok(()) => "followed again".to_owned(),
-                Err(error) => format!("still parked: {error}"),
-            })
+            Some(
+                match parked::redrive(&local.ledger, follower, stream).await {
+                    Ok(()) => "followed again".to_owned(),
+                    Err(error) => format!("still parked: {error}"),
+                },
+            )
         } else {
             None
         };
         if !json {
-            println!("{} {} from {}: {}", stream.consumer, stream.stream, stream.from, stream.reason);
+            println!(
+                "{} {} from {}: {}",
+                stream.consumer, stream.stream, stream.from, stream.reason
+            );
             result.iter().for_each(|result| println!("  {result}"));
         }
         shown["result"] = json!(result);
         shown_streams.push(shown);
     }
     for message in &messages {
-        let mut shown = json!({ "queue": message.queue, "id": message.id, "reason": message.reason });
+        let mut shown =
+            json!({ "queue": message.queue, "id": message.id, "reason": message.reason });
         let result = if redrive {
-            Some(match local.queue.redrive(&message.queue, &message.id, local.ledger.clock.now()).await {
-                Ok(()) => "brought back".to_owned(),
-                Err(error) => format!("still there: {error}"),
-            })
+            Some(
+                match local
+                    .queue
+                    .redrive(&message.queue, &message.id, local.ledger.clock.now())
+                    .await
+                {
+                    Ok(()) => "brought back".to_owned(),
+                    Err(error) => format!("still parked: {error}"),
+                },
+            )
         } else {
             None
         };
         if !json {
-            println!("queue {} message {}: {}", message.queue, message.id, message.reason);
+            println!(
+                "queue {} message {}: {}",
+                message.queue, message.id, message.reason
+            );
             result.iter().for_each(|result| println!("  {result}"));
         }
         shown["result"] = json!(result);
         shown_messages.push(shown);
     }
     let report = json!({ "streams": shown_streams, "messages": shown_messages });
-    super::print(json, &report, || println!("{} streams and {} messages are parked", streams.len(), messages.len()));
+    super::print(json, &report, || {
+        println!(
+            "{} streams and {} messages are parked",
+            streams.len(),
+            messages.len()
+        );
+    });
     Ok(())
 }
 
 fn bar(length: i64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {human_pos} commits  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{bar:40} {percent:>3}%  {human_pos} commits  {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(length.unsigned_abs()).with_style(style)
 }
 
@@ -381,18 +522,29 @@ mod tests {
         let at = |text: &str| times::read(text).expect("a time");
         let (first, last) = (at("2026-11-22T00:00:00Z"), at("2026-11-22T23:59:59.999Z"));
         assert_eq!("2026-11-22".parse::<Bound>(), Ok(Bound::At { first, last }));
-        assert_eq!("2026-11-22T00:00:00Z".parse::<Bound>(), Ok(Bound::At { first, last: first }));
+        assert_eq!(
+            "2026-11-22T00:00:00Z".parse::<Bound>(),
+            Ok(Bound::At { first, last: first })
+        );
         assert_eq!("17".parse::<Bound>(), Ok(Bound::Position(17)));
-        for wrong in ["", "-1", "yesterday", "2026-11-22 08:00:00", "2026-11-22T08:00:00", "2026-13-01"] {
+        for wrong in [
+            "",
+            "-1",
+            "yesterday",
+            "2026-11-22 08:00:00",
+            "2026-11-22T08:00:00",
+            "2026-13-01",
+        ] {
             assert!(wrong.parse::<Bound>().is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn every_aggregate_can_be_shown_and_proved() {
+    fn every_aggregate_can_be_shown_and_verified() {
         for (kind, _) in events::catalog_of_types() {
             let aggregate = kind.split('.').next().expect("an aggregate");
-            let known = by_aggregate!(&format!("{aggregate}-x"), D => D::default() == D::default(), false);
+            let known =
+                by_aggregate!(&format!("{aggregate}-x"), D => D::default() == D::default(), false);
             assert!(known, "{aggregate} is missing in the list of aggregates");
         }
     }

@@ -1,46 +1,46 @@
-//! One stream: every commit, and the state that follows from it.
+//! `ledgerdesk audit show`: prints the commits of a stream and the resulting state.
 
 use std::collections::{BTreeSet, HashMap};
 
 use clap::Args;
 use domain::Decider;
+use domain::api_call::ApiCall;
 use domain::attachment::Attachment;
-use domain::call::Call;
+use domain::callback::Callback;
 use domain::config::{App, Catalog, Dictionary, Role, Service, SharedField};
-use domain::delivery::Delivery;
 use domain::draft::Draft;
-use domain::intake::Intake;
+use domain::idempotency_key::IdempotencyKey;
 use domain::ledger::Continuations;
-use domain::numbers::Numbers;
+use domain::number_sequence::NumberSequence;
 use domain::ticket::Ticket;
 use domain::workflow::Workflow;
-use events::{Fact, Moment, Pid};
+use events::{Event, Moment, PersonId};
 use infra::{Error, Kind, Ledger};
 use serde_json::{Value, json};
 
 use super::list::List;
 use super::{Bound, PAGE, by_aggregate, words};
+use crate::app::importing::encoded;
+use crate::app::times;
 use crate::cli::CommandError;
-use crate::cli::place::Place;
-use crate::importing::encoded;
-use crate::times;
+use crate::cli::target::Target;
 
 #[derive(Debug, Args)]
 pub struct Show {
     /// The stream, such as ticket-REQ20261122000001; `audit list` prints all.
     pub stream: Option<String>,
-    /// As it was at a commit time such as 2026-11-22T08:00:00Z, or at a position of the feed.
+    /// Up to a commit time such as 2026-11-22T08:00:00Z, or a position of the feed.
     #[arg(long, value_name = "TIME|POSITION", conflicts_with = "sequence")]
     pub at: Option<Bound>,
-    /// As it was after the event with this number in the stream.
+    /// Up to the event with this sequence in the stream.
     #[arg(long, value_name = "NUMBER")]
     pub sequence: Option<i64>,
-    /// Print names of people instead of person ids, from the key store.
+    /// Print names of people from the key store instead of person ids.
     #[arg(long)]
     pub names: bool,
 }
 
-/// How far a stream is shown.
+/// The last commit time and the last sequence that are shown.
 #[derive(Clone, Copy)]
 struct Until {
     at: Moment,
@@ -48,30 +48,48 @@ struct Until {
 }
 
 impl Show {
-    pub(super) async fn run(self, place: &Place, json: bool) -> Result<(), CommandError> {
-        let Some(stream) = self.stream.as_deref() else { return List::default().run(place, json).await };
-        let ledger = place.read().await?;
-        // The case ids of imported logs may have blanks, which the names of streams encode.
+    pub(super) async fn run(self, target: &Target, json: bool) -> Result<(), CommandError> {
+        let Some(stream) = self.stream.as_deref() else {
+            return List::default().run(target, json).await;
+        };
+        let ledger = target.read().await?;
+        // Case ids of imported logs may contain spaces, which stream names encode.
         let encoded = encoded(stream);
-        let is_raw = encoded != stream && ledger.store.forward(stream, 1, 1).await.map_err(words)?.is_empty();
+        let is_raw = encoded != stream
+            && ledger
+                .store
+                .forward(stream, 1, 1)
+                .await
+                .map_err(words)?
+                .is_empty();
         let stream = if is_raw { encoded.as_str() } else { stream };
-        let mut until = Until { at: Moment(i64::MAX), sequence: self.sequence.unwrap_or(i64::MAX) };
+        let mut until = Until {
+            at: Moment(i64::MAX),
+            sequence: self.sequence.unwrap_or(i64::MAX),
+        };
         match self.at {
             None => {}
             Some(Bound::At { last, .. }) => until.at = last,
-            Some(Bound::Position(position)) => until.sequence = sequence_at(&ledger, stream, position).await?,
+            Some(Bound::Position(position)) => {
+                until.sequence = sequence_at(&ledger, stream, position).await?;
+            }
         }
         let shown: Result<Shown, String> = by_aggregate!(
             stream,
             D => read::<D>(&ledger, stream, until).await.map_err(words),
-            Err(format!("{stream:?} is not the name of a stream; `ledgerdesk audit list` prints all, tickets are ticket-<number>"))
+            Err(format!("{stream:?} is not the name of a stream; `ledgerdesk audit list` prints all streams; a ticket is ticket-<number>"))
         );
         let mut shown = shown?;
         if shown.commits.is_empty() {
-            let when = self.at.map_or_else(|| format!("event {}", until.sequence), |at| at.to_string());
+            let when = self
+                .at
+                .map_or_else(|| format!("event {}", until.sequence), |at| at.to_string());
             return Err(format!("stream {stream} has no event up to {when}").into());
         }
-        let mut names = Names { ledger: &ledger, known: HashMap::new() };
+        let mut names = Names {
+            ledger: &ledger,
+            known: HashMap::new(),
+        };
         for commit in &mut shown.commits {
             let actor = commit["actor"].as_str().unwrap_or_default().to_owned();
             commit["actor_name"] = json!(names.of(&actor).await?);
@@ -98,11 +116,23 @@ async fn read<D: Decider>(ledger: &Ledger, stream: &str, until: Until) -> Result
         let page = ledger.store.forward(stream, from, PAGE).await?;
         let Some(last) = page.last() else { break };
         from = last.next();
-        for commit in page.iter().filter(|commit| commit.at <= until.at && commit.first <= until.sequence) {
+        for commit in page
+            .iter()
+            .filter(|commit| commit.at <= until.at && commit.first <= until.sequence)
+        {
             let (mut events, mut meta) = (Vec::new(), None);
-            for envelope in ledger.envelopes::<D::Event>(commit).await?.into_iter().filter(|envelope| envelope.sequence <= until.sequence) {
+            for envelope in ledger
+                .envelopes::<D::Event>(commit)
+                .await?
+                .into_iter()
+                .filter(|envelope| envelope.sequence <= until.sequence)
+            {
                 state.evolve(&envelope.event);
-                let data = envelope.event.data().ok().and_then(|data| serde_json::from_str(data.get()).ok());
+                let data = envelope
+                    .event
+                    .data()
+                    .ok()
+                    .and_then(|data| serde_json::from_str(data.get()).ok());
                 let mut data: Value = data.unwrap_or_default();
                 times::spell(&mut data, &times::rfc3339);
                 events.push(json!({ "sequence": envelope.sequence, "type": envelope.event.kind(), "data": data }));
@@ -111,14 +141,19 @@ async fn read<D: Decider>(ledger: &Ledger, stream: &str, until: Until) -> Result
             let meta = meta.unwrap_or_default();
             commits.push(json!({
                 "sequence": commit.first, "time": times::rfc3339(commit.at), "actor": meta.actor, "on_behalf_of": meta.on_behalf_of,
-                "channel": meta.channel, "app": meta.app, "events": events,
+                "channel": meta.origin, "app": meta.app, "events": events,
             }));
         }
     }
     if from == 1 {
-        return Err(Error::new(Kind::Misconfigured, format!("there is no stream {stream}; `ledgerdesk audit list` prints all")));
+        return Err(Error::new(
+            Kind::Misconfigured,
+            format!("there is no stream {stream}; `ledgerdesk audit list` prints all streams"),
+        ));
     }
-    let mut state = serde_json::to_value(&state).map_err(|error| Error::corrupt(format!("the state of {stream} cannot be written: {error}")))?;
+    let mut state = serde_json::to_value(&state).map_err(|error| {
+        Error::corrupt(format!("cannot serialize the state of {stream}: {error}"))
+    })?;
     times::spell(&mut state, &times::rfc3339);
     Ok(Shown { commits, state })
 }
@@ -126,31 +161,53 @@ async fn read<D: Decider>(ledger: &Ledger, stream: &str, until: Until) -> Result
 fn print_text(report: &Value) {
     for commit in report["commits"].as_array().into_iter().flatten() {
         let text = |key: &str| commit[key].as_str().unwrap_or_default();
-        let actor = if text("actor_name").is_empty() { text("actor") } else { text("actor_name") };
-        let app = if text("app").is_empty() { String::new() } else { format!(" through {}", text("app")) };
-        println!("{:>5}  {}  {actor}{app}", commit["sequence"].as_i64().unwrap_or_default(), text("time"));
+        let actor = if text("actor_name").is_empty() {
+            text("actor")
+        } else {
+            text("actor_name")
+        };
+        let app = if text("app").is_empty() {
+            String::new()
+        } else {
+            format!(" through {}", text("app"))
+        };
+        println!(
+            "{:>5}  {}  {actor}{app}",
+            commit["sequence"].as_i64().unwrap_or_default(),
+            text("time")
+        );
         for event in commit["events"].as_array().into_iter().flatten() {
-            println!("       {} {}", event["type"].as_str().unwrap_or_default(), event["data"]);
+            println!(
+                "       {} {}",
+                event["type"].as_str().unwrap_or_default(),
+                event["data"]
+            );
         }
     }
-    println!("state {}", serde_json::to_string_pretty(&report["state"]).unwrap_or_default());
+    println!(
+        "state {}",
+        serde_json::to_string_pretty(&report["state"]).unwrap_or_default()
+    );
 }
 
-/// The number of a stream's last event at a position of the feed.
+/// Returns the sequence of the last event of a stream up to a position of the feed.
 async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, Error> {
     let (mut sequence, mut position) = (0, 0);
     while position < until {
         let page = ledger.store.feed(position, PAGE).await?;
         let Some(last) = page.last() else { break };
         position = last.position;
-        for placed in page.iter().filter(|placed| placed.position <= until && placed.commit.stream == stream) {
+        for placed in page
+            .iter()
+            .filter(|placed| placed.position <= until && placed.commit.stream == stream)
+        {
             sequence = sequence.max(placed.commit.next() - 1);
         }
     }
     Ok(sequence)
 }
 
-/// Names of people by person id, as the key store has them.
+/// Caches names of people from the key store by person id.
 struct Names<'a> {
     ledger: &'a Ledger,
     known: HashMap<String, Option<String>>,
@@ -161,12 +218,12 @@ impl Names<'_> {
         if let Some(name) = self.known.get(id) {
             return Ok(name.clone());
         }
-        let name = self.ledger.keys.name(&Pid::from(id)).await?;
+        let name = self.ledger.keys.name(&PersonId::from(id)).await?;
         self.known.insert(id.to_owned(), name.clone());
         Ok(name)
     }
 
-    /// Replaces every person id by its name; the id of an erased person stays.
+    /// Replaces every person id with its name; the id of an erased person stays.
     async fn put_into(&mut self, value: &mut Value) -> Result<(), Error> {
         let mut ids = BTreeSet::new();
         collect(value, &mut ids);
@@ -178,9 +235,13 @@ impl Names<'_> {
     }
 }
 
-/// Says whether a text has the form of a person id: `p` and 24 hexadecimal digits.
+/// Returns whether a text has the form of a person id: `p` and 24 hexadecimal digits.
 fn is_person_id(text: &str) -> bool {
-    text.len() == 25 && text.starts_with('p') && text[1..].bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == 25
+        && text.starts_with('p')
+        && text[1..]
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn collect(value: &Value, ids: &mut BTreeSet<String>) {
@@ -205,10 +266,12 @@ fn replace(value: &mut Value, names: &HashMap<String, Option<String>>) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| replace(item, names)),
         Value::Object(members) => {
-            let renamed = std::mem::take(members).into_iter().map(|(key, mut member)| {
-                replace(&mut member, names);
-                (name_of(&key).unwrap_or(key), member)
-            });
+            let renamed = std::mem::take(members)
+                .into_iter()
+                .map(|(key, mut member)| {
+                    replace(&mut member, names);
+                    (name_of(&key).unwrap_or(key), member)
+                });
             *members = renamed.collect();
         }
         _ => {}

@@ -1,21 +1,24 @@
-//! One working day: people submit, decide, hand over, change their minds. Everything goes through the BlueKing door.
+//! The working day of the demo: people submit, decide, transfer and withdraw tickets through the
+//! BlueKing API.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use infra::clock::{Chance, SeededChance};
+use infra::clock::{Rng, SeededRng};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Tickets in the works at once.
+/// Concurrent tickets.
 const AT_ONCE: usize = 16;
-/// Steps after which a ticket is left for tomorrow.
+/// Most steps per ticket; a ticket with more steps stays open.
 const STEPS_MAX: usize = 30;
-const REQUESTERS: [&str; 8] = ["lisi", "chenwen", "chuyi", "weier", "jiangsan", "shenwu", "hanliu", "yangqi"];
+const REQUESTERS: [&str; 8] = [
+    "lisi", "chenwen", "chuyi", "weier", "jiangsan", "shenwu", "hanliu", "yangqi",
+];
 
-/// What the day amounted to, seen from outside.
+/// The totals of the day as seen by a client.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) refused: u64,
@@ -33,56 +36,109 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(base: &str, app: (&'static str, &'static str), callback_url: &str) -> reqwest::Result<Self> {
-        let http = infra::tls::client().timeout(Duration::from_secs(30)).build()?;
-        Ok(Self { http, base: format!("{base}/api/c/compapi/v2/itsm"), app, callback_url: callback_url.to_owned() })
+    pub(super) fn new(
+        base: &str,
+        app: (&'static str, &'static str),
+        callback_url: &str,
+    ) -> reqwest::Result<Self> {
+        let http = infra::tls::client()
+            .timeout(Duration::from_secs(30))
+            .build()?;
+        Ok(Self {
+            http,
+            base: format!("{base}/api/c/compapi/v2/itsm"),
+            app,
+            callback_url: callback_url.to_owned(),
+        })
     }
 
-    /// Calls an operation and gives back the envelope.
+    /// Sends a BlueKing operation and returns its response envelope.
     async fn call(&self, operation: &str, mut body: Value) -> Result<Value, String> {
         body["bk_app_code"] = self.app.0.into();
         body["bk_app_secret"] = self.app.1.into();
-        let sent = self.http.post(format!("{}/{operation}/", self.base)).json(&body).send().await;
+        let sent = self
+            .http
+            .post(format!("{}/{operation}/", self.base))
+            .json(&body)
+            .send()
+            .await;
         let response = sent.map_err(|error| format!("{operation}: {error}"))?;
         let status = response.status();
-        let envelope: Value = response.json().await.map_err(|error| format!("{operation} answered {status}: {error}"))?;
+        let envelope: Value = response
+            .json()
+            .await
+            .map_err(|error| format!("{operation} returned {status}: {error}"))?;
         Ok(envelope)
     }
 
-    /// Calls an operation that must succeed.
+    /// Sends an operation that must succeed; returns its data.
     pub(super) async fn must(&self, operation: &str, body: Value) -> Result<Value, String> {
         let envelope = self.call(operation, body.clone()).await?;
-        if envelope["result"] == true { Ok(envelope["data"].clone()) } else { Err(format!("{operation} {body} was refused: {}", envelope["message"])) }
+        if envelope["result"] == true {
+            Ok(envelope["data"].clone())
+        } else {
+            Err(format!(
+                "{operation} {body} was rejected: {}",
+                envelope["message"]
+            ))
+        }
     }
 }
 
 impl Client {
-    /// Posts to `/v1` for a user what must be accepted.
+    /// Posts a request to `/v1` for a user; it must be accepted.
     pub(super) async fn v1(&self, path: &str, user: &str, body: Value) -> Result<Value, String> {
         Self::accepted(path, self.to_v1(path, user).json(&body)).await
     }
 
     /// Uploads a file for a user.
-    pub(super) async fn upload(&self, name: &str, user: &str, bytes: &'static [u8]) -> Result<Value, String> {
-        let path = format!("attachments?name={}", domain::call::template::percent(name));
-        Self::accepted(&path, self.to_v1(&path, user).header("content-type", "text/plain").body(bytes)).await
+    pub(super) async fn upload(
+        &self,
+        name: &str,
+        user: &str,
+        bytes: &'static [u8],
+    ) -> Result<Value, String> {
+        let path = format!(
+            "attachments?name={}",
+            domain::api_call::template::percent(name)
+        );
+        Self::accepted(
+            &path,
+            self.to_v1(&path, user)
+                .header("content-type", "text/plain")
+                .body(bytes),
+        )
+        .await
     }
 
     fn to_v1(&self, path: &str, user: &str) -> reqwest::RequestBuilder {
         let base = self.base.trim_end_matches("/api/c/compapi/v2/itsm");
-        self.http.post(format!("{base}/v1/{path}")).basic_auth(self.app.0, Some(self.app.1)).header("x-on-behalf-of", user)
+        self.http
+            .post(format!("{base}/v1/{path}"))
+            .basic_auth(self.app.0, Some(self.app.1))
+            .header("x-on-behalf-of", user)
     }
 
     async fn accepted(path: &str, request: reqwest::RequestBuilder) -> Result<Value, String> {
-        let response = request.send().await.map_err(|error| format!("{path}: {error}"))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| format!("{path}: {error}"))?;
         let status = response.status();
-        let answer: Value = response.json().await.map_err(|error| format!("{path} answered {status}: {error}"))?;
-        if status.is_success() { Ok(answer) } else { Err(format!("{path} was refused: {}", answer["detail"])) }
+        let answer: Value = response
+            .json()
+            .await
+            .map_err(|error| format!("{path} returned {status}: {error}"))?;
+        if status.is_success() {
+            Ok(answer)
+        } else {
+            Err(format!("{path} was rejected: {}", answer["detail"]))
+        }
     }
 }
 
-/// Chance in handy portions.
-struct Dice(SeededChance);
+/// Draws numbers, chances and choices from a seeded generator.
+struct Dice(SeededRng);
 
 impl Dice {
     fn below(&self, bound: u64) -> u64 {
@@ -98,20 +154,31 @@ impl Dice {
     }
 }
 
-/// Drives the whole day.
-pub(super) async fn drive(client: &Client, seed: u64, tickets: u64, bar: &ProgressBar) -> Result<Tally, String> {
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
-    let mut lives = JoinSet::new();
+/// Runs all tickets of the day.
+pub(super) async fn drive(
+    client: &Client,
+    seed: u64,
+    tickets: u64,
+    bar: &ProgressBar,
+) -> Result<Tally, String> {
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let mut runs = JoinSet::new();
     for number in 0..tickets {
-        let (client, turns) = (client.clone(), turns.clone());
-        lives.spawn(async move {
-            let _turn = turns.acquire().await;
-            Life { client, dice: Dice(SeededChance::new(seed << 32 | number)), refused: 0 }.live().await
+        let (client, slots) = (client.clone(), slots.clone());
+        runs.spawn(async move {
+            let _slot = slots.acquire().await;
+            TicketRun {
+                client,
+                dice: Dice(SeededRng::new(seed << 32 | number)),
+                refused: 0,
+            }
+            .run()
+            .await
         });
     }
     let mut tally = Tally::default();
-    while let Some(life) = lives.join_next().await {
-        let (sn, refused, ended) = life.map_err(|error| error.to_string())??;
+    while let Some(run) = runs.join_next().await {
+        let (sn, refused, ended) = run.map_err(|error| error.to_string())??;
         tally.refused += refused;
         tally.ended_with_callback += u64::from(ended);
         tally.example = tally.example.max(sn);
@@ -120,41 +187,55 @@ pub(super) async fn drive(client: &Client, seed: u64, tickets: u64, bar: &Progre
     Ok(tally)
 }
 
-/// One ticket and everybody around it.
-struct Life {
+/// The simulation of one ticket and its people.
+struct TicketRun {
     client: Client,
     dice: Dice,
     refused: u64,
 }
 
-impl Life {
-    async fn live(mut self) -> Result<(String, u64, bool), String> {
+impl TicketRun {
+    async fn run(mut self) -> Result<(String, u64, bool), String> {
         let creator = self.dice.pick(&REQUESTERS);
-        let (service, fields) = self.wish();
+        let (service, fields) = self.service_and_form();
         let body = json!({ "service_id": service, "creator": creator, "fields": fields, "meta": { "callback_url": self.client.callback_url } });
         let created = self.client.must("create_ticket", body).await?;
         let sn = created["sn"].as_str().unwrap_or_default().to_owned();
         if self.dice.percent(4) {
-            self.client.must("operate_ticket", json!({ "sn": sn, "operator": creator, "action_type": "WITHDRAW" })).await?;
+            self.client
+                .must(
+                    "operate_ticket",
+                    json!({ "sn": sn, "operator": creator, "action_type": "WITHDRAW" }),
+                )
+                .await?;
             return Ok((sn, self.refused, true));
         }
         for _ in 0..STEPS_MAX {
-            let status = self.client.must("get_ticket_status", json!({ "sn": sn })).await?;
+            let status = self
+                .client
+                .must("get_ticket_status", json!({ "sn": sn }))
+                .await?;
             if status["current_status"] != "RUNNING" {
                 return Ok((sn, self.refused, true));
             }
             if self.dice.percent(3) {
-                // Some tickets are simply left for tomorrow.
+                // Some tickets stay open at the end of the day.
                 return Ok((sn, self.refused, false));
             }
-            let Some(step) = status["current_steps"].as_array().and_then(|steps| steps.first()).cloned() else { break };
+            let Some(step) = status["current_steps"]
+                .as_array()
+                .and_then(|steps| steps.first())
+                .cloned()
+            else {
+                break;
+            };
             self.handle(&sn, &step).await?;
         }
         Ok((sn, self.refused, false))
     }
 
-    /// What is asked for: mostly requests and incidents.
-    fn wish(&self) -> (i64, Value) {
+    /// Returns a random service and form: mostly requests and incidents.
+    fn service_and_form(&self) -> (i64, Value) {
         let dice = &self.dice;
         let level = || (1 + dice.below(3)).to_string();
         let field = |key: &str, value: Value| json!({ "key": key, "value": value });
@@ -163,12 +244,28 @@ impl Life {
             5..35 => (
                 22,
                 json!([
-                    field("title", format!("申请{}", dice.pick(&["堡垒机权限", "测试环境扩容", "域名解析", "邮件组", "对象存储桶"])).into()),
+                    field(
+                        "title",
+                        format!(
+                            "申请{}",
+                            dice.pick(&[
+                                "堡垒机权限",
+                                "测试环境扩容",
+                                "域名解析",
+                                "邮件组",
+                                "对象存储桶"
+                            ])
+                        )
+                        .into()
+                    ),
                     field("apply_content", "按附件清单开通，使用到项目结束".into()),
                     field("apply_reason", "项目上线需要".into()),
                     field("impact", level().into()),
                     field("urgency", level().into()),
-                    field("ZHIDINGSHENPIREN", dice.pick(&["zhangsan", "wangwu,zhoujiu", "wushi"]).into()),
+                    field(
+                        "ZHIDINGSHENPIREN",
+                        dice.pick(&["zhangsan", "wangwu,zhoujiu", "wushi"]).into()
+                    ),
                     field("LIANXIDIANHUA", "13800000000".into()),
                 ]),
             ),
@@ -190,65 +287,121 @@ impl Life {
             50..75 => (
                 19,
                 json!([
-                    field("title", format!("{}异常", dice.pick(&["订单接口", "支付回调", "登录页", "报表任务", "办公网络"])).into()),
+                    field(
+                        "title",
+                        format!(
+                            "{}异常",
+                            dice.pick(&["订单接口", "支付回调", "登录页", "报表任务", "办公网络"])
+                        )
+                        .into()
+                    ),
                     field("impact", level().into()),
                     field("urgency", level().into()),
-                    field("GUZHANGLEIXING", dice.pick(&["DNS", "VPN", "DISK", "CPU"]).into()),
+                    field(
+                        "GUZHANGLEIXING",
+                        dice.pick(&["DNS", "VPN", "DISK", "CPU"]).into()
+                    ),
                     field("GUZHANGMIAOSHU", "<p>十点起大量超时</p>".into()),
-                    field("YINGXIANGZHUJI", json!([{ "IP": "10.0.0.8", "STATE": "SLOW" }])),
+                    field(
+                        "YINGXIANGZHUJI",
+                        json!([{ "IP": "10.0.0.8", "STATE": "SLOW" }])
+                    ),
                 ]),
             ),
             75..90 => (
                 20,
                 json!([
-                    field("title", format!("{}发布", dice.pick(&["订单服务", "网关", "报表"])).into()),
+                    field(
+                        "title",
+                        format!("{}发布", dice.pick(&["订单服务", "网关", "报表"])).into()
+                    ),
                     field("impact", level().into()),
                     field("urgency", level().into()),
-                    field("BIANGENGLEIXING", dice.pick(&["APP", "APP,CONF", "DB"]).into()),
+                    field(
+                        "BIANGENGLEIXING",
+                        dice.pick(&["APP", "APP,CONF", "DB"]).into()
+                    ),
                     field("BIANGENGSHIJIAN", "2026-11-25 23:00:00".into()),
                     field("BIANGENGFANGAN", "灰度两批，失败回滚".into()),
                 ]),
             ),
-            _ => (21, json!([field("title", "接口超时根因".into()), field("WENTIMIAOSHU", "一周内三次".into())])),
+            _ => (
+                21,
+                json!([
+                    field("title", "接口超时根因".into()),
+                    field("WENTIMIAOSHU", "一周内三次".into())
+                ]),
+            ),
         }
     }
 
     async fn handle(&mut self, sn: &str, step: &Value) -> Result<(), String> {
-        let people: Vec<String> = step["processors"].as_str().unwrap_or_default().split(',').map(str::to_owned).collect();
-        let who = if step["name"] == "逐级审核" {
+        let people: Vec<String> = step["processors"]
+            .as_str()
+            .unwrap_or_default()
+            .split(',')
+            .map(str::to_owned)
+            .collect();
+        let person = if step["name"] == "逐级审核" {
             people[0].clone()
         } else {
-            people[usize::try_from(self.dice.below(people.len() as u64)).unwrap_or_default()].clone()
+            people[usize::try_from(self.dice.below(people.len() as u64)).unwrap_or_default()]
+                .clone()
         };
         let node = &step["state_id"];
-        let ask = |action: &str| json!({ "sn": sn, "operator": who, "state_id": node, "action_type": action });
+        let request = |action: &str| json!({ "sn": sn, "operator": person, "state_id": node, "action_type": action });
         if self.dice.percent(3) {
-            // Somebody who has nothing to do with it tries to act, and is refused.
-            let mut body = ask("TRANSITION");
+            // A person without a role in the ticket tries to act and is rejected.
+            let mut body = request("TRANSITION");
             body["operator"] = "luren".into();
             body["fields"] = json!([]);
-            self.expect_refusal("operate_node", body).await?;
+            self.expect_rejection("operate_node", body).await?;
         }
         match step["action_type"].as_str().unwrap_or_default() {
-            "CLAIM" => self.client.must("operate_node", ask("CLAIM")).await.map(drop),
+            "CLAIM" => self
+                .client
+                .must("operate_node", request("CLAIM"))
+                .await
+                .map(drop),
             "DISTRIBUTE" => {
-                let mut body = ask("DISTRIBUTE");
+                let mut body = request("DISTRIBUTE");
                 body["processors_type"] = "PERSON".into();
-                body["processors"] = self.dice.pick(&["zhangsan", "wangwu", "wangwu,zhaoliu"]).into();
+                body["processors"] = self
+                    .dice
+                    .pick(&["zhangsan", "wangwu", "wangwu,zhaoliu"])
+                    .into();
                 self.client.must("operate_node", body).await.map(drop)
             }
-            _ => self.settle(sn, step, &who, ask("TRANSITION")).await,
+            _ => self.submit(sn, step, &person, request("TRANSITION")).await,
         }
     }
 
-    /// Handles a running node: sometimes suspended first, handed over or terminated, mostly submitted.
-    async fn settle(&mut self, sn: &str, step: &Value, who: &str, mut body: Value) -> Result<(), String> {
-        let can = |action: &str| step["operations"].as_array().is_some_and(|operations| operations.iter().any(|operation| operation["key"] == action));
+    /// Acts on a running node: sometimes suspends the ticket first, terminates or transfers it,
+    /// mostly submits the form.
+    async fn submit(
+        &mut self,
+        sn: &str,
+        step: &Value,
+        person: &str,
+        mut body: Value,
+    ) -> Result<(), String> {
+        let can = |action: &str| {
+            step["operations"].as_array().is_some_and(|operations| {
+                operations
+                    .iter()
+                    .any(|operation| operation["key"] == action)
+            })
+        };
         if self.dice.percent(5) {
-            let suspend = |action: &str| json!({ "sn": sn, "operator": who, "action_type": action, "action_message": "等待窗口" });
-            self.client.must("operate_ticket", suspend("SUSPEND")).await?;
-            self.expect_refusal("operate_ticket", suspend("SUSPEND")).await?;
-            self.client.must("operate_ticket", suspend("UNSUSPEND")).await?;
+            let suspend = |action: &str| json!({ "sn": sn, "operator": person, "action_type": action, "action_message": "等待窗口" });
+            self.client
+                .must("operate_ticket", suspend("SUSPEND"))
+                .await?;
+            self.expect_rejection("operate_ticket", suspend("SUSPEND"))
+                .await?;
+            self.client
+                .must("operate_ticket", suspend("UNSUSPEND"))
+                .await?;
         }
         if self.dice.percent(3) && can("TERMINATE") {
             body["action_type"] = "TERMINATE".into();
@@ -258,7 +411,12 @@ impl Life {
         if self.dice.percent(4) && can("DELIVER") && step["name"] != "变更会签" {
             body["action_type"] = "DELIVER".into();
             body["processors_type"] = "PERSON".into();
-            body["processors"] = if step["name"] == "根因分析" { "zhengshi" } else { "wangwu" }.into();
+            body["processors"] = if step["name"] == "根因分析" {
+                "zhengshi"
+            } else {
+                "wangwu"
+            }
+            .into();
             body["action_message"] = "今天休假".into();
             return self.client.must("operate_node", body).await.map(drop);
         }
@@ -266,30 +424,40 @@ impl Life {
         self.client.must("operate_node", body).await.map(drop)
     }
 
-    /// Fills the form of a node: decisions are mostly yes, texts are short.
+    /// Fills the form of a node: decisions are mostly positive, texts are short.
     fn form(&self, step: &Value) -> Value {
-        let yes = self.dice.percent(82);
+        let is_positive = self.dice.percent(82);
         let fields = step["fields"].as_array().cloned().unwrap_or_default();
         let value = |field: &Value| -> Value {
             let key = field["key"].as_str().unwrap_or_default();
             let choices = field["choice"].as_array().cloned().unwrap_or_default();
             match field["type"].as_str().unwrap_or_default() {
-                // The first option is the good one everywhere in this company.
-                "RADIO" => choices[usize::from(!yes)]["key"].clone(),
-                "SELECT" | "CHECKBOX" | "MULTISELECT" => choices.first().map(|choice| choice["key"].clone()).unwrap_or_default(),
+                // The first option is the positive one in every form of the demo company.
+                "RADIO" => choices[usize::from(!is_positive)]["key"].clone(),
+                "SELECT" | "CHECKBOX" | "MULTISELECT" => choices
+                    .first()
+                    .map(|choice| choice["key"].clone())
+                    .unwrap_or_default(),
                 "DATETIME" => "2026-11-26 23:00:00".into(),
-                _ if key.ends_with("_BEIZHU") || key == "evaluate_remark" => if yes { "同意" } else { "" }.into(),
-                _ if key.ends_with("_LIYOU") || key == "reject_remark" => if yes { "" } else { "材料不全" }.into(),
+                _ if key.ends_with("_BEIZHU") || key == "evaluate_remark" => {
+                    if is_positive { "同意" } else { "" }.into()
+                }
+                _ if key.ends_with("_LIYOU") || key == "reject_remark" => {
+                    if is_positive { "" } else { "材料不全" }.into()
+                }
                 _ => "已处理".into(),
             }
         };
-        fields.iter().map(|field| json!({ "key": field["key"], "value": value(field) })).collect()
+        fields
+            .iter()
+            .map(|field| json!({ "key": field["key"], "value": value(field) }))
+            .collect()
     }
 
-    async fn expect_refusal(&mut self, operation: &str, body: Value) -> Result<(), String> {
+    async fn expect_rejection(&mut self, operation: &str, body: Value) -> Result<(), String> {
         let envelope = self.client.call(operation, body).await?;
         if envelope["result"] != false {
-            return Err(format!("{operation} should have been refused: {envelope}"));
+            return Err(format!("{operation} should have been rejected: {envelope}"));
         }
         self.refused += 1;
         Ok(())

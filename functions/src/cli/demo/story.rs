@@ -1,6 +1,8 @@
-//! One story beside the working day: an incident raises a change for something that another system offers; the change is approved side by side, sent back
-//! by a countersign, sent again with a file, approved, carried out by a call that fails once and is retried; then the incident is solved. Everything goes
-//! through the doors.
+//! The story of the demo: an incident leads to a change, and both are handled through the APIs.
+//!
+//! The form of the change has options from another system. Two parallel approvals pass, a
+//! countersign node sends the change back, and it is submitted again with a file. Its API call
+//! fails once and is retried. The incident is resolved last.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -15,36 +17,61 @@ use tokio::net::TcpListener;
 
 use super::day::Client;
 
-/// How long the story waits for a call to be made.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for a status of a ticket.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Tells the story; gives back its lines for the summary.
-pub(super) async fn tell(client: &Client) -> Result<Vec<String>, String> {
+/// Runs the story; returns its lines for the summary.
+pub(super) async fn run(client: &Client) -> Result<Vec<String>, String> {
     let calls = Calls::default();
     let address = platform(calls.clone()).await?;
     let imported = client.must("import_service", service(&address)).await?;
-    let mut told = vec![format!("service {} was taken over with its workflow", imported["name"].as_str().unwrap_or_default())];
+    let mut lines = vec![format!(
+        "service {} was imported with its workflow",
+        imported["name"].as_str().unwrap_or_default()
+    )];
 
     let fields = json!([
         { "key": "title", "value": "订单接口大面积超时" }, { "key": "impact", "value": "3" }, { "key": "urgency", "value": "3" },
         { "key": "GUZHANGLEIXING", "value": "CPU" }, { "key": "GUZHANGMIAOSHU", "value": "连接池耗尽" }
     ]);
-    let incident = client.must("create_ticket", json!({ "service_id": 19, "creator": "lisi", "fields": fields })).await?;
-    let operate = |sn: &Value, who: &str, node: i64, action: &str, fields: Value| json!({ "sn": sn, "operator": who, "state_id": node, "action_type": action, "fields": fields });
-    client.must("operate_node", operate(&incident["sn"], "qianqi", 3, "CLAIM", json!([]))).await?;
-    told.push(format!("incident {} was submitted and claimed by the service desk", text(&incident["sn"])));
+    let incident = client
+        .must(
+            "create_ticket",
+            json!({ "service_id": 19, "creator": "lisi", "fields": fields }),
+        )
+        .await?;
+    let operate = |sn: &Value, person: &str, node: i64, action: &str, fields: Value| json!({ "sn": sn, "operator": person, "state_id": node, "action_type": action, "fields": fields });
+    client
+        .must(
+            "operate_node",
+            operate(&incident["sn"], "qianqi", 3, "CLAIM", json!([])),
+        )
+        .await?;
+    lines.push(format!(
+        "incident {} was submitted, and the service desk claimed it",
+        text(&incident["sn"])
+    ));
 
     let path = format!("services/{}/options", imported["id"]);
-    let offered = client.v1(&path, "qianqi", json!({ "field": "pool" })).await?["options"].clone();
+    let offered = client
+        .v1(&path, "qianqi", json!({ "field": "pool" }))
+        .await?["options"]
+        .clone();
     let pool = offered[0]["key"].clone();
-    told.push(format!("the platform offers {} pools to choose from", offered.as_array().map_or(0, Vec::len)));
+    lines.push(format!(
+        "the platform offers {} pools as options",
+        offered.as_array().map_or(0, Vec::len)
+    ));
     let form = json!([{ "key": "title", "value": "连接池扩容" }, { "key": "pool", "value": pool }, { "key": "size", "value": "200" }]);
-    let wish = json!({ "service_id": imported["id"], "creator": "qianqi", "from_ticket_id": incident["id"], "fields": form });
-    let change = client.must("create_ticket", wish).await?["sn"].clone();
-    told.push(format!("it raised change {}, which both tickets show", text(&change)));
+    let request = json!({ "service_id": imported["id"], "creator": "qianqi", "from_ticket_id": incident["id"], "fields": form });
+    let change = client.must("create_ticket", request).await?["sn"].clone();
+    lines.push(format!(
+        "change {} was opened from the incident, and both tickets show the link",
+        text(&change)
+    ));
 
-    let approve = async |who: &str, node: i64, pass: bool| {
-        let vote = json!({ "sn": change, "state_id": node, "approver": who, "action": pass.to_string(), "remark": if pass { "同意" } else { "缺少回滚方案" } });
+    let approve = async |person: &str, node: i64, pass: bool| {
+        let vote = json!({ "sn": change, "state_id": node, "approver": person, "action": pass.to_string(), "remark": if pass { "同意" } else { "缺少回滚方案" } });
         client.must("approve", vote).await
     };
     for round in 1..=2 {
@@ -52,66 +79,125 @@ pub(super) async fn tell(client: &Client) -> Result<Vec<String>, String> {
         approve("zhoujiu", 5, true).await?;
         approve("wushi", 7, round == 2).await?;
         if round == 1 {
-            told.push("two approvals went on side by side; the countersign sent it back for lack of a way back".into());
-            let plan = client.upload("回滚方案.txt", "qianqi", "缩回 100，重启网关。\n".as_bytes()).await?["attachments"][0].clone();
+            lines.push("two parallel approvals passed; the countersign node sent the change back, because a rollback plan was missing".into());
+            let plan = client
+                .upload(
+                    "回滚方案.txt",
+                    "qianqi",
+                    "缩回 100，重启网关。\n".as_bytes(),
+                )
+                .await?["attachments"][0]
+                .clone();
             let mut again = form.clone();
             if let Some(fields) = again.as_array_mut() {
                 fields.push(json!({ "key": "plan", "value": plan["id"] }));
             }
-            client.must("operate_node", operate(&change, "qianqi", 2, "TRANSITION", again)).await?;
-            told.push(format!("it was sent again with {} of {} bytes, sealed, and known to the ledger by its digest", text(&plan["name"]), plan["bytes"]));
+            client
+                .must(
+                    "operate_node",
+                    operate(&change, "qianqi", 2, "TRANSITION", again),
+                )
+                .await?;
+            lines.push(format!("the change was submitted again with {} ({} bytes), sealed, with its digest in the ledger", text(&plan["name"]), plan["bytes"]));
         }
     }
     approve("zhangsan", 7, true).await?;
-    told.push("the second round was approved by all".into());
+    lines.push("all approvers passed the second round".into());
 
-    until(client, &change, |status| status["current_steps"][0]["status"] == "FAILED").await?;
-    told.push("the platform refused the call once; the node waits for a person, visibly".into());
-    client.v1(&format!("tickets/{}/retry", text(&change)), "zhangsan", json!({ "node": 8 })).await?;
-    until(client, &change, |status| status["current_status"] == "FINISHED").await?;
+    until(client, &change, |status| {
+        status["current_steps"][0]["status"] == "FAILED"
+    })
+    .await?;
+    lines.push(
+        "the platform rejected the first API call; the node has failed and waits for an operator"
+            .into(),
+    );
+    client
+        .v1(
+            &format!("tickets/{}/retry", text(&change)),
+            "zhangsan",
+            json!({ "node": 8 }),
+        )
+        .await?;
+    until(client, &change, |status| {
+        status["current_status"] == "FINISHED"
+    })
+    .await?;
     let keys = calls.lock().expect("no holder panics").clone();
     let different = keys.iter().collect::<BTreeSet<_>>().len();
-    told.push(format!("it was retried, and change {} is done after {} calls under {different} idempotency key", text(&change), keys.len()));
+    lines.push(format!(
+        "the node was retried, and change {} is finished after {} API calls with {different} idempotency key",
+        text(&change),
+        keys.len()
+    ));
 
     let solved = json!([{ "key": "YIXIANJIEGUO", "value": "JIEJUE" }, { "key": "YIXIANSHUOMING", "value": "已扩容" }]);
-    client.must("operate_node", operate(&incident["sn"], "qianqi", 3, "TRANSITION", solved)).await?;
-    client.v1(&format!("tickets/{}/remark", text(&incident["sn"])), "qianqi", json!({ "text": "已随变更解决", "people": ["lisi"] })).await?;
-    told.push(format!("incident {} was solved; look: ledgerdesk audit show ticket-{}", text(&incident["sn"]), text(&change)));
-    Ok(told)
+    client
+        .must(
+            "operate_node",
+            operate(&incident["sn"], "qianqi", 3, "TRANSITION", solved),
+        )
+        .await?;
+    client
+        .v1(
+            &format!("tickets/{}/remark", text(&incident["sn"])),
+            "qianqi",
+            json!({ "text": "已随变更解决", "people": ["lisi"] }),
+        )
+        .await?;
+    lines.push(format!(
+        "incident {} was resolved; to see the change: ledgerdesk audit show ticket-{}",
+        text(&incident["sn"]),
+        text(&change)
+    ));
+    Ok(lines)
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Waits until a ticket stands as wanted.
-async fn until(client: &Client, sn: &Value, wanted: impl Fn(&Value) -> bool) -> Result<(), String> {
+/// Waits until the status of a ticket meets a condition.
+async fn until(client: &Client, sn: &Value, is_met: impl Fn(&Value) -> bool) -> Result<(), String> {
     let seen = async {
         loop {
-            let status = client.must("get_ticket_status", json!({ "sn": sn })).await?;
-            if wanted(&status) {
+            let status = client
+                .must("get_ticket_status", json!({ "sn": sn }))
+                .await?;
+            if is_met(&status) {
                 return Ok::<(), String>(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, seen).await.map_err(|_| format!("{sn} did not come as far as it should have"))?
+    tokio::time::timeout(STATUS_TIMEOUT, seen)
+        .await
+        .map_err(|_| format!("{sn} did not reach the expected status in time"))?
 }
 
-/// The idempotency keys of the calls that arrived, in order.
+/// The idempotency keys of the received API calls, in order.
 type Calls = Arc<Mutex<Vec<String>>>;
 
-/// A platform on this machine that refuses its first call.
+/// Starts a platform on this machine that rejects its first API call; returns its URL.
 async fn platform(calls: Calls) -> Result<String, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("cannot listen for calls: {error}"))?;
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .map_err(|error| format!("cannot listen for API calls: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let router = Router::new().route("/pools/", post(answer)).route("/pools/list/", post(offer)).with_state(calls);
+    let router = Router::new()
+        .route("/pools/", post(answer))
+        .route("/pools/list/", post(offer))
+        .with_state(calls);
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(format!("http://{address}/pools/"))
 }
 
 async fn answer(State(calls): State<Calls>, headers: HeaderMap) -> Json<Value> {
-    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     let mut calls = calls.lock().expect("no holder panics");
     calls.push(key);
     Json(match calls.len() {
@@ -120,18 +206,21 @@ async fn answer(State(calls): State<Calls>, headers: HeaderMap) -> Json<Value> {
     })
 }
 
-/// The pools that there are.
+/// Returns the pools of the platform.
 async fn offer() -> Json<Value> {
     let pool = |key: &str, name: &str| json!({ "id": key, "name": name });
-    Json(json!({ "result": true, "code": 0, "message": "", "data": { "pools": [pool("orders", "订单"), pool("billing", "计费")] } }))
+    Json(
+        json!({ "result": true, "code": 0, "message": "", "data": { "pools": [pool("orders", "订单"), pool("billing", "计费")] } }),
+    )
 }
 
-/// A change with parallel approvals, a countersign that sends back, and a call.
+/// Returns a service with parallel approvals, a countersign node that can send back, and an API
+/// call.
 fn service(url: &str) -> Value {
-    let approval = |id: i64, name: &str, who: &str, multi: bool| {
-        json!({ "id": id, "type": "APPROVAL", "name": name, "processors_type": "PERSON", "processors": who, "is_multi": multi,
+    let approval = |id: i64, name: &str, person: &str, is_multi: bool| {
+        json!({ "id": id, "type": "APPROVAL", "name": name, "processors_type": "PERSON", "processors": person, "is_multi": is_multi,
             "variables": { "outputs": [{ "key": format!("result_{id}"), "meta": { "code": "NODE_APPROVE_RESULT" } }, { "key": format!("rejected_{id}"), "meta": { "code": "REJECT_COUNT" } }] },
-            "finish_condition": if multi { condition(&format!("rejected_{id}"), "INT", "1") } else { json!({}) } })
+            "finish_condition": if is_multi { condition(&format!("rejected_{id}"), "INT", "1") } else { json!({}) } })
     };
     let opinion = |id: i64, node: i64| {
         [
@@ -140,8 +229,9 @@ fn service(url: &str) -> Value {
             json!({ "id": id + 1, "key": format!("remark_{node}"), "name": "备注", "type": "TEXT", "state_id": node, "validate_type": "OPTION" }),
         ]
     };
-    let line = |from: i64, to: i64| json!({ "from": from, "to": to, "condition_type": "default" });
-    let line_if = |from: i64, to: i64, name: &str, value: &str| json!({ "from": from, "to": to, "name": name, "condition_type": "by_field", "condition": condition(&format!("result_{from}"), "STRING", value) });
+    let transition =
+        |from: i64, to: i64| json!({ "from": from, "to": to, "condition_type": "default" });
+    let transition_if = |from: i64, to: i64, name: &str, value: &str| json!({ "from": from, "to": to, "name": name, "condition_type": "by_field", "condition": condition(&format!("result_{from}"), "STRING", value) });
     let mut fields = vec![
         json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "state_id": 2, "validate_type": "REQUIRE" }),
         json!({ "id": 2, "key": "size", "name": "连接数", "type": "INT", "state_id": 2, "validate_type": "REQUIRE" }),
@@ -149,7 +239,12 @@ fn service(url: &str) -> Value {
             "kv_relation": { "key": "id", "name": "name" }, "api_info": { "remote_api_info": { "method": "POST", "url": format!("{url}list/") }, "rsp_data": "pools" } }),
         json!({ "id": 21, "key": "plan", "name": "回滚方案", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "meta": { "accept": ".txt,.md,.pdf" } }),
     ];
-    fields.extend(opinion(3, 4).into_iter().chain(opinion(5, 5)).chain(opinion(7, 7)));
+    fields.extend(
+        opinion(3, 4)
+            .into_iter()
+            .chain(opinion(5, 5))
+            .chain(opinion(7, 7)),
+    );
     let workflow = json!({
         "name": "容量变更", "is_revocable": true, "is_supervise_needed": true,
         "nodes": [
@@ -161,7 +256,7 @@ fn service(url: &str) -> Value {
                 "outputs": [{ "key": "pool", "name": "连接池", "ref_path": "data.pool" }] } },
             { "id": 9, "type": "END", "name": "结束" }
         ],
-        "edges": [line(1, 2), line(2, 3), line(3, 4), line(3, 5), line(4, 6), line(5, 6), line(6, 7), line_if(7, 8, "通过", "true"), line_if(7, 2, "退回", "false"), line(8, 9)],
+        "edges": [transition(1, 2), transition(2, 3), transition(3, 4), transition(3, 5), transition(4, 6), transition(5, 6), transition(6, 7), transition_if(7, 8, "通过", "true"), transition_if(7, 2, "退回", "false"), transition(8, 9)],
         "fields": fields,
     });
     json!({ "name": "容量变更", "key": "change", "desc": "并行审批、会签、自动下发", "catalog_id": 12, "owners": "admin", "workflow": workflow })

@@ -1,4 +1,5 @@
-//! A desk in the cloud: its tables and how they are set, its queues, archive and secret, and whether anybody follows what is written.
+//! Checks of a desk in the cloud: tables with their settings, queues, archive, secret, and the
+//! progress of its functions.
 
 use std::collections::BTreeSet;
 
@@ -18,22 +19,24 @@ use crate::stream::follow::DUE;
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::{parked, project};
 
-/// How long what was written may be on its way.
-const ON_ITS_WAY_MS: i64 = 60_000;
-/// How old what is looked for may be: older commits would have to be looked for in the whole feed, which `audit check` does.
+/// Longest time between a commit and its effects in the feed and in the cards.
+const PROCESSING_MAX_MS: i64 = 60_000;
+/// Oldest commits that are searched in the feed; a search for older ones reads the whole feed,
+/// which `audit check` does.
 const RECENT_MS: i64 = 24 * 3_600_000;
-/// Pages that are looked back over for tickets whose cards are due.
+/// Most pages of the feed that are read back for the check of cards.
 const PAGES_MAX: i64 = 100;
-/// How long a deadline may be overdue, and how far the board may be behind, before it is worth saying.
+/// Time after which an overdue deadline is a problem.
 const OVERDUE_MS: i64 = 5 * 60_000;
+/// Most commits that the board may be behind the feed.
 const BOARD_LAG_MAX: i64 = 10_000;
-/// Tickets that are looked at, the newest ones.
+/// Number of the newest tickets that are checked.
 const TICKETS: usize = 20;
-/// Parked streams that are counted.
+/// Most parked streams that are counted.
 const PARKED_MAX: usize = 1000;
 const TABLES: [&str; 4] = ["journal", "feed", "views", "keys"];
 
-/// Looks at everything; what depends on something that is wrong is left out.
+/// Runs all checks; skips the other checks if a table cannot be used.
 pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     let mut findings = vec![fine("region", cloud.region())];
     let tables = tables(cloud, &mut findings).await;
@@ -41,51 +44,63 @@ pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
         findings.push(archive(cloud).await);
         findings.push(match cloud.secrets.secret("doctor").await {
             Ok(_) => fine("secret", cloud.names.secret()),
-            Err(error) => wrong("secret", error.to_string(), advice(cloud, &error, "secretsmanager:GetSecretValue")),
+            Err(error) => wrong(
+                "secret",
+                error.to_string(),
+                advice(cloud, &error, "secretsmanager:GetSecretValue"),
+            ),
         });
         for queue in QUEUES {
             findings.push(self::queue(cloud, queue).await);
         }
-        findings.push(indexed(cloud).await);
-        findings.push(followed(cloud).await);
-        findings.push(awake(cloud).await);
-        findings.push(projected(cloud).await);
-        findings.push(set_aside(cloud).await);
-        findings.push(untouched(cloud).await);
+        findings.push(index(cloud).await);
+        findings.push(cards(cloud).await);
+        findings.push(deadlines(cloud).await);
+        findings.push(board(cloud).await);
+        findings.push(parked_streams(cloud).await);
+        findings.push(tampering(cloud).await);
     }
     findings
 }
 
-/// What to do about a request that failed.
+/// Returns the next step for a failed request.
 fn advice(cloud: &Cloud, error: &Error, permission: &str) -> String {
     match error.kind {
-        Kind::Denied => format!("these credentials may not do that: give them {permission} on it, or use others (AWS_PROFILE, AWS_ACCESS_KEY_ID)"),
+        Kind::Denied => format!("these credentials lack a permission: give them {permission} on the resource, or use other credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID)"),
         Kind::Misconfigured => {
             format!(
-                "deploy infra/deploy/template.yaml for prefix {} in region {}, or name the right ones by --prefix and --region",
+                "deploy infra/deploy/template.yaml for prefix {} in region {}, or correct --prefix and --region",
                 cloud.names.prefix,
                 cloud.region()
             )
         }
-        _ => "the service does not answer: look at the network, at AWS_ENDPOINT_URL, and at the service's own health page; then look again".into(),
+        _ => "the service does not answer: check the network, AWS_ENDPOINT_URL and the health page of the service; then run doctor again".into(),
     }
 }
 
-/// Looks at the tables; says whether all of them can be used.
+/// Checks the tables; returns whether all of them can be used.
 async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
     let mut facts = Vec::new();
     for name in TABLES {
         facts.push((name, cloud.table_facts(name).await));
     }
-    if facts.iter().all(|(_, facts)| facts.as_ref().is_err_and(|error| error.kind == Kind::Misconfigured)) {
+    if facts.iter().all(|(_, facts)| {
+        facts
+            .as_ref()
+            .is_err_and(|error| error.kind == Kind::Misconfigured)
+    }) {
         let others = cloud.tables().await.unwrap_or_default();
         let found = format!(
             "none of the desk's tables is in region {}; tables that begin with {}: {}",
             cloud.region(),
             cloud.names.prefix,
-            if others.is_empty() { "none".to_owned() } else { others.join(", ") }
+            if others.is_empty() {
+                "none".to_owned()
+            } else {
+                others.join(", ")
+            }
         );
-        findings.push(wrong("tables", found, "this is another region or another prefix: use --region and --prefix, or deploy infra/deploy/template.yaml here"));
+        findings.push(wrong("tables", found, "the desk has another region or prefix: correct --region and --prefix, or deploy infra/deploy/template.yaml here"));
         return false;
     }
     let mut usable = true;
@@ -95,153 +110,279 @@ async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
             Ok(facts) => findings.push(settings(&format!("table {table}"), name, &facts)),
             Err(error) => {
                 usable = false;
-                let lost =
-                    if name == "views" { "; then `ledgerdesk audit follow --cloud` fills it" } else { "; restore it from its newest backup or point in time" };
-                let lost = if error.kind == Kind::Misconfigured { lost } else { "" };
-                findings.push(wrong(format!("table {table}"), error.to_string(), advice(cloud, &error, "dynamodb:DescribeTable") + lost));
+                let lost = if name == "views" {
+                    "; then run `ledgerdesk audit follow --cloud` to fill it"
+                } else {
+                    "; restore it from its newest backup or point in time"
+                };
+                let lost = if error.kind == Kind::Misconfigured {
+                    lost
+                } else {
+                    ""
+                };
+                findings.push(wrong(
+                    format!("table {table}"),
+                    error.to_string(),
+                    advice(cloud, &error, "dynamodb:DescribeTable") + lost,
+                ));
             }
         }
     }
     usable
 }
 
-/// How a table must be set.
+/// Checks the settings of a table.
 fn settings(what: &str, name: &str, facts: &TableFacts) -> Finding {
-    let wanted = match name {
+    let expected = match name {
         "journal" => Some(WHOLE_ITEMS),
         "feed" => Some(KEYS_ALONE),
         _ => None,
     };
-    match (wanted, facts.stream.as_deref(), facts.recovers) {
-        (Some(wanted), stream, _) if stream != Some(wanted) && stream != Some("NEW_AND_OLD_IMAGES") => wrong(
+    match (expected, facts.stream.as_deref(), facts.recovers) {
+        (Some(expected), stream, _)
+            if stream != Some(expected) && stream != Some("NEW_AND_OLD_IMAGES") =>
+        {
+            wrong(
+                what,
+                format!(
+                    "its stream is {}, so no function follows the commits",
+                    stream.map_or_else(|| "off".to_owned(), |stream| format!("set to {stream}"))
+                ),
+                format!(
+                    "deploy the template again to turn the stream on with view type {expected}; then run `ledgerdesk audit check --cloud --fill` to give lost commits positions"
+                ),
+            )
+        }
+        (Some(_), _, Some(false)) => wrong(
             what,
-            format!("its stream is {}, so that nothing follows what is written", stream.map_or_else(|| "off".to_owned(), |stream| format!("set to {stream}"))),
+            "point-in-time recovery is off, so earlier data cannot be restored",
+            "deploy the template again to turn point-in-time recovery on",
+        ),
+        (None, _, Some(true)) if name == "keys" => wrong(
+            what,
+            "point-in-time recovery is on, so erased people can be restored",
+            "deploy the template again to turn point-in-time recovery off",
+        ),
+        (_, stream, _) => fine(
+            what,
             format!(
-                "turn its stream on with view type {wanted} by deploying the template again; then `ledgerdesk audit check --cloud --fill` gives lost commits their positions"
+                "stream {}, {}",
+                stream.unwrap_or("off"),
+                if facts.is_protected {
+                    "protected"
+                } else {
+                    "not protected against deletion"
+                }
             ),
         ),
-        (Some(_), _, Some(false)) => wrong(what, "its past cannot be restored", "turn point-in-time recovery on by deploying the template again"),
-        (None, _, Some(true)) if name == "keys" => {
-            wrong(what, "its past can be restored, so that forgotten people come back", "turn point-in-time recovery off by deploying the template again")
-        }
-        (_, stream, _) => {
-            fine(what, format!("stream {}, {}", stream.unwrap_or("off"), if facts.is_protected { "protected" } else { "not protected against deletion" }))
-        }
     }
 }
 
 async fn archive(cloud: &Cloud) -> Finding {
     match cloud.blob.get("archive/doctor").await {
         Ok(_) => fine("archive", &cloud.bucket),
-        Err(error) => wrong("archive", error.to_string(), advice(cloud, &error, "s3:GetObject and s3:ListBucket")),
+        Err(error) => wrong(
+            "archive",
+            error.to_string(),
+            advice(cloud, &error, "s3:GetObject and s3:ListBucket"),
+        ),
     }
 }
 
 async fn queue(cloud: &Cloud, name: &str) -> Finding {
     let what = format!("queue {}", cloud.names.queue(name));
-    match (cloud.queue.waiting(name).await, cloud.queue.waiting(&dead(name)).await) {
+    match (
+        cloud.queue.waiting(name).await,
+        cloud.queue.waiting(&dead(name)).await,
+    ) {
         (Ok(waiting), Ok(0)) => fine(what, format!("{waiting} waiting, none dead")),
-        (Ok(_), Ok(count)) => {
-            wrong(what, format!("{count} messages failed too often"), "see `ledgerdesk audit parked --cloud`, mend the cause, then add --redrive")
-        }
-        (Err(error), _) | (_, Err(error)) => wrong(what, error.to_string(), advice(cloud, &error, "sqs:GetQueueAttributes")),
+        (Ok(_), Ok(count)) => wrong(
+            what,
+            format!("{count} messages failed too often"),
+            "run `ledgerdesk audit parked --cloud`, remove the cause, then run it again with --redrive",
+        ),
+        (Err(error), _) | (_, Err(error)) => wrong(
+            what,
+            error.to_string(),
+            advice(cloud, &error, "sqs:GetQueueAttributes"),
+        ),
     }
 }
 
-/// Whether the feed holds what was written last: the newest tickets, today's numbers, the configuration.
-async fn indexed(cloud: &Cloud) -> Finding {
-    match late(cloud).await {
-        Ok((position, late)) if late.is_empty() => fine("index", format!("the feed stands at position {position}")),
+/// Checks that the feed contains the latest commits of tickets, number sequences and configuration.
+async fn index(cloud: &Cloud) -> Finding {
+    match missing_in_feed(cloud).await {
+        Ok((position, late)) if late.is_empty() => {
+            fine("index", format!("the feed is at position {position}"))
+        }
         Ok((position, late)) => wrong(
             "index",
-            format!("the feed stands at position {position} and lacks {}, written more than a minute ago", late.join(", ")),
             format!(
-                "see that function {} has its event source enabled and what its log says; `ledgerdesk audit check --cloud` tells everything that is missing",
+                "the feed is at position {position} and lacks {}, committed more than a minute ago",
+                late.join(", ")
+            ),
+            format!(
+                "check that the event source of function {} is enabled, and read its log; `ledgerdesk audit check --cloud` lists all missing commits",
                 cloud.names.function("index")
             ),
         ),
-        Err(error) => wrong("index", error.to_string(), advice(cloud, &error, "dynamodb:Query and dynamodb:GetItem")),
+        Err(error) => wrong(
+            "index",
+            error.to_string(),
+            advice(cloud, &error, "dynamodb:Query and dynamodb:GetItem"),
+        ),
     }
 }
 
-async fn late(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
+async fn missing_in_feed(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
     let store = &cloud.ledger.store;
     let now = cloud.ledger.clock.now();
     let zone = Settings::default().zone;
-    let day = Timestamp::from_millisecond(now.0).unwrap_or_default().to_zoned_datetime(zone).strftime("%Y%m%d").to_string();
+    let day = Timestamp::from_millisecond(now.0)
+        .unwrap_or_default()
+        .to_zoned_datetime(zone)
+        .strftime("%Y%m%d")
+        .to_string();
     let mut streams: BTreeSet<String> = ["catalog", "role-1"].map(str::to_owned).into();
-    streams.extend(["REQ", "CRQ", "INC", "PBI"].map(|kind| format!("numbers-{kind}{day}")));
-    let newest = Range { view: TicketCard::VIEW, index: "ticket", from: "", to: "~", descending: true, skip: 0, limit: TICKETS };
-    streams.extend(cloud.views.range(newest).await?.into_iter().map(|entry| entry.key));
+    streams.extend(["REQ", "CRQ", "INC", "PBI"].map(|kind| format!("number_sequence-{kind}{day}")));
+    let newest = Range {
+        view: TicketCard::VIEW,
+        index: "ticket",
+        from: "",
+        to: "~",
+        descending: true,
+        skip: 0,
+        limit: TICKETS,
+    };
+    streams.extend(
+        cloud
+            .views
+            .range(newest)
+            .await?
+            .into_iter()
+            .map(|entry| entry.key),
+    );
     let mut tips = Vec::new();
     for stream in streams {
-        let tip = store.back(&stream, None, 1).await?.pop().filter(|tip| (now.0 - RECENT_MS..now.0 - ON_ITS_WAY_MS).contains(&tip.at.0));
-        tips.extend(tip.map(|commit| Arrived { written: commit.at, commit }));
+        let tip = store
+            .back(&stream, None, 1)
+            .await?
+            .pop()
+            .filter(|tip| (now.0 - RECENT_MS..now.0 - PROCESSING_MAX_MS).contains(&tip.at.0));
+        tips.extend(tip.map(|commit| Arrived {
+            written: commit.at,
+            commit,
+        }));
     }
-    let indexer = Indexer::new(cloud.pages.clone(), cloud.blob.clone(), cloud.ledger.clock.clone());
+    let indexer = Indexer::new(
+        cloud.pages.clone(),
+        cloud.blob.clone(),
+        cloud.ledger.clock.clone(),
+    );
     let missing = indexer.missing(&tips).await?;
-    Ok((store.head().await?.position, missing.into_iter().map(|commit| format!("{}:{}", commit.stream, commit.first)).collect()))
+    Ok((
+        store.head().await?.position,
+        missing
+            .into_iter()
+            .map(|commit| format!("{}:{}", commit.stream, commit.first))
+            .collect(),
+    ))
 }
 
-/// Whether cards follow the newest page of the feed.
-async fn followed(cloud: &Cloud) -> Finding {
-    match behind(cloud).await {
+/// Checks that the cards of the newest tickets in the feed are up to date.
+async fn cards(cloud: &Cloud) -> Finding {
+    match outdated_cards(cloud).await {
         Ok(behind) if behind.is_empty() => fine("follow", "cards are up to date"),
         Ok(behind) => wrong(
             "follow",
             format!("the cards of {} are behind", behind.join(", ")),
             format!(
-                "see `ledgerdesk audit parked --cloud`, and that function {} has its event source enabled and what its log says",
+                "run `ledgerdesk audit parked --cloud`, check that the event source of function {} is enabled, and read its log",
                 cloud.names.function("follow")
             ),
         ),
-        Err(error) => wrong("follow", error.to_string(), advice(cloud, &error, "dynamodb:GetItem")),
+        Err(error) => wrong(
+            "follow",
+            error.to_string(),
+            advice(cloud, &error, "dynamodb:GetItem"),
+        ),
     }
 }
 
-async fn behind(cloud: &Cloud) -> Result<Vec<String>, Error> {
-    let due = Moment(cloud.ledger.clock.now().0 - ON_ITS_WAY_MS);
-    let Some(newest) = cloud.pages.newest().await? else { return Ok(Vec::new()) };
+async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
+    let due = Moment(cloud.ledger.clock.now().0 - PROCESSING_MAX_MS);
+    let Some(newest) = cloud.pages.newest().await? else {
+        return Ok(Vec::new());
+    };
     let mut behind = BTreeSet::new();
-    let mut looked = 0;
-    // Back from the newest page to tickets whose cards have had their time.
-    for number in (1..=newest.number).rev().take_while(|number| newest.number - number < PAGES_MAX) {
-        let Some(page) = cloud.pages.get(number).await?.filter(|page| page.at < due) else { continue };
-        for entry in page.entries.iter().rev().filter(|entry| entry.stream.starts_with("ticket-")) {
+    let mut checked = 0;
+    // Newer pages are skipped, because their cards may still be in progress.
+    for number in (1..=newest.number)
+        .rev()
+        .take_while(|number| newest.number - number < PAGES_MAX)
+    {
+        let Some(page) = cloud.pages.get(number).await?.filter(|page| page.at < due) else {
+            continue;
+        };
+        for entry in page
+            .entries
+            .iter()
+            .rev()
+            .filter(|entry| entry.stream.starts_with("ticket-"))
+        {
             let card = cloud.views.get(TicketCard::VIEW, &entry.stream).await?;
             if card.is_none_or(|card| card.sequence < entry.first) {
                 behind.insert(entry.stream.clone());
             }
-            looked += 1;
+            checked += 1;
         }
-        if looked >= TICKETS {
+        if checked >= TICKETS {
             break;
         }
     }
     Ok(behind.into_iter().collect())
 }
 
-/// Whether deadlines fire: none is overdue for long.
-async fn awake(cloud: &Cloud) -> Finding {
+/// Checks that no deadline is overdue for too long.
+async fn deadlines(cloud: &Cloud) -> Finding {
     let to = format!("{:016}", cloud.ledger.clock.now().0 - OVERDUE_MS);
-    let overdue = Range { view: DUE, index: "due", from: "", to: &to, descending: false, skip: 0, limit: TICKETS };
+    let overdue = Range {
+        view: DUE,
+        index: "due",
+        from: "",
+        to: &to,
+        descending: false,
+        skip: 0,
+        limit: TICKETS,
+    };
     match cloud.views.range(overdue).await {
         Ok(overdue) if overdue.is_empty() => fine("wake", "no deadline is overdue"),
         Ok(overdue) => wrong(
             "wake",
-            format!("the deadlines of {} passed more than five minutes ago", overdue.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>().join(", ")),
             format!(
-                "see that the schedule of {} is enabled, and what the logs of it and of {} say",
+                "the deadlines of {} passed more than five minutes ago",
+                overdue
+                    .iter()
+                    .map(|entry| entry.key.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            format!(
+                "check that the schedule of {} is enabled, and read its log and the log of {}",
                 cloud.names.function("wake"),
                 cloud.names.function("attempt")
             ),
         ),
-        Err(error) => wrong("wake", error.to_string(), advice(cloud, &error, "dynamodb:Query")),
+        Err(error) => wrong(
+            "wake",
+            error.to_string(),
+            advice(cloud, &error, "dynamodb:Query"),
+        ),
     }
 }
 
-/// Whether the projections follow the feed.
-async fn projected(cloud: &Cloud) -> Finding {
+/// Checks that the desk board follows the feed.
+async fn board(cloud: &Cloud) -> Finding {
     let lag = async {
         let (position, _) = project::board(&*cloud.views, project::DESK_BOARD).await?;
         Ok::<_, Error>((position, cloud.ledger.store.head().await?.position))
@@ -249,30 +390,56 @@ async fn projected(cloud: &Cloud) -> Finding {
     match lag.await {
         Ok((position, head)) if head - position > BOARD_LAG_MAX => wrong(
             "project",
-            format!("the board stands at position {position} of {head}"),
-            format!("see that function {} has its event source enabled and what its log says", cloud.names.function("project")),
+            format!("the board is at position {position} of {head}"),
+            format!(
+                "check that the event source of function {} is enabled, and read its log",
+                cloud.names.function("project")
+            ),
         ),
-        Ok((position, _)) => fine("project", format!("the board stands at position {position}")),
-        Err(error) => wrong("project", error.to_string(), advice(cloud, &error, "dynamodb:GetItem")),
+        Ok((position, _)) => fine("project", format!("the board is at position {position}")),
+        Err(error) => wrong(
+            "project",
+            error.to_string(),
+            advice(cloud, &error, "dynamodb:GetItem"),
+        ),
     }
 }
 
-async fn set_aside(cloud: &Cloud) -> Finding {
+async fn parked_streams(cloud: &Cloud) -> Finding {
     match parked::list(&*cloud.views, PARKED_MAX).await {
         Ok(parked) if parked.is_empty() => fine("parked", "nothing"),
-        Ok(parked) => wrong("parked", format!("{} streams", parked.len()), "see `ledgerdesk audit parked --cloud`, mend the cause, then add --redrive"),
-        Err(error) => wrong("parked", error.to_string(), advice(cloud, &error, "dynamodb:Query")),
+        Ok(parked) => wrong(
+            "parked",
+            format!("{} streams", parked.len()),
+            "run `ledgerdesk audit parked --cloud`, remove the cause, then run it again with --redrive",
+        ),
+        Err(error) => wrong(
+            "parked",
+            error.to_string(),
+            advice(cloud, &error, "dynamodb:Query"),
+        ),
     }
 }
 
-async fn untouched(cloud: &Cloud) -> Finding {
+async fn tampering(cloud: &Cloud) -> Finding {
     match cloud.views.scan(TAMPERED, "", 10).await {
-        Ok(signs) if signs.is_empty() => fine("journal", "nobody wrote past the ledger"),
+        Ok(signs) if signs.is_empty() => fine("journal", "no sign of another writer"),
         Ok(signs) => wrong(
             "journal",
-            format!("it was written to past the ledger: {}", signs.iter().map(|(_, sign)| String::from_utf8_lossy(&sign.body)).collect::<Vec<_>>().join("; ")),
-            "run `ledgerdesk audit check --cloud`, find out who may write there, and restore what was changed from the archive",
+            format!(
+                "another writer than the ledger changed it: {}",
+                signs
+                    .iter()
+                    .map(|(_, sign)| String::from_utf8_lossy(&sign.body))
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            ),
+            "run `ledgerdesk audit check --cloud`, find out who may write to the table, and restore the changed commits from the archive",
         ),
-        Err(error) => wrong("journal", error.to_string(), advice(cloud, &error, "dynamodb:Query")),
+        Err(error) => wrong(
+            "journal",
+            error.to_string(),
+            advice(cloud, &error, "dynamodb:Query"),
+        ),
     }
 }

@@ -1,4 +1,5 @@
-//! What a desk in the cloud costs, from what its functions logged: requests, units and bytes, by function and per command.
+//! `ledgerdesk doctor --cost`: prints the cost of a desk in the cloud from the log lines of its
+//! functions.
 
 use std::collections::BTreeMap;
 
@@ -9,28 +10,40 @@ use serde_json::{Value, json};
 
 use crate::catalog::FUNCTIONS;
 use crate::cli::CommandError;
-use crate::metrics::NAMESPACE;
+use crate::host::metrics::NAMESPACE;
 
-/// The part of a log line that is ours.
+/// The used member of a metric line.
 #[derive(Deserialize)]
 struct Line {
     #[serde(rename = "Cost")]
     cost: BTreeMap<String, Counted>,
 }
 
-/// Prints the table.
+/// Prints requests, units, bytes and dollars by function, and the averages per commit.
 pub(super) async fn print(cloud: &Cloud, hours: i64, json: bool) -> Result<(), CommandError> {
     let since = cloud.ledger.clock.now().0 - hours * 3_600_000;
-    let (mut commands, mut total, mut puts, mut are_cut) = (0, Counted::default(), 0, false);
+    let (mut commits, mut total, mut puts, mut are_cut) = (0, Counted::default(), 0, false);
     let mut rows = Vec::new();
     for function in FUNCTIONS {
         let log = cloud.log_lines(function.name, NAMESPACE, since).await?;
         are_cut |= log.are_cut;
         let mut sum = Counted::default();
-        for line in log.lines.iter().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+        for line in log
+            .lines
+            .iter()
+            .filter_map(|line| serde_json::from_str::<Line>(line).ok())
+        {
             for (kind, counted) in line.cost {
-                commands += if kind == "journal put" { counted.requests } else { 0 };
-                puts += if kind == "blob put" { counted.requests } else { 0 };
+                commits += if kind == "journal put" {
+                    counted.requests
+                } else {
+                    0
+                };
+                puts += if kind == "blob put" {
+                    counted.requests
+                } else {
+                    0
+                };
                 sum += counted;
             }
         }
@@ -49,28 +62,34 @@ pub(super) async fn print(cloud: &Cloud, hours: i64, json: bool) -> Result<(), C
         })
         .collect();
     let report = json!({
-        "hours": hours, "functions": functions, "archive_objects": puts, "archive_dollars": puts_dollars, "commits": commands, "is_cut": are_cut,
+        "hours": hours, "functions": functions, "archive_objects": puts, "archive_dollars": puts_dollars, "commits": commits, "is_cut": are_cut,
     });
     crate::cli::print(json, &report, || {
-        println!("{:<10} {:>10} {:>12} {:>12} {:>14} {:>12}", "function", "requests", "write units", "read units", "bytes", "dollars");
+        println!(
+            "{:<10} {:>10} {:>12} {:>12} {:>14} {:>12}",
+            "function", "requests", "write units", "read units", "bytes", "dollars"
+        );
         rows.iter().for_each(|(name, sum)| row(name, sum));
         println!("and {puts} archive objects put: {puts_dollars:.6} dollars");
         if are_cut {
-            println!("there are more log lines than were read; ask for fewer hours");
+            println!("not all log lines were read; use fewer --hours");
         }
-        if commands == 0 {
+        if commits == 0 {
             println!("no commit was logged in the last {hours} hours");
             return;
         }
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let count = commands as f64;
+        let count = commits as f64;
         println!(
-            "{commands} commits: {:.2} write units, {:.2} read units each; {:.2} dollars per million with everything that followed from them",
+            "{commits} commits: {:.2} write units, {:.2} read units each; {:.2} dollars per million with everything that followed from them",
             total.write_units / count,
             total.read_units / count,
             (total.dollars() + puts_dollars) / count * 1e6
         );
-        println!("({} dollars per million write units, {} per million read units, on demand in us-east-1)", DOLLARS_PER_MILLION.0, DOLLARS_PER_MILLION.1);
+        println!(
+            "({} dollars per million write units, {} per million read units, on demand in us-east-1)",
+            DOLLARS_PER_MILLION.0, DOLLARS_PER_MILLION.1
+        );
     });
     Ok(())
 }
@@ -81,5 +100,12 @@ fn per_million(count: u64, dollars: f64) -> f64 {
 }
 
 fn row(name: &str, sum: &Counted) {
-    println!("{name:<10} {:>10} {:>12.1} {:>12.1} {:>14} {:>12.6}", sum.requests, sum.write_units, sum.read_units, sum.bytes, sum.dollars());
+    println!(
+        "{name:<10} {:>10} {:>12.1} {:>12.1} {:>14} {:>12.6}",
+        sum.requests,
+        sum.write_units,
+        sum.read_units,
+        sum.bytes,
+        sum.dollars()
+    );
 }

@@ -1,70 +1,123 @@
-//! A desk in a directory: its files and who may read them, how far its views are, what was set aside. Everything is read as it lies; no file is created.
+//! Checks of a desk in a directory: files, permissions, views and parked work; creates and changes
+//! no file.
 
 use std::path::Path;
 
 use infra::Ledger;
 use infra::heads;
-use infra::local::{DATABASES, Local, Look, check_keys, disagreeing, has_unread_log, integrity, is_running, sqlite_version, wide};
+use infra::local::{
+    DATABASES, Local, Look, check_keys, disagreeing, has_unread_log, integrity, is_running,
+    sqlite_version, wide,
+};
 use infra::views::{Entry, Range};
 
 use super::{Finding, fine, warning, wrong};
 use crate::cli::uploads;
 use crate::stream::{parked, project};
 
-/// Commits the views may be behind before it is worth saying.
+/// Most commits that the views may be behind the ledger.
 const LAG_MAX: i64 = 10_000;
-/// Streams that one piece of advice names besides the first.
+/// Most further streams in one piece of advice.
 const SHOWN_MAX: usize = 4;
-/// Uploads that are named where they are missing.
+/// Most missing uploads in one finding.
 const NAMED_MAX: usize = 5;
 
-const RESTORE_LEDGER: &str = "restore a backup (`ledgerdesk restore`), then run `ledgerdesk audit verify`";
-const RESTORE_KEYS: &str = "restore keys.db from its backup: without it names and sealed values cannot be read";
+const RESTORE_LEDGER: &str =
+    "restore a backup (`ledgerdesk restore`), then run `ledgerdesk audit verify`";
+const RESTORE_KEYS: &str =
+    "restore keys.db from its backup: without it names and sealed values cannot be read";
 const START: &str = "start the desk once, then run `ledgerdesk doctor` again";
 const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt from the ledger";
 
-const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; nothing is known to be lost";
+const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; there is no sign of data loss";
 
-/// Looks at everything there is.
+/// Runs all checks of a directory.
 pub(super) async fn look(data: &Path) -> Vec<Finding> {
     if !data.is_dir() {
         return vec![wrong(
             "directory",
-            format!("{} {}", data.display(), if data.exists() { "is not a directory" } else { "does not exist" }),
-            "start `ledgerdesk serve --data` with this directory, or name the right one",
+            format!(
+                "{} {}",
+                data.display(),
+                if data.exists() {
+                    "is not a directory"
+                } else {
+                    "does not exist"
+                }
+            ),
+            "start `ledgerdesk serve --data` with this directory, or correct --data",
         )];
     }
-    let mut findings = vec![fine("directory", data.display().to_string()), fine("sqlite", format!("SQLite {}", sqlite_version()))];
+    let mut findings = vec![
+        fine("directory", data.display().to_string()),
+        fine("sqlite", format!("SQLite {}", sqlite_version())),
+    ];
     let is_running = match is_running(data) {
         Ok(is_running) => {
-            findings.push(fine("desk", if is_running { "a desk is running here" } else { "no desk is running here" }));
+            findings.push(fine(
+                "desk",
+                if is_running {
+                    "a desk is running here"
+                } else {
+                    "no desk is running here"
+                },
+            ));
             is_running
         }
         Err(error) => {
-            findings.push(wrong("desk", format!("the lock file cannot be opened: {error}"), "check the owner and permissions of the directory"));
+            findings.push(wrong(
+                "desk",
+                format!("the lock file cannot be opened: {error}"),
+                "check the owner and permissions of the directory",
+            ));
             false
         }
     };
     if DATABASES.iter().any(|name| is_denied(data, name)) {
-        findings.push(wrong("ledger", "this user may not read the files of the directory", PERMISSIONS));
+        findings.push(wrong(
+            "ledger",
+            "this user may not read the files of the directory",
+            PERMISSIONS,
+        ));
         return findings;
     }
     findings.extend(permissions(data));
-    findings.extend(DATABASES.iter().filter_map(|name| sound(data, name, is_running)));
-    let Look { ledger, attachments, blob, has_keys } = match Local::look(data, is_running) {
+    findings.extend(
+        DATABASES
+            .iter()
+            .filter_map(|name| sound(data, name, is_running)),
+    );
+    let Look {
+        ledger,
+        attachments,
+        blob,
+        has_keys,
+    } = match Local::look(data, is_running) {
         Ok(look) => look,
         Err(error) => {
             let is_unread = !is_running && DATABASES.iter().any(|name| has_unread_log(data, name));
-            findings.push(wrong("ledger", error.to_string(), if is_unread { START } else { RESTORE_LEDGER }));
+            findings.push(wrong(
+                "ledger",
+                error.to_string(),
+                if is_unread { START } else { RESTORE_LEDGER },
+            ));
             return findings;
         }
     };
     match ledger.store.head().await {
         Ok(head) => {
-            findings.push(fine("ledger", format!("{} commits; their chain is not verified here, run `ledgerdesk audit verify`", head.position)));
+            findings.push(fine(
+                "ledger",
+                format!(
+                    "{} commits; their chain is not verified here, run `ledgerdesk audit verify`",
+                    head.position
+                ),
+            ));
             findings.push(published(data, head.position, is_running));
             findings.push(keys(data, head.position, &ledger, has_keys, is_running).await);
-            findings.push(files(uploads::look(&ledger, &attachments, &*blob, has_keys).await));
+            findings.push(files(
+                uploads::look(&ledger, &attachments, &*blob, has_keys).await,
+            ));
             findings.extend(views(data, head.position, is_running).await);
         }
         Err(error) => findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER)),
@@ -72,23 +125,35 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
     findings
 }
 
-/// Files that others than their owner may read.
+/// Warns about files that users other than their owner may read.
 fn permissions(data: &Path) -> Option<Finding> {
     let wide = wide(data);
     let (path, mode) = wide.first()?;
     let found = match wide.len() {
         1 => format!("{} has the mode {mode:04o}", path.display()),
-        count => format!("{} has the mode {mode:04o}, and {} more files are open to other users", path.display(), count - 1),
+        count => format!(
+            "{} has the mode {mode:04o}, and {} more files are open to other users",
+            path.display(),
+            count - 1
+        ),
     };
-    Some(warning("permissions", found, "other users of this machine can read the desk's data and keys; start the desk once, which makes them 0700 and 0600"))
+    Some(warning(
+        "permissions",
+        found,
+        "other users of this machine can read the desk's data and keys; start the desk once, which makes them 0700 and 0600",
+    ))
 }
 
-/// The next step for a file that cannot be read.
+/// Returns the next step for a file that cannot be read.
 fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
-    if !is_running && has_unread_log(data, name) { START } else { otherwise }
+    if !is_running && has_unread_log(data, name) {
+        START
+    } else {
+        otherwise
+    }
 }
 
-/// SQLite's own check of one file; absent where there is no such file.
+/// Runs the integrity check of SQLite on a file; returns `None` if the file does not exist.
 fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     let advice = match name {
         "ledger.db" => RESTORE_LEDGER,
@@ -99,26 +164,46 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     match integrity(data, name, is_running) {
         Ok(None) => None,
         Ok(Some(damages)) if damages.is_empty() => Some(fine(name, "integrity_check: ok")),
-        Ok(Some(damages)) => Some(wrong(name, format!("the file is damaged: {}", damages.join("; ")), advice)),
+        Ok(Some(damages)) => Some(wrong(
+            name,
+            format!("the file is damaged: {}", damages.join("; ")),
+            advice,
+        )),
         Err(error) => Some(wrong(name, error.to_string(), advice)),
     }
 }
 
-/// Says whether this user may not read a file of the directory: then nothing is known about what is in it.
+/// Returns whether this user may not read a file of the directory; its content cannot be checked.
 fn is_denied(data: &Path, name: &str) -> bool {
-    std::fs::File::open(data.join(name)).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    std::fs::File::open(data.join(name))
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// The streams of further failing callbacks, up to a bound.
+/// Returns a text with the streams of further failing callbacks, at most [`SHOWN_MAX`].
 fn others(failing: &[Entry]) -> String {
-    let names: Vec<&str> = failing.iter().skip(1).take(SHOWN_MAX).map(|entry| entry.key.as_str()).collect();
-    if names.is_empty() { String::new() } else { format!(", the same for {}", names.join(", ")) }
+    let names: Vec<&str> = failing
+        .iter()
+        .skip(1)
+        .take(SHOWN_MAX)
+        .map(|entry| entry.key.as_str())
+        .collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(", the same for {}", names.join(", "))
+    }
 }
 
 fn published(data: &Path, position: i64, is_running: bool) -> Finding {
     let published = match heads::read(data) {
         Ok(published) => published,
-        Err(error) => return wrong("heads", error.to_string(), "compare the file with heads that were kept elsewhere"),
+        Err(error) => {
+            return wrong(
+                "heads",
+                error.to_string(),
+                "compare the file with copies of the heads stored elsewhere",
+            );
+        }
     };
     let disagreeing = match disagreeing(data, is_running, &published.heads) {
         Ok(disagreeing) => disagreeing,
@@ -127,50 +212,104 @@ fn published(data: &Path, position: i64, is_running: bool) -> Finding {
     if let Some(lost) = heads::Lost::of(&published.heads, &disagreeing, position) {
         return wrong("heads", lost.message(data), RESTORE_LEDGER);
     }
-    let last = published.heads.iter().map(|head| head.position).max().unwrap_or_default();
+    let last = published
+        .heads
+        .iter()
+        .map(|head| head.position)
+        .max()
+        .unwrap_or_default();
     let accepted = match published.accepted.len() {
         0 => String::new(),
-        count => format!("; {count} losses of commits were accepted, `ledgerdesk audit verify` names them"),
+        count => format!(
+            "; {count} losses of commits were accepted, `ledgerdesk audit verify` lists them"
+        ),
     };
-    fine("heads", format!("all {} published heads are true, up to position {last}{accepted}", published.heads.len()))
+    fine(
+        "heads",
+        format!(
+            "all {} published heads match, up to position {last}{accepted}",
+            published.heads.len()
+        ),
+    )
 }
 
-async fn keys(data: &Path, position: i64, ledger: &Ledger, has_keys: bool, is_running: bool) -> Finding {
+async fn keys(
+    data: &Path,
+    position: i64,
+    ledger: &Ledger,
+    has_keys: bool,
+    is_running: bool,
+) -> Finding {
     if position == 0 && !has_keys {
         return fine("keys", "there is no key store yet");
     }
     if let Err(error) = check_keys(data, is_running) {
         return wrong("keys", error.to_string(), RESTORE_KEYS);
     }
-    match ledger.keys.find(crate::company::ADMIN).await {
-        Ok(_) => fine("keys", "the key store belongs to the ledger and answers"),
+    match ledger.keys.find(crate::app::seed::ADMIN).await {
+        Ok(_) => fine(
+            "keys",
+            "the key store belongs to the ledger and can be read",
+        ),
         Err(error) => wrong("keys", error.to_string(), RESTORE_KEYS),
     }
 }
 
-fn files(looked: Result<uploads::Uploads, infra::Error>) -> Finding {
-    match looked {
-        Err(error) => wrong("files", error.to_string(), "check the owner and permissions of the directory"),
+fn files(result: Result<uploads::Uploads, infra::Error>) -> Finding {
+    match result {
+        Err(error) => wrong(
+            "files",
+            error.to_string(),
+            "check the owner and permissions of the directory",
+        ),
         Ok(uploads) if uploads.missing.is_empty() => {
-            let erased = if uploads.erased > 0 { format!(", {} are erased together with their owners", uploads.erased) } else { String::new() };
-            fine("files", format!("{} uploads are there{erased}; their content is not verified here, run `ledgerdesk audit files`", uploads.whole))
+            let erased = if uploads.erased > 0 {
+                format!(", {} are erased together with their owners", uploads.erased)
+            } else {
+                String::new()
+            };
+            fine(
+                "files",
+                format!(
+                    "{} uploads are complete{erased}; their content is not verified here, run `ledgerdesk audit files`",
+                    uploads.whole
+                ),
+            )
         }
         Ok(uploads) => {
-            let named: Vec<&str> = uploads.missing.iter().take(NAMED_MAX).map(|(_, what)| what.as_str()).collect();
+            let named: Vec<&str> = uploads
+                .missing
+                .iter()
+                .take(NAMED_MAX)
+                .map(|(_, what)| what.as_str())
+                .collect();
             let more = uploads.missing.len().saturating_sub(NAMED_MAX);
-            let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-            wrong("files", format!("{}{more}", named.join("; ")), "restore the folder files from a backup, then run `ledgerdesk audit files`")
+            let more = if more > 0 {
+                format!("; and {more} more")
+            } else {
+                String::new()
+            };
+            wrong(
+                "files",
+                format!("{}{more}", named.join("; ")),
+                "restore the folder files from a backup, then run `ledgerdesk audit files`",
+            )
         }
     }
 }
 
 async fn views(data: &Path, position: i64, is_running: bool) -> Vec<Finding> {
-    let looked = match Local::look_at_views(data, is_running) {
-        Ok(Some(looked)) => looked,
-        Ok(None) => return vec![fine("views", "views.db is filled from the ledger when a desk starts")],
+    let result = match Local::look_at_views(data, is_running) {
+        Ok(Some(result)) => result,
+        Ok(None) => {
+            return vec![fine(
+                "views",
+                "views.db is filled from the ledger when a desk starts",
+            )];
+        }
         Err(error) => return vec![wrong("views", error.to_string(), VIEWS)],
     };
-    let (views, queue) = (&*looked.views, &*looked.queue);
+    let (views, queue) = (&*result.views, &*result.queue);
     let mut findings = Vec::new();
     let followed = match views.get("checkpoint", "follow").await {
         Ok(checkpoint) => checkpoint.map_or(0, |checkpoint| checkpoint.sequence),
@@ -178,26 +317,38 @@ async fn views(data: &Path, position: i64, is_running: bool) -> Vec<Finding> {
     };
     let behind = position - followed;
     findings.push(if behind > LAG_MAX {
-        wrong("views", format!("{behind} commits behind"), "start the desk and let it follow; if it does not, look at its log")
+        wrong("views", format!("{behind} commits behind"), "start the desk and wait until its views are up to date; if they stay behind, read its log")
     } else if behind < 0 && !is_running {
         wrong("views", format!("views.db follows position {followed}, but the ledger ends at {position}: {} commits are missing", -behind), RESTORE_LEDGER)
     } else {
         fine("views", format!("{} commits behind", behind.max(0)))
     });
-    let board = project::board(views, project::DESK_BOARD).await.map_or(0, |(position, _)| position);
+    let board = project::board(views, project::DESK_BOARD)
+        .await
+        .map_or(0, |(position, _)| position);
     findings.push(fine("board", format!("at position {board}")));
-    let parked = parked::list(views, 100).await.map_or(0, |parked| parked.len());
+    let parked = parked::list(views, 100)
+        .await
+        .map_or(0, |parked| parked.len());
     let messages = queue.parked(100).await.map_or(0, |parked| parked.len());
     findings.push(if parked + messages > 0 {
         wrong(
             "parked",
             format!("{parked} streams and {messages} messages"),
-            "see `ledgerdesk audit parked`, remove the cause, then `ledgerdesk audit parked --redrive`",
+            "run `ledgerdesk audit parked`, remove the cause, then run `ledgerdesk audit parked --redrive`",
         )
     } else {
         fine("parked", "nothing")
     });
-    let failing = Range { view: "delivery", index: "failing", from: "", to: "~", descending: false, skip: 0, limit: 1000 };
+    let failing = Range {
+        view: "callback",
+        index: "failing",
+        from: "",
+        to: "~",
+        descending: false,
+        skip: 0,
+        limit: 1000,
+    };
     match views.range(failing).await {
         Ok(failing) if !failing.is_empty() => findings.push(wrong(
             "callbacks",
@@ -205,7 +356,12 @@ async fn views(data: &Path, position: i64, is_running: bool) -> Vec<Finding> {
                 1 => "one receiver does not accept its callback".to_owned(),
                 count => format!("{count} receivers do not accept their callbacks"),
             },
-            format!("see `ledgerdesk audit show {} --data {}` for the answer of the receiver{}", failing[0].key, data.display(), others(&failing)),
+            format!(
+                "run `ledgerdesk audit show {} --data {}` to see the response of the receiver{}",
+                failing[0].key,
+                data.display(),
+                others(&failing)
+            ),
         )),
         Ok(_) => findings.push(fine("callbacks", "none is failing")),
         Err(error) => findings.push(wrong("callbacks", error.to_string(), VIEWS)),

@@ -1,4 +1,5 @@
-//! `ledgerdesk doctor`: looks at a desk, in a directory or in the cloud, and says in words what is wrong and what to do.
+//! `ledgerdesk doctor`: checks a desk in a directory or in the cloud, and prints each problem with
+//! the next step.
 
 mod cloud;
 mod cost;
@@ -9,12 +10,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::CommandError;
-use super::place::Place;
+use super::target::Target;
 
 #[derive(Debug, Args)]
 pub struct Doctor {
     #[command(flatten)]
-    pub place: Place,
+    pub target: Target,
     /// Print the cost of a desk in the cloud over the last hours, from the logs of its functions.
     #[arg(long)]
     pub cost: bool,
@@ -23,41 +24,59 @@ pub struct Doctor {
     pub hours: i64,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 struct Finding {
     what: String,
     found: String,
-    /// What to do, where something is wrong.
+    /// The next step of the operator; `None` if the check found no problem.
     advice: Option<String>,
-    /// The desk works as it is, but it should be changed.
+    /// The desk works, but the operator should make the advised change.
     is_warning: bool,
 }
 
 fn fine(what: impl Into<String>, found: impl Into<String>) -> Finding {
-    Finding { what: what.into(), found: found.into(), advice: None, is_warning: false }
+    Finding {
+        what: what.into(),
+        found: found.into(),
+        advice: None,
+        is_warning: false,
+    }
 }
 
 fn wrong(what: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { what: what.into(), found: found.into(), advice: Some(advice.into()), is_warning: false }
+    Finding {
+        what: what.into(),
+        found: found.into(),
+        advice: Some(advice.into()),
+        is_warning: false,
+    }
 }
 
-fn warning(what: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { is_warning: true, ..wrong(what, found, advice) }
+fn warning(
+    what: impl Into<String>,
+    found: impl Into<String>,
+    advice: impl Into<String>,
+) -> Finding {
+    Finding {
+        is_warning: true,
+        ..wrong(what, found, advice)
+    }
 }
 
 impl Doctor {
+    /// Prints the findings; fails if a check found a problem.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         if self.cost {
-            if !self.place.is_cloud() {
+            if !self.target.is_cloud() {
                 return Err(CommandError::Usage(
-                    "--cost is for a desk in the cloud (--cloud --prefix --bucket); a desk in a directory costs nothing by request".into(),
+                    "--cost needs a desk in the cloud (--cloud --prefix --bucket); requests to a desk in a directory are free".into(),
                 ));
             }
-            return cost::print(&self.place.connect().await?, self.hours, json).await;
+            return cost::print(&self.target.connect().await?, self.hours, json).await;
         }
-        let findings = match self.place.directory() {
+        let findings = match self.target.directory() {
             Some(directory) => directory::look(directory).await,
-            None => cloud::look(&self.place.connect().await?).await,
+            None => cloud::look(&self.target.connect().await?).await,
         };
         let shown: Vec<Value> = findings
             .iter()
@@ -66,18 +85,30 @@ impl Doctor {
             })
             .collect();
         super::print(json, &json!({ "findings": shown }), || {
-            for Finding { what, found, advice, is_warning } in &findings {
+            for Finding {
+                what,
+                found,
+                advice,
+                is_warning,
+            } in &findings
+            {
                 match advice {
                     None => println!("ok     {what}: {found}"),
-                    Some(advice) if *is_warning => println!("WARN   {what}: {found}\n       {advice}"),
+                    Some(advice) if *is_warning => {
+                        println!("WARN   {what}: {found}\n       {advice}");
+                    }
                     Some(advice) => println!("WRONG  {what}: {found}\n       {advice}"),
                 }
             }
         });
-        match findings.iter().filter(|finding| finding.advice.is_some() && !finding.is_warning).count() {
+        match findings
+            .iter()
+            .filter(|finding| finding.advice.is_some() && !finding.is_warning)
+            .count()
+        {
             0 => Ok(()),
-            1 => Err(CommandError::Found("one thing is wrong".into())),
-            count => Err(CommandError::Found(format!("{count} things are wrong"))),
+            1 => Err(CommandError::Found("one problem was found".into())),
+            count => Err(CommandError::Found(format!("{count} problems were found"))),
         }
     }
 }

@@ -1,49 +1,54 @@
-//! The envelope `{result, code, message, data}` and what each rejection is called on the wire (reference/bk-itsm.md 2, 3.1, 3.9, 3.10).
+//! The envelope `{result, code, message, data}` and the code and text of each rejection
+//! (reference/bk-itsm.md 2, 3.1, 3.9, 3.10).
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::attachment::Unfit;
 use domain::ticket::{REMARK_MAX, Rejection, Ticket};
-use infra::{Error, Failure};
+use infra::{Error, ExecuteError};
 use serde_json::{Value, json};
 
 use crate::App;
-use crate::desk::NotOpened;
-use crate::people::Unnamed;
+use crate::app::people::Unnamed;
+use crate::app::tickets::NotOpened;
 
-/// Codes of BlueKing's API gateway, which answers these itself: the caller is unknown, there is no such API, or none of this method, the caller asks for more than its share.
+/// Codes of BlueKing's API gateway, which rejects these requests itself: unknown caller, unknown
+/// API, method not allowed, rate limit exceeded.
 const UNKNOWN_CALLER: i64 = 1_640_101;
 const UNKNOWN_API: i64 = 1_640_401;
 const METHOD_NOT_ALLOWED: i64 = 1_640_501;
 const LIMITED: i64 = 1_642_902;
 
-/// A business failure: HTTP 200 with a code.
+/// A business error: HTTP 200 with a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct WireError {
     pub(super) code: i64,
     pub(super) message: String,
 }
 
-/// Why there is no data.
+/// The reason why a response has no data.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// The caller is unknown: 403 in the gateway's envelope.
+    /// The caller is unknown. The response is a 403 in the gateway's envelope.
     Forbidden(String),
-    /// The caller is known, and there is nothing at its path.
+    /// The caller is known, but the path names no operation.
     NoPath,
-    Refusal(Refusal),
+    WireError(WireError),
 }
 
-impl Refusal {
+impl WireError {
     pub(super) fn new(code: i64, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
-    /// A parameter that is wrong, named.
+    /// Creates the error for an invalid parameter. The message names the parameter.
     pub(super) fn parameter(message: impl Into<String>) -> Self {
         Self::new(3_900_005, message)
     }
-    /// An accident of the original's code that clients match on.
+    /// Creates the error for a missing key. Clients match this text of BlueKing ITSM.
     pub(super) fn missing_key(key: &str) -> Self {
         Self::new(3_900_004, format!("接口异常，请检查请求参数: '{key}'"))
     }
@@ -52,34 +57,44 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refusal(refusal)
+impl From<WireError> for Refused {
+    fn from(refusal: WireError) -> Self {
+        Self::WireError(refusal)
     }
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for WireError {
     fn from(error: Error) -> Self {
         if error.kind == infra::Kind::TooLarge {
             return Self::new(3_900_021, format!("参数错误: 内容过大: {error}"));
         }
         if let infra::Kind::Limited { retry_after_s } = error.kind {
-            return Self::new(LIMITED, format!("请求过于频繁，请在 {retry_after_s} 秒后重试"));
+            return Self::new(
+                LIMITED,
+                format!("请求过于频繁，请在 {retry_after_s} 秒后重试"),
+            );
         }
-        tracing::error!(%error, kind = ?error.kind, "a request failed");
-        // What failed stays inside; the caller learns whether trying again may help.
-        let advice = if error.is_passing() { "请稍后重试" } else { "请联系管理员" };
+        tracing::error!(%error, kind = ?error.kind, "request failed");
+        // The cause stays in the log. The message states only whether a retry may help.
+        let advice = if error.is_transient() {
+            "请稍后重试"
+        } else {
+            "请联系管理员"
+        };
         Self::new(3_900_500, format!("系统异常，{advice}"))
     }
 }
 
-impl From<Unnamed> for Refusal {
+impl From<Unnamed> for WireError {
     fn from(unnamed: Unnamed) -> Self {
         match unnamed {
             Unnamed::NotAName(name) => Self::parameter(format!("“{name}” 不是合法的用户名。")),
             Unnamed::TooMany(most) => Self::parameter(format!("人员不能超过 {most} 个。")),
             Unnamed::InField { key, why } => match Self::from(*why) {
-                Self { code: 3_900_005, message } => Self::parameter(format!("fields:【{key}】{message}")),
+                Self {
+                    code: 3_900_005,
+                    message,
+                } => Self::parameter(format!("fields:【{key}】{message}")),
                 other => other,
             },
             Unnamed::Technical(error) => error.into(),
@@ -89,11 +104,11 @@ impl From<Unnamed> for Refusal {
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self::Refusal(error.into())
+        Self::WireError(error.into())
     }
 }
 
-/// What a success says: data, and a message that only chat cards show to people.
+/// A successful response. Only interactive chat cards show the message to people.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Said {
     pub(super) data: Value,
@@ -102,7 +117,10 @@ pub(super) struct Said {
 
 impl From<Value> for Said {
     fn from(data: Value) -> Self {
-        Self { data, message: "success".into() }
+        Self {
+            data,
+            message: "success".into(),
+        }
     }
 }
 
@@ -110,26 +128,42 @@ pub(super) fn success(said: &Said, request_id: &str) -> Response {
     Json(json!({ "result": true, "code": 0, "message": said.message, "data": said.data, "request_id": request_id })).into_response()
 }
 
-pub(super) fn failure(refusal: &Refusal, request_id: &str) -> Response {
-    // Only what the gateway of the original answers itself has another status.
-    let status = if refusal.code == LIMITED { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::OK };
-    envelope(status, refusal.code, &refusal.message, request_id)
+pub(super) fn failure(error: &WireError, request_id: &str) -> Response {
+    // Only rejections that BlueKing's gateway itself would return have another status.
+    let status = if error.code == LIMITED {
+        StatusCode::TOO_MANY_REQUESTS
+    } else {
+        StatusCode::OK
+    };
+    envelope(status, error.code, &error.message, request_id)
 }
 
-/// The answer to a caller that showed no valid credentials.
+/// Returns the response to a caller without valid credentials.
 pub(super) fn forbidden(reason: &str, request_id: &str) -> Response {
     envelope(StatusCode::FORBIDDEN, UNKNOWN_CALLER, reason, request_id)
 }
 
-/// The answer to a known caller at a path that means no operation.
+/// Returns the response to a known caller on a path without an operation.
 pub(super) fn no_path(request_id: &str) -> Response {
-    envelope(StatusCode::NOT_FOUND, UNKNOWN_API, "API not found: no such path", request_id)
+    envelope(
+        StatusCode::NOT_FOUND,
+        UNKNOWN_API,
+        "API not found: no such path",
+        request_id,
+    )
 }
 
-/// The answer to a known caller at a path that takes GET and HEAD alone.
+/// Returns the response to a known caller on a path that accepts only GET and HEAD.
 pub(super) fn only_read(request_id: &str) -> Response {
-    let mut response = envelope(StatusCode::METHOD_NOT_ALLOWED, METHOD_NOT_ALLOWED, "method not allowed: this path takes GET and HEAD", request_id);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    let mut response = envelope(
+        StatusCode::METHOD_NOT_ALLOWED,
+        METHOD_NOT_ALLOWED,
+        "method not allowed: this path takes GET and HEAD",
+        request_id,
+    );
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }
 
@@ -137,101 +171,140 @@ fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> R
     let body = json!({ "result": false, "code": code, "message": message, "data": null, "request_id": request_id });
     let mut response = (status, Json(body)).into_response();
     if status != StatusCode::OK {
-        // Clients of the gateway read its codes from headers, too.
-        response.headers_mut().insert(header::HeaderName::from_static("x-bkapi-error-code"), HeaderValue::from(code));
+        // Clients of the gateway also read its codes from headers.
+        response.headers_mut().insert(
+            header::HeaderName::from_static("x-bkapi-error-code"),
+            HeaderValue::from(code),
+        );
     }
     response
 }
 
-/// What is said when a ticket was not opened.
-pub(super) async fn not_opened(app: &App, not_opened: NotOpened) -> Refusal {
+/// Converts the reason why a ticket was not opened to a code and a text.
+pub(super) async fn not_opened(app: &App, not_opened: NotOpened) -> WireError {
     match not_opened {
-        NotOpened::KeyReused => Refusal::parameter("参数验证失败: Idempotency-Key 已用于另一个请求"),
-        NotOpened::Refused(Failure::Technical(error)) => error.into(),
-        NotOpened::Refused(Failure::Rejected(rejection)) => match rejection {
-            Rejection::ServiceUnknown(_) => Refusal::parameter("服务:服务不存在，请联系管理员！"),
-            Rejection::ServiceDisabled(_) => Refusal::parameter("服务:服务未启用，请联系管理员！"),
-            Rejection::ServiceNotInCatalog(_) => Refusal::parameter("服务:服务对应的服务目录不存在"),
-            Rejection::ChosenNodeUnknown { service, node } => Refusal::parameter(format!("state_processors:服务:{service}, 节点({node})不存在")),
-            Rejection::ChosenProcessorsEmpty { service, node } => {
-                Refusal::parameter(format!("state_processors:服务:{service}, 节点({node})对应的审批人不允许为空"))
+        NotOpened::KeyReused => {
+            WireError::parameter("参数验证失败: Idempotency-Key 已用于另一个请求")
+        }
+        NotOpened::Refused(ExecuteError::Technical(error)) => error.into(),
+        NotOpened::Refused(ExecuteError::Rejected(rejection)) => match rejection {
+            Rejection::ServiceUnknown(_) => WireError::parameter("服务:服务不存在，请联系管理员！"),
+            Rejection::ServiceDisabled(_) => {
+                WireError::parameter("服务:服务未启用，请联系管理员！")
             }
-            Rejection::FieldsMissing(keys) if keys.iter().any(|key| key == "title") => Refusal::missing_key("title"),
-            Rejection::FieldsMissing(keys) => Refusal::new(3_900_003, format!("提单失败: 单据创建失败，缺少参数：{}", listed(&keys))),
+            Rejection::ServiceNotInCatalog(_) => {
+                WireError::parameter("服务:服务对应的服务目录不存在")
+            }
+            Rejection::ChosenNodeUnknown { service, node } => WireError::parameter(format!(
+                "state_processors:服务:{service}, 节点({node})不存在"
+            )),
+            Rejection::ChosenProcessorsEmpty { service, node } => WireError::parameter(format!(
+                "state_processors:服务:{service}, 节点({node})对应的审批人不允许为空"
+            )),
+            Rejection::FieldsMissing(keys) if keys.iter().any(|key| key == "title") => {
+                WireError::missing_key("title")
+            }
+            Rejection::FieldsMissing(keys) => WireError::new(
+                3_900_003,
+                format!("提单失败: 单据创建失败，缺少参数：{}", listed(&keys)),
+            ),
             Rejection::MayNotSubmit { by, node } => {
                 let who = app.people.name(&by).await.unwrap_or_default();
-                Refusal::new(3_900_003, format!("提单失败: 【{who}】没有任务【{node}】的【提交】操作权限."))
+                WireError::new(
+                    3_900_003,
+                    format!("提单失败: 【{who}】没有任务【{node}】的【提交】操作权限."),
+                )
             }
             other => match form(&other) {
-                Some(text) => Refusal::new(3_900_003, format!("提单失败: {text}")),
+                Some(text) => WireError::new(3_900_003, format!("提单失败: {text}")),
                 None => rejected(app, other).await,
             },
         },
     }
 }
 
-/// What is said when an operation was refused.
-pub(super) async fn not_done(app: &App, failure: Failure<Ticket>) -> Refusal {
+/// Converts the reason why an operation failed to a code and a text.
+pub(super) async fn not_done(app: &App, failure: ExecuteError<Ticket>) -> WireError {
     match failure {
-        Failure::Technical(error) => error.into(),
-        Failure::Rejected(rejection) => rejected(app, rejection).await,
+        ExecuteError::Technical(error) => error.into(),
+        ExecuteError::Rejected(rejection) => rejected(app, rejection).await,
     }
 }
 
-async fn rejected(app: &App, rejection: Rejection) -> Refusal {
+async fn rejected(app: &App, rejection: Rejection) -> WireError {
     let name = async |pid| app.people.name(pid).await.unwrap_or_else(|_| String::new());
-    let first = |text: String| Refusal::parameter(format!("0:{text}"));
-    let failed = |text: String| Refusal::parameter(format!("参数验证失败: {text}"));
+    let first = |text: String| WireError::parameter(format!("0:{text}"));
+    let failed = |text: String| WireError::parameter(format!("参数验证失败: {text}"));
     match &rejection {
-        Rejection::Unknown => Refusal::no_ticket(),
-        Rejection::Over => first("抱歉，单据已关闭，无法操作".into()),
-        Rejection::Standing => first("抱歉，单据已挂起，无法操作".into()),
+        Rejection::Unknown => WireError::no_ticket(),
+        Rejection::Ended => first("抱歉，单据已关闭，无法操作".into()),
+        Rejection::Suspended => first("抱歉，单据已挂起，无法操作".into()),
         Rejection::NodeUnknown(node) => first(format!("抱歉，没有找到该节点：{node}")),
         Rejection::NodeFinished(node) => first(format!("抱歉，当前节点：{node} 已经结束")),
-        Rejection::NotAllowed { by, .. } => first(format!("抱歉，{}不能操作该节点（没有权限或操作类型不支持）", name(by).await)),
+        Rejection::NotAllowed { by, .. } => first(format!(
+            "抱歉，{}不能操作该节点（没有权限或操作类型不支持）",
+            name(by).await
+        )),
         Rejection::NotClaimable(_) => failed("当前节点无法进行【认领】操作".into()),
         Rejection::NotDistributable(_) => failed("当前节点无法进行【分派】操作".into()),
-        Rejection::NobodyNamed => failed("处理人不能为空，或指定的用户组没有成员".into()),
+        Rejection::NoProcessorGiven => failed("处理人不能为空，或指定的用户组没有成员".into()),
         Rejection::TargetKindNotAllowed => failed("当前分配的用户组类型不正确".into()),
         Rejection::TargetsOutOfRange(people) => {
             let names = app.people.names(people).await.unwrap_or_default();
-            failed(format!("当前分配的部分用户可能不符合条件，请确保用户在可选范围中：{names}"))
+            failed(format!(
+                "当前分配的部分用户可能不符合条件，请确保用户在可选范围中：{names}"
+            ))
         }
-        Rejection::DeliverNotAllowed(node) => failed(format!("指定流程节点【{node}】不支持转单操作.")),
+        Rejection::DeliverNotAllowed(node) => {
+            failed(format!("指定流程节点【{node}】不支持转单操作."))
+        }
         Rejection::NotDeliverable => failed("当前任务状态下无法转单.".into()),
         Rejection::DeliverMessageMissing => failed("转单描述信息不能为空，请重新确认.".into()),
-        Rejection::AlreadyDecided(_) => Refusal::new(3_900_046, "转派单异常: 不允许向已经处理的人转单"),
-        Rejection::TerminateNotAllowed(node) => first(format!("指定流程节点【{node}】不支持终止操作.")),
+        Rejection::AlreadyDecided(_) => {
+            WireError::new(3_900_046, "转派单异常: 不允许向已经处理的人转单")
+        }
+        Rejection::TerminateNotAllowed(node) => {
+            first(format!("指定流程节点【{node}】不支持终止操作."))
+        }
         Rejection::TerminateReasonMissing => first("请输入终止原因！".into()),
-        Rejection::SuspendReasonMissing => Refusal::parameter("action_message:该字段不能为空。"),
-        Rejection::MessageTooLong => Refusal::parameter("action_message:请确保这个字段不能超过 255 个字符。"),
-        Rejection::ReasonTooLong => Refusal::parameter(format!("审批意见不能超过 {REMARK_MAX} 个字符。")),
-        Rejection::NotAllowedOnTicket(by) => first(format!("抱歉，{}无权操作该单据", name(by).await)),
+        Rejection::SuspendReasonMissing => WireError::parameter("action_message:该字段不能为空。"),
+        Rejection::MessageTooLong => {
+            WireError::parameter("action_message:请确保这个字段不能超过 255 个字符。")
+        }
+        Rejection::ReasonTooLong => {
+            WireError::parameter(format!("审批意见不能超过 {REMARK_MAX} 个字符。"))
+        }
+        Rejection::NotAllowedOnTicket(by) => {
+            first(format!("抱歉，{}无权操作该单据", name(by).await))
+        }
         Rejection::NotInProcess => first("抱歉，该单据不在流程中，无法操作".into()),
         Rejection::NotSuspended => first("抱歉，该单据不在挂起中，无法操作".into()),
         Rejection::NotTheCreator => first("抱歉，你无权撤销单据，只有提单人可以撤单".into()),
         Rejection::NotRevocable => first("抱歉，当前流程配置无法撤单，请联系服务负责人".into()),
-        Rejection::OverAlready => first("抱歉，单据已经结束，无法撤销".into()),
+        Rejection::AlreadyEnded => first("抱歉，单据已经结束，无法撤销".into()),
         Rejection::HandledAlready => first("抱歉，单据执行中，无法撤销".into()),
         Rejection::IsChild => first("抱歉，子单为只读状态，无法操作".into()),
         Rejection::NotAnApproval(node) => failed(format!("节点 {node} 不是处理中的审批节点")),
         Rejection::NotFinished => failed("单据未完成，无法评价".into()),
         Rejection::RatedAlready => failed("该单据已经被评价".into()),
         Rejection::NotTheRater => failed("只有提单人可以评价".into()),
-        Rejection::StarsUnfit(_) => Refusal::parameter("stars:请确保该值为 1 到 5。"),
+        Rejection::StarsUnfit(_) => WireError::parameter("stars:请确保该值为 1 到 5。"),
         Rejection::NotEditable(key) => failed(format!("字段【{key}】不允许修改")),
         Rejection::TooMany(most) => failed(format!("最多允许 {most} 项")),
         Rejection::NotEscalatable(node) => failed(format!("节点【{node}】不支持升级")),
         Rejection::NoAgency => failed("该服务不支持代提单".into()),
-        Rejection::FieldsMissing(keys) => failed(format!("单据处理失败，缺少参数：{}", listed(keys))),
+        Rejection::FieldsMissing(keys) => {
+            failed(format!("单据处理失败，缺少参数：{}", listed(keys)))
+        }
         other => match form(other) {
             Some(text) => first(text),
-            None => Refusal::new(3_900_004, format!("单据操作失败: {other}")),
+            None => WireError::new(3_900_004, format!("单据操作失败: {other}")),
         },
     }
 }
 
-/// What is wrong with a form; the same words at submitting and at handling.
+/// Returns the text of a form rejection, or `None` for other rejections. Submission and handling
+/// use the same texts.
 fn form(rejection: &Rejection) -> Option<String> {
     Some(match rejection {
         Rejection::FieldUnknown(key) => format!("【{key}】字段不存在，请联系管理员"),
@@ -239,7 +312,9 @@ fn form(rejection: &Rejection) -> Option<String> {
         Rejection::FieldEmpty(name) => format!("【{name}】为必填项"),
         Rejection::OptionUnknown(name) => format!("【{name}】选项不匹配，请重新选择"),
         Rejection::OptionsMissing(key) => format!("【{key}】选项不存在，请联系管理员"),
-        Rejection::OptionsUnavailable { at, reason } => format!("【{at}】选项获取失败，请稍后重试：{reason}"),
+        Rejection::OptionsUnavailable { at, reason } => {
+            format!("【{at}】选项获取失败，请稍后重试：{reason}")
+        }
         Rejection::FileUnfit { at, why } => format!("【{at}】{}", file_in_chinese(why)),
         Rejection::ReadOnly(name) => format!("【{name}】为只读字段，不允许修改"),
         Rejection::TitleTooLong => "标题不能超过120个字符".into(),
@@ -253,8 +328,14 @@ fn file_in_chinese(why: &Unfit) -> String {
         Unfit::NotUploaded => "只接受已上传的文件".into(),
         Unfit::TooMany(most) => format!("最多 {most} 个文件"),
         Unfit::NotHere(id) => format!("文件 {id} 不存在，或已属于其他单据"),
-        Unfit::Type { accept, name, media_type } => format!("只接受 {}；{name} 是 {media_type}", accept.join(", ")),
-        Unfit::TooLarge { most, name, bytes } => format!("单个文件不能超过 {most} 字节；{name} 有 {bytes}"),
+        Unfit::Type {
+            accept,
+            name,
+            media_type,
+        } => format!("只接受 {}；{name} 是 {media_type}", accept.join(", ")),
+        Unfit::TooLarge { most, name, bytes } => {
+            format!("单个文件不能超过 {most} 字节；{name} 有 {bytes}")
+        }
     }
 }
 
@@ -265,35 +346,46 @@ fn reason_in_chinese(reason: &str) -> String {
         "is not a number" => "不是数字".into(),
         "is not a date (YYYY-MM-DD)" => "不是日期（YYYY-MM-DD）".into(),
         "is not a time (YYYY-MM-DD hh:mm:ss)" => "不是时间（YYYY-MM-DD hh:mm:ss）".into(),
-        "is neither true nor false" => "不是是或否".into(),
+        "is neither true nor false" => "只能填写“是”或“否”".into(),
         "must lie after the present" => "必须晚于当前时间".into(),
         "must lie before the present" => "必须早于当前时间".into(),
         "does not fit what else was filled in" => "不符合关联字段校验规则".into(),
         "is an address that does something else than open a page" => "不是可以打开的链接".into(),
         "names more than one person" => "只能选择一个人员".into(),
         "does not fit the custom rule" => "不符合自定义规则".into(),
-        "has a custom rule that is not a valid pattern" => "自定义规则不是合法的正则表达式，请联系管理员".into(),
-        other => cell_in_chinese(other).or_else(|| comma_in_chinese(other)).unwrap_or_else(|| other.replace("does not fit the rule", "不符合规则")),
+        "has a custom rule that is not a valid pattern" => {
+            "自定义规则不是合法的正则表达式，请联系管理员".into()
+        }
+        other => cell_in_chinese(other)
+            .or_else(|| comma_in_chinese(other))
+            .unwrap_or_else(|| other.replace("does not fit the rule", "不符合规则")),
     }
 }
 
-/// An option or a name with a comma, where commas separate several.
+/// Translates the reason that an option or name contains a comma, which separates values.
 fn comma_in_chinese(reason: &str) -> Option<String> {
-    let item = reason.strip_prefix("holds ")?.strip_suffix(", and commas separate several")?;
-    Some(format!("的选项 {item} 含有逗号，逗号用于分隔多个选项，不能作为选项的一部分"))
+    let item = reason
+        .strip_prefix("holds ")?
+        .strip_suffix(", and commas separate several")?;
+    Some(format!(
+        "的选项 {item} 含有逗号，逗号用于分隔多个选项，不能作为选项的一部分"
+    ))
 }
 
-/// What is wrong with one cell of a table.
+/// Translates the reason that a table cell is invalid.
 fn cell_in_chinese(reason: &str) -> Option<String> {
     let (row, cell) = reason.strip_prefix("row ")?.split_once(" column ")?;
     let (column, what) = match cell.strip_suffix(" is empty") {
         Some(column) => (column, "为必填项"),
-        None => (cell.strip_suffix(" holds something that does not fit")?, "的值不合法"),
+        None => (
+            cell.strip_suffix(" holds something that does not fit")?,
+            "的值不合法",
+        ),
     };
     Some(format!("第 {row} 行【{column}】{what}"))
 }
 
-/// A list of keys as Python prints it, because clients read it so.
+/// Formats keys as Python prints a list, because clients parse this format.
 fn listed(keys: &[String]) -> String {
     let quoted: Vec<String> = keys.iter().map(|key| format!("'{key}'")).collect();
     format!("[{}]", quoted.join(", "))

@@ -1,34 +1,56 @@
-//! What the desk is set up with, as BlueKing clients read and change it (reference/bk-itsm.md 3.11, 12).
+//! Reads and changes configuration for BlueKing clients (reference/bk-itsm.md 3.11, 12).
 
 use std::collections::BTreeSet;
 
-use domain::ticket::{Facts, Lookup};
+use domain::ticket::{Context, Lookup};
 use domain::workflow::export;
 use events::workflow::{Handling, NodeKind, Processors};
-use events::{CatalogId, Meta, Pid, ServiceId};
+use events::{CategoryId, Meta, PersonId, ServiceId};
 use infra::Error;
-use infra::ledger::Lookups as _;
+use infra::ledger::ContextLoader as _;
 use serde_json::{Value, json};
 
-use super::answer::Refusal;
+use super::answer::WireError;
 use super::reads::level;
 use super::render;
 use super::request::Asked;
-use crate::people::NAMED_MAX;
-use crate::setup::{self, NotSetUp, ServiceWish};
-use crate::{App, company};
+use crate::App;
+use crate::app::administration::{self, NotSetUp, ServiceWish};
+use crate::app::people::NAMED_MAX;
+use crate::app::seed;
 
-pub(super) async fn workflow_detail(app: &App, asked: &Asked) -> Result<Value, Refusal> {
-    let missing = || Refusal::new(3_900_404, "查找对象不存在");
-    let text = asked.text("workflow_id").filter(|text| !text.is_empty()).ok_or_else(missing)?;
-    let flow_id: i64 = text.parse().map_err(|_| Refusal::new(3_900_004, format!("接口异常，请检查请求参数: workflow_id {text}")))?;
+pub(super) async fn workflow_detail(app: &App, request: &Asked) -> Result<Value, WireError> {
+    let missing = || WireError::new(3_900_404, "查找对象不存在");
+    let text = request
+        .text("workflow_id")
+        .filter(|text| !text.is_empty())
+        .ok_or_else(missing)?;
+    let flow_id: i64 = text.parse().map_err(|_| {
+        WireError::new(
+            3_900_004,
+            format!("接口异常，请检查请求参数: workflow_id {text}"),
+        )
+    })?;
     let (workflow, version) = render::version_of(flow_id);
-    let deployed = app.configuration.workflow(workflow, version).await?.ok_or_else(missing)?;
+    let deployed = app
+        .configuration
+        .workflow(workflow, version)
+        .await?
+        .ok_or_else(missing)?;
     let mut definition = deployed.definition.clone();
-    company::with_names(app, &mut definition).await?;
-    let written = export::write(&definition, &deployed.version.to_string(), &setup::role_names(app).await?);
+    seed::with_names(app, &mut definition).await?;
+    let written = export::write(
+        &definition,
+        &deployed.version.to_string(),
+        &administration::role_names(app).await?,
+    );
     let flow = &written[0];
-    let values = |key: &str| flow[key].as_object().map(|all| all.values().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    let values = |key: &str| {
+        flow[key]
+            .as_object()
+            .map(|all| all.values().cloned().collect::<Vec<_>>())
+            .unwrap_or_default()
+    };
     let by_id = |mut items: Vec<Value>| {
         items.sort_by_key(|item| item["id"].as_i64());
         items
@@ -39,20 +61,29 @@ pub(super) async fn workflow_detail(app: &App, asked: &Asked) -> Result<Value, R
     }))
 }
 
-/// The nodes after the submit node at which somebody acts, in the order of the lines: who could be named for them (`state_processors`).
-pub(super) async fn service_roles(app: &App, asked: &Asked) -> Result<Value, Refusal> {
-    let missing = || Refusal::new(3_900_042, "服务未找到");
-    let id = asked.required_int("service_id")?;
-    let service = app.configuration.listed_service(ServiceId(id)).await?.ok_or_else(missing)?;
-    let deployed = app.configuration.workflow(service.workflow, service.workflow_version).await?.ok_or_else(missing)?;
+/// Returns the nodes after the submit node with their processors, in the order of the transitions.
+/// A client can choose processors for them (`state_processors`).
+pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, WireError> {
+    let missing = || WireError::new(3_900_042, "服务未找到");
+    let id = request.required_int("service_id")?;
+    let service = app
+        .configuration
+        .listed_service(ServiceId(id))
+        .await?
+        .ok_or_else(missing)?;
+    let deployed = app
+        .configuration
+        .workflow(service.workflow, service.workflow_version)
+        .await?
+        .ok_or_else(missing)?;
     let definition = &deployed.definition;
     let submit = definition.submit_node().ok_or_else(missing)?.id;
     let (mut order, mut next) = (vec![submit], 0);
     while let Some(node) = order.get(next).copied() {
         next += 1;
-        for line in definition.lines_from(node) {
-            if !order.contains(&line.to) {
-                order.push(line.to);
+        for transition in definition.transitions_from(node) {
+            if !order.contains(&transition.to) {
+                order.push(transition.to);
             }
         }
     }
@@ -61,16 +92,25 @@ pub(super) async fn service_roles(app: &App, asked: &Asked) -> Result<Value, Ref
         if !node.kind.is_for_people() && !node.kind.is_automatic() {
             continue;
         }
-        let distributed = matches!(node.handling, Handling::DistributeThenClaim | Handling::DistributeThenProcess) && node.kind == NodeKind::Manual;
-        let processors = if distributed { &node.assignors } else { &node.processors };
+        let distributed = matches!(
+            node.handling,
+            Handling::DistributeThenClaim | Handling::DistributeThenProcess
+        ) && node.kind == NodeKind::Manual;
+        let processors = if distributed {
+            &node.assignors
+        } else {
+            &node.processors
+        };
         let names = match processors {
             Processors::Person(people) => app.people.names(people).await?,
-            Processors::Starter => asked.text("ticket_creator").unwrap_or_default(),
-            Processors::StarterLeader => match asked.text("ticket_creator") {
+            Processors::Starter => request.text("ticket_creator").unwrap_or_default(),
+            Processors::StarterLeader => match request.text("ticket_creator") {
                 Some(creator) => app.directory.leader(&creator).await?.unwrap_or_default(),
                 None => String::new(),
             },
-            Processors::General(_) | Processors::Organization(_) => app.people.names(&members(app, processors).await?).await?,
+            Processors::General(_) | Processors::Organization(_) => {
+                app.people.names(&members(app, processors).await?).await?
+            }
             other => export::who(other).trim_matches(',').to_owned(),
         };
         roles.push(json!({
@@ -81,77 +121,135 @@ pub(super) async fn service_roles(app: &App, asked: &Asked) -> Result<Value, Ref
     Ok(roles.into())
 }
 
-/// Who is meant by roles or a department, as it is now.
-async fn members(app: &App, processors: &Processors) -> Result<Vec<Pid>, Error> {
-    let mut facts = Facts::default();
-    let wanted: Vec<Lookup> = match processors {
+/// Returns the current members of roles or of a department.
+async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Error> {
+    let mut context = Context::default();
+    let lookups: Vec<Lookup> = match processors {
         Processors::General(roles) if roles.is_empty() => {
-            app.configuration.load(&[Lookup::GeneralRoles], &mut facts).await?;
-            facts.general_roles.iter().flatten().copied().map(Lookup::Role).collect()
+            app.configuration
+                .load(&[Lookup::GeneralRoles], &mut context)
+                .await?;
+            context
+                .general_roles
+                .iter()
+                .flatten()
+                .copied()
+                .map(Lookup::Role)
+                .collect()
         }
         Processors::General(roles) => roles.iter().copied().map(Lookup::Role).collect(),
         Processors::Organization(key) => vec![Lookup::Department(key.clone())],
         _ => Vec::new(),
     };
-    app.configuration.load(&wanted, &mut facts).await?;
+    app.configuration.load(&lookups, &mut context).await?;
     let mut seen = BTreeSet::new();
-    let people = facts.roles.values().chain(facts.departments.values()).flatten();
-    Ok(people.filter(|pid| seen.insert((*pid).clone())).cloned().collect())
+    let people = context
+        .roles
+        .values()
+        .chain(context.departments.values())
+        .flatten();
+    Ok(people
+        .filter(|pid| seen.insert((*pid).clone()))
+        .cloned()
+        .collect())
 }
 
-/// Who changes the configuration: the user who is named, else the application by itself, as which the desk acts.
-async fn administrator(app: &App, asked: &Asked, request_id: &str) -> Result<Meta, Refusal> {
-    asked.administers(app).await?;
-    let actor = match &asked.caller.user {
+/// Returns the metadata of a configuration change. The actor is the named user, or the system for
+/// an app without a user.
+async fn administrator(app: &App, request: &Asked, request_id: &str) -> Result<Meta, WireError> {
+    request.administers(app).await?;
+    let actor = match &request.caller.user {
         Some(user) => app.people.find(user).await?,
-        None => Pid::system(),
+        None => PersonId::system(),
     };
-    Ok(asked.caller.meta(request_id, actor))
+    Ok(request.caller.meta(request_id, actor))
 }
 
-pub(super) async fn create_catalog(app: &App, asked: &Asked, request_id: &str) -> Result<Value, Refusal> {
-    let by = administrator(app, asked, request_id).await?;
-    let _turn = setup::turn().await;
-    let parent = CatalogId(asked.required_int("parent__id").or_else(|refusal| match asked.text("parent_id") {
-        Some(_) => asked.required_int("parent_id"),
-        None => Err(refusal),
+pub(super) async fn create_catalog(
+    app: &App,
+    request: &Asked,
+    request_id: &str,
+) -> Result<Value, WireError> {
+    let by = administrator(app, request, request_id).await?;
+    let _turn = administration::turn().await;
+    let parent = CategoryId(request.required_int("parent__id").or_else(|refusal| {
+        match request.text("parent_id") {
+            Some(_) => request.required_int("parent_id"),
+            None => Err(refusal),
+        }
     })?);
-    let name = asked.required("name")?;
-    let desc = asked.text("desc").unwrap_or_default();
-    let added = setup::add_catalog(app, &by, parent, &name, &desc).await.map_err(refused)?;
+    let name = request.required("name")?;
+    let desc = request.text("desc").unwrap_or_default();
+    let added = administration::add_catalog(app, &by, parent, &name, &desc)
+        .await
+        .map_err(wire_error)?;
     let catalog = app.configuration.catalog().await?;
-    let above = catalog.shelves.get(&parent);
-    let (key, title) = (above.map(|shelf| shelf.key.clone()), above.map(|shelf| shelf.name.clone()));
+    let above = catalog.categories.get(&parent);
+    let (key, title) = (
+        above.map(|category| category.key.clone()),
+        above.map(|category| category.name.clone()),
+    );
     Ok(json!({
         "id": added.id, "key": added.key, "name": added.name, "desc": added.desc, "level": level(&catalog, added.id), "children": [], "project_key": "0",
         "parent": parent, "parent__id": parent, "parent_key": key, "parent_name": title, "parent__name": title,
     }))
 }
 
-/// `import_service`, and `update_service` where `id` names one that is there: the workflow becomes a new version, and the service points at it.
-pub(super) async fn import_service(app: &App, asked: &Asked, request_id: &str, update: bool) -> Result<Value, Refusal> {
-    let by = administrator(app, asked, request_id).await?;
-    let _turn = setup::turn().await;
-    let id = if update { Some(ServiceId(asked.required_int("id")?)) } else { None };
-    let texts = |key: &str| asked.list(key);
-    let wish = ServiceWish {
+/// Handles `import_service` and `update_service`. The workflow becomes a new version, which the
+/// service uses. `update_service` changes the service `id`.
+pub(super) async fn import_service(
+    app: &App,
+    request: &Asked,
+    request_id: &str,
+    update: bool,
+) -> Result<Value, WireError> {
+    let by = administrator(app, request, request_id).await?;
+    let _turn = administration::turn().await;
+    let id = if update {
+        Some(ServiceId(request.required_int("id")?))
+    } else {
+        None
+    };
+    let texts = |key: &str| request.list(key);
+    let import = ServiceWish {
         id,
-        name: asked.required("name")?,
-        kind: asked.required("key")?,
-        desc: asked.text("desc").unwrap_or_default(),
-        is_enabled: asked.text("is_valid").is_none_or(|flag| !matches!(flag.as_str(), "false" | "False" | "0")),
-        display_type: asked.text("display_type").filter(|kind| !kind.is_empty()).unwrap_or_else(|| "OPEN".into()),
+        name: request.required("name")?,
+        kind: request.required("key")?,
+        desc: request.text("desc").unwrap_or_default(),
+        is_enabled: request
+            .text("is_valid")
+            .is_none_or(|flag| !matches!(flag.as_str(), "false" | "False" | "0")),
+        display_type: request
+            .text("display_type")
+            .filter(|kind| !kind.is_empty())
+            .unwrap_or_else(|| "OPEN".into()),
         display_roles: texts("display_role")?,
-        owners: asked.names("owners", NAMED_MAX)?,
-        catalog: asked.text("catalog_id").filter(|id| !id.is_empty()).and_then(|id| id.parse().ok()).map(CatalogId),
-        can_ticket_agency: matches!(asked.text("can_ticket_agency").as_deref(), Some("true" | "True" | "1")),
-        may_name_secrets: match &asked.caller.user {
-            Some(user) => app.configuration.is_superuser(&app.people.find(user).await?).await?,
+        owners: request.names("owners", NAMED_MAX)?,
+        catalog: request
+            .text("catalog_id")
+            .filter(|id| !id.is_empty())
+            .and_then(|id| id.parse().ok())
+            .map(CategoryId),
+        can_ticket_agency: matches!(
+            request.text("can_ticket_agency").as_deref(),
+            Some("true" | "True" | "1")
+        ),
+        may_name_secrets: match &request.caller.user {
+            Some(user) => {
+                app.configuration
+                    .is_superuser(&app.people.find(user).await?)
+                    .await?
+            }
             None => false,
         },
-        workflow: asked.get("workflow").cloned().ok_or_else(|| Refusal::parameter("workflow:该字段是必填项。"))?,
+        workflow: request
+            .get("workflow")
+            .cloned()
+            .ok_or_else(|| WireError::parameter("workflow:该字段是必填项。"))?,
     };
-    let (service, report) = setup::import_service(app, &by, wish).await.map_err(refused)?;
+    let (service, report) = administration::import_service(app, &by, import)
+        .await
+        .map_err(wire_error)?;
     let flow = render::flow_id(service.workflow, service.workflow_version);
     Ok(json!({
         "id": service.service, "name": service.name, "key": service.kind.key(), "service_type": service.kind.key(), "desc": service.desc,
@@ -159,19 +257,33 @@ pub(super) async fn import_service(app: &App, asked: &Asked, request_id: &str, u
     }))
 }
 
-/// A wish about the desk itself that was not granted, in the codes of the wire.
-fn refused(not: NotSetUp) -> Refusal {
-    match not {
+/// Converts the reason why a configuration change failed to a code and a text.
+fn wire_error(error: NotSetUp) -> WireError {
+    match error {
         NotSetUp::Technical(error) => error.into(),
-        NotSetUp::SecretNamed(name) => Refusal::new(3_900_015, format!("权限不足: 只有超级管理员可以在流程中引用密钥: {name}")),
-        NotSetUp::NameTaken(name) => Refusal::new(3_900_035, format!("创建服务失败: 服务名称已经存在: {name}")),
-        NotSetUp::KindUnknown(kind) => Refusal::new(3_900_038, format!("相关类型未找到: {kind}")),
-        NotSetUp::ServiceUnknown(id) => Refusal::new(3_900_042, format!("服务未找到: {id}")),
-        NotSetUp::Unreadable(reason) => Refusal::new(3_900_011, format!("流程保存失败: {reason}")),
-        NotSetUp::Unsound(reasons) => Refusal::new(3_900_011, format!("流程保存失败: {}", reasons.join("; "))),
-        NotSetUp::InUse { what, by } => Refusal::new(3_900_037, format!("占用中: {what} ({by})")),
-        NotSetUp::Catalog(rejection) => Refusal::new(3_900_008, format!("服务目录: {}", catalog_words(&rejection))),
-        NotSetUp::Workflow(rejection) => Refusal::new(3_900_011, format!("流程保存失败: {rejection}")),
+        NotSetUp::SecretNamed(name) => WireError::new(
+            3_900_015,
+            format!("权限不足: 只有超级管理员可以在流程中引用密钥: {name}"),
+        ),
+        NotSetUp::NameTaken(name) => {
+            WireError::new(3_900_035, format!("创建服务失败: 服务名称已经存在: {name}"))
+        }
+        NotSetUp::KindUnknown(kind) => WireError::new(3_900_038, format!("相关类型未找到: {kind}")),
+        NotSetUp::ServiceUnknown(id) => WireError::new(3_900_042, format!("服务未找到: {id}")),
+        NotSetUp::Unreadable(reason) => {
+            WireError::new(3_900_011, format!("流程保存失败: {reason}"))
+        }
+        NotSetUp::Unsound(reasons) => {
+            WireError::new(3_900_011, format!("流程保存失败: {}", reasons.join("; ")))
+        }
+        NotSetUp::InUse { what, by } => WireError::new(3_900_037, format!("占用中: {what} ({by})")),
+        NotSetUp::Catalog(rejection) => WireError::new(
+            3_900_008,
+            format!("服务目录: {}", catalog_words(&rejection)),
+        ),
+        NotSetUp::Workflow(rejection) => {
+            WireError::new(3_900_011, format!("流程保存失败: {rejection}"))
+        }
     }
 }
 

@@ -1,79 +1,94 @@
-//! Lists of tickets (reference/bk-itsm.md 3.5, 3.11).
+//! Lists tickets (reference/bk-itsm.md 3.5, 3.11).
 
 use domain::views::ticket_card::TicketCard;
-use events::Pid;
+use events::PersonId;
 use serde_json::{Value, json};
 
-use super::answer::Refusal;
+use super::answer::WireError;
 use super::render;
 use super::request::Asked;
 use crate::App;
-use crate::http::lists::{self, Filter, Number, Page};
-use crate::stream::follow::read_card;
+use crate::app::cards::read_card;
+use crate::app::tickets::list::{self, Filter, Number, Page};
 
-/// Largest page of a list; larger wishes are cut to it (3.5).
+/// Largest page of a list. Larger page sizes are reduced to it (reference/bk-itsm.md 3.5).
 const PAGE_MAX: usize = 10_000;
 
-/// What a request narrows a list to.
-async fn read(app: &App, asked: &Asked) -> Result<Filter, Refusal> {
-    let person = async |key: &str| match asked.words(key)? {
-        name if name.is_empty() => Ok::<_, Refusal>(None),
+/// Reads the filter of a request.
+async fn read(app: &App, request: &Asked) -> Result<Filter, WireError> {
+    let person = async |key: &str| match request.words(key)? {
+        name if name.is_empty() => Ok::<_, WireError>(None),
         name => Ok(Some(app.people.find(&name).await?)),
     };
     Ok(Filter {
-        // `username` also carries the caller in some SDKs' credentials; only the list's own parameter counts.
+        // Some SDKs also send the caller as `username` in the credentials. Only the parameter of
+        // the list is read.
         list: person("username").await?.map(|pid| ("todo", pid)),
         creator: person("creator").await?,
-        sns: asked.list("sns")?.into_iter().collect(),
-        statuses: asked.list("current_status__in")?,
-        services: asked.list("service_id__in")?,
-        businesses: asked.list("bk_biz_id__in")?,
-        kinds: asked.list("service_type")?,
-        tag: Some(asked.words("tag")?).filter(|tag| !tag.is_empty()),
-        created: (asked.earliest_time(app, "create_at__gte")?, asked.latest_time(app, "create_at__lte")?),
-        ended: (asked.earliest_time(app, "end_at__gte")?, asked.latest_time(app, "end_at__lte")?),
+        sns: request.list("sns")?.into_iter().collect(),
+        statuses: request.list("current_status__in")?,
+        services: request.list("service_id__in")?,
+        businesses: request.list("bk_biz_id__in")?,
+        kinds: request.list("service_type")?,
+        tag: Some(request.words("tag")?).filter(|tag| !tag.is_empty()),
+        created: (
+            request.earliest_time(app, "create_at__gte")?,
+            request.latest_time(app, "create_at__lte")?,
+        ),
+        ended: (
+            request.earliest_time(app, "end_at__gte")?,
+            request.latest_time(app, "end_at__lte")?,
+        ),
         ..Filter::default()
     })
 }
 
-pub(super) async fn tickets(app: &App, asked: &Asked) -> Result<Value, Refusal> {
-    let filter = read(app, asked).await?;
-    few_parts(&filter)?;
-    page(app, asked, &filter, None).await
+pub(super) async fn tickets(app: &App, request: &Asked) -> Result<Value, WireError> {
+    let filter = read(app, request).await?;
+    check_value_counts(&filter)?;
+    page(app, request, &filter, None).await
 }
 
-/// The lists of one person (3.11). What was withdrawn is not in them, unless its status is asked for.
-pub(super) async fn tickets_by_user(app: &App, asked: &Asked) -> Result<Value, Refusal> {
-    let user = match asked.text("user").filter(|user| !user.is_empty()) {
+/// Lists the tickets of one person (reference/bk-itsm.md 3.11). Withdrawn tickets appear only if
+/// their status is requested.
+pub(super) async fn tickets_by_user(app: &App, request: &Asked) -> Result<Value, WireError> {
+    let user = match request.text("user").filter(|user| !user.is_empty()) {
         Some(user) => user,
-        None => asked.text("username").filter(|user| !user.is_empty()).ok_or_else(|| Refusal::parameter("参数验证失败: user 为必填项"))?,
+        None => request
+            .text("username")
+            .filter(|user| !user.is_empty())
+            .ok_or_else(|| WireError::parameter("参数验证失败: user 为必填项"))?,
     };
     let pid = app.people.find(&user).await?;
-    let mut filter = read(app, asked).await?;
-    let view = asked.text("view_type").unwrap_or_default();
+    let mut filter = read(app, request).await?;
+    let view = request.text("view_type").unwrap_or_default();
     let index = match view.as_str() {
         "my_todo" | "" => "todo",
         "my_created" => "creator",
         "my_history" | "my_dealt" => "dealt",
         "my_attention" => "follows",
         "my_approval" => "approval",
-        other => return Err(Refusal::parameter(format!("view_type:“{other}” 不是合法选项。"))),
+        other => {
+            return Err(WireError::parameter(format!(
+                "view_type:“{other}” 不是合法选项。"
+            )));
+        }
     };
     filter.list = Some((index, pid.clone()));
     filter.is_withdrawn_left_out = !filter.statuses.iter().any(|status| status == "REVOKED");
-    filter.catalogs = asked.list("catalog_id")?;
-    filter.services.extend(asked.list("service_id")?);
-    few_parts(&filter)?;
-    filter.catalogs = lists::with_catalogs_below(app, filter.catalogs).await?;
-    // The two times count together only, as in the original.
+    filter.catalogs = request.list("catalog_id")?;
+    filter.services.extend(request.list("service_id")?);
+    check_value_counts(&filter)?;
+    filter.catalogs = list::with_catalogs_below(app, filter.catalogs).await?;
+    // As in BlueKing ITSM, the two creation times count only together.
     if filter.created.0.is_some() != filter.created.1.is_some() {
         filter.created = (None, None);
     }
-    page(app, asked, &filter, Some(&pid)).await
+    page(app, request, &filter, Some(&pid)).await
 }
 
-/// Rejects conditions that name too many values, by the name of the parameter.
-fn few_parts(filter: &Filter) -> Result<(), Refusal> {
+/// Rejects filters with too many values, by the name of the parameter.
+fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     let name = match filter.too_many() {
         None => return Ok(()),
         Some("sns") => "sns",
@@ -83,37 +98,73 @@ fn few_parts(filter: &Filter) -> Result<(), Refusal> {
         Some("bk_biz_id") => "bk_biz_id__in",
         Some(_) => "service_type",
     };
-    Err(Refusal::parameter(format!("参数验证失败: {name} 最多包含 {} 个值", lists::PARTS_MAX)))
+    Err(WireError::parameter(format!(
+        "参数验证失败: {name} 最多包含 {} 个值",
+        list::PARTS_MAX
+    )))
 }
 
-/// One page; where it is of one person's list, with what is shown to them of each ticket.
-async fn page(app: &App, asked: &Asked, filter: &Filter, whose: Option<&Pid>) -> Result<Value, Refusal> {
-    let size = page_size(asked)?;
-    let Page { count, number: page, pages: total_page, keys } = lists::page(app, filter, page_number(asked)?, size).await?;
+/// Returns one page of tickets. For the list of one person, each item has that person's additional
+/// keys.
+async fn page(
+    app: &App,
+    request: &Asked,
+    filter: &Filter,
+    person: Option<&PersonId>,
+) -> Result<Value, WireError> {
+    let size = page_size(request)?;
+    let Page {
+        count,
+        number: page,
+        pages: total_page,
+        keys,
+    } = list::page(app, filter, page_number(request)?, size).await?;
     if page > total_page {
-        return Err(Refusal::new(3_900_021, format!("参数错误: 无效页面: 第 {page} 页不存在，共 {total_page} 页")));
+        return Err(WireError::new(
+            3_900_021,
+            format!("参数错误: 无效页面: 第 {page} 页不存在，共 {total_page} 页"),
+        ));
     }
     let mut items = Vec::new();
     for key in keys {
-        let Some(document) = app.views.get("ticket", &key).await? else { continue };
+        let Some(document) = app.views.get("ticket", &key).await? else {
+            continue;
+        };
         let card: TicketCard = read_card(&app.ledger, &key, &document).await?;
-        let Some(opened) = &card.ticket.opened else { continue };
+        let Some(opened) = &card.ticket.opened else {
+            continue;
+        };
         let mut item = render::ticket(app, &card, opened).await?;
-        let workflow = app.configuration.workflow(opened.workflow, opened.workflow_version).await?;
+        let workflow = app
+            .configuration
+            .workflow(opened.workflow, opened.workflow_version)
+            .await?;
         if let Some(workflow) = &workflow {
             item["current_steps"] = render::steps(app, &card, workflow).await?.into();
         }
-        if let (Some(whose), Some(workflow)) = (whose, &workflow) {
-            let theirs = render::theirs(app, &card, opened, &workflow.definition, whose).await?;
-            item.as_object_mut().into_iter().for_each(|item| item.extend(theirs.clone()));
-            // The same number under both names: one list of the original calls it so, the others so.
-            item["current_steps"].as_array_mut().into_iter().flatten().for_each(|step| step["id"] = step["state_id"].clone());
+        if let (Some(person), Some(workflow)) = (person, &workflow) {
+            let person_keys =
+                render::theirs(app, &card, opened, &workflow.definition, person).await?;
+            item.as_object_mut()
+                .into_iter()
+                .for_each(|item| item.extend(person_keys.clone()));
+            // BlueKing ITSM names this number `id` in one list and `state_id` in the others.
+            item["current_steps"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+                .for_each(|step| step["id"] = step["state_id"].clone());
         }
         items.push(item);
     }
-    // Whoever follows a link asks for the same list; secrets do not stand in it.
-    let kept = asked.query_besides(&["page", "page_size"]);
-    let link = |page: usize| format!("{}{}?{kept}page={page}&page_size={size}", app.settings.site, asked.path);
+    // Page links repeat the filters of the request without credentials.
+    let kept = request.query_besides(&["page", "page_size"]);
+    let link = |page: usize| {
+        format!(
+            "{}{}?{kept}page={page}&page_size={size}",
+            app.settings.site, request.path
+        )
+    };
     Ok(json!({
         "page": page,
         "total_page": total_page,
@@ -124,18 +175,34 @@ async fn page(app: &App, asked: &Asked, filter: &Filter, whose: Option<&Pid>) ->
     }))
 }
 
-fn page_size(asked: &Asked) -> Result<usize, Refusal> {
-    match asked.text("page_size").filter(|text| !text.is_empty()).map(|text| text.parse::<usize>()) {
+fn page_size(request: &Asked) -> Result<usize, WireError> {
+    match request
+        .text("page_size")
+        .filter(|text| !text.is_empty())
+        .map(|text| text.parse::<usize>())
+    {
         None => Ok(10),
         Some(Ok(size)) if size > 0 => Ok(size.min(PAGE_MAX)),
-        Some(_) => Err(Refusal::new(3_900_021, "参数错误: page_size 必须是正整数")),
+        Some(_) => Err(WireError::new(
+            3_900_021,
+            "参数错误: page_size 必须是正整数",
+        )),
     }
 }
 
-fn page_number(asked: &Asked) -> Result<Number, Refusal> {
-    match asked.text("page").filter(|text| !text.is_empty()).as_deref() {
+fn page_number(request: &Asked) -> Result<Number, WireError> {
+    match request
+        .text("page")
+        .filter(|text| !text.is_empty())
+        .as_deref()
+    {
         None => Ok(Number::This(1)),
         Some("last") => Ok(Number::Last),
-        Some(text) => text.parse().ok().filter(|page| *page > 0).map(Number::This).ok_or_else(|| Refusal::new(3_900_021, "参数错误: page 必须是正整数")),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|page| *page > 0)
+            .map(Number::This)
+            .ok_or_else(|| WireError::new(3_900_021, "参数错误: page 必须是正整数")),
     }
 }

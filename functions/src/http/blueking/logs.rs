@@ -1,36 +1,46 @@
-//! The log of a ticket, told from its events (texts: reference/bk-itsm.md 11).
+//! The log of a ticket, built from its events (texts: reference/bk-itsm.md 11).
 
 use domain::Envelope;
 use domain::ticket::form::plain;
 use events::ticket::TicketEvent;
 use events::workflow::{Definition, Node, NodeKind};
-use events::{Channel, NodeId, Pid, Remark};
+use events::{NodeId, Origin, PersonId, Remark};
 use infra::Error;
 use serde_json::{Value, json};
 
-use super::answer::Refusal;
+use super::answer::WireError;
 use super::render;
 use super::request::Asked;
-use crate::people::People;
-use crate::{App, desk};
+use crate::App;
+use crate::app::people::People;
+use crate::app::tickets;
 
-pub(super) async fn ticket_logs(app: &App, asked: &Asked) -> Result<Value, Refusal> {
-    let card = super::reads::ticket_card(app, asked).await?;
-    let opened = card.ticket.opened.as_ref().ok_or_else(Refusal::no_ticket)?;
+pub(super) async fn ticket_logs(app: &App, request: &Asked) -> Result<Value, WireError> {
+    let card = super::reads::ticket_card(app, request).await?;
+    let opened = card
+        .ticket
+        .opened
+        .as_ref()
+        .ok_or_else(WireError::no_ticket)?;
     let workflow = super::reads::workflow_of(app, &card).await?;
     let definition = &workflow.definition;
-    let is_complex = asked.text("show_type").as_deref() == Some("complex");
+    let is_complex = request.text("show_type").as_deref() == Some("complex");
     let mut logs = Vec::new();
-    for envelope in desk::history(&app.ledger, &opened.sn.stream()).await? {
+    for envelope in tickets::history(&app.ledger, &opened.sn.stream()).await? {
         let node = node_of(&envelope.event).and_then(|id| definition.node(id));
-        let Some((by, message)) = told(&app.people, &envelope, node).await? else { continue };
+        let Some((by, message)) = operator_and_message(&app.people, &envelope, node).await? else {
+            continue;
+        };
         let mut log = json!({
             "operator": app.people.name(&by).await?,
             "operate_at": render::time(&app.settings, envelope.happened_at()),
             "message": message,
             "source": source(&envelope, &by, node),
         });
-        if let Some(reason) = reason(&envelope.event).map(Remark::read).filter(|reason| !reason.is_empty()) {
+        if let Some(reason) = reason(&envelope.event)
+            .map(Remark::read)
+            .filter(|reason| !reason.is_empty())
+        {
             log["reason"] = reason.into();
         }
         if is_complex {
@@ -48,16 +58,26 @@ pub(super) async fn ticket_logs(app: &App, asked: &Asked) -> Result<Value, Refus
     }))
 }
 
-/// What was filled in at this step; of a call the variables it left behind.
-async fn form_data(app: &App, definition: &Definition, event: &TicketEvent) -> Result<Value, Error> {
+/// Returns the form of a log entry. For an automatic node these are its output variables.
+async fn form_data(
+    app: &App,
+    definition: &Definition,
+    event: &TicketEvent,
+) -> Result<Value, Error> {
     let form = match event {
-        TicketEvent::NodeCompleted(done) if done.form.is_empty() && !done.outputs.is_empty() && done.by.is_system() => {
-            let variables: Vec<Value> = done.outputs.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+        TicketEvent::NodeCompleted(done)
+            if done.form.is_empty() && !done.outputs.is_empty() && done.by.is_system() =>
+        {
+            let variables: Vec<Value> = done
+                .outputs
+                .iter()
+                .map(|(key, value)| json!({ "key": key, "value": value }))
+                .collect();
             return Ok(json!([{ "output_variables": variables }]));
         }
         TicketEvent::NodeCompleted(done) => &done.form,
         TicketEvent::VoteCast(vote) => &vote.form,
-        TicketEvent::FieldChanged(changed) => &changed.form,
+        TicketEvent::FieldsChanged(changed) => &changed.form,
         _ => return Ok(json!([])),
     };
     let mut filled = Vec::new();
@@ -69,21 +89,21 @@ async fn form_data(app: &App, definition: &Definition, event: &TicketEvent) -> R
     Ok(filled.into())
 }
 
-/// The node that a step is about.
+/// Returns the node of an event, if it has one.
 fn node_of(event: &TicketEvent) -> Option<NodeId> {
     Some(match event {
         TicketEvent::NodeEntered(event) => event.node,
         TicketEvent::NodeCompleted(event) => event.node,
         TicketEvent::VoteCast(event) => event.node,
         TicketEvent::NodeClaimed(event) => event.node,
-        TicketEvent::NodeDistributed(event) => event.node,
-        TicketEvent::NodeDelivered(event) => event.node,
+        TicketEvent::NodeAssigned(event) => event.node,
+        TicketEvent::NodeTransferred(event) => event.node,
         TicketEvent::NodeFailed(event) => event.node,
         TicketEvent::NodeRetried(event) => event.node,
         TicketEvent::NodeSkipped(event) => event.node,
         TicketEvent::NodeReassigned(event) => event.node,
-        TicketEvent::NodeUnattended(event) => event.node,
-        TicketEvent::LineMissing(event) => event.node,
+        TicketEvent::ProcessorsMissing(event) => event.node,
+        TicketEvent::TransitionMissing(event) => event.node,
         TicketEvent::Acknowledged(event) => event.node,
         TicketEvent::Escalated(event) => event.node,
         TicketEvent::Terminated(event) => event.node?,
@@ -91,18 +111,18 @@ fn node_of(event: &TicketEvent) -> Option<NodeId> {
     })
 }
 
-/// The words beside a step.
+/// Returns the reason or message of an event, if it has one.
 fn reason(event: &TicketEvent) -> Option<&Remark> {
     Some(match event {
         TicketEvent::VoteCast(event) => &event.reason,
         TicketEvent::NodeCompleted(event) => &event.reason,
         TicketEvent::NodeClaimed(event) => &event.reason,
-        TicketEvent::NodeDistributed(event) => &event.message,
-        TicketEvent::NodeDelivered(event) => &event.message,
+        TicketEvent::NodeAssigned(event) => &event.message,
+        TicketEvent::NodeTransferred(event) => &event.message,
         TicketEvent::NodeReassigned(event) => &event.message,
         TicketEvent::NodeRetried(event) => &event.reason,
         TicketEvent::NodeSkipped(event) => &event.reason,
-        TicketEvent::LineTaken(event) => &event.reason,
+        TicketEvent::TransitionTaken(event) => &event.reason,
         TicketEvent::Suspended(event) => &event.reason,
         TicketEvent::Resumed(event) => &event.reason,
         TicketEvent::Withdrawn(event) => &event.reason,
@@ -116,12 +136,16 @@ fn reason(event: &TicketEvent) -> Option<&Remark> {
     })
 }
 
-/// A reason at the end of a sentence.
-fn because(reason: &Remark) -> String {
-    if reason.read().is_empty() { String::new() } else { format!("：{}", reason.read()) }
+/// Formats a reason for the end of a sentence.
+fn reason_suffix(reason: &Remark) -> String {
+    if reason.read().is_empty() {
+        String::new()
+    } else {
+        format!("：{}", reason.read())
+    }
 }
 
-/// What an automatic node is called where it is told of.
+/// Returns the display name of an automatic node's kind.
 fn task_name(node: Option<&Node>) -> &'static str {
     match node.map(|node| node.kind) {
         Some(NodeKind::Webhook) => "WebHook任务",
@@ -130,108 +154,304 @@ fn task_name(node: Option<&Node>) -> &'static str {
     }
 }
 
-fn source(envelope: &Envelope<TicketEvent>, by: &Pid, node: Option<&Node>) -> &'static str {
-    match envelope.meta.channel {
+fn source(envelope: &Envelope<TicketEvent>, by: &PersonId, node: Option<&Node>) -> &'static str {
+    match envelope.meta.origin {
         _ if by.is_system() && node.is_some_and(|node| node.kind.is_automatic()) => "AUTOMATIC",
         _ if by.is_system() => "SYS",
-        Channel::Web => "WEB",
-        Channel::Mobile | Channel::Chat | Channel::Mail => "MOBILE",
-        Channel::Api | Channel::Mqtt => "API",
-        Channel::Automatic => "AUTOMATIC",
-        Channel::System => "SYS",
+        Origin::Web => "WEB",
+        Origin::Mobile | Origin::Chat | Origin::Mail => "MOBILE",
+        Origin::Api | Origin::Mqtt => "API",
+        Origin::Automatic => "AUTOMATIC",
+        Origin::System => "SYS",
     }
 }
 
-/// Who did what, in the words of the wire; `None` for steps that people are not told about.
-async fn told(people: &People, envelope: &Envelope<TicketEvent>, node: Option<&Node>) -> Result<Option<(Pid, String)>, Error> {
-    let name = async |pid: &Pid| people.name(pid).await;
+/// Returns the operator and the message of a log entry, or `None` for events that the log omits.
+async fn operator_and_message(
+    people: &People,
+    envelope: &Envelope<TicketEvent>,
+    node: Option<&Node>,
+) -> Result<Option<(PersonId, String)>, Error> {
+    let name = async |pid: &PersonId| people.name(pid).await;
     let task = task_name(node);
     Ok(Some(match &envelope.event {
         TicketEvent::Opened(opened) => (opened.creator.clone(), "流程开始.".into()),
-        TicketEvent::NodeEntered(entered) if node.is_some_and(|node| node.kind == NodeKind::Sops) => {
-            (Pid::system(), format!("开始执行{task}【{}】.", entered.name))
+        TicketEvent::NodeEntered(entered)
+            if node.is_some_and(|node| node.kind == NodeKind::Sops) =>
+        {
+            (
+                PersonId::system(),
+                format!("开始执行{task}【{}】.", entered.name),
+            )
         }
-        TicketEvent::NodeCompleted(done) if done.by.is_system() => (done.by.clone(), format!("{task}【{}】执行成功.", done.name)),
-        // Of a vote every voice was told already.
-        TicketEvent::NodeCompleted(done) if done.pass.is_none() && !node.is_some_and(|node| node.kind.is_vote()) => {
-            (done.by.clone(), format!("{} 处理【{}】{}", name(&done.by).await?, done.name, because(&done.reason)))
+        TicketEvent::NodeCompleted(done) if done.by.is_system() => {
+            (done.by.clone(), format!("{task}【{}】执行成功.", done.name))
+        }
+        // A completed vote is omitted, because each cast vote has an entry.
+        TicketEvent::NodeCompleted(done)
+            if done.pass.is_none() && !node.is_some_and(|node| node.kind.is_vote()) =>
+        {
+            (
+                done.by.clone(),
+                format!(
+                    "{} 处理【{}】{}",
+                    name(&done.by).await?,
+                    done.name,
+                    reason_suffix(&done.reason)
+                ),
+            )
         }
         TicketEvent::VoteCast(vote) => {
             let how = if vote.pass { "通过" } else { "拒绝" };
-            // A reason in the form is shown with the form.
-            let is_in_form = vote.form.iter().any(|entry| plain(entry.read()) == vote.reason.read());
-            let why = if is_in_form { String::new() } else { because(&vote.reason) };
-            (vote.by.clone(), format!("{} 已处理【{}】({how}){why}", name(&vote.by).await?, vote.name))
+            // A reason that is a form field appears in the form.
+            let is_in_form = vote
+                .form
+                .iter()
+                .any(|entry| plain(entry.read()) == vote.reason.read());
+            let why = if is_in_form {
+                String::new()
+            } else {
+                reason_suffix(&vote.reason)
+            };
+            (
+                vote.by.clone(),
+                format!(
+                    "{} 已处理【{}】({how}){why}",
+                    name(&vote.by).await?,
+                    vote.name
+                ),
+            )
         }
-        TicketEvent::NodeClaimed(claimed) => {
-            (claimed.by.clone(), format!("{} 认领【{}】{}.", name(&claimed.by).await?, claimed.name, because(&claimed.reason)))
-        }
-        TicketEvent::NodeDistributed(given) => {
-            let remark = if given.message.read().is_empty() { String::new() } else { format!(" ({})", given.message.read()) };
+        TicketEvent::NodeClaimed(claimed) => (
+            claimed.by.clone(),
+            format!(
+                "{} 认领【{}】{}.",
+                name(&claimed.by).await?,
+                claimed.name,
+                reason_suffix(&claimed.reason)
+            ),
+        ),
+        TicketEvent::NodeAssigned(given) => {
+            let remark = if given.message.read().is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", given.message.read())
+            };
             let targets = people.names(&given.processors).await?;
-            (given.by.clone(), format!("{} 分配【{}】给：{targets}{remark}.", name(&given.by).await?, given.name))
+            (
+                given.by.clone(),
+                format!(
+                    "{} 分配【{}】给：{targets}{remark}.",
+                    name(&given.by).await?,
+                    given.name
+                ),
+            )
         }
-        TicketEvent::NodeDelivered(given) => {
+        TicketEvent::NodeTransferred(given) => {
             let targets = people.names(&given.processors).await?;
-            (given.by.clone(), format!("{} 转单【{}】给 {targets}({}).", name(&given.by).await?, given.name, given.message.read()))
+            (
+                given.by.clone(),
+                format!(
+                    "{} 转单【{}】给 {targets}({}).",
+                    name(&given.by).await?,
+                    given.name,
+                    given.message.read()
+                ),
+            )
         }
-        TicketEvent::LineMissing(missing) => (Pid::system(), format!("【{}】之后没有满足条件的流转线，等待人工处理.", missing.name)),
-        TicketEvent::Suspended(suspended) => (suspended.by.clone(), format!("{} 挂起了单据：{}.", name(&suspended.by).await?, suspended.reason.read())),
-        TicketEvent::Resumed(resumed) => (resumed.by.clone(), format!("{} 恢复了单据{}.", name(&resumed.by).await?, because(&resumed.reason))),
-        TicketEvent::Withdrawn(withdrawn) => (withdrawn.by.clone(), format!("{} 撤销单据{}.", name(&withdrawn.by).await?, because(&withdrawn.reason))),
-        TicketEvent::Terminated(ended) if ended.node.is_some() => {
-            (ended.by.clone(), format!("{}处理节点【{}】(流程被终止，【终止原因】:{}).", name(&ended.by).await?, ended.node_name, ended.reason.read()))
-        }
-        TicketEvent::Terminated(ended) => (ended.by.clone(), format!("{} 关闭了单据：{}.", name(&ended.by).await?, ended.reason.read())),
-        TicketEvent::Finished(_) => (Pid::system(), "流程结束.".into()),
-        TicketEvent::NodeFailed(failed) => (Pid::system(), format!("{task}【{}】执行失败：({}).", failed.name, failed.reason)),
-        TicketEvent::NodeRetried(retried) => {
-            (retried.by.clone(), format!("{}重试单据任务【{}】{}.", name(&retried.by).await?, retried.name, because(&retried.reason)))
-        }
-        TicketEvent::NodeSkipped(skipped) if skipped.by.is_system() => (Pid::system(), format!("【{}】{}.", skipped.name, skipped.reason.read())),
-        TicketEvent::NodeSkipped(skipped) => {
-            (skipped.by.clone(), format!("{} 忽略了【{}】的执行结果{}.", name(&skipped.by).await?, skipped.name, because(&skipped.reason)))
-        }
+        TicketEvent::TransitionMissing(missing) => (
+            PersonId::system(),
+            format!(
+                "【{}】之后没有满足条件的流转线，等待人工处理.",
+                missing.name
+            ),
+        ),
+        TicketEvent::Suspended(suspended) => (
+            suspended.by.clone(),
+            format!(
+                "{} 挂起了单据：{}.",
+                name(&suspended.by).await?,
+                suspended.reason.read()
+            ),
+        ),
+        TicketEvent::Resumed(resumed) => (
+            resumed.by.clone(),
+            format!(
+                "{} 恢复了单据{}.",
+                name(&resumed.by).await?,
+                reason_suffix(&resumed.reason)
+            ),
+        ),
+        TicketEvent::Withdrawn(withdrawn) => (
+            withdrawn.by.clone(),
+            format!(
+                "{} 撤销单据{}.",
+                name(&withdrawn.by).await?,
+                reason_suffix(&withdrawn.reason)
+            ),
+        ),
+        TicketEvent::Terminated(ended) if ended.node.is_some() => (
+            ended.by.clone(),
+            format!(
+                "{}处理节点【{}】(流程被终止，【终止原因】:{}).",
+                name(&ended.by).await?,
+                ended.node_name,
+                ended.reason.read()
+            ),
+        ),
+        TicketEvent::Terminated(ended) => (
+            ended.by.clone(),
+            format!(
+                "{} 关闭了单据：{}.",
+                name(&ended.by).await?,
+                ended.reason.read()
+            ),
+        ),
+        TicketEvent::Finished(_) => (PersonId::system(), "流程结束.".into()),
+        TicketEvent::NodeFailed(failed) => (
+            PersonId::system(),
+            format!("{task}【{}】执行失败：({}).", failed.name, failed.reason),
+        ),
+        TicketEvent::NodeRetried(retried) => (
+            retried.by.clone(),
+            format!(
+                "{}重试单据任务【{}】{}.",
+                name(&retried.by).await?,
+                retried.name,
+                reason_suffix(&retried.reason)
+            ),
+        ),
+        TicketEvent::NodeSkipped(skipped) if skipped.by.is_system() => (
+            PersonId::system(),
+            format!("【{}】{}.", skipped.name, skipped.reason.read()),
+        ),
+        TicketEvent::NodeSkipped(skipped) => (
+            skipped.by.clone(),
+            format!(
+                "{} 忽略了【{}】的执行结果{}.",
+                name(&skipped.by).await?,
+                skipped.name,
+                reason_suffix(&skipped.reason)
+            ),
+        ),
         TicketEvent::NodeReassigned(given) => {
-            let remark = if given.message.read().is_empty() { String::new() } else { format!(" ({})", given.message.read()) };
+            let remark = if given.message.read().is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", given.message.read())
+            };
             let targets = people.names(&given.processors).await?;
-            (given.by.clone(), format!("{} 分配【{}】给：{targets}{remark}.", name(&given.by).await?, given.name))
+            (
+                given.by.clone(),
+                format!(
+                    "{} 分配【{}】给：{targets}{remark}.",
+                    name(&given.by).await?,
+                    given.name
+                ),
+            )
         }
-        TicketEvent::NodeUnattended(lone) => (Pid::system(), format!("【{}】没有处理人，等待服务负责人指定.", lone.name)),
-        TicketEvent::LineTaken(taken) if taken.by.is_some() => {
+        TicketEvent::ProcessorsMissing(missing) => (
+            PersonId::system(),
+            format!("【{}】没有处理人，等待服务负责人指定.", missing.name),
+        ),
+        TicketEvent::TransitionTaken(taken) if taken.by.is_some() => {
             let by = taken.by.clone().unwrap_or_default();
-            let text = format!("{} 选择了流转线【{}】{}.", name(&by).await?, taken.name, because(&taken.reason));
+            let text = format!(
+                "{} 选择了流转线【{}】{}.",
+                name(&by).await?,
+                taken.name,
+                reason_suffix(&taken.reason)
+            );
             (by, text)
         }
-        TicketEvent::Closed(closed) => (closed.by.clone(), format!("{} 关闭了单据{}.", name(&closed.by).await?, because(&closed.reason))),
-        TicketEvent::FieldChanged(changed) => (
-            changed.by.clone(),
-            format!("{} 修改字段{}.", name(&changed.by).await?, changed.names.iter().map(|field| format!("【{field}】")).collect::<Vec<_>>().concat()),
+        TicketEvent::Closed(closed) => (
+            closed.by.clone(),
+            format!(
+                "{} 关闭了单据{}.",
+                name(&closed.by).await?,
+                reason_suffix(&closed.reason)
+            ),
         ),
-        TicketEvent::Rated(rated) if rated.by.is_system() => (Pid::system(), rated.comment.read().to_owned()),
-        TicketEvent::Rated(rated) => (rated.by.clone(), format!("{} 评价了单据：{} 星.", name(&rated.by).await?, rated.stars)),
+        TicketEvent::FieldsChanged(changed) => (
+            changed.by.clone(),
+            format!(
+                "{} 修改字段{}.",
+                name(&changed.by).await?,
+                changed
+                    .names
+                    .iter()
+                    .map(|field| format!("【{field}】"))
+                    .collect::<Vec<_>>()
+                    .concat()
+            ),
+        ),
+        TicketEvent::Rated(rated) if rated.by.is_system() => {
+            (PersonId::system(), rated.comment.read().to_owned())
+        }
+        TicketEvent::Rated(rated) => (
+            rated.by.clone(),
+            format!("{} 评价了单据：{} 星.", name(&rated.by).await?, rated.stars),
+        ),
         TicketEvent::Reminded(reminded) => {
-            let remark = if reminded.message.read().is_empty() { String::new() } else { format!(" ({})", reminded.message.read()) };
-            (reminded.by.clone(), format!("{} 督办了单据：{}{remark}.", name(&reminded.by).await?, people.names(&reminded.people).await?))
+            let remark = if reminded.message.read().is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", reminded.message.read())
+            };
+            (
+                reminded.by.clone(),
+                format!(
+                    "{} 督办了单据：{}{remark}.",
+                    name(&reminded.by).await?,
+                    people.names(&reminded.people).await?
+                ),
+            )
         }
-        TicketEvent::Linked(linked) => (linked.by.clone(), format!("{} 关联了单据 {}.", name(&linked.by).await?, linked.other)),
-        TicketEvent::Unlinked(unlinked) => (unlinked.by.clone(), format!("{} 解除了与单据 {} 的关联.", name(&unlinked.by).await?, unlinked.other)),
-        TicketEvent::Acknowledged(seen) => (seen.by.clone(), format!("{} 响应了【{}】{}.", name(&seen.by).await?, seen.name, because(&seen.reason))),
-        TicketEvent::Escalated(up) => {
-            let to = people.names(&up.processors).await?;
-            (up.by.clone(), format!("{} 升级【{}】给 {to}{}.", name(&up.by).await?, up.name, because(&up.reason)))
+        TicketEvent::Linked(linked) => (
+            linked.by.clone(),
+            format!("{} 关联了单据 {}.", name(&linked.by).await?, linked.other),
+        ),
+        TicketEvent::Unlinked(unlinked) => (
+            unlinked.by.clone(),
+            format!(
+                "{} 解除了与单据 {} 的关联.",
+                name(&unlinked.by).await?,
+                unlinked.other
+            ),
+        ),
+        TicketEvent::Acknowledged(acknowledged) => (
+            acknowledged.by.clone(),
+            format!(
+                "{} 响应了【{}】{}.",
+                name(&acknowledged.by).await?,
+                acknowledged.name,
+                reason_suffix(&acknowledged.reason)
+            ),
+        ),
+        TicketEvent::Escalated(escalated) => {
+            let to = people.names(&escalated.processors).await?;
+            (
+                escalated.by.clone(),
+                format!(
+                    "{} 升级【{}】给 {to}{}.",
+                    name(&escalated.by).await?,
+                    escalated.name,
+                    reason_suffix(&escalated.reason)
+                ),
+            )
         }
-        // Remarks and followers have places of their own, and lines and branches are told by what follows from them.
+        // Remarks and followers have their own APIs. Transitions and branches are visible in the
+        // nodes that follow.
         TicketEvent::NodeCompleted(_)
         | TicketEvent::NodeEntered(_)
-        | TicketEvent::LineTaken(_)
-        | TicketEvent::Observed(_)
-        | TicketEvent::Forked(_)
+        | TicketEvent::TransitionTaken(_)
+        | TicketEvent::RowImported(_)
+        | TicketEvent::BranchesStarted(_)
         | TicketEvent::BranchJoined(_)
-        | TicketEvent::CallAnswered(_)
+        | TicketEvent::NodeResultReceived(_)
         | TicketEvent::StatusSet(_)
-        | TicketEvent::Prioritised(_)
-        | TicketEvent::Remarked(_)
-        | TicketEvent::Followed(_) => return Ok(None),
+        | TicketEvent::PriorityChanged(_)
+        | TicketEvent::RemarkAdded(_)
+        | TicketEvent::FollowersChanged(_) => return Ok(None),
     }))
 }

@@ -1,9 +1,10 @@
-//! The BlueKing door: every path variant, both methods for reads, both credential carriers, one envelope (reference/bk-itsm.md 1-3).
+//! The BlueKing API: all path variants, GET and POST for reads, both ways to send credentials, one
+//! response envelope (reference/bk-itsm.md 1-3).
 
 mod answer;
 mod approvals;
 mod backoffice;
-mod beside;
+mod collaboration;
 mod lists;
 mod logs;
 mod reads;
@@ -20,13 +21,14 @@ use axum::response::Response;
 use infra::{Error, Kind};
 
 use crate::App;
-use answer::{Refusal, Refused, Said};
+use answer::{Refused, Said, WireError};
 use request::Asked;
 
-/// Longest time for a request: gateways give up after half a minute, and clients of this door want an envelope in any case.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// Longest time for a request. Gateways give up after 30 seconds, and clients of this API expect an
+/// envelope in any case.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Which operation, and how it may be asked for.
+/// The operations of the BlueKing API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     CreateTicket,
@@ -61,7 +63,7 @@ enum Operation {
     PluginFields,
 }
 
-/// Every operation by the name its path has; three have two names (1.1).
+/// All operations by path name. Three operations have two names (reference/bk-itsm.md 1.1).
 const OPERATIONS: [(&str, Operation); 33] = [
     ("create_ticket", Operation::CreateTicket),
     ("get_services", Operation::GetServices),
@@ -77,7 +79,10 @@ const OPERATIONS: [(&str, Operation); 33] = [
     ("get_workflow_detail", Operation::GetWorkflowDetail),
     ("get_approver", Operation::GetApprover),
     ("get_approve_node_result", Operation::GetApproveNodeResult),
-    ("get_fast_approval_summary", Operation::GetFastApprovalSummary),
+    (
+        "get_fast_approval_summary",
+        Operation::GetFastApprovalSummary,
+    ),
     ("operate_node", Operation::OperateNode),
     ("operate_ticket", Operation::OperateTicket),
     ("approve", Operation::Approve),
@@ -100,14 +105,18 @@ const OPERATIONS: [(&str, Operation); 33] = [
 
 impl Operation {
     fn named(name: &str) -> Option<Self> {
-        OPERATIONS.iter().find(|(known, _)| *known == name).map(|(_, operation)| *operation)
+        OPERATIONS
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, operation)| *operation)
     }
 
-    /// Reads answer GET and POST alike; what writes must be a POST.
+    /// Returns whether an operation writes. Reads accept GET and POST, writes only POST.
     fn is_write(self) -> bool {
         use Operation::{
-            AddFollower, Approve, Comment, CreateServiceCatalog, CreateTicket, EditField, ImportService, OperateNode, OperateTicket, ProceedApproval,
-            ProceedFastApproval, UpdateService,
+            AddFollower, Approve, Comment, CreateServiceCatalog, CreateTicket, EditField,
+            ImportService, OperateNode, OperateTicket, ProceedApproval, ProceedFastApproval,
+            UpdateService,
         };
         matches!(
             self,
@@ -127,99 +136,151 @@ impl Operation {
     }
 }
 
-/// Every operation's name, and whether it writes; for the API's description.
+/// Returns all path names and whether they write, for the OpenAPI document.
 pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
-    OPERATIONS.iter().map(|(name, operation)| (*name, operation.is_write()))
+    OPERATIONS
+        .iter()
+        .map(|(name, operation)| (*name, operation.is_write()))
 }
 
-/// Says whether a path means an operation that writes nothing.
+/// Returns whether a path names an operation that does not write.
 pub(super) fn is_read(path: &str) -> bool {
     operation(path).is_some_and(|operation| !operation.is_write())
 }
 
-/// The operation a path means: slashes collapsed, the last one optional, any stage in front.
+/// Returns the operation of a path. Repeated slashes, the trailing slash and a gateway stage before
+/// the path are ignored.
 fn operation(path: &str) -> Option<Operation> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let after = |marker: &[&str]| parts.windows(marker.len()).position(|window| window == marker).map(|at| parts[at + marker.len()..].join("/"));
+    let after = |marker: &[&str]| {
+        parts
+            .windows(marker.len())
+            .position(|window| window == marker)
+            .map(|at| parts[at + marker.len()..].join("/"))
+    };
     let name = after(&["api", "c", "compapi", "v2", "itsm"])
         .or_else(|| after(&["api", "c", "compapi", "itsm"]))
         .or_else(|| after(&["v2", "itsm"]))
-        .or_else(|| after(&["openapi", "v2", "ticket"]).or_else(|| after(&["openapi", "v2", "service"])))
+        .or_else(|| {
+            after(&["openapi", "v2", "ticket"]).or_else(|| after(&["openapi", "v2", "service"]))
+        })
         .or_else(|| after(&["openapi", "ticket"]).or_else(|| after(&["openapi", "service"])))
         .or_else(|| after(&["openapi", "workflow"]))
-        .or_else(|| after(&["openapi"]).or_else(|| after(&["v2"])).filter(|name| name.starts_with("devops_plugin/")))
-        .or_else(|| (parts.ends_with(&["openapi", "service_catalog"])).then(|| "create_service_catalog".to_owned()))?;
+        .or_else(|| {
+            after(&["openapi"])
+                .or_else(|| after(&["v2"]))
+                .filter(|name| name.starts_with("devops_plugin/"))
+        })
+        .or_else(|| {
+            (parts.ends_with(&["openapi", "service_catalog"]))
+                .then(|| "create_service_catalog".to_owned())
+        })?;
     Operation::named(&name)
 }
 
-/// What a caller gets in place of an answer that is withheld.
+/// Returns the error response that replaces a response over the caller's limit.
 pub(super) fn refused(error: Error, request_id: &str) -> Response {
     answer::failure(&error.into(), request_id)
 }
 
-/// Answers any other method on a path that is only read: `/healthz` and the like.
+/// Rejects a write method on a read-only path such as `/healthz`.
 pub async fn only_read(State(app): State<App>, request: Request) -> Response {
     let request_id = render::request_id(request.headers(), &app);
-    match tokio::time::timeout(PATIENCE, Asked::read(&app, request)).await {
+    match tokio::time::timeout(REQUEST_TIMEOUT, Asked::read(&app, request)).await {
         Ok(Err(Refused::Forbidden(reason))) => answer::forbidden(&reason, &request_id),
         _ => answer::only_read(&request_id),
     }
 }
 
-/// Answers every path that is not another API's.
+/// Handles all paths outside the other APIs.
 pub async fn command(State(app): State<App>, request: Request) -> Response {
     let operation = operation(request.uri().path());
     let request_id = render::request_id(request.headers(), &app);
-    let handled = tokio::time::timeout(PATIENCE, handle(&app, operation, request, &request_id)).await;
-    let late = || Refused::Refusal(Error::new(Kind::Timeout, format!("{operation:?} took longer than {PATIENCE:?}")).into());
-    match handled.unwrap_or_else(|_| Err(late())) {
-        Ok(said) => answer::success(&said, &request_id),
+    let handled = tokio::time::timeout(
+        REQUEST_TIMEOUT,
+        handle(&app, operation, request, &request_id),
+    )
+    .await;
+    let timed_out = || {
+        Refused::WireError(
+            Error::new(
+                Kind::Timeout,
+                format!("{operation:?} took longer than {REQUEST_TIMEOUT:?}"),
+            )
+            .into(),
+        )
+    };
+    match handled.unwrap_or_else(|_| Err(timed_out())) {
+        Ok(success) => answer::success(&success, &request_id),
         Err(Refused::Forbidden(reason)) => answer::forbidden(&reason, &request_id),
         Err(Refused::NoPath) => answer::no_path(&request_id),
-        Err(Refused::Refusal(refusal)) => answer::failure(&refusal, &request_id),
+        Err(Refused::WireError(error)) => answer::failure(&error, &request_id),
     }
 }
 
-async fn handle(app: &App, operation: Option<Operation>, request: Request<Body>, request_id: &str) -> Result<Said, Refused> {
-    let user_agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+async fn handle(
+    app: &App,
+    operation: Option<Operation>,
+    request: Request<Body>,
+    request_id: &str,
+) -> Result<Said, Refused> {
+    let user_agent = request
+        .headers()
+        .get(header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
     let method = request.method().clone();
-    // A caller without credentials learns neither which paths there are nor which methods they have.
-    let asked = Asked::read(app, request).await?;
-    let Some(operation) = operation else { return Err(Refused::NoPath) };
-    if !matches!(method, Method::GET | Method::POST) || (operation.is_write() && method != Method::POST) {
-        return Err(Refusal::new(3_900_002, format!("方法不允许: {method}")).into());
+    // A caller without credentials must not learn which paths or methods exist.
+    let request = Asked::read(app, request).await?;
+    let Some(operation) = operation else {
+        return Err(Refused::NoPath);
+    };
+    if !matches!(method, Method::GET | Method::POST)
+        || (operation.is_write() && method != Method::POST)
+    {
+        return Err(WireError::new(3_900_002, format!("方法不允许: {method}")).into());
     }
     let data = match operation {
-        Operation::CreateTicket => writes::create_ticket(app, &asked, request_id, user_agent).await,
-        Operation::OperateNode => writes::operate_node(app, &asked, request_id).await,
-        Operation::OperateTicket => writes::operate_ticket(app, &asked, request_id).await,
-        Operation::GetServices => reads::services(app, &asked).await,
-        Operation::GetServiceCatalogs => reads::catalogs(app, &asked).await,
-        Operation::GetServiceDetail => reads::service_detail(app, &asked).await,
-        Operation::GetTickets => lists::tickets(app, &asked).await,
-        Operation::GetTicketInfo => reads::ticket_info(app, &asked).await,
-        Operation::GetTicketStatus => reads::ticket_status(app, &asked).await,
-        Operation::GetTicketLogs => logs::ticket_logs(app, &asked).await,
-        Operation::TokenVerify => reads::token_verify(app, &asked).await,
-        Operation::TicketApprovalResult => reads::approval_results(app, &asked, request_id).await,
-        Operation::CallbackFailedTicket => reads::failed_callbacks(app, &asked).await,
+        Operation::CreateTicket => {
+            writes::create_ticket(app, &request, request_id, user_agent).await
+        }
+        Operation::OperateNode => writes::operate_node(app, &request, request_id).await,
+        Operation::OperateTicket => writes::operate_ticket(app, &request, request_id).await,
+        Operation::GetServices => reads::services(app, &request).await,
+        Operation::GetServiceCatalogs => reads::catalogs(app, &request).await,
+        Operation::GetServiceDetail => reads::service_detail(app, &request).await,
+        Operation::GetTickets => lists::tickets(app, &request).await,
+        Operation::GetTicketInfo => reads::ticket_info(app, &request).await,
+        Operation::GetTicketStatus => reads::ticket_status(app, &request).await,
+        Operation::GetTicketLogs => logs::ticket_logs(app, &request).await,
+        Operation::TokenVerify => reads::token_verify(app, &request).await,
+        Operation::TicketApprovalResult => reads::approval_results(app, &request, request_id).await,
+        Operation::CallbackFailedTicket => reads::failed_callbacks(app, &request).await,
         Operation::PluginServices => reads::plugin_services(app).await,
-        Operation::PluginFields => reads::plugin_fields(app, &asked).await,
-        Operation::GetServiceRoles => backoffice::service_roles(app, &asked).await,
-        Operation::GetWorkflowDetail => backoffice::workflow_detail(app, &asked).await,
-        Operation::GetTicketsByUser => lists::tickets_by_user(app, &asked).await,
-        Operation::GetApprover => approvals::approver(app, &asked).await,
-        Operation::GetApproveNodeResult => approvals::node_result(app, &asked).await,
-        Operation::GetFastApprovalSummary => approvals::summary(app, &asked).await,
-        Operation::Approve => approvals::approve(app, &asked, request_id).await,
-        Operation::ProceedApproval => approvals::proceed_approval(app, &asked, request_id).await,
-        Operation::ProceedFastApproval => return Ok(approvals::proceed_fast_approval(app, &asked, request_id).await?),
-        Operation::Comment => beside::comment(app, &asked, request_id).await,
-        Operation::AddFollower => beside::add_follower(app, &asked, request_id).await,
-        Operation::EditField => beside::edit_field(app, &asked, request_id).await,
-        Operation::CreateServiceCatalog => backoffice::create_catalog(app, &asked, request_id).await,
-        Operation::ImportService => backoffice::import_service(app, &asked, request_id, false).await,
-        Operation::UpdateService => backoffice::import_service(app, &asked, request_id, true).await,
+        Operation::PluginFields => reads::plugin_fields(app, &request).await,
+        Operation::GetServiceRoles => backoffice::service_roles(app, &request).await,
+        Operation::GetWorkflowDetail => backoffice::workflow_detail(app, &request).await,
+        Operation::GetTicketsByUser => lists::tickets_by_user(app, &request).await,
+        Operation::GetApprover => approvals::approver(app, &request).await,
+        Operation::GetApproveNodeResult => approvals::node_result(app, &request).await,
+        Operation::GetFastApprovalSummary => approvals::summary(app, &request).await,
+        Operation::Approve => approvals::approve(app, &request, request_id).await,
+        Operation::ProceedApproval => approvals::proceed_approval(app, &request, request_id).await,
+        Operation::ProceedFastApproval => {
+            return Ok(approvals::proceed_fast_approval(app, &request, request_id).await?);
+        }
+        Operation::Comment => collaboration::comment(app, &request, request_id).await,
+        Operation::AddFollower => collaboration::add_follower(app, &request, request_id).await,
+        Operation::EditField => collaboration::edit_field(app, &request, request_id).await,
+        Operation::CreateServiceCatalog => {
+            backoffice::create_catalog(app, &request, request_id).await
+        }
+        Operation::ImportService => {
+            backoffice::import_service(app, &request, request_id, false).await
+        }
+        Operation::UpdateService => {
+            backoffice::import_service(app, &request, request_id, true).await
+        }
     };
     Ok(data?.into())
 }
@@ -229,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_variant_means_the_same() {
+    fn all_path_variants_name_the_same_operation() {
         for path in [
             "/api/c/compapi/v2/itsm/create_ticket/",
             "/api/c/compapi/itsm/create_ticket/",
@@ -242,10 +303,22 @@ mod tests {
         ] {
             assert_eq!(operation(path), Some(Operation::CreateTicket), "{path}");
         }
-        assert_eq!(operation("/v2/itsm/token/verify/"), Some(Operation::TokenVerify));
-        assert_eq!(operation("/openapi/service/get_services/"), Some(Operation::GetServices));
-        assert_eq!(operation("/prod/v2/devops_plugin/services/"), Some(Operation::PluginServices));
-        assert_eq!(operation("/openapi/devops_plugin/fields/"), Some(Operation::PluginFields));
+        assert_eq!(
+            operation("/v2/itsm/token/verify/"),
+            Some(Operation::TokenVerify)
+        );
+        assert_eq!(
+            operation("/openapi/service/get_services/"),
+            Some(Operation::GetServices)
+        );
+        assert_eq!(
+            operation("/prod/v2/devops_plugin/services/"),
+            Some(Operation::PluginServices)
+        );
+        assert_eq!(
+            operation("/openapi/devops_plugin/fields/"),
+            Some(Operation::PluginFields)
+        );
         assert_eq!(operation("/api/c/compapi/v2/cmdb/create_ticket/"), None);
         assert_eq!(operation("/"), None);
     }

@@ -1,13 +1,14 @@
-//! Tickets, steps and fields as BlueKing clients read them: every documented key and every upstream key (decision 3 of reference/bk-itsm.md 17).
+//! Renders tickets, steps and fields for BlueKing clients, with all documented keys and all
+//! upstream keys (decision 3 of reference/bk-itsm.md 17).
 
 use axum::http::HeaderMap;
 use domain::options::path;
-use domain::ticket::{Action, Status, Visit};
+use domain::ticket::{Action, NodeRun, Status};
 use domain::views::ticket_card::TicketCard;
 use domain::workflow::export;
 use events::ticket::{DynamicField, NodeStatus, Opened};
 use events::workflow::{Choice, Definition, Deployed, Field, FieldKind, Node, Processors};
-use events::{Entry, Moment, NodeId, Pid, WorkflowId};
+use events::{Entry, Moment, NodeId, PersonId, WorkflowId};
 use infra::Error;
 use infra::store::commit::hex;
 use jiff::Timestamp;
@@ -15,32 +16,39 @@ use serde_json::{Map, Value, json};
 
 use crate::App;
 use crate::app::Settings;
-use crate::company;
+use crate::app::seed;
 
-/// Versions of one workflow that a flow id can tell apart.
+/// Number of versions of one workflow that a flow id can represent.
 const VERSIONS: i64 = 10_000;
 
-/// The request's own id, or a new one; it goes into metadata and answers.
+/// Returns the request id from the header `X-Request-Id`, or a new one. It is stored in event
+/// metadata and returned in responses.
 pub fn request_id(headers: &HeaderMap, app: &App) -> String {
-    let given = headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(|id| !id.is_empty() && id.len() <= 64);
+    let given = headers
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| !id.is_empty() && id.len() <= 64);
     given.map_or_else(|| hex(&app.ledger.fresh_id()), str::to_owned)
 }
 
-/// The one integer that names a workflow version.
+/// Encodes a workflow and a version as one integer.
 pub fn flow_id(workflow: WorkflowId, version: i64) -> i64 {
     workflow.0 * VERSIONS + version % VERSIONS
 }
 
-/// The workflow and version that a flow id means.
+/// Decodes the workflow and version of a flow id.
 pub fn version_of(flow_id: i64) -> (WorkflowId, i64) {
-    (WorkflowId(flow_id.div_euclid(VERSIONS)), flow_id.rem_euclid(VERSIONS))
+    (
+        WorkflowId(flow_id.div_euclid(VERSIONS)),
+        flow_id.rem_euclid(VERSIONS),
+    )
 }
 
 pub fn ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail?id={id}", settings.site)
 }
 
-/// What people call a status.
+/// Returns the display name of a status.
 pub fn status_name(key: &str) -> &str {
     match key {
         "RUNNING" => "处理中",
@@ -58,18 +66,27 @@ fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail/iframe?id={id}", settings.site)
 }
 
-/// `YYYY-MM-DD hh:mm:ss` in the desk's zone.
+/// Formats an instant as `YYYY-MM-DD hh:mm:ss` in the desk's zone.
 pub fn time(settings: &Settings, moment: Moment) -> String {
-    Timestamp::from_millisecond(moment.0).unwrap_or_default().to_zoned_datetime(settings.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    Timestamp::from_millisecond(moment.0)
+        .unwrap_or_default()
+        .to_zoned_datetime(settings.zone.clone())
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
 }
 
-/// Everybody who acted, joined by commas; the creator where nobody did.
+/// Returns the names of all people who acted, separated by commas, or of the creator if there are
+/// none.
 pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     let creator = card.ticket.opened.as_ref().map(|opened| &opened.creator);
-    if card.dealt.is_empty() { app.people.names(creator).await } else { app.people.names(&card.dealt).await }
+    if card.dealt.is_empty() {
+        app.people.names(creator).await
+    } else {
+        app.people.names(&card.dealt).await
+    }
 }
 
-/// The keys that lists, details and approval results share.
+/// Returns the keys that lists, details and approval results share.
 pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Value, Error> {
     let settings = &app.settings;
     Ok(json!({
@@ -97,21 +114,41 @@ pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Val
     }))
 }
 
-/// What lists of one person show of a ticket besides: what it is called, how urgent it is, and what this person may do with it.
-pub(super) async fn theirs(app: &App, card: &TicketCard, opened: &Opened, definition: &Definition, person: &Pid) -> Result<Map<String, Value>, Error> {
+/// Returns the additional keys in a person's lists: display names, priority, and the operations
+/// that this person may perform.
+pub(super) async fn theirs(
+    app: &App,
+    card: &TicketCard,
+    opened: &Opened,
+    definition: &Definition,
+    person: &PersonId,
+) -> Result<Map<String, Value>, Error> {
     let ticket = &card.ticket;
     let is_own = opened.creator == *person || opened.agent.as_ref() == Some(person);
-    let acts = || ticket.current().filter(|(_, visit)| !is_automatic(visit) && ticket.may_act(visit, person));
-    let waiting: Vec<Pid> = ticket.current().flat_map(|(_, visit)| visit.waiting_for()).collect();
+    let acts = || {
+        ticket
+            .current()
+            .filter(|(_, node_run)| !is_automatic(node_run) && ticket.may_act(node_run, person))
+    };
+    let waiting: Vec<PersonId> = ticket
+        .current()
+        .flat_map(|(_, node_run)| node_run.waiting_for())
+        .collect();
     let supervisors = match &definition.supervisors {
         Processors::Person(people) => people.clone(),
         _ => Vec::new(),
     };
-    let may_remind = definition.is_supervise_needed && !ticket.status.is_over() && (opened.creator == *person || supervisors.contains(person));
+    let may_remind = definition.is_supervise_needed
+        && !ticket.status.is_over()
+        && (opened.creator == *person || supervisors.contains(person));
     let mut priority = json!({});
-    if let Some(held) = ticket.priority() {
-        let name = app.configuration.options_of("PRIORITY").await?.and_then(|options| path(&options, &held.key).map(|names| names.join("")));
-        priority = json!({ "key": held.key, "name": name.unwrap_or_else(|| held.key.clone()), "order": held.key.parse::<i64>().unwrap_or_default() });
+    if let Some(current_priority) = ticket.priority() {
+        let name = app
+            .configuration
+            .options_of("PRIORITY")
+            .await?
+            .and_then(|options| path(&options, &current_priority.key).map(|names| names.join("")));
+        priority = json!({ "key": current_priority.key, "name": name.unwrap_or_else(|| current_priority.key.clone()), "order": current_priority.key.parse::<i64>().unwrap_or_default() });
     }
     let followers = app.people.names(&ticket.followers).await?;
     let shown = json!({
@@ -122,44 +159,54 @@ pub(super) async fn theirs(app: &App, card: &TicketCard, opened: &Opened, defini
         "meta": if priority["key"].is_null() { json!({}) } else { json!({ "priority": priority }) },
         "can_comment": ticket.status == Status::Finished && ticket.stars.is_none() && is_own,
         "can_operate": ticket.status == Status::Running && ticket.parent().is_none() && acts().next().is_some(),
-        "waiting_approve": acts().any(|(_, visit)| visit.is_vote),
+        "waiting_approve": acts().any(|(_, node_run)| node_run.is_vote),
         "can_supervise": may_remind,
         "can_withdraw": opened.creator == *person && ticket.parent().is_none() && ticket.is_withdrawable(definition),
         "followers": followers.split(',').filter(|name| !name.is_empty()).collect::<Vec<_>>(),
         "is_supervise_needed": definition.is_supervise_needed,
         "supervise_type": definition.supervisors.kind(),
         "supervisor": app.people.names(&supervisors).await?,
-        // Agreements on service levels are no part of this release.
+        // This release has no service level agreements.
         "sla": [],
         "sla_color": "",
     });
     Ok(shown.as_object().cloned().unwrap_or_default())
 }
 
-/// The nodes where somebody has to act.
-pub(super) async fn steps(app: &App, card: &TicketCard, workflow: &Deployed) -> Result<Vec<Value>, Error> {
+/// Returns the current nodes of a ticket.
+pub(super) async fn steps(
+    app: &App,
+    card: &TicketCard,
+    workflow: &Deployed,
+) -> Result<Vec<Value>, Error> {
     let mut steps = Vec::new();
-    for (id, visit) in card.ticket.current() {
+    for (id, node_run) in card.ticket.current() {
         let node = workflow.definition.node(id);
         steps.push(json!({
-            "name": visit.name,
+            "name": node_run.name,
             "state_id": id,
-            "status": visit.status,
-            "action_type": action_type(visit),
+            "status": node_run.status,
+            "action_type": action_type(node_run),
             "tag": node.map_or("", |node| node.tag.as_str()),
-            "processors_type": visit.processors_type,
-            "processors": if is_automatic(visit) { "系统自动处理".to_owned() } else { app.people.names(&visit.waiting_for()).await? },
+            "processors_type": node_run.processors_type,
+            "processors": if is_automatic(node_run) { "系统自动处理".to_owned() } else { app.people.names(&node_run.waiting_for()).await? },
         }));
     }
     Ok(steps)
 }
 
-/// The same with what can be done there, and what there is to fill in.
-pub(super) async fn detailed_steps(app: &App, card: &TicketCard, workflow: &Deployed) -> Result<Vec<Value>, Error> {
+/// Returns the current nodes with their operations and fields.
+pub(super) async fn detailed_steps(
+    app: &App,
+    card: &TicketCard,
+    workflow: &Deployed,
+) -> Result<Vec<Value>, Error> {
     let mut steps = steps(app, card, workflow).await?;
-    for (step, (id, visit)) in steps.iter_mut().zip(card.ticket.current()) {
-        let Some(node) = workflow.definition.node(id) else { continue };
-        step["operations"] = operations(visit, node).into();
+    for (step, (id, node_run)) in steps.iter_mut().zip(card.ticket.current()) {
+        let Some(node) = workflow.definition.node(id) else {
+            continue;
+        };
+        step["operations"] = operations(node_run, node).into();
         let mut fields = Vec::new();
         for field in workflow.definition.fields_of(node) {
             fields.push(step_field(app, field, id, workflow).await?);
@@ -169,14 +216,14 @@ pub(super) async fn detailed_steps(app: &App, card: &TicketCard, workflow: &Depl
     Ok(steps)
 }
 
-/// The desk acts here, and did not fail.
-fn is_automatic(visit: &Visit) -> bool {
-    visit.automatic && !visit.is_failed_call()
+/// Returns whether the desk executes this node and its API call has not failed.
+fn is_automatic(node_run: &NodeRun) -> bool {
+    node_run.automatic && !node_run.is_failed_call()
 }
 
-fn action_type(visit: &Visit) -> &'static str {
-    match visit.status {
-        _ if is_automatic(visit) => "AUTOMATIC",
+fn action_type(node_run: &NodeRun) -> &'static str {
+    match node_run.status {
+        _ if is_automatic(node_run) => "AUTOMATIC",
         NodeStatus::Distributing => "DISTRIBUTE",
         NodeStatus::Receiving => "CLAIM",
         _ => "TRANSITION",
@@ -187,15 +234,18 @@ fn operation(key: &str, name: &str) -> Value {
     json!({ "key": key, "name": name, "can_operate": true })
 }
 
-fn operations(visit: &Visit, node: &Node) -> Vec<Value> {
-    match visit.status {
-        _ if is_automatic(visit) => vec![operation("AUTOMATIC", "自动执行")],
-        // What people may do about a call that failed is none of the documented actions; `/v1` has them.
-        _ if visit.automatic => Vec::new(),
+fn operations(node_run: &NodeRun, node: &Node) -> Vec<Value> {
+    match node_run.status {
+        _ if is_automatic(node_run) => vec![operation("AUTOMATIC", "自动执行")],
+        // The documented actions have none for a failed API call. `/v1` has operations for it.
+        _ if node_run.automatic => Vec::new(),
         NodeStatus::Distributing => vec![operation("DISTRIBUTE", "分派")],
         NodeStatus::Receiving => vec![operation("CLAIM", "认领")],
         status if Action::Submit.fits(status) => {
-            let mut operations = vec![operation("TRANSITION", "提交"), operation("SUSPEND", "挂起")];
+            let mut operations = vec![
+                operation("TRANSITION", "提交"),
+                operation("SUSPEND", "挂起"),
+            ];
             if node.can_deliver && status == NodeStatus::Running {
                 operations.push(operation("DELIVER", "转单"));
             }
@@ -208,7 +258,7 @@ fn operations(visit: &Visit, node: &Node) -> Vec<Value> {
     }
 }
 
-/// What can be done with the ticket as a whole.
+/// Returns the operations on the ticket as a whole.
 pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Value> {
     let mut operations = Vec::new();
     if card.ticket.is_withdrawable(definition) {
@@ -222,12 +272,20 @@ pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Valu
     operations
 }
 
-/// A field's definition as forms need it; options that stand in a dictionary are those of now.
-pub(super) async fn field(app: &App, field: &Field, definition: &Definition) -> Result<Value, Error> {
+/// Returns a field definition for a form. Options from a dictionary are the current ones.
+pub(super) async fn field(
+    app: &App,
+    field: &Field,
+    definition: &Definition,
+) -> Result<Value, Error> {
     let mut field = field.clone();
-    company::field_with_names(app, &mut field, definition).await?;
+    seed::field_with_names(app, &mut field, definition).await?;
     let field = &field;
-    let dictionary = if field.source_type == "DATADICT" { app.configuration.options_of(&field.source_uri).await? } else { None };
+    let dictionary = if field.source_type == "DATADICT" {
+        app.configuration.options_of(&field.source_uri).await?
+    } else {
+        None
+    };
     Ok(json!({
         "id": field.id,
         "key": field.key,
@@ -257,12 +315,22 @@ pub(super) async fn field(app: &App, field: &Field, definition: &Definition) -> 
 fn choice(choice: &Choice) -> Value {
     let mut shown = json!({ "key": choice.key, "name": choice.name });
     if !choice.items.is_empty() {
-        shown["items"] = choice.items.iter().map(self::choice).collect::<Vec<_>>().into();
+        shown["items"] = choice
+            .items
+            .iter()
+            .map(self::choice)
+            .collect::<Vec<_>>()
+            .into();
     }
     shown
 }
 
-async fn step_field(app: &App, definition: &Field, node: NodeId, workflow: &Deployed) -> Result<Value, Error> {
+async fn step_field(
+    app: &App,
+    definition: &Field,
+    node: NodeId,
+    workflow: &Deployed,
+) -> Result<Value, Error> {
     let mut shown = field(app, definition, &workflow.definition).await?;
     shown["workflow_id"] = flow_id(workflow.workflow, workflow.version).into();
     shown["state_id"] = json!(node);
@@ -270,8 +338,13 @@ async fn step_field(app: &App, definition: &Field, node: NodeId, workflow: &Depl
     Ok(shown)
 }
 
-/// Every field of the ticket with what was filled in; unfilled ones are null (3.6).
-pub async fn filled(app: &App, card: &TicketCard, definition: &Definition) -> Result<Vec<Value>, Error> {
+/// Returns all fields of a ticket with their values. Empty fields are null (reference/bk-itsm.md
+/// 3.6).
+pub async fn filled(
+    app: &App,
+    card: &TicketCard,
+    definition: &Definition,
+) -> Result<Vec<Value>, Error> {
     let mut fields: Vec<&Field> = definition.fields.iter().collect();
     fields.sort_by_key(|field| field.id);
     let mut filled = Vec::new();
@@ -281,11 +354,19 @@ pub async fn filled(app: &App, card: &TicketCard, definition: &Definition) -> Re
     Ok(filled)
 }
 
-/// One field with what was filled in.
-pub(super) async fn filled_field(app: &App, field: &Field, entry: Option<&Entry>) -> Result<Value, Error> {
+/// Returns one field with its value.
+pub(super) async fn filled_field(
+    app: &App,
+    field: &Field,
+    entry: Option<&Entry>,
+) -> Result<Value, Error> {
     let erased = entry.is_some_and(events::Entry::is_erased);
     let stored = entry.map(|entry| entry.read().clone()).unwrap_or_default();
-    let value = if erased { "Erased".into() } else { app.people.value_out(Some(field), &stored).await? };
+    let value = if erased {
+        "Erased".into()
+    } else {
+        app.people.value_out(Some(field), &stored).await?
+    };
     Ok(json!({
         "id": field.id,
         "key": field.key,
@@ -297,24 +378,46 @@ pub(super) async fn filled_field(app: &App, field: &Field, entry: Option<&Entry>
     }))
 }
 
-/// The display-only fields that this ticket came with, after those of its workflow.
+/// Returns the display-only fields of a ticket. Their ids follow those of the workflow's fields.
 pub(super) fn dynamic(opened: &Opened, definition: &Definition) -> Vec<Value> {
-    let last = definition.fields.iter().map(|field| field.id).max().unwrap_or_default();
+    let last = definition
+        .fields
+        .iter()
+        .map(|field| field.id)
+        .max()
+        .unwrap_or_default();
     let shown = |(id, field): (i64, &DynamicField)| json!({ "id": id, "key": field.key, "type": field.kind, "name": field.name, "desc": "", "value": field.value, "display_value": field.value, "meta": field.meta });
-    (last + 1..).zip(&opened.dynamic_fields).map(shown).collect()
+    (last + 1..)
+        .zip(&opened.dynamic_fields)
+        .map(shown)
+        .collect()
 }
 
-/// What a person reads: names of options instead of their keys (4.1), nothing where nothing is filled in.
+/// Returns the display text of a value: option names instead of keys (reference/bk-itsm.md 4.1),
+/// and an empty text for null.
 pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
     if let Some(entry) = entry.filter(|entry| !entry.shown.is_empty()) {
         return entry.shown.clone().into();
     }
-    let Value::String(text) = value else { return if value.is_null() { "".into() } else { value.clone() } };
-    let name = |key: &str, joined: &str| path(&field.choice, key).map_or_else(|| key.to_owned(), |names| names.join(joined));
+    let Value::String(text) = value else {
+        return if value.is_null() {
+            "".into()
+        } else {
+            value.clone()
+        };
+    };
+    let name = |key: &str, joined: &str| {
+        path(&field.choice, key).map_or_else(|| key.to_owned(), |names| names.join(joined))
+    };
     match field.kind {
         FieldKind::Select | FieldKind::Radio | FieldKind::InputSelect => name(text, "").into(),
         FieldKind::TreeSelect => name(text, "->").into(),
-        FieldKind::MultiSelect | FieldKind::Checkbox => text.split(',').map(|key| name(key.trim(), "")).collect::<Vec<_>>().join(",").into(),
+        FieldKind::MultiSelect | FieldKind::Checkbox => text
+            .split(',')
+            .map(|key| name(key.trim(), ""))
+            .collect::<Vec<_>>()
+            .join(",")
+            .into(),
         _ => value.clone(),
     }
 }

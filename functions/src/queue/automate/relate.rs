@@ -1,29 +1,48 @@
-//! Tells a ticket of another one: that they belong together, that they no longer do, or that its parent ended.
+//! Executes a command on a related ticket: adds or removes a relation, or ends the ticket with its
+//! parent.
 
 use domain::ticket::{Command, Rejection};
 use events::{Meta, TicketSn};
 use infra::ledger::command_id;
 use infra::queue::Message;
-use infra::{Error, Failure};
+use infra::{Error, ExecuteError};
 
-use crate::{App, desk};
+use crate::App;
+use crate::app::tickets;
 
-/// Tells it, and says whether it took it: a ticket that is not there, or may not or cannot take it any more, does not.
-pub(super) async fn tell(app: &App, message: &Message, ticket: &TicketSn, command: &Command, meta: Meta) -> Result<bool, Error> {
-    match desk::act(app, ticket, command, &meta, command_id(&["relate", ticket.as_str(), &message.id])).await {
+/// Executes the command; returns false if the ticket does not exist or rejects the relation.
+pub(super) async fn execute(
+    app: &App,
+    message: &Message,
+    ticket: &TicketSn,
+    command: &Command,
+    meta: Meta,
+) -> Result<bool, Error> {
+    match tickets::act(
+        app,
+        ticket,
+        command,
+        &meta,
+        command_id(&["relate", ticket.as_str(), &message.id]),
+    )
+    .await
+    {
         Ok(_) => Ok(true),
-        Err(Failure::Rejected(
+        Err(ExecuteError::Rejected(
             rejection @ (Rejection::Unknown
-            | Rejection::Over
+            | Rejection::Ended
             | Rejection::LinkedAlready(_)
             | Rejection::TooMany(_)
             | Rejection::NotAllowedToSee(_)
             | Rejection::NotAllowedOnTicket(_)),
         )) => {
-            tracing::warn!(%rejection, %ticket, "a ticket was not told of another");
+            tracing::warn!(%rejection, %ticket, "related ticket rejected the command");
             Ok(false)
         }
-        Err(Failure::Rejected(rejection)) => Err(Error::new(infra::Kind::Misconfigured, rejection.to_string())),
-        Err(Failure::Technical(error)) => Err(error),
+        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
+            infra::Kind::Misconfigured,
+            rejection.to_string(),
+        )),
+        Err(ExecuteError::Technical(error)) => Err(error),
     }
 }

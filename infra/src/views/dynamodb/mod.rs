@@ -1,16 +1,18 @@
-//! The read models on DynamoDB, in one table.
+//! The views on DynamoDB, in one table.
 //!
-//! | item | `p` | `s` | holds |
+//! | item | `p` | `s` | content |
 //! | --- | --- | --- | --- |
-//! | document | `d|<view>|<one of 16 by the key's hash>` | the key | `q` sequence, `b` body, squeezed, `x` the index rows it claims, `f` its facets |
-//! | index row | `i|<view>|<index>|<head>` | value, a zero, the key | `q` the sequence it was written with |
+//! | document | `d|<view>|<one of 16 by the key's hash>` | the key | `q` sequence, `b` body, compressed, `x` its index rows, `f` its facets |
+//! | index row | `i|<view>|<index>|<head>` | value, a zero byte, the key | `q` the sequence of the document that wrote it |
 //!
-//! A document is the truth, its rows are hints: new rows are put first, then the document if its sequence is the next, then rows it no longer
-//! claims are deleted unless something newer wrote them; readers leave out rows that no document claims. So a put costs single writes instead
-//! of a transaction's double ones, and a crash anywhere leaves at most rows that nobody is shown.
+//! A document is authoritative; its rows are hints. A put first writes new rows, then the document
+//! if its sequence is the next, then deletes rows that the document no longer lists. A row with a
+//! newer sequence is not deleted. Readers omit rows that no document lists. A put therefore costs
+//! single writes instead of double transactional writes, and a crash leaves at most hidden rows.
 //!
-//! The head of a value is what stands before its first `|`, unless that is a number: `p1f…|0000120261122000017` stands in a partition for its
-//! person. A range must stay within one head.
+//! The head of a value is the text before its first `|`, unless that text is a number. Rows are
+//! partitioned by head: all rows of `p1f…|0000120261122000017` with the same person share a
+//! partition. A range must stay within one head.
 
 mod rows;
 
@@ -21,7 +23,8 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, DeleteRequest, KeysAndAttributes, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, Select, WriteRequest,
+    AttributeValue, DeleteRequest, KeysAndAttributes, ReturnConsumedCapacity,
+    ReturnValuesOnConditionCheckFailure, Select, WriteRequest,
 };
 use tokio::task::JoinSet;
 
@@ -29,30 +32,30 @@ use rows::row_key;
 
 use super::{Document, Entry, Index, Range, Views};
 use crate::aws::{Table, failed, item_bytes};
+use crate::store::compress::{compress, decompress};
 use crate::store::dynamodb::Item;
-use crate::store::squeeze::{squeeze, unsqueeze};
 use crate::{Error, Kind};
 
-/// Partitions that the documents of a view are spread over.
+/// Number of partitions of the documents of a view.
 const BUCKETS: u8 = 16;
-/// Documents fetched, and items deleted, in one request (limits of BatchGetItem and BatchWriteItem).
+/// Maximum documents per BatchGetItem and items per BatchWriteItem (limits of DynamoDB).
 const GET_MAX: usize = 100;
 const DELETE_MAX: usize = 25;
-/// Longest document, before it is squeezed; what is longer than an item may be is refused anyway.
+/// Maximum bytes of a decompressed document; DynamoDB rejects larger items on writing.
 const DOCUMENT_BYTES_MAX: usize = 16 << 20;
-/// Times what a batch left undone is asked for again.
+/// Maximum rounds for the unprocessed items of a batch.
 const ROUNDS_MAX: u32 = 8;
-/// Rows of documents kept in memory, so that a put after a get need not read again.
+/// Maximum documents whose rows are kept in memory, so that a put after a get needs no read.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// A document's sequence and the rows it claims.
+/// The sequence of a document and the rows that it lists.
 type Claimed = (i64, Vec<String>);
 
-/// One views table.
+/// A views table.
 #[derive(Clone)]
 pub struct Dynamodb {
     table: Table,
-    /// Sequence and claimed rows of documents that were read or put last.
+    /// Sequence and listed rows of the documents that were read or put last.
     claimed: Arc<Mutex<HashMap<(String, String), Claimed>>>,
 }
 
@@ -65,30 +68,53 @@ fn bucket(key: &str) -> u8 {
 }
 
 fn document_key(view: &str, key: &str) -> [(String, AttributeValue); 2] {
-    [("p".into(), text(format!("d|{view}|{:02}", bucket(key)))), ("s".into(), text(key))]
+    [
+        ("p".into(), text(format!("d|{view}|{:02}", bucket(key)))),
+        ("s".into(), text(key)),
+    ]
 }
 
 fn sequence(item: &Item) -> i64 {
-    item.get("q").and_then(|value| value.as_n().ok()?.parse().ok()).unwrap_or_default()
+    item.get("q")
+        .and_then(|value| value.as_n().ok()?.parse().ok())
+        .unwrap_or_default()
 }
 
 fn claims(item: &Item) -> Vec<String> {
     let claims = item.get("x").and_then(|value| value.as_l().ok());
-    claims.map(|claims| claims.iter().filter_map(|claim| claim.as_s().ok().cloned()).collect()).unwrap_or_default()
+    claims
+        .map(|claims| {
+            claims
+                .iter()
+                .filter_map(|claim| claim.as_s().ok().cloned())
+                .collect()
+        })
+        .unwrap_or_default()
 }
 
 fn facets(item: &Item) -> String {
-    item.get("f").and_then(|value| value.as_s().ok().cloned()).unwrap_or_default()
+    item.get("f")
+        .and_then(|value| value.as_s().ok().cloned())
+        .unwrap_or_default()
 }
 
 fn document(view: &str, item: &Item) -> Result<Document, Error> {
-    let stored = item.get("b").and_then(|value| value.as_b().ok()).ok_or_else(|| Error::corrupt(format!("a document of view {view} has no body")))?;
-    Ok(Document { sequence: sequence(item), body: unsqueeze(stored.as_ref(), DOCUMENT_BYTES_MAX)? })
+    let stored = item
+        .get("b")
+        .and_then(|value| value.as_b().ok())
+        .ok_or_else(|| Error::corrupt(format!("a document of view {view} has no body")))?;
+    Ok(Document {
+        sequence: sequence(item),
+        body: decompress(stored.as_ref(), DOCUMENT_BYTES_MAX)?,
+    })
 }
 
 impl Dynamodb {
     pub fn new(table: Table) -> Self {
-        Self { table, claimed: Arc::default() }
+        Self {
+            table,
+            claimed: Arc::default(),
+        }
     }
 
     fn remember(&self, view: &str, key: &str, known: Option<Claimed>) {
@@ -96,87 +122,164 @@ impl Dynamodb {
         if claimed.len() >= REMEMBERED_MAX {
             claimed.clear();
         }
-        let place = (view.to_owned(), key.to_owned());
+        let cache_key = (view.to_owned(), key.to_owned());
         match known {
-            Some(known) => drop(claimed.insert(place, known)),
-            None => drop(claimed.remove(&place)),
+            Some(known) => drop(claimed.insert(cache_key, known)),
+            None => drop(claimed.remove(&cache_key)),
         }
     }
 
     async fn get_item(&self, view: &str, key: &str) -> Result<Option<Item>, Error> {
         let got = self.table.get("view get", document_key(view, key)).await?;
-        self.remember(view, key, got.as_ref().map(|item| (sequence(item), claims(item))));
+        self.remember(
+            view,
+            key,
+            got.as_ref().map(|item| (sequence(item), claims(item))),
+        );
         Ok(got)
     }
 
-    /// The index rows that the documents of these keys claim, and their facets.
-    async fn claims_of(&self, view: &str, keys: &[&str]) -> Result<HashMap<String, (Claimed, String)>, Error> {
+    /// Returns the index rows that the documents of these keys list, and their facets.
+    async fn claims_of(
+        &self,
+        view: &str,
+        keys: &[&str],
+    ) -> Result<HashMap<String, (Claimed, String)>, Error> {
         let mut claimed = HashMap::new();
-        let unique: Vec<&str> = keys.iter().copied().collect::<HashSet<_>>().into_iter().collect();
-        for some in unique.chunks(GET_MAX) {
-            let builder = KeysAndAttributes::builder().set_keys(Some(some.iter().map(|key| document_key(view, key).into()).collect()));
-            let wanted = builder
+        let unique: Vec<&str> = keys
+            .iter()
+            .copied()
+            .collect::<HashSet<_>>()
+            .into_iter()
+            .collect();
+        for chunk in unique.chunks(GET_MAX) {
+            let builder = KeysAndAttributes::builder().set_keys(Some(
+                chunk
+                    .iter()
+                    .map(|key| document_key(view, key).into())
+                    .collect(),
+            ));
+            let request = builder
                 .consistent_read(true)
                 .projection_expression("s, q, x, f")
                 .build()
-                .map_err(|error| Error::because(Kind::Misconfigured, "cannot ask for documents", error))?;
-            let mut left = Some(HashMap::from([(self.table.name.clone(), wanted)]));
+                .map_err(|error| {
+                    Error::because(Kind::Misconfigured, "cannot request documents", error)
+                })?;
+            let mut unprocessed = Some(HashMap::from([(self.table.name.clone(), request)]));
             for round in 0..ROUNDS_MAX {
-                let Some(wanted) = left.take().filter(|left| !left.is_empty()) else { break };
+                let Some(request) = unprocessed
+                    .take()
+                    .filter(|unprocessed| !unprocessed.is_empty())
+                else {
+                    break;
+                };
                 wait(round).await;
+                let got = self
+                    .table
+                    .client
+                    .batch_get_item()
+                    .set_request_items(Some(request))
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                    .send()
+                    .await;
                 let got =
-                    self.table.client.batch_get_item().set_request_items(Some(wanted)).return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-                let got = got.map_err(|error| failed(&format!("read documents of {view}"), error))?;
-                let items = got.responses().and_then(|responses| responses.get(&self.table.name)).map(Vec::as_slice).unwrap_or_default();
-                let units = got.consumed_capacity().iter().filter_map(aws_sdk_dynamodb::types::ConsumedCapacity::capacity_units).sum();
-                self.table.meter.read("view batch get", items.iter().map(item_bytes).sum(), Some(units));
+                    got.map_err(|error| failed(&format!("read documents of {view}"), error))?;
+                let items = got
+                    .responses()
+                    .and_then(|responses| responses.get(&self.table.name))
+                    .map(Vec::as_slice)
+                    .unwrap_or_default();
+                let units = got
+                    .consumed_capacity()
+                    .iter()
+                    .filter_map(aws_sdk_dynamodb::types::ConsumedCapacity::capacity_units)
+                    .sum();
+                self.table.meter.read(
+                    "view batch get",
+                    items.iter().map(item_bytes).sum(),
+                    Some(units),
+                );
                 for item in items {
                     if let Some(Ok(key)) = item.get("s").map(AttributeValue::as_s) {
                         claimed.insert(key.clone(), ((sequence(item), claims(item)), facets(item)));
                     }
                 }
-                left = got.unprocessed_keys;
+                unprocessed = got.unprocessed_keys;
             }
-            if left.is_some_and(|left| !left.is_empty()) {
-                return Err(Error::new(Kind::Throttled, format!("not all documents of {view} could be read")));
+            if unprocessed.is_some_and(|unprocessed| !unprocessed.is_empty()) {
+                return Err(Error::new(
+                    Kind::Throttled,
+                    format!("not all documents of {view} could be read"),
+                ));
             }
         }
         Ok(claimed)
     }
 
     async fn delete_all(&self, keys: Vec<Item>) -> Result<(), Error> {
-        for some in keys.chunks(DELETE_MAX) {
+        for chunk in keys.chunks(DELETE_MAX) {
             let request = |key: &Item| {
                 let delete = DeleteRequest::builder().set_key(Some(key.clone())).build();
                 delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
             };
-            let requests =
-                some.iter().map(request).collect::<Result<Vec<_>, _>>().map_err(|error| Error::because(Kind::Misconfigured, "cannot delete", error))?;
-            let mut left = Some(HashMap::from([(self.table.name.clone(), requests)]));
+            let requests = chunk
+                .iter()
+                .map(request)
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| Error::because(Kind::Misconfigured, "cannot delete", error))?;
+            let mut unprocessed = Some(HashMap::from([(self.table.name.clone(), requests)]));
             for round in 0..ROUNDS_MAX {
-                let Some(requests) = left.take().filter(|left| !left.is_empty()) else { break };
+                let Some(requests) = unprocessed
+                    .take()
+                    .filter(|unprocessed| !unprocessed.is_empty())
+                else {
+                    break;
+                };
                 wait(round).await;
-                let deleted = self.table.client.batch_write_item().set_request_items(Some(requests)).return_consumed_capacity(ReturnConsumedCapacity::Total);
-                let deleted = deleted.send().await.map_err(|error| failed(&format!("delete from {}", self.table.name), error))?;
-                let units = deleted.consumed_capacity().iter().filter_map(aws_sdk_dynamodb::types::ConsumedCapacity::capacity_units).sum();
+                let deleted = self
+                    .table
+                    .client
+                    .batch_write_item()
+                    .set_request_items(Some(requests))
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                let deleted = deleted
+                    .send()
+                    .await
+                    .map_err(|error| failed(&format!("delete from {}", self.table.name), error))?;
+                let units = deleted
+                    .consumed_capacity()
+                    .iter()
+                    .filter_map(aws_sdk_dynamodb::types::ConsumedCapacity::capacity_units)
+                    .sum();
                 self.table.meter.wrote("view batch delete", 0, Some(units));
-                left = deleted.unprocessed_items;
+                unprocessed = deleted.unprocessed_items;
             }
-            if left.is_some_and(|left| !left.is_empty()) {
-                return Err(Error::new(Kind::Throttled, format!("not everything could be deleted from {}", self.table.name)));
+            if unprocessed.is_some_and(|unprocessed| !unprocessed.is_empty()) {
+                return Err(Error::new(
+                    Kind::Throttled,
+                    format!("not everything could be deleted from {}", self.table.name),
+                ));
             }
         }
         Ok(())
     }
 
-    /// Removes a document and the rows it claims.
-    fn everything_of(view: &str, key: &str, claims: &[String]) -> Vec<Item> {
-        let rows = claims.iter().map(|claim| Item::from(row_key(view, key, claim)));
+    /// Returns the keys of a document and of the rows that it lists.
+    fn item_keys(view: &str, key: &str, claims: &[String]) -> Vec<Item> {
+        let rows = claims
+            .iter()
+            .map(|claim| Item::from(row_key(view, key, claim)));
         rows.chain([document_key(view, key).into()]).collect()
     }
 
-    /// Documents of a view in the order of their keys.
-    async fn items(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Item)>, Error> {
+    /// Returns documents of a view by ascending key.
+    async fn items(
+        &self,
+        view: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Item)>, Error> {
         let mut buckets = JoinSet::new();
         for bucket in 0..BUCKETS {
             let query = self
@@ -184,35 +287,54 @@ impl Dynamodb {
                 .query()
                 .key_condition_expression("p = :p AND s > :s")
                 .expression_attribute_values(":p", text(format!("d|{view}|{bucket:02}")))
-                .expression_attribute_values(":s", text(if after.is_empty() { "\0" } else { after }))
+                .expression_attribute_values(
+                    ":s",
+                    text(if after.is_empty() { "\0" } else { after }),
+                )
                 .limit(i32::try_from(limit).unwrap_or(i32::MAX))
                 .consistent_read(true);
             buckets.spawn(query.send());
         }
-        // Up to where every bucket was read: beyond that a key of another bucket may be missing.
-        let (mut found, mut reliable) = (BTreeMap::new(), None::<String>);
-        while let Some(answer) = buckets.join_next().await {
-            let answer = answer.map_err(|error| Error::because(Kind::Unavailable, "reading a view broke off", error))?;
-            let answer = answer.map_err(|error| failed(&format!("scan {view} in {}", self.table.name), error))?;
-            let bytes = answer.items().iter().map(item_bytes).sum();
-            self.table.read("view scan", bytes, answer.consumed_capacity());
+        // The smallest last key of the truncated buckets. Beyond it, keys of such a bucket can be
+        // missing.
+        let (mut found, mut complete_until) = (BTreeMap::new(), None::<String>);
+        while let Some(response) = buckets.join_next().await {
+            let response = response.map_err(|error| {
+                Error::because(
+                    Kind::Unavailable,
+                    "the task that reads a view failed",
+                    error,
+                )
+            })?;
+            let response = response
+                .map_err(|error| failed(&format!("scan {view} in {}", self.table.name), error))?;
+            let bytes = response.items().iter().map(item_bytes).sum();
+            self.table
+                .read("view scan", bytes, response.consumed_capacity());
             let mut last = None;
-            for item in answer.items() {
+            for item in response.items() {
                 if let Some(Ok(key)) = item.get("s").map(AttributeValue::as_s) {
                     last = Some(key.clone());
                     found.insert(key.clone(), item.clone());
                 }
             }
-            if answer.last_evaluated_key().is_some() && last.is_some() && (reliable.is_none() || last < reliable) {
-                reliable = last;
+            if response.last_evaluated_key().is_some()
+                && last.is_some()
+                && (complete_until.is_none() || last < complete_until)
+            {
+                complete_until = last;
             }
         }
-        let whole = found.into_iter().filter(|(key, _)| reliable.as_ref().is_none_or(|reliable| key <= reliable));
-        Ok(whole.take(limit).collect())
+        let complete = found.into_iter().filter(|(key, _)| {
+            complete_until
+                .as_ref()
+                .is_none_or(|complete_until| key <= complete_until)
+        });
+        Ok(complete.take(limit).collect())
     }
 }
 
-/// Before a batch is asked for again: 0, 20, 40, 80 ms and so on.
+/// Waits before a repeated batch: 0, 20, 40, 80 ms and so on.
 async fn wait(round: u32) {
     if round > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(10 << round)).await;
@@ -222,11 +344,27 @@ async fn wait(round: u32) {
 #[async_trait]
 impl Views for Dynamodb {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
-        self.get_item(view, key).await?.map(|item| document(view, &item)).transpose()
+        self.get_item(view, key)
+            .await?
+            .map(|item| document(view, &item))
+            .transpose()
     }
 
-    async fn put_with(&self, view: &str, key: &str, document: &Document, index: &Index, facets: &str, expected: i64) -> Result<bool, Error> {
-        let known = self.claimed.lock().expect("no holder panics").get(&(view.to_owned(), key.to_owned())).cloned();
+    async fn put_with(
+        &self,
+        view: &str,
+        key: &str,
+        document: &Document,
+        index: &Index,
+        facets: &str,
+        expected: i64,
+    ) -> Result<bool, Error> {
+        let known = self
+            .claimed
+            .lock()
+            .expect("no holder panics")
+            .get(&(view.to_owned(), key.to_owned()))
+            .cloned();
         let old = match known.filter(|(sequence, _)| *sequence == expected) {
             Some((_, claims)) => claims,
             None if expected == 0 => Vec::new(),
@@ -235,18 +373,24 @@ impl Views for Dynamodb {
                 _ => return Ok(false),
             },
         };
-        let mut new: Vec<String> = index.iter().map(|(name, value)| format!("{name}|{value}")).collect();
+        let mut new: Vec<String> = index
+            .iter()
+            .map(|(name, value)| format!("{name}|{value}"))
+            .collect();
         new.sort();
         new.dedup();
         let added: Vec<&String> = new.iter().filter(|claim| !old.contains(claim)).collect();
         self.put_rows(view, key, &added, document.sequence).await?;
 
         let mut item = Item::from(document_key(view, key));
-        let body = squeeze(&document.body);
+        let body = compress(&document.body);
         item.insert("q".into(), AttributeValue::N(document.sequence.to_string()));
         item.insert("b".into(), AttributeValue::B(Blob::new(body.clone())));
         if !new.is_empty() {
-            item.insert("x".into(), AttributeValue::L(new.iter().map(text).collect()));
+            item.insert(
+                "x".into(),
+                AttributeValue::L(new.iter().map(text).collect()),
+            );
         }
         if !facets.is_empty() {
             item.insert("f".into(), text(facets));
@@ -256,48 +400,85 @@ impl Views for Dynamodb {
         let put = if expected == 0 {
             put.condition_expression("attribute_not_exists(p)")
         } else {
-            put.condition_expression("q = :q").expression_attribute_values(":q", AttributeValue::N(expected.to_string()))
+            put.condition_expression("q = :q")
+                .expression_attribute_values(":q", AttributeValue::N(expected.to_string()))
         };
-        match put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).send().await {
+        match put
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await
+        {
             Ok(put) => self.table.wrote("view put", bytes, put.consumed_capacity()),
             Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                    self.table.meter.wrote("view put refused", bytes, Some(1.0));
+                Some(PutItemError::ConditionalCheckFailedException(rejected)) => {
+                    self.table
+                        .meter
+                        .wrote("view put rejected", bytes, Some(1.0));
                     self.remember(view, key, None);
-                    // It may be this very document, put by a try whose answer was lost.
-                    let there = refused.item().filter(|there| sequence(there) == document.sequence);
-                    if there.and_then(|there| there.get("b")?.as_b().ok()).map(Blob::as_ref) != Some(&body) {
+                    // The stored document may be this one, put by an attempt whose response was
+                    // lost.
+                    let stored = rejected
+                        .item()
+                        .filter(|stored| sequence(stored) == document.sequence);
+                    if stored
+                        .and_then(|stored| stored.get("b")?.as_b().ok())
+                        .map(Blob::as_ref)
+                        != Some(&body)
+                    {
                         return Ok(false);
                     }
                 }
-                _ => return Err(failed(&format!("write {view} {key} into {}", self.table.name), error)),
+                _ => {
+                    return Err(failed(
+                        &format!("write {view} {key} into {}", self.table.name),
+                        error,
+                    ));
+                }
             },
         }
-        // The document is put; a row that stays is one that readers leave out, and delete when they meet it.
+        // The document is stored. Readers omit a remaining row and delete it when they find it.
         let dropped: Vec<&String> = old.iter().filter(|claim| !new.contains(claim)).collect();
-        if let Err(error) = self.delete_rows(view, key, &dropped, document.sequence).await {
-            tracing::warn!(%error, view, key, "old index rows were left behind");
+        if let Err(error) = self
+            .delete_rows(view, key, &dropped, document.sequence)
+            .await
+        {
+            tracing::warn!(%error, view, key, "cannot delete old index rows");
         }
         self.remember(view, key, Some((document.sequence, new)));
         Ok(true)
     }
 
-    async fn range_after(&self, range: Range<'_>, after: Option<&Entry>) -> Result<Vec<Entry>, Error> {
-        let wanted = range.skip.saturating_add(range.limit);
-        let mut from = after.map(|after| Item::from(row_key(range.view, &after.key, &format!("{}|{}", range.index, after.value))));
+    async fn range_after(
+        &self,
+        range: Range<'_>,
+        after: Option<&Entry>,
+    ) -> Result<Vec<Entry>, Error> {
+        let needed = range.skip.saturating_add(range.limit);
+        let mut from = after.map(|after| {
+            Item::from(row_key(
+                range.view,
+                &after.key,
+                &format!("{}|{}", range.index, after.value),
+            ))
+        });
         let mut entries = Vec::new();
-        while entries.len() < wanted {
-            let (rows, next) = self.rows(&range, wanted - entries.len(), from).await?;
+        while entries.len() < needed {
+            let (rows, next) = self.rows(&range, needed - entries.len(), from).await?;
             let keys: Vec<&str> = rows.iter().map(|entry| entry.key.as_str()).collect();
             let claimed = self.claims_of(range.view, &keys).await?;
             let mut strays = Vec::new();
             for entry in rows {
                 match claimed.get(&entry.key) {
-                    Some(((_, claims), facets)) if claims.contains(&format!("{}|{}", range.index, entry.value)) => {
-                        entries.push(Entry { facets: facets.clone(), ..entry });
+                    Some(((_, claims), facets))
+                        if claims.contains(&format!("{}|{}", range.index, entry.value)) =>
+                    {
+                        entries.push(Entry {
+                            facets: facets.clone(),
+                            ..entry
+                        });
                     }
                     Some(((sequence, _), _)) => strays.push((entry, *sequence)),
-                    // Its document may be about to be put for the first time.
+                    // The document may be about to be put for the first time.
                     None => {}
                 }
             }
@@ -311,11 +492,25 @@ impl Views for Dynamodb {
     }
 
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
-        let range = Range { view, index, from, to, descending: false, skip: 0, limit: 0 };
+        let range = Range {
+            view,
+            index,
+            from,
+            to,
+            descending: false,
+            skip: 0,
+            limit: 0,
+        };
         let (mut count, mut next) = (0, None);
         loop {
-            let found = self.query(&range)?.select(Select::Count).set_exclusive_start_key(next).send().await;
-            let found = found.map_err(|error| failed(&format!("count {view} by {index}"), error))?;
+            let found = self
+                .query(&range)?
+                .select(Select::Count)
+                .set_exclusive_start_key(next)
+                .send()
+                .await;
+            let found =
+                found.map_err(|error| failed(&format!("count {view} by {index}"), error))?;
             self.table.read("row count", 0, found.consumed_capacity());
             count += u64::from(found.count().unsigned_abs());
             next = found.last_evaluated_key;
@@ -325,25 +520,42 @@ impl Views for Dynamodb {
         }
     }
 
-    async fn scan(&self, view: &str, after: &str, limit: usize) -> Result<Vec<(String, Document)>, Error> {
+    async fn scan(
+        &self,
+        view: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Document)>, Error> {
         let items = self.items(view, after, limit).await?;
-        items.into_iter().map(|(key, item)| Ok((key, document(view, &item)?))).collect()
+        items
+            .into_iter()
+            .map(|(key, item)| Ok((key, document(view, &item)?)))
+            .collect()
     }
 
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
-        let Some(item) = self.get_item(view, key).await? else { return Ok(()) };
+        let Some(item) = self.get_item(view, key).await? else {
+            return Ok(());
+        };
         self.remember(view, key, None);
-        self.delete_all(Self::everything_of(view, key, &claims(&item))).await
+        self.delete_all(Self::item_keys(view, key, &claims(&item)))
+            .await
     }
 
     async fn clear(&self, view: &str) -> Result<(), Error> {
         loop {
             let items = self.items(view, "", 1000).await?;
             if items.is_empty() {
-                self.claimed.lock().expect("no holder panics").retain(|(of, _), _| of != view);
+                self.claimed
+                    .lock()
+                    .expect("no holder panics")
+                    .retain(|(of, _), _| of != view);
                 return Ok(());
             }
-            let keys = items.iter().flat_map(|(key, item)| Self::everything_of(view, key, &claims(item))).collect();
+            let keys = items
+                .iter()
+                .flat_map(|(key, item)| Self::item_keys(view, key, &claims(item)))
+                .collect();
             self.delete_all(keys).await?;
         }
     }

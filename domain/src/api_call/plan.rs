@@ -1,0 +1,458 @@
+//! What is asked of the other side next.
+
+use std::collections::BTreeSet;
+
+use events::service_task::{Pair, Request, ServiceTask, Task};
+use serde_json::{Value, json};
+
+use super::template::{
+    Variables, fill, fill_json, fill_json_text, holes_of_json, percent, placeholders,
+};
+use super::{ApiCall, CREATED, schema};
+use crate::ticket::form::plain;
+
+/// One HTTP call, ready to be exchange. Headers that are secrets come from the key store and are not here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    pub method: String,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<Value>,
+    pub timeout_ms: i64,
+}
+
+/// Fields of a form between `&`, as browsers send them.
+const FORM: &str = "application/x-www-form-urlencoded";
+/// Fields of a form in parts.
+const PARTS: &str = "multipart/form-data";
+/// Characters of the boundary between parts; RFC 2046 allows 70.
+const BOUNDARY_CHARS: usize = 32;
+
+impl Wanted {
+    /// The body as it is sent: a text as it is, the fields of a form as the headers say, everything else as JSON.
+    pub fn body_text(&self) -> String {
+        let header = media_type(&self.headers);
+        let kind = header.to_lowercase();
+        let fields = self.body.as_ref().and_then(fields);
+        match (&self.body, fields) {
+            (None, _) => String::new(),
+            (Some(Value::String(text)), _) => text.clone(),
+            (Some(_), Some(fields)) if kind.starts_with(FORM) => fields
+                .iter()
+                .map(|(key, value)| format!("{}={}", form_encoded(key), form_encoded(value)))
+                .collect::<Vec<_>>()
+                .join("&"),
+            (Some(_), Some(fields)) if kind.starts_with(PARTS) => {
+                let boundary = header.split("boundary=").nth(1).unwrap_or_default();
+                let part = |(key, value): &(String, String)| {
+                    let name = key
+                        .replace('"', "%22")
+                        .replace('\r', "%0D")
+                        .replace('\n', "%0A");
+                    format!(
+                        "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+                    )
+                };
+                format!(
+                    "{}--{boundary}--\r\n",
+                    fields.iter().map(part).collect::<Vec<_>>().concat()
+                )
+            }
+            (Some(body), _) => body.to_string(),
+        }
+    }
+}
+
+/// The media type that the headers give the body.
+fn media_type(headers: &[(String, String)]) -> &str {
+    headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+        .map_or("", |(_, value)| value.as_str())
+}
+
+/// The fields of a form in their order: the members of an object, or a list of `key` and `value`.
+fn fields(body: &Value) -> Option<Vec<(String, String)>> {
+    match body {
+        Value::Object(members) => Some(
+            members
+                .iter()
+                .map(|(key, value)| (key.clone(), plain(value)))
+                .collect(),
+        ),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| {
+                Some((
+                    plain(item.get("key")?),
+                    plain(item.get("value").unwrap_or(&Value::Null)),
+                ))
+            })
+            .collect(),
+        _ => None,
+    }
+}
+
+/// A text as forms write it: a blank is a plus.
+fn form_encoded(text: &str) -> String {
+    percent(text).replace("%20", "+")
+}
+
+/// Names the boundary between parts: a digest of the body, so that a repeated request is the same to the byte, and no value can contain the boundary. Only a
+/// body that is a text keeps the boundary with which it was written.
+fn name_boundary(headers: &mut [(String, String)], body: &Value) {
+    for (name, value) in headers {
+        let (kind, parameters) = value.split_once(';').unwrap_or((value.as_str(), ""));
+        let is_written = body.is_string() && !parameters.is_empty();
+        if name.eq_ignore_ascii_case("content-type")
+            && kind.trim().eq_ignore_ascii_case(PARTS)
+            && !is_written
+        {
+            let digest = blake3::hash(body.to_string().as_bytes()).to_hex();
+            *value = format!("{PARTS}; boundary={}", &digest.as_str()[..BOUNDARY_CHARS]);
+        }
+    }
+}
+
+/// The next call, or why there cannot be one.
+pub fn plan(
+    service_task: &ServiceTask,
+    call: &ApiCall,
+    variables: &Variables,
+) -> Result<Wanted, String> {
+    match service_task {
+        ServiceTask::Request(request) => of_request(request, variables),
+        ServiceTask::Task(task) => of_task(task, call, variables),
+    }
+}
+
+/// The keys that the templates of a call ask for.
+pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
+    let of_pairs = |pairs: &[Pair]| {
+        pairs
+            .iter()
+            .flat_map(|pair| placeholders(&pair.value))
+            .collect::<Vec<_>>()
+    };
+    let keys = match service_task {
+        ServiceTask::Request(request) => [
+            placeholders(&request.url),
+            of_pairs(&request.query),
+            of_pairs(&request.headers),
+            holes_of_json(&request.body),
+        ],
+        ServiceTask::Task(task) => [
+            placeholders(&task.bk_biz_id),
+            placeholders(&task.template_id),
+            of_pairs(&task.constants),
+            Vec::new(),
+        ],
+    };
+    keys.into_iter().flatten().collect()
+}
+
+/// The call that a request describes, its placeholders filled.
+pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, String> {
+    if !request.credentials.is_empty() && request.secret.is_empty() {
+        return Err(format!(
+            "the call needs credentials ({}), and names no secret that holds them",
+            request.credentials
+        ));
+    }
+    let mut url = fill(&request.url, variables, percent)?;
+    // What is filled in is one part of the path and stays one; whoever resolves an address takes these parts for ways up.
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    if path
+        .split('/')
+        .any(|part| matches!(part.to_lowercase().replace("%2e", ".").as_str(), "." | ".."))
+    {
+        return Err("the address leads out of its path".into());
+    }
+    for (at, pair) in request.query.iter().enumerate() {
+        let sign = if at == 0 && !url.contains('?') {
+            '?'
+        } else {
+            '&'
+        };
+        url = format!(
+            "{url}{sign}{}={}",
+            percent(&pair.key),
+            percent(&fill(&pair.value, variables, str::to_owned)?)
+        );
+    }
+    let mut headers = request
+        .headers
+        .iter()
+        .map(|pair| {
+            Ok((
+                pair.key.clone(),
+                fill(&pair.value, variables, str::to_owned)?,
+            ))
+        })
+        .collect::<Result<Vec<_>, String>>()?;
+    let body = match &request.body {
+        Value::Null => None,
+        // A text that is no JSON until it is filled: what fills it cannot end the text it stands in.
+        Value::String(text) => {
+            let filled = match encoder(&headers) {
+                Some(encode) => fill(text, variables, encode)?,
+                None => fill_json_text(text, variables)?,
+            };
+            Some(filled.into())
+        }
+        body => Some(schema::conform(
+            &request.body_schema,
+            fill_json(body, variables)?,
+        )?),
+    };
+    if let Some(body) = &body {
+        name_boundary(&mut headers, body);
+    }
+    Ok(Wanted {
+        method: request.method.clone(),
+        url,
+        headers,
+        body,
+        timeout_ms: request.timeout_ms,
+    })
+}
+
+/// How a value is written into a text of the type that the headers name; `None` for JSON, which is also the type where they name none.
+fn encoder(headers: &[(String, String)]) -> Option<fn(&str) -> String> {
+    match media_type(headers)
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_lowercase()
+        .as_str()
+    {
+        "text/plain" => Some(str::to_owned),
+        "application/x-www-form-urlencoded" => Some(percent),
+        kind if kind.ends_with("xml") || kind.ends_with("html") => Some(marked_up),
+        _ => None,
+    }
+}
+
+fn marked_up(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&apos;")
+}
+
+/// A task is created, started and asked after, one call each (reference/bk-itsm.md 8.2).
+fn of_task(task: &Task, call: &ApiCall, variables: &Variables) -> Result<Wanted, String> {
+    let filled = |text: &str| fill(text, variables, str::to_owned);
+    let business = filled(&task.bk_biz_id)?;
+    let (operation, body) = match call.step.as_str() {
+        "" => {
+            let constants = task
+                .constants
+                .iter()
+                .map(|pair| Ok((pair.key.clone(), filled(&pair.value)?.into())))
+                .collect::<Result<serde_json::Map<_, _>, String>>()?;
+            let name = call
+                .requested
+                .as_ref()
+                .map(|requested| requested.name.clone())
+                .unwrap_or_default();
+            let body = json!({
+                "bk_biz_id": business, "template_id": filled(&task.template_id)?, "template_source": task.template_source,
+                "name": format!("ITSM-{name}"), "constants": constants, "exclude_task_nodes_id": task.exclude_task_nodes_id,
+            });
+            ("create_task", body)
+        }
+        CREATED => (
+            "start_task",
+            json!({ "bk_biz_id": business, "task_id": call.task }),
+        ),
+        _ => (
+            "get_task_status",
+            json!({ "bk_biz_id": business, "task_id": call.task }),
+        ),
+    };
+    let url = format!("{}/{operation}/", task.url.trim_end_matches('/'));
+    Ok(Wanted {
+        method: "POST".into(),
+        url,
+        headers: Vec::new(),
+        body: Some(body),
+        timeout_ms: 10_000,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_sent_as_its_headers_say() {
+        let wanted = |body: Value, kind: Option<&str>| {
+            let headers = kind
+                .map(|kind| ("Content-Type".to_owned(), kind.to_owned()))
+                .into_iter()
+                .collect();
+            Wanted {
+                method: "POST".into(),
+                url: "https://x/".into(),
+                headers,
+                body: Some(body),
+                timeout_ms: 1,
+            }
+            .body_text()
+        };
+        assert_eq!(wanted(json!({ "a": 1 }), None), r#"{"a":1}"#);
+        assert_eq!(
+            wanted(
+                json!({ "a": "x&y=1", "b": 2 }),
+                Some("application/x-www-form-urlencoded")
+            ),
+            "a=x%26y%3D1&b=2"
+        );
+        assert_eq!(
+            wanted(json!("<a>1</a>"), Some("application/xml")),
+            "<a>1</a>"
+        );
+        let pairs = json!([{ "key": "z", "value": "a b" }, { "key": "a", "value": "1" }]);
+        assert_eq!(
+            wanted(
+                pairs.clone(),
+                Some("application/x-www-form-urlencoded;charset=utf-8")
+            ),
+            "z=a+b&a=1",
+            "in their order"
+        );
+        let parts = "--B\r\nContent-Disposition: form-data; name=\"z\"\r\n\r\na b\r\n--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--B--\r\n";
+        assert_eq!(
+            wanted(pairs.clone(), Some("multipart/form-data; boundary=B")),
+            parts
+        );
+        assert_eq!(
+            wanted(pairs, None),
+            r#"[{"key":"z","value":"a b"},{"key":"a","value":"1"}]"#
+        );
+        let filled = |kind: &str, body: &str| {
+            let headers = vec![events::service_task::Pair {
+                key: "content-type".into(),
+                value: kind.into(),
+            }];
+            let request = Request {
+                method: "POST".into(),
+                url: "https://x/".into(),
+                headers,
+                body: body.into(),
+                ..Request::default()
+            };
+            of_request(&request, &[("t".to_owned(), json!("a\"</b>&"))].into())
+                .expect("planned")
+                .body_text()
+        };
+        assert_eq!(
+            filled("application/json", r#"{"n": 1, "t": "${t}"}"#),
+            r#"{"n": 1, "t": "a\"</b>&"}"#
+        );
+        assert_eq!(
+            filled("application/xml", "<b>${t}</b>"),
+            "<b>a&quot;&lt;/b&gt;&amp;</b>"
+        );
+        assert_eq!(filled("text/plain", "${t}"), "a\"</b>&");
+    }
+
+    #[test]
+    fn a_call_that_needs_credentials_is_not_planned_without_them() {
+        let mut request = Request {
+            method: "GET".into(),
+            url: "https://x/".into(),
+            credentials: "bearer_token".into(),
+            ..Request::default()
+        };
+        assert!(
+            of_request(&request, &Variables::new())
+                .unwrap_err()
+                .contains("needs credentials (bearer_token)")
+        );
+        request.secret = "hook".into();
+        assert!(of_request(&request, &Variables::new()).is_ok());
+    }
+
+    #[test]
+    fn a_form_in_parts_has_a_boundary_of_its_own() {
+        let headers = vec![events::service_task::Pair {
+            key: "Content-Type".into(),
+            value: "multipart/form-data".into(),
+        }];
+        let body = json!([{ "key": "t", "value": "${t}" }]);
+        let request = Request {
+            method: "POST".into(),
+            url: "https://x/".into(),
+            headers,
+            body,
+            ..Request::default()
+        };
+        let plan = |text: &str| {
+            of_request(&request, &[("t".to_owned(), json!(text))].into()).expect("planned")
+        };
+        let (one, other) = (plan("a"), plan("b"));
+        assert!(
+            one.headers[0]
+                .1
+                .starts_with("multipart/form-data; boundary=")
+                && one.headers != other.headers,
+            "{:?}",
+            one.headers
+        );
+        assert_eq!(one, plan("a"), "the same to the byte");
+        assert!(one.body_text().contains("name=\"t\"\r\n\r\na\r\n"));
+        let given = vec![events::service_task::Pair {
+            key: "Content-Type".into(),
+            value: "multipart/form-data; boundary=B".into(),
+        }];
+        let request = Request {
+            headers: given,
+            ..request
+        };
+        let planned = of_request(
+            &request,
+            &[("t".to_owned(), json!("a\r\n--B--\r\n"))].into(),
+        )
+        .expect("planned");
+        assert!(
+            !planned.headers[0].1.contains("boundary=B"),
+            "a value cannot end the form: {:?}",
+            planned.headers
+        );
+    }
+
+    #[test]
+    fn what_is_filled_in_leads_nowhere_else() {
+        let request = Request {
+            method: "GET".into(),
+            url: "https://x/hosts/${a}/${b}".into(),
+            ..Request::default()
+        };
+        let plan = |a: &str, b: &str| {
+            of_request(
+                &request,
+                &[("a".to_owned(), json!(a)), ("b".to_owned(), json!(b))].into(),
+            )
+            .map(|wanted| wanted.url)
+        };
+        for (a, b) in [("..", "admin"), ("x", "."), ("%2e%2E", "x")] {
+            let filled = plan(a, b);
+            assert!(
+                filled.is_err() || filled == Ok("https://x/hosts/%252e%252E/x".into()),
+                "{filled:?}"
+            );
+        }
+        assert_eq!(
+            plan("..", "admin").unwrap_err(),
+            "the address leads out of its path"
+        );
+        assert_eq!(
+            plan("a/../b", "...").unwrap(),
+            "https://x/hosts/a%2F..%2Fb/..."
+        );
+    }
+}

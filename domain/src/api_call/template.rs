@@ -1,0 +1,278 @@
+//! Texts with placeholders: `${key}` or `{{ key }}` stands for a value. What fills a hole is never looked at again, so nothing that a user typed can
+//! become a template, a path or a program.
+
+use std::collections::BTreeMap;
+
+use events::workflow::FieldKind;
+use serde_json::Value;
+
+use crate::ticket::form::plain;
+
+/// What placeholders may hold, by key.
+pub type Variables = BTreeMap<String, Value>;
+
+/// A text in pieces.
+enum Piece<'a> {
+    Text(&'a str),
+    Hole(&'a str),
+}
+
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    loop {
+        let opening = [("${", "}"), ("{{", "}}")]
+            .into_iter()
+            .filter_map(|(open, close)| Some((rest.find(open)?, open, close)))
+            .min_by_key(|(at, _, _)| *at);
+        let Some((at, open, close)) = opening else {
+            break;
+        };
+        let Some(end) = rest[at + open.len()..].find(close) else {
+            break;
+        };
+        pieces.push(Piece::Text(&rest[..at]));
+        pieces.push(Piece::Hole(
+            rest[at + open.len()..at + open.len() + end].trim(),
+        ));
+        rest = &rest[at + open.len() + end + close.len()..];
+    }
+    pieces.push(Piece::Text(rest));
+    pieces
+}
+
+/// The keys a text asks for.
+pub fn placeholders(text: &str) -> Vec<String> {
+    let key = |piece| match piece {
+        Piece::Hole(key) => Some(key.strip_prefix("params_").unwrap_or(key).to_owned()),
+        Piece::Text(_) => None,
+    };
+    pieces(text).into_iter().filter_map(key).collect()
+}
+
+/// The keys that the texts of a JSON value ask for.
+pub fn holes_of_json(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => placeholders(text),
+        Value::Array(items) => items.iter().flat_map(holes_of_json).collect(),
+        Value::Object(members) => members.values().flat_map(holes_of_json).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn find<'a>(key: &str, variables: &'a Variables) -> Result<&'a Value, String> {
+    let plain = key.strip_prefix("params_").unwrap_or(key);
+    variables
+        .get(key)
+        .or_else(|| variables.get(plain))
+        .ok_or_else(|| format!("the template asks for {key}, which does not exist"))
+}
+
+/// Fills the placeholders of a text; `encode` is applied to what fills them.
+pub fn fill(
+    text: &str,
+    variables: &Variables,
+    encode: impl Fn(&str) -> String,
+) -> Result<String, String> {
+    pieces(text)
+        .into_iter()
+        .map(|piece| match piece {
+            Piece::Text(text) => Ok(text.to_owned()),
+            Piece::Hole(key) => find(key, variables).map(|value| encode(&plain(value))),
+        })
+        .collect()
+}
+
+/// A text as it is written between the quotes of a JSON text.
+fn escaped(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// A value as JSON has it outside of quotes. A text that is itself one JSON value, such as a number, is written as that value.
+fn whole(value: &Value) -> String {
+    match value {
+        Value::String(text) if serde_json::from_str::<Value>(text).is_ok() => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Fills the placeholders of a text of JSON: between quotes a value is part of the text there, elsewhere it is a JSON value by itself. A template that is no JSON
+/// wherever its placeholders are gets texts as JSON escapes them.
+pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, String> {
+    let pieces = pieces(text);
+    let (mut quoted, mut is_escaped, mut is_quoted) = (Vec::new(), false, false);
+    let mut sample = String::new();
+    for piece in &pieces {
+        match piece {
+            Piece::Text(text) => {
+                sample.push_str(text);
+                for byte in text.bytes() {
+                    match byte {
+                        _ if is_escaped => is_escaped = false,
+                        b'\\' if is_quoted => is_escaped = true,
+                        b'"' => is_quoted = !is_quoted,
+                        _ => {}
+                    }
+                }
+            }
+            Piece::Hole(_) => {
+                quoted.push(is_quoted);
+                sample.push_str(if is_quoted { "" } else { "null" });
+            }
+        }
+    }
+    if serde_json::from_str::<Value>(&sample).is_err() {
+        return fill(text, variables, escaped);
+    }
+    let mut quoted = quoted.into_iter();
+    let one = |piece: Piece<'_>| -> Result<String, String> {
+        match piece {
+            Piece::Text(text) => Ok(text.to_owned()),
+            Piece::Hole(key) => {
+                let value = find(key, variables)?;
+                Ok(if quoted.next() == Some(true) {
+                    escaped(&plain(value))
+                } else {
+                    whole(value)
+                })
+            }
+        }
+    };
+    pieces.into_iter().map(one).collect()
+}
+
+/// Fills the placeholders of every text in a JSON value. A text that is one hole alone becomes the value itself, with its type.
+pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> {
+    Ok(match value {
+        Value::String(text) => match &pieces(text)[..] {
+            [Piece::Text(""), Piece::Hole(key), Piece::Text("")] => find(key, variables)?.clone(),
+            _ => fill(text, variables, str::to_owned)?.into(),
+        },
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| fill_json(item, variables))
+                .collect::<Result<_, _>>()?,
+        ),
+        Value::Object(members) => Value::Object(
+            members
+                .iter()
+                .map(|(key, member)| Ok((key.clone(), fill_json(member, variables)?)))
+                .collect::<Result<_, String>>()?,
+        ),
+        other => other.clone(),
+    })
+}
+
+/// A number is a number service_task, although it is kept as text.
+pub fn typed(kind: FieldKind, value: Value) -> Value {
+    match (kind, &value) {
+        (FieldKind::Int, Value::String(text)) => {
+            serde_json::from_str::<serde_json::Number>(text.trim()).map_or(value, Value::Number)
+        }
+        (FieldKind::Boolean, Value::String(text)) if text == "true" || text == "false" => {
+            (text == "true").into()
+        }
+        _ => value,
+    }
+}
+
+/// Encodes what goes into a path or query of a URL (RFC 3986 2.3: all but unreserved characters).
+pub fn percent(text: &str) -> String {
+    let one = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn variables() -> Variables {
+        [
+            ("title".to_owned(), json!("a/b ${host} \"")),
+            ("host".into(), json!("10.0.0.8")),
+            ("count".into(), json!(3)),
+            ("rows".into(), json!([{ "ip": 1 }])),
+        ]
+        .into()
+    }
+
+    #[test]
+    fn what_fills_a_hole_is_never_looked_at_again() {
+        assert_eq!(
+            fill("<${title}>", &variables(), str::to_owned).unwrap(),
+            "<a/b ${host} \">"
+        );
+        assert_eq!(
+            fill("/x/${title}", &variables(), percent).unwrap(),
+            "/x/a%2Fb%20%24%7Bhost%7D%20%22"
+        );
+    }
+
+    #[test]
+    fn one_hole_alone_keeps_its_type_and_json_stays_json() {
+        let body = json!({ "n": "${params_count}", "all": "{{ rows }}", "text": "n=${count}", "t": "${title}" });
+        let filled = json!({ "n": 3, "all": [{ "ip": 1 }], "text": "n=3", "t": "a/b ${host} \"" });
+        assert_eq!(fill_json(&body, &variables()).unwrap(), filled);
+    }
+
+    #[test]
+    fn a_text_of_json_is_json_when_it_is_filled() {
+        let mut variables = variables();
+        variables.extend([
+            ("none".to_owned(), Value::Null),
+            ("config".to_owned(), json!("{\"a\": [1]}")),
+            ("words".to_owned(), json!("a, \"b\": 1")),
+        ]);
+        for (template, filled) in [
+            (
+                r#"{"r": {{rows}}, "n": {{ count }}, "o": {{none}}}"#,
+                r#"{"r": [{"ip":1}], "n": 3, "o": null}"#,
+            ),
+            (
+                r#"{"r": "{{rows}}", "n": "{{count}}", "o": "{{none}}"}"#,
+                r#"{"r": "[{\"ip\":1}]", "n": "3", "o": ""}"#,
+            ),
+            (
+                r#"{"w": {{words}}, "c": {{config}}}"#,
+                r#"{"w": "a, \"b\": 1", "c": {"a": [1]}}"#,
+            ),
+            (
+                r#"{"q\"": {{count}}, "{{host}}": 1}"#,
+                r#"{"q\"": 3, "10.0.0.8": 1}"#,
+            ),
+            ("{{rows}}", r#"[{"ip":1}]"#),
+            ("t={{words}}", r#"t=a, \"b\": 1"#),
+        ] {
+            assert_eq!(
+                fill_json_text(template, &variables).unwrap(),
+                filled,
+                "{template}"
+            );
+        }
+        assert_eq!(
+            fill_json_text("{\"a\": {{gone}}}", &variables).unwrap_err(),
+            "the template asks for gone, which does not exist"
+        );
+    }
+
+    #[test]
+    fn a_hole_for_nothing_is_named() {
+        assert_eq!(
+            fill("${gone}", &variables(), str::to_owned).unwrap_err(),
+            "the template asks for gone, which does not exist"
+        );
+        assert_eq!(
+            fill("$ {x} ${open", &variables(), str::to_owned).unwrap(),
+            "$ {x} ${open"
+        );
+    }
+}

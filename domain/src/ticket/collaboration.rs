@@ -1,0 +1,274 @@
+//! Collaboration beside the workflow: remarks, followers, ratings, reminders and links between
+//! tickets.
+
+use events::ticket::{
+    FollowersChanged, Linked, Rated, Relation, RemarkAdded, Reminded, TicketEvent, Unlinked,
+};
+use events::{PersonId, TicketSn};
+
+use super::engine::Run;
+use super::{
+    Context, Decision, FOLLOWERS_MAX, LINKS_MAX, REMARK_MAX, Rejection, Status, Ticket,
+    check_message, reject,
+};
+use crate::user_name::is_blank;
+
+impl Ticket {
+    /// Adds a remark, possibly as an answer to another remark. People who may see the ticket may
+    /// add remarks, also after its end.
+    pub(super) fn remark_on(
+        &self,
+        by: &PersonId,
+        text: &str,
+        parent: Option<u64>,
+        mentions: &[PersonId],
+        internal: bool,
+        context: &Context,
+    ) -> Decision<Vec<TicketEvent>> {
+        if !self.may_see(by, context)? {
+            return reject(Rejection::NotAllowedToSee(by.clone()));
+        }
+        if is_blank(text) || text.chars().count() > REMARK_MAX {
+            return reject(Rejection::TextUnfit(REMARK_MAX));
+        }
+        if mentions.len() > FOLLOWERS_MAX {
+            return reject(Rejection::TooMany(FOLLOWERS_MAX));
+        }
+        match parent {
+            Some(parent) if parent == 0 || parent > self.remarks => {
+                reject(Rejection::RemarkUnknown(parent))
+            }
+            _ => {
+                let (id, text) = (self.remarks + 1, self.remark(text)?);
+                Ok(vec![
+                    RemarkAdded {
+                        id,
+                        by: by.clone(),
+                        parent,
+                        text,
+                        mentions: mentions.to_vec(),
+                        internal,
+                    }
+                    .into(),
+                ])
+            }
+        }
+    }
+
+    /// Adds or removes followers; an existing state changes nothing. Followers see what lists show.
+    /// Followers added by a person who may see the ticket may see the whole ticket.
+    pub(super) fn follow(
+        &self,
+        by: &PersonId,
+        people: &[PersonId],
+        follows: bool,
+        context: &Context,
+    ) -> Decision<Vec<TicketEvent>> {
+        let sees = self.may_see(by, context)?;
+        // Every person may stop following; removing other people requires access to the ticket.
+        if !follows && !sees && people.iter().any(|pid| pid != by) {
+            return reject(Rejection::NotAllowedToSee(by.clone()));
+        }
+        let invited = follows && sees;
+        let is_new = |pid: &&PersonId| {
+            self.followers.contains(pid) != follows || (invited && !self.invited.contains(*pid))
+        };
+        let mut new: Vec<PersonId> = people.iter().filter(is_new).cloned().collect();
+        new.sort();
+        new.dedup();
+        if follows && self.followers.len() + new.len() > FOLLOWERS_MAX {
+            return reject(Rejection::TooMany(FOLLOWERS_MAX));
+        }
+        Ok(if new.is_empty() {
+            Vec::new()
+        } else {
+            vec![
+                FollowersChanged {
+                    by: by.clone(),
+                    people: new,
+                    follows,
+                    invited,
+                }
+                .into(),
+            ]
+        })
+    }
+
+    /// The creator rates a finished ticket once; the desk rates after the deadline.
+    pub(super) fn rate(
+        &self,
+        by: &PersonId,
+        stars: u8,
+        comment: &str,
+    ) -> Decision<Vec<TicketEvent>> {
+        let opened = self.opened()?;
+        if self.status != Status::Finished {
+            return reject(Rejection::NotFinished);
+        }
+        if self.stars.is_some() {
+            return if by.is_system() {
+                Ok(Vec::new())
+            } else {
+                reject(Rejection::RatedAlready)
+            };
+        }
+        if opened.creator != *by && opened.agent.as_ref() != Some(by) && !by.is_system() {
+            return reject(Rejection::NotTheRater);
+        }
+        if !(1..=5).contains(&stars) {
+            return reject(Rejection::StarsUnfit(stars));
+        }
+        check_message(comment)?;
+        Ok(vec![
+            Rated {
+                by: by.clone(),
+                stars,
+                comment: self.remark(comment)?,
+            }
+            .into(),
+        ])
+    }
+
+    /// Reminds the current processors. The creator and the supervisors may remind until the end of
+    /// the ticket, if the workflow allows reminders.
+    pub(super) fn remind(
+        &self,
+        by: &PersonId,
+        message: &str,
+        context: &Context,
+    ) -> Decision<Vec<TicketEvent>> {
+        let workflow = self.workflow(context)?;
+        if self.status.is_over() {
+            return reject(Rejection::Ended);
+        }
+        if !workflow.definition.is_supervise_needed {
+            return reject(Rejection::RemindingOff);
+        }
+        let run = Run::new(self, &workflow.definition, context);
+        if self.opened()?.creator != *by {
+            let supervisors = run.resolve(&workflow.definition.supervisors);
+            run.check_complete()?;
+            if !supervisors.contains(by) {
+                return reject(Rejection::MayNotRemind(by.clone()));
+            }
+        }
+        check_message(message)?;
+        let mut people: Vec<PersonId> = self
+            .current()
+            .flat_map(|(_, node_run)| node_run.waiting_for())
+            .collect();
+        people.sort();
+        people.dedup();
+        Ok(vec![
+            Reminded {
+                by: by.clone(),
+                people,
+                message: self.remark(message)?,
+            }
+            .into(),
+        ])
+    }
+
+    /// Links two tickets; each ticket records the relation and checks the permission. A child has
+    /// exactly one parent and no children. A child ends with its parent, so that relation requires
+    /// the right to end the ticket.
+    pub(super) fn link(
+        &self,
+        by: &PersonId,
+        other: &TicketSn,
+        relation: Relation,
+        mirror: bool,
+        context: &Context,
+    ) -> Decision<Vec<TicketEvent>> {
+        let opened = self.opened()?;
+        if opened.sn == *other {
+            return reject(Rejection::LinkedWithItself);
+        }
+        match self.links.iter().find(|link| link.other == *other) {
+            Some(link) if mirror && link.relation == relation => return Ok(Vec::new()),
+            Some(_) => return reject(Rejection::LinkedAlready(other.clone())),
+            None => {}
+        }
+        // The permission was checked when the other ticket was raised from this ticket.
+        if !(mirror && relation == Relation::Raised) {
+            self.may_relate(by, relation, context)?;
+        }
+        if self.links.len() >= LINKS_MAX {
+            return reject(Rejection::TooMany(LINKS_MAX));
+        }
+        let is = |relation| {
+            self.links
+                .iter()
+                .find(|link| link.relation == relation)
+                .map(|link| link.other.clone())
+        };
+        match relation {
+            Relation::ChildOf | Relation::ParentOf if self.status.is_over() => {
+                return reject(Rejection::Ended);
+            }
+            Relation::ChildOf => {
+                if let Some(other) = is(Relation::ChildOf).or_else(|| is(Relation::ParentOf)) {
+                    return reject(Rejection::LinkedAlready(other));
+                }
+            }
+            Relation::ParentOf => {
+                if let Some(parent) = is(Relation::ChildOf) {
+                    return reject(Rejection::LinkedAlready(parent));
+                }
+            }
+            _ => {}
+        }
+        Ok(vec![
+            Linked {
+                by: by.clone(),
+                other: other.clone(),
+                relation,
+            }
+            .into(),
+        ])
+    }
+
+    pub(super) fn unlink(
+        &self,
+        by: &PersonId,
+        other: &TicketSn,
+        mirror: bool,
+        context: &Context,
+    ) -> Decision<Vec<TicketEvent>> {
+        self.opened()?;
+        let Some(link) = self.links.iter().find(|link| link.other == *other) else {
+            return if mirror {
+                Ok(Vec::new())
+            } else {
+                reject(Rejection::NotLinked(other.clone()))
+            };
+        };
+        if !mirror {
+            self.may_relate(by, link.relation, context)?;
+        }
+        let unlinked = Unlinked {
+            by: by.clone(),
+            other: other.clone(),
+            relation: link.relation,
+        };
+        if link.relation != Relation::ChildOf || self.status != Status::Running {
+            return Ok(vec![unlinked.into()]);
+        }
+        // Results that were stored while the ticket was a child take effect now.
+        let workflow = self.workflow(context)?;
+        let mut run = Run::new(self, &workflow.definition, context);
+        run.emit(unlinked);
+        self.apply_pending_results(&mut run, &workflow.definition)?;
+        run.done()
+    }
+
+    /// Checks that the person may relate the ticket to others. A parent-child relation requires the
+    /// right to end the ticket.
+    pub fn may_relate(&self, by: &PersonId, relation: Relation, context: &Context) -> Decision<()> {
+        match relation {
+            Relation::ChildOf | Relation::ParentOf => self.may_manage(by, context),
+            _ if self.may_see(by, context)? => Ok(()),
+            _ => reject(Rejection::NotAllowedToSee(by.clone())),
+        }
+    }
+}

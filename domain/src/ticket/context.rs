@@ -1,0 +1,135 @@
+//! The context of ticket decisions: inputs from outside the stream, and the lookups that request
+//! them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use events::workflow::{Choice, Deployed};
+use events::{AttachmentId, CategoryId, Moment, PersonId, RoleId, ServiceId, WorkflowId, service};
+use jiff::civil::DateTime;
+
+use super::{Rejection, Ticket};
+use crate::attachment::Attachment;
+use crate::decider::DecideError;
+use crate::options::{Offered, Question};
+
+/// Inputs of ticket decisions from outside the stream.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// `None` means that the lookup found no service.
+    pub services: BTreeMap<ServiceId, Option<service::Defined>>,
+    pub categories: BTreeMap<ServiceId, Option<CategoryId>>,
+    pub workflows: BTreeMap<(WorkflowId, i64), Option<Arc<Deployed>>>,
+    /// Members by role.
+    pub roles: BTreeMap<RoleId, Vec<PersonId>>,
+    /// All general roles, for nodes that name none.
+    pub general_roles: Option<Vec<RoleId>>,
+    /// Members of the built-in role SUPERUSER.
+    pub superusers: Option<Vec<PersonId>>,
+    /// Leaders by person; `None` for a person without a leader.
+    pub leaders: BTreeMap<PersonId, Option<PersonId>>,
+    /// Members by department, including the departments below it.
+    pub departments: BTreeMap<String, Vec<PersonId>>,
+    /// People by business and role.
+    pub business_roles: BTreeMap<(i64, String), Vec<PersonId>>,
+    /// Options by dictionary code; `None` if the dictionary does not exist or is disabled.
+    pub dictionaries: BTreeMap<String, Option<Vec<Choice>>>,
+    /// Uploaded files in their current state.
+    pub attachments: BTreeMap<AttachmentId, Attachment>,
+    /// Options from other systems.
+    pub options: BTreeMap<Question, Offered>,
+    pub now: Option<Now>,
+}
+
+/// The time of a decision, as an instant and in the desk's time zone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Now {
+    pub at: Moment,
+    pub local: DateTime,
+}
+
+/// One missing input.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lookup {
+    /// The service and its category.
+    Service(ServiceId),
+    Workflow(WorkflowId, i64),
+    Role(RoleId),
+    GeneralRoles,
+    Superusers,
+    Leader(PersonId),
+    Department(String),
+    BusinessRole(i64, String),
+    Dictionary(String),
+    /// Options from another system.
+    Options(Question),
+    Attachment(AttachmentId),
+    Now,
+}
+
+pub(crate) type Decision<T> = Result<T, DecideError<Ticket>>;
+
+pub(crate) fn reject<T>(rejection: Rejection) -> Decision<T> {
+    Err(DecideError::Rejected(rejection))
+}
+
+pub(super) fn needs<T>(lookup: Lookup) -> Decision<T> {
+    Err(DecideError::Needs(vec![lookup]))
+}
+
+impl Context {
+    pub(super) fn service(&self, id: ServiceId) -> Decision<(&service::Defined, CategoryId)> {
+        let (Some(service), Some(category)) = (self.services.get(&id), self.categories.get(&id))
+        else {
+            return needs(Lookup::Service(id));
+        };
+        match (service, category) {
+            (None, _) => reject(Rejection::ServiceUnknown(id)),
+            (Some(service), _) if !service.is_listed => reject(Rejection::ServiceUnknown(id)),
+            (Some(service), _) if !service.is_enabled => reject(Rejection::ServiceDisabled(id)),
+            (Some(_), None) => reject(Rejection::ServiceNotInCatalog(id)),
+            (Some(service), Some(category)) => Ok((service, *category)),
+        }
+    }
+
+    pub(super) fn workflow(&self, id: WorkflowId, version: i64) -> Decision<Arc<Deployed>> {
+        match self.workflows.get(&(id, version)) {
+            Some(Some(deployed)) => Ok(deployed.clone()),
+            Some(None) => reject(Rejection::Unknown),
+            None => needs(Lookup::Workflow(id, version)),
+        }
+    }
+
+    pub(super) fn now(&self) -> Decision<Now> {
+        self.now.map_or_else(|| needs(Lookup::Now), Ok)
+    }
+
+    pub(super) fn dictionary(&self, code: &str) -> Decision<Option<&[Choice]>> {
+        self.dictionaries.get(code).map_or_else(
+            || needs(Lookup::Dictionary(code.to_owned())),
+            |items| Ok(items.as_deref()),
+        )
+    }
+
+    pub(super) fn offered(&self, question: Question) -> Decision<&Offered> {
+        self.options
+            .get(&question)
+            .map_or_else(|| needs(Lookup::Options(question)), Ok)
+    }
+
+    /// Returns the service of an existing ticket, also if the service is disabled or no longer
+    /// listed.
+    pub(super) fn known_service(&self, id: ServiceId) -> Decision<Option<&service::Defined>> {
+        self.services.get(&id).map_or_else(
+            || needs(Lookup::Service(id)),
+            |service| Ok(service.as_ref()),
+        )
+    }
+
+    pub(super) fn is_superuser(&self, pid: &PersonId) -> Decision<bool> {
+        self.superusers.as_ref().map_or_else(
+            || needs(Lookup::Superusers),
+            |superusers| Ok(superusers.contains(pid)),
+        )
+    }
+}

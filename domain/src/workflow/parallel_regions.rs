@@ -1,0 +1,165 @@
+//! Which branches of which parallel gateways enclose each node: what makes a join know whom it waits for.
+//!
+//! A gateway and its join enclose an area. Lines stay inside the branch they begin in, branches meet nowhere but at the join, and parallel_regions nest
+//! (reference/bk-itsm.md 7). So a branch holds one token at a time, and where a token is says which branch it belongs to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::workflow::{Definition, NodeKind};
+use events::{NodeId, TransitionId};
+
+/// One branch: the gateway, and the transition it begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Branch {
+    pub fork: NodeId,
+    pub transition: TransitionId,
+}
+
+/// The parallel_regions of a workflow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Areas {
+    /// The branches around each node, outermost first.
+    pub paths: BTreeMap<NodeId, Vec<Branch>>,
+    /// The join of each parallel gateway.
+    pub joins: BTreeMap<NodeId, NodeId>,
+}
+
+impl Areas {
+    /// The innermost branch a node stands in.
+    pub fn branch_of(&self, node: NodeId) -> Option<Branch> {
+        self.paths.get(&node).and_then(|path| path.last()).copied()
+    }
+}
+
+/// Pairs gateways with joins, or says what is wrong with them.
+pub fn parallel_regions(definition: &Definition) -> Result<Areas, Vec<String>> {
+    let mut walk = Walk {
+        definition,
+        parallel_regions: Areas::default(),
+        problems: Vec::new(),
+    };
+    if let Some(start) = definition
+        .nodes
+        .iter()
+        .find(|node| node.kind == NodeKind::Start)
+    {
+        for stray in walk.from(start.id, &[]) {
+            let name = walk.name(stray);
+            walk.problems.push(format!(
+                "join {name} is reached without its parallel gateway"
+            ));
+        }
+    }
+    if walk.problems.is_empty() {
+        Ok(walk.parallel_regions)
+    } else {
+        Err(walk.problems)
+    }
+}
+
+struct Walk<'a> {
+    definition: &'a Definition,
+    parallel_regions: Areas,
+    problems: Vec<String>,
+}
+
+impl Walk<'_> {
+    /// Walks everything that can be reached at one depth, and gives back the joins that end it.
+    fn from(&mut self, start: NodeId, path: &[Branch]) -> BTreeSet<NodeId> {
+        let mut ends = BTreeSet::new();
+        let mut open = vec![start];
+        while let Some(id) = open.pop() {
+            let Some(node) = self.definition.node(id) else {
+                continue;
+            };
+            if node.kind == NodeKind::Coverage {
+                ends.insert(id);
+                continue;
+            }
+            match self.parallel_regions.paths.get(&id) {
+                Some(known) if known == path => continue,
+                Some(_) => {
+                    let name = self.name(id);
+                    self.problems.push(format!("node {name} is reached from another branch than its own; branches meet only at their join"));
+                    continue;
+                }
+                None => drop(self.parallel_regions.paths.insert(id, path.to_vec())),
+            }
+            match node.kind {
+                NodeKind::Parallel => open.extend(self.fork(id, path)),
+                NodeKind::End if !path.is_empty() => {
+                    let fork = self.name(path[path.len() - 1].fork);
+                    self.problems.push(format!(
+                        "END is reached inside parallel gateway {fork}, before its join"
+                    ));
+                }
+                _ => open.extend(
+                    self.definition
+                        .transitions_from(id)
+                        .into_iter()
+                        .map(|transition| transition.to),
+                ),
+            }
+        }
+        ends
+    }
+
+    /// Walks every branch of a gateway, and gives back what follows its join.
+    fn fork(&mut self, id: NodeId, path: &[Branch]) -> Vec<NodeId> {
+        let mut joins = BTreeSet::new();
+        for transition in self.definition.transitions_from(id) {
+            let inside: Vec<Branch> = path
+                .iter()
+                .copied()
+                .chain([Branch {
+                    fork: id,
+                    transition: transition.id,
+                }])
+                .collect();
+            let ends = self.from(transition.to, &inside);
+            if ends.is_empty() {
+                let (transition, name) = (transition.id, self.name(id));
+                self.problems.push(format!("the branch that transition {transition} begins at parallel gateway {name} reaches no join"));
+            }
+            joins.extend(ends);
+        }
+        let name = self.name(id);
+        match joins.iter().copied().collect::<Vec<_>>()[..] {
+            [] => Vec::new(),
+            [join] => {
+                let taken = self
+                    .parallel_regions
+                    .joins
+                    .iter()
+                    .find(|(_, of)| **of == join)
+                    .map(|(fork, _)| *fork);
+                if let Some(other) = taken {
+                    let (join, other) = (self.name(join), self.name(other));
+                    self.problems.push(format!(
+                        "parallel gateways {other} and {name} share join {join}; each needs its own"
+                    ));
+                    return Vec::new();
+                }
+                self.parallel_regions.joins.insert(id, join);
+                self.parallel_regions.paths.insert(join, path.to_vec());
+                self.definition
+                    .transitions_from(join)
+                    .into_iter()
+                    .map(|transition| transition.to)
+                    .collect()
+            }
+            _ => {
+                let joins: Vec<String> = joins.into_iter().map(|join| self.name(join)).collect();
+                self.problems.push(format!(
+                    "the branches of parallel gateway {name} end in different joins: {}",
+                    joins.join(", ")
+                ));
+                Vec::new()
+            }
+        }
+    }
+
+    fn name(&self, id: NodeId) -> String {
+        super::named(self.definition, id)
+    }
+}

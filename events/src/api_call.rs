@@ -1,0 +1,133 @@
+//! The API call of one automatic node, in the stream `api_call-<id>`: its attempts (the API call
+//! log) and its deadlines.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Deadline, Personals, event_enum};
+use crate::{Moment, NodeId, TicketSn};
+
+event_enum! {
+    /// The events of one API call.
+    ApiCallEvent of "api_call" {
+        Requested "api_call.requested" 1,
+        AttemptStarted "api_call.attempt_started" 1,
+        AttemptFailed "api_call.attempt_failed" 1,
+        PollScheduled "api_call.poll_scheduled" 1,
+        Completed "api_call.completed" 1,
+        Closed "api_call.closed" 1,
+    }
+    deadline |event: &ApiCallEvent| match event {
+        ApiCallEvent::Requested(requested) => Deadline::At(requested.due),
+        ApiCallEvent::AttemptStarted(started) => Deadline::At(started.due),
+        ApiCallEvent::AttemptFailed(failed) => Deadline::At(failed.due),
+        ApiCallEvent::PollScheduled(scheduled) => Deadline::At(scheduled.due),
+        ApiCallEvent::Completed(completed) => Deadline::At(completed.due),
+        ApiCallEvent::Closed(_) => Deadline::Cleared,
+    };
+}
+
+/// A node of a ticket requested the service task of its workflow definition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Requested {
+    pub ticket: TicketSn,
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    /// The number of the ticket's own try: 1 first, then one more for each retry by a person.
+    pub attempt: u32,
+    /// The id of the event that entered or retried the node.
+    pub cause: String,
+    /// The value of the header `Idempotency-Key`: the same for a retry with the same inputs.
+    pub key: String,
+    /// Values that replace fields and variables of the same key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, String>,
+    /// The id of an existing task of the external system that this call continues; empty for a new
+    /// task.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub task: String,
+    pub due: Moment,
+}
+impl Personals for Requested {}
+
+/// A non-idempotent request is about to be sent. If no result is recorded by `due`, the request may
+/// have been executed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptStarted {
+    pub attempt: u32,
+    /// The step that starts: empty for the creation of a task, `created` for its start.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub step: String,
+    pub due: Moment,
+}
+impl Personals for AttemptStarted {}
+
+/// Target and duration of one HTTP request. Path and query are omitted, because they may contain
+/// values that people entered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// Method, scheme and host: `POST https://api.example.com`.
+    pub target: String,
+    /// Milliseconds from sending the request to the response.
+    pub duration_ms: i64,
+}
+
+/// An attempt got no usable response; the next attempt is due at `due`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptFailed {
+    pub attempt: u32,
+    /// Absent if no request was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
+    /// HTTP status of the response; absent without a response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub reason: String,
+    pub due: Moment,
+}
+impl Personals for AttemptFailed {}
+
+/// The external system has not finished; the next poll is due at `due`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PollScheduled {
+    pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
+    /// Progress: `polled` for a request; `resumed`, `created`, `started` or `running` for a task.
+    pub step: String,
+    /// The id of the task in the external system.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub task: String,
+    pub due: Moment,
+}
+impl Personals for PollScheduled {}
+
+/// The API call has a result. The ticket must record the result by `due`; otherwise the result is
+/// sent to the ticket again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Completed {
+    pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub succeeded: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
+    /// The id of the task in the external system.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub task: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    pub due: Moment,
+}
+impl Personals for Completed {}
+
+/// The ticket has recorded the result, or no longer waits for it (`recorded` is false).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Closed {
+    pub recorded: bool,
+}
+impl Personals for Closed {}

@@ -1,0 +1,77 @@
+//! One callback to one receiver, in the stream `callback-<id>`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Deadline, Personals, event_enum};
+use crate::ticket::CallbackTarget;
+use crate::{AppCode, Moment, TicketSn};
+
+event_enum! {
+    /// The events of one outgoing callback.
+    CallbackEvent of "callback" {
+        Requested "callback.requested" 1,
+        AttemptFailed "callback.attempt_failed" 1,
+        Succeeded "callback.succeeded" 1,
+        Failed "callback.failed" 1,
+        Collected "callback.collected" 1,
+    }
+    deadline |event: &CallbackEvent| match event {
+        CallbackEvent::Requested(requested) => Deadline::At(requested.due),
+        CallbackEvent::AttemptFailed(failed) => Deadline::At(failed.due),
+        CallbackEvent::Succeeded(_) | CallbackEvent::Failed(_) => Deadline::Cleared,
+        CallbackEvent::Collected(_) => Deadline::Unchanged,
+    };
+}
+
+/// The end or a change of status of a ticket must be sent to the receiver that is registered for
+/// the ticket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Requested {
+    pub ticket: TicketSn,
+    /// The id of the event that is reported.
+    pub cause: String,
+    pub app: Option<AppCode>,
+    pub callback: CallbackTarget,
+    /// When the first attempt is due.
+    pub due: Moment,
+}
+impl Personals for Requested {}
+
+/// An attempt did not reach the receiver, or the receiver rejected the request. The next attempt is
+/// due at `due`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptFailed {
+    pub attempt: u32,
+    /// HTTP status of the response; absent without a response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub reason: String,
+    pub due: Moment,
+}
+impl Personals for AttemptFailed {}
+
+/// The receiver accepted the callback.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Succeeded {
+    pub attempt: u32,
+    pub status: u16,
+}
+impl Personals for Succeeded {}
+
+/// The last attempt failed; the receiver may still collect the result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub reason: String,
+}
+impl Personals for Failed {}
+
+/// The receiver collected the result itself (`ticket_approval_result`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Collected {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<AppCode>,
+}
+impl Personals for Collected {}

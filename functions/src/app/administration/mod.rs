@@ -1,0 +1,678 @@
+//! What the desk is set up with, changed by people, whichever API they use: workflows, services, the catalog. Every commit names who made the change, on whose
+//! behalf and through which application: each function takes that as `by`.
+
+use std::collections::BTreeMap;
+
+use domain::Decider;
+use domain::config::{self, Catalog, CatalogCommand, Dictionary, Role, Service};
+use domain::number_sequence::{self, NumberSequence};
+use domain::workflow::import::{self, Note};
+use domain::workflow::{self, Workflow};
+use events::attachment::Holder;
+use events::catalog::{CategoryAdded, CategoryChanged, CategoryRemoved, ServicePlaced};
+use events::number_sequence::NumberSequenceEvent;
+use events::role::RoleKind;
+use events::service::Defined;
+use events::ticket::ServiceKind;
+use events::workflow::{Definition, Processors};
+use events::{AttachmentId, CategoryId, Meta, RoleId, ServiceId, WorkflowId, dictionary, role};
+use infra::ledger::{ContextLoader, NoContext};
+use infra::{CommandEnvelope, Error, ExecuteError, Kind};
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::App;
+use crate::app::people::Unnamed;
+use crate::app::{attachments, seed};
+
+/// Ids below this are for files of a company; what people make themselves comes above.
+const OWN_IDS: i64 = 1000;
+/// Times an id is looked for while others take theirs.
+const RACES_MAX: u32 = 20;
+
+/// One change at a time in this process: a change is decided from what was read before it, such as the members that a body leaves out, or whether a name is free.
+static CHANGING: Mutex<()> = Mutex::const_new(());
+
+/// Waits for the turn of a change, which ends when this is dropped.
+pub async fn turn() -> MutexGuard<'static, ()> {
+    CHANGING.lock().await
+}
+
+/// Why something is not set up as was wished.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSetUp {
+    #[error(transparent)]
+    Technical(#[from] Error),
+    #[error("only superusers name secrets of the key store ({0})")]
+    SecretNamed(String),
+    #[error("a service named {0} is there already")]
+    NameTaken(String),
+    #[error("there is no service type {0}")]
+    KindUnknown(String),
+    #[error("{what} is in use by {by}")]
+    InUse { what: String, by: String },
+    #[error("there is no service {0}")]
+    ServiceUnknown(ServiceId),
+    #[error("the workflow cannot be read: {0}")]
+    Unreadable(String),
+    #[error("the workflow cannot be deployed: {}", .0.join("; "))]
+    Unsound(Vec<String>),
+    #[error(transparent)]
+    Catalog(config::Rejection),
+    #[error(transparent)]
+    Workflow(workflow::Rejection),
+}
+
+/// Carries out a command on configuration.
+async fn execute<D: Decider>(
+    app: &App,
+    by: &Meta,
+    stream: String,
+    command: &D::Command,
+) -> Result<D, ExecuteError<D>>
+where
+    NoContext: ContextLoader<D>,
+{
+    let command_envelope = CommandEnvelope {
+        stream,
+        command_id: app.ledger.fresh_id(),
+        meta: by.clone(),
+    };
+    let outcome = app
+        .ledger
+        .execute::<D>(&command_envelope, command, &NoContext)
+        .await?;
+    crate::app::tickets::await_card(app, outcome.position).await;
+    Ok(outcome.state)
+}
+
+/// A number that nobody has had, from a counter of its own.
+async fn next_id(app: &App, by: &Meta, of: &str) -> Result<i64, NotSetUp> {
+    let command_envelope = CommandEnvelope {
+        stream: format!("number_sequence-{of}"),
+        command_id: app.ledger.fresh_id(),
+        meta: by.clone(),
+    };
+    match app
+        .ledger
+        .execute::<NumberSequence>(
+            &command_envelope,
+            &number_sequence::Command::Issue { size: 1 },
+            &NoContext,
+        )
+        .await
+    {
+        Ok(outcome) => match outcome.events.first() {
+            Some(NumberSequenceEvent::BlockIssued(block)) => Ok(OWN_IDS + block.from),
+            None => Err(Error::new(Kind::Conflict, format!("no id for a {of} was issued")).into()),
+        },
+        Err(ExecuteError::Technical(error)) => Err(error.into()),
+        Err(ExecuteError::Rejected(rejection)) => {
+            Err(Error::new(Kind::Unavailable, rejection.to_string()).into())
+        }
+    }
+}
+
+async fn on_catalog(app: &App, by: &Meta, command: &CatalogCommand) -> Result<Catalog, NotSetUp> {
+    execute::<Catalog>(app, by, "catalog".into(), command)
+        .await
+        .map_err(|failure| match failure {
+            ExecuteError::Technical(error) => error.into(),
+            ExecuteError::Rejected(rejection) => NotSetUp::Catalog(rejection),
+        })
+}
+
+/// Adds a category below another.
+pub async fn add_catalog(
+    app: &App,
+    by: &Meta,
+    parent: CategoryId,
+    name: &str,
+    desc: &str,
+) -> Result<CategoryAdded, NotSetUp> {
+    for _ in 0..RACES_MAX {
+        let id = app.configuration.catalog().await?.next_id();
+        let added = CategoryAdded {
+            id,
+            key: format!("CATALOG_{id}"),
+            name: name.to_owned(),
+            desc: desc.to_owned(),
+            parent: Some(parent),
+        };
+        match on_catalog(app, by, &CatalogCommand::Add(added.clone())).await {
+            Ok(_) => return Ok(added),
+            // Somebody else added one at the same moment.
+            Err(NotSetUp::Catalog(config::Rejection::CatalogExists(_))) => {}
+            Err(not) => return Err(not),
+        }
+    }
+    Err(Error::new(Kind::Conflict, "others add catalogs all the time").into())
+}
+
+pub async fn change_catalog(
+    app: &App,
+    by: &Meta,
+    changed: CategoryChanged,
+) -> Result<(), NotSetUp> {
+    on_catalog(app, by, &CatalogCommand::Change(changed))
+        .await
+        .map(drop)
+}
+
+pub async fn remove_catalog(app: &App, by: &Meta, id: CategoryId) -> Result<(), NotSetUp> {
+    on_catalog(app, by, &CatalogCommand::Remove(CategoryRemoved { id }))
+        .await
+        .map(drop)
+}
+
+async fn on_workflow(
+    app: &App,
+    by: &Meta,
+    id: WorkflowId,
+    command: &workflow::Command,
+) -> Result<Workflow, NotSetUp> {
+    execute::<Workflow>(app, by, format!("workflow-{id}"), command)
+        .await
+        .map_err(|failure| match failure {
+            ExecuteError::Technical(error) => error.into(),
+            ExecuteError::Rejected(workflow::Rejection::Unsound(problems)) => {
+                NotSetUp::Unsound(problems)
+            }
+            ExecuteError::Rejected(rejection) => NotSetUp::Workflow(rejection),
+        })
+}
+
+/// Every role by id and name.
+pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
+    let roles = app.configuration.roles().await?;
+    Ok(roles
+        .iter()
+        .filter_map(|role| role.0.as_ref())
+        .map(|role| (role.role, role.name.clone()))
+        .collect())
+}
+
+/// Reads a file's workflow: its definition, with people as person ids, and how it was read.
+pub async fn read_workflow(app: &App, file: &Value) -> Result<(Definition, Vec<Note>), NotSetUp> {
+    let names = role_names(app).await?;
+    let find = |name: &str| {
+        names
+            .iter()
+            .find(|(_, known)| known.as_str() == name)
+            .map(|(id, _)| *id)
+    };
+    let imported = import::read(file, &find).map_err(NotSetUp::Unreadable)?;
+    let mut definition = imported.definition;
+    seed::with_pids(app, &mut definition)
+        .await
+        .map_err(|unnamed| match unnamed {
+            Unnamed::Technical(error) => error.into(),
+            wrong => NotSetUp::Unreadable(wrong.to_string()),
+        })?;
+    Ok((definition, imported.report))
+}
+
+/// Makes a file's workflow the draft of a new workflow, or of one that is there.
+pub async fn import_workflow(
+    app: &App,
+    by: &Meta,
+    file: &Value,
+    id: Option<WorkflowId>,
+) -> Result<(WorkflowId, Vec<Note>), NotSetUp> {
+    let (definition, report) = read_workflow(app, file).await?;
+    let id = draft(app, by, definition, id).await?;
+    Ok((id, report))
+}
+
+/// Keeps a draft; a new workflow where none is named.
+pub async fn draft(
+    app: &App,
+    by: &Meta,
+    definition: Definition,
+    id: Option<WorkflowId>,
+) -> Result<WorkflowId, NotSetUp> {
+    let templates: Vec<AttachmentId> = definition
+        .templates()
+        .map(|template| template.id.clone())
+        .collect();
+    for template in &templates {
+        check_template(app, template).await?;
+    }
+    let id = match id {
+        Some(id) => id,
+        None => WorkflowId(next_id(app, by, "WORKFLOW").await?),
+    };
+    attachments::attach(app, &templates, &Holder::Workflow(id), by).await?;
+    on_workflow(
+        app,
+        by,
+        id,
+        &workflow::Command::Draft {
+            workflow: id,
+            definition: Box::new(definition),
+        },
+    )
+    .await?;
+    Ok(id)
+}
+
+/// A file that forms hand out was uploaded for that.
+async fn check_template(app: &App, template: &AttachmentId) -> Result<(), NotSetUp> {
+    let attachment = attachments::load(app, template).await?;
+    let is_for_many = attachment
+        .upload_started
+        .as_ref()
+        .is_some_and(|begun| begun.subject.is_none());
+    if is_for_many && attachment.uploaded.is_some() && !attachment.discarded {
+        return Ok(());
+    }
+    Err(NotSetUp::Unreadable(format!(
+        "{template} is no file that was uploaded for workflows"
+    )))
+}
+
+/// Makes the next version of a draft; gives back its number. A file of the original may leave cases open, what is drawn here covers every case.
+pub async fn deploy(
+    app: &App,
+    by: &Meta,
+    id: WorkflowId,
+    allows_open_cases: bool,
+) -> Result<i64, NotSetUp> {
+    let state = on_workflow(
+        app,
+        by,
+        id,
+        &workflow::Command::Deploy {
+            workflow: id,
+            allows_open_cases,
+        },
+    )
+    .await?;
+    Ok(state
+        .versions
+        .keys()
+        .next_back()
+        .copied()
+        .unwrap_or_default())
+}
+
+pub async fn restore(app: &App, by: &Meta, id: WorkflowId, version: i64) -> Result<(), NotSetUp> {
+    on_workflow(
+        app,
+        by,
+        id,
+        &workflow::Command::Restore {
+            workflow: id,
+            version,
+        },
+    )
+    .await
+    .map(drop)
+}
+
+/// Takes a version off the list, unless a service uses it.
+pub async fn remove_version(
+    app: &App,
+    by: &Meta,
+    id: WorkflowId,
+    version: i64,
+) -> Result<(), NotSetUp> {
+    let services = app.configuration.services().await?;
+    let users: Vec<&Defined> = services
+        .iter()
+        .filter_map(|service| service.0.as_ref())
+        .filter(|service| (service.workflow, service.workflow_version) == (id, version))
+        .collect();
+    let used_by = users.iter().map(|service| service.service).collect();
+    match on_workflow(
+        app,
+        by,
+        id,
+        &workflow::Command::Remove {
+            workflow: id,
+            version,
+            used_by,
+        },
+    )
+    .await
+    {
+        Ok(_) => Ok(()),
+        Err(NotSetUp::Workflow(workflow::Rejection::InUse { version, .. })) => {
+            let names: Vec<&str> = users.iter().map(|service| service.name.as_str()).collect();
+            Err(NotSetUp::InUse {
+                what: format!("version {version} of workflow {id}"),
+                by: format!("services {}", names.join(", ")),
+            })
+        }
+        Err(not) => Err(not),
+    }
+}
+
+pub async fn close_workflow(
+    app: &App,
+    by: &Meta,
+    id: WorkflowId,
+    closed: bool,
+) -> Result<(), NotSetUp> {
+    on_workflow(
+        app,
+        by,
+        id,
+        &workflow::Command::Close {
+            workflow: id,
+            closed,
+        },
+    )
+    .await
+    .map(drop)
+}
+
+/// A service as a file brings it (reference/bk-itsm.md 12.4).
+#[derive(Clone, Debug)]
+pub struct ServiceWish {
+    /// The service that is to be this from now on; a new one where absent.
+    pub id: Option<ServiceId>,
+    pub name: String,
+    pub kind: String,
+    pub desc: String,
+    pub is_enabled: bool,
+    pub display_type: String,
+    pub display_roles: Vec<String>,
+    pub owners: Vec<String>,
+    pub catalog: Option<CategoryId>,
+    pub can_ticket_agency: bool,
+    pub workflow: Value,
+    /// Whoever wishes it may have its calls carry secrets of the key store.
+    pub may_name_secrets: bool,
+}
+
+/// Takes over a service with its workflow: everything is checked first, then the workflow is deployed, then the service points at it.
+pub async fn import_service(
+    app: &App,
+    by: &Meta,
+    command_envelope: ServiceWish,
+) -> Result<(Defined, Vec<Note>), NotSetUp> {
+    let kind = ServiceKind::ALL
+        .into_iter()
+        .find(|kind| kind.key() == command_envelope.kind)
+        .ok_or_else(|| NotSetUp::KindUnknown(command_envelope.kind.clone()))?;
+    let services = app.configuration.services().await?;
+    let there = |id: ServiceId| {
+        services
+            .iter()
+            .filter_map(|service| service.0.as_ref())
+            .find(|service| service.service == id)
+    };
+    let old = match command_envelope.id {
+        Some(id) => Some(there(id).ok_or(NotSetUp::ServiceUnknown(id))?),
+        None => None,
+    };
+    name_is_free(app, &command_envelope.name, command_envelope.id).await?;
+    if let Some(catalog) = command_envelope.catalog
+        && !app
+            .configuration
+            .catalog()
+            .await?
+            .categories
+            .contains_key(&catalog)
+    {
+        return Err(NotSetUp::Catalog(config::Rejection::CatalogUnknown(
+            catalog,
+        )));
+    }
+    let (workflow, workflow_version, report) = take_over(
+        app,
+        by,
+        &command_envelope.workflow,
+        command_envelope.may_name_secrets,
+        true,
+        old.map(|old| old.workflow),
+    )
+    .await?;
+    let owners = app.people.pids(&command_envelope.owners).await?;
+    let service = match command_envelope.id {
+        Some(id) => id,
+        None => ServiceId(next_id(app, by, "SERVICE").await?),
+    };
+    let defined = Defined {
+        service,
+        name: command_envelope.name,
+        desc: command_envelope.desc,
+        kind,
+        workflow,
+        workflow_version,
+        is_enabled: command_envelope.is_enabled,
+        owners,
+        display_type: command_envelope.display_type,
+        display_roles: command_envelope.display_roles,
+        seals_text: old.is_some_and(|old| old.seals_text),
+        priorities: old.and_then(|old| old.priorities),
+        can_ticket_agency: command_envelope.can_ticket_agency,
+        rate_after_days: old.map_or(Some(3), |old| old.rate_after_days),
+        is_listed: true,
+    };
+    define_service(app, by, &defined).await?;
+    if let Some(catalog) = command_envelope.catalog {
+        place_service(app, by, service, Some(catalog)).await?;
+    }
+    Ok((defined, report))
+}
+
+/// Takes over a workflow from a file, as the next version of one that is there or as a new one. Everything is checked before anything is stored.
+/// Cases for which no transition holds are reported where they are allowed: a ticket then waits at the node for a manager.
+pub async fn take_over(
+    app: &App,
+    by: &Meta,
+    file: &Value,
+    may_name_secrets: bool,
+    allows_open_cases: bool,
+    old: Option<WorkflowId>,
+) -> Result<(WorkflowId, i64, Vec<Note>), NotSetUp> {
+    let (definition, mut report) = read_workflow(app, file).await?;
+    if let Some(secret) = definition.secrets().next().filter(|_| !may_name_secrets) {
+        return Err(NotSetUp::SecretNamed(secret.to_owned()));
+    }
+    let problems = if allows_open_cases {
+        let found = workflow::check::findings(&definition);
+        report.extend(found.open_cases.into_iter().map(|(node, case)| {
+            let what = format!("no transition holds for {case}; a ticket then waits at the node until a manager routes it");
+            Note::Changed { place: format!("node {node}"), what }
+        }));
+        found.problems
+    } else {
+        workflow::check::problems(&definition)
+    };
+    if !problems.is_empty() {
+        return Err(NotSetUp::Unsound(problems));
+    }
+    let workflow = draft(app, by, definition, old).await?;
+    let version = deploy(app, by, workflow, allows_open_cases).await?;
+    Ok((workflow, version, report))
+}
+
+/// No other service on the list has this name.
+pub async fn name_is_free(app: &App, name: &str, of: Option<ServiceId>) -> Result<(), NotSetUp> {
+    let services = app.configuration.services().await?;
+    let is_taken = services
+        .iter()
+        .filter_map(|service| service.0.as_ref())
+        .any(|service| service.name == name && Some(service.service) != of);
+    if is_taken {
+        Err(NotSetUp::NameTaken(name.to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+/// A service is as this says from now on; it may point only at a version that is on its workflow's list.
+pub async fn define_service(app: &App, by: &Meta, defined: &Defined) -> Result<(), NotSetUp> {
+    if defined.is_listed {
+        name_is_free(app, &defined.name, Some(defined.service)).await?;
+    }
+    let known = app.configuration.service(defined.service).await?;
+    let points_at = |service: &Defined| (service.workflow, service.workflow_version);
+    // A service that stays with its version stays whatever became of its workflow: it can still be renamed, or switched off.
+    if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
+        let workflow = app.configuration.drawn(defined.workflow).await?;
+        if !workflow.is_listed(defined.workflow_version) {
+            return Err(NotSetUp::Workflow(workflow::Rejection::VersionUnknown(
+                defined.workflow_version,
+            )));
+        }
+        if workflow.closed {
+            return Err(NotSetUp::Workflow(workflow::Rejection::IsClosed));
+        }
+    }
+    define::<Service>(app, by, format!("service-{}", defined.service), defined).await
+}
+
+/// A service that points at a version which is there already.
+pub async fn add_service(app: &App, by: &Meta, mut defined: Defined) -> Result<Defined, NotSetUp> {
+    defined.service = ServiceId(next_id(app, by, "SERVICE").await?);
+    define_service(app, by, &defined).await?;
+    Ok(defined)
+}
+
+/// Puts a service on a category, or takes it off.
+pub async fn place_service(
+    app: &App,
+    by: &Meta,
+    service: ServiceId,
+    catalog: Option<CategoryId>,
+) -> Result<(), NotSetUp> {
+    on_catalog(
+        app,
+        by,
+        &CatalogCommand::PlaceService(ServicePlaced { service, catalog }),
+    )
+    .await
+    .map(drop)
+}
+
+/// Takes a service off the list; one that stands in the catalog stays (reference/bk-itsm.md 13). Its tickets go on.
+pub async fn remove_service(app: &App, by: &Meta, id: ServiceId) -> Result<(), NotSetUp> {
+    let known = app.configuration.service(id).await?;
+    let known = known
+        .0
+        .as_ref()
+        .filter(|service| service.is_listed)
+        .ok_or(NotSetUp::ServiceUnknown(id))?;
+    let catalog = app.configuration.catalog().await?;
+    if let Some(category) = catalog
+        .places
+        .get(&id)
+        .and_then(|category| catalog.categories.get(category))
+    {
+        return Err(NotSetUp::InUse {
+            what: format!("service {}", known.name),
+            by: format!("catalog {}", category.name),
+        });
+    }
+    define_service(
+        app,
+        by,
+        &Defined {
+            is_listed: false,
+            ..known.clone()
+        },
+    )
+    .await
+}
+
+/// The first workflow that uses something, in its draft or in a version on its list.
+async fn used_in(
+    app: &App,
+    uses: impl Fn(&Definition) -> bool,
+) -> Result<Option<String>, NotSetUp> {
+    for id in app.configuration.ids("workflow").await? {
+        let drawn = app.configuration.drawn(WorkflowId(id)).await?;
+        let versions = drawn
+            .versions
+            .iter()
+            .filter(|(version, _)| drawn.is_listed(**version))
+            .map(|(_, deployed)| &deployed.definition);
+        if let Some(user) = drawn
+            .draft
+            .as_deref()
+            .into_iter()
+            .chain(versions)
+            .find(|definition| uses(definition))
+        {
+            return Ok(Some(format!("workflow {id} ({})", user.name)));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes a dictionary off the list, unless a field of a workflow takes its options from there.
+pub async fn remove_dictionary(
+    app: &App,
+    by: &Meta,
+    defined: &dictionary::Defined,
+) -> Result<(), NotSetUp> {
+    let code = &defined.code;
+    let uses = |definition: &Definition| {
+        definition
+            .fields
+            .iter()
+            .any(|field| field.source_type == "DATADICT" && field.source_uri == *code)
+    };
+    if let Some(by) = used_in(app, uses).await? {
+        return Err(NotSetUp::InUse {
+            what: format!("dictionary {code}"),
+            by,
+        });
+    }
+    define::<Dictionary>(
+        app,
+        by,
+        format!("dictionary-{code}"),
+        &dictionary::Defined {
+            is_listed: false,
+            ..defined.clone()
+        },
+    )
+    .await
+}
+
+/// Takes a role off the list, unless a node of a workflow is handled by its members, or it is built in.
+pub async fn remove_role(app: &App, by: &Meta, defined: &role::Defined) -> Result<(), NotSetUp> {
+    let what = format!("role {}", defined.name);
+    if defined.kind == RoleKind::Admin {
+        return Err(NotSetUp::InUse {
+            what,
+            by: "the desk itself".into(),
+        });
+    }
+    let names = |processors: &Processors| matches!(processors, Processors::General(roles) if roles.contains(&defined.role));
+    if let Some(by) = used_in(app, |definition| definition.processors().any(names)).await? {
+        return Err(NotSetUp::InUse { what, by });
+    }
+    define::<Role>(
+        app,
+        by,
+        format!("role-{}", defined.role),
+        &role::Defined {
+            is_listed: false,
+            ..defined.clone()
+        },
+    )
+    .await
+}
+
+/// Something that is defined as a whole is as this says from now on.
+pub async fn define<D: Decider<Rejection = config::Rejection>>(
+    app: &App,
+    by: &Meta,
+    stream: String,
+    command: &D::Command,
+) -> Result<(), NotSetUp>
+where
+    NoContext: ContextLoader<D>,
+{
+    match execute::<D>(app, by, stream, command).await {
+        Ok(_) => Ok(()),
+        Err(ExecuteError::Technical(error)) => Err(error.into()),
+        Err(ExecuteError::Rejected(rejection)) => Err(NotSetUp::Catalog(rejection)),
+    }
+}

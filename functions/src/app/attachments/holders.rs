@@ -1,0 +1,265 @@
+//! What holds a file: it is attached before it is held, kept once it is, and thrown away where nothing does.
+
+use domain::attachment::{ALONE_MS, Attachment, Command, Rejection};
+use domain::draft::{DRAFT_MS, Draft};
+use domain::ticket::{Command as TicketCommand, Ticket};
+use events::attachment::Holder;
+use events::{AttachmentId, Meta, Moment, PersonId, TicketSn};
+use infra::{Error, ExecuteError};
+
+use super::parts::prune;
+use super::{NotTaken, execute};
+use crate::App;
+use crate::app::tickets;
+
+/// Says of files that something is about to hold them. One that cannot be is left to whoever decides, who names it.
+pub async fn attach(
+    app: &App,
+    ids: &[AttachmentId],
+    to: &Holder,
+    meta: &Meta,
+) -> Result<(), Error> {
+    attach_until(app, ids, to, app.ledger.clock.now().plus_ms(ALONE_MS), meta).await
+}
+
+/// The same, to be looked at again at a time.
+pub async fn attach_until(
+    app: &App,
+    ids: &[AttachmentId],
+    to: &Holder,
+    until: Moment,
+    meta: &Meta,
+) -> Result<(), Error> {
+    for id in ids {
+        let command = Command::Attach {
+            to: to.clone(),
+            by: meta.actor.clone(),
+            until,
+        };
+        match execute(app, id, &command, meta).await {
+            Ok(_) | Err(ExecuteError::Rejected(_)) => {}
+            Err(ExecuteError::Technical(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Throws a file away that nothing holds.
+pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTaken> {
+    execute(
+        app,
+        id,
+        &Command::Discard {
+            by: meta.actor.clone(),
+            at: app.ledger.clock.now(),
+        },
+        meta,
+    )
+    .await?;
+    // Should this not get through, the deadline of the discarded file sees to it.
+    remove(app, id, meta).await
+}
+
+async fn remove(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTaken> {
+    prune(app, id, &[]).await?;
+    execute(app, id, &Command::Remove, meta).await?;
+    Ok(())
+}
+
+/// Looks at a file whose time is over: what holds it keeps it, else it is thrown away.
+pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
+    let attachment = app.ledger.load::<Attachment>(stream).await?.aggregate.0;
+    let Some(begun) = &attachment.upload_started else {
+        return Ok(());
+    };
+    if attachment.retained || attachment.content_deleted || attachment.due > app.ledger.clock.now()
+    {
+        return Ok(());
+    }
+    let meta = Meta::system(stream, stream);
+    let settled = if attachment.discarded {
+        remove(app, &begun.attachment, &meta).await
+    } else {
+        match holds(app, &attachment).await? {
+            Holds::ForEver => keep(app, &attachment, &meta).await,
+            Holds::Until(place, until) => Ok(attach_until(
+                app,
+                std::slice::from_ref(&begun.attachment),
+                &place,
+                until,
+                &meta,
+            )
+            .await?),
+            Holds::Not => discard(app, &begun.attachment, &meta).await,
+        }
+    };
+    match settled {
+        Ok(()) => Ok(()),
+        Err(NotTaken::Technical(error)) => Err(error),
+        // Somebody was faster; what is due now is another deadline.
+        Err(other) => {
+            tracing::info!(%other, stream, "a file was settled by somebody else");
+            Ok(())
+        }
+    }
+}
+
+/// Something holds it for good: what else was uploaded under its name goes.
+async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), NotTaken> {
+    let (begun, received) = (
+        attachment
+            .upload_started
+            .as_ref()
+            .ok_or(Rejection::Unknown)?,
+        attachment.uploaded.as_ref().ok_or(Rejection::Incomplete)?,
+    );
+    prune(app, &begun.attachment, &received.parts).await?;
+    execute(app, &begun.attachment, &Command::Keep, meta).await?;
+    Ok(())
+}
+
+/// How long something holds a file.
+enum Holds {
+    Not,
+    Until(Holder, Moment),
+    ForEver,
+}
+
+/// Says whether anything of what a file is attached to really holds it.
+async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
+    let Some(begun) = &attachment.upload_started else {
+        return Ok(Holds::Not);
+    };
+    let mut longest = Holds::Not;
+    for place in &attachment.places {
+        match place {
+            Holder::Ticket(sn)
+                if holder(app, sn)
+                    .await?
+                    .attachments
+                    .contains(&begun.attachment) =>
+            {
+                return Ok(Holds::ForEver);
+            }
+            Holder::Workflow(id)
+                if app
+                    .configuration
+                    .drawn(*id)
+                    .await?
+                    .attachments()
+                    .contains(&begun.attachment) =>
+            {
+                return Ok(Holds::ForEver);
+            }
+            Holder::Ticket(_) | Holder::Workflow(_) => {}
+            Holder::Draft(id) => {
+                let draft = app.ledger.load::<Draft>(&id.stream()).await?.aggregate.0;
+                let Some(saved) = draft
+                    .saved
+                    .as_ref()
+                    .filter(|_| draft.attachments().contains(&begun.attachment))
+                else {
+                    continue;
+                };
+                let until = saved
+                    .due
+                    .unwrap_or_else(|| app.ledger.clock.now().plus_ms(DRAFT_MS))
+                    .plus_ms(ALONE_MS);
+                if !matches!(&longest, Holds::Until(_, other) if *other >= until) {
+                    longest = Holds::Until(place.clone(), until);
+                }
+            }
+        }
+    }
+    Ok(longest)
+}
+
+async fn holder(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
+    Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
+}
+
+/// Says whether somebody may read a file: its uploader, everybody where a workflow hands it out, and whoever has to do with a ticket that holds it.
+pub async fn may_read(
+    app: &App,
+    attachment: &Attachment,
+    reader: &PersonId,
+) -> Result<bool, Error> {
+    let Some(begun) = &attachment.upload_started else {
+        return Ok(false);
+    };
+    if begun.by == *reader {
+        return Ok(true);
+    }
+    for place in &attachment.places {
+        match place {
+            Holder::Draft(_) => {}
+            Holder::Workflow(id) => {
+                if app
+                    .configuration
+                    .drawn(*id)
+                    .await?
+                    .attachments()
+                    .contains(&begun.attachment)
+                {
+                    return Ok(true);
+                }
+            }
+            Holder::Ticket(sn) => {
+                let ticket = holder(app, sn).await?;
+                if ticket.attachments.contains(&begun.attachment)
+                    && tickets::may_see(app, &ticket, reader).await?
+                {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Says of the files that a command would put into a ticket that it is about to hold them, before it is carried out: so none is thrown away that a ticket
+/// holds. A command that would be refused attaches nothing, and `false` is said: should it be accepted after all, its files are attached then.
+pub async fn attach_for(
+    app: &App,
+    sn: &TicketSn,
+    command: &TicketCommand,
+    meta: &Meta,
+) -> Result<bool, Error> {
+    if command.attachments().is_empty() {
+        return Ok(true);
+    }
+    match app
+        .ledger
+        .foresee::<Ticket>(&sn.stream(), command, &*app.configuration)
+        .await
+    {
+        Ok((before, after)) => {
+            let new: Vec<AttachmentId> = after
+                .attachments
+                .difference(&before.attachments)
+                .cloned()
+                .collect();
+            attach(app, &new, &Holder::Ticket(sn.clone()), meta)
+                .await
+                .map(|()| true)
+        }
+        Err(ExecuteError::Rejected(_)) => Ok(false),
+        Err(ExecuteError::Technical(error)) => Err(error),
+    }
+}
+
+/// The files that a command put into a ticket although it was not foreseen to be accepted.
+pub async fn attach_after(
+    app: &App,
+    sn: &TicketSn,
+    command: &TicketCommand,
+    ticket: &Ticket,
+    meta: &Meta,
+) -> Result<(), Error> {
+    let held: Vec<AttachmentId> = command
+        .attachments()
+        .into_iter()
+        .filter(|id| ticket.attachments.contains(id))
+        .collect();
+    attach(app, &held, &Holder::Ticket(sn.clone()), meta).await
+}

@@ -1,0 +1,114 @@
+//! Files that people upload: begun under an id that nobody can guess; their bytes in [`parts`], each sealed before it is stored; attached to what will
+//! hold them, kept once that does, thrown away where nothing ever did ([`holders`]).
+
+mod holders;
+mod parts;
+
+use domain::attachment::{ALONE_MS, Attachment, Command, PART_BYTES, Rejection};
+use events::attachment::UploadStarted;
+use events::{AttachmentId, Meta, PersonId, Remark};
+use infra::ledger::NoContext;
+use infra::store::commit::hex;
+use infra::{CommandEnvelope, Error, ExecuteError};
+
+use crate::App;
+pub use holders::{attach, attach_after, attach_for, attach_until, discard, may_read, settle};
+pub use parts::{
+    FREE_BYTES_MIN, Pieces, Upload, check_space, complete, digest, erase_content, is_erased,
+    parts_max, put_part,
+};
+
+/// Why a file was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    #[error(transparent)]
+    Technical(#[from] Error),
+    #[error(transparent)]
+    Refused(#[from] Rejection),
+    #[error("the file is larger than {0} bytes")]
+    TooLarge(u64),
+    #[error("part {0} is missing")]
+    PartMissing(u32),
+    #[error("part {number} has {bytes} bytes; every part but the last has {PART_BYTES}")]
+    PartUnfit { number: u32, bytes: usize },
+    #[error("the bytes of this file were erased with the person they belonged to")]
+    Erased,
+    #[error(
+        "the disk has less than {FREE_BYTES_MIN} bytes left, so no file is taken; the operator has to make space"
+    )]
+    DiskFull,
+}
+
+impl From<ExecuteError<Attachment>> for NotTaken {
+    fn from(failure: ExecuteError<Attachment>) -> Self {
+        match failure {
+            ExecuteError::Technical(error) => Self::Technical(error),
+            ExecuteError::Rejected(rejection) => Self::Refused(rejection),
+        }
+    }
+}
+
+/// A new id; the same one for the same key of an application and uploader, and no other program can tell which.
+pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {
+    let digits = match key {
+        None => hex(&app.ledger.fresh_id()),
+        Some((code, by, key)) => {
+            let secret = app.keys().await?.fingerprint;
+            let text = serde_json::json!(["attachment", code, by, key]).to_string();
+            blake3::keyed_hash(&secret, text.as_bytes()).to_hex()[..32].to_owned()
+        }
+    };
+    Ok(AttachmentId(format!("att-{digits}")))
+}
+
+/// One attachment as it is now.
+pub async fn load(app: &App, id: &AttachmentId) -> Result<Attachment, Error> {
+    Ok(app
+        .ledger
+        .load::<Attachment>(&id.stream())
+        .await?
+        .aggregate
+        .0)
+}
+
+async fn execute(
+    app: &App,
+    id: &AttachmentId,
+    command: &Command,
+    meta: &Meta,
+) -> Result<Attachment, ExecuteError<Attachment>> {
+    let command_envelope = CommandEnvelope {
+        stream: id.stream(),
+        command_id: app.ledger.fresh_id(),
+        meta: meta.clone(),
+    };
+    Ok(app
+        .ledger
+        .execute::<Attachment>(&command_envelope, command, &NoContext)
+        .await?
+        .state)
+}
+
+/// Begins an upload. Where there is a subject, name and bytes are sealed under that person's key.
+pub async fn begin(
+    app: &App,
+    id: &AttachmentId,
+    name: &str,
+    subject: Option<PersonId>,
+    meta: &Meta,
+) -> Result<Attachment, NotTaken> {
+    check_space(app, 0).await?;
+    let name = Remark::new(name);
+    let name = subject
+        .clone()
+        .map_or_else(|| name.clone(), |subject| name.clone().owned_by(subject));
+    let due = app.ledger.clock.now().plus_ms(ALONE_MS);
+    let begun = UploadStarted {
+        attachment: id.clone(),
+        by: meta.actor.clone(),
+        subject,
+        name,
+        due,
+    };
+    Ok(execute(app, id, &Command::Begin(begun), meta).await?)
+}

@@ -1,0 +1,595 @@
+//! The bytes of a file: cut into parts, sealed, named by what they are, put together again.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use domain::attachment::{ALONE_MS, Attachment, Command, PART_BYTES, Rejection};
+use events::attachment::Uploaded;
+use events::{AttachmentId, Meta};
+use infra::Error;
+use infra::keys::Key;
+use infra::keys::seal::{
+    CHUNK_BYTES, CHUNKED_HEAD_BYTES, NONCE_BYTES, nonce_of_chunks, open_bytes, open_chunk,
+    range_of_chunk, seal_chunks,
+};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+
+use super::{NotTaken, execute, load};
+use crate::App;
+use crate::app::limits::limited;
+
+/// Blobs that are listed at once where some of them are to be removed.
+const PRUNE_MAX: usize = 1000;
+/// Bytes by which a file's type is recognised.
+const HEAD_BYTES: usize = 8192;
+/// What a file is that nobody knows better.
+const BYTES: &str = "application/octet-stream";
+
+/// Parts of one upload that are looked through: more than a file of the largest size that a desk can be set to has.
+const LISTED_MAX: usize = 4096;
+/// Free space that uploads leave to the ledger and to everything else on the disk.
+pub const FREE_BYTES_MIN: u64 = 256 << 20;
+/// Parts that are in memory as a whole at once, 9 MiB each with their sealed bytes.
+const WHOLE_PARTS_MAX: usize = 8;
+/// Longest wait for one of these places.
+const WHOLE_WAIT: Duration = Duration::from_secs(10);
+
+static WHOLE_PARTS: Semaphore = Semaphore::const_new(WHOLE_PARTS_MAX);
+
+/// Parts of one upload are stored one after the other, so that the bytes of one that is replaced can go. A few uploads share a lock.
+static LOCKS: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
+
+fn lock_of(id: &AttachmentId) -> &'static Mutex<()> {
+    &LOCKS[usize::from(blake3::hash(id.as_str().as_bytes()).as_bytes()[0]) % LOCKS.len()]
+}
+
+/// Where a part is stored, by its name.
+fn place_of(id: &AttachmentId, name: &str) -> String {
+    format!("attachments/{id}/{name}")
+}
+
+/// The name of a part: its number and a digest of its bytes. Desks of earlier versions named parts by the digest alone.
+fn name_of(number: u32, tag: &str) -> String {
+    format!("{number:05}-{tag}")
+}
+
+/// The names of all parts of an upload that are stored.
+async fn stored(app: &App, id: &AttachmentId) -> Result<Vec<String>, Error> {
+    let folder = place_of(id, "");
+    let keys = app.blob.list(&folder, LISTED_MAX).await?;
+    Ok(keys
+        .into_iter()
+        .filter_map(|key| key.strip_prefix(&folder).map(str::to_owned))
+        .collect())
+}
+
+/// Says whether so many bytes may be stored: a floor of free space stays.
+pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
+    match app.blob.free_bytes().await? {
+        Some(free) if free < FREE_BYTES_MIN.saturating_add(bytes) => Err(NotTaken::DiskFull),
+        _ => Ok(()),
+    }
+}
+
+/// The parts a file of this desk can have.
+pub fn parts_max(app: &App) -> u32 {
+    u32::try_from(app.settings.file_bytes_max.div_ceil(PART_BYTES as u64)).unwrap_or(u32::MAX)
+}
+
+async fn key_of(app: &App, attachment: &Attachment) -> Result<Key, NotTaken> {
+    match attachment
+        .upload_started
+        .as_ref()
+        .ok_or(Rejection::Unknown)?
+        .subject
+        .as_ref()
+    {
+        None => Ok(app.keys().await?.files),
+        Some(subject) => app.ledger.keys.key(subject).await?.ok_or(NotTaken::Erased),
+    }
+}
+
+/// Says whether the bytes of a file went with the person under whose key they were sealed.
+pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error> {
+    match key_of(app, attachment).await {
+        Err(NotTaken::Erased) => Ok(true),
+        Err(NotTaken::Technical(error)) => Err(error),
+        _ => Ok(false),
+    }
+}
+
+/// Removes every stored part of a file. Only for files whose key was erased: the ledger keeps what they were.
+pub async fn erase_content(app: &App, id: &AttachmentId) -> Result<(), Error> {
+    prune(app, id, &[]).await
+}
+
+/// Seals and stores one part, in place of the one that had this number; gives back its tag, by which it is named when all of them are there.
+pub async fn put_part(
+    app: &App,
+    attachment: &Attachment,
+    number: u32,
+    bytes: &[u8],
+) -> Result<String, NotTaken> {
+    let begun = attachment
+        .upload_started
+        .as_ref()
+        .ok_or(Rejection::Unknown)?;
+    still_open(attachment)?;
+    if bytes.is_empty() || bytes.len() > PART_BYTES {
+        return Err(NotTaken::PartUnfit {
+            number,
+            bytes: bytes.len(),
+        });
+    }
+    check_space(app, bytes.len() as u64).await?;
+    let tag = blake3::keyed_hash(&app.keys().await?.fingerprint, bytes).to_hex()[..32].to_owned();
+    let name = name_of(number, &tag);
+    let place = place_of(&begun.attachment, &name);
+    let key = key_of(app, attachment).await?;
+    let _lock = lock_of(&begun.attachment).lock().await;
+    // The upload may have been completed or discarded while this part was on its way.
+    still_open(&load(app, &begun.attachment).await?)?;
+    let mut nonce = [0; NONCE_BYTES];
+    app.ledger.rng.fill(&mut nonce);
+    app.blob
+        .put(&place, seal_chunks(&key, nonce, &place, bytes))
+        .await?;
+    let now = load(app, &begun.attachment).await?;
+    if now.discarded {
+        app.blob.remove(&place).await?;
+    }
+    still_open(&now)?;
+    app.limits
+        .uploaded(&begun.by, bytes.len(), app.ledger.clock.now());
+    for replaced in stored(app, &begun.attachment).await? {
+        if replaced != name
+            && replaced
+                .split_once('-')
+                .is_some_and(|(other, _)| other.parse() == Ok(number))
+        {
+            app.blob
+                .remove(&place_of(&begun.attachment, &replaced))
+                .await?;
+        }
+    }
+    Ok(tag)
+}
+
+/// Says whether an upload still takes parts.
+fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
+    match attachment {
+        Attachment {
+            discarded: true, ..
+        } => Err(Rejection::Discarded),
+        Attachment {
+            uploaded: Some(_), ..
+        } => Err(Rejection::Uploaded),
+        _ => Ok(()),
+    }
+}
+
+/// One part in the clear; `None` where it is not there.
+async fn get_part(
+    app: &App,
+    id: &AttachmentId,
+    key: &Key,
+    name: &str,
+) -> Result<Option<Vec<u8>>, Error> {
+    let _place = whole_part().await?;
+    let place = place_of(id, name);
+    app.blob
+        .get(&place)
+        .await?
+        .map(|sealed| open_bytes(key, &place, &sealed))
+        .transpose()
+}
+
+/// All parts are there, in this order: each is looked at, and every one but the last is whole.
+pub async fn complete(
+    app: &App,
+    attachment: &Attachment,
+    tags: &[String],
+    claimed: &str,
+    meta: &Meta,
+) -> Result<Attachment, NotTaken> {
+    let id = &attachment
+        .upload_started
+        .as_ref()
+        .ok_or(Rejection::Unknown)?
+        .attachment;
+    let key = key_of(app, attachment).await?;
+    let mut sum = Sum::new(app).await?;
+    let _lock = lock_of(id).lock().await;
+    let names = stored(app, id).await?;
+    for (number, tag) in (1..).zip(tags) {
+        let is_tag = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+        // The part of this number, else any other one with these bytes.
+        let named = name_of(number, tag);
+        let other = || names.iter().find(|name| name.ends_with(tag.as_str()));
+        let name = names
+            .iter()
+            .find(|name| **name == named)
+            .or_else(other)
+            .filter(|_| is_tag)
+            .ok_or(NotTaken::PartMissing(number))?;
+        let bytes = get_part(app, id, &key, name)
+            .await?
+            .ok_or(NotTaken::PartMissing(number))?;
+        if bytes.len() < PART_BYTES
+            && usize::try_from(number).is_ok_and(|number| number < tags.len())
+        {
+            return Err(NotTaken::PartUnfit {
+                number,
+                bytes: bytes.len(),
+            });
+        }
+        sum.add(&bytes, name.clone());
+    }
+    sum.receive(app, id, claimed, meta).await
+}
+
+/// The digest of the bytes that are there now, to be held against the one that was recorded.
+pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTaken> {
+    let (begun, received) = (
+        attachment
+            .upload_started
+            .as_ref()
+            .ok_or(Rejection::Unknown)?,
+        attachment.uploaded.as_ref().ok_or(Rejection::Incomplete)?,
+    );
+    let key = key_of(app, attachment).await?;
+    let mut sum = Sum::new(app).await?;
+    for (number, name) in (1..).zip(&received.parts) {
+        sum.add(
+            &get_part(app, &begun.attachment, &key, name)
+                .await?
+                .ok_or(NotTaken::PartMissing(number))?,
+            name.clone(),
+        );
+    }
+    Ok(sum.digest())
+}
+
+/// What is known of a file when all its bytes have passed by.
+struct Sum {
+    digest: Box<blake3::Hasher>,
+    head: Vec<u8>,
+    bytes: u64,
+    parts: Vec<String>,
+}
+
+impl Sum {
+    async fn new(app: &App) -> Result<Self, Error> {
+        Ok(Self {
+            digest: Box::new(blake3::Hasher::new_keyed(&app.keys().await?.fingerprint)),
+            head: Vec::new(),
+            bytes: 0,
+            parts: Vec::new(),
+        })
+    }
+
+    fn digest(&self) -> String {
+        self.digest.finalize().to_hex().to_string()
+    }
+
+    fn add(&mut self, part: &[u8], name: String) {
+        self.digest.update(part);
+        self.bytes += part.len() as u64;
+        self.parts.push(name);
+        let missing = HEAD_BYTES.saturating_sub(self.head.len());
+        self.head
+            .extend_from_slice(&part[..missing.min(part.len())]);
+    }
+
+    async fn receive(
+        self,
+        app: &App,
+        id: &AttachmentId,
+        claimed: &str,
+        meta: &Meta,
+    ) -> Result<Attachment, NotTaken> {
+        if self.bytes > app.settings.file_bytes_max {
+            return Err(NotTaken::TooLarge(app.settings.file_bytes_max));
+        }
+        let received = Uploaded {
+            media_type: media_type(&self.head, claimed),
+            bytes: self.bytes,
+            digest: self.digest(),
+            parts: self.parts,
+            due: app.ledger.clock.now().plus_ms(ALONE_MS),
+        };
+        Ok(execute(app, id, &Command::Receive(received), meta).await?)
+    }
+}
+
+/// What the bytes are by their look; where they look like nothing known, what was claimed, unless that has a look of its own.
+fn media_type(head: &[u8], claimed: &str) -> String {
+    let claimed = claimed
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_lowercase();
+    let is_type = claimed.len() <= 127
+        && claimed
+            .split_once('/')
+            .is_some_and(|(family, kind)| !family.is_empty() && !kind.is_empty());
+    let is_plain = claimed
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/.+-_".contains(&byte));
+    match infer::get(head) {
+        Some(found) => found.mime_type().to_owned(),
+        // What would have been recognised if it were that is not believed to be it.
+        None if is_type && is_plain && !infer::is_mime_supported(&claimed) => claimed,
+        None => BYTES.to_owned(),
+    }
+}
+
+/// A file that comes in as a whole, whatever the sizes of its pieces: never more than a part of it is held in memory.
+pub struct Upload<'a> {
+    app: &'a App,
+    attachment: Attachment,
+    sum: Sum,
+    part: Vec<u8>,
+}
+
+impl<'a> Upload<'a> {
+    pub async fn new(app: &'a App, attachment: Attachment) -> Result<Self, NotTaken> {
+        if attachment.discarded {
+            return Err(Rejection::Discarded.into());
+        }
+        Ok(Self {
+            app,
+            attachment,
+            sum: Sum::new(app).await?,
+            part: Vec::new(),
+        })
+    }
+
+    /// The file that comes in.
+    pub fn id(&self) -> Option<&AttachmentId> {
+        self.attachment
+            .upload_started
+            .as_ref()
+            .map(|begun| &begun.attachment)
+    }
+
+    /// All of it was received before, under the same key.
+    pub fn is_received(&self) -> bool {
+        self.attachment.uploaded.is_some()
+    }
+
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), NotTaken> {
+        while !bytes.is_empty() {
+            let taken = bytes.len().min(PART_BYTES - self.part.len());
+            self.part.extend_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            if self.sum.bytes + self.part.len() as u64 > self.app.settings.file_bytes_max {
+                return Err(NotTaken::TooLarge(self.app.settings.file_bytes_max));
+            }
+            if self.part.len() == PART_BYTES {
+                self.store().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a part; of a file that was received before it only takes the sum.
+    async fn store(&mut self) -> Result<(), NotTaken> {
+        let number = u32::try_from(self.sum.parts.len() + 1).unwrap_or(u32::MAX);
+        let name = match &self.attachment.uploaded {
+            Some(_) => String::new(),
+            None => name_of(
+                number,
+                &put_part(self.app, &self.attachment, number, &self.part).await?,
+            ),
+        };
+        self.sum.add(&self.part, name);
+        self.part.clear();
+        Ok(())
+    }
+
+    /// The whole has come. What was received before under the same id must have been the same.
+    pub async fn finish(mut self, claimed: &str, meta: &Meta) -> Result<Attachment, NotTaken> {
+        if !self.part.is_empty() {
+            self.store().await?;
+        }
+        if let Some(received) = &self.attachment.uploaded {
+            return if received.digest == self.sum.digest() {
+                Ok(self.attachment)
+            } else {
+                Err(Rejection::Uploaded.into())
+            };
+        }
+        let id = &self
+            .attachment
+            .upload_started
+            .as_ref()
+            .ok_or(Rejection::Unknown)?
+            .attachment;
+        self.sum.receive(self.app, id, claimed, meta).await
+    }
+}
+
+/// A range of a file, read in small pieces: a reader that takes nothing costs the desk no more than one of them.
+pub struct Pieces {
+    app: App,
+    id: AttachmentId,
+    key: Key,
+    names: Vec<String>,
+    /// Bytes of the whole file.
+    bytes: u64,
+    at: u64,
+    end: u64,
+    open: Option<(u64, Opened)>,
+}
+
+/// A part that is being read.
+enum Opened {
+    /// Sealed in chunks: only its nonce is in memory.
+    Chunks([u8; NONCE_BYTES]),
+    /// Sealed in one piece, or read by a host that answers as a whole.
+    Whole {
+        bytes: Vec<u8>,
+        _permit: SemaphorePermit<'static>,
+    },
+}
+
+impl Pieces {
+    pub async fn new(
+        app: &App,
+        attachment: &Attachment,
+        range: &Range<u64>,
+    ) -> Result<Self, NotTaken> {
+        let begun = attachment
+            .upload_started
+            .as_ref()
+            .ok_or(Rejection::Unknown)?;
+        let received = attachment.uploaded.as_ref().ok_or(Rejection::Incomplete)?;
+        let key = key_of(app, attachment).await?;
+        let (id, names) = (begun.attachment.clone(), received.parts.clone());
+        Ok(Self {
+            app: app.clone(),
+            id,
+            key,
+            names,
+            bytes: received.bytes,
+            at: range.start,
+            end: range.end.min(received.bytes),
+            open: None,
+        })
+    }
+
+    /// The next piece; `None` at the end.
+    pub async fn read_on(&mut self) -> Result<Option<Vec<u8>>, NotTaken> {
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        let part = self.at / PART_BYTES as u64;
+        let number = u32::try_from(part + 1).unwrap_or(u32::MAX);
+        let missing = || NotTaken::PartMissing(number);
+        let begins = part * PART_BYTES as u64;
+        let small = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        // Every part but the last is whole, so what follows is known without reading it.
+        let length = small(self.bytes - begins).min(PART_BYTES);
+        let (from, to) = (
+            small(self.at - begins),
+            small(self.end - begins).min(length),
+        );
+        let name = self.names.get(small(part)).ok_or_else(missing)?;
+        let place = place_of(&self.id, name);
+        if self.open.as_ref().is_none_or(|(open, _)| *open != part) {
+            self.open = None;
+            self.open = Some((
+                part,
+                open_part(&self.app, &self.key, &place)
+                    .await?
+                    .ok_or_else(missing)?,
+            ));
+        }
+        let piece = match &self.open {
+            Some((_, Opened::Whole { bytes: whole, .. })) => whole
+                .get(from..to.min(from + CHUNK_BYTES))
+                .map(<[u8]>::to_vec),
+            Some((_, Opened::Chunks(nonce))) => {
+                let index = from / CHUNK_BYTES;
+                let chunk_begins = index * CHUNK_BYTES;
+                let sealed = self
+                    .app
+                    .blob
+                    .get_range(&place, range_of_chunk(index, length))
+                    .await?
+                    .ok_or_else(missing)?;
+                let chunk = open_chunk(
+                    &self.key,
+                    *nonce,
+                    &place,
+                    index,
+                    chunk_begins + CHUNK_BYTES >= length,
+                    &sealed,
+                )?;
+                chunk
+                    .get(from - chunk_begins..(to - chunk_begins).min(chunk.len()))
+                    .map(<[u8]>::to_vec)
+            }
+            None => None,
+        };
+        let piece = piece
+            .filter(|piece| !piece.is_empty())
+            .ok_or_else(missing)?;
+        self.at += piece.len() as u64;
+        Ok(Some(piece))
+    }
+}
+
+/// Looks at how a part is sealed, and reads it where it opens only as a whole; `None` where it is not there.
+async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, Error> {
+    if app.settings.response_bytes_max.is_none() {
+        let Some(head) = app.blob.get_range(place, 0..CHUNKED_HEAD_BYTES).await? else {
+            return Ok(None);
+        };
+        if let Some(nonce) = nonce_of_chunks(&head) {
+            return Ok(Some(Opened::Chunks(nonce)));
+        }
+    }
+    let permit = whole_part().await?;
+    let Some(sealed) = app.blob.get(place).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Opened::Whole {
+        bytes: open_bytes(key, place, &sealed)?,
+        _permit: permit,
+    }))
+}
+
+/// A place for a part that is in memory as a whole.
+async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
+    let waited = tokio::time::timeout(WHOLE_WAIT, WHOLE_PARTS.acquire()).await;
+    waited
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| limited("too many files are read as a whole at once", 1))
+}
+
+/// Removes every part but these.
+pub(super) async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Error> {
+    loop {
+        let stored = app.blob.list(&place_of(id, ""), PRUNE_MAX).await?;
+        let gone: Vec<&String> = stored
+            .iter()
+            .filter(|key| !keep.iter().any(|tag| key.ends_with(tag.as_str())))
+            .collect();
+        for key in &gone {
+            app.blob.remove(key).await?;
+        }
+        if gone.is_empty() || stored.len() < PRUNE_MAX {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_what_bytes_look_like_and_never_more_than_a_type() {
+        let png = b"\x89PNG\r\n\x1a\n rest";
+        assert_eq!(media_type(png, "text/plain"), "image/png");
+        assert_eq!(
+            media_type(b"hello", "Text/Plain; charset=utf-8"),
+            "text/plain"
+        );
+        for claimed in [
+            "",
+            "text",
+            "a/b\r\nX: y",
+            "/",
+            "text/<b>",
+            "image/png",
+            "application/pdf",
+        ] {
+            assert_eq!(media_type(b"hello", claimed), BYTES, "{claimed:?}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Cards as views store them: read, opened and sealed.
+
+use domain::views::Card;
+use infra::views::Document;
+use infra::{Error, Ledger};
+
+/// Reads a stored card and opens its personal values. A value whose subject was erased reads as erased.
+pub async fn read_card<C: Card>(
+    ledger: &Ledger,
+    stream: &str,
+    document: &Document,
+) -> Result<C, Error> {
+    let mut card: C = stored_card(stream, document)?;
+    ledger.open(card.personals().into_iter()).await?;
+    Ok(card)
+}
+
+/// Reads a card as it is stored, its personal values still sealed: enough for filters, which look at no personal value.
+pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Error> {
+    serde_json::from_slice(&document.body).map_err(|error| {
+        Error::because(
+            infra::Kind::Corrupt,
+            format!("cannot read the {} card of {stream}", C::VIEW),
+            error,
+        )
+    })
+}
+
+/// A card as views store it, its personal values sealed under their subjects' keys.
+pub(crate) async fn write_card<C: Card>(ledger: &Ledger, card: &C) -> Result<Vec<u8>, Error> {
+    let mut sealed = card.clone();
+    ledger.seal(sealed.personals().into_iter()).await?;
+    serde_json::to_vec(&sealed)
+        .map_err(|error| Error::because(infra::Kind::Corrupt, "cannot write a card", error))
+}

@@ -1,0 +1,123 @@
+//! Apps: the programs that call the APIs. Each is a stream `app-<code>`; its secret is a hash in the key store.
+
+use domain::config;
+use domain::views::Card as _;
+use events::Meta;
+use events::app::Registered;
+use infra::ledger::NoContext;
+use infra::views::Range;
+use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger};
+use serde_json::{Value, json};
+
+use crate::App;
+
+/// Apps read from the list at once; a desk has tens.
+const LIST_MAX: usize = 1000;
+/// After every code: codes may have any characters.
+const LAST: &str = "\u{10ffff}";
+/// The random bytes of a secret that the desk makes.
+const SECRET_BYTES: usize = 24;
+
+/// An app by its code, disabled or not.
+pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Error> {
+    Ok(ledger
+        .load::<config::App>(&stream(code))
+        .await?
+        .aggregate
+        .0
+        .0)
+}
+
+/// Every app by code, from the view that the follower fills.
+pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
+    let (mut apps, view) = (Vec::new(), config::App::VIEW);
+    loop {
+        let range = Range {
+            view,
+            index: "id",
+            from: "",
+            to: LAST,
+            descending: false,
+            skip: apps.len(),
+            limit: LIST_MAX,
+        };
+        let page = app.views.range(range).await?;
+        let is_last = page.len() < LIST_MAX;
+        for entry in page {
+            // The stream is read, so that a change is seen as soon as it is stored.
+            apps.extend(self::app(&app.ledger, &entry.value).await?);
+        }
+        if is_last {
+            return Ok(apps);
+        }
+    }
+}
+
+/// Stores what an app is from now on; the same again changes nothing.
+pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Result<(), Error> {
+    let command_envelope = CommandEnvelope {
+        stream: stream(registered.code.as_str()),
+        command_id: ledger.fresh_id(),
+        meta,
+    };
+    match ledger
+        .execute::<config::App>(&command_envelope, registered, &NoContext)
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(ExecuteError::Technical(error)) => Err(error),
+        Err(ExecuteError::Rejected(rejection)) => {
+            Err(Error::new(Kind::Misconfigured, rejection.to_string()))
+        }
+    }
+}
+
+/// Disables an app or enables it again; a running desk notices at once, other processes within seconds. Says whether there is such an app.
+pub async fn set_disabled(
+    ledger: &Ledger,
+    code: &str,
+    is_disabled: bool,
+    meta: Meta,
+) -> Result<bool, Error> {
+    let Some(registered) = app(ledger, code).await? else {
+        return Ok(false);
+    };
+    define(
+        ledger,
+        &Registered {
+            is_disabled,
+            ..registered
+        },
+        meta,
+    )
+    .await?;
+    Ok(true)
+}
+
+/// Disables the demo app where it still has the published secret. Says whether it did.
+pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool, Error> {
+    match app.credentials.check(code, secret).await? {
+        Some(registered) if !registered.is_disabled => {
+            set_disabled(&app.ledger, code, true, Meta::system("setup", "setup")).await
+        }
+        _ => Ok(false),
+    }
+}
+
+/// An app as lists show it; its secret is nowhere in it.
+pub fn shown(app: &Registered) -> Value {
+    json!({
+        "code": app.code, "name": app.name, "may_impersonate": app.may_impersonate, "status_callbacks": app.status_callbacks, "is_disabled": app.is_disabled,
+    })
+}
+
+/// A new secret that cannot be guessed.
+pub fn fresh_secret(ledger: &Ledger) -> String {
+    let mut bytes = [0; SECRET_BYTES];
+    ledger.rng.fill(&mut bytes);
+    infra::store::commit::hex(&bytes)
+}
+
+fn stream(code: &str) -> String {
+    format!("app-{code}")
+}

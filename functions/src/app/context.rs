@@ -1,0 +1,367 @@
+//! Answers what decisions ask: services, workflow versions, role members, options, and from the directory who leads whom. Configuration is read
+//! from its own streams and kept until configuration is written again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use domain::Decider;
+use domain::attachment::Attachment;
+use domain::config::{Catalog, Dictionary, Role, Service, SharedField};
+use domain::ticket::{Context, Lookup, Now, Ticket};
+use domain::workflow::Workflow;
+use events::role::RoleKind;
+use events::workflow::{Choice, Deployed, Field};
+use events::{PersonId, RoleId, ServiceId, WorkflowId};
+use infra::directory::Directory;
+use infra::http::HttpClient;
+use infra::ledger::ContextLoader;
+use infra::views::{Range, Views};
+use infra::{Error, Ledger};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::app::option_sources::Offers;
+use crate::app::people::People;
+
+/// The built-in role of those who may do everything.
+pub const SUPERUSER: RoleId = RoleId(1);
+/// Configuration streams kept in memory; a desk has hundreds.
+const KEPT_MAX: usize = 10_000;
+/// Ids that are read at once.
+const IDS_PAGE: usize = 1000;
+/// Configuration as it is now.
+pub struct Configuration {
+    ledger: Ledger,
+    views: Arc<dyn Views>,
+    directory: Arc<dyn Directory>,
+    people: People,
+    zone: TimeZone,
+    services: Cached<Service>,
+    workflows: Cached<Workflow>,
+    versions: Cached<Versions>,
+    dictionaries: Cached<Dictionary>,
+    fields: Cached<SharedField>,
+    roles: Cached<Role>,
+    catalog: Cached<Catalog>,
+    /// What other systems offer to choose from.
+    pub offers: Offers,
+}
+
+/// The state of each stream, and the configuration it was read under.
+type Cached<T> = Mutex<HashMap<String, (u64, Arc<T>)>>;
+
+/// A workflow's versions, each shared by all tickets that run on it.
+#[derive(Default)]
+struct Versions(HashMap<i64, Arc<Deployed>>);
+
+impl Configuration {
+    pub fn new(
+        ledger: Ledger,
+        views: Arc<dyn Views>,
+        directory: Arc<dyn Directory>,
+        caller: Arc<dyn HttpClient>,
+        zone: TimeZone,
+    ) -> Self {
+        Self {
+            people: People::new(ledger.keys.clone()),
+            offers: Offers::new(ledger.clone(), caller),
+            ledger,
+            views,
+            directory,
+            zone,
+            services: Cached::default(),
+            workflows: Cached::default(),
+            versions: Cached::default(),
+            dictionaries: Cached::default(),
+            fields: Cached::default(),
+            roles: Cached::default(),
+            catalog: Cached::default(),
+        }
+    }
+
+    async fn state<D: Decider, T>(
+        &self,
+        kept: &Cached<T>,
+        stream: &str,
+        make: impl FnOnce(D) -> T,
+    ) -> Result<Arc<T>, Error> {
+        let configuration = self.ledger.configuration();
+        if let Some((at, state)) = kept.lock().expect("no holder panics").get(stream)
+            && *at == configuration
+        {
+            return Ok(state.clone());
+        }
+        let context = self.ledger.load::<D>(stream).await?;
+        let state = Arc::new(make(context.aggregate.0));
+        let mut kept = kept.lock().expect("no holder panics");
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(stream.to_owned(), (configuration, state.clone()));
+        Ok(state)
+    }
+
+    pub async fn service(&self, id: ServiceId) -> Result<Arc<Service>, Error> {
+        self.state(
+            &self.services,
+            &format!("service-{id}"),
+            |service: Service| service,
+        )
+        .await
+    }
+
+    pub async fn catalog(&self) -> Result<Arc<Catalog>, Error> {
+        self.state(&self.catalog, "catalog", |catalog: Catalog| catalog)
+            .await
+    }
+
+    /// One version of a workflow, also one that is off the list.
+    pub async fn workflow(
+        &self,
+        id: WorkflowId,
+        version: i64,
+    ) -> Result<Option<Arc<Deployed>>, Error> {
+        let share = |workflow: Workflow| {
+            Versions(
+                workflow
+                    .versions
+                    .into_iter()
+                    .map(|(version, deployed)| (version, Arc::new(deployed)))
+                    .collect(),
+            )
+        };
+        let versions = self
+            .state(&self.versions, &format!("workflow-{id}"), share)
+            .await?;
+        Ok(versions.0.get(&version).cloned())
+    }
+
+    /// A workflow with its draft and all its versions.
+    pub async fn drawn(&self, id: WorkflowId) -> Result<Arc<Workflow>, Error> {
+        self.state(
+            &self.workflows,
+            &format!("workflow-{id}"),
+            |workflow: Workflow| workflow,
+        )
+        .await
+    }
+
+    pub async fn dictionary(&self, code: &str) -> Result<Arc<Dictionary>, Error> {
+        self.state(
+            &self.dictionaries,
+            &format!("dictionary-{code}"),
+            |dictionary: Dictionary| dictionary,
+        )
+        .await
+    }
+
+    /// A shared field, if it is in the library.
+    pub async fn field(&self, key: &str) -> Result<Option<Field>, Error> {
+        let shared = self
+            .state(
+                &self.fields,
+                &format!("field-{key}"),
+                |field: SharedField| field,
+            )
+            .await?;
+        Ok(shared
+            .0
+            .as_ref()
+            .filter(|shared| shared.is_listed)
+            .map(|shared| shared.field.clone()))
+    }
+
+    pub async fn role(&self, id: RoleId) -> Result<Arc<Role>, Error> {
+        self.state(&self.roles, &format!("role-{id}"), |role: Role| role)
+            .await
+    }
+
+    /// The options of a list; `None` where there is no such list, or it is switched off.
+    pub async fn options_of(&self, code: &str) -> Result<Option<Vec<Choice>>, Error> {
+        Ok(self
+            .dictionary(code)
+            .await?
+            .0
+            .as_ref()
+            .filter(|dictionary| dictionary.is_enabled && dictionary.is_listed)
+            .map(|dictionary| dictionary.items.clone()))
+    }
+
+    /// Says whether somebody may do everything.
+    pub async fn is_superuser(&self, pid: &PersonId) -> Result<bool, Error> {
+        Ok(self.superusers().await?.contains(pid))
+    }
+
+    async fn superusers(&self) -> Result<Vec<PersonId>, Error> {
+        Ok(self
+            .role(SUPERUSER)
+            .await?
+            .0
+            .as_ref()
+            .map(|role| role.members.clone())
+            .unwrap_or_default())
+    }
+
+    /// Every service there is, by id.
+    pub async fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
+        let mut services = Vec::new();
+        for id in self.ids("service").await? {
+            services.push(self.service(ServiceId(id)).await?);
+        }
+        Ok(services)
+    }
+
+    /// A service that is on the list.
+    pub async fn listed_service(
+        &self,
+        id: ServiceId,
+    ) -> Result<Option<events::service::Defined>, Error> {
+        Ok(self
+            .service(id)
+            .await?
+            .0
+            .clone()
+            .filter(|service| service.is_listed))
+    }
+
+    /// Every role there is, by id.
+    pub async fn roles(&self) -> Result<Vec<Arc<Role>>, Error> {
+        let mut roles = Vec::new();
+        for id in self.ids("role").await? {
+            roles.push(self.role(RoleId(id)).await?);
+        }
+        Ok(roles)
+    }
+
+    /// The person ids of people the directory named.
+    async fn pids(&self, names: Vec<String>) -> Result<Vec<PersonId>, Error> {
+        let mut pids = Vec::new();
+        for name in names {
+            pids.push(self.people.pid(&name).await?);
+        }
+        Ok(pids)
+    }
+
+    /// The ids of everything of a kind, ascending.
+    pub async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
+        let mut ids = Vec::new();
+        loop {
+            let range = Range {
+                view,
+                index: "id",
+                from: "",
+                to: "~",
+                descending: false,
+                skip: ids.len(),
+                limit: IDS_PAGE,
+            };
+            let page = self.views.range(range).await?;
+            let is_last = page.len() < IDS_PAGE;
+            ids.extend(page.into_iter().map(|entry| entry.value));
+            if is_last {
+                return Ok(ids.into_iter().filter_map(|id| id.parse().ok()).collect());
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ContextLoader<Ticket> for Configuration {
+    async fn load(&self, wanted: &[Lookup], context: &mut Context) -> Result<(), Error> {
+        for lookup in wanted {
+            match lookup {
+                Lookup::Service(id) => {
+                    context
+                        .services
+                        .insert(*id, self.service(*id).await?.0.clone());
+                    context
+                        .categories
+                        .insert(*id, self.catalog().await?.places.get(id).copied());
+                }
+                Lookup::Workflow(id, version) => {
+                    context
+                        .workflows
+                        .insert((*id, *version), self.workflow(*id, *version).await?);
+                }
+                Lookup::Role(id) => {
+                    let members = self
+                        .role(*id)
+                        .await?
+                        .0
+                        .as_ref()
+                        .map(|role| role.members.clone());
+                    context.roles.insert(*id, members.unwrap_or_default());
+                }
+                Lookup::GeneralRoles => {
+                    let roles = self.roles().await?;
+                    let general = roles
+                        .iter()
+                        .filter_map(|role| role.0.as_ref())
+                        .filter(|role| role.kind == RoleKind::General);
+                    context.general_roles = Some(general.map(|role| role.role).collect());
+                }
+                Lookup::Superusers => {
+                    context.superusers = Some(self.superusers().await?);
+                }
+                Lookup::Leader(pid) => {
+                    let leader = self.directory.leader(&self.people.name(pid).await?).await?;
+                    context.leaders.insert(
+                        pid.clone(),
+                        self.pids(leader.into_iter().collect()).await?.pop(),
+                    );
+                }
+                Lookup::Department(id) => {
+                    context.departments.insert(
+                        id.clone(),
+                        self.pids(self.directory.members(id).await?).await?,
+                    );
+                }
+                Lookup::BusinessRole(business, role) => {
+                    let holders = self
+                        .pids(self.directory.holders(*business, role).await?)
+                        .await?;
+                    context
+                        .business_roles
+                        .insert((*business, role.clone()), holders);
+                }
+                Lookup::Dictionary(code) => {
+                    context
+                        .dictionaries
+                        .insert(code.clone(), self.options_of(code).await?);
+                }
+                // Asked for beside each other, below.
+                Lookup::Options(_) => {}
+                Lookup::Attachment(id) => {
+                    context.attachments.insert(
+                        id.clone(),
+                        self.ledger
+                            .load::<Attachment>(&id.stream())
+                            .await?
+                            .aggregate
+                            .0,
+                    );
+                }
+                Lookup::Now => {
+                    let at = self.ledger.clock.now();
+                    let local = Timestamp::from_millisecond(at.0)
+                        .unwrap_or_default()
+                        .to_zoned_datetime(self.zone.clone())
+                        .datetime();
+                    context.now = Some(Now { at, local });
+                }
+            }
+        }
+        let questions = wanted.iter().filter_map(|lookup| {
+            if let Lookup::Options(question) = lookup {
+                Some(question.clone())
+            } else {
+                None
+            }
+        });
+        context
+            .options
+            .extend(self.offers.ask_all(questions.collect()).await?);
+        Ok(())
+    }
+}

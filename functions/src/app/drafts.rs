@@ -1,0 +1,184 @@
+//! Forms that people filled in and did not send: kept for a while, or as templates.
+
+use domain::attachment::ALONE_MS;
+use domain::draft::{Command, DRAFT_MS, Draft, Rejection};
+use events::attachment::Holder;
+use events::draft::{FormRef, Saved};
+use events::{DraftId, Entry, Meta, PersonId};
+use infra::ledger::{NoContext, command_id};
+use infra::store::commit::hex;
+use infra::views::Range;
+use infra::{CommandEnvelope, Error, ExecuteError};
+
+use crate::App;
+use crate::app::cards::read_card;
+use crate::app::{attachments, tickets};
+
+/// Templates of one person.
+pub const TEMPLATES_MAX: usize = 200;
+/// Drafts that are read before other requests go on.
+const READ_AT_ONCE: usize = 8;
+
+/// The one draft that a person has of a form, or a new id for a template.
+pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
+    let place = match form_ref {
+        FormRef::Service(service) => format!("service|{service}"),
+        FormRef::Node { ticket, node } => format!("node|{ticket}|{node}"),
+        FormRef::Template { .. } => return DraftId(hex(&app.ledger.fresh_id())),
+    };
+    DraftId(hex(&command_id(&["draft", owner.as_str(), &place])))
+}
+
+/// A draft as it is now, if it is there and this person's.
+pub async fn load(app: &App, id: &DraftId, owner: &PersonId) -> Result<Option<Saved>, Error> {
+    Ok(app
+        .ledger
+        .load::<Draft>(&id.stream())
+        .await?
+        .aggregate
+        .0
+        .saved
+        .filter(|saved| saved.owner == *owner))
+}
+
+async fn execute(
+    app: &App,
+    id: &DraftId,
+    command: &Command,
+    meta: &Meta,
+) -> Result<(), ExecuteError<Draft>> {
+    let command_envelope = CommandEnvelope {
+        stream: id.stream(),
+        command_id: app.ledger.fresh_id(),
+        meta: meta.clone(),
+    };
+    let outcome = app
+        .ledger
+        .execute::<Draft>(&command_envelope, command, &NoContext)
+        .await?;
+    tickets::await_card(app, outcome.position).await;
+    Ok(())
+}
+
+/// Keeps a form as it is filled in now; the files it names stay as long as it does.
+pub async fn save(
+    app: &App,
+    id: &DraftId,
+    owner: &PersonId,
+    form_ref: FormRef,
+    form: Vec<Entry>,
+    meta: &Meta,
+) -> Result<(), ExecuteError<Draft>> {
+    let due = match form_ref {
+        FormRef::Template { .. } => None,
+        FormRef::Service(_) | FormRef::Node { .. } => {
+            Some(app.ledger.clock.now().plus_ms(DRAFT_MS))
+        }
+    };
+    let bytes = serde_json::to_vec(&form).map_or(0, |text| text.len());
+    app.limits
+        .drafted(owner, bytes, app.ledger.clock.now())
+        .map_err(ExecuteError::Technical)?;
+    let form: Vec<Entry> = form
+        .into_iter()
+        .map(|entry| entry.owned_by(owner.clone()))
+        .collect();
+    let saved = Saved {
+        draft: id.clone(),
+        owner: owner.clone(),
+        form_ref,
+        form,
+        due,
+    };
+    let named = Draft {
+        saved: Some(saved.clone()),
+    }
+    .attachments();
+    let until = due
+        .unwrap_or_else(|| app.ledger.clock.now().plus_ms(DRAFT_MS))
+        .plus_ms(ALONE_MS);
+    attachments::attach_until(app, &named, &Holder::Draft(id.clone()), until, meta)
+        .await
+        .map_err(ExecuteError::Technical)?;
+    execute(app, id, &Command::Save(Box::new(saved)), meta).await
+}
+
+/// Throws a draft away.
+pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), ExecuteError<Draft>> {
+    execute(
+        app,
+        id,
+        &Command::Discard {
+            by: meta.actor.clone(),
+            at: app.ledger.clock.now(),
+        },
+        meta,
+    )
+    .await
+}
+
+/// What was sent is no draft any more. A draft that cannot be thrown away now goes by its deadline: what was sent stays sent.
+pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) {
+    let id = id(app, owner, form_ref);
+    let discarded = match load(app, &id, owner).await {
+        Ok(Some(_)) => discard(app, &id, meta).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(ExecuteError::Technical(error)),
+    };
+    if let Err(error) = discarded {
+        tracing::warn!(%error, draft = %id, "a draft stays although it was sent");
+    }
+}
+
+/// A draft whose time is over is thrown away.
+pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
+    let draft = app.ledger.load::<Draft>(stream).await?.aggregate.0;
+    let Some(saved) = draft
+        .saved
+        .filter(|saved| saved.due.is_some_and(|due| due <= app.ledger.clock.now()))
+    else {
+        return Ok(());
+    };
+    match discard(app, &saved.draft, &Meta::system(stream, stream)).await {
+        Ok(())
+        | Err(ExecuteError::Rejected(
+            Rejection::NotDue
+            | Rejection::NotTheOwner
+            | Rejection::NameUnfit
+            | Rejection::TooManyFields,
+        )) => Ok(()),
+        Err(ExecuteError::Technical(error)) => Err(error),
+    }
+}
+
+/// What a person keeps: drafts, newest first, or templates, perhaps of one service.
+pub async fn list(
+    app: &App,
+    owner: &PersonId,
+    kind: &str,
+    most: usize,
+) -> Result<Vec<Saved>, Error> {
+    let (from, to) = (format!("{owner}|{kind}"), format!("{owner}|{kind}|~"));
+    let range = Range {
+        view: "draft",
+        index: "owner",
+        from: &from,
+        to: &to,
+        descending: true,
+        skip: 0,
+        limit: most,
+    };
+    let mut found = Vec::new();
+    for (at, entry) in app.views.range(range).await?.into_iter().enumerate() {
+        // Documents come from memory or one file, without waiting: a long list lets other requests go on in between.
+        if at % READ_AT_ONCE == READ_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
+        let Some(document) = app.views.get("draft", &entry.key).await? else {
+            continue;
+        };
+        let mut draft: Draft = read_card(&app.ledger, &entry.key, &document).await?;
+        found.extend(draft.saved.take());
+    }
+    Ok(found)
+}

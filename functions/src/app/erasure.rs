@@ -1,0 +1,533 @@
+//! Erases a person: the user name and the key under which the person's values are sealed are removed, then the variables, files and documents that held such
+//! values. What remains is reported.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::draft::Draft;
+use domain::views::Card;
+use domain::views::ticket_card::TicketCard;
+use events::attachment::AttachmentEvent;
+use events::draft::DraftEvent;
+use events::ticket::{Opened, TicketEvent};
+use events::{AttachmentId, Body, Entry, Event, PersonId, Personal, Remark};
+use infra::Error;
+use infra::store::Commit;
+use infra::views::Document;
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use crate::App;
+use crate::app::attachments;
+use crate::app::cards::{read_card, stored_card, write_card};
+use crate::app::context::SUPERUSER;
+use crate::app::outbound::VARIABLES;
+
+/// Commits and documents read at once.
+const PAGE: usize = 500;
+
+/// One erasure at a time: two superusers who erase each other at once must not both succeed.
+static ERASING: Mutex<()> = Mutex::const_new(());
+
+/// Receives the position in the feed up to which the ledger was searched.
+pub type Progress<'a> = &'a (dyn Fn(i64) + Send + Sync);
+
+/// Why a person was not erased.
+#[derive(Debug, thiserror::Error)]
+pub enum NotErased {
+    #[error("no person is registered under {0:?}: nothing to erase")]
+    Unknown(String),
+    #[error("{0} is the last superuser: add another superuser to role {SUPERUSER} first")]
+    LastSuperuser(String),
+    #[error(
+        "the user name and the key of {person} are removed, but not everything else: erase {person} again ({error})"
+    )]
+    Unfinished { person: PersonId, error: Error },
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+/// The result of an erasure or a survey: removed and remaining data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub person: PersonId,
+    /// False for a dry run.
+    pub erased: bool,
+    /// Streams with values under the person's key. These values are unreadable once the key is removed.
+    pub sealed: Vec<String>,
+    /// Streams that name the person by id.
+    pub named: Vec<String>,
+    /// Uploaded files under the person's key; their content is removed.
+    pub files: Vec<AttachmentId>,
+    /// Secrets that are removed: variables of the person's tickets for automatic nodes.
+    pub secrets: u64,
+    /// Documents of views that held a value of the person.
+    pub documents: u64,
+    pub remaining: Vec<Remaining>,
+}
+
+/// One kind of data that an erasure leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Remaining {
+    pub kind: &'static str,
+    /// Absent where the desk cannot count it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    pub detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<String>,
+}
+
+/// Finds the data of a person that an erasure would remove; changes nothing. `person` is a user name, or a person id.
+pub async fn survey(app: &App, person: &str, progress: Progress<'_>) -> Result<Report, NotErased> {
+    let pid = find(app, person).await?;
+    let mut inventory = Inventory::default();
+    inventory.read(app, &pid, progress).await?;
+    check(app, &pid, person, &inventory).await?;
+    let documents = documents(app, &pid, false).await?;
+    Ok(report(app, pid, inventory, documents, false).await?)
+}
+
+/// Erases a person for good. `person` is a user name, or a person id; an erasure that was interrupted is completed under the id.
+pub async fn erase(app: &App, person: &str, progress: Progress<'_>) -> Result<Report, NotErased> {
+    let _one = ERASING.lock().await;
+    let pid = find(app, person).await?;
+    let mut inventory = Inventory::default();
+    inventory.read(app, &pid, progress).await?;
+    check(app, &pid, person, &inventory).await?;
+    app.ledger.forget(&pid).await?;
+    match clean(app, &pid, &mut inventory, progress).await {
+        Ok(documents) => Ok(report(app, pid, inventory, documents, true).await?),
+        Err(error) => {
+            // Logged here too: a caller that has hung up does not read which id completes the erasure.
+            tracing::error!(person = %pid, %error, "an erasure is incomplete; erase the person again by this id");
+            Err(NotErased::Unfinished { person: pid, error })
+        }
+    }
+}
+
+/// The person of a user name, or a person id. Whether an id belongs to a person is seen in the ledger.
+async fn find(app: &App, person: &str) -> Result<PersonId, NotErased> {
+    match app.ledger.keys.find(person).await? {
+        Some(pid) => Ok(pid),
+        None if PersonId::is_id(person) => Ok(PersonId::from(person)),
+        None => Err(NotErased::Unknown(person.to_owned())),
+    }
+}
+
+async fn check(
+    app: &App,
+    pid: &PersonId,
+    person: &str,
+    inventory: &Inventory,
+) -> Result<(), NotErased> {
+    if inventory.named.is_empty() && app.ledger.keys.name(pid).await?.is_none() {
+        return Err(NotErased::Unknown(person.to_owned()));
+    }
+    let role = app.configuration.role(SUPERUSER).await?;
+    let members = role
+        .0
+        .as_ref()
+        .map(|role| role.members.as_slice())
+        .unwrap_or_default();
+    if !members.contains(pid) || app.ledger.keys.name(pid).await?.is_none() {
+        return Ok(());
+    }
+    for other in members.iter().filter(|other| *other != pid) {
+        if app.ledger.keys.name(other).await?.is_some() {
+            return Ok(());
+        }
+    }
+    Err(NotErased::LastSuperuser(person.to_owned()))
+}
+
+/// Removes the data that the missing key makes unreadable, and the traces of name and key; returns the number of documents that were stored anew.
+async fn clean(
+    app: &App,
+    pid: &PersonId,
+    inventory: &mut Inventory,
+    progress: Progress<'_>,
+) -> Result<u64, Error> {
+    // Commits of the time between the first search and the removal of the key.
+    inventory.read(app, pid, progress).await?;
+    for name in &inventory.secrets {
+        app.ledger.keys.remove_secret(name).await?;
+    }
+    // A reader of the key store holds this up; everything else is removed all the same.
+    let scrubbed = app.ledger.keys.scrub().await;
+    for id in &inventory.files {
+        attachments::erase_content(app, id).await?;
+    }
+    let documents = documents(app, pid, true).await?;
+    scrubbed.map(|()| documents)
+}
+
+/// Counts the documents of views that hold values of a person, and stores them without these values if `anew` says so.
+async fn documents(app: &App, pid: &PersonId, anew: bool) -> Result<u64, Error> {
+    Ok(documents_of::<TicketCard>(app, pid, anew).await?
+        + documents_of::<Draft>(app, pid, anew).await?)
+}
+
+async fn documents_of<C: Card>(app: &App, pid: &PersonId, anew: bool) -> Result<u64, Error> {
+    let (mut found, mut after) = (0, String::new());
+    loop {
+        let page = app.views.scan(C::VIEW, &after, PAGE).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(found);
+        };
+        after.clone_from(last);
+        for (key, document) in page {
+            if !names(&document.body, pid) || !holds(&mut stored_card::<C>(&key, &document)?, pid) {
+                continue;
+            }
+            found += 1;
+            if anew {
+                let card: C = read_card(&app.ledger, &key, &document).await?;
+                let body = write_card(&app.ledger, &card).await?;
+                // A follower that was faster has stored the card without these values already.
+                let sequence = document.sequence;
+                app.views
+                    .put_with(
+                        C::VIEW,
+                        &key,
+                        &Document { sequence, body },
+                        &card.index(),
+                        &card.facets(),
+                        sequence,
+                    )
+                    .await?;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn holds<C: Card>(card: &mut C, pid: &PersonId) -> bool {
+    card.personals()
+        .iter()
+        .any(|personal| personal.subject == *pid && !personal.is_erased())
+}
+
+/// Says whether a body contains a person id.
+fn names(body: &[u8], pid: &PersonId) -> bool {
+    std::str::from_utf8(body).is_ok_and(|text| text.contains(pid.as_str()))
+}
+
+/// The data of a person in the ledger. Its size grows with the data of this person, not with the ledger.
+#[derive(Default)]
+struct Inventory {
+    /// The last position that was searched.
+    position: i64,
+    named: BTreeSet<String>,
+    sealed: BTreeSet<String>,
+    files: BTreeSet<AttachmentId>,
+    /// Files for many people, which the person uploaded; sealed under the desk's own key.
+    shared_files: BTreeSet<String>,
+    secrets: BTreeSet<String>,
+    /// Tickets with text of the person in plain text.
+    plain: BTreeSet<String>,
+    imported: BTreeSet<String>,
+    configuration: BTreeSet<String>,
+    unreadable: BTreeSet<String>,
+}
+
+impl Inventory {
+    /// Searches the ledger from where the last search ended. Values stay sealed.
+    async fn read(
+        &mut self,
+        app: &App,
+        pid: &PersonId,
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        loop {
+            let page = app.ledger.store.feed(self.position, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            self.position = last.position;
+            for placed in page.iter().filter(|placed| names(&placed.commit.body, pid)) {
+                self.take(pid, &placed.commit);
+            }
+            progress(self.position);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn take(&mut self, pid: &PersonId, commit: &Commit) {
+        let stream = &commit.stream;
+        self.named.insert(stream.clone());
+        let Ok(mut body) = Body::read(&commit.body) else {
+            self.unreadable.insert(stream.clone());
+            return;
+        };
+        self.take_sealed(pid, stream, body.meta.personals());
+        for raw in &body.events {
+            let is_read = match events::aggregate_of(stream) {
+                "ticket" => TicketEvent::read(raw).map(|mut event| {
+                    self.take_sealed(pid, stream, event.personals());
+                    self.take_ticket(pid, stream, &event);
+                }),
+                "draft" => DraftEvent::read(raw)
+                    .map(|mut event| self.take_sealed(pid, stream, event.personals())),
+                "attachment" => AttachmentEvent::read(raw).map(|mut event| {
+                    self.take_sealed(pid, stream, event.personals());
+                    self.take_file(pid, stream, &event);
+                }),
+                "callback" | "api_call" | "idempotency_key" | "number_sequence" => Ok(()),
+                _ => {
+                    self.configuration.insert(stream.clone());
+                    Ok(())
+                }
+            };
+            if is_read.is_err() {
+                self.unreadable.insert(stream.clone());
+            }
+        }
+    }
+
+    fn take_sealed(&mut self, pid: &PersonId, stream: &str, personals: Vec<&mut Personal>) {
+        if personals.iter().any(|personal| personal.subject == *pid) {
+            self.sealed.insert(stream.to_owned());
+        }
+    }
+
+    fn take_file(&mut self, pid: &PersonId, stream: &str, event: &AttachmentEvent) {
+        if let AttachmentEvent::UploadStarted(begun) = event {
+            match &begun.subject {
+                Some(subject) if subject == pid => {
+                    self.files.insert(begun.attachment.clone());
+                }
+                None if begun.by == *pid => drop(self.shared_files.insert(stream.to_owned())),
+                _ => {}
+            }
+        }
+    }
+
+    fn take_ticket(&mut self, pid: &PersonId, stream: &str, event: &TicketEvent) {
+        match event {
+            TicketEvent::Opened(opened) if opened.creator == *pid => {
+                self.secrets.extend(opened.variables.clone());
+            }
+            TicketEvent::NodeRetried(retried) if retried.by == *pid => {
+                self.secrets.extend(
+                    retried
+                        .inputs
+                        .values()
+                        .filter(|value| value.starts_with(VARIABLES))
+                        .cloned(),
+                );
+            }
+            TicketEvent::RowImported(observed) if observed.actor == pid.as_str() => {
+                self.imported.insert(stream.to_owned());
+            }
+            _ => {}
+        }
+        if has_plain_text_of(event, pid) {
+            self.plain.insert(stream.to_owned());
+        }
+    }
+}
+
+/// Says whether an event holds something in plain text that this person wrote or chose.
+fn has_plain_text_of(event: &TicketEvent, pid: &PersonId) -> bool {
+    let of_form = |form: &[Entry]| {
+        form.iter()
+            .any(|entry| entry.personal.is_none() && !entry.value.is_null())
+    };
+    let of_text = |remark: &Remark| !remark.text.is_empty();
+    match event {
+        TicketEvent::Opened(opened) => opened.creator == *pid && !opened.dynamic_fields.is_empty(),
+        TicketEvent::NodeCompleted(completed) => {
+            completed.by == *pid && (of_form(&completed.form) || of_text(&completed.reason))
+        }
+        TicketEvent::VoteCast(vote) => {
+            vote.by == *pid && (of_form(&vote.form) || of_text(&vote.reason))
+        }
+        TicketEvent::FieldsChanged(changed) => changed.by == *pid && of_form(&changed.form),
+        TicketEvent::NodeClaimed(claimed) => claimed.by == *pid && of_text(&claimed.reason),
+        TicketEvent::NodeAssigned(distributed) => {
+            distributed.by == *pid && of_text(&distributed.message)
+        }
+        TicketEvent::NodeTransferred(delivered) => {
+            delivered.by == *pid && of_text(&delivered.message)
+        }
+        TicketEvent::NodeReassigned(reassigned) => {
+            reassigned.by == *pid && of_text(&reassigned.message)
+        }
+        TicketEvent::NodeRetried(retried) => {
+            retried.by == *pid
+                && (of_text(&retried.reason)
+                    || retried
+                        .inputs
+                        .values()
+                        .any(|value| !value.starts_with(VARIABLES)))
+        }
+        TicketEvent::NodeSkipped(skipped) => {
+            skipped.by == *pid && (of_text(&skipped.reason) || !skipped.outputs.is_empty())
+        }
+        TicketEvent::TransitionTaken(taken) => {
+            taken.by.as_ref() == Some(pid) && of_text(&taken.reason)
+        }
+        TicketEvent::Suspended(suspended) => suspended.by == *pid && of_text(&suspended.reason),
+        TicketEvent::Resumed(resumed) => resumed.by == *pid && of_text(&resumed.reason),
+        TicketEvent::Withdrawn(withdrawn) => withdrawn.by == *pid && of_text(&withdrawn.reason),
+        TicketEvent::Terminated(terminated) => terminated.by == *pid && of_text(&terminated.reason),
+        TicketEvent::Closed(closed) => closed.by == *pid && of_text(&closed.reason),
+        TicketEvent::RemarkAdded(remarked) => remarked.by == *pid && of_text(&remarked.text),
+        TicketEvent::Rated(rated) => rated.by == *pid && of_text(&rated.comment),
+        TicketEvent::Reminded(reminded) => reminded.by == *pid && of_text(&reminded.message),
+        TicketEvent::Acknowledged(acknowledged) => {
+            acknowledged.by == *pid && of_text(&acknowledged.reason)
+        }
+        TicketEvent::Escalated(escalated) => escalated.by == *pid && of_text(&escalated.reason),
+        _ => false,
+    }
+}
+
+async fn report(
+    app: &App,
+    person: PersonId,
+    inventory: Inventory,
+    documents: u64,
+    erased: bool,
+) -> Result<Report, Error> {
+    let waiting = app
+        .views
+        .count(
+            "ticket",
+            "todo",
+            &format!("{person}|"),
+            &format!("{person}|~"),
+        )
+        .await?;
+    let mut remaining = plain_texts(app, &inventory.plain).await?;
+    let mut add = |kind: &'static str, streams: BTreeSet<String>, detail: &str| {
+        if !streams.is_empty() {
+            let (count, streams) = (Some(streams.len() as u64), streams.into_iter().collect());
+            remaining.push(Remaining {
+                kind,
+                count,
+                detail: detail.to_owned(),
+                streams,
+            });
+        }
+    };
+    add(
+        "imported_rows",
+        inventory.imported,
+        "imported tickets name the person by id; their other columns are kept as they were imported",
+    );
+    add(
+        "shared_files",
+        inventory.shared_files,
+        "files that the person uploaded for everyone, such as templates of workflows, stay readable",
+    );
+    add(
+        "configuration",
+        inventory.configuration,
+        "roles, services and workflows name the person by id; name another person there",
+    );
+    add(
+        "unreadable",
+        inventory.unreadable,
+        "streams name the person, but this version of the program cannot read them",
+    );
+    if waiting > 0 {
+        let detail =
+            "tickets wait for the person, who cannot act any more; reassign them".to_owned();
+        remaining.push(Remaining {
+            kind: "waiting",
+            count: Some(waiting),
+            detail,
+            streams: Vec::new(),
+        });
+    }
+    let uncounted = [
+        (
+            "callbacks",
+            "the receivers of callbacks, with their headers, belong to the apps that opened the tickets",
+        ),
+        (
+            "other_people",
+            "text and files of other people may mention the person",
+        ),
+        (
+            "copies",
+            "copies of the key store that were made before, and exports and reports that were printed before, can still contain the person's data",
+        ),
+        (
+            "service_task",
+            "the organization directory, the receivers of callbacks and API calls, and logs of systems in front of the desk keep what they have",
+        ),
+    ];
+    remaining.extend(uncounted.map(|(kind, detail)| Remaining {
+        kind,
+        count: None,
+        detail: detail.to_owned(),
+        streams: Vec::new(),
+    }));
+    Ok(Report {
+        person,
+        erased,
+        sealed: inventory.sealed.into_iter().collect(),
+        named: inventory.named.into_iter().collect(),
+        files: inventory.files.into_iter().collect(),
+        secrets: inventory.secrets.len() as u64,
+        documents,
+        remaining,
+    })
+}
+
+/// The tickets with plain text of a person, by service.
+async fn plain_texts(app: &App, streams: &BTreeSet<String>) -> Result<Vec<Remaining>, Error> {
+    let mut by_service: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
+    for stream in streams {
+        let service = opened(app, stream)
+            .await?
+            .map(|opened| (opened.seals_text, opened.service_name))
+            .unwrap_or_default();
+        by_service.entry(service).or_default().push(stream.clone());
+    }
+    let remaining = |((seals_text, service), streams): ((bool, String), Vec<String>)| {
+        let (kind, detail) = if seals_text {
+            (
+                "unsealed_choices",
+                format!(
+                    "tickets contain choices of this person, which stay (service {service} seals its text)"
+                ),
+            )
+        } else {
+            (
+                "unsealed_text",
+                format!(
+                    "tickets contain text of this person that is not sealed (service {service} does not seal its text)"
+                ),
+            )
+        };
+        Remaining {
+            kind,
+            count: Some(streams.len() as u64),
+            detail,
+            streams,
+        }
+    };
+    Ok(by_service.into_iter().map(remaining).collect())
+}
+
+/// The first event of a ticket.
+async fn opened(app: &App, stream: &str) -> Result<Option<Opened>, Error> {
+    let first = app.ledger.store.forward(stream, 1, 1).await?;
+    let Some(body) = first
+        .first()
+        .and_then(|commit| Body::read(&commit.body).ok())
+    else {
+        return Ok(None);
+    };
+    let opened = body
+        .events
+        .first()
+        .and_then(|raw| TicketEvent::read(raw).ok());
+    Ok(match opened {
+        Some(TicketEvent::Opened(opened)) => Some(opened),
+        _ => None,
+    })
+}

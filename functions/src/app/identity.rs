@@ -1,0 +1,423 @@
+//! Who calls: the application by code and secret, and the user it speaks for.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use argon2::password_hash::{PasswordHash, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use domain::config::App as AppState;
+use events::app::Registered;
+use events::{AppCode, Meta, Origin, PersonId};
+use infra::ledger::{NoContext, command_id};
+use infra::secrets::Secrets;
+use infra::store::commit::hex;
+use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger};
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::App;
+use crate::app::limits::{Of, limited};
+use crate::app::request_scope;
+
+/// The name of the key that secrets of applications are hashed with.
+const CREDENTIALS_KEY: &str = "credentials-key";
+/// The beginning of a record with a keyed hash; any other record is Argon2 of an earlier version.
+const KEYED: &str = "blake3-keyed:";
+/// Secrets that are hashed by Argon2 at once; each takes 19 MiB. Only records of earlier versions need it, once each.
+const HASHED_AT_ONCE: usize = 2;
+/// Callers that may wait for that.
+const HASH_WAITERS_MAX: usize = 8;
+/// Longest code of an application.
+const CODE_MAX: usize = 128;
+/// Longest secret that is looked at.
+const SECRET_MAX: usize = 256;
+/// Shortest secret of an application that other machines can reach: a fast hash protects only what cannot be guessed.
+const SECRET_MIN: usize = 16;
+/// Fewest different characters of such a secret.
+const SECRET_VARIETY_MIN: usize = 8;
+
+/// An application whose secret was shown.
+struct Cached {
+    configuration: u64,
+    digest: blake3::Hash,
+    app: Registered,
+}
+
+/// Registered applications. Their secrets are random, so a fast keyed hash protects them; passwords of people need a slow one.
+pub struct Credentials {
+    ledger: Ledger,
+    secrets: Arc<dyn Secrets>,
+    key: OnceCell<[u8; 32]>,
+    /// By code: as many as there are applications.
+    kept: Mutex<HashMap<String, Cached>>,
+    /// Counts the secrets that were replaced; changes only under the lock of `kept`.
+    replaced: AtomicU64,
+    /// Held while a record is stored: a record that is renewed never overwrites one that was replaced.
+    storing: tokio::sync::Mutex<()>,
+    hashing: Semaphore,
+    hash_waiters: Semaphore,
+    /// Other machines can reach this desk.
+    is_reachable: AtomicBool,
+}
+
+impl Credentials {
+    pub fn new(ledger: Ledger, secrets: Arc<dyn Secrets>) -> Self {
+        Self {
+            ledger,
+            secrets,
+            key: OnceCell::new(),
+            kept: Mutex::default(),
+            replaced: AtomicU64::new(0),
+            storing: tokio::sync::Mutex::default(),
+            hashing: Semaphore::new(HASHED_AT_ONCE),
+            hash_waiters: Semaphore::new(HASH_WAITERS_MAX),
+            is_reachable: AtomicBool::new(false),
+        }
+    }
+
+    /// The address that the desk listens on. Where other machines can reach it, weak secrets are rejected; on loopback they are logged.
+    pub fn listens_on(&self, address: IpAddr) {
+        self.is_reachable
+            .store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
+    }
+
+    /// The reason why this desk does not take a code or a secret, in words; `None` where it does.
+    pub fn unfit(&self, code: &str, secret: &str) -> Option<String> {
+        let is_plain = |text: &str| {
+            !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+        };
+        if !is_plain(code)
+            || code.len() > CODE_MAX
+            || secret.is_empty()
+            || secret.len() > SECRET_MAX
+        {
+            return Some(format!(
+                "application {code:?}: the code must be there, without blanks and at most {CODE_MAX} bytes, and the secret at most {SECRET_MAX} bytes"
+            ));
+        }
+        (is_weak(secret) && self.is_reachable.load(Ordering::Relaxed)).then(|| guessable(code))
+    }
+
+    /// Says whether a secret is stored for a code.
+    pub async fn has_secret(&self, code: &str) -> Result<bool, Error> {
+        Ok(self.ledger.keys.secret(&secret_name(code)).await?.is_some())
+    }
+
+    /// Registers an application, or gives it a new secret.
+    pub async fn register(&self, registered: &Registered, secret: &str) -> Result<(), Error> {
+        let code = registered.code.as_str();
+        if let Some(what) = self.unfit(code, secret) {
+            return Err(Error::new(Kind::Misconfigured, what));
+        }
+        if is_weak(secret) {
+            tracing::warn!(
+                "{}; a desk that other machines can reach rejects it",
+                guessable(code)
+            );
+        }
+        if self.check(code, secret).await?.as_ref() == Some(registered) {
+            return Ok(());
+        }
+        let digest = self.digest(code, secret).await?;
+        let command_envelope = CommandEnvelope {
+            stream: format!("app-{code}"),
+            command_id: self.ledger.fresh_id(),
+            meta: events::Meta::system("setup", "setup"),
+        };
+        match self
+            .ledger
+            .execute::<AppState>(&command_envelope, registered, &NoContext)
+            .await
+        {
+            Ok(_) => {}
+            Err(ExecuteError::Technical(error)) => return Err(error),
+            Err(ExecuteError::Rejected(rejection)) => {
+                return Err(Error::new(Kind::Misconfigured, rejection.to_string()));
+            }
+        }
+        // The secret last: with it the application can call, and by then it is known.
+        let _storing = self.storing.lock().await;
+        self.keep(code, digest).await?;
+        let mut kept = self.kept.lock().expect("no holder panics");
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+        kept.clear();
+        Ok(())
+    }
+
+    async fn keep(&self, code: &str, digest: blake3::Hash) -> Result<(), Error> {
+        self.ledger
+            .keys
+            .keep_secret(
+                &secret_name(code),
+                format!("{KEYED}{}", digest.to_hex()).as_bytes(),
+            )
+            .await
+    }
+
+    /// The application of a code and secret; `None` where either is wrong. The same work is done for a wrong secret and for an unknown code. A stored record is
+    /// read again as often as configuration is, so that a secret that was replaced ends in every process.
+    pub async fn check(&self, code: &str, secret: &str) -> Result<Option<Registered>, Error> {
+        if code.is_empty() || code.len() > CODE_MAX || secret.len() > SECRET_MAX {
+            return Ok(None);
+        }
+        let (configuration, replaced) = (
+            self.ledger.configuration(),
+            self.replaced.load(Ordering::Relaxed),
+        );
+        let digest = self.digest(code, secret).await?;
+        if let Some(app) = self.kept(code, configuration, digest) {
+            return Ok(Some(app));
+        }
+        let record = self
+            .ledger
+            .keys
+            .secret(&secret_name(code))
+            .await?
+            .unwrap_or_default();
+        let is_keyed = record.is_empty() || record.starts_with(KEYED.as_bytes());
+        let fits = if is_keyed {
+            keyed(&record) == digest && !record.is_empty()
+        } else {
+            self.is_slow_secret(record, secret.to_owned()).await?
+        };
+        if !fits {
+            return Ok(None);
+        }
+        let Some(app) = self
+            .ledger
+            .load::<AppState>(&format!("app-{code}"))
+            .await?
+            .aggregate
+            .0
+            .0
+        else {
+            return Ok(None);
+        };
+        if !is_keyed {
+            let _storing = self.storing.lock().await;
+            if self.replaced.load(Ordering::Relaxed) == replaced
+                && let Err(error) = self.keep(code, digest).await
+            {
+                // The record of the earlier version still counts; where this process may not write secrets, `setup` renews it.
+                tracing::warn!(%error, code, "the record of a secret was not renewed");
+            }
+        }
+        let mut kept = self.kept.lock().expect("no holder panics");
+        // The record that was read may be the one of a secret that was replaced meanwhile.
+        if self.replaced.load(Ordering::Relaxed) == replaced {
+            kept.insert(
+                code.to_owned(),
+                Cached {
+                    configuration,
+                    digest,
+                    app: app.clone(),
+                },
+            );
+        }
+        Ok(Some(app))
+    }
+
+    /// The application that was found for this very secret under the present configuration.
+    fn kept(&self, code: &str, configuration: u64, digest: blake3::Hash) -> Option<Registered> {
+        let kept = self.kept.lock().expect("no holder panics");
+        kept.get(code)
+            .filter(|kept| kept.configuration == configuration && kept.digest == digest)
+            .map(|kept| kept.app.clone())
+    }
+
+    /// The hash of a secret under the desk's key and the application's code. Two hashes are compared in constant time.
+    async fn digest(&self, code: &str, secret: &str) -> Result<blake3::Hash, Error> {
+        let key = self
+            .key
+            .get_or_try_init(|| self.secrets.secret(CREDENTIALS_KEY))
+            .await?;
+        let of_the_code = blake3::keyed_hash(key, code.as_bytes());
+        Ok(blake3::keyed_hash(
+            of_the_code.as_bytes(),
+            secret.as_bytes(),
+        ))
+    }
+
+    /// Whether a secret fits a record of an earlier version. That takes long, so few are computed at a time, and few callers wait.
+    async fn is_slow_secret(&self, record: Vec<u8>, secret: String) -> Result<bool, Error> {
+        let _waiter = self
+            .hash_waiters
+            .try_acquire()
+            .map_err(|_| limited("too many secrets are checked at once", 1))?;
+        let _one = self
+            .hashing
+            .acquire()
+            .await
+            .map_err(|error| Error::new(Kind::Unavailable, error.to_string()))?;
+        let checked = tokio::task::spawn_blocking(move || is_slow_secret(&record, &secret)).await;
+        checked.map_err(|error| {
+            Error::new(
+                Kind::Unavailable,
+                format!("a secret was not checked: {error}"),
+            )
+        })
+    }
+}
+
+/// The hash that a record holds; one that no secret has where it holds none.
+fn keyed(record: &[u8]) -> blake3::Hash {
+    let text = std::str::from_utf8(record)
+        .unwrap_or_default()
+        .strip_prefix(KEYED)
+        .unwrap_or_default();
+    blake3::Hash::from_hex(text).unwrap_or_else(|_| blake3::Hash::from_bytes([0; 32]))
+}
+
+fn guessable(code: &str) -> String {
+    format!(
+        "the secret of application {code} can be guessed: it needs at least {SECRET_MIN} characters, {SECRET_VARIETY_MIN} of them different (try `openssl rand -hex 24`)"
+    )
+}
+
+/// Says whether a secret can be guessed: it is short, or has few different characters.
+fn is_weak(secret: &str) -> bool {
+    let mut characters: Vec<char> = secret.chars().collect();
+    let length = characters.len();
+    characters.sort_unstable();
+    characters.dedup();
+    length < SECRET_MIN || characters.len() < SECRET_VARIETY_MIN
+}
+
+fn is_slow_secret(record: &[u8], secret: &str) -> bool {
+    // Argon2id with 19 MiB and two passes.
+    let hasher = Argon2::new(
+        Algorithm::Argon2id,
+        Version::V0x13,
+        Params::new(19 * 1024, 2, 1, None).expect("these parameters are in range"),
+    );
+    let text = String::from_utf8_lossy(record);
+    PasswordHash::new(&text)
+        .is_ok_and(|hash| hasher.verify_password(secret.as_bytes(), &hash).is_ok())
+}
+
+fn secret_name(code: &str) -> String {
+    format!("app-secret/{code}")
+}
+
+/// Who is calling.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub app: AppCode,
+    /// Its callbacks also tell of changes of status.
+    pub status_callbacks: bool,
+    /// May say of any user that they act; else only the one who is logged in does.
+    pub may_impersonate: bool,
+    /// The user named or logged in; absent where the application speaks for itself.
+    pub user: Option<String>,
+}
+
+impl Caller {
+    /// Says whether a request may be carried out as this user's.
+    pub fn may_act_as(&self, user: &str) -> bool {
+        self.may_impersonate || self.user.as_deref() == Some(user)
+    }
+
+    /// What every fact of this request carries: who acts, through which application, and which request it came from.
+    pub fn meta(&self, request_id: &str, actor: PersonId) -> Meta {
+        Meta {
+            actor,
+            origin: Origin::Api,
+            app: Some(self.app.clone()),
+            correlation: request_id.to_owned(),
+            causation: hex(&command_id(&["request", request_id])[..8]),
+            ..Meta::default()
+        }
+    }
+}
+
+/// What somebody shows at a door.
+#[derive(Clone, Debug, Default)]
+pub struct Presented {
+    pub code: Option<String>,
+    pub secret: Option<String>,
+    /// The login token of a user.
+    pub token: Option<String>,
+    /// The user an application speaks for.
+    pub user: Option<String>,
+}
+
+/// Says who calls; `None` where that cannot be believed. An application always shows its secret; a user is believed by a login token, or by the
+/// word of an application that may speak for users.
+pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>, Error> {
+    let (Some(code), Some(secret)) = (presented.code, presented.secret) else {
+        return Ok(None);
+    };
+    let Some(registered) = app.credentials.check(&code, &secret).await? else {
+        // A right secret was found before anything is counted: it never waits for the guesses of others.
+        app.limits.guessed(&code, app.ledger.clock.now())?;
+        return Ok(None);
+    };
+    if registered.is_disabled {
+        return Ok(None);
+    }
+    request_scope::note_caller(&registered.code);
+    let user = match presented.token {
+        Some(token) => match app.login.who(&token).await {
+            Ok(user) => user,
+            // One of token and user name suffices where the application may speak for users.
+            Err(error) if registered.may_impersonate => {
+                tracing::warn!(%error, "the login service does not answer; the application's word counts");
+                None
+            }
+            Err(error) => return Err(error),
+        },
+        None => None,
+    };
+    let user = match user {
+        Some(user) => Some(user),
+        None if registered.may_impersonate => presented.user,
+        None => return Ok(None),
+    };
+    app.limits.asked(
+        Of::new(registered.code.as_str(), user.as_deref()),
+        app.ledger.clock.now(),
+    )?;
+    Ok(Some(Caller {
+        app: registered.code,
+        status_callbacks: registered.status_callbacks,
+        may_impersonate: registered.may_impersonate,
+        user,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_is_short_or_monotonous_is_weak() {
+        for weak in [
+            "",
+            "t",
+            "test-secret",
+            "aaaaaaaaaaaaaaaaaaaaaaaa",
+            "abababababababababababab",
+        ] {
+            assert!(is_weak(weak), "{weak}");
+        }
+        assert!(!is_weak("demo-secret-for-trials-only") && !is_weak("f3b1c29e40d7a8561c0be97d"));
+    }
+
+    #[test]
+    fn a_record_that_holds_no_hash_fits_no_secret() {
+        let nothing = blake3::Hash::from_bytes([0; 32]);
+        for record in [
+            &b""[..],
+            b"blake3-keyed:",
+            b"blake3-keyed:xyz",
+            b"\xff\xfe",
+            b"$argon2id$v=19",
+        ] {
+            assert_eq!(keyed(record), nothing, "{record:?}");
+        }
+        let hash = blake3::hash(b"a");
+        assert_eq!(keyed(format!("{KEYED}{}", hash.to_hex()).as_bytes()), hash);
+    }
+}

@@ -1,0 +1,710 @@
+//! Gives the columns of a foreign log their meaning, by a TOML file, so that no name of any log is in the code. `docs/importing.md` describes the file.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use encoding_rs::Encoding;
+use events::ticket::{Phase, RowImported};
+use infra::store::commit::STREAM_BYTES_MAX;
+use infra::{Error, Kind};
+
+use super::records::{Record, name_of, trimmed};
+use super::stream_of;
+use super::text;
+use super::times::Times;
+use super::written::{Short, TextColumn, Texts, Unknown, Written};
+use crate::app::people::{NAMED_MAX, People};
+
+/// Bytes of a case id: part of a stream's name, which is a key in every store.
+const CASE_BYTES_MAX: usize = 128;
+/// Bytes of the source's name, for the same reason.
+const SOURCE_BYTES_MAX: usize = 64;
+/// Characters of one person's name: longer texts are no names.
+const PERSON_CHARS_MAX: usize = 256;
+/// Bytes of a person id in an event, with its comma.
+const PID_BYTES: usize = 40;
+/// Bytes of an event beside its texts.
+const EVENT_BYTES: usize = 500;
+/// Digits of a number: more do not fit into 64 bits.
+const DIGITS_MAX: usize = 30;
+/// Joins the values of a role that has several columns.
+const SEPARATOR: &str = " / ";
+/// Joins the values of a time that has several columns, such as a date and a time of day.
+const TIME_SEPARATOR: &str = " ";
+/// Separators between names of people, as western, Chinese and Japanese keyboards write them.
+const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}\u{fe50}\u{fe51}\u{fe54}";
+
+/// A mapping, checked.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    /// A short name of the source; part of every stream's name.
+    pub source: String,
+    /// The encoding of files without a byte order mark.
+    pub encoding: Option<&'static Encoding>,
+    pub delimiter: Option<u8>,
+    written: Written,
+}
+
+/// The columns of one file: where they are, and how their values are read.
+pub struct Places {
+    case: Column,
+    time: Column,
+    state: Column,
+    actor: Column,
+    group: Column,
+    title: Column,
+    impact: Column,
+    urgency: Column,
+    priority: Column,
+    when: Times,
+    times: Vec<(String, Column, Times)>,
+    numbers: Vec<(String, usize, i64)>,
+    people: Vec<(String, usize)>,
+    keep: Vec<(String, usize)>,
+    ignore: Vec<(usize, Vec<String>)>,
+    missing: Vec<String>,
+    states: BTreeMap<String, Phase>,
+    /// The zone as events have it: empty for UTC.
+    zone: String,
+    /// Columns of the header.
+    width: usize,
+    /// Values that a row must have: columns without a name at the end of the header may be left out.
+    needed: usize,
+}
+
+/// The source of one value. A role that the mapping does not name has no column.
+#[derive(Clone, Debug, Default)]
+struct Column {
+    columns: Vec<usize>,
+    separator: String,
+    default: Option<String>,
+    values: BTreeMap<String, String>,
+}
+
+/// One row, understood, people still by name.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub case: String,
+    pub bytes: usize,
+    observed: RowImported,
+    actor: Vec<String>,
+    people: Vec<(String, Vec<String>)>,
+}
+
+fn wrong(what: impl Into<String>) -> Error {
+    Error::new(Kind::Misconfigured, what)
+}
+
+impl Mapping {
+    /// Reads a mapping file.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let text = text.trim_start_matches('\u{feff}');
+        let written: Written = toml::from_str(text).map_err(|error| {
+            Error::because(Kind::Misconfigured, "the mapping is not valid", error)
+        })?;
+        let source = written.source.clone();
+        if source.is_empty()
+            || source.len() > SOURCE_BYTES_MAX
+            || !source
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_')
+        {
+            return Err(wrong(format!(
+                "source {source:?}: 1 to {SOURCE_BYTES_MAX} letters, digits and _ are allowed"
+            )));
+        }
+        let unknown = |name: &String| {
+            wrong(format!(
+                "encoding {name:?} is not known; examples are utf-8, gb18030, big5, shift_jis, windows-1252 and utf-16le"
+            ))
+        };
+        let encoding = written
+            .encoding
+            .as_ref()
+            .map(|name| text::encoding(name).ok_or_else(|| unknown(name)))
+            .transpose()?;
+        let delimiter = written
+            .delimiter
+            .as_ref()
+            .map(|delimiter| delimiter_of(delimiter))
+            .transpose()?;
+        if !matches!(written.decimal, None | Some(',' | '.')) {
+            return Err(wrong("`decimal` is \",\" or \".\""));
+        }
+        let mut states: Vec<&str> = written.states.keys().map(|state| trimmed(state)).collect();
+        states.sort_unstable();
+        if let Some(state) = states
+            .windows(2)
+            .find(|pair| pair[0] == pair[1])
+            .and_then(|pair| pair.first())
+        {
+            return Err(wrong(format!(
+                "[states] lists {state:?} twice; blanks around a state do not count"
+            )));
+        }
+        Ok(Self {
+            source,
+            encoding,
+            delimiter,
+            written,
+        })
+    }
+
+    /// The names of all columns that the mapping uses.
+    fn names(&self) -> Vec<String> {
+        let columns = &self.written.columns;
+        let roles = [
+            &columns.actor,
+            &columns.group,
+            &columns.title,
+            &columns.impact,
+            &columns.urgency,
+            &columns.priority,
+        ];
+        let roles = [&columns.case, &columns.time, &columns.state]
+            .into_iter()
+            .chain(roles.into_iter().flatten());
+        let mut names: Vec<String> = roles
+            .flat_map(|Short(column)| &column.column.0)
+            .map(|name| name_of(name))
+            .collect();
+        names.extend(
+            self.written
+                .times
+                .values()
+                .flat_map(|Short(column)| &column.column.0)
+                .map(|name| name_of(name)),
+        );
+        names.extend(
+            self.written
+                .numbers
+                .values()
+                .map(|Short(number)| name_of(&number.column)),
+        );
+        names.extend(
+            self.written
+                .people
+                .0
+                .iter()
+                .chain(&self.written.keep.0)
+                .chain(self.written.ignore.keys())
+                .map(|name| name_of(name)),
+        );
+        names
+    }
+
+    /// The columns that the mapping names and a header does not have.
+    pub fn absent(&self, headers: &[String]) -> Vec<String> {
+        let mut absent: Vec<String> = Vec::new();
+        for name in self.names() {
+            if !absent.contains(&name) && !headers.contains(&name) {
+                absent.push(name);
+            }
+        }
+        absent
+    }
+
+    /// Finds every column in a header, whose names are trimmed and single.
+    pub fn columns(&self, headers: &[String]) -> Result<Places, Error> {
+        let written = &self.written;
+        let at = |name: &String| {
+            headers
+                .iter()
+                .position(|header| *header == name_of(name))
+                .ok_or_else(|| wrong(format!("the file has no column {name:?}")))
+        };
+        let place = |role: &str, column: &TextColumn, separator: &str| -> Result<Column, Error> {
+            let names = &column.column.0;
+            if names.is_empty() == column.value.is_none() {
+                return Err(wrong(format!("{role} needs either `column` or `value`")));
+            }
+            Ok(Column {
+                columns: names.iter().map(at).collect::<Result<_, _>>()?,
+                separator: column
+                    .separator
+                    .clone()
+                    .unwrap_or_else(|| separator.to_owned()),
+                default: column.value.clone().or_else(|| column.default.clone()),
+                values: column
+                    .values
+                    .iter()
+                    .map(|(from, to)| (trimmed(from).to_owned(), to.clone()))
+                    .collect(),
+            })
+        };
+        let role = |role: &str, column: &Short<TextColumn>| place(role, &column.0, SEPARATOR);
+        let maybe = |name: &str, column: &Option<Short<TextColumn>>| {
+            column
+                .as_ref()
+                .map_or(Ok(Column::default()), |column| role(name, column))
+        };
+        let named = |names: &Texts| {
+            names
+                .0
+                .iter()
+                .map(|name| Ok((name_of(name), at(name)?)))
+                .collect::<Result<Vec<_>, Error>>()
+        };
+        let mut times = Vec::new();
+        for (name, Short(time)) in &written.times {
+            let column = TextColumn {
+                column: time.column.clone(),
+                ..TextColumn::default()
+            };
+            let formats = time.format.as_ref().unwrap_or(&written.time.format);
+            let zone = time.zone.as_ref().unwrap_or(&written.time.zone);
+            times.push((
+                name.clone(),
+                place(&format!("times.{name}"), &column, TIME_SEPARATOR)?,
+                Times::new(&formats.0, zone)?,
+            ));
+        }
+        let mut numbers = Vec::new();
+        for (name, Short(number)) in &written.numbers {
+            numbers.push((name.clone(), at(&number.column)?, number.factor));
+        }
+        let mut ignore = Vec::new();
+        for (name, values) in &written.ignore {
+            ignore.push((
+                at(name)?,
+                values
+                    .0
+                    .iter()
+                    .map(|value| trimmed(value).to_owned())
+                    .collect(),
+            ));
+        }
+        let columns = &written.columns;
+        Ok(Places {
+            case: role("columns.case", &columns.case)?,
+            time: place("columns.time", &columns.time.0, TIME_SEPARATOR)?,
+            state: role("columns.state", &columns.state)?,
+            actor: maybe("columns.actor", &columns.actor)?,
+            group: maybe("columns.group", &columns.group)?,
+            title: maybe("columns.title", &columns.title)?,
+            impact: maybe("columns.impact", &columns.impact)?,
+            urgency: maybe("columns.urgency", &columns.urgency)?,
+            priority: maybe("columns.priority", &columns.priority)?,
+            when: Times::new(&written.time.format.0, &written.time.zone)?,
+            times,
+            numbers,
+            people: named(&written.people)?,
+            keep: named(&written.keep)?,
+            ignore,
+            missing: written
+                .missing
+                .0
+                .iter()
+                .map(|missing| trimmed(missing).to_owned())
+                .collect(),
+            states: written
+                .states
+                .iter()
+                .map(|(state, phase)| (trimmed(state).to_owned(), *phase))
+                .collect(),
+            zone: if written.time.zone.eq_ignore_ascii_case("UTC") {
+                String::new()
+            } else {
+                written.time.zone.clone()
+            },
+            width: headers.len(),
+            needed: headers
+                .iter()
+                .rposition(|name| !name.is_empty())
+                .map_or(0, |last| last + 1),
+        })
+    }
+
+    /// Understands one row, or says why it cannot be imported; `None` if the mapping ignores it.
+    pub fn row(
+        &self,
+        places: &Places,
+        key: &[u8; 32],
+        record: &Record,
+    ) -> Result<Option<Row>, String> {
+        // Spreadsheets write delimiters behind the last value of some rows and not of others.
+        if record.width() < places.needed
+            || record
+                .values()
+                .skip(places.width)
+                .any(|value| !trimmed(value).is_empty())
+        {
+            return Err(format!(
+                "has {} values, the header has {} columns",
+                record.width(),
+                places.width
+            ));
+        }
+        let is_ignored = |(at, values): &(usize, Vec<String>)| {
+            let value = trimmed(record.get(*at));
+            values.iter().any(|ignored| {
+                ignored == value || (ignored.is_empty() && places.known(record, *at).is_none())
+            })
+        };
+        if places.ignore.iter().any(is_ignored) {
+            return Ok(None);
+        }
+        let text = |place: &Column| places.value(place, record).unwrap_or_default().into_owned();
+        let case = places
+            .value(&places.case, record)
+            .ok_or("has no case id")?
+            .into_owned();
+        if case.len() > CASE_BYTES_MAX || case.chars().any(char::is_control) {
+            let shown: String = case.chars().take(CASE_BYTES_MAX).collect();
+            return Err(format!(
+                "case id {shown:?} has more than {CASE_BYTES_MAX} bytes or a control character"
+            ));
+        }
+        let stream = stream_of(&self.source, &case).len();
+        if stream > STREAM_BYTES_MAX {
+            return Err(format!(
+                "case id {case:?} is too long: its stream would have a name of {stream} bytes, at most {STREAM_BYTES_MAX} are allowed; \
+                 each blank and % counts as three or more"
+            ));
+        }
+        let time = places.value(&places.time, record).ok_or("has no time")?;
+        let occurred_at = places.when.read(&time)?;
+        let state = text(&places.state);
+        let mut times = BTreeMap::new();
+        for (name, place, formats) in &places.times {
+            if let Some(text) = places.value(place, record) {
+                times.insert(
+                    name.clone(),
+                    formats
+                        .read(&text)
+                        .map_err(|error| format!("{name}: {error}"))?,
+                );
+            }
+        }
+        let mut numbers = BTreeMap::new();
+        for (name, at, factor) in &places.numbers {
+            if let Some(text) = places.known(record, *at) {
+                numbers.insert(
+                    name.clone(),
+                    number(text, self.written.decimal, *factor)
+                        .ok_or_else(|| not_whole(name, text, self.written.decimal))?,
+                );
+            }
+        }
+        let actor = self.names_in(&text(&places.actor))?;
+        let mut people = Vec::new();
+        for (name, at) in &places.people {
+            let names = self.names_in(places.known(record, *at).unwrap_or_default())?;
+            if !names.is_empty() {
+                people.push((name.clone(), names));
+            }
+        }
+        let kept = places
+            .keep
+            .iter()
+            .filter_map(|(name, at)| Some((name.clone(), places.known(record, *at)?.to_owned())))
+            .collect();
+        let observed = RowImported {
+            occurred_at,
+            source: self.source.clone(),
+            case: case.clone(),
+            file: String::new(),
+            line: record.line,
+            row: row_fingerprint(key, record, places.width),
+            nth: 1,
+            phase: self.phase(places, &state)?,
+            state,
+            actor: String::new(),
+            group: text(&places.group),
+            title: text(&places.title),
+            impact: text(&places.impact),
+            urgency: text(&places.urgency),
+            priority: text(&places.priority),
+            zone: places.zone.clone(),
+            times,
+            numbers,
+            columns: kept,
+        };
+        let named = actor.len() + people.iter().map(|(_, names)| names.len()).sum::<usize>();
+        let bytes = bytes_of(&observed) + named * PID_BYTES;
+        Ok(Some(Row {
+            case,
+            bytes,
+            observed,
+            actor,
+            people,
+        }))
+    }
+
+    fn phase(&self, places: &Places, state: &str) -> Result<Phase, String> {
+        match (places.states.get(state), self.written.unknown_state) {
+            (Some(phase), _) => Ok(*phase),
+            (None, Unknown::Open) => Ok(Phase::Open),
+            (None, Unknown::Waiting) => Ok(Phase::Waiting),
+            (None, Unknown::Resolved) => Ok(Phase::Resolved),
+            (None, Unknown::Closed) => Ok(Phase::Closed),
+            (None, Unknown::Reject) => Err(format!("state {state:?} is not in the mapping")),
+        }
+    }
+
+    /// The names in a text that names people.
+    fn names_in(&self, text: &str) -> Result<Vec<String>, String> {
+        let separators = self
+            .written
+            .people_separators
+            .as_deref()
+            .unwrap_or(PEOPLE_SEPARATORS);
+        let names: Vec<String> = text
+            .split(|c: char| separators.contains(c))
+            .map(trimmed)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if names.len() > NAMED_MAX {
+            return Err(format!("names more than {NAMED_MAX} people in one column"));
+        }
+        let is_name = |name: &String| {
+            name.chars().count() <= PERSON_CHARS_MAX && !name.chars().any(char::is_control)
+        };
+        match names.iter().find(|name| !is_name(name)) {
+            Some(name) => {
+                let shown: String = name.chars().take(PERSON_CHARS_MAX).collect();
+                Err(format!(
+                    "{shown:?} has more than {PERSON_CHARS_MAX} characters or a control character and cannot be the name of a person"
+                ))
+            }
+            None => Ok(names),
+        }
+    }
+}
+
+impl Places {
+    /// The value of a column without the blanks around it; `None` if the log has no value there.
+    fn known<'a>(&self, record: &'a Record, at: usize) -> Option<&'a str> {
+        Some(trimmed(record.get(at)))
+            .filter(|text| !text.is_empty() && !self.missing.iter().any(|missing| missing == text))
+    }
+
+    /// The value of a role: of its columns, else the default.
+    fn value<'a>(&self, place: &'a Column, record: &'a Record) -> Option<Cow<'a, str>> {
+        let read: Option<Cow<'a, str>> = match place.columns.as_slice() {
+            [] => None,
+            [at] => self.known(record, *at).map(Cow::Borrowed),
+            several => {
+                let joined = several
+                    .iter()
+                    .filter_map(|at| self.known(record, *at))
+                    .collect::<Vec<_>>()
+                    .join(&place.separator);
+                (!joined.is_empty()).then_some(Cow::Owned(joined))
+            }
+        };
+        let read = match read {
+            Some(text) => Some(
+                place
+                    .values
+                    .get(&*text)
+                    .map_or(text, |value| Cow::Borrowed(value.as_str())),
+            ),
+            None => place.default.as_deref().map(Cow::Borrowed),
+        };
+        read.filter(|text| !text.is_empty())
+    }
+}
+
+impl Row {
+    /// What tells this row's text from another's.
+    pub fn fingerprint(&self) -> &str {
+        &self.observed.row
+    }
+
+    /// Says that this is the n-th row of its text in its case.
+    pub fn count(&mut self, nth: u32) {
+        self.observed.nth = nth;
+    }
+
+    /// The fingerprint of the row's text, and which row of that text it is.
+    pub fn counted(&self) -> (&str, u32) {
+        (&self.observed.row, self.observed.nth)
+    }
+
+    /// The row as an event: names become person ids.
+    pub async fn observe(self, file: &str, people: &People) -> Result<RowImported, Error> {
+        let mut observed = self.observed;
+        file.clone_into(&mut observed.file);
+        observed.actor = pids(&self.actor, people).await?;
+        for (column, names) in self.people {
+            observed.columns.insert(column, pids(&names, people).await?);
+        }
+        Ok(observed)
+    }
+}
+
+/// Person ids between commas.
+async fn pids(names: &[String], people: &People) -> Result<String, Error> {
+    let mut pids = Vec::new();
+    for name in names {
+        pids.push(people.pid(name).await?.0);
+    }
+    Ok(pids.join(","))
+}
+
+/// A delimiter as a mapping or the first line of a file has it.
+pub fn delimiter_of(text: &str) -> Result<u8, Error> {
+    match text.as_bytes() {
+        [b'\\', b't'] => Ok(b'\t'),
+        [byte] if !byte.is_ascii_alphanumeric() && !matches!(byte, b'"' | b'\r' | b'\n' | b' ') => {
+            Ok(*byte)
+        }
+        _ => Err(wrong(format!(
+            "delimiter {text:?}: one character such as \",\", \";\", \"|\" or \"\\t\" is allowed"
+        ))),
+    }
+}
+
+fn not_whole(name: &str, text: &str, decimal: Option<char>) -> String {
+    let hint = if decimal.is_none() && text.contains(',') {
+        "; if the comma is a decimal mark, set decimal = \",\" in the mapping"
+    } else {
+        ""
+    };
+    format!("{name} {text:?} is not a whole number{hint}")
+}
+
+/// A whole number. With a decimal mark that the mapping names, the digits may be grouped by thousands. The product with the factor must be whole.
+fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
+    let (sign, digits) = match text.strip_prefix(['-', '\u{2212}']) {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (whole, fraction) = digits
+        .split_once(decimal.unwrap_or('.'))
+        .unwrap_or((digits, ""));
+    let whole = match decimal {
+        Some(mark) => ungrouped(whole, mark)?,
+        None => whole.to_owned(),
+    };
+    let fraction = fraction.trim_end_matches('0');
+    let is_number = !whole.is_empty()
+        && whole.len() + fraction.len() <= DIGITS_MAX
+        && whole
+            .bytes()
+            .chain(fraction.bytes())
+            .all(|byte| byte.is_ascii_digit());
+    if !is_number {
+        return None;
+    }
+    let scale = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
+    let product = format!("{whole}{fraction}")
+        .parse::<i128>()
+        .ok()?
+        .checked_mul(i128::from(factor))?;
+    if product % scale != 0 {
+        return None;
+    }
+    i64::try_from(product / scale * sign).ok()
+}
+
+/// Digits without the marks between thousands.
+fn ungrouped(whole: &str, mark: char) -> Option<String> {
+    let other = if mark == ',' { '.' } else { ',' };
+    let parts: Vec<&str> = whole
+        .split(|c: char| c == other || c.is_whitespace() || matches!(c, '\'' | '\u{2019}'))
+        .collect();
+    let is_grouped = parts.len() == 1
+        || (matches!(parts[0].len(), 1..=3) && parts[1..].iter().all(|part| part.len() == 3));
+    is_grouped.then(|| parts.concat())
+}
+
+/// The bytes of a row as an event, counted twice: a commit has the event, and the state of the case beside it.
+fn bytes_of(observed: &RowImported) -> usize {
+    // JSON writes some characters as two bytes, and control characters as six.
+    let json = |text: &String| {
+        text.bytes()
+            .map(|byte| {
+                if byte < b' ' {
+                    6
+                } else {
+                    1 + usize::from(matches!(byte, b'"' | b'\\'))
+                }
+            })
+            .sum::<usize>()
+    };
+    let texts = [
+        &observed.case,
+        &observed.state,
+        &observed.group,
+        &observed.title,
+        &observed.impact,
+        &observed.urgency,
+        &observed.priority,
+    ];
+    let kept = observed
+        .columns
+        .iter()
+        .map(|(name, value)| json(name) + json(value))
+        .sum::<usize>();
+    let named = observed
+        .times
+        .keys()
+        .chain(observed.numbers.keys())
+        .map(json)
+        .sum::<usize>();
+    (texts.into_iter().map(json).sum::<usize>() + kept + named) * 2 + EVENT_BYTES
+}
+
+/// Tells one row's text from another's; fields after their lengths, so that a comma inside one makes no difference. Every row has as many fields as the header:
+/// delimiters behind the last value make no other row.
+fn row_fingerprint(key: &[u8; 32], record: &Record, width: usize) -> String {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    for field in (0..width).map(|at| record.get(at)) {
+        hasher
+            .update(&(field.len() as u64).to_be_bytes())
+            .update(field.as_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_whole_or_rejected() {
+        for (text, decimal, factor, wanted) in [
+            ("5", None, 1, Some(5)),
+            ("-3", None, 1, Some(-3)),
+            ("3.0", None, 1, Some(3)),
+            ("1,234", None, 1, None),
+            ("3,00", Some(','), 1, Some(3)),
+            ("1.234,0", Some(','), 1, Some(1234)),
+            ("1 234", Some(','), 1, Some(1234)),
+            ("1,5", Some(','), 60, Some(90)),
+            ("1,5", Some(','), 1, None),
+            ("1.23", Some(','), 1, None),
+            ("12345678901234567890", None, 1, None),
+            ("", None, 1, None),
+            ("x", None, 1, None),
+        ] {
+            assert_eq!(
+                number(text, decimal, factor),
+                wanted,
+                "{text} {decimal:?} {factor}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_rejected_by_name() {
+        let mapping = "source = \"S\"\n[columns]\ncase = \"id\"\ntime = \"when\"\nstate = { column = \"state\", vaules = {} }\n[time]\nformat = \"rfc3339\"\n";
+        assert!(Mapping::parse(mapping).is_err_and(|error| error.to_string().contains("vaules")));
+        let mapping = mapping.replace("vaules", "values");
+        assert!(Mapping::parse(&mapping).is_ok());
+        for (line, word) in [
+            ("delimeter = \";\"", "delimeter"),
+            ("delimiter = \"\"", "delimiter"),
+            ("encoding = \"klingon\"", "klingon"),
+            ("decimal = \"x\"", "decimal"),
+        ] {
+            let error = Mapping::parse(&format!("{line}\n{mapping}"))
+                .expect_err("a mistake")
+                .to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,681 @@
+//! Takes over an incident log from another system: each row becomes one event with its own time, in file order inside a case.
+//!
+//! Rows of neighbouring lines that belong to one case are one commit. Cases are spread over workers by name, so that the order inside a
+//! case holds and many commits share one sync.
+
+pub mod mapping;
+pub mod records;
+pub mod rejected;
+pub mod text;
+pub mod times;
+pub mod written;
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::hash::{Hash as _, Hasher as _};
+use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use domain::ticket::{Command, Context, Lookup, Ticket};
+use encoding_rs::{Encoding, UTF_8};
+use events::ticket::RowImported;
+use events::{Meta, PersonId};
+use flate2::read::MultiGzDecoder;
+use infra::ledger::{ContextLoader, command_id};
+use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::app::people::People;
+use mapping::{Mapping, Places, Row, delimiter_of};
+use records::{Fault, RECORD_BYTES_MAX, Record, Records, name_of};
+use rejected::Rejected;
+
+/// Cases worked on at once; as many commits share a sync.
+const WORKERS: usize = 64;
+/// Groups of rows that may wait for one worker.
+const WAITING_MAX: usize = 8;
+/// Rows in one commit.
+const ROWS_MAX: usize = 100;
+/// Bytes of rows in one commit, well below the limit of a commit.
+const GROUP_BYTES_MAX: usize = 120 * 1024;
+/// Rejected rows that are kept for the summary; all are counted.
+const REJECTED_MAX: usize = 1000;
+/// Bytes of a header line. A log with hundreds of columns has some 10 KiB.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Delimiters that are recognized from a header.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// What became of a file.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub rows: u64,
+    pub imported: u64,
+    /// Rows that the ledger had already.
+    pub duplicate: u64,
+    pub rejected: u64,
+    /// Rows that the mapping ignores.
+    pub ignored: u64,
+    pub cases: u64,
+    /// Transition and reason of the first rejected rows.
+    pub rejections: Vec<(u64, String)>,
+}
+
+/// Counters that show how far an import is while it runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub bytes: AtomicU64,
+    pub rows: AtomicU64,
+}
+
+/// Rows of one case that are neighbours.
+struct Group {
+    case: String,
+    rows: Vec<Row>,
+}
+
+/// A log whose header was read and fits its mapping.
+pub struct Log {
+    pub path: PathBuf,
+    /// The names of the columns.
+    pub headers: Vec<String>,
+    pub encoding: &'static Encoding,
+    pub delimiter: u8,
+    mapping: Arc<Mapping>,
+    places: Places,
+    records: Records<Text>,
+    progress: Arc<Progress>,
+}
+
+/// The decoded text of a file: what was inspected of it, then the rest.
+type Text = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
+
+impl Log {
+    /// Opens a CSV file, compressed or not, and finds the columns of the mapping in its header.
+    pub fn open(
+        path: &Path,
+        mapping: Arc<Mapping>,
+        progress: Arc<Progress>,
+    ) -> Result<Self, Error> {
+        let file = path.display();
+        let unreadable = |error: io::Error| {
+            Error::because(Kind::Misconfigured, format!("cannot read {file}"), error)
+        };
+        let wrong = |what: String| Error::new(Kind::Misconfigured, format!("{file}: {what}"));
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(wrong(
+                "an import reads a file twice, and this is not a file; save the log to one first"
+                    .into(),
+            ));
+        }
+        let text = text::decode(
+            open(path, progress.clone()).map_err(unreadable)?,
+            mapping.encoding,
+        )
+        .map_err(|error| wrong(error.to_string()))?;
+        let (encoding, mut rest) = (text.encoding, text.bytes);
+        let mut head = Vec::new();
+        rest.by_ref()
+            .take(HEADER_BYTES_MAX as u64 + 1)
+            .read_to_end(&mut head)
+            .map_err(unreadable)?;
+        if head.starts_with("\u{feff}".as_bytes()) {
+            head.drain(..3);
+        }
+        let mut line = 1;
+        let mut delimiter = mapping.delimiter;
+        if let Some((separator, length)) = separator_line(&head) {
+            delimiter =
+                Some(delimiter_of(&separator).map_err(|error| wrong(format!("line 1: {error}")))?);
+            head.drain(..length);
+            line = 2;
+        }
+        let headers = |delimiter: u8| header(&head, delimiter, line);
+        let delimiter = delimiter.unwrap_or_else(|| recognized(&mapping, &headers));
+        let headers = headers(delimiter).map_err(|fault| wrong(fault.words(encoding)))?;
+        let shown = char::from(delimiter);
+        let doubled = headers
+            .iter()
+            .enumerate()
+            .find(|(at, name)| !name.is_empty() && headers[..*at].contains(name));
+        if let Some((at, name)) = doubled {
+            let first = headers
+                .iter()
+                .position(|header| header == name)
+                .unwrap_or_default();
+            return Err(wrong(format!(
+                "columns {} and {} are both named {name:?}; rename one of them",
+                first + 1,
+                at + 1
+            )));
+        }
+        let absent = mapping.absent(&headers);
+        if !absent.is_empty() {
+            let (named, are) = (
+                absent
+                    .iter()
+                    .map(|name| format!("{name:?}"))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                headers.join(", "),
+            );
+            let from = if mapping.delimiter.is_some() || line > 1 {
+                ""
+            } else {
+                "; set `delimiter` in the mapping if it is another"
+            };
+            let alike = |name: &String| {
+                headers
+                    .iter()
+                    .find(|header| header.to_lowercase() == name.to_lowercase())
+            };
+            let hint = absent.iter().find_map(|name| {
+                Some(format!(
+                    "; {name:?} differs from {:?} in the case of its letters",
+                    alike(name)?
+                ))
+            });
+            let hint = hint.unwrap_or_default();
+            return Err(wrong(format!(
+                "the file has no column {named}; it has: {are} (the delimiter is {shown:?}{from}){hint}"
+            )));
+        }
+        let places = mapping.columns(&headers)?;
+        let mut records = Records::new(Cursor::new(head).chain(rest), delimiter, line);
+        // The header was read from memory; here it is skipped.
+        let _ = records.read(&mut Record::default()).map_err(unreadable)?;
+        Ok(Self {
+            path: path.to_owned(),
+            headers,
+            encoding,
+            delimiter,
+            mapping,
+            places,
+            records,
+            progress,
+        })
+    }
+}
+
+/// The reason why a header cannot be used.
+enum Unusable {
+    Empty,
+    TooLong,
+    Fault(Fault),
+}
+
+impl Unusable {
+    fn words(self, encoding: &'static Encoding) -> String {
+        match self {
+            Self::Empty => "the file is empty: it has no header line".into(),
+            Self::TooLong => format!("the header line has more than {HEADER_BYTES_MAX} bytes"),
+            Self::Fault(fault) => format!("the header line {}", words(&fault, None, encoding)),
+        }
+    }
+}
+
+/// The names of the columns by a delimiter, without the blanks around them.
+fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable> {
+    let mut records = Records::new(head, delimiter, line);
+    let mut record = Record::default();
+    // A reader over memory does not fail.
+    let read = records.read(&mut record).unwrap_or_default();
+    let is_cut = head.len() > HEADER_BYTES_MAX && records.is_at_end().unwrap_or(true);
+    match read {
+        _ if is_cut => Err(Unusable::TooLong),
+        None => Err(Unusable::Empty),
+        Some(Err(fault)) => Err(Unusable::Fault(fault)),
+        Some(Ok(())) => Ok(record.values().map(name_of).collect()),
+    }
+}
+
+/// The delimiter by which a header has the columns of the mapping, else the only one that splits the header, else the comma.
+fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unusable>) -> u8 {
+    let split: Vec<(u8, Vec<String>)> = DELIMITERS
+        .into_iter()
+        .filter_map(|delimiter| Some((delimiter, headers(delimiter).ok()?)))
+        .collect();
+    let fits = split
+        .iter()
+        .find(|(_, names)| mapping.absent(names).is_empty());
+    let mut several = split.iter().filter(|(_, names)| names.len() > 1);
+    let only = several.next().filter(|_| several.next().is_none());
+    fits.or(only).map_or(b',', |(delimiter, _)| *delimiter)
+}
+
+/// The delimiter of a first line such as `sep=;`, which spreadsheets write, and the length of that line.
+fn separator_line(head: &[u8]) -> Option<(String, usize)> {
+    let end = head
+        .iter()
+        .position(|byte| matches!(byte, b'\r' | b'\n'))
+        .unwrap_or(head.len());
+    let line = std::str::from_utf8(&head[..end]).ok()?;
+    let line = line
+        .strip_prefix('"')
+        .and_then(|line| line.strip_suffix('"'))
+        .unwrap_or(line);
+    let (key, separator) = line.split_at_checked(4)?;
+    if !key.eq_ignore_ascii_case("sep=") || (separator.chars().count() != 1 && separator != "\\t") {
+        return None;
+    }
+    let length = end
+        + if head[end..].starts_with(b"\r\n") {
+            2
+        } else {
+            usize::from(end < head.len())
+        };
+    Some((separator.to_owned(), length))
+}
+
+/// The fault of a record, as the end of a sentence about it.
+fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding) -> String {
+    match fault {
+        Fault::TooLong => format!("has more than {RECORD_BYTES_MAX} bytes; a quote may be missing"),
+        Fault::Unclosed { line } => format!(
+            "has a quote that opens on line {line} and is never closed; the rest of the file belongs to it"
+        ),
+        Fault::NotText { column } => {
+            let place = headers
+                .and_then(|headers| headers.get(*column))
+                .map_or_else(
+                    || format!("column {}", column + 1),
+                    |name| format!("column {name:?}"),
+                );
+            let advice = if encoding == UTF_8 {
+                "; name the encoding of the file in the mapping, such as encoding = \"windows-1252\" or encoding = \"gb18030\""
+            } else {
+                "; the mapping may name the wrong encoding"
+            };
+            format!(
+                "has bytes that are not {} in {place}{advice}",
+                encoding.name()
+            )
+        }
+    }
+}
+
+/// Imports a log; `key` is the desk's key for fingerprints. A second import of it adds nothing; an interrupted one is continued by the next.
+pub async fn import(
+    ledger: &Ledger,
+    key: [u8; 32],
+    log: Log,
+    rejected: Option<Rejected>,
+) -> Result<Totals, Error> {
+    let unreadable = |error: io::Error| {
+        Error::because(
+            Kind::Misconfigured,
+            format!("cannot read {}", log.path.display()),
+            error,
+        )
+    };
+    let fingerprint = fingerprint(&log.path).map_err(unreadable)?;
+    let mut inboxes = Vec::new();
+    let mut workers: JoinSet<Result<(u64, u64), Error>> = JoinSet::new();
+    for _ in 0..WORKERS {
+        let (sender, mut inbox) = mpsc::channel::<Group>(WAITING_MAX);
+        inboxes.push(sender);
+        let (ledger, source, file) = (
+            ledger.clone(),
+            log.mapping.source.clone(),
+            fingerprint.clone(),
+        );
+        workers.spawn(async move {
+            let (mut imported, mut duplicate) = (0, 0);
+            while let Some(group) = inbox.recv().await {
+                let rows = group.rows.len() as u64;
+                let new = take_over(&ledger, &source, &file, group).await?;
+                imported += new;
+                duplicate += rows - new;
+            }
+            Ok((imported, duplicate))
+        });
+    }
+    let reading = tokio::task::spawn_blocking(move || {
+        read(log, &key, rejected, &mut |group: Group| {
+            send(group, &inboxes)
+        })
+    });
+    let read = reading
+        .await
+        .map_err(|error| Error::because(Kind::Unavailable, "reading the file stopped", error))?;
+    let (mut imported, mut duplicate) = (0, 0);
+    for worker in workers.join_all().await {
+        let (new, old) = worker?;
+        imported += new;
+        duplicate += old;
+    }
+    let stopped = |error: Error| {
+        Error::because(
+            error.kind,
+            format!(
+                "{imported} rows were imported before the import stopped; the next import continues"
+            ),
+            error,
+        )
+    };
+    Ok(Totals {
+        imported,
+        duplicate,
+        ..read.map_err(stopped)?
+    })
+}
+
+/// Reads a log as an import does and stores nothing. Duplicates are counted if there is a desk, given with its key for fingerprints.
+pub async fn check(
+    desk: Option<(Ledger, [u8; 32])>,
+    log: Log,
+    rejected: Option<Rejected>,
+) -> Result<Totals, Error> {
+    let (source, key) = (
+        log.mapping.source.clone(),
+        desk.as_ref().map_or([0; 32], |(_, key)| *key),
+    );
+    let runtime = Handle::current();
+    let reading = tokio::task::spawn_blocking(move || -> Result<Totals, Error> {
+        let (mut imported, mut duplicate) = (0, 0);
+        let totals = read(log, &key, rejected, &mut |group: Group| {
+            let rows = group.rows.len() as u64;
+            let known = match &desk {
+                Some((ledger, _)) => runtime.block_on(known(ledger, &source, &group))?,
+                None => 0,
+            };
+            imported += rows - known;
+            duplicate += known;
+            Ok(())
+        })?;
+        Ok(Totals {
+            imported,
+            duplicate,
+            ..totals
+        })
+    });
+    reading
+        .await
+        .map_err(|error| Error::because(Kind::Unavailable, "reading the file stopped", error))?
+}
+
+/// Tells one file from another by its content.
+fn fingerprint(file: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(file)?)?;
+    Ok(hasher.finalize().to_hex()[..16].to_owned())
+}
+
+/// Counts the bytes that were read, for the progress bar.
+struct Counted<R> {
+    inner: R,
+    progress: Arc<Progress>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.progress
+            .bytes
+            .fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Names gzip where compressed data cannot be read.
+struct Unpacked<R>(MultiGzDecoder<R>);
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let damaged = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput
+            )
+        };
+        self.0.read(buffer).map_err(|error| {
+            if damaged(&error) {
+                io::Error::new(
+                    error.kind(),
+                    format!("the gzip data is damaged or cut off ({error})"),
+                )
+            } else {
+                error
+            }
+        })
+    }
+}
+
+/// Opens a file. Its first bytes show whether it is compressed.
+fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>> {
+    let mut magic = [0; 2];
+    let is_gzip = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
+    let counted = BufReader::with_capacity(
+        1 << 16,
+        Counted {
+            inner: File::open(path)?,
+            progress,
+        },
+    );
+    Ok(if is_gzip {
+        Box::new(Unpacked(MultiGzDecoder::new(counted)))
+    } else {
+        Box::new(counted)
+    })
+}
+
+/// Reads the rows of a log, groups neighbouring rows of a case and hands the groups over in file order.
+fn read(
+    mut log: Log,
+    key: &[u8; 32],
+    mut rejected: Option<Rejected>,
+    take: &mut dyn FnMut(Group) -> Result<(), Error>,
+) -> Result<Totals, Error> {
+    let mut totals = Totals::default();
+    let mut cases = std::collections::HashSet::new();
+    // How often each row's text was met in its case: 12 bytes a row, so that no row of a log is taken for another.
+    let mut met: HashMap<u64, u32> = HashMap::new();
+    let mut group = Group {
+        case: String::new(),
+        rows: Vec::new(),
+    };
+    let mut bytes = 0;
+    let mut record = Record::default();
+    loop {
+        let after = log.records.line();
+        // The rows that follow are not known, so this is no rejection of one row.
+        let read = log.records.read(&mut record).map_err(|error| {
+            Error::because(
+                Kind::Unavailable,
+                format!("cannot read the file from line {after} on"),
+                error,
+            )
+        })?;
+        let row = match read {
+            None => break,
+            Some(Ok(())) => log.mapping.row(&log.places, key, &record),
+            Some(Err(fault)) => Err(words(&fault, Some(&log.headers), log.encoding)),
+        };
+        let row = match row {
+            Ok(Some(row)) if row.bytes > GROUP_BYTES_MAX => Err(format!(
+                "is too long for an event: about {} bytes can be imported",
+                GROUP_BYTES_MAX / 2
+            )),
+            row => row,
+        };
+        totals.rows += 1;
+        log.progress.rows.fetch_add(1, Ordering::Relaxed);
+        let mut row = match row {
+            Ok(Some(row)) => row,
+            Ok(None) => {
+                totals.ignored += 1;
+                continue;
+            }
+            Err(reason) => {
+                totals.rejected += 1;
+                if let Some(rejected) = &mut rejected {
+                    rejected.write(&record, &reason)?;
+                }
+                if totals.rejections.len() < REJECTED_MAX {
+                    totals.rejections.push((record.line, reason));
+                }
+                continue;
+            }
+        };
+        if row.case != group.case
+            || group.rows.len() >= ROWS_MAX
+            || bytes + row.bytes > GROUP_BYTES_MAX
+        {
+            let case = row.case.clone();
+            let full = std::mem::replace(
+                &mut group,
+                Group {
+                    case,
+                    rows: Vec::new(),
+                },
+            );
+            if !full.rows.is_empty() {
+                take(full)?;
+            }
+            bytes = 0;
+        }
+        let mut hasher = DefaultHasher::new();
+        row.case.hash(&mut hasher);
+        cases.insert(hasher.finish());
+        row.fingerprint().hash(&mut hasher);
+        let nth = met.entry(hasher.finish()).or_default();
+        *nth += 1;
+        row.count(*nth);
+        bytes += row.bytes;
+        group.rows.push(row);
+    }
+    if !group.rows.is_empty() {
+        take(group)?;
+    }
+    if let Some(rejected) = rejected {
+        rejected.close()?;
+    }
+    totals.cases = cases.len() as u64;
+    Ok(totals)
+}
+
+/// Hands a group to the worker of its case.
+fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
+    let mut hasher = DefaultHasher::new();
+    group.case.hash(&mut hasher);
+    let worker = usize::try_from(hasher.finish() % inboxes.len() as u64).unwrap_or_default();
+    inboxes[worker]
+        .blocking_send(group)
+        .map_err(|_| Error::new(Kind::Unavailable, "the import stopped"))
+}
+
+/// Writes blanks and percent signs of a name as percent codes of their UTF-8 bytes, one to one, so that a stream's name is one word everywhere.
+pub fn encoded(name: &str) -> String {
+    let mut word = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c == '%' || c.is_whitespace() {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                let _ = write!(word, "%{byte:02X}");
+            }
+        } else {
+            word.push(c);
+        }
+    }
+    word
+}
+
+/// The stream of a case.
+fn stream_of(source: &str, case: &str) -> String {
+    format!("ticket-{source}-{}", encoded(case))
+}
+
+/// Counts the rows of a case that the ledger has.
+async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Error> {
+    let ticket = ledger
+        .load::<Ticket>(&stream_of(source, &group.case))
+        .await?
+        .aggregate
+        .0;
+    let Some(observation) = ticket.observation else {
+        return Ok(0);
+    };
+    let is_known = |row: &&Row| {
+        let (text, nth) = row.counted();
+        observation
+            .rows
+            .get(text)
+            .is_some_and(|taken| *taken >= nth)
+    };
+    Ok(group.rows.iter().filter(is_known).count() as u64)
+}
+
+/// Stores the rows of one case that are new; says how many were.
+async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> Result<u64, Error> {
+    let people = People::new(ledger.keys.clone());
+    let mut observed = Vec::with_capacity(group.rows.len());
+    for row in group.rows {
+        observed.push(row.observe(file, &people).await?);
+    }
+    let stream = stream_of(source, &group.case);
+    let line = observed.first().map_or(0, |row: &RowImported| row.line);
+    // The same rows are the same command; a batch that has one more, because a mapping was corrected, is another.
+    let rows: Vec<String> = observed
+        .iter()
+        .map(|row| format!("{}#{}", row.row, row.nth))
+        .collect();
+    let meta = Meta {
+        actor: PersonId::system(),
+        ..Meta::system(format!("import {file}"), format!("import {file}:{line}"))
+    };
+    let command_envelope = CommandEnvelope {
+        command_id: command_id(&["import", &group.case, &rows.join(",")]),
+        stream,
+        meta,
+    };
+    match ledger
+        .execute::<Ticket>(&command_envelope, &Command::ImportRow(observed), &Nobody)
+        .await
+    {
+        Ok(outcome) => Ok(outcome.events.len() as u64),
+        Err(ExecuteError::Technical(error)) => Err(error),
+        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
+            Kind::Misconfigured,
+            format!("{}: {rejection}", command_envelope.stream),
+        )),
+    }
+}
+
+/// Taking over rows asks nothing from outside.
+struct Nobody;
+
+#[async_trait::async_trait]
+impl ContextLoader<Ticket> for Nobody {
+    async fn load(&self, wanted: &[Lookup], _facts: &mut Context) -> Result<(), Error> {
+        Err(Error::new(
+            Kind::Misconfigured,
+            format!("an import asked for {wanted:?}"),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_streams_are_encoded_one_to_one() {
+        assert_eq!(encoded("Case 2"), "Case%202");
+        assert_eq!(encoded("Case%202"), "Case%25202");
+        assert_eq!(encoded("工单\u{3000}7"), "工单%E3%80%807");
+        assert_eq!(encoded("INC-1"), "INC-1");
+    }
+
+    #[test]
+    fn a_separator_line_is_recognized() {
+        assert_eq!(separator_line(b"sep=;\r\nid;when"), Some((";".into(), 7)));
+        assert_eq!(separator_line(b"\"SEP=\t\"\nid"), Some(("\t".into(), 8)));
+        assert_eq!(separator_line(b"sep=,"), Some((",".into(), 5)));
+        assert_eq!(separator_line(b"sep=abc\nx"), None);
+        assert_eq!(separator_line(b"id,when\nsep=;\n"), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! Writes rejected rows to a CSV file, each with its line and the reason.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use infra::{Error, Kind};
+
+use super::Log;
+use super::records::Record;
+
+/// A file of rejected rows.
+pub struct Rejected {
+    path: PathBuf,
+    file: csv::Writer<File>,
+}
+
+impl Rejected {
+    /// Begins the file with a header: line, reason, and the columns of the log. Neither the log nor its mapping is ever overwritten.
+    pub fn create(path: &Path, log: &Log, mapping: &Path) -> Result<Self, Error> {
+        let is_same = |other: &Path| {
+            path.canonicalize()
+                .is_ok_and(|path| other.canonicalize().is_ok_and(|other| other == path))
+        };
+        for (input, what) in [
+            (log.path.as_path(), "the log itself"),
+            (mapping, "the mapping"),
+        ] {
+            if is_same(input) {
+                return Err(Error::new(
+                    Kind::Misconfigured,
+                    format!("--rejected {} is {what}; name another file", path.display()),
+                ));
+            }
+        }
+        let file = File::create(path).map_err(|error| {
+            Error::because(
+                Kind::Misconfigured,
+                format!("cannot write {}", path.display()),
+                error,
+            )
+        })?;
+        let mut rejected = Self {
+            path: path.to_owned(),
+            file: csv::WriterBuilder::new().flexible(true).from_writer(file),
+        };
+        // A log that has such columns keeps them under their names.
+        let own = ["line", "reason"].map(|name| {
+            if log.headers.iter().any(|header| header == name) {
+                format!("import_{name}")
+            } else {
+                name.to_owned()
+            }
+        });
+        rejected.put(own.iter().chain(&log.headers).map(String::as_str))?;
+        Ok(rejected)
+    }
+
+    /// Writes a row.
+    pub fn write(&mut self, record: &Record, reason: &str) -> Result<(), Error> {
+        let line = record.line.to_string();
+        self.put([line.as_str(), reason].into_iter().chain(record.values()))
+    }
+
+    /// Writes what is still in memory.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.file.flush().map_err(|error| {
+            Error::because(
+                Kind::Misconfigured,
+                format!("cannot write {}", self.path.display()),
+                error,
+            )
+        })
+    }
+
+    fn put<'a>(&mut self, values: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+        self.file.write_record(values).map_err(|error| {
+            Error::because(
+                Kind::Misconfigured,
+                format!("cannot write {}", self.path.display()),
+                error,
+            )
+        })
+    }
+}

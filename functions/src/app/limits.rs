@@ -1,0 +1,806 @@
+//! Rates of one desk: requests and bytes of each application and user, drafts of each person, guesses of secrets, files in transfer. `docs/limits.md` has all bounds.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use events::{AttachmentId, Moment, PersonId};
+use infra::{Error, Kind};
+
+use crate::app::request_scope;
+
+/// A rate: so many units an hour, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub per_hour: i64,
+    pub burst: i64,
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Requests of one application for one user: 200 a second all day long, which is more than one client makes in a loop, and 5,000 at once.
+const REQUESTS: Rate = Rate {
+    per_hour: 200 * 3600,
+    burst: 5_000,
+};
+/// Requests of one application that names no user, and so acts for all of them: ten times as many in the long run, eight times at once.
+const REQUESTS_ALONE: Rate = Rate {
+    per_hour: 2_000 * 3600,
+    burst: 40_000,
+};
+/// Bytes that one application writes for one user: 256 KiB a second, which is 300 tickets a second, and 24 MiB at once.
+const WRITTEN: Rate = Rate {
+    per_hour: (256 << 10) * 3600,
+    burst: 24 << 20,
+};
+/// Bytes of one application that names no user.
+const WRITTEN_ALONE: Rate = Rate {
+    per_hour: (2 << 20) * 3600,
+    burst: 96 << 20,
+};
+/// Saves of drafts and templates by one person: one every five seconds, and 300 at once.
+const DRAFTS: Rate = Rate {
+    per_hour: 720,
+    burst: 300,
+};
+/// Bytes of drafts that one person saves: a form of 10 KiB every five seconds, and 8 MiB at once.
+const DRAFT_BYTES: Rate = Rate {
+    per_hour: 8 << 20,
+    burst: 8 << 20,
+};
+/// Wrong secrets for one code: a client with an old secret gets enough responses to notice it.
+const GUESSES_OF_CODE: Rate = Rate {
+    per_hour: 3600,
+    burst: 30,
+};
+/// Wrong secrets from one address, behind which many clients may be.
+const GUESSES_OF_ADDRESS: Rate = Rate {
+    per_hour: 10 * 3600,
+    burst: 300,
+};
+/// Entries of one table of rates; each takes less than 100 bytes.
+const ENTRIES_MAX: usize = 20_000;
+/// Downloads at once. Each takes 0.3 MiB, so all take 77 MiB.
+pub const DOWNLOADS_MAX: usize = 256;
+/// Downloads of one application and user at once; browsers open at most 6 connections.
+pub const DOWNLOADS_OF_ONE_MAX: usize = 32;
+/// Uploads that come in at once. Each takes up to 9 MiB while a part is sealed.
+pub const UPLOADS_MAX: usize = 16;
+/// Uploads of one application and user that come in at once.
+pub const UPLOADS_OF_ONE_MAX: usize = 4;
+/// Requests of one application and user that are under way at once: a body that does not arrive, or a slow read, holds a connection.
+const UNDER_WAY_MAX: usize = 128;
+/// The same of an application that names no user.
+const UNDER_WAY_ALONE_MAX: usize = 512;
+/// An answer that is larger counts until its client has taken it.
+pub const LARGE_ANSWER: usize = 64 << 10;
+/// Bytes of large answers that are not taken yet.
+const RESPONSE_BYTES_MAX: usize = 64 << 20;
+/// The same of one application and user. An answer that is larger than this finds a place alone.
+const ANSWER_BYTES_OF_ONE_MAX: usize = 16 << 20;
+/// The same of an application that names no user.
+const ANSWER_BYTES_ALONE_MAX: usize = 32 << 20;
+/// Files that one person begins to upload.
+const BEGUN: Rate = Rate {
+    per_hour: 600,
+    burst: 300,
+};
+/// Bytes that one person uploads: 2 GiB an hour, and 4 GiB at once, which is the largest file that a desk can be set to.
+const UPLOADED: Rate = Rate {
+    per_hour: 2 << 30,
+    burst: 4 << 30,
+};
+/// Uploads in parts that one person has begun and not completed.
+pub const OPEN_UPLOADS_MAX: usize = 64;
+/// Bytes of such uploads of one person; one file may always be as large as the desk allows.
+pub const IN_TRANSFER_BYTES_MAX: u64 = 1 << 30;
+/// An upload that is not completed by then is discarded.
+const OPEN_UPLOAD_MS: i64 = 24 * HOUR_MS;
+/// Seconds after which a request for a place among the uploads in parts may succeed.
+const OPEN_UPLOAD_RETRY_S: u32 = 60;
+/// Between two log lines about wrong secrets.
+const GUESS_LOG_MS: i64 = 1_000;
+
+/// An application and user, as rates count them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Of {
+    short: [u8; 16],
+    /// No user is named.
+    is_alone: bool,
+}
+
+impl Of {
+    pub fn new(app: &str, user: Option<&str>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update(&(app.len() as u64).to_be_bytes())
+            .update(app.as_bytes())
+            .update(&[u8::from(user.is_some())])
+            .update(user.unwrap_or_default().as_bytes());
+        let mut short = [0; 16];
+        short.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self {
+            short,
+            is_alone: user.is_none(),
+        }
+    }
+
+    fn requests(self) -> Rate {
+        if self.is_alone {
+            REQUESTS_ALONE
+        } else {
+            REQUESTS
+        }
+    }
+
+    fn written(self) -> Rate {
+        if self.is_alone {
+            WRITTEN_ALONE
+        } else {
+            WRITTEN
+        }
+    }
+}
+
+/// All rates of a desk. They apply once [`Limits::apply`] was called; files in transfer and guesses are bounded always.
+#[derive(Debug, Default)]
+pub struct Limits {
+    applies: OnceLock<()>,
+    requests: Buckets<Of>,
+    written: Buckets<Of>,
+    drafts: Buckets<PersonId>,
+    draft_bytes: Buckets<PersonId>,
+    guesses_of_code: Buckets<[u8; 16]>,
+    guesses_of_address: Buckets<IpAddr>,
+    guess_logged: AtomicI64,
+    guesses_unlogged: AtomicU64,
+    under_way: Transfers,
+    answers: Transfers,
+    downloads: Transfers,
+    uploads: Transfers,
+    begun: Buckets<PersonId>,
+    uploaded: Buckets<PersonId>,
+    open_uploads: Mutex<HashMap<PersonId, HashMap<AttachmentId, OpenUpload>>>,
+}
+
+/// An upload in parts that is not completed.
+#[derive(Debug)]
+struct OpenUpload {
+    begun: Moment,
+    /// Bytes of each part.
+    parts: HashMap<u32, u64>,
+}
+
+impl Limits {
+    /// From now on requests, bytes, drafts and guesses are limited.
+    pub fn apply(&self) {
+        let _ = self.applies.set(());
+    }
+
+    fn are_applied(&self) -> bool {
+        self.applies.get().is_some()
+    }
+
+    /// Counts a request of a known caller.
+    pub(crate) fn asked(&self, of: Of, now: Moment) -> Result<(), Error> {
+        request_scope::is_of(of);
+        if !self.are_applied() {
+            return Ok(());
+        }
+        // Nothing is taken of the bytes: they were counted when they were written.
+        self.written
+            .take(of, of.written(), 0, now)
+            .map_err(|seconds| {
+                limited(
+                    "this application writes too many bytes for this user",
+                    seconds,
+                )
+            })?;
+        self.requests
+            .take(of, of.requests(), 1, now)
+            .map_err(|seconds| {
+                limited(
+                    "this application makes too many requests for this user",
+                    seconds,
+                )
+            })?;
+        let most = if of.is_alone {
+            UNDER_WAY_ALONE_MAX
+        } else {
+            UNDER_WAY_MAX
+        };
+        let place = self.under_way.start(Some(of), 1, usize::MAX, most);
+        request_scope::hold(place.ok_or_else(|| {
+            limited(
+                "too many requests of this application for this user are under way",
+                1,
+            )
+        })?);
+        Ok(())
+    }
+
+    /// A place for a large answer, held until it is dropped.
+    pub(crate) fn answer(&self, of: Of, bytes: usize) -> Result<Transfer, Error> {
+        let most = if of.is_alone {
+            ANSWER_BYTES_ALONE_MAX
+        } else {
+            ANSWER_BYTES_OF_ONE_MAX
+        };
+        let place = self
+            .answers
+            .start(Some(of), bytes, RESPONSE_BYTES_MAX, most);
+        place.ok_or_else(|| {
+            limited(
+                "too many large answers are not taken by their clients yet",
+                1,
+            )
+        })
+    }
+
+    /// Counts what a request wrote; more than there was left is paid back by waiting.
+    pub(crate) fn wrote(&self, of: Of, bytes: u64, now: Moment) {
+        if bytes > 0 && self.are_applied() {
+            self.written.charge(
+                of,
+                of.written(),
+                i64::try_from(bytes).unwrap_or(i64::MAX),
+                now,
+            );
+        }
+    }
+
+    /// Counts a draft that a person saves.
+    pub fn drafted(&self, owner: &PersonId, bytes: usize, now: Moment) -> Result<(), Error> {
+        if !self.are_applied() {
+            return Ok(());
+        }
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.drafts
+            .take(owner.clone(), DRAFTS, 1, now)
+            .map_err(|seconds| limited("one person saves at most 720 drafts an hour", seconds))?;
+        self.draft_bytes
+            .take(owner.clone(), DRAFT_BYTES, bytes, now)
+            .map_err(|seconds| limited("one person saves at most 8 MiB of drafts an hour", seconds))
+    }
+
+    /// Counts a wrong secret; an error where there were too many for this code or from this address.
+    pub(crate) fn guessed(&self, code: &str, now: Moment) -> Result<(), Error> {
+        let address = request_scope::address();
+        self.log_guess(code, address, now);
+        if !self.are_applied() {
+            return Ok(());
+        }
+        let mut short = [0; 16];
+        short.copy_from_slice(&blake3::hash(code.as_bytes()).as_bytes()[..16]);
+        let of_code = self.guesses_of_code.take(short, GUESSES_OF_CODE, 1, now);
+        let of_address = address.map_or(Ok(()), |address| {
+            self.guesses_of_address
+                .take(prefix(address), GUESSES_OF_ADDRESS, 1, now)
+        });
+        of_code.and(of_address).map_err(|seconds| {
+            limited(
+                "too many wrong secrets for this code or from this address",
+                seconds,
+            )
+        })
+    }
+
+    /// Logs wrong secrets, at most one line a second.
+    fn log_guess(&self, code: &str, address: Option<IpAddr>, now: Moment) {
+        let last = self.guess_logged.load(Ordering::Relaxed);
+        let is_first = now.0 - last >= GUESS_LOG_MS
+            && self
+                .guess_logged
+                .compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if !is_first {
+            self.guesses_unlogged.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let others = self.guesses_unlogged.swap(0, Ordering::Relaxed);
+        let code: String = code.chars().take(64).collect();
+        let address = address.map_or_else(String::new, |address| address.to_string());
+        tracing::warn!(
+            code,
+            address,
+            others,
+            "a caller showed a wrong code or secret"
+        );
+    }
+
+    /// A place for a download of the present caller, held until it is dropped.
+    pub(crate) fn download(&self) -> Result<Transfer, Error> {
+        self.downloads
+            .start(request_scope::of(), 1, DOWNLOADS_MAX, DOWNLOADS_OF_ONE_MAX)
+            .ok_or_else(|| limited("too many downloads at once", 1))
+    }
+
+    /// Counts a file that a person begins to upload.
+    pub(crate) fn begins(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
+        if !self.are_applied() {
+            return Ok(());
+        }
+        self.uploads(owner, now)?;
+        self.begun
+            .take(owner.clone(), BEGUN, 1, now)
+            .map_err(|seconds| limited("one person uploads at most 600 files an hour", seconds))
+    }
+
+    /// Says whether a person may upload more bytes now.
+    pub(crate) fn uploads(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
+        if !self.are_applied() {
+            return Ok(());
+        }
+        self.uploaded
+            .take(owner.clone(), UPLOADED, 0, now)
+            .map_err(|seconds| limited("one person uploads at most 2 GiB an hour", seconds))
+    }
+
+    /// Counts bytes that a person uploaded.
+    pub fn uploaded(&self, owner: &PersonId, bytes: usize, now: Moment) {
+        if self.are_applied() {
+            self.uploaded.charge(
+                owner.clone(),
+                UPLOADED,
+                i64::try_from(bytes).unwrap_or(i64::MAX),
+                now,
+            );
+        }
+    }
+
+    /// Counts an upload in parts until it ends.
+    pub(crate) fn opens(
+        &self,
+        owner: &PersonId,
+        upload: &AttachmentId,
+        now: Moment,
+    ) -> Result<(), Error> {
+        if !self.are_applied() {
+            return Ok(());
+        }
+        let mut all = self.open_uploads.lock().expect("no holder panics");
+        all.retain(|_, uploads| {
+            uploads.retain(|_, upload| upload.begun.plus_ms(OPEN_UPLOAD_MS) > now);
+            !uploads.is_empty()
+        });
+        let own = all.entry(owner.clone()).or_default();
+        if own.len() >= OPEN_UPLOADS_MAX && !own.contains_key(upload) {
+            let what = format!(
+                "one person has at most {OPEN_UPLOADS_MAX} uploads that are not completed: complete or delete one"
+            );
+            return Err(limited(&what, OPEN_UPLOAD_RETRY_S));
+        }
+        own.entry(upload.clone()).or_insert_with(|| OpenUpload {
+            begun: now,
+            parts: HashMap::new(),
+        });
+        Ok(())
+    }
+
+    /// Counts a part of an upload in place of the one that had its number.
+    pub(crate) fn part(
+        &self,
+        owner: &PersonId,
+        upload: &AttachmentId,
+        number: u32,
+        bytes: u64,
+        most: u64,
+    ) -> Result<(), Error> {
+        let mut all = self.open_uploads.lock().expect("no holder panics");
+        let Some(own) = all.get_mut(owner) else {
+            return Ok(());
+        };
+        let others: u64 = own
+            .iter()
+            .flat_map(|(id, open)| {
+                open.parts
+                    .iter()
+                    .filter(move |(other, _)| id != upload || **other != number)
+            })
+            .map(|(_, bytes)| bytes)
+            .sum();
+        if others.saturating_add(bytes) > most.max(IN_TRANSFER_BYTES_MAX) {
+            return Err(limited(
+                "the uploads of one person that are not completed have too many bytes: complete or delete one",
+                OPEN_UPLOAD_RETRY_S,
+            ));
+        }
+        if let Some(open) = own.get_mut(upload) {
+            open.parts.insert(number, bytes);
+        }
+        Ok(())
+    }
+
+    /// An upload in parts was completed or deleted.
+    pub(crate) fn ends(&self, owner: &PersonId, upload: &AttachmentId) {
+        if let Some(own) = self
+            .open_uploads
+            .lock()
+            .expect("no holder panics")
+            .get_mut(owner)
+        {
+            own.remove(upload);
+        }
+    }
+
+    /// A place for an upload of the present caller, held until it is dropped.
+    pub(crate) fn upload(&self) -> Result<Transfer, Error> {
+        self.uploads
+            .start(request_scope::of(), 1, UPLOADS_MAX, UPLOADS_OF_ONE_MAX)
+            .ok_or_else(|| limited("too many uploads at once", 1))
+    }
+}
+
+/// The part of an address that one customer of a provider has: an IPv6 network of 64 bits, or an IPv4 address.
+fn prefix(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// A request that is over a limit; it may be repeated after so many seconds.
+pub(crate) fn limited(what: &str, seconds: u32) -> Error {
+    let seconds = seconds.max(1);
+    request_scope::retry_after(seconds);
+    Error::new(
+        Kind::Limited {
+            retry_after_s: seconds,
+        },
+        format!("{what}; repeat the request after {seconds} s"),
+    )
+}
+
+/// A token bucket. Its level counts in parts of a token, so many that a millisecond at one token an hour is a whole number of them.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    level: i64,
+    at: Moment,
+    /// The rates of one table differ: an application without a user has another one.
+    rate: Rate,
+}
+
+/// Parts of one token.
+const PARTS: i64 = HOUR_MS;
+
+impl Bucket {
+    fn full(rate: Rate, now: Moment) -> Self {
+        Self {
+            level: rate.burst.saturating_mul(PARTS),
+            at: now,
+            rate,
+        }
+    }
+
+    fn refill(&mut self, now: Moment) {
+        let passed = now.0.saturating_sub(self.at.0).clamp(0, 24 * HOUR_MS);
+        self.level = self
+            .level
+            .saturating_add(passed.saturating_mul(self.rate.per_hour))
+            .min(self.rate.burst.saturating_mul(PARTS));
+        self.at = Moment(self.at.0.max(now.0));
+    }
+
+    /// Parts that are missing in the bucket.
+    fn missing(&self) -> i64 {
+        self.rate
+            .burst
+            .saturating_mul(PARTS)
+            .saturating_sub(self.level)
+    }
+
+    /// Seconds until the bucket holds so many parts.
+    fn wait_s(&self, parts: i64) -> u32 {
+        let ms = parts.saturating_sub(self.level).max(0) / self.rate.per_hour.max(1);
+        u32::try_from(ms / 1000 + 1).unwrap_or(u32::MAX)
+    }
+}
+
+/// Token buckets by key, in bounded memory.
+#[derive(Debug)]
+struct Buckets<K>(Mutex<HashMap<K, Bucket>>);
+
+impl<K> Default for Buckets<K> {
+    fn default() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+}
+
+impl<K: Eq + Hash + Clone> Buckets<K> {
+    /// Takes tokens; gives back the seconds to wait where there are not enough. More than fit into the bucket are taken of a full one.
+    fn take(&self, key: K, rate: Rate, tokens: i64, now: Moment) -> Result<(), u32> {
+        let parts = tokens.min(rate.burst).saturating_mul(PARTS);
+        self.with(key, rate, now, |bucket| {
+            if bucket.level < parts {
+                return Err(bucket.wait_s(parts));
+            }
+            bucket.level -= parts;
+            Ok(())
+        })
+    }
+
+    /// Takes tokens that were used already.
+    fn charge(&self, key: K, rate: Rate, tokens: i64, now: Moment) {
+        self.with(key, rate, now, |bucket| {
+            bucket.level = bucket.level.saturating_sub(tokens.saturating_mul(PARTS));
+        });
+    }
+
+    fn with<T>(&self, key: K, rate: Rate, now: Moment, work: impl FnOnce(&mut Bucket) -> T) -> T {
+        let mut buckets = self.0.lock().expect("no holder panics");
+        if buckets.len() >= ENTRIES_MAX && !buckets.contains_key(&key) {
+            make_place(&mut buckets, now);
+        }
+        let bucket = buckets
+            .entry(key)
+            .or_insert_with(|| Bucket::full(rate, now));
+        bucket.refill(now);
+        work(bucket)
+    }
+}
+
+/// Forgets buckets that are full again; where nearly all are in use, the fullest, so that a new key rarely costs a look at all of them.
+fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
+    buckets.retain(|_, bucket| {
+        bucket.refill(now);
+        bucket.missing() > 0
+    });
+    if buckets.len() > ENTRIES_MAX / 4 * 3 {
+        let mut fullest: Vec<(i64, K)> = buckets
+            .iter()
+            .map(|(key, bucket)| (bucket.missing(), key.clone()))
+            .collect();
+        fullest.sort_unstable_by_key(|(missing, _)| *missing);
+        for (_, key) in fullest.into_iter().take(buckets.len() - ENTRIES_MAX / 2) {
+            buckets.remove(&key);
+        }
+    }
+}
+
+/// Files in transfer, requests under way, or bytes of answers: all together, and by caller.
+#[derive(Clone, Debug, Default)]
+struct Transfers(Arc<Mutex<Running>>);
+
+/// The number of all transfers, and of those of each caller.
+type Running = (usize, HashMap<Option<Of>, usize>);
+
+impl Transfers {
+    /// Takes a place of this size. One that is alone always finds one.
+    fn start(
+        &self,
+        of: Option<Of>,
+        size: usize,
+        most: usize,
+        most_of_one: usize,
+    ) -> Option<Transfer> {
+        let mut running = self.0.lock().expect("no holder panics");
+        let (all, by_caller) = &mut *running;
+        let own = by_caller.get(&of).copied().unwrap_or_default();
+        if (*all > 0 && *all + size > most) || (own > 0 && own + size > most_of_one) {
+            return None;
+        }
+        *all += size;
+        by_caller.insert(of, own + size);
+        Some(Transfer {
+            of,
+            size,
+            transfers: self.clone(),
+        })
+    }
+}
+
+/// One file in transfer, one request under way, or one answer.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    of: Option<Of>,
+    size: usize,
+    transfers: Transfers,
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        let mut running = self.transfers.0.lock().expect("no holder panics");
+        let (all, by_caller) = &mut *running;
+        *all = all.saturating_sub(self.size);
+        match by_caller.get_mut(&self.of) {
+            Some(own) if *own > self.size => *own -= self.size,
+            _ => drop(by_caller.remove(&self.of)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Moment = Moment(1_795_320_000_000);
+
+    #[test]
+    fn a_bucket_gives_its_burst_then_its_rate_and_names_the_wait() {
+        let buckets = Buckets::<u8>::default();
+        let rate = Rate {
+            per_hour: 3600,
+            burst: 3,
+        };
+        for _ in 0..3 {
+            assert_eq!(buckets.take(1, rate, 1, NOON), Ok(()));
+        }
+        assert_eq!(buckets.take(1, rate, 1, NOON), Err(2));
+        assert_eq!(
+            buckets.take(2, rate, 1, NOON),
+            Ok(()),
+            "another key has its own"
+        );
+        assert_eq!(buckets.take(1, rate, 1, NOON.plus_ms(1_000)), Ok(()));
+        assert_eq!(buckets.take(1, rate, 1, NOON.plus_ms(1_000)), Err(2));
+        assert_eq!(
+            buckets.take(1, rate, 1, NOON.plus_ms(500)),
+            Err(2),
+            "a clock that goes back gives nothing"
+        );
+        assert_eq!(
+            buckets.take(1, rate, 99, NOON.plus_ms(HOUR_MS)),
+            Ok(()),
+            "more than fits is taken of a full bucket"
+        );
+    }
+
+    #[test]
+    fn what_was_written_already_is_paid_back_by_waiting() {
+        let buckets = Buckets::<u8>::default();
+        let rate = Rate {
+            per_hour: 3600 * 10,
+            burst: 100,
+        };
+        buckets.charge(1, rate, 150, NOON);
+        assert_eq!(buckets.take(1, rate, 0, NOON), Err(6));
+        assert_eq!(buckets.take(1, rate, 0, NOON.plus_ms(5_000)), Ok(()));
+    }
+
+    #[test]
+    fn many_keys_take_bounded_memory_and_forget_the_fullest_first() {
+        let buckets = Buckets::<usize>::default();
+        let rate = Rate {
+            per_hour: 1,
+            burst: 10,
+        };
+        for _ in 0..10 {
+            assert_eq!(buckets.take(0, rate, 1, NOON), Ok(()));
+        }
+        for key in 1..=2 * ENTRIES_MAX {
+            assert_eq!(buckets.take(key, rate, 1, NOON), Ok(()));
+        }
+        assert!(buckets.0.lock().unwrap().len() <= ENTRIES_MAX);
+        assert!(
+            buckets.take(0, rate, 1, NOON).is_err(),
+            "an empty bucket is not forgotten"
+        );
+    }
+
+    #[test]
+    fn a_bucket_is_refilled_at_its_own_rate_when_others_make_place() {
+        let buckets = Buckets::<usize>::default();
+        let (slow, fast) = (
+            Rate {
+                per_hour: 1,
+                burst: 10,
+            },
+            Rate {
+                per_hour: 3600,
+                burst: 1_000_000,
+            },
+        );
+        for _ in 0..10 {
+            assert_eq!(buckets.take(0, slow, 1, NOON), Ok(()));
+        }
+        for key in 1..ENTRIES_MAX {
+            assert_eq!(buckets.take(key, fast, 1, NOON), Ok(()));
+        }
+        // The table is full: this key makes place after a minute.
+        assert_eq!(
+            buckets.take(ENTRIES_MAX, fast, 1, NOON.plus_ms(60_000)),
+            Ok(())
+        );
+        assert!(
+            buckets.take(0, slow, 1, NOON.plus_ms(60_000)).is_err(),
+            "one token takes an hour"
+        );
+    }
+
+    #[test]
+    fn a_file_in_transfer_takes_a_place_until_it_ends() {
+        let transfers = Transfers::default();
+        let (one, other) = (Some(Of::new("a", Some("x"))), Some(Of::new("a", None)));
+        let held = transfers.start(one, 1, 3, 2).expect("a place");
+        let _second = transfers.start(one, 1, 3, 2).expect("a place");
+        assert!(transfers.start(one, 1, 3, 2).is_none());
+        let _third = transfers.start(other, 1, 3, 2).expect("a place");
+        assert!(
+            transfers.start(None, 1, 3, 2).is_none(),
+            "all places are taken"
+        );
+        drop(held);
+        assert!(transfers.start(one, 1, 3, 2).is_some());
+    }
+
+    #[test]
+    fn large_answers_that_are_not_taken_are_bounded_by_bytes() {
+        let (limits, one, other) = (
+            Limits::default(),
+            Of::new("a", Some("x")),
+            Of::new("a", Some("y")),
+        );
+        let held = limits
+            .answer(one, 10 * RESPONSE_BYTES_MAX)
+            .expect("one that is alone");
+        assert!(
+            limits.answer(one, LARGE_ANSWER).is_err()
+                && limits.answer(other, LARGE_ANSWER).is_err()
+        );
+        drop(held);
+        let held: Vec<_> = (0..4)
+            .map(|_| {
+                limits
+                    .answer(one, ANSWER_BYTES_OF_ONE_MAX / 4)
+                    .expect("a place")
+            })
+            .collect();
+        assert!(limits.answer(one, LARGE_ANSWER).is_err());
+        let theirs = limits
+            .answer(other, LARGE_ANSWER)
+            .expect("another caller is not concerned");
+        drop((held, theirs));
+        assert!(limits.answers.0.lock().unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn uploads_that_are_not_completed_are_bounded_by_number_and_bytes() {
+        let (limits, owner) = (Limits::default(), PersonId::from("p-lisi"));
+        limits.apply();
+        let id = |at: usize| AttachmentId(format!("att-{at}"));
+        for at in 0..OPEN_UPLOADS_MAX {
+            limits.opens(&owner, &id(at), NOON).expect("a place");
+        }
+        assert!(limits.opens(&owner, &id(OPEN_UPLOADS_MAX), NOON).is_err());
+        limits
+            .opens(&owner, &id(0), NOON)
+            .expect("one that is open already");
+        limits
+            .opens(&PersonId::from("p-wangwu"), &id(99), NOON)
+            .expect("another person");
+        limits
+            .part(&owner, &id(0), 1, IN_TRANSFER_BYTES_MAX, 0)
+            .expect("as much as there may be");
+        limits
+            .part(&owner, &id(0), 1, IN_TRANSFER_BYTES_MAX, 0)
+            .expect("in place of the earlier one");
+        assert!(limits.part(&owner, &id(1), 1, 1, 0).is_err());
+        limits.ends(&owner, &id(0));
+        limits
+            .part(&owner, &id(1), 1, 1, 0)
+            .expect("the other one has ended");
+        limits
+            .opens(&owner, &id(OPEN_UPLOADS_MAX), NOON)
+            .expect("its place");
+        limits
+            .opens(&owner, &id(1000), NOON.plus_ms(OPEN_UPLOAD_MS))
+            .expect("all others are discarded by now");
+    }
+
+    #[test]
+    fn an_application_without_a_user_is_not_one_with_an_empty_name() {
+        assert_ne!(Of::new("a", None), Of::new("a", Some("")));
+        assert_ne!(Of::new("a", Some("b")), Of::new("ab", Some("")));
+    }
+
+    #[test]
+    fn addresses_of_one_customer_count_together() {
+        let of = |text: &str| prefix(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    }
+}

@@ -1,0 +1,176 @@
+//! App: the ports and settings every function works with, made once.
+
+pub mod administration;
+pub mod attachments;
+pub mod callback_token;
+pub mod cards;
+pub mod client_apps;
+pub mod context;
+pub mod drafts;
+pub mod erasure;
+pub mod identity;
+#[cfg(feature = "local")]
+pub mod importing;
+pub mod limits;
+pub mod numbers;
+pub mod option_sources;
+pub mod outbound;
+pub mod people;
+pub mod reports;
+pub mod request_scope;
+pub mod seed;
+pub mod tickets;
+pub mod times;
+
+use std::sync::Arc;
+
+use infra::blob::Blob;
+use infra::crash::Crash;
+use infra::http::HttpClient;
+use infra::login::Login;
+use infra::queue::Queue;
+use infra::secrets::Secrets;
+use infra::views::Views;
+use infra::{Error, Ledger};
+use jiff::tz::TimeZone;
+use tokio::sync::{OnceCell, watch};
+
+use infra::directory::Directory;
+
+use crate::app::context::Configuration;
+use crate::app::identity::Credentials;
+use crate::app::limits::Limits;
+use crate::app::numbers::Numbers;
+use crate::app::people::People;
+
+/// Largest uploaded file, where nothing else is said.
+pub const FILE_BYTES_MAX: u64 = 100 << 20;
+
+/// What a desk is set to.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The base of links in answers and callbacks, such as `https://itsm.example.com`.
+    pub site: String,
+    /// Largest uploaded file.
+    pub file_bytes_max: u64,
+    /// Largest answer the host can give at once, where it has a limit.
+    pub response_bytes_max: Option<u64>,
+    /// The zone of ticket numbers and of times on the wire.
+    pub zone: TimeZone,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            site: "http://127.0.0.1:8080".into(),
+            file_bytes_max: FILE_BYTES_MAX,
+            response_bytes_max: None,
+            zone: crate::app::times::default_zone(),
+        }
+    }
+}
+
+/// Everything a function may touch.
+#[derive(Clone)]
+pub struct App {
+    pub ledger: Ledger,
+    pub views: Arc<dyn Views>,
+    pub queue: Arc<dyn Queue>,
+    pub caller: Arc<dyn HttpClient>,
+    /// Uploaded files, sealed.
+    pub blob: Arc<dyn Blob>,
+    pub login: Arc<dyn Login>,
+    pub people: People,
+    pub directory: Arc<dyn Directory>,
+    pub configuration: Arc<Configuration>,
+    pub numbers: Arc<Numbers>,
+    pub credentials: Arc<Credentials>,
+    pub limits: Arc<Limits>,
+    pub settings: Arc<Settings>,
+    /// The feed position up to which cards are there; doors wait for it so that lists show what was just done.
+    pub followed: watch::Sender<i64>,
+    pub crash: Arc<Crash>,
+    secrets: Arc<dyn Secrets>,
+    keys: Arc<OnceCell<DeskKeys>>,
+}
+
+/// The desk's own keys.
+#[derive(Clone, Copy)]
+pub struct DeskKeys {
+    /// Signs callback tokens.
+    pub token: [u8; 32],
+    /// Keys the fingerprints that stand in the ledger, so that nobody can guess from them what was fingerprinted.
+    pub fingerprint: [u8; 32],
+    /// Seals files that are nobody's in particular.
+    pub files: [u8; 32],
+}
+
+/// The ports of one desk.
+pub struct Ports {
+    pub ledger: Ledger,
+    pub views: Arc<dyn Views>,
+    pub queue: Arc<dyn Queue>,
+    pub caller: Arc<dyn HttpClient>,
+    pub blob: Arc<dyn Blob>,
+    pub login: Arc<dyn Login>,
+    pub directory: Arc<dyn Directory>,
+    pub secrets: Arc<dyn Secrets>,
+}
+
+impl App {
+    /// Puts a desk together over its ports; refuses to start where an old event could not be read.
+    pub fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
+        let Ports {
+            ledger,
+            views,
+            queue,
+            caller,
+            blob,
+            login,
+            directory,
+            secrets,
+        } = ports;
+        events::upcast::complete(&events::catalog_of_types())
+            .map_err(|reason| Error::new(infra::Kind::Misconfigured, reason))?;
+        Ok(Self {
+            people: People::new(ledger.keys.clone()),
+            configuration: Arc::new(Configuration::new(
+                ledger.clone(),
+                views.clone(),
+                directory.clone(),
+                caller.clone(),
+                settings.zone.clone(),
+            )),
+            numbers: Arc::new(Numbers::new(ledger.clone())),
+            credentials: Arc::new(Credentials::new(ledger.clone(), secrets.clone())),
+            limits: Arc::default(),
+            settings: Arc::new(settings),
+            followed: watch::channel(0).0,
+            ledger,
+            views,
+            queue,
+            caller,
+            blob,
+            login,
+            directory,
+            crash,
+            secrets,
+            keys: Arc::default(),
+        })
+    }
+
+    /// The desk's own keys, read when they are first needed: most functions never do.
+    pub async fn keys(&self) -> Result<DeskKeys, Error> {
+        let read = async || {
+            Ok(DeskKeys {
+                token: self.secrets.secret("token-key").await?,
+                fingerprint: self.secrets.secret(FINGERPRINT_KEY).await?,
+                files: self.secrets.secret("files-key").await?,
+            })
+        };
+        self.keys.get_or_try_init(read).await.copied()
+    }
+}
+
+/// The name of the key for fingerprints.
+pub const FINGERPRINT_KEY: &str = "fingerprint-key";

@@ -1,0 +1,103 @@
+//! Gives away ticket numbers from blocks, so that no counter is on the write path of every ticket.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use domain::number_sequence;
+use events::ticket::ServiceKind;
+use events::{Meta, TicketSn};
+use infra::ledger::NoContext;
+use infra::{CommandEnvelope, ExecuteError, Kind, Ledger, Outcome};
+use jiff::civil::Date;
+use tokio::sync::Mutex;
+
+/// Numbers taken at once. A restart leaves the rest of a block unused; a day has 999,999 of each kind.
+const BLOCK: i64 = 200;
+
+/// Times a block is asked for anew where others take theirs at the same moment.
+const CROWD_MAX: u32 = 20;
+
+/// The blocks this desk holds.
+pub struct Numbers {
+    ledger: Ledger,
+    /// What is left of each block, by kind and day.
+    blocks: Mutex<HashMap<(ServiceKind, i64), Range<i64>>>,
+}
+
+impl Numbers {
+    pub fn new(ledger: Ledger) -> Self {
+        Self {
+            ledger,
+            blocks: Mutex::default(),
+        }
+    }
+
+    /// Takes a block; many processes may want one at the same moment, as when a day begins.
+    async fn issue(
+        &self,
+        command_envelope: &CommandEnvelope,
+    ) -> Result<
+        Outcome<number_sequence::NumberSequence>,
+        ExecuteError<number_sequence::NumberSequence>,
+    > {
+        for _ in 0..CROWD_MAX {
+            match self
+                .ledger
+                .execute(
+                    command_envelope,
+                    &number_sequence::Command::Issue { size: BLOCK },
+                    &NoContext,
+                )
+                .await
+            {
+                Err(ExecuteError::Technical(error)) if error.kind == Kind::Conflict => {
+                    let mut byte = [0];
+                    self.ledger.rng.fill(&mut byte);
+                    tokio::time::sleep(std::time::Duration::from_millis(byte[0].into())).await;
+                }
+                issued => return issued,
+            }
+        }
+        self.ledger
+            .execute(
+                command_envelope,
+                &number_sequence::Command::Issue { size: BLOCK },
+                &NoContext,
+            )
+            .await
+    }
+
+    /// The next number of a kind on a day of the desk's zone.
+    pub async fn next(
+        &self,
+        kind: ServiceKind,
+        day: Date,
+        meta: &Meta,
+    ) -> Result<(TicketSn, i64), ExecuteError<number_sequence::NumberSequence>> {
+        let date =
+            i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day());
+        let mut blocks = self.blocks.lock().await;
+        // Blocks of other days are of no use any more.
+        blocks.retain(|(_, other), _| *other >= date - 1);
+        let block = blocks.entry((kind, date)).or_default();
+        if block.is_empty() {
+            let stream = format!("number_sequence-{}{date:08}", kind.prefix());
+            let meta = Meta::system(meta.correlation.clone(), meta.causation.clone());
+            let command_envelope = CommandEnvelope {
+                stream,
+                command_id: self.ledger.fresh_id(),
+                meta,
+            };
+            let issued = self.issue(&command_envelope).await?;
+            if let Some(events::number_sequence::NumberSequenceEvent::BlockIssued(issued)) =
+                issued.events.first()
+            {
+                *block = issued.from..issued.to + 1;
+            }
+        }
+        let counter = block
+            .next()
+            .expect("a block that was just issued is not empty");
+        Ok(number_sequence::number(kind, date, counter))
+    }
+}

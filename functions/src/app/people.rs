@@ -1,0 +1,261 @@
+//! Translates between the user names of the wire and the person ids of the ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use domain::ticket::form::plain;
+use domain::user_name::split;
+use events::workflow::{Definition, Field};
+use events::{Entry, PersonId};
+use infra::Error;
+use infra::keys::Keys;
+use serde_json::Value;
+
+pub use domain::user_name::{NAME_MAX, is_name, trimmed};
+
+/// People that one request names at most, in all its fields and lists together.
+pub const NAMED_MAX: usize = 1000;
+
+/// Names that are read before other requests go on.
+const NAMES_AT_ONCE: usize = 128;
+
+/// Why names do not become people.
+#[derive(Debug, thiserror::Error)]
+pub enum Unnamed {
+    #[error("{0:?} is not a user name")]
+    NotAName(String),
+    #[error("more than {0} people are named")]
+    TooMany(usize),
+    /// The same of one field of a form.
+    #[error("{why}")]
+    InField { key: String, why: Box<Unnamed> },
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+impl Unnamed {
+    fn of(name: &str) -> Self {
+        Self::NotAName(name.chars().take(NAME_MAX).collect())
+    }
+}
+
+/// A user name without the blanks around it; `None` if the text is none.
+pub fn one_name(text: &str) -> Option<&str> {
+    Some(trimmed(text)).filter(|name| is_name(name))
+}
+
+/// The user names in a value: a text of names between separators, or an array with one name in each element.
+pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
+    let one = |text: &str| {
+        one_name(text)
+            .map(str::to_owned)
+            .ok_or_else(|| Unnamed::of(text))
+    };
+    match value {
+        Value::Array(items) if items.len() > most => Err(Unnamed::TooMany(most)),
+        Value::Array(items) => {
+            let one = |item: &Value| match item {
+                Value::String(text) => one(text),
+                Value::Number(number) => one(&number.to_string()),
+                other => Err(Unnamed::of(&other.to_string())),
+            };
+            items
+                .iter()
+                .filter(|item| item.as_str() != Some(""))
+                .map(one)
+                .collect()
+        }
+        other @ (Value::Object(_) | Value::Bool(_)) => Err(Unnamed::of(&other.to_string())),
+        other => {
+            let text = plain(other);
+            if split(&text).take(most + 1).count() > most {
+                return Err(Unnamed::TooMany(most));
+            }
+            split(&text).map(one).collect()
+        }
+    }
+}
+
+/// The people whom a request named and the desk did not know: their new ids by the ids that [`People::find`] gave for them.
+#[derive(Clone, Debug, Default)]
+pub struct Registered(BTreeMap<PersonId, PersonId>);
+
+impl Registered {
+    /// Puts the id of a registered person in place.
+    pub fn put(&self, pid: &mut PersonId) {
+        if let Some(registered) = self.0.get(pid) {
+            pid.clone_from(registered);
+        }
+    }
+
+    /// The same in the people fields of a form.
+    pub fn put_in(&self, definition: &Definition, form: &mut [Entry]) {
+        for entry in form
+            .iter_mut()
+            .filter(|entry| is_people(definition.field(&entry.key)))
+        {
+            let Value::String(text) = &entry.value else {
+                continue;
+            };
+            let mut people = pids_in(text);
+            people.iter_mut().for_each(|pid| self.put(pid));
+            entry.value = join(&people).into();
+        }
+    }
+}
+
+/// The people whom a form names, as [`People::form_in`] left them.
+pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
+    let fields = form
+        .iter()
+        .filter(|entry| is_people(definition.field(&entry.key)));
+    fields
+        .filter_map(|entry| entry.value.as_str())
+        .flat_map(pids_in)
+        .collect()
+}
+
+/// The doors' view of the key store.
+#[derive(Clone)]
+pub struct People(Arc<dyn Keys>);
+
+impl People {
+    pub fn new(keys: Arc<dyn Keys>) -> Self {
+        Self(keys)
+    }
+
+    /// The person of a user name; registered when new.
+    pub async fn pid(&self, name: &str) -> Result<PersonId, Error> {
+        if name == "system" {
+            Ok(PersonId::system())
+        } else {
+            self.0.person(name).await
+        }
+    }
+
+    /// The person of a user name, or an id that matches nobody.
+    pub async fn find(&self, name: &str) -> Result<PersonId, Error> {
+        Ok(self
+            .0
+            .find(name)
+            .await?
+            .unwrap_or_else(|| PersonId::unknown(name)))
+    }
+
+    /// The people of many user names, in their order, with unknown ids for unknown names.
+    pub async fn find_all(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
+        let found = self.0.find_all(names).await?;
+        Ok(names
+            .iter()
+            .zip(found)
+            .map(|(name, pid)| pid.unwrap_or_else(|| PersonId::unknown(name)))
+            .collect())
+    }
+
+    /// The people of many user names, in their order; new ones are registered, all at once.
+    pub async fn pids(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
+        let mut pids = self.find_all(names).await?;
+        let registered = self.register(pids.clone()).await?;
+        pids.iter_mut().for_each(|pid| registered.put(pid));
+        Ok(pids)
+    }
+
+    /// Registers those of these people whom [`People::find`] did not know, all at once.
+    pub async fn register(&self, people: Vec<PersonId>) -> Result<Registered, Error> {
+        let unknown: BTreeSet<PersonId> = people.into_iter().filter(PersonId::is_unknown).collect();
+        if unknown.is_empty() {
+            return Ok(Registered::default());
+        }
+        let names: Vec<String> = unknown
+            .iter()
+            .map(|pid| pid.as_str()[1..].to_owned())
+            .collect();
+        let pids = self.0.register_all(&names).await?;
+        Ok(Registered(unknown.into_iter().zip(pids).collect()))
+    }
+
+    /// What to show for a person: the user name, or the id alone after erasure.
+    pub async fn name(&self, pid: &PersonId) -> Result<String, Error> {
+        if let Some(unknown) = pid.as_str().strip_prefix('?') {
+            return Ok(unknown.to_owned());
+        }
+        Ok(self.0.name(pid).await?.unwrap_or_else(|| pid.0.clone()))
+    }
+
+    /// Names joined by commas.
+    pub async fn names(&self, pids: impl IntoIterator<Item = &PersonId>) -> Result<String, Error> {
+        let mut names = Vec::new();
+        for (at, pid) in pids.into_iter().enumerate() {
+            // Names come from memory or one file, without waiting: a long list lets other requests go on in between.
+            if at % NAMES_AT_ONCE == NAMES_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            names.push(self.name(pid).await?);
+        }
+        Ok(names.join(","))
+    }
+
+    /// Turns the user names in a form's people fields into person ids. All of them are looked at before the first is looked up, and together with what
+    /// else the request names (`besides`) they are at most [`NAMED_MAX`].
+    pub async fn form_in(
+        &self,
+        definition: &Definition,
+        form: &mut [Entry],
+        besides: usize,
+    ) -> Result<(), Unnamed> {
+        let (mut named, mut all) = (Vec::new(), Vec::new());
+        for (at, entry) in form
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| is_people(definition.field(&entry.key)) && !entry.value.is_null())
+        {
+            let in_field = |why| Unnamed::InField {
+                key: entry.key.clone(),
+                why: Box::new(why),
+            };
+            let names = names_of(&entry.value, NAMED_MAX).map_err(in_field)?;
+            if besides + all.len() + names.len() > NAMED_MAX {
+                return Err(in_field(Unnamed::TooMany(NAMED_MAX)));
+            }
+            named.push((at, names.len()));
+            all.extend(names);
+        }
+        let mut pids = self.find_all(&all).await?.into_iter();
+        for (at, count) in named {
+            form[at].value = join(&pids.by_ref().take(count).collect::<Vec<_>>()).into();
+        }
+        Ok(())
+    }
+
+    /// The value of a field as the wire shows it.
+    pub async fn value_out(&self, field: Option<&Field>, value: &Value) -> Result<Value, Error> {
+        match value {
+            Value::String(text) if is_people(field) => Ok(self.names_in(text).await?.into()),
+            other => Ok(other.clone()),
+        }
+    }
+
+    /// The user names of the person ids in a text between commas.
+    pub async fn names_in(&self, pids: &str) -> Result<String, Error> {
+        self.names(&pids_in(pids)).await
+    }
+}
+
+fn is_people(field: Option<&Field>) -> bool {
+    field.is_some_and(|field| field.kind.names_people())
+}
+
+/// The person ids of a stored text.
+fn pids_in(text: &str) -> Vec<PersonId> {
+    text.split(',')
+        .filter(|part| !part.is_empty())
+        .map(PersonId::from)
+        .collect()
+}
+
+fn join(pids: &[PersonId]) -> String {
+    pids.iter()
+        .map(PersonId::as_str)
+        .collect::<Vec<_>>()
+        .join(",")
+}

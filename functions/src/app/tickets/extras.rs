@@ -1,0 +1,296 @@
+//! What comes along with a new ticket besides its form, read alike at every door.
+
+use std::collections::BTreeMap;
+
+use domain::ticket::INPUT_MAX;
+use domain::ticket::form::{is_link, plain};
+use events::PersonId;
+use events::ticket::{CallbackTarget, DynamicField};
+use infra::http::is_of_connection;
+use infra::store::COMMIT_BYTES_MAX;
+use infra::{Error, Kind};
+use reqwest::header::{HeaderName, HeaderValue};
+use serde_json::Value;
+
+use crate::App;
+use crate::app::outbound::Receiver;
+use crate::app::outbound::VARIABLES;
+
+/// Display-only fields of one ticket.
+const DYNAMIC_FIELDS_MAX: usize = 100;
+/// Longest name and longest value of one, in characters (reference/bk-itsm.md 3.1).
+const NAME_MAX: usize = 32;
+const VALUE_MAX: usize = 255;
+/// Longest callback URL.
+const URL_MAX: usize = 2048;
+/// Headers of one callback; receivers accept about 100 of all kinds.
+const HEADERS_MAX: usize = 32;
+/// Longest name and longest value of one, in bytes: servers accept heads of 8 KiB and more.
+const HEADER_NAME_MAX: usize = 128;
+const HEADER_VALUE_MAX: usize = 4096;
+/// Bytes of all of them.
+const HEADERS_BYTES_MAX: usize = 8192;
+
+/// What is wrong with display-only fields; each but the first says which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    TooMany(usize),
+    Name(usize),
+    Kind(usize, String),
+    Value(usize),
+    /// An address that does something else than open a page.
+    Link(usize),
+}
+
+/// Display-only fields (reference/bk-itsm.md 3.1); their keys are ours.
+pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit> {
+    if items.len() > DYNAMIC_FIELDS_MAX {
+        return Err(Unfit::TooMany(DYNAMIC_FIELDS_MAX));
+    }
+    let read = |(at, item): (usize, &Value)| {
+        let (name, kind, value) = (
+            plain(&item["name"]),
+            plain(&item["type"]),
+            plain(&item["value"]),
+        );
+        if name.is_empty() || name.chars().count() > NAME_MAX {
+            return Err(Unfit::Name(at));
+        }
+        if !matches!(kind.as_str(), "STRING" | "INT" | "LINK") {
+            return Err(Unfit::Kind(at, kind));
+        }
+        if value.chars().count() > VALUE_MAX {
+            return Err(Unfit::Value(at));
+        }
+        if kind == "LINK" && !is_link(&value) {
+            return Err(Unfit::Link(at));
+        }
+        Ok(DynamicField {
+            key: format!("dynamic_{}", at + 1),
+            name,
+            kind,
+            value,
+            meta: item.get("meta").cloned().unwrap_or_default(),
+        })
+    };
+    items.iter().enumerate().map(read).collect()
+}
+
+/// A flaw of the receiver of a callback; a header is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum UnfitReceiver {
+    /// No http(s) address.
+    Address,
+    /// An address that this desk may not call.
+    Closed(String),
+    TooManyHeaders(usize),
+    HeadersTooLong(usize),
+    HeaderName(String),
+    /// A header that belongs to the connection or to the desk.
+    HeaderReserved(String),
+    HeaderValue(String),
+}
+
+/// The host that a receiver is on, where address and headers are fit.
+pub(crate) fn callback_host(
+    app: &App,
+    Receiver { url, headers }: &Receiver,
+) -> Result<String, UnfitReceiver> {
+    let parsed: reqwest::Url = url.parse().map_err(|_| UnfitReceiver::Address)?;
+    // Transition breaks would be left out, and another address would be called than the one that is written.
+    if url.len() > URL_MAX
+        || url.chars().any(char::is_control)
+        || !matches!(parsed.scheme(), "http" | "https")
+    {
+        return Err(UnfitReceiver::Address);
+    }
+    let host = parsed.host_str().ok_or(UnfitReceiver::Address)?;
+    if app.caller.refuses(url).is_some() {
+        return Err(UnfitReceiver::Closed(host.to_owned()));
+    }
+    check_headers(headers)?;
+    Ok(host.to_owned())
+}
+
+/// Says whether headers may go along with a callback.
+fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
+    if headers.len() > HEADERS_MAX {
+        return Err(UnfitReceiver::TooManyHeaders(HEADERS_MAX));
+    }
+    if headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum::<usize>()
+        > HEADERS_BYTES_MAX
+    {
+        return Err(UnfitReceiver::HeadersTooLong(HEADERS_BYTES_MAX));
+    }
+    for (name, value) in headers {
+        let short: String = name.chars().take(HEADER_NAME_MAX).collect();
+        let Ok(valid) = name.parse::<HeaderName>() else {
+            return Err(UnfitReceiver::HeaderName(short));
+        };
+        if name.len() > HEADER_NAME_MAX {
+            return Err(UnfitReceiver::HeaderName(short));
+        }
+        // The body of a callback is JSON; a client may say so.
+        let is_of_body = valid == "content-type"
+            && !value
+                .trim()
+                .to_ascii_lowercase()
+                .starts_with("application/json");
+        if is_of_connection(valid.as_str())
+            || valid == "idempotency-key"
+            || valid == "accept-encoding"
+            || is_of_body
+        {
+            return Err(UnfitReceiver::HeaderReserved(short));
+        }
+        if value.len() > HEADER_VALUE_MAX || value.parse::<HeaderValue>().is_err() {
+            return Err(UnfitReceiver::HeaderValue(short));
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the variables for automatic nodes, whose values may be secrets, in the key store; gives back the name under which they are kept. The same variables
+/// of the same creator are kept once.
+pub(crate) async fn keep_variables(
+    app: &App,
+    creator: &PersonId,
+    variables: &BTreeMap<String, String>,
+) -> Result<Option<String>, Error> {
+    if variables.is_empty() {
+        return Ok(None);
+    }
+    let kept = serde_json::to_vec(variables).unwrap_or_default();
+    if kept.len() > COMMIT_BYTES_MAX {
+        return Err(Error::new(
+            Kind::TooLarge,
+            format!(
+                "envs: the variables have {} bytes, at most {COMMIT_BYTES_MAX} are kept",
+                kept.len()
+            ),
+        ));
+    }
+    let of_creator = [creator.as_str().as_bytes(), &[0], &kept].concat();
+    let name = format!(
+        "{VARIABLES}{}",
+        &blake3::keyed_hash(&app.keys().await?.fingerprint, &of_creator).to_hex()[..32]
+    );
+    if app.ledger.keys.secret(&name).await?.is_none() {
+        app.ledger.keys.keep_secret(&name, &kept).await?;
+    }
+    Ok(Some(name))
+}
+
+/// Keeps the values for one repeated call, which may be secrets like the variables that they replace, in the key store; gives back the same keys with the name
+/// under which the values are kept. A value that is too long stays, and is rejected with the command.
+pub(crate) async fn keep_inputs(
+    app: &App,
+    by: &PersonId,
+    inputs: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Error> {
+    if inputs
+        .values()
+        .any(|value| value.chars().count() > INPUT_MAX)
+    {
+        return Ok(inputs);
+    }
+    let Some(name) = keep_variables(app, by, &inputs).await? else {
+        return Ok(inputs);
+    };
+    Ok(inputs.into_keys().map(|key| (key, name.clone())).collect())
+}
+
+/// Keeps who is called back, which may hold secrets, and puts its name into the callback: the same receiver is kept once, under a name that says nothing.
+pub(crate) async fn keep_receiver(
+    app: &App,
+    callback: &mut CallbackTarget,
+    receiver: &Receiver,
+) -> Result<(), Error> {
+    let kept = serde_json::to_vec(receiver).unwrap_or_default();
+    callback.secret = format!(
+        "callback/{}",
+        &blake3::keyed_hash(&app.keys().await?.fingerprint, &kept).to_hex()[..32]
+    );
+    if app.ledger.keys.secret(&callback.secret).await?.is_none() {
+        app.ledger.keys.keep_secret(&callback.secret, &kept).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, value: &str) -> Result<(), UnfitReceiver> {
+        check_headers(&[(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn headers_of_the_connection_and_of_the_desk_are_rejected_by_name() {
+        for name in [
+            "Host",
+            "content-length",
+            "Transfer-Encoding",
+            "Connection",
+            "Keep-Alive",
+            "TE",
+            "Trailer",
+            "Upgrade",
+            "Proxy-Authorization",
+            "proxy-anything",
+            "Expect",
+            "IDEMPOTENCY-KEY",
+            "Content-Encoding",
+        ] {
+            assert_eq!(
+                check(name, "x"),
+                Err(UnfitReceiver::HeaderReserved(name.into())),
+                "{name}"
+            );
+        }
+        assert_eq!(
+            check("Content-Type", "text/plain"),
+            Err(UnfitReceiver::HeaderReserved("Content-Type".into()))
+        );
+        for (name, value) in [
+            ("Authorization", "Bearer x"),
+            ("X-Token", "口令"),
+            ("Content-Type", "application/json; charset=utf-8"),
+            ("X-Empty", ""),
+        ] {
+            assert_eq!(check(name, value), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_and_values_that_are_no_header_are_rejected_by_name() {
+        for name in ["", "a b", "a:b", "a\r\nb", "名"] {
+            assert_eq!(
+                check(name, "x"),
+                Err(UnfitReceiver::HeaderName(name.into())),
+                "{name:?}"
+            );
+        }
+        for value in ["a\r\nX: y", "a\nb", "a\0b"] {
+            assert_eq!(
+                check("X-A", value),
+                Err(UnfitReceiver::HeaderValue("X-A".into())),
+                "{value:?}"
+            );
+        }
+        assert_eq!(
+            check("X-A", &"x".repeat(HEADER_VALUE_MAX + 1)),
+            Err(UnfitReceiver::HeaderValue("X-A".into()))
+        );
+        let many: Vec<_> = (0..=HEADERS_MAX)
+            .map(|at| (format!("x-{at}"), String::new()))
+            .collect();
+        assert_eq!(
+            check_headers(&many),
+            Err(UnfitReceiver::TooManyHeaders(HEADERS_MAX))
+        );
+    }
+}

@@ -1,0 +1,599 @@
+//! Lists of tickets for both APIs. Each is one stretch of an index, and conditions on the facets beside its rows. A condition on facets that tickets share
+//! (service, kind, catalog, business, tag, status) is counted by the store where it has counters. Conditions on what each ticket has for itself (the creator
+//! within another person's list, the time of the end) need a walk over the rows. No document is read for a ticket that is not shown.
+
+use std::collections::{BTreeSet, HashSet};
+
+use domain::ticket::Status;
+use domain::views::ticket_card::{Facets, OwnFacets, TicketCard};
+use events::{Moment, PersonId};
+use infra::Error;
+use infra::views::{Entry, Range};
+
+use crate::App;
+use crate::app::cards::stored_card;
+use crate::app::people::NAME_MAX;
+use crate::app::tickets::SN_BYTES_MAX;
+
+/// Rows of an index that are read at once.
+const STEP: usize = 500;
+/// Values that one condition may name: more than any page offers, few enough to be compared at once.
+pub const PARTS_MAX: usize = 1_000;
+
+/// What a list is narrowed to.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// A list of one person: the index it is, and whose.
+    pub list: Option<(&'static str, PersonId)>,
+    pub creator: Option<PersonId>,
+    pub catalogs: Vec<String>,
+    pub sns: BTreeSet<String>,
+    pub statuses: Vec<String>,
+    pub services: Vec<String>,
+    pub businesses: Vec<String>,
+    pub kinds: Vec<String>,
+    /// What was withdrawn is left out.
+    pub is_withdrawn_left_out: bool,
+    pub tag: Option<String>,
+    pub created: (Option<Moment>, Option<Moment>),
+    pub ended: (Option<Moment>, Option<Moment>),
+}
+
+/// Which page of a list is wanted, counted from 1.
+#[derive(Clone, Copy, Debug)]
+pub enum Number {
+    This(usize),
+    Last,
+}
+
+/// One page: the keys of its cards, newest first, and what it is a page of.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Tickets in the whole list.
+    pub count: usize,
+    pub number: usize,
+    pub pages: usize,
+    pub keys: Vec<String>,
+}
+
+impl Page {
+    fn of(count: usize, number: Number, size: usize) -> Self {
+        let pages = count.div_ceil(size).max(1);
+        let number = match number {
+            Number::This(number) => number,
+            Number::Last => pages,
+        };
+        Self {
+            count,
+            number,
+            pages,
+            keys: Vec::new(),
+        }
+    }
+    fn skip(&self, size: usize) -> usize {
+        (self.number - 1).saturating_mul(size)
+    }
+}
+
+/// One page of the tickets that fit.
+pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
+    let Some(plan) = Plan::of(filter, app.views.has_counters()) else {
+        return Ok(Page::of(0, number, size));
+    };
+    if !filter.sns.is_empty() {
+        return by_number(app, filter, &plan, number, size).await;
+    }
+    if let Some(ended) = plan.ended.as_ref() {
+        return by_end(app, &plan, ended, number, size).await;
+    }
+    if plan.own.has_any() {
+        return by_walk(app, &plan, number, size).await;
+    }
+    if plan.shared.has_any() {
+        return by_facets(app, &plan, number, size).await;
+    }
+    by_index(app, &plan.stretch, number, size).await
+}
+
+/// Catalogs and all below them.
+pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec<String>, Error> {
+    let catalog = app.configuration.catalog().await?;
+    let mut known: HashSet<String> = catalogs.iter().cloned().collect();
+    let mut all = catalogs;
+    let mut next = 0;
+    while let Some(id) = all.get(next).cloned() {
+        next += 1;
+        let below = catalog
+            .categories
+            .values()
+            .filter(|category| {
+                category
+                    .parent
+                    .is_some_and(|parent| parent.to_string() == id)
+            })
+            .map(|category| category.id.to_string());
+        all.extend(below.filter(|category| known.insert(category.clone())));
+    }
+    Ok(all)
+}
+
+impl Filter {
+    /// The condition that names more than [`PARTS_MAX`] values.
+    pub fn too_many(&self) -> Option<&'static str> {
+        let counts = [
+            ("sns", self.sns.len()),
+            ("status", self.statuses.len()),
+            ("service", self.services.len()),
+            ("catalog", self.catalogs.len()),
+            ("bk_biz_id", self.businesses.len()),
+            ("kind", self.kinds.len()),
+        ];
+        counts
+            .into_iter()
+            .find(|(_, n)| *n > PARTS_MAX)
+            .map(|(name, _)| name)
+    }
+
+    /// Says whether a ticket that is named by its number fits.
+    fn fits(&self, plan: &Plan, card: &TicketCard) -> bool {
+        let (Some(shared), Some(own)) = (Facets::of(card), OwnFacets::of(card)) else {
+            return false;
+        };
+        self.list.as_ref().is_none_or(|(index, pid)| {
+            card.index()
+                .iter()
+                .any(|(name, value)| name == index && value.starts_with(&format!("{pid}|")))
+        }) && plan.shared.fit(&shared)
+            && plan.own.fit(&own)
+            && self.creator.as_ref().is_none_or(|pid| own.creator == *pid)
+            && is_between(card.created_at, self.created)
+    }
+}
+
+/// Times on the wire have whole seconds, so a stored one is compared cut to the second.
+fn second(at: Moment) -> i64 {
+    at.0.div_euclid(1000)
+}
+
+fn is_between(at: Moment, (from, to): (Option<Moment>, Option<Moment>)) -> bool {
+    from.is_none_or(|from| second(at) >= second(from))
+        && to.is_none_or(|to| second(at) <= second(to))
+}
+
+/// Conditions on facets that tickets share. An empty set accepts every value.
+#[derive(Debug, Default)]
+struct Shared {
+    statuses: HashSet<String>,
+    /// No ticket that was withdrawn.
+    is_withdrawn_left_out: bool,
+    catalogs: HashSet<String>,
+    services: HashSet<String>,
+    businesses: HashSet<String>,
+    kinds: HashSet<String>,
+    tag: Option<String>,
+}
+
+impl Shared {
+    fn has_any(&self) -> bool {
+        let sets = [
+            &self.statuses,
+            &self.catalogs,
+            &self.services,
+            &self.businesses,
+            &self.kinds,
+        ];
+        self.is_withdrawn_left_out || self.tag.is_some() || sets.iter().any(|set| !set.is_empty())
+    }
+
+    fn fit(&self, facets: &Facets) -> bool {
+        let has = |set: &HashSet<String>, value: &str| set.is_empty() || set.contains(value);
+        has(&self.statuses, &facets.status)
+            && !(self.is_withdrawn_left_out && facets.status == Status::Revoked.key())
+            && has(&self.catalogs, &facets.catalog.to_string())
+            && has(&self.services, &facets.service.to_string())
+            && has(&self.businesses, &facets.bk_biz_id.to_string())
+            && has(&self.kinds, facets.kind.key())
+            && self.tag.as_ref().is_none_or(|tag| facets.tag == *tag)
+    }
+
+    /// The same for the text that is stored beside a row.
+    fn fit_text(&self, text: &str) -> bool {
+        Facets::read(text).is_some_and(|facets| self.fit(&facets))
+    }
+}
+
+/// Conditions on what each ticket has for itself.
+#[derive(Debug, Default)]
+struct Own {
+    creator: Option<PersonId>,
+    created: (Option<Moment>, Option<Moment>),
+    ended: (Option<Moment>, Option<Moment>),
+}
+
+impl Own {
+    fn has_any(&self) -> bool {
+        self.creator.is_some() || self.ended != (None, None)
+    }
+
+    fn fit(&self, facets: &OwnFacets) -> bool {
+        self.creator
+            .as_ref()
+            .is_none_or(|pid| facets.creator == *pid)
+            && match (self.ended, facets.ended_at) {
+                ((None, None), _) => true,
+                (_, None) => false,
+                (ended, Some(at)) => is_between(at, ended),
+            }
+    }
+}
+
+/// One stretch of an index.
+#[derive(Clone, Debug)]
+struct Stretch {
+    index: &'static str,
+    from: String,
+    to: String,
+}
+
+impl Stretch {
+    /// The values of an owner between two times.
+    fn of(index: &'static str, owner: &str, (from, to): (Option<Moment>, Option<Moment>)) -> Self {
+        let digits = |at: i64| format!("{owner}{:016}", at.saturating_mul(1000).max(0));
+        Self {
+            index,
+            from: from.map_or_else(|| owner.to_owned(), |from| digits(second(from))),
+            to: to.map_or_else(
+                || format!("{owner}~"),
+                |to| digits(second(to).saturating_add(1)),
+            ),
+        }
+    }
+
+    fn range(&self, skip: usize, limit: usize) -> Range<'_> {
+        Range {
+            view: "ticket",
+            index: self.index,
+            from: &self.from,
+            to: &self.to,
+            descending: true,
+            skip,
+            limit,
+        }
+    }
+}
+
+/// The list that holds every ticket of a filter, newest first, and the conditions that are left.
+#[derive(Debug)]
+struct Plan {
+    stretch: Stretch,
+    shared: Shared,
+    own: Own,
+    /// The tickets that ended in the wanted time, by that time; only where the list is nobody's.
+    ended: Option<Stretch>,
+}
+
+impl Plan {
+    /// `None` if the filter names people, words or times that no ticket can have. A store with counters counts every facet; another one has lists of its own
+    /// for the statuses.
+    fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
+        let is_long = |pid: &PersonId| pid.as_str().len() > 4 * NAME_MAX;
+        let whose = filter.list.as_ref().map(|(_, pid)| pid);
+        if filter.creator.as_ref().is_some_and(is_long) || whose.is_some_and(is_long) {
+            return None;
+        }
+        let set = |parts: &[String]| parts.iter().cloned().collect::<HashSet<_>>();
+        let statuses: HashSet<String> = filter
+            .statuses
+            .iter()
+            .filter(|status| status.len() <= NAME_MAX)
+            .cloned()
+            .collect();
+        let is_empty = |(from, to): (Option<Moment>, Option<Moment>)| {
+            from.zip(to)
+                .is_some_and(|(from, to)| second(from) > second(to))
+        };
+        if is_empty(filter.created)
+            || is_empty(filter.ended)
+            || (statuses.is_empty() && !filter.statuses.is_empty())
+        {
+            return None;
+        }
+        let mut shared = Shared {
+            statuses,
+            is_withdrawn_left_out: filter.is_withdrawn_left_out,
+            catalogs: set(&filter.catalogs),
+            services: set(&filter.services),
+            businesses: set(&filter.businesses),
+            kinds: set(&filter.kinds),
+            tag: filter.tag.clone(),
+        };
+        let mut own = Own {
+            creator: filter.creator.clone(),
+            created: filter.created,
+            ended: filter.ended,
+        };
+        let (index, pid) = match (&filter.list, &filter.creator) {
+            (Some((index, pid)), _) => (*index, Some(pid)),
+            (None, Some(pid)) => ("creator", Some(pid)),
+            (None, None) => ("ticket", None),
+        };
+        if index == "creator" && own.creator.as_ref() == pid {
+            own.creator = None;
+        }
+        let one_status = shared
+            .statuses
+            .iter()
+            .next()
+            .filter(|_| shared.statuses.len() == 1 && index == "ticket")
+            .cloned();
+        let ended = (filter.ended != (None, None) && pid.is_none())
+            .then(|| Stretch::of("ended", "", filter.ended));
+        let (index, owner) = match (index, one_status) {
+            // The rows of `ended` are held against every condition.
+            (index, _) if has_counters || ended.is_some() => (index, pid.map(ToString::to_string)),
+            (_, Some(status)) => {
+                shared.statuses.clear();
+                ("status", Some(status))
+            }
+            ("ticket", None) if shared.is_withdrawn_left_out => ("listed", None),
+            ("creator", _) if shared.is_withdrawn_left_out => {
+                ("mine", pid.map(ToString::to_string))
+            }
+            (index, _) => (index, pid.map(ToString::to_string)),
+        };
+        // Every other index leaves withdrawn tickets out itself.
+        shared.is_withdrawn_left_out &= ["ticket", "creator", "status"].contains(&index);
+        let owner = owner.map_or_else(String::new, |owner| format!("{owner}|"));
+        Some(Self {
+            stretch: Stretch::of(index, &owner, filter.created),
+            shared,
+            own,
+            ended,
+        })
+    }
+
+    /// Says whether a row shows a ticket that fits.
+    fn fits(&self, entry: &Entry) -> bool {
+        (!self.shared.has_any() || self.shared.fit_text(entry.shared()))
+            && (!self.own.has_any()
+                || OwnFacets::read(entry.own()).is_some_and(|own| self.own.fit(&own)))
+    }
+}
+
+/// The count and one page's keys straight from an index, newest first.
+async fn by_index(
+    app: &App,
+    stretch: &Stretch,
+    number: Number,
+    size: usize,
+) -> Result<Page, Error> {
+    let count = usize::try_from(
+        app.views
+            .count("ticket", stretch.index, &stretch.from, &stretch.to)
+            .await?,
+    )
+    .unwrap_or(usize::MAX);
+    let page = Page::of(count, number, size);
+    if page.number > page.pages {
+        return Ok(page);
+    }
+    let entries = app
+        .views
+        .range(stretch.range(page.skip(size), size))
+        .await?;
+    Ok(Page {
+        keys: entries.into_iter().map(|entry| entry.key).collect(),
+        ..page
+    })
+}
+
+/// How many rows of a stretch have facets that fit, and the keys of one page of them.
+async fn counted(
+    app: &App,
+    plan: &Plan,
+    stretch: &Stretch,
+    skip: usize,
+    limit: usize,
+) -> Result<(usize, Vec<String>), Error> {
+    let fits = |text: &str| !plan.shared.has_any() || plan.shared.fit_text(text);
+    let (count, entries) = app
+        .views
+        .page_where(stretch.range(skip, limit), &fits)
+        .await?;
+    Ok((
+        usize::try_from(count).unwrap_or(usize::MAX),
+        entries.into_iter().map(|entry| entry.key).collect(),
+    ))
+}
+
+/// The same with conditions on facets that tickets share.
+async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
+    let first = match number {
+        Number::This(number) => number,
+        Number::Last => {
+            Page::of(
+                counted(app, plan, &plan.stretch, 0, 0).await?.0,
+                number,
+                size,
+            )
+            .number
+        }
+    };
+    let (count, keys) = counted(
+        app,
+        plan,
+        &plan.stretch,
+        (first - 1).saturating_mul(size),
+        size,
+    )
+    .await?;
+    Ok(Page {
+        keys,
+        ..Page::of(count, number, size)
+    })
+}
+
+/// Tickets that are named by their numbers: the cards are read.
+async fn by_number(
+    app: &App,
+    filter: &Filter,
+    plan: &Plan,
+    number: Number,
+    size: usize,
+) -> Result<Page, Error> {
+    let mut fitting = Vec::new();
+    for sn in filter.sns.iter().filter(|sn| sn.len() <= SN_BYTES_MAX) {
+        let key = format!("ticket-{sn}");
+        if let Some(card) = card(app, &key).await?
+            && filter.fits(plan, &card)
+        {
+            fitting.push((card.created_at.0, key));
+        }
+    }
+    fitting.sort();
+    let page = Page::of(fitting.len(), number, size);
+    Ok(Page {
+        keys: fitting
+            .into_iter()
+            .rev()
+            .skip(page.skip(size))
+            .take(size)
+            .map(|(_, key)| key)
+            .collect(),
+        ..page
+    })
+}
+
+async fn card(app: &App, key: &str) -> Result<Option<TicketCard>, Error> {
+    app.views
+        .get("ticket", key)
+        .await?
+        .map(|document| stored_card(key, &document))
+        .transpose()
+}
+
+/// Calls a function with every row of a stretch, newest first, until it has enough.
+async fn walk(
+    app: &App,
+    stretch: &Stretch,
+    mut take: impl FnMut(Entry) -> bool,
+) -> Result<(), Error> {
+    let mut last: Option<Entry> = None;
+    loop {
+        let entries = app
+            .views
+            .range_after(stretch.range(0, STEP), last.as_ref())
+            .await?;
+        let is_end = entries.len() < STEP;
+        last = entries.last().cloned();
+        for entry in entries {
+            if take(entry) {
+                return Ok(());
+            }
+        }
+        if is_end {
+            return Ok(());
+        }
+        // Long walks let other requests run, also on a store that never waits.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Every row of the list is held against the conditions: for the count, and for one page of those that fit. The last page is walked for again.
+async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
+    let window = |number: usize| {
+        let first = (number - 1).saturating_mul(size);
+        first..first.saturating_add(size)
+    };
+    let walked = async |window: std::ops::Range<usize>| {
+        let (mut count, mut keys) = (0, Vec::new());
+        walk(app, &plan.stretch, |entry| {
+            if plan.fits(&entry) {
+                if window.contains(&count) {
+                    keys.push(entry.key);
+                }
+                count += 1;
+            }
+            false
+        })
+        .await?;
+        Ok::<_, Error>((count, keys))
+    };
+    let (count, keys) = match number {
+        Number::This(number) => walked(window(number)).await?,
+        Number::Last => {
+            let (count, _) = walked(0..0).await?;
+            walked(window(Page::of(count, number, size).number)).await?
+        }
+    };
+    Ok(Page {
+        keys,
+        ..Page::of(count, number, size)
+    })
+}
+
+/// Tickets that ended in a time. Either those are read and sorted by age, or the list is walked until the page is full, whichever reads fewer rows by the
+/// counters.
+async fn by_end(
+    app: &App,
+    plan: &Plan,
+    ended: &Stretch,
+    number: Number,
+    size: usize,
+) -> Result<Page, Error> {
+    if app.views.has_counters() {
+        let (count, _) = counted(app, plan, ended, 0, 0).await?;
+        let (of_list, _) = counted(app, plan, &plan.stretch, 0, 0).await?;
+        let page = Page::of(count, number, size);
+        if plan.own.created == (None, None) {
+            if page.skip(size) >= count {
+                return Ok(page);
+            }
+            let last = page.skip(size).saturating_add(size).min(count);
+            if last.saturating_mul(of_list) / count < count {
+                return by_walk_to(app, plan, page, size).await;
+            }
+        } else if of_list < count {
+            return by_walk(app, plan, number, size).await;
+        }
+    }
+    let mut found = Vec::new();
+    walk(app, ended, |entry| {
+        if plan.fits(&entry)
+            && let Some(own) = OwnFacets::read(entry.own())
+            && is_between(own.created_at, plan.own.created)
+        {
+            found.push((own.created_at, entry.key));
+        }
+        false
+    })
+    .await?;
+    found.sort_by(|a, b| b.cmp(a));
+    let page = Page::of(found.len(), number, size);
+    Ok(Page {
+        keys: found
+            .into_iter()
+            .skip(page.skip(size))
+            .take(size)
+            .map(|(_, key)| key)
+            .collect(),
+        ..page
+    })
+}
+
+/// Walks a list whose count is known until one page is full.
+async fn by_walk_to(app: &App, plan: &Plan, page: Page, size: usize) -> Result<Page, Error> {
+    let (skip, mut at, mut keys) = (page.skip(size), 0, Vec::new());
+    let wanted = size.min(page.count.saturating_sub(skip));
+    walk(app, &plan.stretch, |entry| {
+        if plan.fits(&entry) {
+            if at >= skip {
+                keys.push(entry.key);
+            }
+            at += 1;
+        }
+        keys.len() >= wanted
+    })
+    .await?;
+    Ok(Page { keys, ..page })
+}

@@ -1,0 +1,178 @@
+//! Times as they leave the desk: RFC 3339, always with three digits of a second, so that texts sort as the instants do.
+
+use events::Moment;
+use infra::clock::{Clock as _, SystemClock};
+use jiff::Timestamp;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde_json::Value;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+/// The zone of ticket numbers and of times where nothing else is set.
+pub const DEFAULT_ZONE: &str = "Asia/Shanghai";
+
+/// Members of stored events and states whose integers are instants in milliseconds.
+const INSTANTS: [&str; 10] = [
+    "at",
+    "due",
+    "next",
+    "until",
+    "rate_by",
+    "occurred_at",
+    "updated_at",
+    "created_at",
+    "ended_at",
+    "last_at",
+];
+/// Members that are objects of instants by name.
+const TABLES_OF_INSTANTS: [&str; 2] = ["times", "versions"];
+/// Members whose content belongs to users or to workflow definitions: names inside have other meanings.
+const FOREIGN: [&str; 8] = [
+    "value",
+    "values",
+    "meta",
+    "definition",
+    "schema",
+    "body",
+    "notify_config",
+    "choice",
+];
+
+/// An instant in UTC, such as `2026-11-22T08:00:00.000Z`.
+pub fn rfc3339(at: Moment) -> String {
+    timestamp(at).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// An instant with the offset of a zone, such as `2026-11-22T16:00:00.000+08:00`.
+pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
+    timestamp(at)
+        .to_zoned_datetime(zone.clone())
+        .strftime("%Y-%m-%dT%H:%M:%S%.3f%:z")
+        .to_string()
+}
+
+/// Reads an instant in any form of RFC 3339, or a day alone, which is its first instant in UTC.
+pub fn read(text: &str) -> Option<Moment> {
+    let parsed = text
+        .parse::<Timestamp>()
+        .or_else(|_| format!("{text}T00:00:00Z").parse::<Timestamp>());
+    parsed.ok().map(|at| Moment(at.as_millisecond()))
+}
+
+/// Says whether a text that [`read`] reads is a day alone.
+pub fn is_day(text: &str) -> bool {
+    text.parse::<Timestamp>().is_err()
+}
+
+/// A zone by its name in the IANA database. The program brings the database along for systems that have none or only a part of it; `UTC` needs none.
+pub fn zone(name: &str) -> Result<TimeZone, String> {
+    if name.eq_ignore_ascii_case("UTC") {
+        return Ok(TimeZone::UTC);
+    }
+    let found = TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name));
+    found.map_err(|_| format!("time zone {name:?} is not known; use a name of the IANA database, such as {DEFAULT_ZONE} or UTC"))
+}
+
+/// The zone of a desk that sets none.
+pub fn default_zone() -> TimeZone {
+    zone(DEFAULT_ZONE).expect("the program brings the time zone database along")
+}
+
+/// Writes every instant of an event's data or of a state as text, in the form that `write` gives it.
+pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| spell(item, write)),
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::Number(number) if INSTANTS.contains(&name.as_str()) => {
+                        if let Some(at) = number.as_i64() {
+                            *member = write(Moment(at)).into();
+                        }
+                    }
+                    Value::Object(table) if TABLES_OF_INSTANTS.contains(&name.as_str()) => {
+                        for entry in table.values_mut() {
+                            match entry.as_i64() {
+                                Some(at) => *entry = write(Moment(at)).into(),
+                                None => spell(entry, write),
+                            }
+                        }
+                    }
+                    member if !FOREIGN.contains(&name.as_str()) => spell(member, write),
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn timestamp(at: Moment) -> Timestamp {
+    // Instants outside the years that have a text form are shown as the nearest one that has.
+    let nearest = if at.0 < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
+    Timestamp::from_millisecond(at.0).unwrap_or(nearest)
+}
+
+/// The time of a line of the log, in the same form as everywhere else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogTime;
+
+impl FormatTime for LogTime {
+    fn format_time(&self, out: &mut Writer<'_>) -> std::fmt::Result {
+        out.write_str(&rfc3339(SystemClock.now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_instant_has_three_digits_of_a_second() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_795_312_800_000, "2026-11-22T02:00:00.000Z"),
+            (1_795_312_800_100, "2026-11-22T02:00:00.100Z"),
+            (1_795_312_800_150, "2026-11-22T02:00:00.150Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(rfc3339(Moment(ms)), text);
+            assert_eq!(read(text), Some(Moment(ms)));
+        }
+        assert_eq!(
+            in_zone(Moment(1_795_312_800_000), &default_zone()),
+            "2026-11-22T10:00:00.000+08:00"
+        );
+        assert_eq!(read("2026-11-22"), Some(Moment(1_795_305_600_000)));
+        assert_eq!(
+            read("2026-11-22T10:00:00+08:00"),
+            Some(Moment(1_795_312_800_000))
+        );
+        assert_eq!(read("yesterday"), None);
+    }
+
+    #[test]
+    fn instants_inside_a_state_are_written_as_texts() {
+        let mut state = json!({ "due": 0, "times": { "opened": 1 }, "node": 3, "rows": [{ "next": 2 }], "rate_by": null, "fields": [{ "key": "due", "value": { "due": 5 } }] });
+        spell(&mut state, &rfc3339);
+        assert_eq!(
+            state,
+            json!({
+                "due": "1970-01-01T00:00:00.000Z", "times": { "opened": "1970-01-01T00:00:00.001Z" }, "node": 3,
+                "rows": [{ "next": "1970-01-01T00:00:00.002Z" }], "rate_by": null, "fields": [{ "key": "due", "value": { "due": 5 } }],
+            })
+        );
+    }
+
+    #[test]
+    fn a_zone_that_does_not_exist_is_an_error() {
+        assert!(zone("Mars/Olympus").is_err_and(|reason| reason.contains("Mars/Olympus")));
+        assert!(zone("UTC").is_ok() && zone("utc").is_ok() && zone("Europe/Berlin").is_ok());
+    }
+}

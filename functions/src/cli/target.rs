@@ -1,0 +1,210 @@
+//! The desk that a command works on: a directory on this machine, or tables in the cloud.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use infra::aws::{Cloud, configure};
+use infra::blob::Blob;
+use infra::directory::file::File;
+use infra::http::client::Client as HttpClient;
+use infra::http::egress::Egress;
+use infra::local::Local;
+use infra::login::memory::Memory as NoLogin;
+use infra::queue::Queue;
+use infra::secrets::Secrets;
+use infra::views::Views;
+use infra::{Error, Ledger};
+
+use super::CommandError;
+use crate::App;
+use crate::app::{Ports, Settings};
+
+/// The default directory of a desk.
+const DATA: &str = "data";
+
+#[derive(Clone, Debug, Args)]
+pub struct Target {
+    /// The directory of the desk [default: data].
+    #[arg(long, global = true, conflicts_with = "cloud", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The desk is in the cloud; also the case if a prefix is set and --data is absent.
+    #[arg(long, global = true)]
+    pub cloud: bool,
+    /// The name prefix of the desk's tables and queues, such as `ledgerdesk-prod`.
+    #[arg(long, global = true, env = "LEDGERDESK_PREFIX")]
+    pub prefix: Option<String>,
+    /// The archive bucket of the desk.
+    #[arg(long, global = true, env = "LEDGERDESK_BUCKET")]
+    pub bucket: Option<String>,
+    /// The region of the cloud [default: from the environment or the profile].
+    #[arg(long, global = true)]
+    pub region: Option<String>,
+}
+
+/// The ports of a desk in a directory or in the cloud.
+#[derive(Clone)]
+pub struct Opened {
+    pub ledger: Ledger,
+    pub views: Arc<dyn Views>,
+    pub queue: Arc<dyn Queue>,
+    pub secrets: Arc<dyn Secrets>,
+    pub blob: Arc<dyn Blob>,
+}
+
+impl From<Local> for Opened {
+    fn from(
+        Local {
+            ledger,
+            views,
+            queue,
+            secrets,
+            blob,
+        }: Local,
+    ) -> Self {
+        Self {
+            ledger,
+            views,
+            queue,
+            secrets,
+            blob,
+        }
+    }
+}
+
+impl From<Cloud> for Opened {
+    fn from(
+        Cloud {
+            ledger,
+            views,
+            queue,
+            secrets,
+            blob,
+            ..
+        }: Cloud,
+    ) -> Self {
+        Self {
+            ledger,
+            views,
+            queue,
+            secrets,
+            blob,
+        }
+    }
+}
+
+impl Opened {
+    /// Creates an app for the command line: private networks are closed and no login is valid.
+    pub fn app(self) -> Result<App, String> {
+        let Self {
+            ledger,
+            views,
+            queue,
+            secrets,
+            blob,
+        } = self;
+        let http_client = Arc::new(HttpClient::new(Egress::default()).map_err(words)?);
+        let ports = Ports {
+            ledger,
+            views,
+            queue,
+            caller: http_client,
+            blob,
+            login: Arc::new(NoLogin::default()),
+            directory: Arc::new(File::default()),
+            secrets,
+        };
+        App::new(ports, Settings::default(), Arc::default()).map_err(words)
+    }
+}
+
+fn words(error: Error) -> String {
+    error.to_string()
+}
+
+impl Target {
+    /// Returns whether the desk is in the cloud.
+    pub fn is_cloud(&self) -> bool {
+        self.cloud
+            || (self.data.is_none()
+                && self
+                    .prefix
+                    .as_deref()
+                    .is_some_and(|prefix| !prefix.is_empty()))
+    }
+
+    /// Returns the directory of the desk; `None` if the desk is in the cloud.
+    pub fn directory(&self) -> Option<&Path> {
+        (!self.is_cloud()).then(|| self.data.as_deref().unwrap_or(Path::new(DATA)))
+    }
+
+    /// Rejects a directory without a desk, because a misspelled name would create a new desk.
+    pub fn exists(&self) -> Result<(), CommandError> {
+        match self.directory() {
+            Some(directory) if !directory.join("ledger.db").exists() => {
+                Err(format!("there is no desk in {}: name its directory with --data; `ledgerdesk serve` creates a new desk", directory.display()).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the ports of the desk in the cloud without sending a request.
+    ///
+    /// Rejects a missing prefix, bucket or region.
+    pub async fn connect(&self) -> Result<Cloud, String> {
+        let prefix = self.prefix.as_deref().ok_or("--cloud needs --prefix (or LEDGERDESK_PREFIX): the prefix of the names of the desk's tables")?;
+        let bucket = self
+            .bucket
+            .as_deref()
+            .ok_or("--cloud needs --bucket (or LEDGERDESK_BUCKET): the desk's archive bucket")?;
+        let config = configure(self.region.clone()).await;
+        if config.region().is_none() {
+            return Err("no region is set: use --region or AWS_REGION".into());
+        }
+        Ok(Cloud::new(config, prefix, bucket))
+    }
+
+    /// Opens the ledger for reading; safe beside a running desk.
+    pub async fn read(&self) -> Result<Ledger, String> {
+        match self.directory() {
+            Some(directory) => Local::read(directory).map_err(words),
+            None => Ok(self.connect().await?.ledger),
+        }
+    }
+
+    /// Opens all ports for reading only; safe beside a running desk.
+    pub async fn read_all(&self) -> Result<Opened, String> {
+        match self.directory() {
+            Some(directory) => Ok(Local::read_all(directory).map_err(words)?.into()),
+            None => Ok(self.connect().await?.into()),
+        }
+    }
+
+    /// Opens all ports beside a running desk; on one machine the ledger is read-only.
+    pub async fn beside(&self) -> Result<Opened, String> {
+        match self.directory() {
+            Some(directory) => Ok(Local::beside(directory).map_err(words)?.into()),
+            None => Ok(self.connect().await?.into()),
+        }
+    }
+
+    /// Opens all ports for executing commands; on one machine no other process may use the desk.
+    pub async fn write(&self) -> Result<Opened, String> {
+        match self.directory() {
+            Some(directory) => Ok(Local::open(directory, &Arc::default())
+                .map_err(words)?
+                .into()),
+            None => Ok(self.connect().await?.into()),
+        }
+    }
+}
+
+/// The directory or the prefix, for messages.
+impl std::fmt::Display for Target {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.directory() {
+            Some(directory) => write!(out, "{}", directory.display()),
+            None => write!(out, "{}", self.prefix.as_deref().unwrap_or_default()),
+        }
+    }
+}

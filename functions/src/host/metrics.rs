@@ -1,0 +1,43 @@
+//! Metrics as log lines in CloudWatch's embedded metric format, which needs no request.
+
+use std::collections::BTreeMap;
+
+use events::Moment;
+use infra::meter::Counted;
+use serde_json::{Value, json};
+
+/// The namespace of every metric; a log search finds metric lines by this text.
+pub const NAMESPACE: &str = "Ledgerdesk";
+
+/// Prints the cost of an invocation; prints nothing if the invocation sent no requests.
+pub fn print(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) {
+    if !counted.is_empty() {
+        println!("{}", line(function, at, counted));
+    }
+}
+
+/// Returns the log line of an invocation: totals as metrics, and counts per kind of request.
+pub fn line(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) -> Value {
+    let mut total = Counted::default();
+    counted.values().for_each(|counted| total += *counted);
+    let metrics =
+        ["Requests", "WriteUnits", "ReadUnits", "Bytes"].map(|name| json!({ "Name": name }));
+    json!({
+        "_aws": { "Timestamp": at.0, "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [["Function"]], "Metrics": metrics }] },
+        "Function": function,
+        "Requests": total.requests,
+        "WriteUnits": total.write_units,
+        "ReadUnits": total.read_units,
+        "Bytes": total.bytes,
+        "Cost": counted,
+    })
+}
+
+/// Raises the tamper alarm: an alarm in the template watches this metric.
+pub fn print_tampering(at: Moment) {
+    let line = json!({
+        "_aws": { "Timestamp": at.0, "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": [{ "Name": "Tampering" }] }] },
+        "Tampering": 1,
+    });
+    println!("{line}");
+}

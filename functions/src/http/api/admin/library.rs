@@ -1,0 +1,180 @@
+//! The library of shared fields, and the copies of them in workflow definitions.
+
+use axum::http::Method;
+use domain::config::SharedField;
+use domain::workflow::check;
+use events::field;
+use events::workflow::Field;
+use infra::views::Range;
+use serde_json::{Map, Value, json};
+
+use super::{LIST_MAX, check_code, check_options, done, ok, same, superuser, wrong_method};
+use crate::App;
+use crate::app::{administration, seed};
+use crate::http::api::problem::{ApiResult, Problem};
+use crate::http::api::request::Asked;
+
+/// Longest field name, in characters. Form labels are longer than names in lists.
+const FIELD_NAME_MAX: usize = 255;
+
+/// Merges a field with the shared field in `library`. Its own members override those of the shared
+/// field.
+pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Result<(), Problem> {
+    let Some(key) = field
+        .get("library")
+        .and_then(Value::as_str)
+        .filter(|key| !key.is_empty())
+        .map(str::to_owned)
+    else {
+        return Ok(());
+    };
+    let is_complete = ["key", "type", "name"]
+        .iter()
+        .all(|member| field.get(*member).is_some());
+    let Some(shared) = app.configuration.field(&key).await? else {
+        // A complete copy stays valid after its shared field is deleted.
+        let missing = || {
+            Problem::malformed(
+                &format!("/definition/fields/{at}/library"),
+                format!("there is no shared field {key}"),
+            )
+        };
+        return if is_complete { Ok(()) } else { Err(missing()) };
+    };
+    if let (Value::Object(copy), Some(own)) = (self::shared(app, shared).await?, field.as_object())
+    {
+        let own = own.clone();
+        *field = Value::Object(
+            copy.into_iter()
+                .filter(|(member, _)| !is_complete || own.contains_key(member))
+                .chain(own.clone())
+                .collect(),
+        );
+    }
+    Ok(())
+}
+
+/// Lists, shows, defines and deletes shared fields.
+pub(in crate::http::api) async fn fields(
+    request: Asked,
+    method: &Method,
+    parts: &[&str],
+) -> ApiResult {
+    let app = &request.app;
+    let missing = |key: &str| Problem::not_found(format!("there is no shared field {key}"));
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let range = Range {
+                view: "field",
+                index: "id",
+                from: "",
+                to: "~",
+                descending: false,
+                skip: 0,
+                limit: LIST_MAX,
+            };
+            let mut fields = Vec::new();
+            for entry in app.views.range(range).await? {
+                if let Some(field) = app.configuration.field(&entry.value).await? {
+                    fields.push(shared(app, field).await?);
+                }
+            }
+            Ok(ok(json!({ "fields": fields })))
+        }
+        (&Method::GET, [key]) => Ok(ok(shared(
+            app,
+            app.configuration
+                .field(key)
+                .await?
+                .ok_or_else(|| missing(key))?,
+        )
+        .await?)),
+        (&Method::PUT, [key]) => {
+            let by = superuser(&request).await?;
+            check_code(key, "key")?;
+            same(&request, "key", key)?;
+            // Absent members keep their values.
+            let mut given = match app.configuration.field(key).await? {
+                Some(known) => match shared(app, known).await? {
+                    Value::Object(known) => known,
+                    _ => Map::new(),
+                },
+                None => Map::new(),
+            };
+            let missing = |member: &str| {
+                Problem::malformed(
+                    &format!("/{member}"),
+                    format!("`{member}` is required for a new field"),
+                )
+            };
+            given.extend(request.body.clone());
+            for member in ["type", "name"] {
+                if !given.contains_key(member) {
+                    return Err(missing(member));
+                }
+            }
+            given.insert("key".into(), (*key).into());
+            let mut field: Field = serde_json::from_value(given.into())
+                .map_err(|error| Problem::malformed("body", error.to_string()))?;
+            if request.body.contains_key("name")
+                && (field.name.trim().is_empty() || field.name.chars().count() > FIELD_NAME_MAX)
+            {
+                return Err(Problem::malformed(
+                    "/name",
+                    format!("`name` must have 1 to {FIELD_NAME_MAX} characters"),
+                ));
+            }
+            if request.body.contains_key("choice") {
+                check_options(&field.choice, "/choice")?;
+            }
+            // Template files belong to a workflow, so shared fields cannot have any.
+            if !field.templates.is_empty() {
+                return Err(Problem::malformed(
+                    "/templates",
+                    "a shared field cannot have template files; add them to the field in the workflow",
+                ));
+            }
+            seed::shared_with_pids(app, &mut field).await?;
+            if let Some(problem) = check::field_problems(&field).into_iter().next() {
+                return Err(Problem::malformed("body", problem));
+            }
+            administration::define::<SharedField>(
+                app,
+                &by,
+                format!("field-{key}"),
+                &field::Defined {
+                    field: field.clone(),
+                    is_listed: true,
+                },
+            )
+            .await?;
+            Ok(ok(shared(app, field).await?))
+        }
+        (&Method::DELETE, [key]) => {
+            let by = superuser(&request).await?;
+            let field = app
+                .configuration
+                .field(key)
+                .await?
+                .ok_or_else(|| missing(key))?;
+            administration::define::<SharedField>(
+                app,
+                &by,
+                format!("field-{key}"),
+                &field::Defined {
+                    field,
+                    is_listed: false,
+                },
+            )
+            .await?;
+            Ok(done())
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+/// Returns a shared field with user names instead of person ids.
+async fn shared(app: &App, mut field: Field) -> Result<Value, Problem> {
+    seed::shared_with_names(app, &mut field).await?;
+    Ok(json!(field))
+}

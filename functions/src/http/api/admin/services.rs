@@ -1,0 +1,327 @@
+//! Services over `/v1`: their data, their workflow version, and their category in the catalog.
+
+use std::collections::BTreeSet;
+
+use axum::http::Method;
+use domain::config::Catalog;
+use domain::workflow::Rejection;
+use domain::workflow::import::Note;
+use events::ticket::ServiceKind;
+use events::{CategoryId, Meta, ServiceId, WorkflowId, service};
+use serde_json::{Value, json};
+
+use super::{NAME_MAX, created, done, is_name, number, ok, superuser, wrong_method};
+use crate::App;
+use crate::app::administration;
+use crate::app::administration::NotSetUp;
+use crate::app::people::NAMED_MAX;
+use crate::http::api::problem::{ApiResult, Problem};
+use crate::http::api::request::Asked;
+
+/// The visibility of a service (reference/bk-itsm.md 13).
+const DISPLAY_TYPES: [&str; 7] = [
+    "OPEN",
+    "GENERAL",
+    "CMDB",
+    "ORGANIZATION",
+    "PERSON",
+    "INVISIBLE",
+    "API",
+];
+
+pub(in crate::http::api) async fn services(
+    request: Asked,
+    method: &Method,
+    parts: &[&str],
+) -> ApiResult {
+    let app = &request.app;
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let services = app.configuration.services().await?;
+            let catalog = app.configuration.catalog().await?;
+            let mut all = Vec::new();
+            for service in services.iter().filter_map(|service| service.0.as_ref()) {
+                all.push(shown(app, service, &catalog).await?);
+            }
+            Ok(ok(json!({ "services": all })))
+        }
+        (&Method::GET, [id]) => {
+            let id = ServiceId(number(id, "service")?);
+            let service = app
+                .configuration
+                .listed_service(id)
+                .await?
+                .ok_or_else(|| Problem::not_found(format!("there is no service {id}")))?;
+            let catalog = app.configuration.catalog().await?;
+            Ok(ok(shown(app, &service, &catalog).await?))
+        }
+        (&Method::POST, []) => {
+            let by = superuser(&request).await?;
+            // `key` is BlueKing's name for `kind`.
+            let kind = match (request.text("kind")?, request.text("key")?) {
+                (Some(_), Some(_)) => {
+                    return Err(Problem::malformed(
+                        "/key",
+                        "`key` is another name of `kind`: use only one of them",
+                    ));
+                }
+                (Some(kind), None) | (None, Some(kind)) => kind,
+                (None, None) => return Err(Problem::malformed("/kind", "`kind` is required")),
+            };
+            let kind = ServiceKind::ALL
+                .into_iter()
+                .find(|known| known.key() == kind)
+                .ok_or_else(|| NotSetUp::KindUnknown(kind))?;
+            check_workflow(&request, None)?;
+            // The import of a workflow file sets workflow and version.
+            let chosen = |key: &str| request.int(key).map(Option::unwrap_or_default);
+            let new = service::Defined {
+                service: ServiceId(0),
+                name: String::new(),
+                desc: String::new(),
+                kind,
+                workflow: WorkflowId(chosen("workflow")?),
+                workflow_version: chosen("version")?,
+                is_enabled: true,
+                owners: Vec::new(),
+                display_type: "OPEN".into(),
+                display_roles: Vec::new(),
+                seals_text: false,
+                priorities: None,
+                can_ticket_agency: false,
+                rate_after_days: Some(3),
+                is_listed: true,
+            };
+            let mut defined = with_changes(&request, new).await?;
+            let category = category(&request).await?;
+            administration::name_is_free(app, &defined.name, None).await?;
+            let report = import_workflow_file(&request, &by, &mut defined, None).await?;
+            let version_unknown = version_unknown(&defined);
+            let added = administration::add_service(app, &by, defined)
+                .await
+                .map_err(version_unknown)?;
+            if let Some(category) = category {
+                administration::place_service(app, &by, added.service, category).await?;
+            }
+            Ok(created(
+                json!({ "service": added.service, "workflow": added.workflow, "version": added.workflow_version, "report": report }),
+            ))
+        }
+        (&Method::PUT, [id]) => {
+            let by = superuser(&request).await?;
+            let id = ServiceId(number(id, "service")?);
+            let known = app.configuration.service(id).await?;
+            let known = known
+                .0
+                .as_ref()
+                .filter(|service| service.is_listed)
+                .ok_or_else(|| Problem::not_found(format!("there is no service {id}")))?;
+            check_workflow(&request, Some(known.workflow))?;
+            let (mut defined, category) = (
+                with_changes(&request, known.clone()).await?,
+                category(&request).await?,
+            );
+            administration::name_is_free(app, &defined.name, Some(id)).await?;
+            let report =
+                import_workflow_file(&request, &by, &mut defined, Some(known.workflow)).await?;
+            administration::define_service(app, &by, &defined)
+                .await
+                .map_err(version_unknown(&defined))?;
+            if let Some(category) = category {
+                administration::place_service(app, &by, id, category).await?;
+            }
+            Ok(ok(
+                json!({ "service": id, "workflow": defined.workflow, "version": defined.workflow_version, "report": report }),
+            ))
+        }
+        (&Method::DELETE, [id]) => {
+            let by = superuser(&request).await?;
+            administration::remove_service(app, &by, ServiceId(number(id, "service")?)).await?;
+            Ok(done())
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+/// Returns a service with user names instead of person ids.
+async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Result<Value, Problem> {
+    let mut shown = json!(service);
+    shown["owners"] = app.people.names(&service.owners).await?.into();
+    shown["catalog"] = json!(catalog.places.get(&service.service));
+    Ok(shown)
+}
+
+/// Rejects a workflow file together with a workflow or version, and another workflow without its
+/// version.
+fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Problem> {
+    let has = |key: &str| request.body.contains_key(key);
+    for key in ["workflow", "version"] {
+        if has("workflow_file") && has(key) {
+            return Err(Problem::malformed(
+                &format!("/{key}"),
+                format!("`{key}` and `workflow_file` exclude each other: use only one of them"),
+            ));
+        }
+    }
+    if request
+        .int("workflow")?
+        .map(WorkflowId)
+        .is_some_and(|workflow| known.is_some_and(|known| known != workflow))
+        && !has("version")
+    {
+        return Err(Problem::malformed(
+            "/version",
+            "`version` is required with another `workflow`",
+        ));
+    }
+    Ok(())
+}
+
+/// Applies the members of the request to a service. Absent members keep their values.
+async fn with_changes(
+    request: &Asked,
+    known: service::Defined,
+) -> Result<service::Defined, Problem> {
+    let mut changed = known;
+    let name = request.text("name")?;
+    // An existing name is not checked again.
+    if name
+        .as_ref()
+        .map_or(changed.name.is_empty(), |name| !is_name(name))
+    {
+        return Err(Problem::malformed(
+            "/name",
+            format!("`name` must have 1 to {NAME_MAX} characters and no control characters"),
+        ));
+    }
+    changed.name = name.unwrap_or(changed.name);
+    changed.desc = request.text("desc")?.unwrap_or(changed.desc);
+    changed.is_enabled = request.flag("is_enabled", changed.is_enabled)?;
+    changed.can_ticket_agency = request.flag("can_ticket_agency", changed.can_ticket_agency)?;
+    changed.seals_text = request.flag("seals_text", changed.seals_text)?;
+    changed.display_type = request
+        .text("display_type")?
+        .unwrap_or(changed.display_type);
+    if !DISPLAY_TYPES.contains(&changed.display_type.as_str()) {
+        return Err(Problem::malformed(
+            "/display_type",
+            format!("`display_type` must be one of {}", DISPLAY_TYPES.join(", ")),
+        ));
+    }
+    if let Some(roles) = request.body.get("display_roles") {
+        changed.display_roles = serde_json::from_value(roles.clone()).map_err(|_| {
+            Problem::malformed(
+                "/display_roles",
+                "`display_roles` must be an array of texts",
+            )
+        })?;
+    }
+    if let Some(names) = request.names("owners")? {
+        if names.len() > NAMED_MAX {
+            return Err(Problem::malformed(
+                "/owners",
+                format!("`owners` must have at most {NAMED_MAX} entries"),
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        let names: Vec<String> = names
+            .into_iter()
+            .filter(|name| seen.insert(name.clone()))
+            .collect();
+        changed.owners = request.app.people.find_all(&names).await?;
+    }
+    changed.workflow = request
+        .int("workflow")?
+        .map_or(changed.workflow, WorkflowId);
+    changed.workflow_version = request.int("version")?.unwrap_or(changed.workflow_version);
+    if let Some(days) = request.body.get("rate_after_days") {
+        let wrong = || {
+            Problem::malformed(
+                "/rate_after_days",
+                "`rate_after_days` must be a number of days or null",
+            )
+        };
+        changed.rate_after_days = serde_json::from_value(days.clone()).map_err(|_| wrong())?;
+    }
+    if let Some(matrix) = request.body.get("priorities") {
+        let wrong = || {
+            Problem::malformed(
+                "/priorities",
+                "`priorities` must be three rows (by urgency) of three priorities (by impact), each 1 to 3, or null",
+            )
+        };
+        changed.priorities = serde_json::from_value(matrix.clone()).map_err(|_| wrong())?;
+        if changed
+            .priorities
+            .iter()
+            .flatten()
+            .flatten()
+            .any(|priority| !(1..=3).contains(priority))
+        {
+            return Err(wrong());
+        }
+    }
+    Ok(changed)
+}
+
+/// Converts an unknown workflow version to a problem about `version`.
+fn version_unknown(defined: &service::Defined) -> impl Fn(NotSetUp) -> Problem + use<> {
+    let (workflow, version) = (defined.workflow, defined.workflow_version);
+    move |error| match error {
+        NotSetUp::Workflow(Rejection::VersionUnknown(_)) => Problem::unknown(
+            "/version",
+            format!("there is no version {version} of workflow {workflow}"),
+        ),
+        error => error.into(),
+    }
+}
+
+/// Returns the category of the request: `None` if absent, `Some(None)` to remove the service from
+/// the catalog.
+async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem> {
+    if !request.body.contains_key("catalog") {
+        return Ok(None);
+    }
+    let category = request.int("catalog")?.map(CategoryId);
+    match category {
+        Some(id)
+            if !request
+                .app
+                .configuration
+                .catalog()
+                .await?
+                .categories
+                .contains_key(&id) =>
+        {
+            Err(Problem::unknown(
+                "/catalog",
+                format!("there is no catalog {id}"),
+            ))
+        }
+        category => Ok(Some(category)),
+    }
+}
+
+/// Imports the workflow file, if the request has one, and assigns it to the service. Returns the
+/// import report.
+async fn import_workflow_file(
+    request: &Asked,
+    by: &Meta,
+    service: &mut service::Defined,
+    current_workflow: Option<WorkflowId>,
+) -> Result<Vec<Note>, Problem> {
+    let mut report = Vec::new();
+    if let Some(file) = request.body.get("workflow_file") {
+        let imported =
+            administration::take_over(&request.app, by, file, true, false, current_workflow).await;
+        (service.workflow, service.workflow_version, report) =
+            imported.map_err(|error| Problem::from(error).moved("/workflow", "/workflow_file"))?;
+    }
+    // Owners are registered last, so that a rejected import registers nobody.
+    let registered = request.app.people.register(service.owners.clone()).await?;
+    service
+        .owners
+        .iter_mut()
+        .for_each(|owner| registered.put(owner));
+    Ok(report)
+}

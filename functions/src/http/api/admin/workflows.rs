@@ -1,0 +1,248 @@
+//! Workflows over `/v1`: drafts, checks, deployment, restoring, and import and export in the format
+//! of BlueKing ITSM.
+
+use axum::http::Method;
+use domain::views::workflow_card::WorkflowCard;
+use domain::workflow::{check, export};
+use events::WorkflowId;
+use events::workflow::{Definition, Processors};
+use infra::views::Range;
+use serde_json::{Value, json};
+
+use super::library::from_library;
+use super::{LIST_MAX, created, done, number, ok, superuser, wrong_method};
+use crate::App;
+use crate::app::cards::read_card;
+use crate::app::{administration, seed, times};
+use crate::http::api::problem::{ApiResult, Problem};
+use crate::http::api::request::Asked;
+
+pub(in crate::http::api) async fn workflows(
+    request: Asked,
+    method: &Method,
+    parts: &[&str],
+) -> ApiResult {
+    let app = &request.app;
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let range = Range {
+                view: "workflow",
+                index: "id",
+                from: "",
+                to: "~",
+                descending: false,
+                skip: 0,
+                limit: LIST_MAX,
+            };
+            let mut cards = Vec::new();
+            for entry in app.views.range(range).await? {
+                if let Some(document) = app.views.get("workflow", &entry.key).await? {
+                    let card: WorkflowCard = read_card(&app.ledger, &entry.key, &document).await?;
+                    let mut card = json!(card);
+                    times::spell(&mut card, &|at| times::in_zone(at, &app.settings.zone));
+                    cards.push(card);
+                }
+            }
+            Ok(ok(json!({ "workflows": cards })))
+        }
+        (&Method::POST, []) => {
+            let by = superuser(&request).await?;
+            let (definition, warnings) = definition(&request).await?;
+            let problems = check::problems(&definition);
+            let id = administration::draft(app, &by, definition, None).await?;
+            Ok(created(
+                json!({ "workflow": id, "problems": problems, "warnings": warnings }),
+            ))
+        }
+        (&Method::POST, ["import"]) => {
+            let by = superuser(&request).await?;
+            let file = request
+                .body
+                .get("workflow")
+                .ok_or_else(|| Problem::malformed("/workflow", "`workflow` is required"))?;
+            let (id, report) = administration::import_workflow(app, &by, file, None).await?;
+            let problems = app
+                .configuration
+                .drawn(id)
+                .await?
+                .draft
+                .as_deref()
+                .map(check::problems)
+                .unwrap_or_default();
+            Ok(created(
+                json!({ "workflow": id, "report": report, "problems": problems }),
+            ))
+        }
+        (method, [id, rest @ ..]) => {
+            workflow(&request, method, WorkflowId(number(id, "workflow")?), rest).await
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+async fn workflow(request: &Asked, method: &Method, id: WorkflowId, rest: &[&str]) -> ApiResult {
+    let app = &request.app;
+    let drawn = app.configuration.drawn(id).await?;
+    if drawn.draft.is_none() && drawn.versions.is_empty() {
+        return Err(Problem::not_found(format!("there is no workflow {id}")));
+    }
+    match (method, rest) {
+        (&Method::GET, []) => {
+            let versions: Vec<i64> = drawn
+                .versions
+                .keys()
+                .copied()
+                .filter(|version| drawn.is_listed(*version))
+                .collect();
+            let draft = match drawn.draft.as_deref() {
+                Some(draft) => Some(named(app, draft).await?),
+                None => None,
+            };
+            let problems = drawn
+                .draft
+                .as_deref()
+                .map(check::problems)
+                .unwrap_or_default();
+            Ok(ok(
+                json!({ "workflow": id, "closed": drawn.closed, "versions": versions, "draft": draft, "problems": problems }),
+            ))
+        }
+        (&Method::PUT, ["draft"]) => {
+            let by = superuser(request).await?;
+            let (definition, warnings) = definition(request).await?;
+            let problems = check::problems(&definition);
+            administration::draft(app, &by, definition, Some(id)).await?;
+            Ok(ok(
+                json!({ "workflow": id, "problems": problems, "warnings": warnings }),
+            ))
+        }
+        (&Method::POST, ["deploy"]) => {
+            let by = superuser(request).await?;
+            let version = administration::deploy(app, &by, id, false).await?;
+            Ok(created(json!({ "workflow": id, "version": version })))
+        }
+        (&Method::POST, ["close" | "reopen"]) => {
+            let by = superuser(request).await?;
+            administration::close_workflow(app, &by, id, rest[0] == "close").await?;
+            Ok(done())
+        }
+        (_, ["versions", version, rest @ ..]) => {
+            let version = number(version, "version")?;
+            let deployed = drawn.versions.get(&version).ok_or_else(|| {
+                Problem::not_found(format!("there is no version {version} of workflow {id}"))
+            })?;
+            match (method, rest) {
+                (&Method::GET, []) => Ok(ok(
+                    json!({ "workflow": id, "version": version, "definition": named(app, &deployed.definition).await?, "listed": drawn.is_listed(version) }),
+                )),
+                (&Method::GET, ["export"]) => {
+                    let mut definition = deployed.definition.clone();
+                    seed::with_names(app, &mut definition).await?;
+                    Ok(ok(export::write(
+                        &definition,
+                        &version.to_string(),
+                        &administration::role_names(app).await?,
+                    )))
+                }
+                (&Method::POST, ["restore"]) => {
+                    let by = superuser(request).await?;
+                    administration::restore(app, &by, id, version).await?;
+                    Ok(done())
+                }
+                (&Method::DELETE, []) => {
+                    let by = superuser(request).await?;
+                    administration::remove_version(app, &by, id, version).await?;
+                    Ok(done())
+                }
+                _ => Err(wrong_method(method)),
+            }
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
+    let mut definition = definition.clone();
+    seed::with_names(app, &mut definition).await?;
+    Ok(json!(definition))
+}
+
+/// Warns about unknown people and roles in a definition, because a ticket would wait for them
+/// forever.
+async fn unknown_processors(app: &App, definition: &Definition) -> Result<Vec<String>, Problem> {
+    let mut warnings = Vec::new();
+    for node in &definition.nodes {
+        for processors in [&node.processors, &node.assignors, &node.delivers] {
+            if let Processors::General(roles) = processors {
+                for role in roles {
+                    if app
+                        .configuration
+                        .role(*role)
+                        .await?
+                        .0
+                        .as_ref()
+                        .is_none_or(|role| !role.is_listed)
+                    {
+                        warnings.push(format!(
+                            "node {} ({}) names role {role}, which does not exist",
+                            node.id, node.name
+                        ));
+                    }
+                }
+            }
+            let Processors::Person(names) = processors else {
+                continue;
+            };
+            for name in names {
+                if app
+                    .people
+                    .find(name.as_str())
+                    .await?
+                    .as_str()
+                    .starts_with('?')
+                {
+                    warnings.push(format!(
+                        "node {} ({}) names {name}, who is unknown; check the spelling",
+                        node.id, node.name
+                    ));
+                }
+            }
+        }
+    }
+    Ok(warnings)
+}
+
+async fn definition(request: &Asked) -> Result<(Definition, Vec<String>), Problem> {
+    let mut body = request
+        .body
+        .get("definition")
+        .cloned()
+        .ok_or_else(|| Problem::malformed("/definition", "`definition` is required"))?;
+    for (at, field) in body
+        .get_mut("fields")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        from_library(&request.app, field, at).await?;
+    }
+    let mut definition: Definition = serde_json::from_value(body)
+        .map_err(|error| Problem::malformed("/definition", error.to_string()))?;
+    let warnings = unknown_processors(&request.app, &definition).await?;
+    seed::with_pids(&request.app, &mut definition)
+        .await
+        .map_err(|unnamed| Problem::from(unnamed).moved("/fields", "/definition/fields"))?;
+    // Fields without an id get one.
+    let free = definition
+        .fields
+        .iter()
+        .map(|field| field.id)
+        .max()
+        .unwrap_or_default()
+        .saturating_add(1);
+    for (id, field) in (free..).zip(definition.fields.iter_mut().filter(|field| field.id == 0)) {
+        field.id = id;
+    }
+    Ok((definition, warnings))
+}

@@ -1,0 +1,143 @@
+//! Lists, registers, disables and enables client apps over `/v1`, for superusers.
+
+use axum::Json;
+use axum::http::{Method, StatusCode, header};
+use axum::response::IntoResponse as _;
+use events::Meta;
+use events::app::Registered;
+use serde_json::{Value, json};
+
+use super::admin::superuser;
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use crate::app::client_apps;
+
+/// Shortest secret that a caller may choose, in bytes.
+const SECRET_MIN: usize = 16;
+/// Longest name and longest code of an app, in characters.
+const NAME_MAX: usize = 128;
+
+pub(super) async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
+    superuser(&request).await?;
+    let meta = request.meta(request.actor().await?);
+    match (method, parts) {
+        (&Method::GET | &Method::HEAD, []) => {
+            let apps: Vec<Value> = client_apps::all(&request.app)
+                .await?
+                .iter()
+                .map(client_apps::shown)
+                .collect();
+            Ok(Json(json!({ "apps": apps })).into_response())
+        }
+        (&Method::GET | &Method::HEAD, [code]) => {
+            Ok(Json(client_apps::shown(&known(&request, code).await?)).into_response())
+        }
+        (&Method::PUT, [code]) => register(&request, code, meta).await,
+        (&Method::POST, [code, action @ ("disable" | "enable")]) => {
+            let is_disabled = *action == "disable";
+            if is_disabled && request.caller.app.as_str() == *code {
+                return Err(Problem::conflict(format!(
+                    "an app cannot disable itself; use another app to disable {code}"
+                )));
+            }
+            known(&request, code).await?;
+            client_apps::set_disabled(&request.app.ledger, code, is_disabled, meta).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        _ => Err(Problem::method(format!(
+            "{method} is not allowed on this path"
+        ))),
+    }
+}
+
+/// Registers or changes an app. If the app has no secret and the body gives none, the response
+/// contains a new secret. Later responses do not show the secret.
+async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
+    if let Some(member) = request.body.keys().find(|key| {
+        !["name", "secret", "may_impersonate", "status_callbacks"].contains(&key.as_str())
+    }) {
+        return Err(Problem::malformed(
+            &format!("/{member}"),
+            format!("`{member}` is not a member of an app"),
+        ));
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if code.is_empty() || code.len() > NAME_MAX || !code.chars().all(is_plain) {
+        return Err(Problem::malformed(
+            "code",
+            format!("an app code must have 1 to {NAME_MAX} letters, digits, -, _ and ."),
+        ));
+    }
+    let before = client_apps::app(&request.app.ledger, code).await?;
+    let name = request
+        .text("name")?
+        .or_else(|| before.as_ref().map(|app| app.name.clone()))
+        .unwrap_or_else(|| code.to_owned());
+    if name.trim().is_empty()
+        || name.chars().count() > NAME_MAX
+        || name.chars().any(char::is_control)
+    {
+        return Err(Problem::malformed(
+            "/name",
+            format!("`name` must have 1 to {NAME_MAX} characters and no control characters"),
+        ));
+    }
+    let chosen = request.text("secret")?;
+    if chosen.as_ref().is_some_and(|secret| {
+        secret.len() < SECRET_MIN || secret.chars().any(|c| c.is_whitespace() || c.is_control())
+    }) {
+        return Err(Problem::malformed(
+            "/secret",
+            format!(
+                "`secret` must have at least {SECRET_MIN} characters and no whitespace; leave it out to get a generated secret"
+            ),
+        ));
+    }
+    // All checks come before the definition, so a rejected request changes nothing.
+    if let Some(detail) = chosen
+        .as_ref()
+        .and_then(|secret| request.app.credentials.unfit(code, secret))
+    {
+        return Err(Problem::malformed("/secret", detail));
+    }
+    let registered = Registered {
+        code: code.into(),
+        name,
+        may_impersonate: request.flag(
+            "may_impersonate",
+            before.as_ref().is_some_and(|app| app.may_impersonate),
+        )?,
+        status_callbacks: request.flag(
+            "status_callbacks",
+            before.as_ref().is_some_and(|app| app.status_callbacks),
+        )?,
+        is_disabled: before.as_ref().is_some_and(|app| app.is_disabled),
+    };
+    client_apps::define(&request.app.ledger, &registered, meta).await?;
+    let mut answer = client_apps::shown(&registered);
+    // An interrupted registration leaves an app without a secret.
+    let needs_secret = chosen.is_none() && !request.app.credentials.has_secret(code).await?;
+    let generated = needs_secret.then(|| client_apps::fresh_secret(&request.app.ledger));
+    if let Some(secret) = chosen.as_ref().or(generated.as_ref()) {
+        request
+            .app
+            .credentials
+            .register(&registered, secret)
+            .await?;
+    }
+    if let Some(secret) = generated {
+        answer["secret"] = secret.into();
+    }
+    let status = if before.is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+async fn known(request: &Asked, code: &str) -> Result<Registered, Problem> {
+    client_apps::app(&request.app.ledger, code)
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("there is no app {code}")))
+}

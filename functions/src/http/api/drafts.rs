@@ -1,0 +1,325 @@
+//! Drafts: unsent forms of a person, one per form. Templates: named forms of a service.
+
+use axum::Json;
+use axum::http::{Method, StatusCode};
+use axum::response::IntoResponse;
+use domain::ticket::Ticket;
+use events::draft::{FormRef, Saved};
+use events::workflow::Definition;
+use events::{DraftId, Entry, NodeId, PersonId, Remark, ServiceId, TicketSn};
+use serde_json::{Map, Value, json};
+
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use super::shape::{quoted, step};
+use super::time;
+use crate::App;
+use crate::app::drafts;
+
+/// Largest number of drafts in one list.
+const LIST_MAX: usize = 200;
+
+/// Reads, saves and deletes the draft of one form, and lists all drafts of the caller, newest
+/// first.
+pub(super) async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
+    let form_ref = match parts {
+        [] if *method == Method::GET => return list(&request, "draft", LIST_MAX).await,
+        ["services", id] => {
+            FormRef::Service(ServiceId(id.parse().map_err(|_| {
+                Problem::not_found(format!("there is no service {}", quoted(id)))
+            })?))
+        }
+        ["tickets", sn, node] => {
+            let node = node.parse::<i64>().map_err(|_| {
+                Problem::not_found(format!(
+                    "there is no node {} of ticket {}",
+                    quoted(node),
+                    quoted(sn)
+                ))
+            })?;
+            FormRef::Node {
+                ticket: TicketSn((*sn).to_owned()),
+                node: NodeId(node),
+            }
+        }
+        _ => {
+            return Err(Problem::method(format!(
+                "{method} is not allowed on this path"
+            )));
+        }
+    };
+    // Saving registers the caller. Reading and deleting do not.
+    let owner = if *method == Method::PUT {
+        request.actor().await?
+    } else {
+        request.app.people.find(request.user()?).await?
+    };
+    let id = drafts::id(&request.app, &owner, &form_ref);
+    one(&request, method, &id, &owner, Some(form_ref)).await
+}
+
+/// Lists, creates, changes and deletes the caller's templates. `?service=` limits the list to one
+/// service.
+pub(super) async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let kind = match request.asked_for("service") {
+                None => "template".to_owned(),
+                Some(text) => {
+                    format!(
+                        "template|{:010}",
+                        text.parse::<i64>().map_err(|_| Problem::malformed(
+                            "service",
+                            "`service` must be the id of one service"
+                        ))?
+                    )
+                }
+            };
+            list(&request, &kind, drafts::TEMPLATES_MAX).await
+        }
+        (&Method::POST, []) => {
+            let owner = request.actor().await?;
+            let service = ServiceId(request.required_int("service_id")?);
+            let others =
+                drafts::list(&request.app, &owner, "template", drafts::TEMPLATES_MAX).await?;
+            if others.len() >= drafts::TEMPLATES_MAX {
+                return Err(Problem::conflict(format!(
+                    "a person can have at most {} templates",
+                    drafts::TEMPLATES_MAX
+                )));
+            }
+            let form_ref = template(&request, &owner, service, None, &others)?;
+            let id = drafts::id(&request.app, &owner, &form_ref);
+            save(&request, &id, &owner, form_ref).await?;
+            Ok((StatusCode::CREATED, Json(json!({ "id": id }))).into_response())
+        }
+        (&Method::PUT, [id]) => {
+            let owner = request.actor().await?;
+            let id = DraftId((*id).to_owned());
+            let current = drafts::load(&request.app, &id, &owner)
+                .await?
+                .ok_or_else(|| missing(id.as_str()))?;
+            let FormRef::Template { service, name } = &current.form_ref else {
+                return Err(missing(id.as_str()));
+            };
+            let others =
+                drafts::list(&request.app, &owner, "template", drafts::TEMPLATES_MAX).await?;
+            let form_ref = template(
+                &request,
+                &owner,
+                *service,
+                Some((&id, name.read())),
+                &others,
+            )?;
+            if request.body.contains_key("fields") {
+                save(&request, &id, &owner, form_ref).await?;
+            } else {
+                let form = current
+                    .form
+                    .iter()
+                    .map(|entry| Entry::new(entry.key.clone(), entry.read().clone()))
+                    .collect();
+                drafts::save(
+                    &request.app,
+                    &id,
+                    &owner,
+                    form_ref,
+                    form,
+                    &request.meta(owner.clone()),
+                )
+                .await?;
+            }
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        (_, [id]) => {
+            let owner = request.app.people.find(request.user()?).await?;
+            one(&request, method, &DraftId((*id).to_owned()), &owner, None).await
+        }
+        _ => Err(Problem::method(format!(
+            "{method} is not allowed on this path"
+        ))),
+    }
+}
+
+/// Returns the reference of a template. A template name must be unique for its owner and service.
+fn template(
+    request: &Asked,
+    owner: &PersonId,
+    service: ServiceId,
+    current: Option<(&DraftId, &str)>,
+    others: &[Saved],
+) -> Result<FormRef, Problem> {
+    let name = match (request.text("name")?, current) {
+        (Some(name), _) => name.trim().to_owned(),
+        (None, Some((_, name))) => name.to_owned(),
+        (None, None) => return Err(Problem::malformed("/name", "`name` is required")),
+    };
+    let is_taken = |other: &&Saved| {
+        let is_other = current.is_none_or(|(id, _)| other.draft != *id);
+        is_other
+            && matches!(&other.form_ref, FormRef::Template { service: other_service, name: other_name } if *other_service == service && other_name.read() == name)
+    };
+    if others.iter().any(|other| is_taken(&other)) {
+        return Err(Problem::conflict(format!(
+            "a template {name} of this service already exists"
+        )));
+    }
+    Ok(FormRef::Template {
+        service,
+        name: Remark::new(name).owned_by(owner.clone()),
+    })
+}
+
+async fn one(
+    request: &Asked,
+    method: &Method,
+    id: &DraftId,
+    owner: &PersonId,
+    form_ref: Option<FormRef>,
+) -> ApiResult {
+    match (method, form_ref.clone()) {
+        (&Method::GET, _) => {
+            let saved =
+                drafts::load(&request.app, id, owner)
+                    .await?
+                    .ok_or_else(|| match &form_ref {
+                        Some(FormRef::Service(service)) => Problem::not_found(format!(
+                            "you have no draft of a ticket of service {service}"
+                        )),
+                        Some(FormRef::Node { ticket, node }) => Problem::not_found(format!(
+                            "you have no draft of node {node} of ticket {ticket}"
+                        )),
+                        Some(FormRef::Template { .. }) | None => missing(id.as_str()),
+                    })?;
+            Ok(Json(shown(&request.app, &saved).await?).into_response())
+        }
+        (&Method::PUT, Some(form_ref)) => {
+            save(request, id, owner, form_ref).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        (&Method::DELETE, _) => {
+            if drafts::load(&request.app, id, owner).await?.is_some() {
+                drafts::discard(&request.app, id, &request.meta(owner.clone())).await?;
+            }
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        _ => Err(Problem::method(format!(
+            "{method} is not allowed on this path"
+        ))),
+    }
+}
+
+async fn save(
+    request: &Asked,
+    id: &DraftId,
+    owner: &PersonId,
+    form_ref: FormRef,
+) -> Result<(), Problem> {
+    let mut form = request.fields()?;
+    let definition = definition(&request.app, &form_ref)
+        .await?
+        .ok_or_else(|| Problem::not_found("the form does not exist"))?;
+    // Field keys are stored unsealed, so only keys of the definition are accepted. Typed text
+    // belongs into values.
+    if let Some(unknown_entry) = form
+        .iter()
+        .find(|entry| definition.field(&entry.key).is_none())
+    {
+        return Err(Problem::malformed(
+            &step("/fields", &unknown_entry.key),
+            format!("the form has no field `{}`", quoted(&unknown_entry.key)),
+        ));
+    }
+    // Unknown people stay as typed, because a draft registers nobody.
+    request
+        .app
+        .people
+        .form_in(&definition, &mut form, 0)
+        .await?;
+    Ok(drafts::save(
+        &request.app,
+        id,
+        owner,
+        form_ref,
+        form,
+        &request.meta(owner.clone()),
+    )
+    .await?)
+}
+
+async fn list(request: &Asked, kind: &str, most: usize) -> ApiResult {
+    let owner = request.app.people.find(request.user()?).await?;
+    let mut shown = Vec::new();
+    for saved in drafts::list(&request.app, &owner, kind, most).await? {
+        shown.push(self::shown(&request.app, &saved).await?);
+    }
+    let name = if kind == "draft" {
+        "drafts"
+    } else {
+        "templates"
+    };
+    Ok(Json(json!({ name: shown })).into_response())
+}
+
+async fn shown(app: &App, saved: &Saved) -> Result<Value, Problem> {
+    let definition = definition(app, &saved.form_ref).await?.unwrap_or_default();
+    let mut fields = Map::new();
+    for entry in &saved.form {
+        fields.insert(
+            entry.key.clone(),
+            app.people
+                .value_out(definition.field(&entry.key), entry.read())
+                .await?,
+        );
+    }
+    let mut shown = json!({ "id": saved.draft, "fields": fields, "until": saved.due.map(|due| time(app, due)) });
+    match &saved.form_ref {
+        FormRef::Service(service) => shown["service"] = json!(service),
+        FormRef::Node { ticket, node } => {
+            shown["ticket"] = json!(ticket);
+            shown["node"] = json!(node);
+        }
+        FormRef::Template { service, name } => {
+            shown["service"] = json!(service);
+            shown["name"] = json!(name.read());
+        }
+    }
+    Ok(shown)
+}
+
+/// Returns the workflow definition of a form, or `None` if the form does not exist.
+async fn definition(app: &App, form_ref: &FormRef) -> Result<Option<Definition>, Problem> {
+    let (workflow, version) = match form_ref {
+        FormRef::Service(service) | FormRef::Template { service, .. } => {
+            match app.configuration.listed_service(*service).await? {
+                Some(service) => (service.workflow, service.workflow_version),
+                None => return Ok(None),
+            }
+        }
+        FormRef::Node { ticket, node } => {
+            let state = app
+                .ledger
+                .load::<Ticket>(&ticket.stream())
+                .await?
+                .aggregate
+                .0;
+            match state
+                .opened
+                .as_ref()
+                .filter(|_| state.nodes.contains_key(node))
+            {
+                Some(opened) => (opened.workflow, opened.workflow_version),
+                None => return Ok(None),
+            }
+        }
+    };
+    Ok(app
+        .configuration
+        .workflow(workflow, version)
+        .await?
+        .map(|deployed| deployed.definition.clone()))
+}
+
+fn missing(what: &str) -> Problem {
+    Problem::not_found(format!("you have no template {}", quoted(what)))
+}

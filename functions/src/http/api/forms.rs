@@ -1,0 +1,188 @@
+//! Forms for user interfaces: the fields of a node with their values, and the options of one field
+//! for the current input.
+
+use axum::Json;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use domain::options;
+use domain::ticket::Ticket;
+use domain::ticket::form::{self, Offer};
+use events::workflow::{Definition, Deployed, Field, Node};
+use events::{Entry, NodeId, ServiceId, TicketSn};
+use serde_json::{Value, json};
+
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use crate::App;
+use crate::app::{seed, tickets};
+
+/// Returns the form of a new ticket of a service, or the options of one of its fields.
+pub(super) async fn of_service(
+    request: Asked,
+    method: &Method,
+    id: &str,
+    resource: &str,
+) -> ApiResult {
+    let app = &request.app;
+    let missing = || Problem::not_found(format!("there is no service {id}"));
+    let service = app
+        .configuration
+        .listed_service(ServiceId(id.parse().map_err(|_| missing())?))
+        .await?;
+    let service = service
+        .filter(|service| service.is_enabled)
+        .ok_or_else(missing)?;
+    let workflow = app
+        .configuration
+        .workflow(service.workflow, service.workflow_version)
+        .await?
+        .ok_or_else(missing)?;
+    let submit = workflow.definition.submit_node().ok_or_else(missing)?;
+    form_or_options(
+        &request,
+        method,
+        resource,
+        &workflow,
+        submit,
+        &Ticket::default(),
+    )
+    .await
+}
+
+/// Returns the form of a ticket's node, or the options of one of its fields.
+pub(super) async fn of_ticket(
+    request: Asked,
+    method: &Method,
+    sn: &str,
+    node: &str,
+    resource: &str,
+) -> ApiResult {
+    let app = &request.app;
+    let missing = || Problem::not_found(format!("there is no node {node} in ticket {sn}"));
+    let ticket = tickets::card(app, &TicketSn(sn.to_owned()))
+        .await?
+        .ok_or_else(missing)?
+        .ticket;
+    let opened = ticket.opened.as_ref().ok_or_else(missing)?;
+    let workflow = app
+        .configuration
+        .workflow(opened.workflow, opened.workflow_version)
+        .await?
+        .ok_or_else(missing)?;
+    let node = workflow
+        .definition
+        .node(NodeId(node.parse().map_err(|_| missing())?))
+        .ok_or_else(missing)?;
+    form_or_options(&request, method, resource, &workflow, node, &ticket).await
+}
+
+async fn form_or_options(
+    request: &Asked,
+    method: &Method,
+    resource: &str,
+    workflow: &Deployed,
+    node: &Node,
+    ticket: &Ticket,
+) -> ApiResult {
+    match (method, resource) {
+        (&Method::GET, "form") => {
+            // Readers know people by their user names.
+            let mut definition = workflow.definition.clone();
+            seed::with_names(&request.app, &mut definition).await?;
+            let mut fields = Vec::new();
+            for field in definition.fields_of(node) {
+                fields.push(shown(&request.app, field, ticket).await?);
+            }
+            let form = json!({ "workflow": workflow.workflow, "version": workflow.version, "node": node.id, "name": node.name, "fields": fields });
+            Ok(Json(form).into_response())
+        }
+        (&Method::POST, "options") => {
+            let key = request.required("field")?;
+            let field = workflow
+                .definition
+                .fields_of(node)
+                .find(|field| field.key == key);
+            let field = field.ok_or_else(|| {
+                Problem::malformed("/field", format!("node {} has no field {key}", node.id))
+            })?;
+            let mut given = request.fields()?;
+            request
+                .app
+                .people
+                .form_in(&workflow.definition, &mut given, 0)
+                .await?;
+            Ok(Json(json!({ "field": key, "options": options_of(&request.app, &workflow.definition, node, field, &given, ticket).await? })).into_response())
+        }
+        _ => Err(Problem::method(format!(
+            "{method} is not allowed on this path"
+        ))),
+    }
+}
+
+/// Returns one field: its definition, its value or default, and its options. If another system
+/// provides the options, the response lists the fields on which they depend.
+async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Problem> {
+    let entry = ticket
+        .form
+        .get(&field.key)
+        .filter(|entry| !entry.is_erased());
+    let default = field.default.clone();
+    let value = match entry {
+        Some(entry) => app.people.value_out(Some(field), entry.read()).await?,
+        None => default.clone(),
+    };
+    let options = match field.source_type.as_str() {
+        "DATADICT" => app
+            .configuration
+            .options_of(&field.source_uri)
+            .await?
+            .unwrap_or_default(),
+        _ => field.choice.clone(),
+    };
+    Ok(json!({
+        "key": field.key, "type": field.kind, "name": field.name, "desc": field.desc,
+        "is_required": field.is_required, "is_readonly": field.is_readonly, "hidden_when": field.hidden_when,
+        "regex": field.regex, "custom_regex": field.custom_regex, "rule": field.rule, "meta": field.meta, "layout": field.layout,
+        "value": value, "default": default, "templates": field.templates,
+        "options": options,
+        "asks_for_options": field.source.is_some(),
+        "depends_on": field.source.as_deref().map(options::depends_on).unwrap_or_default(),
+    }))
+}
+
+/// Returns the options of a field for the given input.
+async fn options_of(
+    app: &App,
+    definition: &Definition,
+    node: &Node,
+    field: &Field,
+    given: &[Entry],
+    ticket: &Ticket,
+) -> Result<Value, Problem> {
+    let unavailable = |reason: String| {
+        Problem::unavailable(
+            &format!("/fields/{}", field.key),
+            format!(
+                "the options of field {} cannot be loaded: {reason}",
+                field.name
+            ),
+        )
+    };
+    Ok(match form::offer(definition, node, given, ticket, field) {
+        Offer::Own => json!(field.choice),
+        Offer::Dictionary(code) => json!(
+            app.configuration
+                .options_of(&code)
+                .await?
+                .unwrap_or_default()
+        ),
+        Offer::Asked(question) => json!(
+            app.configuration
+                .offers
+                .ask(&question.map_err(unavailable)?)
+                .await?
+                .map_err(unavailable)?
+        ),
+        Offer::Anything => json!([]),
+    })
+}

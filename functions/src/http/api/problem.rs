@@ -1,0 +1,457 @@
+//! Problem details (RFC 9457): the HTTP status, the reason, and the faulty members of a request.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::attachment;
+use domain::draft::{self, Draft};
+use domain::ticket::{Rejection, Ticket};
+use events::PersonId;
+use infra::{Error, ExecuteError};
+use serde_json::{Value, json};
+
+use super::shape::{Flaw, step};
+use crate::App;
+use crate::app::administration::NotSetUp;
+use crate::app::attachments::NotTaken;
+use crate::app::erasure::NotErased;
+use crate::app::people::Unnamed;
+use crate::app::tickets::{NotOpened, NotRaised};
+
+/// Seconds after which a client may retry.
+const RETRY_AFTER: &str = "1";
+
+/// An error response of `/v1`.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+    /// The faulty members of the request.
+    errors: Vec<Flaw>,
+    /// People whom the texts name by id. [`Problem::with_names`] replaces the ids by names.
+    people: Vec<PersonId>,
+    /// The methods that the path accepts, for the header `Allow`.
+    allowed: String,
+    /// The response has the header `WWW-Authenticate`.
+    challenges: bool,
+}
+
+/// The result of a handler.
+pub(super) type ApiResult = Result<Response, Problem>;
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            people: Vec::new(),
+            allowed: String::new(),
+            challenges: false,
+        }
+    }
+    /// Creates a problem about one member, parameter or header of the request.
+    fn at(field: &str, status: StatusCode, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self {
+            errors: vec![Flaw {
+                field: field.to_owned(),
+                detail: detail.clone(),
+            }],
+            ..Self::new(status, detail)
+        }
+    }
+    /// Creates a 400 about one member, parameter or header.
+    pub(super) fn malformed(field: &str, detail: impl Into<String>) -> Self {
+        Self::at(field, StatusCode::BAD_REQUEST, detail)
+    }
+    /// Creates a 400 about several members. `errors` must not be empty.
+    pub(super) fn flawed(errors: Vec<Flaw>) -> Self {
+        let details: Vec<&str> = errors.iter().map(|flaw| flaw.detail.as_str()).collect();
+        let detail = details.join("; ");
+        Self {
+            errors,
+            ..Self::new(StatusCode::BAD_REQUEST, detail)
+        }
+    }
+    /// Creates a 404 about a member that names something that does not exist.
+    pub(super) fn unknown(field: &str, detail: impl Into<String>) -> Self {
+        Self::at(field, StatusCode::NOT_FOUND, detail)
+    }
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+    /// Creates a 401: the request has a code and a secret, but they or the user are not valid.
+    pub(super) fn unauthorized() -> Self {
+        Self {
+            challenges: true,
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                "application code and secret (HTTP Basic), or the user, are missing or not valid",
+            )
+        }
+    }
+    /// Creates a 403: the request has no code or no secret.
+    pub(super) fn no_credentials(detail: &str) -> Self {
+        Self {
+            challenges: true,
+            ..Self::new(StatusCode::FORBIDDEN, detail)
+        }
+    }
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+    /// Creates a 409: the current state forbids the request.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+    pub(super) fn method(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    }
+    /// Creates a 405 with the methods that the path accepts.
+    pub(super) fn method_of(detail: impl Into<String>, allowed: &[&str]) -> Self {
+        Self {
+            allowed: allowed.join(", "),
+            ..Self::method(detail)
+        }
+    }
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        Self::at("body", StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+    pub(super) fn media_type(detail: impl Into<String>) -> Self {
+        Self::at("Content-Type", StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+    /// Creates a 503 about one member: the system that has to check it is not available.
+    pub(super) fn unavailable(field: &str, detail: impl Into<String>) -> Self {
+        Self::at(field, StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+    /// Creates a 416: the file does not have the requested range.
+    pub(super) fn unsatisfiable(detail: impl Into<String>) -> Self {
+        Self::at("Range", StatusCode::RANGE_NOT_SATISFIABLE, detail)
+    }
+    pub(super) fn key_reused() -> Self {
+        Self::at(
+            "Idempotency-Key",
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the idempotency key was used for another request",
+        )
+    }
+    pub(super) fn stale(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, detail)
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Replaces the pointer prefix `from` by `to`, for members that were read from another place in
+    /// the body.
+    pub(super) fn moved(mut self, from: &str, to: &str) -> Self {
+        for flaw in &mut self.errors {
+            if let Some(rest) = flaw
+                .field
+                .strip_prefix(from)
+                .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+            {
+                flaw.field = format!("{to}{rest}");
+            }
+        }
+        self
+    }
+
+    /// Replaces the ids of people by their names. An id whose name cannot be read stays.
+    pub(super) async fn with_names(mut self, app: &App) -> Self {
+        for pid in std::mem::take(&mut self.people) {
+            let Ok(name) = app.people.name(&pid).await else {
+                continue;
+            };
+            self.detail = self.detail.replace(pid.as_str(), &name);
+            for flaw in &mut self.errors {
+                flaw.detail = flaw.detail.replace(pid.as_str(), &name);
+            }
+        }
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if !self.errors.is_empty() {
+            body["errors"] = self
+                .errors
+                .iter()
+                .map(|flaw| json!({ "field": flaw.field, "detail": flaw.detail }))
+                .collect::<Vec<Value>>()
+                .into();
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static("application/problem+json"),
+        );
+        if let Ok(allowed) = header::HeaderValue::try_from(self.allowed)
+            && !allowed.is_empty()
+        {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(
+                header::RETRY_AFTER,
+                header::HeaderValue::from_static(RETRY_AFTER),
+            );
+        }
+        if self.challenges {
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                header::HeaderValue::from_static("Basic realm=\"ledgerdesk\""),
+            );
+        }
+        response
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        if error.kind == infra::Kind::TooLarge {
+            return Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+        }
+        if matches!(error.kind, infra::Kind::Limited { .. }) {
+            return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string());
+        }
+        if error.kind == infra::Kind::Stale {
+            return Self::stale(error.to_string());
+        }
+        tracing::error!(%error, kind = ?error.kind, "request failed");
+        if error.is_transient() {
+            Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "a service that this desk depends on is not available; repeat the request after a second",
+            )
+        } else {
+            Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal error; give the request id (header X-Request-Id) to the operator",
+            )
+        }
+    }
+}
+
+impl From<Unnamed> for Problem {
+    fn from(unnamed: Unnamed) -> Self {
+        match unnamed {
+            Unnamed::Technical(error) => error.into(),
+            Unnamed::InField { key, why } => {
+                Self::malformed(&format!("/fields/{key}"), why.to_string())
+            }
+            wrong => Self::malformed("/fields", wrong.to_string()),
+        }
+    }
+}
+
+impl From<ExecuteError<Ticket>> for Problem {
+    fn from(failure: ExecuteError<Ticket>) -> Self {
+        match failure {
+            ExecuteError::Technical(error) => error.into(),
+            ExecuteError::Rejected(rejection) => rejection.into(),
+        }
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        let people = people_in(&rejection);
+        let names = || {
+            people
+                .iter()
+                .map(PersonId::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let detail = match &rejection {
+            Rejection::TargetsOutOfRange(_) => {
+                format!("not within the allowed processors: {}", names())
+            }
+            Rejection::AlreadyDecided(_) => format!("already decided by {}", names()),
+            other => other.to_string(),
+        };
+        Self {
+            people,
+            ..Self::of_rejection(rejection, detail)
+        }
+    }
+}
+
+impl Problem {
+    fn of_rejection(rejection: Rejection, detail: String) -> Self {
+        match rejection {
+            Rejection::Unknown => Self::not_found(detail),
+            Rejection::NodeUnknown(_) => Self::unknown("/node", detail),
+            Rejection::NotAllowed { .. }
+            | Rejection::NotAllowedOnTicket(_)
+            | Rejection::NotAllowedToSee(_)
+            | Rejection::NotTheCreator
+            | Rejection::NotTheRater
+            | Rejection::MayNotRemind(_)
+            | Rejection::MayNotSubmit { .. } => Self::forbidden(detail),
+            Rejection::FieldsMissing(keys) if !keys.is_empty() => Self::flawed(
+                keys.iter()
+                    .map(|key| Flaw {
+                        field: step("/fields", key),
+                        detail: format!("`{key}` is required"),
+                    })
+                    .collect(),
+            ),
+            Rejection::FieldsMissing(_) => Self::malformed("/fields", detail),
+            Rejection::FieldUnknown(key)
+            | Rejection::FieldTwice(key)
+            | Rejection::OptionsMissing(key)
+            | Rejection::NotEditable(key) => Self::malformed(&step("/fields", &key), detail),
+            Rejection::FieldEmpty(at)
+            | Rejection::OptionUnknown(at)
+            | Rejection::FieldInvalid { at, .. }
+            | Rejection::FileUnfit { at, .. }
+            | Rejection::ReadOnly(at) => Self::malformed(&step("/fields", &at.key), detail),
+            Rejection::OptionsUnavailable { at, .. } => {
+                Self::unavailable(&step("/fields", &at.key), detail)
+            }
+            Rejection::TitleTooLong => Self::malformed("/fields/title", detail),
+            Rejection::MessageTooLong
+            | Rejection::ReasonTooLong
+            | Rejection::DeliverMessageMissing
+            | Rejection::SuspendReasonMissing
+            | Rejection::TerminateReasonMissing => Self::malformed("/message", detail),
+            Rejection::RemarkUnknown(_) => Self::at("/parent", StatusCode::CONFLICT, detail),
+            Rejection::TransitionUnknown { .. } => {
+                Self::at("/transition", StatusCode::CONFLICT, detail)
+            }
+            Rejection::LinkedWithItself | Rejection::LinkedAlready(_) | Rejection::NotLinked(_) => {
+                Self::at("/other", StatusCode::CONFLICT, detail)
+            }
+            Rejection::ChosenNodeUnknown { node, .. }
+            | Rejection::ChosenProcessorsEmpty { node, .. } => {
+                Self::at(&format!("/processors/{node}"), StatusCode::CONFLICT, detail)
+            }
+            Rejection::TextUnfit(_) => Self::malformed("/text", detail),
+            Rejection::StarsUnfit(_) => Self::malformed("/stars", detail),
+            Rejection::NotAnEnd(_) => Self::malformed("/status", detail),
+            Rejection::NoProcessorGiven
+            | Rejection::TargetKindNotAllowed
+            | Rejection::TargetsOutOfRange(_) => Self::malformed("/to", detail),
+            Rejection::ServiceUnknown(_) => Self::malformed("/service_id", detail),
+            _ => Self::conflict(detail),
+        }
+    }
+}
+
+/// Returns the people whom a rejection names by id.
+fn people_in(rejection: &Rejection) -> Vec<PersonId> {
+    match rejection {
+        Rejection::NotAllowed { by, .. } | Rejection::MayNotSubmit { by, .. } => vec![by.clone()],
+        Rejection::UnknownPerson(by)
+        | Rejection::NotAllowedOnTicket(by)
+        | Rejection::NotAllowedToSee(by)
+        | Rejection::MayNotRemind(by) => vec![by.clone()],
+        Rejection::TargetsOutOfRange(people) | Rejection::AlreadyDecided(people) => people.clone(),
+        _ => Vec::new(),
+    }
+}
+
+impl From<NotOpened> for Problem {
+    fn from(error: NotOpened) -> Self {
+        match error {
+            NotOpened::Refused(failure) => failure.into(),
+            NotOpened::KeyReused => Self::key_reused(),
+        }
+    }
+}
+
+impl From<NotRaised> for Problem {
+    fn from(failure: NotRaised) -> Self {
+        let detail = failure.to_string();
+        match failure {
+            NotRaised::Technical(error) => error.into(),
+            NotRaised::Unknown => Self::malformed("/from", detail),
+            NotRaised::Ended => Self::conflict(detail),
+            NotRaised::UnknownPerson => Self::forbidden(detail),
+        }
+    }
+}
+
+impl From<NotTaken> for Problem {
+    fn from(failure: NotTaken) -> Self {
+        let detail = failure.to_string();
+        match failure {
+            NotTaken::Technical(error) => error.into(),
+            NotTaken::Refused(attachment::Rejection::Unknown) => Self::not_found(detail),
+            NotTaken::Refused(attachment::Rejection::NameUnfit) => Self::malformed("/name", detail),
+            NotTaken::Refused(_) | NotTaken::PartMissing(_) => Self::conflict(detail),
+            NotTaken::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+            NotTaken::PartUnfit { .. } => Self::malformed("body", detail),
+            NotTaken::Erased => Self::new(StatusCode::GONE, detail),
+            NotTaken::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, detail),
+        }
+    }
+}
+
+impl From<NotErased> for Problem {
+    fn from(failure: NotErased) -> Self {
+        let detail = failure.to_string();
+        match failure {
+            NotErased::Technical(error) => error.into(),
+            NotErased::Unfinished { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail),
+            NotErased::Unknown(_) => Self::not_found(detail),
+            NotErased::LastSuperuser(_) => Self::conflict(detail),
+        }
+    }
+}
+
+impl From<ExecuteError<Draft>> for Problem {
+    fn from(failure: ExecuteError<Draft>) -> Self {
+        let detail = failure.to_string();
+        match failure {
+            ExecuteError::Technical(error) => error.into(),
+            ExecuteError::Rejected(draft::Rejection::NotTheOwner) => Self::not_found(detail),
+            ExecuteError::Rejected(draft::Rejection::NotDue) => Self::conflict(detail),
+            ExecuteError::Rejected(draft::Rejection::NameUnfit) => Self::malformed("/name", detail),
+            ExecuteError::Rejected(draft::Rejection::TooManyFields) => {
+                Self::malformed("/fields", detail)
+            }
+        }
+    }
+}
+
+impl From<NotSetUp> for Problem {
+    fn from(failure: NotSetUp) -> Self {
+        let detail = failure.to_string();
+        match failure {
+            NotSetUp::Technical(error) => error.into(),
+            NotSetUp::Unreadable(_) => Self::malformed("/workflow", detail),
+            NotSetUp::SecretNamed(_) => Self::forbidden(detail),
+            NotSetUp::KindUnknown(_) => Self::malformed("/key", detail),
+            NotSetUp::ServiceUnknown(_)
+            | NotSetUp::Workflow(
+                domain::workflow::Rejection::VersionUnknown(_)
+                | domain::workflow::Rejection::NoDraft,
+            ) => Self::not_found(detail),
+            NotSetUp::Catalog(domain::config::Rejection::CatalogUnknown(_)) => {
+                Self::not_found(detail)
+            }
+            NotSetUp::Catalog(domain::config::Rejection::NameUnfit) => {
+                Self::malformed("/name", detail)
+            }
+            NotSetUp::NameTaken(_) | NotSetUp::Catalog(domain::config::Rejection::NameTaken(_)) => {
+                Self::at("/name", StatusCode::CONFLICT, detail)
+            }
+            NotSetUp::InUse { .. }
+            | NotSetUp::Unsound(_)
+            | NotSetUp::Catalog(_)
+            | NotSetUp::Workflow(_) => Self::conflict(detail),
+        }
+    }
+}

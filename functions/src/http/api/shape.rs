@@ -1,0 +1,461 @@
+//! Describes the members that a body may have. One table produces both the check of a request and
+//! its schema in `/openapi.json`, so that no operation can omit the check.
+
+use serde_json::{Map, Value, json};
+
+/// Largest number of flaws in one response. It is enough for a form and bounds the response to a
+/// malformed body.
+pub(super) const FLAWS_MAX: usize = 50;
+/// Longest quotation of a client's text in a message, in characters.
+const QUOTED_MAX: usize = 64;
+/// Longest member pointer in a message, in characters. The deepest member of a workflow definition
+/// fits.
+const POINTER_MAX: usize = 200;
+
+/// One fault of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Flaw {
+    /// The member as a JSON pointer (RFC 6901), or the name of a parameter or header.
+    pub(super) field: String,
+    pub(super) detail: String,
+}
+
+/// The values that a member accepts. Only [`Shape::Any`] and [`Shape::Nullable`] accept null.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    Text,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// An integer between two bounds, both included.
+    Integer(i64, i64),
+    Flag,
+    /// A text, a number or a boolean.
+    Plain,
+    /// Any value except null.
+    Given,
+    Any,
+    List(&'static Shape),
+    /// An object with arbitrary keys.
+    Map(&'static Shape),
+    Object(&'static [Member]),
+    /// An object in which the value of the member `tag` selects the other members.
+    Tagged {
+        tag: &'static str,
+        cases: &'static [(&'static str, &'static [Member])],
+    },
+    /// One of these words, or an object with these members.
+    WordOr(&'static [&'static str], &'static [Member]),
+    Nullable(&'static Shape),
+    /// Another shape that the OpenAPI document defines once under this name.
+    Named(&'static str, &'static Shape),
+    /// A custom rule: a check, a description of valid values, and a schema.
+    Own {
+        fits: fn(&Value) -> bool,
+        what: &'static str,
+        schema: fn() -> Value,
+    },
+}
+
+/// An integer without further bounds.
+pub(super) const INTEGER: Shape = Shape::Integer(i64::MIN, i64::MAX);
+/// A count in 32 bits, as in the stored types.
+pub(super) const COUNT: Shape = Shape::Integer(0, 4_294_967_295);
+/// A list of user names.
+pub(super) const NAMES: Shape = Shape::List(&NAME);
+static NAME: Shape = Shape::Own {
+    fits: |value| {
+        value
+            .as_str()
+            .and_then(crate::app::people::one_name)
+            .is_some()
+    },
+    what: "a user name",
+    schema: || json!({ "type": "string" }),
+};
+/// The values of a form by field key.
+pub(super) const FORM: Shape = Shape::Map(&Shape::Any);
+
+/// Whether a member is required.
+#[derive(Clone, Copy, Debug)]
+enum Need {
+    Required,
+    Optional,
+    /// Required if this other member is absent.
+    Unless(&'static str),
+}
+
+/// One member of an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) name: &'static str,
+    shape: Shape,
+    need: Need,
+}
+
+pub(super) const fn required(name: &'static str, shape: Shape) -> Member {
+    Member {
+        name,
+        shape,
+        need: Need::Required,
+    }
+}
+
+pub(super) const fn optional(name: &'static str, shape: Shape) -> Member {
+    Member {
+        name,
+        shape,
+        need: Need::Optional,
+    }
+}
+
+pub(super) const fn unless(other: &'static str, name: &'static str, shape: Shape) -> Member {
+    Member {
+        name,
+        shape,
+        need: Need::Unless(other),
+    }
+}
+
+/// Returns all flaws of an object at the JSON pointer `at`, at most [`FLAWS_MAX`].
+pub(super) fn flaws(members: &[Member], object: &Map<String, Value>, at: &str) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    check_members(members, None, object, at, &mut flaws);
+    flaws
+}
+
+/// Returns whether one of these members is always required.
+pub(super) fn has_required(members: &[Member]) -> bool {
+    members
+        .iter()
+        .any(|member| matches!(member.need, Need::Required))
+}
+
+/// Returns the JSON schema of an object with these members.
+pub(super) fn schema_of(members: &[Member]) -> Value {
+    let properties: Map<String, Value> = members
+        .iter()
+        .map(|member| (member.name.to_owned(), member.shape.schema()))
+        .collect();
+    let required: Vec<&str> = members
+        .iter()
+        .filter(|member| matches!(member.need, Need::Required))
+        .map(|member| member.name)
+        .collect();
+    let mut schema =
+        json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    // JSON schema `required` cannot express this condition. The extension is for human readers and
+    // tests.
+    let conditional: Map<String, Value> = members
+        .iter()
+        .filter_map(|member| match member.need {
+            Need::Unless(other) => Some((member.name.to_owned(), other.into())),
+            Need::Required | Need::Optional => None,
+        })
+        .collect();
+    if !conditional.is_empty() {
+        schema["x-required-unless"] = conditional.into();
+    }
+    schema
+}
+
+/// Appends a member name to a JSON pointer (RFC 6901).
+pub(super) fn step(at: &str, name: &str) -> String {
+    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// Returns the name of a member for messages, from its pointer.
+pub(super) fn named(at: &str) -> String {
+    let name = at
+        .trim_start_matches('/')
+        .replace('/', ".")
+        .replace("~1", "/")
+        .replace("~0", "~");
+    if name.is_empty() {
+        "the body".to_owned()
+    } else {
+        format!("`{}`", short(&name, POINTER_MAX))
+    }
+}
+
+/// Returns the beginning of a client's text, without control characters.
+pub(super) fn quoted(text: &str) -> String {
+    short(text, QUOTED_MAX)
+}
+
+fn short(text: &str, most: usize) -> String {
+    let mut short: String = text
+        .chars()
+        .take(most)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().nth(most).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+fn check_members(
+    members: &[Member],
+    tag: Option<&str>,
+    object: &Map<String, Value>,
+    at: &str,
+    flaws: &mut Vec<Flaw>,
+) {
+    for name in object.keys().filter(|name| tag != Some(name.as_str())) {
+        if flaws.len() < FLAWS_MAX && !members.iter().any(|member| member.name == name) {
+            let known: Vec<&str> = tag
+                .into_iter()
+                .chain(members.iter().map(|member| member.name))
+                .collect();
+            let field = step(at, name);
+            let known = if known.is_empty() {
+                "this body has no members".to_owned()
+            } else {
+                format!("known members are {}", known.join(", "))
+            };
+            flaws.push(Flaw {
+                detail: format!("{} is not a known member; {known}", named(&field)),
+                field,
+            });
+        }
+    }
+    for member in members {
+        let field = step(at, member.name);
+        match (object.get(member.name), member.need) {
+            (Some(value), _) => member.shape.check(value, &field, flaws),
+            (None, Need::Optional) => {}
+            (None, Need::Unless(other)) if object.contains_key(other) => {}
+            (None, Need::Required) => push(flaws, format!("{} is required", named(&field)), field),
+            (None, Need::Unless(other)) => push(
+                flaws,
+                format!("{} is required if `{other}` is absent", named(&field)),
+                field,
+            ),
+        }
+    }
+}
+
+fn push(flaws: &mut Vec<Flaw>, detail: String, field: String) {
+    if flaws.len() < FLAWS_MAX {
+        flaws.push(Flaw { field, detail });
+    }
+}
+
+impl Shape {
+    fn check(&self, value: &Value, at: &str, flaws: &mut Vec<Flaw>) {
+        if flaws.len() >= FLAWS_MAX {
+            return;
+        }
+        match (self, value) {
+            (Self::Named(_, shape), _) => shape.check(value, at, flaws),
+            (Self::Nullable(_), Value::Null) => {}
+            (Self::Nullable(shape), _) => shape.check(value, at, flaws),
+            (Self::List(shape), Value::Array(items)) => {
+                for (number, item) in items.iter().enumerate() {
+                    shape.check(item, &format!("{at}/{number}"), flaws);
+                }
+            }
+            (Self::Map(shape), Value::Object(values)) => {
+                for (name, value) in values {
+                    shape.check(value, &step(at, name), flaws);
+                }
+            }
+            (Self::Object(members) | Self::WordOr(_, members), Value::Object(object)) => {
+                check_members(members, None, object, at, flaws);
+            }
+            (Self::Tagged { tag, cases }, Value::Object(object)) => {
+                let field = step(at, tag);
+                match object.get(*tag) {
+                    None => push(flaws, format!("{} is required", named(&field)), field),
+                    Some(word) => {
+                        if let Some((_, members)) = cases
+                            .iter()
+                            .find(|(known, _)| word.as_str() == Some(*known))
+                        {
+                            check_members(members, Some(*tag), object, at, flaws);
+                        } else {
+                            let words: Vec<&str> = cases.iter().map(|(known, _)| *known).collect();
+                            push(
+                                flaws,
+                                format!(
+                                    "{} must be one of {}, not {}",
+                                    named(&field),
+                                    words.join(", "),
+                                    describe(word)
+                                ),
+                                field,
+                            );
+                        }
+                    }
+                }
+            }
+            _ if self.takes(value) => {}
+            _ => push(
+                flaws,
+                format!(
+                    "{} must be {}, not {}",
+                    named(at),
+                    self.what(),
+                    describe(value)
+                ),
+                at.to_owned(),
+            ),
+        }
+    }
+
+    /// Returns whether a value without members fits this shape.
+    fn takes(&self, value: &Value) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Given => !value.is_null(),
+            Self::Text => value.is_string(),
+            Self::Words(words) | Self::WordOr(words, _) => {
+                value.as_str().is_some_and(|text| words.contains(&text))
+            }
+            Self::Integer(least, most) => value
+                .as_i64()
+                .is_some_and(|number| (*least..=*most).contains(&number)),
+            Self::Flag => value.is_boolean(),
+            Self::Plain => value.is_string() || value.is_number() || value.is_boolean(),
+            Self::Own { fits, .. } => fits(value),
+            Self::List(_)
+            | Self::Map(_)
+            | Self::Object(_)
+            | Self::Tagged { .. }
+            | Self::Nullable(_)
+            | Self::Named(..) => false,
+        }
+    }
+
+    /// Describes the valid values for messages.
+    fn what(&self) -> String {
+        match self {
+            Self::Any | Self::Given => "a value".into(),
+            Self::Text => "a text".into(),
+            Self::Words(words) => format!("one of {}", words.join(", ")),
+            Self::Integer(i64::MIN, i64::MAX) => "an integer".into(),
+            Self::Integer(least, most) => format!("an integer from {least} to {most}"),
+            Self::Flag => "true or false".into(),
+            Self::Plain => "a text, a number, true or false".into(),
+            Self::List(_) => "an array".into(),
+            Self::Map(_) | Self::Object(_) | Self::Tagged { .. } => "an object".into(),
+            Self::WordOr(words, _) => format!("one of {} or an object", words.join(", ")),
+            Self::Nullable(shape) => format!("{} or null", shape.what()),
+            Self::Named(_, shape) => shape.what(),
+            Self::Own { what, .. } => (*what).to_owned(),
+        }
+    }
+
+    /// Returns the JSON schema (2020-12, as OpenAPI 3.1 requires).
+    pub(super) fn schema(&self) -> Value {
+        match self {
+            Self::Any => json!({}),
+            Self::Given => json!({ "not": { "type": "null" } }),
+            Self::Text => json!({ "type": "string" }),
+            Self::Words(words) => json!({ "type": "string", "enum": words }),
+            Self::Integer(i64::MIN, i64::MAX) => json!({ "type": "integer" }),
+            Self::Integer(least, most) => {
+                json!({ "type": "integer", "minimum": least, "maximum": most })
+            }
+            Self::Flag => json!({ "type": "boolean" }),
+            Self::Plain => json!({ "type": ["string", "number", "boolean"] }),
+            Self::List(shape) => json!({ "type": "array", "items": shape.schema() }),
+            Self::Map(shape) => match shape {
+                Self::Any => json!({ "type": "object", "additionalProperties": true }),
+                shape => json!({ "type": "object", "additionalProperties": shape.schema() }),
+            },
+            Self::Object(members) => schema_of(members),
+            Self::Tagged { tag, cases } => {
+                let one = |(word, members): &(&str, &[Member])| {
+                    let mut schema = schema_of(members);
+                    schema["properties"][*tag] = json!({ "const": word });
+                    let mut required = vec![json!(tag)];
+                    required.extend(schema["required"].as_array().cloned().unwrap_or_default());
+                    schema["required"] = required.into();
+                    schema
+                };
+                json!({ "oneOf": cases.iter().map(one).collect::<Vec<_>>() })
+            }
+            Self::WordOr(words, members) => {
+                json!({ "oneOf": [{ "type": "string", "enum": words }, schema_of(members)] })
+            }
+            Self::Nullable(shape) => json!({ "anyOf": [shape.schema(), { "type": "null" }] }),
+            Self::Named(name, _) => json!({ "$ref": format!("#/components/schemas/{name}") }),
+            Self::Own { schema, .. } => schema(),
+        }
+    }
+}
+
+/// Describes a value for messages.
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => format!("the text {:?}", quoted(text)),
+        Value::Array(_) => "an array".into(),
+        Value::Object(_) => "an object".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INNER: &[Member] = &[required("key", Shape::Text), optional("count", COUNT)];
+    const BODY: &[Member] = &[
+        required("pass", Shape::Flag),
+        optional("items", Shape::List(&Shape::Object(INNER))),
+        optional("days", Shape::Nullable(&COUNT)),
+        optional("people", NAMES),
+        unless("pass", "other", Shape::Text),
+    ];
+
+    fn fields(body: Value) -> Vec<String> {
+        flaws(BODY, body.as_object().expect("an object"), "")
+            .into_iter()
+            .map(|flaw| flaw.field)
+            .collect()
+    }
+
+    #[test]
+    fn all_flaws_of_a_body_are_reported_with_their_pointers() {
+        assert_eq!(
+            fields(
+                json!({ "pass": true, "days": null, "people": ["lisi"], "items": [{ "key": "a", "count": 1 }] })
+            ),
+            [""; 0]
+        );
+        assert_eq!(fields(json!({})), ["/pass", "/other"]);
+        assert_eq!(
+            fields(json!({ "pass": null, "people": ["lisi", 1, "a;b"] })),
+            ["/pass", "/people/1", "/people/2"]
+        );
+        assert_eq!(
+            fields(
+                json!({ "pass": true, "a/b": 1, "items": [{ "key": "a" }, { "kye": "b", "count": -1 }] })
+            ),
+            ["/a~1b", "/items/1/kye", "/items/1/key", "/items/1/count"]
+        );
+        let all = flaws(
+            BODY,
+            json!({ "pass": "yes" }).as_object().expect("an object"),
+            "",
+        );
+        assert_eq!(
+            all[0].detail,
+            "`pass` must be true or false, not the text \"yes\""
+        );
+    }
+
+    #[test]
+    fn the_number_of_reported_flaws_is_bounded() {
+        let body: Map<String, Value> = (0..1000)
+            .map(|number| (format!("m{number}"), Value::Null))
+            .collect();
+        assert_eq!(flaws(BODY, &body, "").len(), FLAWS_MAX);
+    }
+}

@@ -1,0 +1,208 @@
+//! A deployed desk with a client of its HTTP API and direct access to its ports.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use functions::App;
+use functions::app::{Ports, Settings};
+use infra::aws::{Cloud, configure};
+use infra::http::memory::Memory as NoCaller;
+use infra::login::memory::Memory as NoLogin;
+use serde_json::{Value, json};
+
+/// Longest wait for an expected condition.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Returns a setting that `localstack/up` writes.
+pub(crate) fn setting(name: &str) -> String {
+    #[expect(clippy::disallowed_methods, reason = "the environment names the desk under test")]
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `localstack/up`, then `set -a; . target/localstack/env`; or run ./test"))
+}
+
+/// Returns the endpoint of DynamoDB, which may differ from the endpoint of the other services.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment names the desk under test"
+)]
+pub(crate) fn endpoint() -> String {
+    std::env::var("AWS_ENDPOINT_URL_DYNAMODB").unwrap_or_else(|_| setting("AWS_ENDPOINT_URL"))
+}
+
+/// Waits until `look` returns a value.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + WAIT_MAX;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what} did not happen within {WAIT_MAX:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A deployed desk, which contains the data of earlier tests.
+pub(crate) struct TestDesk {
+    pub(crate) app: App,
+    pub(crate) cloud: Cloud,
+    client: reqwest::Client,
+    base: String,
+    /// Code and secret of the app of the tests.
+    pub(crate) caller: (String, String),
+    /// The streams of the tickets that this test opened.
+    opened: Mutex<Vec<String>>,
+}
+
+impl TestDesk {
+    pub(crate) async fn open() -> Self {
+        let cloud = Cloud::new(
+            configure(None).await,
+            &setting("LEDGERDESK_PREFIX"),
+            &setting("LEDGERDESK_BUCKET"),
+        );
+        let ports = Ports {
+            ledger: cloud.ledger.clone(),
+            views: cloud.views.clone(),
+            queue: cloud.queue.clone(),
+            blob: cloud.blob.clone(),
+            caller: Arc::new(NoCaller::default()),
+            login: Arc::new(NoLogin::default()),
+            directory: Arc::new(infra::directory::file::File::default()),
+            secrets: cloud.secrets.clone(),
+        };
+        let app = App::new(ports, Settings::default(), Arc::default()).expect("a desk");
+        let caller = setting("LEDGERDESK_APP")
+            .split_once(':')
+            .map(|(code, secret)| (code.to_owned(), secret.to_owned()))
+            .expect("CODE:SECRET");
+        Self {
+            app,
+            cloud,
+            client: tests::process::client(),
+            base: setting("LEDGERDESK_URL"),
+            caller,
+            opened: Mutex::default(),
+        }
+    }
+
+    pub(crate) async fn call(&self, operation: &str, mut body: Value) -> Value {
+        body["bk_app_code"] = self.caller.0.as_str().into();
+        body["bk_app_secret"] = self.caller.1.as_str().into();
+        let url = format!("{}/api/c/compapi/v2/itsm/{operation}/", self.base);
+        let response = self
+            .client
+            .post(url)
+            .json(&body)
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(
+            response.status().as_u16(),
+            StatusCode::OK,
+            "{operation} {body}"
+        );
+        let envelope: Value = response.json().await.expect("an envelope");
+        if let (true, "create_ticket", Some(sn)) = (
+            envelope["result"] == true,
+            operation,
+            envelope["data"]["sn"].as_str(),
+        ) {
+            self.opened
+                .lock()
+                .expect("no holder panics")
+                .push(format!("ticket-{sn}"));
+        }
+        envelope
+    }
+
+    /// Sends an operation that must succeed; returns its data.
+    pub(crate) async fn must(&self, operation: &str, body: Value) -> Value {
+        let envelope = self.call(operation, body.clone()).await;
+        tests::data_of(operation, &body, &envelope)
+    }
+
+    /// Sends an operation that must be rejected; returns code and message.
+    pub(crate) async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
+        let envelope = self.call(operation, body.clone()).await;
+        tests::refusal_of(operation, &body, &envelope)
+    }
+
+    /// Waits until the cards of all tickets of this test are up to date.
+    pub(crate) async fn followed(&self) {
+        let opened = self.opened.lock().expect("no holder panics").clone();
+        for stream in opened {
+            let last = self.app.ledger.store.next(&stream).await.expect("next") - 1;
+            let card = async || {
+                self.app
+                    .views
+                    .get("ticket", &stream)
+                    .await
+                    .expect("get")
+                    .filter(|card| card.sequence >= last)
+            };
+            until(&format!("following {stream} to {last}"), card).await;
+        }
+    }
+
+    /// Waits until the API returns a new service, because functions cache the configuration.
+    pub(crate) async fn configured(&self, service: i64) {
+        let known = async || {
+            let services = self.must("get_services", json!({ "catalog_id": 4 })).await;
+            services
+                .as_array()?
+                .iter()
+                .any(|listed| listed["id"] == service)
+                .then_some(())
+        };
+        until("the new service in the list", known).await;
+    }
+
+    /// Returns the wire types of the events of a ticket, in order.
+    pub(crate) async fn story(&self, sn: &str) -> Vec<&'static str> {
+        let history = functions::app::tickets::history(&self.app.ledger, &format!("ticket-{sn}"))
+            .await
+            .expect("a history");
+        history
+            .iter()
+            .map(|envelope| events::Event::kind(&envelope.event))
+            .collect()
+    }
+
+    /// Returns the number of concurrent clients: each one starts a process on this machine.
+    #[expect(clippy::unused_self, reason = "the flows call a method of their desk")]
+    pub(crate) fn rivals(&self) -> usize {
+        24
+    }
+
+    /// Returns today's date in the form of ticket numbers.
+    pub(crate) fn day(&self) -> String {
+        tests::local(self.app.ledger.clock.now(), "%Y%m%d")
+    }
+
+    /// Returns the current time in the form of the BlueKing API.
+    pub(crate) fn now(&self) -> String {
+        tests::local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
+    }
+
+    /// Returns a request to `/v1` of the app for a user.
+    pub(crate) fn v1(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        user: &str,
+    ) -> reqwest::RequestBuilder {
+        let request = self
+            .client
+            .request(method, format!("{}/v1/{path}", self.base));
+        request
+            .basic_auth(&self.caller.0, Some(&self.caller.1))
+            .header("x-on-behalf-of", user)
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+}
