@@ -1,4 +1,4 @@
-//! Each adapter passes the suite of its port; our event store keeps cqrs-es honest.
+//! Contract tests: each adapter passes the suite of its port, and cqrs-es works on our event store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ async fn sqlite_store() {
     store::contract::check(Arc::new(store), 50, async || {}).await;
 }
 
-/// A journal without an order of its own, its feed built by the indexer from whatever it holds.
+/// A journal without its own order; the indexer builds the feed from its commits.
 #[tokio::test]
 async fn paged_store() {
     let (pages, blob): (Arc<pages::memory::Memory>, Arc<blob::memory::Memory>) = Default::default();
@@ -79,14 +79,14 @@ async fn paged_store() {
                 commit,
             })
             .collect();
-        let mut from = walked.next;
-        while let Some(place) = from {
-            let walked = store.walk(Some(place), usize::MAX).await.expect("walk");
+        let mut next = walked.next;
+        while let Some(cursor) = next {
+            let walked = store.walk(Some(cursor), usize::MAX).await.expect("walk");
             arrived.extend(walked.commits.into_iter().map(|commit| Arrived {
                 written: commit.at,
                 commit,
             }));
-            from = walked.next;
+            next = walked.next;
         }
         indexer.index(&arrived).await.expect("indexed");
     };
@@ -110,10 +110,10 @@ async fn files_blob() {
 }
 
 #[tokio::test]
-async fn what_was_being_written_when_a_desk_died_is_swept() {
+async fn unfinished_files_of_a_crash_are_swept() {
     let directory = tempfile::tempdir().expect("a directory");
     let files = blob::files::Files::new(&directory.path().join("files"));
-    files.sweep().expect("nothing is there to sweep");
+    files.sweep().expect("an absent folder is swept");
     files.put("a/b/1", b"whole".to_vec()).await.expect("put");
     let broken = directory.path().join("files/a/b/.9-9");
     std::fs::write(&broken, b"half").expect("written");
@@ -133,7 +133,7 @@ async fn file_directory() {
     directory::contract::answers(&file).await;
 }
 
-/// The same organization behind a service, asked over a socket; what it answered is asked for again only after a while.
+/// The same organization over HTTP; responses are cached for a limited time.
 #[tokio::test]
 async fn http_directory() {
     use axum::extract::{Path, State};
@@ -184,11 +184,14 @@ async fn http_directory() {
     assert!(served.await.is_err_and(|end| end.is_cancelled()));
     directory::contract::answers(&http).await;
     clock.advance(60_000);
-    let away = http.leader("lisi").await.expect_err("nobody answers");
+    let error = http
+        .leader("lisi")
+        .await
+        .expect_err("the server is stopped");
     assert_eq!(
-        away.kind,
+        error.kind,
         Kind::Unavailable,
-        "it is told from a person without a leader"
+        "an unavailable directory differs from a person without a leader"
     );
 }
 
@@ -249,7 +252,7 @@ async fn sqlite_keys() {
 }
 
 #[test]
-fn a_second_writer_is_refused_and_readers_are_not() {
+fn a_second_writer_is_rejected_and_readers_are_not() {
     let directory = tempfile::tempdir().expect("a directory");
     let first = store::sqlite::Sqlite::open(directory.path(), Arc::new(Crash::default()))
         .expect("a ledger");
@@ -257,15 +260,16 @@ fn a_second_writer_is_refused_and_readers_are_not() {
         .expect_err("the lock is taken");
     assert_eq!(error.kind, Kind::Misconfigured);
     assert!(error.what.contains("another process is writing"), "{error}");
-    store::sqlite::Sqlite::read(directory.path()).expect("readers stand beside");
+    store::sqlite::Sqlite::read(directory.path()).expect("readers are allowed beside the writer");
     drop(first);
     store::sqlite::Sqlite::open(directory.path(), Arc::default())
-        .expect("the lock goes with its holder");
+        .expect("the lock ends with its holder");
 }
 
-/// cqrs-es 0.5.0 applies events twice in its own snapshot modes: eleven events reload as 22 or 13 there.
+/// cqrs-es 0.5.0 applies events twice in its own snapshot modes, so eleven events reload as 22 or
+/// 13.
 #[tokio::test]
-async fn eleven_events_reload_as_eleven_in_every_snapshot_setting() {
+async fn eleven_events_reload_as_eleven_with_every_snapshot_setting() {
     for snapshot_every in [1, 2, 3, 4, 5, 11, 1000] {
         let ledger = ledger_over(Arc::new(store::memory::Memory::default()), snapshot_every);
         for command in 0..11 {
@@ -304,7 +308,7 @@ async fn eleven_events_reload_as_eleven_in_every_snapshot_setting() {
 }
 
 #[tokio::test]
-async fn the_framework_works_on_our_store_too() {
+async fn the_cqrs_es_framework_works_on_our_store() {
     for snapshot_every in [1, 4, 1000] {
         let ledger = ledger_over(Arc::new(store::memory::Memory::default()), snapshot_every);
         let framework = CqrsFramework::<EsAggregate<NumberSequence>, _>::new(
@@ -331,7 +335,7 @@ async fn the_framework_works_on_our_store_too() {
 }
 
 #[tokio::test]
-async fn a_repeated_command_is_answered_from_what_was_stored() {
+async fn a_repeated_command_is_answered_from_its_stored_commit() {
     let ledger = ledger_over(Arc::new(store::memory::Memory::default()), 16);
     let first = ledger
         .execute::<NumberSequence>(
@@ -368,11 +372,11 @@ async fn a_repeated_command_is_answered_from_what_was_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixteen_writers_on_one_stream_lose_and_double_nothing() {
+async fn sixteen_writers_on_one_stream_lose_and_duplicate_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let store =
         Arc::new(store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("a ledger"));
-    // Two ledgers over one store have no lock in common, like two functions in the cloud.
+    // Two ledgers over one store share no lock, like two functions in the cloud.
     let ledgers = [ledger_over(store.clone(), 8), ledger_over(store, 8)];
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..16_u32 {
@@ -405,7 +409,7 @@ async fn sixteen_writers_on_one_stream_lose_and_double_nothing() {
 }
 
 #[tokio::test]
-async fn a_command_for_an_older_version_is_stale_whoever_wrote_the_newer_one() {
+async fn a_command_for_an_older_version_is_stale() {
     let store: Arc<dyn Store> = Arc::new(store::memory::Memory::default());
     let (ours, others) = (
         ledger_over(store.clone(), 1_000_000),
@@ -425,14 +429,14 @@ async fn a_command_for_an_older_version_is_stale_whoever_wrote_the_newer_one() {
         Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => None,
         Err(failure) => panic!("{failure}"),
     };
-    assert_eq!(at(&ours, 1, 1).await, None, "nothing is there yet");
+    assert_eq!(at(&ours, 1, 1).await, None, "the stream is empty");
     assert_eq!(at(&ours, 1, 0).await, Some(1));
     assert_eq!(
         at(&others, 2, 1).await,
         Some(2),
         "another process has written the second"
     );
-    // What this process kept in memory is older than the stream.
+    // The cached state of this process is older than the stream.
     assert_eq!(at(&ours, 3, 1).await, None);
     assert_eq!(at(&ours, 3, 2).await, Some(3));
     assert_eq!(
@@ -442,27 +446,28 @@ async fn a_command_for_an_older_version_is_stale_whoever_wrote_the_newer_one() {
     );
     assert!(
         at(&others, 2, 1).await.is_some(),
-        "whatever the version is by now"
+        "a repeated command is answered at any later version"
     );
 }
 
-/// Taking over rows asks nothing from outside.
-struct Nobody;
+/// A context loader that panics, because the import of rows needs no lookup.
+struct NoLookups;
 
 #[async_trait::async_trait]
-impl infra::ledger::ContextLoader<Ticket> for Nobody {
+impl infra::ledger::ContextLoader<Ticket> for NoLookups {
     async fn load(
         &self,
-        wanted: &[domain::ticket::Lookup],
+        lookups: &[domain::ticket::Lookup],
         _: &mut domain::ticket::Context,
     ) -> Result<(), infra::Error> {
-        panic!("asked for {wanted:?}")
+        panic!("unexpected lookups {lookups:?}")
     }
 }
 
-/// cqrs-es's own DynamoDB store loses a stream for ever past one page of a megabyte (reference/event-sourcing.md 1.2).
+/// The DynamoDB store of cqrs-es cannot load a stream of more than one page of 1 MB
+/// (reference/event-sourcing.md 1.2).
 #[tokio::test]
-async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands() {
+async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
     const EVENTS: u64 = 5_100;
     let row = |line: u64| RowImported {
         source: "TEST".into(),
@@ -478,7 +483,8 @@ async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands(
         let ledger = ledger_over(Arc::new(store::memory::Memory::default()), 1_000_000);
         let stream = "ticket-TEST-1";
         let mut context = ledger.load::<Ticket>(stream).await.expect("loaded");
-        // The history is written straight through the repository: executing would load the growing stream five thousand times.
+        // The repository appends the history directly, because each command would load the growing
+        // stream.
         for line in 1..=EVENTS {
             let event = events::ticket::TicketEvent::from(row(line));
             context.aggregate.0.evolve(&event);
@@ -511,7 +517,7 @@ async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands(
                 .execute::<Ticket>(
                     &command_envelope,
                     &domain::ticket::Command::ImportRow(vec![row(line)]),
-                    &Nobody,
+                    &NoLookups,
                 )
                 .await
                 .expect("taken");
@@ -520,7 +526,7 @@ async fn a_stream_past_a_megabyte_and_five_thousand_events_still_takes_commands(
     }
 }
 
-/// NumberSequence as a later program might fold them.
+/// A number sequence with another `evolve`, as in a later program.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Changed {
     issued: i64,
@@ -545,7 +551,7 @@ impl Decider for Changed {
 }
 
 #[test]
-fn a_changed_evolve_changes_the_fingerprint_and_every_kind_has_its_own() {
+fn each_evolve_has_its_own_fingerprint() {
     let all = [
         fingerprint::<NumberSequence>(),
         fingerprint::<Callback>(),
@@ -558,7 +564,7 @@ fn a_changed_evolve_changes_the_fingerprint_and_every_kind_has_its_own() {
 }
 
 #[tokio::test]
-async fn a_snapshot_of_other_code_is_ignored_and_never_fatal() {
+async fn a_snapshot_of_other_code_is_ignored() {
     let ledger = ledger_over(Arc::new(store::memory::Memory::default()), 1);
     for command in 0..5 {
         ledger
@@ -576,7 +582,8 @@ async fn a_snapshot_of_other_code_is_ignored_and_never_fatal() {
         .await
         .expect("back")
         .remove(0);
-    // The same history with snapshots that lie, and that are not even JSON, under another fingerprint and under ours.
+    // The same history with a wrong snapshot under another fingerprint, and with an unreadable one
+    // under ours.
     for (stream, fingerprint, state) in [
         (
             "number_sequence-a",

@@ -1,12 +1,12 @@
-//! The rules of the desk that can run.
+//! Automated checks of the rules of the project.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tests::process::root;
 
-/// Every crate with what stands to its left.
-const LINE: [(&str, &[&str]); 5] = [
+/// Each crate with the crates that it may use.
+const CRATES: [(&str, &[&str]); 5] = [
     ("events", &[]),
     ("domain", &["events"]),
     ("infra", &["events", "domain"]),
@@ -18,7 +18,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every file below a folder with one of these endings.
+/// Returns every file below a folder with one of these extensions.
 fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -35,26 +35,26 @@ fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
             }
         }
     }
-    assert!(!found.is_empty(), "{} holds nothing", folder.display());
+    assert!(!found.is_empty(), "{} has no such file", folder.display());
     found
 }
 
 #[test]
-fn no_arrow_leads_back_between_crates() {
-    for (name, left) in LINE {
+fn each_crate_uses_only_the_crates_to_its_left() {
+    for (name, allowed) in CRATES {
         let manifest = read(&root().join(name).join("Cargo.toml"));
-        for (other, _) in LINE {
+        for (other, _) in CRATES {
             let uses = manifest.lines().any(|line| {
                 line.trim_start().starts_with(&format!("{other}."))
                     || line.trim_start().starts_with(&format!("{other} ="))
             });
-            assert!(!uses || left.contains(&other), "{name} uses {other}");
+            assert!(!uses || allowed.contains(&other), "{name} uses {other}");
         }
     }
 }
 
 #[test]
-fn every_event_version_has_a_sample_that_reads_as_todays_shape() {
+fn every_event_version_has_a_sample_in_a_readable_shape() {
     let folder = root().join("events/samples");
     let on_disk: BTreeSet<String> = files(&folder, &["json"])
         .iter()
@@ -66,27 +66,27 @@ fn every_event_version_has_a_sample_that_reads_as_todays_shape() {
         .collect();
     assert_eq!(
         on_disk, listed,
-        "events/src/samples.rs lists what events/samples holds"
+        "events/src/samples.rs lists the files of events/samples"
     );
-    let wanted: BTreeSet<String> = events::catalog_of_types()
+    let expected: BTreeSet<String> = events::catalog_of_types()
         .into_iter()
         .flat_map(|(kind, version)| (1..=version).map(move |version| format!("{kind}.v{version}")))
         .collect();
-    assert_eq!(listed, wanted);
-    events::upcast::complete(&events::catalog_of_types()).expect("no step is missing");
+    assert_eq!(listed, expected);
+    events::upcast::complete(&events::catalog_of_types()).expect("every upcast step exists");
     for (name, text) in events::samples::ALL {
         let raw: events::Raw<'_> =
             serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(format!("{}.v{}", raw.kind, raw.version), *name);
         let read = events::read_any(&raw).unwrap_or_else(|error| panic!("{name}: {error}"));
-        // What is written back is what was read: no member of a sample is silently dropped.
+        // A sample must read without loss: no member is silently dropped.
         let data: serde_json::Value = serde_json::from_str(raw.data.get()).unwrap();
         assert_eq!(read["data"], data, "{name}");
     }
 }
 
 #[test]
-fn the_catalog_names_every_function_file_and_nothing_else() {
+fn the_catalog_lists_exactly_the_function_files() {
     let listed: BTreeSet<&str> = functions::catalog::FUNCTIONS
         .iter()
         .map(|function| function.name)
@@ -94,7 +94,7 @@ fn the_catalog_names_every_function_file_and_nothing_else() {
     assert_eq!(
         listed.len(),
         functions::catalog::FUNCTIONS.len(),
-        "names are given once"
+        "function names are unique"
     );
     let source = root().join("functions/src");
     let mut on_disk = BTreeSet::from(["command".to_owned()]);
@@ -103,7 +103,8 @@ fn the_catalog_names_every_function_file_and_nothing_else() {
         ("queue", &["mod", "token"]),
         ("timer", &["mod"]),
     ] {
-        // What a function consists of may stand in a folder of its name.
+        // Only direct files are functions; a function may have further files in a folder of its
+        // name.
         let direct = files(&source.join(folder), &["rs"])
             .into_iter()
             .filter(|path| path.parent() == Some(&source.join(folder)));
@@ -117,7 +118,7 @@ fn the_catalog_names_every_function_file_and_nothing_else() {
 }
 
 #[test]
-fn events_and_domain_know_no_clock_chance_environment_or_input() {
+fn events_and_domain_use_no_clock_randomness_environment_or_io() {
     for name in ["events", "domain"] {
         for path in files(&root().join(name).join("src"), &["rs"]) {
             let text = read(&path);
@@ -145,7 +146,7 @@ fn events_and_domain_know_no_clock_chance_environment_or_input() {
 }
 
 #[test]
-fn only_the_ports_folders_know_their_technology() {
+fn only_adapters_use_the_names_of_their_technology() {
     for path in files(&root().join("functions/src"), &["rs"]) {
         let text = read(&path);
         for word in ["rusqlite", "chacha20poly1305", "aws_sdk_"] {
@@ -166,7 +167,7 @@ fn only_the_ports_folders_know_their_technology() {
 }
 
 #[test]
-fn nothing_is_left_unfinished_or_unable_to_fail() {
+fn code_has_no_unfinished_ignored_or_trivial_parts() {
     let folders = [
         "events/src",
         "domain/src",
@@ -194,7 +195,7 @@ fn nothing_is_left_unfinished_or_unable_to_fail() {
 }
 
 #[test]
-fn every_module_says_in_its_first_line_what_it_is_for() {
+fn every_module_begins_with_a_doc_comment() {
     for folder in [
         "events/src",
         "domain/src",
@@ -222,7 +223,7 @@ fn the_architecture_page_names_files_that_exist() {
                     .is_some_and(|extension| extension == "rs")
         })
         .collect();
-    assert!(named.len() > 10, "three walkthroughs by file name");
+    assert!(named.len() > 10, "the three walkthroughs name files");
     for file in named {
         assert!(root().join(file).exists(), "{file} does not exist");
     }
@@ -254,7 +255,8 @@ fn documents_name_files_and_tests_that_exist() {
             }
         }
         if is_coverage {
-            // The last cell of a row names tests: a word alone is a file of `tests/flows`, `wNN` a test of the weaknesses.
+            // The last cell of a row names tests: a word alone is a file of `tests/flows`, and
+            // `wNN` is a test in weaknesses.rs.
             for row in text.lines().filter(|line| line.starts_with("| ")) {
                 let last = row
                     .trim_end_matches('|')
@@ -269,7 +271,7 @@ fn documents_name_files_and_tests_that_exist() {
                         || word == "route";
                     assert!(
                         is_operation || flows.join(format!("{word}.rs")).exists(),
-                        "docs/coverage.md: there is no test file {word}"
+                        "docs/coverage.md: test file {word} does not exist"
                     );
                     counted += 1;
                 }
@@ -278,14 +280,14 @@ fn documents_name_files_and_tests_that_exist() {
                 }) {
                     assert!(
                         weaknesses.contains(&format!("async fn {word}_")),
-                        "docs/coverage.md: there is no test {word}"
+                        "docs/coverage.md: test {word} does not exist"
                     );
                     counted += 1;
                 }
             }
         }
     }
-    assert!(counted > 100, "{counted} names were looked up");
+    assert!(counted > 100, "only {counted} names were checked");
 }
 
 #[test]
@@ -309,7 +311,7 @@ fn the_dashboard_shows_every_queue_and_its_dead_letters() {
     }
 }
 
-/// The resources of the template by their names, each with its text.
+/// Returns the resources of the template by name, each with its text.
 fn resources() -> Vec<(String, String)> {
     let text = read(&root().join("infra/deploy/template.yaml"));
     let text = text
@@ -332,7 +334,7 @@ fn resources() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_template_is_the_catalog() {
+fn the_template_deploys_exactly_the_catalog() {
     use functions::catalog::{FUNCTIONS, Trigger};
     let resources = resources();
     let deployed: Vec<_> = resources
@@ -350,13 +352,13 @@ fn the_template_is_the_catalog() {
     assert_eq!(handlers, names, "the same functions in the same order");
     for (function, (resource, body)) in FUNCTIONS.iter().zip(&deployed) {
         let name = function.name;
-        for must in [
+        for required in [
             &format!("FunctionName: !Sub \"${{Prefix}}-${{Stage}}-{name}\""),
             "MemorySize: ",
             "Timeout: ",
             &format!("Role: !GetAtt {resource}Role.Arn"),
         ] {
-            assert!(body.contains(must), "{name} lacks {must}");
+            assert!(body.contains(required), "{name} lacks {required}");
         }
         let of = |what: &str| {
             resources
@@ -368,11 +370,11 @@ fn the_template_is_the_catalog() {
         };
         assert!(
             of("Log").contains("RetentionInDays"),
-            "{name} keeps its log for ever"
+            "{name} has no log retention"
         );
         assert!(
             of("Errors").contains("AlarmActions"),
-            "{name} fails in silence"
+            "{name} has no alarm for errors"
         );
         match function.trigger {
             Trigger::Journal => assert!(
@@ -409,30 +411,30 @@ fn the_template_is_the_catalog() {
                     "{name}"
                 );
             }
-            Trigger::Feed => panic!("{name} follows the feed in a way this test does not know"),
+            Trigger::Feed => panic!("{name} has an unexpected feed trigger"),
         }
     }
     let text = read(&root().join("infra/deploy/template.yaml"));
     assert_eq!(
         text.matches("Stream: !GetAtt Journal.StreamArn").count(),
         2,
-        "a table's stream takes two readers"
+        "a table stream supports at most two readers"
     );
     assert!(
         !text.contains("ReservedConcurrentExecutions"),
-        "order must never need it"
+        "ordering must not depend on reserved concurrency"
     );
 }
 
 #[test]
-fn whoever_follows_may_put_every_card() {
+fn the_follower_role_may_write_every_card() {
     let source = read(&root().join("functions/src/stream/follow.rs"));
     let arms = source
         .split("match events::aggregate_of(")
         .nth(1)
         .and_then(|text| text.split("_ => Ok(())").next())
-        .expect("the aggregates that are followed");
-    // An arm ends where the next one's name begins.
+        .expect("the aggregates of the follower");
+    // An arm ends at the name of the next arm.
     let named: Vec<(&str, &str)> = arms
         .split("\n        \"")
         .skip(1)
@@ -458,7 +460,7 @@ fn whoever_follows_may_put_every_card() {
 }
 
 #[test]
-fn nobody_may_change_the_journal_and_each_function_writes_its_own_streams_alone() {
+fn no_role_may_change_the_journal_or_write_to_unlisted_streams() {
     for (name, body) in resources()
         .iter()
         .filter(|(_, body)| body.contains("Type: AWS::IAM::Role"))
@@ -473,12 +475,12 @@ fn nobody_may_change_the_journal_and_each_function_writes_its_own_streams_alone(
             }
             assert!(
                 !statement.contains("PutItem") || statement.contains("dynamodb:LeadingKeys"),
-                "{name} may put into every stream"
+                "{name} may write to every stream"
             );
         }
         assert!(
             !body.contains("Resource: \"*\"") && !body.contains(":*]"),
-            "{name} may do too much"
+            "{name} has a wildcard permission"
         );
     }
 }

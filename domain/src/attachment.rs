@@ -1,5 +1,6 @@
-//! One uploaded file: received in parts, attached to whatever wants to hold it, kept once something does. What stays alone is discarded by its
-//! deadline, and only then are its bytes removed.
+//! One uploaded file: uploaded in parts, attached to holders, and retained once a holder uses it.
+//!
+//! A file without a holder is discarded at its deadline; its content is deleted only after that.
 
 use events::attachment::{
     Attached, AttachmentEvent, ContentDeleted, Discarded, Holder, Retained, UploadStarted, Uploaded,
@@ -10,77 +11,79 @@ use serde_json::Value;
 
 use crate::decider::{DecideError, Decider, Nothing};
 
-/// How long an upload may take, and how long it waits for something to hold it.
+/// Time limit of an upload, and of an uploaded file without a holder, in milliseconds.
 pub const ALONE_MS: i64 = 24 * 3_600_000;
-/// When the removal of bytes is tried again.
+/// Time in milliseconds after which the deletion of content is due again.
 pub const REMOVE_MS: i64 = 3_600_000;
-/// A draft that holds a file need not say so again, unless its deadline moves by more than this.
+/// A repeated attachment to a draft is recorded only if it moves the deadline by more than this
+/// time, because drafts are saved often.
 const FRESH_MS: i64 = 24 * 3_600_000;
-/// Bytes of one part as it is stored.
+/// Size of one stored part in bytes.
 pub const PART_BYTES: usize = 4 << 20;
 /// Longest file name, in characters.
 pub const NAME_MAX: usize = 255;
-/// Attachments in one field.
+/// Maximum number of attachments in one field.
 pub const COUNT_MAX: usize = 50;
-/// Things that may want to hold one file.
+/// Maximum number of holders of one file.
 pub const PLACES_MAX: usize = 500;
 
+/// The commands of one attachment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
+    /// Starts an upload.
     Begin(UploadStarted),
-    /// All of it is there.
+    /// Records that all parts are uploaded.
     Receive(Uploaded),
-    /// Something wants to hold it; then it is looked at again.
+    /// Attaches the file to a possible holder; at `until` the desk checks whether the holder uses
+    /// it.
     Attach {
         to: Holder,
         by: PersonId,
         until: Moment,
     },
-    /// What it is attached to was looked at, and holds it.
+    /// Retains the file, because the desk checked that a holder uses it.
     Keep,
-    /// Nothing holds it, or its uploader does not want it any more.
-    Discard {
-        by: PersonId,
-        at: Moment,
-    },
-    /// Its bytes are gone.
+    /// Discards the file, because no holder uses it, or because its uploader removes it.
+    Discard { by: PersonId, at: Moment },
+    /// Records that the content is deleted.
     Remove,
 }
 
+/// The reasons why a command is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    #[error("this attachment exists already")]
+    #[error("the attachment exists already")]
     Exists,
-    #[error("there is no such attachment")]
+    #[error("the attachment does not exist")]
     Unknown,
-    #[error("the attachment was received before")]
+    #[error("the attachment is already uploaded")]
     Uploaded,
-    #[error("the attachment is not there as a whole yet")]
+    #[error("the upload of the attachment is not complete")]
     Incomplete,
-    #[error("nothing wants to hold the attachment")]
+    #[error("the attachment has no holder")]
     Alone,
-    #[error("somebody else uploaded the attachment")]
+    #[error("the attachment belongs to another uploader")]
     NotYours,
-    #[error("at most {PLACES_MAX} things may hold one attachment")]
+    #[error("an attachment can have at most {PLACES_MAX} holders")]
     TooManyPlaces,
-    #[error("the attachment was discarded")]
+    #[error("the attachment is discarded")]
     Discarded,
-    #[error("the attachment belongs to something and stays")]
+    #[error("the attachment has a holder and cannot be discarded")]
     Held,
-    #[error("the attachment is looked at later")]
+    #[error("the attachment is not due yet")]
     NotDue,
     #[error("the name of the file is empty or longer than {NAME_MAX} characters")]
     NameUnfit,
 }
 
-/// One attachment as it is now.
+/// The state of one attachment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Attachment {
     pub upload_started: Option<UploadStarted>,
     pub uploaded: Option<Uploaded>,
-    /// Whatever wanted to hold it so far.
+    /// All holders to which the file was attached.
     pub places: Vec<Holder>,
-    /// When it is looked at next, unless it is settled by then.
+    /// The instant of the next check or deletion.
     pub due: Moment,
     pub retained: bool,
     pub discarded: bool,
@@ -102,12 +105,12 @@ impl Decider for Attachment {
         let reject = |rejection| Err(DecideError::Rejected(rejection));
         match command {
             Command::Begin(_) if self.upload_started.is_some() => reject(Rejection::Exists),
-            Command::Begin(begun)
-                if !(1..=NAME_MAX).contains(&begun.name.read().chars().count()) =>
+            Command::Begin(upload_started)
+                if !(1..=NAME_MAX).contains(&upload_started.name.read().chars().count()) =>
             {
                 reject(Rejection::NameUnfit)
             }
-            Command::Begin(begun) => Ok(vec![begun.clone().into()]),
+            Command::Begin(upload_started) => Ok(vec![upload_started.clone().into()]),
             _ if self.upload_started.is_none() => reject(Rejection::Unknown),
             Command::Remove if self.discarded && !self.content_deleted => {
                 Ok(vec![ContentDeleted {}.into()])
@@ -115,9 +118,9 @@ impl Decider for Attachment {
             Command::Remove | Command::Discard { .. } if self.discarded => Ok(Vec::new()),
             _ if self.discarded => reject(Rejection::Discarded),
             Command::Receive(_) if self.uploaded.is_some() => reject(Rejection::Uploaded),
-            Command::Receive(received) => Ok(vec![received.clone().into()]),
+            Command::Receive(uploaded) => Ok(vec![uploaded.clone().into()]),
             Command::Attach { .. } if self.uploaded.is_none() => reject(Rejection::Incomplete),
-            // Nobody fills the places of somebody else's file with drafts.
+            // Drafts of other people must not use up the bounded number of holders of a file.
             Command::Attach {
                 to: Holder::Draft(_),
                 by,
@@ -128,13 +131,14 @@ impl Decider for Attachment {
                 if is_new && self.places.len() >= PLACES_MAX {
                     return reject(Rejection::TooManyPlaces);
                 }
-                // Drafts are saved all the time; whatever else comes again must be waited for as if it came for the first time.
-                let little = if matches!(to, Holder::Draft(_)) {
+                // Drafts are saved often, so small changes of their deadline are not recorded.
+                // Every other repeated attachment moves the deadline.
+                let ignored_ms = if matches!(to, Holder::Draft(_)) {
                     FRESH_MS
                 } else {
                     0
                 };
-                let is_later = !self.retained && until.0 - self.due.0 > little;
+                let is_later = !self.retained && until.0 - self.due.0 > ignored_ms;
                 let due = (!self.retained).then(|| (*until).max(self.due));
                 Ok(if is_new || is_later {
                     vec![
@@ -153,7 +157,7 @@ impl Decider for Attachment {
             Command::Keep if self.places.is_empty() => reject(Rejection::Alone),
             Command::Keep => Ok(vec![Retained {}.into()]),
             Command::Discard { .. } if self.retained => reject(Rejection::Held),
-            // Whether something that is there for good holds it is looked at by the desk; people only throw away what nothing of that kind wants.
+            // A person may discard a file that only drafts use. The desk checks permanent holders.
             Command::Discard { by, .. }
                 if !by.is_system()
                     && self
@@ -163,7 +167,7 @@ impl Decider for Attachment {
             {
                 reject(Rejection::Held)
             }
-            // Something wanted it after it was looked at.
+            // A new attachment after the check moved the deadline.
             Command::Discard { by, at } if by.is_system() && self.due > *at => {
                 reject(Rejection::NotDue)
             }
@@ -180,13 +184,13 @@ impl Decider for Attachment {
 
     fn evolve(&mut self, event: &AttachmentEvent) {
         match event {
-            AttachmentEvent::UploadStarted(begun) => {
-                self.due = begun.due;
-                self.upload_started = Some(begun.clone());
+            AttachmentEvent::UploadStarted(upload_started) => {
+                self.due = upload_started.due;
+                self.upload_started = Some(upload_started.clone());
             }
-            AttachmentEvent::Uploaded(received) => {
-                self.due = received.due;
-                self.uploaded = Some(received.clone());
+            AttachmentEvent::Uploaded(uploaded) => {
+                self.due = uploaded.due;
+                self.uploaded = Some(uploaded.clone());
             }
             AttachmentEvent::Attached(attached) => {
                 self.due = attached.due.unwrap_or(self.due);
@@ -210,37 +214,39 @@ impl Decider for Attachment {
     fn personals(&mut self) -> Vec<&mut Personal> {
         self.upload_started
             .iter_mut()
-            .filter_map(|begun| begun.name.personal.as_mut())
+            .filter_map(|upload_started| upload_started.name.personal.as_mut())
             .collect()
     }
 }
 
 impl Attachment {
-    /// Says whether somebody may put it into a form of a ticket: its uploader may, and whoever finds it in that ticket already.
+    /// Returns true if one of `people` may use the file in a form of `ticket`: its uploader, or
+    /// anybody if that ticket already has the file.
     pub fn is_for(&self, people: &[&PersonId], ticket: &TicketSn) -> bool {
-        let is_there =
+        let is_attached =
             !ticket.as_str().is_empty() && self.places.contains(&Holder::Ticket(ticket.clone()));
-        let has_room = self.places.len() < PLACES_MAX;
-        (is_there || (self.is_by(people) && has_room)) && !self.discarded
+        let has_capacity = self.places.len() < PLACES_MAX;
+        (is_attached || (self.is_by(people) && has_capacity)) && !self.discarded
     }
 
     fn is_by(&self, people: &[&PersonId]) -> bool {
         self.upload_started
             .as_ref()
-            .is_some_and(|begun| people.contains(&&begun.by))
+            .is_some_and(|upload_started| people.contains(&&upload_started.by))
     }
 
-    /// What stands of it in a form: its id, and what it was when it was attached. Nothing where it is not there as a whole.
+    /// Returns the form value of the file: id, name, media type, size and digest; `None` before the
+    /// upload is complete.
     pub fn described(&self) -> Option<Value> {
-        let (begun, received) = (self.upload_started.as_ref()?, self.uploaded.as_ref()?);
+        let (upload_started, uploaded) = (self.upload_started.as_ref()?, self.uploaded.as_ref()?);
         Some(serde_json::json!({
-            "id": begun.attachment, "name": begun.name.read(), "media_type": received.media_type, "bytes": received.bytes, "digest": received.digest,
+            "id": upload_started.attachment, "name": upload_started.name.read(), "media_type": uploaded.media_type, "bytes": uploaded.bytes, "digest": uploaded.digest,
         }))
     }
 }
 
-/// The attachments that a form's value names: a list of ids, or of objects with an `id`, or either as text. Nothing where it is something else; no more
-/// than can be looked at.
+/// Returns the attachment ids in a form value: a list of ids, a list of objects with an `id`, or
+/// either as text. Any other value has none. The result is bounded to one more than [`COUNT_MAX`].
 pub fn named(value: &Value) -> Vec<AttachmentId> {
     let of_item =
         |item: &Value| AttachmentId::read(item.as_str().or_else(|| item.get("id")?.as_str())?);
@@ -262,7 +268,8 @@ pub fn named(value: &Value) -> Vec<AttachmentId> {
     }
 }
 
-/// What a field takes: `meta.accept` (endings such as `.log`, types such as `image/*`), `meta.bytes_max` for each file, `meta.count_max`.
+/// The limits of a file field: `meta.accept` (extensions such as `.log`, types such as `image/*`),
+/// `meta.bytes_max` for each file, and `meta.count_max`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     pub accept: Vec<String>,
@@ -271,6 +278,7 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Reads the limits from the `meta` of a field; unreadable members set no limit.
     pub fn of(meta: &Value) -> Self {
         let texts = |value: &Value| match value {
             Value::Array(items) => items
@@ -295,11 +303,13 @@ impl Limits {
         }
     }
 
+    /// Returns true if the field accepts any file.
     pub fn is_any(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Says what is wrong with a file, if something is. A program is taken only where its own type is named: an ending proves nothing.
+    /// Returns the reason why the field does not accept a file. A program is accepted only by its
+    /// exact type, because an extension proves nothing.
     pub fn wrong(&self, name: &str, media_type: &str, bytes: u64) -> Option<Unfit> {
         let lower = name.to_lowercase();
         let fits = |accepted: &String| match accepted.strip_suffix("/*") {
@@ -326,7 +336,7 @@ impl Limits {
     }
 }
 
-/// Why a field does not take what was given.
+/// The reasons why a field does not accept a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     #[error("takes uploaded files only")]
@@ -345,7 +355,7 @@ pub enum Unfit {
     TooLarge { most: u64, name: String, bytes: u64 },
 }
 
-/// Types that bytes of programs, and of packages of them, are recognised by.
+/// Media types of programs and program packages, as detected from their content.
 const PROGRAMS: [&str; 14] = [
     "application/java",
     "application/java-archive",
@@ -380,7 +390,7 @@ mod tests {
         PersonId("p-lisi".into())
     }
 
-    fn begun() -> UploadStarted {
+    fn upload_started() -> UploadStarted {
         let attachment = AttachmentId("att-3f8a0c5e9b2d47168c1de0f7a6b49320".into());
         let name = events::Remark::new("报错.png").owned_by(lisi());
         UploadStarted {
@@ -392,7 +402,7 @@ mod tests {
         }
     }
 
-    fn received() -> Uploaded {
+    fn uploaded() -> Uploaded {
         Uploaded {
             media_type: "image/png".into(),
             bytes: 3,
@@ -422,7 +432,7 @@ mod tests {
         }
     }
 
-    fn after(history: &[AttachmentEvent]) -> Attachment {
+    fn state_after(history: &[AttachmentEvent]) -> Attachment {
         fold(history)
     }
 
@@ -434,15 +444,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_received_attached_and_kept() {
+    fn a_file_is_uploaded_attached_and_retained() {
         let mut state = Attachment::default();
-        let life = [
-            (Command::Begin(begun()), AttachmentEvent::from(begun())),
-            (Command::Receive(received()), received().into()),
+        let steps = [
+            (
+                Command::Begin(upload_started()),
+                AttachmentEvent::from(upload_started()),
+            ),
+            (Command::Receive(uploaded()), uploaded().into()),
             (attach("REQ1"), attached("REQ1").into()),
             (Command::Keep, Retained {}.into()),
         ];
-        for (command, event) in life {
+        for (command, event) in steps {
             assert_eq!(
                 state.decide(&command, &()),
                 Ok(vec![event.clone()]),
@@ -453,7 +466,7 @@ mod tests {
         assert_eq!(
             state.decide(&attach("REQ1"), &()),
             Ok(Vec::new()),
-            "what is kept need not be wanted again"
+            "a retained file does not record the same holder twice"
         );
         assert_eq!(
             state.decide(&attach("REQ2"), &()),
@@ -464,7 +477,7 @@ mod tests {
                 }
                 .into()
             ]),
-            "others may hold it as well, and nobody need look"
+            "a retained file can get another holder without a deadline"
         );
         for by in [lisi(), PersonId::system()] {
             assert_eq!(
@@ -482,10 +495,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_throws_away_what_a_ticket_wants_and_the_desk_only_when_it_is_due() {
-        let wanted = after(&[begun().into(), received().into(), attached("REQ1").into()]);
+    fn an_attached_file_is_discarded_only_by_the_desk_when_due() {
+        let attached_file = state_after(&[
+            upload_started().into(),
+            uploaded().into(),
+            attached("REQ1").into(),
+        ]);
         assert_eq!(
-            rejection(&wanted, &Command::Discard { by: lisi(), at: AT }),
+            rejection(&attached_file, &Command::Discard { by: lisi(), at: AT }),
             Rejection::Held
         );
         let by_desk = |at: Moment| Command::Discard {
@@ -493,18 +510,22 @@ mod tests {
             at,
         };
         assert_eq!(
-            rejection(&wanted, &by_desk(AT.plus_ms(ALONE_MS - 1))),
+            rejection(&attached_file, &by_desk(AT.plus_ms(ALONE_MS - 1))),
             Rejection::NotDue,
-            "something wanted it after it was looked at"
+            "a new attachment moved the deadline"
         );
-        assert!(wanted.decide(&by_desk(AT.plus_ms(ALONE_MS)), &()).is_ok());
-        let again = Command::Attach {
+        assert!(
+            attached_file
+                .decide(&by_desk(AT.plus_ms(ALONE_MS)), &())
+                .is_ok()
+        );
+        let attach_again = Command::Attach {
             to: ticket("REQ1"),
             by: lisi(),
             until: AT.plus_ms(ALONE_MS + 1),
         };
         assert_eq!(
-            wanted.decide(&again, &()),
+            attached_file.decide(&attach_again, &()),
             Ok(vec![
                 Attached {
                     due: Some(AT.plus_ms(ALONE_MS + 1)),
@@ -513,7 +534,7 @@ mod tests {
                 .into()
             ])
         );
-        let saved_again = Command::Attach {
+        let attach_to_draft = Command::Attach {
             to: Holder::Draft("d".into()),
             by: lisi(),
             until: AT.plus_ms(ALONE_MS + 1),
@@ -523,23 +544,31 @@ mod tests {
             ..attached("REQ1")
         };
         assert_eq!(
-            after(&[begun().into(), received().into(), drafted.clone().into()])
-                .decide(&saved_again, &()),
+            state_after(&[
+                upload_started().into(),
+                uploaded().into(),
+                drafted.clone().into()
+            ])
+            .decide(&attach_to_draft, &()),
             Ok(Vec::new())
         );
-        let drafted = after(&[begun().into(), received().into(), drafted.into()]);
+        let drafted = state_after(&[upload_started().into(), uploaded().into(), drafted.into()]);
         assert!(
             drafted
                 .decide(&Command::Discard { by: lisi(), at: AT }, &())
                 .is_ok(),
-            "a draft gives it up"
+            "the uploader may discard a file that only a draft uses"
         );
     }
 
     #[test]
-    fn only_its_uploader_or_whoever_finds_it_there_puts_it_into_a_form() {
+    fn only_the_uploader_or_a_ticket_with_the_file_may_use_it() {
         let (file, other) = (
-            after(&[begun().into(), received().into(), attached("REQ1").into()]),
+            state_after(&[
+                upload_started().into(),
+                uploaded().into(),
+                attached("REQ1").into(),
+            ]),
             PersonId("p-wangwu".into()),
         );
         for (people, sn, may) in [
@@ -553,37 +582,48 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_removed_only_after_nothing_can_want_them_any_more() {
-        let alone = after(&[begun().into(), received().into()]);
-        assert_eq!(rejection(&alone, &Command::Remove), Rejection::Held);
+    fn content_is_deleted_only_after_the_file_is_discarded() {
+        let unattached = state_after(&[upload_started().into(), uploaded().into()]);
+        assert_eq!(rejection(&unattached, &Command::Remove), Rejection::Held);
         let discard = Command::Discard { by: lisi(), at: AT };
         let discarded = Discarded {
             by: lisi(),
             due: AT.plus_ms(REMOVE_MS),
         };
         assert_eq!(
-            alone.decide(&discard, &()),
+            unattached.decide(&discard, &()),
             Ok(vec![discarded.clone().into()])
         );
-        let gone = after(&[begun().into(), received().into(), discarded.clone().into()]);
-        assert_eq!(rejection(&gone, &attach("REQ1")), Rejection::Discarded);
-        assert_eq!(gone.decide(&discard, &()), Ok(Vec::new()));
+        let discarded_file = state_after(&[
+            upload_started().into(),
+            uploaded().into(),
+            discarded.clone().into(),
+        ]);
         assert_eq!(
-            gone.decide(&Command::Remove, &()),
+            rejection(&discarded_file, &attach("REQ1")),
+            Rejection::Discarded
+        );
+        assert_eq!(discarded_file.decide(&discard, &()), Ok(Vec::new()));
+        assert_eq!(
+            discarded_file.decide(&Command::Remove, &()),
             Ok(vec![ContentDeleted {}.into()])
         );
-        let removed = after(&[begun().into(), discarded.into(), ContentDeleted {}.into()]);
+        let deleted = state_after(&[
+            upload_started().into(),
+            discarded.into(),
+            ContentDeleted {}.into(),
+        ]);
         assert_eq!(
-            removed.decide(&Command::Remove, &()),
+            deleted.decide(&Command::Remove, &()),
             Ok(Vec::new()),
-            "removing twice is removing once"
+            "a repeated deletion records nothing"
         );
     }
 
     #[test]
-    fn half_a_file_is_attached_to_nothing() {
+    fn an_incomplete_upload_cannot_be_attached() {
         assert_eq!(
-            rejection(&after(&[begun().into()]), &attach("REQ1")),
+            rejection(&state_after(&[upload_started().into()]), &attach("REQ1")),
             Rejection::Incomplete
         );
         assert_eq!(
@@ -592,7 +632,7 @@ mod tests {
         );
         let nameless = UploadStarted {
             name: events::Remark::default(),
-            ..begun()
+            ..upload_started()
         };
         assert_eq!(
             rejection(&Attachment::default(), &Command::Begin(nameless)),
@@ -601,8 +641,8 @@ mod tests {
     }
 
     #[test]
-    fn a_value_names_attachments_in_any_of_the_ways_clients_have() {
-        let id = begun().attachment;
+    fn attachment_ids_are_read_from_all_client_formats() {
+        let id = upload_started().attachment;
         for value in [
             json!([id]),
             json!([{ "id": id, "name": "x" }]),
@@ -624,7 +664,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_go_by_what_a_file_is_and_not_only_by_its_name() {
+    fn limits_check_the_media_type_and_not_only_the_name() {
         let limits = Limits::of(
             &json!({ "accept": [".LOG", "image/*", "application/pdf"], "bytes_max": 10, "count_max": 2 }),
         );
@@ -650,21 +690,21 @@ mod tests {
             Limits::of(&json!({ "accept": "application/*, text/*" }))
                 .wrong("a", "text/x-shellscript", 1)
                 .is_some(),
-            "a family is not all of it"
+            "a wildcard does not include programs"
         );
         assert!(Limits::of(&json!({ "accept": "" })).is_any() && Limits::of(&Value::Null).is_any());
     }
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_asked_bytes_go_only_when_nothing_holds_them(commands in proptest::collection::vec((0_u8..10, 0_i64..3 * ALONE_MS), 0..40)) {
+        fn any_command_sequence_deletes_only_discarded_content(commands in proptest::collection::vec((0_u8..10, 0_i64..3 * ALONE_MS), 0..40)) {
             let mut state = Attachment::default();
-            for (command, later) in commands {
-                let at = AT.plus_ms(later);
+            for (command, after_ms) in commands {
+                let at = AT.plus_ms(after_ms);
                 let draft = || Holder::Draft("d".into());
                 let command = match command {
-                    0 => Command::Begin(begun()),
-                    1 => Command::Receive(received()),
+                    0 => Command::Begin(upload_started()),
+                    1 => Command::Receive(uploaded()),
                     2 => attach("REQ1"),
                     3 => attach("REQ2"),
                     4 => Command::Attach { to: draft(), by: lisi(), until: at },
@@ -679,11 +719,11 @@ mod tests {
                 }
                 if state.discarded && !before.discarded {
                     let Command::Discard { by, at } = &command else { panic!("{command:?} discards") };
-                    let is_wanted = before.places.iter().any(|place| *place != draft());
-                    proptest::prop_assert!(by.is_system() || !is_wanted, "a person throws away what a ticket may hold");
-                    proptest::prop_assert!(!by.is_system() || before.due <= *at, "the desk throws away what it has not looked at");
+                    let has_permanent_holder = before.places.iter().any(|place| *place != draft());
+                    proptest::prop_assert!(by.is_system() || !has_permanent_holder, "a person discards a file with a permanent holder");
+                    proptest::prop_assert!(!by.is_system() || before.due <= *at, "the desk discards a file before it is due");
                 }
-                proptest::prop_assert!(!(state.retained && state.discarded), "what is kept is never discarded");
+                proptest::prop_assert!(!(state.retained && state.discarded), "a retained file is never discarded");
                 proptest::prop_assert!(!state.content_deleted || state.discarded);
             }
         }

@@ -1,4 +1,4 @@
-//! One callback: tried until the receiver takes it, each try with a stored deadline for the next.
+//! One callback: repeated until the receiver accepts it, with a stored deadline for each attempt.
 
 use events::Moment;
 use events::callback::{AttemptFailed, CallbackEvent, Collected, Failed, Requested, Succeeded};
@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing};
 
-/// Attempts before the desk gives up and leaves it to the receiver to collect; with [`backoff_ms`] about 8 hours.
+/// Attempts before the callback fails and only the receiver can collect it; with [`backoff_ms`]
+/// they take about 8 hours.
 pub const ATTEMPTS_MAX: u32 = 16;
 
+/// The commands of one callback.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// What became of one attempt. `attempt` counts from 1 and must be the one that was due.
+    /// Records the outcome of one attempt; `attempt` counts from 1 and must be the attempt that is
+    /// due.
     Record {
         attempt: u32,
         outcome: Outcome,
@@ -21,23 +24,25 @@ pub enum Command {
     Collect(Collected),
 }
 
-/// What became of an attempt.
+/// The outcome of one attempt; `status` is the HTTP status, `None` without a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Accepted { status: u16 },
     Refused { status: Option<u16>, reason: String },
 }
 
+/// The reasons why a command is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    #[error("this delivery was requested before")]
+    #[error("the callback is already requested")]
     AlreadyRequested,
-    #[error("this delivery was never requested")]
+    #[error("the callback is not requested")]
     NotRequested,
     #[error("attempt {0} is not the one that is due")]
     NotDue(u32),
 }
 
+/// The progress of a callback; `Waiting` is before the first attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
@@ -50,6 +55,7 @@ pub enum Progress {
     Failed,
 }
 
+/// The state of one callback.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Callback {
     pub requested: Option<Requested>,
@@ -125,12 +131,12 @@ impl Decider for Callback {
                 self.attempts = failed.attempt;
                 self.progress = Progress::Retrying { next: failed.due };
             }
-            CallbackEvent::Succeeded(delivered) => {
-                self.attempts = delivered.attempt;
+            CallbackEvent::Succeeded(succeeded) => {
+                self.attempts = succeeded.attempt;
                 self.progress = Progress::Succeeded;
             }
-            CallbackEvent::Failed(given_up) => {
-                self.attempts = given_up.attempt;
+            CallbackEvent::Failed(failed) => {
+                self.attempts = failed.attempt;
                 self.progress = Progress::Failed;
             }
             CallbackEvent::Collected(_) => self.collected = true,
@@ -139,14 +145,14 @@ impl Decider for Callback {
 }
 
 impl Callback {
-    /// Says whether an attempt is still to be made.
+    /// Returns true if another attempt is to be made.
     pub fn is_open(&self) -> bool {
         self.requested.is_some()
             && matches!(self.progress, Progress::Waiting | Progress::Retrying { .. })
     }
 }
 
-/// The pause after a failed attempt: 1 s, doubling, at most 4 hours.
+/// Returns the pause after a failed attempt in milliseconds: 1 s, doubling, at most 4 hours.
 pub fn backoff_ms(attempt: u32) -> i64 {
     const LONGEST: i64 = 4 * 3_600_000;
     1000_i64
@@ -178,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_attempt_sets_the_deadline_of_the_next() {
+    fn a_failed_attempt_sets_the_deadline_of_the_next_one() {
         TestFramework::<EsAggregate<Callback>>::with(())
             .given(vec![requested().into()])
             .when(Command::Record {
@@ -201,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_attempt_recorded_twice_is_refused() {
+    fn an_attempt_that_is_recorded_twice_is_rejected() {
         TestFramework::<EsAggregate<Callback>>::with(())
             .given(vec![
                 requested().into(),
@@ -220,15 +226,15 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_after_the_last_attempt() {
-        let mut delivery = Callback::default();
-        delivery.evolve(&requested().into());
+    fn a_callback_fails_after_the_last_attempt() {
+        let mut callback = Callback::default();
+        callback.evolve(&requested().into());
         for attempt in 1..=ATTEMPTS_MAX {
             let refused = Outcome::Refused {
                 status: None,
                 reason: "timeout".into(),
             };
-            let events = delivery
+            let events = callback
                 .decide(
                     &Command::Record {
                         attempt,
@@ -238,9 +244,9 @@ mod tests {
                     &(),
                 )
                 .unwrap();
-            events.iter().for_each(|event| delivery.evolve(event));
+            events.iter().for_each(|event| callback.evolve(event));
         }
-        assert_eq!(delivery.progress, Progress::Failed);
-        assert!(!delivery.is_open());
+        assert_eq!(callback.progress, Progress::Failed);
+        assert!(!callback.is_open());
     }
 }

@@ -1,4 +1,5 @@
-//! The one condition language (reference/bk-itsm.md 7): evaluated by type, never by text substitution, with a trace.
+//! The condition language (reference/bk-itsm.md 7), evaluated by type with a trace and without text
+//! substitution.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -10,24 +11,24 @@ use serde_json::Value;
 
 use crate::ticket::form::plain;
 
-/// Most clauses one condition may have; the largest seen in real definitions has 6.
+/// Maximum number of clauses of one condition; the largest one in real definitions has 6.
 pub const CLAUSES_MAX: usize = 100;
-/// Bytes of a value that a trace keeps.
+/// Maximum size in bytes of a value in a trace.
 pub const TRACE_BYTES: usize = 256;
 
-/// What a key holds when a condition asks.
+/// The value of a key during the evaluation of a condition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
-    /// Nothing was filled in.
+    /// The key has no value.
     Absent,
     Value(Value),
-    /// Somebody's value: compared, but not written into traces.
+    /// A personal value: compared, but not written into traces.
     Personal(Value),
-    /// It was somebody's and is gone; no comparison with it holds.
+    /// An erased personal value; every comparison with it is false.
     Erased,
 }
 
-/// Evaluates a condition, writing every clause that was looked at into `trace`.
+/// Evaluates a condition and appends every evaluated clause to `trace`.
 pub fn holds(
     condition: &Condition,
     transition: TransitionId,
@@ -39,7 +40,7 @@ pub fn holds(
     })
 }
 
-/// Evaluates one group of clauses (`show_conditions` of a field is one).
+/// Evaluates one group of clauses, for example `show_conditions` of a field.
 pub fn group_holds(
     group: &Group,
     transition: TransitionId,
@@ -69,10 +70,11 @@ pub fn group_holds(
     })
 }
 
-/// Bytes a compiled custom pattern may take.
+/// Maximum size in bytes of a compiled custom pattern.
 const PATTERN_BYTES: usize = 1 << 20;
 
-/// A custom pattern, matched from the start only; `None` where it does not compile or is too large. Matching takes linear time.
+/// Compiles a custom pattern anchored at the start; `None` if it is invalid or too large. Matching
+/// takes linear time.
 pub fn pattern(text: &str) -> Option<regex::Regex> {
     regex::RegexBuilder::new(&format!("^(?:{text})"))
         .size_limit(PATTERN_BYTES)
@@ -80,7 +82,7 @@ pub fn pattern(text: &str) -> Option<regex::Regex> {
         .ok()
 }
 
-/// Everything a condition asks for.
+/// Returns the keys that a condition uses, in the order of its clauses.
 pub fn keys(condition: &Condition) -> impl Iterator<Item = &str> {
     condition
         .expressions
@@ -89,7 +91,7 @@ pub fn keys(condition: &Condition) -> impl Iterator<Item = &str> {
         .map(|clause| clause.key.as_str())
 }
 
-/// Counts the clauses, for the bound.
+/// Returns the number of clauses, to be compared with [`CLAUSES_MAX`].
 pub fn clauses(condition: &Condition) -> usize {
     condition
         .expressions
@@ -98,7 +100,8 @@ pub fn clauses(condition: &Condition) -> usize {
         .sum()
 }
 
-/// An empty conjunction holds, an empty disjunction does not; the first clause that settles it ends the search.
+/// Combines the results of the parts; an empty conjunction is true, an empty disjunction is false.
+/// The evaluation ends at the first part that decides the result.
 fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     match join {
         Join::And => parts.iter().all(&mut holds),
@@ -106,7 +109,7 @@ fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     }
 }
 
-/// Evaluates one clause.
+/// Evaluates one clause against the value of its key.
 pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     let value = match found {
         Found::Erased => return false,
@@ -133,8 +136,8 @@ pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     }
 }
 
-/// Compares by the clause's type: numbers as numbers, days and times as what they are, everything else as text. What is not of the type is comparable with
-/// nothing.
+/// Compares by the type of the clause: numbers, dates and times by value, everything else as text.
+/// Returns `None` if a value does not have the type.
 fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
     let (left, right) = (plain(left), plain(right));
     if matches!(kind, "DATE" | "DATETIME" | "date" | "datetime") {
@@ -160,7 +163,7 @@ pub(crate) fn number(text: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite())
 }
 
-/// A wall-clock time, or the beginning of a day.
+/// Reads a wall-clock time; a date is midnight of that day.
 pub(crate) fn time(text: &str) -> Option<jiff::civil::DateTime> {
     let text = text.trim().replace('/', "-").replace('T', " ");
     let of = |format| jiff::civil::DateTime::strptime(format, &text).ok();
@@ -174,7 +177,7 @@ pub(crate) fn time(text: &str) -> Option<jiff::civil::DateTime> {
         .or_else(day)
 }
 
-/// A list, or a text of parts between commas.
+/// Reads a list, or a text with commas between its parts.
 pub(crate) fn set(value: &Value) -> BTreeSet<String> {
     match value {
         Value::Array(items) => items.iter().map(plain).collect(),
@@ -187,7 +190,7 @@ pub(crate) fn set(value: &Value) -> BTreeSet<String> {
     }
 }
 
-/// Cuts at a character boundary within the bound.
+/// Cuts a text at a character boundary to at most [`TRACE_BYTES`].
 fn cut(text: &str) -> String {
     let mut end = text.len().min(TRACE_BYTES);
     while !text.is_char_boundary(end) {
@@ -202,7 +205,7 @@ mod tests {
 
     use super::*;
 
-    fn says(kind: &str, found: Value, operator: &str, expected: Value) -> bool {
+    fn is_true(kind: &str, found: Value, operator: &str, expected: Value) -> bool {
         let condition: Condition = serde_json::from_value(json!({ "type": "and", "expressions": [
             { "type": "and", "expressions": [{ "key": "k", "type": kind, "condition": operator, "value": expected }] }] }))
         .unwrap();
@@ -216,60 +219,70 @@ mod tests {
 
     #[test]
     fn numbers_compare_as_numbers_and_text_as_text() {
-        assert!(says("INT", json!("9"), "<", json!(10)));
-        assert!(says("INT", json!("1.5"), ">", json!("1")));
-        assert!(!says("INT", json!("x"), "<", json!(10)));
-        assert!(says("STRING", json!("9"), ">", json!("10")));
+        assert!(is_true("INT", json!("9"), "<", json!(10)));
+        assert!(is_true("INT", json!("1.5"), ">", json!("1")));
+        assert!(!is_true("INT", json!("x"), "<", json!(10)));
+        assert!(is_true("STRING", json!("9"), ">", json!("10")));
     }
 
     #[test]
-    fn days_and_times_compare_as_what_they_are() {
-        assert!(says("DATE", json!("2026-11-22"), ">=", json!("2026-02-01")));
-        assert!(says(
+    fn dates_and_times_compare_by_value() {
+        assert!(is_true(
+            "DATE",
+            json!("2026-11-22"),
+            ">=",
+            json!("2026-02-01")
+        ));
+        assert!(is_true(
             "DATE",
             json!("2026-11-22"),
             "==",
             json!("2026/11/22 00:00:00")
         ));
-        assert!(says(
+        assert!(is_true(
             "DATETIME",
             json!("2026-11-22 09:00:00"),
             "<",
             json!("2026-11-22 10:00")
         ));
         assert!(
-            !says("DATE", json!("9"), ">", json!("2026-02-01"))
-                && !says("DATE", json!("9"), "<", json!("2026-02-01")),
-            "no day at all"
+            !is_true("DATE", json!("9"), ">", json!("2026-02-01"))
+                && !is_true("DATE", json!("9"), "<", json!("2026-02-01")),
+            "a value that is not a date is not comparable"
         );
         assert!(
-            says("DATE", json!(""), "!=", json!("2026-02-01"))
-                && says("DATE", json!(""), "==", json!(""))
+            is_true("DATE", json!(""), "!=", json!("2026-02-01"))
+                && is_true("DATE", json!(""), "==", json!(""))
         );
     }
 
     #[test]
-    fn sets_and_lists() {
-        assert!(says(
+    fn set_operators_accept_lists_and_comma_separated_text() {
+        assert!(is_true(
             "MULTISELECT",
             json!("a,b,c"),
             "issuperset",
             json!("c,a")
         ));
-        assert!(says(
+        assert!(is_true(
             "MEMBERS",
             json!("a"),
             "notissuperset",
             json!(["a", "b"])
         ));
-        assert!(says("STRING", json!("b"), "in", json!("a,b")));
-        assert!(says("STRING", json!("ab"), "notin", json!("a,b")));
+        assert!(is_true("STRING", json!("b"), "in", json!("a,b")));
+        assert!(is_true("STRING", json!("ab"), "notin", json!("a,b")));
     }
 
     #[test]
-    fn what_a_user_types_is_never_evaluated() {
-        assert!(!says("STRING", json!("y' or '1' == '1"), "==", json!("y")));
-        assert!(says(
+    fn user_input_is_never_evaluated_as_code() {
+        assert!(!is_true(
+            "STRING",
+            json!("y' or '1' == '1"),
+            "==",
+            json!("y")
+        ));
+        assert!(is_true(
             "STRING",
             json!("it's\nfine"),
             "==",
@@ -290,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn traces_keep_personal_values_out_and_are_cut() {
+    fn traces_are_cut_and_contain_no_personal_value() {
         let group = Group {
             join: Join::And,
             expressions: vec![Clause {

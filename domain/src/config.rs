@@ -1,5 +1,7 @@
-//! What the desk is set up with besides workflows: services, catalog, dictionaries, shared fields, roles, applications. Each is defined as a whole; defining it the
-//! same again changes nothing.
+//! The configuration of the desk besides workflows: services, catalog, dictionaries, shared fields,
+//! roles and client apps.
+//!
+//! Each definition replaces the previous one completely; an equal definition records no event.
 
 use std::collections::BTreeMap;
 
@@ -16,50 +18,51 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing};
 
+/// The reasons why a change of the configuration is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    #[error("catalog {0} does not exist")]
+    #[error("category {0} does not exist")]
     CatalogUnknown(CategoryId),
-    #[error("catalog {0} exists already")]
+    #[error("category {0} exists already")]
     CatalogExists(CategoryId),
-    #[error("a catalog named {0} stands there already")]
+    #[error("the parent category already has a category named {0}")]
     NameTaken(String),
-    #[error("catalog {0} holds other catalogs")]
+    #[error("category {0} has child categories")]
     HoldsCatalogs(String),
-    #[error("catalog {0} holds services")]
+    #[error("category {0} has services")]
     HoldsServices(String),
-    #[error("a catalog cannot stand below itself")]
+    #[error("a category cannot be its own parent or be below itself")]
     BelowItself,
     #[error("the name is empty, longer than {NAME_MAX} characters, or has control characters")]
     NameUnfit,
-    #[error("the root cannot be changed")]
+    #[error("the root category cannot be changed")]
     Root,
 }
 
-/// Longest name of a category (reference/bk-itsm.md 13).
+/// Longest name of a category, in characters (reference/bk-itsm.md 13).
 pub const NAME_MAX: usize = 64;
 
-/// One service as it is now.
+/// The current definition of one service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Service(pub Option<service::Defined>);
 
-/// One role as it is now.
+/// The current definition of one role.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Role(pub Option<role::Defined>);
 
-/// One list of options as it is now.
+/// The current definition of one dictionary, a shared list of options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dictionary(pub Option<dictionary::Defined>);
 
-/// One application as it is now.
+/// The current registration of one client app.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct App(pub Option<Registered>);
 
-/// One shared field as it is now.
+/// The current definition of one shared field.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SharedField(pub Option<field::Defined>);
 
-/// An aggregate that only knows its last definition.
+/// Implements [`Decider`] for aggregates whose state is their last definition.
 macro_rules! defined_as_a_whole {
     ($($state:ident $event:ident :: $variant:ident ($data:ty);)*) => {$(
         impl Decider for $state {
@@ -69,8 +72,8 @@ macro_rules! defined_as_a_whole {
             type Context = ();
             type Lookup = Nothing;
 
-            fn decide(&self, wanted: &$data, (): &()) -> Result<Vec<$event>, DecideError<Self>> {
-                Ok(if self.0.as_ref() == Some(wanted) { Vec::new() } else { vec![wanted.clone().into()] })
+            fn decide(&self, definition: &$data, (): &()) -> Result<Vec<$event>, DecideError<Self>> {
+                Ok(if self.0.as_ref() == Some(definition) { Vec::new() } else { vec![definition.clone().into()] })
             }
             fn evolve(&mut self, event: &$event) {
                 let $event::$variant(data) = event;
@@ -88,19 +91,19 @@ defined_as_a_whole! {
     SharedField FieldEvent::Defined(field::Defined);
 }
 
-/// The catalog tree and the place of every service.
+/// The tree of categories, and the category of every service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
-    /// By id, which is also the order of adding.
+    /// The categories by id; ids increase in the order in which categories were added.
     pub categories: BTreeMap<CategoryId, CategoryAdded>,
     pub places: BTreeMap<ServiceId, CategoryId>,
-    /// The highest id among those that were taken away: no id is given twice.
+    /// The highest id of a removed category; an id is never used again.
     #[serde(default)]
     pub highest: CategoryId,
 }
 
 impl Catalog {
-    /// An id that no category has had.
+    /// Returns an id that no category has had.
     pub fn next_id(&self) -> CategoryId {
         let highest = self
             .categories
@@ -112,10 +115,10 @@ impl Catalog {
         CategoryId(highest.0 + 1)
     }
 
-    /// Says whether a category is another one, or stands anywhere below it.
+    /// Returns true if category `id` is `above`, or is below it at any depth.
     fn is_below(&self, id: CategoryId, above: CategoryId) -> bool {
         let mut next = Some(id);
-        // A tree is never deeper than it has categories.
+        // The depth of a tree is at most its number of categories, so the loop is bounded.
         for _ in 0..=self.categories.len() {
             match next {
                 Some(id) if id == above => return true,
@@ -131,8 +134,8 @@ impl Catalog {
         true
     }
 
-    /// A name is short enough and not there yet on the same category.
-    fn fits(
+    /// Rejects an invalid name, or a name that another category of the same parent has.
+    fn check_name(
         &self,
         id: CategoryId,
         name: &str,
@@ -155,7 +158,7 @@ impl Catalog {
     }
 }
 
-/// What can be asked of the catalog.
+/// The commands of the catalog.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CatalogCommand {
     Add(CategoryAdded),
@@ -185,7 +188,7 @@ impl Decider for Catalog {
                     reject(Rejection::CatalogUnknown(parent))
                 }
                 (None, parent) => self
-                    .fits(added.id, &added.name, parent)
+                    .check_name(added.id, &added.name, parent)
                     .map(|()| vec![added.clone().into()]),
             },
             CatalogCommand::Change(changed) => match self.categories.get(&changed.id) {
@@ -217,7 +220,7 @@ impl Decider for Catalog {
                     ))
                 }
                 Some(_) => self
-                    .fits(changed.id, &changed.name, changed.parent)
+                    .check_name(changed.id, &changed.name, changed.parent)
                     .map(|()| vec![changed.clone().into()]),
             },
             CatalogCommand::Remove(removed) => match self.categories.get(&removed.id) {

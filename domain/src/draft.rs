@@ -1,4 +1,4 @@
-//! One form that was not sent: saved over and over, discarded once.
+//! One unsent form (a draft) or ticket template: saved many times, discarded once.
 
 use events::draft::{Discarded, DraftEvent, FormRef, Saved};
 use events::{AttachmentId, Moment, PersonId, Personal, Personals as _};
@@ -7,30 +7,33 @@ use serde::{Deserialize, Serialize};
 use crate::attachment;
 use crate::decider::{DecideError, Decider, Nothing};
 
-/// How long a draft is kept after it was saved last.
+/// Lifetime of a draft after its last save, in milliseconds.
 pub const DRAFT_MS: i64 = 30 * 86_400_000;
-/// A draft that is saved again unchanged need not say so, unless so much of its time is over.
+/// An unchanged save is recorded only if it moves the deadline by at least this time, so that
+/// automatic saves do not fill the stream.
 const FRESH_MS: i64 = 86_400_000;
 /// Longest name of a template, in characters.
 pub const NAME_MAX: usize = 64;
-/// Fields of one draft.
+/// Maximum number of fields of one draft.
 pub const FIELDS_MAX: usize = 1000;
 
+/// The commands of one draft.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Save(Box<Saved>),
-    /// The desk (`by` system) discards only what is due at `at`.
+    /// Discards the draft; the system person may discard it only if it is due at `at`.
     Discard {
         by: PersonId,
         at: Moment,
     },
 }
 
+/// The reasons why a draft is not saved or discarded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    #[error("the draft is somebody else's")]
+    #[error("the draft belongs to another person")]
     NotTheOwner,
-    #[error("the draft is kept for longer")]
+    #[error("the draft is not due yet")]
     NotDue,
     #[error("the name of a template is empty or longer than {NAME_MAX} characters")]
     NameUnfit,
@@ -38,7 +41,7 @@ pub enum Rejection {
     TooManyFields,
 }
 
-/// One draft as it is now; nothing where it was discarded.
+/// The state of one draft; `saved` is `None` before the first save and after it is discarded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Draft {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,37 +58,41 @@ impl Decider for Draft {
     fn decide(&self, command: &Command, (): &()) -> Result<Vec<DraftEvent>, DecideError<Self>> {
         let reject = |rejection| Err(DecideError::Rejected(rejection));
         match (command, &self.saved) {
-            (Command::Save(saved), Some(held)) if saved.owner != held.owner => {
+            (Command::Save(saved), Some(current)) if saved.owner != current.owner => {
                 reject(Rejection::NotTheOwner)
             }
             (Command::Save(saved), _) if saved.form.len() > FIELDS_MAX => {
                 reject(Rejection::TooManyFields)
             }
-            (Command::Save(saved), held) => {
+            (Command::Save(saved), current) => {
                 if let FormRef::Template { name, .. } = &saved.form_ref
                     && !(1..=NAME_MAX).contains(&name.read().trim().chars().count())
                 {
                     return reject(Rejection::NameUnfit);
                 }
-                let is_fresh = |held: &Saved| match (held.due, saved.due) {
-                    (Some(held), Some(new)) => new.0 - held.0 < FRESH_MS,
-                    (held, new) => held == new,
+                let is_fresh = |current: &Saved| match (current.due, saved.due) {
+                    (Some(current), Some(new)) => new.0 - current.0 < FRESH_MS,
+                    (current, new) => current == new,
                 };
-                let says_nothing = held.as_ref().is_some_and(|held| {
-                    held.form == saved.form && held.form_ref == saved.form_ref && is_fresh(held)
+                let is_unchanged = current.as_ref().is_some_and(|current| {
+                    current.form == saved.form
+                        && current.form_ref == saved.form_ref
+                        && is_fresh(current)
                 });
-                Ok(if says_nothing {
+                Ok(if is_unchanged {
                     Vec::new()
                 } else {
                     vec![(**saved).clone().into()]
                 })
             }
             (Command::Discard { .. }, None) => Ok(Vec::new()),
-            (Command::Discard { by, .. }, Some(held)) if *by != held.owner && !by.is_system() => {
+            (Command::Discard { by, .. }, Some(current))
+                if *by != current.owner && !by.is_system() =>
+            {
                 reject(Rejection::NotTheOwner)
             }
-            (Command::Discard { by, at }, Some(held))
-                if by.is_system() && held.due.is_none_or(|due| due > *at) =>
+            (Command::Discard { by, at }, Some(current))
+                if by.is_system() && current.due.is_none_or(|due| due > *at) =>
             {
                 reject(Rejection::NotDue)
             }
@@ -106,7 +113,7 @@ impl Decider for Draft {
 }
 
 impl Draft {
-    /// The uploaded files it names.
+    /// Returns the ids of the attachments in the form of the draft.
     pub fn attachments(&self) -> Vec<AttachmentId> {
         self.saved
             .iter()
@@ -138,13 +145,13 @@ mod tests {
         Command::Save(Box::new(saved))
     }
 
-    fn held(saved: Saved) -> Draft {
+    fn current(saved: Saved) -> Draft {
         Draft { saved: Some(saved) }
     }
 
     #[test]
-    fn what_did_not_change_is_not_said_again_until_its_time_runs() {
-        let draft = held(saved("p-lisi", "a", Some(0)));
+    fn an_unchanged_draft_is_recorded_only_to_extend_its_deadline() {
+        let draft = current(saved("p-lisi", "a", Some(0)));
         assert_eq!(
             draft.decide(&save(saved("p-lisi", "a", Some(FRESH_MS - 1))), &()),
             Ok(Vec::new())
@@ -158,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_is_its_owners_and_ends_once() {
-        let draft = held(saved("p-lisi", "a", Some(9)));
-        let refused = Err(DecideError::Rejected(Rejection::NotTheOwner));
+    fn only_the_owner_or_a_due_deadline_discards_a_draft() {
+        let draft = current(saved("p-lisi", "a", Some(9)));
+        let rejected = Err(DecideError::Rejected(Rejection::NotTheOwner));
         assert_eq!(
             draft.decide(&save(saved("p-wangwu", "b", None)), &()),
-            refused
+            rejected
         );
         assert_eq!(
             draft.decide(
@@ -173,7 +180,7 @@ mod tests {
                 },
                 &()
             ),
-            refused
+            rejected
         );
         for by in [PersonId("p-lisi".into()), PersonId::system()] {
             assert_eq!(
@@ -191,16 +198,16 @@ mod tests {
             by: PersonId::system(),
             at: Moment(8),
         };
-        let later = Err(DecideError::Rejected(Rejection::NotDue));
+        let not_due = Err(DecideError::Rejected(Rejection::NotDue));
         assert_eq!(
             draft.decide(&by_desk, &()),
-            later,
-            "somebody went on with it"
+            not_due,
+            "the draft was saved again and is not due"
         );
         assert_eq!(
-            held(saved("p-lisi", "a", None)).decide(&by_desk, &()),
-            later,
-            "a template has no end"
+            current(saved("p-lisi", "a", None)).decide(&by_desk, &()),
+            not_due,
+            "a template has no deadline"
         );
         assert_eq!(
             Draft::default().decide(
@@ -215,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_has_a_name_that_fits() {
+    fn a_template_needs_a_name_within_the_length_limit() {
         let named = |name: &str| {
             let owner = PersonId("p-lisi".into());
             save(Saved {

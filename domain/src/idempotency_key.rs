@@ -1,14 +1,15 @@
-//! An idempotency key becomes one ticket, for ever.
+//! One idempotency key: binds the key to one ticket number without a time limit.
 
 use events::idempotency_key::{IdempotencyKeyEvent, Reserved};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing};
 
-/// Reserve this number for the key, unless the key has one already.
+/// Reserves a ticket number for the key, unless the key already has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Reserved);
 
+/// The reasons why a key is not reserved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the idempotency key was used for another request")]
@@ -17,6 +18,7 @@ pub enum Rejection {
     AlreadyReserved(Reserved),
 }
 
+/// The state of one key; `reserved` is `None` before the first reservation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
     pub reserved: Option<Reserved>,
@@ -31,12 +33,12 @@ impl Decider for IdempotencyKey {
 
     fn decide(
         &self,
-        Command(wanted): &Command,
+        Command(requested): &Command,
         (): &(),
     ) -> Result<Vec<IdempotencyKeyEvent>, DecideError<Self>> {
         match &self.reserved {
-            None => Ok(vec![wanted.clone().into()]),
-            Some(reserved) if reserved.request != wanted.request => {
+            None => Ok(vec![requested.clone().into()]),
+            Some(reserved) if reserved.request != requested.request => {
                 Err(DecideError::Rejected(Rejection::KeyReused))
             }
             Some(reserved) => Err(DecideError::Rejected(Rejection::AlreadyReserved(

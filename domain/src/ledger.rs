@@ -1,24 +1,25 @@
-//! Losses of published commits that an operator accepted.
+//! The losses of published commits that an operator accepted.
 
 use events::ledger::{Continued, LedgerEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing};
 
-/// The stream that records them.
+/// The stream that records accepted losses.
 pub const STREAM: &str = "ledger-continued";
 
-/// Continue without these commits.
+/// Accepts the loss of these commits, so that the desk continues without them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Continued);
 
+/// The reasons why a loss is not recorded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("no commit is missing")]
     NothingMissing,
 }
 
-/// Every loss that was accepted, oldest first.
+/// All accepted losses, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Continuations {
     pub accepted: Vec<Continued>,
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_loss_is_recorded() {
+    fn a_loss_of_no_commit_is_rejected() {
         let continued = |missing| Continued {
             published_position: 84,
             position: 84 - missing,

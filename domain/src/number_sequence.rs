@@ -1,4 +1,4 @@
-//! Ticket numbers, issued in blocks so that no counter is hot; placeholders are allowed.
+//! The ticket numbers of one type and day, issued in blocks to avoid contention; gaps are allowed.
 
 use events::TicketSn;
 use events::number_sequence::{BlockIssued, NumberSequenceEvent};
@@ -7,21 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing};
 
-/// The most a day's counter can say in six digits.
+/// Largest value of the six-digit counter of one day.
 pub const COUNTER_MAX: i64 = 999_999;
 
+/// Issues the next block of `size` numbers; the last block of a day may be smaller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Issue { size: i64 },
 }
 
+/// The reasons why no block is issued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("all {COUNTER_MAX} numbers of this type and day are used up")]
     UsedUp,
 }
 
-/// The last number that was given away.
+/// The state of one sequence: the last number issued.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberSequence {
     pub issued: i64,
@@ -59,8 +61,8 @@ impl Decider for NumberSequence {
     }
 }
 
-/// The ticket number and the integer id of one counter value: `REQ20261122000017` and `120261122000017`.
-/// `date` is `YYYYMMDD` as a number.
+/// Returns the ticket number and the integer id of one counter value: `REQ20261122000017` and
+/// `120261122000017`; `date` is `YYYYMMDD` as a number.
 pub fn number(kind: ServiceKind, date: i64, counter: i64) -> (TicketSn, i64) {
     let sn = format!("{}{date:08}{counter:06}", kind.prefix());
     (
@@ -69,7 +71,8 @@ pub fn number(kind: ServiceKind, date: i64, counter: i64) -> (TicketSn, i64) {
     )
 }
 
-/// The ticket number of an integer id, where it is one.
+/// Returns the ticket number of an integer id; `None` if the first digit is not that of a ticket
+/// type.
 pub fn sn_of_id(id: i64) -> Option<TicketSn> {
     let kind = ServiceKind::ALL
         .into_iter()
@@ -82,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_follow_each_other_and_end_with_the_day() {
+    fn blocks_are_consecutive_and_end_at_the_maximum() {
         let decide = |issued, size| NumberSequence { issued }.decide(&Command::Issue { size }, &());
         assert_eq!(
             decide(0, 100),
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_names_its_number_and_fits_a_browser() {
+    fn an_integer_id_is_reversible_and_below_2_to_the_53() {
         for kind in ServiceKind::ALL {
             let (sn, id) = number(kind, 20_261_122, 17);
             assert_eq!(sn_of_id(id), Some(sn));

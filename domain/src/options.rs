@@ -1,4 +1,4 @@
-//! Options of a field that stand in another system: what is asked for them, and what the answer offers.
+//! Field options from an external system: the request for them, and the options in its response.
 
 use std::collections::BTreeMap;
 
@@ -6,38 +6,41 @@ use events::service_task::Source;
 use events::workflow::{Choice, Definition, Field};
 use serde_json::Value;
 
-use crate::api_call::judge::{found, said};
+use crate::api_call::judge::{failure_reason, value_at};
 use crate::api_call::plan::{Wanted, of_request};
 use crate::api_call::template::{Variables, holes_of_json, placeholders, typed};
 use crate::condition::Found;
 use crate::ticket::form::plain;
 
-/// Options that are taken from one answer, those below others included.
+/// Maximum number of options in one response, including options below other options.
 pub const OPTIONS_MAX: usize = 10_000;
 
-/// Bytes of one question, so that what people typed does not fill the memory of whoever keeps the answers.
+/// Maximum size of one request in bytes (URL, headers, body). The request is the key of cached
+/// options, so user input must not make it unlimited.
 pub const QUESTION_BYTES_MAX: usize = 8192;
 
-/// One question for options. Two fields, or two tickets, that ask the same share the answer.
+/// One request for options; fields and tickets with equal requests share the response.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Question {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// JSON; empty where nothing is sent.
+    /// The body as text; empty if the request has no body.
     pub body: String,
-    /// The name of a secret in the key store that holds further headers.
+    /// The name of a secret in the key store with further headers.
     pub secret: String,
     pub timeout_ms: i64,
     rows: String,
-    /// The members of a row that are an option's key and name; without them a row is its own name, and its place the key.
+    /// The members of a row with the key and the name of its option. If `None`, the row is the name
+    /// and its index is the key, unless the row has a member `key`.
     members: Option<(String, String)>,
 }
 
-/// What came of a question: options, or in words why there are none.
+/// The options of one response, or the English reason why there are none.
 pub type Offered = Result<Vec<Choice>, String>;
 
-/// The question a field's options hang on, as the form stands now; `None` where no other system supplies them.
+/// Returns the request for the options of a field with the current form values; `None` if no
+/// external system supplies them.
 pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, String>> {
     let source = field.source.as_deref()?;
     let members = field
@@ -45,36 +48,37 @@ pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, Stri
         .as_ref()
         .map(|kv| (kv.key.clone(), kv.name.clone()))
         .filter(|(key, _)| !key.is_empty());
-    let asked = |wanted: Wanted| {
-        let body = wanted.body_text();
-        let bytes = wanted.url.len()
+    let planned = |request: Wanted| {
+        let body = request.body_text();
+        let bytes = request.url.len()
             + body.len()
-            + wanted
+            + request
                 .headers
                 .iter()
                 .map(|(name, value)| name.len() + value.len())
                 .sum::<usize>();
         if bytes > QUESTION_BYTES_MAX {
             return Err(format!(
-                "what was filled in makes a question of more than {QUESTION_BYTES_MAX} bytes"
+                "the request for options exceeds {QUESTION_BYTES_MAX} bytes; shorten the fields it uses"
             ));
         }
         let (secret, rows) = (source.request.secret.clone(), source.rows.clone());
         Ok(Question {
-            method: wanted.method,
-            url: wanted.url,
-            headers: wanted.headers,
+            method: request.method,
+            url: request.url,
+            headers: request.headers,
             body,
             secret,
-            timeout_ms: wanted.timeout_ms,
+            timeout_ms: request.timeout_ms,
             rows,
             members,
         })
     };
-    Some(of_request(&source.request, form).and_then(asked))
+    Some(of_request(&source.request, form).and_then(planned))
 }
 
-/// What questions may ask for: every field, empty where it is not filled in.
+/// Returns the variables of requests for options: all fields; a field without a value is an empty
+/// text.
 pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Variables {
     let value = |key: &str| match find(key) {
         Found::Value(value) | Found::Personal(value) if !value.is_null() => value,
@@ -87,7 +91,7 @@ pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Varia
         .collect()
 }
 
-/// Keys of the fields that the options of a field depend on.
+/// Returns the sorted keys of the fields in the placeholders of an option source.
 pub fn depends_on(source: &Source) -> Vec<String> {
     let request = &source.request;
     let texts = [&request.url].into_iter().chain(
@@ -106,20 +110,21 @@ pub fn depends_on(source: &Source) -> Vec<String> {
     keys
 }
 
-/// The options an answer offers. An envelope that says `result: false` offers none.
+/// Reads the options in a response; a status other than 2xx or an envelope with `result: false` is
+/// an error.
 pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
     if !(200..300).contains(&status) {
         return Err(format!("answered {status}"));
     }
     let answer: Value = serde_json::from_slice(body)
-        .map_err(|_| "answered something that is not JSON, or too long".to_owned())?;
+        .map_err(|_| "answered with a body that is not JSON or is too long".to_owned())?;
     if answer.get("result") == Some(&Value::Bool(false)) {
-        return Err(said(&answer));
+        return Err(failure_reason(&answer));
     }
     let rows = if question.rows.is_empty() {
         answer.get("data").or(Some(&answer))
     } else {
-        found(&answer, &question.rows)
+        value_at(&answer, &question.rows)
     };
     let rows = rows
         .and_then(Value::as_array)
@@ -129,7 +134,7 @@ pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
         .ok_or_else(|| format!("the answer has more than {OPTIONS_MAX} options"))
 }
 
-/// Rows as options; those below a row make a tree. `None` where there are too many.
+/// Reads rows as options; nested rows become a tree. `None` if the rows exceed `left` options.
 fn choices(
     rows: &[Value],
     members: Option<&(String, String)>,
@@ -172,12 +177,13 @@ fn choices_below(
     rows.map_or_else(|| Some(Vec::new()), |rows| choices(rows, members, left))
 }
 
-/// How many options there are, those below others included.
+/// Returns the number of options, including options below other options.
 pub fn count(choices: &[Choice]) -> usize {
     choices.iter().map(|choice| 1 + count(&choice.items)).sum()
 }
 
-/// The first option whose key has a comma: chosen options are a text between commas, so such a key looks like two others.
+/// Returns the first key that has a comma. Selected options are stored as text with commas, so such
+/// a key would read as two keys.
 pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     choices.iter().find_map(|choice| {
         if choice.key.contains(',') {
@@ -188,7 +194,7 @@ pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     })
 }
 
-/// Every option of a tree by key, each by the names from the top down to it.
+/// Returns all options of a tree by key, each with the names from the root to the option.
 pub fn names(choices: &[Choice]) -> BTreeMap<&str, String> {
     fn collect<'a>(choices: &'a [Choice], above: &str, names: &mut BTreeMap<&'a str, String>) {
         for choice in choices {
@@ -206,7 +212,7 @@ pub fn names(choices: &[Choice]) -> BTreeMap<&str, String> {
     names
 }
 
-/// The names from the top of a tree of options down to one of them.
+/// Returns the names from the root of a tree to the option `key`; `None` if no option has that key.
 pub fn path(choices: &[Choice], key: &str) -> Option<Vec<String>> {
     choices.iter().find_map(|choice| {
         if choice.key == key {
@@ -244,12 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn a_question_holds_what_was_filled_in_and_nothing_of_it_is_evaluated() {
-        let asked = question(&hosts(), &form("2/../${secret}"))
+    fn a_request_has_the_form_values_and_never_evaluates_them() {
+        let planned = question(&hosts(), &form("2/../${secret}"))
             .unwrap()
             .unwrap();
         assert_eq!(
-            (asked.url.as_str(), asked.body.as_str()),
+            (planned.url.as_str(), planned.body.as_str()),
             (
                 "https://cmdb/hosts/2%2F..%2F%24%7Bsecret%7D",
                 r#"{"of":"2/../${secret}"}"#
@@ -258,21 +264,21 @@ mod tests {
         assert_eq!(depends_on(hosts().source.as_deref().unwrap()), ["business"]);
         assert_eq!(
             question(&hosts(), &Variables::new()).unwrap().unwrap_err(),
-            "the template asks for business, which does not exist"
+            "the template uses business, which does not exist"
         );
         assert!(
             question(&field(&json!({})), &form("2")).is_none(),
-            "nothing supplies them"
+            "no external system supplies the options"
         );
     }
 
     #[test]
-    fn rows_become_options_and_rows_below_rows_a_tree() {
-        let asked = question(&hosts(), &form("2")).unwrap().unwrap();
+    fn rows_become_options_and_nested_rows_become_a_tree() {
+        let planned = question(&hosts(), &form("2")).unwrap().unwrap();
         let answer = json!({ "result": true, "data": { "info": [
             { "ip": "10.0.0.8", "host_name": "web-1", "items": [{ "ip": 9, "host_name": "web-1-a" }] }, { "ip": "10.0.0.9" }, { "host_name": "no key" },
         ] } });
-        let offered = read(&asked, 200, answer.to_string().as_bytes()).unwrap();
+        let offered = read(&planned, 200, answer.to_string().as_bytes()).unwrap();
         assert_eq!(
             offered
                 .iter()
@@ -298,14 +304,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_options_says_why() {
-        let asked = question(&hosts(), &form("2")).unwrap().unwrap();
+    fn a_response_without_options_gives_the_reason() {
+        let planned = question(&hosts(), &form("2")).unwrap().unwrap();
         for (status, body, reason) in [
             (502, "", "answered 502"),
             (
                 200,
                 "<html>",
-                "answered something that is not JSON, or too long",
+                "answered with a body that is not JSON or is too long",
             ),
             (
                 200,
@@ -318,11 +324,11 @@ mod tests {
                 "the answer has no list at \"data.info\"",
             ),
         ] {
-            assert_eq!(read(&asked, status, body.as_bytes()).unwrap_err(), reason);
+            assert_eq!(read(&planned, status, body.as_bytes()).unwrap_err(), reason);
         }
         let many = json!({ "data": { "info": vec![json!({ "ip": "1" }); OPTIONS_MAX + 1] } });
         assert!(
-            read(&asked, 200, many.to_string().as_bytes())
+            read(&planned, 200, many.to_string().as_bytes())
                 .unwrap_err()
                 .contains("more than 10000")
         );

@@ -1,9 +1,10 @@
-//! User names as people type them: what separates the names of a list, and which characters a name has.
+//! User names as people type them: the separators of a list, and the characters of a valid name.
 
 /// Longest user name, in characters.
 pub const NAME_MAX: usize = 64;
 
-/// Separates the names of a list: the comma, and the commas of Chinese and Japanese keyboards, also as vertical text has them.
+/// Returns true for a separator of names: the comma, and the commas of Chinese and Japanese
+/// keyboards, including their forms for vertical text.
 fn is_separator(c: char) -> bool {
     matches!(
         c,
@@ -11,7 +12,8 @@ fn is_separator(c: char) -> bool {
     )
 }
 
-/// Blanks of any width, and characters that take no place on a screen, such as zero-width spaces and byte order marks.
+/// Returns true for blanks of any width, and for invisible characters such as zero-width spaces and
+/// byte order marks.
 fn is_blank_char(c: char) -> bool {
     c.is_whitespace()
         || matches!(
@@ -35,27 +37,28 @@ fn is_blank_char(c: char) -> bool {
         )
 }
 
-/// A text without the blanks and invisible characters around it.
+/// Removes blanks and invisible characters at both ends of a text.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(is_blank_char)
 }
 
-/// Says whether a text has nothing to read.
+/// Returns true if a text has only blanks and invisible characters.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_blank_char)
 }
 
-/// The parts of a list, trimmed; empty ones are left out.
+/// Splits a list of names; returns its trimmed parts without empty ones.
 pub fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_separator)
         .map(trimmed)
         .filter(|part| !part.is_empty())
 }
 
-/// Says whether a text may be the name of a user. The desk itself (`system`) is none, nor is a person id: an erased person is shown by it and must not be
-/// addressed by it. A text with characters that separate names in other systems is a list rather than a name.
+/// Returns true if a text is a valid user name. `system` is reserved for the desk. A person id is
+/// invalid, because it is shown for an erased person and must not address that person. Characters
+/// that separate names in other systems are invalid, because such a text is a list.
 pub fn is_name(name: &str) -> bool {
-    let has_no_place = |c: char| {
+    let is_forbidden = |c: char| {
         c.is_control()
             || is_blank_char(c)
             || is_separator(c)
@@ -87,7 +90,7 @@ pub fn is_name(name: &str) -> bool {
         && name != events::PersonId::system().as_str()
         && !events::PersonId::is_id(name)
         && name.chars().count() <= NAME_MAX
-        && !name.chars().any(has_no_place)
+        && !name.chars().any(is_forbidden)
 }
 
 #[cfg(test)]
@@ -95,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commas_of_every_keyboard_separate_names() {
+    fn commas_of_all_keyboards_separate_names() {
         for text in [
             "zhangsan,wangwu",
             "zhangsan，wangwu",
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_no_name() {
+    fn a_list_of_names_is_not_a_name() {
         for text in [
             "a,b",
             "a，b",

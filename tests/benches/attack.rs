@@ -1,7 +1,11 @@
-//! Hostile callers and one good client at once: `cargo bench -p tests --bench attack -- 180` runs for 180 seconds and fails where the good client suffers.
+//! Load test with hostile callers and one good client: `cargo bench -p tests --bench attack -- 180`
+//! runs for 180 seconds.
 //!
-//! Strangers, half-open connections, bodies that stop, downloads that are not read, guessed secrets, thousands of names and filters of 300,000 parts come at the same time.
-//! Measured are the good client's 99th percentile against its value on the idle desk, the time to an answer of `/healthz`, and the desk's memory.
+//! The hostile callers run at the same time: requests without credentials, half-open connections,
+//! incomplete bodies, unread downloads, guessed secrets, thousands of names, and filters with
+//! 300,000 parts. The test compares the good client's 99th percentile with its value on the idle
+//! desk. It also measures the response time of `/healthz` and the memory of the desk, and fails if
+//! a bound is exceeded.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,32 +19,33 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Length of a run unless an argument says otherwise, in seconds.
+/// Default length of a run, in seconds.
 const LENGTH_S: u64 = 180;
-/// Part of the run in which the desk is idle but for the good client.
+/// The divisor of the run for the first part, in which only the good client sends requests.
 const IDLE_PART: u64 = 6;
-/// How many times its idle value the good client's 99th percentile may be.
+/// Maximum ratio of the good client's 99th percentile to its idle value.
 const SLOWER_MAX: u32 = 10;
-/// Smallest idle value that counts: below it the machine's own jitter is measured.
+/// Minimum idle value for the ratio; a smaller value is only jitter of the machine.
 const IDLE_MIN: Duration = Duration::from_millis(5);
-/// Longest time to an answer of `/healthz`.
+/// Maximum response time of `/healthz`.
 const HEALTH_MAX: Duration = Duration::from_millis(500);
-/// Longest wait for one.
+/// Timeout of one request to `/healthz`.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest memory of the desk.
+/// Maximum resident memory of the desk, in KiB.
 const MEMORY_KIB_MAX: u64 = 256 << 10;
-/// Half-open connections that are held.
+/// Number of half-open connections.
 const HALF_OPEN: usize = 1_125;
-/// Connections of a known caller whose bodies do not arrive.
+/// Number of connections with credentials and an incomplete body.
 const STALLED: usize = 400;
-/// Pause of a hostile caller between two requests: they share two cores with the desk and the good client.
+/// Pause of a hostile caller between two requests, because all callers share two cores with the
+/// desk.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Failed requests of the good client that are shown with their reason.
+/// Number of failed requests of the good client that are printed.
 const FAILURES_SHOWN: usize = 5;
-/// Pause of the good client.
+/// Pause of the good client between two requests.
 const GOOD_PAUSE: Duration = Duration::from_millis(50);
 
-/// What the callers of one run share.
+/// The shared state of the callers of one run.
 #[derive(Clone)]
 struct Run {
     base: String,
@@ -50,7 +55,7 @@ struct Run {
 }
 
 impl Run {
-    fn goes_on(&self) -> bool {
+    fn is_running(&self) -> bool {
         !self.ends.load(Ordering::Relaxed)
     }
 
@@ -58,7 +63,7 @@ impl Run {
         format!("{}/{path}", self.base)
     }
 
-    /// Sends a hostile request and counts what became of it.
+    /// Sends a hostile request and counts it.
     async fn send(&self, request: reqwest::RequestBuilder) {
         self.sent.fetch_add(1, Ordering::Relaxed);
         if request
@@ -123,23 +128,23 @@ async fn main() -> ExitCode {
         under_attack.len(),
         percentile(&under_attack, 50)
     );
-    println!("/healthz at the latest    {health:?}");
+    println!("/healthz maximum          {health:?}");
     println!("memory of the desk        {} MiB", memory >> 10);
     let bounds = [
         (
             attack_p99 <= idle_p99.max(IDLE_MIN) * SLOWER_MAX,
             "the good client is more than ten times slower",
         ),
-        (health <= HEALTH_MAX, "/healthz was later than 0.5 s"),
+        (health <= HEALTH_MAX, "/healthz took more than 0.5 s"),
         (
             memory > 0 && memory <= MEMORY_KIB_MAX,
             "the desk takes more than 256 MiB",
         ),
     ];
-    for (_, exceeded) in bounds.iter().filter(|(holds, _)| !holds) {
+    for (_, exceeded) in bounds.iter().filter(|(is_met, _)| !is_met) {
         println!("EXCEEDED: {exceeded}");
     }
-    if bounds.iter().all(|(holds, _)| *holds) {
+    if bounds.iter().all(|(is_met, _)| *is_met) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -155,7 +160,7 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
         .unwrap_or(Duration::MAX)
 }
 
-/// Uploads the file that is downloaded without being read; gives back its path.
+/// Uploads the file for the unread downloads; returns its path.
 async fn upload(run: &Run) -> String {
     let request = client()
         .post(run.url("v1/attachments?name=a.bin"))
@@ -175,12 +180,12 @@ async fn upload(run: &Run) -> String {
     )
 }
 
-/// Reads lists and opens tickets as a person does; gives back how long each request took.
+/// Reads lists and opens tickets like a person; returns the time of each request.
 async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
-    let (http, begun) = (client(), Instant::now());
+    let (http, started) = (client(), Instant::now());
     let mut failures = 0;
     let mut times = Vec::new();
-    while begun.elapsed() < length {
+    while started.elapsed() < length {
         let since = Instant::now();
         let request = if times.len() % 10 == 0 {
             let mut body = fast_approval("a good client", None);
@@ -193,7 +198,7 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
                 .basic_auth(APP.0, Some(APP.1))
                 .header("x-on-behalf-of", "lisi")
         };
-        let answered = match request.send().await {
+        let outcome = match request.send().await {
             Ok(response) if response.status() == 200 => response
                 .bytes()
                 .await
@@ -206,8 +211,8 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
             )),
             Err(error) => Err(format!("{error:?}")),
         };
-        let is_answered = answered.is_ok();
-        if let Err(reason) = answered {
+        let succeeded = outcome.is_ok();
+        if let Err(reason) = outcome {
             failures += 1;
             if failures <= FAILURES_SHOWN {
                 println!(
@@ -216,8 +221,8 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
                 );
             }
         }
-        // A request that fails is as late as one that is never answered.
-        times.push(if is_answered {
+        // A failed request counts like a request without a response.
+        times.push(if succeeded {
             since.elapsed()
         } else {
             Duration::from_mins(1)
@@ -227,15 +232,15 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
     times
 }
 
-/// Asks for health on a new connection each time; keeps the longest time.
+/// Requests `/healthz` on a new connection each time; records the longest time.
 async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
-    // Made once, since making one takes time of its own; no connection is kept.
+    // The client is made once, because its construction takes time; connections are not reused.
     let http = infra::tls::client()
         .pool_max_idle_per_host(0)
         .timeout(HEALTH_TIMEOUT)
         .build()
         .expect("a client");
-    while run.goes_on() {
+    while run.is_running() {
         let since = Instant::now();
         let is_well = http
             .get(run.url("healthz"))
@@ -255,9 +260,9 @@ async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
     }
 }
 
-/// Keeps the largest resident memory of the desk.
+/// Records the largest resident memory of the desk.
 async fn watch_memory(run: Run, process: u32, largest: Arc<AtomicU64>) {
-    while run.goes_on() {
+    while run.is_running() {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
         let kib = status.lines().find_map(|line| {
             line.strip_prefix("VmRSS:")?
@@ -274,28 +279,28 @@ async fn watch_memory(run: Run, process: u32, largest: Arc<AtomicU64>) {
 /// Starts all hostile callers.
 fn attack(all: &mut JoinSet<()>, run: &Run, file: &str) {
     for number in 0..8_usize {
-        all.spawn(strangers(run.clone(), number));
-        all.spawn(guessers(run.clone(), number));
+        all.spawn(unauthenticated_callers(run.clone(), number));
+        all.spawn(secret_guessers(run.clone(), number));
     }
     for number in 0..2 {
-        all.spawn(name_givers(run.clone(), number));
-        all.spawn(filterers(run.clone()));
+        all.spawn(callers_with_many_names(run.clone(), number));
+        all.spawn(callers_with_large_filters(run.clone()));
     }
-    let carried = json!({ "bk_app_code": APP.0, "bk_app_secret": APP.1 });
+    let credentials = json!({ "bk_app_code": APP.0, "bk_app_secret": APP.1 });
     let body = format!(
-        "POST /v1/tickets HTTP/1.1\r\nhost: a\r\nx-bkapi-authorization: {carried}\r\nx-on-behalf-of: trudy\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{{"
+        "POST /v1/tickets HTTP/1.1\r\nhost: a\r\nx-bkapi-authorization: {credentials}\r\nx-on-behalf-of: trudy\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{{"
     );
-    all.spawn(half_open(
+    all.spawn(open_incomplete_requests(
         run.clone(),
         "GET /healthz HTTP/1.1\r\nhost: a\r\nx-".to_owned(),
         HALF_OPEN,
     ));
-    all.spawn(half_open(run.clone(), body, STALLED));
-    all.spawn(non_readers(run.clone(), file.to_owned()));
+    all.spawn(open_incomplete_requests(run.clone(), body, STALLED));
+    all.spawn(unread_downloads(run.clone(), file.to_owned()));
 }
 
 /// Callers without credentials.
-async fn strangers(run: Run, number: usize) {
+async fn unauthenticated_callers(run: Run, number: usize) {
     let http = client();
     let paths = [
         "openapi.json",
@@ -303,7 +308,7 @@ async fn strangers(run: Run, number: usize) {
         "api/c/compapi/v2/itsm/get_tickets/",
         "nothing",
     ];
-    while run.goes_on() {
+    while run.is_running() {
         run.send(http.get(run.url(paths[number % paths.len()])))
             .await;
         run.send(
@@ -314,11 +319,11 @@ async fn strangers(run: Run, number: usize) {
     }
 }
 
-/// Callers that try secrets.
-async fn guessers(run: Run, caller: usize) {
+/// Callers that guess secrets.
+async fn secret_guessers(run: Run, caller: usize) {
     let http = client();
     let mut number = 0_u64;
-    while run.goes_on() {
+    while run.is_running() {
         number += 1;
         run.send(
             http.get(run.url("v1/services"))
@@ -328,11 +333,11 @@ async fn guessers(run: Run, caller: usize) {
     }
 }
 
-/// A known caller that names thousands of people.
-async fn name_givers(run: Run, caller: usize) {
+/// A caller with credentials that names thousands of people.
+async fn callers_with_many_names(run: Run, caller: usize) {
     let http = client();
     let mut number = 0;
-    while run.goes_on() {
+    while run.is_running() {
         number += 1;
         let names: Vec<String> = (0..3_000)
             .map(|name| format!("n{caller}-{number}-{name}"))
@@ -349,14 +354,14 @@ async fn name_givers(run: Run, caller: usize) {
     }
 }
 
-/// A known caller that filters by 300,000 services.
-async fn filterers(run: Run) {
+/// A caller with credentials that filters by 300,000 services.
+async fn callers_with_large_filters(run: Run) {
     let http = client();
     let parts: Vec<String> = (0..300_000).map(|id: u32| (id % 100).to_string()).collect();
     let body =
         json!({ "bk_app_code": APP.0, "bk_app_secret": APP.1, "service_id__in": parts.join(",") })
             .to_string();
-    while run.goes_on() {
+    while run.is_running() {
         let request = http
             .post(run.url("v2/itsm/get_tickets/"))
             .header("content-type", "application/json")
@@ -365,11 +370,11 @@ async fn filterers(run: Run) {
     }
 }
 
-/// Connections that send the beginning of a request and nothing more.
-async fn half_open(run: Run, beginning: String, most: usize) {
+/// Opens connections that send only the beginning of a request.
+async fn open_incomplete_requests(run: Run, beginning: String, most: usize) {
     let host = run.base.trim_start_matches("http://").to_owned();
     let mut open = std::collections::VecDeque::new();
-    while run.goes_on() {
+    while run.is_running() {
         if let Ok(Ok(mut stream)) =
             tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(&host)).await
         {
@@ -384,11 +389,11 @@ async fn half_open(run: Run, beginning: String, most: usize) {
     }
 }
 
-/// A known caller that downloads and does not read.
-async fn non_readers(run: Run, file: String) {
+/// A caller with credentials that starts downloads and does not read them.
+async fn unread_downloads(run: Run, file: String) {
     let http = client();
     let mut unread = Vec::new();
-    while run.goes_on() {
+    while run.is_running() {
         run.sent.fetch_add(1, Ordering::Relaxed);
         let request = http
             .get(run.url(&file))

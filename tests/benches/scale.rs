@@ -1,7 +1,9 @@
-//! The cost of a call on a large desk, beside the same call on a small one in the same run: `cargo bench -p tests --bench scale -- 1000000`; with `-- filtered` only filtered lists.
+//! Benchmarks of scale: the time of a request on a large desk and on a small one in the same run.
 //!
-//! Both desks are whole: SQLite on disk, the front door, the follower. Their clocks are turned by hand, ten seconds a ticket, so that a large desk is also
-//! an old one. Calls are made in turns, one on each desk, and medians compared. Set `TMPDIR` to a real disk.
+//! Run `cargo bench -p tests --bench scale -- 1000000`; the argument `filtered` runs only the
+//! filtered lists. Both desks are complete: SQLite on disk, the HTTP router and the follower. Their
+//! manual clocks advance ten seconds per ticket, so that a large desk is also an old one. Requests
+//! alternate between the desks, and medians are compared. Set `TMPDIR` to a real disk.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,16 +28,17 @@ use tests::{MORNING, TRUSTED};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-/// Tickets of the small desk, and of the large one unless an argument says otherwise.
+/// Number of tickets of the small desk.
 const SMALL: usize = 10_000;
+/// Default number of tickets of the large desk.
 const LARGE: usize = 1_000_000;
-/// People who submit.
+/// Number of people who submit tickets.
 const CREATORS: usize = 100;
-/// Calls of each kind on each desk.
+/// Number of requests of each kind on each desk.
 const CALLS: usize = 201;
-/// Tickets submitted at once while a desk is filled.
+/// Number of concurrent submissions while a desk is filled.
 const AT_ONCE: usize = 64;
-/// Remarks of the ticket that has many.
+/// Number of remarks of the ticket with many remarks.
 const REMARKS: usize = 10_000;
 
 struct Desk {
@@ -44,7 +47,7 @@ struct Desk {
     clock: Arc<ManualClock>,
     tickets: usize,
     last: Value,
-    /// The tickets that [`Desk::end_most`] decides.
+    /// The tickets for [`Desk::end_most`].
     to_end: Vec<Value>,
     _directory: tempfile::TempDir,
 }
@@ -73,7 +76,7 @@ impl Desk {
     }
 
     async fn fill(&mut self, tickets: usize) {
-        let begun = now();
+        let started = now();
         let mut all = JoinSet::new();
         for number in self.tickets..tickets {
             if all.len() >= AT_ONCE {
@@ -83,13 +86,13 @@ impl Desk {
                 }
             }
             self.clock.advance(10_000);
-            let (router, body) = (self.router.clone(), submitted(number));
+            let (router, body) = (self.router.clone(), submission(number));
             all.spawn(async move { call(&router, "create_ticket", body).await });
             if number % 50_000 == 49_999 {
                 println!(
                     "  {} tickets after {:.0} s",
                     number + 1,
-                    begun.elapsed().as_secs_f64()
+                    started.elapsed().as_secs_f64()
                 );
             }
         }
@@ -106,13 +109,13 @@ impl Desk {
             .expect("the follower lives");
         println!(
             "{tickets} tickets in {:.0} s",
-            begun.elapsed().as_secs_f64()
+            started.elapsed().as_secs_f64()
         );
     }
 }
 
 impl Desk {
-    /// Approves nine of ten tickets, as most tickets of a real desk have ended.
+    /// Approves nine of ten tickets, because most tickets of a real desk have ended.
     async fn end_most(&mut self) {
         for (number, sn) in std::mem::take(&mut self.to_end)
             .into_iter()
@@ -157,7 +160,7 @@ fn app(directory: &Path) -> (App, Arc<ManualClock>) {
     )
 }
 
-fn submitted(number: usize) -> Value {
+fn submission(number: usize) -> Value {
     let fields = tests::form(&[
         ("title", "压测"),
         ("APPROVER", "zhangsan,wangwu"),
@@ -190,11 +193,11 @@ async fn call(router: &Router, operation: &str, mut body: Value) -> Value {
     envelope["data"].clone()
 }
 
-/// The calls whose cost is compared, for a desk of so many tickets.
+/// Returns the compared requests for a desk.
 fn calls(desk: &Desk) -> Vec<(&'static str, &'static str, Value)> {
     let (pages, of_one) = (desk.tickets / 10, desk.tickets / CREATORS / 10);
     vec![
-        ("create_ticket", "create_ticket", submitted(7)),
+        ("create_ticket", "create_ticket", submission(7)),
         ("get_tickets, page 1", "get_tickets", json!({})),
         (
             "get_tickets, the page in the middle",
@@ -272,12 +275,12 @@ async fn main() {
             for (which, desk) in desks.iter().enumerate() {
                 let (_, operation, body) = plans[which][at].clone();
                 desk.clock.advance(10_000);
-                let begun = now();
+                let started = now();
                 call(&desk.router, operation, body).await;
                 times
                     .entry(which)
                     .or_default()
-                    .push(begun.elapsed().as_secs_f64() * 1e3);
+                    .push(started.elapsed().as_secs_f64() * 1e3);
             }
         }
         let (small, big) = (
@@ -294,7 +297,7 @@ async fn main() {
     filtered(&desks[0]).await;
 }
 
-/// Filtered lists of the small desk beside the same list without a filter, called in turns.
+/// Compares lists of the small desk with and without a filter, in alternating requests.
 async fn filtered(desk: &Desk) {
     let all = |more: Value| {
         let mut body = json!({ "page_size": 10 });
@@ -310,15 +313,15 @@ async fn filtered(desk: &Desk) {
         "\n| list of {} tickets | without a filter | with it | ratio |\n| --- | ---: | ---: | ---: |",
         desk.tickets
     );
-    for (name, operation, plain, narrowed) in [
+    for (name, operation, plain, filtered_body) in [
         (
-            "service that most are of",
+            "service of most tickets",
             "get_tickets",
             json!({}),
             json!({ "service_id__in": service.to_string() }),
         ),
         (
-            "service that none is of",
+            "service of no ticket",
             "get_tickets",
             json!({}),
             json!({ "service_id__in": "999" }),
@@ -385,35 +388,35 @@ async fn filtered(desk: &Desk) {
             json!({ "current_status__in": "RUNNING" }),
         ),
     ] {
-        let narrowed = {
+        let filtered_body = {
             let mut body = plain.clone();
             body.as_object_mut()
                 .expect("an object")
-                .extend(narrowed.as_object().cloned().unwrap_or_default());
+                .extend(filtered_body.as_object().cloned().unwrap_or_default());
             body
         };
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..CALLS {
-            for (which, body) in [&plain, &narrowed].into_iter().enumerate() {
-                let begun = now();
+            for (which, body) in [&plain, &filtered_body].into_iter().enumerate() {
+                let started = now();
                 call(&desk.router, operation, all(body.clone())).await;
-                times[which].push(begun.elapsed().as_secs_f64() * 1e3);
+                times[which].push(started.elapsed().as_secs_f64() * 1e3);
             }
         }
-        let [plain, narrowed] = times.map(median);
+        let [plain, filtered_body] = times.map(median);
         println!(
-            "| {name} | {plain:.2} ms | {narrowed:.2} ms | {:.2} |",
-            narrowed / plain
+            "| {name} | {plain:.2} ms | {filtered_body:.2} ms | {:.2} |",
+            filtered_body / plain
         );
     }
 }
 
-/// One ticket with many remarks beside one with none.
+/// Compares one ticket with many remarks and one without remarks.
 async fn many_remarks(desk: &Desk) {
-    let pick = async || call(&desk.router, "create_ticket", submitted(3)).await["sn"].clone();
+    let pick = async || call(&desk.router, "create_ticket", submission(3)).await["sn"].clone();
     let (plain, long) = (pick().await, pick().await);
     let by = desk.app.people.find("user03").await.expect("a person");
-    let begun = now();
+    let started = now();
     for number in 0..REMARKS {
         let remark = domain::ticket::Command::Remark {
             by: by.clone(),
@@ -430,7 +433,7 @@ async fn many_remarks(desk: &Desk) {
     }
     println!(
         "\n{REMARKS} remarks on one ticket in {:.1} s",
-        begun.elapsed().as_secs_f64()
+        started.elapsed().as_secs_f64()
     );
     println!("\n| call | no remarks | {REMARKS} remarks | ratio |\n| --- | ---: | ---: | ---: |");
     for (name, operation) in [
@@ -441,9 +444,9 @@ async fn many_remarks(desk: &Desk) {
         let mut times = [Vec::new(), Vec::new()];
         for round in 0..CALLS {
             for (which, sn) in [&plain, &long].into_iter().enumerate() {
-                let begun = now();
+                let started = now();
                 call(&desk.router, operation, json!({ "sn": sn, "users": "user09", "attention": round % 2 == 0, "operator": "user03" })).await;
-                times[which].push(begun.elapsed().as_secs_f64() * 1e3);
+                times[which].push(started.elapsed().as_secs_f64() * 1e3);
             }
         }
         let [plain, long] = times.map(median);
@@ -464,5 +467,5 @@ async fn many_remarks(desk: &Desk) {
         json!({ "sn": long, "state_id": 3, "approver": "wangwu", "action": "true" }),
     )
     .await;
-    println!("and it was approved");
+    println!("the ticket with {REMARKS} remarks was approved");
 }

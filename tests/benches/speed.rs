@@ -1,6 +1,7 @@
-//! How fast, beside what the machine could do at best in the same run. Run with `cargo bench -p tests`; figures go to `docs/performance.md`.
+//! Benchmarks of throughput, each with the physical limit of the machine in the same run.
 //!
-//! Set `TMPDIR` to a real disk: syncs on a memory file system mean nothing.
+//! Run `cargo bench -p tests`; the results are in `docs/performance.md`. Set `TMPDIR` to a real
+//! disk, because a sync on a memory file system has no cost.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -23,9 +24,9 @@ use tests::process::{Served, call, client, fast_approval, root, run, shared};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-/// Commits per sample.
+/// Maximum number of commits per sample.
 const COMMITS: usize = 4096;
-/// Events of the replayed ledger, four to a commit.
+/// Number of events of the replayed ledger, four per commit.
 const EVENTS: usize = 1_000_000;
 
 fn main() {
@@ -36,7 +37,7 @@ fn runtime() -> Runtime {
     Runtime::new().expect("a runtime")
 }
 
-/// The physical limit of serial commits: append 600 bytes, sync, again.
+/// The physical limit of serial commits: append 600 bytes and sync, repeatedly.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn limit_fdatasync(bencher: Bencher) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -51,7 +52,8 @@ fn limit_fdatasync(bencher: Bencher) {
         });
 }
 
-/// The physical limit of concurrent commits: one thread that writes what waits into SQLite and answers after the commit.
+/// The physical limit of concurrent commits: one thread that writes all waiting rows to SQLite in
+/// one transaction.
 #[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
 fn limit_bare_sqlite_group_commit(bencher: Bencher, writers: usize) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -121,7 +123,7 @@ fn ledger(directory: &Path) -> Ledger {
     )
 }
 
-/// Durable commands through `infra::execute`: load, decide, commit.
+/// Durable commands through `Ledger::execute`: load, decide, commit.
 #[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
 fn execute_durably(bencher: Bencher, writers: usize) {
     let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
@@ -155,7 +157,7 @@ fn execute_durably(bencher: Bencher, writers: usize) {
     });
 }
 
-/// Durable tickets through HTTP with 64 clients in another process; both share the machine.
+/// Durable tickets over HTTP, with the clients and the desk in two processes on the same machine.
 #[divan::bench(args = [1, 64], sample_count = 5, sample_size = 1)]
 fn http_create_ticket(bencher: Bencher, clients: usize) {
     let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
@@ -187,14 +189,14 @@ fn http_create_ticket(bencher: Bencher, clients: usize) {
     });
 }
 
-/// The whole import of the real log, where it is there.
+/// The complete import of the real incident log, if the file is present.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn import_incident_log(bencher: Bencher) {
     let Some(file) = shared()
         .map(|shared| shared.join("data/uci498_incidents.csv.gz"))
         .filter(|file| file.exists())
     else {
-        println!("skipped: the log is not beside the project");
+        println!("skipped: the incident log is not in the folder beside the project");
         return;
     };
     let mapping = root().join("mappings/servicenow-uci498.toml");
@@ -216,13 +218,13 @@ fn import_incident_log(bencher: Bencher) {
         });
 }
 
-/// A ledger of a million ticket events, made once.
-fn million() -> &'static (tempfile::TempDir, Ledger) {
-    static MADE: OnceLock<(tempfile::TempDir, Ledger)> = OnceLock::new();
-    MADE.get_or_init(|| {
+/// Returns a ledger of a million ticket events; the ledger is made once per run.
+fn ledger_of_a_million_events() -> &'static (tempfile::TempDir, Ledger) {
+    static LEDGER: OnceLock<(tempfile::TempDir, Ledger)> = OnceLock::new();
+    LEDGER.get_or_init(|| {
         let directory = tempfile::tempdir().expect("a directory");
         let ledger = ledger(directory.path());
-        // The golden events of a ticket's life, four to a commit, as real bodies are shaped.
+        // The events of the golden history of a ticket, four per commit, give realistic bodies.
         let samples: Vec<(TicketEvent, _)> = events::samples::history::<TicketEvent>()
             .into_iter()
             .map(|event| (event, None))
@@ -258,10 +260,10 @@ fn million() -> &'static (tempfile::TempDir, Ledger) {
     })
 }
 
-/// The physical limit of a replay: decoding the same bodies from memory and nothing else.
+/// The physical limit of a replay: only the decoding of the same bodies in memory.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn limit_decode_a_million_events(bencher: Bencher) {
-    let (_, ledger) = million();
+    let (_, ledger) = ledger_of_a_million_events();
     let bodies: Vec<Vec<u8>> = runtime().block_on(async {
         let mut bodies = Vec::new();
         let mut position = 0;
@@ -283,10 +285,10 @@ fn limit_decode_a_million_events(bencher: Bencher) {
     });
 }
 
-/// A million events into a view.
+/// The fold of a million events into a view.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn replay_a_million_events(bencher: Bencher) {
-    let (_, ledger) = million();
+    let (_, ledger) = ledger_of_a_million_events();
     let runtime = runtime();
     bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
         runtime.block_on(async {
@@ -307,10 +309,10 @@ fn replay_a_million_events(bencher: Bencher) {
     });
 }
 
-/// The proof over the same ledger: both chains, streams, bodies.
+/// The verification of the same ledger: both chains, streams and bodies.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn audit_verify_a_million_events(bencher: Bencher) {
-    let (_, ledger) = million();
+    let (_, ledger) = ledger_of_a_million_events();
     let runtime = runtime();
     bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
         let verdict = runtime

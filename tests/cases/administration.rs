@@ -1,10 +1,10 @@
-//! Administration: who changed the configuration, and what a change may contain.
+//! Changes of the configuration: their recorded authors, and their validation.
 
 use serde_json::{Value, json};
 use tests::process::{Served, run};
 use tests::{TRUSTED, TestDesk};
 
-/// A workflow that is deployed as it is.
+/// Returns a workflow definition that can be deployed unchanged.
 fn definition(name: &str) -> Value {
     json!({
         "name": name,
@@ -20,16 +20,16 @@ fn definition(name: &str) -> Value {
 
 /// first-use F4: every commit of configuration names the person, the app and the channel.
 #[tokio::test]
-async fn every_commit_of_configuration_names_who_made_it() {
+async fn every_configuration_commit_names_the_person_app_and_channel() {
     let desk = TestDesk::open().await;
     let admin = desk.app.people.find("admin").await.expect("read");
     let head = desk.head().await;
-    let ask = async |method: &str, path: &str, body: Value, status: u16| {
+    let call = async |method: &str, path: &str, body: Value, status: u16| {
         let (answered, answer) = desk.v1(method, path, "admin", body).await;
         assert_eq!(answered, status, "{method} {path}: {answer}");
         answer
     };
-    let workflow = ask(
+    let workflow = call(
         "POST",
         "workflows",
         json!({ "definition": definition("一") }),
@@ -38,45 +38,45 @@ async fn every_commit_of_configuration_names_who_made_it() {
     .await["workflow"]
         .clone();
     let of = |rest: &str| format!("workflows/{workflow}{rest}");
-    ask("POST", &of("/deploy"), json!({}), 201).await;
-    ask(
+    call("POST", &of("/deploy"), json!({}), 201).await;
+    call(
         "PUT",
         &of("/draft"),
         json!({ "definition": definition("二") }),
         200,
     )
     .await;
-    ask("POST", &of("/deploy"), json!({}), 201).await;
-    ask("POST", &of("/versions/1/restore"), json!({}), 204).await;
-    ask("DELETE", &of("/versions/1"), Value::Null, 204).await;
-    ask("POST", &of("/close"), json!({}), 204).await;
-    ask("POST", &of("/reopen"), json!({}), 204).await;
-    let exported = ask("GET", "workflows/11/versions/1/export", Value::Null, 200).await;
-    ask(
+    call("POST", &of("/deploy"), json!({}), 201).await;
+    call("POST", &of("/versions/1/restore"), json!({}), 204).await;
+    call("DELETE", &of("/versions/1"), Value::Null, 204).await;
+    call("POST", &of("/close"), json!({}), 204).await;
+    call("POST", &of("/reopen"), json!({}), 204).await;
+    let exported = call("GET", "workflows/11/versions/1/export", Value::Null, 200).await;
+    call(
         "POST",
         "workflows/import",
         json!({ "workflow": exported }),
         201,
     )
     .await;
-    let command_envelope = json!({ "kind": "request", "name": "新服务", "workflow": workflow, "version": 2, "catalog": 4 });
-    let service = ask("POST", "services", command_envelope, 201).await["service"].clone();
-    ask(
+    let service_body = json!({ "kind": "request", "name": "新服务", "workflow": workflow, "version": 2, "catalog": 4 });
+    let service = call("POST", "services", service_body, 201).await["service"].clone();
+    call(
         "PUT",
         &format!("services/{service}"),
         json!({ "name": "改名", "catalog": null }),
         200,
     )
     .await;
-    ask(
+    call(
         "PUT",
         &format!("services/{service}"),
         json!({ "workflow_file": exported }),
         200,
     )
     .await;
-    ask("DELETE", &format!("services/{service}"), Value::Null, 204).await;
-    let catalog = ask(
+    call("DELETE", &format!("services/{service}"), Value::Null, 204).await;
+    let catalog = call(
         "POST",
         "catalog",
         json!({ "parent": 1, "name": "新目录" }),
@@ -84,54 +84,54 @@ async fn every_commit_of_configuration_names_who_made_it() {
     )
     .await["id"]
         .clone();
-    ask(
+    call(
         "PUT",
         &format!("catalog/{catalog}"),
         json!({ "name": "改名" }),
         204,
     )
     .await;
-    ask("DELETE", &format!("catalog/{catalog}"), Value::Null, 204).await;
-    ask(
+    call("DELETE", &format!("catalog/{catalog}"), Value::Null, 204).await;
+    call(
         "PUT",
         "dictionary/NEW",
         json!({ "name": "n", "items": [] }),
         200,
     )
     .await;
-    ask("DELETE", "dictionary/NEW", Value::Null, 204).await;
-    ask(
+    call("DELETE", "dictionary/NEW", Value::Null, 204).await;
+    call(
         "PUT",
         "fields/room",
         json!({ "type": "STRING", "name": "机房" }),
         200,
     )
     .await;
-    ask("DELETE", "fields/room", Value::Null, 204).await;
-    ask(
+    call("DELETE", "fields/room", Value::Null, 204).await;
+    call(
         "PUT",
         "roles/77",
         json!({ "key": "K", "name": "n", "members": ["wangwu"] }),
         204,
     )
     .await;
-    ask("DELETE", "roles/77", Value::Null, 204).await;
-    ask(
+    call("DELETE", "roles/77", Value::Null, 204).await;
+    call(
         "PUT",
         "roles/1",
         json!({ "members": ["admin", "lisi"] }),
         204,
     )
     .await;
-    // The same over the other API, by a person who is named.
+    // The same changes over the BlueKing API, by a named person.
     desk.must(
         "create_service_catalog",
         json!({ "bk_username": "admin", "parent__id": 1, "name": "另一目录" }),
     )
     .await;
-    let command_envelope = |name: &str| json!({ "bk_username": "admin", "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": exported });
-    let imported = desk.must("import_service", command_envelope("导入")).await;
-    let mut update = command_envelope("再导入");
+    let import_request = |name: &str| json!({ "bk_username": "admin", "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": exported });
+    let imported = desk.must("import_service", import_request("导入")).await;
+    let mut update = import_request("再导入");
     update["id"] = imported["id"].clone();
     desk.must("update_service", update).await;
 
@@ -160,7 +160,7 @@ async fn every_commit_of_configuration_names_who_made_it() {
         );
         kinds.insert(stream.split('-').next().unwrap_or_default().to_owned());
     }
-    let wanted = [
+    let expected = [
         "catalog",
         "dictionary",
         "field",
@@ -169,9 +169,12 @@ async fn every_commit_of_configuration_names_who_made_it() {
         "service",
         "workflow",
     ];
-    assert!(wanted.iter().all(|kind| kinds.contains(*kind)), "{kinds:?}");
+    assert!(
+        expected.iter().all(|kind| kinds.contains(*kind)),
+        "{kinds:?}"
+    );
 
-    // An application that names no one acts for the desk, and is named itself.
+    // An application without a user acts for the desk; the commit names the application.
     let head = desk.head().await;
     desk.must(
         "create_service_catalog",
@@ -187,9 +190,9 @@ async fn every_commit_of_configuration_names_who_made_it() {
     );
 }
 
-/// first-use F4: an auditor sees who changed the superusers.
+/// first-use F4: the audit shows the person who changed the superusers.
 #[tokio::test]
-async fn an_audit_shows_who_changed_the_superusers() {
+async fn the_audit_shows_the_person_who_changed_the_superusers() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().to_str().expect("a path");
     let desk = Served::start(directory.path(), &[]);
@@ -197,7 +200,7 @@ async fn an_audit_shows_who_changed_the_superusers() {
         String::from_utf8_lossy(&run(&["audit", "show", "role-1", "--data", data]).stdout)
             .into_owned()
     };
-    // The desk itself made the role at its first start.
+    // The first start of the desk creates the role.
     let commit = |number: &str, shown: &str| {
         shown
             .lines()
@@ -218,7 +221,7 @@ async fn an_audit_shows_who_changed_the_superusers() {
     let shown = show();
     let second = commit("2 ", &shown);
     assert!(!second.is_empty() && !second.contains("system"), "{shown}");
-    // Without members the role stays as it is.
+    // A body without members keeps the members of the role.
     assert_eq!(
         desk.v1("PUT", "roles/1", "admin", json!({ "name": "超级管理员" }))
             .await
@@ -241,9 +244,9 @@ async fn an_audit_shows_who_changed_the_superusers() {
     );
 }
 
-/// first-use section 2: a list with a misspelled name must not lock everybody out.
+/// first-use section 2: a misspelled name in the list must not remove every superuser.
 #[tokio::test]
-async fn a_superuser_does_not_lose_the_role_by_an_own_request() {
+async fn a_superuser_cannot_remove_the_own_superuser_role() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     for members in [json!(["lisi"]), json!(["Admin"]), json!([])] {
@@ -269,7 +272,7 @@ async fn a_superuser_does_not_lose_the_role_by_an_own_request() {
         json!(["admin", "lisi"]),
         "each person once"
     );
-    // Another superuser takes the role away.
+    // Another superuser can remove the role from the person.
     assert_eq!(
         desk.v1("PUT", "roles/1", "lisi", json!({ "members": ["lisi"] }))
             .await
@@ -284,9 +287,9 @@ async fn a_superuser_does_not_lose_the_role_by_an_own_request() {
     );
 }
 
-/// crossings 6: a catalog is never moved below one that does not exist.
+/// crossings 6: a category is not moved below an unknown parent.
 #[tokio::test]
-async fn a_catalog_stays_where_it_is_if_the_new_parent_is_unknown() {
+async fn a_category_is_not_moved_below_an_unknown_parent() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let (_, before) = desk.v1("GET", "catalog/4", "admin", Value::Null).await;
@@ -302,9 +305,9 @@ async fn a_catalog_stays_where_it_is_if_the_new_parent_is_unknown() {
     );
 }
 
-/// hostile-and-broken 3, its siblings: a repeated creation under one key creates one thing.
+/// hostile-and-broken 3: a repeated creation with one key creates one item.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_creation_under_one_key_creates_one_thing() {
+async fn a_repeated_creation_with_one_key_creates_one_item() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = std::sync::Arc::new(Served::start(directory.path(), &[]));
     let (_, file) = desk
@@ -372,7 +375,7 @@ async fn a_repeated_creation_under_one_key_creates_one_thing() {
                 assert_eq!(answer[id], answers[0].2[id], "{path}: one {id}");
             }
         }
-        // Another request, and another user, under the same key.
+        // Another body, or another user, with the same key.
         let mut other = body.clone();
         other["name"] = "另一个".into();
         if matches!(path, "services" | "catalog" | "templates") {
@@ -383,7 +386,7 @@ async fn a_repeated_creation_under_one_key_creates_one_thing() {
             422,
             "{path}: another user"
         );
-        // Without a key the same request is another one.
+        // The same body without a key is a new command.
         let (status, _) = desk.v1("POST", path, "admin", body).await;
         assert!(matches!(status, 201 | 409), "{path}: {status}");
     }
@@ -395,9 +398,9 @@ async fn a_repeated_creation_under_one_key_creates_one_thing() {
     );
 }
 
-/// crossings 6, hostile-and-broken 27: a change is decided from the change before it.
+/// crossings 6: each concurrent change is decided on the state after the previous change.
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_changes_of_one_thing_are_all_kept() {
+async fn concurrent_changes_of_one_item_are_all_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = std::sync::Arc::new(Served::start(directory.path(), &[]));
     for (path, body) in [
@@ -437,13 +440,13 @@ async fn concurrent_changes_of_one_thing_are_all_kept() {
         for (path, body) in changes {
             let (_, shown) = desk.v1("GET", path, "admin", Value::Null).await;
             for (member, value) in body.as_object().expect("an object") {
-                // Owners are read as names between commas.
-                let wanted = if member == "owners" { &value[0] } else { value };
-                assert_eq!(&shown[member], wanted, "round {round}: {path} {member}");
+                // The API returns owners as names separated by commas.
+                let expected = if member == "owners" { &value[0] } else { value };
+                assert_eq!(&shown[member], expected, "round {round}: {path} {member}");
             }
         }
     }
-    // Of services with one name one is created.
+    // Of several concurrent services with one name, one is created.
     for round in 0..5 {
         let mut together = tokio::task::JoinSet::new();
         for _ in 0..6 {

@@ -1,11 +1,11 @@
-//! Bodies, parameters and headers of `/v1`: what is not understood is rejected by name.
+//! Bodies, parameters and headers of `/v1`: unknown members are rejected by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use tests::process::{APP, Served, client};
 
-/// A workflow with every kind of member that a definition has.
+/// Returns a workflow definition with every kind of member.
 fn definition() -> Value {
     let title = json!({ "id": 1, "key": "title", "type": "STRING", "name": "标题", "desc": "d", "is_required": true, "regex": "EMPTY", "layout": "COL_6", "default": "x" });
     let colour = json!({ "id": 2, "key": "colour", "type": "SELECT", "name": "颜色", "source_type": "CUSTOM", "choice": [{ "key": "r", "name": "红", "items": [{ "key": "s", "name": "深红" }] }],
@@ -34,7 +34,7 @@ fn definition() -> Value {
     })
 }
 
-/// A valid body for every operation that has one, by path below `/v1`.
+/// Returns a valid body for every operation with a body, by path below `/v1`.
 fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     let form = json!({ "title": "t" });
     let to = json!({ "people": ["wangwu"] });
@@ -175,7 +175,7 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     all
 }
 
-/// A path of the description with things that exist in place of its parameters.
+/// Replaces the parameters of a path in the API description with existing items.
 fn filled(path: &str, sn: &str) -> String {
     let part = |part: &str| match part {
         "{sn}" => sn.to_owned(),
@@ -201,14 +201,15 @@ fn filled(path: &str, sn: &str) -> String {
         .join("/")
 }
 
-/// One body that must be rejected: how it differs from the valid one, and the pointer of the member that is wrong.
+/// A body that must be rejected: the difference to the valid body, and the pointer of the wrong
+/// member.
 struct Wrong {
     how: &'static str,
     pointer: String,
     body: Value,
 }
 
-/// Every way in which one member of an example is wrong by its schema.
+/// Adds every variant of an example with one member that violates its schema.
 fn wrongs(
     document: &Value,
     schema: &Value,
@@ -231,7 +232,8 @@ fn wrongs(
         );
     }
     if let Some(cases) = schema["oneOf"].as_array() {
-        // The case of the example: its word, or the one kind of object.
+        // The matching schema of `oneOf`: by the constant in the example, or the only object
+        // schema.
         let is_case = |case: &&Value| {
             let words = case["properties"].as_object().into_iter().flatten();
             let mut constants =
@@ -273,7 +275,8 @@ fn wrongs(
                 pointer: format!("{at}/unheard_of"),
                 body: with(whole, &format!("{at}/unheard_of"), Some(json!("x"))),
             });
-            // Required where another member is not given: both are left out.
+            // A member with `x-required-unless` is required if the other member is absent, so both
+            // are left out.
             for (name, other) in schema["x-required-unless"]
                 .as_object()
                 .into_iter()
@@ -325,7 +328,8 @@ fn wrongs(
             }
         }
         Value::Array(items) if schema["items"].is_object() => {
-            // Of an array that is wrong as a whole no item is tried.
+            // An array with `minItems` in its items is wrong as a whole, so its items are not
+            // varied.
             for (number, item) in items
                 .iter()
                 .enumerate()
@@ -347,7 +351,7 @@ fn wrongs(
     }
 }
 
-/// Every way in which one element of an array or of an object with free keys is wrong.
+/// Adds every variant with one wrong element of an array, or of an object with free keys.
 fn wrong_elements(
     document: &Value,
     schema: &Value,
@@ -382,7 +386,7 @@ fn wrong_elements(
     }
 }
 
-/// A body with another value at a place, or without it.
+/// Returns a body with another value at a pointer, or without the member.
 fn with(whole: &Value, pointer: &str, value: Option<Value>) -> Value {
     let mut body = whole.clone();
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
@@ -408,7 +412,7 @@ fn takes_null(schema: &Value) -> bool {
             .is_some_and(|shapes| shapes.iter().any(|shape| shape["type"] == "null"))
 }
 
-/// A value that a schema does not take, where there is one.
+/// Returns a value that the schema rejects, if one exists.
 fn of_another_type(document: &Value, schema: &Value) -> Option<Value> {
     if let Some(name) = schema["$ref"]
         .as_str()
@@ -432,7 +436,7 @@ fn of_another_type(document: &Value, schema: &Value) -> Option<Value> {
 
 async fn ticket(desk: &Served, title: &str) -> String {
     let fields = json!({ "title": title, "apply_content": "c", "impact": "2", "urgency": "3", "ZHIDINGSHENPIREN": "zhangsan,wangwu", "LIANXIDIANHUA": "13800000000" });
-    let (status, made) = desk
+    let (status, created) = desk
         .v1(
             "POST",
             "tickets",
@@ -440,8 +444,8 @@ async fn ticket(desk: &Served, title: &str) -> String {
             json!({ "service_id": 22, "fields": fields }),
         )
         .await;
-    assert_eq!(status, 201, "{made}");
-    made["sn"].as_str().expect("a number").to_owned()
+    assert_eq!(status, 201, "{created}");
+    created["sn"].as_str().expect("a number").to_owned()
 }
 
 async fn described(desk: &Served) -> Value {
@@ -472,7 +476,8 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
         .collect()
 }
 
-/// Valid bodies that the rules of the desk reject, by operation: what they name is not there, or not in that state.
+/// Operations whose valid body the rules of the desk reject, with the status: the named item does
+/// not exist, or is in another state.
 const REJECTED: [(&str, u16); 10] = [
     ("POST /v1/tickets/{sn}/claim", 409),
     ("POST /v1/tickets/{sn}/distribute", 409),
@@ -486,7 +491,7 @@ const REJECTED: [(&str, u16); 10] = [
     ("POST /v1/workflows/{id}/deploy", 404),
 ];
 
-/// Who does this with the ticket of [`ticket`].
+/// Returns the person who may perform the action on the ticket of [`ticket`].
 fn actor(action: &str) -> &'static str {
     match action {
         "withdraw" | "rate" | "remind" | "remark" | "follow" | "unfollow" | "link" | "unlink" => {
@@ -498,7 +503,8 @@ fn actor(action: &str) -> &'static str {
     }
 }
 
-/// A new ticket in the state in which an action is allowed, where it can get there.
+/// Creates a ticket and brings it into a state that allows the action, if such a state is
+/// reachable.
 async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     let sn = ticket(desk, "one").await;
     let before = match action {
@@ -520,7 +526,8 @@ async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     sn
 }
 
-/// first-use F2, crossings 6: no member that is missing, null, misspelled or of a wrong type changes what a body means.
+/// first-use F2, crossings 6: a missing, null, misspelled or wrongly typed member never changes the
+/// meaning of a body.
 #[tokio::test]
 async fn every_operation_rejects_every_wrong_member_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -584,7 +591,7 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
             *counts.entry(how).or_default() += 1;
             pointers.insert(pointer);
         }
-        // The same body without a flaw is accepted, or rejected by a rule of the desk that this test knows, with a status of the description.
+        // The valid body is accepted, or rejected with an expected status of the API description.
         let action = template
             .strip_prefix("/v1/tickets/{sn}/")
             .filter(|action| !action.contains('/'));
@@ -607,16 +614,16 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
             )
             .await;
         let operation_name = format!("{method} {template}");
-        let wanted = REJECTED
+        let expected = REJECTED
             .iter()
             .find(|(known, _)| *known == operation_name)
             .map(|(_, status)| *status);
         if operation["responses"].get(status.to_string()).is_none()
-            || !wanted.map_or(status < 300, |wanted| status == wanted)
+            || !expected.map_or(status < 300, |expected| status == expected)
         {
             failures.push(format!("{name}: the valid body: {status} {answer}"));
         }
-        match wanted {
+        match expected {
             None => accepted += 1,
             Some(status) => rejected.push(format!("{operation_name} {status}")),
         }
@@ -662,7 +669,7 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
     }
 }
 
-/// first-use section 2: parameters that no operation has, that are given twice, and values that do not exist.
+/// first-use section 2: unknown parameters, repeated parameters, and unknown values are rejected.
 #[tokio::test]
 async fn every_operation_rejects_unknown_and_repeated_parameters() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -754,7 +761,7 @@ async fn every_operation_rejects_unknown_and_repeated_parameters() {
 
 /// first-use F2: approving needs `pass`.
 #[tokio::test]
-async fn a_decision_without_pass_decides_nothing() {
+async fn a_decision_without_pass_is_rejected() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let sn = ticket(&desk, "one").await;
@@ -797,11 +804,7 @@ async fn a_decision_without_pass_decides_nothing() {
         .send()
         .await
         .expect("an answer");
-    assert_eq!(
-        answer.status().as_u16(),
-        400,
-        "a member that is there twice"
-    );
+    assert_eq!(answer.status().as_u16(), 400, "a duplicate member");
     let (_, shown) = desk
         .v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null)
         .await;
@@ -809,7 +812,7 @@ async fn a_decision_without_pass_decides_nothing() {
         (&shown["nodes"][1]["status"], &shown["nodes"][1]["pass"]),
         (&json!("RUNNING"), &Value::Null)
     );
-    // The only node that waits for this person need not be named.
+    // `node` is optional if only one node waits for the person.
     let (status, answer) = desk
         .v1("POST", &path, "zhangsan", json!({ "pass": true }))
         .await;
@@ -834,12 +837,13 @@ async fn a_decision_without_pass_decides_nothing() {
     }
 }
 
-/// crossings 6: a PUT keeps what its body leaves out, and an empty list is written as one.
+/// crossings 6: a PUT keeps the members that its body leaves out; an empty list must be written
+/// explicitly.
 #[tokio::test]
 async fn a_put_keeps_every_member_that_its_body_leaves_out() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
-    let ask =
+    let send =
         async |method: &str, path: &str, body: Value| desk.v1(method, path, "admin", body).await;
     for (path, whole, change) in [
         (
@@ -866,7 +870,7 @@ async fn a_put_keeps_every_member_that_its_body_leaves_out() {
                 .remove(missing)
                 .is_some()
             {
-                let (status, answer) = ask("PUT", path, part).await;
+                let (status, answer) = send("PUT", path, part).await;
                 assert_eq!(
                     (status, &answer["errors"][0]["field"]),
                     (400, &json!(format!("/{missing}"))),
@@ -874,20 +878,22 @@ async fn a_put_keeps_every_member_that_its_body_leaves_out() {
                 );
             }
         }
-        assert!(ask("PUT", path, whole.clone()).await.0 < 300, "{path}");
-        let (_, before) = ask("GET", path, Value::Null).await;
-        assert!(ask("PUT", path, change).await.0 < 300, "{path}");
-        let (_, mut after) = ask("GET", path, Value::Null).await;
+        assert!(send("PUT", path, whole.clone()).await.0 < 300, "{path}");
+        let (_, before) = send("GET", path, Value::Null).await;
+        assert!(send("PUT", path, change).await.0 < 300, "{path}");
+        let (_, mut after) = send("GET", path, Value::Null).await;
         assert_eq!(after["name"], "n2", "{path}");
         after["name"] = "n".into();
         assert_eq!(after, before, "{path}");
     }
-    let (_, before) = ask("GET", "services/22", Value::Null).await;
+    let (_, before) = send("GET", "services/22", Value::Null).await;
     assert_eq!(
-        ask("PUT", "services/22", json!({ "name": "另名" })).await.0,
+        send("PUT", "services/22", json!({ "name": "另名" }))
+            .await
+            .0,
         200
     );
-    let (_, mut after) = ask("GET", "services/22", Value::Null).await;
+    let (_, mut after) = send("GET", "services/22", Value::Null).await;
     after["name"] = before["name"].clone();
     assert_eq!(after, before);
     for (path, list) in [
@@ -896,27 +902,27 @@ async fn a_put_keeps_every_member_that_its_body_leaves_out() {
         ("fields/room", "choice"),
     ] {
         assert_eq!(
-            ask("PUT", path, json!({ list: null })).await.0,
+            send("PUT", path, json!({ list: null })).await.0,
             400,
             "{path}"
         );
         assert!(
-            ask("PUT", path, json!({ list: [] })).await.0 < 300,
+            send("PUT", path, json!({ list: [] })).await.0 < 300,
             "{path}"
         );
-        let (_, shown) = ask("GET", path, Value::Null).await;
+        let (_, shown) = send("GET", path, Value::Null).await;
         assert!(
             shown[list].as_array().is_none_or(Vec::is_empty),
             "{path}: {shown}"
         );
     }
-    let (status, answer) = ask("PUT", "roles/77", json!({ "key": "OTHER" })).await;
+    let (status, answer) = send("PUT", "roles/77", json!({ "key": "OTHER" })).await;
     assert_eq!(
         (status, &answer["errors"][0]["field"]),
         (400, &json!("/key")),
         "a key that would be ignored: {answer}"
     );
-    let (status, answer) = ask("PUT", "services/22", json!({ "workflow": 13 })).await;
+    let (status, answer) = send("PUT", "services/22", json!({ "workflow": 13 })).await;
     assert_eq!(
         (status, &answer["errors"][0]["field"]),
         (400, &json!("/version")),
@@ -924,9 +930,9 @@ async fn a_put_keeps_every_member_that_its_body_leaves_out() {
     );
 }
 
-/// first-use section 2: what lists show can be read by itself.
+/// first-use section 2: each listed item can be read individually.
 #[tokio::test]
-async fn services_catalogs_and_roles_are_read_one_by_one() {
+async fn services_categories_and_roles_can_be_read_individually() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let get = async |path: &str| desk.v1("GET", path, "lisi", Value::Null).await;
@@ -950,7 +956,7 @@ async fn services_catalogs_and_roles_are_read_one_by_one() {
     }
 }
 
-/// crossings 5 and 12: tags as proxies pass them on, and answers that the caller has already.
+/// crossings 5 and 12: entity tags as proxies forward them, and 304 for cached responses.
 #[tokio::test]
 async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1055,7 +1061,7 @@ async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     }
 }
 
-/// crossings 10: the address of a new ticket leads to it also below another path.
+/// crossings 10: the `Location` of a new ticket resolves below any base path.
 #[tokio::test]
 async fn the_location_of_a_ticket_resolves_below_any_path() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1086,12 +1092,12 @@ async fn the_location_of_a_ticket_resolves_below_any_path() {
     }
 }
 
-/// crossings 8: a name in a header is UTF-8, as the same name in a body is.
+/// crossings 8: user names in headers are UTF-8, as in bodies.
 #[tokio::test]
 async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
-    let carried = format!(
+    let gateway_credentials = format!(
         r#"{{"bk_app_code":"{}","bk_app_secret":"{}","bk_username":"张三"}}"#,
         APP.0, APP.1
     );
@@ -1100,19 +1106,19 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     let body = json!({ "service_id": 17, "creator": "张三", "fields": [{ "key": "title", "value": "t" }] });
     let bk = client()
         .post(format!("{}/v2/itsm/create_ticket/", desk.base))
-        .header("x-bkapi-authorization", value(&carried))
+        .header("x-bkapi-authorization", value(&gateway_credentials))
         .json(&body);
-    let made: Value = bk
+    let created: Value = bk
         .send()
         .await
         .expect("an answer")
         .json()
         .await
         .expect("an envelope");
-    assert_eq!(made["result"], true, "{made}");
+    assert_eq!(created["result"], true, "{created}");
     let shown = client()
         .get(format!("{}/v1/tickets?list=created", desk.base))
-        .header("x-bkapi-authorization", value(&carried));
+        .header("x-bkapi-authorization", value(&gateway_credentials));
     let listed: Value = shown
         .send()
         .await
@@ -1121,7 +1127,7 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
         .await
         .expect("JSON");
     assert_eq!(listed["count"], 1, "{listed}");
-    // The name of the scheme has no case.
+    // The name of an authentication scheme is not case-sensitive.
     let request = client()
         .get(format!("{}/v1/services", desk.base))
         .basic_auth(APP.0, Some(APP.1))
@@ -1138,7 +1144,7 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
         .await
         .expect("an answer");
     assert_eq!(answer.status().as_u16(), 200);
-    // What is not UTF-8 is rejected by the name of its header.
+    // A header that is not UTF-8 is rejected with the name of the header.
     let gbk = reqwest::header::HeaderValue::from_bytes(b"\xd5\xc5\xc8\xfd").expect("a header");
     for header in ["x-on-behalf-of", "idempotency-key"] {
         let request = client()
@@ -1178,9 +1184,9 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     );
 }
 
-/// hostile-and-broken 28: status and words for bodies that are none.
+/// hostile-and-broken 28: status and reason for unreadable bodies.
 #[tokio::test]
-async fn bodies_that_are_too_large_or_no_json_have_a_status_of_their_own() {
+async fn too_large_bodies_and_invalid_json_have_separate_statuses() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let send = async |content_type: Option<&str>, body: Vec<u8>| {
@@ -1234,13 +1240,14 @@ async fn bodies_that_are_too_large_or_no_json_have_a_status_of_their_own() {
     }
 }
 
-/// hostile-and-broken 28, first-use section 2: people and services by their names, and one entry for each field.
+/// hostile-and-broken 28, first-use section 2: problems show names of people and services, and have
+/// one entry for each field.
 #[tokio::test]
 async fn problems_name_people_services_and_every_missing_field() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let sn = ticket(&desk, "one").await;
-    // lisi is known to the desk, nobodyx is not.
+    // The desk has registered lisi, and has not registered nobodyx.
     for user in ["lisi", "nobodyx"] {
         let (status, answer) = desk
             .v1(
@@ -1313,7 +1320,7 @@ async fn problems_name_people_services_and_every_missing_field() {
             && !detail.contains("ServiceId"),
         "{answer}"
     );
-    // A path that exists has its methods in the answer.
+    // The 405 response of an existing path lists the allowed methods.
     let (status, headers, _) = desk
         .v1_with("PATCH", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
         .await;
@@ -1323,7 +1330,7 @@ async fn problems_name_people_services_and_every_missing_field() {
     );
 }
 
-/// first-use F2: in a definition, too, everything that is wrong is reported at once, with its place.
+/// first-use F2: the response to a definition lists every wrong member with its pointer.
 #[tokio::test]
 async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1347,16 +1354,16 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
         .filter_map(|error| error["field"].as_str())
         .collect();
     fields.sort_unstable();
-    let wanted = [
+    let expected = [
         "/definition/fields/0/is_requierd",
         "/definition/fields/1/type",
         "/definition/nodes/2/processor",
         "/definition/nodes/2/processors/who",
         "/definition/transitions/1/to",
     ];
-    assert_eq!((status, fields), (400, wanted.to_vec()), "{answer}");
-    // What the desk shows of a workflow is what it takes back.
-    let (status, made) = desk
+    assert_eq!((status, fields), (400, expected.to_vec()), "{answer}");
+    // A definition that the desk returns is accepted unchanged.
+    let (status, created) = desk
         .v1(
             "POST",
             "workflows",
@@ -1364,8 +1371,8 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
             json!({ "definition": definition() }),
         )
         .await;
-    assert_eq!(status, 201, "{made}");
-    let path = format!("workflows/{}", made["workflow"]);
+    assert_eq!(status, 201, "{created}");
+    let path = format!("workflows/{}", created["workflow"]);
     let (_, shown) = desk.v1("GET", &path, "admin", Value::Null).await;
     let (status, answer) = desk
         .v1(
@@ -1407,7 +1414,7 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     );
 }
 
-/// first-use section 2: parameters without an effect, and ids that are written in more than one way.
+/// first-use section 2: parameters without effect are rejected, and an id has one valid spelling.
 #[tokio::test]
 async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1445,7 +1452,7 @@ async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     }
 }
 
-/// first-use section 2: a problem names the place of what is wrong, and nothing by an internal id.
+/// first-use section 2: a problem names the pointer of the wrong member, and no internal id.
 #[tokio::test]
 async fn a_problem_points_at_the_member_that_is_wrong() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1636,7 +1643,7 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
             "{answer}"
         );
     }
-    // What is given to an automatic node is under `values`.
+    // The values for an automatic node are below `values`.
     let mut flow = definition();
     flow["nodes"] = json!([
         { "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
@@ -1700,7 +1707,8 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
     }
 }
 
-/// crossings 5: a condition that an operation does not check is rejected, and one of several versions is enough.
+/// crossings 5: an operation that does not check a condition rejects the condition. One matching
+/// version of several is enough.
 #[tokio::test]
 async fn a_condition_is_checked_or_rejected_at_every_operation() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1782,7 +1790,7 @@ async fn a_condition_is_checked_or_rejected_at_every_operation() {
         compared == 25 && rejected >= 35,
         "{compared} compared, {rejected} rejected"
     );
-    // Each of these versions is accepted, whichever comes first.
+    // The condition is true if any listed version matches, in any order.
     let (_, headers, _) = desk
         .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
         .await;
@@ -1813,9 +1821,9 @@ async fn a_condition_is_checked_or_rejected_at_every_operation() {
     assert_eq!([one, two, three], [200, 200, 200]);
 }
 
-/// first-use section 2: the description names each operation and what each answers.
+/// first-use section 2: the API description names every operation and its responses.
 #[tokio::test]
-async fn the_description_names_every_operation_and_its_answers() {
+async fn the_description_names_every_operation_and_its_responses() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let document = described(&desk).await;

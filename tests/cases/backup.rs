@@ -1,4 +1,4 @@
-//! Backup, restore, published heads, the key store, permissions of files, and what `doctor` finds.
+//! Backup, restore, published heads, the key store, file permissions, and findings of `doctor`.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,13 +12,13 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use tests::process::{APP, Served, call, client, fast_approval, program, run, text};
 
-/// Clients that write while a backup is made.
+/// Clients that write during a backup.
 const WRITERS: usize = 8;
-/// How long a process may take to end, and a condition to become true.
+/// Longest wait for the end of a process, or for a condition.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Everything that a command printed.
-fn said(output: &Output) -> String {
+/// Returns the standard output and the standard error of a command.
+fn printed_text(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
@@ -26,22 +26,26 @@ fn on(data: &Path, arguments: &[&str]) -> Output {
     run(&[arguments, &["--data", data.to_str().unwrap()][..]].concat())
 }
 
-/// Runs a command that must succeed; gives back what it printed.
+/// Runs a command that must succeed; returns its output.
 fn must(data: &Path, arguments: &[&str]) -> String {
     let output = on(data, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        printed_text(&output)
+    );
     text(&output.stdout)
 }
 
-/// Runs a command that must fail; gives back what it printed.
+/// Runs a command that must fail; returns its output.
 fn rejected(data: &Path, arguments: &[&str]) -> String {
     let output = on(data, arguments);
     assert!(
         !output.status.success(),
         "{arguments:?} succeeded: {}",
-        said(&output)
+        printed_text(&output)
     );
-    said(&output)
+    printed_text(&output)
 }
 
 async fn until(mut is_true: impl AsyncFnMut() -> bool) {
@@ -55,7 +59,7 @@ async fn until(mut is_true: impl AsyncFnMut() -> bool) {
         .expect("the condition becomes true in time");
 }
 
-/// Opens a ticket; gives back its number.
+/// Opens a ticket; returns its number.
 async fn ticket(desk: &Served, title: &str) -> String {
     let answer = desk.bk("create_ticket", fast_approval(title, None)).await;
     answer["data"]["sn"]
@@ -64,7 +68,7 @@ async fn ticket(desk: &Served, title: &str) -> String {
         .to_owned()
 }
 
-/// Uploads a file as lisi.
+/// Uploads a file for lisi.
 async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) {
     let request = client()
         .post(format!("{}/v1/attachments?name={name}", desk.base))
@@ -79,7 +83,7 @@ async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) {
     );
 }
 
-/// Stops a desk by SIGTERM and waits for its end.
+/// Stops a desk with SIGTERM and waits for its end.
 async fn stop(mut desk: Served) {
     assert!(
         Command::new("kill")
@@ -91,7 +95,7 @@ async fn stop(mut desk: Served) {
     until(async || desk.has_ended()).await;
 }
 
-/// A stopped desk with these tickets.
+/// Creates a desk with the given number of tickets and stops the desk; returns the ticket numbers.
 async fn stopped(data: &Path, tickets: usize) -> Vec<String> {
     let desk = Served::start(data, &[]);
     let mut sns = Vec::new();
@@ -111,7 +115,7 @@ fn end_of(data: &Path) -> i64 {
         .unwrap()
 }
 
-/// Removes the last commits of a ledger, as a lost end of its log does.
+/// Removes the last commits of a ledger, as if the end of its write-ahead log were lost.
 fn shorten(data: &Path, commits: i64) {
     let ledger = Connection::open(data.join("ledger.db")).unwrap();
     let removed = ledger
@@ -123,7 +127,7 @@ fn shorten(data: &Path, commits: i64) {
     assert_eq!(i64::try_from(removed).unwrap(), commits);
 }
 
-/// Everything below a directory, with its permission bits.
+/// Returns every path below a directory with its permission bits.
 fn listed(directory: &Path) -> Vec<(PathBuf, u32)> {
     let (mut found, mut folders) = (
         vec![(directory.to_owned(), mode(directory))],
@@ -166,7 +170,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A backup of a small desk with one upload, in `<home>/backup`.
+/// Backs up a small desk with one upload into `<home>/backup`.
 async fn small_backup(home: &Path) -> PathBuf {
     let (data, backup) = (home.join("data"), home.join("backup"));
     let desk = Served::start(&data, &[]);
@@ -245,7 +249,7 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
     let position = report["position"].as_i64().unwrap();
     assert!(
         end_of(&data) > position,
-        "the desk continued while it was copied"
+        "the desk continues during the backup"
     );
     let manifest: Value =
         serde_json::from_slice(&std::fs::read(backup.join("manifest.json")).unwrap()).unwrap();
@@ -274,10 +278,10 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
     assert!(
         tried.status.success() && !other.exists(),
         "{}",
-        said(&tried)
+        printed_text(&tried)
     );
     let restored = restore(&backup, &other, &["--yes"]);
-    assert!(restored.status.success(), "{}", said(&restored));
+    assert!(restored.status.success(), "{}", printed_text(&restored));
     let verified = must(&other, &["audit", "verify"]);
     assert!(
         verified.contains("audit verify: ok")
@@ -292,7 +296,7 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
         must(&data, &["audit", "files"]),
         "the same uploads are proved"
     );
-    // The copied ledger is the beginning of the desk's: its head is true there.
+    // The copied ledger is a prefix of the ledger of the desk, so its head is valid there.
     must(
         &data,
         &[
@@ -331,10 +335,10 @@ async fn a_backup_is_not_restored_without_its_keys() {
     let output = restore(&backup, &other, &["--yes"]);
     assert!(
         !output.status.success()
-            && said(&output).contains("keys.db is missing")
-            && said(&output).contains("--keys"),
+            && printed_text(&output).contains("keys.db is missing")
+            && printed_text(&output).contains("--keys"),
         "{}",
-        said(&output)
+        printed_text(&output)
     );
     assert!(!other.exists());
     let output = restore(
@@ -342,28 +346,33 @@ async fn a_backup_is_not_restored_without_its_keys() {
         &other,
         &["--yes", "--keys", elsewhere.to_str().unwrap()],
     );
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed_text(&output));
     assert!(must(&other, &["doctor"]).contains("the key store belongs to the ledger"));
 
-    // The keys of another desk do not take their place.
-    let (stranger, strange) = (home.path().join("stranger"), home.path().join("strange"));
-    stopped(&stranger, 1).await;
-    must(&stranger, &["backup", strange.to_str().unwrap()]);
+    // The key store of another desk is not accepted.
+    let (other_desk, other_backup) = (home.path().join("stranger"), home.path().join("strange"));
+    stopped(&other_desk, 1).await;
+    must(&other_desk, &["backup", other_backup.to_str().unwrap()]);
     let output = restore(
         &backup,
         &home.path().join("third"),
-        &["--yes", "--keys", strange.join("keys").to_str().unwrap()],
+        &[
+            "--yes",
+            "--keys",
+            other_backup.join("keys").to_str().unwrap(),
+        ],
     );
     assert!(
-        !output.status.success() && said(&output).contains("belong to another desk"),
+        !output.status.success() && printed_text(&output).contains("belong to another desk"),
         "{}",
-        said(&output)
+        printed_text(&output)
     );
 }
 
-/// first-use F6: people and keys go where the operator wants them, and nothing of them is left in the backup.
+/// first-use F6: people and keys are written to a separate directory, and the backup contains none
+/// of them.
 #[tokio::test]
-async fn keys_are_backed_up_apart_where_that_is_wanted() {
+async fn keys_can_be_backed_up_to_a_separate_directory() {
     let home = tempfile::tempdir().unwrap();
     let (data, backup, keys) = (
         home.path().join("data"),
@@ -371,7 +380,8 @@ async fn keys_are_backed_up_apart_where_that_is_wanted() {
         home.path().join("keys"),
     );
     stopped(&data, 1).await;
-    // Empty directories may be there already, as mounts are.
+    // The target directories may exist if they are empty, because mount points exist before the
+    // backup.
     std::fs::create_dir(&backup).unwrap();
     std::fs::create_dir(&keys).unwrap();
     must(
@@ -396,12 +406,12 @@ async fn keys_are_backed_up_apart_where_that_is_wanted() {
     );
 }
 
-/// Makes a fault in a copied backup.
+/// Introduces a fault into a copied backup.
 type Fault<'a> = Box<dyn Fn(&Path) + 'a>;
 
-/// hostile-and-broken 29: each fault of a copy is named by its file.
+/// hostile-and-broken 29: the report on a damaged copy names the faulty file.
 #[tokio::test]
-async fn a_changed_or_partial_backup_is_rejected_by_name() {
+async fn a_changed_or_partial_backup_is_rejected_with_the_faulty_file() {
     let home = tempfile::tempdir().unwrap();
     let backup = small_backup(home.path()).await;
     let upload = names(&backup.join("files"))
@@ -502,13 +512,13 @@ async fn a_changed_or_partial_backup_is_rejected_by_name() {
         assert!(
             !output.status.success() && !other.exists(),
             "{fault}: {}",
-            said(&output)
+            printed_text(&output)
         );
         for word in words {
             assert!(
-                said(&output).contains(word),
+                printed_text(&output).contains(word),
                 "{fault}: {word} is missing in {}",
-                said(&output)
+                printed_text(&output)
             );
         }
     }
@@ -524,9 +534,9 @@ async fn a_changed_or_partial_backup_is_rejected_by_name() {
 #[tokio::test]
 async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     let home = tempfile::tempdir().unwrap();
-    let (data, stranger) = (home.path().join("data"), home.path().join("stranger"));
+    let (data, other_desk) = (home.path().join("data"), home.path().join("stranger"));
     stopped(&data, 1).await;
-    stopped(&stranger, 1).await;
+    stopped(&other_desk, 1).await;
     let without = home.path().join("without");
     copy(&data, &without);
     std::fs::remove_file(without.join("keys.db")).unwrap();
@@ -541,16 +551,16 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     assert!(rejected(&without, &["setup", "--demo"]).contains("keys.db"));
     assert!(
         !without.join("keys.db").exists(),
-        "a start that failed makes no key store"
+        "a failed start creates no key store"
     );
     assert_eq!(end_of(&without), end, "nothing was written");
     let doctor = rejected(&without, &["doctor"]);
     assert!(doctor.contains("WRONG  keys"), "{doctor}");
 
-    // An empty file and the key store of another desk are no better.
+    // An empty key store, and the key store of another desk, are rejected too.
     std::fs::write(without.join("keys.db"), "").unwrap();
     assert!(Served::start_with(&without, &[]).is_err());
-    std::fs::copy(stranger.join("keys.db"), without.join("keys.db")).unwrap();
+    std::fs::copy(other_desk.join("keys.db"), without.join("keys.db")).unwrap();
     let reason = Served::start_with(&without, &[])
         .err()
         .expect("the desk does not start");
@@ -565,19 +575,19 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
             .unwrap()
     };
     assert!(
-        reason.contains(&id(&data)) && reason.contains(&id(&stranger)),
+        reason.contains(&id(&data)) && reason.contains(&id(&other_desk)),
         "both key stores are named: {reason}"
     );
     std::fs::copy(data.join("keys.db"), without.join("keys.db")).unwrap();
     assert!(
         Served::start_with(&without, &[]).is_ok(),
-        "its own key store is accepted"
+        "the key store of the desk is accepted"
     );
 }
 
-/// first-use F6, the other direction.
+/// first-use F6: the reverse case of the missing key store.
 #[tokio::test]
-async fn a_key_store_without_its_ledger_begins_no_new_desk() {
+async fn a_key_store_without_its_ledger_does_not_start_a_new_desk() {
     let home = tempfile::tempdir().unwrap();
     let (data, alone) = (home.path().join("data"), home.path().join("alone"));
     stopped(&data, 1).await;
@@ -589,16 +599,16 @@ async fn a_key_store_without_its_ledger_begins_no_new_desk() {
     assert!(reason.contains("ledger.db is missing or empty"), "{reason}");
     assert!(
         !alone.join("ledger.db").exists(),
-        "a start that failed makes no ledger"
+        "a failed start creates no ledger"
     );
 }
 
-/// first-use F6: directories of earlier builds have no ids; theirs are given at the first start.
+/// first-use F6: a ledger and a key store without ids receive ids at the first start.
 #[tokio::test]
-async fn a_ledger_of_an_earlier_build_adopts_its_own_key_store_only() {
+async fn a_ledger_without_an_id_adopts_only_its_own_key_store() {
     let home = tempfile::tempdir().unwrap();
-    let (data, stranger) = (home.path().join("data"), home.path().join("stranger"));
-    for data in [&data, &stranger] {
+    let (data, other_desk) = (home.path().join("data"), home.path().join("stranger"));
+    for data in [&data, &other_desk] {
         stopped(data, 1).await;
         for name in ["ledger.db", "keys.db"] {
             Connection::open(data.join(name))
@@ -609,12 +619,12 @@ async fn a_ledger_of_an_earlier_build_adopts_its_own_key_store_only() {
     }
     let mixed = home.path().join("mixed");
     copy(&data, &mixed);
-    std::fs::copy(stranger.join("keys.db"), mixed.join("keys.db")).unwrap();
+    std::fs::copy(other_desk.join("keys.db"), mixed.join("keys.db")).unwrap();
     let reason = Served::start_with(&mixed, &[])
         .err()
         .expect("the desk does not start");
     assert!(reason.contains("knows none of the people"), "{reason}");
-    let desk = Served::start_with(&data, &[]).expect("its own key store is adopted");
+    let desk = Served::start_with(&data, &[]).expect("the key store of the desk is adopted");
     stop(desk).await;
     for name in ["ledger.db", "keys.db"] {
         let ids: i64 = Connection::open(data.join(name))
@@ -647,7 +657,7 @@ async fn a_desk_does_not_start_without_commits_it_published() {
             && reason.contains("--accept-lost-commits"),
         "{reason}"
     );
-    // Following the advice of the old message changes nothing.
+    // Deleting the views does not remove the finding.
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         std::fs::remove_file(data.join(name)).ok();
     }
@@ -679,7 +689,7 @@ async fn a_desk_does_not_start_without_commits_it_published() {
     stop(desk).await;
     assert!(
         end_of(&data) > published,
-        "the ledger has grown over the position that was lost"
+        "the ledger is longer than the published head"
     );
     let shown = must(&data, &["audit", "show", "ledger-continued"]);
     assert!(
@@ -692,20 +702,20 @@ async fn a_desk_does_not_start_without_commits_it_published() {
         "{verified}"
     );
     must(&data, &["doctor"]);
-    // A head that was kept elsewhere still proves the loss.
+    // A separately kept head still proves the loss.
     assert!(
         rejected(&data, &["audit", "verify", "--head", &kept])
             .contains("is not what was published")
     );
     assert!(
         Served::start_with(&data, &[]).is_ok(),
-        "an accepted loss is no reason any more"
+        "an accepted loss does not stop the start"
     );
 }
 
-/// hostile-and-broken 4: a note in the file of heads alone hides no loss.
+/// hostile-and-broken 4: an edited file of heads alone cannot accept a loss.
 #[tokio::test]
-async fn a_loss_that_the_ledger_does_not_record_is_found() {
+async fn a_loss_that_the_ledger_did_not_record_is_found() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     stopped(&data, 6).await;
@@ -721,9 +731,9 @@ async fn a_loss_that_the_ledger_does_not_record_is_found() {
     assert!(verified.contains("but the ledger does not"), "{verified}");
 }
 
-/// hostile-and-broken 4: history that differs from what was published.
+/// hostile-and-broken 4: the history differs from the published heads.
 #[tokio::test]
-async fn a_desk_does_not_start_on_another_history_than_it_published() {
+async fn a_desk_does_not_start_if_its_history_differs_from_its_heads() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     stopped(&data, 6).await;
@@ -749,7 +759,7 @@ async fn a_desk_does_not_start_on_another_history_than_it_published() {
     assert!(rejected(&data, &["doctor"]).contains("WRONG  heads"));
 }
 
-/// hostile-and-broken 4: a line that was being written when the machine stopped is no evidence.
+/// hostile-and-broken 4: an incomplete last line of the file of heads proves nothing.
 #[tokio::test]
 async fn a_torn_last_head_is_ignored() {
     let home = tempfile::tempdir().unwrap();
@@ -766,7 +776,7 @@ async fn a_torn_last_head_is_ignored() {
 
 /// hostile-and-broken 16, first-use section 6.
 #[tokio::test]
-async fn files_of_a_desk_are_for_its_owner_whatever_the_umask() {
+async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     let mut shell = Command::new("bash");
@@ -795,7 +805,7 @@ async fn files_of_a_desk_are_for_its_owner_whatever_the_umask() {
     }
     stop(desk).await;
 
-    // Files of an earlier build are tightened at start; until then doctor warns.
+    // A start tightens open permissions. Until the next start, `doctor` warns.
     for (path, _) in listed(&data) {
         std::fs::set_permissions(
             &path,
@@ -828,7 +838,8 @@ async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     let data = home.path().join("data");
     stopped(&data, 1).await;
     let mut shell = Command::new("bash");
-    // A limit on the size of files is the full disk; the signal is ignored so that a write fails instead.
+    // A limit on the file size simulates a full disk. The shell ignores the signal, so that writes
+    // fail instead of ending the process.
     shell
         .args(["-c", "trap '' XFSZ; ulimit -S -f 1500; exec \"$0\" \"$@\""])
         .arg(program());
@@ -889,7 +900,7 @@ async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     ticket(&desk, "written again").await;
 }
 
-/// hostile-and-broken 22: asking whether a desk is ready stores no commit.
+/// hostile-and-broken 22: a readiness check stores no commit.
 #[tokio::test]
 async fn readiness_writes_no_commit() {
     let home = tempfile::tempdir().unwrap();
@@ -937,7 +948,7 @@ async fn doctor_finds_a_flipped_bit_in_an_index() {
         .unwrap();
     connection.close().unwrap();
     let mut bytes = std::fs::read(&ledger).unwrap();
-    // The end of the page holds the row that its first entry leads to.
+    // The end of the page has the row of the first cell of the page.
     bytes[usize::try_from(page * size - 1).unwrap()] ^= 1;
     std::fs::write(&ledger, bytes).unwrap();
     let doctor = rejected(&data, &["doctor"]);
@@ -972,7 +983,7 @@ async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     assert_eq!(names(&other), before, "doctor creates no file");
 }
 
-/// first-use section 5: doctor names what it does not prove, and creates no file.
+/// first-use section 5: `doctor` names the unverified parts and creates no file.
 #[tokio::test]
 async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
     let home = tempfile::tempdir().unwrap();
@@ -1031,7 +1042,7 @@ async fn doctor_finds_a_missing_upload() {
     );
 }
 
-/// first-use section 5: reading a ledger makes no key store.
+/// first-use section 5: reading a ledger creates no key store.
 #[tokio::test]
 async fn an_audit_without_keys_creates_no_key_store() {
     let home = tempfile::tempdir().unwrap();
@@ -1042,9 +1053,10 @@ async fn an_audit_without_keys_creates_no_key_store() {
     assert!(!data.join("keys.db").exists());
 }
 
-/// hostile-and-broken 29: an import with the mapping of the project, on a directory whose ledger lost its keys.
+/// hostile-and-broken 29: an import with the mapping of the project, into a directory whose ledger
+/// lost its key store.
 #[tokio::test]
-async fn an_import_is_rejected_where_the_key_store_is_missing() {
+async fn an_import_without_the_key_store_is_rejected() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     stopped(&data, 1).await;
@@ -1056,7 +1068,7 @@ async fn an_import_is_rejected_where_the_key_store_is_missing() {
     std::fs::write(&file, "id,when,state\nA,2026-01-01 10:00,New\n").unwrap();
     let text = "source = \"LOG\"\n[columns]\ncase = \"id\"\ntime = \"when\"\nstate = \"state\"\n[time]\nformat = \"%Y-%m-%d %H:%M\"\nzone = \"UTC\"\n";
     std::fs::write(&mapping, text).unwrap();
-    let said = rejected(
+    let message = rejected(
         &data,
         &[
             "import",
@@ -1065,11 +1077,11 @@ async fn an_import_is_rejected_where_the_key_store_is_missing() {
             mapping.to_str().unwrap(),
         ],
     );
-    assert!(said.contains("keys.db is missing or empty"), "{said}");
+    assert!(message.contains("keys.db is missing or empty"), "{message}");
     assert!(!data.join("keys.db").exists());
 }
 
-/// hostile-and-broken 29: a target below the desk's directory, however it is written.
+/// hostile-and-broken 29: a target below the directory of the desk is rejected in every spelling.
 #[tokio::test]
 async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1091,9 +1103,9 @@ async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
             .output()
             .unwrap();
         assert!(
-            !output.status.success() && said(&output).contains("is inside"),
+            !output.status.success() && printed_text(&output).contains("is inside"),
             "{target}: {}",
-            said(&output)
+            printed_text(&output)
         );
     }
     assert_eq!(names(&data), before);
@@ -1105,9 +1117,9 @@ async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
             .output()
             .unwrap();
         assert!(
-            !output.status.success() && said(&output).contains("outside the backup"),
+            !output.status.success() && printed_text(&output).contains("outside the backup"),
             "{keys}: {}",
-            said(&output)
+            printed_text(&output)
         );
     }
     assert!(!backup.exists(), "nothing is left of a rejected backup");
@@ -1118,15 +1130,15 @@ async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
         .output()
         .unwrap();
     assert!(
-        !output.status.success() && said(&output).contains("is inside"),
+        !output.status.success() && printed_text(&output).contains("is inside"),
         "{}",
-        said(&output)
+        printed_text(&output)
     );
 }
 
-/// hostile-and-broken 29: what a killed backup left holds people and keys.
+/// hostile-and-broken 29: the files of an interrupted backup contain people and keys.
 #[tokio::test]
-async fn the_next_backup_removes_what_a_killed_one_left() {
+async fn the_next_backup_removes_the_files_of_an_interrupted_one() {
     let home = tempfile::tempdir().unwrap();
     let (data, backup, mounted) = (
         home.path().join("data"),
@@ -1152,9 +1164,9 @@ async fn the_next_backup_removes_what_a_killed_one_left() {
     );
 }
 
-/// hostile-and-broken 29: a backup before the first start of a new version.
+/// hostile-and-broken 29: a backup does not change the files of the desk.
 #[tokio::test]
-async fn a_directory_of_an_earlier_build_is_backed_up_as_it_lies() {
+async fn a_desk_without_ids_is_backed_up_unchanged() {
     let home = tempfile::tempdir().unwrap();
     let (data, backup, other) = (
         home.path().join("data"),
@@ -1185,11 +1197,11 @@ async fn a_directory_of_an_earlier_build_is_backed_up_as_it_lies() {
         "the desk itself is unchanged"
     );
     let output = restore(&backup, &other, &["--yes"]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed_text(&output));
     stop(Served::start_with(&other, &[]).expect("the restored desk starts")).await;
 }
 
-/// hostile-and-broken 29: a manifest that was edited with its files.
+/// hostile-and-broken 29: the manifest was edited together with its files.
 #[tokio::test]
 async fn a_backup_without_an_upload_of_its_ledger_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1204,14 +1216,14 @@ async fn a_backup_without_an_upload_of_its_ledger_is_rejected() {
     std::fs::remove_dir_all(backup.join("files")).unwrap();
     let output = restore(&backup, &other, &["--yes"]);
     assert!(
-        !output.status.success() && said(&output).contains("part 1 is missing"),
+        !output.status.success() && printed_text(&output).contains("part 1 is missing"),
         "{}",
-        said(&output)
+        printed_text(&output)
     );
     assert!(!other.exists());
 }
 
-/// Puts another key store into the directory of a stopped desk.
+/// Replaces the key store in the directory of a stopped desk.
 fn replace_keys(data: &Path, keys: &Path) {
     for name in ["keys.db", "keys.db-wal", "keys.db-shm"] {
         std::fs::remove_file(data.join(name)).ok();
@@ -1219,9 +1231,10 @@ fn replace_keys(data: &Path, keys: &Path) {
     std::fs::copy(keys, data.join("keys.db")).unwrap();
 }
 
-/// first-use F6: an older copy of the desk's own key store lacks the people who came since.
+/// first-use F6: an older copy of the key store of the desk lacks the people who were registered
+/// later.
 #[tokio::test]
-async fn an_older_key_store_makes_no_second_set_of_people() {
+async fn an_older_key_store_does_not_register_people_twice() {
     let home = tempfile::tempdir().unwrap();
     let (data, older, newer) = (
         home.path().join("data"),
@@ -1261,13 +1274,13 @@ async fn an_older_key_store_makes_no_second_set_of_people() {
 
     replace_keys(&data, &older);
     stop(Served::start_with(&data, &["--accept-lost-people"]).expect("the loss is accepted")).await;
-    stop(Served::start_with(&data, &[]).expect("an accepted loss is no reason any more")).await;
+    stop(Served::start_with(&data, &[]).expect("an accepted loss does not stop the start")).await;
     must(&data, &["doctor"]);
 }
 
 /// first-use F6: a key store with the right id and without its people.
 #[tokio::test]
-async fn a_key_store_that_lost_its_people_is_refused() {
+async fn a_key_store_that_lost_its_people_is_rejected() {
     let home = tempfile::tempdir().unwrap();
     let (data, empty) = (home.path().join("data"), home.path().join("empty.db"));
     stopped(&data, 1).await;
@@ -1290,9 +1303,9 @@ async fn a_key_store_that_lost_its_people_is_refused() {
     }
 }
 
-/// hostile-and-broken 4: commits that no published head names, but the views followed.
+/// hostile-and-broken 4: lost commits that only the views recorded.
 #[tokio::test]
-async fn commits_that_only_the_views_followed_are_lost_with_a_mark() {
+async fn lost_commits_that_only_the_views_recorded_are_marked() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     let desk = Served::start(&data, &[]);
@@ -1321,11 +1334,11 @@ async fn commits_that_only_the_views_followed_are_lost_with_a_mark() {
         verified.contains("note:") && verified.contains("were lost"),
         "{verified}"
     );
-    stop(Served::start_with(&data, &[]).expect("an accepted loss is no reason any more")).await;
+    stop(Served::start_with(&data, &[]).expect("an accepted loss does not stop the start")).await;
     must(&data, &["doctor"]);
 }
 
-/// hostile-and-broken 4: an editor left a blank line.
+/// hostile-and-broken 4: an editor added a blank line to the file of heads.
 #[tokio::test]
 async fn blank_lines_among_published_heads_are_ignored() {
     let home = tempfile::tempdir().unwrap();
@@ -1343,7 +1356,7 @@ async fn blank_lines_among_published_heads_are_ignored() {
     assert!(rejected(&data, &["doctor"]).contains("is not a head"));
 }
 
-/// first-use section 5: commands that read make no views.
+/// first-use section 5: reading commands create no views.
 #[tokio::test]
 async fn auditing_files_creates_no_views() {
     let home = tempfile::tempdir().unwrap();
@@ -1360,9 +1373,10 @@ async fn auditing_files_creates_no_views() {
     assert!(!data.join("views.db").exists());
 }
 
-/// first-use F5: the files of a killed desk without their indexes are whole, and the next step is not a backup.
+/// first-use F5: the files of a killed desk are complete without their indexes. The next step is a
+/// start, not a backup.
 #[tokio::test]
-async fn doctor_advises_a_start_where_a_log_has_no_index() {
+async fn doctor_recommends_a_start_if_a_write_ahead_log_has_no_index() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     let desk = Served::start(&data, &[]);

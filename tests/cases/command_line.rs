@@ -1,4 +1,4 @@
-//! The command line, the first page, and applications.
+//! The command line, the first page, and management of apps.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::process::{APP, Served, client, fast_approval, printed, program, root, run, text};
 
-/// Looks at something again before a test gives up.
+/// Checks of a condition before a test fails.
 const LOOKS: usize = 200;
 
-/// Looks until something is there.
+/// Repeats a check until its result is present.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     for _ in 0..LOOKS {
         if let Some(found) = look() {
@@ -29,7 +29,7 @@ fn lines(export: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Calls `/v1/tickets` as an app for admin; gives back the status.
+/// Sends `GET /v1/tickets` as an app for admin; returns the status.
 async fn status_as(desk: &Served, code: &str, secret: &str) -> u16 {
     let request = client()
         .get(format!("{}/v1/tickets?list=all", desk.base))
@@ -54,17 +54,17 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
             );
         }
         assert_eq!(line["subject"], line["stream"]);
-        let place = (
+        let order = (
             line["position"].as_i64().expect("a position"),
             line["index"].as_i64().expect("an index"),
         );
-        assert!(place > last, "{place:?} after {last:?}");
+        assert!(order > last, "{order:?} after {last:?}");
         assert_eq!(
             line.get("hash").is_some(),
-            place.1 == 0,
+            order.1 == 0,
             "the proof is on the first line of a commit"
         );
-        last = place;
+        last = order;
     }
     let by_people = lines
         .iter()
@@ -77,7 +77,8 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
         "{by_people} of {} lines",
         lines.len()
     );
-    // CloudEvents 1.0: names of attributes are lower-case letters and digits; none is null.
+    // CloudEvents 1.0: attribute names have lower-case letters and digits only; no attribute is
+    // null.
     for (name, value) in lines
         .iter()
         .flat_map(|line| line.as_object().expect("an object"))
@@ -93,7 +94,7 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
 
 /// crossings 4; first-use section 5 (filters of an export).
 #[test]
-fn a_filtered_export_is_marked_and_not_accepted_as_a_proof() {
+fn a_filtered_export_is_marked_and_fails_verification() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
@@ -137,7 +138,8 @@ fn a_filtered_export_is_marked_and_not_accepted_as_a_proof() {
             .count(),
         3
     );
-    // Without a filter the independent program accepts the export; with one it does not.
+    // The independent program accepts an export without a filter and rejects an export with a
+    // filter.
     let python = root().join("target/python/bin/python");
     assert!(
         python.exists(),
@@ -164,7 +166,7 @@ fn a_filtered_export_is_marked_and_not_accepted_as_a_proof() {
     }
 }
 
-/// first-use section 5: nothing lists the streams, and people are ids.
+/// first-use section 5: `audit` lists the streams and shows user names for person ids.
 #[test]
 fn an_auditor_lists_streams_and_reads_names() {
     let directory = tempfile::tempdir().unwrap();
@@ -217,7 +219,8 @@ fn an_auditor_lists_streams_and_reads_names() {
     assert_eq!(replayed["position"], last);
 }
 
-/// hostile-and-broken 25; first-use section 6: secrets come from a file or from standard input, not from the arguments.
+/// hostile-and-broken 25; first-use section 6: secrets come from a file or from standard input,
+/// because arguments are visible to other users.
 #[tokio::test]
 async fn apps_are_registered_from_files_and_standard_input() {
     let directory = tempfile::tempdir().unwrap();
@@ -281,7 +284,7 @@ async fn apps_are_registered_from_files_and_standard_input() {
         (&json!(false), &json!(false))
     );
 
-    // A line that cannot be read is named by its number, never by what it holds.
+    // The error for an unreadable line names the line number and never the content.
     std::fs::write(&file, "first:a-secret-of-the-first-app\nonly-a-secret\n").unwrap();
     let failed = Served::start_with(&data, &["--app-file", file.to_str().unwrap()])
         .map(|desk| desk.base.clone())
@@ -294,7 +297,7 @@ async fn apps_are_registered_from_files_and_standard_input() {
 
 /// hostile-and-broken 25.
 #[tokio::test]
-async fn a_disabled_app_is_refused_without_a_restart() {
+async fn a_disabled_app_is_rejected_without_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let desk = Served::start(&data, &["--app", "other:secret-of-the-other"]);
@@ -330,7 +333,7 @@ async fn a_disabled_app_is_refused_without_a_restart() {
         404
     );
 
-    // The command line does the same on the running desk.
+    // The command does the same over the API of the running desk.
     let file = directory.path().join("app");
     std::fs::write(&file, format!("{}:{}\n", APP.0, APP.1)).unwrap();
     let app = |arguments: &[&str]| {
@@ -371,7 +374,8 @@ async fn a_disabled_app_is_refused_without_a_restart() {
         401
     );
 
-    // The directory of a running desk is not written beside it; the ledger names who did what.
+    // A command does not write into the directory of a running desk. The ledger names the author of
+    // each change.
     let beside = run(&["app", "disable", "other", "--data", data.to_str().unwrap()]);
     assert_eq!(beside.status.code(), Some(4), "{}", text(&beside.stderr));
     assert!(
@@ -385,7 +389,7 @@ async fn a_disabled_app_is_refused_without_a_restart() {
         .contains("admin through test_app")
     );
 
-    // A disabled app stays disabled when the desk starts with it again.
+    // A disabled app stays disabled after a start with the option for the same app.
     assert_eq!(
         desk.v1("POST", "apps/other/disable", "admin", json!({}))
             .await
@@ -397,7 +401,7 @@ async fn a_disabled_app_is_refused_without_a_restart() {
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
 }
 
-/// first-use section 6: a registration that is rejected changes nothing.
+/// first-use section 6: a rejected registration changes nothing.
 #[tokio::test]
 async fn an_app_whose_secret_is_rejected_is_not_registered() {
     let directory = tempfile::tempdir().unwrap();
@@ -434,9 +438,9 @@ async fn an_app_whose_secret_is_rejected_is_not_registered() {
     );
 }
 
-/// first-use section 6: the published secret outlives `--demo`.
+/// first-use section 6: the published demo secret is valid only with `--demo`.
 #[tokio::test]
-async fn the_demo_secret_ends_with_the_option_demo() {
+async fn the_demo_secret_is_valid_only_with_the_option_demo() {
     let demo = ("demo_app", "demo-secret-for-trials-only");
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
@@ -451,7 +455,7 @@ async fn the_demo_secret_ends_with_the_option_demo() {
     assert_eq!(
         status_as(&desk, demo.0, demo.1).await,
         200,
-        "with --demo it is there again"
+        "the option --demo restores the secret"
     );
     desk.kill();
     let published = format!("mine:{}", demo.1);
@@ -464,7 +468,7 @@ async fn the_demo_secret_ends_with_the_option_demo() {
     );
 }
 
-/// first-use section 6: `--demo` on the network.
+/// first-use section 6: `--demo` on a public address needs a confirmation.
 #[test]
 fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     let directory = tempfile::tempdir().unwrap();
@@ -495,7 +499,7 @@ fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     assert!(desk.is_up());
 }
 
-/// first-use section 6: `--listen localhost:8080`, SIGHUP.
+/// first-use section 6: a host name in `--listen`, and SIGHUP.
 #[tokio::test]
 async fn a_desk_listens_on_a_host_name_and_survives_a_hangup() {
     let directory = tempfile::tempdir().unwrap();
@@ -530,7 +534,7 @@ async fn a_desk_listens_on_a_host_name_and_survives_a_hangup() {
         .args(["-HUP", &child.id().to_string()])
         .status()
         .unwrap();
-    // Two answers after the signal: the process has had its turn.
+    // Two responses after the signal show that the process has handled the signal.
     let is_still_up = hangup.success()
         && health().await
         && health().await
@@ -549,7 +553,7 @@ fn code_of(arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), text(&stderr))
 }
 
-/// first-use section 6: wrong values are rejected at the start, with the exit code for wrong usage.
+/// first-use section 6: wrong values are rejected at the start with the exit code for wrong usage.
 #[test]
 fn wrong_options_are_rejected_with_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
@@ -567,7 +571,7 @@ fn wrong_options_are_rejected_with_exit_code_2() {
         (&["doctor", "--cost"][..], "in the cloud"),
         (&["serve", "--log-level", "loud"][..], "--log-level"),
     ] {
-        // A build that accepts the value ends at the crash point, which does not exist.
+        // A build that accepts the value stops at once, because the crash point does not exist.
         let more: &[&str] = match arguments {
             ["serve", "--listen", ..] => &["--crash-at", "nothing"],
             ["serve", ..] => &["--listen", "127.0.0.1:0", "--crash-at", "nothing"],
@@ -579,9 +583,9 @@ fn wrong_options_are_rejected_with_exit_code_2() {
     }
 }
 
-/// first-use section 6: exit codes; docs/operating.md lists them.
+/// first-use section 6: the exit codes that docs/operating.md lists.
 #[tokio::test]
-async fn exit_codes_tell_findings_from_failures_and_from_a_running_desk() {
+async fn exit_codes_separate_findings_failures_and_a_running_desk() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let desk = Served::start(directory.path(), &[]);
@@ -627,7 +631,7 @@ async fn exit_codes_tell_findings_from_failures_and_from_a_running_desk() {
     }
 }
 
-/// first-use section 6: every command prints JSON, and its help is short and complete.
+/// first-use section 6: every command has JSON output and short, complete help.
 #[test]
 fn every_command_has_json_and_plain_help() {
     let mut pending = vec![Vec::<String>::new()];
@@ -689,14 +693,14 @@ fn every_command_has_json_and_plain_help() {
 async fn the_first_page_describes_the_desk_in_two_languages() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    for (asked, language, word) in [
+    for (accepted, language, word) in [
         ("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN", "服务台"),
         ("en-US,en;q=0.9", "en", "service desk"),
         ("", "en", "service desk"),
     ] {
         let answer = client()
             .get(format!("{}/", desk.base))
-            .header("accept-language", asked)
+            .header("accept-language", accepted)
             .send()
             .await
             .expect("an answer");
@@ -709,10 +713,10 @@ async fn the_first_page_describes_the_desk_in_two_languages() {
         );
         assert_eq!(answer.headers()["content-language"], language);
         let page = answer.text().await.expect("a page");
-        for wanted in [word, "openapi.json", "healthz", "/v1"] {
+        for expected in [word, "openapi.json", "healthz", "/v1"] {
             assert!(
-                page.contains(wanted),
-                "{asked}: {wanted} is missing in {page}"
+                page.contains(expected),
+                "{accepted}: {expected} is missing in {page}"
             );
         }
     }
@@ -728,7 +732,7 @@ async fn the_first_page_describes_the_desk_in_two_languages() {
     );
 }
 
-/// A served desk whose log goes to a file.
+/// Starts a desk that writes its log into a file.
 fn logged(data: &Path, log: &Path, more: &[&str]) -> Served {
     let mut shell = Command::new("bash");
     shell
@@ -738,7 +742,7 @@ fn logged(data: &Path, log: &Path, more: &[&str]) -> Served {
     Served::start_by(shell, data, more)
 }
 
-/// first-use section 6: no request log, wrong secrets are not logged.
+/// first-use section 6: requests are logged, and secrets are not.
 #[tokio::test]
 async fn requests_are_logged_with_an_id_and_without_secrets() {
     let directory = tempfile::tempdir().unwrap();
@@ -807,7 +811,7 @@ async fn requests_are_logged_with_an_id_and_without_secrets() {
     ] {
         assert!(!text.contains(never), "{never} is in the log");
     }
-    // Every answer has an id, whichever API it is from.
+    // Every response has a request id, over both APIs.
     for path in [
         "/",
         "/healthz",
@@ -823,13 +827,13 @@ async fn requests_are_logged_with_an_id_and_without_secrets() {
     }
 }
 
-/// first-use sections 5 and 9: `audit show callback-...` with three dots.
+/// first-use sections 5 and 9: `doctor` names the complete stream of a failing callback.
 #[tokio::test]
 async fn doctor_names_the_stream_of_a_failing_callback() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    // A port that was free a moment ago: no one answers there.
+    // This port was free a moment ago, so no process listens on it.
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -843,11 +847,11 @@ async fn doctor_names_the_stream_of_a_failing_callback() {
     let fields = tests::form(&[("SHENPIYIJIAN", "true")]);
     let vote = json!({ "sn": created["data"]["sn"], "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
     assert_eq!(desk.bk("operate_node", vote).await["result"], true);
-    let said = until("the failing callback", || {
+    let output_line = until("the failing callback", || {
         Some(text(&run(&["doctor", "--data", data]).stdout))
-            .filter(|said| said.contains("audit show callback-"))
+            .filter(|output_line| output_line.contains("audit show callback-"))
     });
-    let stream = said
+    let stream = output_line
         .split("audit show ")
         .nth(1)
         .and_then(|rest| rest.split([' ', '`']).next())
@@ -855,16 +859,17 @@ async fn doctor_names_the_stream_of_a_failing_callback() {
         .to_owned();
     assert!(
         printed(&["audit", "show", &stream, "--data", data]).contains("callback.requested"),
-        "{said}"
+        "{output_line}"
     );
 }
 
-/// first-use section 1: the demo prints where it is, how to look at it and how to remove it.
+/// first-use section 1: the demo prints its address, commands to inspect the demo, and the command
+/// to remove it.
 #[test]
 fn the_demo_prints_commands_that_work_and_how_many_tickets_it_has() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("day");
-    let said = printed(&[
+    let output = printed(&[
         "demo",
         "--exit",
         "--tickets",
@@ -873,14 +878,14 @@ fn the_demo_prints_commands_that_work_and_how_many_tickets_it_has() {
         data.to_str().unwrap(),
     ]);
     assert!(
-        said.contains("22 opened (20 by the day, 2 by the story)"),
-        "{said}"
+        output.contains("22 opened (20 by the day, 2 by the story)"),
+        "{output}"
     );
     assert!(
-        said.contains(&format!("rm -r {}", data.display())),
-        "{said}"
+        output.contains(&format!("rm -r {}", data.display())),
+        "{output}"
     );
-    let command = said
+    let command = output
         .lines()
         .find_map(|line| {
             line.split_once("next steps ")
@@ -895,38 +900,38 @@ fn the_demo_prints_commands_that_work_and_how_many_tickets_it_has() {
     );
 }
 
-/// A served desk whose standard error goes to a place of the shell, such as `/dev/full`.
-fn with_log_to(place: &str, data: &Path) -> Served {
+/// Starts a desk with its standard error redirected by the shell, for example to `/dev/full`.
+fn with_log_to(target: &str, data: &Path) -> Served {
     let mut shell = Command::new("bash");
     shell
-        .args(["-c", &format!("exec \"$0\" \"$@\" 2> {place}")])
+        .args(["-c", &format!("exec \"$0\" \"$@\" 2> {target}")])
         .arg(program());
     Served::start_by(shell, data, &["--access-log"])
 }
 
-/// first-use section 6 (logs): the disk of the log is full, or the program that reads the log has ended.
+/// first-use section 6 (logs): the disk of the log is full, or the log reader has ended.
 #[tokio::test]
-async fn a_desk_serves_on_where_its_log_cannot_be_written() {
-    for place in ["/dev/full", ">(exit 0)"] {
+async fn a_desk_keeps_serving_if_its_log_cannot_be_written() {
+    for target in ["/dev/full", ">(exit 0)"] {
         let directory = tempfile::tempdir().unwrap();
-        let mut desk = with_log_to(place, directory.path());
+        let mut desk = with_log_to(target, directory.path());
         for _ in 0..4 {
             assert_eq!(
                 status_as(&desk, APP.0, "a-wrong-secret").await,
                 401,
-                "{place}"
+                "{target}"
             );
-            assert_eq!(status_as(&desk, APP.0, APP.1).await, 200, "{place}");
+            assert_eq!(status_as(&desk, APP.0, APP.1).await, 200, "{target}");
         }
-        let created = desk.bk("create_ticket", fast_approval(place, None)).await;
-        assert_eq!(created["result"], true, "{place}: {created}");
-        assert!(!desk.has_ended(), "{place}");
+        let created = desk.bk("create_ticket", fast_approval(target, None)).await;
+        assert_eq!(created["result"], true, "{target}: {created}");
+        assert!(!desk.has_ended(), "{target}");
     }
 }
 
-/// first-use section 6 (exit codes): what is printed goes to a full disk, or to a reader that has seen enough.
+/// first-use section 6 (exit codes): the output goes to a full disk, or to a closed pipe.
 #[test]
-fn output_that_cannot_be_written_is_a_failure_in_words() {
+fn an_unwritable_output_is_reported_as_a_failure() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     printed(&["demo", "--exit", "--tickets", "1", "--data", data]);
@@ -957,7 +962,7 @@ fn output_that_cannot_be_written_is_a_failure_in_words() {
         );
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
     }
-    // The exit code is right where not even the message can be written.
+    // The exit code is correct even if the error message cannot be written.
     assert_eq!(
         shell(
             "exec \"$0\" \"$@\" 2> /dev/full",
@@ -968,9 +973,9 @@ fn output_that_cannot_be_written_is_a_failure_in_words() {
     );
 }
 
-/// first-use section 6 (SIGTERM): at any time after the start, and where nothing reads the output any more.
+/// first-use section 6 (SIGTERM): at any time after the start, even if no process reads the output.
 #[test]
-fn a_signal_stops_the_desk_in_order_from_the_first_line_on() {
+fn a_signal_after_the_first_line_stops_the_desk_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     for (signal, is_read) in [
@@ -990,7 +995,7 @@ fn a_signal_stops_the_desk_in_order_from_the_first_line_on() {
         let mut lines =
             std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
-        // A pipe that is dropped is closed: nothing reads what the desk prints from now on.
+        // Dropping the pipe closes it, so later output has no reader.
         let kept = is_read.then_some(lines);
         let _ = Command::new("kill")
             .args([signal, &child.id().to_string()])
@@ -1013,7 +1018,7 @@ fn a_signal_stops_the_desk_in_order_from_the_first_line_on() {
     }
 }
 
-/// first-use section 6 (request log): a path may hold the name of a person.
+/// first-use section 6 (request log): a path may contain the name of a person.
 #[tokio::test]
 async fn the_name_of_a_person_in_a_path_is_not_logged() {
     let directory = tempfile::tempdir().unwrap();
@@ -1052,9 +1057,9 @@ async fn the_name_of_a_person_in_a_path_is_not_logged() {
     }
 }
 
-/// hostile-and-broken 25: files of apps as editors write them, and files that contradict themselves.
+/// hostile-and-broken 25: the file formats that editors produce, and contradictory entries.
 #[tokio::test]
-async fn a_file_of_apps_is_read_as_editors_write_it_and_names_each_app_once() {
+async fn an_app_file_accepts_editor_formats_and_names_each_app_once() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let file = directory.path().join("apps");
@@ -1099,7 +1104,7 @@ async fn a_file_of_apps_is_read_as_editors_write_it_and_names_each_app_once() {
     );
 }
 
-/// first-use section 6; hostile-and-broken 25: what a dry run reports is what the command would do.
+/// first-use section 6; hostile-and-broken 25: a dry run reports the same result as the command.
 #[tokio::test]
 async fn an_app_command_is_checked_before_anything_is_written() {
     let directory = tempfile::tempdir().unwrap();
@@ -1115,7 +1120,7 @@ async fn an_app_command_is_checked_before_anything_is_written() {
             code == Some(1) && stderr.contains("misspelled"),
             "{arguments:?}: {stderr}"
         );
-        assert!(!missing.exists(), "{arguments:?} made a desk");
+        assert!(!missing.exists(), "{arguments:?} created a desk");
     }
     let data = directory.path().join("data");
     let desk = Served::start(&data, &["--plain-app", "plain:a-secret-of-the-plain-app"]);
@@ -1123,7 +1128,7 @@ async fn an_app_command_is_checked_before_anything_is_written() {
     std::fs::write(&file, format!("{}:{}\n", APP.0, APP.1)).unwrap();
     let running = ["--url", &desk.base, "--app-file", file.to_str().unwrap()];
     let beside = ["--data", data.to_str().unwrap()];
-    for place in [&running[..], &beside[..]] {
+    for target in [&running[..], &beside[..]] {
         for (arguments, expected) in [
             (&["app", "add", "plain", "--dry-run"][..], 1),
             (&["app", "add", "plain", "--yes"], 1),
@@ -1135,11 +1140,12 @@ async fn an_app_command_is_checked_before_anything_is_written() {
             (&["app", "disable", "plain", "--dry-run"], 0),
             (&["app", "add", "new", "--dry-run"], 0),
         ] {
-            let (code, stderr) = code_of(&[arguments, place].concat());
-            assert_eq!(code, Some(expected), "{arguments:?} {place:?}: {stderr}");
+            let (code, stderr) = code_of(&[arguments, target].concat());
+            assert_eq!(code, Some(expected), "{arguments:?} {target:?}: {stderr}");
         }
     }
-    // An app that is there already keeps its kind: only users with a token act through it.
+    // A registration without options keeps the kind of an existing app: only users with a token act
+    // through the app.
     let (status, plain) = desk.v1("GET", "apps/plain", "admin", Value::Null).await;
     assert_eq!(
         (status, &plain["may_impersonate"], &plain["is_disabled"]),
@@ -1160,7 +1166,7 @@ async fn an_app_command_is_checked_before_anything_is_written() {
     );
 }
 
-/// first-use section 6: options that are accepted and have no effect, or a wrong one.
+/// first-use section 6: options without effect, or with a wrong effect, are rejected.
 #[test]
 fn options_without_effect_are_rejected_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -1178,7 +1184,7 @@ fn options_without_effect_are_rejected_at_the_start() {
         (["--api-secret", named.as_str()], 1),
         (["--api-secret", "=headers"], 2),
     ] {
-        // A build that accepts the value ends at the crash point, which does not exist.
+        // A build that accepts the value stops at once, because the crash point does not exist.
         let (code, stderr) = code_of(
             &[
                 &[
@@ -1202,7 +1208,8 @@ fn options_without_effect_are_rejected_at_the_start() {
     }
 }
 
-/// first-use section 5: a misspelled filter finds nothing, which looks like an empty ledger; a day as a bound.
+/// first-use section 5: a misspelled filter is rejected, because an empty result looks like an
+/// empty ledger. A bound may be a day.
 #[test]
 fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
     let directory = tempfile::tempdir().unwrap();
@@ -1291,20 +1298,20 @@ fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
         "{}",
         text(&empty.stderr)
     );
-    // A position after the end is not where the replay ended.
+    // A replay up to a position after the end reports the end of the feed.
     assert!(
         printed(&["audit", "replay", "--to", "999999", "--data", data])
             .contains("the end of the feed")
     );
 }
 
-/// first-use section 6: a callback that fails repeatedly is not logged.
+/// first-use section 6: a callback that fails repeatedly is logged.
 #[tokio::test]
 async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let desk = logged(&directory.path().join("data"), &log, &[]);
-    // A port that was free a moment ago: no one answers there.
+    // This port was free a moment ago, so no process listens on it.
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -1345,9 +1352,9 @@ async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
     );
 }
 
-/// first-use section 6: `/healthz` and `/readyz` are in no description.
+/// first-use section 6: the API description includes `/healthz` and `/readyz`.
 #[tokio::test]
-async fn the_description_has_the_paths_of_health() {
+async fn the_api_description_includes_the_health_paths() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let described: Value = client()
@@ -1385,9 +1392,10 @@ async fn the_description_has_the_paths_of_health() {
     }
 }
 
-/// first-use sections 1 and 6: a demo writes a day of tickets, which would stay for ever in the ledger of a desk in use.
+/// first-use sections 1 and 6: a demo writes a day of tickets, which would stay permanently in the
+/// ledger of a real desk.
 #[test]
-fn a_demo_is_not_written_into_a_desk_that_is_there() {
+fn a_demo_is_not_written_into_an_existing_desk() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     printed(&["setup", "--data", data]);
@@ -1400,9 +1408,9 @@ fn a_demo_is_not_written_into_a_desk_that_is_there() {
     assert_eq!(printed(&["audit", "head", "--data", data]), head);
 }
 
-/// first-use section 6 (doctor): a directory of another user is not a damaged one.
+/// first-use section 6 (doctor): a directory of another user is not reported as damaged.
 #[test]
-fn a_directory_that_may_not_be_read_is_not_reported_as_lost() {
+fn an_unreadable_directory_is_not_reported_as_lost() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
@@ -1423,10 +1431,10 @@ fn a_directory_that_may_not_be_read_is_not_reported_as_lost() {
     let doctor = run(&["doctor", "--data", data.to_str().unwrap()]);
     let (code, stderr) = code_of(&["audit", "head", "--data", data.to_str().unwrap()]);
     closed(false);
-    let said = text(&doctor.stdout);
+    let output = text(&doctor.stdout);
     assert!(
-        doctor.status.code() == Some(3) && !said.contains("restore") && said.contains("owner"),
-        "{said}"
+        doctor.status.code() == Some(3) && !output.contains("restore") && output.contains("owner"),
+        "{output}"
     );
     assert!(
         code == Some(1) && !stderr.contains("there is no ledger") && stderr.contains("denied"),

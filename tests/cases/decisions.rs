@@ -1,4 +1,4 @@
-//! Decisions and commands on tickets: reasons, idempotency, versions, people, values of forms.
+//! Decisions and operations on tickets: reasons, idempotency, versions, people, and form values.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::form;
 use tests::process::{Served, client, run};
 
-/// A service with one node (3) between submitting and the end, and one field besides the title.
+/// Imports a service with one node (3) between submit and END, and one field besides the title.
 async fn service(desk: &Served, name: &str, node: Value, field: Value) -> Value {
     let line = |from: i64, to: i64| json!({ "from": from, "to": to, "condition_type": "default" });
     let nodes = json!([
@@ -63,7 +63,7 @@ async fn operated(desk: &Served, sn: &str, operation: &str, user: &str, body: Va
     assert_eq!(status, 200, "{operation} {body}: {answer}");
 }
 
-/// Node 3 of a ticket over `/v1`.
+/// Returns node 3 of a ticket over `/v1`.
 async fn third(desk: &Served, sn: &str) -> Value {
     let (status, ticket) = desk
         .v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null)
@@ -82,7 +82,7 @@ async fn logs(desk: &Served, sn: &str) -> String {
     desk.bk("get_ticket_logs", json!({ "sn": sn })).await["data"]["logs"].to_string()
 }
 
-/// The events of one type over `/v1`.
+/// Returns the events of one type over `/v1`.
 async fn events(desk: &Served, sn: &str, kind: &str) -> Vec<Value> {
     let (_, history) = desk
         .v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null)
@@ -97,7 +97,7 @@ async fn events(desk: &Served, sn: &str, kind: &str) -> Vec<Value> {
         .collect()
 }
 
-/// People in the key store of a data directory.
+/// Counts the people in the key store of a data directory.
 fn registered(data: &Path) -> i64 {
     let keys = rusqlite::Connection::open_with_flags(
         data.join("keys.db"),
@@ -114,7 +114,7 @@ fn crowd(prefix: &str, count: usize) -> Vec<String> {
 
 /// first-use F3.
 #[tokio::test]
-async fn a_decision_keeps_its_reason_without_a_field_for_it() {
+async fn a_decision_keeps_its_reason_without_a_reason_field() {
     let data = tempfile::tempdir().expect("a directory");
     let desk = Served::start(data.path(), &[]);
     let service = approval(&desk, json!({})).await;
@@ -217,9 +217,9 @@ async fn a_decision_keeps_its_reason_without_a_field_for_it() {
     }
 }
 
-/// first-use F3: a form with a field for the reason has it there too.
+/// first-use F3: a form with a reason field has the reason in that field too.
 #[tokio::test]
-async fn a_reason_stands_in_the_vote_and_in_the_forms_own_field() {
+async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     let data = tempfile::tempdir().expect("a directory");
     let desk = Served::start(data.path(), &[]);
     for (way, pass) in [("decide", true), ("decide", false), ("operate_node", false)] {
@@ -263,7 +263,7 @@ async fn a_reason_stands_in_the_vote_and_in_the_forms_own_field() {
             .clone();
         assert_eq!(value, "材料不全", "{way} {pass}");
     }
-    // A required reason stays required, and blanks of any width are none.
+    // A required reason stays required; blank characters of any width do not count as a reason.
     let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"]
         .as_str()
         .expect("a number")
@@ -292,9 +292,9 @@ async fn a_reason_stands_in_the_vote_and_in_the_forms_own_field() {
     }
 }
 
-/// first-use F3, its siblings: each operation that takes words keeps and shows them.
+/// first-use F3: every operation with a message stores and shows the message.
 #[tokio::test]
-async fn every_operation_keeps_the_words_that_come_with_it() {
+async fn every_operation_keeps_its_message() {
     let data = tempfile::tempdir().expect("a directory");
     let desk = Served::start(data.path(), &[]);
     let service = approval(&desk, json!({ "can_deliver": true })).await;
@@ -351,7 +351,7 @@ async fn every_operation_keeps_the_words_that_come_with_it() {
 
 /// crossings 2.
 #[tokio::test]
-async fn commas_of_a_chinese_keyboard_separate_people() {
+async fn commas_of_a_chinese_keyboard_separate_user_names() {
     let data = tempfile::tempdir().expect("a directory");
     let desk = Served::start(data.path(), &[]);
     let service = named(&desk).await;
@@ -404,7 +404,7 @@ async fn commas_of_a_chinese_keyboard_separate_people() {
             "{text:?}: {answer}"
         );
     }
-    // Each element of an array is one name.
+    // Each element of an array is one name, even with a comma.
     for members in [
         json!(["zhangsan，neu"]),
         json!(["zhangsan,neu"]),
@@ -529,7 +529,7 @@ async fn one_request_names_at_most_a_thousand_people() {
         before_named == last && last <= before + 1,
         "a rejected request registers no person: {before} {before_named} {last}"
     );
-    // As many as are allowed are registered, all at once.
+    // The allowed number of new people is registered at once.
     let (status, answer) = desk
         .v1(
             "POST",
@@ -546,9 +546,9 @@ async fn one_request_names_at_most_a_thousand_people() {
     );
 }
 
-/// crossings, "also seen": a client waits ten seconds for an answer.
+/// crossings, "also seen": a client waits ten seconds for a response.
 #[tokio::test]
-async fn a_role_of_five_thousand_members_is_put_at_once() {
+async fn a_role_of_five_thousand_members_is_saved_within_ten_seconds() {
     let data = tempfile::tempdir().expect("a directory");
     let desk = Served::start(data.path(), &[]);
     let before = registered(data.path());
@@ -573,7 +573,7 @@ async fn a_role_of_five_thousand_members_is_put_at_once() {
     assert_eq!(role["members"], json!(members));
 }
 
-/// A login service where the token `tok-NAME` belongs to NAME.
+/// Starts a login service in which the token `tok-NAME` belongs to NAME.
 fn login_service() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -651,7 +651,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         ("apply_content", "b"),
         ("ZHIDINGSHENPIREN", "zhangsan"),
     ]);
-    // By login token.
+    // The user comes from a login token.
     let create = |user: &str| json!({ "service_id": 22, "fields": fields, "bk_token": format!("tok-{user}") });
     let annas = send("create_ticket", "k", &[], create("anna")).await;
     let bobs = send("create_ticket", "k", &[], create("bob")).await;
@@ -665,10 +665,10 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         annas["data"],
         "anna's own retry is answered"
     );
-    // By the gateway's header.
+    // The user comes from the gateway header.
     let header = |user: &str| {
-        let carried = json!({ "bk_app_code": tests::process::APP.0, "bk_app_secret": tests::process::APP.1, "bk_username": user });
-        [("x-bkapi-authorization", carried.to_string())]
+        let gateway_credentials = json!({ "bk_app_code": tests::process::APP.0, "bk_app_secret": tests::process::APP.1, "bk_username": user });
+        [("x-bkapi-authorization", gateway_credentials.to_string())]
     };
     let body = json!({ "service_id": 22, "fields": fields });
     let annas = send("create_ticket", "h", &header("anna")[..], body.clone()).await;
@@ -678,7 +678,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         bobs["result"] == false && bobs["code"] == 3_900_005,
         "{bobs}"
     );
-    // An operation of the other user is judged by itself.
+    // The same key of another user is another command.
     let sn = annas["data"]["sn"].clone();
     let follow =
         |user: &str| json!({ "sn": sn, "users": "zhaoliu", "bk_token": format!("tok-{user}") });
@@ -704,7 +704,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         by_zhangsan, 1,
         "the approver's invitation is a command of its own: {history}"
     );
-    // Over `/v1` as before.
+    // The same rule over `/v1`.
     let body = json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" } });
     let key = [("idempotency-key", "v")];
     assert_eq!(
@@ -721,7 +721,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
 
 /// hostile-and-broken 8.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_concurrent_edits_of_one_version_one_is_taken() {
+async fn one_of_concurrent_edits_of_one_version_is_accepted() {
     let data = tempfile::tempdir().expect("a directory");
     let desk = std::sync::Arc::new(Served::start(data.path(), &[]));
     let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"]
@@ -753,7 +753,7 @@ async fn of_concurrent_edits_of_one_version_one_is_taken() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 412, 412, 412, 412], "round {round}");
     }
-    // A repeated command is answered from its commit, whatever the version is by now.
+    // A repeated command is answered from its commit, regardless of the current version.
     let (_, headers, _) = desk
         .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
         .await;
@@ -774,9 +774,9 @@ async fn of_concurrent_edits_of_one_version_one_is_taken() {
     }
 }
 
-/// A form that is too long for one commit: first use of the limits.
+/// A form that is too long for one commit is rejected.
 #[tokio::test]
-async fn a_form_that_is_too_long_is_rejected_with_the_name_of_its_field() {
+async fn an_over_long_form_is_rejected_with_the_name_of_its_field() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let fields = json!({ "title": "a", "apply_content": "长".repeat(150_000), "ZHIDINGSHENPIREN": "zhangsan" });

@@ -1,4 +1,5 @@
-//! The commands of the documents, executed: a block that is marked `sh run` must succeed, in order, in an empty directory.
+//! Executes the commands of the documents: each block that is marked `sh run` must succeed, in
+//! order, in an empty directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,12 +9,12 @@ use std::process::{Command, Stdio};
 
 use tests::process::{program, root};
 
-/// How often a started server is looked for, ten times a second.
+/// Checks for a started server before the script fails, ten per second.
 const LOOKS: u32 = 600;
-/// The ports that documents use literally; each is replaced by a free one.
+/// Ports in the documents; the test replaces each with a free port.
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
 
-/// What a block is for, by the words after its language.
+/// The purpose of a block, from the words after its language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Use {
     Run,
@@ -44,7 +45,8 @@ fn purpose(info: &str) -> Use {
     }
 }
 
-/// The fenced blocks of a Markdown document, in order; a block in a list is indented as its fence is.
+/// Returns the fenced blocks of a Markdown document in order. A block in a list has the indentation
+/// of its fence.
 fn blocks(document: &str) -> Vec<Block> {
     let (mut found, mut open): (Vec<Block>, Option<(Block, usize)>) = (Vec::new(), None);
     for (at, line) in document.lines().enumerate() {
@@ -75,7 +77,8 @@ fn blocks(document: &str) -> Vec<Block> {
     found
 }
 
-/// One script of all blocks: it names the block that fails, waits until a started server answers, and ends servers at its end.
+/// Joins all blocks into one script that names a failing block, waits for started servers, and
+/// stops the servers at its end.
 fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
     let mut script = String::from(
         "set -Eeuo pipefail\nblock=0\ntrap 'echo \"the block at line $block failed: $BASH_COMMAND\" >&2' ERR\n\
@@ -97,7 +100,7 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
             }
             text = text.replace(&format!(":{literal}"), &format!(":{free}"));
         }
-        // The documents start the program with cargo; the test has it built already.
+        // The documents start the program with cargo; the test uses the existing build.
         let text = text.replace("cargo run --release --", "ledgerdesk");
         let _ = writeln!(script, "block={line}");
         match purpose {
@@ -124,7 +127,7 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
     (script, commands)
 }
 
-/// Executes the blocks of a document; fails with the line of the block.
+/// Executes the blocks of a document; a failure names the line of the block.
 fn execute(document: &str) {
     let path = root().join(document);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
@@ -166,7 +169,7 @@ fn execute(document: &str) {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // Servers that the document starts are in the group of the shell.
+        // The servers of the document belong to the process group of the shell.
         .process_group(0)
         .spawn()
         .unwrap();
@@ -194,7 +197,7 @@ fn execute(document: &str) {
     );
 }
 
-/// first-use section 9: the commands of README are executed.
+/// first-use section 9.
 #[test]
 fn the_commands_of_the_readme_work() {
     execute("README.md");
@@ -219,7 +222,7 @@ fn the_commands_of_the_workflow_guide_work() {
 }
 
 #[test]
-fn blocks_are_found_with_their_purpose_and_their_line() {
+fn blocks_are_found_with_purpose_and_line() {
     let document = "text\n```sh run\na\n```\n\n```toml file=x/y.toml\nb = 1\n```\n- item\n  ```sh background\n  c :8080\n    d\n  ```\n```\ne\n```\n";
     let found = blocks(document);
     let shown: Vec<(usize, &Use, &str)> = found

@@ -1,4 +1,4 @@
-//! Erasing a person.
+//! Erasure of a person.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tests::TestDesk;
 use tests::process::{APP, Served, client, printed, run};
 
-/// A user whom no demo data names.
+/// A user that the demo data does not contain.
 const PERSON: &str = "qian-to-be-erased";
 const PHONE: &str = "13947110815";
 const DRAFTED: &str = "draft-words-4711";
@@ -18,7 +18,7 @@ const FILE: &str = "file-name-4711.txt";
 const CONTENT: &str = "content of the file 4711";
 const VARIABLE: &str = "s3cret-of-a-variable-4711";
 
-/// The files below a directory that contain a text.
+/// Returns the files below a directory that contain a text.
 fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("a directory") {
@@ -32,7 +32,7 @@ fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A request of the general approval with a personal phone number.
+/// Returns a general approval request with a personal phone number.
 fn request(phone: &str) -> Value {
     json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan", "LIANXIDIANHUA": phone } })
 }
@@ -43,7 +43,7 @@ async fn opened(desk: &Served, user: &str, body: Value) -> String {
     answer["sn"].as_str().expect("a number").to_owned()
 }
 
-/// A draft and a template of a person, which lists show.
+/// Saves a draft and a template of a person.
 async fn drafted(desk: &Served, user: &str) {
     let (status, answer) = desk
         .v1(
@@ -66,7 +66,7 @@ async fn drafted(desk: &Served, user: &str) {
     }
 }
 
-/// A service whose form takes files.
+/// Imports a service whose form has a FILE field.
 async fn with_files(desk: &Served) -> Value {
     let nodes = json!([
         { "id": 1, "type": "START", "name": "开始" },
@@ -80,8 +80,8 @@ async fn with_files(desk: &Served) -> Value {
         { "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION" },
     ]);
     let flow = json!({ "name": "附件", "nodes": nodes, "edges": [edge(1, 2), edge(2, 3), edge(3, 9)], "fields": fields });
-    let command_envelope = json!({ "bk_username": "admin", "name": "附件", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
-    let imported = desk.bk("import_service", command_envelope).await;
+    let import_request = json!({ "bk_username": "admin", "name": "附件", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
+    let imported = desk.bk("import_service", import_request).await;
     assert_eq!(imported["code"], 0, "{imported}");
     imported["data"]["id"].clone()
 }
@@ -120,7 +120,7 @@ async fn field(desk: &Served, sn: &str, key: &str) -> Value {
         .clone()
 }
 
-/// hostile-and-broken 17: the phone number stayed in the views, and no command erased a person.
+/// hostile-and-broken 17: an erased value, such as a phone number, is in no file of the desk.
 #[tokio::test]
 async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -249,9 +249,10 @@ async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     );
 }
 
-/// hostile-and-broken 17: drafts, templates and personal fields were in plain text in the views all the time.
+/// hostile-and-broken 17: the views contain drafts, templates and personal fields only in sealed
+/// form.
 #[tokio::test]
-async fn views_hold_personal_values_sealed_also_after_a_rebuild() {
+async fn views_seal_personal_values_also_after_a_rebuild() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().to_str().expect("a path");
     let desk = Served::start(directory.path(), &[]);
@@ -285,7 +286,7 @@ async fn views_hold_personal_values_sealed_also_after_a_rebuild() {
     in_plain("after a rebuild");
 }
 
-/// hostile-and-broken 10: the values were in the events of the ticket, in the views and in the export.
+/// hostile-and-broken 10: the events, the views and the export do not contain the values.
 #[tokio::test]
 async fn variables_of_automatic_nodes_are_in_no_response_and_export() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -335,7 +336,7 @@ async fn variables_of_automatic_nodes_are_in_no_response_and_export() {
     assert_eq!(
         found,
         Vec::<PathBuf>::new(),
-        "only the key store holds the values"
+        "only the key store has the values"
     );
 }
 
@@ -364,32 +365,33 @@ async fn variable_of(desk: &TestDesk, sn: &str) -> Option<Value> {
         .cloned()
 }
 
-/// hostile-and-broken 10: API calls still use the variables, until the creator is erased.
+/// hostile-and-broken 10: API calls use the variables until the creator is erased.
 #[tokio::test]
 async fn api_calls_use_variables_of_the_key_store_until_erasure() {
     let desk = TestDesk::open().await;
     let mut body = request("13800000001");
     body["envs"] = json!({ "tok": VARIABLE });
-    let mut numbers = Vec::new();
+    let mut sns = Vec::new();
     for user in ["lisi", "chuyi"] {
         let (status, answer) = desk.v1("POST", "tickets", user, body.clone()).await;
         assert_eq!(status, 201, "{answer}");
-        numbers.push(answer["sn"].as_str().expect("a number").to_owned());
+        sns.push(answer["sn"].as_str().expect("a number").to_owned());
     }
-    assert_eq!(variable_of(&desk, &numbers[0]).await, Some(json!(VARIABLE)));
+    assert_eq!(variable_of(&desk, &sns[0]).await, Some(json!(VARIABLE)));
     let report = erasure::erase(&desk.app, "lisi", &|_| {})
         .await
         .expect("erased");
     assert_eq!(report.secrets, 1, "{report:?}");
-    assert_eq!(variable_of(&desk, &numbers[0]).await, None);
+    assert_eq!(variable_of(&desk, &sns[0]).await, None);
     assert_eq!(
-        variable_of(&desk, &numbers[1]).await,
+        variable_of(&desk, &sns[1]).await,
         Some(json!(VARIABLE)),
         "the same variables of another creator stay"
     );
 }
 
-/// hostile-and-broken 17: the command asks first, leaves a running desk to its own API, and keeps one superuser.
+/// hostile-and-broken 17: the command asks for a confirmation, rejects a running desk, and keeps
+/// one superuser.
 #[tokio::test]
 async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -397,10 +399,10 @@ async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     let desk = Served::start(directory.path(), &[]);
     let sn = opened(&desk, PERSON, request(PHONE)).await;
     let beside = run(&["forget", PERSON, "--yes", "--data", data]);
-    let said = String::from_utf8_lossy(&beside.stderr).into_owned();
+    let error = String::from_utf8_lossy(&beside.stderr).into_owned();
     assert!(
-        !beside.status.success() && said.contains("POST /v1/people/"),
-        "{said}"
+        !beside.status.success() && error.contains("POST /v1/people/"),
+        "{error}"
     );
     let survey: Value = serde_json::from_str(&printed(&[
         "forget",
@@ -422,17 +424,17 @@ async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     desk.kill();
 
     let unconfirmed = run(&["forget", PERSON, "--data", data]);
-    let said = String::from_utf8_lossy(&unconfirmed.stderr).into_owned();
+    let error = String::from_utf8_lossy(&unconfirmed.stderr).into_owned();
     assert!(
-        unconfirmed.status.code() == Some(2) && said.contains("--yes"),
-        "{:?} {said}",
+        unconfirmed.status.code() == Some(2) && error.contains("--yes"),
+        "{:?} {error}",
         unconfirmed.status
     );
     let last = run(&["forget", "admin", "--yes", "--data", data]);
-    let said = String::from_utf8_lossy(&last.stderr).into_owned();
+    let error = String::from_utf8_lossy(&last.stderr).into_owned();
     assert!(
-        last.status.code() == Some(1) && said.contains("last superuser"),
-        "{said}"
+        last.status.code() == Some(1) && error.contains("last superuser"),
+        "{error}"
     );
     assert!(
         !run(&[
@@ -469,7 +471,8 @@ async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     );
 }
 
-/// hostile-and-broken 17: a running desk erases for a superuser, at once and for every reader.
+/// hostile-and-broken 17: a superuser erases a person in a running desk, with immediate effect for
+/// every reader.
 #[tokio::test]
 async fn a_superuser_erases_a_person_in_a_running_desk() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -525,7 +528,7 @@ async fn a_superuser_erases_a_person_in_a_running_desk() {
     assert_eq!(files_with(directory.path(), PHONE), Vec::<PathBuf>::new());
 }
 
-/// hostile-and-broken 17: the report tells text that is sealed from text that is not.
+/// hostile-and-broken 17: the report separates sealed text from unsealed text.
 #[tokio::test]
 async fn the_report_names_services_that_do_not_seal_text() {
     let desk = TestDesk::open().await;
@@ -577,9 +580,10 @@ async fn the_report_names_services_that_do_not_seal_text() {
     assert_eq!(name, "lisi", "a survey changes nothing");
 }
 
-/// hostile-and-broken 17: a reader keeps the removed rows in the write-ahead log of the key store.
+/// hostile-and-broken 17: a concurrent reader keeps the removed rows in the write-ahead log of the
+/// key store.
 #[tokio::test]
-async fn an_erasure_beside_a_reader_of_the_key_store_is_incomplete() {
+async fn an_erasure_during_a_read_of_the_key_store_is_incomplete() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     opened(&desk, PERSON, request(PHONE)).await;
@@ -622,9 +626,9 @@ async fn an_erasure_beside_a_reader_of_the_key_store_is_incomplete() {
     assert_eq!(files_with(directory.path(), PERSON), Vec::<PathBuf>::new());
 }
 
-/// hostile-and-broken 17: words beside a step are text of the person like any other.
+/// hostile-and-broken 17: messages of operations are personal text like any other.
 #[tokio::test]
-async fn the_report_counts_the_words_beside_a_step() {
+async fn the_report_counts_the_messages_of_operations() {
     let desk = TestDesk::open().await;
     let (status, answer) = desk
         .v1("POST", "tickets", "lisi", request("13800000001"))
@@ -651,7 +655,8 @@ async fn the_report_counts_the_words_beside_a_step() {
     assert!(is_counted, "{report:?}");
 }
 
-/// hostile-and-broken 17: an erasure that was interrupted after the key was removed is completed under the id.
+/// hostile-and-broken 17: an erasure that stopped after the removal of the key is completed with
+/// the person id.
 #[tokio::test]
 async fn an_interrupted_erasure_is_completed_under_the_person_id() {
     let desk = TestDesk::open().await;
@@ -678,9 +683,9 @@ async fn an_interrupted_erasure_is_completed_under_the_person_id() {
         .expect("completed");
     assert!(report.erased && report.documents >= 1, "{report:?}");
     let cards = desk.app.views.scan("ticket", "", 100).await.expect("cards");
-    let holds = |body: &[u8]| String::from_utf8_lossy(body).contains("\"sealed\"");
+    let is_sealed = |body: &[u8]| String::from_utf8_lossy(body).contains("\"sealed\"");
     assert!(
-        cards.iter().all(|(_, card)| !holds(&card.body)),
+        cards.iter().all(|(_, card)| !is_sealed(&card.body)),
         "no value of the erased person is left"
     );
     let unknown = PersonId(format!("p{}", "0".repeat(24)));
@@ -690,7 +695,8 @@ async fn an_interrupted_erasure_is_completed_under_the_person_id() {
     ));
 }
 
-/// hostile-and-broken 17: doctor and backup took the removed content of an erased person for a loss.
+/// hostile-and-broken 17: `doctor` and `backup` do not report removed content of an erased person
+/// as a loss.
 #[tokio::test]
 async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -732,7 +738,7 @@ async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
     );
 }
 
-/// first-use section 6: the log has no name of a person, also in a path.
+/// first-use section 6: the log does not contain the name of a person, not even in a path.
 #[test]
 fn the_path_of_an_erasure_is_logged_without_the_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -753,7 +759,7 @@ fn the_path_of_an_erasure_is_logged_without_the_name() {
         .stderr(std::fs::File::create(&log).expect("a file"))
         .spawn()
         .expect("the program runs");
-    // The pipe stays open: the program prints more than its first line.
+    // The pipe stays open, because the program prints more than its first line.
     let mut printed = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut printed, &mut line).expect("a line");

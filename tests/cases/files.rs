@@ -1,4 +1,4 @@
-//! Attachments: uploads, downloads, names, tags.
+//! Attachments: uploads, downloads, names and entity tags.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tests::TestDesk;
 use tests::process::{APP, Served, client, resident_kib};
 
-/// A request of the test's application for lisi.
-fn asking(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuilder {
+/// Builds a request of the test application for lisi.
+fn request_for(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuilder {
     let method: reqwest::Method = method.parse().expect("a method");
     client()
         .request(method, format!("{}/v1/{path}", desk.base))
@@ -21,13 +21,13 @@ fn asking(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuilder {
         .header("x-on-behalf-of", "lisi")
 }
 
-/// Uploads a file as the body itself; gives back what it became.
+/// Uploads a file as the request body; returns the attachment from the response.
 async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
     let path = format!(
         "attachments?name={}",
         domain::api_call::template::percent(name)
     );
-    let response = asking(desk, "POST", &path)
+    let response = request_for(desk, "POST", &path)
         .header("content-type", "application/octet-stream")
         .timeout(std::time::Duration::from_mins(1))
         .body(bytes)
@@ -38,7 +38,8 @@ async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
     response.json::<Value>().await.expect("JSON")["attachments"][0].clone()
 }
 
-/// Uploads a form as its bytes are; gives back status and body.
+/// Uploads a multipart form with the given bytes as its `Content-Disposition`; returns status and
+/// body.
 async fn upload_form(desk: &Served, disposition: &[u8]) -> (u16, Value) {
     let body = [
         &b"--XX\r\nContent-Disposition: form-data; name=\"field_file\"; "[..],
@@ -46,7 +47,7 @@ async fn upload_form(desk: &Served, disposition: &[u8]) -> (u16, Value) {
         b"\r\n\r\ntext\r\n--XX--\r\n",
     ]
     .concat();
-    let request = asking(desk, "POST", "attachments")
+    let request = request_for(desk, "POST", "attachments")
         .header("content-type", "multipart/form-data; boundary=XX");
     let response = request.body(body).send().await.expect("an answer");
     (
@@ -55,7 +56,7 @@ async fn upload_form(desk: &Served, disposition: &[u8]) -> (u16, Value) {
     )
 }
 
-/// Bytes of all files below a folder.
+/// Returns the total size of all files below a folder.
 fn bytes_below(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
@@ -88,7 +89,7 @@ async fn a_file_keeps_only_the_last_part_of_its_path() {
             kept,
             "{given:?}"
         );
-        let begun = asking(&desk, "POST", "uploads")
+        let begun = request_for(&desk, "POST", "uploads")
             .header("idempotency-key", given.escape_default().to_string())
             .json(&json!({ "name": given }));
         let begun = begun
@@ -98,7 +99,7 @@ async fn a_file_keeps_only_the_last_part_of_its_path() {
             .json::<Value>()
             .await
             .expect("JSON");
-        let known = asking(
+        let known = request_for(
             &desk,
             "GET",
             &format!("attachments/{}", begun["id"].as_str().expect("an id")),
@@ -123,7 +124,7 @@ async fn a_file_keeps_only_the_last_part_of_its_path() {
             "attachments?name={}",
             domain::api_call::template::percent(given)
         );
-        let status = asking(&desk, "POST", &path)
+        let status = request_for(&desk, "POST", &path)
             .body("x")
             .send()
             .await
@@ -136,7 +137,7 @@ async fn a_file_keeps_only_the_last_part_of_its_path() {
 
 /// crossings 11.
 #[tokio::test]
-async fn a_name_in_filename_star_is_read_and_another_encoding_is_named() {
+async fn a_name_in_filename_star_is_read_and_a_bad_encoding_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     for (disposition, name) in [
@@ -178,9 +179,9 @@ async fn a_name_in_filename_star_is_read_and_another_encoding_is_named() {
     }
 }
 
-/// crossings 12: tags of files are compared on reading.
+/// crossings 12: reading a file compares entity tags.
 #[tokio::test]
-async fn a_file_that_the_reader_has_is_answered_304() {
+async fn an_unchanged_file_is_answered_304() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let file = upload(&desk, "a.bin", b"0123456789".to_vec()).await;
@@ -188,7 +189,10 @@ async fn a_file_that_the_reader_has_is_answered_304() {
         "attachments/{}/content",
         file["id"].as_str().expect("an id")
     );
-    let first = asking(&desk, "GET", &path).send().await.expect("an answer");
+    let first = request_for(&desk, "GET", &path)
+        .send()
+        .await
+        .expect("an answer");
     let tag = first.headers()["etag"].to_str().expect("text").to_owned();
     for known in [
         tag.clone(),
@@ -196,7 +200,7 @@ async fn a_file_that_the_reader_has_is_answered_304() {
         format!("\"x\", {tag}"),
         "*".to_owned(),
     ] {
-        let again = asking(&desk, "GET", &path)
+        let again = request_for(&desk, "GET", &path)
             .header("if-none-match", &known)
             .send()
             .await
@@ -211,7 +215,7 @@ async fn a_file_that_the_reader_has_is_answered_304() {
         );
         assert_eq!(again.bytes().await.expect("a body").len(), 0);
     }
-    let other = asking(&desk, "GET", &path)
+    let other = request_for(&desk, "GET", &path)
         .header("if-none-match", "\"x\"")
         .send()
         .await
@@ -228,7 +232,7 @@ async fn a_file_that_the_reader_has_is_answered_304() {
         ("\"x\"".to_owned(), 200, &b"0123456789"[..]),
         (format!("W/{tag}"), 200, &b"0123456789"[..]),
     ] {
-        let request = asking(&desk, "GET", &path)
+        let request = request_for(&desk, "GET", &path)
             .header("range", "bytes=2-3")
             .header("if-range", &known);
         let response = request.send().await.expect("an answer");
@@ -255,7 +259,10 @@ async fn the_fallback_names_of_two_chinese_files_differ() {
             "attachments/{}/content",
             file["id"].as_str().expect("an id")
         );
-        let response = asking(&desk, "GET", &path).send().await.expect("an answer");
+        let response = request_for(&desk, "GET", &path)
+            .send()
+            .await
+            .expect("an answer");
         let disposition = response.headers()["content-disposition"]
             .to_str()
             .expect("text")
@@ -286,10 +293,10 @@ async fn the_fallback_names_of_two_chinese_files_differ() {
 
 /// hostile-and-broken 5.
 #[tokio::test]
-async fn a_part_that_is_sent_again_replaces_the_earlier_one() {
+async fn a_repeated_part_replaces_the_earlier_one() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    let begun = asking(&desk, "POST", "uploads")
+    let begun = request_for(&desk, "POST", "uploads")
         .header("idempotency-key", "k")
         .json(&json!({ "name": "a.bin" }))
         .send()
@@ -301,7 +308,7 @@ async fn a_part_that_is_sent_again_replaces_the_earlier_one() {
         .to_owned();
     let mut tag = Value::Null;
     for number in 0..10_u8 {
-        let part = asking(&desk, "PUT", &format!("uploads/{id}/1"))
+        let part = request_for(&desk, "PUT", &format!("uploads/{id}/1"))
             .body(vec![number; 1 << 20])
             .send()
             .await
@@ -314,13 +321,13 @@ async fn a_part_that_is_sent_again_replaces_the_earlier_one() {
         stored < 2 << 20,
         "{stored} bytes are stored of an upload of one MiB"
     );
-    let completed = asking(&desk, "POST", &format!("uploads/{id}/complete"))
+    let completed = request_for(&desk, "POST", &format!("uploads/{id}/complete"))
         .json(&json!({ "parts": [tag] }))
         .send()
         .await
         .expect("an answer");
     assert_eq!(completed.status(), 200);
-    let content = asking(&desk, "GET", &format!("attachments/{id}/content"))
+    let content = request_for(&desk, "GET", &format!("attachments/{id}/content"))
         .send()
         .await
         .expect("an answer")
@@ -333,14 +340,14 @@ async fn a_part_that_is_sent_again_replaces_the_earlier_one() {
     );
 }
 
-/// hostile-and-broken 5: the uploads that one person leaves open are bounded.
+/// hostile-and-broken 5: the number of unfinished uploads of one person is bounded.
 #[tokio::test]
-async fn uploads_that_one_person_leaves_open_are_bounded() {
+async fn unfinished_uploads_of_one_person_are_bounded() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let mut rejected = None;
     for number in 0..200 {
-        let request = asking(&desk, "POST", "uploads")
+        let request = request_for(&desk, "POST", "uploads")
             .header("idempotency-key", format!("k{number}"))
             .json(&json!({ "name": "a.bin" }));
         let response = request.send().await.expect("an answer");
@@ -373,7 +380,7 @@ async fn uploads_that_one_person_leaves_open_are_bounded() {
 
 /// hostile-and-broken 6.
 #[tokio::test]
-async fn downloads_that_are_not_read_take_little_memory() {
+async fn unread_downloads_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let whole: Vec<u8> = (0..40_usize << 20)
@@ -387,8 +394,11 @@ async fn downloads_that_are_not_read_take_little_memory() {
     let before = resident_kib(desk.id());
     let (mut unread, mut rejected) = (Vec::new(), 0);
     for _ in 0..100 {
-        // Only the head of the answer is read.
-        let response = asking(&desk, "GET", &path).send().await.expect("an answer");
+        // The test reads only the head of the response.
+        let response = request_for(&desk, "GET", &path)
+            .send()
+            .await
+            .expect("an answer");
         match response.status().as_u16() {
             200 => unread.push(response),
             429 => rejected += 1,
@@ -407,28 +417,25 @@ async fn downloads_that_are_not_read_take_little_memory() {
         unread.len()
     );
     drop(unread);
-    // A place is free again as soon as the desk has seen that its reader is gone.
+    // A download slot becomes free when the desk detects the closed connection.
     let mut tries = 0;
     let content = loop {
-        let request = asking(&desk, "GET", &path).timeout(std::time::Duration::from_mins(1));
+        let request = request_for(&desk, "GET", &path).timeout(std::time::Duration::from_mins(1));
         let response = request.send().await.expect("an answer");
         if response.status() == 200 {
             break response.bytes().await.expect("bytes");
         }
         tries += 1;
-        assert!(
-            tries < 1_000,
-            "the places of readers that are gone stay taken"
-        );
+        assert!(tries < 1_000, "a closed connection does not free its slot");
         tokio::task::yield_now().await;
     };
     assert!(
         content.as_ref() == whole.as_slice(),
-        "what is read in pieces is what was uploaded"
+        "the download equals the uploaded file"
     );
 }
 
-/// A blob store on a disk that is nearly full.
+/// A blob store that reports a nearly full disk.
 struct NearlyFull(Arc<dyn Blob>);
 
 #[async_trait]
@@ -450,7 +457,7 @@ impl Blob for NearlyFull {
     }
 }
 
-/// hostile-and-broken 5: uploads leave a floor of free disk to the ledger.
+/// hostile-and-broken 5: uploads leave a minimum of free disk space to the ledger.
 #[tokio::test]
 async fn an_upload_to_a_nearly_full_disk_is_answered_507() {
     let mut desk = TestDesk::open().await;
@@ -486,6 +493,6 @@ async fn an_upload_to_a_nearly_full_disk_is_answered_507() {
         )
         .await;
     assert_eq!(status, 507, "{problem}");
-    assert_eq!(desk.head().await, head, "nothing of it is in the ledger");
+    assert_eq!(desk.head().await, head, "a rejected upload stores no event");
     desk.must("create_ticket", tests::approval_request()).await;
 }

@@ -1,4 +1,4 @@
-//! Incident logs of other systems.
+//! Imports of incident logs of other systems.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,8 @@ use events::{Meta, Moment};
 use serde_json::{Value, json};
 use tests::process::{program, root, run};
 
-/// A mapping of the columns `id`, `when` and `state`; `top` and `more` are put before and behind.
+/// Returns a mapping of the columns `id`, `when` and `state`, with `top` before the columns and
+/// `more` after them.
 fn mapping(top: &str, format: &str, zone: &str, more: &str) -> String {
     format!(
         "source = \"LOG\"\nmissing = [\"\", \"-\"]\n{top}\n[columns]\ncase = \"id\"\ntime = \"when\"\nstate = \"state\"\n{}\n[time]\nformat = {format}\nzone = \"{zone}\"\n{}\n",
@@ -24,7 +25,7 @@ fn plain() -> String {
     mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "")
 }
 
-/// What a command printed and whether it succeeded.
+/// The output of a command, and its success.
 struct Printed {
     is_ok: bool,
     out: String,
@@ -63,7 +64,7 @@ fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str])
     ledgerdesk(&[&["import"][..], &words[..], more].concat())
 }
 
-/// Imports a log into a new desk, of which every row must be imported.
+/// Imports a log into a new desk; every row must be imported.
 fn imported(log: impl AsRef<[u8]>, mapping: &str, rows: usize) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let printed = import(directory.path(), log, mapping, &[]);
@@ -99,7 +100,7 @@ fn show(directory: &Path, stream: &str) -> String {
     .all
 }
 
-/// The data of all rows of a case that were imported, in their order.
+/// Returns the data of all imported rows of a case, in order.
 fn rows(directory: &Path, case: &str) -> Vec<Value> {
     let exported = ledgerdesk(&[
         "audit",
@@ -117,7 +118,7 @@ fn rows(directory: &Path, case: &str) -> Vec<Value> {
         .collect()
 }
 
-/// One member of every row of a case.
+/// Returns one member of every row of a case.
 fn members(directory: &Path, case: &str, member: &str) -> Vec<Value> {
     rows(directory, case)
         .into_iter()
@@ -127,7 +128,7 @@ fn members(directory: &Path, case: &str, member: &str) -> Vec<Value> {
 
 /// real-files-and-clients 6.
 #[test]
-fn an_offset_in_a_time_outweighs_the_zone_of_the_mapping() {
+fn an_offset_in_a_time_overrides_the_zone_of_the_mapping() {
     let texts = [
         "2026-01-01T10:00:00+08:00",
         "2026-01-01T04:00:00+00:00",
@@ -179,9 +180,9 @@ fn an_offset_in_a_time_outweighs_the_zone_of_the_mapping() {
     }
 }
 
-/// real-files-and-clients 6. Times between the columns of `[times]` have offsets too.
+/// real-files-and-clients 6: the columns of `[times]` may have offsets too.
 #[test]
-fn offsets_count_in_further_times_as_well() {
+fn offsets_are_read_in_additional_times_too() {
     let log = "id,when,state,opened,resolved\nA,2026-01-01T10:00:00Z,Done,2026-01-01T10:00:00+08:00,2026-01-01T03:00:00Z\n";
     let directory = imported(
         log,
@@ -202,7 +203,7 @@ fn offsets_count_in_further_times_as_well() {
 
 /// first-use F7, real-files-and-clients 7.
 #[test]
-fn rejected_and_imported_rows_have_the_line_of_the_file() {
+fn rejected_and_imported_rows_have_their_line_number() {
     for end in ["\r\n", "\n", "\r"] {
         for (name, lines, wrong, right) in [
             (
@@ -346,7 +347,7 @@ fn case_ids_with_blanks_are_imported_and_can_be_shown() {
 
 /// real-files-and-clients 9.
 #[test]
-fn values_may_be_separated_by_other_characters_than_commas() {
+fn values_may_be_separated_by_other_delimiters() {
     let rows = [
         ["id", "when", "state"],
         ["A", "2026-01-01 10:00", "New"],
@@ -405,7 +406,7 @@ fn values_may_be_separated_by_other_characters_than_commas() {
 
 /// real-files-and-clients 10.
 #[test]
-fn logs_in_other_encodings_are_read_by_their_encoding() {
+fn logs_are_read_in_their_own_encoding() {
     let utf_16 = |text: &str, little: bool| -> Vec<u8> {
         let units = std::iter::once('\u{feff}')
             .chain(text.chars())
@@ -513,7 +514,7 @@ fn logs_in_other_encodings_are_read_by_their_encoding() {
 
 /// real-files-and-clients 11.
 #[test]
-fn blanks_around_values_do_not_count() {
+fn blanks_around_values_are_ignored() {
     let log = "id , when,\u{3000}state,closed,who\n A ,2026-01-01 10:00 ,\"New \", ,\u{a0}zhangsan\u{3000}\nA, 2026-01-01 12:00,\tNew\u{a0}, - ,zhangsan\n\
                A,2026-01-01 13:00, Done ,2026-01-01 13:00,- \n";
     let text = mapping(
@@ -545,7 +546,7 @@ fn blanks_around_values_do_not_count() {
 
 /// real-files-and-clients 11, first-use section 4.
 #[test]
-fn formats_of_times_are_tried_in_their_order() {
+fn time_formats_are_tried_in_order() {
     let log = "id,when,state,closed\nA,28/02/2026 10:00:00,New,-\nA,2026-02-28 12:00:00,Done,28.02.2026\nA,gestern,Done,-\n";
     let text = mapping(
         "",
@@ -581,7 +582,8 @@ fn formats_of_times_are_tried_in_their_order() {
     );
 }
 
-/// first-use section 4: a mapping can express joined columns, constants, defaults, values, numbers with a decimal comma, and rows to ignore.
+/// first-use section 4: a mapping can express joined columns, constants, defaults, replaced values,
+/// numbers with a decimal comma, and ignored rows.
 #[test]
 fn a_mapping_joins_replaces_and_ignores_values() {
     let log = "id,date,time,status,sub,prio,hours,kind,titel\nA,2026-01-01,10:00,Pending,Vendor,1,\"1,5\",x,Drucker\nA,2026-01-01,11:00,Pending,,,\"1.000,00\",x,Drucker\n\
@@ -643,9 +645,9 @@ fn a_mapping_joins_replaces_and_ignores_values() {
     );
 }
 
-/// crossings 2: the column of a mapping that names people.
+/// crossings 2: the mapped column contains names of people.
 #[test]
-fn full_width_separators_separate_the_names_of_people() {
+fn full_width_separators_separate_user_names() {
     for text in [
         "zhangsan，wangwu",
         "zhangsan、wangwu",
@@ -670,18 +672,18 @@ fn full_width_separators_separate_the_names_of_people() {
             &rows(directory.path(), "A")[0],
             &rows(directory.path(), "B")[0],
         );
-        let wanted = format!(
+        let expected = format!(
             "{},{}",
             first["actor"].as_str().unwrap(),
             second["columns"]["who"].as_str().unwrap()
         );
-        assert_eq!(first["columns"]["who"], wanted, "{text}");
+        assert_eq!(first["columns"]["who"], expected, "{text}");
     }
 }
 
 /// hostile-and-broken 20.
 #[test]
-fn a_record_over_the_bound_is_rejected_in_little_memory() {
+fn an_over_long_record_is_rejected_with_little_memory() {
     const BYTES: usize = 128 << 20;
     const PEAK_KIB_MAX: u64 = 100 << 10;
     let directory = tempfile::tempdir().unwrap();
@@ -736,9 +738,9 @@ fn a_record_over_the_bound_is_rejected_in_little_memory() {
     );
 }
 
-/// hostile-and-broken 20: one of two columns of one name was taken silently.
+/// hostile-and-broken 20: two columns with one name are ambiguous.
 #[test]
-fn two_columns_of_one_name_are_rejected_by_name() {
+fn two_columns_with_one_name_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
     for header in [
         "id,when,state,state",
@@ -761,11 +763,11 @@ fn two_columns_of_one_name_are_rejected_by_name() {
     }
     assert!(
         !directory.path().join("data").exists(),
-        "a log that cannot be imported leaves no desk behind"
+        "an unreadable log creates no desk"
     );
 }
 
-/// hostile-and-broken 20: a quote that is never closed swallows rows.
+/// hostile-and-broken 20: an unclosed quote would swallow rows.
 #[test]
 fn an_unclosed_quote_is_rejected_with_its_line() {
     let directory = tempfile::tempdir().unwrap();
@@ -797,9 +799,9 @@ fn an_unclosed_quote_is_rejected_with_its_line() {
     );
 }
 
-/// first-use section 4: exit status 0 although no row was imported.
+/// first-use section 4: the exit status is not 0 if no row was imported.
 #[test]
-fn an_import_without_one_good_row_fails() {
+fn an_import_without_a_valid_row_fails() {
     let directory = tempfile::tempdir().unwrap();
     let (good, mixed) = (
         "id,when,state\nA,2026-01-01 10:00,New\n",
@@ -849,7 +851,7 @@ fn an_import_without_one_good_row_fails() {
     );
 }
 
-/// first-use section 4: no dry run, no file of the rejected rows, no summary for programs.
+/// first-use section 4: a dry run, a file of the rejected rows, and a JSON summary.
 #[test]
 fn a_dry_run_reports_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -938,11 +940,11 @@ fn a_dry_run_reports_and_writes_nothing() {
     assert_eq!(
         std::fs::read_to_string(&over).unwrap(),
         plain(),
-        "nor is its mapping"
+        "the mapping is unchanged"
     );
 }
 
-/// first-use section 4: a report on a log without columns for its times was empty.
+/// first-use section 4: a report on a log without time columns is not empty.
 #[test]
 fn a_report_derives_missing_times_from_phases() {
     let log = "id,when,state\nA,2026-01-05 10:00,New\nA,2026-01-05 11:00,Done\nA,2026-01-05 12:00,New\nA,2026-01-05 13:00,Done\nA,2026-01-06 10:00,Shut\nB,2026-01-06 10:00,New\n";
@@ -974,11 +976,11 @@ fn a_report_derives_missing_times_from_phases() {
     );
 }
 
-/// first-use section 4: a report on nothing printed 24 lines of zeros.
+/// first-use section 4: a report without incidents is one line.
 #[test]
-fn a_report_on_nothing_has_one_line() {
+fn a_report_without_incidents_has_one_line() {
     let directory = tempfile::tempdir().unwrap();
-    // A log without rows makes a desk without tickets.
+    // A log without rows creates a desk without tickets.
     assert!(import(directory.path(), "id,when,state\n", &plain(), &[]).is_ok);
     for name in ["incidents", "desk"] {
         let printed = ledgerdesk(&[
@@ -995,7 +997,7 @@ fn a_report_on_nothing_has_one_line() {
     }
 }
 
-/// crossings 3 as far as reports are concerned: an unknown zone left cases out silently.
+/// crossings 3: a report names an unknown zone instead of leaving out cases.
 #[test]
 fn an_unknown_zone_is_named_in_the_report() {
     let mut log = IncidentLog::default();
@@ -1026,9 +1028,9 @@ fn an_unknown_zone_is_named_in_the_report() {
     );
 }
 
-/// first-use section 4: the mapping language was not documented.
+/// first-use section 4: the guide documents the mapping language.
 #[test]
-fn the_example_of_the_guide_runs_as_it_is_written() {
+fn the_example_of_the_guide_runs_unchanged() {
     let guide = std::fs::read_to_string(root().join("docs/importing.md")).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let mut commands = String::new();
@@ -1059,20 +1061,23 @@ fn the_example_of_the_guide_runs_as_it_is_written() {
         "{printed}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    for wanted in [
+    for expected in [
         "5 imported, 0 duplicate, 1 rejected, 1 ignored",
         "0 imported, 5 duplicate, 1 rejected, 1 ignored",
         "Wartet / Lieferant",
         "\"minutes\":90",
     ] {
-        assert!(printed.contains(wanted), "{wanted} is missing in {printed}");
+        assert!(
+            printed.contains(expected),
+            "{expected} is missing in {printed}"
+        );
     }
     assert!(directory.path().join("rejected.csv").exists());
 }
 
-/// real-files-and-clients 8. The name of the stream was too long, and the whole import stopped.
+/// real-files-and-clients 8: an over-long stream name rejects one row and does not stop the import.
 #[test]
-fn a_case_id_of_many_blanks_rejects_its_row_only() {
+fn a_case_id_of_many_blanks_rejects_only_its_row() {
     let directory = tempfile::tempdir().unwrap();
     for (case, named) in [
         ("x ".repeat(63) + "xx", 256),
@@ -1107,9 +1112,9 @@ fn a_case_id_of_many_blanks_rejects_its_row_only() {
     );
 }
 
-/// first-use section 4. Long texts in columns that the mapping does not name cost rows.
+/// first-use section 4: long texts in unmapped columns do not reject rows.
 #[test]
-fn columns_without_a_meaning_may_be_long() {
+fn unmapped_columns_may_be_long() {
     let long = "x".repeat(200_000);
     let log = format!(
         "id,when,state,description\nA,2026-01-01 10:00,New,{long}\nB,2026-01-01 10:00,New,short\n"
@@ -1130,9 +1135,9 @@ fn columns_without_a_meaning_may_be_long() {
     );
 }
 
-/// real-files-and-clients 9. Spreadsheets write delimiters behind the last value of some rows.
+/// real-files-and-clients 9: spreadsheets write delimiters after the last value of some rows.
 #[test]
-fn delimiters_behind_the_last_value_do_not_count() {
+fn delimiters_after_the_last_value_are_ignored() {
     let row = "A,2026-01-01 10:00,New";
     for (header, ends) in [
         ("id,when,state", [",", ",,, ", ""]),
@@ -1170,9 +1175,10 @@ fn delimiters_behind_the_last_value_do_not_count() {
     }
 }
 
-/// real-files-and-clients 11. Every row was rejected with the words of a time library, or read as another time.
+/// real-files-and-clients 11: a time format that cannot produce a time is reported once, as an
+/// error of the mapping.
 #[test]
-fn a_format_that_reads_no_time_is_an_error_of_the_mapping() {
+fn a_format_that_reads_no_time_is_a_mapping_error() {
     let directory = tempfile::tempdir().unwrap();
     for format in [
         "%q",
@@ -1210,13 +1216,14 @@ fn a_format_that_reads_no_time_is_an_error_of_the_mapping() {
     );
     assert!(
         !directory.path().join("data").exists(),
-        "a mapping that cannot be used leaves no desk behind"
+        "an invalid mapping creates no desk"
     );
 }
 
-/// real-files-and-clients 6. A text of another form became a time in the year 26 or in 1970, without a message.
+/// real-files-and-clients 6: a text in another time format is rejected, and not read as a wrong
+/// year.
 #[test]
-fn a_time_of_another_form_is_rejected_with_advice() {
+fn a_time_in_another_format_is_rejected_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     for (format, text, word) in [
         ("%d.%m.%Y", "28.02.26", "%y"),
@@ -1252,9 +1259,9 @@ fn a_time_of_another_form_is_rejected_with_advice() {
     );
 }
 
-/// real-files-and-clients 10. A text in UTF-16 without a mark was called Windows-1252 or GB18030.
+/// real-files-and-clients 10: the message for a UTF-16 text without a byte order mark names UTF-16.
 #[test]
-fn a_file_of_another_encoding_is_named_for_what_it_is() {
+fn the_message_names_the_actual_encoding_of_a_file() {
     let utf_16 = |text: &str, little: bool| -> Vec<u8> {
         text.encode_utf16()
             .flat_map(|unit| {
@@ -1310,9 +1317,9 @@ fn a_file_of_another_encoding_is_named_for_what_it_is() {
     }
 }
 
-/// real-files-and-clients 11. The message showed two names that look the same.
+/// real-files-and-clients 11: column names that look the same are equal.
 #[test]
-fn blanks_inside_the_name_of_a_column_count_as_one() {
+fn repeated_blanks_in_a_column_name_count_as_one() {
     for name in [
         "my state",
         "my  state",
@@ -1345,9 +1352,10 @@ fn blanks_inside_the_name_of_a_column_count_as_one() {
     );
 }
 
-/// hostile-and-broken 20. A log whose end is missing: the rows before it are imported, and the whole log continues.
+/// hostile-and-broken 20: the complete rows of a truncated log are imported, and the whole log
+/// continues the import.
 #[test]
-fn a_gzip_file_that_is_cut_off_is_continued_by_the_whole_one() {
+fn the_whole_gzip_file_continues_the_import_of_a_truncated_one() {
     let directory = tempfile::tempdir().unwrap();
     let log: String = (0..8000)
         .map(|row| {

@@ -1,4 +1,4 @@
-//! Lists of tickets: filters, orders, pages.
+//! Lists of tickets: filters, orders and pages.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tests::lists;
 use tests::process::Served;
 
-/// first-use F1, on SQLite: every filter and page equals a plain computation.
+/// first-use F1, on SQLite: every filter and page equals a direct computation.
 #[tokio::test]
-async fn any_list_on_sqlite_equals_a_plain_computation() {
+async fn every_list_on_sqlite_equals_a_direct_computation() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = Arc::new(ViewsFile::open(directory.path(), Arc::default()).expect("views"));
     let compared = lists::check(Arc::new(Sqlite(file)), 1_500, 800).await;
@@ -19,15 +19,15 @@ async fn any_list_on_sqlite_equals_a_plain_computation() {
     assert!(compared.listed > 10_000, "{compared:?}");
 }
 
-/// first-use F1, on memory.
+/// first-use F1, in memory.
 #[tokio::test]
-async fn any_list_in_memory_equals_a_plain_computation() {
+async fn every_list_in_memory_equals_a_direct_computation() {
     let compared = lists::check(Arc::new(Memory::default()), 400, 1_000).await;
     println!("memory: {compared:?}, 0 differences");
     assert!(compared.listed > 10_000, "{compared:?}");
 }
 
-/// first-use F1, through the program: five tickets of two services, narrowed over both APIs.
+/// first-use F1, in the real program: five tickets of two services, filtered over both APIs.
 #[tokio::test]
 async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -107,7 +107,7 @@ async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
 
 /// hostile-and-broken 11.
 #[tokio::test]
-async fn a_condition_of_more_than_a_thousand_values_is_rejected_by_name() {
+async fn a_filter_of_more_than_a_thousand_values_is_rejected_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let many = (0..1_001)
@@ -155,9 +155,10 @@ async fn a_condition_of_more_than_a_thousand_values_is_rejected_by_name() {
     }
 }
 
-/// first-use F1 and F2, over the BlueKing API: a condition of another type was left out, and every ticket came back.
+/// first-use F1 and F2, over the BlueKing API: a filter of another type is never ignored, because
+/// the list would contain every ticket.
 #[tokio::test]
-async fn a_condition_of_another_type_is_rejected_or_read_and_never_left_out() {
+async fn a_filter_of_another_type_is_never_ignored() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     for _ in 0..2 {

@@ -1,5 +1,6 @@
-//! Faults that trying the product found, one test each: its name states the fault, its comment names the case. Tests that go through the real program also run
-//! against another build: `LEDGERDESK_PROGRAM=path/to/ledgerdesk cargo nextest run -p tests --test cases` shows which of them fail there.
+//! Regression tests for faults that product trials found. The name of a test states the correct
+//! behavior; the comment names the case. Tests of the real program can also run against another
+//! build: `LEDGERDESK_PROGRAM=path/to/ledgerdesk cargo nextest run -p tests --test cases`.
 
 mod administration;
 mod api_bodies;

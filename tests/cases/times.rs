@@ -1,11 +1,11 @@
-//! Times as they leave the desk, and time zones.
+//! Times in all outputs of the desk, and time zones.
 
 use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::process::{Served, fast_approval, printed, program, run, text};
 
-/// Says whether a text is RFC 3339 in UTC with exactly three digits of a second.
+/// Whether a text is an RFC 3339 time in UTC with three fractional digits.
 fn is_utc(text: &str) -> bool {
     text.len() == "2026-11-22T08:00:00.000Z".len()
         && text.ends_with('Z')
@@ -13,14 +13,14 @@ fn is_utc(text: &str) -> bool {
         && text.parse::<jiff::Timestamp>().is_ok()
 }
 
-/// Says whether a text is RFC 3339 with exactly three digits of a second and the offset of Shanghai.
+/// Whether a text is an RFC 3339 time with three fractional digits and the offset of Shanghai.
 fn is_local(text: &str) -> bool {
     text.len() == "2026-11-22T16:00:00.000+08:00".len()
         && text.ends_with("+08:00")
         && text.as_bytes()[19] == b'.'
 }
 
-/// The lines of an export of a demo day.
+/// Returns the lines of an export of a demo day.
 fn day(data: &str) -> Vec<Value> {
     printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
     printed(&["audit", "export", "--data", data])
@@ -51,9 +51,9 @@ fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     assert_eq!(by_text, by_instant, "texts sort as instants do");
 }
 
-/// crossings 1: what `audit show` prints, the data of events and the state included.
+/// crossings 1: the output of `audit show`, including event data and state.
 #[test]
-fn every_time_that_audit_show_prints_has_three_digits() {
+fn every_time_of_audit_show_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let lines = day(data);
@@ -80,7 +80,7 @@ fn every_time_that_audit_show_prints_has_three_digits() {
     );
 }
 
-/// crossings 1: over `/v1`; first-use section 2 (`GET /v1/workflows`, data of events).
+/// crossings 1: times over `/v1`; first-use section 2 (`GET /v1/workflows`, event data).
 #[tokio::test]
 async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
     let directory = tempfile::tempdir().unwrap();
@@ -112,9 +112,9 @@ async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
     }
 }
 
-/// crossings 1: readers keep accepting every form of a time, and positions.
+/// crossings 1: commands accept every form of a time, and positions.
 #[tokio::test]
-async fn audit_show_reads_every_form_of_a_time_and_positions() {
+async fn audit_show_accepts_every_form_of_a_time_and_positions() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let desk = Served::start(directory.path(), &[]);
@@ -183,7 +183,7 @@ async fn audit_show_reads_every_form_of_a_time_and_positions() {
     assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
 }
 
-/// A zone file that has UTC alone (RFC 8536, version 2).
+/// Returns a zone file for UTC (RFC 8536, version 2).
 fn utc_file() -> Vec<u8> {
     let mut block = b"TZif2".to_vec();
     block.extend([0; 15]);
@@ -197,7 +197,7 @@ fn utc_file() -> Vec<u8> {
 
 /// crossings 3: the zone files of the system are incomplete.
 #[tokio::test]
-async fn a_desk_starts_where_the_system_lacks_zone_files() {
+async fn a_desk_starts_with_incomplete_system_zone_files() {
     let directory = tempfile::tempdir().unwrap();
     let zones = directory.path().join("zones");
     std::fs::create_dir(&zones).unwrap();
@@ -218,9 +218,9 @@ async fn a_desk_starts_where_the_system_lacks_zone_files() {
     }
 }
 
-/// crossings 3: the system has no zone files at all, as in images without a distribution.
+/// crossings 3: the system has no zone files, as in images without a distribution.
 #[test]
-fn a_desk_starts_where_the_system_has_no_zone_files() {
+fn a_desk_starts_without_system_zone_files() {
     let alone = "mount -t tmpfs none /usr/share/zoneinfo && exec \"$0\" \"$@\"";
     let isolated = |arguments: &[&str]| {
         let mut command = Command::new("unshare");
@@ -245,9 +245,9 @@ fn a_desk_starts_where_the_system_has_no_zone_files() {
     }
 }
 
-/// crossings 3: no other zone is taken silently.
+/// crossings 3: an unknown zone is not replaced silently.
 #[test]
-fn a_zone_that_does_not_exist_is_rejected_by_name() {
+fn an_unknown_zone_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let failed = Served::start_with(directory.path(), &["--zone", "Mars/Olympus"])
         .map(|desk| desk.base.clone())
@@ -258,9 +258,9 @@ fn a_zone_that_does_not_exist_is_rejected_by_name() {
     );
 }
 
-/// first-use section 1: `--zone` may change between starts without a warning.
+/// first-use section 1: a changed `--zone` at a start gives a warning.
 #[test]
-fn another_zone_than_at_the_last_start_is_a_warning() {
+fn a_changed_zone_at_a_start_gives_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     let (data, log) = (directory.path().join("data"), directory.path().join("log"));
     let warnings = |zone: &str| {
@@ -284,16 +284,20 @@ fn another_zone_than_at_the_last_start_is_a_warning() {
         changed.len() == 1 && changed[0].contains("Asia/Shanghai") && changed[0].contains("UTC"),
         "{changed:?}"
     );
-    assert_eq!(warnings("UTC"), [""; 0], "the same zone again");
+    assert_eq!(
+        warnings("UTC"),
+        [""; 0],
+        "an unchanged zone gives no warning"
+    );
 }
 
-/// crossings 1: the manifests of a backup, whose times are compared when it is restored.
+/// crossings 1: the times in the manifests of backups, which a restore compares.
 #[test]
 fn the_time_of_every_backup_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     printed(&["setup", "--data", data.to_str().unwrap()]);
-    // A time that ends with zero digits is one of ten.
+    // On average, two of twenty times end with a zero digit.
     for number in 0..20 {
         let copy = directory.path().join(format!("backup-{number}"));
         printed(&[
@@ -313,9 +317,9 @@ fn the_time_of_every_backup_has_three_digits() {
     }
 }
 
-/// crossings 3: the zone of a mapping, where the zone files of the system are incomplete.
+/// crossings 3: the zone of a mapping, with incomplete zone files of the system.
 #[test]
-fn an_import_knows_zones_that_the_system_lacks() {
+fn an_import_reads_zones_without_system_zone_files() {
     let directory = tempfile::tempdir().unwrap();
     let zones = directory.path().join("zones");
     std::fs::create_dir(&zones).unwrap();
@@ -358,11 +362,12 @@ fn an_import_knows_zones_that_the_system_lacks() {
     assert!(!run_there(&["report", "incidents", "--json"]).contains("unknown zone"));
 }
 
-/// crossings 7: a window in the hour that comes twice covers both of its passes, and hours that follow each other leave no ticket out.
+/// crossings 7: a window in the repeated hour covers both passes. Adjacent windows leave out no
+/// ticket.
 #[tokio::test]
-async fn a_window_in_the_hour_that_comes_twice_has_every_ticket() {
+async fn a_window_in_the_repeated_hour_has_every_ticket() {
     let desk = tests::TestDesk::open_in("Europe/Berlin").await;
-    // The clocks go back at this instant.
+    // The clocks are set back at this instant.
     let start = jiff::Timestamp::from_millisecond(desk.app.ledger.clock.now().0).unwrap();
     let change: jiff::Timestamp = "2027-10-31T01:00:00Z".parse().unwrap();
     let mut at = start;

@@ -1,4 +1,5 @@
-//! Files: uploaded whole, as a form or in parts; held by tickets and workflows, read by whoever may, thrown away where nothing holds them.
+//! Uploads (body, form or parts), references from tickets and workflows, read permission, and
+//! removal of unreferenced files.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -12,8 +13,8 @@ use crate::workflow_builder::{line, manual, service};
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 const PROGRAM: &[u8] = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00";
 
-/// A request of the trusted application for a user.
-fn asking(
+/// Builds a request of the trusted application on behalf of a user.
+fn request_of(
     method: &str,
     path: &str,
     user: &str,
@@ -37,7 +38,7 @@ fn asking(
     request.body(body.into()).expect("a request")
 }
 
-async fn ask(desk: &TestDesk, request: Request<Body>) -> (u16, Value) {
+async fn send(desk: &TestDesk, request: Request<Body>) -> (u16, Value) {
     let (status, bytes) = desk.send(request).await;
     (
         status.as_u16(),
@@ -45,15 +46,15 @@ async fn ask(desk: &TestDesk, request: Request<Body>) -> (u16, Value) {
     )
 }
 
-/// Uploads a file as the body itself; gives back what it became.
+/// Uploads a file as the request body; returns the attachment from the response.
 pub(crate) async fn upload(desk: &TestDesk, user: &str, name: &str, bytes: &[u8]) -> Value {
     let path = format!(
         "attachments?name={}",
         domain::api_call::template::percent(name)
     );
-    let (status, answer) = ask(
+    let (status, answer) = send(
         desk,
-        asking(
+        request_of(
             "POST",
             &path,
             user,
@@ -66,14 +67,14 @@ pub(crate) async fn upload(desk: &TestDesk, user: &str, name: &str, bytes: &[u8]
     answer["attachments"][0].clone()
 }
 
-/// Reads a file; gives back status, headers and bytes.
+/// Reads the content of a file; returns status, headers and bytes.
 async fn read(
     desk: &TestDesk,
     user: &str,
     id: &Value,
     headers: &[(&str, &str)],
 ) -> (StatusCode, HeaderMap, Vec<u8>) {
-    let request = asking(
+    let request = request_of(
         "GET",
         &format!("attachments/{}/content", id.as_str().expect("an id")),
         user,
@@ -96,7 +97,7 @@ pub(crate) async fn status_of(desk: &TestDesk, user: &str, id: &Value) -> u16 {
     read(desk, user, id, &[]).await.0.as_u16()
 }
 
-/// A service whose submit form takes files.
+/// Imports a service whose submit form has a FILE field.
 pub(crate) async fn with_files(desk: &TestDesk, meta: Value) -> Value {
     let field = json!({ "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "meta": meta });
     service(
@@ -114,7 +115,7 @@ fn ticket(service: &Value, files: &Value) -> Value {
     json!({ "service_id": service, "creator": "lisi", "fields": fields })
 }
 
-async fn held(desk: &TestDesk, sn: &Value) -> Value {
+async fn files_of(desk: &TestDesk, sn: &Value) -> Value {
     let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
     info["fields"]
         .as_array()
@@ -125,19 +126,19 @@ async fn held(desk: &TestDesk, sn: &Value) -> Value {
         .clone()
 }
 
-fn stored(desk: &TestDesk) -> usize {
+fn stored_blobs(desk: &TestDesk) -> usize {
     desk.blob.0.lock().expect("no holder panics").len()
 }
 
 #[tokio::test]
-async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
+async fn a_file_of_a_ticket_is_readable_by_the_people_of_that_ticket_only() {
     let desk = TestDesk::open().await;
     let service = with_files(&desk, json!({})).await;
     let file = upload(&desk, "lisi", "报错 \"1\".png", PNG).await;
     assert_eq!(
         (&file["media_type"], &file["bytes"]),
         (&json!("image/png"), &json!(PNG.len())),
-        "what it is stands in its bytes"
+        "the media type follows from the bytes"
     );
     let sealed: Vec<Vec<u8>> = desk
         .blob
@@ -151,7 +152,7 @@ async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
         sealed
             .iter()
             .all(|bytes| !bytes.windows(4).any(|four| four == b"PNG\r")),
-        "what is stored is sealed"
+        "stored bytes are sealed"
     );
 
     assert_eq!(
@@ -167,9 +168,9 @@ async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
         .clone();
     let kept = json!([{ "id": file["id"], "name": "报错 \"1\".png", "media_type": "image/png", "bytes": PNG.len(), "digest": file["digest"] }]);
     assert_eq!(
-        held(&desk, &sn).await,
+        files_of(&desk, &sn).await,
         kept,
-        "the ticket tells what was attached, down to its digest"
+        "the ticket shows the attached file with its digest"
     );
     for (reader, status) in [
         ("lisi", 200),
@@ -201,20 +202,27 @@ async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
         )
     );
 
-    // A ticket holds it: nobody throws it away, at once or later; nobody else puts it into a ticket of theirs, and whoever follows unasked sees no more than lists.
+    // A referenced file is neither deleted nor attached to a ticket of another user. A follower who
+    // was not invited cannot read the file.
     let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
     assert_eq!(
-        ask(&desk, asking("DELETE", &path, "lisi", &[], Body::empty()))
-            .await
-            .0,
+        send(
+            &desk,
+            request_of("DELETE", &path, "lisi", &[], Body::empty())
+        )
+        .await
+        .0,
         409
     );
     desk.clock.advance(ALONE_MS);
     desk.settle().await;
     assert_eq!(
-        ask(&desk, asking("DELETE", &path, "lisi", &[], Body::empty()))
-            .await
-            .0,
+        send(
+            &desk,
+            request_of("DELETE", &path, "lisi", &[], Body::empty())
+        )
+        .await
+        .0,
         409
     );
     assert_eq!(status_of(&desk, "wangwu", &file["id"]).await, 200);
@@ -232,20 +240,20 @@ async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
     assert_eq!(
         status_of(&desk, "zhangsan", &file["id"]).await,
         200,
-        "who was asked to follow may, also when they did so already"
+        "an invited follower may read the file, even one who followed before"
     );
     desk.operate(&sn, "unfollow", "zhangsan", json!({})).await;
     assert_eq!(
         status_of(&desk, "zhangsan", &file["id"]).await,
         404,
-        "an invitation ends with the following"
+        "unfollowing ends the invitation"
     );
-    // Its uploader may use it again, and both tickets hold it.
+    // The uploader may attach the file to a second ticket; both tickets reference the file.
     let second = desk
         .must("create_ticket", ticket(&service, &json!([file["id"]])))
         .await["sn"]
         .clone();
-    assert_eq!(held(&desk, &second).await, kept);
+    assert_eq!(files_of(&desk, &second).await, kept);
     let changed = desk
         .not_operated(
             &sn,
@@ -271,31 +279,31 @@ async fn a_ticket_holds_a_file_and_those_who_have_to_do_with_it_read_it() {
             status_of(&desk, "lisi", &more["id"]).await
         ),
         (200, 200),
-        "what a form held once is history, and stays"
+        "files of earlier form values are retained"
     );
 }
 
 #[tokio::test]
-async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader() {
+async fn unreferenced_files_are_removed_at_the_deadline_or_by_the_uploader() {
     let desk = TestDesk::open().await;
     let service = with_files(&desk, json!({})).await;
     let alone = upload(&desk, "lisi", "a.txt", b"alone").await;
     let unwanted = upload(&desk, "lisi", "b.txt", b"unwanted").await;
     let path = |file: &Value| format!("attachments/{}", file["id"].as_str().expect("an id"));
     assert_eq!(
-        ask(
+        send(
             &desk,
-            asking("DELETE", &path(&unwanted), "wangwu", &[], Body::empty())
+            request_of("DELETE", &path(&unwanted), "wangwu", &[], Body::empty())
         )
         .await
         .0,
         404,
-        "others do not even know of it"
+        "other users do not see the file"
     );
     assert_eq!(
-        ask(
+        send(
             &desk,
-            asking("DELETE", &path(&unwanted), "lisi", &[], Body::empty())
+            request_of("DELETE", &path(&unwanted), "lisi", &[], Body::empty())
         )
         .await
         .0,
@@ -304,12 +312,12 @@ async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader()
     assert_eq!(
         (
             status_of(&desk, "lisi", &unwanted["id"]).await,
-            stored(&desk)
+            stored_blobs(&desk)
         ),
         (404, 1)
     );
 
-    // A command that named it, but was refused, holds nothing either.
+    // A rejected command that names the file creates no reference.
     let refused = json!({ "service_id": service, "creator": "lisi", "fields": [{ "key": "shots", "value": [alone["id"]] }] });
     desk.refused("create_ticket", refused).await;
     desk.clock.advance(ALONE_MS - 1);
@@ -318,7 +326,10 @@ async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader()
     desk.clock.advance(1);
     desk.settle().await;
     assert_eq!(
-        (status_of(&desk, "lisi", &alone["id"]).await, stored(&desk)),
+        (
+            status_of(&desk, "lisi", &alone["id"]).await,
+            stored_blobs(&desk)
+        ),
         (404, 0)
     );
     assert!(
@@ -327,18 +338,18 @@ async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader()
             .1
             .contains("【截图】")
     );
-    // Whoever is on their way with more bytes comes too late.
+    // A part that arrives after the deletion of its file is rejected.
     let late = format!("uploads/{}/1", unwanted["id"].as_str().expect("an id"));
     assert_eq!(
-        ask(&desk, asking("PUT", &late, "lisi", &[], "late"))
+        send(&desk, request_of("PUT", &late, "lisi", &[], "late"))
             .await
             .0,
         409
     );
-    assert_eq!(stored(&desk), 0);
-    let left = ask(
+    assert_eq!(stored_blobs(&desk), 0);
+    let left = send(
         &desk,
-        asking(
+        request_of(
             "POST",
             "uploads",
             "lisi",
@@ -353,7 +364,7 @@ async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader()
     .1;
     let part = format!("uploads/{}/1", left["id"].as_str().expect("an id"));
     assert_eq!(
-        ask(&desk, asking("PUT", &part, "lisi", &[], "half"))
+        send(&desk, request_of("PUT", &part, "lisi", &[], "half"))
             .await
             .0,
         200
@@ -361,9 +372,9 @@ async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader()
     desk.clock.advance(ALONE_MS);
     desk.settle().await;
     assert_eq!(
-        stored(&desk),
+        stored_blobs(&desk),
         0,
-        "an upload that broke off leaves nothing behind"
+        "the parts of an abandoned upload are removed"
     );
     desk.clock.advance(REMOVE_MS);
     desk.settle().await;
@@ -384,13 +395,13 @@ async fn what_nothing_holds_is_thrown_away_by_its_deadline_and_by_its_uploader()
     assert!(
         due.iter()
             .all(|entry| !entry.key.starts_with("attachment-")),
-        "nothing is waited for any more: {due:?}"
+        "no attachment has a deadline left: {due:?}"
     );
-    assert_eq!(stored(&desk), 0);
+    assert_eq!(stored_blobs(&desk), 0);
 }
 
 #[tokio::test]
-async fn a_form_of_files_is_read_as_browsers_send_it() {
+async fn multipart_forms_of_browsers_are_read() {
     let desk = TestDesk::open().await;
     let text = "--XX\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nnot a file\r\n\
         --XX\r\nContent-Disposition: form-data; name=\"field_file\"; filename=\"一.log\"\r\nContent-Type: text/x-log\r\n\r\nline 1\r\nline 2\r\n\
@@ -399,9 +410,13 @@ async fn a_form_of_files_is_read_as_browsers_send_it() {
         ("content-type", "multipart/form-data; boundary=XX"),
         ("idempotency-key", "form-1"),
     ];
-    let (status, answer) = ask(&desk, asking("POST", "attachments", "lisi", &headers, text)).await;
+    let (status, answer) = send(
+        &desk,
+        request_of("POST", "attachments", "lisi", &headers, text),
+    )
+    .await;
     assert_eq!(status, 201, "{answer}");
-    let told: Vec<_> = answer["attachments"]
+    let uploaded: Vec<_> = answer["attachments"]
         .as_array()
         .expect("files")
         .iter()
@@ -414,7 +429,7 @@ async fn a_form_of_files_is_read_as_browsers_send_it() {
         })
         .collect();
     assert_eq!(
-        told,
+        uploaded,
         [
             (json!("一.log"), json!("text/x-log"), json!(14)),
             (
@@ -436,12 +451,16 @@ async fn a_form_of_files_is_read_as_browsers_send_it() {
             .2,
         b""
     );
-    let (_, again) = ask(&desk, asking("POST", "attachments", "lisi", &headers, text)).await;
-    assert_eq!(again, answer, "the same key is the same files");
+    let (_, again) = send(
+        &desk,
+        request_of("POST", "attachments", "lisi", &headers, text),
+    )
+    .await;
+    assert_eq!(again, answer, "the same key returns the same files");
     assert_eq!(
-        ask(
+        send(
             &desk,
-            asking(
+            request_of(
                 "POST",
                 "attachments?name=x",
                 "lisi",
@@ -455,9 +474,9 @@ async fn a_form_of_files_is_read_as_browsers_send_it() {
         "another key"
     );
     assert_eq!(
-        ask(
+        send(
             &desk,
-            asking(
+            request_of(
                 "POST",
                 "attachments?name=x",
                 "lisi",
@@ -468,27 +487,27 @@ async fn a_form_of_files_is_read_as_browsers_send_it() {
         .await
         .0,
         409,
-        "another name under the key"
+        "another name with the same key"
     );
     let other = text.replace("line 2", "line 3");
     assert_eq!(
-        ask(
+        send(
             &desk,
-            asking("POST", "attachments", "lisi", &headers, other)
+            request_of("POST", "attachments", "lisi", &headers, other)
         )
         .await
         .0,
         409,
-        "other bytes under the key"
+        "other bytes with the same key"
     );
-    let (status, theirs) = ask(
+    let (status, theirs) = send(
         &desk,
-        asking("POST", "attachments", "wangwu", &headers, text),
+        request_of("POST", "attachments", "wangwu", &headers, text),
     )
     .await;
     assert!(
         status == 201 && theirs["attachments"][0]["id"] != answer["attachments"][0]["id"],
-        "a key is its user's"
+        "a key belongs to one user"
     );
     let endless = "x".repeat(3 << 20);
     for (broken, reason) in [
@@ -496,9 +515,9 @@ async fn a_form_of_files_is_read_as_browsers_send_it() {
         ("--XX--\r\n", "the form has no file"),
         (endless.as_str(), "the form cannot be read"),
     ] {
-        let (status, problem) = ask(
+        let (status, problem) = send(
             &desk,
-            asking(
+            request_of(
                 "POST",
                 "attachments",
                 "lisi",
@@ -517,15 +536,18 @@ async fn a_form_of_files_is_read_as_browsers_send_it() {
         );
     }
     assert_eq!(
-        ask(&desk, asking("POST", "attachments", "lisi", &[], "no name"))
-            .await
-            .1["errors"][0]["field"],
+        send(
+            &desk,
+            request_of("POST", "attachments", "lisi", &[], "no name")
+        )
+        .await
+        .1["errors"][0]["field"],
         "name"
     );
 }
 
 #[tokio::test]
-async fn a_form_in_one_piece_is_taken_as_hosts_bring_it() {
+async fn a_multipart_form_of_three_mib_is_read_from_one_buffer() {
     let desk = TestDesk::open().await;
     let whole: Vec<u8> = (0..3 << 20)
         .map(|at| u8::try_from(at % 251).expect("a byte"))
@@ -536,7 +558,11 @@ async fn a_form_in_one_piece_is_taken_as_hosts_bring_it() {
     body.extend(&whole);
     body.extend(b"\r\n--XX--\r\n");
     let headers = [("content-type", "multipart/form-data; boundary=XX")];
-    let (status, answer) = ask(&desk, asking("POST", "attachments", "lisi", &headers, body)).await;
+    let (status, answer) = send(
+        &desk,
+        request_of("POST", "attachments", "lisi", &headers, body),
+    )
+    .await;
     assert_eq!(status, 201, "{answer}");
     assert_eq!(
         read(&desk, "lisi", &answer["attachments"][0]["id"], &[])
@@ -547,7 +573,7 @@ async fn a_form_in_one_piece_is_taken_as_hosts_bring_it() {
 }
 
 #[tokio::test]
-async fn what_only_looks_like_a_file_gives_no_right_to_one() {
+async fn a_table_row_with_a_file_id_gives_no_access_to_the_file() {
     let desk = TestDesk::open().await;
     let field = json!({ "id": 10, "key": "rows", "name": "表格", "type": "TABLE", "state_id": 2, "validate_type": "OPTION" });
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
@@ -579,13 +605,13 @@ async fn what_only_looks_like_a_file_gives_no_right_to_one() {
     assert_ne!(
         status_of(&desk, "lisi", &file["id"]).await,
         200,
-        "a row of a table holds no file"
+        "a table row does not reference a file"
     );
-    assert_eq!(stored(&desk), 0);
+    assert_eq!(stored_blobs(&desk), 0);
 }
 
 #[tokio::test]
-async fn somebody_elses_draft_takes_no_place_of_a_file() {
+async fn a_draft_of_another_user_does_not_reference_a_file() {
     let desk = TestDesk::open().await;
     let service = with_files(&desk, json!({})).await;
     let file = upload(&desk, "lisi", "a.png", PNG).await;
@@ -600,23 +626,27 @@ async fn somebody_elses_draft_takes_no_place_of_a_file() {
         .await
         .0,
         204,
-        "a draft is kept as it is"
+        "a draft is stored unchecked"
     );
     assert_eq!(status_of(&desk, "chuyi", &file["id"]).await, 404);
     let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
-    let (status, problem) = ask(&desk, asking("DELETE", &path, "lisi", &[], Body::empty())).await;
-    assert_eq!(status, 204, "nothing holds it: {problem}");
+    let (status, problem) = send(
+        &desk,
+        request_of("DELETE", &path, "lisi", &[], Body::empty()),
+    )
+    .await;
+    assert_eq!(status, 204, "no reference exists: {problem}");
 }
 
 #[tokio::test]
-async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
+async fn a_large_file_is_uploaded_in_parts_and_downloaded_in_ranges() {
     let desk = TestDesk::open().await;
     let whole: Vec<u8> = (0..PART_BYTES * 2 + 12_345)
         .map(|at| u8::try_from(at % 251).expect("a byte"))
         .collect();
     let json_type = ("content-type", "application/json");
     let begin = || {
-        asking(
+        request_of(
             "POST",
             "uploads",
             "lisi",
@@ -624,14 +654,14 @@ async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
             r#"{"name":"core.dump"}"#,
         )
     };
-    let (status, begun) = ask(&desk, begin()).await;
+    let (status, begun) = send(&desk, begin()).await;
     assert_eq!((status, &begun["part_bytes"]), (201, &json!(PART_BYTES)));
     let path = |rest: &str| format!("uploads/{}/{rest}", begun["id"].as_str().expect("an id"));
     let mut tags = Vec::new();
     for (number, part) in whole.chunks(PART_BYTES).enumerate() {
-        let (status, stored) = ask(
+        let (status, stored) = send(
             &desk,
-            asking(
+            request_of(
                 "PUT",
                 &path(&(number + 1).to_string()),
                 "lisi",
@@ -644,58 +674,58 @@ async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
         tags.push(stored["tag"].clone());
     }
     assert_eq!(
-        ask(&desk, asking("PUT", &path("2"), "wangwu", &[], "x"))
+        send(&desk, request_of("PUT", &path("2"), "wangwu", &[], "x"))
             .await
             .0,
         404,
-        "nobody else adds to it"
+        "other users cannot add parts"
     );
     assert_eq!(
-        ask(&desk, asking("PUT", &path("0"), "lisi", &[], "x"))
+        send(&desk, request_of("PUT", &path("0"), "lisi", &[], "x"))
             .await
             .0,
         400
     );
     assert_eq!(
-        ask(
+        send(
             &desk,
-            asking("PUT", &path("1"), "lisi", &[], vec![0; PART_BYTES + 1])
+            request_of("PUT", &path("1"), "lisi", &[], vec![0; PART_BYTES + 1])
         )
         .await
         .0,
         413
     );
     assert_eq!(
-        ask(&desk, begin()).await.1,
+        send(&desk, begin()).await.1,
         begun,
-        "an upload is gone on with under its key"
+        "the same key resumes the upload"
     );
-    // A part that is sent again replaces the one that had its number.
+    // A repeated part replaces the part with the same number.
     assert_eq!(
-        ask(
+        send(
             &desk,
-            asking("PUT", &path("1"), "lisi", &[], "something else")
+            request_of("PUT", &path("1"), "lisi", &[], "something else")
         )
         .await
         .0,
         200
     );
-    assert_eq!(stored(&desk), 3);
+    assert_eq!(stored_blobs(&desk), 3);
     assert_eq!(
-        ask(
+        send(
             &desk,
-            asking("PUT", &path("1"), "lisi", &[], whole[..PART_BYTES].to_vec())
+            request_of("PUT", &path("1"), "lisi", &[], whole[..PART_BYTES].to_vec())
         )
         .await
         .0,
         200
     );
-    assert_eq!(stored(&desk), 3);
+    assert_eq!(stored_blobs(&desk), 3);
     let complete = async |parts: Value| {
         let body = json!({ "parts": parts, "media_type": "application/x-core" }).to_string();
-        ask(
+        send(
             &desk,
-            asking("POST", &path("complete"), "lisi", &[json_type], body),
+            request_of("POST", &path("complete"), "lisi", &[json_type], body),
         )
         .await
     };
@@ -723,16 +753,16 @@ async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
         "{file}"
     );
     assert_eq!(
-        ask(&desk, asking("PUT", &path("1"), "lisi", &[], "x"))
+        send(&desk, request_of("PUT", &path("1"), "lisi", &[], "x"))
             .await
             .0,
         409,
-        "what was received does not change"
+        "a completed upload does not change"
     );
     let at_once = upload(&desk, "lisi", "core.dump", &whole).await;
     assert_eq!(
         at_once["digest"], file["digest"],
-        "however it came, it is the same"
+        "the digest does not depend on the kind of upload"
     );
 
     assert_eq!(read(&desk, "lisi", &file["id"], &[]).await.2, whole);
@@ -757,7 +787,7 @@ async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
         416
     );
 
-    // The parts stay when the file is kept.
+    // The parts of a retained file stay in the blob store.
     let service = with_files(&desk, json!({})).await;
     desk.must("create_ticket", ticket(&service, &json!([file["id"]])))
         .await;
@@ -778,7 +808,7 @@ async fn a_large_file_comes_in_parts_and_goes_out_in_ranges() {
 }
 
 #[tokio::test]
-async fn a_command_that_is_refused_takes_nothing_away() {
+async fn a_rejected_command_removes_no_file_of_a_draft() {
     let desk = TestDesk::open().await;
     let service = with_files(&desk, json!({})).await;
     let file = upload(&desk, "lisi", "a.txt", b"a").await;
@@ -795,7 +825,7 @@ async fn a_command_that_is_refused_takes_nothing_away() {
         204
     );
     let head = desk.head().await;
-    // Somebody who may not edit, somebody nobody knows, and a form that lacks something: none of them writes anything.
+    // A user without permission, an unknown user and an incomplete form store no event.
     assert_eq!(
         desk.not_operated(
             &sn,
@@ -825,12 +855,12 @@ async fn a_command_that_is_refused_takes_nothing_away() {
     assert_eq!(
         status_of(&desk, "lisi", &file["id"]).await,
         200,
-        "the draft still holds it"
+        "the draft still references the file"
     );
 }
 
 #[tokio::test]
-async fn a_field_takes_what_it_says_and_a_program_is_no_picture() {
+async fn a_file_field_checks_type_size_and_count_of_its_files() {
     let desk = TestDesk::open().await;
     let service = with_files(
         &desk,
@@ -878,24 +908,24 @@ async fn a_field_takes_what_it_says_and_a_program_is_no_picture() {
         .await["sn"]
         .clone();
     assert_eq!(
-        held(&desk, &sn).await.as_array().map(Vec::len),
+        files_of(&desk, &sn).await.as_array().map(Vec::len),
         Some(2),
-        "ids between commas are what forms of scalars can say"
+        "forms with scalar values send ids separated by commas"
     );
 }
 
 #[tokio::test]
-async fn a_workflow_hands_out_files_to_be_filled_in() {
+async fn a_workflow_offers_template_files_to_every_user() {
     let desk = TestDesk::open().await;
     let path = "attachments?name=%E7%94%B3%E8%AF%B7%E8%A1%A8.docx&for=workflow";
     assert_eq!(
-        ask(&desk, asking("POST", path, "lisi", &[], "form"))
+        send(&desk, request_of("POST", path, "lisi", &[], "form"))
             .await
             .0,
         403,
-        "those who draw workflows do this"
+        "only workflow authors upload template files"
     );
-    let template = ask(&desk, asking("POST", path, "admin", &[], "form"))
+    let template = send(&desk, request_of("POST", path, "admin", &[], "form"))
         .await
         .1["attachments"][0]
         .clone();
@@ -916,7 +946,7 @@ async fn a_workflow_hands_out_files_to_be_filled_in() {
         .await;
     assert_eq!(
         refused.0, 400,
-        "somebody's own file would vanish with them: {}",
+        "a personal file would be erased with its owner: {}",
         refused.1
     );
     let (status, drawn) = desk
@@ -933,7 +963,7 @@ async fn a_workflow_hands_out_files_to_be_filled_in() {
     assert_eq!(
         read(&desk, "chuyi", &template["id"], &[]).await.2,
         b"form",
-        "everybody may fetch it"
+        "every user may read the template"
     );
     let other = desk
         .v1(
@@ -945,7 +975,7 @@ async fn a_workflow_hands_out_files_to_be_filled_in() {
         .await;
     assert_eq!(
         other.0, 201,
-        "another workflow may hand it out as well: {}",
+        "another workflow may offer the same file: {}",
         other.1
     );
     let again = desk
@@ -960,7 +990,7 @@ async fn a_workflow_hands_out_files_to_be_filled_in() {
 }
 
 #[tokio::test]
-async fn a_file_goes_with_the_person_it_belonged_to_and_the_ticket_stays() {
+async fn erasing_a_person_removes_their_files_and_keeps_the_tickets() {
     let desk = TestDesk::open().await;
     let service = with_files(&desk, json!({})).await;
     let file = upload(&desk, "lisi", "a.png", PNG).await;
@@ -982,20 +1012,20 @@ async fn a_file_goes_with_the_person_it_belonged_to_and_the_ticket_stays() {
     let bodies: Vec<String> = bodies
         .map(|placed| String::from_utf8(placed.commit.body).expect("JSON"))
         .collect();
-    let holds = |stream: &str, what: &Value| {
+    let contains = |stream: &str, what: &Value| {
         bodies
             .iter()
             .any(|body| body.contains(stream) && body.contains(what.as_str().expect("a text")))
     };
     assert!(
-        holds("ticket.opened", &file["id"]) && holds("attachment.uploaded", &file["digest"]),
-        "that it was there, and what it was, is history"
+        contains("ticket.opened", &file["id"]) && contains("attachment.uploaded", &file["digest"]),
+        "the events keep the id and the digest of the file"
     );
     desk.must("operate_node", json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": form(&[]) })).await;
 }
 
 #[tokio::test]
-async fn what_a_person_called_a_file_goes_with_them_and_which_it_was_does_not() {
+async fn erasing_a_person_erases_the_file_name_and_keeps_the_file_id() {
     let desk = TestDesk::open().await;
     let field = json!({ "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "is_personal": true });
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
@@ -1012,7 +1042,7 @@ async fn what_a_person_called_a_file_goes_with_them_and_which_it_was_does_not() 
         .must("create_ticket", ticket(&service, &json!([file["id"]])))
         .await["sn"]
         .clone();
-    assert_eq!(held(&desk, &sn).await[0]["name"], "体检报告.png");
+    assert_eq!(files_of(&desk, &sn).await[0]["name"], "体检报告.png");
     let bodies: Vec<String> = desk
         .app
         .ledger
@@ -1036,16 +1066,16 @@ async fn what_a_person_called_a_file_goes_with_them_and_which_it_was_does_not() 
         .expect("forgotten");
     desk.clock.advance(ALONE_MS);
     desk.settle().await;
-    assert_eq!(held(&desk, &sn).await, "Erased");
+    assert_eq!(files_of(&desk, &sn).await, "Erased");
     assert_eq!(
         status_of(&desk, "wangwu", &file["id"]).await,
         410,
-        "that it holds a file is known, and that it is gone"
+        "the ticket still references the removed file"
     );
 }
 
 #[tokio::test]
-async fn bytes_that_were_changed_are_never_handed_out() {
+async fn changed_bytes_are_never_returned() {
     let desk = TestDesk::open().await;
     let file = upload(&desk, "lisi", "a.png", PNG).await;
     for bytes in desk.blob.0.lock().expect("no holder panics").values_mut() {

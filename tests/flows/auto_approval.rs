@@ -1,4 +1,5 @@
-//! Nodes that pass by themselves, statuses that nodes set, who may submit for whom, and options that stand in a dictionary.
+//! Automatic approval, ticket statuses set by nodes, submission on behalf of others, and options
+//! from a dictionary.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -7,12 +8,12 @@ use crate::TestDesk;
 use crate::workflow_builder::{approval, line, manual, opinion, step};
 
 async fn import(desk: &TestDesk, name: &str, flow: Value, more: Value) -> Value {
-    let mut command_envelope = json!({ "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
-    command_envelope
+    let mut request = json!({ "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
+    request
         .as_object_mut()
         .unwrap()
         .extend(more.as_object().unwrap().clone());
-    desk.must("import_service", command_envelope).await["id"].clone()
+    desk.must("import_service", request).await["id"].clone()
 }
 
 fn flow(nodes: &[Value], lines: Value, fields: &[Value]) -> Value {
@@ -30,13 +31,13 @@ fn flow(nodes: &[Value], lines: Value, fields: &[Value]) -> Value {
 }
 
 #[tokio::test]
-async fn an_approver_who_submits_has_approved_and_a_node_for_nobody_is_passed_over() {
+async fn an_approver_who_submits_approves_and_empty_nodes_are_skipped() {
     let desk = TestDesk::open().await;
-    let nobody =
+    let no_processors =
         json!({ "processors_type": "VARIABLE", "processors": "who", "is_allow_skip": true });
     let nodes = [
         approval(3, "lisi,wangwu", json!({})),
-        approval(4, "", nobody),
+        approval(4, "", no_processors),
         approval(5, "lisi,zhaoliu", json!({ "is_multi": true })),
     ];
     let who = json!({ "id": 6, "key": "who", "name": "谁", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" });
@@ -90,7 +91,7 @@ async fn an_approver_who_submits_has_approved_and_a_node_for_nobody_is_passed_ov
 }
 
 #[tokio::test]
-async fn a_node_sets_the_status_of_its_ticket_and_one_that_ends_tickets_ends_it() {
+async fn a_node_sets_the_ticket_status_and_a_terminal_status_ends_the_ticket() {
     let desk = TestDesk::open().await;
     let status = |id: i64, name: &str, status: &str| {
         let mut node = manual(id, name, "wangwu");
@@ -136,7 +137,7 @@ async fn a_node_sets_the_status_of_its_ticket_and_one_that_ends_tickets_ends_it(
 }
 
 #[tokio::test]
-async fn somebody_submits_for_somebody_else_only_where_the_service_allows_it() {
+async fn submitting_for_another_person_needs_a_service_that_allows_agents() {
     let desk = TestDesk::open().await;
     let nodes = [manual(3, "处理", "wangwu")];
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
@@ -163,7 +164,7 @@ async fn somebody_submits_for_somebody_else_only_where_the_service_allows_it() {
 }
 
 #[tokio::test]
-async fn options_stand_in_a_dictionary_and_values_beside_each_other_fit() {
+async fn options_come_from_a_dictionary_and_dates_are_compared() {
     let desk = TestDesk::open().await;
     let field = |more: Value| {
         let mut field = json!({ "state_id": 2, "validate_type": "OPTION" });

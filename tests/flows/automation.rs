@@ -1,4 +1,5 @@
-//! Nodes where the desk acts outside: called once, failed and retried, ignored, polled, run as tasks of another platform; beside branches that go on.
+//! Automatic nodes: API calls, retries, ignored failures, polling, SOPS tasks, and parallel
+//! branches.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -23,7 +24,7 @@ async fn act(desk: &TestDesk, sn: &Value, command: domain::ticket::Command) -> R
 }
 
 #[tokio::test]
-async fn a_call_carries_typed_values_leaves_variables_and_the_run_goes_on() {
+async fn an_api_call_sends_typed_values_and_stores_its_outputs() {
     let desk = TestDesk::open().await;
     let lines = json!([
         line(1, 2),
@@ -63,13 +64,13 @@ async fn a_call_carries_typed_values_leaves_variables_and_the_run_goes_on() {
     assert_eq!(
         (calls[0].method.as_str(), calls[0].url.as_str()),
         ("POST", "https://api.example.com/accounts/a%2Fb"),
-        "a value stays one part of the path"
+        "a value stays one path segment"
     );
     let body: Value = serde_json::from_slice(&calls[0].body).expect("JSON");
     assert_eq!(
         body,
         json!({ "host": "a/b", "count": 3, "by": "lisi", "text": "t\" ${host} '!" }),
-        "values are typed, and never templates themselves"
+        "values keep their type and are not expanded as templates"
     );
     let header = |name: &str| {
         calls[0]
@@ -83,7 +84,7 @@ async fn a_call_carries_typed_values_leaves_variables_and_the_run_goes_on() {
     assert_eq!(
         step(&desk, &sn).await,
         json!([["交付", "RUNNING", "TRANSITION"]]),
-        "the line was chosen by what the call left behind"
+        "the transition follows from the output of the call"
     );
     let logs = desk.must("get_ticket_logs", json!({ "sn": sn })).await;
     assert!(
@@ -95,7 +96,7 @@ async fn a_call_carries_typed_values_leaves_variables_and_the_run_goes_on() {
 }
 
 #[tokio::test]
-async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
+async fn a_failed_call_waits_for_a_person_and_a_retry_keeps_its_key() {
     let desk = TestDesk::open().await;
     let mut info = account_api();
     info["req_body"]["phone"] = "${params_phone}".into();
@@ -138,7 +139,7 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
         .await;
     assert_eq!(
         todo["items"][0]["sn"], sn,
-        "whoever may mend it finds it in the to-do list"
+        "a processor of the failed node finds the ticket in the to-do list"
     );
     let node = events::NodeId(3);
     let person = async |name: &str| desk.app.people.pid(name).await.expect("a person");
@@ -155,7 +156,7 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
         act(&desk, &sn, retry(person("luren").await, &[]))
             .await
             .is_err(),
-        "not everybody may"
+        "only processors and managers may retry"
     );
     answers(&desk, &[(503, json!({}))]);
     act(&desk, &sn, retry(person("zhangsan").await, &[]))
@@ -197,7 +198,7 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
             )
             .await,
             (400, detail.into()),
-            "only what the call asks for"
+            "only parameters of the call may change"
         );
     }
     desk.operate(
@@ -217,7 +218,7 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
         .await;
     assert!(
         status == 200 && !events.to_string().contains("\"other\""),
-        "the value, which may be a secret, is in the key store: {events}"
+        "the value may be a secret and is in the key store: {events}"
     );
     answers(&desk, &[(200, json!({ "result": true, "data": {} }))]);
     desk.settle().await;
@@ -239,7 +240,7 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
     assert_eq!(calls.len(), 3);
     assert!(
         key(0) == key(1) && key(1) != key(2),
-        "the same command_envelope keeps its key, another one has its own"
+        "the same request keeps its key, another request has its own key"
     );
     assert!(calls[2].url.ends_with("/accounts/other"));
     assert_eq!(
@@ -264,7 +265,7 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_is_the_same_wish() {
 }
 
 #[tokio::test]
-async fn a_failure_can_be_ignored_with_what_it_would_have_left_behind() {
+async fn a_failed_call_can_be_ignored_with_outputs_given_by_hand() {
     let desk = TestDesk::open().await;
     let lines = json!([
         line(1, 2),
@@ -307,7 +308,7 @@ async fn a_failure_can_be_ignored_with_what_it_would_have_left_behind() {
 }
 
 #[tokio::test]
-async fn nobody_answering_is_tried_again_and_polling_ends_when_it_is_so() {
+async fn an_unavailable_receiver_is_retried_and_polling_ends_on_success() {
     let desk = TestDesk::open().await;
     let mut info = account_api();
     info["attempts_max"] = 3.into();
@@ -336,7 +337,7 @@ async fn nobody_answering_is_tried_again_and_polling_ends_when_it_is_so() {
     assert_eq!(
         desk.receiver.calls.lock().expect("calls").len(),
         1,
-        "the next try has its own deadline"
+        "the next attempt has its own deadline"
     );
     desk.clock.advance(3_000);
     desk.settle().await;
@@ -346,7 +347,7 @@ async fn nobody_answering_is_tried_again_and_polling_ends_when_it_is_so() {
     assert_eq!(
         desk.receiver.calls.lock().expect("calls").len(),
         2,
-        "it is not time yet"
+        "the next poll is not due yet"
     );
     desk.clock.advance(1_000);
     desk.settle().await;
@@ -354,7 +355,7 @@ async fn nobody_answering_is_tried_again_and_polling_ends_when_it_is_so() {
         desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
         "FINISHED"
     );
-    // The third question without the answer is the last.
+    // The third poll without success is the last one.
     answers(
         &desk,
         &[(200, busy.clone()), (200, busy.clone()), (200, busy)],
@@ -371,7 +372,7 @@ async fn nobody_answering_is_tried_again_and_polling_ends_when_it_is_so() {
 }
 
 #[tokio::test]
-async fn a_task_of_the_operations_platform_is_created_started_watched_and_gone_on_with() {
+async fn a_sops_task_is_created_started_polled_and_resumed() {
     let desk = TestDesk::open().await;
     let info = json!({ "url": "https://sops.example.com", "bk_biz_id": { "value": "2" }, "template_id": "88", "template_source": "business",
         "constants": [{ "key": "${ip}", "value": "host", "value_type": "variable" }] });
@@ -406,7 +407,7 @@ async fn a_task_of_the_operations_platform_is_created_started_watched_and_gone_o
         step(&desk, &sn).await,
         json!([["标准运维", "FAILED", "TRANSITION"]])
     );
-    // Somebody mends the task over there; the retry goes on with it instead of making another.
+    // A person repairs the task in SOPS. The retry continues that task and creates no other one.
     answers(&desk, &[state("FINISHED")]);
     let by = desk.app.people.pid("zhangsan").await.expect("a person");
     act(
@@ -427,12 +428,12 @@ async fn a_task_of_the_operations_platform_is_created_started_watched_and_gone_o
         "FINISHED"
     );
     let calls = desk.receiver.calls.lock().expect("calls").clone();
-    let asked: Vec<&str> = calls
+    let paths: Vec<&str> = calls
         .iter()
         .map(|call| call.url.trim_start_matches("https://sops.example.com/"))
         .collect();
     assert_eq!(
-        asked,
+        paths,
         [
             "create_task/",
             "start_task/",
@@ -448,7 +449,8 @@ async fn a_task_of_the_operations_platform_is_created_started_watched_and_gone_o
     );
 }
 
-/// A service whose only node runs a task of the operations platform, and ends one way where it succeeded and another where it was passed over.
+/// Imports a service whose only automatic node runs a SOPS task. Success ends the ticket; an
+/// ignored failure leads to a manual node.
 async fn task_service(desk: &TestDesk, name: &str) -> Value {
     let info = json!({ "url": "https://sops.example.com", "bk_biz_id": { "value": "2" }, "template_id": "88", "template_source": "business" });
     let node = json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
@@ -463,7 +465,7 @@ async fn task_service(desk: &TestDesk, name: &str) -> Value {
     service(desk, name, nodes, lines, json!([])).await
 }
 
-fn asked(desk: &TestDesk) -> Vec<String> {
+fn requested_paths(desk: &TestDesk) -> Vec<String> {
     let calls = desk.receiver.calls.lock().expect("calls").clone();
     calls
         .iter()
@@ -486,7 +488,7 @@ async fn retry(desk: &TestDesk, sn: &Value) {
 }
 
 #[tokio::test]
-async fn a_task_that_was_created_and_not_started_is_started_by_a_retry() {
+async fn a_retry_starts_a_sops_task_that_was_created_and_not_started() {
     let desk = TestDesk::open().await;
     let service = task_service(&desk, "运维二").await;
     let state = |state: &str| (200, json!({ "result": true, "data": { "state": state } }));
@@ -513,7 +515,7 @@ async fn a_task_that_was_created_and_not_started_is_started_by_a_retry() {
     );
     retry(&desk, &sn).await;
     assert_eq!(
-        asked(&desk),
+        requested_paths(&desk),
         [
             "create_task",
             "start_task",
@@ -525,12 +527,12 @@ async fn a_task_that_was_created_and_not_started_is_started_by_a_retry() {
     assert_eq!(
         desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
         "FINISHED",
-        "a line asks for what the task came to"
+        "a transition depends on the outcome of the task"
     );
 }
 
 #[tokio::test]
-async fn a_task_whose_creation_was_interrupted_is_never_created_again_by_itself() {
+async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
     let desk = TestDesk::open().await;
     let service = task_service(&desk, "运维三").await;
     let sn = open(&desk, &service).await;
@@ -548,7 +550,7 @@ async fn a_task_whose_creation_was_interrupted_is_never_created_again_by_itself(
             .expect("work");
     }
     desk.followed().await;
-    // Whoever was about to create it put that down, and died.
+    // A process records the attempt, then crashes before the result is recorded.
     let calls = desk
         .app
         .views
@@ -579,13 +581,13 @@ async fn a_task_whose_creation_was_interrupted_is_never_created_again_by_itself(
         .expect("begins");
     desk.settle().await;
     assert!(
-        asked(&desk).is_empty(),
-        "as long as it may be asked still, nobody else does"
+        requested_paths(&desk).is_empty(),
+        "no second request is sent while the first one may still be in progress"
     );
     desk.clock.advance(40_000);
     desk.settle().await;
     assert_eq!(
-        (step(&desk, &sn).await, asked(&desk).len()),
+        (step(&desk, &sn).await, requested_paths(&desk).len()),
         (json!([["标准运维", "FAILED", "TRANSITION"]]), 0)
     );
     let story = desk
@@ -600,10 +602,10 @@ async fn a_task_whose_creation_was_interrupted_is_never_created_again_by_itself(
     assert!(
         story["nodes"]
             .to_string()
-            .contains("whether it was is to be looked up over there"),
+            .contains("look it up in BlueKing SOPS"),
         "{story}"
     );
-    // Somebody looked, and nothing was there: passing over it leaves the variable false.
+    // A person found no task in SOPS. Ignoring the failure leaves the variable false.
     desk.operate(
         &sn,
         "ignore",
@@ -618,7 +620,7 @@ async fn a_task_whose_creation_was_interrupted_is_never_created_again_by_itself(
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_while_the_ticket_stands_still_is_kept_until_it_goes_on() {
+async fn a_result_that_arrives_while_suspended_takes_effect_after_resuming() {
     let desk = TestDesk::open().await;
     let service = service(
         &desk,
@@ -642,7 +644,7 @@ async fn an_answer_that_comes_while_the_ticket_stands_still_is_kept_until_it_goe
     assert_eq!(
         step(&desk, &sn).await,
         json!([["开通账号", "RUNNING", "AUTOMATIC"]]),
-        "nothing moves"
+        "a suspended ticket does not move"
     );
     desk.must(
         "operate_ticket",
@@ -656,12 +658,12 @@ async fn an_answer_that_comes_while_the_ticket_stands_still_is_kept_until_it_goe
     assert_eq!(
         desk.receiver.calls.lock().expect("calls").len(),
         1,
-        "it was called once"
+        "the API is called once"
     );
 }
 
 #[tokio::test]
-async fn branches_go_on_side_by_side_and_the_join_waits_for_all_of_them() {
+async fn branches_run_in_parallel_and_the_join_waits_for_all_of_them() {
     let desk = TestDesk::open().await;
     let gateway = |id: i64, kind: &str| json!({ "id": id, "type": kind });
     let nodes = json!([
@@ -713,7 +715,7 @@ async fn branches_go_on_side_by_side_and_the_join_waits_for_all_of_them() {
 }
 
 #[tokio::test]
-async fn asking_again_outlives_lost_answers_and_each_question_has_a_key_of_its_own() {
+async fn polling_survives_lost_responses_and_each_poll_has_its_own_key() {
     let desk = TestDesk::open().await;
     let mut info = account_api();
     info["need_poll"] = true.into();
@@ -762,16 +764,16 @@ async fn asking_again_outlives_lost_answers_and_each_question_has_a_key_of_its_o
     assert_eq!(keys.len(), 5);
     assert!(
         keys[1] == keys[2] && keys[2] == keys[3],
-        "a question that got no answer is the same question"
+        "a poll without a response is repeated with the same key"
     );
     assert!(
         keys[0] != keys[1] && keys[3] != keys[4],
-        "a further question is another: {keys:?}"
+        "the next poll has another key: {keys:?}"
     );
 }
 
 #[tokio::test]
-async fn a_body_is_made_what_its_api_says_and_one_that_does_not_fit_is_not_sent() {
+async fn an_api_schema_types_the_body_and_stops_a_body_that_does_not_fit() {
     let desk = TestDesk::open().await;
     let info = json!({
         "remote_api_info": { "method": "POST", "url": "https://api.example.com/pools/",
@@ -816,7 +818,7 @@ async fn a_body_is_made_what_its_api_says_and_one_that_does_not_fit_is_not_sent(
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_of_success_or_polling_is_not_deployed() {
+async fn unreadable_success_and_polling_conditions_are_not_deployed() {
     let desk = TestDesk::open().await;
     let hook = |exp: &str| {
         json!({ "id": 3, "type": "WEBHOOK", "name": "通知", "processors_type": "PERSON", "processors": "admin",
@@ -828,21 +830,21 @@ async fn what_cannot_be_read_of_success_or_polling_is_not_deployed() {
         json!({ "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL" }, node, { "id": 9, "type": "END" }],
         "edges": [line(1, 2), line(2, 3), line(3, 9)], "fields": [{ "id": 1, "key": "title", "type": "STRING", "state_id": 2 }, { "id": 2, "key": "host", "type": "STRING", "state_id": 2 }, { "id": 3, "key": "count", "type": "INT", "state_id": 2 }] })
     };
-    let command_envelope = |name: &str, node: Value| json!({ "name": name, "key": "request", "catalog_id": 4, "workflow": flow(node) });
+    let import_request = |name: &str, node: Value| json!({ "name": name, "key": "request", "catalog_id": 4, "workflow": flow(node) });
     for (name, node, reason) in [
         (
             "读不懂的成功",
             hook("len(resp) > 0 if resp else 1"),
-            "it does not say when its call succeeded",
+            "it has no success condition",
         ),
         (
             "读不懂的轮询",
             api(3, polled),
-            "it does not say until when it asks again",
+            "it has no condition that ends polling",
         ),
     ] {
         let (code, message) = desk
-            .refused("import_service", command_envelope(name, node))
+            .refused("import_service", import_request(name, node))
             .await;
         assert_eq!(
             (code, message.contains(reason)),
@@ -852,7 +854,7 @@ async fn what_cannot_be_read_of_success_or_polling_is_not_deployed() {
     }
     let readable = r#"resp["code"] == 0 and resp.get("message") == "this and that""#;
     let service = desk
-        .must("import_service", command_envelope("读得懂", hook(readable)))
+        .must("import_service", import_request("读得懂", hook(readable)))
         .await["id"]
         .clone();
     for (answer, status) in [

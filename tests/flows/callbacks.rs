@@ -1,4 +1,5 @@
-//! The end of a ticket is told to its receiver: retried, logged, signed, once per delivery id.
+//! Callbacks at the end of a ticket: retried, logged, and signed, with one idempotency key per
+//! callback.
 
 use infra::http::HttpResponse;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ async fn withdrawn(desk: &TestDesk) -> Value {
     desk.settle().await;
     assert!(
         desk.receiver.calls.lock().unwrap().is_empty(),
-        "only the end is told"
+        "only the end of the ticket causes a callback"
     );
     desk.must(
         "operate_ticket",
@@ -71,11 +72,15 @@ async fn the_receiver_gets_every_documented_key_and_a_token_that_verifies() {
     assert_eq!(verify("".into()).await, false);
     assert_eq!(verify("不是令牌".into()).await, false);
     desk.clock.advance(8 * 24 * 3_600_000);
-    assert_eq!(verify(body["token"].clone()).await, false, "a token ends");
+    assert_eq!(
+        verify(body["token"].clone()).await,
+        false,
+        "a token expires"
+    );
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_away_is_called_again_under_the_same_id() {
+async fn an_unavailable_receiver_is_called_again_with_the_same_key() {
     let desk = TestDesk::open().await;
     let busy = HttpResponse {
         status: 200,
@@ -96,7 +101,7 @@ async fn a_receiver_that_is_away_is_called_again_under_the_same_id() {
         assert_eq!(
             desk.receiver.calls.lock().unwrap().len(),
             calls,
-            "never before its time"
+            "no attempt before its deadline"
         );
         let failed = desk.must("callback_failed_ticket", json!({})).await;
         assert_eq!(failed, if calls < 4 { json!([sn]) } else { json!([]) });
@@ -116,7 +121,7 @@ async fn a_receiver_that_is_away_is_called_again_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn a_result_that_was_collected_is_not_failing_any_more() {
+async fn a_collected_result_is_no_longer_listed_as_failed() {
     let desk = TestDesk::open().await;
     desk.receiver
         .answers
@@ -143,9 +148,10 @@ async fn a_result_that_was_collected_is_not_failing_any_more() {
     );
 }
 
-/// A rebuild may not bring a card past the follower: the card's sequence is also the checkpoint of its reactions.
+/// The sequence of a card is also the checkpoint of its reactions. A rebuild must not move a card
+/// past the follower.
 #[tokio::test]
-async fn a_rebuild_before_the_follower_came_by_loses_no_callback() {
+async fn a_rebuild_ahead_of_the_follower_loses_no_callback() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", with_callback()).await["sn"].clone();
     desk.settle().await;
@@ -169,6 +175,6 @@ async fn a_rebuild_before_the_follower_came_by_loses_no_callback() {
     assert_eq!(
         desk.app.queue.waiting("deliver").await.unwrap(),
         1,
-        "the reaction was asked"
+        "the reaction queued the callback"
     );
 }

@@ -1,4 +1,5 @@
-//! What real clients of BlueKing ITSM send (reference/bk-itsm.md 10): their paths, methods, headers and bodies, and what each needs to go on.
+//! Requests of real BlueKing ITSM clients (reference/bk-itsm.md 10): their paths, methods, headers
+//! and bodies, and the members that each client needs in the response.
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -8,7 +9,7 @@ use tests::{TRUSTED, form};
 use crate::TestDesk;
 use crate::workflow_builder::line;
 
-/// Sends a request as it stands; the answer is the envelope.
+/// Sends a request unchanged; returns `data` of a successful envelope.
 async fn send(
     desk: &TestDesk,
     method: Method,
@@ -43,7 +44,7 @@ async fn send(
     envelope["data"].clone()
 }
 
-fn carried(user: &str) -> (&'static str, String) {
+fn gateway_header(user: &str) -> (&'static str, String) {
     (
         "X-Bkapi-Authorization",
         json!({ "bk_app_code": TRUSTED.0, "bk_app_secret": TRUSTED.1, "bk_username": user })
@@ -52,12 +53,12 @@ fn carried(user: &str) -> (&'static str, String) {
 }
 
 #[tokio::test]
-async fn the_log_platform_applies_watches_is_called_back_and_reads_the_decision() {
+async fn the_log_platform_creates_polls_receives_a_callback_and_reads_results() {
     let desk = TestDesk::open().await;
     let esb =
         |operation: &str| format!("/api/c/compapi/v2/itsm/{operation}/?bklog_request_id=9f0c");
     let headers = [
-        carried("admin"),
+        gateway_header("admin"),
         ("blueking-language", "zh-hans".to_owned()),
         ("X-Request-Id", "r-1".to_owned()),
     ];
@@ -93,7 +94,7 @@ async fn the_log_platform_applies_watches_is_called_back_and_reads_the_decision(
     assert!(status["ticket_url"].is_string() && status["iframe_ticket_url"].is_string());
     assert_eq!(
         status["current_status"], "RUNNING",
-        "anything else counts as decided"
+        "the client treats any other status as decided"
     );
     assert_eq!(
         send(
@@ -188,9 +189,10 @@ async fn the_log_platform_applies_watches_is_called_back_and_reads_the_decision(
 }
 
 #[tokio::test]
-async fn the_monitor_asks_for_a_fast_approval_polls_and_takes_it_back() {
+async fn the_monitor_creates_a_fast_approval_polls_and_withdraws() {
     let desk = TestDesk::open().await;
-    // Without the last slash, credentials in the body, and a receiver that answers code 200.
+    // The path has no trailing slash, credentials are in the body, and the receiver answers with
+    // code 200.
     let path = |operation: &str| format!("/api/c/compapi/v2/itsm/{operation}");
     let with = |mut body: Value| {
         body["bk_app_code"] = TRUSTED.0.into();
@@ -241,7 +243,7 @@ async fn the_monitor_asks_for_a_fast_approval_polls_and_takes_it_back() {
     assert_eq!(
         desk.receiver.calls.lock().expect("calls").len(),
         1,
-        "code 200 is a yes"
+        "code 200 means success"
     );
     let again =
         send(&desk, Method::POST, &path("create_ticket"), &[], with(body)).await["sn"].clone();
@@ -257,7 +259,7 @@ async fn the_monitor_asks_for_a_fast_approval_polls_and_takes_it_back() {
 }
 
 #[tokio::test]
-async fn the_permission_center_looks_up_roles_and_names_the_approvers_itself() {
+async fn the_permission_center_reads_roles_and_names_the_approvers() {
     let desk = TestDesk::open().await;
     let node = |id: i64, name: &str, who: &str| json!({ "id": id, "type": "APPROVAL", "name": name, "processors_type": "IAM", "processors": who, "is_multi": id == 4 });
     let opinion = |id: i64, key: &str, node: i64| {
@@ -269,9 +271,12 @@ async fn the_permission_center_looks_up_roles_and_names_the_approvers_itself() {
         "edges": [line(1, 2), line(2, 3), line(3, 4), line(4, 9)],
         "fields": [{ "id": 1, "key": "title", "name": "标题", "type": "STRING", "state_id": 2, "validate_type": "REQUIRE" },
             { "id": 2, "key": "content", "name": "申请内容", "type": "CUSTOM-FORM", "state_id": 2, "validate_type": "OPTION" }, opinion(3, "o3", 3), opinion(4, "o4", 4)] });
-    let command_envelope = json!({ "name": "权限审批", "key": "request", "catalog_id": 4, "display_type": "API", "display_role": "BK_IAM", "workflow": flow });
-    desk.must("import_service", command_envelope).await;
-    let headers = [carried("admin"), ("X-Bk-App-Code", "bk_iam".to_owned())];
+    let import_request = json!({ "name": "权限审批", "key": "request", "catalog_id": 4, "display_type": "API", "display_role": "BK_IAM", "workflow": flow });
+    desk.must("import_service", import_request).await;
+    let headers = [
+        gateway_header("admin"),
+        ("X-Bk-App-Code", "bk_iam".to_owned()),
+    ];
     let path = |operation: &str| format!("/api/c/compapi/v2/itsm/{operation}/");
     let services = send(
         &desk,
@@ -402,9 +407,12 @@ async fn the_permission_center_looks_up_roles_and_names_the_approvers_itself() {
 }
 
 #[tokio::test]
-async fn the_cloud_console_comes_through_the_gateway_without_slashes() {
+async fn the_cloud_console_uses_gateway_paths_without_trailing_slashes() {
     let desk = TestDesk::open().await;
-    let headers = [carried("lisi"), ("X-Use-Test-Env", "false".to_owned())];
+    let headers = [
+        gateway_header("lisi"),
+        ("X-Use-Test-Env", "false".to_owned()),
+    ];
     let path = |operation: &str| format!("/prod/v2/itsm/{operation}");
     let mut body = tests::approval_request();
     body["meta"] = json!({ "callback_url": "https://hcm.example.com/cb" });
@@ -473,7 +481,7 @@ async fn the_cloud_console_comes_through_the_gateway_without_slashes() {
 }
 
 #[tokio::test]
-async fn the_code_checker_fills_in_a_template_with_an_access_token() {
+async fn the_code_checker_sends_a_filled_template_with_an_access_token() {
     let desk = TestDesk::open().await;
     let header = json!({ "bk_app_code": TRUSTED.0, "bk_app_secret": TRUSTED.1, "bk_username": "lisi", "access_token": "t-1" }).to_string();
     let template = r#"{"access_token":"t-1","service_id":"22","creator":"{creator}","fields":[{"key":"title","value":"{title}"},{"key":"apply_content","value":"c"},
@@ -510,11 +518,11 @@ async fn the_code_checker_fills_in_a_template_with_an_access_token() {
     );
 }
 
-/// A desk with nothing but what every desk begins with.
+/// A desk with the base configuration only.
 #[tokio::test]
-async fn a_desk_without_a_company_has_the_services_that_the_platforms_look_for() {
+async fn a_desk_without_demo_data_has_the_services_of_the_platforms() {
     let desk = TestDesk::bare().await;
-    let headers = [carried("admin")];
+    let headers = [gateway_header("admin")];
     let path = |operation: &str| format!("/api/c/compapi/v2/itsm/{operation}/");
     let shown = async |role: &str| {
         send(
@@ -530,7 +538,7 @@ async fn a_desk_without_a_company_has_the_services_that_the_platforms_look_for()
         .await
     };
     assert_eq!(shown("LOG_SEARCH").await[0]["name"], "日志平台容量评估");
-    // The permission center takes its services by their names, each node for the role that stands there.
+    // The permission center finds its services by name. Each node shows the IAM role that approves.
     let services = shown("BK_IAM").await;
     for (name, role) in [
         ("默认审批流程", "system_manager"),

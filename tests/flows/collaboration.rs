@@ -1,4 +1,5 @@
-//! What goes on beside the work and above it: remarks, followers, ratings, reminders, related tickets, parents and children, managers.
+//! Remarks, followers, ratings, reminders, linked tickets, parents and children, and operations of
+//! managers.
 
 use serde_json::{Value, json};
 use tests::{approval_request, change, incident};
@@ -11,7 +12,7 @@ async fn ticket(desk: &TestDesk, body: Value) -> Value {
 }
 
 #[tokio::test]
-async fn remarks_are_threaded_addressed_and_kept_from_the_requester_where_they_are_internal() {
+async fn internal_remarks_are_hidden_from_the_requester_and_replies_are_linked() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, approval_request()).await;
     desk.operate(
@@ -78,7 +79,7 @@ async fn remarks_are_threaded_addressed_and_kept_from_the_requester_where_they_a
     assert_eq!(
         requester["remarks"].as_array().unwrap().len(),
         2,
-        "what is internal is not for the requester"
+        "internal remarks are hidden from the requester"
     );
     let path = format!("tickets/{}/events", sn.as_str().unwrap());
     for (reader, sees) in [
@@ -90,7 +91,7 @@ async fn remarks_are_threaded_addressed_and_kept_from_the_requester_where_they_a
         let (_, history) = desk.v1("GET", &path, reader, Value::Null).await;
         assert_eq!(history.to_string().contains("内部备注"), sees, "{reader}");
     }
-    let (_, stranger) = desk
+    let (_, unrelated) = desk
         .v1(
             "GET",
             &format!("tickets/{}/remarks", sn.as_str().unwrap()),
@@ -99,14 +100,14 @@ async fn remarks_are_threaded_addressed_and_kept_from_the_requester_where_they_a
         )
         .await;
     assert_eq!(
-        stranger["remarks"].as_array().unwrap().len(),
+        unrelated["remarks"].as_array().unwrap().len(),
         2,
-        "nor for anybody else"
+        "and from unrelated people"
     );
 }
 
 #[tokio::test]
-async fn followers_find_it_in_their_list_and_ratings_are_given_once() {
+async fn followers_see_the_ticket_in_their_list_and_one_rating_is_allowed() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, approval_request()).await;
     desk.must(
@@ -195,7 +196,7 @@ async fn followers_find_it_in_their_list_and_ratings_are_given_once() {
 }
 
 #[tokio::test]
-async fn what_nobody_rates_in_time_the_desk_rates() {
+async fn a_ticket_without_a_rating_is_rated_automatically_at_the_deadline() {
     let desk = TestDesk::open().await;
     let service = service(
         &desk,
@@ -230,15 +231,11 @@ async fn what_nobody_rates_in_time_the_desk_rates() {
         .await;
     desk.clock.advance(4 * 86_400_000);
     desk.settle().await;
-    assert_eq!(
-        stars(&rated).await,
-        2,
-        "whoever rated in time is not overruled"
-    );
+    assert_eq!(stars(&rated).await, 2, "a rating in time is not replaced");
 }
 
 #[tokio::test]
-async fn a_card_in_a_chat_decides_and_says_what_came_of_it() {
+async fn a_chat_button_decides_and_shows_the_outcome() {
     let desk = TestDesk::open().await;
     let opened = desk.must("create_ticket", tests::approval_request()).await;
     let press = |who: &str, status: &str| json!({ "context": { "ticket_id": opened["id"], "state_id": "3" }, "approver": who, "status": status });
@@ -271,12 +268,12 @@ async fn a_card_in_a_chat_decides_and_says_what_came_of_it() {
         (&done["result"], &done["code"], &done["data"]),
         (&json!(true), &json!(0), &Value::Null)
     );
-    let said = done["message"].as_str().expect("a message");
+    let message = done["message"].as_str().expect("a message");
     assert!(
-        said.contains("审批成功通知")
-            && said.contains(opened["sn"].as_str().expect("sn"))
-            && said.ends_with("您的审批动作为：通过"),
-        "{said}"
+        message.contains("审批成功通知")
+            && message.contains(opened["sn"].as_str().expect("sn"))
+            && message.ends_with("您的审批动作为：通过"),
+        "{message}"
     );
     let (code, message) = desk
         .refused("proceed_fast_approval", press("wangwu", "false"))
@@ -298,7 +295,7 @@ async fn a_card_in_a_chat_decides_and_says_what_came_of_it() {
 }
 
 #[tokio::test]
-async fn an_incident_raises_a_change_and_both_show_each_other_until_they_are_parted() {
+async fn an_incident_raises_a_change_and_both_show_the_link_until_unlinked() {
     let desk = TestDesk::open().await;
     let incident = desk.must("create_ticket", incident()).await;
     let mut body = change();
@@ -323,7 +320,7 @@ async fn an_incident_raises_a_change_and_both_show_each_other_until_they_are_par
     assert_eq!(
         links(&incident["sn"]).await,
         json!([{ "sn": raised, "relation": "raised" }]),
-        "the other says the same of this one"
+        "the incident shows the inverse relation"
     );
     desk.operate(
         &incident["sn"],
@@ -340,7 +337,7 @@ async fn an_incident_raises_a_change_and_both_show_each_other_until_they_are_par
     let story = desk.story(raised.as_str().unwrap()).await;
     assert!(
         story.contains(&"ticket.linked") && story.contains(&"ticket.unlinked"),
-        "that they belonged together stays: {story:?}"
+        "the history keeps the link: {story:?}"
     );
     body["creator"] = "luren".into();
     assert!(
@@ -356,7 +353,7 @@ async fn an_incident_raises_a_change_and_both_show_each_other_until_they_are_par
             .await
             .0,
         403,
-        "the rule is the same behind both doors"
+        "both APIs apply the same rule"
     );
     assert_eq!(
         desk.v1(
@@ -381,11 +378,11 @@ async fn an_incident_raises_a_change_and_both_show_each_other_until_they_are_par
             .await
             .0,
         409,
-        "what is over raises nothing"
+        "an ended ticket raises no other ticket"
     );
 }
 
-/// The form of a BlueKing body, as `/v1` takes it.
+/// Converts the fields of a BlueKing body to the `fields` object of `/v1`.
 fn fields_of(body: &Value) -> Value {
     let pairs = body["fields"]
         .as_array()
@@ -473,7 +470,7 @@ async fn a_child_is_read_only_and_ends_with_its_parent() {
     assert_eq!(
         json!(waiting),
         json!([parent]),
-        "whoever works on a parent has one thing to do"
+        "the to-do list shows only the parent"
     );
     let third = ticket(&desk, approval_request()).await;
     assert_eq!(
@@ -502,7 +499,7 @@ async fn a_child_is_read_only_and_ends_with_its_parent() {
         .await;
     assert_eq!(
         result[0]["approve_result"], false,
-        "what the parent came to"
+        "the child takes the outcome of the parent"
     );
     assert_eq!(
         desk.not_operated(
@@ -514,12 +511,12 @@ async fn a_child_is_read_only_and_ends_with_its_parent() {
         .await
         .0,
         409,
-        "nobody follows what is over"
+        "an ended ticket takes no children"
     );
 }
 
 #[tokio::test]
-async fn nobody_ties_a_ticket_to_one_they_have_no_part_in() {
+async fn linking_needs_permission_on_both_tickets() {
     let desk = TestDesk::open().await;
     let mut body = approval_request();
     body["creator"] = "luren".into();
@@ -538,7 +535,8 @@ async fn nobody_ties_a_ticket_to_one_they_have_no_part_in() {
             .await;
         assert_eq!(refused.0, 403, "{relation}: {}", refused.1);
     }
-    // Whoever asked for something lets it follow nothing else of theirs, which might be approved for another reason.
+    // A requester must not make an own ticket the child of another one, because the parent may be
+    // approved for another reason.
     let second = ticket(&desk, approval_request()).await;
     assert_eq!(
         desk.not_operated(
@@ -577,13 +575,13 @@ async fn nobody_ties_a_ticket_to_one_they_have_no_part_in() {
 }
 
 #[tokio::test]
-async fn a_link_that_the_other_side_does_not_take_is_taken_back() {
+async fn a_link_that_the_other_ticket_rejects_is_removed() {
     let desk = TestDesk::open().await;
     let (parent, child) = (
         ticket(&desk, approval_request()).await,
         ticket(&desk, approval_request()).await,
     );
-    // It ends after the link was asked for, and before it hears of it.
+    // The parent ends after the child is linked, and before the parent receives the link.
     desk.operate(
         &child,
         "link",
@@ -610,10 +608,10 @@ async fn a_link_that_the_other_side_does_not_take_is_taken_back() {
 }
 
 #[tokio::test]
-async fn managers_give_stuck_work_to_others_and_close_tickets() {
+async fn managers_reassign_nodes_without_processors_and_close_tickets() {
     let desk = TestDesk::open().await;
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
-    // Its processors are named by a field that nobody has to fill in.
+    // The processors come from an optional field.
     let node = json!({ "id": 3, "type": "NORMAL", "name": "无人处理", "processors_type": "VARIABLE", "processors": "who" });
     let who = json!([{ "id": 7, "key": "who", "name": "处理人", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" }]);
     let service = service(&desk, "无人", json!([node]), lines, who).await;
@@ -622,7 +620,7 @@ async fn managers_give_stuck_work_to_others_and_close_tickets() {
         desk.story(sn.as_str().unwrap())
             .await
             .contains(&"ticket.processors_missing"),
-        "that nobody can act is a fact"
+        "a missing processor is recorded as an event"
     );
     assert_eq!(
         desk.not_operated(
@@ -671,7 +669,7 @@ async fn work_is_acknowledged_resolved_and_escalated() {
     assert_eq!(
         step(&desk, &sn).await,
         json!([["一线处理", "RUNNING", "TRANSITION"]]),
-        "where a claim is due, acknowledging claims"
+        "acknowledging an unclaimed node claims the node"
     );
     desk.operate(&sn, "acknowledge", "sunba", json!({})).await;
     assert_eq!(
@@ -690,7 +688,7 @@ async fn work_is_acknowledged_resolved_and_escalated() {
             .filter(|kind| **kind == "ticket.acknowledged")
             .count(),
         1,
-        "once is enough"
+        "a second acknowledgement stores no event"
     );
     let (code, reason) = desk.not_operated(&sn, "resolve", "sunba", json!({})).await;
     assert_eq!(code, 400, "a form has to be filled in: {reason}");
@@ -730,7 +728,7 @@ async fn work_is_acknowledged_resolved_and_escalated() {
     assert_eq!(
         (&node["waiting_for"], &node["level"]),
         (&json!("zhangsan,admin"), &json!(1)),
-        "the leader of whoever has it may act as well"
+        "the leader of the processor may act as well"
     );
     let approval = ticket(&desk, approval_request()).await;
     desk.operate(&approval, "resolve", "wangwu", json!({ "message": "可以" }))
@@ -738,12 +736,12 @@ async fn work_is_acknowledged_resolved_and_escalated() {
     assert_eq!(
         step(&desk, &approval).await,
         json!([["管理员审批", "RUNNING", "TRANSITION"]]),
-        "resolving an approval passes it"
+        "resolving an approval node approves"
     );
 }
 
 #[tokio::test]
-async fn reminding_is_for_the_creator_and_the_supervisors() {
+async fn only_the_creator_and_the_supervisors_may_remind() {
     let desk = TestDesk::open().await;
     let flow = |needed: bool| {
         json!({ "name": "督办", "is_supervise_needed": needed, "supervise_type": "PERSON", "supervisor": "chuyi",
@@ -752,8 +750,8 @@ async fn reminding_is_for_the_creator_and_the_supervisors() {
             "fields": [{ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 }] })
     };
     for needed in [true, false] {
-        let command_envelope = json!({ "name": format!("督办{needed}"), "key": "request", "catalog_id": 4, "workflow": flow(needed) });
-        let service = desk.must("import_service", command_envelope).await["id"].clone();
+        let import_request = json!({ "name": format!("督办{needed}"), "key": "request", "catalog_id": 4, "workflow": flow(needed) });
+        let service = desk.must("import_service", import_request).await["id"].clone();
         let sn = ticket(&desk, json!({ "service_id": service, "creator": "lisi", "fields": tests::form(&[("title", "t")]) })).await;
         if needed {
             desk.operate(&sn, "remind", "lisi", json!({ "message": "急" }))
@@ -778,7 +776,7 @@ async fn reminding_is_for_the_creator_and_the_supervisors() {
 }
 
 #[tokio::test]
-async fn many_approvals_are_decided_at_once_and_each_is_answered_by_itself() {
+async fn a_batch_of_decisions_returns_one_result_per_ticket() {
     let desk = TestDesk::open().await;
     let mut decisions = Vec::new();
     for _ in 0..3 {
@@ -813,9 +811,9 @@ async fn many_approvals_are_decided_at_once_and_each_is_answered_by_itself() {
         .await;
     assert_eq!(
         again["results"], answer["results"],
-        "the same batch again is the same batch"
+        "a repeated batch returns the same results"
     );
-    // One that cannot be read lets none of the others be carried out.
+    // A batch with an unreadable decision is rejected as a whole.
     let sn = ticket(&desk, approval_request()).await;
     let half = json!({ "decisions": [{ "sn": sn, "node": 3, "pass": true }, { "sn": sn }] });
     let (status, problem) = desk.v1("POST", "decisions", "zhangsan", half).await;
@@ -830,7 +828,7 @@ async fn many_approvals_are_decided_at_once_and_each_is_answered_by_itself() {
 }
 
 #[tokio::test]
-async fn fields_are_changed_and_the_priority_follows() {
+async fn changed_fields_update_the_priority() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, approval_request()).await;
     let edit =
@@ -881,7 +879,7 @@ async fn fields_are_changed_and_the_priority_follows() {
 }
 
 #[tokio::test]
-async fn leaders_departments_and_roles_of_a_business_are_found_and_frozen() {
+async fn processors_are_resolved_by_leader_department_and_business_role() {
     let desk = TestDesk::open().await;
     let person = |id: i64, kind: &str, who: &str| json!({ "id": id, "type": "NORMAL", "name": kind, "processors_type": kind, "processors": who });
     let nodes = json!([
@@ -928,13 +926,13 @@ async fn leaders_departments_and_roles_of_a_business_are_found_and_frozen() {
         json!({ "service_id": service, "creator": "lisi", "fields": fields }),
     )
     .await;
-    let mut met = Vec::new();
+    let mut visited = Vec::new();
     loop {
         let status = desk.must("get_ticket_status", json!({ "sn": sn })).await;
         let Some(step) = status["current_steps"].as_array().unwrap().first().cloned() else {
             break;
         };
-        met.push((
+        visited.push((
             step["name"].as_str().unwrap().to_owned(),
             step["processors_type"].as_str().unwrap().to_owned(),
             step["processors"].as_str().unwrap().to_owned(),
@@ -947,12 +945,12 @@ async fn leaders_departments_and_roles_of_a_business_are_found_and_frozen() {
             .unwrap();
         desk.must("operate_node", json!({ "sn": sn, "operator": who, "state_id": step["state_id"], "action_type": "TRANSITION", "fields": [] })).await;
     }
-    let met: Vec<(&str, &str, &str)> = met
+    let visited: Vec<(&str, &str, &str)> = visited
         .iter()
         .map(|(name, kind, who)| (name.as_str(), kind.as_str(), who.as_str()))
         .collect();
     assert_eq!(
-        met,
+        visited,
         [
             ("STARTER_LEADER", "PERSON", "zhangsan"),
             ("ORGANIZATION", "ORGANIZATION", "lisi,wangwu,zhangsan"),
@@ -964,8 +962,7 @@ async fn leaders_departments_and_roles_of_a_business_are_found_and_frozen() {
 }
 
 #[tokio::test]
-async fn a_ticket_that_a_manager_closes_as_finished_is_what_its_approvals_were_and_is_rated_in_time()
- {
+async fn a_ticket_closed_as_finished_keeps_its_approval_result_and_is_rated() {
     let desk = TestDesk::open().await;
     let nodes = json!([
         approval(3, "zhangsan,wangwu", json!({ "is_multi": true })),
@@ -1029,7 +1026,7 @@ async fn a_ticket_that_a_manager_closes_as_finished_is_what_its_approvals_were_a
 }
 
 #[tokio::test]
-async fn a_child_waits_for_its_parent_also_where_the_desk_acts_outside() {
+async fn an_automatic_node_of_a_child_waits_until_the_child_is_unlinked() {
     let desk = TestDesk::open().await;
     let nodes = json!([
         crate::workflow_builder::api(3, crate::workflow_builder::account_api()),
@@ -1066,24 +1063,24 @@ async fn a_child_waits_for_its_parent_also_where_the_desk_acts_outside() {
     assert_eq!(
         step(&desk, &child).await,
         json!([["开通账号", "RUNNING", "AUTOMATIC"]]),
-        "what its call came to is kept"
+        "the result of the call is kept pending"
     );
     desk.operate(&child, "unlink", "admin", json!({ "other": parent }))
         .await;
     assert_eq!(
         step(&desk, &child).await,
         json!([["交付", "RUNNING", "TRANSITION"]]),
-        "and has its consequences when it is a child no more"
+        "the result takes effect after unlinking"
     );
     assert_eq!(
         desk.receiver.calls.lock().unwrap().len(),
         2,
-        "nothing was called twice"
+        "no call is repeated"
     );
 }
 
 #[tokio::test]
-async fn whoever_worked_on_a_ticket_once_may_see_it_and_whoever_follows_it_has_not_worked_on_it() {
+async fn former_processors_stay_participants_and_followers_are_not() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, approval_request()).await;
     let deliver = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "DELIVER", "processors_type": "PERSON", "processors": "chuyi", "action_message": "x" });
@@ -1112,9 +1109,9 @@ async fn whoever_worked_on_a_ticket_once_may_see_it_and_whoever_follows_it_has_n
             .await
             .1
             .contains("luren无权操作源单据"),
-        "following gives no right to raise another from it"
+        "a follower may not raise another ticket from this one"
     );
-    // Only who has to do with a ticket sends followers away; everybody goes themselves.
+    // Only participants of a ticket remove other followers. A follower may always unfollow.
     desk.must(
         "add_follower",
         json!({ "sn": sn, "users": "weier", "operator": "lisi" }),
@@ -1130,10 +1127,11 @@ async fn whoever_worked_on_a_ticket_once_may_see_it_and_whoever_follows_it_has_n
 }
 
 #[tokio::test]
-async fn resolving_and_acknowledging_find_the_node_where_something_is_to_be_done() {
+async fn resolve_and_acknowledge_select_the_node_that_allows_the_operation() {
     let desk = TestDesk::open().await;
     let gateway = |id: i64, kind: &str| json!({ "id": id, "type": kind });
-    // The automatic branch names zhangsan too, for when it fails; another waits to be claimed.
+    // The automatic node names zhangsan as the processor for failures. Another branch waits for a
+    // claim.
     let mut claimed = manual(6, "认领", "zhangsan,wangwu");
     claimed["distribute_type"] = "CLAIM_THEN_PROCESS".into();
     let nodes = json!([
@@ -1176,7 +1174,7 @@ async fn resolving_and_acknowledging_find_the_node_where_something_is_to_be_done
 }
 
 #[tokio::test]
-async fn editing_fields_ends_no_ticket() {
+async fn editing_the_status_field_does_not_end_the_ticket() {
     let desk = TestDesk::open().await;
     let status = json!([{ "id": 13, "key": "current_status", "name": "状态", "type": "SELECT", "state_id": 2, "validate_type": "OPTION",
         "choice": [{ "key": "REVOKED", "name": "已撤销" }, { "key": "FINISHED", "name": "已完成" }] }]);

@@ -1,4 +1,5 @@
-//! How votes are counted and what they end, who may submit, how far work may be given, and what a manager picks where no line held.
+//! Votes and finish conditions, permission to submit, limits of transfers, and transitions selected
+//! by managers.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -37,7 +38,7 @@ async fn result(desk: &TestDesk, sn: &Value) -> (String, bool) {
 }
 
 #[tokio::test]
-async fn a_vote_ended_by_its_passes_is_passed_and_any_other_is_what_everybody_said() {
+async fn finish_conditions_end_votes_and_determine_their_result() {
     let desk = TestDesk::open().await;
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
     let deploy = async |name: &str, rule: Value| {
@@ -89,7 +90,7 @@ async fn a_vote_ended_by_its_passes_is_passed_and_any_other_is_what_everybody_sa
             assert_eq!(
                 step(&desk, &sn).await[0][1],
                 "RUNNING",
-                "{name}: vote {at} settles it, not earlier"
+                "{name}: the vote is still open before vote {at}"
             );
             vote(&desk, &sn, 3, who, *pass).await;
         }
@@ -109,7 +110,7 @@ async fn a_vote_ended_by_its_passes_is_passed_and_any_other_is_what_everybody_sa
 }
 
 #[tokio::test]
-async fn a_rejection_ends_the_ticket_where_the_node_says_so() {
+async fn a_rejection_ends_the_ticket_if_the_node_is_set_to() {
     let desk = TestDesk::open().await;
     let ends = json!({ "extras": { "enable_terminate_ticket_when_rejected": true } });
     let nodes = json!([approval(3, "wangwu", ends), manual(4, "执行", "zhangsan")]);
@@ -138,7 +139,7 @@ async fn a_rejection_ends_the_ticket_where_the_node_says_so() {
 }
 
 #[tokio::test]
-async fn what_was_decided_counts_also_where_a_manager_picks_the_line() {
+async fn a_decision_counts_even_if_a_manager_selects_the_transition() {
     let desk = TestDesk::open().await;
     let city = json!({ "id": 7, "key": "city", "name": "城市", "type": "STRING", "state_id": 2, "validate_type": "OPTION", "is_personal": true });
     let compare = |to: i64, condition: &str| {
@@ -169,7 +170,7 @@ async fn what_was_decided_counts_also_where_a_manager_picks_the_line() {
         desk.story(sn.as_str().unwrap())
             .await
             .contains(&"ticket.transition_missing"),
-        "of what was erased neither comparison holds"
+        "no comparison with an erased value is true"
     );
     assert_eq!(
         desk.not_operated(
@@ -187,7 +188,7 @@ async fn what_was_decided_counts_also_where_a_manager_picks_the_line() {
             .await
             .0,
         409,
-        "a line of another node"
+        "a transition of another node"
     );
     desk.operate(
         &sn,
@@ -199,7 +200,7 @@ async fn what_was_decided_counts_also_where_a_manager_picks_the_line() {
     assert_eq!(
         result(&desk, &sn).await,
         ("FINISHED".to_owned(), false),
-        "it was rejected, whoever let it go on"
+        "the rejection counts, although a manager selected the transition"
     );
     let logs = desk
         .must("get_ticket_logs", json!({ "sn": sn }))
@@ -208,9 +209,10 @@ async fn what_was_decided_counts_also_where_a_manager_picks_the_line() {
     assert!(logs.contains("admin 选择了流转线"), "{logs}");
 }
 
-/// A node is asked for what an approval decided only where every way there passes that approval.
+/// A condition may use the outcome of an approval only if every path to the node passes that
+/// approval.
 #[tokio::test]
-async fn cases_are_covered_only_where_what_they_ask_for_is_always_there() {
+async fn cases_are_covered_only_if_the_approval_is_on_every_path() {
     let desk = TestDesk::open().await;
     let gate = json!({ "id": 20, "key": "gate", "name": "需要审批", "type": "RADIO", "state_id": 2, "validate_type": "REQUIRE",
         "choice": [{ "key": "yes", "name": "是" }, { "key": "no", "name": "否" }] });
@@ -239,7 +241,7 @@ async fn cases_are_covered_only_where_what_they_ask_for_is_always_there() {
         .to_string();
     assert!(
         open.contains("node 4") && open.contains("no transition holds for"),
-        "the approval may be passed by: {open}"
+        "a path avoids the approval: {open}"
     );
     let covered = desk
         .must(
@@ -252,7 +254,7 @@ async fn cases_are_covered_only_where_what_they_ask_for_is_always_there() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_withdrawn_until_the_node_that_its_workflow_names() {
+async fn a_ticket_can_be_withdrawn_until_the_configured_node() {
     let desk = TestDesk::open().await;
     let nodes = json!([manual(3, "一", "wangwu"), manual(4, "二", "wangwu"), { "id": 9, "type": "END" }, { "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }]);
     let title = json!([{ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 }]);
@@ -281,7 +283,7 @@ async fn a_ticket_is_withdrawn_until_the_node_that_its_workflow_names() {
         desk.refused("operate_ticket", withdraw(&after)).await,
         (3_900_005, "0:抱歉，单据执行中，无法撤销".into())
     );
-    // What was withdrawn leaves everybody's lists, and can be asked for.
+    // A withdrawn ticket is in no list, except with an explicit status filter.
     let found = async |body: Value| {
         desk.must("get_tickets_by_user", body).await["items"]
             .to_string()
@@ -314,7 +316,7 @@ async fn a_ticket_is_withdrawn_until_the_node_that_its_workflow_names() {
 }
 
 #[tokio::test]
-async fn work_is_given_only_to_those_within_its_range() {
+async fn a_node_is_transferred_only_within_its_configured_range() {
     let desk = TestDesk::open().await;
     let mut node = manual(3, "处理", "zhangsan");
     node.as_object_mut().unwrap().extend(
@@ -343,7 +345,7 @@ async fn work_is_given_only_to_those_within_its_range() {
 }
 
 #[tokio::test]
-async fn only_those_whom_the_submit_node_names_submit() {
+async fn only_processors_of_the_submit_node_may_submit() {
     let desk = TestDesk::open().await;
     let submit = |kind: &str, who: &str| json!({ "id": 2, "type": "NORMAL", "name": "提单", "processors_type": kind, "processors": who });
     let deploy = async |name: &str, submit: Value| {
@@ -384,7 +386,7 @@ async fn only_those_whom_the_submit_node_names_submit() {
 }
 
 #[tokio::test]
-async fn the_priority_follows_what_is_filled_in_at_any_node_and_may_be_chosen() {
+async fn the_priority_follows_the_fields_of_every_node_and_may_be_chosen() {
     let desk = TestDesk::open().await;
     let choice = |key: &str, node: i64, id: i64| json!({ "id": id, "key": key, "name": key, "type": "SELECT", "state_id": node, "validate_type": "OPTION", "source_type": "DATADICT", "source_uri": key.to_uppercase() });
     let fields = json!([
@@ -418,7 +420,11 @@ async fn the_priority_follows_what_is_filled_in_at_any_node_and_may_be_chosen() 
     assert_eq!(priority().await, "3");
     desk.must("operate_node", submit(4, &[("priority", "1")]))
         .await;
-    assert_eq!(priority().await, "1", "somebody chose another");
+    assert_eq!(
+        priority().await,
+        "1",
+        "a chosen priority replaces the calculated one"
+    );
     let listed = desk
         .must("get_tickets_by_user", json!({ "user": "wangwu" }))
         .await["items"][0]
@@ -430,7 +436,7 @@ async fn the_priority_follows_what_is_filled_in_at_any_node_and_may_be_chosen() 
 }
 
 #[tokio::test]
-async fn a_countersign_is_for_those_it_names() {
+async fn a_countersign_cannot_be_escalated() {
     let desk = TestDesk::open().await;
     let nodes = json!([approval(3, "wangwu,zhaoliu", json!({ "is_multi": true }))]);
     let service = service(
@@ -456,12 +462,12 @@ async fn a_countersign_is_for_those_it_names() {
     assert_eq!(
         result(&desk, &sn).await,
         ("FINISHED".to_owned(), true),
-        "nobody else had to vote"
+        "no other vote is needed"
     );
 }
 
 #[tokio::test]
-async fn a_choice_of_a_plain_node_is_its_result_and_a_countersign_names_its_voters() {
+async fn a_manual_choice_is_a_node_result_and_a_countersign_names_its_voters() {
     let desk = TestDesk::open().await;
     let answer = json!({ "id": 20, "key": "approval_result", "name": "结论", "type": "RADIO", "state_id": 3, "validate_type": "REQUIRE",
         "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "不通过" }] });
@@ -478,7 +484,7 @@ async fn a_choice_of_a_plain_node_is_its_result_and_a_countersign_names_its_vote
         line(5, 9)
     ]);
     let service = service(&desk, "评估", nodes, lines, json!([answer, sign_opinion])).await;
-    for (chosen, is) in [("false", false), ("true", true)] {
+    for (chosen, expected) in [("false", false), ("true", true)] {
         let mut body = json!({ "service_id": service, "creator": "lisi", "meta": { "callback_url": "https://app.example.com/cb" } });
         body["fields"] = form(&[("title", "t"), ("host", "h"), ("count", "1")]);
         let sn = desk.must("create_ticket", body).await["sn"].clone();
@@ -494,8 +500,11 @@ async fn a_choice_of_a_plain_node_is_its_result_and_a_countersign_names_its_vote
                 json!({ "sn": sn, "state_id": 3 }),
             )
             .await;
-        assert_eq!(node["approve_result"], is, "as bk-log's service decides");
-        if is {
+        assert_eq!(
+            node["approve_result"], expected,
+            "the service of the log platform decides with a manual node"
+        );
+        if expected {
             desk.must("operate_node", submit("wangwu", 4, "sign", "true"))
                 .await;
             desk.must("operate_node", submit("zhaoliu", 4, "sign", "false"))
@@ -505,19 +514,19 @@ async fn a_choice_of_a_plain_node_is_its_result_and_a_countersign_names_its_vote
             let called: Value = serde_json::from_slice(&calls.last().unwrap().body).unwrap();
             assert_eq!(called["last_approver"], "wangwu,zhaoliu");
             let logs = desk.must("get_ticket_logs", json!({ "sn": sn })).await["logs"].clone();
-            let told = logs
+            let entries = logs
                 .as_array()
                 .unwrap()
                 .iter()
                 .filter(|log| log["message"].as_str().unwrap().contains("会签"))
                 .count();
-            assert_eq!(told, 2, "each voice once: {logs}");
+            assert_eq!(entries, 2, "one log entry for each vote: {logs}");
         }
     }
 }
 
 #[tokio::test]
-async fn conditions_know_people_by_name_in_lines_forms_and_files() {
+async fn conditions_compare_people_by_name_in_transitions_forms_and_files() {
     let desk = TestDesk::open().await;
     let clause = |key: &str, kind: &str, sign: &str, value: Value| json!({ "type": "and", "expressions": [{ "key": key, "type": kind, "condition": sign, "value": value }] });
     let mut by_member = line(2, 3);
@@ -567,9 +576,9 @@ async fn conditions_know_people_by_name_in_lines_forms_and_files() {
         desk.refused("create_ticket", json!({ "service_id": service, "creator": "lisi", "fields": form(&[("title", "t"), ("who", "zhangsan")]) })).await;
     assert!(
         refused.1.contains("why"),
-        "with zhangsan it is shown, and must be filled in: {refused:?}"
+        "the field is shown with zhangsan, and is required: {refused:?}"
     );
-    // Whoever reads the workflow reads names, and what goes out comes in again.
+    // A reader of the workflow sees user names. An exported file can be imported again.
     let flow = desk
         .must("get_service_detail", json!({ "service_id": service }))
         .await["workflow_id"]
@@ -606,7 +615,8 @@ async fn conditions_know_people_by_name_in_lines_forms_and_files() {
             && detail.to_string().contains(r#""value":["zhangsan"]"#),
         "{shown} {detail}"
     );
-    // A text that is nobody's name is refused by name, and nobody beside it is registered.
+    // A condition with an invalid user name is rejected with that name. No person of the rejected
+    // file is registered.
     let mut wrong = exported.clone();
     wrong[0]["transitions"] =
         serde_json::from_str(&wrong[0]["transitions"].to_string().replace("chuyi", "a;b")).unwrap();
@@ -638,7 +648,7 @@ async fn conditions_know_people_by_name_in_lines_forms_and_files() {
 }
 
 #[tokio::test]
-async fn who_decided_is_a_name_outside_and_a_person_in_conditions() {
+async fn the_approver_variable_is_a_user_name_in_calls_and_in_conditions() {
     let desk = TestDesk::open().await;
     let mut node = approval(3, "wangwu,zhaoliu", json!({}));
     node["variables"]["outputs"]
@@ -676,7 +686,7 @@ async fn who_decided_is_a_name_outside_and_a_person_in_conditions() {
 }
 
 #[tokio::test]
-async fn whoever_has_voted_keeps_a_seat_when_a_manager_gives_the_rest_to_others() {
+async fn reassigning_a_vote_keeps_the_votes_that_were_cast() {
     let desk = TestDesk::open().await;
     let nodes = json!([approval(
         3,
@@ -705,12 +715,12 @@ async fn whoever_has_voted_keeps_a_seat_when_a_manager_gives_the_rest_to_others(
     assert_eq!(
         result(&desk, &sn).await,
         ("FINISHED".to_owned(), false),
-        "one pass of three is no 60 percent"
+        "one of three votes is less than 60 percent"
     );
 }
 
 #[tokio::test]
-async fn a_vote_sets_priority_and_status_as_every_form_does() {
+async fn a_vote_form_sets_priority_and_status() {
     let desk = TestDesk::open().await;
     let choice = |key: &str, id: i64| json!({ "id": id, "key": key, "name": key, "type": "SELECT", "state_id": 3, "validate_type": "OPTION", "source_type": "DATADICT", "source_uri": key.to_uppercase() });
     let status = json!({ "id": 13, "key": "current_status", "name": "状态", "type": "SELECT", "state_id": 3, "validate_type": "OPTION", "choice": [{ "key": "CONFIRMED", "name": "已确认" }] });
@@ -748,7 +758,7 @@ async fn a_vote_sets_priority_and_status_as_every_form_does() {
 }
 
 #[tokio::test]
-async fn the_word_beside_a_decision_is_that_of_the_last_round_and_fits_it() {
+async fn the_remark_of_a_decision_is_from_the_last_round() {
     let desk = TestDesk::open().await;
     let sn = desk
         .must(
@@ -778,7 +788,8 @@ async fn the_word_beside_a_decision_is_that_of_the_last_round_and_fits_it() {
         (&json!(false), &json!("理由"), &json!("wangwu")),
         "{node}"
     );
-    // Rejected, sent back, and passed without a word: what was said the first time belongs to the first time.
+    // The ticket is rejected, sent back, and then approved without a remark. The remark of the
+    // first round belongs to the first round only.
     let text = |id: i64, key: &str, required: &str| json!({ "id": id, "key": key, "name": key, "type": "TEXT", "state_id": 3, "validate_type": required });
     let who = json!({ "id": 30, "key": "helper", "name": "协助人", "type": "MEMBERS", "state_id": 3, "validate_type": "OPTION" });
     let lines = json!([
@@ -829,7 +840,7 @@ async fn the_word_beside_a_decision_is_that_of_the_last_round_and_fits_it() {
 }
 
 #[tokio::test]
-async fn a_form_hangs_on_what_a_node_left_behind() {
+async fn form_fields_depend_on_outputs_of_earlier_nodes() {
     let desk = TestDesk::open().await;
     let why = json!({ "id": 20, "key": "why", "name": "缘由", "type": "STRING", "state_id": 4, "validate_type": "REQUIRE", "show_type": 0,
         "show_conditions": { "type": "and", "expressions": [{ "key": "NODE_APPROVE_RESULT_3", "type": "STRING", "condition": "==", "value": "true" }] } });
@@ -852,13 +863,13 @@ async fn a_form_hangs_on_what_a_node_left_behind() {
         assert_eq!(
             desk.call("operate_node", submit).await["result"],
             taken,
-            "hidden where it was passed, asked for where it was not"
+            "the field is optional after a rejection, and required after an approval"
         );
     }
 }
 
 #[tokio::test]
-async fn a_ticket_is_withdrawn_until_a_gateway_is_passed() {
+async fn a_ticket_can_be_withdrawn_until_the_configured_gateway() {
     let desk = TestDesk::open().await;
     let nodes = json!([manual(3, "一", "wangwu"), { "id": 4, "type": "ROUTER-P" }, manual(5, "二", "wangwu"), manual(6, "三", "wangwu"), { "id": 7, "type": "COVERAGE" }, { "id": 9, "type": "END" },
         { "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }]);

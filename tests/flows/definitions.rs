@@ -1,5 +1,6 @@
-//! The real workflow definitions of BlueKing ITSM: each is imported as it stands, refused with what is missing in it, configured, deployed, and driven
-//! from its start along every line to every end it has. They lie beside the project and are never part of it.
+//! Imports, deploys and drives the real workflow definitions of BlueKing ITSM along every
+//! transition to every end. The definitions are in `shared/data` beside the project and are not
+//! part of the project.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +12,12 @@ use tests::process::shared;
 
 use crate::TestDesk;
 
-/// Tickets tried for one definition before its lines count as impossible to take.
+/// Tickets for one definition before a missing transition fails the test.
 const TICKETS_MAX: usize = 60;
-/// Steps after which a ticket counts as hanging.
+/// Steps of one ticket before the test fails because the ticket does not end.
 const STEPS_MAX: usize = 80;
 
-/// Rng enough to go different ways.
+/// A seeded random number generator that selects values and paths.
 struct Dice(u64);
 
 impl Dice {
@@ -29,7 +30,7 @@ impl Dice {
     }
 }
 
-/// Names people wherever the file names nobody: whoever could not be extracted with it.
+/// Fills in processors and assignors that a published definition leaves empty.
 fn configured(flow: &Value) -> Value {
     let mut flow = flow.clone();
     let people = |kind: &str| {
@@ -63,7 +64,8 @@ fn configured(flow: &Value) -> Value {
     flow
 }
 
-/// Gives nodes a way on for every case where the file left some open, as the report says: their last line becomes the default.
+/// Makes the last transition of each open node the default transition, so that every case is
+/// covered.
 fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     let mut flow = flow.clone();
     for id in open {
@@ -78,7 +80,7 @@ fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     flow
 }
 
-/// The nodes that a report says have cases without a line.
+/// Returns the nodes of a report that have a case without a transition.
 fn open_nodes(report: &Value) -> Vec<i64> {
     let notes = report
         .as_array()
@@ -94,13 +96,13 @@ fn open_nodes(report: &Value) -> Vec<i64> {
         .collect()
 }
 
-/// A value that fits a field.
+/// Returns a value that the field accepts.
 fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
-    if let Some(asked) = hints.get(field["key"].as_str().expect("a key"))
+    if let Some(expected) = hints.get(field["key"].as_str().expect("a key"))
         && dice.below(4) > 0
         && field["choice"].as_array().is_none_or(Vec::is_empty)
     {
-        return asked[dice.below(asked.len())].clone();
+        return expected[dice.below(expected.len())].clone();
     }
     let choices = field["choice"].as_array().cloned().unwrap_or_default();
     match field["type"].as_str().expect("a type") {
@@ -117,7 +119,7 @@ fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     }
 }
 
-/// What conditions ask of free texts, by key.
+/// Values of conditions on free-text fields, by field key.
 type Hints = BTreeMap<String, Vec<Value>>;
 
 fn filled(fields: &Value, hints: &Hints, dice: &mut Dice) -> Value {
@@ -150,7 +152,7 @@ impl Driven<'_> {
         self.desk.must("create_ticket", body).await["sn"].clone()
     }
 
-    /// One step at any of the current nodes; says whether there was one.
+    /// Performs one step at a random current node; returns whether a step was possible.
     async fn step(&mut self, sn: &Value) -> bool {
         let status = self
             .desk
@@ -205,7 +207,7 @@ impl Driven<'_> {
 }
 
 #[tokio::test]
-async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_to_every_end() {
+async fn every_real_definition_runs_along_every_transition_to_every_end() {
     let Some(file) = shared()
         .map(|shared| shared.join("data/bk_itsm_workflows.json"))
         .filter(|file| file.exists())
@@ -218,15 +220,16 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
     let all: Value = serde_json::from_slice(&std::fs::read(file).expect("readable")).expect("JSON");
     let all = all["workflows"].as_array().expect("workflows").clone();
     let desk = TestDesk::open().await;
-    let (mut as_they_stand, mut incomplete, mut tickets, mut lines, mut withdrawn, mut changed) =
+    let (mut unchanged, mut incomplete, mut tickets, mut lines, mut withdrawn, mut changed) =
         (0, 0, 0, 0, 0, 0);
     for (number, flow) in all.iter().enumerate() {
         let name = format!("{number} {}", flow["name"].as_str().expect("a name"));
         let service = |workflow: &Value| json!({ "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": workflow });
-        // As it stands: what could not be extracted with it is missing, and named node by node.
+        // The unchanged definition lacks people that the export leaves out. The rejection names
+        // each node.
         let envelope = desk.call("import_service", service(flow)).await;
         if envelope["result"] == true {
-            as_they_stand += 1;
+            unchanged += 1;
         } else {
             assert_eq!(envelope["code"], 3_900_011, "{envelope}");
             let reasons = envelope["message"]
@@ -247,7 +250,8 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
             desk.must("import_service", service(&configured(flow)))
                 .await
         };
-        // The original runs files that leave cases open, and so does this desk; every line is driven with those closed.
+        // The original runs definitions with open cases, and the desk does too. The test closes the
+        // open cases to drive every transition.
         let open = open_nodes(&imported["report"]);
         let flow = &with_defaults(flow, &open);
         if !open.is_empty() {
@@ -291,7 +295,7 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
             iam,
             dice: Dice(number as u64),
         };
-        let wanted: BTreeSet<TransitionId> = definition
+        let expected: BTreeSet<TransitionId> = definition
             .transitions
             .iter()
             .map(|line| line.id)
@@ -303,8 +307,8 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
             .find(|node| node.kind == events::workflow::NodeKind::Start)
             .expect("START")
             .id;
-        // The line from START is what submitting is.
-        let wanted: BTreeSet<TransitionId> = wanted
+        // Submitting takes the transition from START, so no event records that transition.
+        let expected: BTreeSet<TransitionId> = expected
             .into_iter()
             .filter(|id| {
                 definition
@@ -315,7 +319,7 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
             .collect();
         let mut taken = BTreeSet::new();
         for _ in 0..TICKETS_MAX {
-            if wanted.is_subset(&taken) {
+            if expected.is_subset(&taken) {
                 break;
             }
             let sn = driven.create().await;
@@ -323,12 +327,12 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
             taken.extend(driven.drive(&sn).await);
         }
         assert_eq!(
-            wanted.difference(&taken).collect::<Vec<_>>(),
+            expected.difference(&taken).collect::<Vec<_>>(),
             Vec::<&TransitionId>::new(),
-            "{name}: lines that no ticket took"
+            "{name}: transitions that no ticket took"
         );
-        lines += wanted.len();
-        // The end that the creator brings about, where the definition allows it.
+        lines += expected.len();
+        // The creator withdraws the ticket, if the definition allows withdrawing.
         let mut sn = driven.create().await;
         while desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"]
             != "RUNNING"
@@ -344,7 +348,7 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
         let revocable = flow.get("is_revocable").is_none_or(|flag| *flag == true);
         assert_eq!(withdraw["result"], revocable, "{name}: {withdraw}");
         withdrawn += usize::from(revocable);
-        // The end that a manager brings about.
+        // A manager terminates the ticket.
         if !revocable {
             desk.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "TERMINATE", "action_message": "停" })).await;
         }
@@ -357,9 +361,9 @@ async fn every_real_definition_is_imported_deployed_and_driven_along_every_line_
         );
     }
     println!(
-        "{} definitions: {as_they_stand} deployed as they stand, {} refused with what is missing in each node, {incomplete} of them for cases without a line, and deployed once completed; {tickets} tickets took all {lines} lines; {withdrawn} could be withdrawn; {changed} changes reported",
+        "{} definitions: {unchanged} deployed unchanged, {} rejected with the missing configuration of each node and deployed after completion, {incomplete} nodes with cases without a transition; {tickets} tickets took all {lines} transitions; {withdrawn} could be withdrawn; {changed} changes reported",
         all.len(),
-        all.len() - as_they_stand
+        all.len() - unchanged
     );
     assert_eq!(all.len(), 18);
 }

@@ -1,11 +1,12 @@
-//! Every key and type that the product's interface document promises (requirements/itsm-product-and-api.md), operation by operation.
+//! Every key and type that the interface document promises (requirements/itsm-product-and-api.md),
+//! for each operation.
 
 use serde_json::{Value, json};
 use tests::{approval_request, form};
 
 use crate::TestDesk;
 
-/// Checks that an object has every key with a value of the documented type.
+/// Asserts that an object has every key with a value of the documented type.
 fn has(object: &Value, keys: &[(&str, &str)]) {
     for (key, kind) in keys {
         let value = object
@@ -72,7 +73,7 @@ const OPERATION: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn every_operation_answers_every_documented_key() {
+async fn every_operation_returns_every_documented_key() {
     let desk = TestDesk::open().await;
     let created = desk.must("create_ticket", approval_request()).await;
     has(
@@ -311,9 +312,9 @@ async fn every_operation_answers_every_documented_key() {
     }
 }
 
-/// The log platform's own flow: its service, its node, its field (reference/bk-itsm.md 10).
+/// The flow of the log platform: its service, its node and its field (reference/bk-itsm.md 10).
 #[tokio::test]
-async fn the_log_platforms_capacity_request_runs() {
+async fn the_capacity_request_of_the_log_platform_runs() {
     let desk = TestDesk::open().await;
     let service = desk
         .must(

@@ -1,4 +1,5 @@
-//! Every row of the error tables of reference/bk-itsm.md 3.1, 3.9 and 3.10: the code, the message, and nothing stored.
+//! The error tables of reference/bk-itsm.md 3.1, 3.9 and 3.10: for each row the code, the message,
+//! and no stored event.
 
 use domain::config::{Catalog, CatalogCommand, Service};
 use events::catalog::ServicePlaced;
@@ -10,16 +11,16 @@ use tests::{approval_request, change, form, incident};
 
 use crate::TestDesk;
 
-/// Asks and checks that the head of the ledger does not move.
+/// Calls an operation that must be rejected; asserts that the head of the ledger does not move.
 async fn refused(desk: &TestDesk, operation: &str, body: Value) -> (i64, String) {
     let before = desk.head().await;
-    let said = desk.refused(operation, body.clone()).await;
+    let rejection = desk.refused(operation, body.clone()).await;
     assert_eq!(
         desk.head().await,
         before,
-        "{operation} {body} stored something"
+        "{operation} {body} stored an event"
     );
-    said
+    rejection
 }
 
 fn without(mut body: Value, key: &str) -> Value {
@@ -93,40 +94,40 @@ pub(crate) async fn define(
 }
 
 #[tokio::test]
-async fn create_ticket() {
+async fn create_ticket_returns_the_documented_errors() {
     let desk = TestDesk::open().await;
     let disabled = define(&desk, |service| service.is_enabled = false, true).await;
     let loose = define(&desk, |_| {}, false).await;
-    let ask = approval_request;
-    let processors = |value: Value| set(ask(), "meta", json!({ "state_processors": value }));
+    let valid = approval_request;
+    let processors = |value: Value| set(valid(), "meta", json!({ "state_processors": value }));
     let no_fields = {
-        let mut body = ask();
+        let mut body = valid();
         body.as_object_mut().unwrap().remove("fields");
         body
     };
     for (body, code, message) in [
         (
-            set(ask(), "service_id", 4711.into()),
+            set(valid(), "service_id", 4711.into()),
             3_900_005,
             "服务:服务不存在，请联系管理员！",
         ),
         (
-            set(ask(), "service_id", Value::Null),
+            set(valid(), "service_id", Value::Null),
             3_900_005,
             "服务:服务不存在，请联系管理员！",
         ),
         (
-            set(ask(), "service_id", "seventeen".into()),
+            set(valid(), "service_id", "seventeen".into()),
             3_900_005,
             "服务:服务不存在，请联系管理员！",
         ),
         (
-            set(ask(), "service_id", disabled.into()),
+            set(valid(), "service_id", disabled.into()),
             3_900_005,
             "服务:服务未启用，请联系管理员！",
         ),
         (
-            set(ask(), "service_id", loose.into()),
+            set(valid(), "service_id", loose.into()),
             3_900_005,
             "服务:服务对应的服务目录不存在",
         ),
@@ -141,63 +142,63 @@ async fn create_ticket() {
             "state_processors:服务:通用审批申请, 节点(3)对应的审批人不允许为空",
         ),
         (
-            without(ask(), "title"),
+            without(valid(), "title"),
             3_900_004,
             "接口异常，请检查请求参数: 'title'",
         ),
         (no_fields, 3_900_004, "接口异常，请检查请求参数: 'title'"),
         (
-            set(ask(), "fields", json!([{ "key": "title" }])),
+            set(valid(), "fields", json!([{ "key": "title" }])),
             3_900_004,
             "接口异常，请检查请求参数: 'value'",
         ),
         (
-            set(ask(), "fields", json!([{ "value": "x" }])),
+            set(valid(), "fields", json!([{ "value": "x" }])),
             3_900_004,
             "接口异常，请检查请求参数: 'key'",
         ),
         (
-            without(ask(), "apply_content"),
+            without(valid(), "apply_content"),
             3_900_003,
             "提单失败: 单据创建失败，缺少参数：['apply_content']",
         ),
         (
-            with(ask(), "NOBODY", "x".into()),
+            with(valid(), "NOBODY", "x".into()),
             3_900_003,
             "提单失败: 【NOBODY】字段不存在，请联系管理员",
         ),
         (
-            with(ask(), "apply_content", "".into()),
+            with(valid(), "apply_content", "".into()),
             3_900_003,
             "提单失败: 【申请内容】为必填项",
         ),
         (
-            with(ask(), "impact", "9".into()),
+            with(valid(), "impact", "9".into()),
             3_900_003,
             "提单失败: 【影响范围】选项不匹配，请重新选择",
         ),
         (
-            with(ask(), "title", "长".repeat(129).into()),
+            with(valid(), "title", "长".repeat(129).into()),
             3_900_003,
             "提单失败: 标题不能超过120个字符",
         ),
         (
-            with(ask(), "LIANXIDIANHUA", "12".into()),
+            with(valid(), "LIANXIDIANHUA", "12".into()),
             3_900_003,
             "提单失败: 【联系电话】不符合规则 PHONE_NUM",
         ),
         (
-            set(ask(), "creator", "".into()),
+            set(valid(), "creator", "".into()),
             3_900_005,
             "creator:该字段不能为空。",
         ),
         (
-            set(ask(), "tag", "x".repeat(33).into()),
+            set(valid(), "tag", "x".repeat(33).into()),
             3_900_005,
             "tag:请确保这个字段不能超过 32 个字符。",
         ),
         (
-            set(ask(), "meta", json!({ "callback_url": "ftp://x/" })),
+            set(valid(), "meta", json!({ "callback_url": "ftp://x/" })),
             3_900_005,
             "meta:callback_url 不是合法的 http(s) 地址。",
         ),
@@ -224,13 +225,13 @@ async fn create_ticket() {
     }
     desk.must(
         "create_ticket",
-        with(ask(), "title", "长".repeat(128).into()),
+        with(valid(), "title", "长".repeat(128).into()),
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_field_without_options_says_so() {
+async fn a_select_field_without_options_is_rejected() {
     let desk = TestDesk::open().await;
     let workflow = desk
         .app
@@ -276,22 +277,22 @@ async fn a_field_without_options_says_so() {
         true,
     )
     .await;
-    let ask = set(approval_request(), "service_id", service.into());
+    let request = set(approval_request(), "service_id", service.into());
     assert_eq!(
-        refused(&desk, "create_ticket", ask.clone()).await,
+        refused(&desk, "create_ticket", request.clone()).await,
         (
             3_900_003,
             "提单失败: 【impact】选项不存在，请联系管理员".into()
         )
     );
-    let ask = with(without(ask, "impact"), "apply_reason", "no".into());
+    let request = with(without(request, "impact"), "apply_reason", "no".into());
     assert_eq!(
-        refused(&desk, "create_ticket", ask.clone()).await,
+        refused(&desk, "create_ticket", request.clone()).await,
         (3_900_003, "提单失败: 【申请理由】不符合自定义规则".into())
     );
     desk.must(
         "create_ticket",
-        with(ask, "apply_reason", "ABC-1 and more".into()),
+        with(request, "apply_reason", "ABC-1 and more".into()),
     )
     .await;
 }
@@ -306,7 +307,7 @@ fn act(sn: &Value, operator: &str, node: i64, action: &str, more: Value) -> Valu
 }
 
 #[tokio::test]
-async fn operate_node() {
+async fn operate_node_returns_the_documented_errors() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let inc = desk.must("create_ticket", incident()).await["sn"].clone();
@@ -423,7 +424,6 @@ async fn operate_node() {
             3_900_005,
             "0:【审批意见】选项不匹配，请重新选择",
         ),
-        // CLAIM
         (
             act(&sn, "zhangsan", 3, "CLAIM", json!({})),
             3_900_005,
@@ -439,7 +439,6 @@ async fn operate_node() {
             3_900_005,
             "0:抱歉，qianqi不能操作该节点（没有权限或操作类型不支持）",
         ),
-        // DISTRIBUTE
         (
             act(&sn, "zhangsan", 3, "DISTRIBUTE", person("lisi", "")),
             3_900_005,
@@ -483,7 +482,6 @@ async fn operate_node() {
             3_900_005,
             "参数验证失败: 当前分配的用户组可能不存在",
         ),
-        // DELIVER
         (
             act(&chg, "lisi", 3, "DELIVER", person("lisi", "x")),
             3_900_005,
@@ -516,7 +514,6 @@ async fn operate_node() {
             3_900_005,
             "参数验证失败: 处理人不能为空，或指定的用户组没有成员",
         ),
-        // TERMINATE
         (
             act(&sn, "zhangsan", 3, "TERMINATE", json!({})),
             3_900_005,
@@ -540,20 +537,20 @@ async fn operate_node() {
             "{body}"
         );
     }
-    // A node that does not allow delivering, and people who decided already.
+    // The node does not allow transfers; these voters have already voted.
     desk.must(
         "operate_node",
         act(&sn, "zhangsan", 3, "TRANSITION", yes.clone()),
     )
     .await;
-    let said = refused(
+    let rejection = refused(
         &desk,
         "operate_node",
         act(&sn, "admin", 4, "DELIVER", person("lisi", "x")),
     )
     .await;
     assert_eq!(
-        said,
+        rejection,
         (
             3_900_005,
             "参数验证失败: 指定流程节点【管理员审批】不支持转单操作.".into()
@@ -570,14 +567,14 @@ async fn operate_node() {
         ),
     )
     .await;
-    let said = refused(
+    let rejection = refused(
         &desk,
         "operate_node",
         act(&chg, "zhangsan", 3, "DELIVER", person("wushi", "x")),
     )
     .await;
     assert_eq!(
-        said,
+        rejection,
         (3_900_046, "转派单异常: 不允许向已经处理的人转单".into())
     );
     desk.must(
@@ -591,24 +588,34 @@ async fn operate_node() {
         ),
     )
     .await;
-    let said = refused(
+    let rejection = refused(
         &desk,
         "operate_node",
         act(&sn, "admin", 4, "TRANSITION", yes),
     )
     .await;
-    assert_eq!(said, (3_900_005, "0:抱歉，单据已关闭，无法操作".into()));
+    assert_eq!(
+        rejection,
+        (3_900_005, "0:抱歉，单据已关闭，无法操作".into())
+    );
 }
 
 #[tokio::test]
-async fn operate_ticket() {
+async fn operate_ticket_returns_the_documented_errors() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
-    let ask = |who: &str, action: &str| json!({ "sn": sn, "operator": who, "action_type": action });
-    let why = |who: &str, action: &str| set(ask(who, action), "action_message", "等待窗口".into());
+    let operation_body =
+        |who: &str, action: &str| json!({ "sn": sn, "operator": who, "action_type": action });
+    let body_with_reason = |who: &str, action: &str| {
+        set(
+            operation_body(who, action),
+            "action_message",
+            "等待窗口".into(),
+        )
+    };
     for (body, code, message) in [
         (
-            set(ask("lisi", "WITHDRAW"), "sn", "NO1".into()),
+            set(operation_body("lisi", "WITHDRAW"), "sn", "NO1".into()),
             3_900_022,
             "没有找到对应的单据",
         ),
@@ -618,37 +625,37 @@ async fn operate_ticket() {
             "operator:该字段是必填项。",
         ),
         (
-            why("lisi", "DANCE"),
+            body_with_reason("lisi", "DANCE"),
             3_900_004,
             "单据操作失败，不支持的操作类型: DANCE",
         ),
         (
-            ask("zhangsan", "SUSPEND"),
+            operation_body("zhangsan", "SUSPEND"),
             3_900_004,
             "接口异常，请检查请求参数: 'action_message'",
         ),
         (
-            ask("zhangsan", "TERMINATE"),
+            operation_body("zhangsan", "TERMINATE"),
             3_900_004,
             "接口异常，请检查请求参数: 'action_message'",
         ),
         (
-            why("lisi", "SUSPEND"),
+            body_with_reason("lisi", "SUSPEND"),
             3_900_005,
             "0:抱歉，lisi无权操作该单据",
         ),
         (
-            why("lisi", "TERMINATE"),
+            body_with_reason("lisi", "TERMINATE"),
             3_900_005,
             "0:抱歉，lisi无权操作该单据",
         ),
         (
-            ask("zhangsan", "UNSUSPEND"),
+            operation_body("zhangsan", "UNSUSPEND"),
             3_900_005,
             "0:抱歉，该单据不在挂起中，无法操作",
         ),
         (
-            ask("zhangsan", "WITHDRAW"),
+            operation_body("zhangsan", "WITHDRAW"),
             3_900_005,
             "0:抱歉，你无权撤销单据，只有提单人可以撤单",
         ),
@@ -659,13 +666,18 @@ async fn operate_ticket() {
             "{body}"
         );
     }
-    desk.must("operate_ticket", why("zhangsan", "SUSPEND"))
+    desk.must("operate_ticket", body_with_reason("zhangsan", "SUSPEND"))
         .await;
     assert_eq!(
-        refused(&desk, "operate_ticket", why("zhangsan", "SUSPEND")).await,
+        refused(
+            &desk,
+            "operate_ticket",
+            body_with_reason("zhangsan", "SUSPEND")
+        )
+        .await,
         (3_900_005, "0:抱歉，该单据不在流程中，无法操作".into())
     );
-    desk.must("operate_ticket", ask("zhangsan", "UNSUSPEND"))
+    desk.must("operate_ticket", operation_body("zhangsan", "UNSUSPEND"))
         .await;
     desk.must(
         "operate_node",
@@ -679,22 +691,28 @@ async fn operate_ticket() {
     )
     .await;
     assert_eq!(
-        refused(&desk, "operate_ticket", ask("lisi", "WITHDRAW")).await,
+        refused(&desk, "operate_ticket", operation_body("lisi", "WITHDRAW")).await,
         (3_900_005, "0:抱歉，单据执行中，无法撤销".into())
     );
-    desk.must("operate_ticket", why("admin", "TERMINATE")).await;
+    desk.must("operate_ticket", body_with_reason("admin", "TERMINATE"))
+        .await;
     assert_eq!(
-        refused(&desk, "operate_ticket", why("admin", "TERMINATE")).await,
+        refused(
+            &desk,
+            "operate_ticket",
+            body_with_reason("admin", "TERMINATE")
+        )
+        .await,
         (3_900_005, "0:抱歉，该单据不在流程中，无法操作".into())
     );
     assert_eq!(
-        refused(&desk, "operate_ticket", ask("lisi", "WITHDRAW")).await,
+        refused(&desk, "operate_ticket", operation_body("lisi", "WITHDRAW")).await,
         (3_900_005, "0:抱歉，单据已经结束，无法撤销".into())
     );
 }
 
 #[tokio::test]
-async fn a_workflow_that_forbids_withdrawing_says_so() {
+async fn a_workflow_can_forbid_withdrawing() {
     let desk = TestDesk::open().await;
     let workflow = desk
         .app
@@ -733,14 +751,14 @@ async fn a_workflow_that_forbids_withdrawing_says_so() {
         )
         .await["sn"]
         .clone();
-    let said = refused(
+    let rejection = refused(
         &desk,
         "operate_ticket",
         json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }),
     )
     .await;
     assert_eq!(
-        said,
+        rejection,
         (
             3_900_005,
             "0:抱歉，当前流程配置无法撤单，请联系服务负责人".into()
@@ -749,7 +767,7 @@ async fn a_workflow_that_forbids_withdrawing_says_so() {
 }
 
 #[tokio::test]
-async fn reads() {
+async fn read_operations_return_the_documented_errors() {
     let desk = TestDesk::open().await;
     for operation in ["get_ticket_info", "get_ticket_status", "get_ticket_logs"] {
         assert_eq!(

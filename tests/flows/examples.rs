@@ -1,5 +1,5 @@
-//! The request examples of the product's interface document, word for word, in the order a client would send them: only the ticket numbers are those
-//! that were just given (requirements/itsm-product-and-api.md).
+//! The request examples of the interface document, word for word, in the order of a client. Only
+//! the ticket numbers differ (requirements/itsm-product-and-api.md).
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ async fn create(desk: &TestDesk) -> Value {
 }
 
 #[tokio::test]
-async fn the_documented_requests_are_answered_as_documented() {
+async fn the_documented_requests_return_the_documented_responses() {
     let desk = TestDesk::open().await;
     let sn = create(&desk).await;
     desk.must(
@@ -64,7 +64,6 @@ async fn the_documented_requests_are_answered_as_documented() {
         .collect();
     assert_eq!(keys, ["SHENPIJIEGUO", "SHENPIBEIZHU"]);
 
-    // Suspend, resume, deliver, then approve.
     desk.must("operate_ticket", json!({ "sn": sn, "operator": "zhangsan", "action_type": "SUSPEND", "action_message": "test" })).await;
     desk.must(
         "operate_ticket",
@@ -88,7 +87,7 @@ async fn the_documented_requests_are_answered_as_documented() {
         "TERMINATED"
     );
 
-    // Claiming as documented, without processors, on a node that is to be claimed.
+    // A claim without processors, as documented.
     let sn = desk.must("create_ticket", tests::incident()).await["sn"].clone();
     desk.must(
         "operate_node",

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::TestDesk;
 
-/// Type, a good value, what is stored, what is shown, and a value that is refused (null where anything goes).
+/// Type, valid value, stored value, shown value, and an invalid value (null if every value is
+/// valid).
 fn types() -> Vec<(&'static str, Value, Value, Value, Value)> {
     let same = |kind, value: Value, bad: Value| (kind, value.clone(), value.clone(), value, bad);
     let rows = json!([{ "A": "1" }, { "A": "2" }]);
@@ -175,10 +176,10 @@ async fn service_with_every_type(desk: &TestDesk) -> i64 {
 }
 
 #[tokio::test]
-async fn every_type_is_checked_stored_and_shown() {
+async fn every_field_type_is_checked_stored_and_shown() {
     let desk = TestDesk::open().await;
     let service = service_with_every_type(&desk).await;
-    let ask = |fields: Vec<Value>| {
+    let create_body = |fields: Vec<Value>| {
         let fields = [vec![json!({ "key": "title", "value": "t" })], fields].concat();
         json!({ "service_id": service, "creator": "lisi", "fields": fields })
     };
@@ -186,7 +187,7 @@ async fn every_type_is_checked_stored_and_shown() {
         .into_iter()
         .map(|(kind, value, ..)| json!({ "key": format!("F_{kind}"), "value": value }))
         .collect();
-    let sn = desk.must("create_ticket", ask(all)).await["sn"].clone();
+    let sn = desk.must("create_ticket", create_body(all)).await["sn"].clone();
     let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
     for (kind, _, stored, shown, bad) in types() {
         let field = info["fields"]
@@ -204,7 +205,7 @@ async fn every_type_is_checked_stored_and_shown() {
             let (code, message) = desk
                 .refused(
                     "create_ticket",
-                    ask(vec![json!({ "key": format!("F_{kind}"), "value": bad })]),
+                    create_body(vec![json!({ "key": format!("F_{kind}"), "value": bad })]),
                 )
                 .await;
             assert!(
@@ -213,7 +214,7 @@ async fn every_type_is_checked_stored_and_shown() {
             );
         }
     }
-    let empty = desk.must("create_ticket", ask(Vec::new())).await["sn"].clone();
+    let empty = desk.must("create_ticket", create_body(Vec::new())).await["sn"].clone();
     let info = desk.must("get_ticket_info", json!({ "sn": empty })).await;
     let unfilled = info["fields"]
         .as_array()
@@ -228,10 +229,10 @@ async fn every_type_is_checked_stored_and_shown() {
 }
 
 #[tokio::test]
-async fn a_link_opens_a_page_and_runs_nothing() {
+async fn a_link_field_rejects_addresses_that_run_code() {
     let desk = TestDesk::open().await;
     let service = service_with_every_type(&desk).await;
-    let ask = |link: &str| json!({ "service_id": service, "creator": "lisi", "fields": tests::form(&[("title", "t"), ("F_LINK", link)]) });
+    let create_body = |link: &str| json!({ "service_id": service, "creator": "lisi", "fields": tests::form(&[("title", "t"), ("F_LINK", link)]) });
     for link in [
         "https://example.com/a:b",
         "example.com:8080/x",
@@ -240,7 +241,7 @@ async fn a_link_opens_a_page_and_runs_nothing() {
         "mailto:a@example.com",
         "10.0.0.1:80",
     ] {
-        desk.must("create_ticket", ask(link)).await;
+        desk.must("create_ticket", create_body(link)).await;
     }
     for link in [
         "javascript:alert(1)",
@@ -252,16 +253,20 @@ async fn a_link_opens_a_page_and_runs_nothing() {
         " javascript:alert(1)",
     ] {
         assert_eq!(
-            desk.refused("create_ticket", ask(link)).await.0,
+            desk.refused("create_ticket", create_body(link)).await.0,
             3_900_003,
             "{link}"
         );
-        let mut dynamic = ask("example.com");
+        let mut dynamic = create_body("example.com");
         dynamic["dynamic_fields"] = json!([{ "name": "详情", "type": "LINK", "value": link }]);
-        let said = (
+        let rejection = (
             3_900_005,
             "dynamic_fields:0:value:不是可以打开的链接。".to_owned(),
         );
-        assert_eq!(desk.refused("create_ticket", dynamic).await, said, "{link}");
+        assert_eq!(
+            desk.refused("create_ticket", dynamic).await,
+            rejection,
+            "{link}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Following goes on past what it cannot read, and takes it up again when it can.
+//! The follower parks a stream with an unreadable commit and resumes the stream after the cause is
+//! gone.
 
 use events::Moment;
 use functions::host::local::follow_page;
@@ -20,9 +21,9 @@ async fn follow_all(desk: &TestDesk) {
 }
 
 #[tokio::test]
-async fn a_commit_that_cannot_be_read_parks_its_stream_and_the_others_go_on() {
+async fn an_unreadable_commit_parks_only_its_own_stream() {
     let desk = TestDesk::open().await;
-    // An event of a later program, in a stream of its own.
+    // An event version of a later program, in a separate stream.
     let body = br#"{"meta":{"actor":"system","channel":"system","correlation":"c","causation":"c"},"events":[{"type":"ticket.opened","version":9,"data":{}}]}"#;
     desk.app
         .ledger
@@ -34,7 +35,7 @@ async fn a_commit_that_cannot_be_read_parks_its_stream_and_the_others_go_on() {
     assert_eq!(
         desk.must("get_tickets", json!({ "sns": [sn] })).await["count"],
         1,
-        "the others go on"
+        "other streams are followed"
     );
     follow_all(&desk).await;
     let listed = parked::list(&*desk.app.views, 10).await.expect("listed");
@@ -62,7 +63,7 @@ async fn a_commit_that_cannot_be_read_parks_its_stream_and_the_others_go_on() {
     };
     let still = parked::redrive(&desk.app.ledger, follower, follow[0])
         .await
-        .expect_err("the cause is not mended");
+        .expect_err("the cause is still there");
     assert!(still.what.contains("version 9"));
     assert_eq!(
         parked::list(&*desk.app.views, 10)
@@ -70,19 +71,20 @@ async fn a_commit_that_cannot_be_read_parks_its_stream_and_the_others_go_on() {
             .expect("listed")
             .len(),
         listed.len(),
-        "it stays on the list"
+        "the stream stays parked"
     );
 
-    // A stream that was parked for a cause that is gone is followed from its card and leaves the list.
-    let mended = parked::Parked {
+    // A parked stream without a remaining cause is followed from its card and is removed from the
+    // list.
+    let recovered = parked::Parked {
         consumer: "follow".into(),
         stream: format!("ticket-{}", sn.as_str().expect("sn")),
         ..follow[0].clone()
     };
-    parked::park(&*desk.app.views, &mended)
+    parked::park(&*desk.app.views, &recovered)
         .await
         .expect("parked");
-    parked::redrive(&desk.app.ledger, follower, &mended)
+    parked::redrive(&desk.app.ledger, follower, &recovered)
         .await
         .expect("followed again");
     assert_eq!(

@@ -1,4 +1,5 @@
-//! The sample ticket of the design as bytes: sealed, committed, folded, snapshotted, a person forgotten, verified by another program.
+//! The sample ticket of the design as bytes: sealed, committed and folded, with one erased person,
+//! and verified by an independent program.
 
 use std::process::Command;
 
@@ -9,7 +10,7 @@ use tests::{approval_request, form};
 use crate::TestDesk;
 
 #[tokio::test]
-async fn the_sample_ticket_reads_as_the_design_says_and_an_independent_program_accepts_it() {
+async fn an_independent_program_verifies_the_sample_ticket_of_the_design() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let act = |who: &str, node: i64, key: &str| json!({ "sn": sn, "operator": who, "state_id": node, "action_type": "TRANSITION", "fields": form(&[(key, "true")]) });
@@ -84,7 +85,7 @@ async fn the_sample_ticket_reads_as_the_design_says_and_an_independent_program_a
         let python = root().join("target/python/bin/python");
         assert!(
             python.exists(),
-            "./test makes the virtual environment with the BLAKE3 package"
+            "./test creates the virtual environment with the BLAKE3 package"
         );
         Command::new(python)
             .arg(root().join("tests/verify.py"))
@@ -99,7 +100,7 @@ async fn the_sample_ticket_reads_as_the_design_says_and_an_independent_program_a
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    // And it finds what was tampered with.
+    // The program also finds a changed value.
     let tampered = directory.path().join("tampered.jsonl");
     std::fs::write(&tampered, lines.replacen("等待窗口", "等待资源", 2)).unwrap();
     let output = verify(&tampered);

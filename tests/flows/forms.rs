@@ -1,4 +1,5 @@
-//! Forms: options that another system or a dictionary supplies, fields that depend on others, defaults, and what is filled in once.
+//! Forms: options from external systems and dictionaries, dependent fields, defaults, and read-only
+//! fields.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -68,7 +69,7 @@ fn hosts(names: &[(&str, &str)]) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn options_come_from_another_system_and_hang_on_what_else_is_filled_in() {
+async fn options_of_an_external_system_depend_on_other_fields() {
     let desk = TestDesk::open().await;
     desk.app
         .ledger
@@ -102,9 +103,14 @@ async fn options_come_from_another_system_and_hang_on_what_else_is_filled_in() {
         &desk,
         &[hosts(&[("10.0.0.8", "web-1"), ("10.0.0.9", "web-2")])],
     );
-    let ask = json!({ "field": "target", "fields": { "host": "a\"b", "count": 2 } });
+    let options_request = json!({ "field": "target", "fields": { "host": "a\"b", "count": 2 } });
     let offered = desk
-        .v1("POST", &format!("{path}/options"), "lisi", ask.clone())
+        .v1(
+            "POST",
+            &format!("{path}/options"),
+            "lisi",
+            options_request.clone(),
+        )
         .await
         .1;
     assert_eq!(
@@ -125,7 +131,7 @@ async fn options_come_from_another_system_and_hang_on_what_else_is_filled_in() {
         )
     );
 
-    // What was offered a moment ago is what is checked against: nobody is asked twice.
+    // The check uses the cached options, so that the external system receives one request.
     let with_host = |target| {
         ticket(
             &service,
@@ -142,7 +148,7 @@ async fn options_come_from_another_system_and_hang_on_what_else_is_filled_in() {
     );
     assert_eq!(calls(&desk).len(), 1);
 
-    // Another form is another question.
+    // Other form values cause another request.
     answers(&desk, &[hosts(&[])]);
     let other = ticket(&service, &[("host", "elsewhere"), ("target", "10.0.0.9")]);
     assert_eq!(
@@ -154,11 +160,11 @@ async fn options_come_from_another_system_and_hang_on_what_else_is_filled_in() {
     );
     assert_eq!(calls(&desk)[1], json!({ "near": "elsewhere", "count": "" }));
 
-    // A ticket tells what was chosen as it was called then, whatever the other system says later.
+    // A ticket keeps the name of the chosen option, even if the external system renames the option.
     desk.clock.advance(61_000);
     answers(&desk, &[hosts(&[("10.0.0.9", "renamed")])]);
     desk.must("create_ticket", with_host("10.0.0.9")).await;
-    assert_eq!(calls(&desk).len(), 3, "after a minute it is asked again");
+    assert_eq!(calls(&desk).len(), 3, "the cache expires after one minute");
     let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
     let field = info["fields"]
         .as_array()
@@ -174,7 +180,7 @@ async fn options_come_from_another_system_and_hang_on_what_else_is_filled_in() {
 }
 
 #[tokio::test]
-async fn a_system_that_does_not_answer_holds_up_only_what_hangs_on_it_and_says_why() {
+async fn a_failing_option_source_blocks_only_the_fields_that_use_it() {
     let desk = TestDesk::open().await;
     let fields = json!([
         select(10, "target", "目标主机", api(json!({}))),
@@ -213,7 +219,7 @@ async fn a_system_that_does_not_answer_holds_up_only_what_hangs_on_it_and_says_w
             "the answer has no list at \"info\"",
         ),
     ] {
-        // That somebody offered nothing is held for true for a moment.
+        // A failed request for options is cached for five seconds.
         desk.clock.advance(5_000);
         answers(&desk, &[answer]);
         let (code, message) = desk
@@ -221,14 +227,14 @@ async fn a_system_that_does_not_answer_holds_up_only_what_hangs_on_it_and_says_w
             .await;
         assert!(code == 3_900_003 && message.ends_with(reason), "{message}");
     }
-    let asked = calls(&desk).len();
+    let requests = calls(&desk).len();
     assert!(
         desk.refused("create_ticket", ticket(&service, &[("target", "x")]))
             .await
             .1
             .contains("info")
     );
-    assert_eq!(calls(&desk).len(), asked);
+    assert_eq!(calls(&desk).len(), requests);
     desk.clock.advance(5_000);
     answers(&desk, &[(502, json!({}))]);
     let v1 = desk
@@ -251,7 +257,7 @@ async fn a_system_that_does_not_answer_holds_up_only_what_hangs_on_it_and_says_w
 }
 
 #[tokio::test]
-async fn a_form_may_have_more_dictionaries_than_a_decision_has_questions() {
+async fn a_form_may_use_more_dictionaries_than_a_decision_may_look_up() {
     let desk = TestDesk::open().await;
     let count = 20;
     let mut fields = Vec::new();
@@ -311,12 +317,12 @@ async fn a_form_may_have_more_dictionaries_than_a_decision_has_questions() {
             .expect("fields")
             .iter()
             .any(|field| field["choice"][0]["name"] == "甲7"),
-        "a dictionary's options are in the form"
+        "the form contains the options of a dictionary"
     );
 }
 
 #[tokio::test]
-async fn what_is_not_given_takes_its_default_over_v1_and_a_read_only_field_is_filled_in_once() {
+async fn v1_fills_in_defaults_and_a_read_only_field_is_filled_in_once() {
     let desk = TestDesk::open().await;
     let choice = json!([{ "key": "s", "name": "小" }, { "key": "l", "name": "大" }]);
     let fields = json!([
@@ -363,7 +369,7 @@ async fn what_is_not_given_takes_its_default_over_v1_and_a_read_only_field_is_fi
     assert_eq!(
         (value("agree"), value("colour")),
         (Value::Null, Value::Null),
-        "nobody is made to agree, and what another default hides is not filled in"
+        "no default gives consent, and hidden fields stay empty"
     );
     let stored = desk.story(sn.as_str().expect("sn")).await;
     assert_eq!(stored[0], "ticket.opened");
@@ -373,7 +379,7 @@ async fn what_is_not_given_takes_its_default_over_v1_and_a_read_only_field_is_fi
         .filter(|placed| placed.commit.stream.starts_with("workflow-10"))
         .any(|placed| String::from_utf8_lossy(&placed.commit.body).contains("zhangsan"));
     assert!(!names, "a default names people by their ids");
-    // Clients of the original send every required field themselves.
+    // BlueKing clients send every required field, so their API applies no defaults.
     assert_eq!(
         desk.refused("create_ticket", ticket(&service, &[])).await.1,
         "提单失败: 单据创建失败，缺少参数：['size']"
@@ -404,7 +410,7 @@ async fn what_is_not_given_takes_its_default_over_v1_and_a_read_only_field_is_fi
         )
         .await
         .1;
-    let held = |key: &str| {
+    let value_of = |key: &str| {
         form["fields"]
             .as_array()
             .expect("fields")
@@ -414,14 +420,14 @@ async fn what_is_not_given_takes_its_default_over_v1_and_a_read_only_field_is_fi
             .clone()
     };
     assert_eq!(
-        (held("size"), held("owner")),
+        (value_of("size"), value_of("owner")),
         (json!("l"), json!("zhangsan")),
-        "a form shows what stands in it"
+        "the form shows its current values"
     );
 }
 
 #[tokio::test]
-async fn a_workflow_takes_copies_of_shared_fields() {
+async fn a_workflow_copies_shared_fields() {
     let desk = TestDesk::open().await;
     let listed = desk.v1("GET", "fields", "lisi", Value::Null).await.1;
     let keys: Vec<&str> = listed["fields"]
@@ -440,7 +446,7 @@ async fn a_workflow_takes_copies_of_shared_fields() {
             "title",
             "urgency"
         ],
-        "what every desk begins with"
+        "the base configuration has these fields"
     );
     let room = json!({ "type": "SELECT", "name": "机房", "choice": [{ "key": "A", "name": "甲" }], "is_required": true });
     assert_eq!(
@@ -477,9 +483,9 @@ async fn a_workflow_takes_copies_of_shared_fields() {
             &field["is_required"]
         ),
         (&json!("所在机房"), &json!("甲"), &json!(true)),
-        "its own name, the rest as shared"
+        "the copy has its own name; the other members are shared"
     );
-    // A copy stays what it is, whatever becomes of the library, until it is taken anew.
+    // A copy does not change with the library until the definition copies the field again.
     assert_eq!(
         desk.v1(
             "PUT",
@@ -540,7 +546,7 @@ async fn a_workflow_takes_copies_of_shared_fields() {
 }
 
 #[tokio::test]
-async fn options_that_hang_on_nothing_there_are_refused_by_name() {
+async fn options_that_depend_on_an_unknown_field_are_rejected_by_name() {
     let desk = TestDesk::open().await;
     let flow = |info: Value| {
         json!({ "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }, { "id": 9, "type": "END" }],
@@ -570,31 +576,32 @@ async fn options_that_hang_on_nothing_there_are_refused_by_name() {
         ),
         (
             json!({ "remote_api_info": { "url": "https:///${title}/x" } }),
-            "the source of field pick is not configured: it does not name a host, or takes whom to call from what people fill in",
+            "the source of field pick is not configured: its URL must name a fixed host",
         ),
     ] {
-        let command_envelope = json!({ "name": "坏", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
-        let (_, message) = desk.refused("import_service", command_envelope).await;
+        let import_request = json!({ "name": "坏", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
+        let (_, message) = desk.refused("import_service", import_request).await;
         assert!(message.contains(problem), "{message}");
     }
-    // A file that does not say where its API is is taken over all the same: what it cannot check it leaves unchecked, and says so.
-    let command_envelope = |info: Value| json!({ "name": "缺地址", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
+    // A file without the address of its API is imported with a note in the report. The field is
+    // then not checked.
+    let import_request = |info: Value| json!({ "name": "缺地址", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
     let taken = desk
         .must(
             "import_service",
-            command_envelope(json!({ "remote_api_info": { "path": "/x" } })),
+            import_request(json!({ "remote_api_info": { "path": "/x" } })),
         )
         .await;
     assert!(
         taken["report"]
             .to_string()
-            .contains("where the API is that supplies its options"),
+            .contains("the source of the options"),
         "{taken}"
     );
     desk.must("create_ticket", json!({ "service_id": taken["id"], "creator": "lisi", "fields": form(&[("title", "t"), ("pick", "anything")]) })).await;
-    // Only superusers have calls carry what nobody may read; an application by itself does not.
+    // Only a superuser may use a secret in a workflow. An application without a user may not.
     let mut secret =
-        command_envelope(json!({ "url": "https://evil.example.com/", "secret": "cmdb" }));
+        import_request(json!({ "url": "https://evil.example.com/", "secret": "cmdb" }));
     secret["name"] = "密钥".into();
     assert_eq!(
         desk.refused("import_service", secret.clone()).await,
@@ -608,7 +615,7 @@ async fn options_that_hang_on_nothing_there_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn what_is_filled_in_is_one_part_of_an_address() {
+async fn a_form_value_cannot_change_the_path_of_an_option_source() {
     let desk = TestDesk::open().await;
     let info = json!({ "remote_api_info": { "method": "GET", "url": "https://cmdb.example.com/hosts/${host}" } });
     let service = with(
@@ -635,7 +642,7 @@ async fn what_is_filled_in_is_one_part_of_an_address() {
         problem["detail"]
             .as_str()
             .expect("a detail")
-            .ends_with("the address leads out of its path"),
+            .ends_with("the URL path has a segment . or .."),
         "{problem}"
     );
     let long = json!({ "field": "target", "fields": { "host": "x".repeat(10_000) } });
@@ -643,13 +650,13 @@ async fn what_is_filled_in_is_one_part_of_an_address() {
         desk.v1("POST", &path, "lisi", long).await.1["detail"]
             .as_str()
             .expect("a detail")
-            .contains("a question of more than 8192 bytes")
+            .contains("exceeds 8192 bytes")
     );
-    assert_eq!(calls(&desk), Vec::<Value>::new(), "nobody was called");
+    assert_eq!(calls(&desk), Vec::<Value>::new(), "no request is sent");
 }
 
 #[tokio::test]
-async fn a_node_takes_tables_as_text_and_passes_over_what_is_not_its_own() {
+async fn a_node_reads_tables_as_text_and_ignores_fields_of_other_nodes() {
     let desk = TestDesk::open().await;
     let rows = json!({ "id": 10, "key": "rows", "name": "清单", "type": "CUSTOMTABLE", "state_id": 3, "validate_type": "REQUIRE", "meta": { "columns": [
         { "key": "host", "name": "主机", "display": "input", "required": true },
@@ -693,9 +700,10 @@ async fn a_node_takes_tables_as_text_and_passes_over_what_is_not_its_own() {
             .await
             .1
             .contains("Not a valid string"),
-        "a TRANSITION takes scalars"
+        "a TRANSITION accepts scalar values only"
     );
-    // Whole forms come back: the submit form's keys are passed over, and of what stands twice the last counts.
+    // Clients send back whole forms: fields of the submit form are ignored, and the last value of a
+    // repeated field counts.
     let good = json!([{ "host": "a", "env": ["prod", "test"], "day": "2026-02-28" }]);
     let twice = json!([{ "key": "title", "value": "x" }, { "key": "rows", "value": "[]" }, { "key": "rows", "value": good.to_string() }]);
     desk.must("operate_node", submit(twice)).await;

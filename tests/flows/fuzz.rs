@@ -1,5 +1,5 @@
-//! Whatever is sent, both doors answer as their description says: no server error, no status that `/openapi.json` does not name, and every answer of the
-//! shape it must have.
+//! Random requests to both APIs: no server error, no status that `/openapi.json` does not name, and
+//! each response has the required shape.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use tests::{TRUSTED, approval_request};
 use crate::TestDesk;
 use crate::attachments::upload;
 
-/// Requests sent to each door.
+/// Requests for each API.
 const CASES: usize = 10_000;
 
-/// Rng from a seed (SplitMix64).
+/// A seeded random number generator (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -52,7 +52,7 @@ const TEXTS: [&str; 18] = [
     "a,b,,c",
 ];
 
-/// Any value; what is likely for a name more often than not.
+/// Returns a random value; two of three times a plausible value for the name.
 fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     if dice.below(3) > 0 {
         match name {
@@ -126,7 +126,7 @@ fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     }
 }
 
-/// A value for a parameter of a query: one that its description names, or anything.
+/// Returns a value for a query parameter: one of its enum values, or any other value.
 fn queried(parameter: &Value, dice: &mut Dice) -> String {
     let named: Vec<&str> = parameter["schema"]["enum"]
         .as_array()
@@ -168,7 +168,7 @@ async fn known(desk: &TestDesk) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_blueking_door_answers_everything_in_its_envelope() {
+async fn the_blueking_api_returns_its_envelope_for_every_request() {
     let desk = TestDesk::open().await;
     let known = known(&desk).await;
     let names: Vec<(&str, bool)> = functions::http::blueking::names().collect();
@@ -244,7 +244,7 @@ async fn the_blueking_door_answers_everything_in_its_envelope() {
             .uri(format!("/api/c/compapi/v2/itsm/{name}/"))
             .header("content-type", "application/json");
         let text = Value::Object(body).to_string();
-        // Some bodies are broken off, some are followed by something.
+        // Some bodies are truncated, and some have trailing characters.
         let text = match dice.below(40) {
             0 => text[..text
                 .char_indices()
@@ -281,7 +281,7 @@ async fn the_blueking_door_answers_everything_in_its_envelope() {
 }
 
 #[tokio::test]
-async fn the_rest_door_answers_with_no_status_that_its_description_does_not_name() {
+async fn the_rest_api_returns_only_statuses_of_its_description() {
     let desk = TestDesk::open().await;
     let known = known(&desk).await;
     let described = functions::http::api::openapi::describe();
@@ -311,12 +311,10 @@ async fn the_rest_door_answers_with_no_status_that_its_description_does_not_name
                 .expect("an id")
                 .to_owned(),
         );
-        let command_envelope =
+        let template =
             json!({ "service_id": 22, "name": format!("t{number}"), "fields": { "title": "t" } });
         templates.push(
-            desk.v1("POST", "templates", "admin", command_envelope)
-                .await
-                .1["id"]
+            desk.v1("POST", "templates", "admin", template).await.1["id"]
                 .as_str()
                 .expect("an id")
                 .to_owned(),

@@ -1,4 +1,4 @@
-//! Lists of tickets: pages, filters, times.
+//! Lists of tickets: pages, filters and times.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tests::{approval_request, change, incident};
 
 use crate::TestDesk;
 
-/// A desk whose views are in memory, then one whose views are in a file of SQLite.
+/// Returns a desk with views in memory, and a desk with views in an SQLite file.
 async fn desks() -> (TestDesk, TestDesk, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
     let file = Arc::new(ViewsFile::open(directory.path(), Arc::default()).expect("views"));
@@ -20,13 +20,13 @@ async fn desks() -> (TestDesk, TestDesk, tempfile::TempDir) {
 }
 
 #[tokio::test]
-async fn lists_are_paged_newest_first_and_narrowed() {
+async fn lists_are_paged_newest_first_and_filtered() {
     let (in_memory, on_disk, _directory) = desks().await;
-    are_paged_and_narrowed(&in_memory).await;
-    are_paged_and_narrowed(&on_disk).await;
+    check_pages_and_filters(&in_memory).await;
+    check_pages_and_filters(&on_disk).await;
 }
 
-async fn are_paged_and_narrowed(desk: &TestDesk) {
+async fn check_pages_and_filters(desk: &TestDesk) {
     for number in 0..25 {
         let mut body = approval_request();
         body["creator"] = if number % 5 == 0 { "chuyi" } else { "lisi" }.into();
@@ -85,7 +85,8 @@ async fn are_paged_and_narrowed(desk: &TestDesk) {
         25,
         "the to-do list of a processor"
     );
-    // The morning is 10:00:00; ticket k was created k-1 minutes later. Both ends count.
+    // The clock starts at 10:00:00; ticket k is created k-1 minutes later. Both bounds are
+    // inclusive.
     let between =
         json!({ "create_at__gte": "2026-11-22 10:02:00", "create_at__lte": "2026-11-22 10:04:00" });
     assert_eq!(
@@ -116,13 +117,13 @@ async fn are_paged_and_narrowed(desk: &TestDesk) {
 }
 
 #[tokio::test]
-async fn lists_over_the_rest_door_are_narrowed_and_leave_out_what_was_withdrawn() {
+async fn lists_over_v1_are_filtered_and_leave_out_withdrawn_tickets() {
     let (in_memory, on_disk, _directory) = desks().await;
-    are_narrowed_over_the_rest_api(&in_memory).await;
-    are_narrowed_over_the_rest_api(&on_disk).await;
+    check_v1_filters(&in_memory).await;
+    check_v1_filters(&on_disk).await;
 }
 
-async fn are_narrowed_over_the_rest_api(desk: &TestDesk) {
+async fn check_v1_filters(desk: &TestDesk) {
     let mut sns = Vec::new();
     for (at, body) in [approval_request(), change(), incident(), approval_request()]
         .into_iter()
@@ -156,7 +157,7 @@ async fn are_narrowed_over_the_rest_api(desk: &TestDesk) {
     assert_eq!(
         json!(listed("", "admin").await),
         json!([incident, change, request]),
-        "newest first, without what was withdrawn"
+        "newest first, without the withdrawn ticket"
     );
     for (query, found) in [
         ("kind=change,event", json!([incident, change])),
@@ -217,7 +218,7 @@ async fn are_narrowed_over_the_rest_api(desk: &TestDesk) {
     assert_eq!(
         json!(listed("list=claim", "sunba").await),
         json!([incident]),
-        "it waits to be claimed"
+        "the incident waits for a claim"
     );
     desk.operate(incident, "claim", "sunba", json!({ "node": 3 }))
         .await;

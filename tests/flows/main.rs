@@ -1,4 +1,4 @@
-//! Stories through the front door, on memory adapters.
+//! Scenarios over the HTTP APIs, on memory adapters.
 
 mod attachments;
 mod auto_approval;

@@ -1,4 +1,4 @@
-//! Input that is not what it should be: a clear answer, nothing stored, never a 5xx.
+//! Malformed input: a clear error, no stored event, and never a server error.
 
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ const OPERATIONS: [&str; 13] = [
     "callback_failed_ticket",
 ];
 
-/// Texts that try to be something else.
+/// Texts that look like SQL, HTML, templates, code, or control characters.
 const HOSTILE: &[&str] = &[
     "'; DROP TABLE commits; --",
     "<script>alert(1)</script>",
@@ -44,14 +44,14 @@ async fn post(desk: &TestDesk, operation: &str, kind: &str, body: Vec<u8>) -> Va
 }
 
 #[tokio::test]
-async fn bodies_that_cannot_be_read_are_refused_by_name() {
+async fn unreadable_bodies_are_rejected_with_the_reason() {
     let desk = TestDesk::open().await;
     let before = desk.head().await;
     let deep = |depth: usize| {
         format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes()
     };
     for operation in OPERATIONS {
-        for (kind, body, says) in [
+        for (kind, body, reason) in [
             ("application/json", b"{\"sn\": ".to_vec(), "不是合法的 JSON"),
             ("application/json", b"[1, 2]".to_vec(), "不是 JSON 对象"),
             ("application/json", b"\"text\"".to_vec(), "不是 JSON 对象"),
@@ -76,13 +76,13 @@ async fn bodies_that_cannot_be_read_are_refused_by_name() {
                 "{operation}: {answer}"
             );
             assert!(
-                answer["message"].as_str().unwrap().contains(says),
+                answer["message"].as_str().unwrap().contains(reason),
                 "{operation}: {answer}"
             );
         }
     }
-    // The REST door says the same in its own words.
-    for (body, wanted, says) in [
+    // The REST API rejects the same bodies with problem details.
+    for (body, expected, reason) in [
         (
             b"{\"sn\": ".to_vec(),
             StatusCode::BAD_REQUEST,
@@ -109,14 +109,15 @@ async fn bodies_that_cannot_be_read_are_refused_by_name() {
             "the body is larger than 1048576 bytes",
         ),
     ] {
-        let carried = json!({ "bk_app_code": TRUSTED.0, "bk_app_secret": TRUSTED.1 }).to_string();
+        let gateway_credentials =
+            json!({ "bk_app_code": TRUSTED.0, "bk_app_secret": TRUSTED.1 }).to_string();
         let request = Request::post("/v1/tickets")
             .header("content-type", "application/json")
-            .header("x-bkapi-authorization", carried);
+            .header("x-bkapi-authorization", gateway_credentials);
         let (status, answer) = desk.send(request.body(body.into()).unwrap()).await;
         let problem: Value = serde_json::from_slice(&answer).expect("a problem");
         assert!(
-            status == wanted && problem["detail"].as_str().unwrap().starts_with(says),
+            status == expected && problem["detail"].as_str().unwrap().starts_with(reason),
             "{status} {problem}"
         );
     }
@@ -124,7 +125,7 @@ async fn bodies_that_cannot_be_read_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn values_of_every_wrong_type_are_refused_or_ignored_but_never_break() {
+async fn values_of_a_wrong_type_store_nothing_and_cause_no_server_error() {
     let desk = TestDesk::open().await;
     let wrong = [
         json!(null),
@@ -164,7 +165,8 @@ async fn values_of_every_wrong_type_are_refused_or_ignored_but_never_break() {
                 let mut body = json!({ "sn": "NO1", "operator": "lisi", "state_id": 3, "action_type": "CLAIM" });
                 if operation == "create_ticket" {
                     body = approval_request();
-                    // A valid ticket with one odd parameter that does not concern it may well be opened.
+                    // The empty title makes the request invalid. Without this change, a ticket with
+                    // an unused odd parameter would be opened.
                     body["fields"][0]["value"] = "".into();
                 }
                 body[parameter] = value.clone();
@@ -185,7 +187,7 @@ async fn values_of_every_wrong_type_are_refused_or_ignored_but_never_break() {
                 assert_eq!(
                     desk.head().await,
                     before,
-                    "{operation} {parameter} {value} stored something"
+                    "{operation} {parameter} {value} stored an event"
                 );
             }
         }
@@ -193,7 +195,7 @@ async fn values_of_every_wrong_type_are_refused_or_ignored_but_never_break() {
 }
 
 #[tokio::test]
-async fn what_users_type_is_stored_and_shown_and_never_run() {
+async fn hostile_texts_are_stored_and_shown_and_never_executed() {
     let desk = TestDesk::open().await;
     for text in HOSTILE {
         let mut body = incident();
@@ -207,7 +209,8 @@ async fn what_users_type_is_stored_and_shown_and_never_run() {
             *text
         );
     }
-    // The same in every text a request can carry: stored and shown as it is, or refused in words; never a system error.
+    // The same texts in every text member of a request: stored unchanged or rejected with a reason,
+    // never a server error.
     for text in HOSTILE {
         let mut body = approval_request();
         body["tag"] = text.chars().take(32).collect::<String>().into();
@@ -256,13 +259,13 @@ async fn what_users_type_is_stored_and_shown_and_never_run() {
             assert_eq!(field["value"], *text, "{key}");
         }
         let logs = desk.must("get_ticket_logs", json!({ "sn": sn })).await;
-        let told = logs["logs"]
+        let entries = logs["logs"]
             .as_array()
             .unwrap()
             .iter()
             .filter(|log| log["message"].as_str().unwrap().contains(text.trim()))
             .count();
-        assert_eq!(told, 2, "the suspension and the hand-over: {logs}");
+        assert_eq!(entries, 2, "the suspension and the transfer: {logs}");
         let parameters = [
             "sn",
             "operator",
@@ -300,7 +303,7 @@ async fn what_users_type_is_stored_and_shown_and_never_run() {
             assert_eq!(
                 desk.head().await,
                 before,
-                "{operation} {parameter} {text} stored something"
+                "{operation} {parameter} {text} stored an event"
             );
         }
     }
@@ -322,12 +325,12 @@ async fn what_users_type_is_stored_and_shown_and_never_run() {
     );
     assert!(
         desk.head().await <= before + 1,
-        "at most a block of numbers"
+        "at most a block of ticket numbers is stored"
     );
 }
 
 #[tokio::test]
-async fn reads_answer_get_and_post_and_forms_and_writes_only_post() {
+async fn read_operations_accept_get_and_post_and_writes_accept_only_post() {
     let desk = TestDesk::open().await;
     let credentials = format!("bk_app_code={}&bk_app_secret={}", TRUSTED.0, TRUSTED.1);
     let get = async |path: &str| {
@@ -355,10 +358,7 @@ async fn reads_answer_get_and_post_and_forms_and_writes_only_post() {
     let list =
         get("/api/c/compapi/v2/itsm/get_tickets/?sns=REQ20261122000001&sns=REQ20261122000003&x=")
             .await;
-    assert_eq!(
-        list["data"]["count"], 2,
-        "a parameter that is given again is a list"
-    );
+    assert_eq!(list["data"]["count"], 2, "a repeated parameter is a list");
     let form = post(
         &desk,
         "get_service_detail",
@@ -380,7 +380,7 @@ async fn reads_answer_get_and_post_and_forms_and_writes_only_post() {
     assert_eq!(
         unknown("").await,
         StatusCode::FORBIDDEN,
-        "without credentials no path is told apart from another"
+        "without credentials every path has the same status"
     );
     assert_eq!(
         unknown(&format!(
@@ -393,7 +393,7 @@ async fn reads_answer_get_and_post_and_forms_and_writes_only_post() {
 }
 
 #[tokio::test]
-async fn what_is_longer_than_anything_here_is_not_there() {
+async fn over_long_identifiers_are_not_found() {
     let desk = TestDesk::open().await;
     let long = "x".repeat(1100);
     for (operation, body) in [

@@ -1,5 +1,6 @@
-//! Every operation, at every state of a node, by everybody, in every handling mode: allowed, or refused with the documented words
-//! (reference/bk-itsm.md 3.9, 3.10, 3.11, 5.4, 6). What is expected is worked out here from the reference alone.
+//! Every operation in every node state, by every kind of person, in every processing mode: allowed,
+//! or rejected with the documented text (reference/bk-itsm.md 3.9, 3.10, 3.11, 5.4, 6). The
+//! expected results follow from the reference only.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -25,7 +26,7 @@ enum State {
     Distributing,
     Receiving,
     Running,
-    /// One of those who vote has voted.
+    /// One of the voters has voted.
     Voted,
     Failed,
     Finished,
@@ -56,7 +57,8 @@ const OPERATIONS: [&str; 18] = [
     "ticket:CLOSE",
 ];
 
-/// What a chat is told of a decision that was made already, below the number of the ticket.
+/// The end of the chat message for a decision that was already made; the ticket number precedes
+/// this text.
 const HANDLED: &str = "当前单据审批操作已被处理";
 
 impl Mode {
@@ -117,14 +119,14 @@ impl Mode {
     }
 }
 
-/// Where a node stands, and who has it.
-struct Stand {
+/// The status, the processors and the voters of a node.
+struct NodeState {
     status: &'static str,
     processors: Vec<&'static str>,
     voted: Vec<&'static str>,
 }
 
-fn stand(mode: Mode, state: State) -> Stand {
+fn node_state(mode: Mode, state: State) -> NodeState {
     let first = match mode {
         Mode::Claim => State::Receiving,
         Mode::DistributeProcess | Mode::DistributeClaim => State::Distributing,
@@ -139,43 +141,45 @@ fn stand(mode: Mode, state: State) -> Stand {
             state
         },
     ) {
-        (_, State::Distributing) => Stand {
+        (_, State::Distributing) => NodeState {
             status: "DISTRIBUTING",
             processors: vec!["zhangsan"],
             voted: vec![],
         },
-        (_, State::Receiving) => Stand {
+        (_, State::Receiving) => NodeState {
             status: "RECEIVING",
             processors: both,
             voted: vec![],
         },
-        (Mode::Automatic, State::Failed) => Stand {
+        (Mode::Automatic, State::Failed) => NodeState {
             status: "FAILED",
             processors: both,
             voted: vec![],
         },
-        (Mode::Claim | Mode::DistributeProcess | Mode::DistributeClaim, State::Running) => Stand {
-            status: "RUNNING",
-            processors: vec!["wangwu"],
-            voted: vec![],
-        },
-        (_, State::Voted) => Stand {
+        (Mode::Claim | Mode::DistributeProcess | Mode::DistributeClaim, State::Running) => {
+            NodeState {
+                status: "RUNNING",
+                processors: vec!["wangwu"],
+                voted: vec![],
+            }
+        }
+        (_, State::Voted) => NodeState {
             status: "RUNNING",
             processors: both,
             voted: vec!["wangwu"],
         },
-        (_, State::Running) => Stand {
+        (_, State::Running) => NodeState {
             status: "RUNNING",
             processors: both,
             voted: vec![],
         },
-        // Node 3 is done, and node 4 is admin's.
-        (_, State::Finished) => Stand {
+        // Node 3 is finished, and the processor of node 4 is admin.
+        (_, State::Finished) => NodeState {
             status: "FINISHED",
             processors: vec!["admin"],
             voted: vec![],
         },
-        _ => Stand {
+        _ => NodeState {
             status: "FINISHED",
             processors: vec![],
             voted: vec![],
@@ -183,12 +187,12 @@ fn stand(mode: Mode, state: State) -> Stand {
     }
 }
 
-/// What the reference says: `None` for allowed, else the words.
+/// Returns the expected rejection of the reference; `None` if the operation is allowed.
 fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<String> {
-    let now = stand(mode, state);
+    let now = node_state(mode, state);
     let over = state == State::Ended;
     let suspended = state == State::Suspended;
-    // Superusers and the owners of the service hold the ticket-management right.
+    // Superusers and the owners of a service may manage its tickets.
     let manages = now.processors.contains(&who) || who == "admin";
     let no_right = Some(format!("0:抱歉，{who}无权操作该单据"));
     let not_at_all = Some(format!(
@@ -196,7 +200,7 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
     ));
     let closed = Some("0:抱歉，单据已关闭，无法操作".to_owned());
     let done = Some("0:抱歉，当前节点：3 已经结束".to_owned());
-    let standing = Some("0:抱歉，单据已挂起，无法操作".to_owned());
+    let suspended_text = Some("0:抱歉，单据已挂起，无法操作".to_owned());
     let suspend = || match (manages, over || suspended) {
         (false, _) => no_right.clone(),
         (true, true) => Some("0:抱歉，该单据不在流程中，无法操作".to_owned()),
@@ -207,7 +211,7 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
         (true, false) => Some("0:抱歉，该单据不在挂起中，无法操作".to_owned()),
         _ => None,
     };
-    let voice = || {
+    let may_vote = || {
         let waiting: Vec<&str> = now
             .processors
             .iter()
@@ -220,7 +224,7 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             waiting.contains(&who)
         }
     };
-    // What is asked of node 3, in the order of 3.9.
+    // The checks of an operation on node 3, in the order of reference/bk-itsm.md 3.9.
     let at_node = |action: &str| -> Option<String> {
         if over {
             return closed.clone();
@@ -235,16 +239,16 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             _ => false,
         };
         let may = match mode {
-            // What the desk does outside nobody operates.
+            // No person may operate an automatic node.
             Mode::Automatic => false,
-            mode if mode.is_vote() => voice(),
+            mode if mode.is_vote() => may_vote(),
             _ => now.processors.contains(&who) && fits,
         };
         if !may {
             return not_at_all.clone();
         }
         if suspended {
-            return standing.clone();
+            return suspended_text.clone();
         }
         match action {
             "CLAIM" if mode.is_vote() => Some("参数验证失败: 当前节点无法进行【认领】操作".into()),
@@ -260,9 +264,10 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
         "node:SUSPEND" | "ticket:SUSPEND" => suspend(),
         "node:UNSUSPEND" | "ticket:UNSUSPEND" => resume(),
         "ticket:WITHDRAW" => match who {
-            // The creator, or the account by which systems act.
+            // The creator, or the superuser account that systems use.
             "lisi" | "admin" if over => Some("0:抱歉，单据已经结束，无法撤销".into()),
-            // The default rule: nobody has handled anything, and nothing was done outside.
+            // By default, withdrawing needs a ticket without a handled node and without a started
+            // API call.
             "lisi" | "admin"
                 if matches!(state, State::Finished | State::Voted) || mode == Mode::Automatic =>
             {
@@ -277,7 +282,7 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             _ => None,
         },
         "ticket:CLOSE" => Some("单据操作失败，不支持的操作类型: CLOSE".into()),
-        // A button in a chat tells its presser first whether there is anything left to decide, and for whom.
+        // A chat button first checks for an open decision, then for the permission of the user.
         "proceed_fast_approval" if over || now.status != "RUNNING" => Some(HANDLED.into()),
         "proceed_fast_approval" if !now.processors.contains(&who) || now.voted.contains(&who) => {
             Some(format!("单据审批失败，{who}不是当前节点的审批人，无法审批"))
@@ -331,10 +336,10 @@ impl Table {
             let flow = json!({ "is_revocable": true, "revoke_config": { "type": 2 },
                 "nodes": [{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }, mode.node(), manual(4, "下一步", "admin"), { "id": 9, "type": "END" }],
                 "edges": [line(1, 2), line(2, 3), line(3, 4), line(4, 9)], "fields": fields });
-            let command_envelope = json!({ "name": format!("{mode:?}"), "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
+            let import_request = json!({ "name": format!("{mode:?}"), "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
             services.push((
                 mode,
-                desk.must("import_service", command_envelope).await["id"].clone(),
+                desk.must("import_service", import_request).await["id"].clone(),
             ));
         }
         for name in PEOPLE {
@@ -355,10 +360,10 @@ impl Table {
         }
     }
 
-    /// A new ticket whose node stands as wanted.
+    /// Creates a ticket whose node 3 is in the given state.
     async fn ticket(&self, mode: Mode, state: State) -> Value {
         let desk = &self.desk;
-        // Calls of earlier tickets take their answers first.
+        // API calls of earlier tickets consume their prepared responses first.
         desk.settle().await;
         let service = &self
             .services
@@ -420,7 +425,7 @@ impl Table {
         sn
     }
 
-    async fn ask(&self, operation: &str, mode: Mode, sn: &Value, who: &str) -> Value {
+    async fn perform(&self, operation: &str, mode: Mode, sn: &Value, who: &str) -> Value {
         let desk = &self.desk;
         if let Some(action) = operation.strip_prefix("node:") {
             let mut body = Self::act(sn, who, action);
@@ -457,39 +462,39 @@ impl Table {
 }
 
 #[tokio::test]
-async fn every_operation_at_every_state_by_everybody_in_every_mode() {
+async fn operations_match_the_reference_for_every_state_person_and_mode() {
     let table = Table::open().await;
     let (mut allowed, mut refused, mut wrong) = (0, 0, Vec::new());
     for mode in Mode::ALL {
         for state in mode.states() {
             for operation in OPERATIONS {
-                // A refusal changes nothing, so that the next one asks of the same ticket.
+                // A rejection changes nothing, so the next person uses the same ticket.
                 let mut sn = Value::Null;
                 for who in PEOPLE {
                     if sn.is_null() {
                         sn = table.ticket(mode, state).await;
                     }
-                    let envelope = table.ask(operation, mode, &sn, who).await;
-                    let said = (envelope["result"] != true)
+                    let envelope = table.perform(operation, mode, &sn, who).await;
+                    let actual = (envelope["result"] != true)
                         .then(|| envelope["message"].as_str().expect("words").to_owned());
-                    let said = said.map(|words| {
+                    let actual = actual.map(|words| {
                         if words.ends_with(HANDLED) {
                             HANDLED.to_owned()
                         } else {
                             words
                         }
                     });
-                    let wanted = expected(operation, mode, state, who);
-                    match &said {
+                    let expected_text = expected(operation, mode, state, who);
+                    match &actual {
                         None => {
                             allowed += 1;
                             sn = Value::Null;
                         }
                         Some(_) => refused += 1,
                     }
-                    if said != wanted {
+                    if actual != expected_text {
                         wrong.push(format!(
-                            "{mode:?} {state:?} {operation} {who}: {said:?}, expected {wanted:?}"
+                            "{mode:?} {state:?} {operation} {who}: {actual:?}, expected {expected_text:?}"
                         ));
                     }
                 }
@@ -497,7 +502,7 @@ async fn every_operation_at_every_state_by_everybody_in_every_mode() {
         }
     }
     println!(
-        "{} combinations: {allowed} allowed, {refused} refused with the documented words",
+        "{} combinations: {allowed} allowed, {refused} rejected with the documented text",
         allowed + refused
     );
     assert!(
@@ -509,8 +514,8 @@ async fn every_operation_at_every_state_by_everybody_in_every_mode() {
     assert!(allowed > 500 && refused > 1500, "{allowed} {refused}");
 }
 
-/// What `/v1` has besides, with what each is asked.
-fn of_the_rest_door() -> [(&'static str, Value); 10] {
+/// The operations that only `/v1` has, each with its body.
+fn v1_operations() -> [(&'static str, Value); 10] {
     [
         (
             "reassign",
@@ -528,7 +533,8 @@ fn of_the_rest_door() -> [(&'static str, Value); 10] {
     ]
 }
 
-/// Whom a ticket concerns: its creator, managers, whoever has its node or acted there.
+/// Whether a person participates in the ticket: the creator, managers, and current or former
+/// processors of the node.
 fn concerns(mode: Mode, state: State, who: &str) -> bool {
     let is_distributed = matches!(mode, Mode::DistributeProcess | Mode::DistributeClaim);
     let was_taken_by_one = is_distributed || mode == Mode::Claim;
@@ -545,14 +551,15 @@ fn concerns(mode: Mode, state: State, who: &str) -> bool {
     }
 }
 
-/// What holds of them (design 5, reference/bk-itsm.md 5, 8): `None` for allowed, else the status and words of the detail.
-fn expected_at_the_rest_door(
+/// Returns the expected rejection over `/v1` (design 5, reference/bk-itsm.md 5, 8): the status and
+/// a part of the detail; `None` if the operation is allowed.
+fn expected_over_v1(
     operation: &str,
     mode: Mode,
     state: State,
     who: &str,
 ) -> Option<(u16, &'static str)> {
-    let now = stand(mode, state);
+    let now = node_state(mode, state);
     let (over, suspended) = (state == State::Ended, state == State::Suspended);
     let manages = who == "admin";
     let first = match (over, state) {
@@ -560,24 +567,26 @@ fn expected_at_the_rest_door(
         (_, State::Finished) => Some((409, "is finished")),
         _ => None,
     };
-    let standing = || suspended.then_some((409, "the ticket is suspended"));
+    let rejected_if_suspended = || suspended.then_some((409, "the ticket is suspended"));
     let forbidden = |may: bool| (!may).then_some((403, ""));
     let failed = mode == Mode::Automatic && state == State::Failed;
     let waits_for = |who: &str| now.processors.contains(&who) && !now.voted.contains(&who);
     match operation {
-        "reassign" => first.or_else(|| forbidden(manages)).or_else(standing),
+        "reassign" => first
+            .or_else(|| forbidden(manages))
+            .or_else(rejected_if_suspended),
         "retry" | "ignore" => first
             .or((!failed).then_some((409, "did not fail")))
             .or_else(|| forbidden(manages || now.processors.contains(&who))),
         "route" => first
-            .or_else(standing)
+            .or_else(rejected_if_suspended)
             .or_else(|| forbidden(manages))
             .or((!failed).then_some((409, "did not fail"))),
         "acknowledge" => first
             .or_else(|| forbidden(waits_for(who)))
-            .or_else(standing),
+            .or_else(rejected_if_suspended),
         "resolve" if over => Some((409, "the ticket has ended")),
-        // Node 4 is admin's then.
+        // The processor of node 4 is admin.
         "resolve" if state == State::Finished => forbidden(manages),
         "resolve" => {
             let is_next = mode != Mode::Sequential
@@ -585,11 +594,11 @@ fn expected_at_the_rest_door(
             forbidden(
                 waits_for(who) && now.status == "RUNNING" && mode != Mode::Automatic && is_next,
             )
-            .or_else(standing)
+            .or_else(rejected_if_suspended)
         }
         "escalate" => first
             .or_else(|| forbidden(concerns(mode, state, who)))
-            .or_else(standing)
+            .or_else(rejected_if_suspended)
             .or(mode.is_multi().then_some((409, "cannot be escalated"))),
         "remark" => forbidden(concerns(mode, state, who)),
         "remind" if over => Some((409, "the ticket has ended")),
@@ -599,12 +608,12 @@ fn expected_at_the_rest_door(
 }
 
 #[tokio::test]
-async fn every_further_operation_of_the_rest_door_at_every_state_by_everybody_in_every_mode() {
+async fn v1_operations_match_the_design_for_every_state_person_and_mode() {
     let table = Table::open().await;
     let (mut allowed, mut refused, mut wrong) = (0, 0, Vec::new());
     for mode in Mode::ALL {
         for state in mode.states() {
-            for (operation, body) in of_the_rest_door() {
+            for (operation, body) in v1_operations() {
                 let mut sn = Value::Null;
                 for who in PEOPLE {
                     if sn.is_null() {
@@ -619,8 +628,8 @@ async fn every_further_operation_of_the_rest_door_at_every_state_by_everybody_in
                             body.clone(),
                         )
                         .await;
-                    let wanted = expected_at_the_rest_door(operation, mode, state, who);
-                    let fits = match wanted {
+                    let expected = expected_over_v1(operation, mode, state, who);
+                    let fits = match expected {
                         None => status == 200,
                         Some((code, words)) => {
                             status == code
@@ -636,14 +645,14 @@ async fn every_further_operation_of_the_rest_door_at_every_state_by_everybody_in
                         refused += 1;
                     }
                     if !fits {
-                        wrong.push(format!("{mode:?} {state:?} {operation} {who}: {status} {}, expected {wanted:?}", answer["detail"]));
+                        wrong.push(format!("{mode:?} {state:?} {operation} {who}: {status} {}, expected {expected:?}", answer["detail"]));
                     }
                 }
             }
         }
     }
     println!(
-        "{} combinations over /v1: {allowed} allowed, {refused} refused",
+        "{} combinations over /v1: {allowed} allowed, {refused} rejected",
         allowed + refused
     );
     assert!(

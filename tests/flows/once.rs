@@ -1,4 +1,4 @@
-//! One command_envelope is one ticket and one decision, however often and however concurrently it is asked.
+//! Idempotency: a repeated or concurrent command creates one ticket or one decision.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use tests::{TRUSTED, approval_request};
 use crate::TestDesk;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_key_is_the_same_ticket_also_at_the_same_time() {
+async fn concurrent_requests_with_one_key_create_one_ticket() {
     let desk = std::sync::Arc::new(TestDesk::open().await);
     let mut creates = tokio::task::JoinSet::new();
     for _ in 0..20 {
@@ -58,9 +58,10 @@ async fn the_same_key_is_the_same_ticket_also_at_the_same_time() {
     assert_eq!(desk.must("get_tickets", json!({})).await["count"], 2);
 }
 
-/// The process died after the key was bound to a number and before the ticket was opened: a retry goes on there.
+/// The process crashed after it had bound the key to a number and before it opened the ticket. A
+/// retry opens the ticket with that number.
 #[tokio::test]
-async fn a_create_that_stopped_half_way_is_taken_up_again() {
+async fn a_retry_completes_an_interrupted_creation() {
     let desk = TestDesk::open().await;
     let first = desk
         .call_with(
@@ -124,7 +125,7 @@ async fn a_create_that_stopped_half_way_is_taken_up_again() {
 }
 
 #[tokio::test]
-async fn a_repeated_operation_with_a_key_is_one_and_without_a_key_is_judged_afresh() {
+async fn a_repeated_operation_with_a_key_is_stored_once() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let suspend =
@@ -155,7 +156,7 @@ async fn a_repeated_operation_with_a_key_is_one_and_without_a_key_is_judged_afre
 }
 
 #[tokio::test]
-async fn a_key_is_answered_whatever_became_of_the_service() {
+async fn a_key_returns_its_ticket_even_if_the_service_is_disabled() {
     let desk = TestDesk::open().await;
     let service = crate::errors::define(&desk, |_| {}, true).await;
     let mut body = approval_request();
@@ -177,7 +178,7 @@ async fn a_key_is_answered_whatever_became_of_the_service() {
 }
 
 #[tokio::test]
-async fn the_same_key_for_another_operation_is_another_command() {
+async fn one_key_for_two_operations_makes_two_commands() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let path = |operation: &str| format!("tickets/{}/{operation}", sn.as_str().unwrap());
@@ -205,7 +206,7 @@ async fn the_same_key_for_another_operation_is_another_command() {
 }
 
 #[tokio::test]
-async fn what_was_done_is_answered_so_before_anything_else_is_looked_at() {
+async fn a_repeated_command_is_recognized_before_any_other_check() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let submit = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": tests::form(&[("FZR_YIJIAN", "true")]) });
@@ -222,20 +223,20 @@ async fn what_was_done_is_answered_so_before_anything_else_is_looked_at() {
     assert_eq!(
         desk.refused("operate_node", submit).await.1,
         "0:抱歉，当前节点：3 已经结束",
-        "without a key it is judged afresh"
+        "a command without a key is decided again"
     );
     let id: i64 = desk.must("get_ticket_info", json!({ "sn": sn })).await["id"]
         .as_i64()
         .unwrap();
     let pressed = json!({ "context": { "ticket_id": id, "state_id": 4 }, "approver": "admin", "status": "true" });
-    let said = desk
+    let response = desk
         .call_with(
             "proceed_fast_approval",
             pressed.clone(),
             &[("Idempotency-Key", "v2")],
         )
         .await;
-    assert_eq!(said["result"], true, "{said}");
+    assert_eq!(response["result"], true, "{response}");
     assert_eq!(
         desk.call_with(
             "proceed_fast_approval",
@@ -243,9 +244,10 @@ async fn what_was_done_is_answered_so_before_anything_else_is_looked_at() {
             &[("Idempotency-Key", "v2")]
         )
         .await["message"],
-        said["message"]
+        response["message"]
     );
-    // Over `/v1` also where the version has gone on since.
+    // Over `/v1`, a repeated command succeeds even if the version of its condition is no longer
+    // current.
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let path = format!("tickets/{}/decide", sn.as_str().unwrap());
     let version = desk

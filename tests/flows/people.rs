@@ -1,4 +1,4 @@
-//! Who may call, and how a person is forgotten.
+//! Credentials of callers, registration of people, and erasure.
 
 use axum::http::{Request, StatusCode};
 use events::TicketSn;
@@ -8,7 +8,7 @@ use tests::{PLAIN, TRUSTED, approval_request, of_lisi_alone};
 use crate::TestDesk;
 
 #[tokio::test]
-async fn an_unknown_caller_gets_403() {
+async fn a_caller_without_valid_credentials_gets_403() {
     let desk = TestDesk::open().await;
     let get = async |query: &str| {
         let request = Request::get(format!("/api/c/compapi/v2/itsm/get_services/?{query}"))
@@ -64,7 +64,7 @@ async fn an_unknown_caller_gets_403() {
 }
 
 #[tokio::test]
-async fn only_applications_that_may_speak_for_users_say_who_acts() {
+async fn only_an_app_that_may_impersonate_acts_for_another_user() {
     let desk = TestDesk::open().await;
     let sn = desk
         .must("create_ticket", of_lisi_alone(approval_request()))
@@ -122,7 +122,7 @@ async fn only_applications_that_may_speak_for_users_say_who_acts() {
 }
 
 #[tokio::test]
-async fn the_desk_is_set_up_by_superusers_behind_both_doors() {
+async fn only_superusers_change_the_catalog_and_services_over_both_apis() {
     let desk = TestDesk::open().await;
     let catalog = |user: &str| json!({ "bk_username": user, "parent__id": 1, "name": format!("目录 {user}") });
     let service = |user: &str| json!({ "bk_username": user, "id": 20, "name": "x", "key": "request", "owners": user, "workflow": {} });
@@ -152,7 +152,7 @@ async fn the_desk_is_set_up_by_superusers_behind_both_doors() {
 }
 
 #[tokio::test]
-async fn what_is_no_name_registers_nobody_and_the_desk_is_nobody() {
+async fn invalid_user_names_and_the_name_system_register_no_person() {
     let desk = TestDesk::open().await;
     for name in ["system", "a,b", "<x>", "a\u{1}b"] {
         let mut body = approval_request();
@@ -196,13 +196,13 @@ async fn what_is_no_name_registers_nobody_and_the_desk_is_nobody() {
 }
 
 #[tokio::test]
-async fn credentials_may_come_in_the_gateway_header() {
+async fn credentials_are_accepted_in_the_gateway_header() {
     let desk = TestDesk::open().await;
-    let carried =
+    let gateway_credentials =
         json!({ "bk_app_code": TRUSTED.0, "bk_app_secret": TRUSTED.1, "bk_username": "lisi" })
             .to_string();
-    let request =
-        Request::post("/prod/v2/itsm/create_ticket").header("x-bkapi-authorization", carried);
+    let request = Request::post("/prod/v2/itsm/create_ticket")
+        .header("x-bkapi-authorization", gateway_credentials);
     let mut body = approval_request();
     body.as_object_mut().unwrap().remove("creator");
     let (status, answer) = desk
@@ -215,12 +215,12 @@ async fn credentials_may_come_in_the_gateway_header() {
         .await;
     assert_eq!(
         info["creator"], "lisi",
-        "the calling user is the creator where none is named"
+        "the calling user is the creator if the body names none"
     );
 }
 
 #[tokio::test]
-async fn a_forgotten_person_leaves_a_proof_that_still_holds() {
+async fn the_ledger_of_an_erased_person_still_verifies() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let stored = desk
@@ -266,7 +266,7 @@ async fn a_forgotten_person_leaves_a_proof_that_still_holds() {
         (phone(&info), &info["creator"]),
         (json!("Erased"), &json!(lisi.as_str()))
     );
-    // The ticket goes on: deciding and folding are total over what is gone.
+    // The ticket continues: `decide` and `evolve` handle erased values.
     let fields = tests::form(&[("FZR_YIJIAN", "true")]);
     desk.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
     let verdict = functions::cli::audit::verify_ledger(&desk.app.ledger, &[], &mut |_| {})
@@ -280,9 +280,10 @@ async fn a_forgotten_person_leaves_a_proof_that_still_holds() {
     assert!(card.ticket.form["LIANXIDIANHUA"].is_erased());
 }
 
-/// Where anybody may act, somebody new gets a person id first: a name never stands in the ledger.
+/// At an open node, an unknown user is registered with a person id first. The ledger never contains
+/// the user name.
 #[tokio::test]
-async fn a_stranger_at_an_open_node_becomes_a_person() {
+async fn an_unknown_user_is_registered_at_an_open_node() {
     let desk = TestDesk::open().await;
     let workflow = desk
         .app
@@ -325,7 +326,7 @@ async fn a_stranger_at_an_open_node_becomes_a_person() {
     assert_eq!(
         desk.app.ledger.keys.find("xinren").await.unwrap(),
         None,
-        "a refused command_envelope registers nobody"
+        "a rejected command registers no person"
     );
     desk.must("operate_node", vote("true")).await;
     let stored = desk
@@ -347,7 +348,7 @@ async fn a_stranger_at_an_open_node_becomes_a_person() {
 }
 
 #[tokio::test]
-async fn a_refused_wish_registers_nobody_whom_it_names() {
+async fn a_rejected_command_registers_no_named_person() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let path = format!("tickets/{}", sn.as_str().unwrap());
@@ -401,6 +402,6 @@ async fn a_refused_wish_registers_nobody_whom_it_names() {
     .unwrap();
     assert!(
         !history.contains("?new") && !history.contains("new1"),
-        "no name stands in the ledger"
+        "the ledger contains no user name"
     );
 }

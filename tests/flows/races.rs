@@ -1,4 +1,4 @@
-//! Many want the same thing at the same moment, and one gets it.
+//! Concurrent decisions on one node: exactly one succeeds.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use tests::{approval_request, form};
 use crate::TestDesk;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_approvals_of_one_node_at_once_exactly_one_wins() {
+async fn exactly_one_of_many_concurrent_approvals_succeeds() {
     let desk = std::sync::Arc::new(TestDesk::open().await);
     let approvers: Vec<String> = (0..desk.rivals())
         .map(|number| format!("approver{number}"))
@@ -28,7 +28,7 @@ async fn of_many_approvals_of_one_node_at_once_exactly_one_wins() {
     let (won, lost): (Vec<&Value>, Vec<&Value>) =
         answers.iter().partition(|answer| answer["result"] == true);
     assert_eq!((won.len(), lost.len()), (1, desk.rivals() - 1));
-    let said: BTreeSet<(i64, &str)> = lost
+    let rejections: BTreeSet<(i64, &str)> = lost
         .iter()
         .map(|answer| {
             (
@@ -38,7 +38,7 @@ async fn of_many_approvals_of_one_node_at_once_exactly_one_wins() {
         })
         .collect();
     assert_eq!(
-        said,
+        rejections,
         BTreeSet::from([(3_900_005, "0:抱歉，当前节点：3 已经结束")])
     );
     let votes = desk

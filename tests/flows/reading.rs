@@ -1,4 +1,5 @@
-//! What BlueKing clients read besides what they change: lists of one person, logs in full, catalogs by name, what pipelines ask for.
+//! Read operations of BlueKing clients: lists of one person, full logs, catalogs by name, and the
+//! operations for pipelines.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -21,7 +22,7 @@ async fn get(desk: &TestDesk, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_list_of_one_person_says_what_they_can_do_and_its_links_ask_for_the_same_list() {
+async fn a_list_of_one_person_shows_allowed_operations_and_links_to_pages() {
     let desk = TestDesk::open().await;
     let mut sns = Vec::new();
     for _ in 0..3 {
@@ -58,7 +59,7 @@ async fn a_list_of_one_person_says_what_they_can_do_and_its_links_ask_for_the_sa
             &second["items"][0]["sn"]
         ),
         (1, &sns[0]),
-        "its link leads to the rest"
+        "the link leads to the next page"
     );
     let item = &second["items"][0];
     for (key, value) in [
@@ -90,7 +91,7 @@ async fn a_list_of_one_person_says_what_they_can_do_and_its_links_ask_for_the_sa
         (&own["can_withdraw"], &own["can_operate"]),
         (&json!(true), &json!(false))
     );
-    // A lone time counts for nothing, and a catalog includes those below it.
+    // A single time bound is ignored. A category filter includes the categories below.
     let lone = desk.must("get_tickets_by_user", json!({ "user": "lisi", "view_type": "my_created", "create_at__gte": "2099-01-01 00:00:00" })).await;
     assert_eq!(lone["count"], 3);
     desk.must("create_ticket", change()).await;
@@ -110,7 +111,7 @@ async fn a_list_of_one_person_says_what_they_can_do_and_its_links_ask_for_the_sa
 }
 
 #[tokio::test]
-async fn a_log_in_full_tells_what_was_filled_in_and_each_kind_of_task_by_its_name() {
+async fn a_full_log_shows_forms_outputs_and_the_type_of_each_task() {
     let desk = TestDesk::open().await;
     let hook = json!({ "id": 4, "type": "WEBHOOK", "name": "通知", "processors_type": "PERSON", "processors": "zhangsan",
         "extras": { "webhook_info": { "method": "POST", "url": "https://hook.example.com/", "body": {}, "settings": { "timeout": 5 } } } });
@@ -142,7 +143,7 @@ async fn a_log_in_full_tells_what_was_filled_in_and_each_kind_of_task_by_its_nam
         )
         .await["logs"]
         .clone();
-    let told = |text: &str| {
+    let log_entry = |text: &str| {
         logs.as_array()
             .unwrap()
             .iter()
@@ -150,7 +151,7 @@ async fn a_log_in_full_tells_what_was_filled_in_and_each_kind_of_task_by_its_nam
             .unwrap_or_else(|| panic!("{text}: {logs}"))
             .clone()
     };
-    let submitted = told("处理【提单】");
+    let submitted = log_entry("处理【提单】");
     assert_eq!(submitted["from_state_type"], "NORMAL");
     let host = submitted["form_data"]
         .as_array()
@@ -163,7 +164,7 @@ async fn a_log_in_full_tells_what_was_filled_in_and_each_kind_of_task_by_its_nam
         (&host["value"], &host["display_value"]),
         (&json!("a/b"), &json!("a/b"))
     );
-    let called = told("自动处理单据任务【开通账号】执行成功.");
+    let called = log_entry("自动处理单据任务【开通账号】执行成功.");
     assert_eq!(
         (&called["from_state_type"], &called["source"]),
         (&json!("TASK"), &json!("AUTOMATIC"))
@@ -175,7 +176,7 @@ async fn a_log_in_full_tells_what_was_filled_in_and_each_kind_of_task_by_its_nam
         "{called}"
     );
     assert_eq!(
-        told("WebHook任务【通知】执行成功.")["from_state_type"],
+        log_entry("WebHook任务【通知】执行成功.")["from_state_type"],
         "WEBHOOK"
     );
     let simple = desk.must("get_ticket_logs", json!({ "sn": sn })).await["logs"][0].clone();
@@ -186,7 +187,7 @@ async fn a_log_in_full_tells_what_was_filled_in_and_each_kind_of_task_by_its_nam
 }
 
 #[tokio::test]
-async fn catalogs_are_found_by_name_with_what_stands_below_them() {
+async fn categories_are_found_by_name_with_their_children() {
     let desk = TestDesk::open().await;
     let named = desk
         .must("get_service_catalogs", json!({ "name": "服务反馈" }))
@@ -216,7 +217,7 @@ async fn catalogs_are_found_by_name_with_what_stands_below_them() {
 }
 
 #[tokio::test]
-async fn pipelines_are_offered_services_and_what_they_ask_for() {
+async fn pipelines_read_the_services_and_their_submit_fields() {
     let desk = TestDesk::open().await;
     let services = get(&desk, "/openapi/devops_plugin/services/").await["data"].clone();
     let general = services
@@ -249,7 +250,7 @@ async fn pipelines_are_offered_services_and_what_they_ask_for() {
 }
 
 #[tokio::test]
-async fn what_a_ticket_came_with_for_display_comes_back_and_results_are_newest_first() {
+async fn dynamic_fields_are_shown_and_results_are_newest_first() {
     let desk = TestDesk::open().await;
     let mut body = approval_request();
     body["dynamic_fields"] = json!([{ "name": "申请链接", "type": "LINK", "value": "https://iam.example.com/1" }, { "name": "数量", "type": "INT", "value": 3 }]);
@@ -280,7 +281,8 @@ async fn what_a_ticket_came_with_for_display_comes_back_and_results_are_newest_f
             )
         ]
     );
-    // Ids begin with the type of service; age does not.
+    // An id begins with the digit of the service type, so the order by id differs from the order by
+    // age.
     desk.clock.advance(1_000);
     let second = desk.must("create_ticket", change()).await["sn"].clone();
     desk.clock.advance(1_000);
@@ -301,7 +303,7 @@ async fn what_a_ticket_came_with_for_display_comes_back_and_results_are_newest_f
 }
 
 #[tokio::test]
-async fn roles_of_a_service_are_shown_as_the_people_they_mean_and_automatic_nodes_among_them() {
+async fn roles_of_a_service_are_shown_as_people_for_every_node() {
     let desk = TestDesk::open().await;
     let roles = desk.v1("GET", "roles", "admin", Value::Null).await.1["roles"].clone();
     let role = roles
@@ -354,7 +356,7 @@ async fn roles_of_a_service_are_shown_as_the_people_they_mean_and_automatic_node
 }
 
 #[tokio::test]
-async fn tags_of_nodes_are_shown_wherever_steps_are() {
+async fn the_tag_of_a_node_is_shown_in_every_list_of_steps() {
     let desk = TestDesk::open().await;
     let mut node = manual(3, "处理", "wangwu");
     node["tag"] = "DEFAULT".into();
@@ -377,7 +379,7 @@ async fn tags_of_nodes_are_shown_wherever_steps_are() {
 }
 
 #[tokio::test]
-async fn a_message_says_what_is_asked_for_and_a_workflow_is_read_whole() {
+async fn an_approval_summary_escapes_text_and_a_workflow_is_read_in_full() {
     let desk = TestDesk::open().await;
     let fields = form(&[
         ("title", "*重启* [点我](javascript:x)"),
@@ -400,7 +402,7 @@ async fn a_message_says_what_is_asked_for_and_a_workflow_is_read_whole() {
     let lines: Vec<&str> = summary.lines().collect();
     assert_eq!(
         lines[0], r"**\*重启\* \[点我\]\(javascript:x\)**",
-        "what people typed is text: {summary}"
+        "user input is escaped: {summary}"
     );
     assert!(
         lines.contains(&format!("单号：{}", sn.as_str().unwrap()).as_str())

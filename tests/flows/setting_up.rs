@@ -1,4 +1,5 @@
-//! How a desk is set up over `/v1`: a workflow is drawn, deployed and restored, a service points at it, moves in the catalog and goes; what is in use stays.
+//! Setup of a desk over `/v1`: workflows, services, dictionaries, roles and categories, and their
+//! deletion.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -13,7 +14,8 @@ fn node(id: i64, kind: &str, more: Value) -> Value {
     node
 }
 
-/// Submitted, handled by whoever holds a role, done. The submit form takes its options from a dictionary.
+/// Returns a definition with a submit node, a node for the members of a role, and an end. The
+/// submit form takes options from a dictionary.
 fn drawn(handler: &str, role: i64, dictionary: &str) -> Value {
     let fields = json!([
         { "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
@@ -34,16 +36,16 @@ fn drawn(handler: &str, role: i64, dictionary: &str) -> Value {
         "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 4 }] })
 }
 
-async fn ask(desk: &TestDesk, method: &str, path: &str, body: Value, status: u16) -> Value {
+async fn call(desk: &TestDesk, method: &str, path: &str, body: Value, status: u16) -> Value {
     let (answered, answer) = desk.v1(method, path, "admin", body).await;
     assert_eq!(answered, status, "{method} {path}: {answer}");
     answer
 }
 
 #[tokio::test]
-async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_and_goes() {
+async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
     let desk = TestDesk::open().await;
-    ask(
+    call(
         &desk,
         "PUT",
         "dictionary/COLOUR",
@@ -51,7 +53,7 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
         200,
     )
     .await;
-    ask(
+    call(
         &desk,
         "PUT",
         "roles/77",
@@ -59,7 +61,7 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
         204,
     )
     .await;
-    let workflow = ask(
+    let workflow = call(
         &desk,
         "POST",
         "workflows",
@@ -70,15 +72,15 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
         .clone();
     let of = |rest: &str| format!("workflows/{workflow}{rest}");
     assert_eq!(
-        ask(&desk, "POST", &of("/deploy"), json!({}), 201).await["version"],
+        call(&desk, "POST", &of("/deploy"), json!({}), 201).await["version"],
         1
     );
 
-    let command_envelope = json!({ "name": "刷漆", "key": "request", "workflow": workflow, "version": 1, "catalog": 4, "owners": ["zhangsan"], "priorities": [[1, 1, 2], [1, 2, 3], [2, 3, 3]] });
+    let service_body = json!({ "name": "刷漆", "key": "request", "workflow": workflow, "version": 1, "catalog": 4, "owners": ["zhangsan"], "priorities": [[1, 1, 2], [1, 2, 3], [2, 3, 3]] });
     let service =
-        ask(&desk, "POST", "services", command_envelope.clone(), 201).await["service"].clone();
-    ask(&desk, "POST", "services", command_envelope, 409).await;
-    ask(
+        call(&desk, "POST", "services", service_body.clone(), 201).await["service"].clone();
+    call(&desk, "POST", "services", service_body, 409).await;
+    call(
         &desk,
         "POST",
         "services",
@@ -90,8 +92,8 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
     let sn = desk.must("create_ticket", create()).await["sn"].clone();
     let path = format!("services/{service}");
 
-    // Another version changes nothing for what runs, until the service points at it.
-    ask(
+    // A new version takes effect when the service uses that version; running tickets keep theirs.
+    call(
         &desk,
         "PUT",
         &of("/draft"),
@@ -100,10 +102,10 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
     )
     .await;
     assert_eq!(
-        ask(&desk, "POST", &of("/deploy"), json!({}), 201).await["version"],
+        call(&desk, "POST", &of("/deploy"), json!({}), 201).await["version"],
         2
     );
-    ask(&desk, "PUT", &path, json!({ "version": 2 }), 200).await;
+    call(&desk, "PUT", &path, json!({ "version": 2 }), 200).await;
     let newer = desk.must("create_ticket", create()).await["sn"].clone();
     let name = async |sn: &Value| {
         desk.must("get_ticket_status", json!({ "sn": sn })).await["current_steps"][0]["name"]
@@ -113,35 +115,35 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
         (name(&sn).await, name(&newer).await),
         (json!("刷漆"), json!("刷两遍漆"))
     );
-    ask(&desk, "POST", &of("/versions/1/restore"), json!({}), 204).await;
+    call(&desk, "POST", &of("/versions/1/restore"), json!({}), 204).await;
     assert!(
-        ask(&desk, "GET", &of(""), Value::Null, 200).await["draft"]
+        call(&desk, "GET", &of(""), Value::Null, 200).await["draft"]
             .to_string()
             .contains("\"刷漆\"")
     );
 
-    // What is in use stays, and says who uses it.
+    // Deleting a used item fails, and the detail names the user.
     for (what, by) in [
         ("dictionary/COLOUR", "手画流程"),
         ("roles/77", "手画流程"),
         ("roles/1", "the desk itself"),
         (path.as_str(), "catalog"),
     ] {
-        let detail = ask(&desk, "DELETE", what, Value::Null, 409).await["detail"].to_string();
+        let detail = call(&desk, "DELETE", what, Value::Null, 409).await["detail"].to_string();
         assert!(detail.contains(by), "{what}: {detail}");
     }
-    // A service whose workflow is closed can still be renamed and switched off, and points nowhere new.
-    ask(&desk, "POST", &of("/close"), Value::Null, 204).await;
-    ask(&desk, "PUT", &path, json!({ "name": "旧刷漆", "is_enabled": false, "rate_after_days": null, "display_type": "INVISIBLE" }), 200).await;
-    ask(&desk, "PUT", &path, json!({ "version": 1 }), 409).await;
+    // A service of a closed workflow can be renamed and disabled, but cannot take another version.
+    call(&desk, "POST", &of("/close"), Value::Null, 204).await;
+    call(&desk, "PUT", &path, json!({ "name": "旧刷漆", "is_enabled": false, "rate_after_days": null, "display_type": "INVISIBLE" }), 200).await;
+    call(&desk, "PUT", &path, json!({ "version": 1 }), 409).await;
     assert_eq!(
         desk.refused("create_ticket", create()).await.1,
         "服务:服务未启用，请联系管理员！"
     );
 
-    // It moves, leaves the catalog, and goes; what was asked for goes on.
-    ask(&desk, "PUT", &path, json!({ "catalog": 99_999 }), 404).await;
-    ask(
+    // The service moves, leaves the catalog, and is deleted. The open ticket continues.
+    call(&desk, "PUT", &path, json!({ "catalog": 99_999 }), 404).await;
+    call(
         &desk,
         "PUT",
         &path,
@@ -156,13 +158,13 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
             .contains("旧刷漆")
     };
     assert_eq!((placed(4).await, placed(5).await), (false, true));
-    ask(&desk, "PUT", &path, json!({ "catalog": null }), 200).await;
+    call(&desk, "PUT", &path, json!({ "catalog": null }), 200).await;
     assert_eq!(
         desk.refused("create_ticket", create()).await.1,
         "服务:服务对应的服务目录不存在"
     );
-    ask(&desk, "DELETE", &path, Value::Null, 204).await;
-    ask(&desk, "DELETE", &path, Value::Null, 404).await;
+    call(&desk, "DELETE", &path, Value::Null, 204).await;
+    call(&desk, "DELETE", &path, Value::Null, 404).await;
     assert_eq!(
         desk.refused("create_ticket", create()).await.1,
         "服务:服务不存在，请联系管理员！"
@@ -179,8 +181,8 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
             .0,
         3_900_042
     );
-    ask(&desk, "GET", &format!("{path}/form"), Value::Null, 404).await;
-    ask(
+    call(&desk, "GET", &format!("{path}/form"), Value::Null, 404).await;
+    call(
         &desk,
         "POST",
         &format!("{path}/options"),
@@ -188,7 +190,7 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
         404,
     )
     .await;
-    ask(
+    call(
         &desk,
         "PUT",
         &format!("drafts/{path}"),
@@ -205,9 +207,9 @@ async fn a_workflow_is_drawn_deployed_used_restored_and_its_service_comes_moves_
 }
 
 #[tokio::test]
-async fn what_nothing_uses_goes_and_comes_again_under_its_name() {
+async fn unused_dictionaries_and_roles_can_be_deleted_and_created_again() {
     let desk = TestDesk::open().await;
-    ask(
+    call(
         &desk,
         "PUT",
         "dictionary/SPARE",
@@ -215,7 +217,7 @@ async fn what_nothing_uses_goes_and_comes_again_under_its_name() {
         200,
     )
     .await;
-    ask(
+    call(
         &desk,
         "PUT",
         "roles/78",
@@ -224,17 +226,17 @@ async fn what_nothing_uses_goes_and_comes_again_under_its_name() {
     )
     .await;
     for path in ["dictionary/SPARE", "roles/78"] {
-        ask(&desk, "DELETE", path, Value::Null, 204).await;
-        ask(&desk, "DELETE", path, Value::Null, 404).await;
+        call(&desk, "DELETE", path, Value::Null, 204).await;
+        call(&desk, "DELETE", path, Value::Null, 404).await;
     }
-    ask(&desk, "GET", "dictionary/SPARE", Value::Null, 404).await;
+    call(&desk, "GET", "dictionary/SPARE", Value::Null, 404).await;
     assert!(
-        !ask(&desk, "GET", "roles", Value::Null, 200)
+        !call(&desk, "GET", "roles", Value::Null, 200)
             .await
             .to_string()
             .contains("备用")
     );
-    ask(
+    call(
         &desk,
         "PUT",
         "dictionary/SPARE",
@@ -242,7 +244,7 @@ async fn what_nothing_uses_goes_and_comes_again_under_its_name() {
         200,
     )
     .await;
-    ask(&desk, "GET", "dictionary/SPARE", Value::Null, 200).await;
+    call(&desk, "GET", "dictionary/SPARE", Value::Null, 200).await;
     for (body, field) in [
         (
             json!({ "priorities": [[1, 2, 4], [1, 1, 1], [1, 1, 1]] }),
@@ -254,7 +256,7 @@ async fn what_nothing_uses_goes_and_comes_again_under_its_name() {
         (json!({ "name": "" }), "/name"),
     ] {
         assert_eq!(
-            ask(&desk, "PUT", "services/22", body, 400).await["errors"][0]["field"],
+            call(&desk, "PUT", "services/22", body, 400).await["errors"][0]["field"],
             field
         );
     }
@@ -265,7 +267,7 @@ async fn what_nothing_uses_goes_and_comes_again_under_its_name() {
 }
 
 #[tokio::test]
-async fn a_service_with_a_workflow_in_a_file_is_all_that_was_said_of_it() {
+async fn a_service_with_a_workflow_file_keeps_every_given_member() {
     let desk = TestDesk::open().await;
     let (_, file) = desk
         .v1(
@@ -275,12 +277,12 @@ async fn a_service_with_a_workflow_in_a_file_is_all_that_was_said_of_it() {
             Value::Null,
         )
         .await;
-    let command_envelope = json!({ "name": "带文件", "key": "request", "catalog": 4, "owners": ["zhangsan"], "display_type": "INVISIBLE", "seals_text": true, "can_ticket_agency": true,
+    let service_body = json!({ "name": "带文件", "key": "request", "catalog": 4, "owners": ["zhangsan"], "display_type": "INVISIBLE", "seals_text": true, "can_ticket_agency": true,
         "rate_after_days": 7, "display_roles": ["X"], "priorities": [[1, 1, 2], [1, 2, 3], [2, 3, 3]], "workflow_file": file });
-    let added = ask(&desk, "POST", "services", command_envelope.clone(), 201).await;
+    let added = call(&desk, "POST", "services", service_body.clone(), 201).await;
     assert_eq!(added["report"], json!([]), "{added}");
     let shown = async || {
-        let services = ask(&desk, "GET", "services", Value::Null, 200).await;
+        let services = call(&desk, "GET", "services", Value::Null, 200).await;
         services["services"]
             .as_array()
             .unwrap()
@@ -301,9 +303,9 @@ async fn a_service_with_a_workflow_in_a_file_is_all_that_was_said_of_it() {
         assert_eq!(before[key], value, "{key}");
     }
     let head = desk.head().await;
-    ask(&desk, "POST", "services", command_envelope, 409).await;
-    ask(&desk, "POST", "services", json!({ "name": "坏类型", "key": "request", "display_type": "SOME", "workflow_file": file }), 400).await;
-    ask(
+    call(&desk, "POST", "services", service_body, 409).await;
+    call(&desk, "POST", "services", json!({ "name": "坏类型", "key": "request", "display_type": "SOME", "workflow_file": file }), 400).await;
+    call(
         &desk,
         "POST",
         "services",
@@ -311,7 +313,7 @@ async fn a_service_with_a_workflow_in_a_file_is_all_that_was_said_of_it() {
         404,
     )
     .await;
-    ask(
+    call(
         &desk,
         "POST",
         "services",
@@ -321,17 +323,17 @@ async fn a_service_with_a_workflow_in_a_file_is_all_that_was_said_of_it() {
     .await;
     assert!(
         desk.app.ledger.keys.find("newbie").await.unwrap().is_none(),
-        "nor is an owner registered"
+        "no owner is registered"
     );
     assert_eq!(
         desk.head().await,
         head,
-        "no workflow is deployed for a service that is not taken"
+        "no workflow is deployed for a rejected service"
     );
-    // Another version comes in a file: what is not said stays.
+    // A new version from a file keeps the members that the body leaves out.
     let path = format!("services/{}", added["service"]);
     assert_eq!(
-        ask(
+        call(
             &desk,
             "PUT",
             &path,

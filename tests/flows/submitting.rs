@@ -1,4 +1,4 @@
-//! What comes along with a new ticket besides its form, and who may submit for whom.
+//! Members of a new ticket besides its form, and permission to submit for another person.
 
 use serde_json::{Value, json};
 use tests::{form, of_lisi_alone};
@@ -7,7 +7,7 @@ use crate::TestDesk;
 use crate::workflow_builder::{approval, line, manual, opinion};
 
 #[tokio::test]
-async fn what_comes_along_with_a_ticket_comes_over_the_rest_door_too() {
+async fn v1_accepts_callbacks_processors_dynamic_fields_and_variables() {
     let desk = TestDesk::open().await;
     let body = |more: Value| {
         let mut body = json!({ "service_id": 22, "fields": { "title": "申请权限", "apply_content": "x", "impact": "2", "urgency": "3", "ZHIDINGSHENPIREN": "zhangsan", "LIANXIDIANHUA": "13800000000" } });
@@ -62,11 +62,7 @@ async fn what_comes_along_with_a_ticket_comes_over_the_rest_door_too() {
         (status, problem["detail"].as_str().unwrap()),
         (409, "service 通用审批申请 has no node 99")
     );
-    assert_eq!(
-        desk.head().await,
-        before,
-        "nothing was stored of what was refused"
-    );
+    assert_eq!(desk.head().await, before, "rejected requests store nothing");
     let more = json!({
         "callback": { "url": "https://app.example.com/cb", "headers": { "X-Key": "k" }, "on_status": true }, "processors": { "3": ["zhaoliu"] },
         "dynamic_fields": [{ "name": "工单来源", "type": "STRING", "value": "巡检" }], "envs": { "colour": "red" },
@@ -94,7 +90,7 @@ async fn what_comes_along_with_a_ticket_comes_over_the_rest_door_too() {
         .await;
     desk.settle().await;
     let calls = desk.receiver.calls.lock().expect("calls").clone();
-    assert_eq!(calls.len(), 1, "it hears of the status");
+    assert_eq!(calls.len(), 1, "the receiver gets the status");
     assert!(
         calls[0].url == "https://app.example.com/cb"
             && calls[0]
@@ -104,13 +100,13 @@ async fn what_comes_along_with_a_ticket_comes_over_the_rest_door_too() {
 }
 
 #[tokio::test]
-async fn who_submits_for_somebody_else_decides_nothing_for_them() {
+async fn an_agent_does_not_approve_automatically_for_the_creator() {
     let desk = TestDesk::open().await;
     let nodes = json!([{ "id": 1, "type": "START" }, { "id": 2, "type": "NORMAL", "name": "提单" }, approval(3, "zhangsan", json!({})), { "id": 9, "type": "END" }]);
     let title = json!({ "id": 1, "key": "title", "name": "标题", "type": "STRING", "validate_type": "REQUIRE", "state_id": 2 });
     let flow = json!({ "name": "代提自审", "is_auto_approve": true, "nodes": nodes, "edges": [line(1, 2), line(2, 3), line(3, 9)], "fields": [title, opinion(3)] });
-    let command_envelope = json!({ "name": "代提自审", "key": "request", "catalog_id": 4, "can_ticket_agency": true, "workflow": flow });
-    let service = desk.must("import_service", command_envelope).await["id"].clone();
+    let import_request = json!({ "name": "代提自审", "key": "request", "catalog_id": 4, "can_ticket_agency": true, "workflow": flow });
+    let service = desk.must("import_service", import_request).await["id"].clone();
     let body = |agent: Option<&str>| {
         let mut body = json!({ "service_id": service, "creator": "zhangsan", "fields": form(&[("title", "t")]) });
         if let Some(agent) = agent {
@@ -122,7 +118,11 @@ async fn who_submits_for_somebody_else_decides_nothing_for_them() {
         desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"].clone()
     };
     let own = desk.must("create_ticket", body(None)).await["sn"].clone();
-    assert_eq!(status(&own).await, "FINISHED", "submitting was approving");
+    assert_eq!(
+        status(&own).await,
+        "FINISHED",
+        "submitting approves automatically"
+    );
     let for_another = desk
         .must("create_ticket", of_lisi_alone(body(Some("lisi"))))
         .await["sn"]
@@ -130,12 +130,12 @@ async fn who_submits_for_somebody_else_decides_nothing_for_them() {
     assert_eq!(
         status(&for_another).await,
         "RUNNING",
-        "lisi is not the one who approves"
+        "lisi is not the approver"
     );
 }
 
 #[tokio::test]
-async fn a_role_in_the_tickets_business_says_who_may_submit() {
+async fn a_role_of_the_business_determines_who_may_submit() {
     let desk = TestDesk::open().await;
     let submit = json!({ "id": 2, "type": "NORMAL", "name": "提单", "processors_type": "CMDB", "processors": "OPS" });
     let nodes = json!([{ "id": 1, "type": "START" }, submit, manual(3, "处理", "wangwu"), { "id": 9, "type": "END" }]);

@@ -1,4 +1,4 @@
-//! The life of tickets: approvals, claims, distributions, send-backs, suspensions, ends.
+//! Ticket scenarios: approvals, claims, assignments, send-backs, suspensions and ends.
 
 use serde_json::{Value, json};
 use tests::{approval_request, change, form, incident};
@@ -144,7 +144,7 @@ async fn a_request_is_approved_twice_and_finishes() {
 }
 
 #[tokio::test]
-async fn a_rejection_follows_the_line_for_it() {
+async fn a_rejection_takes_the_transition_for_rejections() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     desk.must(
@@ -167,7 +167,7 @@ async fn a_rejection_follows_the_line_for_it() {
 }
 
 #[tokio::test]
-async fn an_incident_is_claimed_escalated_distributed_delivered_and_sent_back() {
+async fn an_incident_is_claimed_escalated_assigned_transferred_and_sent_back() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", incident()).await["sn"].clone();
     assert!(
@@ -237,7 +237,7 @@ async fn an_incident_is_claimed_escalated_distributed_delivered_and_sent_back() 
     assert_eq!(
         steps(&desk, &sn).await,
         step("二线处理", "DISTRIBUTING", "zhangsan"),
-        "a second round distributes again"
+        "the second round needs a new assignment"
     );
     desk.must(
         "operate_node",
@@ -275,12 +275,12 @@ async fn an_incident_is_claimed_escalated_distributed_delivered_and_sent_back() 
     assert_eq!(
         field("ERXIANSHUOMING")["value"],
         "扩容",
-        "the last round's form counts"
+        "the form of the last round counts"
     );
 }
 
 #[tokio::test]
-async fn a_change_needs_everybody_and_one_rejection_sends_it_back_at_once() {
+async fn one_rejection_sends_a_change_back_and_all_must_approve() {
     let desk = TestDesk::open().await;
     let sn = desk.must("create_ticket", change()).await["sn"].clone();
     assert_eq!(
@@ -325,7 +325,7 @@ async fn a_change_needs_everybody_and_one_rejection_sends_it_back_at_once() {
             3_900_005,
             "0:抱歉，wushi不能操作该节点（没有权限或操作类型不支持）"
         ),
-        "nobody votes twice"
+        "a second vote of one person is rejected"
     );
     assert_eq!(
         steps(&desk, &sn).await,
@@ -357,12 +357,12 @@ async fn a_change_needs_everybody_and_one_rejection_sends_it_back_at_once() {
         .await;
     assert_eq!(
         result[0]["approve_result"], true,
-        "the second round's decision counts"
+        "the decision of the second round counts"
     );
 }
 
 #[tokio::test]
-async fn a_problem_is_judged_one_after_the_other() {
+async fn sequential_approvers_decide_one_after_another() {
     let desk = TestDesk::open().await;
     let body = json!({ "service_id": 21, "creator": "lisi", "fields": form(&[("title", "根因"), ("WENTIMIAOSHU", "一周三次")]) });
     let sn = desk.must("create_ticket", body).await["sn"].clone();

@@ -1,5 +1,5 @@
-//! The 28 weaknesses of the original (reference/bk-itsm-weaknesses.md), one test each, in that order. What belongs to a later release stands here too,
-//! as a test of what holds of it today.
+//! The 28 weaknesses of the original (reference/bk-itsm-weaknesses.md): one test each, in the same
+//! order. For a function of a later release, the test covers the present part.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn with_callback(desk: &TestDesk) -> Value {
     sn
 }
 
-fn called(desk: &TestDesk) -> Vec<Value> {
+fn callback_bodies(desk: &TestDesk) -> Vec<Value> {
     desk.receiver
         .calls
         .lock()
@@ -45,23 +45,23 @@ fn called(desk: &TestDesk) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn w01_a_callback_token_is_of_one_ticket_ends_and_holds_no_secret() {
+async fn w01_a_callback_token_is_for_one_ticket_expires_and_has_no_secret() {
     let desk = TestDesk::open().await;
     let (one, other) = (with_callback(&desk).await, with_callback(&desk).await);
-    let tokens: Vec<String> = called(&desk)
+    let tokens: Vec<String> = callback_bodies(&desk)
         .iter()
         .map(|body| body["token"].as_str().expect("a token").to_owned())
         .collect();
     assert!(
         one != other && tokens[0] != tokens[1],
-        "each ticket has its own"
+        "each ticket has its own token"
     );
     let plain = base64::engine::general_purpose::URL_SAFE_NO_PAD
         .decode(&tokens[0])
         .expect("text");
     assert!(
         !String::from_utf8_lossy(&plain).contains(tests::TRUSTED.1),
-        "the application's secret is not in it"
+        "the token does not contain the secret of the application"
     );
     let passed = async |token: &str| {
         desk.must("token/verify", json!({ "token": token })).await["is_passed"].clone()
@@ -74,14 +74,14 @@ async fn w01_a_callback_token_is_of_one_ticket_ends_and_holds_no_secret() {
     assert_eq!(
         desk.must("token/verify", by_another).await["is_passed"],
         false,
-        "it is for the application it was sent to"
+        "a token is valid only for the application that received the token"
     );
     desk.clock.advance(8 * 86_400_000);
-    assert_eq!(passed(&tokens[0]).await, false, "it ends");
+    assert_eq!(passed(&tokens[0]).await, false, "a token expires");
 }
 
 #[tokio::test]
-async fn w02_no_decision_is_taken_from_a_caller_that_nobody_knows() {
+async fn w02_a_decision_without_credentials_is_rejected() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, approval_request()).await;
     let body = json!({ "process_inst_id": sn, "activity": 3, "handler": "zhangsan", "submit_action": "true" });
@@ -107,7 +107,7 @@ async fn w02_no_decision_is_taken_from_a_caller_that_nobody_knows() {
 }
 
 #[tokio::test]
-async fn w03_callbacks_are_tried_again_and_each_delivery_is_kept() {
+async fn w03_callbacks_are_retried_and_each_attempt_is_kept() {
     let desk = TestDesk::open().await;
     desk.receiver
         .answers
@@ -123,7 +123,7 @@ async fn w03_callbacks_are_tried_again_and_each_delivery_is_kept() {
         desk.must("callback_failed_ticket", of_lisi_alone(json!({})))
             .await,
         json!([]),
-        "no other application sees it"
+        "other applications do not see the ticket"
     );
     desk.must(
         "ticket_approval_result",
@@ -134,11 +134,11 @@ async fn w03_callbacks_are_tried_again_and_each_delivery_is_kept() {
     assert_eq!(
         desk.must("callback_failed_ticket", json!({})).await,
         json!([sn]),
-        "nor clears it by asking"
+        "a request of another application does not clear the entry"
     );
     desk.clock.advance(1_000);
     desk.settle().await;
-    assert_eq!(called(&desk).len(), 2);
+    assert_eq!(callback_bodies(&desk).len(), 2);
     assert_eq!(
         desk.must("callback_failed_ticket", json!({})).await,
         json!([])
@@ -153,12 +153,12 @@ async fn w03_callbacks_are_tried_again_and_each_delivery_is_kept() {
     };
     assert!(
         key(0).is_some() && key(0) == key(1),
-        "the receiver can tell a repeated call"
+        "the receiver can recognize a repeated call"
     );
 }
 
 #[tokio::test]
-async fn w04_what_is_answered_is_there_form_steps_logs_and_all() {
+async fn w04_a_created_ticket_is_readable_at_once_with_form_steps_and_logs() {
     let desk = TestDesk::open().await;
     desk.stop_following();
     let sn = ticket(&desk, approval_request()).await;
@@ -177,7 +177,7 @@ async fn w04_what_is_answered_is_there_form_steps_logs_and_all() {
 }
 
 #[tokio::test]
-async fn w05_the_run_is_what_its_events_fold_to_and_nothing_else() {
+async fn w05_the_state_of_a_ticket_is_the_fold_of_its_events() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, change()).await;
     desk.must(
@@ -192,7 +192,7 @@ async fn w05_the_run_is_what_its_events_fold_to_and_nothing_else() {
         .unwrap();
     let folded: domain::ticket::Ticket =
         domain::decider::fold(history.iter().map(|envelope| &envelope.event));
-    // A desk that has only just started, on the same store and keys, knows the same.
+    // A second ledger on the same store and keys loads the same state.
     let rng = std::sync::Arc::new(infra::clock::SeededRng::new(2));
     let another = infra::Ledger::new(
         desk.app.ledger.store.clone(),
@@ -224,7 +224,7 @@ async fn w05_the_run_is_what_its_events_fold_to_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn w06_sending_back_opens_a_round_keeps_the_last_and_the_handling_mode() {
+async fn w06_sending_back_opens_a_round_and_keeps_the_earlier_one() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, incident()).await;
     desk.must(
@@ -257,7 +257,7 @@ async fn w06_sending_back_opens_a_round_keeps_the_last_and_the_handling_mode() {
     assert_eq!(
         step(&desk, &sn).await,
         json!([["二线处理", "DISTRIBUTING", "DISTRIBUTE"]]),
-        "it is distributed again, as the workflow says"
+        "the node needs a new assignment, as in the workflow"
     );
     let history = functions::app::tickets::history(
         &desk.app.ledger,
@@ -279,7 +279,7 @@ async fn w06_sending_back_opens_a_round_keeps_the_last_and_the_handling_mode() {
 }
 
 #[tokio::test]
-async fn w07_suspending_twice_is_refused_and_resuming_works() {
+async fn w07_a_second_suspension_is_rejected_and_resuming_works() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, approval_request()).await;
     let operate = |action: &str| json!({ "sn": sn, "operator": "admin", "action_type": action, "action_message": "x" });
@@ -296,7 +296,7 @@ async fn w07_suspending_twice_is_refused_and_resuming_works() {
 }
 
 #[tokio::test]
-async fn w08_a_suspended_ticket_takes_no_node_operation_through_any_door() {
+async fn w08_a_suspended_ticket_rejects_node_operations_over_both_apis() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, approval_request()).await;
     desk.must(
@@ -304,7 +304,7 @@ async fn w08_a_suspended_ticket_takes_no_node_operation_through_any_door() {
         json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "x" }),
     )
     .await;
-    let standing = "0:抱歉，单据已挂起，无法操作";
+    let suspended_text = "0:抱歉，单据已挂起，无法操作";
     assert_eq!(
         desk.refused(
             "operate_node",
@@ -312,7 +312,7 @@ async fn w08_a_suspended_ticket_takes_no_node_operation_through_any_door() {
         )
         .await
         .1,
-        standing
+        suspended_text
     );
     assert_eq!(
         desk.refused(
@@ -321,7 +321,7 @@ async fn w08_a_suspended_ticket_takes_no_node_operation_through_any_door() {
         )
         .await
         .1,
-        standing
+        suspended_text
     );
     assert_eq!(
         desk.not_operated(
@@ -337,7 +337,7 @@ async fn w08_a_suspended_ticket_takes_no_node_operation_through_any_door() {
 }
 
 #[tokio::test]
-async fn w09_terminating_works_and_a_countersign_goes_on_after_its_last_vote() {
+async fn w09_terminating_works_and_the_last_vote_completes_a_countersign() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, approval_request()).await;
     desk.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TERMINATE", "action_message": "重复" })).await;
@@ -374,10 +374,11 @@ async fn w09_terminating_works_and_a_countersign_goes_on_after_its_last_vote() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w10_of_two_decisions_at_once_one_counts_and_no_voter_blocks_another() {
+async fn w10_one_of_concurrent_decisions_counts_and_voters_do_not_block() {
     let desk = std::sync::Arc::new(TestDesk::open().await);
     let sn = ticket(&desk, approval_request()).await;
-    // Two approvers over two doors, and the creator withdraws meanwhile: each is told that it was done or why not.
+    // Two approvers decide over two operations while the creator withdraws. Each receives success
+    // or the reason of the rejection.
     let mut at_once = tokio::task::JoinSet::new();
     for (operation, body) in [
         (
@@ -414,7 +415,7 @@ async fn w10_of_two_decisions_at_once_one_counts_and_no_voter_blocks_another() {
         1,
         "{story:?}"
     );
-    // Voters of one node do not stand in each other's way.
+    // Concurrent votes on one node all succeed.
     let sn = ticket(&desk, change()).await;
     let mut at_once = tokio::task::JoinSet::new();
     for who in ["zhangsan", "zhoujiu", "wushi"] {
@@ -435,7 +436,7 @@ async fn w10_of_two_decisions_at_once_one_counts_and_no_voter_blocks_another() {
 }
 
 #[tokio::test]
-async fn w11_what_a_user_types_is_compared_by_its_type_and_never_evaluated() {
+async fn w11_conditions_compare_user_input_by_type_and_never_evaluate_it() {
     let desk = TestDesk::open().await;
     let nodes = json!([manual(3, "甲", "wangwu"), manual(4, "乙", "wangwu")]);
     let typed = |key: &str, kind: &str, sign: &str, value: &str| {
@@ -447,7 +448,7 @@ async fn w11_what_a_user_types_is_compared_by_its_type_and_never_evaluated() {
     let day = json!([{ "id": 4, "key": "day", "name": "日期", "type": "DATE", "validate_type": "OPTION", "state_id": 2 },
         { "id": 5, "key": "parts", "name": "部分", "type": "MULTISELECT", "validate_type": "OPTION", "state_id": 2,
           "choice": [{ "key": "a", "name": "A" }, { "key": "b", "name": "B" }] }]);
-    for (number, (line_there, cases)) in [
+    for (number, (conditional_line, cases)) in [
         (
             line_if(2, 3, "host", "y"),
             vec![
@@ -487,7 +488,13 @@ async fn w11_what_a_user_types_is_compared_by_its_type_and_never_evaluated() {
     .into_iter()
     .enumerate()
     {
-        let lines = json!([line(1, 2), line_there, line(2, 4), line(3, 9), line(4, 9)]);
+        let lines = json!([
+            line(1, 2),
+            conditional_line,
+            line(2, 4),
+            line(3, 9),
+            line(4, 9)
+        ]);
         let service = service(
             &desk,
             &format!("条件{number}"),
@@ -504,9 +511,10 @@ async fn w11_what_a_user_types_is_compared_by_its_type_and_never_evaluated() {
 }
 
 #[tokio::test]
-async fn w12_the_default_line_comes_last_and_a_gap_is_named_and_waits_for_a_manager() {
+async fn w12_the_default_transition_is_last_and_an_open_case_is_reported() {
     let desk = TestDesk::open().await;
-    // The default is older than the conditional line, which counts all the same.
+    // The default transition has a lower id than the conditional one. The conditional one is still
+    // checked first.
     let lines = json!([
         line(1, 2),
         line(2, 4),
@@ -536,7 +544,7 @@ async fn w12_the_default_line_comes_last_and_a_gap_is_named_and_waits_for_a_mana
     assert_eq!(
         desk.story(sn.as_str().unwrap()).await.last(),
         Some(&"ticket.transition_missing"),
-        "it waits where a manager can route it"
+        "the ticket waits until a manager selects a transition"
     );
 }
 
@@ -547,7 +555,7 @@ async fn w13_the_result_of_an_approval_is_stored_when_it_is_decided() {
     desk.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "false", "remark": "不行" })).await;
     let story = desk.story(sn.as_str().unwrap()).await;
     assert_eq!(story.last(), Some(&"ticket.finished"));
-    // Whatever becomes of the workflow since.
+    // The stored result does not change with the workflow.
     let (status, _) = desk
         .v1("POST", "workflows/11/close", "admin", Value::Null)
         .await;
@@ -560,7 +568,7 @@ async fn w13_the_result_of_an_approval_is_stored_when_it_is_decided() {
 }
 
 #[tokio::test]
-async fn w14_a_finish_condition_that_passes_is_a_declared_rule_of_the_lines() {
+async fn w14_transitions_can_use_the_pass_rate_of_a_finish_condition() {
     let desk = TestDesk::open().await;
     let mut node = json!({ "id": 3, "type": "APPROVAL", "name": "多签", "processors_type": "PERSON", "processors": "wangwu,zhaoliu,zhangsan", "is_multi": true });
     node["variables"] = json!({ "outputs": [{ "key": "rate", "meta": { "code": "PASS_RATE" } }, { "key": "result", "meta": { "code": "NODE_APPROVE_RESULT" } }] });
@@ -585,7 +593,7 @@ async fn w14_a_finish_condition_that_passes_is_a_declared_rule_of_the_lines() {
     assert_eq!(
         step(&desk, &sn).await,
         json!([["多签", "RUNNING", "TRANSITION"]]),
-        "33 percent are not enough"
+        "33 percent is not enough"
     );
     desk.must(
         "operate_node",
@@ -595,12 +603,12 @@ async fn w14_a_finish_condition_that_passes_is_a_declared_rule_of_the_lines() {
     assert_eq!(
         step(&desk, &sn).await,
         json!([["执行", "RUNNING", "TRANSITION"]]),
-        "66 percent are, whatever one of them said"
+        "66 percent is enough, despite one rejection"
     );
 }
 
 #[tokio::test]
-async fn w15_numbers_are_given_once_whatever_the_type_and_the_process() {
+async fn w15_ticket_numbers_are_unique_across_types_and_processes() {
     let desk = TestDesk::open().await;
     let another = functions::app::numbers::Numbers::new(desk.app.ledger.clone());
     let day = jiff::civil::date(2026, 11, 22);
@@ -623,7 +631,7 @@ async fn w15_numbers_are_given_once_whatever_the_type_and_the_process() {
                     .0
                     .0
             ),
-            "what another process gives is its own"
+            "another process issues other numbers"
         );
     }
     assert!(
@@ -633,7 +641,7 @@ async fn w15_numbers_are_given_once_whatever_the_type_and_the_process() {
 }
 
 #[tokio::test]
-async fn w16_the_history_is_chained_says_who_and_how_and_an_edit_is_found() {
+async fn w16_the_history_is_chained_and_an_edited_commit_is_found() {
     use infra::store::{Journal as _, Store as _};
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, approval_request()).await;
@@ -654,7 +662,7 @@ async fn w16_the_history_is_chained_says_who_and_how_and_an_edit_is_found() {
         "{:?}",
         verdict.findings
     );
-    // The same ledger with one word of one commit written anew.
+    // A copy of the ledger with one changed word in one commit.
     let edited = infra::store::memory::Memory::default();
     let stream = format!("ticket-{}", sn.as_str().unwrap());
     for placed in desk.app.ledger.store.feed(0, 100_000).await.unwrap() {
@@ -679,7 +687,7 @@ async fn w16_the_history_is_chained_says_who_and_how_and_an_edit_is_found() {
 }
 
 #[tokio::test]
-async fn w17_hundreds_of_processors_keep_their_rights() {
+async fn w17_every_one_of_hundreds_of_processors_may_decide() {
     let desk = TestDesk::open().await;
     let names: Vec<String> = (0..300)
         .map(|number| format!("approver{number:03}"))
@@ -707,7 +715,7 @@ async fn w17_hundreds_of_processors_keep_their_rights() {
 }
 
 #[tokio::test]
-async fn w18_errors_are_integers_in_one_envelope_and_problems_name_their_field() {
+async fn w18_error_codes_are_integers_and_problems_name_their_field() {
     let desk = TestDesk::open().await;
     assert_eq!(
         desk.refused("get_tickets", json!({ "page_size": 0 }))
@@ -768,9 +776,9 @@ async fn w19_documented_samples_work_as_documented() {
     );
 }
 
-/// Who sees which service by their roles comes with the permissions of a later release.
+/// Visibility of services by role comes with the permissions of a later release.
 #[tokio::test]
-async fn w20_a_disabled_or_unplaced_service_is_closed_at_every_door() {
+async fn w20_a_disabled_or_unplaced_service_rejects_tickets_over_both_apis() {
     let desk = TestDesk::open().await;
     let over_v1 = async || {
         let (status, problem) = desk
@@ -808,7 +816,7 @@ async fn w20_a_disabled_or_unplaced_service_is_closed_at_every_door() {
             .unwrap()
             .iter()
             .any(|service| service["id"] == 22),
-        "nor is it shown"
+        "a disabled service is not listed"
     );
     let (status, _) = desk
         .v1(
@@ -830,7 +838,7 @@ async fn w20_a_disabled_or_unplaced_service_is_closed_at_every_door() {
 }
 
 #[tokio::test]
-async fn w21_program_text_in_a_file_is_named_and_never_run() {
+async fn w21_program_code_in_a_workflow_file_is_reported_and_never_run() {
     let desk = TestDesk::open().await;
     let node = json!({ "id": 3, "type": "TASK", "name": "调用", "processors_type": "PERSON", "processors": "admin", "api_info": {
         "remote_api_info": { "method": "POST", "url": "https://api.example.com/", "before_req": "import os; os.system('touch /tmp/x')", "map_code": "exec('1')" },
@@ -854,11 +862,11 @@ async fn w21_program_text_in_a_file_is_named_and_never_run() {
     let body = json!({ "service_id": imported["id"], "creator": "lisi", "fields": form(&[("title", title)]) });
     ticket(&desk, body).await;
     desk.settle().await;
-    assert_eq!(called(&desk)[0], json!({ "t": title }));
+    assert_eq!(callback_bodies(&desk)[0], json!({ "t": title }));
 }
 
 #[tokio::test]
-async fn w22_calls_stay_outside_private_networks_and_every_attempt_is_kept() {
+async fn w22_calls_to_private_networks_are_blocked_and_attempts_are_kept() {
     use infra::http::egress::Egress;
     use infra::http::{HttpClient as _, client::Client};
     let arrived = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -919,7 +927,7 @@ async fn w22_calls_stay_outside_private_networks_and_every_attempt_is_kept() {
     assert_eq!(
         arrived.load(std::sync::atomic::Ordering::SeqCst),
         0,
-        "nothing went out"
+        "no request is sent"
     );
     for (allowed, host) in [
         ("loopback", "127.0.0.1"),
@@ -1012,7 +1020,7 @@ async fn w22_calls_stay_outside_private_networks_and_every_attempt_is_kept() {
     assert_eq!(
         (status, &failed["count"], &failed["calls"][0]["sn"]),
         (200, &json!(1), &sn),
-        "an operator finds it without knowing the ticket"
+        "an operator finds the call without the ticket number"
     );
     assert_eq!(
         desk.v1("GET", "api-calls", "lisi", Value::Null).await.0,
@@ -1020,12 +1028,13 @@ async fn w22_calls_stay_outside_private_networks_and_every_attempt_is_kept() {
     );
 }
 
-/// Notices come with the notification channels of a later release; what an application is told of is kept and carried out again until it is taken.
+/// Reminders come with the notification channels of a later release. A callback to an application
+/// is stored and retried until the receiver accepts the request.
 #[tokio::test]
-async fn w23_coming_durable_reminders_and_today_statuses_told_by_opt_in() {
+async fn w23_status_callbacks_are_opt_in_and_reminders_come_later() {
     let desk = TestDesk::open().await;
-    let told = || {
-        called(&desk)
+    let callback_statuses = || {
+        callback_bodies(&desk)
             .iter()
             .map(|body| body["current_status"].clone())
             .collect::<Vec<Value>>()
@@ -1044,32 +1053,41 @@ async fn w23_coming_durable_reminders_and_today_statuses_told_by_opt_in() {
     let mut body = approval_request();
     body["meta"] = json!({ "callback_url": "https://app.example.com/cb", "notify_config": { "enable_status_callback": true } });
     suspended_and_resumed(body.clone()).await;
-    assert_eq!(told(), ["SUSPENDED", "RUNNING"], "one ticket asked for it");
+    assert_eq!(
+        callback_statuses(),
+        ["SUSPENDED", "RUNNING"],
+        "the ticket asks for status callbacks"
+    );
     body["meta"] = json!({ "callback_url": "https://app.example.com/cb" });
     suspended_and_resumed(body.clone()).await;
-    assert_eq!(told().len(), 2, "who did not ask is told of the end alone");
-    let hearing = events::app::Registered {
+    assert_eq!(
+        callback_statuses().len(),
+        2,
+        "without opt-in, only the end causes a callback"
+    );
+    let status_app = events::app::Registered {
         status_callbacks: true,
         ..tests::registered("hearing_app", true)
     };
     desk.app
         .credentials
-        .register(&hearing, "secret-of-the-hearing-app")
+        .register(&status_app, "secret-of-the-hearing-app")
         .await
         .unwrap();
     (body["bk_app_code"], body["bk_app_secret"]) =
         ("hearing_app".into(), "secret-of-the-hearing-app".into());
     suspended_and_resumed(body).await;
     assert_eq!(
-        told()[2..],
+        callback_statuses()[2..],
         ["SUSPENDED", "RUNNING"],
-        "an application that was registered so hears of all its tickets"
+        "an application with status callbacks receives them for all its tickets"
     );
 }
 
-/// SLA clocks come later; what they need is a deadline in the ledger, as the rating of a finished ticket has one.
+/// SLA clocks come with a later release. They need deadlines in the ledger; the rating of a
+/// finished ticket already has such a deadline.
 #[tokio::test]
-async fn w24_coming_agreements_and_today_deadlines_are_facts_in_the_ledger() {
+async fn w24_deadlines_are_stored_in_the_ledger_and_agreements_come_later() {
     let desk = TestDesk::open().await;
     let service = service(
         &desk,
@@ -1097,7 +1115,7 @@ async fn w24_coming_agreements_and_today_deadlines_are_facts_in_the_ledger() {
 }
 
 #[tokio::test]
-async fn w25_a_new_version_leaves_running_tickets_alone() {
+async fn w25_a_new_workflow_version_does_not_change_running_tickets() {
     let desk = TestDesk::open().await;
     let nodes = json!([manual(3, "旧", "wangwu")]);
     let service = service(
@@ -1138,7 +1156,7 @@ async fn w25_a_new_version_leaves_running_tickets_alone() {
             .await
             .0,
         409,
-        "a version that a service uses stays"
+        "a version that a service uses cannot be removed"
     );
     assert_eq!(
         desk.v1("DELETE", &path(version - 1), "admin", Value::Null)
@@ -1149,12 +1167,12 @@ async fn w25_a_new_version_leaves_running_tickets_alone() {
     assert_eq!(
         desk.must("get_ticket_info", json!({ "sn": sn })).await["current_status"],
         "FINISHED",
-        "what ran on it can still be read"
+        "tickets of a removed version stay readable"
     );
 }
 
 #[tokio::test]
-async fn w26_an_import_tells_what_it_did_with_each_thing_and_keeps_roles_by_name() {
+async fn w26_an_import_reports_every_change_and_matches_roles_by_name() {
     let desk = TestDesk::open().await;
     let (_, exported) = desk
         .v1(
@@ -1176,9 +1194,9 @@ async fn w26_an_import_tells_what_it_did_with_each_thing_and_keeps_roles_by_name
     assert_eq!(
         (status, &imported["report"], &imported["problems"]),
         (201, &json!([]), &json!([])),
-        "a file of this desk comes in as it went out"
+        "a file that this desk exported is imported unchanged"
     );
-    // Another desk's number for the same role is no matter: it is known by its name.
+    // The id of a role may differ at another desk; the import matches the role by name.
     let renumbered = exported
         .to_string()
         .replace(r#""12":"服务台小组""#, r#""912":"服务台小组""#)
@@ -1219,12 +1237,12 @@ async fn w26_an_import_tells_what_it_did_with_each_thing_and_keeps_roles_by_name
             json!({ "workflow": strange }),
         )
         .await;
-    let told = imported["report"].to_string();
+    let report = imported["report"].to_string();
     assert!(
-        told.contains("roles 12 are not known at this desk") && told.contains("missing"),
-        "{told}"
+        report.contains("roles 12 do not exist in this desk") && report.contains("missing"),
+        "{report}"
     );
-    // What nobody is there to handle is not deployed.
+    // A workflow with a node without processors is not deployed.
     let (status, problem) = desk
         .v1(
             "POST",
@@ -1241,7 +1259,7 @@ async fn w26_an_import_tells_what_it_did_with_each_thing_and_keeps_roles_by_name
 }
 
 #[tokio::test]
-async fn w27_a_type_that_no_service_has_gives_an_empty_tree_and_a_service_moves_whole() {
+async fn w27_an_unknown_type_gives_an_empty_tree_and_a_service_can_move() {
     let desk = TestDesk::open().await;
     assert_eq!(
         desk.must("get_service_catalogs", json!({ "service_key": "nothing" }))
@@ -1272,7 +1290,7 @@ async fn w27_a_type_that_no_service_has_gives_an_empty_tree_and_a_service_moves_
         3_900_008
     );
     let id = catalog["id"].as_i64().unwrap();
-    // A service stands in one catalog: it moves whole, and what held it may go again.
+    // A service is in one category. After the service moved away, the category can be removed.
     let shown = async |catalog: i64| {
         let services = desk
             .must("get_services", json!({ "catalog_id": catalog }))
@@ -1296,7 +1314,7 @@ async fn w27_a_type_that_no_service_has_gives_an_empty_tree_and_a_service_moves_
             .await
             .0,
         409,
-        "it holds a service"
+        "the category has a service"
     );
     assert_eq!(
         desk.v1("PUT", "services/22", "admin", json!({ "catalog": old }))
@@ -1307,7 +1325,7 @@ async fn w27_a_type_that_no_service_has_gives_an_empty_tree_and_a_service_moves_
     assert_eq!(
         desk.v1("DELETE", "catalog/4", "admin", Value::Null).await.0,
         409,
-        "it holds others"
+        "the category has services"
     );
     assert_eq!(
         desk.v1("DELETE", &format!("catalog/{id}"), "lisi", Value::Null)
@@ -1324,7 +1342,7 @@ async fn w27_a_type_that_no_service_has_gives_an_empty_tree_and_a_service_moves_
 }
 
 #[tokio::test]
-async fn w28_times_are_instants_in_the_ledger_and_the_desks_wall_clock_on_the_wire() {
+async fn w28_stored_times_are_instants_and_api_times_use_the_zone_of_the_desk() {
     let desk = TestDesk::open().await;
     let sn = ticket(&desk, approval_request()).await;
     let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;

@@ -1,4 +1,5 @@
-//! Workflows as tests draw them: nodes, lines and fields in the second dialect, imported as a service.
+//! Builders for workflow definitions in the second dialect: nodes, transitions and fields, imported
+//! as a service.
 
 use infra::http::HttpResponse;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use tests::form;
 
 use crate::TestDesk;
 
-/// A service around some nodes between submit (2) and END (9); the lines lead along `way`.
+/// Imports a service with the given nodes between submit (2) and END (9).
 pub(crate) async fn service(
     desk: &TestDesk,
     name: &str,
@@ -27,8 +28,8 @@ pub(crate) async fn service(
     ];
     form.extend(fields.as_array().expect("fields").clone());
     let flow = json!({ "name": name, "is_revocable": true, "revoke_config": { "type": 1 }, "nodes": all, "edges": lines, "fields": form });
-    let command_envelope = json!({ "bk_username": "admin", "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
-    desk.must("import_service", command_envelope).await["id"].clone()
+    let import_request = json!({ "bk_username": "admin", "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow });
+    desk.must("import_service", import_request).await["id"].clone()
 }
 
 pub(crate) fn line(from: i64, to: i64) -> Value {
@@ -40,7 +41,7 @@ pub(crate) fn line_if(from: i64, to: i64, key: &str, value: &str) -> Value {
     json!({ "from": from, "to": to, "condition_type": "by_field", "condition": { "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] } })
 }
 
-/// Somebody who handles a manual node.
+/// Returns a manual node with the given processors, separated by commas.
 pub(crate) fn manual(id: i64, name: &str, who: &str) -> Value {
     json!({ "id": id, "type": "NORMAL", "name": name, "processors_type": "PERSON", "processors": who, "distribute_type": "PROCESS" })
 }
@@ -86,7 +87,8 @@ pub(crate) async fn step(desk: &TestDesk, sn: &Value) -> Value {
         .collect()
 }
 
-/// An approval whose opinion is the field `o<id>`, with the counters under their own names.
+/// Returns an approval node whose opinion is the field `o<id>`. Each counter is an output named
+/// `<CODE>_<id>`.
 pub(crate) fn approval(id: i64, who: &str, more: Value) -> Value {
     let counters = [
         "NODE_APPROVE_RESULT",

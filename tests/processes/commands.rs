@@ -1,4 +1,4 @@
-//! The command line, and clients that nobody here wrote.
+//! Tests of the command line and of foreign clients.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_demo_ends_well_in_one_go() {
+fn the_demo_runs_to_its_end_and_its_files_are_verified() {
     let directory = tempfile::tempdir().unwrap();
     let output = run(&[
         "demo",
@@ -21,8 +21,8 @@ fn the_demo_ends_well_in_one_go() {
         "--data",
         directory.path().to_str().unwrap(),
     ]);
-    let said = text(&output.stdout);
-    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", text(&output.stderr));
     for word in [
         "tickets     62 opened",
         "2 parallel gateways started",
@@ -34,9 +34,9 @@ fn the_demo_ends_well_in_one_go() {
         "succeeded",
         "audit verify: ok",
     ] {
-        assert!(said.contains(word), "{word} is missing in: {said}");
+        assert!(printed.contains(word), "{word} is missing in: {printed}");
     }
-    // The file that the story attaches is proved by the ledger, and a byte that somebody changes is found.
+    // The ledger verifies the attached file of the demo; a changed byte is found.
     let files = || {
         run(&[
             "audit",
@@ -79,13 +79,13 @@ fn the_demo_ends_well_in_one_go() {
 }
 
 #[test]
-fn the_official_sdks_drive_the_desk_unmodified() {
+fn official_sdks_work_unmodified() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let python = root().join("target/python/bin/python");
     assert!(
         python.exists(),
-        "./test makes the virtual environment with the SDKs"
+        "the virtual environment with the SDKs is missing; run ./test"
     );
     let output = Command::new(python)
         .arg(root().join("tests/sdk.py"))
@@ -107,7 +107,7 @@ fn the_official_sdks_drive_the_desk_unmodified() {
     );
 }
 
-/// The keys of the report that have a ground truth.
+/// The keys of the report with known correct values.
 const KEYS: [&str; 18] = [
     "rows",
     "cases",
@@ -130,7 +130,7 @@ const KEYS: [&str; 18] = [
 ];
 
 #[test]
-fn a_real_incident_log_is_imported_once_and_reported_exactly() {
+fn a_real_incident_log_is_imported_once_with_an_exact_report() {
     let Some(file) = shared()
         .map(|shared| shared.join("data/uci498_incidents.csv.gz"))
         .filter(|file| file.exists())
@@ -174,16 +174,16 @@ fn a_real_incident_log_is_imported_once_and_reported_exactly() {
     };
     let reported = report();
     for key in KEYS.iter().chain(&["opened_by_iso_weekday"]) {
-        let mut wanted = truth[*key].clone();
+        let mut expected = truth[*key].clone();
         if *key == "transitions" {
-            wanted.as_object_mut().unwrap().remove("top30");
+            expected.as_object_mut().unwrap().remove("top30");
         }
-        assert_eq!(reported[*key], wanted, "{key}");
+        assert_eq!(reported[*key], expected, "{key}");
     }
-    let again = import();
+    let second = import();
     assert!(
-        again.contains("0 imported, 112399 duplicate, 0 rejected"),
-        "{again}"
+        second.contains("0 imported, 112399 duplicate, 0 rejected"),
+        "{second}"
     );
     assert_eq!(
         text(&run(&["audit", "head", "--data", data]).stdout),
@@ -227,11 +227,11 @@ erledigt = "resolved"
 "#;
 
 #[test]
-fn rows_that_cannot_be_read_are_named_and_the_rest_goes_on() {
+fn unreadable_rows_are_named_and_all_others_are_imported() {
     let directory = tempfile::tempdir().unwrap();
     let csv = "id,when,state,team\nA,2026-01-01 10:00:00,neu,x\nB,gestern,neu,x\nA,2026-01-01 11:00:00,erledigt\n,2026-01-01 11:00:00,neu,y\n\
                C,2026-01-01 12:00:00,kaputt,y\n\"A\",2026-01-01 13:00:00,erledigt,\"y,\nz\"\nB,2026-01-01 14:00:00,neu,-\nA,2026-01-01 15:00:00,neu,x\n";
-    let said = import(directory.path(), csv, MAPPING);
+    let printed = import(directory.path(), csv, MAPPING);
     for line in [
         "line 3 rejected: \"gestern\" is not a time",
         "line 4 rejected: has 3 values",
@@ -240,24 +240,27 @@ fn rows_that_cannot_be_read_are_named_and_the_rest_goes_on() {
         "8 rows of 2 cases",
         "4 imported, 0 duplicate, 4 rejected",
     ] {
-        assert!(said.contains(line), "{line} is missing in: {said}");
+        assert!(printed.contains(line), "{line} is missing in: {printed}");
     }
-    // With a mended mapping the same file gives what was refused before, and nothing twice.
-    let mended = MAPPING.replace("\"refuse\"", "\"open\"");
-    assert!(import(directory.path(), csv, &mended).contains("1 imported, 4 duplicate, 3 rejected"));
-    // The same log, grown by a row of an old case and one of a new one: only what is new is taken.
+    // With a corrected mapping, the same file adds only the row that was rejected before.
+    let corrected = MAPPING.replace("\"refuse\"", "\"open\"");
+    assert!(
+        import(directory.path(), csv, &corrected).contains("1 imported, 4 duplicate, 3 rejected")
+    );
+    // The same log with one more row of a known case and one row of a new case adds only these
+    // rows.
     let grown = format!("{csv}A,2026-01-02 09:00:00,erledigt,x\nD,2026-01-02 10:00:00,neu,x\n");
     assert!(
         import(directory.path(), &grown, MAPPING).contains("2 imported, 4 duplicate, 4 rejected")
     );
-    let said = import(
+    let printed = import(
         directory.path(),
         csv,
         &MAPPING.replace("\"team\"", "\"squad\""),
     );
     assert!(
-        said.contains("the file has no column \"squad\"; it has: id, when, state, team"),
-        "{said}"
+        printed.contains("the file has no column \"squad\"; it has: id, when, state, team"),
+        "{printed}"
     );
     let report: Value = serde_json::from_slice(
         &run(&[
@@ -281,7 +284,7 @@ fn rows_that_cannot_be_read_are_named_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn a_running_desk_is_read_beside_and_written_by_one_only() {
+async fn a_running_desk_allows_readers_and_rejects_a_second_writer() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let desk = Served::start(directory.path(), &[]);
@@ -328,9 +331,9 @@ async fn a_running_desk_is_read_beside_and_written_by_one_only() {
     );
 }
 
-/// A ticket is shown as it was: before its approval it runs, after it is finished.
+/// `audit show --at` gives the state at a time: running before the approval, finished after it.
 #[tokio::test]
-async fn time_travel() {
+async fn audit_show_gives_the_state_at_an_earlier_time() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let desk = Served::start(directory.path(), &[]);
@@ -349,7 +352,8 @@ async fn time_travel() {
         .to_owned();
     let fields = tests::form(&[("SHENPIYIJIAN", "true")]);
     let vote = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
-    // Commit times have milliseconds: the vote must not fall into the one of the opening.
+    // Commit times have millisecond resolution, so the vote needs a later millisecond than the
+    // opening.
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     assert_eq!(
         call(&client, &desk.base, "operate_node", vote, None)
@@ -389,7 +393,7 @@ async fn time_travel() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_closed_pipe_is_not_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     assert!(
@@ -411,16 +415,17 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     }
 }
 
-/// Clients that fill the disk together.
+/// Number of concurrent clients that fill the disk.
 const CLIENTS: usize = 32;
 
-/// The file system refuses to grow the ledger: requests are refused in words, what was acknowledged stays, and nothing is corrupt.
+/// With a full disk, requests fail with an error, acknowledged tickets remain, and the ledger stays
+/// valid.
 #[tokio::test]
-async fn a_full_disk_is_an_error_and_not_the_end() {
+async fn a_full_disk_is_an_error_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     drop(Served::start(directory.path(), &[]));
     let mut shell = Command::new("bash");
-    // A limit on file sizes stands in for a full disk; ignoring the signal turns it into a write error.
+    // A limit of file sizes simulates a full disk; the ignored signal becomes a write error.
     shell
         .args(["-c", "trap '' XFSZ; ulimit -f 1500; exec \"$0\" \"$@\""])
         .arg(program());
@@ -436,7 +441,7 @@ async fn a_full_disk_is_an_error_and_not_the_end() {
                 let body = fast_approval(&format!("{number}-{ticket}"), None);
                 let answer = call(&client, &base, "create_ticket", body, None)
                     .await
-                    .expect("the desk is still there");
+                    .expect("the desk still serves");
                 if let Some(sn) = answer["data"]["sn"].as_str() {
                     acknowledged.push(sn.to_owned());
                 } else {
@@ -450,12 +455,12 @@ async fn a_full_disk_is_an_error_and_not_the_end() {
             (acknowledged, false)
         });
     }
-    let (acknowledged, refused): (Vec<Vec<String>>, Vec<bool>) =
+    let (acknowledged, rejected): (Vec<Vec<String>>, Vec<bool>) =
         clients.join_all().await.into_iter().unzip();
     let acknowledged = acknowledged.concat();
     assert!(
-        refused.iter().all(|refused| *refused) && !acknowledged.is_empty(),
-        "{refused:?}, {} acknowledged",
+        rejected.iter().all(|rejected| *rejected) && !acknowledged.is_empty(),
+        "{rejected:?}, {} acknowledged",
         acknowledged.len()
     );
     desk.kill();

@@ -1,4 +1,5 @@
-//! The serving process is killed by SIGKILL at armed points under load; whatever it acknowledged is there afterwards, once.
+//! Tests that a desk killed with SIGKILL at crash points under load keeps every acknowledged change
+//! exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -12,21 +13,21 @@ use infra::crash::POINTS;
 use serde_json::{Value, json};
 use tests::process::{Served, call, client, fast_approval, run};
 
-/// Lives of the process; each ends at its armed place.
+/// Number of process starts; each process is killed at its crash point.
 const KILLS: usize = 200;
-/// Clients at once.
+/// Number of concurrent clients.
 const CLIENTS: usize = 6;
-/// Tickets one client may open in one life of the process.
+/// Maximum number of tickets of one client per process.
 const TICKETS: usize = 12;
-/// How long a life may last before it is ended from outside.
-const LIFE: Duration = Duration::from_secs(20);
+/// Time after which the test kills a process that has not reached its crash point.
+const LIFETIME: Duration = Duration::from_secs(20);
 
-/// What clients remember: they survive the crashes.
+/// The records of the clients, which survive the crashes.
 #[derive(Default)]
 struct Memory {
-    /// The ticket each key was acknowledged to be.
+    /// The acknowledged ticket of each key.
     tickets: BTreeMap<String, String>,
-    /// Keys that were sent, answered or not.
+    /// All sent keys, with or without a response.
     sent: BTreeSet<String>,
     /// Tickets whose end was acknowledged.
     ended: BTreeSet<String>,
@@ -65,11 +66,17 @@ async fn receive() -> (String, Received) {
     (url, received)
 }
 
-/// One client of one life: opens tickets under keys of its own, and ends each in one of three ways.
-async fn load(base: String, url: String, memory: Arc<Mutex<Memory>>, life: usize, number: usize) {
+/// One client of one process: opens tickets with its own keys and ends each in one of three ways.
+async fn load(
+    base: String,
+    url: String,
+    memory: Arc<Mutex<Memory>>,
+    process: usize,
+    number: usize,
+) {
     let client = client();
     for ticket in 0..TICKETS {
-        let key = format!("{life}-{number}-{ticket}");
+        let key = format!("{process}-{number}-{ticket}");
         memory.lock().unwrap().sent.insert(key.clone());
         let Some(answer) = call(
             &client,
@@ -98,8 +105,8 @@ async fn load(base: String, url: String, memory: Arc<Mutex<Memory>>, life: usize
     }
 }
 
-/// Ends a ticket; says whether that was acknowledged.
-async fn end(client: &reqwest::Client, base: &str, sn: &str, key: &str, how: usize) -> bool {
+/// Ends a ticket; returns true if the end was acknowledged.
+async fn end(client: &reqwest::Client, base: &str, sn: &str, key: &str, way: usize) -> bool {
     let fields = |value: &str| {
         tests::form(&[
             ("SHENPIYIJIAN", value),
@@ -107,7 +114,7 @@ async fn end(client: &reqwest::Client, base: &str, sn: &str, key: &str, how: usi
         ])
     };
     let vote = |value: &str| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields(value) });
-    let (operation, body) = match how % 3 {
+    let (operation, body) = match way % 3 {
         0 => ("operate_node", vote("true")),
         1 => ("operate_node", vote("false")),
         _ => (
@@ -123,19 +130,20 @@ async fn end(client: &reqwest::Client, base: &str, sn: &str, key: &str, how: usi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_kills_lose_nothing_and_double_nothing() {
+async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap().to_owned();
     let (url, received) = receive().await;
     let memory = Arc::new(Mutex::new(Memory::default()));
     let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
-    for life in 0..KILLS {
-        let point = POINTS[life % POINTS.len()];
-        // The first passings happen while starting; later ones under load. Callbacks are few in one life.
+    for process in 0..KILLS {
+        let point = POINTS[process % POINTS.len()];
+        // The first executions of a crash point happen at the start, later ones under load. One
+        // process sends only a few callbacks.
         let nth = if point == "during-callback" {
-            1 + life % 3
+            1 + process % 3
         } else {
-            3 + (life * 7) % 40
+            3 + (process * 7) % 40
         };
         let mut desk = Served::start(directory.path(), &["--crash-at", &format!("{point}:{nth}")]);
         if desk.is_up() {
@@ -144,15 +152,15 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
                     desk.base.clone(),
                     url.clone(),
                     memory.clone(),
-                    life,
+                    process,
                     number,
                 ))
             });
             for client in clients.collect::<Vec<_>>() {
-                client.await.expect("no client is refused what it may do");
+                client.await.expect("no request of a client is rejected");
             }
         }
-        let died = tokio::time::timeout(LIFE, async {
+        let died = tokio::time::timeout(LIFETIME, async {
             while !desk.has_ended() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -166,10 +174,11 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
     assert_eq!(
         at_points.values().sum::<usize>(),
         KILLS,
-        "every life ended where it was armed to"
+        "every process ended at its crash point"
     );
 
-    // A last life without a crash: what was not acknowledged is asked again under the same keys, what is open is ended.
+    // The last process has no crash point: clients repeat requests with the same keys and end open
+    // tickets.
     let desk = Served::start(directory.path(), &[]);
     let client = client();
     let sent: Vec<String> = memory.lock().unwrap().sent.iter().cloned().collect();
@@ -191,9 +200,9 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
         let acknowledged = memory.lock().unwrap().tickets.get(key).cloned();
         assert!(
             acknowledged.is_none_or(|acknowledged| acknowledged == sn),
-            "{key} was another ticket before"
+            "{key} had another ticket before"
         );
-        assert!(sns.insert(sn.clone()), "two keys became one ticket");
+        assert!(sns.insert(sn.clone()), "two keys have the same ticket");
         let status = call(
             &client,
             &desk.base,
@@ -207,9 +216,9 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
         if memory.lock().unwrap().ended.contains(&sn) {
             assert_ne!(status, "RUNNING", "the end of {sn} was acknowledged");
         }
-        let how = key.rsplit('-').next().unwrap().parse().unwrap();
+        let way = key.rsplit('-').next().unwrap().parse().unwrap();
         if status == "RUNNING" {
-            assert!(end(&client, &desk.base, &sn, key, how).await);
+            assert!(end(&client, &desk.base, &sn, key, way).await);
         }
     }
     let listed = call(
@@ -224,29 +233,29 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
     assert_eq!(
         listed["data"]["count"],
         sns.len(),
-        "one ticket for each key and none besides"
+        "each key has one ticket, and there are no others"
     );
-    let all_told = async {
+    let all_received = async {
         while received.lock().unwrap().len() < sns.len() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let told = tokio::time::timeout(Duration::from_mins(2), all_told).await;
+    let in_time = tokio::time::timeout(Duration::from_mins(2), all_received).await;
     assert!(
-        told.is_ok(),
+        in_time.is_ok(),
         "{} of {} callbacks arrived",
         received.lock().unwrap().len(),
         sns.len()
     );
     for (sn, ids) in received.lock().unwrap().iter() {
         assert!(sns.contains(sn));
-        assert_eq!(ids.len(), 1, "{sn} was told under one id: {ids:?}");
+        assert_eq!(ids.len(), 1, "{sn} has one callback id: {ids:?}");
     }
     desk.kill();
     let verified = run(&["audit", "verify", "--data", &data]);
-    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(said.contains("audit verify: ok"), "{said}");
-    // Views that were killed anywhere are what a fresh rebuild gives, once the last desk has followed to the end.
+    let printed = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(printed.contains("audit verify: ok"), "{printed}");
+    // After the last desk has followed the feed to its end, the views must equal rebuilt views.
     let desk = Served::start(directory.path(), &[]);
     let caught_up = async {
         while !String::from_utf8_lossy(&run(&["doctor", "--data", &data]).stdout)
@@ -268,10 +277,10 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
                 .all(|line| line.ends_with("0 differed from the old view")),
         "{rebuilt}"
     );
-    // Read from the export: every ticket was opened once, decided at most once and ended once.
+    // In the export, every ticket is opened once, decided at most once and ended once.
     let export =
         String::from_utf8_lossy(&run(&["audit", "export", "--data", &data]).stdout).into_owned();
-    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut kinds_by_ticket: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in export.lines() {
         let event: Value = serde_json::from_str(line).expect("JSON");
         let (stream, kind) = (
@@ -279,11 +288,17 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
             event["type"].as_str().unwrap(),
         );
         if let Some(sn) = stream.strip_prefix("ticket-") {
-            told.entry(sn.to_owned()).or_default().push(kind.to_owned());
+            kinds_by_ticket
+                .entry(sn.to_owned())
+                .or_default()
+                .push(kind.to_owned());
         }
     }
-    assert_eq!(told.keys().cloned().collect::<BTreeSet<_>>(), sns);
-    for (sn, kinds) in &told {
+    assert_eq!(
+        kinds_by_ticket.keys().cloned().collect::<BTreeSet<_>>(),
+        sns
+    );
+    for (sn, kinds) in &kinds_by_ticket {
         let count = |names: &[&str]| {
             kinds
                 .iter()
@@ -304,6 +319,6 @@ async fn two_hundred_kills_lose_nothing_and_double_nothing() {
         "{} tickets, {} acknowledged before their crash; {}",
         sns.len(),
         memory.lock().unwrap().tickets.len(),
-        said.lines().next().unwrap_or_default()
+        printed.lines().next().unwrap_or_default()
     );
 }

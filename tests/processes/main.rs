@@ -1,4 +1,4 @@
-//! The real program on a real disk: killed, tampered with, short of space, driven by foreign clients.
+//! Tests of the real program on a disk: kills, tampering, a full disk, and foreign clients.
 
 mod commands;
 mod crashes;

@@ -1,4 +1,4 @@
-//! What was done to a ledger behind the desk's back is found, by the desk and by an independent program.
+//! Tests that the program and an independent verifier find every edit of a ledger file.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,7 +11,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A ledger of a small day, made once per test, copied per attack.
+/// The ledger of a demo day, made once per test and copied for each attack.
 struct Ledger {
     _directory: tempfile::TempDir,
     original: PathBuf,
@@ -38,7 +38,7 @@ impl Ledger {
         }
     }
 
-    /// Copies the directory and lets somebody at the copy's ledger.
+    /// Copies the directory and applies an edit to the ledger of the copy.
     fn attacked<R>(&mut self, attack: impl FnOnce(&Connection) -> R) -> PathBuf {
         self.attacks += 1;
         let copy = self
@@ -64,20 +64,20 @@ fn verify(data: &Path) -> Output {
 
 fn found(data: &Path, words: &str) {
     let output = verify(data);
-    let said = text(&output.stdout);
+    let printed = text(&output.stdout);
     assert!(
-        !output.status.success() && said.contains("FOUND") && said.contains(words),
-        "{words} is missing in: {said}{}",
+        !output.status.success() && printed.contains("FOUND") && printed.contains(words),
+        "{words} is missing in: {printed}{}",
         text(&output.stderr)
     );
 }
 
-/// A position in the middle whose commit belongs to a ticket.
+/// Returns the position of a ticket's commit in the middle of the ledger.
 fn middle(connection: &Connection) -> i64 {
     connection.query_row("SELECT position FROM commits WHERE stream LIKE 'ticket-%' AND position > 60 ORDER BY position LIMIT 1", [], |row| row.get(0)).unwrap()
 }
 
-/// Rewrites both chains over whatever rows are left, as somebody with full access would.
+/// Recomputes both chains over the remaining rows, like an attacker with full access.
 fn rechain(connection: &Connection) {
     let mut statement = connection
         .prepare(
@@ -123,12 +123,12 @@ fn rechain(connection: &Connection) {
 }
 
 #[test]
-fn every_edit_to_history_is_found() {
+fn audit_verify_finds_every_edit_of_the_history() {
     let mut ledger = Ledger::of_a_day();
     assert!(verify(&ledger.original).status.success());
     assert!(
         verify(&ledger.attacked(|_| ())).status.success(),
-        "a copy is as good"
+        "an unchanged copy is valid"
     );
 
     let changed = ledger.attacked(|connection| {
@@ -201,17 +201,20 @@ fn every_edit_to_history_is_found() {
         rechain(connection);
     });
     found(&rewritten, "is not what was published");
-    let lied = ledger.attacked(|connection| {
+    let changed_snapshot = ledger.attacked(|connection| {
         let changed = connection
             .execute("UPDATE commits SET snapshot = CAST(replace(CAST(snapshot AS TEXT), '\"recent\"', '\"recent \"') AS BLOB) WHERE snapshot IS NOT NULL", [])
             .unwrap();
         assert!(changed > 0, "a day has streams that are long enough for a snapshot");
     });
-    found(&lied, "differs from the state folded from its events");
+    found(
+        &changed_snapshot,
+        "differs from the state folded from its events",
+    );
 }
 
 #[test]
-fn a_row_that_cannot_be_read_is_named_and_never_skipped() {
+fn an_unreadable_row_is_named_and_never_skipped() {
     let mut ledger = Ledger::of_a_day();
     let mut position = 0;
     let broken = ledger.attacked(|connection| {
@@ -248,12 +251,12 @@ fn a_row_that_cannot_be_read_is_named_and_never_skipped() {
 }
 
 #[test]
-fn an_independent_program_accepts_the_export_and_finds_tampering() {
+fn an_independent_verifier_accepts_the_export_and_finds_edits() {
     let mut ledger = Ledger::of_a_day();
     let python = root().join("target/python/bin/python");
     assert!(
         python.exists(),
-        "./test makes the virtual environment with the BLAKE3 package"
+        "the virtual environment with the BLAKE3 package is missing; run ./test"
     );
     let head = text(&run(&["audit", "head", "--data", ledger.original.to_str().unwrap()]).stdout)
         .trim()
@@ -304,15 +307,19 @@ fn an_independent_program_accepts_the_export_and_finds_tampering() {
 }
 
 #[test]
-fn views_are_rebuilt_beside_and_do_not_differ() {
+fn rebuilt_views_equal_the_old_views() {
     let ledger = Ledger::of_a_day();
     let data = ledger.original.to_str().unwrap();
-    let said = text(&run(&["audit", "rebuild", "--data", data]).stdout);
-    assert!(said.contains("ticket: 102 documents, 0 differed"), "{said}");
+    let printed = text(&run(&["audit", "rebuild", "--data", data]).stdout);
     assert!(
-        said.lines()
+        printed.contains("ticket: 102 documents, 0 differed"),
+        "{printed}"
+    );
+    assert!(
+        printed
+            .lines()
             .all(|line| line.ends_with("0 differed from the old view")),
-        "{said}"
+        "{printed}"
     );
     let views = Connection::open(ledger.original.join("views.db")).unwrap();
     views
@@ -323,13 +330,16 @@ fn views_are_rebuilt_beside_and_do_not_differ() {
         .unwrap();
     views.execute("DELETE FROM documents WHERE view = 'ticket' AND key = (SELECT min(key) FROM documents WHERE view = 'ticket')", []).unwrap();
     drop(views);
-    let said = text(&run(&["audit", "rebuild", "--data", data]).stdout);
-    let differing: Vec<&str> = said
+    let printed = text(&run(&["audit", "rebuild", "--data", data]).stdout);
+    let differing: Vec<&str> = printed
         .lines()
         .filter(|line| line.contains(" 1 differed"))
         .map(|line| line.split(':').next().unwrap_or_default())
         .collect();
-    assert_eq!(differing, ["ticket", "callback"], "{said}");
-    let said = text(&run(&["audit", "rebuild", "ticket", "--data", data]).stdout);
-    assert!(said.contains("ticket: 102 documents, 0 differed"), "{said}");
+    assert_eq!(differing, ["ticket", "callback"], "{printed}");
+    let printed = text(&run(&["audit", "rebuild", "ticket", "--data", data]).stdout);
+    assert!(
+        printed.contains("ticket: 102 documents, 0 differed"),
+        "{printed}"
+    );
 }

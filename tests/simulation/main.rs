@@ -1,12 +1,14 @@
-//! Following the ledger in bad weather, from a seed.
+//! Simulation of followers, projections and queue workers with crashes and reordering; each run is
+//! reproducible from its seed.
 //!
-//! Writers, two overlapping followers that see commits out of order, two projection workers and two queue workers run on memory adapters
-//! under a scheduler that picks who goes next at every await, and may kill anybody there. When everything has come to rest, what is stored
-//! must be what a single-threaded reading of the ledger gives: one card per ticket, one board, one many-valued index, three deliveries per
-//! ended ticket.
+//! Writers, two overlapping followers that receive commits out of order, two projection workers and
+//! two queue workers run on memory adapters. A scheduler selects the next task at every await and
+//! sometimes kills one. After the run, the stored data must equal a single-threaded fold of the
+//! ledger: one card per ticket, one board, one many-valued index, and three callbacks per ended
+//! ticket.
 
+mod scheduler;
 mod streams;
-mod weather;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,20 +36,20 @@ use infra::queue::Queue;
 use infra::store::Store;
 use infra::views::{Range, Views};
 use infra::{CommandEnvelope, Error, Ledger, keys, queue, store, views};
+use scheduler::{Dice, Paused, Scheduler};
 use serde_json::json;
-use weather::{Dice, Stutter, Weather};
 
-/// Seeds of the long run; the two tests share them.
+/// Number of seeds; two tests share them.
 const SEEDS: u64 = 10_000;
 const TICKETS: usize = 3;
 const STEPS: usize = 5;
-/// The service whose workflow forks.
+/// The service whose workflow has parallel branches.
 const FORKED: ServiceId = ServiceId(99);
 const TARGETS: [&str; 3] = ["http://a/", "http://b/", "http://c/"];
-const REACTION: &str = "tell_three";
+const REACTION: &str = "send_three_callbacks";
 
-/// One reaction with three targets.
-fn tell_three(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
+/// A reaction that requests three callbacks when a ticket ends.
+fn send_three_callbacks(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     if !matches!(
         envelope.event,
         TicketEvent::Finished(_) | TicketEvent::Terminated(_) | TicketEvent::Withdrawn(_)
@@ -73,7 +75,8 @@ fn tell_three(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent
     TARGETS.iter().map(intent).collect()
 }
 
-/// A workflow whose branches go side by side (an approval, a call, a form), meet, and may be sent back as a whole.
+/// A workflow with three parallel branches (an approval, an API call, a form) that join and can be
+/// sent back together.
 fn forked(approvers: &[PersonId]) -> Definition {
     let option = |key: &str| json!({ "key": key, "name": key });
     let is = |key: &str, value: &str| json!({ "expressions": [{ "expressions": [{ "key": key, "type": "RADIO", "condition": "==", "value": value }] }] });
@@ -107,7 +110,8 @@ fn forked(approvers: &[PersonId]) -> Definition {
     definition
 }
 
-/// The context of the golden samples (one service, one workflow, one role), and a service whose workflow forks.
+/// The context of the golden samples (one service, one workflow, one role), and a service with
+/// parallel branches.
 struct Company(Context);
 
 impl Company {
@@ -166,11 +170,11 @@ impl ContextLoader<Ticket> for Company {
     }
 }
 
-/// Everything that survives a crash: what is stored, and how far each client got.
+/// All state that survives a crash: the stored data and the progress of each client.
 struct World {
     ledger: Ledger,
-    views: Stutter<views::memory::Memory>,
-    queue: Stutter<queue::memory::Memory>,
+    views: Paused<views::memory::Memory>,
+    queue: Paused<queue::memory::Memory>,
     clock: Arc<ManualClock>,
     company: Company,
     plans: Vec<Vec<Command>>,
@@ -181,7 +185,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let rng = Arc::new(SeededRng::new(seed));
         let clock = Arc::new(ManualClock::at(Moment(1_795_312_800_000)));
-        let store: Arc<dyn Store> = Arc::new(Stutter(store::memory::Memory::default()));
+        let store: Arc<dyn Store> = Arc::new(Paused(store::memory::Memory::default()));
         let keys = Arc::new(keys::memory::Memory::new(rng.clone()));
         let company = Company::new();
         let mut dice = Dice::new(seed);
@@ -190,8 +194,8 @@ impl World {
             .collect();
         Self {
             ledger: Ledger::new(store, keys, clock.clone(), rng).with_snapshot_every(2),
-            views: Stutter(views::memory::Memory::default()),
-            queue: Stutter(queue::memory::Memory::default()),
+            views: Paused(views::memory::Memory::default()),
+            queue: Paused(queue::memory::Memory::default()),
             clock,
             company,
             plans,
@@ -199,7 +203,8 @@ impl World {
         }
     }
 
-    /// A client: each step under its own command id, asked again after a crash; a refusal is an answer too.
+    /// A client: each step has its own command id and is repeated after a crash; a rejection ends
+    /// the step too.
     async fn write(&self, number: usize) {
         while let Some(command) = self.plans[number].get(self.done[number].get()) {
             let step = self.done[number].get();
@@ -223,7 +228,7 @@ impl World {
         }
     }
 
-    /// A follower that is handed commits out of order and more than once.
+    /// A follower that receives commits out of order and more than once.
     async fn follow(&self, seed: u64) {
         let mut dice = Dice::new(seed);
         let follower = Follower {
@@ -236,7 +241,7 @@ impl World {
         for placed in page {
             let reactions = [Reaction {
                 name: REACTION,
-                react: tell_three,
+                react: send_three_callbacks,
             }];
             if placed.commit.stream.starts_with("ticket-")
                 && let Err(error) = follower
@@ -272,7 +277,7 @@ fn stream(number: usize) -> String {
     format!("ticket-REQ{number}")
 }
 
-/// What the client of one ticket will ask, some of it in vain.
+/// The commands of the client of one ticket; some of them are rejected.
 fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
     let open = Open {
         sn: TicketSn(format!("REQ{number}")),
@@ -336,7 +341,8 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
     plan
 }
 
-/// The same for a ticket whose branches go side by side: each goes on in any order, the call fails now and then, and all of it is sent back.
+/// The commands for a ticket with parallel branches: steps in any order, failed API calls, and
+/// returns to the fork.
 fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Command> {
     let mut plan = vec![Command::Open(Box::new(open))];
     let submit = |node, by, form| Command::Submit {
@@ -347,7 +353,7 @@ fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Comma
     };
     for _ in 0..STEPS * 5 {
         let by = company.approver(dice.below(2));
-        let answer = NodeResult {
+        let node_result = NodeResult {
             node: NodeId(5),
             round: 1 + u32::from(dice.below(3) == 0),
             attempt: 1 + u32::from(dice.below(3) == 0),
@@ -365,7 +371,7 @@ fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Comma
             3 => Command::RecordResult(NodeResult {
                 succeeded: false,
                 reason: "no".into(),
-                ..answer
+                ..node_result
             }),
             4 => Command::Retry {
                 node: NodeId(5),
@@ -375,7 +381,7 @@ fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Comma
             },
             5 | 6 => Command::RecordResult(NodeResult {
                 succeeded: true,
-                ..answer
+                ..node_result
             }),
             7 => Command::Ignore {
                 node: NodeId(5),
@@ -398,23 +404,23 @@ fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Comma
     plan
 }
 
-/// Runs one seed and gives back how many crashes it took.
+/// Runs one seed and returns the number of crashes.
 fn run(seed: u64) -> u64 {
     let world = World::new(seed);
     let world = &world;
-    let mut weather = Weather::new(seed);
+    let mut scheduler = Scheduler::new(seed);
     for number in 0..TICKETS {
-        weather.add(move || Box::pin(world.write(number)));
+        scheduler.add(move || Box::pin(world.write(number)));
     }
-    for other in 0..2 {
-        weather.add(move || Box::pin(world.follow(seed * 2 + other)));
-        weather.add(move || Box::pin(world.project()));
-        weather.add(move || Box::pin(world.work()));
+    for worker in 0..2 {
+        scheduler.add(move || Box::pin(world.follow(seed * 2 + worker)));
+        scheduler.add(move || Box::pin(world.project()));
+        scheduler.add(move || Box::pin(world.work()));
     }
-    let crashes = weather.blow();
-    // The storm is over: what restarts now runs to its end, and messages that were away come back.
+    let crashes = scheduler.run();
+    // After the last crash all tasks run to their ends, and leased messages become visible again.
     world.clock.advance(60_000);
-    weather::calm(async {
+    scheduler::run_to_end(async {
         for number in 0..TICKETS {
             world.write(number).await;
         }
@@ -430,12 +436,12 @@ fn run(seed: u64) -> u64 {
     crashes
 }
 
-/// Compares what is stored with what reading the ledger from its beginning gives.
+/// Compares the stored data with a fold of the whole ledger.
 async fn check(world: &World) {
     let mut cards: BTreeMap<String, (i64, TicketCard)> = BTreeMap::new();
     let mut board = DeskBoard::default();
-    let mut wanted_deliveries = BTreeSet::new();
-    let mut deliveries: BTreeMap<String, usize> = BTreeMap::new();
+    let mut expected_callbacks = BTreeSet::new();
+    let mut callbacks: BTreeMap<String, usize> = BTreeMap::new();
     let mut position = 0;
     for placed in world.ledger.store.feed(0, 10_000).await.expect("feed") {
         position += 1;
@@ -444,7 +450,7 @@ async fn check(world: &World) {
             .await
             .expect("fold");
         if let Some(id) = placed.commit.stream.strip_prefix("callback-") {
-            *deliveries.entry(id.to_owned()).or_default() += 1;
+            *callbacks.entry(id.to_owned()).or_default() += 1;
             continue;
         }
         let (sequence, card) = cards.entry(placed.commit.stream.clone()).or_default();
@@ -456,8 +462,8 @@ async fn check(world: &World) {
         {
             card.fold(&envelope);
             *sequence = envelope.sequence;
-            wanted_deliveries.extend(
-                tell_three(&envelope, card)
+            expected_callbacks.extend(
+                send_three_callbacks(&envelope, card)
                     .iter()
                     .map(|intent| effect_id(REACTION, &envelope.id(), &intent.target())),
             );
@@ -505,28 +511,28 @@ async fn check(world: &World) {
             .into_iter()
             .map(|entry| (index, entry.value, entry.key))
             .collect();
-        let wanted: BTreeSet<_> = rows
+        let expected: BTreeSet<_> = rows
             .iter()
             .filter(|(name, _, _)| *name == index)
             .cloned()
             .collect();
-        assert_eq!(stored, wanted, "{index}");
+        assert_eq!(stored, expected, "{index}");
     }
     assert!(
-        deliveries.values().all(|requests| *requests == 1),
-        "no delivery was asked for twice: {deliveries:?}"
+        callbacks.values().all(|requests| *requests == 1),
+        "each callback is requested once: {callbacks:?}"
     );
     assert_eq!(
-        deliveries.into_keys().collect::<BTreeSet<_>>(),
-        wanted_deliveries,
-        "none is missing, none is made up"
+        callbacks.into_keys().collect::<BTreeSet<_>>(),
+        expected_callbacks,
+        "exactly the expected callbacks are requested"
     );
-    let reached = project::desk_board(&world.ledger, &world.views)
+    let board_position = project::desk_board(&world.ledger, &world.views)
         .await
         .expect("board");
     assert_eq!(
         (
-            reached,
+            board_position,
             project::board(&world.views, project::DESK_BOARD)
                 .await
                 .expect("board")
@@ -544,26 +550,26 @@ fn run_all(seeds: impl Iterator<Item = u64>) {
     }
     assert!(
         crashes > SEEDS,
-        "the weather was too fine to prove anything: {crashes} crashes"
+        "too few crashes for a useful result: {crashes}"
     );
     println!("{crashes} crashes survived");
 }
 
 #[test]
-fn even_seeds_end_like_a_sequential_reading() {
+fn even_seeds_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 0));
 }
 
 #[test]
-fn odd_seeds_end_like_a_sequential_reading() {
+fn odd_seeds_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// The check itself must be able to fail: here one queued delivery is thrown away.
+/// Removes one queued callback, because the check must be able to fail.
 #[test]
-fn the_check_notices_a_lost_delivery() {
+fn the_check_finds_a_lost_callback() {
     let world = World::new(3);
-    weather::calm(async {
+    scheduler::run_to_end(async {
         for number in 0..TICKETS {
             world.write(number).await;
         }
@@ -586,29 +592,34 @@ fn the_check_notices_a_lost_delivery() {
         project::desk_board(&world.ledger, &world.views)
             .await
             .expect("board");
-        let lost = world
+        let removed = world
             .queue
             .take("deliver", world.clock_now(), Moment(i64::MAX), 1)
             .await
             .expect("take");
-        assert_eq!(lost.len(), 1, "this seed ends a ticket");
-        world.queue.done("deliver", &lost[0]).await.expect("done");
+        assert_eq!(removed.len(), 1, "this seed ends one ticket");
+        world
+            .queue
+            .done("deliver", &removed[0])
+            .await
+            .expect("done");
         world.work().await;
         world.work().await;
     });
-    let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        weather::calm(check(&world));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        scheduler::run_to_end(check(&world));
     }));
-    assert!(noticed.is_err());
+    assert!(outcome.is_err());
 }
 
-/// What is asked at random must reach what it is there for: branches that meet, are sent back, and whose calls fail and are tried again.
+/// The random commands must reach all important events: joins, returns to the fork, failed API
+/// calls and retries.
 #[test]
-fn branches_meet_go_round_and_fail() {
-    let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+fn random_commands_reach_joins_returns_and_failures() {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for seed in 0..200 {
         let world = World::new(seed);
-        weather::calm(async {
+        scheduler::run_to_end(async {
             for number in 0..TICKETS {
                 world.write(number).await;
             }
@@ -619,9 +630,9 @@ fn branches_meet_go_round_and_fail() {
                     .await
                     .expect("envelopes")
                 {
-                    let again = matches!(&envelope.event, TicketEvent::NodeEntered(entered) if entered.round > 1 && entered.node == NodeId(4));
-                    *told
-                        .entry(if again {
+                    let is_sent_back = matches!(&envelope.event, TicketEvent::NodeEntered(entered) if entered.round > 1 && entered.node == NodeId(4));
+                    *counts
+                        .entry(if is_sent_back {
                             "sent back"
                         } else {
                             envelope.event.kind()
@@ -631,7 +642,7 @@ fn branches_meet_go_round_and_fail() {
             }
         });
     }
-    println!("{told:?}");
+    println!("{counts:?}");
     for kind in [
         "ticket.branches_started",
         "ticket.branch_joined",
@@ -642,8 +653,8 @@ fn branches_meet_go_round_and_fail() {
         "ticket.finished",
     ] {
         assert!(
-            told.get(kind).is_some_and(|times| *times >= 10),
-            "{kind} hardly ever happens: {told:?}"
+            counts.get(kind).is_some_and(|times| *times >= 10),
+            "{kind} happens too rarely: {counts:?}"
         );
     }
 }

@@ -1,6 +1,9 @@
-//! The functions of the cloud at the level of their handlers, from a seed: batches of a table's stream arrive doubled, out of order, cut anew and
-//! answered in part, two instances of each function know nothing of each other, and one request in twenty to views, pages or archive fails, before
-//! it was carried out or after. When it is over, views must be what reading the journal gives, and the feed must hold every commit once.
+//! Simulation of the cloud functions at their handlers; each run is reproducible from its seed.
+//!
+//! Batches of the table stream arrive repeated, out of order, with other boundaries and with
+//! partial results. Two instances of each function share no memory. One request in twenty to views,
+//! pages or archive fails before or after its execution. After the run, the views must equal a fold
+//! of the journal, and the feed must have each commit once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,57 +36,58 @@ use infra::views::{Document, Entry, Index, Range, Views};
 use infra::{CommandEnvelope, Error, Kind, Ledger, blob, keys, login, pages, queue, store, views};
 use serde_json::{Value, json};
 
-use crate::weather::Dice;
+use crate::scheduler::Dice;
 use crate::{Company, SEEDS, TICKETS, plan, stream};
 
-/// Deliveries that are tried in the storm.
-const DELIVERIES: usize = 30;
-/// One request in so many fails while the storm lasts.
-const FAILURES: usize = 20;
+/// Number of invocations while requests fail.
+const INVOCATIONS: usize = 30;
+/// On average, one request in this number fails while faults are active.
+const FAULT_INTERVAL: usize = 20;
 
-/// Whether requests fail now, from a seed.
-struct Storm {
+/// The faults of requests, deterministic for a seed.
+struct Faults {
     dice: Mutex<Dice>,
-    blows: AtomicBool,
+    is_active: AtomicBool,
 }
 
-impl Storm {
-    /// Draws before a request, and after it: it may have been carried out all the same.
-    fn strikes(&self) -> Result<(), Error> {
-        let struck = self.blows.load(Ordering::Relaxed)
+impl Faults {
+    /// Fails at random; called before and after a request, because a failed request may have been
+    /// executed.
+    fn check(&self) -> Result<(), Error> {
+        let is_faulty = self.is_active.load(Ordering::Relaxed)
             && self
                 .dice
                 .lock()
                 .expect("no holder panics")
-                .below(FAILURES * 2)
+                .below(FAULT_INTERVAL * 2)
                 == 0;
-        if struck {
-            Err(Error::new(Kind::Throttled, "struck by the storm"))
+        if is_faulty {
+            Err(Error::new(Kind::Throttled, "simulated fault"))
         } else {
             Ok(())
         }
     }
 }
 
-/// An adapter in the storm.
-struct Struck<T> {
+/// An adapter with faults.
+struct Faulty<T> {
     inner: T,
-    storm: Arc<Storm>,
+    faults: Arc<Faults>,
 }
 
-macro_rules! struck {
+macro_rules! with_faults {
     ($self:ident, $call:expr) => {{
-        $self.storm.strikes()?;
+        $self.faults.check()?;
         let answer = $call.await?;
-        $self.storm.strikes()?;
+        $self.faults.check()?;
         Ok(answer)
     }};
 }
 
 #[async_trait]
-impl<T: Views> Views for Struck<T> {
+impl<T: Views> Views for Faulty<T> {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
-        struck!(self, self.inner.get(view, key))
+        with_faults!(self, self.inner.get(view, key))
     }
     async fn put_with(
         &self,
@@ -94,7 +98,7 @@ impl<T: Views> Views for Struck<T> {
         facets: &str,
         expected: i64,
     ) -> Result<bool, Error> {
-        struck!(
+        with_faults!(
             self,
             self.inner
                 .put_with(view, key, document, index, facets, expected)
@@ -105,10 +109,10 @@ impl<T: Views> Views for Struck<T> {
         range: Range<'_>,
         after: Option<&Entry>,
     ) -> Result<Vec<Entry>, Error> {
-        struck!(self, self.inner.range_after(range, after))
+        with_faults!(self, self.inner.range_after(range, after))
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
-        struck!(self, self.inner.count(view, index, from, to))
+        with_faults!(self, self.inner.count(view, index, from, to))
     }
     async fn scan(
         &self,
@@ -116,53 +120,53 @@ impl<T: Views> Views for Struck<T> {
         after: &str,
         limit: usize,
     ) -> Result<Vec<(String, Document)>, Error> {
-        struck!(self, self.inner.scan(view, after, limit))
+        with_faults!(self, self.inner.scan(view, after, limit))
     }
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
-        struck!(self, self.inner.remove(view, key))
+        with_faults!(self, self.inner.remove(view, key))
     }
     async fn clear(&self, view: &str) -> Result<(), Error> {
-        struck!(self, self.inner.clear(view))
+        with_faults!(self, self.inner.clear(view))
     }
 }
 
 #[async_trait]
-impl<T: Pages> Pages for Struck<T> {
+impl<T: Pages> Pages for Faulty<T> {
     async fn put(&self, page: &Page) -> Result<bool, Error> {
-        struck!(self, self.inner.put(page))
+        with_faults!(self, self.inner.put(page))
     }
     async fn get(&self, number: i64) -> Result<Option<Page>, Error> {
-        struck!(self, self.inner.get(number))
+        with_faults!(self, self.inner.get(number))
     }
     async fn newest(&self) -> Result<Option<Page>, Error> {
-        struck!(self, self.inner.newest())
+        with_faults!(self, self.inner.newest())
     }
 }
 
 #[async_trait]
-impl<T: Blob> Blob for Struck<T> {
+impl<T: Blob> Blob for Faulty<T> {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
-        struck!(self, self.inner.put(key, bytes))
+        with_faults!(self, self.inner.put(key, bytes))
     }
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        struck!(self, self.inner.get(key))
+        with_faults!(self, self.inner.get(key))
     }
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error> {
-        struck!(self, self.inner.list(prefix, most))
+        with_faults!(self, self.inner.list(prefix, most))
     }
     async fn remove(&self, key: &str) -> Result<(), Error> {
-        struck!(self, self.inner.remove(key))
+        with_faults!(self, self.inner.remove(key))
     }
 }
 
-/// One desk in the cloud, its adapters in memory.
+/// One desk of the cloud build on memory adapters.
 struct Cloud {
     clock: Arc<ManualClock>,
-    storm: Arc<Storm>,
+    faults: Arc<Faults>,
     ledger: Ledger,
-    pages: Arc<Struck<pages::memory::Memory>>,
-    blob: Arc<Struck<blob::memory::Memory>>,
-    views: Arc<Struck<views::memory::Memory>>,
+    pages: Arc<Faulty<pages::memory::Memory>>,
+    blob: Arc<Faulty<blob::memory::Memory>>,
+    views: Arc<Faulty<views::memory::Memory>>,
     queue: Arc<queue::memory::Memory>,
     company: Company,
 }
@@ -171,17 +175,17 @@ impl Cloud {
     fn new(seed: u64) -> Self {
         let rng = Arc::new(SeededRng::new(seed));
         let clock = Arc::new(ManualClock::at(Moment(1_795_312_800_000)));
-        let storm = Arc::new(Storm {
+        let faults = Arc::new(Faults {
             dice: Mutex::new(Dice::new(seed ^ 0x7777)),
-            blows: AtomicBool::new(false),
+            is_active: AtomicBool::new(false),
         });
-        let pages = Arc::new(Struck {
+        let pages = Arc::new(Faulty {
             inner: pages::memory::Memory::default(),
-            storm: storm.clone(),
+            faults: faults.clone(),
         });
-        let blob = Arc::new(Struck {
+        let blob = Arc::new(Faulty {
             inner: blob::memory::Memory::default(),
-            storm: storm.clone(),
+            faults: faults.clone(),
         });
         let store = Paged::new(
             Arc::new(store::memory::Memory::default()),
@@ -191,20 +195,20 @@ impl Cloud {
         let keys = Arc::new(keys::memory::Memory::new(rng.clone()));
         Self {
             ledger: Ledger::new(Arc::new(store), keys, clock.clone(), rng).with_snapshot_every(2),
-            views: Arc::new(Struck {
+            views: Arc::new(Faulty {
                 inner: views::memory::Memory::default(),
-                storm: storm.clone(),
+                faults: faults.clone(),
             }),
             queue: Arc::default(),
             company: Company::new(),
             clock,
-            storm,
+            faults,
             pages,
             blob,
         }
     }
 
-    /// An instance of the functions, which remembers nothing of any other.
+    /// Returns an instance of the functions that shares no memory with others.
     fn instance(&self) -> Host {
         let ports = Ports {
             ledger: self.ledger.clone(),
@@ -228,7 +232,8 @@ impl Cloud {
         )
     }
 
-    /// What clients ask of each ticket; and a commit of a later program, on a stream of its own.
+    /// Executes the commands of all clients, and appends a commit of an unknown event version on
+    /// its own stream.
     async fn write(&self, dice: &mut Dice) -> Vec<Commit> {
         let mut plans: Vec<_> = (0..TICKETS)
             .map(|number| plan(number, &self.company, dice).into_iter().enumerate())
@@ -272,7 +277,7 @@ impl Cloud {
     }
 }
 
-/// A commit as a record of the table's stream.
+/// Returns a commit as a record of the table stream.
 fn record(commit: &Commit, sequence: usize) -> Value {
     let attribute = |value: Attribute| match value {
         Attribute::S(text) => json!({ "S": text }),
@@ -296,7 +301,7 @@ fn record(commit: &Commit, sequence: usize) -> Value {
     })
 }
 
-/// How one function reads one shard: where it is, as the Lambda service keeps it.
+/// The event source mapping of one function and one shard, with its position.
 struct Reader {
     function: &'static Function,
     records: Vec<Value>,
@@ -304,8 +309,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Delivers one batch and goes on as the answer says.
-    async fn deliver(&mut self, host: &Host, size: usize) {
+    /// Invokes the function with one batch and advances by the records that succeeded.
+    async fn invoke(&mut self, host: &Host, size: usize) {
         let batch = &self.records[self.at..self.records.len().min(self.at + size)];
         let Ok(answer) = host
             .handle(self.function, json!({ "Records": batch }))
@@ -324,7 +329,7 @@ impl Reader {
     }
 }
 
-fn named(name: &str) -> &'static Function {
+fn function_named(name: &str) -> &'static Function {
     FUNCTIONS
         .iter()
         .find(|function| function.name == name)
@@ -336,12 +341,18 @@ async fn run(seed: u64) {
     let mut dice = Dice::new(seed);
     let commits = cloud.write(&mut dice).await;
     let hosts = [cloud.instance(), cloud.instance()];
-    // Two shards; a stream mostly stays on one, in order, but not always (reference/event-sourcing.md 0.3).
+    // A stream mostly stays on one shard and in order, but not always (reference/event-sourcing.md
+    // 0.3).
     let mut shards = [Vec::new(), Vec::new()];
     for (sequence, commit) in commits.iter().enumerate() {
-        let home =
+        let home_shard =
             usize::from(commit.stream.len() % 2 == 1) ^ usize::from(commit.stream.ends_with('1'));
-        shards[if dice.below(10) == 0 { 1 - home } else { home }].push(record(commit, sequence));
+        shards[if dice.below(10) == 0 {
+            1 - home_shard
+        } else {
+            home_shard
+        }]
+        .push(record(commit, sequence));
     }
     for shard in &mut shards {
         for at in 1..shard.len() {
@@ -354,41 +365,41 @@ async fn run(seed: u64) {
         .iter()
         .flat_map(|name| {
             shards.iter().map(|shard| Reader {
-                function: named(name),
+                function: function_named(name),
                 records: shard.clone(),
                 at: 0,
             })
         })
         .collect();
-    cloud.storm.blows.store(true, Ordering::Relaxed);
-    for _ in 0..DELIVERIES {
+    cloud.faults.is_active.store(true, Ordering::Relaxed);
+    for _ in 0..INVOCATIONS {
         cloud.clock.advance(500);
         let host = &hosts[dice.below(2)];
         let reader = dice.below(readers.len() + 1);
         let Some(reader) = readers.get_mut(reader) else {
-            drop(host.handle(named("project"), Value::Null).await);
+            drop(host.handle(function_named("project"), Value::Null).await);
             continue;
         };
-        // Now and then what was done already comes again.
+        // Some invocations repeat records that were already processed.
         if dice.below(4) == 0 {
             reader.at = dice.below(reader.at + 1);
         }
-        reader.deliver(host, 1 + dice.below(5)).await;
+        reader.invoke(host, 1 + dice.below(5)).await;
     }
-    cloud.storm.blows.store(false, Ordering::Relaxed);
+    cloud.faults.is_active.store(false, Ordering::Relaxed);
     for reader in &mut readers {
         while reader.at < reader.records.len() {
-            reader.deliver(&hosts[0], 3).await;
+            reader.invoke(&hosts[0], 3).await;
         }
     }
     hosts[1]
-        .handle(named("project"), Value::Null)
+        .handle(function_named("project"), Value::Null)
         .await
         .expect("the board");
     check(&cloud, &commits).await;
 }
 
-/// Holds what is stored against what reading the journal gives.
+/// Compares the stored data with a fold of the journal.
 async fn check(cloud: &Cloud, commits: &[Commit]) {
     let store = &*cloud.ledger.store;
     let verdict = audit::verify(store, &[], &mut |_| {})
@@ -401,10 +412,10 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
     assert_eq!(
         (compared.findings(), compared.both),
         (Vec::new(), commits.len() as u64),
-        "every commit stands in the feed once"
+        "the feed has every commit once"
     );
 
-    let (mut wanted, mut calls, mut rows) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut expected, mut calls, mut rows) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut cards: BTreeMap<&str, (i64, TicketCard)> = BTreeMap::new();
     for commit in commits
         .iter()
@@ -414,7 +425,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
         for envelope in cloud.ledger.envelopes(commit).await.expect("envelopes") {
             card.fold(&envelope);
             *sequence = envelope.sequence;
-            wanted.extend(
+            expected.extend(
                 send_callback::react(&envelope, card)
                     .iter()
                     .map(|intent| effect_id(send_callback::NAME, &envelope.id(), &intent.target())),
@@ -467,7 +478,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
         .map(|entry| (entry.value, entry.key))
         .collect();
     assert_eq!(stored, rows);
-    for (queue, wanted) in [("deliver", wanted), ("automate", calls)] {
+    for (queue, expected) in [("deliver", expected), ("automate", calls)] {
         let queued = cloud
             .queue
             .take(queue, Moment(i64::MAX), Moment(i64::MAX), 1000)
@@ -478,8 +489,8 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
                 .into_iter()
                 .map(|message| message.id)
                 .collect::<BTreeSet<_>>(),
-            wanted,
-            "every effect is asked for, none is made up"
+            expected,
+            "exactly the expected effects are queued"
         );
     }
 
@@ -505,7 +516,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
     assert_eq!(
         parked,
         BTreeSet::from([("desk_board", "ticket-POISON"), ("follow", "ticket-POISON")]),
-        "the poison alone is parked"
+        "only the unreadable commit is parked"
     );
 }
 
@@ -522,18 +533,19 @@ fn run_all(seeds: impl Iterator<Item = u64>) {
 }
 
 #[test]
-fn even_seeds_of_stream_batches_end_like_a_reading_of_the_journal() {
+fn even_seeds_of_stream_batches_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 0));
 }
 
 #[test]
-fn odd_seeds_of_stream_batches_end_like_a_reading_of_the_journal() {
+fn odd_seeds_of_stream_batches_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// Whoever changes, removes or forges a commit past the ledger is told of, and the feed goes on without it.
+/// A commit that is changed, removed or forged outside the ledger is reported, and the feed
+/// continues without it.
 #[tokio::test]
-async fn a_change_a_removal_and_a_forgery_are_signs_and_not_commits() {
+async fn changed_removed_and_forged_commits_are_reported_not_indexed() {
     let cloud = Cloud::new(1);
     let commits = cloud.write(&mut Dice::new(1)).await;
     let host = cloud.instance();
@@ -561,23 +573,23 @@ async fn a_change_a_removal_and_a_forgery_are_signs_and_not_commits() {
         ],
     );
     let answer = host
-        .handle(named("index"), json!({ "Records": records }))
+        .handle(function_named("index"), json!({ "Records": records }))
         .await
-        .expect("the feed goes on");
+        .expect("the feed continues");
     assert_eq!(
         (&answer["indexed"], &answer["batchItemFailures"]),
         (&json!(commits.len()), &json!([]))
     );
-    let signs = cloud
+    let reports = cloud
         .views
         .scan(functions::stream::index::TAMPERED, "", 10)
         .await
         .expect("signs");
-    let mut signs: Vec<String> = signs
+    let mut reports: Vec<String> = reports
         .into_iter()
-        .map(|(_, sign)| String::from_utf8(sign.body).expect("text"))
+        .map(|(_, report)| String::from_utf8(report.body).expect("text"))
         .collect();
-    signs.sort();
+    reports.sort();
     let name = |commit: &Commit| format!("{}:{}", commit.stream, commit.first);
     let expected = [
         format!("MODIFY of {}", name(&commits[0])),
@@ -585,9 +597,9 @@ async fn a_change_a_removal_and_a_forgery_are_signs_and_not_commits() {
         "the hash of ticket-FORGED:1 does not match its content".to_owned(),
         "the stream name does not have the form of the ledger".to_owned(),
     ];
-    assert_eq!(signs, expected);
-    // The follower leaves the forgery out too.
-    host.handle(named("follow"), json!({ "Records": records }))
+    assert_eq!(reports, expected);
+    // The follower ignores the forged commit too.
+    host.handle(function_named("follow"), json!({ "Records": records }))
         .await
         .expect("followed");
     assert_eq!(

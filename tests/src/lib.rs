@@ -1,4 +1,16 @@
-//! Proof across crates. [`TestDesk`] is a whole desk on memory adapters with a clock that is turned by hand; [`process`] runs the real program.
+//! Helpers of the tests across crates.
+//!
+//! [`TestDesk`] is a complete desk on memory adapters with a manual clock. [`process`] runs the
+//! real program. [`lists`] checks lists against a plain computation.
+//!
+//! Recipes:
+//!
+//! * Flow: one file `tests/flows/<name>.rs` with one scenario on a [`TestDesk`], and its line in
+//!   `tests/flows/main.rs`.
+//! * Adapter: one test in `tests/contracts.rs` that calls `check` of
+//!   `infra/src/<port>/contract.rs`.
+//! * Test of the real program: one test in `tests/processes/` with [`process::Served`] or
+//!   [`process::run`].
 
 pub mod lists;
 pub mod process;
@@ -29,12 +41,12 @@ use tower::ServiceExt as _;
 
 /// 2026-11-22 10:00:00 in Shanghai.
 pub const MORNING: Moment = Moment(1_795_312_800_000);
-/// An application that may speak for its users.
+/// Code and secret of an app that may impersonate its users.
 pub const TRUSTED: (&str, &str) = ("bk_log_search", "secret-of-the-log-platform");
-/// An application whose users must be logged in.
+/// Code and secret of an app whose users must be logged in.
 pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
 
-/// An application as it is registered.
+/// Returns the registration of an app.
 pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered {
     events::app::Registered {
         code: code.into(),
@@ -48,7 +60,7 @@ pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered 
 /// The queues of the catalog.
 const QUEUES: [&str; 3] = ["deliver", "automate", "attempt"];
 
-/// Who leads whom in the demo company, and who holds what in a business.
+/// Returns the directory of the demo company: departments, leaders, and the roles of one business.
 pub fn organization() -> File {
     File::read(
         r#"
@@ -64,7 +76,7 @@ pub fn organization() -> File {
     .expect("an organization")
 }
 
-/// A desk with the demo company, everything in memory.
+/// A complete desk on memory adapters.
 pub struct TestDesk {
     pub app: App,
     pub clock: Arc<ManualClock>,
@@ -80,11 +92,12 @@ impl Drop for TestDesk {
 }
 
 impl TestDesk {
+    /// Opens a desk with the demo company.
     pub async fn open() -> Self {
         Self::open_over(Arc::new(Views::default())).await
     }
 
-    /// The same with these views, such as those of a real file.
+    /// Opens a desk with the demo company and the given views, for example views in a file.
     pub async fn open_over(views: Arc<dyn infra::views::Views>) -> Self {
         Self::bare_over(views, Settings::default())
             .await
@@ -92,7 +105,7 @@ impl TestDesk {
             .await
     }
 
-    /// The same in another zone.
+    /// Opens a desk with the demo company in another time zone.
     pub async fn open_in(zone: &str) -> Self {
         let zone = jiff::tz::TimeZone::get(zone).expect("a zone");
         Self::bare_over(
@@ -113,7 +126,7 @@ impl TestDesk {
         self
     }
 
-    /// A desk with what every desk begins with.
+    /// Opens a desk with the base model only.
     pub async fn bare() -> Self {
         Self::bare_over(Arc::new(Views::default()), Settings::default()).await
     }
@@ -167,12 +180,12 @@ impl TestDesk {
         desk
     }
 
-    /// Stops following, as if the process had died between storing and following.
+    /// Stops the follower, as after a crash between a commit and its views.
     pub fn stop_following(&self) {
         self.follower.abort();
     }
 
-    /// Waits until the follower stands at the end of the feed.
+    /// Waits until the follower has reached the end of the feed.
     pub async fn followed(&self) {
         let head = self.app.ledger.store.head().await.expect("head").position;
         let mut followed = self.app.followed.subscribe();
@@ -182,7 +195,7 @@ impl TestDesk {
             .expect("the follower lives");
     }
 
-    /// Waits until the door knows a service that was just defined: at once on one machine.
+    /// Checks that a new service is readable; on one machine it is readable immediately.
     pub async fn configured(&self, service: i64) {
         assert!(
             self.app
@@ -195,7 +208,8 @@ impl TestDesk {
         );
     }
 
-    /// Lets deadlines fire and queues be worked on until nothing is left to do at this time of the clock.
+    /// Fires deadlines and processes queues until there is no work at the current time of the
+    /// clock.
     pub async fn settle(&self) {
         loop {
             self.followed().await;
@@ -220,7 +234,7 @@ impl TestDesk {
         }
     }
 
-    /// Sends a request through the front door, and gives back the answer as it is.
+    /// Sends a request to the HTTP router and returns the response.
     pub async fn answer(&self, request: Request<Body>) -> axum::response::Response {
         http::router(self.app.clone())
             .oneshot(request)
@@ -228,7 +242,7 @@ impl TestDesk {
             .expect("the router answers")
     }
 
-    /// Sends a request through the front door.
+    /// Sends a request to the HTTP router and returns status and body.
     pub async fn send(&self, request: Request<Body>) -> (StatusCode, Vec<u8>) {
         let response = self.answer(request).await;
         let status = response.status();
@@ -241,12 +255,12 @@ impl TestDesk {
         )
     }
 
-    /// Calls an operation as the trusted application, and gives back the envelope.
+    /// Calls an operation of the BlueKing API as the app [`TRUSTED`] and returns the envelope.
     pub async fn call(&self, operation: &str, body: Value) -> Value {
         self.call_with(operation, body, &[]).await
     }
 
-    /// The same with headers. Credentials that the body has already stay.
+    /// Calls an operation of the BlueKing API with headers; credentials in the body are kept.
     pub async fn call_with(
         &self,
         operation: &str,
@@ -269,39 +283,40 @@ impl TestDesk {
         serde_json::from_slice(&bytes).expect("an envelope")
     }
 
-    /// Calls an operation that must succeed, and gives back its data.
+    /// Calls an operation that must succeed and returns its data.
     pub async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
         data_of(operation, &body, &envelope)
     }
 
-    /// Calls an operation that must be refused, and gives back code and message.
+    /// Calls an operation that must be rejected and returns code and message.
     pub async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
         let envelope = self.call(operation, body.clone()).await;
         refusal_of(operation, &body, &envelope)
     }
 
-    /// How many may ask at once here.
+    /// Returns the number of concurrent requests for tests of races.
     pub fn rivals(&self) -> usize {
         200
     }
 
-    /// Today, as ticket numbers say it.
+    /// Returns the current day in the format of ticket numbers.
     pub fn day(&self) -> String {
         local(self.app.ledger.clock.now(), "%Y%m%d")
     }
 
-    /// The time, as the wire says it.
+    /// Returns the current time in the format of the BlueKing API.
     pub fn now(&self) -> String {
         local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
     }
 
-    /// The end of the feed: what nothing was stored is measured by.
+    /// Returns the last position of the feed; an unchanged position shows that no commit was
+    /// stored.
     pub async fn head(&self) -> i64 {
         self.app.ledger.store.head().await.expect("head").position
     }
 
-    /// The wire types of a ticket's events, in order.
+    /// Returns the wire types of a ticket's events in order.
     pub async fn story(&self, sn: &str) -> Vec<&'static str> {
         let history = functions::app::tickets::history(&self.app.ledger, &format!("ticket-{sn}"))
             .await
@@ -313,7 +328,7 @@ impl TestDesk {
     }
 }
 
-/// The data of an operation that must have succeeded.
+/// Returns the data of an operation that must have succeeded.
 pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     assert_eq!(
         (&envelope["result"], &envelope["code"], &envelope["message"]),
@@ -323,7 +338,7 @@ pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     envelope["data"].clone()
 }
 
-/// Code and message of an operation that must have been refused.
+/// Returns code and message of an operation that must have been rejected.
 pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, String) {
     assert_eq!(
         (&envelope["result"], &envelope["data"]),
@@ -336,7 +351,7 @@ pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, Stri
     )
 }
 
-/// A moment in the desk's zone.
+/// Formats an instant in the default zone of the desk.
 pub fn local(at: Moment, format: &str) -> String {
     let zone = Settings::default().zone;
     jiff::Timestamp::from_millisecond(at.0)
@@ -346,7 +361,7 @@ pub fn local(at: Moment, format: &str) -> String {
         .to_string()
 }
 
-/// A form as clients send it.
+/// Returns a form in the format of the BlueKing API.
 pub fn form(pairs: &[(&str, &str)]) -> Value {
     pairs
         .iter()
@@ -354,7 +369,7 @@ pub fn form(pairs: &[(&str, &str)]) -> Value {
         .collect()
 }
 
-/// A general approval request by lisi, to be decided by zhangsan or wangwu, then by admin.
+/// Returns a general approval request by lisi; the approvers are zhangsan and wangwu, then admin.
 pub fn approval_request() -> Value {
     json!({
         "service_id": 22,
@@ -366,7 +381,7 @@ pub fn approval_request() -> Value {
     })
 }
 
-/// An incident by lisi.
+/// Returns an incident by lisi.
 pub fn incident() -> Value {
     json!({
         "service_id": 19,
@@ -375,7 +390,7 @@ pub fn incident() -> Value {
     })
 }
 
-/// A change by lisi.
+/// Returns a change by lisi.
 pub fn change() -> Value {
     json!({
         "service_id": 20,
@@ -388,12 +403,12 @@ pub fn change() -> Value {
 }
 
 impl TestDesk {
-    /// Asks `/v1` as the trusted application for a user; gives back status and body.
+    /// Sends a request to `/v1` as the app [`TRUSTED`] for a user; returns status and body.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
         self.v1_with(method, path, user, body, &[]).await
     }
 
-    /// The same with headers.
+    /// Sends a request to `/v1` with headers; returns status and body.
     pub async fn v1_with(
         &self,
         method: &str,
@@ -431,7 +446,7 @@ impl TestDesk {
         )
     }
 
-    /// Carries out an operation on a ticket that must be accepted.
+    /// Executes an operation on a ticket that must be accepted; returns the body.
     pub async fn operate(&self, sn: &Value, operation: &str, user: &str, body: Value) -> Value {
         let (status, answer) = self
             .v1(
@@ -445,7 +460,7 @@ impl TestDesk {
         answer
     }
 
-    /// Carries out an operation that must be refused; gives back the status and why.
+    /// Executes an operation on a ticket that must be rejected; returns status and detail.
     pub async fn not_operated(
         &self,
         sn: &Value,
@@ -472,7 +487,7 @@ impl TestDesk {
     }
 }
 
-/// Makes a request one of the plain application, for which only whoever is logged in acts: here lisi.
+/// Adds the credentials of the app [`PLAIN`] and the login token of lisi to a request body.
 pub fn of_lisi_alone(mut body: Value) -> Value {
     body["bk_app_code"] = PLAIN.0.into();
     body["bk_app_secret"] = PLAIN.1.into();

@@ -1,4 +1,5 @@
-//! The property of lists: any filter and page of any list equals a plain computation over all tickets.
+//! The property test of lists: each filter and page of a list equals a plain computation over all
+//! tickets.
 
 use std::sync::Arc;
 
@@ -14,11 +15,11 @@ use infra::clock::{ManualClock, SeededRng};
 use infra::views::{Document, Views};
 use serde_json::json;
 
-/// A source of numbers that gives the same ones from the same seed.
+/// A random number generator with a seed.
 pub struct Below(pub u64);
 
 impl Below {
-    /// A number below a bound.
+    /// Returns a number below a bound.
     pub fn next(&mut self, bound: usize) -> usize {
         self.0 = self
             .0
@@ -26,13 +27,13 @@ impl Below {
             .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap_or_default() % bound
     }
-    /// One of several.
+    /// Returns one of several values.
     pub fn one_of<T: Clone>(&mut self, all: &[T]) -> T {
         all[self.next(all.len())].clone()
     }
 }
 
-/// The beginning of the time in which tickets are created.
+/// The earliest creation time of a ticket.
 const BEGIN: i64 = 1_795_312_800_000;
 const PEOPLE: [&str; 5] = ["p01", "p02", "p03", "p04", "p05"];
 const STATUSES: [Status; 5] = [
@@ -51,7 +52,7 @@ const SERVICES: [i64; 4] = [1, 2, 17, 22];
 const CATALOGS: [i64; 3] = [2, 4, 40];
 const TAGS: [&str; 3] = ["", "early", "a|b~c"];
 
-/// What was compared.
+/// The numbers of compared items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     pub tickets: usize,
@@ -60,9 +61,9 @@ pub struct Compared {
     pub listed: usize,
 }
 
-/// A ticket with every member that lists look at.
+/// Returns a random card with all members that lists use.
 fn card(below: &mut Below, number: usize) -> TicketCard {
-    // Bursts within a second and spells of days, several tickets at one instant among them.
+    // Creation times are dense in one second and spread over days; some tickets share an instant.
     let at = BEGIN
         + i64::try_from([below.next(40), below.next(90_000), below.next(900_000_000)][number % 3])
             .unwrap_or_default();
@@ -104,7 +105,7 @@ fn card(below: &mut Below, number: usize) -> TicketCard {
     }
 }
 
-/// A desk that has nothing but these views.
+/// Returns an app with the given views and no other data.
 fn app(views: Arc<dyn Views>) -> App {
     let rng = Arc::new(SeededRng::new(1));
     let keys = Arc::new(infra::keys::memory::Memory::new(rng.clone()));
@@ -131,10 +132,10 @@ fn app(views: Arc<dyn Views>) -> App {
     App::new(ports, Settings::default(), Arc::default()).expect("a desk")
 }
 
-/// Any filter: each condition is there or not.
+/// Returns a random filter; each condition is present at random.
 fn filter(below: &mut Below) -> Filter {
     let mut filter = Filter::default();
-    let is_there = |below: &mut Below| below.next(4) == 0;
+    let is_present = |below: &mut Below| below.next(4) == 0;
     let some = |below: &mut Below, all: &[String]| {
         (0..=below.next(2))
             .map(|_| below.one_of(all))
@@ -150,33 +151,33 @@ fn filter(below: &mut Below) -> Filter {
         let index = below.one_of(&["todo", "claim", "approval", "creator", "dealt", "follows"]);
         filter.list = Some((index, PersonId::from(below.one_of(&PEOPLE))));
     }
-    if is_there(below) {
+    if is_present(below) {
         filter.creator = Some(PersonId::from(below.one_of(&PEOPLE)));
     }
-    if is_there(below) {
+    if is_present(below) {
         filter.statuses = some(below, &STATUSES.map(|status| status.key().to_owned()));
     } else {
-        // Lists of `/v1` leave out what was withdrawn unless its status is asked for.
+        // Lists of `/v1` omit withdrawn tickets unless the filter has their status.
         filter.is_withdrawn_left_out = below.next(2) == 0;
     }
-    if is_there(below) {
+    if is_present(below) {
         filter.services = some(below, &texts(&SERVICES));
     }
-    if is_there(below) {
+    if is_present(below) {
         filter.catalogs = some(below, &texts(&CATALOGS));
     }
-    if is_there(below) {
+    if is_present(below) {
         filter.businesses = some(below, &texts(&[-1, 2]));
     }
-    if is_there(below) {
+    if is_present(below) {
         filter.kinds = some(below, &KINDS.map(|kind| kind.key().to_owned()));
     }
-    if is_there(below) {
+    if is_present(below) {
         filter.tag = Some(below.one_of(&TAGS).to_owned());
     }
     let window = |below: &mut Below, most: usize| {
         let mut end = || {
-            is_there(below)
+            is_present(below)
                 .then(|| Moment(BEGIN + i64::try_from(below.next(most)).unwrap_or_default()))
         };
         (end(), end())
@@ -187,23 +188,23 @@ fn filter(below: &mut Below) -> Filter {
     filter
 }
 
-/// The same list, computed plainly: the keys of all tickets that fit, newest first.
-fn plainly(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
+/// Computes the keys of all tickets that match the filter, newest first.
+fn expected_keys(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
     let second = |at: Moment| at.0.div_euclid(1000);
     let is_between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| {
         from.is_none_or(|from| second(at) >= second(from))
             && to.is_none_or(|to| second(at) <= second(to))
     };
     let names = |parts: &[String], value: String| parts.is_empty() || parts.contains(&value);
-    let fits = |card: &&TicketCard| {
+    let matches_filter = |card: &&TicketCard| {
         let opened = card.ticket.opened.as_ref().expect("opened");
-        let waits = |pid: &PersonId, is_meant: fn(&NodeRun) -> bool| {
+        let waits = |pid: &PersonId, is_selected: fn(&NodeRun) -> bool| {
             card.ticket.status == Status::Running
                 && card
                     .ticket
                     .nodes
                     .values()
-                    .any(|node_run| is_meant(node_run) && node_run.processors.contains(pid))
+                    .any(|node_run| is_selected(node_run) && node_run.processors.contains(pid))
         };
         let is_listed = card.ticket.status != Status::Revoked;
         filter
@@ -235,13 +236,13 @@ fn plainly(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
                 (ended, Some(at)) => is_between(at, ended),
             }
     };
-    let mut fitting: Vec<(i64, String)> = cards
+    let mut matching: Vec<(i64, String)> = cards
         .iter()
-        .filter(fits)
+        .filter(matches_filter)
         .map(|card| (card.created_at.0, key(card)))
         .collect();
-    fitting.sort();
-    fitting.into_iter().rev().map(|(_, key)| key).collect()
+    matching.sort();
+    matching.into_iter().rev().map(|(_, key)| key).collect()
 }
 
 fn key(card: &TicketCard) -> String {
@@ -254,7 +255,8 @@ fn key(card: &TicketCard) -> String {
     )
 }
 
-/// Fills empty views with tickets and compares the pages of many lists; panics at the first difference.
+/// Fills empty views with tickets and compares the pages of many lists; panics at the first
+/// difference.
 pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Compared {
     let mut below = Below(20_261_128);
     let mut cards: Vec<TicketCard> = (0..tickets)
@@ -280,7 +282,7 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
     for card in &cards {
         put(card, 1).await;
     }
-    // Some change: a status, a processor fewer, a new follower.
+    // Some tickets get another status and another follower, so that their index rows change.
     for card in cards.iter_mut().step_by(7) {
         card.ticket.status = below.one_of(&STATUSES);
         card.ended_at = card.ticket.status.is_over().then_some(card.created_at);
@@ -294,11 +296,11 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
     };
     for _ in 0..filters {
         let filter = filter(&mut below);
-        let wanted = plainly(&cards, &filter);
+        let expected = expected_keys(&cards, &filter);
         let size = 1 + below.next(40);
-        let pages = wanted.len().div_ceil(size).max(1);
+        let pages = expected.len().div_ceil(size).max(1);
         compared.filters += 1;
-        compared.listed += wanted.len();
+        compared.listed += expected.len();
         for number in [
             Number::This(1),
             Number::This(1 + below.next(pages)),
@@ -310,17 +312,17 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
                 .expect("a page");
             assert_eq!(
                 (page.count, page.pages),
-                (wanted.len(), pages),
+                (expected.len(), pages),
                 "{filter:?}"
             );
-            let of_page: Vec<String> = wanted
+            let expected_page: Vec<String> = expected
                 .iter()
                 .skip((page.number - 1) * size)
                 .take(size)
                 .cloned()
                 .collect();
             assert_eq!(
-                page.keys, of_page,
+                page.keys, expected_page,
                 "page {} of {size} of {filter:?}",
                 page.number
             );

@@ -1,4 +1,4 @@
-//! Runs the real program, built beforehand by `./test`.
+//! Runs the real program, which `./test` has built before.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// The application every served desk of a test knows.
+/// Code and secret of the app that each served desk of a test registers.
 pub const APP: (&str, &str) = ("test_app", "test-secret");
 
-/// The program beside the test's own executable, or another build of it that `LEDGERDESK_PROGRAM` names:
-/// a test of a fault must fail on the build that has the fault.
+/// Returns the path of the program: beside the test executable, or from the variable
+/// `LEDGERDESK_PROGRAM`. The variable selects a build with a fault, on which the test of that fault
+/// must fail.
 pub fn program() -> PathBuf {
     if let Some(other) = std::env::var_os("LEDGERDESK_PROGRAM") {
         return other.into();
     }
-    let test = std::env::current_exe().expect("a test knows its own path");
+    let test = std::env::current_exe().expect("the path of the test executable");
     let program = test
         .ancestors()
         .nth(2)
@@ -39,12 +40,12 @@ pub fn run(arguments: &[&str]) -> Output {
         .expect("the program runs")
 }
 
-/// What a program printed, as text.
+/// Converts the output of a program to text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs a subcommand that must succeed; gives back its standard output.
+/// Runs a subcommand that must succeed; returns its standard output.
 pub fn printed(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(
@@ -56,7 +57,7 @@ pub fn printed(arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// The resident memory of a process in KiB.
+/// Returns the resident memory of a process in KiB.
 pub fn resident_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
     let line = status
@@ -69,19 +70,19 @@ pub fn resident_kib(process: u32) -> u64 {
         .expect("a number")
 }
 
-/// The root of the project.
+/// Returns the root folder of the project.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("tests/ stands in the project")
+        .expect("tests/ is a folder of the project")
 }
 
-/// The folder with the data and requirements that are kept out of the project, if it is there.
+/// Returns the folder beside the project with data and requirements; `None` if it does not exist.
 pub fn shared() -> Option<PathBuf> {
     Some(root().parent()?.join("shared")).filter(|folder| folder.is_dir())
 }
 
-/// A served desk; killed when dropped.
+/// A process that serves a desk; the process is killed on drop.
 pub struct Served {
     child: Child,
     pub base: String,
@@ -100,7 +101,8 @@ impl Served {
         Self::start_by(Command::new(program()), data, more)
     }
 
-    /// The same by another command, such as a shell that sets limits first.
+    /// Serves a directory like [`Served::start`] with another command, for example a shell that
+    /// sets limits first.
     pub fn start_by(mut command: Command, data: &Path, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         let mut child = command
@@ -121,20 +123,20 @@ impl Served {
             .spawn()
             .expect("the program runs");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        // The first line names the address, or the process has ended and there is none.
+        // The first line has the address; there is no line if the process has ended.
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         let base = first
             .split_whitespace()
             .find(|word| word.starts_with("http://"))
             .unwrap_or_default()
             .to_owned();
-        // The rest is read so that the pipe never fills.
+        // A full pipe would block the process, so a thread reads the rest.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, base }
     }
 
-    /// Serves a directory on a free port with exactly these arguments besides `--listen` and `--data`; gives back what it
-    /// printed to standard error where it did not come up.
+    /// Serves a directory on a free port with exactly these arguments besides `--listen` and
+    /// `--data`; the error is the standard error of a process that did not start.
     pub fn start_with(data: &Path, arguments: &[&str]) -> Result<Self, String> {
         let mut child = Command::new(program())
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -166,7 +168,8 @@ impl Served {
         Ok(Self { child, base })
     }
 
-    /// Sends a request to `/v1` as [`APP`] for a user; gives back status, headers and body (`null` where it is not JSON).
+    /// Sends a request to `/v1` as [`APP`] for a user; returns status, headers and body (`null` if
+    /// it is not JSON).
     pub async fn v1_with(
         &self,
         method: &str,
@@ -196,42 +199,42 @@ impl Served {
         )
     }
 
-    /// The same without headers; gives back status and body.
+    /// Sends a request to `/v1` without further headers; returns status and body.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
         let (status, _, body) = self.v1_with(method, path, user, body, &[]).await;
         (status, body)
     }
 
-    /// Calls an operation of the BlueKing API as [`APP`]; gives back the envelope.
+    /// Calls an operation of the BlueKing API as [`APP`]; returns the envelope.
     pub async fn bk(&self, operation: &str, body: Value) -> Value {
         call(&client(), &self.base, operation, body, None)
             .await
             .expect("an envelope")
     }
 
-    /// The id of the process, for signals and `/proc`.
+    /// Returns the id of the process, for signals and `/proc`.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Says whether the process came up at all.
+    /// Returns true if the process started to serve.
     pub fn is_up(&self) -> bool {
         !self.base.is_empty()
     }
 
-    /// Kills the process by SIGKILL and waits for its end.
+    /// Kills the process with SIGKILL and waits for its end.
     pub fn kill(mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Says whether the process has ended by itself.
+    /// Returns true if the process has ended.
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 }
 
-/// A client that gives up soon, since the process may have been killed.
+/// Returns an HTTP client with a short timeout, because the process may have been killed.
 pub fn client() -> reqwest::Client {
     infra::tls::client()
         .timeout(Duration::from_secs(10))
@@ -239,7 +242,7 @@ pub fn client() -> reqwest::Client {
         .expect("a client")
 }
 
-/// Calls an operation; `None` where there was no whole answer.
+/// Calls an operation of the BlueKing API as [`APP`]; `None` without a complete response.
 pub async fn call(
     client: &reqwest::Client,
     base: &str,
@@ -258,7 +261,7 @@ pub async fn call(
     request.send().await.ok()?.json().await.ok()
 }
 
-/// The same request body as in-process flows use.
+/// Returns the body of a fast approval by lisi with the approvers zhangsan and wangwu.
 pub fn fast_approval(title: &str, callback_url: Option<&str>) -> Value {
     let mut body = json!({
         "fast_approval": true,

@@ -1,4 +1,4 @@
-//! What an answer of the other side means.
+//! The outcome of one attempt of an API call, from the response of the external system.
 
 use std::collections::BTreeMap;
 
@@ -11,29 +11,35 @@ use super::{ApiCall, CREATED, PAUSE_MAX_MS, POLLED, RESUMED, Step};
 use crate::condition::{self, Found};
 use crate::ticket::form::plain;
 
-/// Bytes of a value that become a variable.
+/// Maximum size in bytes of a variable that is read from a response.
 const OUTPUT_BYTES: usize = 4096;
-/// Characters of a stranger's message that become a reason.
+/// Maximum length in characters of an external message in a reason.
 const REASON_CHARS: usize = 200;
-/// How far apart a task is asked after.
+/// Pause between two requests for the state of a SOPS task, in milliseconds.
 const TASK_POLL_MS: i64 = 10_000;
-/// Times the state of a task is asked for without an answer.
+/// Maximum number of consecutive requests for the state of a SOPS task without a usable response.
 const TASK_ATTEMPTS: u32 = 5;
 
-/// What came back: an HTTP answer, or in words why there was none.
+/// The HTTP status and body of a response, or the English reason why there is none.
 pub type Came<'a> = Result<(u16, &'a [u8]), String>;
 
-/// Judges one answer.
-pub fn judge(service_task: &ServiceTask, kind: NodeKind, call: &ApiCall, came: &Came<'_>) -> Step {
+/// Returns the outcome of one attempt from its response.
+pub fn judge(
+    service_task: &ServiceTask,
+    kind: NodeKind,
+    call: &ApiCall,
+    response: &Came<'_>,
+) -> Step {
     match service_task {
-        ServiceTask::Request(request) => of_request(request, kind, call, came),
-        ServiceTask::Task(task) => of_task(task.polls_max, call, came),
+        ServiceTask::Request(request) => of_request(request, kind, call, response),
+        ServiceTask::Task(task) => of_task(task.polls_max, call, response),
     }
 }
 
-fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, came: &Came<'_>) -> Step {
-    // Asking after something is tried as often as it may be asked after: one answer that was lost says nothing of it.
-    let questions_left = request
+fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, response: &Came<'_>) -> Step {
+    // A lost response is no information about the polled work, so polls may fail as often as polls
+    // are left.
+    let polls_left = request
         .poll
         .as_ref()
         .filter(|_| call.step == POLLED)
@@ -41,21 +47,21 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, came: &Came<'_>
     let pause_max_ms = request
         .poll
         .as_ref()
-        .filter(|_| questions_left > 0)
+        .filter(|_| polls_left > 0)
         .map_or(PAUSE_MAX_MS, |poll| poll.interval_ms.min(PAUSE_MAX_MS));
-    let silent = |status, reason| Step::NoAnswer {
+    let no_response = |status, reason| Step::NoAnswer {
         status,
         reason,
-        attempts_max: request.attempts_max.max(questions_left),
+        attempts_max: request.attempts_max.max(polls_left),
         pause_max_ms,
     };
-    let (status, body) = match came {
-        Ok(answer) => *answer,
-        Err(reason) => return silent(None, reason.clone()),
+    let (status, body) = match response {
+        Ok(received) => *received,
+        Err(reason) => return no_response(None, reason.clone()),
     };
-    // The other side is busy or broken; anything else is its word.
+    // These statuses are transient; every other status is a final result.
     if status == 429 || status >= 500 {
-        return silent(Some(status), format!("answered {status}"));
+        return no_response(Some(status), format!("answered {status}"));
     }
     let failed = |reason: String| Step::Done {
         status: Some(status),
@@ -66,21 +72,21 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, came: &Came<'_>
     if !matches!(status, 200..=299) {
         return failed(format!("answered {status}"));
     }
-    let Ok(answer) = serde_json::from_slice::<Value>(body) else {
-        return failed("answered something that is not JSON".into());
+    let Ok(body_json) = serde_json::from_slice::<Value>(body) else {
+        return failed("answered with a body that is not JSON".into());
     };
     if let Some(poll) = &request.poll {
-        if holds(&poll.until, &answer) {
+        if holds(&poll.until, &body_json) {
             return Step::Done {
                 status: Some(status),
                 succeeded: true,
-                outputs: outputs(request, kind, &answer),
+                outputs: outputs(request, kind, &body_json),
                 reason: String::new(),
             };
         }
         if call.polls + 1 >= poll.times_max {
             return failed(format!(
-                "did not say what is waited for in {} answers",
+                "the poll condition was not met in {} responses",
                 poll.times_max
             ));
         }
@@ -91,36 +97,37 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, came: &Came<'_>
         };
     }
     let succeeded = match &request.success {
-        Some(condition) => holds(condition, &answer),
-        None => kind == NodeKind::Webhook || answer["result"] == true,
+        Some(condition) => holds(condition, &body_json),
+        None => kind == NodeKind::Webhook || body_json["result"] == true,
     };
     if !succeeded {
-        return failed(said(&answer));
+        return failed(failure_reason(&body_json));
     }
     Step::Done {
         status: Some(status),
         succeeded: true,
-        outputs: outputs(request, kind, &answer),
+        outputs: outputs(request, kind, &body_json),
         reason: String::new(),
     }
 }
 
-fn of_task(polls_max: u32, call: &ApiCall, came: &Came<'_>) -> Step {
-    // Creating and starting are not repeated by themselves: the other side may have done it.
+fn of_task(polls_max: u32, call: &ApiCall, response: &Came<'_>) -> Step {
+    // The creation and the start of a task are not repeated automatically, because BlueKing SOPS
+    // may have executed them.
     let attempts_max = if matches!(call.step.as_str(), "" | CREATED) {
         1
     } else {
         TASK_ATTEMPTS
     };
-    let silent = |status, reason| Step::NoAnswer {
+    let no_response = |status, reason| Step::NoAnswer {
         status,
         reason,
         attempts_max,
         pause_max_ms: PAUSE_MAX_MS,
     };
-    let (status, body) = match came {
-        Ok(answer) => *answer,
-        Err(reason) => return silent(None, reason.clone()),
+    let (status, body) = match response {
+        Ok(received) => *received,
+        Err(reason) => return no_response(None, reason.clone()),
     };
     let result = |succeeded: bool| {
         call.requested
@@ -134,10 +141,12 @@ fn of_task(polls_max: u32, call: &ApiCall, came: &Came<'_>) -> Step {
         outputs: result(succeeded),
         reason,
     };
-    let answer = match serde_json::from_slice::<Value>(body) {
-        Ok(answer) if (200..300).contains(&status) && answer["result"] == true => answer,
-        Ok(answer) if (200..300).contains(&status) => return done(false, said(&answer)),
-        _ => return silent(Some(status), format!("answered {status}")),
+    let body_json = match serde_json::from_slice::<Value>(body) {
+        Ok(body_json) if (200..300).contains(&status) && body_json["result"] == true => body_json,
+        Ok(body_json) if (200..300).contains(&status) => {
+            return done(false, failure_reason(&body_json));
+        }
+        _ => return no_response(Some(status), format!("answered {status}")),
     };
     let under_way = |step: &str, task: &str, after_ms| Step::UnderWay {
         step: step.into(),
@@ -145,23 +154,24 @@ fn of_task(polls_max: u32, call: &ApiCall, came: &Came<'_>) -> Step {
         after_ms,
     };
     match call.step.as_str() {
-        "" => match plain(&answer["data"]["task_id"]) {
-            task if task.is_empty() => done(false, "created a task without an id".into()),
+        "" => match plain(&body_json["data"]["task_id"]) {
+            task if task.is_empty() => done(false, "the response has no task id".into()),
             task => under_way(CREATED, &task, 0),
         },
         CREATED => under_way("started", &call.task, TASK_POLL_MS),
-        step => match answer["data"]["state"].as_str().unwrap_or_default() {
-            // What was never started is started now, and what was ended for good over there is exchange anew.
+        step => match body_json["data"]["state"].as_str().unwrap_or_default() {
+            // A resumed task that was never started is started now. A resumed task that was revoked
+            // or has expired is replaced by a new task.
             "CREATED" if step == RESUMED => under_way(CREATED, &call.task, 0),
             "REVOKED" | "EXPIRED" if step == RESUMED => under_way("", "", 0),
             "FINISHED" => done(true, String::new()),
             state @ ("FAILED" | "REVOKED" | "EXPIRED") => {
-                done(false, format!("the task {} is {state}", call.task))
+                done(false, format!("the SOPS task {} is {state}", call.task))
             }
             state if call.polls + 1 >= polls_max => done(
                 false,
                 format!(
-                    "the task {} is still {state} after {polls_max} questions",
+                    "the SOPS task {} is still {state} after {polls_max} polls",
                     call.task
                 ),
             ),
@@ -170,40 +180,44 @@ fn of_task(polls_max: u32, call: &ApiCall, came: &Came<'_>) -> Step {
     }
 }
 
-/// The variable that the task of a node leaves behind: whether it succeeded (reference/bk-itsm.md 8.2).
+/// Returns the name of the variable with the success of a node's SOPS task (reference/bk-itsm.md
+/// 8.2).
 pub fn task_result(node: NodeId) -> String {
     format!("sops_result_{node}")
 }
 
-fn holds(condition: &Condition, answer: &Value) -> bool {
-    let find =
-        |key: &str| at(answer, key).map_or(Found::Absent, |value| Found::Value(value.clone()));
+fn holds(condition: &Condition, body_json: &Value) -> bool {
+    let find = |key: &str| {
+        member_at(body_json, key).map_or(Found::Absent, |value| Found::Value(value.clone()))
+    };
     condition::holds(condition, TransitionId(0), &find, &mut Vec::new())
 }
 
-/// What stands at a path, in the answer or in its `data`.
-pub(crate) fn found<'a>(answer: &'a Value, path: &str) -> Option<&'a Value> {
-    at(answer, path).or_else(|| at(answer.get("data")?, path))
+/// Returns the value at a path in the response, or else in its `data`.
+pub(crate) fn value_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
+    member_at(body_json, path).or_else(|| member_at(body_json.get("data")?, path))
 }
 
-/// What stands at a path of members and places between dots; `resp.` in front is the answer itself.
-fn at<'a>(answer: &'a Value, path: &str) -> Option<&'a Value> {
+/// Returns the value at a path of member names and indexes with dots between them; a prefix `resp.`
+/// is ignored.
+fn member_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
     let path = path.strip_prefix("resp.").unwrap_or(path);
     path.split('.')
         .filter(|part| !part.is_empty())
-        .try_fold(answer, |value, part| match value {
+        .try_fold(body_json, |value, part| match value {
             Value::Array(items) => items.get(part.parse::<usize>().ok()?),
             other => other.get(part),
         })
 }
 
-/// What an answer leaves behind: of an API what stands in its `data`, of a webhook in the answer itself (reference/bk-itsm.md 8.1, 8.4).
-fn outputs(request: &Request, kind: NodeKind, answer: &Value) -> BTreeMap<String, String> {
+/// Returns the variables from a response: an API call reads them first from `data`, a webhook from
+/// the response itself (reference/bk-itsm.md 8.1, 8.4).
+fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<String, String> {
     let in_data = |path: &str| {
-        answer
+        body_json
             .get("data")
             .filter(|_| kind == NodeKind::Task && !path.starts_with("resp."))
-            .and_then(|data| at(data, path))
+            .and_then(|data| member_at(data, path))
     };
     let cut = |text: String| {
         text.chars()
@@ -215,26 +229,26 @@ fn outputs(request: &Request, kind: NodeKind, answer: &Value) -> BTreeMap<String
     request
         .outputs
         .iter()
-        .filter_map(|taken| {
+        .filter_map(|mapping| {
             Some((
-                taken.key.clone(),
+                mapping.key.clone(),
                 cut(plain(
-                    in_data(&taken.path).or_else(|| found(answer, &taken.path))?,
+                    in_data(&mapping.path).or_else(|| value_at(body_json, &mapping.path))?,
                 )),
             ))
         })
         .collect()
 }
 
-/// Why not, as the other side puts it: its code and message, cut.
-pub(crate) fn said(answer: &Value) -> String {
-    let code = plain(&answer["code"]);
-    let message: String = plain(&answer["message"])
+/// Returns the reason of a failure: code and message of the external system, with a bounded length.
+pub(crate) fn failure_reason(body_json: &Value) -> String {
+    let code = plain(&body_json["code"]);
+    let message: String = plain(&body_json["message"])
         .chars()
         .take(REASON_CHARS)
         .collect();
     match (code.is_empty(), message.is_empty()) {
-        (true, true) => "the answer does not say what it must".into(),
+        (true, true) => "the response does not meet the success condition".into(),
         (true, false) => message,
         (false, true) => format!("answered code {code}"),
         (false, false) => format!("answered code {code}: {message}"),
@@ -249,7 +263,7 @@ mod tests {
     use crate::workflow::import::expression;
 
     fn request() -> Request {
-        let taken = |key: &str, path: &str| OutputMapping {
+        let mapping = |key: &str, path: &str| OutputMapping {
             key: key.into(),
             name: String::new(),
             path: path.into(),
@@ -259,12 +273,12 @@ mod tests {
             url: "https://x/".into(),
             attempts_max: 3,
             timeout_ms: 1,
-            outputs: vec![taken("id", "task.id"), taken("ip", "resp.data.ips.1")],
+            outputs: vec![mapping("id", "task.id"), mapping("ip", "resp.data.ips.1")],
             ..Request::default()
         }
     }
 
-    fn says(request: &Request, kind: NodeKind, status: u16, body: &str) -> Step {
+    fn judged(request: &Request, kind: NodeKind, status: u16, body: &str) -> Step {
         judge(
             &ServiceTask::Request(request.clone()),
             kind,
@@ -274,8 +288,8 @@ mod tests {
     }
 
     #[test]
-    fn an_api_says_result_and_a_webhook_anything_in_json() {
-        let done = says(
+    fn an_api_needs_result_true_and_a_webhook_any_json() {
+        let done = judged(
             &request(),
             NodeKind::Task,
             200,
@@ -291,7 +305,7 @@ mod tests {
                 reason: String::new()
             }
         );
-        let refused = says(
+        let refused = judged(
             &request(),
             NodeKind::Task,
             200,
@@ -301,28 +315,28 @@ mod tests {
             matches!(refused, Step::Done { succeeded: false, reason, .. } if reason == "answered code 17: no quota")
         );
         assert!(matches!(
-            says(&request(), NodeKind::Webhook, 201, "[]"),
+            judged(&request(), NodeKind::Webhook, 201, "[]"),
             Step::Done {
                 succeeded: true,
                 ..
             }
         ));
         assert!(matches!(
-            says(&request(), NodeKind::Webhook, 200, "ok"),
+            judged(&request(), NodeKind::Webhook, 200, "ok"),
             Step::Done {
                 succeeded: false,
                 ..
             }
         ));
         assert!(matches!(
-            says(&request(), NodeKind::Webhook, 302, ""),
+            judged(&request(), NodeKind::Webhook, 302, ""),
             Step::Done {
                 succeeded: false,
                 ..
             }
         ));
         assert!(matches!(
-            says(&request(), NodeKind::Webhook, 503, ""),
+            judged(&request(), NodeKind::Webhook, 503, ""),
             Step::NoAnswer {
                 attempts_max: 3,
                 ..
@@ -331,11 +345,11 @@ mod tests {
     }
 
     #[test]
-    fn conditions_over_the_answer_are_typed() {
+    fn conditions_on_the_response_compare_by_type() {
         let mut webhook = request();
         webhook.success = expression("resp.code == 0 and resp.data.state == \"done\"");
         assert!(matches!(
-            says(
+            judged(
                 &webhook,
                 NodeKind::Webhook,
                 200,
@@ -347,7 +361,7 @@ mod tests {
             }
         ));
         assert!(matches!(
-            says(
+            judged(
                 &webhook,
                 NodeKind::Webhook,
                 200,
@@ -384,7 +398,7 @@ mod tests {
             written("a in ['x,y', \"z\"]"),
             written("a == 'x,y' or a == 'z'")
         );
-        for unread in [
+        for invalid in [
             "(a == 1",
             "a == 1)",
             "((a == 1) and (b == 1 or (c == 1 and d == 1)))",
@@ -394,24 +408,24 @@ mod tests {
             "(".repeat(1000).as_str(),
             "",
         ] {
-            assert_eq!(expression(unread), None, "{unread}");
+            assert_eq!(expression(invalid), None, "{invalid}");
         }
         webhook.success =
             expression("(resp.code == 0 or resp.code == 200) and resp.result == true");
-        for (answer, fits) in [
+        for (body_json, fits) in [
             (r#"{"code":200,"result":true}"#, true),
             (r#"{"code":0,"result":false}"#, false),
             (r#"{"code":1,"result":true}"#, false),
         ] {
             assert!(
-                matches!(says(&webhook, NodeKind::Webhook, 200, answer), Step::Done { succeeded, .. } if succeeded == fits),
-                "{answer}"
+                matches!(judged(&webhook, NodeKind::Webhook, 200, body_json), Step::Done { succeeded, .. } if succeeded == fits),
+                "{body_json}"
             );
         }
     }
 
     #[test]
-    fn polling_ends() {
+    fn polling_ends_after_its_maximum() {
         let mut request = request();
         request.poll = Some(Poll {
             interval_ms: 5000,
@@ -419,7 +433,7 @@ mod tests {
             until: expression("data.state == 'DONE'").unwrap(),
         });
         assert_eq!(
-            says(
+            judged(
                 &request,
                 NodeKind::Task,
                 200,
@@ -431,14 +445,14 @@ mod tests {
                 after_ms: 5000
             }
         );
-        let asked = ApiCall {
+        let polled_call = ApiCall {
             polls: 1,
             ..ApiCall::default()
         };
         let last = judge(
             &ServiceTask::Request(request.clone()),
             NodeKind::Task,
-            &asked,
+            &polled_call,
             &Ok((200, br#"{"data":{"state":"RUNNING"}}"#)),
         );
         assert!(matches!(
@@ -448,7 +462,8 @@ mod tests {
                 ..
             }
         ));
-        // One lost answer among many questions is no failure, and of the first question one more try than it may be tried is.
+        // A lost poll response is not a failure, but the first request keeps its own maximum of
+        // attempts.
         request.poll = Some(Poll {
             interval_ms: 5000,
             times_max: 100,
@@ -485,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_leaves_behind_what_stands_in_its_data() {
+    fn outputs_of_an_api_call_come_from_its_data() {
         let request = Request {
             outputs: vec![OutputMapping {
                 key: "c".into(),
@@ -494,7 +509,7 @@ mod tests {
             }],
             ..request()
         };
-        let left = |kind| match says(
+        let output = |kind| match judged(
             &request,
             kind,
             200,
@@ -505,15 +520,15 @@ mod tests {
         };
         assert_eq!(
             (
-                left(NodeKind::Task).as_str(),
-                left(NodeKind::Webhook).as_str()
+                output(NodeKind::Task).as_str(),
+                output(NodeKind::Webhook).as_str()
             ),
             ("A17", "0")
         );
     }
 
     #[test]
-    fn a_task_is_created_started_and_asked_after() {
+    fn a_sops_task_is_created_started_and_polled() {
         let task = ServiceTask::Task(Task {
             polls_max: 3,
             ..Task::default()
@@ -578,7 +593,7 @@ mod tests {
                     ..
                 }
             ),
-            "it may have been created"
+            "the task may have been created"
         );
         let resumed = |state: &str| {
             step(
@@ -594,7 +609,7 @@ mod tests {
                 task: "9".into(),
                 after_ms: 0
             },
-            "it was never started"
+            "the task was never started"
         );
         assert_eq!(
             resumed("REVOKED"),
@@ -603,7 +618,7 @@ mod tests {
                 task: String::new(),
                 after_ms: 0
             },
-            "another one is exchange"
+            "a new task is created"
         );
         assert!(matches!(resumed("RUNNING"), Step::UnderWay { step, .. } if step == "running"));
         assert!(matches!(

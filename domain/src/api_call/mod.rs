@@ -1,6 +1,8 @@
-//! One call of an automatic node: what is asked of the other side next ([`plan`]), what its answer means ([`judge`]), and the record of it all.
+//! The API call of one automatic node: its next request ([`plan`]), the meaning of a response
+//! ([`judge`]), and all attempts.
 //!
-//! Every state but the last has a deadline, and the last is reached only after the ticket was recorded: whoever dies in between is called again.
+//! Every state except the last one has a deadline. The last state follows only after the ticket has
+//! recorded the result, so a crash before that repeats the step.
 
 pub mod judge;
 pub mod plan;
@@ -19,54 +21,60 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing};
 
-/// Until when a ticket must have been recorded what its call came to, before it is recorded again.
-const TELL_MS: i64 = 30_000;
-/// A task that is gone on with is asked after first.
+/// Time for the ticket to record the result, in milliseconds, before the result is sent to it
+/// again.
+const RESULT_DUE_MS: i64 = 30_000;
+/// Step of a call that continues an existing SOPS task and first requests its state.
 pub const RESUMED: &str = "resumed";
-/// A request was answered, and not yet with what is waited for.
+/// Step of a request whose responses have not met the poll condition yet.
 pub const POLLED: &str = "polled";
-/// A task is there, and not started.
+/// Step of a SOPS task that is created but not started.
 pub const CREATED: &str = "created";
 
+/// The commands of one API call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// What cannot be asked twice is asked now; `until` then its answer is recorded, or nobody knows what became of it.
+    /// Records that a non-idempotent request is about to be sent. If no result is recorded by
+    /// `until`, the request may have been executed.
     Begin {
         attempt: u32,
         until: Moment,
     },
-    /// What one attempt came to; `attempt` counts from 1 and must be the one that was due.
+    /// Records the outcome of one attempt; `attempt` counts from 1 and must be the attempt that is
+    /// due.
     Record {
         attempt: u32,
-        /// Where it went, if anywhere.
+        /// The HTTP exchange of the attempt; `None` if no request was sent.
         exchange: Option<Exchange>,
         step: Step,
         at: Moment,
     },
-    /// The ticket knows (`recorded`), or does not want to know any more.
+    /// Ends the call after the ticket recorded the result (`recorded`), or no longer waits for it.
     Close {
         recorded: bool,
     },
 }
 
-/// What one attempt came to.
+/// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nobody answered; it may be tried so many times in all.
+    /// The attempt had no usable response; at most `attempts_max` such attempts in a row are
+    /// allowed.
     NoAnswer {
         status: Option<u16>,
         reason: String,
         attempts_max: u32,
-        /// Longest pause before the next try.
+        /// Longest pause before the next attempt, in milliseconds.
         pause_max_ms: i64,
     },
-    /// It goes on over there.
+    /// The external system has accepted the work; the next request follows after `after_ms`.
     UnderWay {
         step: String,
         task: String,
         after_ms: i64,
     },
+    /// The call has its result.
     Done {
         status: Option<u16>,
         succeeded: bool,
@@ -75,33 +83,34 @@ pub enum Step {
     },
 }
 
+/// The reasons why a command is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    #[error("this call was requested before")]
+    #[error("the API call is already requested")]
     AlreadyRequested,
-    #[error("this call was never requested")]
+    #[error("the API call is not requested")]
     NotRequested,
     #[error("attempt {0} is not the one that is due")]
     NotDue(u32),
-    #[error("this call has no answer yet")]
+    #[error("the API call has no result yet")]
     NoAnswer,
 }
 
-/// One call as its history left it.
+/// The state of one API call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApiCall {
     pub requested: Option<Requested>,
     pub attempts: u32,
-    /// Attempts in a row that nobody answered.
+    /// Consecutive attempts without a usable response.
     pub failures: u32,
-    /// Answers that said it goes on.
+    /// Polls whose response did not end the call.
     pub polls: u32,
     pub step: String,
     pub task: String,
-    /// The last attempt that was begun with something that cannot be asked twice.
+    /// The last attempt with a recorded start of a non-idempotent request; 0 if there is none.
     #[serde(default)]
     pub begun: u32,
-    /// When the next attempt is due.
+    /// The instant at which the next attempt is due.
     pub next: Moment,
     pub answered: Option<Completed>,
     pub closed: bool,
@@ -167,26 +176,26 @@ impl Decider for ApiCall {
                 }
                 self.requested = Some(requested.clone());
             }
-            ApiCallEvent::AttemptStarted(began) => {
-                self.begun = began.attempt;
-                self.next = began.due;
+            ApiCallEvent::AttemptStarted(started) => {
+                self.begun = started.attempt;
+                self.next = started.due;
             }
             ApiCallEvent::AttemptFailed(failed) => {
                 self.attempts = failed.attempt;
                 self.failures += 1;
                 self.next = failed.due;
             }
-            ApiCallEvent::PollScheduled(waiting) => {
-                self.attempts = waiting.attempt;
+            ApiCallEvent::PollScheduled(scheduled) => {
+                self.attempts = scheduled.attempt;
                 self.failures = 0;
-                self.polls += u32::from(matches!(waiting.step.as_str(), POLLED | "running"));
-                self.step.clone_from(&waiting.step);
-                self.task.clone_from(&waiting.task);
-                self.next = waiting.due;
+                self.polls += u32::from(matches!(scheduled.step.as_str(), POLLED | "running"));
+                self.step.clone_from(&scheduled.step);
+                self.task.clone_from(&scheduled.task);
+                self.next = scheduled.due;
             }
-            ApiCallEvent::Completed(answered) => {
-                self.attempts = answered.attempt;
-                self.answered = Some(answered.clone());
+            ApiCallEvent::Completed(completed) => {
+                self.attempts = completed.attempt;
+                self.answered = Some(completed.clone());
             }
             ApiCallEvent::Closed(_) => self.closed = true,
         }
@@ -194,13 +203,15 @@ impl Decider for ApiCall {
 }
 
 impl ApiCall {
-    /// Says whether what is to be asked next must not be asked twice: the operations platform knows no key by which it could tell.
+    /// Returns true if the next request is not idempotent: BlueKing SOPS has no idempotency keys
+    /// for the creation and the start of a task.
     pub fn is_once(&self, service_task: &ServiceTask) -> bool {
         matches!(service_task, ServiceTask::Task(_)) && matches!(self.step.as_str(), "" | CREATED)
     }
 
-    /// What follows where the attempt that is due was begun by somebody who is gone: nobody knows whether a task was created, and of one that was, its state
-    /// tells whether it was started.
+    /// Returns the outcome of a started attempt that has no recorded result; `None` if there is no
+    /// such attempt. An interrupted start of a task continues with a request for its state. An
+    /// interrupted creation fails, because its effect is unknown.
     pub fn interrupted(&self) -> Option<Step> {
         match self.step.as_str() {
             _ if self.begun != self.attempts + 1 => None,
@@ -209,12 +220,12 @@ impl ApiCall {
                 status: None,
                 succeeded: false,
                 outputs: BTreeMap::new(),
-                reason: "the desk was interrupted while the task was created; whether it was is to be looked up over there".into(),
+                reason: "the desk was interrupted while the task was created; look it up in BlueKing SOPS".into(),
             }),
         }
     }
 
-    /// Says whether something is still to be asked of the other side.
+    /// Returns true if the call is requested and has no result yet.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.answered.is_none()
     }
@@ -227,11 +238,11 @@ impl ApiCall {
         at: Moment,
     ) -> ApiCallEvent {
         let exchange = exchange.cloned();
-        let answered = |exchange,
-                        status: Option<u16>,
-                        succeeded,
-                        outputs: &BTreeMap<String, String>,
-                        reason: &str| {
+        let completed = |exchange,
+                         status: Option<u16>,
+                         succeeded,
+                         outputs: &BTreeMap<String, String>,
+                         reason: &str| {
             let (outputs, reason, task) = (outputs.clone(), reason.to_owned(), self.task.clone());
             Completed {
                 attempt,
@@ -241,7 +252,7 @@ impl ApiCall {
                 outputs,
                 task,
                 reason,
-                due: at.plus_ms(TELL_MS),
+                due: at.plus_ms(RESULT_DUE_MS),
             }
             .into()
         };
@@ -252,7 +263,7 @@ impl ApiCall {
                 attempts_max,
                 ..
             } if self.failures + 1 >= *attempts_max => {
-                answered(exchange, *status, false, &BTreeMap::new(), reason)
+                completed(exchange, *status, false, &BTreeMap::new(), reason)
             }
             Step::NoAnswer {
                 status,
@@ -284,15 +295,15 @@ impl ApiCall {
                 succeeded,
                 outputs,
                 reason,
-            } => answered(exchange, *status, *succeeded, outputs, reason),
+            } => completed(exchange, *status, *succeeded, outputs, reason),
         }
     }
 }
 
-/// Longest pause between two tries, where nothing says a shorter one.
+/// Longest pause between two attempts in milliseconds, unless an outcome sets a shorter one.
 const PAUSE_MAX_MS: i64 = 300_000;
 
-/// The pause after so many unanswered attempts: 3 s, doubling.
+/// The pause in milliseconds after `failures` consecutive failed attempts: 3 s, doubling.
 fn pause_ms(failures: u32) -> i64 {
     (3_000_i64 << failures.min(7)).min(PAUSE_MAX_MS)
 }
@@ -342,15 +353,15 @@ mod tests {
     }
 
     #[test]
-    fn nobody_answering_is_tried_again_until_the_bound_and_then_an_answer() {
+    fn attempts_without_a_response_repeat_up_to_the_bound() {
         let mut call = fold::<ApiCall>(&[requested()]);
-        let silent = || Step::NoAnswer {
+        let no_response = || Step::NoAnswer {
             status: None,
             reason: "timeout".into(),
             attempts_max: 2,
             pause_max_ms: PAUSE_MAX_MS,
         };
-        let first = record(&call, 1, silent());
+        let first = record(&call, 1, no_response());
         assert_eq!(
             first,
             AttemptFailed {
@@ -368,21 +379,21 @@ mod tests {
                 &Command::Record {
                     attempt: 1,
                     exchange: None,
-                    step: silent(),
+                    step: no_response(),
                     at: Moment(100)
                 },
                 &()
             ),
             Err(DecideError::Rejected(Rejection::NotDue(1)))
         );
-        let ApiCallEvent::Completed(answered) = record(&call, 2, silent()) else {
-            panic!("an answer")
+        let ApiCallEvent::Completed(completed) = record(&call, 2, no_response()) else {
+            panic!("a result")
         };
-        assert!(!answered.succeeded && answered.reason == "timeout");
+        assert!(!completed.succeeded && completed.reason == "timeout");
     }
 
     #[test]
-    fn it_is_closed_only_after_an_answer_and_once() {
+    fn a_call_closes_once_and_only_after_its_result() {
         let mut call = fold::<ApiCall>(&[requested()]);
         assert_eq!(
             call.decide(&Command::Close { recorded: true }, &()),
@@ -409,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_twice_is_not() {
+    fn a_non_idempotent_request_is_not_sent_twice() {
         let task = ServiceTask::Task(events::service_task::Task::default());
         let mut call = fold::<ApiCall>(&[requested()]);
         assert!(
@@ -444,7 +455,7 @@ mod tests {
                     ..
                 })
             ),
-            "it may have been created"
+            "the task may have been created"
         );
         call.evolve(&record(
             &call,
@@ -457,7 +468,7 @@ mod tests {
         ));
         assert!(call.is_once(&task) && call.interrupted().is_none());
         call.evolve(&begin(&call, 2).expect("begins")[0]);
-        let resumed = call.interrupted().expect("it may have been started");
+        let resumed = call.interrupted().expect("an interrupted start");
         assert_eq!(
             resumed,
             Step::UnderWay {
@@ -469,12 +480,12 @@ mod tests {
         call.evolve(&record(&call, 2, resumed));
         assert!(
             !call.is_once(&task) && call.interrupted().is_none(),
-            "its state can be asked as often as one likes"
+            "a request for the state of a task is idempotent"
         );
     }
 
     #[test]
-    fn every_state_but_the_last_has_a_deadline() {
+    fn every_state_except_the_last_one_has_a_deadline() {
         use events::{Deadline, Event as _};
         for event in events::samples::history::<ApiCallEvent>() {
             assert_eq!(

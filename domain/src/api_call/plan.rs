@@ -1,4 +1,4 @@
-//! What is asked of the other side next.
+//! The next HTTP request of an API call, with its placeholders filled.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::template::{
 use super::{ApiCall, CREATED, schema};
 use crate::ticket::form::plain;
 
-/// One HTTP call, ready to be exchange. Headers that are secrets come from the key store and are not here.
+/// One HTTP request, ready to be sent; secret headers are added later from the key store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
     pub method: String,
@@ -21,15 +21,16 @@ pub struct Wanted {
     pub timeout_ms: i64,
 }
 
-/// Fields of a form between `&`, as browsers send them.
+/// The media type of form fields joined with `&`.
 const FORM: &str = "application/x-www-form-urlencoded";
-/// Fields of a form in parts.
+/// The media type of form fields in separate parts.
 const PARTS: &str = "multipart/form-data";
-/// Characters of the boundary between parts; RFC 2046 allows 70.
+/// Length of the boundary between parts, in characters; RFC 2046 allows 70.
 const BOUNDARY_CHARS: usize = 32;
 
 impl Wanted {
-    /// The body as it is sent: a text as it is, the fields of a form as the headers say, everything else as JSON.
+    /// Returns the body to send: a text unchanged, form fields in the media type of the headers,
+    /// everything else as JSON.
     pub fn body_text(&self) -> String {
         let header = media_type(&self.headers);
         let kind = header.to_lowercase();
@@ -63,7 +64,7 @@ impl Wanted {
     }
 }
 
-/// The media type that the headers give the body.
+/// Returns the value of the content type header; empty if there is none.
 fn media_type(headers: &[(String, String)]) -> &str {
     headers
         .iter()
@@ -71,7 +72,7 @@ fn media_type(headers: &[(String, String)]) -> &str {
         .map_or("", |(_, value)| value.as_str())
 }
 
-/// The fields of a form in their order: the members of an object, or a list of `key` and `value`.
+/// Returns the form fields in order: the members of an object, or a list of `key` and `value`.
 fn fields(body: &Value) -> Option<Vec<(String, String)>> {
     match body {
         Value::Object(members) => Some(
@@ -93,13 +94,14 @@ fn fields(body: &Value) -> Option<Vec<(String, String)>> {
     }
 }
 
-/// A text as forms write it: a blank is a plus.
+/// Encodes a text for `application/x-www-form-urlencoded`: a space becomes a plus.
 fn form_encoded(text: &str) -> String {
     percent(text).replace("%20", "+")
 }
 
-/// Names the boundary between parts: a digest of the body, so that a repeated request is the same to the byte, and no value can contain the boundary. Only a
-/// body that is a text keeps the boundary with which it was written.
+/// Sets the boundary between parts to a digest of the body. A repeated request is therefore equal
+/// byte for byte, and no value can contain the boundary. A body that is a text keeps its own
+/// boundary.
 fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     for (name, value) in headers {
         let (kind, parameters) = value.split_once(';').unwrap_or((value.as_str(), ""));
@@ -114,7 +116,7 @@ fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     }
 }
 
-/// The next call, or why there cannot be one.
+/// Returns the next request of a call; the error is the English reason why there is none.
 pub fn plan(
     service_task: &ServiceTask,
     call: &ApiCall,
@@ -126,7 +128,7 @@ pub fn plan(
     }
 }
 
-/// The keys that the templates of a call ask for.
+/// Returns the keys of the placeholders in the templates of a service task.
 pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     let of_pairs = |pairs: &[Pair]| {
         pairs
@@ -151,22 +153,24 @@ pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     keys.into_iter().flatten().collect()
 }
 
-/// The call that a request describes, its placeholders filled.
+/// Returns the HTTP request that a service task describes, with its placeholders filled; the error
+/// is the English reason.
 pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, String> {
     if !request.credentials.is_empty() && request.secret.is_empty() {
         return Err(format!(
-            "the call needs credentials ({}), and names no secret that holds them",
+            "the API call needs credentials ({}), but it names no secret with them",
             request.credentials
         ));
     }
     let mut url = fill(&request.url, variables, percent)?;
-    // What is filled in is one part of the path and stays one; whoever resolves an address takes these parts for ways up.
+    // A filled value must stay one segment of the path. HTTP clients resolve `.` and `..` segments,
+    // so these would change the path.
     let path = url.split(['?', '#']).next().unwrap_or_default();
     if path
         .split('/')
         .any(|part| matches!(part.to_lowercase().replace("%2e", ".").as_str(), "." | ".."))
     {
-        return Err("the address leads out of its path".into());
+        return Err("the URL path has a segment . or ..".into());
     }
     for (at, pair) in request.query.iter().enumerate() {
         let sign = if at == 0 && !url.contains('?') {
@@ -192,7 +196,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, St
         .collect::<Result<Vec<_>, String>>()?;
     let body = match &request.body {
         Value::Null => None,
-        // A text that is no JSON until it is filled: what fills it cannot end the text it stands in.
+        // The text becomes JSON only after the replacement, so each value is encoded for its
+        // position and cannot end the enclosing string.
         Value::String(text) => {
             let filled = match encoder(&headers) {
                 Some(encode) => fill(text, variables, encode)?,
@@ -217,7 +222,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, St
     })
 }
 
-/// How a value is written into a text of the type that the headers name; `None` for JSON, which is also the type where they name none.
+/// Returns the encoding of values for the media type of the headers; `None` for JSON, which is the
+/// default.
 fn encoder(headers: &[(String, String)]) -> Option<fn(&str) -> String> {
     match media_type(headers)
         .split(';')
@@ -229,12 +235,12 @@ fn encoder(headers: &[(String, String)]) -> Option<fn(&str) -> String> {
     {
         "text/plain" => Some(str::to_owned),
         "application/x-www-form-urlencoded" => Some(percent),
-        kind if kind.ends_with("xml") || kind.ends_with("html") => Some(marked_up),
+        kind if kind.ends_with("xml") || kind.ends_with("html") => Some(escape_markup),
         _ => None,
     }
 }
 
-fn marked_up(text: &str) -> String {
+fn escape_markup(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -242,7 +248,7 @@ fn marked_up(text: &str) -> String {
         .replace('\'', "&apos;")
 }
 
-/// A task is created, started and asked after, one call each (reference/bk-itsm.md 8.2).
+/// Returns the next request of a SOPS task: creation, start, or state (reference/bk-itsm.md 8.2).
 fn of_task(task: &Task, call: &ApiCall, variables: &Variables) -> Result<Wanted, String> {
     let filled = |text: &str| fill(text, variables, str::to_owned);
     let business = filled(&task.bk_biz_id)?;
@@ -288,8 +294,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_is_sent_as_its_headers_say() {
-        let wanted = |body: Value, kind: Option<&str>| {
+    fn a_body_is_sent_in_the_media_type_of_its_headers() {
+        let body_text = |body: Value, kind: Option<&str>| {
             let headers = kind
                 .map(|kind| ("Content-Type".to_owned(), kind.to_owned()))
                 .into_iter()
@@ -303,21 +309,21 @@ mod tests {
             }
             .body_text()
         };
-        assert_eq!(wanted(json!({ "a": 1 }), None), r#"{"a":1}"#);
+        assert_eq!(body_text(json!({ "a": 1 }), None), r#"{"a":1}"#);
         assert_eq!(
-            wanted(
+            body_text(
                 json!({ "a": "x&y=1", "b": 2 }),
                 Some("application/x-www-form-urlencoded")
             ),
             "a=x%26y%3D1&b=2"
         );
         assert_eq!(
-            wanted(json!("<a>1</a>"), Some("application/xml")),
+            body_text(json!("<a>1</a>"), Some("application/xml")),
             "<a>1</a>"
         );
         let pairs = json!([{ "key": "z", "value": "a b" }, { "key": "a", "value": "1" }]);
         assert_eq!(
-            wanted(
+            body_text(
                 pairs.clone(),
                 Some("application/x-www-form-urlencoded;charset=utf-8")
             ),
@@ -326,11 +332,11 @@ mod tests {
         );
         let parts = "--B\r\nContent-Disposition: form-data; name=\"z\"\r\n\r\na b\r\n--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--B--\r\n";
         assert_eq!(
-            wanted(pairs.clone(), Some("multipart/form-data; boundary=B")),
+            body_text(pairs.clone(), Some("multipart/form-data; boundary=B")),
             parts
         );
         assert_eq!(
-            wanted(pairs, None),
+            body_text(pairs, None),
             r#"[{"key":"z","value":"a b"},{"key":"a","value":"1"}]"#
         );
         let filled = |kind: &str, body: &str| {
@@ -361,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_needs_credentials_is_not_planned_without_them() {
+    fn a_request_without_its_required_credentials_is_rejected() {
         let mut request = Request {
             method: "GET".into(),
             url: "https://x/".into(),
@@ -378,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_in_parts_has_a_boundary_of_its_own() {
+    fn a_multipart_form_has_its_own_boundary() {
         let headers = vec![events::service_task::Pair {
             key: "Content-Type".into(),
             value: "multipart/form-data".into(),
@@ -426,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_in_leads_nowhere_else() {
+    fn a_filled_value_cannot_change_the_url_path() {
         let request = Request {
             method: "GET".into(),
             url: "https://x/hosts/${a}/${b}".into(),
@@ -437,7 +443,7 @@ mod tests {
                 &request,
                 &[("a".to_owned(), json!(a)), ("b".to_owned(), json!(b))].into(),
             )
-            .map(|wanted| wanted.url)
+            .map(|request| request.url)
         };
         for (a, b) in [("..", "admin"), ("x", "."), ("%2e%2E", "x")] {
             let filled = plan(a, b);
@@ -448,7 +454,7 @@ mod tests {
         }
         assert_eq!(
             plan("..", "admin").unwrap_err(),
-            "the address leads out of its path"
+            "the URL path has a segment . or .."
         );
         assert_eq!(
             plan("a/../b", "...").unwrap(),

@@ -1,43 +1,44 @@
-//! What an API says of the body it takes: a JSON schema, of which types, members, items and what is required count (reference/bk-itsm.md 8.1).
+//! Conversion of a request body to the JSON schema of an API (reference/bk-itsm.md 8.1); only
+//! types, members, items and required members of the schema are used.
 
 use serde_json::{Map, Value};
 
 use crate::ticket::form::plain;
 
-/// Makes a filled body what its schema says: a text becomes the number, truth value, list or object that is asked for, anything plain the text. An `Err` names
-/// what does not fit, and where.
+/// Converts a filled body to the types of its schema: texts to numbers, truth values, lists or
+/// objects, and plain values to texts. An `Err` names the path and the expected type.
 pub fn conform(schema: &Value, value: Value) -> Result<Value, String> {
-    at(schema, value, "body")
+    conform_at(schema, value, "body")
 }
 
-/// Says whether something is a schema, rather than a body: an object that tells the type of something and its members.
+/// Returns true if a value is a schema and not a body: a type `object` with `properties`, or a type
+/// `array` with `items`.
 pub fn is_schema(value: &Value) -> bool {
     value["type"] == "object" && value["properties"].is_object()
         || value["type"] == "array" && value["items"].is_object()
 }
 
-fn at(schema: &Value, value: Value, place: &str) -> Result<Value, String> {
-    let wrong = |what: &str| Err(format!("{place} is not {what}"));
-    // What may be of several types, or of none, stays as it is.
+fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String> {
+    let not = |what: &str| Err(format!("{path} is not {what}"));
+    // A schema with several types or without a type does not select a conversion.
     let Some(kind) = schema["type"].as_str() else {
         return Ok(value);
     };
     match (kind, value) {
-        ("object", Value::Object(members)) => object(schema, members, place),
+        ("object", Value::Object(members)) => object(schema, members, path),
         ("array", Value::Array(items)) => {
-            let items = items
-                .into_iter()
-                .enumerate()
-                .map(|(index, item)| at(&schema["items"], item, &format!("{place}.{index}")));
+            let items = items.into_iter().enumerate().map(|(index, item)| {
+                conform_at(&schema["items"], item, &format!("{path}.{index}"))
+            });
             items.collect::<Result<Vec<_>, _>>().map(Value::from)
         }
         ("object" | "array", Value::String(text)) => match serde_json::from_str::<Value>(&text) {
             Ok(read)
                 if read.is_object() && kind == "object" || read.is_array() && kind == "array" =>
             {
-                at(schema, read, place)
+                conform_at(schema, read, path)
             }
-            // Several things that were chosen are a text between commas.
+            // A form stores several selected options as a text with commas.
             _ if kind == "array" => {
                 let parts = text
                     .split(',')
@@ -45,9 +46,9 @@ fn at(schema: &Value, value: Value, place: &str) -> Result<Value, String> {
                     .filter(|part| !part.is_empty())
                     .map(Value::from)
                     .collect::<Vec<_>>();
-                at(schema, parts.into(), place)
+                conform_at(schema, parts.into(), path)
             }
-            _ => wrong("an object"),
+            _ => not("an object"),
         },
         ("integer" | "number", Value::String(text)) => {
             match serde_json::from_str::<serde_json::Number>(text.trim()) {
@@ -57,7 +58,7 @@ fn at(schema: &Value, value: Value, place: &str) -> Result<Value, String> {
                 {
                     Ok(number.into())
                 }
-                _ => wrong(if kind == "integer" {
+                _ => not(if kind == "integer" {
                     "an integer"
                 } else {
                     "a number"
@@ -75,32 +76,33 @@ fn at(schema: &Value, value: Value, place: &str) -> Result<Value, String> {
         ("boolean", Value::String(text)) => match text.trim().to_lowercase().as_str() {
             "true" | "1" => Ok(true.into()),
             "false" | "0" => Ok(false.into()),
-            _ => wrong("true or false"),
+            _ => not("true or false"),
         },
         ("string", value @ (Value::Number(_) | Value::Bool(_))) => Ok(plain(&value).into()),
-        // What was not filled in is left out where it may be.
+        // A field without a value is null; `object` removes it from its parent.
         (_, Value::Null) => Ok(Value::Null),
-        ("object", _) => wrong("an object"),
-        ("array", _) => wrong("a list"),
-        ("integer", _) => wrong("an integer"),
-        ("number", _) => wrong("a number"),
-        ("boolean", _) => wrong("true or false"),
-        ("string", _) => wrong("a text"),
+        ("object", _) => not("an object"),
+        ("array", _) => not("a list"),
+        ("integer", _) => not("an integer"),
+        ("number", _) => not("a number"),
+        ("boolean", _) => not("true or false"),
+        ("string", _) => not("a text"),
         (_, value) => Ok(value),
     }
 }
 
-fn object(schema: &Value, members: Map<String, Value>, place: &str) -> Result<Value, String> {
+fn object(schema: &Value, members: Map<String, Value>, path: &str) -> Result<Value, String> {
     let mut conforming = Map::new();
     for (key, member) in members {
-        // Nothing was filled in: an empty text is no number, and no list of one.
+        // An empty text of another type than text is a field without a value: not a number, and not
+        // a list with one item.
         let member_schema = &schema["properties"][&key];
         let is_text = matches!(member_schema["type"].as_str(), None | Some("string"));
-        let is_nothing = member.is_null() || (!is_text && member == "");
-        if !is_nothing {
+        let has_no_value = member.is_null() || (!is_text && member == "");
+        if !has_no_value {
             conforming.insert(
                 key.clone(),
-                at(member_schema, member, &format!("{place}.{key}"))?,
+                conform_at(member_schema, member, &format!("{path}.{key}"))?,
             );
         }
     }
@@ -109,17 +111,17 @@ fn object(schema: &Value, members: Map<String, Value>, place: &str) -> Result<Va
         .into_iter()
         .flatten()
         .filter_map(Value::as_str);
-    let marked = schema["properties"]
+    let necessary = schema["properties"]
         .as_object()
         .into_iter()
         .flatten()
         .filter(|(_, member)| member["is_necessary"] == true)
         .map(|(key, _)| key.as_str());
     match required
-        .chain(marked)
+        .chain(necessary)
         .find(|key| !conforming.contains_key(*key))
     {
-        Some(missing) => Err(format!("{place}.{missing} is missing")),
+        Some(missing) => Err(format!("{path}.{missing} is missing")),
         None => Ok(conforming.into()),
     }
 }
@@ -138,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_filled_in_as_text_becomes_what_is_asked_for() {
+    fn text_values_become_the_types_of_the_schema() {
         let body = json!({ "count": "3", "load": "0.5", "now": "true", "name": 7, "hosts": "1, 2", "more": "{\"id\": \"9\"}", "else": "x" });
         let fits = json!({ "count": 3, "load": 0.5, "now": true, "name": "7", "hosts": [1, 2], "more": { "id": 9 }, "else": "x" });
         assert_eq!(conform(&schema(), body), Ok(fits));
         assert_eq!(
             conform(&schema(), json!({ "count": 1, "load": "", "hosts": null })),
             Ok(json!({ "count": 1 })),
-            "what was not filled in is left out"
+            "a field without a value is omitted"
         );
         assert!(
             is_schema(&schema())
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named_with_its_place() {
+    fn an_error_names_the_path_and_the_expected_type() {
         for (body, reason) in [
             (json!({ "count": "many" }), "body.count is not an integer"),
             (json!({ "count": 1.5 }), "body.count is not an integer"),

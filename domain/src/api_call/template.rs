@@ -1,5 +1,7 @@
-//! Texts with placeholders: `${key}` or `{{ key }}` stands for a value. What fills a hole is never looked at again, so nothing that a user typed can
-//! become a template, a path or a program.
+//! Templates: texts with the placeholders `${key}` or `{{ key }}`.
+//!
+//! An inserted value is never read as a template again, so user input cannot become a template, a
+//! path or code.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +10,13 @@ use serde_json::Value;
 
 use crate::ticket::form::plain;
 
-/// What placeholders may hold, by key.
+/// The values for placeholders by key.
 pub type Variables = BTreeMap<String, Value>;
 
-/// A text in pieces.
+/// One part of a template: literal text, or the key of a placeholder.
 enum Piece<'a> {
     Text(&'a str),
-    Hole(&'a str),
+    Placeholder(&'a str),
 }
 
 fn pieces(text: &str) -> Vec<Piece<'_>> {
@@ -32,7 +34,7 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
             break;
         };
         pieces.push(Piece::Text(&rest[..at]));
-        pieces.push(Piece::Hole(
+        pieces.push(Piece::Placeholder(
             rest[at + open.len()..at + open.len() + end].trim(),
         ));
         rest = &rest[at + open.len() + end + close.len()..];
@@ -41,16 +43,16 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// The keys a text asks for.
+/// Returns the keys of the placeholders in a text.
 pub fn placeholders(text: &str) -> Vec<String> {
     let key = |piece| match piece {
-        Piece::Hole(key) => Some(key.strip_prefix("params_").unwrap_or(key).to_owned()),
+        Piece::Placeholder(key) => Some(key.strip_prefix("params_").unwrap_or(key).to_owned()),
         Piece::Text(_) => None,
     };
     pieces(text).into_iter().filter_map(key).collect()
 }
 
-/// The keys that the texts of a JSON value ask for.
+/// Returns the keys of the placeholders in all texts of a JSON value.
 pub fn holes_of_json(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => placeholders(text),
@@ -65,10 +67,11 @@ fn find<'a>(key: &str, variables: &'a Variables) -> Result<&'a Value, String> {
     variables
         .get(key)
         .or_else(|| variables.get(plain))
-        .ok_or_else(|| format!("the template asks for {key}, which does not exist"))
+        .ok_or_else(|| format!("the template uses {key}, which does not exist"))
 }
 
-/// Fills the placeholders of a text; `encode` is applied to what fills them.
+/// Replaces the placeholders of a text with their values after `encode`; an unknown key is an
+/// error.
 pub fn fill(
     text: &str,
     variables: &Variables,
@@ -78,27 +81,28 @@ pub fn fill(
         .into_iter()
         .map(|piece| match piece {
             Piece::Text(text) => Ok(text.to_owned()),
-            Piece::Hole(key) => find(key, variables).map(|value| encode(&plain(value))),
+            Piece::Placeholder(key) => find(key, variables).map(|value| encode(&plain(value))),
         })
         .collect()
 }
 
-/// A text as it is written between the quotes of a JSON text.
+/// Escapes a text for use inside a JSON string.
 fn escaped(text: &str) -> String {
     let quoted = Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// A value as JSON has it outside of quotes. A text that is itself one JSON value, such as a number, is written as that value.
-fn whole(value: &Value) -> String {
+/// Writes a value as JSON outside of quotes; a text that is a JSON value itself, such as a number,
+/// is written unquoted.
+fn json_value(value: &Value) -> String {
     match value {
         Value::String(text) if serde_json::from_str::<Value>(text).is_ok() => text.clone(),
         other => other.to_string(),
     }
 }
 
-/// Fills the placeholders of a text of JSON: between quotes a value is part of the text there, elsewhere it is a JSON value by itself. A template that is no JSON
-/// wherever its placeholders are gets texts as JSON escapes them.
+/// Replaces the placeholders of a template in JSON. Inside quotes a value is escaped text;
+/// elsewhere it is a JSON value. In a template that is not JSON, all values are escaped text.
 pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, String> {
     let pieces = pieces(text);
     let (mut quoted, mut is_escaped, mut is_quoted) = (Vec::new(), false, false);
@@ -116,7 +120,7 @@ pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, Strin
                     }
                 }
             }
-            Piece::Hole(_) => {
+            Piece::Placeholder(_) => {
                 quoted.push(is_quoted);
                 sample.push_str(if is_quoted { "" } else { "null" });
             }
@@ -129,12 +133,12 @@ pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, Strin
     let one = |piece: Piece<'_>| -> Result<String, String> {
         match piece {
             Piece::Text(text) => Ok(text.to_owned()),
-            Piece::Hole(key) => {
+            Piece::Placeholder(key) => {
                 let value = find(key, variables)?;
                 Ok(if quoted.next() == Some(true) {
                     escaped(&plain(value))
                 } else {
-                    whole(value)
+                    json_value(value)
                 })
             }
         }
@@ -142,11 +146,14 @@ pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, Strin
     pieces.into_iter().map(one).collect()
 }
 
-/// Fills the placeholders of every text in a JSON value. A text that is one hole alone becomes the value itself, with its type.
+/// Replaces the placeholders in all texts of a JSON value. A text that is exactly one placeholder
+/// becomes the value with its type.
 pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> {
     Ok(match value {
         Value::String(text) => match &pieces(text)[..] {
-            [Piece::Text(""), Piece::Hole(key), Piece::Text("")] => find(key, variables)?.clone(),
+            [Piece::Text(""), Piece::Placeholder(key), Piece::Text("")] => {
+                find(key, variables)?.clone()
+            }
             _ => fill(text, variables, str::to_owned)?.into(),
         },
         Value::Array(items) => Value::Array(
@@ -165,7 +172,7 @@ pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> 
     })
 }
 
-/// A number is a number service_task, although it is kept as text.
+/// Converts a number or truth value that a form stores as text to its JSON type.
 pub fn typed(kind: FieldKind, value: Value) -> Value {
     match (kind, &value) {
         (FieldKind::Int, Value::String(text)) => {
@@ -178,7 +185,8 @@ pub fn typed(kind: FieldKind, value: Value) -> Value {
     }
 }
 
-/// Encodes what goes into a path or query of a URL (RFC 3986 2.3: all but unreserved characters).
+/// Percent-encodes a text for the path or query of a URL: all but unreserved characters (RFC 3986
+/// 2.3).
 pub fn percent(text: &str) -> String {
     let one = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
@@ -206,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fills_a_hole_is_never_looked_at_again() {
+    fn an_inserted_value_is_never_read_as_a_template() {
         assert_eq!(
             fill("<${title}>", &variables(), str::to_owned).unwrap(),
             "<a/b ${host} \">"
@@ -218,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn one_hole_alone_keeps_its_type_and_json_stays_json() {
+    fn a_single_placeholder_keeps_the_type_of_its_value() {
         let body = json!({ "n": "${params_count}", "all": "{{ rows }}", "text": "n=${count}", "t": "${title}" });
         let filled = json!({ "n": 3, "all": [{ "ip": 1 }], "text": "n=3", "t": "a/b ${host} \"" });
         assert_eq!(fill_json(&body, &variables()).unwrap(), filled);
     }
 
     #[test]
-    fn a_text_of_json_is_json_when_it_is_filled() {
+    fn a_json_template_is_valid_json_after_replacement() {
         let mut variables = variables();
         variables.extend([
             ("none".to_owned(), Value::Null),
@@ -260,15 +268,15 @@ mod tests {
         }
         assert_eq!(
             fill_json_text("{\"a\": {{gone}}}", &variables).unwrap_err(),
-            "the template asks for gone, which does not exist"
+            "the template uses gone, which does not exist"
         );
     }
 
     #[test]
-    fn a_hole_for_nothing_is_named() {
+    fn an_unknown_placeholder_is_named_in_the_error() {
         assert_eq!(
             fill("${gone}", &variables(), str::to_owned).unwrap_err(),
-            "the template asks for gone, which does not exist"
+            "the template uses gone, which does not exist"
         );
         assert_eq!(
             fill("$ {x} ${open", &variables(), str::to_owned).unwrap(),

@@ -1,4 +1,4 @@
-//! An event and the card as of that event, then intents. Pure, like everything here.
+//! Reactions: pure functions from an event, and the card as of that event, to intents.
 
 pub mod relate_tickets;
 pub mod send_callback;

@@ -1,4 +1,4 @@
-//! Tickets that belong together say so of each other, and children end with their parent.
+//! Records a relation on both tickets, and ends child tickets together with their parent.
 
 use events::ticket::{Relation, TicketEvent};
 
@@ -6,10 +6,11 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The permanent name of this consumer; effect ids are made from it.
+/// The permanent name of this consumer, which is part of its effect ids.
 pub const NAME: &str = "relate_tickets";
 
-/// Tells the other side of a link, which answers with nothing new where it knows already; ends the children of a ticket that ended.
+/// Returns intents that record a new or removed link on the other ticket, or end the child tickets
+/// of an ended ticket.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some(opened) = &card.ticket.opened else {
         return Vec::new();

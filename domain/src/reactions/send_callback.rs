@@ -1,4 +1,5 @@
-//! When a ticket ends, the application that asked for it is called back (reference/bk-itsm.md 10); where it wants to know, also when the status changes.
+//! Requests a callback when a ticket ends (reference/bk-itsm.md 10), and at status changes if the
+//! client app selected them.
 
 use events::ticket::TicketEvent;
 
@@ -6,10 +7,10 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The permanent name of this consumer; effect ids are made from it.
+/// The permanent name of this consumer, which is part of its effect ids.
 pub const NAME: &str = "send_callback";
 
-/// Asks for a callback, where its creator named a receiver.
+/// Returns an intent to send a callback if the ticket has a receiver and the event requires one.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some((opened, callback)) = card
         .ticket
@@ -19,7 +20,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     else {
         return Vec::new();
     };
-    // What is told is how the ticket stands when the call is made: two calls that overtake each other never tell of a past that is over.
+    // A callback carries the state of the ticket at the time of its attempt. Two callbacks in the
+    // wrong order therefore never report an outdated state.
     let changes = matches!(
         envelope.event,
         TicketEvent::Suspended(_) | TicketEvent::Resumed(_) | TicketEvent::StatusSet(_)

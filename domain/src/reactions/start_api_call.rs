@@ -1,4 +1,4 @@
-//! When a run reaches an automatic node, or somebody has it tried again, the desk makes its call.
+//! Starts the API call of an automatic node when the node is entered or retried.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::envelope::Envelope;
 use crate::intent::{Intent, StartApiCall, effect_id};
 use crate::views::ticket_card::TicketCard;
 
-/// The permanent name of this consumer; effect ids are made from it.
+/// The permanent name of this consumer, which is part of its effect ids.
 pub const NAME: &str = "start_api_call";
 
-/// Asks for the call of the node that was entered or retried.
+/// Returns an intent to start the API call of the node that was entered or retried.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let (node, attempt, inputs) = match &envelope.event {
         TicketEvent::NodeEntered(entered) if entered.automatic => {
@@ -25,12 +25,13 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     let (Some(opened), Some(node_run)) = (&card.ticket.opened, card.ticket.nodes.get(&node)) else {
         return Vec::new();
     };
-    // A retry with the same inputs is the same command_envelope, and goes on with what was begun; other inputs make another command_envelope.
-    let is_same = inputs.is_empty();
-    let command_envelope = format!(
+    // A retry with the same inputs has the same idempotency key and continues the existing SOPS
+    // task. Other inputs make a new key.
+    let has_same_inputs = inputs.is_empty();
+    let target = format!(
         "{node}/{}/{}",
         node_run.round,
-        if is_same { 0 } else { attempt }
+        if has_same_inputs { 0 } else { attempt }
     );
     let call = StartApiCall {
         ticket: opened.sn.clone(),
@@ -39,9 +40,9 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
         round: node_run.round,
         attempt,
         cause: envelope.id(),
-        key: effect_id(NAME, opened.sn.as_str(), &command_envelope),
+        key: effect_id(NAME, opened.sn.as_str(), &target),
         inputs,
-        task: if is_same {
+        task: if has_same_inputs {
             node_run.task.clone()
         } else {
             String::new()

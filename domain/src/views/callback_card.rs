@@ -1,4 +1,4 @@
-//! One callback as operators and receivers see it.
+//! The card of one callback, for operators and receivers.
 
 use events::Moment;
 use events::callback::{CallbackEvent, Requested};
@@ -8,7 +8,7 @@ use crate::Decider;
 use crate::callback::{Callback, Progress};
 use crate::envelope::Envelope;
 
-/// The card of one delivery: its state and when it last moved.
+/// The state of one callback and the time of its last event.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallbackCard {
     pub delivery: Callback,
@@ -20,7 +20,8 @@ impl CallbackCard {
         self.delivery.evolve(&envelope.event);
         self.updated_at = envelope.at;
     }
-    /// Says whether the receiver has not got it yet although it was tried, and has not fetched it either.
+    /// Returns true if an attempt failed and the receiver has neither accepted nor collected the
+    /// callback.
     pub fn is_failing(&self) -> bool {
         !self.delivery.collected
             && matches!(

@@ -1,4 +1,5 @@
-//! How much goes on at the desk: tickets by kind and how they ended, decisions, callbacks. A multi-stream projection.
+//! The projection of the whole desk: counts of tickets by kind and end, of decisions and of
+//! callbacks.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use events::callback::CallbackEvent;
 use events::ticket::TicketEvent;
 use serde::{Deserialize, Serialize};
 
-/// Counts since the beginning.
+/// Counts since the first event of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeskBoard {
@@ -21,21 +22,21 @@ pub struct DeskBoard {
     pub delivered: u64,
     pub sent_back: u64,
     pub suspended: u64,
-    /// Gateways whose branches went on side by side.
+    /// Parallel gateways that started their branches.
     pub forked: u64,
-    /// Automatic nodes: what their calls came to, and what people did about it.
+    /// API calls of automatic nodes by result, their retries, and skipped nodes.
     pub calls_succeeded: u64,
     pub calls_failed: u64,
     pub calls_retried: u64,
     pub skipped: u64,
-    /// Nodes for which nobody could be found.
+    /// Nodes that have no processors.
     pub unattended: u64,
     pub remarks: u64,
     pub rated: u64,
     pub linked: u64,
     pub reminded: u64,
     pub escalated: u64,
-    /// Rows taken over from foreign logs.
+    /// Imported rows of foreign incident logs.
     pub observed: u64,
     pub callbacks_requested: u64,
     pub callbacks_delivered: u64,
@@ -63,7 +64,7 @@ impl DeskBoard {
             TicketEvent::Suspended(_) => self.suspended += 1,
             TicketEvent::Closed(closed) => end(&closed.status),
             TicketEvent::BranchesStarted(_) => self.forked += 1,
-            TicketEvent::NodeResultReceived(answered) if answered.succeeded => {
+            TicketEvent::NodeResultReceived(result) if result.succeeded => {
                 self.calls_succeeded += 1;
             }
             TicketEvent::NodeResultReceived(_) => self.calls_failed += 1,

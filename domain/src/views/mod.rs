@@ -1,4 +1,4 @@
-//! Events folded into what people read. A view is pure and can reach nothing but itself.
+//! Views: pure folds of events into the documents that lists and details show.
 
 pub mod callback_card;
 pub mod desk_board;
@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::decider::Decider;
 use crate::envelope::Envelope;
 
-/// The single-stream view of a stream type: folded from one stream, found through its index.
+/// The single-stream view of an aggregate, with the index rows of its lists.
 pub trait Card:
     Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -21,14 +21,15 @@ pub trait Card:
     const VIEW: &'static str;
 
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
-    /// Index name and value of each list the card appears in. No personal value may be in them: they are stored in plain text.
+    /// Returns the index name and value of each list that has the card; index rows are stored in
+    /// plain text and must not have personal values.
     fn index(&self) -> Vec<(&'static str, String)>;
-    /// Every personal value of the card: views store them sealed, and readers open them.
+    /// Returns the personal values of the card; views store them sealed, and readers open them.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
-    /// Facets by which its lists are narrowed, stored in plain text beside each index row: those that many documents share, a tab, its own; empty if its lists
-    /// are never narrowed.
+    /// Returns the facets that filter the lists of the card: shared facets, a tab, own facets. Each
+    /// index row has them in plain text. The text is empty if the lists have no filters.
     fn facets(&self) -> String {
         String::new()
     }
@@ -113,19 +114,19 @@ impl Card for crate::api_call::ApiCall {
     }
 }
 
-/// Where a draft stands in its owner's list: drafts by their end, templates by service.
+/// The index row of a draft in the list of its owner: drafts by deadline, templates by service.
 fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     use events::draft::FormRef;
-    let place = match &saved.form_ref {
+    let sort_key = match &saved.form_ref {
         FormRef::Template { service, .. } => format!("template|{:010}|{}", service.0, saved.draft),
         FormRef::Service(_) | FormRef::Node { .. } => {
             format!("draft|{:016}", saved.due.unwrap_or_default().0)
         }
     };
-    ("owner", format!("{}|{place}", saved.owner))
+    ("owner", format!("{}|{sort_key}", saved.owner))
 }
 
-/// Aggregates whose state is their card, and the lists it appears in.
+/// Implements [`Card`] for aggregates whose state is their card; `$index` gives the index rows.
 macro_rules! state_is_the_card {
     ($($state:ty, $view:literal, $card:ident => $index:expr;)*) => {$(
         impl Card for $state {

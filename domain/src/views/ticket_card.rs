@@ -1,4 +1,4 @@
-//! One ticket as lists, details and reactions see it: the aggregate's own state, with the times and people around it.
+//! The card of one ticket, for lists, details and reactions: its state with its times and people.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use crate::Decider;
 use crate::envelope::Envelope;
 use crate::ticket::{NodeRun, Status, Ticket};
 
-/// What lists of tickets are narrowed by and many tickets have in common. Stores count their rows by it.
+/// The filters of ticket lists whose values many tickets share; stores count index rows by them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Facets {
-    /// As [`Ticket::status_key`] says.
+    /// The result of [`Ticket::status_key`].
     pub status: String,
     pub service: i64,
     pub kind: ServiceKind,
@@ -22,7 +22,7 @@ pub struct Facets {
     pub tag: String,
 }
 
-/// What lists of tickets are narrowed by and each ticket has for itself.
+/// The filters of ticket lists whose values belong to one ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFacets {
     pub creator: PersonId,
@@ -31,7 +31,7 @@ pub struct OwnFacets {
 }
 
 impl Facets {
-    /// The facets of a card; `None` before its ticket is opened.
+    /// Returns the shared facets of a card; `None` before its ticket is opened.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -44,14 +44,14 @@ impl Facets {
         })
     }
 
-    /// Reads the shared part of what [`TicketCard::facets`] wrote; `None` for any other text.
+    /// Reads the shared part of a result of [`TicketCard::facets`]; `None` for any other text.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
 impl OwnFacets {
-    /// The facets of a card that no other ticket shares; `None` before its ticket is opened.
+    /// Returns the own facets of a card; `None` before its ticket is opened.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -61,7 +61,7 @@ impl OwnFacets {
         })
     }
 
-    /// Reads the own part of what [`TicketCard::facets`] wrote; `None` for any other text.
+    /// Reads the own part of a result of [`TicketCard::facets`]; `None` for any other text.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -75,10 +75,10 @@ pub struct TicketCard {
     pub updated_at: Moment,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Moment>,
-    /// Everybody who has worked on it, in order, once each.
+    /// Each person who has worked on the ticket, once, in the order of their first action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dealt: Vec<PersonId>,
-    /// The application through which it was opened.
+    /// The client app that opened the ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppCode>,
 }
@@ -101,7 +101,8 @@ impl TicketCard {
         }
     }
 
-    /// The facets as they are stored beside index rows: the shared ones, a tab, its own ones; each a JSON array in the order of the members.
+    /// Returns the facets for index rows: the shared facets, a tab, the own facets; each part is a
+    /// JSON array in the order of the members.
     pub fn facets(&self) -> String {
         let (
             Some(Facets {
@@ -128,8 +129,8 @@ impl TicketCard {
         format!("{shared}\t{own}")
     }
 
-    /// Index name and value of every list this card appears in. Values end in the time it was created, so that each list is by age; `ended` is by the time of
-    /// its end.
+    /// Returns the index name and value of every list that has this card. Values end with the
+    /// creation time, so that each list is sorted by age; `ended` is sorted by the time of the end.
     pub fn index(&self) -> Vec<(&'static str, String)> {
         let Some(opened) = &self.ticket.opened else {
             return Vec::new();
@@ -143,7 +144,7 @@ impl TicketCard {
         if let Some(ended_at) = self.ended_at {
             rows.push(("ended", format!("{:016}", ended_at.0)));
         }
-        // What was withdrawn leaves the lists of people, and can still be asked for.
+        // A withdrawn ticket is absent from the lists of people; other filters still find it.
         if self.ticket.status != Status::Revoked {
             rows.push(("listed", age.clone()));
             rows.push(("mine", format!("{}|{age}", opened.creator)));
@@ -160,16 +161,16 @@ impl TicketCard {
                     .map(|pid| ("follows", format!("{pid}|{age}"))),
             );
         }
-        // A child is worked on by way of its parent.
+        // A child ticket is processed through its parent, so it is in no work list.
         if self.ticket.status == Status::Running && self.ticket.parent().is_none() {
-            let of = |is_vote: fn(&NodeRun) -> bool| {
-                let waiting: BTreeSet<_> = self
+            let of = |is_selected: fn(&NodeRun) -> bool| {
+                let people: BTreeSet<_> = self
                     .ticket
                     .current()
-                    .filter(|(_, node_run)| is_vote(node_run))
+                    .filter(|(_, node_run)| is_selected(node_run))
                     .flat_map(|(_, node_run)| waits_for(node_run))
                     .collect();
-                waiting
+                people
             };
             rows.extend(
                 of(|_| true)
@@ -191,7 +192,7 @@ impl TicketCard {
     }
 }
 
-/// Whose work a node is now: an automatic one is people's only where it failed.
+/// The people whose action a node needs now; an automatic node needs people only after it failed.
 fn waits_for(node_run: &NodeRun) -> Vec<PersonId> {
     if node_run.automatic && !node_run.is_failed_call() {
         Vec::new()

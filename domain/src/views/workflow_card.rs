@@ -1,4 +1,4 @@
-//! One workflow as lists show it; what is drawn in it stands in its stream.
+//! The card of one workflow, for lists; the definitions themselves are only in the stream.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,9 +15,9 @@ pub struct WorkflowCard {
     pub name: String,
     pub flow_type: String,
     pub closed: bool,
-    /// The draft was changed after the last deployment.
+    /// True if the draft changed after the last deployment.
     pub is_draft_newer: bool,
-    /// When each version was deployed.
+    /// The time at which each version was deployed.
     pub versions: BTreeMap<i64, Moment>,
     pub removed: BTreeSet<i64>,
     pub updated_at: Moment,

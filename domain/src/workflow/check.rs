@@ -1,4 +1,5 @@
-//! What a workflow must be before tickets may run on it. Every problem names its node, transition or field.
+//! The checks of a workflow before its deployment; each problem names its node, transition or
+//! field.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,23 +18,25 @@ use crate::ticket::form::plain;
 use crate::ticket::output_keys;
 use crate::{condition, options};
 
-/// Nodes a workflow may have; the largest real definition has 12.
+/// Maximum number of nodes of a workflow; the largest real definition has 12.
 pub const NODES_MAX: usize = 500;
-/// Lines a workflow may have.
+/// Maximum number of transitions of a workflow.
 pub const LINES_MAX: usize = 2000;
-/// Fields a workflow may have; the largest real definition has 24.
+/// Maximum number of fields of a workflow; the largest real definition has 24.
 pub const FIELDS_MAX: usize = 1000;
-/// Longest time one outgoing call may take; the function that makes it lives longer.
+/// Maximum timeout of one outgoing request in milliseconds; shorter than the timeout of the
+/// function that sends it.
 pub const TIMEOUT_MS_MAX: i64 = 20_000;
-/// Longest time for options of a field; somebody waits for them before a form.
+/// Maximum timeout of a request for field options in milliseconds; short, because a person waits
+/// for the form.
 pub const OPTIONS_MS_MAX: i64 = 10_000;
-/// Shortest and longest pause between two questions about the same thing.
+/// Minimum and maximum pause between two polls, in milliseconds.
 pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
-/// Times something may be asked after.
+/// Maximum number of polls of one API call.
 pub const POLLS_MAX: u32 = 100_000;
-/// Times a call may be tried.
+/// Maximum number of attempts of one request.
 pub const ATTEMPTS_MAX: u32 = 16;
-/// What the finish condition of a countersign may ask for (reference/bk-itsm.md 6).
+/// The counters that the finish condition of a countersign may use (reference/bk-itsm.md 6).
 pub const COUNTERS: [&str; 5] = [
     "PROCESS_COUNT",
     "PASS_COUNT",
@@ -42,16 +45,17 @@ pub const COUNTERS: [&str; 5] = [
     "REJECT_RATE",
 ];
 
-/// The findings in a definition.
+/// The findings of the checks of one definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Problems, in words.
+    /// The problems as English sentences; a definition with problems is not deployed.
     pub problems: Vec<String>,
-    /// Nodes without a default transition, each with a case for which none of its transitions holds: a ticket would wait there for a manager.
+    /// Nodes without a default transition, each with a case in which all its conditions are false.
+    /// A ticket in that case would wait at the node for a manager.
     pub open_cases: Vec<(NodeId, String)>,
 }
 
-/// Everything that is wrong with a definition; nothing where it may be deployed.
+/// Returns all problems of a definition, including open cases; empty if it may be deployed.
 pub fn problems(definition: &Definition) -> Vec<String> {
     let Findings {
         mut problems,
@@ -64,7 +68,8 @@ pub fn problems(definition: &Definition) -> Vec<String> {
     problems
 }
 
-/// The same, with the cases for which no transition holds by themselves: a file of the original may leave some open, as the original allows.
+/// Returns the problems and the open cases of a definition separately, because BlueKing ITSM allows
+/// open cases in its files.
 pub fn findings(definition: &Definition) -> Findings {
     let bounds = [
         ("nodes", definition.nodes.len(), NODES_MAX),
@@ -89,9 +94,9 @@ pub fn findings(definition: &Definition) -> Findings {
     };
     check.ids();
     check.shape();
-    // What follows walks along transitions, which must lead somewhere for that.
+    // The other checks follow transitions, so all their ends must exist.
     if check.problems.is_empty() {
-        check.ways();
+        check.reachability();
         check.nodes();
         check.conditions();
         check.fields();
@@ -105,22 +110,24 @@ pub fn findings(definition: &Definition) -> Findings {
     }
 }
 
-/// Follows transitions from some nodes as far as they lead.
+/// Returns all nodes that can be reached from some nodes; `next` gives the direction of a
+/// transition.
 pub(super) fn reachable(
     definition: &Definition,
     from: &[NodeId],
     next: impl Fn(&Transition) -> (NodeId, NodeId),
 ) -> BTreeSet<NodeId> {
-    let mut ways: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
+    let mut reachability: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
     for transition in &definition.transitions {
         let (here, there) = next(transition);
-        ways.entry(here).or_default().push(there);
+        reachability.entry(here).or_default().push(there);
     }
     let mut seen: BTreeSet<NodeId> = from.iter().copied().collect();
     let mut open = from.to_vec();
     while let Some(node) = open.pop() {
         open.extend(
-            ways.get(&node)
+            reachability
+                .get(&node)
                 .into_iter()
                 .flatten()
                 .filter(|there| seen.insert(**there))
@@ -145,7 +152,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn say(&mut self, problem: String) {
+    fn report(&mut self, problem: String) {
         self.problems.push(problem);
     }
 
@@ -153,23 +160,23 @@ impl Check<'_> {
         named(self.definition, id)
     }
 
-    /// Ids are given once.
+    /// Node ids and transition ids are unique.
     fn ids(&mut self) {
         let mut nodes = BTreeSet::new();
         let mut transitions = BTreeSet::new();
         for node in &self.definition.nodes {
             if !nodes.insert(node.id) {
-                self.say(format!("there are two nodes {}", node.id));
+                self.report(format!("there are two nodes {}", node.id));
             }
         }
         for transition in &self.definition.transitions {
             if !transitions.insert(transition.id) {
-                self.say(format!("there are two transitions {}", transition.id));
+                self.report(format!("there are two transitions {}", transition.id));
             }
         }
     }
 
-    /// One beginning, one end, transitions between nodes that are there.
+    /// One START, one END, and transitions between existing nodes.
     fn shape(&mut self) {
         let definition = self.definition;
         for kind in [NodeKind::Start, NodeKind::End] {
@@ -180,15 +187,15 @@ impl Check<'_> {
                 .count()
                 != 1
             {
-                self.say(format!("there must be exactly one {} node", kind.key()));
+                self.report(format!("there must be exactly one {} node", kind.key()));
             }
         }
         let mut pairs = BTreeSet::new();
         for transition in &definition.transitions {
             for end in [transition.from, transition.to] {
                 if definition.node(end).is_none() {
-                    self.say(format!(
-                        "transition {} leads to node {end}, which does not exist",
+                    self.report(format!(
+                        "transition {} uses node {end}, which does not exist",
                         transition.id
                     ));
                 }
@@ -197,25 +204,25 @@ impl Check<'_> {
                 .node(transition.to)
                 .is_some_and(|node| node.kind == NodeKind::Start)
             {
-                self.say(format!("transition {} leads back to START", transition.id));
+                self.report(format!("transition {} goes to START", transition.id));
             }
             if definition
                 .node(transition.from)
                 .is_some_and(|node| node.kind == NodeKind::End)
             {
-                self.say(format!("transition {} leads on from END", transition.id));
+                self.report(format!("transition {} starts at END", transition.id));
             }
             if !pairs.insert((transition.from, transition.to)) {
                 let (from, to) = (self.name(transition.from), self.name(transition.to));
-                self.say(format!(
-                    "two transitions lead from node {from} to node {to}"
+                self.report(format!(
+                    "there are two transitions from node {from} to node {to}"
                 ));
             }
         }
         for node in &definition.nodes {
             if node.kind != NodeKind::End && definition.transitions_from(node.id).is_empty() {
                 let name = self.name(node.id);
-                self.say(format!("no transition leads on from node {name}"));
+                self.report(format!("node {name} has no outgoing transition"));
             }
         }
         let start = definition
@@ -223,24 +230,26 @@ impl Check<'_> {
             .iter()
             .find(|node| node.kind == NodeKind::Start)
             .map(|node| node.id);
-        let beginnings: Vec<&Transition> = definition
+        let start_transitions: Vec<&Transition> = definition
             .transitions
             .iter()
             .filter(|transition| Some(transition.from) == start)
             .collect();
-        if beginnings.len() != 1 || beginnings[0].condition.is_some() {
-            self.say("exactly one transition without a condition must lead from START".into());
+        if start_transitions.len() != 1 || start_transitions[0].condition.is_some() {
+            self.report(
+                "START must have exactly one outgoing transition, without a condition".into(),
+            );
         }
         if !definition
             .submit_node()
             .is_some_and(|node| node.kind == NodeKind::Manual)
         {
-            self.say("START must lead to a NORMAL node, where the ticket is submitted".into());
+            self.report("the transition of START must go to a NORMAL node, the submit node".into());
         }
     }
 
-    /// Everything can be reached, everything reaches the end, and nothing goes round without a person.
-    fn ways(&mut self) {
+    /// Each node is reachable from START and reaches END, and each loop has a node for people.
+    fn reachability(&mut self) {
         let definition = self.definition;
         let ends = |kind| {
             definition
@@ -257,13 +266,13 @@ impl Check<'_> {
         for node in &definition.nodes {
             let name = self.name(node.id);
             if !from_start.contains(&node.id) {
-                self.say(format!("node {name} cannot be reached"));
+                self.report(format!("node {name} cannot be reached"));
             }
             if !to_end.contains(&node.id) {
-                self.say(format!("no way leads from node {name} to END"));
+                self.report(format!("END cannot be reached from node {name}"));
             }
         }
-        let machines = Definition {
+        let automatic_part = Definition {
             transitions: definition
                 .transitions
                 .iter()
@@ -278,11 +287,11 @@ impl Check<'_> {
                 .collect(),
             ..Definition::default()
         };
-        for transition in &machines.transitions {
-            if reachable(&machines, &[transition.to], forward).contains(&transition.from) {
+        for transition in &automatic_part.transitions {
+            if reachable(&automatic_part, &[transition.to], forward).contains(&transition.from) {
                 let name = self.name(transition.from);
-                self.say(format!(
-                    "transition {} from node {name} closes a loop in which nobody acts",
+                self.report(format!(
+                    "transition {} from node {name} closes a loop without a node for people",
                     transition.id
                 ));
             }
@@ -296,12 +305,12 @@ impl Check<'_> {
             let mut keys = BTreeSet::new();
             for key in &node.fields {
                 if self.definition.field_at(node.id, key).is_none() {
-                    self.say(format!(
-                        "node {name} asks for field {key}, which does not exist"
+                    self.report(format!(
+                        "node {name} uses field {key}, which does not exist"
                     ));
                 }
                 if !keys.insert(key) {
-                    self.say(format!("node {name} asks for field {key} twice"));
+                    self.report(format!("node {name} uses field {key} twice"));
                 }
             }
             if node.kind.is_vote()
@@ -310,7 +319,7 @@ impl Check<'_> {
                     .fields_of(node)
                     .any(|field| field.is_approve_result)
             {
-                self.say(format!("approval node {name} has no field for its result"));
+                self.report(format!("approval node {name} has no field for its result"));
             }
             if node.kind.is_for_people() && Some(node.id) != submit {
                 self.people(node, &name);
@@ -318,14 +327,14 @@ impl Check<'_> {
             if node.kind.is_automatic() {
                 self.automatic(node, &name);
             }
-            // One vote ends an or-sign, also if a finish condition is left over.
+            // One vote ends an or-sign, so its leftover finish condition is not checked.
             let finishes_early =
                 node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
             if let Some(condition) = node.finish_condition.as_ref().filter(|_| finishes_early) {
-                self.answer(
+                self.response_condition(
                     Some(condition),
                     &format!("node {name}"),
-                    "when it is decided",
+                    "finish condition",
                 );
                 for clause in condition
                     .expressions
@@ -333,8 +342,8 @@ impl Check<'_> {
                     .flat_map(|group| &group.expressions)
                 {
                     if !COUNTERS.contains(&clause.key.as_str()) {
-                        self.say(format!(
-                            "the finish condition of node {name} asks for {}, which is no counter",
+                        self.report(format!(
+                            "the finish condition of node {name} uses {}, which is no counter",
                             clause.key
                         ));
                     }
@@ -344,37 +353,37 @@ impl Check<'_> {
         if let Revoke::BeforeNode(node) = self.definition.revoke
             && self.definition.node(node).is_none()
         {
-            self.say(format!(
-                "withdrawing is allowed until node {node}, which does not exist"
+            self.report(format!(
+                "withdrawal is allowed before node {node}, which does not exist"
             ));
         }
     }
 
-    /// Somebody can be found for the node.
+    /// The node has processors and, if it needs them, assignors.
     fn people(&mut self, node: &Node, name: &str) {
         let handling = if node.kind.is_vote() {
             Handling::Process
         } else {
             node.handling
         };
-        let distributed = matches!(
+        let is_assigned = matches!(
             handling,
             Handling::DistributeThenProcess | Handling::DistributeThenClaim
         );
-        if distributed && node.assignors.is_unconfigured() {
-            self.say(format!(
-                "node {name} is not configured: nobody distributes it"
+        if is_assigned && node.assignors.is_unconfigured() {
+            self.report(format!(
+                "node {name} is not configured: it has no assignors"
             ));
         }
-        if !distributed && node.processors.is_unconfigured() && !node.is_allow_skip {
-            self.say(format!(
-                "node {name} is not configured: {} names nobody to handle it",
+        if !is_assigned && node.processors.is_unconfigured() && !node.is_allow_skip {
+            self.report(format!(
+                "node {name} is not configured: {} gives no processors",
                 node.processors.kind()
             ));
         }
-        if !distributed && node.processors == Processors::ByAssignor {
-            self.say(format!(
-                "node {name} waits for an assignor, but its handling mode has none"
+        if !is_assigned && node.processors == Processors::ByAssignor {
+            self.report(format!(
+                "node {name} needs an assignor, but its handling mode has none"
             ));
         }
         for processors in [&node.processors, &node.assignors, &node.delivers] {
@@ -387,9 +396,9 @@ impl Check<'_> {
             Processors::Variable(keys) | Processors::VariableLeader(keys) => {
                 for key in keys {
                     match self.definition.field(key) {
-                        None => self.say(format!("the processors of node {name} stand in field {key}, which does not exist")),
+                        None => self.report(format!("the processors of node {name} come from field {key}, which does not exist")),
                         Some(field) if !field.kind.names_people() => {
-                            self.say(format!("the processors of node {name} stand in field {key}, which names no people"));
+                            self.report(format!("the processors of node {name} come from field {key}, which names no people"));
                         }
                         Some(_) => {}
                     }
@@ -399,18 +408,21 @@ impl Check<'_> {
                 let comes_before =
                     reachable(self.definition, &[*other], forward).contains(&node.id);
                 if self.definition.node(*other).is_none() || !comes_before {
-                    self.say(format!("node {name} asks for the leader of node {other}, which does not come before it"));
+                    self.report(format!(
+                        "node {name} uses the leader of node {other}, which is not before it"
+                    ));
                 }
             }
             Processors::Business(_) if !self.definition.is_biz_needed => {
-                self.say(format!("node {name} asks for a role in a business, but the workflow is not bound to one"));
+                self.report(format!("node {name} uses a role of a business, but the workflow is not bound to a business"));
             }
             _ => {}
         }
     }
 
     fn automatic(&mut self, node: &Node, name: &str) {
-        // Whoever submits may bring variables for webhooks (`envs`, reference/bk-itsm.md 3.1).
+        // A client may send variables for webhooks with the ticket (`envs`, reference/bk-itsm.md
+        // 3.1), so unknown names are allowed in webhooks.
         if let Some(service_task) = node
             .service_task
             .as_deref()
@@ -419,10 +431,10 @@ impl Check<'_> {
             let unknown = plan::asks_for(service_task)
                 .into_iter()
                 .filter(|key| !self.is_known(key));
-            let said: Vec<String> = unknown
-                .map(|key| format!("the call of node {name} asks for {key}, which does not exist"))
+            let messages: Vec<String> = unknown
+                .map(|key| format!("the API call of node {name} uses {key}, which does not exist"))
                 .collect();
-            self.problems.extend(said);
+            self.problems.extend(messages);
         }
         if let Some(service_task) = node
             .service_task
@@ -435,42 +447,42 @@ impl Check<'_> {
                         .chars()
                         .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
             };
-            let programs = plan::asks_for(service_task)
+            let expressions = plan::asks_for(service_task)
                 .into_iter()
                 .filter(|key| !is_name(key));
-            let said: Vec<String> = programs.map(|key| format!("the call of node {name} has the template {key:?}; a template is a name alone")).collect();
-            self.problems.extend(said);
+            let messages: Vec<String> = expressions.map(|key| format!("the API call of node {name} has the placeholder {key:?}; a placeholder must be a single name")).collect();
+            self.problems.extend(messages);
         }
         match (node.kind, node.service_task.as_deref()) {
-            (_, None) => self.say(format!(
-                "node {name} is not configured: it does not say what to call"
+            (_, None) => self.report(format!(
+                "node {name} is not configured: it has no service task"
             )),
             (NodeKind::Sops, Some(ServiceTask::Task(task))) => {
                 if !is_url(&task.url) || task.template_id.is_empty() || task.bk_biz_id.is_empty() {
-                    self.say(format!("node {name} is not configured: it needs the platform's URL, a business and a template"));
+                    self.report(format!("node {name} is not configured: it needs the URL of BlueKing SOPS, a business and a template"));
                 }
                 if !(1..=POLLS_MAX).contains(&task.polls_max) {
-                    self.say(format!(
-                        "node {name} asks {} times, 1 to {POLLS_MAX} are allowed",
+                    self.report(format!(
+                        "node {name} polls {} times; 1 to {POLLS_MAX} are allowed",
                         task.polls_max
                     ));
                 }
             }
             (NodeKind::Task | NodeKind::Webhook, Some(ServiceTask::Request(request))) => {
                 self.request(request, &format!("node {name}"), TIMEOUT_MS_MAX);
-                self.answer(
+                self.response_condition(
                     request.success.as_ref(),
                     &format!("node {name}"),
-                    "when its call succeeded",
+                    "success condition",
                 );
-                self.answer(
+                self.response_condition(
                     request.poll.as_ref().map(|poll| &poll.until),
                     &format!("node {name}"),
-                    "until when it asks again",
+                    "condition that ends polling",
                 );
                 if !(1..=ATTEMPTS_MAX).contains(&request.attempts_max) {
-                    self.say(format!(
-                        "node {name} tries {} times, 1 to {ATTEMPTS_MAX} are allowed",
+                    self.report(format!(
+                        "node {name} has {} attempts; 1 to {ATTEMPTS_MAX} are allowed",
                         request.attempts_max
                     ));
                 }
@@ -478,8 +490,8 @@ impl Check<'_> {
                     && !(POLL_MS.contains(&poll.interval_ms)
                         && (1..=POLLS_MAX).contains(&poll.times_max))
                 {
-                    self.say(format!(
-                        "node {name} asks {} times, {} ms apart; 1 to {POLLS_MAX} times and {} to {} ms are allowed",
+                    self.report(format!(
+                        "node {name} polls {} times, every {} ms; 1 to {POLLS_MAX} times and {} to {} ms are allowed",
                         poll.times_max,
                         poll.interval_ms,
                         POLL_MS.start(),
@@ -487,31 +499,33 @@ impl Check<'_> {
                     ));
                 }
             }
-            (kind, Some(_)) => self.say(format!(
-                "node {name} is a {} node, but says something else to do",
+            (kind, Some(_)) => self.report(format!(
+                "node {name} is a {} node, but has a service task of another kind",
                 kind.key()
             )),
         }
         self.processors(node, name, &node.processors);
     }
 
-    /// Says whether a template may ask for a key: a field, what is shown of it, a variable, or what is known of every ticket.
+    /// Returns true if a template may use a key: a field, its display text, a variable, or a value
+    /// of every ticket.
     fn is_known(&self, key: &str) -> bool {
         self.definition
             .field(key.strip_suffix("__display").unwrap_or(key))
             .is_some()
             || super::is_of_the_ticket(key)
-            || self.is_left_behind(key)
+            || self.is_output(key)
     }
 
-    /// Says whether a form may hang on a key: a field, a variable, or what a ticket says of itself.
+    /// Returns true if a condition of a form may use a key: a field, a variable, or an own value of
+    /// the ticket.
     fn is_comparable(&self, key: &str) -> bool {
         self.definition.field(key).is_some()
             || super::is_comparable_of_the_ticket(key)
-            || self.is_left_behind(key)
+            || self.is_output(key)
     }
 
-    fn is_left_behind(&self, key: &str) -> bool {
+    fn is_output(&self, key: &str) -> bool {
         let by = |node: &Node| {
             node.outputs.iter().any(|output| output.key == key)
                 || output_keys(node).iter().any(|output| output == key)
@@ -519,40 +533,40 @@ impl Check<'_> {
         self.definition.nodes.iter().any(by)
     }
 
-    /// What must be said of an answer asks for something.
-    fn answer(&mut self, condition: Option<&Condition>, whose: &str, what: &str) {
+    /// A condition on a response has at least one clause.
+    fn response_condition(&mut self, condition: Option<&Condition>, owner: &str, what: &str) {
         if condition.is_some_and(|condition| condition::clauses(condition) == 0) {
-            self.say(format!("{whose} is not configured: it does not say {what}"));
+            self.report(format!("{owner} is not configured: it has no {what}"));
         }
     }
 
-    /// A call goes where the workflow says, by a method there is, and not for ever.
-    fn request(&mut self, request: &Request, whose: &str, timeout_ms_max: i64) {
+    /// A request has a fixed host, a known method, available credentials and a bounded timeout.
+    fn request(&mut self, request: &Request, owner: &str, timeout_ms_max: i64) {
         if let Some(problem) = host_problem(&request.url, &request.system) {
-            self.say(format!("{whose} is not configured: {problem}"));
+            self.report(format!("{owner} is not configured: {problem}"));
         }
         if !request.credentials.is_empty() && request.secret.is_empty() {
             let kind = &request.credentials;
-            self.say(format!("{whose} is not configured: its call needs credentials ({kind}); name a secret of the key store that holds them"));
+            self.report(format!("{owner} is not configured: its call needs credentials ({kind}); name a secret of the key store with them"));
         }
         if !matches!(
             request.method.as_str(),
             "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD"
         ) {
-            self.say(format!(
-                "{whose} calls by {:?}, which is no method",
+            self.report(format!(
+                "{owner} uses the unknown HTTP method {:?}",
                 request.method
             ));
         }
         if !(1..=timeout_ms_max).contains(&request.timeout_ms) {
-            self.say(format!(
-                "{whose} waits {} ms for an answer, 1 to {timeout_ms_max} are allowed",
+            self.report(format!(
+                "{owner} has a timeout of {} ms; 1 to {timeout_ms_max} are allowed",
                 request.timeout_ms
             ));
         }
     }
 
-    /// Lines ask for what is there when they are tested, and one of them always holds.
+    /// The values of each condition exist when it is evaluated, and open cases are collected.
     fn conditions(&mut self) {
         let mut providers: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
         for node in &self.definition.nodes {
@@ -570,15 +584,15 @@ impl Check<'_> {
             };
             let clauses = condition::clauses(condition);
             if clauses > condition::CLAUSES_MAX {
-                self.say(format!(
+                self.report(format!(
                     "transition {} has {clauses} clauses, at most {} are allowed",
                     transition.id,
                     condition::CLAUSES_MAX
                 ));
             }
             if clauses == 0 {
-                self.say(format!(
-                    "transition {} has a condition that asks for nothing",
+                self.report(format!(
+                    "the condition of transition {} has no clause",
                     transition.id
                 ));
             }
@@ -593,19 +607,19 @@ impl Check<'_> {
                     None if super::is_comparable_of_the_ticket(key) => {}
                     Some(nodes) if nodes.iter().any(|node| before.contains(node)) => {}
                     Some(nodes) => {
-                        let later = self.name(nodes[0]);
-                        self.say(format!("transition {} asks for {key}, which only the later node {later} fills in", transition.id));
+                        let later_node = self.name(nodes[0]);
+                        self.report(format!("transition {} uses {key}, which is set only at the later node {later_node}", transition.id));
                     }
-                    // A field of the ticket that no form asks for can still be set.
+                    // A field that is in no form can still be set by other commands.
                     None if self.definition.field(key).is_some() => {}
-                    None => self.say(format!(
-                        "transition {} asks for {key}, which does not exist",
+                    None => self.report(format!(
+                        "transition {} uses {key}, which does not exist",
                         transition.id
                     )),
                 }
             }
         }
-        let (definition, mut left) = (self.definition, TRIES_MAX);
+        let (definition, mut tries_left) = (self.definition, TRIES_MAX);
         for node in definition
             .nodes
             .iter()
@@ -615,17 +629,17 @@ impl Check<'_> {
                 definition,
                 node.id,
                 &definition.transitions_from(node.id),
-                &mut left,
+                &mut tries_left,
             );
             self.open_cases.extend(case.map(|case| (node.id, case)));
         }
     }
 
-    /// Options that another system supplies depend only on fields that are there, and on nobody's name.
+    /// External options depend only on existing fields, and on no field that names people.
     fn source(&mut self, field: &Field, source: &Source) {
         if !matches!(field.source_type.as_str(), "API" | "CUSTOM_API") {
-            self.say(format!(
-                "field {} says what supplies its options, but its source is {:?}",
+            self.report(format!(
+                "field {} has an external source of options, but its source type is {:?}",
                 field.key, field.source_type
             ));
         }
@@ -636,16 +650,16 @@ impl Check<'_> {
         );
         for key in options::depends_on(source) {
             match self.definition.field(&key) {
-                None => self.say(format!(
+                None => self.report(format!(
                     "the options of field {} depend on {key}, which does not exist",
                     field.key
                 )),
-                Some(other) if other.kind.names_people() => self.say(format!(
+                Some(other) if other.kind.names_people() => self.report(format!(
                     "the options of field {} depend on {key}, which names people",
                     field.key
                 )),
                 Some(other) if other.key == field.key => {
-                    self.say(format!("the options of field {key} depend on itself"));
+                    self.report(format!("the options of field {key} depend on itself"));
                 }
                 Some(_) => {}
             }
@@ -656,12 +670,12 @@ impl Check<'_> {
         let mut seen = BTreeSet::new();
         for field in &self.definition.fields {
             if !seen.insert((field.node, field.key.as_str())) {
-                self.say(format!("there are two fields {}", field.key));
+                self.report(format!("there are two fields {}", field.key));
             }
             self.problems.extend(field_problems(field));
             if field.source_type == "DATADICT" && field.source_uri.is_empty() {
-                self.say(format!(
-                    "field {} is not configured: it does not name the dictionary of its options",
+                self.report(format!(
+                    "field {} is not configured: it needs the dictionary of its options",
                     field.key
                 ));
             }
@@ -674,17 +688,17 @@ impl Check<'_> {
                 .flat_map(|group| &group.expressions)
             {
                 if !self.is_comparable(&clause.key) {
-                    self.say(format!(
+                    self.report(format!(
                         "field {} is hidden by {}, which does not exist",
                         field.key, clause.key
                     ));
                 }
             }
-            for beside in field.rule.iter().flat_map(|rule| &rule.expressions) {
-                if let Other::Field { key } = &beside.other
+            for comparison in field.rule.iter().flat_map(|rule| &rule.expressions) {
+                if let Other::Field { key } = &comparison.other
                     && !self.is_comparable(key)
                 {
-                    self.say(format!(
+                    self.report(format!(
                         "field {} is compared with {key}, which does not exist",
                         field.key
                     ));
@@ -694,7 +708,7 @@ impl Check<'_> {
     }
 }
 
-/// What is wrong with a field by itself, whatever workflow it stands in.
+/// Returns the problems of a field that do not depend on its workflow.
 pub fn field_problems(field: &Field) -> Vec<String> {
     let mut problems = Vec::new();
     if field.regex == "CUSTOM"
@@ -702,12 +716,12 @@ pub fn field_problems(field: &Field) -> Vec<String> {
         && condition::pattern(&field.custom_regex).is_none()
     {
         problems.push(format!(
-            "the custom rule of field {} is not a valid pattern",
+            "the custom pattern of field {} is not a valid regular expression",
             field.key
         ));
     }
-    // Options that were left over in a field which offers none mean nothing.
-    let offers = matches!(
+    // Leftover options of a field without a selection have no effect.
+    let has_options = matches!(
         field.kind,
         FieldKind::Select
             | FieldKind::Radio
@@ -717,8 +731,8 @@ pub fn field_problems(field: &Field) -> Vec<String> {
             | FieldKind::TreeSelect
             | FieldKind::Cascade
     );
-    if offers && let Some(option) = options::with_comma(&field.choice) {
-        problems.push(format!("field {} has the option {option:?}, whose key has a comma; commas separate options that are chosen together", field.key));
+    if has_options && let Some(option) = options::with_comma(&field.choice) {
+        problems.push(format!("field {} has the option {option:?}, whose key has a comma; commas separate selected options", field.key));
     }
     let columns = field
         .meta
@@ -734,15 +748,15 @@ pub fn field_problems(field: &Field) -> Vec<String> {
             .into_iter()
             .flatten()
             .map(|choice| plain(&choice["key"]));
-        let said = keys.filter(|key| key.contains(',')).map(|option| {
+        let messages = keys.filter(|key| key.contains(',')).map(|option| {
             let name = plain(&column["key"]);
-            format!("column {name} of field {} has the option {option:?}, whose key has a comma; commas separate options that are chosen together", field.key)
+            format!("column {name} of field {} has the option {option:?}, whose key has a comma; commas separate selected options", field.key)
         });
-        problems.extend(said);
+        problems.extend(messages);
     }
     if !field.templates.is_empty() && field.kind != FieldKind::File {
         problems.push(format!(
-            "field {} hands out files, but takes none",
+            "field {} has template files, but is not a file field",
             field.key
         ));
     }
@@ -753,7 +767,8 @@ fn is_url(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
-/// The problem with the host of a URL, in words; `None` where the URL names a host. `system` is the original's name of a system that knows the host.
+/// Returns the problem with the host of a URL as an English phrase; `None` if the URL has a fixed
+/// host. `system` is the BlueKing name of the system with that host.
 pub fn host_problem(url: &str, system: &str) -> Option<String> {
     const FROM_A_FORM: &str = "its host must be in the workflow, not in a form";
     let is_template = |text: &str| text.contains("${") || text.contains("{{");
@@ -768,10 +783,11 @@ pub fn host_problem(url: &str, system: &str) -> Option<String> {
         } else if url.starts_with('/') || !system.is_empty() {
             format!("the host of {url} is unknown{system}; write the whole URL")
         } else {
-            "its URL begins neither with http:// nor with https://".into()
+            "its URL must begin with http:// or https://".into()
         });
     }
-    // What is between the slashes must be a host as it is: other readers of addresses pass over slashes, blanks and backslashes.
+    // Only plain host characters are accepted, because other URL parsers skip additional slashes,
+    // blanks and backslashes and would find another host.
     let authority = url
         .split("://")
         .nth(1)
@@ -787,6 +803,6 @@ pub fn host_problem(url: &str, system: &str) -> Option<String> {
     Some(if is_template(authority) {
         FROM_A_FORM.into()
     } else {
-        "it does not name a host, or takes whom to call from what people fill in".into()
+        "its URL must name a fixed host".into()
     })
 }

@@ -1,7 +1,8 @@
-//! Cases that the conditions on the transitions of a node leave open.
+//! Finds cases in which all conditions on the transitions of a node are false.
 //!
-//! Everything that the conditions compare is cut into cases that no condition can tell apart: the options of a choice, the numbers below, at and above each
-//! constant, the ways in which a vote ends. A combination of such cases for which no condition holds is a ticket that would wait at the node.
+//! The values of each compared key are divided into cases that no condition distinguishes: the
+//! options of a choice, the numbers below, at and above each constant, the endings of a vote. A
+//! ticket in a combination of cases without a true condition would wait at the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,20 +17,24 @@ use jiff::civil::DateTime;
 use crate::condition::{self, Found};
 use crate::ticket::form::plain;
 
-/// Combinations that are tried for one node; beyond them a default transition must say what happens.
+/// Maximum number of combinations for one node; a node with more needs a default transition.
 const CASES_MAX: usize = 10_000;
-/// Clauses held against cases in one check of a workflow: more takes seconds, while the check runs between requests.
+/// Maximum number of evaluated conditions in one check of a workflow; more would take seconds, and
+/// the check runs between requests.
 pub(super) const TRIES_MAX: usize = 2_000_000;
-/// Elements of sets that are distinguished in one key; each of them doubles the cases.
+/// Maximum number of distinguished set elements of one key; each element doubles the cases.
 const ELEMENTS_MAX: usize = 6;
-/// Fewest and most people who vote in the cases that are tried; constants of the conditions say how many are needed between them.
+/// Minimum and maximum of the largest number of voters in the tested cases; the constants of the
+/// conditions determine the number.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
-/// The words for a node with more than [`CASES_MAX`] combinations, or with values without such cases.
+/// The text for a node with more than [`CASES_MAX`] combinations, or with values that have no
+/// finite list of cases.
 const UNTRIED: &str = "something (there are too many cases to try each)";
-/// A text that no condition names.
+/// A text value that is in no condition.
 const OTHER: &str = "\u{1}";
 
-/// The first case for which no transition of a node holds, in words; nothing where there is none. `left` is the rest of [`TRIES_MAX`].
+/// Returns the first case without a true condition at a node, as text; `None` if there is none.
+/// `left` is the unused part of [`TRIES_MAX`].
 pub(super) fn open_case(
     definition: &Definition,
     node: NodeId,
@@ -69,24 +74,24 @@ pub(super) fn open_case(
     cases.first_open(&dimensions)
 }
 
-/// The conditions that lead on from a node.
+/// The conditions of the outgoing transitions of a node.
 struct Cases<'a> {
     definition: &'a Definition,
     node: NodeId,
     conditions: Vec<&'a Condition>,
 }
 
-/// A combination of values under some keys.
+/// Values for some keys, with their text.
 struct Case {
     held: Vec<(String, Found)>,
     words: Words,
 }
 
-/// How a case reads.
+/// The text of a case.
 #[derive(Clone)]
 enum Words {
     Plain(String),
-    /// Between two constants, each included or not; without one, everything below or above.
+    /// A range between two constants, each included or not; a missing constant means no bound.
     Range {
         key: String,
         low: Option<(String, bool)>,
@@ -94,25 +99,25 @@ enum Words {
     },
 }
 
-/// How a vote ended.
+/// One ending of a vote.
 struct Ended {
     voters: u32,
     pass: u32,
     reject: u32,
-    /// The last vote; absent where the node was passed over.
+    /// The last vote; `None` if the node was skipped.
     last: Option<bool>,
     result: bool,
 }
 
-/// The content of a key of a vote.
+/// The meaning of a key of a vote.
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
-    /// The field that holds the last voter's decision.
+    /// The field with the decision of the last voter.
     Opinion,
 }
 
-/// A vote, and what of it each key holds.
+/// A vote node, and the meaning of each of its keys.
 type Vote<'a> = (&'a Node, Vec<(&'a str, OfVote)>);
 
 impl<'a> Cases<'a> {
@@ -124,7 +129,8 @@ impl<'a> Cases<'a> {
             .flat_map(|group| &group.expressions)
     }
 
-    /// All cases, by independent dimensions; `None` where the cases of one of them cannot be listed.
+    /// Returns all cases by independent dimensions; `None` if the cases of a dimension cannot be
+    /// listed.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self
@@ -148,7 +154,7 @@ impl<'a> Cases<'a> {
         Some(dimensions)
     }
 
-    /// The vote that leaves a key behind: the one at the node itself, else the only one.
+    /// Returns the vote node that sets a key: the node itself, or else the only such node.
     fn vote_of(&self, key: &str) -> Option<(&'a Node, OfVote)> {
         let what = |node: &'a Node| {
             let output = node
@@ -182,7 +188,7 @@ impl<'a> Cases<'a> {
             .copied()
     }
 
-    /// The ways in which a vote ends, as far as the given keys tell them apart.
+    /// Returns the endings of a vote that the given keys distinguish.
     fn of_vote(&self, node: &Node, keys: &[(&str, OfVote)]) -> Vec<Case> {
         let counts_tested = keys.iter().any(|(_, what)| {
             !matches!(what, OfVote::Opinion | OfVote::Output(Holds::ApproveResult))
@@ -245,7 +251,8 @@ impl<'a> Cases<'a> {
         cases
     }
 
-    /// Every way in which a vote can end and its node be left (reference/bk-itsm.md 6).
+    /// Returns all endings of a vote after which the ticket leaves the node (reference/bk-itsm.md
+    /// 6).
     fn endings(&self, node: &Node, counts_tested: bool) -> Vec<Ended> {
         let finish = node.finish_condition.as_ref();
         let holds = |counters: &BTreeMap<&str, String>| {
@@ -303,7 +310,8 @@ impl<'a> Cases<'a> {
                         open.extend(Some((pass, reject)).filter(|state| seen.insert(*state)));
                         continue;
                     }
-                    // Where the passes alone are what the condition waits for, it is passed.
+                    // If the finish condition is also true without the rejections, the vote has
+                    // passed.
                     ended.result |= by_condition && holds(&counters(&Ended { reject: 0, ..ended }));
                     if ended.result || !node.terminate_when_rejected {
                         endings.push(ended);
@@ -314,7 +322,7 @@ impl<'a> Cases<'a> {
         endings
     }
 
-    /// The values that a key which belongs to no vote can have.
+    /// Returns the cases of a key that belongs to no vote.
     fn of_key(&self, key: &str) -> Option<Vec<Case>> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
@@ -346,7 +354,7 @@ impl<'a> Cases<'a> {
                 kinds.contains(&clause.kind.as_str()) && !is_of_sets(clause.condition)
             })
         };
-        let named: BTreeSet<String> = clauses
+        let tested_values: BTreeSet<String> = clauses
             .iter()
             .flat_map(|clause| constants(clause))
             .filter(|text| !text.is_empty())
@@ -365,31 +373,33 @@ impl<'a> Cases<'a> {
             Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)
         ) && !options.is_empty()
         {
-            // Of the options that no condition names, one is as good as another.
+            // No condition distinguishes the options without a name in it, so one of them is
+            // enough.
             let other = options
                 .iter()
-                .find(|(option, _)| !named.contains(*option))
+                .find(|(option, _)| !tested_values.contains(*option))
                 .map(|(option, _)| *option);
-            let told = options
+            let tested = options
                 .iter()
                 .map(|(option, _)| *option)
-                .filter(|option| named.contains(*option) || Some(*option) == other);
+                .filter(|option| tested_values.contains(*option) || Some(*option) == other);
             return Some(
-                told.map(|option| case(option.to_owned(), format!("{key} = {}", name(option))))
+                tested
+                    .map(|option| case(option.to_owned(), format!("{key} = {}", name(option))))
                     .collect(),
             );
         }
         if is_kind(&["INT", "number"]) {
             let is_number =
                 kind == Some(FieldKind::Int) || (field.is_none() && key.ends_with("bk_biz_id"));
-            let mut cases = numbers(key, &named);
+            let mut cases = numbers(key, &tested_values);
             cases.extend(
                 (!is_number).then(|| case(OTHER.to_owned(), format!("{key} is no number"))),
             );
             return Some(cases);
         }
         if is_kind(&["DATE", "DATETIME", "date", "datetime"]) {
-            let mut cases = times(key, &named, kind == Some(FieldKind::Date));
+            let mut cases = times(key, &tested_values, kind == Some(FieldKind::Date));
             let is_time = matches!(kind, Some(FieldKind::Date | FieldKind::DateTime));
             cases.extend((!is_time).then(|| case(OTHER.to_owned(), format!("{key} is no time"))));
             return Some(cases);
@@ -401,14 +411,18 @@ impl<'a> Cases<'a> {
             let other = options
                 .iter()
                 .map(|(option, _)| *option)
-                .find(|option| !named.contains(*option));
+                .find(|option| !tested_values.contains(*option));
             let other = if options.is_empty() {
                 Some(OTHER)
             } else {
                 other
             };
-            let elements: Vec<&str> = named.iter().map(String::as_str).chain(other).collect();
-            if named.len() > ELEMENTS_MAX {
+            let elements: Vec<&str> = tested_values
+                .iter()
+                .map(String::as_str)
+                .chain(other)
+                .collect();
+            if tested_values.len() > ELEMENTS_MAX {
                 return None;
             }
             let set = |bits: usize| -> Vec<&str> {
@@ -445,11 +459,11 @@ impl<'a> Cases<'a> {
         }) {
             return None;
         }
-        let mut cases: Vec<Case> = named
+        let mut cases: Vec<Case> = tested_values
             .iter()
             .map(|text| case(text.clone(), format!("{key} = {}", name(text))))
             .collect();
-        let others = named
+        let others = tested_values
             .iter()
             .map(|text| format!("{key} != {}", name(text)))
             .collect::<Vec<_>>()
@@ -465,7 +479,7 @@ impl<'a> Cases<'a> {
         Some(cases)
     }
 
-    /// Says whether a key has a value whatever way a ticket came.
+    /// Returns true if a key has a value on every path to the node.
     fn is_always_filled(&self, key: &str) -> bool {
         let fills = |node: &&Node| {
             let field = self
@@ -491,7 +505,7 @@ impl<'a> Cases<'a> {
             )
     }
 
-    /// Says whether every way to the node, itself included, passes one of some nodes.
+    /// Returns true if every path to the node, including the node itself, has one of some nodes.
     fn is_passed(&self, some: &BTreeSet<NodeId>) -> bool {
         let starts = self
             .definition
@@ -513,7 +527,7 @@ impl<'a> Cases<'a> {
         !seen.contains(&self.node)
     }
 
-    /// The first combination for which no condition holds. Its ranges of numbers are as wide as possible.
+    /// Returns the first combination without a true condition; its ranges are as wide as possible.
     fn first_open(&self, dimensions: &[Vec<Case>]) -> Option<String> {
         if dimensions.iter().any(Vec::is_empty) {
             return None;
@@ -521,7 +535,7 @@ impl<'a> Cases<'a> {
         let mut chosen = vec![0; dimensions.len()];
         loop {
             if self.is_open(dimensions, &chosen) {
-                // A value that makes no difference is left out.
+                // A key that does not change the result is omitted from the text.
                 let matters = |at: &usize| {
                     (0..dimensions[*at].len())
                         .any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)))
@@ -536,7 +550,7 @@ impl<'a> Cases<'a> {
                     words.join(", ")
                 });
             }
-            // The next combination, counted like the digits of a number.
+            // The combinations are counted like the digits of a number.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
             chosen[..at].fill(0);
             chosen[at] += 1;
@@ -585,7 +599,7 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// The same combination with another case in one place.
+/// Returns the combination with another case in one dimension.
 fn changed(chosen: &[usize], at: usize, case: usize) -> Vec<usize> {
     let mut other = chosen.to_vec();
     other[at] = case;
@@ -623,7 +637,7 @@ impl Words {
     }
 }
 
-/// The counters of a vote by code, as a run has them.
+/// Returns the counters of a vote by code, with the values of a real run.
 fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     let percent =
         |votes: u32| (f64::from(votes) * 100.0 / f64::from(ended.voters.max(1))).to_string();
@@ -636,12 +650,13 @@ fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     ])
 }
 
-/// The code of what a variable of a vote holds.
+/// Returns the wire code of a vote variable.
 fn code(holds: Holds) -> String {
     plain(&serde_json::to_value(holds).unwrap_or_default())
 }
 
-/// The options that a field has in the workflow itself, those below others included, each with its name.
+/// Returns the keys and names of the options in the field itself, including options below other
+/// options.
 fn own_options(field: &Field) -> Vec<(&str, &str)> {
     fn flat<'a>(choices: &'a [Choice], all: &mut Vec<(&'a str, &'a str)>) {
         for choice in choices {
@@ -663,7 +678,7 @@ fn is_of_sets(operator: Operator) -> bool {
     )
 }
 
-/// The constants of a clause: one, or the elements of a set.
+/// Returns the constants of a clause: one value, or the elements of a set.
 fn constants(clause: &Clause) -> Vec<String> {
     if is_of_sets(clause.condition) {
         condition::set(&clause.value).into_iter().collect()
@@ -672,11 +687,11 @@ fn constants(clause: &Clause) -> Vec<String> {
     }
 }
 
-/// A value between two neighbors of a sorted list, or at one of them.
+/// Returns the cases at each constant of a sorted list, between neighbors, and beyond both ends.
 fn ranges<T: Copy>(
     key: &str,
     sorted: &[(T, String)],
-    beside: impl Fn(Option<T>, Option<T>) -> Option<String>,
+    value_between: impl Fn(Option<T>, Option<T>) -> Option<String>,
 ) -> Vec<Case> {
     let mut cases = Vec::new();
     let case = |value: String, low: Option<&str>, high: Option<&str>, is_included: bool| Case {
@@ -689,7 +704,7 @@ fn ranges<T: Copy>(
     };
     for at in 0..=sorted.len() {
         let (below, above) = (at.checked_sub(1).map(|at| &sorted[at]), sorted.get(at));
-        if let Some(value) = beside(
+        if let Some(value) = value_between(
             below.map(|(value, _)| *value),
             above.map(|(value, _)| *value),
         ) {
@@ -712,15 +727,15 @@ fn ranges<T: Copy>(
     cases
 }
 
-/// The numbers below, at and above each constant.
-fn numbers(key: &str, named: &BTreeSet<String>) -> Vec<Case> {
-    let mut sorted: Vec<(f64, String)> = named
+/// Returns the cases of a number: below, at and above each constant.
+fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
+    let mut sorted: Vec<(f64, String)> = tested_values
         .iter()
         .filter_map(|text| Some((condition::number(text)?, text.trim().to_owned())))
         .collect();
     sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
-    // Far enough that a large number becomes another one.
+    // The step grows with the number, because adding 1 to a large float may not change it.
     let step = |number: f64| 1.0_f64.max(number.abs() * 1e-6);
     ranges(key, &sorted, |below, above| {
         let value = match (below, above) {
@@ -733,9 +748,10 @@ fn numbers(key: &str, named: &BTreeSet<String>) -> Vec<Case> {
     })
 }
 
-/// The times before, at and after each constant; between days there is none where only days can be filled in.
-fn times(key: &str, named: &BTreeSet<String>, are_days: bool) -> Vec<Case> {
-    let mut sorted: Vec<(DateTime, String)> = named
+/// Returns the cases of a time: before, at and after each constant. A date field has no value
+/// between consecutive days.
+fn times(key: &str, tested_values: &BTreeSet<String>, are_days: bool) -> Vec<Case> {
+    let mut sorted: Vec<(DateTime, String)> = tested_values
         .iter()
         .filter_map(|text| Some((condition::time(text)?, text.trim().to_owned())))
         .collect();
@@ -769,7 +785,8 @@ fn times(key: &str, named: &BTreeSet<String>, are_days: bool) -> Vec<Case> {
     })
 }
 
-/// Says whether exactly one of two conditions always holds: every clause of one is in the other negated, and what one joins by `and` the other joins by `or`.
+/// Returns true if exactly one of two conditions is always true: each clause of one is negated in
+/// the other, and one joins with `and`, the other with `or`.
 fn is_opposite(one: &Condition, other: &Condition) -> bool {
     let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else {
         return false;
@@ -781,11 +798,11 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
         Operator::NotIn => Some(Operator::In),
         Operator::Superset => Some(Operator::NotSuperset),
         Operator::NotSuperset => Some(Operator::Superset),
-        // A value that cannot be compared is neither less nor not less.
+        // An incomparable value makes both an order comparison and its opposite false.
         _ => None,
     };
     let joined = one.expressions.len() == 1 || one.join != other.join;
-    let is_there = |clause: &Clause| {
+    let has_negation = |clause: &Clause| {
         let same = |found: &&Clause| {
             found.key == clause.key && found.kind == clause.kind && found.value == clause.value
         };
@@ -797,7 +814,7 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
     };
     joined
         && one.expressions.len() == other.expressions.len()
-        && one.expressions.iter().all(is_there)
+        && one.expressions.iter().all(has_negation)
 }
 
 #[cfg(test)]
@@ -830,7 +847,8 @@ mod tests {
         serde_json::from_value(definition).expect("a definition")
     }
 
-    /// The open case of transitions with these conditions, each a list of clauses joined by a word.
+    /// Returns the open case of transitions with these conditions, each a list of clauses and its
+    /// join.
     fn open(definition: &Definition, node: i64, transitions: &[(&str, Value)]) -> Option<String> {
         let transitions: Vec<Transition> = transitions
             .iter()
@@ -854,7 +872,7 @@ mod tests {
     }
 
     #[test]
-    fn the_case_that_no_line_covers_is_named() {
+    fn a_case_without_a_transition_is_named() {
         let fields = json!([
             { "key": "ok", "type": "RADIO", "name": "是否", "is_required": true, "choice": [{ "key": "y", "name": "是" }, { "key": "n", "name": "否" }] },
             { "key": "amount", "type": "INT", "name": "金额", "is_required": true },
@@ -864,14 +882,14 @@ mod tests {
             { "key": "more", "type": "STRING", "name": "其他" },
         ]);
         let definition = definition(&fields, &json!({}));
-        let says = |transitions: &[(&str, Value)]| open(&definition, 2, transitions);
+        let open_at_2 = |transitions: &[(&str, Value)]| open(&definition, 2, transitions);
         let yes = json!(["ok", "RADIO", "==", "y"]);
         let (large, small) = (
             json!(["amount", "INT", ">=", 1000]),
             json!(["amount", "INT", "<", 1000]),
         );
         assert_eq!(
-            says(&[
+            open_at_2(&[
                 ("and", json!([yes, large])),
                 ("and", json!([yes, small])),
                 ("and", json!([["ok", "RADIO", "==", "n"]]))
@@ -879,7 +897,7 @@ mod tests {
             None
         );
         assert_eq!(
-            says(&[
+            open_at_2(&[
                 ("and", json!([yes])),
                 ("and", json!([["ok", "RADIO", "==", "n"], small]))
             ])
@@ -887,7 +905,7 @@ mod tests {
             Some("ok = 否, amount >= 1000")
         );
         assert_eq!(
-            says(&[
+            open_at_2(&[
                 ("and", json!([large])),
                 ("and", json!([["amount", "INT", "<", 10]]))
             ])
@@ -895,7 +913,7 @@ mod tests {
             Some("amount >= 10, amount < 1000")
         );
         assert_eq!(
-            says(&[
+            open_at_2(&[
                 ("and", json!([["amount", "INT", ">", 10]])),
                 ("and", json!([["amount", "INT", "<", 10]]))
             ])
@@ -904,11 +922,11 @@ mod tests {
         );
         let of = |text: &str| json!([["kind", "STRING", "==", text]]);
         assert_eq!(
-            says(&[("and", of("会签")), ("and", of("或签"))]).as_deref(),
+            open_at_2(&[("and", of("会签")), ("and", of("或签"))]).as_deref(),
             Some("kind != 会签, kind != 或签")
         );
         assert_eq!(
-            says(&[
+            open_at_2(&[
                 ("and", json!([["day", "DATE", "<", "2026-01-01"]])),
                 ("and", json!([["day", "DATE", ">", "2026-01-01"]]))
             ])
@@ -916,14 +934,14 @@ mod tests {
             Some("day = 2026-01-01")
         );
         assert_eq!(
-            says(&[
+            open_at_2(&[
                 ("and", json!([["day", "DATE", "<=", "2026-01-01"]])),
                 ("and", json!([["day", "DATE", ">", "2026-01-01"]]))
             ]),
             None
         );
         assert_eq!(
-            says(&[
+            open_at_2(&[
                 ("and", json!([["tags", "CHECKBOX", "issuperset", "a"]])),
                 ("and", json!([["tags", "CHECKBOX", "issuperset", "b"]]))
             ])
@@ -931,14 +949,14 @@ mod tests {
             Some("tags is empty")
         );
         assert_eq!(
-            says(&[
+            open_at_2(&[
                 ("and", json!([["more", "STRING", "!=", "x"]])),
                 ("and", json!([["more", "STRING", "==", "x"]]))
             ]),
             None
         );
         assert_eq!(
-            says(&[
+            open_at_2(&[
                 ("and", json!([["more", "STRING", "==", "x"]])),
                 ("and", json!([["more", "STRING", "notin", "x,y"]]))
             ])
@@ -948,7 +966,7 @@ mod tests {
     }
 
     #[test]
-    fn the_work_for_one_workflow_is_bounded() {
+    fn the_number_of_tested_cases_is_bounded() {
         let definition = definition(
             &json!([{ "key": "amount", "type": "INT", "name": "金额", "is_required": true }]),
             &json!({}),
@@ -972,7 +990,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_of_a_vote_cover_each_other() {
+    fn conditions_on_outcomes_of_a_vote_cover_each_other() {
         let countersign = json!({ "is_multi": true });
         let early = json!({ "is_multi": true, "finish_condition": { "expressions": [{ "expressions": [{ "key": "REJECT_COUNT", "type": "INT", "condition": ">=", "value": 1 }] }] } });
         let ending = json!({ "is_multi": true, "terminate_when_rejected": true });
@@ -1026,7 +1044,7 @@ mod tests {
                 "{node} {transitions:?}"
             );
         }
-        let left_open = [
+        let open_cases = [
             (
                 &countersign,
                 vec![result("true"), count("rejected", "==", 1)],
@@ -1043,7 +1061,7 @@ mod tests {
                 "NODE_APPROVE_RESULT = false, PASS_COUNT = 0",
             ),
         ];
-        for (node, transitions, case) in left_open {
+        for (node, transitions, case) in open_cases {
             let transitions: Vec<(&str, Value)> = transitions
                 .into_iter()
                 .map(|clauses| ("and", clauses))

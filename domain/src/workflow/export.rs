@@ -1,5 +1,7 @@
-//! Writes a definition as BlueKing ITSM exports it (reference/bk-itsm.md 12.2, 12.3): an array of one object that [`super::import`] reads back
-//! as the same definition. People stand in it by whatever name the given definition calls them.
+//! Writes a definition in the export format of BlueKing ITSM (reference/bk-itsm.md 12.2, 12.3).
+//!
+//! The result is an array of one object; [`super::import`] reads it as the same definition. People
+//! have the names that the given definition has.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +13,8 @@ use events::workflow::{
 };
 use serde_json::{Map, Value, json};
 
-/// Writes one version. `roles` names the roles that processors mention, so that another desk can find its own.
+/// Writes one version; `roles` has the names of the roles in processors, so that another desk can
+/// map them to its own roles.
 pub fn write(
     definition: &Definition,
     version_number: &str,
@@ -46,7 +49,7 @@ pub fn write(
         "version_number": version_number,
         "roles": roles.iter().map(|(id, name)| (id.to_string(), name.clone())).collect::<BTreeMap<_, _>>(),
         "states": keyed(definition.nodes.iter().map(|node| (node.id.to_string(), state(definition, node))).collect()),
-        "transitions": keyed(definition.transitions.iter().map(|transition| (transition.id.to_string(), exported(transition))).collect()),
+        "transitions": keyed(definition.transitions.iter().map(|transition| (transition.id.to_string(), transition_json(transition))).collect()),
         "fields": keyed(definition.fields.iter().map(|each| (each.id.to_string(), field(definition, each))).collect()),
         "triggers": [],
         "task_schemas": [],
@@ -54,9 +57,10 @@ pub fn write(
     }])
 }
 
-/// What `processors` holds beside its kind: parts between commas, with a comma at both ends, as the original keeps them.
+/// Returns the `processors` text of BlueKing ITSM: ids with commas between them, with a comma at
+/// both ends for people and roles.
 pub fn who(processors: &Processors) -> String {
-    let edged = |parts: Vec<String>| {
+    let comma_enclosed = |parts: Vec<String>| {
         if parts.is_empty() {
             String::new()
         } else {
@@ -64,8 +68,12 @@ pub fn who(processors: &Processors) -> String {
         }
     };
     match processors {
-        Processors::Person(people) => edged(people.iter().map(|pid| pid.0.clone()).collect()),
-        Processors::General(roles) => edged(roles.iter().map(ToString::to_string).collect()),
+        Processors::Person(people) => {
+            comma_enclosed(people.iter().map(|pid| pid.0.clone()).collect())
+        }
+        Processors::General(roles) => {
+            comma_enclosed(roles.iter().map(ToString::to_string).collect())
+        }
         Processors::Variable(keys)
         | Processors::VariableLeader(keys)
         | Processors::Business(keys) => keys.join(","),
@@ -148,15 +156,15 @@ fn webhook(request: &Request) -> Value {
         "body": body(request),
         "settings": { "timeout": request.timeout_ms / 1000, "timeout_ms": request.timeout_ms, "attempts": request.attempts_max },
         "success_exp": request.success.as_ref().map(expression).unwrap_or_default(),
-        // What the text above cannot say is said here.
+        // `success_exp` cannot express every condition, so the complete condition is written too.
         "success": request.success,
         "secret": request.secret, "credentials": request.credentials,
         "outputs": outputs(request),
     })
 }
 
-/// The body of a webhook as the original reads it: a text in `content`, the fields of a form in `params`. JSON that this desk fills by type is there as well
-/// (`value`), so that it is the same when it is read again.
+/// Writes the body of a webhook: text in `content`, form fields in `params`. JSON is written in
+/// `value` too, so that an import gives the same typed value.
 fn body(request: &Request) -> Value {
     let header = request
         .headers
@@ -207,10 +215,10 @@ fn body(request: &Request) -> Value {
 }
 
 fn outputs(request: &Request) -> Vec<Value> {
-    request.outputs.iter().map(|taken| json!({ "key": taken.key, "name": taken.name, "ref_path": taken.path, "type": "STRING", "source": "global" })).collect()
+    request.outputs.iter().map(|output| json!({ "key": output.key, "name": output.name, "ref_path": output.path, "type": "STRING", "source": "global" })).collect()
 }
 
-/// A condition over an answer as the text that the original's webhooks have.
+/// Writes a condition on a response in the text format of BlueKing webhooks.
 fn expression(condition: &Condition) -> String {
     let word = |join: Join| if join == Join::Or { " or " } else { " and " };
     let clause = |clause: &events::workflow::Clause| {
@@ -239,7 +247,7 @@ fn expression(condition: &Condition) -> String {
     }
 }
 
-fn exported(transition: &Transition) -> Value {
+fn transition_json(transition: &Transition) -> Value {
     let always = json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [{ "key": "G_INT_1", "condition": "==", "value": 1 }] }] });
     json!({
         "id": transition.id, "from_state": transition.from, "to_state": transition.to, "name": transition.name,
@@ -250,7 +258,7 @@ fn exported(transition: &Transition) -> Value {
 }
 
 fn field(definition: &Definition, field: &Field) -> Value {
-    let asked_by = || {
+    let node_with_field = || {
         definition
             .nodes
             .iter()
@@ -267,7 +275,7 @@ fn field(definition: &Definition, field: &Field) -> Value {
     }
     let mut written = json!({
         "id": field.id, "key": field.key, "type": field.kind, "name": field.name, "desc": field.desc,
-        "state_id": field.node.or_else(asked_by),
+        "state_id": field.node.or_else(node_with_field),
         "choice": choices(&field.choice),
         "validate_type": if field.is_required { "REQUIRE" } else { "OPTION" },
         "regex": if field.regex.is_empty() { "EMPTY" } else { &field.regex },
@@ -294,7 +302,7 @@ fn choices(choices: &[Choice]) -> Vec<Value> {
     choices.iter().map(|choice| json!(choice)).collect()
 }
 
-/// What a value must be beside others, as `regex_config.rule` says it (reference/bk-itsm.md 4.2).
+/// Writes the comparison rule of a field as `regex_config.rule` (reference/bk-itsm.md 4.2).
 pub fn rule(rule: &Rule) -> Value {
     let beside = |beside: &events::workflow::Beside| {
         let (source, key, value) = match &beside.other {

@@ -1,6 +1,9 @@
-//! Workflows: what is drawn ([`Workflow`] with its draft and immutable versions), what must be right before it is deployed ([`check`]), how
-//! parallel branches are kept apart ([`parallel_regions`]), and how definitions of BlueKing come in and go out ([`import`], [`export`]).
-//! How a ticket runs along one stands in `crate::ticket`.
+//! Workflows: a draft and immutable versions ([`Workflow`]), with checks before deployment
+//! ([`check`]).
+//!
+//! [`parallel_regions`] separates parallel branches; [`import`] and [`export`] read and write
+//! definitions of BlueKing ITSM. The engine that runs a ticket along a workflow is in
+//! `crate::ticket`.
 
 pub mod check;
 mod coverage;
@@ -20,66 +23,64 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing};
 
+/// The commands of one workflow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// The draft is this from now on; it may be unfinished.
+    /// Replaces the draft; a draft may be unfinished.
     Draft {
         workflow: WorkflowId,
         definition: Box<Definition>,
     },
-    /// Makes the next version of the draft.
+    /// Deploys the draft as the next version.
     Deploy {
         workflow: WorkflowId,
-        /// Cases for which no transition holds are allowed, as in the original: a ticket waits there for a manager. What is drawn here covers every case.
+        /// Allows cases in which all conditions of a node are false, as BlueKing ITSM does: a
+        /// ticket then waits for a manager. Workflows drawn in this desk must cover every case.
         allows_open_cases: bool,
     },
-    /// A version as a whole, as files of a company bring it. Bringing the same again changes nothing.
+    /// Deploys a complete version from a company file; an equal version records nothing.
     DeployVersion(Box<Deployed>),
-    /// The draft is again what a version was.
-    Restore {
-        workflow: WorkflowId,
-        version: i64,
-    },
-    /// Takes a version off the list, unless services use it.
+    /// Replaces the draft with a version.
+    Restore { workflow: WorkflowId, version: i64 },
+    /// Removes a version from the list, unless services use it.
     Remove {
         workflow: WorkflowId,
         version: i64,
         used_by: Vec<ServiceId>,
     },
-    Close {
-        workflow: WorkflowId,
-        closed: bool,
-    },
+    /// Closes the workflow for services that do not use it yet, or opens it again.
+    Close { workflow: WorkflowId, closed: bool },
 }
 
+/// The reasons why a command is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the workflow cannot be deployed: {}", .0.join("; "))]
     Unsound(Vec<String>),
     #[error("version {0} is deployed and cannot change")]
     Immutable(i64),
-    #[error("there is no draft")]
+    #[error("the workflow has no draft")]
     NoDraft,
-    #[error("there is no version {0}")]
+    #[error("version {0} does not exist")]
     VersionUnknown(i64),
     #[error("version {version} is used by services {services:?} and cannot be removed")]
     InUse {
         version: i64,
         services: Vec<ServiceId>,
     },
-    #[error("the workflow is closed: no service may begin to use it")]
+    #[error("the workflow is closed: no further service may use it")]
     IsClosed,
-    #[error("{0} nodes, transitions or fields are more than a draft may have")]
+    #[error("the draft has {0} nodes, transitions or fields; at most {max} are allowed", max = check::LINES_MAX)]
     TooLarge(usize),
 }
 
-/// One workflow: its draft, and every version that was ever deployed.
+/// The state of one workflow: its draft and all deployed versions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Workflow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft: Option<Box<Definition>>,
     pub versions: BTreeMap<i64, Deployed>,
-    /// Versions that are off the list; tickets that run on them go on.
+    /// Versions that are removed from the list; running tickets keep their version.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<i64>,
     #[serde(default)]
@@ -94,7 +95,7 @@ impl Decider for Workflow {
     type Lookup = Nothing;
 
     fn decide(&self, command: &Command, (): &()) -> Result<Vec<WorkflowEvent>, DecideError<Self>> {
-        self.judge(command).map_err(DecideError::Rejected)
+        self.events_for(command).map_err(DecideError::Rejected)
     }
 
     fn evolve(&mut self, event: &WorkflowEvent) {
@@ -112,7 +113,7 @@ impl Decider for Workflow {
 }
 
 impl Workflow {
-    /// Every file that a form of it hands out, in the draft or in any version.
+    /// Returns the template files of all forms, in the draft and in all versions.
     pub fn attachments(&self) -> BTreeSet<AttachmentId> {
         let definitions = self
             .draft
@@ -125,7 +126,7 @@ impl Workflow {
             .collect()
     }
 
-    fn judge(&self, command: &Command) -> Result<Vec<WorkflowEvent>, Rejection> {
+    fn events_for(&self, command: &Command) -> Result<Vec<WorkflowEvent>, Rejection> {
         Ok(match command {
             Command::Draft {
                 workflow,
@@ -156,7 +157,7 @@ impl Workflow {
                 allows_open_cases,
             } => {
                 let draft = self.draft.as_deref().ok_or(Rejection::NoDraft)?;
-                sound(draft, *allows_open_cases)?;
+                check_sound(draft, *allows_open_cases)?;
                 let version = self
                     .versions
                     .keys()
@@ -173,12 +174,12 @@ impl Workflow {
                     .into(),
                 ]
             }
-            Command::DeployVersion(wanted) => match self.versions.get(&wanted.version) {
-                Some(deployed) if *deployed == **wanted => Vec::new(),
-                Some(_) => return Err(Rejection::Immutable(wanted.version)),
+            Command::DeployVersion(deployment) => match self.versions.get(&deployment.version) {
+                Some(deployed) if *deployed == **deployment => Vec::new(),
+                Some(_) => return Err(Rejection::Immutable(deployment.version)),
                 None => {
-                    sound(&wanted.definition, false)?;
-                    vec![(**wanted).clone().into()]
+                    check_sound(&deployment.definition, false)?;
+                    vec![(**deployment).clone().into()]
                 }
             },
             Command::Restore { workflow, version } => {
@@ -228,12 +229,12 @@ impl Workflow {
         })
     }
 
-    /// Says whether services may point at a version.
+    /// Returns true if services may use a version.
     pub fn is_listed(&self, version: i64) -> bool {
         self.versions.contains_key(&version) && !self.removed.contains(&version)
     }
 
-    /// The newest version that is on the list.
+    /// Returns the newest version that is not removed.
     pub fn newest(&self) -> Option<&Deployed> {
         self.versions
             .values()
@@ -242,7 +243,7 @@ impl Workflow {
     }
 }
 
-fn sound(definition: &Definition, allows_open_cases: bool) -> Result<(), Rejection> {
+fn check_sound(definition: &Definition, allows_open_cases: bool) -> Result<(), Rejection> {
     let problems = if allows_open_cases {
         check::findings(definition).problems
     } else {
@@ -255,7 +256,7 @@ fn sound(definition: &Definition, allows_open_cases: bool) -> Result<(), Rejecti
     }
 }
 
-/// A node as messages call it: `3 (审批)`.
+/// Returns the label of a node for messages: `3 (审批)`.
 pub(crate) fn named(definition: &Definition, id: NodeId) -> String {
     match definition.node(id) {
         Some(node) if !node.name.is_empty() => format!("{id} ({})", node.name),
@@ -264,7 +265,8 @@ pub(crate) fn named(definition: &Definition, id: NodeId) -> String {
     }
 }
 
-/// Says whether a key is not a field's, but known of every ticket (`ticket_sn` and the like, reference/bk-itsm.md 8.1).
+/// Returns true for the keys that every ticket has besides its fields, such as `ticket_sn`
+/// (reference/bk-itsm.md 8.1).
 pub fn is_of_the_ticket(key: &str) -> bool {
     matches!(
         key,
@@ -283,7 +285,8 @@ pub fn is_of_the_ticket(key: &str) -> bool {
     )
 }
 
-/// Says whether a condition may ask for a key that is no field's and no node's: what a ticket says of itself without looking anything up.
+/// Returns true for the keys of every ticket that conditions may use, because their values need no
+/// lookup.
 pub fn is_comparable_of_the_ticket(key: &str) -> bool {
     matches!(
         key,

@@ -1,21 +1,23 @@
-//! Which branches of which parallel gateways enclose each node: what makes a join know whom it waits for.
+//! The parallel regions of a workflow: the branches around each node, and the join of each parallel
+//! gateway.
 //!
-//! A gateway and its join enclose an area. Lines stay inside the branch they begin in, branches meet nowhere but at the join, and parallel_regions nest
-//! (reference/bk-itsm.md 7). So a branch holds one token at a time, and where a token is says which branch it belongs to.
+//! A parallel gateway and its join enclose a region. Transitions stay inside their branch, branches
+//! meet only at the join, and regions nest (reference/bk-itsm.md 7). Each branch therefore has one
+//! token at a time, and the node of a token determines its branch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::workflow::{Definition, NodeKind};
 use events::{NodeId, TransitionId};
 
-/// One branch: the gateway, and the transition it begins with.
+/// One branch: its parallel gateway and its first transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Branch {
     pub fork: NodeId,
     pub transition: TransitionId,
 }
 
-/// The parallel_regions of a workflow.
+/// The parallel regions of a workflow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Areas {
     /// The branches around each node, outermost first.
@@ -25,13 +27,14 @@ pub struct Areas {
 }
 
 impl Areas {
-    /// The innermost branch a node stands in.
+    /// Returns the innermost branch around a node.
     pub fn branch_of(&self, node: NodeId) -> Option<Branch> {
         self.paths.get(&node).and_then(|path| path.last()).copied()
     }
 }
 
-/// Pairs gateways with joins, or says what is wrong with them.
+/// Pairs parallel gateways with joins; returns the problems as English sentences if that is
+/// impossible.
 pub fn parallel_regions(definition: &Definition) -> Result<Areas, Vec<String>> {
     let mut walk = Walk {
         definition,
@@ -43,8 +46,8 @@ pub fn parallel_regions(definition: &Definition) -> Result<Areas, Vec<String>> {
         .iter()
         .find(|node| node.kind == NodeKind::Start)
     {
-        for stray in walk.from(start.id, &[]) {
-            let name = walk.name(stray);
+        for unpaired_join in walk.from(start.id, &[]) {
+            let name = walk.name(unpaired_join);
             walk.problems.push(format!(
                 "join {name} is reached without its parallel gateway"
             ));
@@ -64,7 +67,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Walks everything that can be reached at one depth, and gives back the joins that end it.
+    /// Visits all nodes of one branch, including nested regions, and returns the joins that end it.
     fn from(&mut self, start: NodeId, path: &[Branch]) -> BTreeSet<NodeId> {
         let mut ends = BTreeSet::new();
         let mut open = vec![start];
@@ -80,7 +83,7 @@ impl Walk<'_> {
                 Some(known) if known == path => continue,
                 Some(_) => {
                     let name = self.name(id);
-                    self.problems.push(format!("node {name} is reached from another branch than its own; branches meet only at their join"));
+                    self.problems.push(format!("node {name} is reached from two branches; branches may meet only at their join"));
                     continue;
                 }
                 None => drop(self.parallel_regions.paths.insert(id, path.to_vec())),
@@ -104,7 +107,7 @@ impl Walk<'_> {
         ends
     }
 
-    /// Walks every branch of a gateway, and gives back what follows its join.
+    /// Visits all branches of a gateway and returns the nodes after its join.
     fn fork(&mut self, id: NodeId, path: &[Branch]) -> Vec<NodeId> {
         let mut joins = BTreeSet::new();
         for transition in self.definition.transitions_from(id) {
@@ -119,7 +122,7 @@ impl Walk<'_> {
             let ends = self.from(transition.to, &inside);
             if ends.is_empty() {
                 let (transition, name) = (transition.id, self.name(id));
-                self.problems.push(format!("the branch that transition {transition} begins at parallel gateway {name} reaches no join"));
+                self.problems.push(format!("the branch of parallel gateway {name} that starts with transition {transition} reaches no join"));
             }
             joins.extend(ends);
         }

@@ -1,4 +1,4 @@
-//! What is wrong with a workflow is named; versions never change; definitions come in and go out as they were.
+//! Tests of workflow checks, of versions, and of the round trip of exported definitions.
 
 use events::TransitionId;
 use events::workflow::{Condition, Field, NodeKind, Processors, Transition};
@@ -8,7 +8,7 @@ use super::check::{FIELDS_MAX, problems};
 use super::import::{self, equals};
 use super::*;
 
-/// The golden sample's workflow: START 1, submit 2, approval 3, END 4.
+/// The workflow of the golden sample: START 1, submit 2, approval 3, END 4.
 fn deployed() -> Deployed {
     let sample = events::samples::history::<WorkflowEvent>()
         .into_iter()
@@ -37,8 +37,8 @@ fn node(id: i64, kind: &str) -> events::workflow::Node {
     serde_json::from_value(json!({ "id": id, "name": format!("n{id}"), "kind": kind, "processors": { "type": "PERSON", "who": ["a"] } })).expect("a node")
 }
 
-/// Puts a node before the end that sends a text away.
-fn calls(definition: &mut Definition, kind: &str, text: &str) {
+/// Inserts an automatic node before END that sends `text` in the body of a request.
+fn insert_call(definition: &mut Definition, kind: &str, text: &str) {
     let mut calling = node(9, kind);
     let request =
         json!({ "does": "request", "method": "POST", "url": "https://x/", "body": { "t": text } });
@@ -53,11 +53,11 @@ fn calls(definition: &mut Definition, kind: &str, text: &str) {
     definition.transitions.push(transition(9, 9, 4));
 }
 
-/// What is done to a definition to spoil it.
+/// A change that makes a definition invalid.
 type Change = fn(&mut Definition);
 
 #[test]
-fn what_is_wrong_with_a_workflow_is_named() {
+fn each_problem_names_its_node_transition_or_field() {
     assert_eq!(problems(&sound()), Vec::<String>::new());
     let cases: [(Change, &str); 22] = [
         (
@@ -66,30 +66,30 @@ fn what_is_wrong_with_a_workflow_is_named() {
         ),
         (
             |d| d.transitions.push(transition(9, 3, 77)),
-            "transition 9 leads to node 77, which does not exist",
+            "transition 9 uses node 77, which does not exist",
         ),
         (
             |d| d.transitions.push(transition(9, 3, 1)),
-            "transition 9 leads back to START",
+            "transition 9 goes to START",
         ),
         (
             |d| d.transitions.push(transition(9, 1, 3)),
-            "exactly one transition without a condition must lead from START",
+            "START must have exactly one outgoing transition, without a condition",
         ),
         (
             |d| d.transitions[0].condition = Some(Condition::default()),
-            "exactly one transition without a condition must lead from START",
+            "START must have exactly one outgoing transition, without a condition",
         ),
         (
             |d| {
                 d.transitions
                     .retain(|transition| transition.from != NodeId(2));
             },
-            "no transition leads on from node 2 (提单)",
+            "node 2 (提单) has no outgoing transition",
         ),
         (
             |d| d.nodes[1].fields.push("NONE".into()),
-            "node 2 (提单) asks for field NONE, which does not exist",
+            "node 2 (提单) uses field NONE, which does not exist",
         ),
         (
             |d| {
@@ -105,7 +105,7 @@ fn what_is_wrong_with_a_workflow_is_named() {
         ),
         (
             |d| d.transitions[0].to = NodeId(3),
-            "START must lead to a NORMAL node, where the ticket is submitted",
+            "the transition of START must go to a NORMAL node, the submit node",
         ),
         (
             |d| d.nodes.push(d.nodes[1].clone()),
@@ -113,23 +113,23 @@ fn what_is_wrong_with_a_workflow_is_named() {
         ),
         (
             |d| d.transitions.push(transition(9, 2, 3)),
-            "two transitions lead from node 2 (提单) to node 3 (审批)",
+            "there are two transitions from node 2 (提单) to node 3 (审批)",
         ),
         (
             |d| d.nodes[2].processors = Processors::Person(Vec::new()),
-            "node 3 (审批) is not configured: PERSON names nobody to handle it",
+            "node 3 (审批) is not configured: PERSON gives no processors",
         ),
         (
             |d| d.nodes[2].processors = Processors::Variable(vec!["title".into()]),
-            "the processors of node 3 (审批) stand in field title, which names no people",
+            "the processors of node 3 (审批) come from field title, which names no people",
         ),
         (
             |d| d.nodes[2].processors = Processors::Business(vec!["OPS".into()]),
-            "node 3 (审批) asks for a role in a business, but the workflow is not bound to one",
+            "node 3 (审批) uses a role of a business, but the workflow is not bound to a business",
         ),
         (
             |d| d.transitions[1].condition = Some(equals("GONE", "1")),
-            "transition 2 asks for GONE, which does not exist",
+            "transition 2 uses GONE, which does not exist",
         ),
         (
             |d| d.transitions[1].condition = Some(equals("title", "1")),
@@ -140,15 +140,15 @@ fn what_is_wrong_with_a_workflow_is_named() {
                 d.nodes[2].is_multi = true;
                 d.nodes[2].finish_condition = Some(equals("title", "1"));
             },
-            "the finish condition of node 3 (审批) asks for title, which is no counter",
+            "the finish condition of node 3 (审批) uses title, which is no counter",
         ),
         (
-            |d| calls(d, "TASK", "${title} ${ticket_sn} ${title__display} ${gone}"),
-            "the call of node 9 (n9) asks for gone, which does not exist",
+            |d| insert_call(d, "TASK", "${title} ${ticket_sn} ${title__display} ${gone}"),
+            "the API call of node 9 (n9) uses gone, which does not exist",
         ),
         (
-            |d| calls(d, "TASK", "${ticket_gone}"),
-            "the call of node 9 (n9) asks for ticket_gone, which does not exist",
+            |d| insert_call(d, "TASK", "${ticket_gone}"),
+            "the API call of node 9 (n9) uses ticket_gone, which does not exist",
         ),
         (
             |d| {
@@ -175,12 +175,12 @@ fn what_is_wrong_with_a_workflow_is_named() {
             "{reason}: {found:?}"
         );
     }
-    let mut hooked = sound();
-    calls(&mut hooked, "WEBHOOK", "${gone}");
+    let mut webhook = sound();
+    insert_call(&mut webhook, "WEBHOOK", "${gone}");
     assert_eq!(
-        problems(&hooked),
+        problems(&webhook),
         Vec::<String>::new(),
-        "whoever submits may bring variables for webhooks"
+        "a client may send variables for webhooks with the ticket"
     );
     let many = Definition {
         fields: vec![sound().fields[0].clone(); FIELDS_MAX + 1],
@@ -228,7 +228,7 @@ fn forked() -> Definition {
 }
 
 #[test]
-fn gateways_are_paired_and_areas_closed() {
+fn gateways_are_paired_and_parallel_regions_are_closed() {
     assert_eq!(problems(&forked()), Vec::<String>::new());
     let parallel_regions = parallel_regions::parallel_regions(&forked()).expect("sound");
     assert_eq!(parallel_regions.joins, [(NodeId(3), NodeId(6))].into());
@@ -246,11 +246,11 @@ fn gateways_are_paired_and_areas_closed() {
         ),
         (
             |d| d.transitions[4].to = NodeId(5),
-            "node 5 (n5) is reached from another branch than its own; branches meet only at their join",
+            "node 5 (n5) is reached from two branches; branches may meet only at their join",
         ),
         (
             |d| d.transitions.push(transition(9, 4, 2)),
-            "node 2 (n2) is reached from another branch than its own; branches meet only at their join",
+            "node 2 (n2) is reached from two branches; branches may meet only at their join",
         ),
         (
             |d| d.transitions[1].to = NodeId(6),
@@ -283,7 +283,7 @@ fn gateways_are_paired_and_areas_closed() {
                     transition(12, 9, 7),
                 ]);
             },
-            "transition 10 from node 8 (n8) closes a loop in which nobody acts",
+            "transition 10 from node 8 (n8) closes a loop without a node for people",
         ),
     ];
     for (change, reason) in cases {
@@ -298,7 +298,7 @@ fn gateways_are_paired_and_areas_closed() {
 }
 
 #[test]
-fn conditions_ask_for_what_comes_before() {
+fn conditions_use_only_values_that_are_set_before() {
     let mut definition = forked();
     let late: Field = serde_json::from_value(
         json!({ "id": 2, "key": "late", "type": "STRING", "name": "l", "is_required": false }),
@@ -309,12 +309,12 @@ fn conditions_ask_for_what_comes_before() {
     definition.transitions[2].condition = Some(equals("late", "1"));
     assert_eq!(
         problems(&definition),
-        ["transition 3 asks for late, which only the later node 5 (n5) fills in"]
+        ["transition 3 uses late, which is set only at the later node 5 (n5)"]
     );
 }
 
 #[test]
-fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
+fn only_a_valid_draft_is_deployed_and_versions_never_change() {
     let id = WorkflowId(3);
     let mut workflow = Workflow::default();
     let mut act = |command: &Command| {
@@ -325,7 +325,7 @@ fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
             .for_each(|event| workflow.evolve(event));
         decided
             .map(|events| events.len())
-            .map_err(|refusal| refusal.to_string())
+            .map_err(|rejection| rejection.to_string())
     };
     let draft = |definition: Definition| Command::Draft {
         workflow: id,
@@ -336,7 +336,7 @@ fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
             workflow: id,
             allows_open_cases: false
         }),
-        Err("there is no draft".into())
+        Err("the workflow has no draft".into())
     );
     assert_eq!(
         act(&draft(Definition::default())),
@@ -366,7 +366,7 @@ fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
             allows_open_cases: false
         }),
         Ok(1),
-        "every deployment is a version of its own"
+        "every deployment makes a new version"
     );
     assert_eq!(
         act(&Command::DeployVersion(Box::new(Deployed {
@@ -410,7 +410,7 @@ fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
             version: 1,
             used_by: Vec::new()
         }),
-        Err("there is no version 1".into())
+        Err("version 1 does not exist".into())
     );
     assert_eq!(
         act(&Command::Restore {
@@ -418,7 +418,7 @@ fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
             version: 1
         }),
         Ok(1),
-        "what was removed can still be looked at and drawn again"
+        "a removed version can be restored as the draft"
     );
     assert_eq!(
         act(&Command::Deploy {
@@ -429,11 +429,11 @@ fn a_draft_is_deployed_only_when_it_is_sound_and_versions_never_change() {
     );
     assert!(
         !workflow.is_listed(1) && workflow.is_listed(3),
-        "numbers are not given twice"
+        "version numbers are not used twice"
     );
 }
 
-/// A workflow with an automatic node of each kind, saying all that such a node can.
+/// A workflow with an automatic node of each kind that uses all settings of its service task.
 fn automatic() -> Definition {
     let until = json!({ "type": "and", "expressions": [{ "type": "or", "expressions": [{ "key": "a.b", "type": "STRING", "condition": "==", "value": "it's \"so\"" }] }] });
     let request = json!({
@@ -443,8 +443,8 @@ fn automatic() -> Definition {
     });
     let mut polled = request.clone();
     polled["poll"] = json!({ "interval_ms": 2500, "times_max": 9, "until": until });
-    let mut hooked = request.clone();
-    hooked
+    let mut webhook = request.clone();
+    webhook
         .as_object_mut()
         .expect("an object")
         .remove("body_schema");
@@ -455,7 +455,7 @@ fn automatic() -> Definition {
     let mut definition = forked();
     for (id, kind, service_task) in [
         (4, "TASK", polled),
-        (5, "WEBHOOK", hooked),
+        (5, "WEBHOOK", webhook),
         (6, "TASK-SOPS", task),
     ] {
         let mut calling = node(id + 10, kind);
@@ -476,7 +476,7 @@ fn automatic() -> Definition {
 }
 
 #[test]
-fn what_goes_out_comes_in_again() {
+fn an_exported_definition_is_imported_unchanged() {
     for (name, definition) in [
         ("sound", sound()),
         ("forked", forked()),
@@ -491,7 +491,7 @@ fn what_goes_out_comes_in_again() {
             (role == "运维").then_some(events::RoleId(5))
         })
         .expect("reads");
-        // Where a file does not say it, a layout is the whole row.
+        // The default layout of a file without one is the whole row.
         let mut expected = definition;
         expected
             .fields
@@ -512,12 +512,12 @@ fn what_goes_out_comes_in_again() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
-    let nobody = |_: &str| None;
+fn an_unreadable_file_gives_the_reason() {
+    let no_role = |_: &str| None;
     for (file, reason) in [
         (
             json!([]),
-            "the file holds 0 workflows, one is read at a time",
+            "the file has 0 workflows; one workflow is imported at a time",
         ),
         (
             json!({ "name": "x" }),
@@ -529,17 +529,17 @@ fn what_cannot_be_read_is_named() {
         ),
         (
             json!({ "nodes": [{ "id": 3, "name": "流水线", "type": "TASK-DEVOPS" }] }),
-            "node 3 (流水线) is of the kind \"TASK-DEVOPS\", which this desk does not run",
+            "node 3 (流水线) has the type \"TASK-DEVOPS\", which is not supported",
         ),
         (
             json!({ "nodes": [{ "id": 3, "type": "START" }], "fields": [{ "key": "a", "type": "SOPS_TEMPLATE" }] }),
-            "field a is of the type \"SOPS_TEMPLATE\", which forms of tickets do not have",
+            "field a has the type \"SOPS_TEMPLATE\", which is not supported",
         ),
         (
             json!({ "nodes": [{ "id": 3, "type": "START" }], "edges": [{ "id": 4, "from": 3 }] }),
-            "transition 4 does not say where it leads",
+            "transition 4 needs both ends",
         ),
     ] {
-        assert_eq!(import::read(&file, &nobody).unwrap_err(), reason);
+        assert_eq!(import::read(&file, &no_role).unwrap_err(), reason);
     }
 }

@@ -1,10 +1,12 @@
-//! What a command costs, ours beside dynamo-es 0.5 in the same run (reference/event-sourcing.md 5, B1 to B3).
+//! The price of a command on our store and on dynamo-es 0.5 in the same run
+//! (reference/event-sourcing.md 5, B1 to B3).
 //!
-//! Both run the same ticket decider on the same commands against dynoxide, a stand-in that reports capacity units by size as DynamoDB bills
-//! them. A meter stands before it: it asks for the consumed capacity on every request, of either side, and adds up requests, units and bytes.
-//! Prices are those of us-east-1 on demand; times of a stand-in mean nothing and are not printed.
+//! Both stores run the same ticket decider on the same commands against dynoxide, a simulator that
+//! reports the capacity units that DynamoDB bills. A proxy, the meter, requests the consumed
+//! capacity of every request and adds up requests, units and bytes. Prices are those of us-east-1
+//! on demand. Times on a simulator are meaningless and are not printed.
 //!
-//! `cargo run --release [TICKETS]`; 10,000 unless said otherwise.
+//! `cargo run --release [TICKETS]`; the default is 10,000 tickets.
 
 mod meter;
 
@@ -14,7 +16,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
 use cqrs_es::CqrsFramework;
 use cqrs_es::persist::PersistedEventStore;
 use domain::EsAggregate;
@@ -31,26 +35,33 @@ use infra::keys::memory::Memory as Keys;
 use infra::ledger::{ContextLoader, command_id};
 use infra::pages::{self, Page, archive};
 use infra::store::{Journal, dynamodb::Dynamodb, paged::Paged};
-use infra::{Error, Ledger, CommandEnvelope};
+use infra::{CommandEnvelope, Error, Ledger};
 use meter::{Meter, Sum};
 
-/// Longest stream of the mix, in events.
+/// Maximum length of a stream of the mix, in events.
 const STREAM_MAX: i64 = 200;
-/// Commands after a ticket's opening, per ticket on average: with 5 events of an opening, 1.6 events a command.
-const LATER: usize = 6;
-/// Entries of a busy page of the feed, and dollars of a million archive objects put.
-const BUSY: usize = 100;
+/// Average number of commands per ticket after its opening; with 5 events per opening this gives
+/// 1.6 events per command.
+const COMMANDS_AFTER_OPENING: usize = 6;
+/// Commits per page of a busy feed.
+const BUSY_PAGE_COMMITS: usize = 100;
+/// Price of one million archive objects, in dollars.
 const PUT_DOLLARS: f64 = 5.0;
 
 /// The context of the golden samples: one service, one workflow, one role.
 fn context() -> Context {
     let WorkflowEvent::Deployed(deployed) = events::samples::history::<WorkflowEvent>().remove(0);
-    let events::service::ServiceEvent::Defined(service) = events::samples::history::<events::service::ServiceEvent>().remove(0);
-    let events::role::RoleEvent::Defined(role) = events::samples::history::<events::role::RoleEvent>().remove(0);
+    let events::service::ServiceEvent::Defined(service) =
+        events::samples::history::<events::service::ServiceEvent>().remove(0);
+    let events::role::RoleEvent::Defined(role) =
+        events::samples::history::<events::role::RoleEvent>().remove(0);
     Context {
         categories: BTreeMap::from([(service.service, Some(CategoryId(30)))]),
         services: BTreeMap::from([(service.service, Some(service))]),
-        workflows: BTreeMap::from([((deployed.workflow, deployed.version), Some(Arc::new(deployed)))]),
+        workflows: BTreeMap::from([(
+            (deployed.workflow, deployed.version),
+            Some(Arc::new(deployed)),
+        )]),
         roles: BTreeMap::from([(role.role, role.members)]),
         general_roles: Some(Vec::new()),
         superusers: Some(vec![PersonId::from("p-root")]),
@@ -70,11 +81,12 @@ impl ContextLoader<Ticket> for Company {
 /// One side of the comparison.
 #[async_trait::async_trait]
 trait Side: Send + Sync {
-    /// Carries out a command; says whether it was.
+    /// Executes a command; returns true on success.
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool;
 }
 
-/// Ours: every command loads, or the last states stay in memory as in a running function.
+/// Our store: cold (every command loads its stream) or warm (cached states, as in a running
+/// function).
 struct Ours {
     store: Arc<Paged>,
     keys: Arc<Keys>,
@@ -85,21 +97,42 @@ struct Ours {
 
 impl Ours {
     fn new(client: &Client, name: &str, is_warm: bool) -> Self {
-        let table = |name: String| Table { client: client.clone(), name, meter: Arc::default() };
+        let table = |name: String| Table {
+            client: client.clone(),
+            name,
+            meter: Arc::default(),
+        };
         let journal: Arc<dyn Journal> = Arc::new(Dynamodb::new(table(name.to_owned())));
-        let store = Arc::new(Paged::new(journal, Arc::new(pages::dynamodb::Dynamodb::new(table("feed".into()))), Arc::new(Blobs::default())));
+        let store = Arc::new(Paged::new(
+            journal,
+            Arc::new(pages::dynamodb::Dynamodb::new(table("feed".into()))),
+            Arc::new(Blobs::default()),
+        ));
         let rng = Arc::new(SeededRng::new(1));
         let clock = Arc::new(ManualClock::at(Moment(1_795_312_800_000)));
-        let mut ours = Self { store, keys: Arc::new(Keys::new(rng)), clock, warm: None, company: Company(context()) };
+        let mut ours = Self {
+            store,
+            keys: Arc::new(Keys::new(rng)),
+            clock,
+            warm: None,
+            company: Company(context()),
+        };
         ours.warm = is_warm.then(|| ours.ledger());
         ours
     }
 
     fn ledger(&self) -> Ledger {
-        Ledger::new(self.store.clone(), self.keys.clone(), self.clock.clone(), Arc::new(SeededRng::new(2))).with_others(5_000)
+        Ledger::new(
+            self.store.clone(),
+            self.keys.clone(),
+            self.clock.clone(),
+            Arc::new(SeededRng::new(2)),
+        )
+        .with_others(5_000)
     }
 
-    /// Builds the feed over everything that was written, in pages of so many commits, as the function does; says how many archive objects it put.
+    /// Builds the feed of all commits in pages of `entries` commits, like the function `index`;
+    /// returns the number of archive objects.
     async fn index(&self, entries: usize) -> usize {
         let (mut from, mut commits, mut puts) = (None, Vec::new(), 0);
         loop {
@@ -131,8 +164,16 @@ impl Ours {
 impl Side for Ours {
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool {
         self.clock.advance(1);
-        let meta = Meta { actor: "p91c3d4e85a6f7b20d1e4c3f8".into(), app: Some("bk_log_search".into()), ..Meta::system("c81d24b7", "77aa0f3e") };
-        let command_envelope = CommandEnvelope { stream: stream.to_owned(), command_id: command_id(&["price", &number.to_string()]), meta };
+        let meta = Meta {
+            actor: "p91c3d4e85a6f7b20d1e4c3f8".into(),
+            app: Some("bk_log_search".into()),
+            ..Meta::system("c81d24b7", "77aa0f3e")
+        };
+        let command_envelope = CommandEnvelope {
+            stream: stream.to_owned(),
+            command_id: command_id(&["price", &number.to_string()]),
+            meta,
+        };
         let cold;
         let ledger = match &self.warm {
             Some(warm) => warm,
@@ -141,24 +182,37 @@ impl Side for Ours {
                 &cold
             }
         };
-        told(ledger.execute::<Ticket>(&command_envelope, command, &self.company).await)
+        succeeded(
+            ledger
+                .execute::<Ticket>(&command_envelope, command, &self.company)
+                .await,
+        )
     }
 }
 
-/// dynamo-es in event-store mode, the one of its modes that keeps state right.
-struct Peer(CqrsFramework<EsAggregate<Ticket>, PersistedEventStore<DynamoEventRepository, EsAggregate<Ticket>>>);
+/// dynamo-es in event-store mode, its only mode with correct states.
+struct Peer(
+    CqrsFramework<
+        EsAggregate<Ticket>,
+        PersistedEventStore<DynamoEventRepository, EsAggregate<Ticket>>,
+    >,
+);
 
 impl Peer {
     fn new(client: &Client, table: &str) -> Self {
         let repository = DynamoEventRepository::new(client.clone()).with_tables(table, "snapshots");
-        Self(CqrsFramework::new(PersistedEventStore::new_event_store(repository), Vec::new(), context()))
+        Self(CqrsFramework::new(
+            PersistedEventStore::new_event_store(repository),
+            Vec::new(),
+            context(),
+        ))
     }
 }
 
 #[async_trait::async_trait]
 impl Side for Peer {
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool {
-        // The same that our commits say once: who, by which application, why, and the command's id.
+        // The same metadata that our commits have once per commit.
         let metadata = HashMap::from([
             ("actor".to_owned(), "p91c3d4e85a6f7b20d1e4c3f8".to_owned()),
             ("app".to_owned(), "bk_log_search".to_owned()),
@@ -168,24 +222,32 @@ impl Side for Peer {
             ("command_id".to_owned(), format!("{number:032x}")),
             ("time".to_owned(), "2026-11-22T08:30:00.000Z".to_owned()),
         ]);
-        told(self.0.execute_with_metadata(stream, command.clone(), metadata).await)
+        succeeded(
+            self.0
+                .execute_with_metadata(stream, command.clone(), metadata)
+                .await,
+        )
     }
 }
 
-/// Says whether a command was carried out; the first failures are told.
-fn told<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> bool {
-    static TOLD: AtomicU32 = AtomicU32::new(0);
+/// Returns true if a command succeeded; prints the first failures.
+fn succeeded<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> bool {
+    static FAILURES: AtomicU32 = AtomicU32::new(0);
     if let Err(error) = &outcome
-        && TOLD.fetch_add(1, Ordering::Relaxed) < 3
+        && FAILURES.fetch_add(1, Ordering::Relaxed) < 3
     {
         eprintln!("  a command failed: {:.300}", format!("{error:?}"));
     }
     outcome.is_ok()
 }
 
-/// An empty feed of its own.
+/// Returns an empty feed.
 fn feed_of(client: &Client) -> Arc<dyn pages::Pages> {
-    Arc::new(pages::dynamodb::Dynamodb::new(Table { client: client.clone(), name: "feed".into(), meter: Arc::default() }))
+    Arc::new(pages::dynamodb::Dynamodb::new(Table {
+        client: client.clone(),
+        name: "feed".into(),
+        meter: Arc::default(),
+    }))
 }
 
 fn open(number: usize) -> Command {
@@ -194,19 +256,32 @@ fn open(number: usize) -> Command {
         id: 120_261_122_000_000 + i64::try_from(number).expect("small"),
         service: events::ServiceId(17),
         creator: "p5d1f0c9ab3e2477810aa6c01".into(),
-        form: vec![Entry::new("title", "申请堡垒机权限：按清单开通，有效期一个月，到期收回")],
+        form: vec![Entry::new(
+            "title",
+            "申请堡垒机权限：按清单开通，有效期一个月，到期收回",
+        )],
         tag: "bk_log".into(),
         callback: None,
         chosen_processors: BTreeMap::new(),
     }))
 }
 
-/// The n-th command after the opening: a ticket waits and goes on.
-fn later(at: usize, by: &PersonId) -> Command {
-    if at % 2 == 0 { Command::Suspend { by: by.clone(), reason: "等待窗口".into() } } else { Command::Resume { by: by.clone(), reason: String::new() } }
+/// Returns the n-th command after the opening: suspend and resume in turns.
+fn command_after_opening(at: usize, by: &PersonId) -> Command {
+    if at % 2 == 0 {
+        Command::Suspend {
+            by: by.clone(),
+            reason: "等待窗口".into(),
+        }
+    } else {
+        Command::Resume {
+            by: by.clone(),
+            reason: String::new(),
+        }
+    }
 }
 
-/// Rng from a seed (SplitMix64).
+/// A random number generator with a seed (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -218,7 +293,8 @@ impl Dice {
     }
 }
 
-/// The mix of B1: every ticket is opened, then commands fall on tickets by Zipf 0.9, none past 200 events.
+/// Returns the mix of B1: all tickets are opened, then commands are distributed by Zipf 0.9, with
+/// at most [`STREAM_MAX`] events per stream.
 fn mix(tickets: usize) -> Vec<(usize, Command)> {
     let by = context().roles.values().next().expect("a role")[0].clone();
     let weights: Vec<f64> = (1..=tickets).map(|rank| (rank as f64).powf(-0.9)).collect();
@@ -232,14 +308,15 @@ fn mix(tickets: usize) -> Vec<(usize, Command)> {
     let total = *sums.last().expect("tickets");
     sums.iter_mut().for_each(|sum| *sum /= total);
     let mut dice = Dice(1);
-    let mut commands: Vec<(usize, Command)> = (0..tickets).map(|number| (number, open(number))).collect();
+    let mut commands: Vec<(usize, Command)> =
+        (0..tickets).map(|number| (number, open(number))).collect();
     let mut length = vec![5_i64; tickets];
     let mut steps = vec![0; tickets];
-    while commands.len() < tickets * LATER + tickets {
+    while commands.len() < tickets * COMMANDS_AFTER_OPENING + tickets {
         let drawn = dice.unit();
         let number = sums.partition_point(|sum| *sum < drawn).min(tickets - 1);
         if length[number] < STREAM_MAX {
-            commands.push((number, later(steps[number], &by)));
+            commands.push((number, command_after_opening(steps[number], &by)));
             steps[number] += 1;
             length[number] += 1;
         }
@@ -247,20 +324,37 @@ fn mix(tickets: usize) -> Vec<(usize, Command)> {
     commands
 }
 
-/// Carries out commands in order, each under its own id; says how many were carried out.
-async fn run(side: &dyn Side, prefix: &str, first: usize, commands: &[(usize, Command)], bar: &ProgressBar) -> usize {
+/// Executes commands in order, each with its own id; returns the number of successes.
+async fn run(
+    side: &dyn Side,
+    prefix: &str,
+    first: usize,
+    commands: &[(usize, Command)],
+    bar: &ProgressBar,
+) -> usize {
     let mut done = 0;
-    for (at, (number, command)) in commands.iter().enumerate().map(|(at, command)| (first + at, command)) {
-        done += usize::from(side.execute(&format!("{prefix}{number:06}"), at, command).await);
+    for (at, (number, command)) in commands
+        .iter()
+        .enumerate()
+        .map(|(at, command)| (first + at, command))
+    {
+        done += usize::from(
+            side.execute(&format!("{prefix}{number:06}"), at, command)
+                .await,
+        );
         bar.inc(1);
     }
     done
 }
 
-fn print(name: &str, sum: &Sum, commands: usize, beside: Option<&Sum>) {
+fn print(name: &str, sum: &Sum, commands: usize, peer: Option<&Sum>) {
     let count = commands as f64;
-    let ratio = beside.map(|peer| format!("{:.2}x", sum.dollars() / peer.dollars())).unwrap_or_default();
-    let requests = beside.map(|peer| format!("{:.2}x", sum.requests as f64 / peer.requests as f64)).unwrap_or_default();
+    let ratio = peer
+        .map(|peer| format!("{:.2}x", sum.dollars() / peer.dollars()))
+        .unwrap_or_default();
+    let requests = peer
+        .map(|peer| format!("{:.2}x", sum.requests as f64 / peer.requests as f64))
+        .unwrap_or_default();
     println!(
         "  {name:<34} {:>7.2} W {:>7.2} R {:>6.2} requests {requests:>6} {:>7.0} bytes  {:>7.3} $/million {ratio:>6}",
         sum.write_units / count,
@@ -272,19 +366,40 @@ fn print(name: &str, sum: &Sum, commands: usize, beside: Option<&Sum>) {
 }
 
 async fn table(client: &Client, name: &str, hash: &str, range: Option<&str>) {
-    let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().expect("an attribute");
-    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key");
-    let mut create = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
-    create = create.attribute_definitions(attribute(hash, ScalarAttributeType::S)).key_schema(key(hash, KeyType::Hash));
+    let attribute = |name: &str, kind| {
+        AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(kind)
+            .build()
+            .expect("an attribute")
+    };
+    let key = |name: &str, kind| {
+        KeySchemaElement::builder()
+            .attribute_name(name)
+            .key_type(kind)
+            .build()
+            .expect("a key")
+    };
+    let mut create = client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest);
+    create = create
+        .attribute_definitions(attribute(hash, ScalarAttributeType::S))
+        .key_schema(key(hash, KeyType::Hash));
     if let Some(range) = range {
-        create = create.attribute_definitions(attribute(range, ScalarAttributeType::N)).key_schema(key(range, KeyType::Range));
+        create = create
+            .attribute_definitions(attribute(range, ScalarAttributeType::N))
+            .key_schema(key(range, KeyType::Range));
     }
     create.send().await.expect("a table");
 }
 
-/// A fresh stand-in behind a fresh meter, with the tables of both sides.
-async fn stand_in() -> (Client, Arc<Meter>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+/// Starts a simulator behind a meter, with the tables of both sides.
+async fn start_simulator() -> (Client, Arc<Meter>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
     let upstream = format!("http://{}", listener.local_addr().expect("an address"));
     let database = dynoxide::Database::memory().expect("a database");
     tokio::spawn(dynoxide::server::serve_on(listener, database));
@@ -299,18 +414,33 @@ async fn stand_in() -> (Client, Arc<Meter>) {
     for name in ["journal", "feed"] {
         table(&client, name, "p", Some("s")).await;
     }
-    table(&client, "peer", "AggregateTypeAndId", Some("AggregateIdSequence")).await;
+    table(
+        &client,
+        "peer",
+        "AggregateTypeAndId",
+        Some("AggregateIdSequence"),
+    )
+    .await;
     table(&client, "snapshots", "AggregateTypeAndId", None).await;
     meter.take();
     (client, meter)
 }
 
-/// What the feed adds, built over what ours wrote.
-async fn feed(ours: &Ours, meter: &Meter, commits: usize, entries: usize, peer: &Sum, with: &Sum, name: &str) {
+/// Prints the price of our store including its feed.
+async fn feed(
+    ours: &Ours,
+    meter: &Meter,
+    commits: usize,
+    entries: usize,
+    peer: &Sum,
+    with: &Sum,
+    name: &str,
+) {
     meter.take();
     let puts = ours.index(entries).await as f64;
     let mut sum = meter.take();
-    // Reading the journal again is this program's way to get at the commits; the function is given them by the stream, at no charge.
+    // Only this program reads the journal again. The function receives the commits from the table
+    // stream without a charge.
     (sum.read_units, sum.requests) = (0.0, sum.write_requests);
     sum += *with;
     print(name, &sum, commits, Some(peer));
@@ -325,7 +455,9 @@ async fn feed(ours: &Ours, meter: &Meter, commits: usize, entries: usize, peer: 
 
 #[tokio::main]
 async fn main() {
-    let tickets = std::env::args().nth(1).map_or(10_000, |text| text.parse().expect("a number of tickets"));
+    let tickets = std::env::args()
+        .nth(1)
+        .map_or(10_000, |text| text.parse().expect("a number of tickets"));
     mixed(tickets).await;
     votes(300).await;
     long_stream().await;
@@ -333,48 +465,115 @@ async fn main() {
 
 async fn mixed(tickets: usize) {
     let commands = mix(tickets);
-    println!("B1: {tickets} tickets, {} commands, Zipf 0.9, streams up to {STREAM_MAX} events", commands.len());
+    println!(
+        "B1: {tickets} tickets, {} commands, Zipf 0.9, streams up to {STREAM_MAX} events",
+        commands.len()
+    );
     let bar = ProgressBar::new(commands.len() as u64 * 3);
-    let (client, meter) = stand_in().await;
-    let done = run(&Peer::new(&client, "peer"), "ticket-REQ20261122", 0, &commands, &bar).await;
+    let (client, meter) = start_simulator().await;
+    let done = run(
+        &Peer::new(&client, "peer"),
+        "ticket-REQ20261122",
+        0,
+        &commands,
+        &bar,
+    )
+    .await;
     let peer = meter.take();
     assert_eq!(done, commands.len());
     let cold_side = Ours::new(&client, "journal", false);
-    assert_eq!(run(&cold_side, "ticket-REQ20261122", 0, &commands, &bar).await, commands.len());
+    assert_eq!(
+        run(&cold_side, "ticket-REQ20261122", 0, &commands, &bar).await,
+        commands.len()
+    );
     let cold = meter.take();
-    let (client, warm_meter) = stand_in().await;
+    let (client, warm_meter) = start_simulator().await;
     let warm_side = Ours::new(&client, "journal", true);
-    assert_eq!(run(&warm_side, "ticket-REQ20261122", 0, &commands, &bar).await, commands.len());
+    assert_eq!(
+        run(&warm_side, "ticket-REQ20261122", 0, &commands, &bar).await,
+        commands.len()
+    );
     let warm = warm_meter.take();
     bar.finish_and_clear();
-    print("dynamo-es 0.5, event-store mode", &peer, commands.len(), None);
+    print(
+        "dynamo-es 0.5, event-store mode",
+        &peer,
+        commands.len(),
+        None,
+    );
     print("ours, cold", &cold, commands.len(), Some(&peer));
     print("ours, warm", &warm, commands.len(), Some(&peer));
-    feed(&cold_side, &meter, commands.len(), BUSY, &peer, &cold, "ours, cold, with a busy feed").await;
-    let (client, again) = stand_in().await;
-    let copy = Ours { store: Arc::new(Paged::new(warm_side.store.journal.clone(), feed_of(&client), Arc::new(Blobs::default()))), ..warm_side };
-    feed(&copy, &again, commands.len(), BUSY, &peer, &warm, "ours, warm, with a busy feed").await;
-    let (client, again) = stand_in().await;
-    let copy = Ours { store: Arc::new(Paged::new(copy.store.journal.clone(), feed_of(&client), Arc::new(Blobs::default()))), ..copy };
-    feed(&copy, &again, commands.len(), 1, &peer, &cold, "ours, cold, with an idle feed").await;
+    feed(
+        &cold_side,
+        &meter,
+        commands.len(),
+        BUSY_PAGE_COMMITS,
+        &peer,
+        &cold,
+        "ours, cold, with a busy feed",
+    )
+    .await;
+    let (client, again) = start_simulator().await;
+    let copy = Ours {
+        store: Arc::new(Paged::new(
+            warm_side.store.journal.clone(),
+            feed_of(&client),
+            Arc::new(Blobs::default()),
+        )),
+        ..warm_side
+    };
+    feed(
+        &copy,
+        &again,
+        commands.len(),
+        BUSY_PAGE_COMMITS,
+        &peer,
+        &warm,
+        "ours, warm, with a busy feed",
+    )
+    .await;
+    let (client, again) = start_simulator().await;
+    let copy = Ours {
+        store: Arc::new(Paged::new(
+            copy.store.journal.clone(),
+            feed_of(&client),
+            Arc::new(Blobs::default()),
+        )),
+        ..copy
+    };
+    feed(
+        &copy,
+        &again,
+        commands.len(),
+        1,
+        &peer,
+        &cold,
+        "ours, cold, with an idle feed",
+    )
+    .await;
 }
 
-/// B2: votes that complete a node and enter the next, 4 events each, on streams of 50 events.
+/// B2: votes that complete a node and enter the next one, 4 events each, on streams of 51 events.
 async fn votes(tickets: usize) {
     let by = context().roles.values().next().expect("a role")[0].clone();
     let setup: Vec<(usize, Command)> = (0..tickets)
         .flat_map(|number| {
             std::iter::once((number, open(number))).chain((0..46).map({
                 let by = by.clone();
-                move |at| (number, later(at, &by))
+                move |at| (number, command_after_opening(at, &by))
             }))
         })
         .collect();
-    let vote = Command::Submit { node: NodeId(3), form: vec![Entry::new("SHENPI", "true")], by, reason: String::new() };
+    let vote = Command::Submit {
+        node: NodeId(3),
+        form: vec![Entry::new("SHENPI", "true")],
+        by,
+        reason: String::new(),
+    };
     let votes: Vec<(usize, Command)> = (0..tickets).map(|number| (number, vote.clone())).collect();
     println!("B2: {tickets} commands of several events on streams of 51 events");
     let bar = ProgressBar::new(setup.len() as u64 * 3);
-    let (client, meter) = stand_in().await;
+    let (client, meter) = start_simulator().await;
     let mut sums = Vec::new();
     let sides: [(&str, Box<dyn Side>); 3] = [
         ("peer", Box::new(Peer::new(&client, "peer"))),
@@ -382,40 +581,71 @@ async fn votes(tickets: usize) {
         ("warm", Box::new(Ours::new(&client, "journal", true))),
     ];
     for (name, side) in &sides {
-        let prefix = if *name == "warm" { "ticket-CRQ20261122" } else { "ticket-REQ20261122" };
+        let prefix = if *name == "warm" {
+            "ticket-CRQ20261122"
+        } else {
+            "ticket-REQ20261122"
+        };
         run(&**side, prefix, 0, &setup, &bar).await;
         meter.take();
         let done = run(&**side, prefix, setup.len(), &votes, &bar).await;
         sums.push((meter.take(), done));
     }
     bar.finish_and_clear();
-    let commit =
-        Dynamodb::new(Table { client, name: "journal".into(), meter: Arc::default() }).back("ticket-REQ20261122000000", None, 1).await.expect("back").remove(0);
-    println!("  events of one command: {}; carried out: {:?}", commit.n, sums.iter().map(|(_, done)| done).collect::<Vec<_>>());
+    let commit = Dynamodb::new(Table {
+        client,
+        name: "journal".into(),
+        meter: Arc::default(),
+    })
+    .back("ticket-REQ20261122000000", None, 1)
+    .await
+    .expect("back")
+    .remove(0);
+    println!(
+        "  events of one command: {}; executed: {:?}",
+        commit.n,
+        sums.iter().map(|(_, done)| done).collect::<Vec<_>>()
+    );
     let peer = sums[0].0;
     print("dynamo-es 0.5, event-store mode", &peer, tickets, None);
     print("ours, cold", &sums[1].0, tickets, Some(&peer));
     print("ours, warm", &sums[2].0, tickets, Some(&peer));
 }
 
-/// B3: one stream past a page of a query, then 100 more commands.
+/// B3: one stream longer than one page of a query, then 100 more commands.
 async fn long_stream() {
-    let (client, _meter) = stand_in().await;
+    let (client, _meter) = start_simulator().await;
     let rows = |from: u32, count: u32| {
-        let row =
-            |nth| RowImported { row: "r".into(), nth, kept: BTreeMap::from([("text".to_owned(), format!("{nth} {}", "x".repeat(280)))]), ..RowImported::default() };
+        let row = |nth| RowImported {
+            row: "r".into(),
+            nth,
+            columns: BTreeMap::from([("text".to_owned(), format!("{nth} {}", "x".repeat(280)))]),
+            ..RowImported::default()
+        };
         Command::ImportRow((from..from + count).map(row).collect())
     };
-    println!("B3: a stream of 3,000 events (past 1 MB), then 100 commands more");
-    for (name, side) in [("dynamo-es 0.5", Box::new(Peer::new(&client, "peer")) as Box<dyn Side>), ("ours", Box::new(Ours::new(&client, "journal", false)))] {
+    println!("B3: a stream of 3,000 events (over 1 MB), then 100 more commands");
+    for (name, side) in [
+        (
+            "dynamo-es 0.5",
+            Box::new(Peer::new(&client, "peer")) as Box<dyn Side>,
+        ),
+        ("ours", Box::new(Ours::new(&client, "journal", false))),
+    ] {
         let mut grown = 0;
         for at in 0..150 {
-            grown += usize::from(side.execute("ticket-LOG-1", at as usize, &rows(at * 20 + 1, 20)).await);
+            grown += usize::from(
+                side.execute("ticket-LOG-1", at as usize, &rows(at * 20 + 1, 20))
+                    .await,
+            );
         }
         let mut done = 0;
         for at in 0..100 {
-            done += usize::from(side.execute("ticket-LOG-1", 1_000 + at as usize, &rows(3_001 + at, 1)).await);
+            done += usize::from(
+                side.execute("ticket-LOG-1", 1_000 + at as usize, &rows(3_001 + at, 1))
+                    .await,
+            );
         }
-        println!("  {name:<14} grew by {grown} of 150 commands, then {done} of 100");
+        println!("  {name:<14} executed {grown} of 150 commands, then {done} of 100");
     }
 }

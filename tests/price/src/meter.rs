@@ -1,4 +1,5 @@
-//! Stands before a stand-in for DynamoDB: asks for the consumed capacity on every request and adds it up.
+//! A proxy before a DynamoDB simulator that requests and adds up the consumed capacity of every
+//! request.
 
 use std::ops::AddAssign;
 use std::sync::{Arc, Mutex};
@@ -9,17 +10,18 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use serde_json::Value;
 
-/// Dollars of a million write and read units (us-east-1, on demand, since November 2024).
+/// Prices of one million write units and of one million read units, in dollars (us-east-1, on
+/// demand, since November 2024).
 const DOLLARS: (f64, f64) = (0.625, 0.125);
 
-/// What requests amounted to.
+/// The totals of some requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
     pub(crate) requests: u64,
     pub(crate) write_requests: u64,
     pub(crate) write_units: f64,
     pub(crate) read_units: f64,
-    /// Bytes of requests and answers.
+    /// Bytes of requests and responses.
     pub(crate) bytes: u64,
 }
 
@@ -39,7 +41,7 @@ impl Sum {
     }
 }
 
-/// The meter.
+/// A proxy that measures requests.
 pub(crate) struct Meter {
     client: reqwest::Client,
     upstream: String,
@@ -47,39 +49,84 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Puts a meter before an endpoint; gives back its own address.
+    /// Starts a meter before an endpoint; returns the meter and its address.
     pub(crate) async fn before(upstream: &str) -> (Arc<Self>, String) {
-        let client = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(30)).build().expect("a client");
-        let meter = Arc::new(Self { client, upstream: upstream.to_owned(), sum: Mutex::default() });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(std::time::Duration::from_secs(30))
+            .build()
+            .expect("a client");
+        let meter = Arc::new(Self {
+            client,
+            upstream: upstream.to_owned(),
+            sum: Mutex::default(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let router = Router::new().fallback(forward).with_state(meter.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         (meter, address)
     }
 
-    /// Everything so far; counting begins anew.
+    /// Returns the totals and resets them.
     pub(crate) fn take(&self) -> Sum {
         std::mem::take(&mut self.sum.lock().expect("no holder panics"))
     }
 }
 
-async fn forward(State(meter): State<Arc<Meter>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).and_then(|target| target.split('.').nth(1)).unwrap_or_default().to_owned();
-    let mut asked: Value = serde_json::from_slice(&body).expect("a request is JSON");
-    let is_metered =
-        ["PutItem", "GetItem", "Query", "Scan", "TransactWriteItems", "BatchGetItem", "BatchWriteItem", "DeleteItem", "UpdateItem"].contains(&target.as_str());
+async fn forward(
+    State(meter): State<Arc<Meter>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let target = headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok())
+        .and_then(|target| target.split('.').nth(1))
+        .unwrap_or_default()
+        .to_owned();
+    let mut request: Value = serde_json::from_slice(&body).expect("a request is JSON");
+    let is_metered = [
+        "PutItem",
+        "GetItem",
+        "Query",
+        "Scan",
+        "TransactWriteItems",
+        "BatchGetItem",
+        "BatchWriteItem",
+        "DeleteItem",
+        "UpdateItem",
+    ]
+    .contains(&target.as_str());
     if is_metered {
-        asked["ReturnConsumedCapacity"] = "TOTAL".into();
+        request["ReturnConsumedCapacity"] = "TOTAL".into();
     }
-    let kept: HeaderMap =
-        headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect();
-    let answer = meter.client.post(&meter.upstream).headers(kept).body(asked.to_string()).send().await.expect("the stand-in answers");
-    let (status, bytes) = (answer.status(), answer.bytes().await.expect("a body"));
+    let forwarded: HeaderMap = headers
+        .iter()
+        .filter(|(name, _)| !["host", "content-length"].contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let response_of_upstream = meter
+        .client
+        .post(&meter.upstream)
+        .headers(forwarded)
+        .body(request.to_string())
+        .send()
+        .await
+        .expect("the stand-in answers");
+    let (status, bytes) = (
+        response_of_upstream.status(),
+        response_of_upstream.bytes().await.expect("a body"),
+    );
     if is_metered {
-        let answered: Value = serde_json::from_slice(&bytes).expect("an answer is JSON");
-        let units = match &answered["ConsumedCapacity"] {
-            Value::Array(tables) => tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum(),
+        let response_body: Value = serde_json::from_slice(&bytes).expect("an answer is JSON");
+        let units = match &response_body["ConsumedCapacity"] {
+            Value::Array(tables) => tables
+                .iter()
+                .filter_map(|table| table["CapacityUnits"].as_f64())
+                .sum(),
             one => one["CapacityUnits"].as_f64().unwrap_or_default(),
         };
         let is_write = target.contains("Write") || target.ends_with("eItem") || target == "PutItem";
@@ -93,7 +140,9 @@ async fn forward(State(meter): State<Arc<Meter>>, headers: HeaderMap, body: Byte
             sum.read_units += units;
         }
     }
-    let mut response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+    let mut response = Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.0");
     response = response.header("content-length", bytes.len());
     response.body(bytes.into()).expect("a response")
 }

@@ -1,4 +1,4 @@
-//! The fields of a file: what they are, where their options stand, which form each stands in.
+//! Reads the fields of a workflow file: types, option sources and forms.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,10 @@ use events::service_task::Source;
 use events::workflow::{Choice, Field, FieldKind, Other, Rule, Transition};
 use serde_json::{Value, json};
 
-use super::{
-    Note, Reader, equals, flag, group_of, int, is_blank_clause, listed, says_something, text,
-};
+use super::{Note, Reader, equals, flag, group_of, has_clause, int, is_blank_clause, listed, text};
 use crate::ticket::form::plain;
 
-/// Members of a field that are read, or concern only the original's own pages.
+/// Members of a field that are read, or that affect only the pages of BlueKing ITSM.
 const FIELD: [&str; 28] = [
     "key",
     "type",
@@ -53,8 +51,10 @@ impl Reader<'_> {
                 return Err("a field has no key".into());
             }
             let kind_word = text(raw, "type");
-            let kind: FieldKind = serde_json::from_value(kind_word.clone().into())
-                .map_err(|_| format!("field {key} is of the type {kind_word:?}, which forms of tickets do not have"))?;
+            let kind: FieldKind =
+                serde_json::from_value(kind_word.clone().into()).map_err(|_| {
+                    format!("field {key} has the type {kind_word:?}, which is not supported")
+                })?;
             let id = int(raw, "id").unwrap_or(next);
             next = next.max(id).saturating_add(1);
             let meta = raw
@@ -66,8 +66,8 @@ impl Reader<'_> {
                 .then(|| raw.get("show_conditions").and_then(group_of))
                 .flatten();
             let place = format!("field {key}");
-            self.unread(&place, "", raw, &FIELD);
-            self.unread(
+            self.report_unread(&place, "", raw, &FIELD);
+            self.report_unread(
                 &place,
                 "regex_config.",
                 raw.get("regex_config").unwrap_or(&Value::Null),
@@ -75,25 +75,21 @@ impl Reader<'_> {
             );
             if hidden_when.is_none()
                 && int(raw, "show_type") == Some(0)
-                && raw.get("show_conditions").is_some_and(says_something)
+                && raw.get("show_conditions").is_some_and(has_clause)
             {
                 self.dropped(
                     &place,
-                    "the condition under which it is hidden cannot be read; it is always shown",
+                    "the condition that hides the field cannot be read; the field is always shown",
                 );
             }
             let rule = rule_of(raw.pointer("/regex_config/rule"));
-            if rule.is_none()
-                && raw
-                    .pointer("/regex_config/rule")
-                    .is_some_and(says_something)
-            {
+            if rule.is_none() && raw.pointer("/regex_config/rule").is_some_and(has_clause) {
                 self.dropped(
                     &place,
-                    "what it must be beside other fields cannot be read, and is not checked",
+                    "the comparison rule cannot be read and is not checked",
                 );
             }
-            // A tip that is switched off is not shown.
+            // BlueKing ITSM does not show a tip without `is_tips`.
             let is_tip = raw.get("is_tips").is_none() || flag(raw, "is_tips");
             let (mut desc, tips) = (
                 text(raw, "desc"),
@@ -106,12 +102,12 @@ impl Reader<'_> {
             match (desc.is_empty(), tips.is_empty()) {
                 (_, true) => {}
                 (true, false) => {
-                    self.changed(&place, "its tip is its description");
+                    self.changed(&place, "the tip becomes the description");
                     desc = tips;
                 }
                 (false, false) => self.dropped(
                     &place,
-                    format!("its tip {tips:?}, since it has a description"),
+                    format!("the tip {tips:?}, because the field has a description"),
                 ),
             }
             let source_uri = self.source_uri(raw, &key);
@@ -123,7 +119,7 @@ impl Reader<'_> {
             {
                 self.dropped(
                     &place,
-                    "its template files are not in the file; upload them again",
+                    "the template files are not in the workflow file; upload them again",
                 );
             }
             let regex = Some(text(raw, "regex"))
@@ -170,7 +166,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Which list a field's options stand in; the base model's own fields have lists of their own.
+    /// Returns the dictionary of a field's options; fields of the base model have their own
+    /// dictionaries.
     fn source_uri(&mut self, raw: &Value, key: &str) -> String {
         let uri = text(raw, "source_uri");
         if text(raw, "source_type") != "DATADICT" || !uri.is_empty() {
@@ -180,16 +177,16 @@ impl Reader<'_> {
         if !matches!(key, "impact" | "urgency" | "priority") {
             self.report.push(Note::Missing {
                 place,
-                what: "which dictionary its options stand in".into(),
+                what: "the dictionary of the options".into(),
             });
             return uri;
         }
         let code = key.to_uppercase();
-        self.changed(place, format!("its options stand in dictionary {code}"));
+        self.changed(place, format!("the options come from dictionary {code}"));
         code
     }
 
-    /// Which API supplies a field's options (reference/bk-itsm.md 4.2, 8.1).
+    /// Reads the API for the options of a field (reference/bk-itsm.md 4.2, 8.1).
     fn source(&mut self, raw: &Value, key: &str) -> Option<Box<Source>> {
         let place = format!("field {key}");
         match text(raw, "source_type").as_str() {
@@ -198,7 +195,7 @@ impl Reader<'_> {
                 let procedure = text(raw, "source_uri");
                 self.dropped(
                     place,
-                    format!("which API supplies its options: the procedure {procedure:?} of the original is not here, and options are not checked"),
+                    format!("the source of the options: the procedure {procedure:?} of BlueKing ITSM is not supported, and options are not checked"),
                 );
                 return None;
             }
@@ -208,7 +205,10 @@ impl Reader<'_> {
             .get("api_info")
             .filter(|info| info.as_object().is_some_and(|info| !info.is_empty()))
         else {
-            self.dropped(place, "which API supplies its options: the file does not have it, and options are not checked");
+            self.dropped(
+                place,
+                "the source of the options: the file has no API, and options are not checked",
+            );
             return None;
         };
         let request = self.api(info, &place);
@@ -218,13 +218,13 @@ impl Reader<'_> {
             } else {
                 format!(" (system {})", request.system)
             };
-            self.dropped(place, format!("where the API is that supplies its options: the file has no host{system}, and options are not checked"));
+            self.dropped(place, format!("the source of the options: the file has no host{system}, and options are not checked"));
             return None;
         }
         self.changed(
             &place,
             format!(
-                "its options are asked of {} whenever it is filled in",
+                "the options are requested from {} when the form is filled in",
                 request.url
             ),
         );
@@ -237,8 +237,9 @@ impl Reader<'_> {
         Some(Box::new(Source { request, rows }))
     }
 
-    /// Gives every node its fields: in the order it names them, else those that name the node; base fields go to the submit node.
-    pub(super) fn place_fields(&mut self) {
+    /// Assigns the fields to the nodes: first in the order of the node, then the fields that name
+    /// the node. Fields of the base model belong to the submit node.
+    pub(super) fn assign_fields(&mut self) {
         let submit = self.definition.submit_node().map(|node| node.id);
         let by_id: BTreeMap<i64, (String, Option<NodeId>)> = self
             .definition
@@ -252,7 +253,7 @@ impl Reader<'_> {
             .filter(|raw| text(raw, "source") == "TABLE" && int(raw, "state_id").is_none())
             .map(|raw| text(raw, "key"))
             .collect();
-        let mut named: BTreeMap<NodeId, Vec<String>> = BTreeMap::new();
+        let mut keys_by_node: BTreeMap<NodeId, Vec<String>> = BTreeMap::new();
         for state in listed(self.flow, &["states"]) {
             if let Some(id) = int(state, "id") {
                 let keys = listed(state, &["fields"])
@@ -260,7 +261,7 @@ impl Reader<'_> {
                     .filter_map(|field| by_id.get(&field.as_i64()?))
                     .map(|(key, _)| key.clone())
                     .collect();
-                named.insert(NodeId(id), keys);
+                keys_by_node.insert(NodeId(id), keys);
             }
         }
         let known: Vec<NodeId> = self.definition.nodes.iter().map(|node| node.id).collect();
@@ -270,49 +271,54 @@ impl Reader<'_> {
             let place = format!("field {key}");
             match node {
                 Some(node) if known.contains(&node) => {
-                    let keys = named.entry(node).or_default();
+                    let keys = keys_by_node.entry(node).or_default();
                     if !keys.contains(&key) {
                         keys.push(key);
                     }
                 }
                 Some(node) => self.dropped(
                     place,
-                    format!("its node {node} is not in the file, so no form asks for it"),
+                    format!(
+                        "node {node} of the field is not in the file, so the field is in no form"
+                    ),
                 ),
-                None if named.values().any(|keys| keys.contains(&key)) => {}
+                None if keys_by_node.values().any(|keys| keys.contains(&key)) => {}
                 None if base.contains(&key)
                     && !matches!(key.as_str(), "current_status" | "priority")
                     && submit.is_some() =>
                 {
-                    named
+                    keys_by_node
                         .entry(submit.unwrap_or_default())
                         .or_default()
                         .insert(0, key);
                 }
-                None => self.changed(place, "no form asks for it; it is a field of the ticket"),
+                None => self.changed(
+                    place,
+                    "the field is in no form; it is a field of the ticket",
+                ),
             }
         }
-        let many = |key: &str, fields: &[Field]| {
+        let is_duplicated = |key: &str, fields: &[Field]| {
             fields.iter().filter(|field| field.key == key).count() > 1
         };
         for node in &mut self.definition.nodes {
-            node.fields = named.remove(&node.id).unwrap_or_default();
+            node.fields = keys_by_node.remove(&node.id).unwrap_or_default();
         }
         let fields = self.definition.fields.clone();
         for field in &mut self.definition.fields {
-            // Only where a key stands in several forms must a field say which form it is of.
+            // A field needs its node only if several forms have a field with the same key.
             field.node = field
                 .node
-                .filter(|node| many(&field.key, &fields) && known.contains(node));
+                .filter(|node| is_duplicated(&field.key, &fields) && known.contains(node));
         }
-        // The title comes first in every form that asks for it.
+        // The title is the first field of each form that has it.
         for node in &mut self.definition.nodes {
             node.fields.sort_by_key(|key| key != "title");
         }
     }
 
-    /// Finds the field that holds an approver's decision where the file does not mark it.
-    pub(super) fn results(&mut self) {
+    /// Marks the field with the approver's decision if the file does not mark it.
+    pub(super) fn mark_approve_results(&mut self) {
         for node in self
             .definition
             .nodes
@@ -331,7 +337,7 @@ impl Reader<'_> {
                     && keys.contains(&"true")
                     && keys.contains(&"false")
             };
-            let marked = self
+            let is_marked = self
                 .definition
                 .fields_of(node)
                 .any(|field| field.is_approve_result);
@@ -340,7 +346,7 @@ impl Reader<'_> {
                 .fields_of(node)
                 .find(decides)
                 .map(|field| field.id)
-                .filter(|_| !marked)
+                .filter(|_| !is_marked)
             else {
                 continue;
             };
@@ -355,8 +361,9 @@ impl Reader<'_> {
         }
     }
 
-    /// The old dialect says of a transition only that it leads forward or back, and leaves the choice to whoever handles the node: here the choice is a field.
-    pub(super) fn directions(&mut self) {
+    /// Adds a field for the choice between forward and back. In the old dialect a transition has
+    /// only a direction, and the processor of the node chooses.
+    pub(super) fn read_directions(&mut self) {
         let edges = listed(self.flow, &["edges", "transitions"]);
         let back: Vec<(NodeId, NodeId)> = edges
             .iter()
@@ -437,16 +444,17 @@ impl Reader<'_> {
             }
             self.changed(
                 format!("node {node}"),
-                format!("whether it goes forward or back is now chosen in field {key}"),
+                format!("field {key} now selects between forward and back"),
             );
         }
         if edges.iter().any(|edge| edge.get("direction").is_some()) {
-            self.reasons();
+            self.make_reasons_optional();
         }
     }
 
-    /// The old dialect's reasons for sending back and ending are asked for only where they can be needed.
-    fn reasons(&mut self) {
+    /// Makes the reasons for sending back and terminating optional, because only some choices need
+    /// them.
+    fn make_reasons_optional(&mut self) {
         for field in &mut self.definition.fields {
             if matches!(field.key.as_str(), "can_back_message" | "terminate_message") {
                 field.is_required = false;
@@ -486,11 +494,11 @@ fn rule_of(value: Option<&Value>) -> Option<Rule> {
 }
 
 fn choices(value: Option<&Value>) -> Vec<Choice> {
-    let below = |item: &Value| {
+    let children = |item: &Value| {
         ["items", "children"]
             .into_iter()
             .find_map(|key| item.get(key))
-            .filter(|below| below.is_array())
+            .filter(|children| children.is_array())
             .cloned()
     };
     match value {
@@ -502,7 +510,7 @@ fn choices(value: Option<&Value>) -> Vec<Choice> {
                     .filter(|key| !key.is_empty())
                     .unwrap_or_else(|| text(item, "id")),
                 name: text(item, "name"),
-                items: choices(below(item).as_ref()),
+                items: choices(children(item).as_ref()),
             })
             .collect(),
         _ => Vec::new(),

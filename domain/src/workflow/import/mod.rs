@@ -1,8 +1,12 @@
-//! Reads workflow definitions of BlueKing ITSM (reference/bk-itsm.md 12): exported files with `states` and `transitions`, plain lists of nodes and
-//! edges, and the old dialect whose edges only say forward or back. What could not be taken over as it stood is told, item by item.
+//! Reads workflow definitions of BlueKing ITSM (reference/bk-itsm.md 12), with a report of all
+//! differences.
 //!
-//! Here head, nodes and transitions; fields and forms in [`fields`], what nodes call in [`service_task`]. People stand in the definition by user name; the door
-//! turns them into person ids.
+//! Three formats are supported: exported files with `states` and `transitions`, plain lists of
+//! nodes and edges, and the old dialect whose edges have only a direction (forward or back).
+//!
+//! This file reads the head, nodes and transitions; [`fields`] reads fields and forms,
+//! [`service_task`] reads service tasks. The result names people by user name; the use case
+//! replaces the names with person ids.
 
 mod fields;
 mod service_task;
@@ -19,33 +23,34 @@ use crate::ticket::form::plain;
 use crate::user_name;
 pub use service_task::expression;
 
-/// What became of one thing in the file.
+/// One entry of the report: a difference between the file and the definition.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Note {
-    /// It means the same here, but stands differently.
+    /// The definition expresses the item in another way.
     Changed { place: String, what: String },
-    /// It was left out.
+    /// The definition does not have the item.
     Dropped { place: String, what: String },
-    /// The file does not have it, and the workflow cannot be deployed before it is filled in: whatever is reported so is also a problem of
-    /// [`check::problems`](super::check::problems).
+    /// The file does not have the item, and the workflow cannot be deployed without it;
+    /// [`check::problems`](super::check::problems) has it too.
     Missing { place: String, what: String },
 }
 
-/// A definition with the story of how it was read.
+/// An imported definition with its report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     pub definition: Definition,
     pub report: Vec<Note>,
 }
 
-/// Reads one workflow: an object, or an array of one. `roles` finds a role of this desk by name.
+/// Reads one workflow: an object, or an array of one object. `roles` finds a role of this desk by
+/// name; the error is the English reason.
 pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Imported, String> {
     let flow = match file {
         Value::Array(flows) if flows.len() == 1 => &flows[0],
         Value::Array(flows) => {
             return Err(format!(
-                "the file holds {} workflows, one is read at a time",
+                "the file has {} workflows; one workflow is imported at a time",
                 flows.len()
             ));
         }
@@ -64,9 +69,9 @@ pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Impo
     reader.nodes()?;
     reader.fields()?;
     reader.transitions()?;
-    reader.place_fields();
-    reader.results();
-    reader.directions();
+    reader.assign_fields();
+    reader.mark_approve_results();
+    reader.read_directions();
     reader.missing();
     Ok(Imported {
         definition: reader.definition,
@@ -74,7 +79,7 @@ pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Impo
     })
 }
 
-/// Members of the original's rows that say nothing about how a workflow runs.
+/// Members of database rows of BlueKing ITSM that do not affect how a workflow runs.
 const ROW: [&str; 13] = [
     "id",
     "workflow",
@@ -90,7 +95,7 @@ const ROW: [&str; 13] = [
     "project_key",
     "api_instance_id",
 ];
-/// Members of a workflow that are read, or concern only the original's own pages.
+/// Members of a workflow that are read, or that affect only the pages of BlueKing ITSM.
 const FLOW: [&str; 32] = [
     "name",
     "desc",
@@ -125,7 +130,7 @@ const FLOW: [&str; 32] = [
     "is_iam_used",
     "source",
 ];
-/// The same of a node.
+/// Members of a node that are read, or that affect only the pages of BlueKing ITSM.
 const STATE: [&str; 28] = [
     "name",
     "type",
@@ -156,7 +161,7 @@ const STATE: [&str; 28] = [
     "label",
     "order",
 ];
-/// The same of a transition.
+/// Members of a transition that are read, or that affect only the pages of BlueKing ITSM.
 const TRANSITION: [&str; 10] = [
     "from",
     "to",
@@ -177,7 +182,8 @@ struct Reader<'a> {
     definition: Definition,
 }
 
-/// The members of an object or the items of a list: both are ways in which files list things.
+/// Returns the values of the first present key: the members of an object or the items of a list,
+/// because files use both.
 fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     let found = keys.iter().find_map(|key| {
         flow.get(*key)
@@ -190,7 +196,7 @@ fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     }
 }
 
-/// A member as text; numbers count as the text they are.
+/// Returns a member as text; a number becomes text, any other type is empty.
 fn text(value: &Value, key: &str) -> String {
     match value.get(key) {
         Some(Value::String(text)) => text.trim().to_owned(),
@@ -215,7 +221,7 @@ fn int(value: &Value, key: &str) -> Option<i64> {
         .or_else(|| member.as_str()?.trim().parse().ok())
 }
 
-/// A list, or parts between commas.
+/// Reads a list, or a text with commas between its parts.
 fn parts(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::Array(items)) => items
@@ -234,19 +240,19 @@ fn parts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// Says whether a member holds nothing that could be lost: absent, empty, switched off, or of such members only.
-fn is_nothing(value: &Value) -> bool {
+/// Returns true if a member has no content: null, empty, false, zero, or only such members.
+fn has_no_content(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Bool(true) => false,
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.trim().is_empty() || text == "EMPTY",
-        Value::Array(items) => items.iter().all(is_nothing),
-        Value::Object(members) => members.values().all(is_nothing),
+        Value::Array(items) => items.iter().all(has_no_content),
+        Value::Object(members) => members.values().all(has_no_content),
     }
 }
 
-/// The user names of a list: a text of names between separators, or an array with one name in each element.
+/// Reads a list of user names: a text with separators, or an array with one name in each element.
 fn people(value: Option<&Value>) -> Vec<PersonId> {
     match value {
         Some(Value::String(text)) => user_name::split(text).map(PersonId::from).collect(),
@@ -255,17 +261,15 @@ fn people(value: Option<&Value>) -> Vec<PersonId> {
 }
 
 impl Reader<'_> {
-    /// Names the members of an object that are not known here and hold something. Values are left out, because they may be secrets.
-    fn unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
+    /// Reports the unknown members of an object that have content; values are omitted, because they
+    /// may be secrets.
+    fn report_unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
         let is_unread = |key: &str, member: &Value| {
-            !known.contains(&key) && !ROW.contains(&key) && !is_nothing(member)
+            !known.contains(&key) && !ROW.contains(&key) && !has_no_content(member)
         };
         for (key, member) in value.as_object().into_iter().flatten() {
             if is_unread(key, member) {
-                self.dropped(
-                    place,
-                    format!("{of}{key}: this desk does not know this member"),
-                );
+                self.dropped(place, format!("{of}{key}: this member is not supported"));
             }
         }
     }
@@ -286,8 +290,8 @@ impl Reader<'_> {
 
     fn head(&mut self) {
         let flow = self.flow;
-        self.unread("the workflow", "", flow, &FLOW);
-        self.unread(
+        self.report_unread("the workflow", "", flow, &FLOW);
+        self.report_unread(
             "the workflow",
             "extras.",
             flow.get("extras").unwrap_or(&Value::Null),
@@ -326,9 +330,9 @@ impl Reader<'_> {
             ..Definition::default()
         };
         for (key, what) in [
-            ("triggers", "triggers belong to a later release"),
-            ("task_schemas", "sub-tasks belong to a later release"),
-            ("notify", "channels of messages belong to a later release"),
+            ("triggers", "triggers are not supported"),
+            ("task_schemas", "sub-tasks are not supported"),
+            ("notify", "notification channels are not supported"),
         ] {
             let count = flow.get(key).map_or(0, |value| {
                 value.as_array().map_or_else(
@@ -350,10 +354,11 @@ impl Reader<'_> {
             "PERSON" => Processors::Person(people(of.get(who_key))),
             "GENERAL" => {
                 let names = self.flow.get("roles");
-                let is_named = !who.is_empty();
+                let has_names = !who.is_empty();
                 let (mut known, mut unknown) = (Vec::new(), Vec::new());
                 for id in who {
-                    // Ids mean something where they come from only; a file says their names beside, or names instead of them.
+                    // Role ids are valid only in the desk of their origin. A file has the names in
+                    // `roles`, or names instead of ids.
                     let name = names.and_then(|names| names.get(&id)).map_or(id, plain);
                     match (self.roles)(&name) {
                         Some(role) => known.push(role),
@@ -363,11 +368,12 @@ impl Reader<'_> {
                 if !unknown.is_empty() {
                     self.dropped(
                         place,
-                        format!("roles {} are not known at this desk", unknown.join(", ")),
+                        format!("roles {} do not exist in this desk", unknown.join(", ")),
                     );
                 }
-                // None of those who were named is known: that is nobody, and not the members of every role.
-                if known.is_empty() && is_named {
+                // An empty list of roles means everybody with a general role, so a list of unknown
+                // roles must become an empty list of people.
+                if known.is_empty() && has_names {
                     Processors::Person(Vec::new())
                 } else {
                     Processors::General(known)
@@ -404,7 +410,7 @@ impl Reader<'_> {
             let kind: NodeKind =
                 serde_json::from_value(kind_word.clone().into()).map_err(|_| {
                     format!(
-                        "node {id} ({}) is of the kind {kind_word:?}, which this desk does not run",
+                        "node {id} ({}) has the type {kind_word:?}, which is not supported",
                         text(state, "name")
                     )
                 })?;
@@ -433,12 +439,12 @@ impl Reader<'_> {
                 handling = Handling::DistributeThenProcess;
                 self.changed(
                     &place,
-                    "an assignor names its processors, so it is distributed before it is handled",
+                    "an assignor selects the processors, so the node is assigned before it is handled",
                 );
             }
             let extras = state.get("extras").cloned().unwrap_or_default();
-            self.unread(&place, "", state, &STATE);
-            self.unread(
+            self.report_unread(&place, "", state, &STATE);
+            self.report_unread(
                 &place,
                 "extras.",
                 &extras,
@@ -453,7 +459,7 @@ impl Reader<'_> {
             let custom = extras
                 .get("ticket_status")
                 .filter(|status| text(status, "type") == "custom");
-            // Older files name a status by its key.
+            // Older files have the key of a status and no name.
             let status = custom.map(|status| {
                 Some(text(status, "name"))
                     .filter(|name| !name.is_empty())
@@ -478,11 +484,11 @@ impl Reader<'_> {
                 })
                 .collect();
             let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
-            // One vote ends an or-sign: a finish condition that is left over has no effect.
-            let ends_early = state
+            // One vote ends an or-sign, so its leftover finish condition has no effect.
+            let early_finish = state
                 .get("finish_condition")
-                .filter(|condition| kind.is_vote() && is_multi && says_something(condition));
-            let finish_condition = ends_early.map(|condition| {
+                .filter(|condition| kind.is_vote() && is_multi && has_clause(condition));
+            let finish_condition = early_finish.map(|condition| {
                 condition_of(&with_codes(condition, &outputs)).unwrap_or_default()
             });
             if finish_condition
@@ -491,17 +497,17 @@ impl Reader<'_> {
             {
                 self.report.push(Note::Missing {
                     place: place.clone(),
-                    what: "when it is decided: its condition cannot be read".into(),
+                    what: "the finish condition: it cannot be read".into(),
                 });
             }
             if !parts(state.get("read_only_fields")).is_empty() {
                 self.dropped(
                     &place,
-                    "fields of other nodes that it shows; every field of the ticket is shown",
+                    "read-only fields of other nodes; all fields of the ticket are shown",
                 );
             }
             if !text(state, "desc").is_empty() {
-                self.dropped(&place, "its description");
+                self.dropped(&place, "the description");
             }
             self.definition.nodes.push(Node {
                 id,
@@ -536,14 +542,11 @@ impl Reader<'_> {
             let end = |keys: [&str; 2]| keys.iter().find_map(|key| int(raw, key)).map(NodeId);
             let (Some(from), Some(to)) = (end(["from_state", "from"]), end(["to_state", "to"]))
             else {
-                return Err(format!(
-                    "transition {} does not say where it leads",
-                    text(raw, "id")
-                ));
+                return Err(format!("transition {} needs both ends", text(raw, "id")));
             };
             let id = int(raw, "id").unwrap_or(next);
             next = next.max(id).saturating_add(1);
-            self.unread(&format!("transition {id}"), "", raw, &TRANSITION);
+            self.report_unread(&format!("transition {id}"), "", raw, &TRANSITION);
             let by_field = text(raw, "condition_type") == "by_field"
                 && !raw.get("condition").is_some_and(is_constant);
             let condition = if by_field {
@@ -556,7 +559,8 @@ impl Reader<'_> {
                     "transition {id} from node {from} has a condition that cannot be read"
                 ));
             }
-            // A condition says by its clauses which variables of the node before it tests.
+            // The clauses of a condition show the variables of the node at the start of the
+            // transition.
             for clause in raw
                 .pointer("/condition/expressions")
                 .and_then(Value::as_array)
@@ -570,7 +574,8 @@ impl Reader<'_> {
                     .flatten()
                 {
                     let key = text(clause, "key");
-                    // A clause says by its code which variable it means; a key that is no field's may also be the code itself.
+                    // The code of a clause identifies its variable. A key that is not a field may
+                    // also be the code itself.
                     let by_key =
                         || Some(key.clone()).filter(|key| self.definition.field(key).is_none());
                     let code = clause
@@ -609,11 +614,11 @@ impl Reader<'_> {
     fn missing(&mut self) {
         let submit = self.definition.submit_node().map(|node| node.id);
         for node in self.definition.nodes.clone() {
-            let distributed = matches!(
+            let is_assigned = matches!(
                 node.handling,
                 Handling::DistributeThenProcess | Handling::DistributeThenClaim
             );
-            let who = if distributed {
+            let who = if is_assigned {
                 &node.assignors
             } else {
                 &node.processors
@@ -621,13 +626,13 @@ impl Reader<'_> {
             let is_handled = node.kind.is_for_people() && Some(node.id) != submit;
             if is_handled && *who == Processors::General(Vec::new()) {
                 let place = format!("node {}", super::named(&self.definition, node.id));
-                self.changed(place, "the node names no role, so everybody with a general role may act there, as in the original");
+                self.changed(place, "the node has no role, so everybody with a general role may act there, as in BlueKing ITSM");
             }
-            if is_handled && who.is_unconfigured() && (distributed || !node.is_allow_skip) {
-                let what = if distributed {
-                    "who distributes it"
+            if is_handled && who.is_unconfigured() && (is_assigned || !node.is_allow_skip) {
+                let what = if is_assigned {
+                    "the assignors"
                 } else {
-                    "who handles it"
+                    "the processors"
                 };
                 self.report.push(Note::Missing {
                     place: format!("node {}", super::named(&self.definition, node.id)),
@@ -637,14 +642,14 @@ impl Reader<'_> {
             if node.kind.is_automatic() && node.service_task.is_none() {
                 self.report.push(Note::Missing {
                     place: format!("node {}", super::named(&self.definition, node.id)),
-                    what: "what it calls".into(),
+                    what: "the service task".into(),
                 });
             }
         }
     }
 }
 
-/// A condition that compares one key with one value.
+/// Returns a condition that compares one key with one value.
 pub fn equals(key: &str, value: &str) -> Condition {
     let clause = Clause {
         key: key.into(),
@@ -661,13 +666,14 @@ pub fn equals(key: &str, value: &str) -> Condition {
     }
 }
 
-/// Says whether a condition asks for anything, whatever it is. The designer of the original writes a clause of empty members where none was drawn.
-fn says_something(condition: &Value) -> bool {
+/// Returns true if a condition has a clause that is not blank. The designer of BlueKing ITSM writes
+/// a blank clause for a missing condition.
+fn has_clause(condition: &Value) -> bool {
     let parts = condition.get("expressions").and_then(Value::as_array);
     parts.is_some_and(|parts| {
         parts.iter().any(|part| {
             if part.get("expressions").is_some() {
-                says_something(part)
+                has_clause(part)
             } else {
                 !is_blank_clause(part)
             }
@@ -675,18 +681,19 @@ fn says_something(condition: &Value) -> bool {
     })
 }
 
-/// A clause that compares nothing with nothing.
+/// Returns true if a clause has neither a key nor a value.
 fn is_blank_clause(clause: &Value) -> bool {
     let is_empty = |key: &str| {
         clause
             .get(key)
             .is_none_or(|value| value.is_null() || *value == "")
     };
-    let compares_with_the_time = text(clause, "source") == "system" && !is_empty("condition");
-    is_empty("key") && is_empty("value") && !compares_with_the_time
+    let compares_with_time = text(clause, "source") == "system" && !is_empty("condition");
+    is_empty("key") && is_empty("value") && !compares_with_time
 }
 
-/// Says whether a condition compares only the constant with which the original writes transitions that always hold.
+/// Returns true if a condition compares only the constant `G_INT_1`, with which BlueKing ITSM
+/// writes transitions without a condition.
 fn is_constant(condition: &Value) -> bool {
     let groups: Vec<&Value> = condition
         .get("expressions")
@@ -705,7 +712,7 @@ fn is_constant(condition: &Value) -> bool {
             .all(|clause| text(clause, "key") == "G_INT_1")
 }
 
-/// A group of clauses without those that were not filled in.
+/// Returns a group of clauses without its blank clauses.
 fn without_blanks(group: &Value) -> Value {
     let mut filled = group.clone();
     if let Some(clauses) = filled.get_mut("expressions").and_then(Value::as_array_mut) {
@@ -714,7 +721,8 @@ fn without_blanks(group: &Value) -> Value {
     filled
 }
 
-/// A condition over the counters of a vote; keys of counters become their codes, which the node's variables tell, or the clauses themselves.
+/// Returns a condition on the counters of a vote with codes as keys; the codes come from the
+/// variables of the node or from the clauses.
 fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     let mut coded = condition.clone();
     let groups = coded
@@ -742,7 +750,7 @@ fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     coded
 }
 
-/// A condition as it is in a file.
+/// Reads a condition without its empty groups; `None` if it is unreadable or empty.
 fn condition_of(value: &Value) -> Option<Condition> {
     let mut condition: Condition = serde_json::from_value(value.clone()).ok()?;
     condition

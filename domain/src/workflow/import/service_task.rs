@@ -1,4 +1,4 @@
-//! What automatic nodes of a file call: APIs, webhooks, tasks of the operations platform.
+//! Reads the service tasks of automatic nodes: API requests, webhooks and BlueKing SOPS tasks.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,22 @@ use events::service_task::{OutputMapping, Pair, Poll, Request, ServiceTask, Task
 use events::workflow::{Condition, NodeKind};
 use serde_json::{Value, json};
 
-use super::{Note, Reader, condition_of, flag, int, is_nothing, parts, text};
+use super::{Note, Reader, condition_of, flag, has_no_content, int, parts, text};
 use crate::api_call::schema;
 use crate::ticket::form::plain;
 use crate::workflow::check::{OPTIONS_MS_MAX, POLL_MS, TIMEOUT_MS_MAX, host_problem};
 
-/// Fields of a form as the original sends them.
+/// The media type of form fields, as BlueKing ITSM sends them.
 const FORM: &str = "application/x-www-form-urlencoded;charset=utf-8";
-/// Fields of a form in parts.
+/// The media type of form fields in separate parts.
 const PARTS: &str = "multipart/form-data";
-/// JSON, which is the type of every body that names none.
+/// The default media type of a body.
 const JSON: &str = "application/json";
-/// The pause between two questions where a file has none: the engine of the original looks every three seconds.
+/// The default pause between two polls in milliseconds; the engine of BlueKing ITSM polls every
+/// three seconds.
 const POLL_DEFAULT_MS: i64 = 3_000;
-/// Headers of the connection and the framing, which every client sets by itself (RFC 9110 7.6.1), as are those that begin with `proxy-`.
+/// Headers of the connection and the framing, which the HTTP client sets (RFC 9110 7.6.1), like all
+/// headers with the prefix `proxy-`.
 const CONNECTION_HEADERS: [&str; 11] = [
     "host",
     "content-length",
@@ -33,7 +35,7 @@ const CONNECTION_HEADERS: [&str; 11] = [
     "expect",
     "http2-settings",
 ];
-/// Members of a pair; the designer of the original keeps in the others how its page shows one.
+/// Members of a pair that are read; the designer of BlueKing ITSM uses others for its display.
 const PAIR: [&str; 8] = [
     "key",
     "name",
@@ -44,11 +46,11 @@ const PAIR: [&str; 8] = [
     "desc",
     "type",
 ];
-/// Members of a variable that a call leaves behind.
+/// Members of an output variable.
 const OUTPUT: [&str; 8] = [
     "key", "name", "ref_path", "path", "type", "source", "state", "meta",
 ];
-/// Members that describe an API, and nothing that is sent.
+/// Members that describe an API and are not sent.
 const DESCRIPTION: [&str; 14] = [
     "id",
     "name",
@@ -65,7 +67,7 @@ const DESCRIPTION: [&str; 14] = [
     "remote_system_order",
     "remote_api_id",
 ];
-/// Members of how a node or a field calls an API.
+/// Members of an API request of one node or field.
 const API_OWN: [&str; 18] = [
     "need_poll",
     "end_conditions",
@@ -86,7 +88,7 @@ const API_OWN: [&str; 18] = [
     "before_req",
     "map_code",
 ];
-/// Members of an API, and of what this desk writes of it.
+/// Members of an API definition, including those that the export writes.
 const API_REMOTE: [&str; 11] = [
     "url",
     "path",
@@ -139,7 +141,7 @@ impl Reader<'_> {
                 let info = state
                     .get("api_info")
                     .or_else(|| extras.get("api_info"))
-                    .filter(|info| !is_nothing(info))?;
+                    .filter(|info| !has_no_content(info))?;
                 let request = with_outputs(self.api(info, place), state);
                 self.host(&request, place);
                 Some(ServiceTask::Request(request))
@@ -147,20 +149,22 @@ impl Reader<'_> {
             NodeKind::Webhook => {
                 let info = extras
                     .get("webhook_info")
-                    .filter(|info| !is_nothing(info))?;
+                    .filter(|info| !has_no_content(info))?;
                 let request = with_outputs(self.webhook(info, place), state);
                 self.host(&request, place);
                 Some(ServiceTask::Request(request))
             }
             NodeKind::Sops => {
-                let info = extras.get("sops_info").filter(|info| !is_nothing(info))?;
+                let info = extras
+                    .get("sops_info")
+                    .filter(|info| !has_no_content(info))?;
                 Some(ServiceTask::Task(self.task(info, place)))
             }
             _ => None,
         }
     }
 
-    /// Reports what is missing in a request before it can be sent to a host.
+    /// Reports a missing or variable host of a request.
     fn host(&mut self, request: &Request, place: &str) {
         if let Some(what) = host_problem(&request.url, &request.system) {
             self.report.push(Note::Missing {
@@ -181,7 +185,7 @@ impl Reader<'_> {
             "secret",
             "polls_max",
         ];
-        self.unread(place, "sops_info.", info, &known);
+        self.report_unread(place, "sops_info.", info, &known);
         let value = |key: &str| {
             info.get(key)
                 .map(|value| {
@@ -196,7 +200,7 @@ impl Reader<'_> {
         if text(info, "url").is_empty() {
             self.report.push(Note::Missing {
                 place: place.to_owned(),
-                what: "the URL of the operations platform".into(),
+                what: "the URL of BlueKing SOPS".into(),
             });
         }
         Task {
@@ -222,13 +226,13 @@ impl Reader<'_> {
             .get("api_instance_info")
             .or_else(|| info.get("api_instance"))
             .unwrap_or(info);
-        let of_both = [
+        let containers = [
             "remote_api_info",
             "remote_api",
             "api_instance_info",
             "api_instance",
         ];
-        let known: Vec<&str> = of_both
+        let known: Vec<&str> = containers
             .into_iter()
             .chain(API_OWN)
             .chain(API_REMOTE)
@@ -240,16 +244,14 @@ impl Reader<'_> {
             ("api_info.api_instance_info.", own),
         ] {
             if of == "api_info." || !std::ptr::eq(part, info) {
-                self.unread(place, of, part, &known);
+                self.report_unread(place, of, part, &known);
             }
         }
         for key in ["before_req", "map_code"] {
             if !text(remote, key).is_empty() || !text(own, key).is_empty() {
                 self.dropped(
                     place,
-                    format!(
-                        "{key} is program text, and nothing that was typed in is ever run here"
-                    ),
+                    format!("{key} is program code, and code in workflow files is never executed"),
                 );
             }
         }
@@ -258,7 +260,7 @@ impl Reader<'_> {
             .into_iter()
             .chain(DESCRIPTION)
             .collect();
-        self.unread(place, "system_info.", &system, &known);
+        self.report_unread(place, "system_info.", &system, &known);
         let domain = system.get("domain").map(plain).unwrap_or_default();
         let url = if text(remote, "url").is_empty() {
             format!("{}{}", domain.trim_end_matches('/'), text(remote, "path"))
@@ -277,7 +279,8 @@ impl Reader<'_> {
                 .or_else(|| remote.get(key))
                 .filter(|value| !value.is_null())
         };
-        // An API tells the schema of its body where a node tells the body.
+        // The definition of an API has the schema of its body in the member in which a node has the
+        // body itself.
         let (schemas, bodies): (Vec<&Value>, Vec<&Value>) = [own, remote]
             .into_iter()
             .filter_map(|info| info.get("req_body"))
@@ -294,8 +297,8 @@ impl Reader<'_> {
             .cloned()
             .unwrap_or_default();
         let is_get = method == "GET";
-        if is_get && !is_nothing(&body) {
-            self.dropped(place, "req_body: a GET has no body");
+        if is_get && !has_no_content(&body) {
+            self.dropped(place, "req_body: a GET request has no body");
         }
         let query = own
             .get("query")
@@ -303,9 +306,12 @@ impl Reader<'_> {
         if query.is_none()
             && own
                 .get("req_params")
-                .is_some_and(|params| !is_nothing(params))
+                .is_some_and(|params| !has_no_content(params))
         {
-            self.dropped(place, format!("req_params: a {method} sends its body"));
+            self.dropped(
+                place,
+                format!("req_params: a {method} request sends only its body"),
+            );
         }
         let query = self.pairs(place, "query", query);
         let mut headers = [
@@ -313,8 +319,8 @@ impl Reader<'_> {
             self.pairs(place, "headers", member("headers")),
         ]
         .concat();
-        self.without_connection(&mut headers, place);
-        self.visible_secrets(&headers, place);
+        self.remove_connection_headers(&mut headers, place);
+        self.report_visible_secrets(&headers, place);
         let needs_poll = flag(own, "need_poll");
         let poll = needs_poll
             .then(|| {
@@ -333,7 +339,7 @@ impl Reader<'_> {
             })
             .flatten();
         if let Some(ends) = own.get("end_conditions") {
-            self.unread(
+            self.report_unread(
                 place,
                 "end_conditions.",
                 ends,
@@ -344,13 +350,13 @@ impl Reader<'_> {
         let secret = text(own, "secret");
         let cookies = system
             .get("cookies")
-            .filter(|cookies| !is_nothing(cookies))
+            .filter(|cookies| !has_no_content(cookies))
             .map(|_| "cookies".to_owned());
         let credentials = Some(text(own, "credentials"))
             .filter(|kind| !kind.is_empty())
             .or(cookies)
             .unwrap_or_default();
-        self.credentials_due(&credentials, &secret, place);
+        self.report_missing_credentials(&credentials, &secret, place);
         Request {
             query,
             body: if is_get { Value::Null } else { body },
@@ -387,9 +393,11 @@ impl Reader<'_> {
         }
     }
 
-    /// What cannot be read is refused when it is deployed, rather than asked once and believed.
+    /// Returns invalid poll settings, so that the deployment fails. Without them the first response
+    /// would count as the result.
     fn unreadable_poll(&mut self, place: &str) -> Poll {
-        let what = "how often it asks again, and until when: that cannot be read, and until it is said anew it is not deployed".into();
+        let what =
+            "the poll settings: they cannot be read and must be set before the deployment".into();
         self.report.push(Note::Missing {
             place: place.to_owned(),
             what,
@@ -402,33 +410,34 @@ impl Reader<'_> {
     }
 
     fn webhook(&mut self, info: &Value, place: &str) -> Request {
-        self.unread(place, "webhook_info.", info, &WEBHOOK);
+        self.report_unread(place, "webhook_info.", info, &WEBHOOK);
         let method = Some(text(info, "method").to_uppercase())
             .filter(|method| !method.is_empty())
             .unwrap_or_else(|| "GET".to_owned());
-        let mut headers = once_each(self.pairs(place, "headers", info.get("headers")));
-        self.without_connection(&mut headers, place);
-        self.visible_secrets(&headers, place);
+        let mut headers = without_repeated_keys(self.pairs(place, "headers", info.get("headers")));
+        self.remove_connection_headers(&mut headers, place);
+        self.report_visible_secrets(&headers, place);
         let (body, media_type) = self.body(info.get("body").unwrap_or(&Value::Null), place);
         if let Some(media_type) = media_type.filter(|_| !body.is_null()) {
             self.content_type(&mut headers, media_type, place);
         }
-        let said = info.get("success").and_then(condition_of);
+        let stated = info.get("success").and_then(condition_of);
         let success = match text(info, "success_exp") {
-            _ if said.is_some() => said,
+            _ if stated.is_some() => stated,
             exp if exp.is_empty() || is_always_true(&exp) => None,
             exp => {
                 let condition = expression(&exp);
                 if condition.is_none() {
                     let what = format!(
-                        "when it succeeds: {exp:?} is more than comparisons joined by and, or by or, and until it is said anew it is not deployed"
+                        "the success condition: {exp:?} is not a list of comparisons joined by and, or by or; set the condition before the deployment"
                     );
                     self.report.push(Note::Missing {
                         place: place.to_owned(),
                         what,
                     });
                 }
-                // A condition that asks for nothing is refused when it is deployed; taking every answer for success would be worse.
+                // A condition without clauses prevents the deployment. Without a condition, every
+                // response would count as success.
                 Some(condition.unwrap_or_default())
             }
         };
@@ -441,9 +450,9 @@ impl Reader<'_> {
             ),
             kind => kind,
         };
-        self.credentials_due(&credentials, &secret, place);
+        self.report_missing_credentials(&credentials, &secret, place);
         let settings = info.get("settings").unwrap_or(&Value::Null);
-        self.unread(
+        self.report_unread(
             place,
             "settings.",
             settings,
@@ -456,7 +465,7 @@ impl Reader<'_> {
         Request {
             method,
             url: text(info, "url"),
-            query: once_each(query),
+            query: without_repeated_keys(query),
             headers,
             body,
             body_schema: Value::Null,
@@ -477,36 +486,37 @@ impl Reader<'_> {
         }
     }
 
-    /// A longer wait than a call may take becomes the longest one.
+    /// Limits a timeout to its maximum.
     fn timeout(&mut self, timeout_ms: i64, most: i64, place: &str) -> i64 {
         if timeout_ms > most {
             self.changed(
                 place,
-                format!("its call waits {most} ms for an answer, and not {timeout_ms} ms"),
+                format!("the timeout is {most} ms instead of {timeout_ms} ms"),
             );
         }
         timeout_ms.min(most)
     }
 
-    /// Leaves out headers that a call must not set.
-    fn without_connection(&mut self, headers: &mut Vec<Pair>, place: &str) {
+    /// Removes the headers that only the HTTP client may set.
+    fn remove_connection_headers(&mut self, headers: &mut Vec<Pair>, place: &str) {
         let is_of_connection = |pair: &Pair| {
             let name = pair.key.to_lowercase();
             CONNECTION_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-")
         };
-        let (left_out, kept): (Vec<Pair>, Vec<Pair>) = std::mem::take(headers)
+        let (removed, kept): (Vec<Pair>, Vec<Pair>) = std::mem::take(headers)
             .into_iter()
             .partition(is_of_connection);
         *headers = kept;
-        for pair in left_out {
+        for pair in removed {
             self.dropped(
                 place,
-                format!("its header {}, which each call sets by itself", pair.key),
+                format!("the header {}, which the HTTP client sets", pair.key),
             );
         }
     }
 
-    /// The type of a body wins over a header of another type, as in the original. A header of the same type stays as it is written.
+    /// Replaces a content type header of another type with the type of the body, as BlueKing ITSM
+    /// does. A header of the same type is kept unchanged.
     fn content_type(&mut self, headers: &mut Vec<Pair>, media_type: &str, place: &str) {
         match headers
             .iter_mut()
@@ -516,8 +526,8 @@ impl Reader<'_> {
                 if pair.value.contains("{{")
                     || type_class(&pair.value) == type_class(media_type) => {}
             Some(pair) => {
-                let said = std::mem::replace(&mut pair.value, media_type.to_owned());
-                self.changed(place, format!("its body is sent as {media_type}, as its type says, and not as its header Content-Type says ({said})"));
+                let stated = std::mem::replace(&mut pair.value, media_type.to_owned());
+                self.changed(place, format!("the body is sent as {media_type}, its own type, instead of the type of the header Content-Type ({stated})"));
             }
             None if media_type == JSON => {}
             None => headers.push(Pair {
@@ -527,27 +537,29 @@ impl Reader<'_> {
         }
     }
 
-    /// What a webhook sends, and of which media type: a text as it is written, or the fields of a form in their order. The files of the original have
-    /// texts in `content` and forms in `params`; `value` is what this desk wrote before.
+    /// Reads the body of a webhook and its media type: a text unchanged, or form fields in order.
+    /// BlueKing ITSM writes texts in `content` and forms in `params`; the export of this desk also
+    /// writes `value`.
     fn body(&mut self, body: &Value, place: &str) -> (Value, Option<&'static str>) {
-        if !body.is_object() && !is_nothing(body) {
+        if !body.is_object() && !has_no_content(body) {
             self.dropped(
                 place,
-                "its body, which is neither of the type raw nor a form",
+                "the body, which is neither of the type raw nor a form",
             );
         }
-        let given = |key: &str| {
+        let content_of = |key: &str| {
             body.get(key)
                 .filter(|value| !value.is_null() && **value != "")
         };
         let kind = text(body, "type").to_lowercase().replace('_', "-");
-        let (sent, media_type, from) = match kind.as_str() {
+        let (sent, media_type, members) = match kind.as_str() {
             "raw" => {
-                // Older files call the type `row_type`. A type that the original does not know is text there.
-                let said = ["raw_type", "row_type"]
+                // Older files have the type in `row_type`. BlueKing ITSM sends an unknown type as
+                // text.
+                let stated = ["raw_type", "row_type"]
                     .into_iter()
                     .find(|key| !text(body, key).is_empty());
-                let media_type = match said.map(|key| text(body, key).to_lowercase()).as_deref() {
+                let media_type = match stated.map(|key| text(body, key).to_lowercase()).as_deref() {
                     Some("json") => Some(JSON),
                     Some("xml") => Some("application/xml"),
                     Some("html") => Some("text/html"),
@@ -555,8 +567,9 @@ impl Reader<'_> {
                     Some(_) => Some("text/plain"),
                     None => None,
                 };
-                match (given("content"), given("value")) {
-                    // A body that this desk has as JSON is in the file twice: as the text that the original reads, and as it is.
+                match (content_of("content"), content_of("value")) {
+                    // An exported JSON body is in the file twice: as text for BlueKing ITSM, and as
+                    // a typed value.
                     (Some(Value::String(content)), Some(value)) if is_text_of(content, value) => {
                         (value.clone(), media_type, ["content", "value"])
                     }
@@ -571,15 +584,18 @@ impl Reader<'_> {
             "form-data" | "x-www-form-urlencoded" | "urlencoded" => {
                 let media_type = Some(if kind == "form-data" { PARTS } else { FORM });
                 let listed = ["params", "value", "content"].into_iter().find(|key| {
-                    given(key).is_some_and(|value| value.is_array() || value.is_object())
+                    content_of(key).is_some_and(|value| value.is_array() || value.is_object())
                 });
                 let written = ["content", "value"]
                     .into_iter()
-                    .find(|key| given(key).is_some_and(Value::is_string));
+                    .find(|key| content_of(key).is_some_and(Value::is_string));
                 match (listed, written) {
                     (Some(key), _) => {
-                        let fields =
-                            once_each(self.pairs(place, &format!("body.{key}"), given(key)));
+                        let fields = without_repeated_keys(self.pairs(
+                            place,
+                            &format!("body.{key}"),
+                            content_of(key),
+                        ));
                         let sent: Vec<Value> = fields
                             .into_iter()
                             .map(|pair| json!({ "key": pair.key, "value": pair.value }))
@@ -595,7 +611,7 @@ impl Reader<'_> {
                         )
                     }
                     (None, Some(key)) => (
-                        given(key).cloned().unwrap_or_default(),
+                        content_of(key).cloned().unwrap_or_default(),
                         media_type,
                         [key, key],
                     ),
@@ -604,42 +620,46 @@ impl Reader<'_> {
             }
             "" | "none" => (Value::Null, None, ["type", "type"]),
             other => {
-                self.dropped(place, format!("its body is of the type {other:?}, which neither the original nor this desk sends"));
+                self.dropped(
+                    place,
+                    format!("the body of the type {other:?}, which is not supported"),
+                );
                 (Value::Null, None, ["type", "type"])
             }
         };
-        self.unread(
+        self.report_unread(
             place,
             "body.",
             body,
-            &["type", "raw_type", "row_type", from[0], from[1]],
+            &["type", "raw_type", "row_type", members[0], members[1]],
         );
-        if holes_are_programs(&sent) {
+        if has_statements(&sent) {
             self.dropped(
                 place,
-                "its body has statements between {% and %}, which are sent as they are written",
+                "the statements between {% and %} in the body are not executed; they are sent as text",
             );
         }
         (sent, media_type)
     }
 
-    /// The kind of the credentials that a file has for a webhook. The credentials themselves are not read, unless they are a template that the ticket fills.
+    /// Returns the kind of credentials of a webhook. The credentials themselves are not read,
+    /// except a token that is a placeholder for a value of the ticket.
     fn credentials(&mut self, auth: &Value, headers: &mut Vec<Pair>, place: &str) -> String {
         match auth {
             Value::String(kind) if matches!(kind.as_str(), "none" | "no_auth") => {
                 return String::new();
             }
             Value::String(kind) => return kind.clone(),
-            // A call that needs credentials is never made without them, whatever they are.
-            Value::Array(_) if !is_nothing(auth) => return "unknown".into(),
+            // Unreadable credentials still prevent requests without them.
+            Value::Array(_) if !has_no_content(auth) => return "unknown".into(),
             _ => {}
         }
         let (kind, config) = (
             text(auth, "auth_type"),
             auth.get("auth_config").unwrap_or(&Value::Null),
         );
-        self.unread(place, "auth.", auth, &["auth_type", "auth_config"]);
-        if matches!(kind.as_str(), "" | "none" | "no_auth") || is_nothing(config) {
+        self.report_unread(place, "auth.", auth, &["auth_type", "auth_config"]);
+        if matches!(kind.as_str(), "" | "none" | "no_auth") || has_no_content(config) {
             return String::new();
         }
         let token = text(config, "token");
@@ -655,11 +675,11 @@ impl Reader<'_> {
         kind
     }
 
-    /// A call that needs credentials is not deployed before a secret is named for it.
-    fn credentials_due(&mut self, credentials: &str, secret: &str, place: &str) {
+    /// Reports missing credentials; the deployment needs the name of a secret for them.
+    fn report_missing_credentials(&mut self, credentials: &str, secret: &str, place: &str) {
         if !credentials.is_empty() && secret.is_empty() {
             let what = format!(
-                "its credentials ({credentials}): credentials are not read from files; name a secret of the key store"
+                "the credentials ({credentials}): they are not read from files; name a secret of the key store"
             );
             self.report.push(Note::Missing {
                 place: place.to_owned(),
@@ -668,8 +688,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Headers of a definition can be read by everybody who may read the definition.
-    fn visible_secrets(&mut self, headers: &[Pair], place: &str) {
+    /// Reports headers with credentials, because everybody who may read the definition can read
+    /// them.
+    fn report_visible_secrets(&mut self, headers: &[Pair], place: &str) {
         let is_secret = |pair: &&Pair| {
             SECRET_HEADERS
                 .iter()
@@ -684,16 +705,16 @@ impl Reader<'_> {
         if !names.is_empty() {
             self.changed(
                 place,
-                format!("its headers {} are in the workflow, where everybody who reads it sees them; a secret of the key store hides them", names.join(", ")),
+                format!("the headers {} are visible to everybody who can read the workflow; use a secret of the key store instead", names.join(", ")),
             );
         }
     }
 
-    /// A list of pairs, or the members of an object; members of a pair that are not read are named.
+    /// Reads a list of pairs, or the members of an object, and reports unread members of pairs.
     fn pairs(&mut self, place: &str, of: &str, value: Option<&Value>) -> Vec<Pair> {
         match value {
             Some(Value::Array(items)) => {
-                self.unread_items(place, of, items, &PAIR);
+                self.report_unread_items(place, of, items, &PAIR);
                 let pairs: Vec<Pair> = items.iter().map(constant).collect();
                 if pairs
                     .iter()
@@ -709,7 +730,7 @@ impl Reader<'_> {
             Some(Value::Object(members)) => members
                 .iter()
                 .map(|(key, value)| match value {
-                    // Constants of the operations platform are an object of pairs.
+                    // The constants of BlueKing SOPS are an object of pairs.
                     Value::Object(_) if value.get("value").is_some() => Pair {
                         key: key.clone(),
                         ..constant(value)
@@ -726,29 +747,27 @@ impl Reader<'_> {
 
     fn outputs(&mut self, place: &str, value: Option<&Value>) -> Vec<OutputMapping> {
         if let Some(Value::Array(items)) = value {
-            self.unread_items(place, "outputs", items, &OUTPUT);
+            self.report_unread_items(place, "outputs", items, &OUTPUT);
         }
-        taken(value)
+        output_mappings(value)
     }
 
-    /// Names the members of the items of a list that are not read, each once.
-    fn unread_items(&mut self, place: &str, of: &str, items: &[Value], known: &[&str]) {
+    /// Reports the unread members of list items, each member name once.
+    fn report_unread_items(&mut self, place: &str, of: &str, items: &[Value], known: &[&str]) {
         let members = items.iter().filter_map(Value::as_object).flatten();
         let unread: BTreeSet<&str> = members
-            .filter(|(key, value)| !known.contains(&key.as_str()) && !is_nothing(value))
+            .filter(|(key, value)| !known.contains(&key.as_str()) && !has_no_content(value))
             .map(|(key, _)| key.as_str())
             .collect();
         for key in unread {
-            self.dropped(
-                place,
-                format!("{of}[].{key}: this desk does not know this member"),
-            );
+            self.dropped(place, format!("{of}[].{key}: this member is not supported"));
         }
     }
 }
 
-/// Pairs as the original has them: a key that comes again takes the place of the first and the value of the last.
-fn once_each(pairs: Vec<Pair>) -> Vec<Pair> {
+/// Removes repeated keys as BlueKing ITSM does: a repeated key keeps the position of the first pair
+/// and the value of the last.
+fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     let mut once: Vec<Pair> = Vec::new();
     for pair in pairs {
         match once.iter_mut().find(|known| known.key == pair.key) {
@@ -759,19 +778,19 @@ fn once_each(pairs: Vec<Pair>) -> Vec<Pair> {
     once
 }
 
-/// Says whether a text of a body has statements of the original's templates.
-fn holes_are_programs(body: &Value) -> bool {
+/// Returns true if a text of a body has statements of the template language of BlueKing ITSM.
+fn has_statements(body: &Value) -> bool {
     match body {
         Value::String(text) => text.contains("{%"),
-        Value::Array(items) => items.iter().any(holes_are_programs),
-        Value::Object(members) => members.values().any(holes_are_programs),
+        Value::Array(items) => items.iter().any(has_statements),
+        Value::Object(members) => members.values().any(has_statements),
         _ => false,
     }
 }
 
-/// The variables that a node says it leaves behind, besides those its call says itself.
+/// Adds the output variables of the node to those of its request.
 fn with_outputs(mut request: Request, state: &Value) -> Request {
-    for output in taken(state.pointer("/variables/outputs")) {
+    for output in output_mappings(state.pointer("/variables/outputs")) {
         if !request.outputs.iter().any(|known| known.key == output.key) {
             request.outputs.push(output);
         }
@@ -779,7 +798,7 @@ fn with_outputs(mut request: Request, state: &Value) -> Request {
     request
 }
 
-/// A `{key, value}`; a value that names a variable becomes a template.
+/// Reads a pair `{key, value}`; a value of the type `variable` becomes a placeholder.
 fn constant(item: &Value) -> Pair {
     let key = Some(text(item, "key"))
         .filter(|key| !key.is_empty())
@@ -795,7 +814,7 @@ fn constant(item: &Value) -> Pair {
     }
 }
 
-fn taken(value: Option<&Value>) -> Vec<OutputMapping> {
+fn output_mappings(value: Option<&Value>) -> Vec<OutputMapping> {
     let one = |item: &Value| OutputMapping {
         key: Some(text(item, "key"))
             .filter(|key| !key.is_empty())
@@ -810,11 +829,11 @@ fn taken(value: Option<&Value>) -> Vec<OutputMapping> {
         .into_iter()
         .flatten()
         .map(one)
-        .filter(|taken| !taken.path.is_empty())
+        .filter(|mapping| !mapping.path.is_empty())
         .collect()
 }
 
-/// Which kind of body a media type names; types that are not known here are sent as JSON is.
+/// Returns the kind of body of a media type; an unknown type is handled like JSON.
 fn type_class(media_type: &str) -> &'static str {
     let essence = media_type
         .split(';')
@@ -835,31 +854,37 @@ fn type_class(media_type: &str) -> &'static str {
     }
 }
 
-/// Longest expression, and deepest nesting of its parentheses; those of real files have one comparison or two.
+/// Maximum size of an expression in bytes; expressions in real files have one or two comparisons.
 const EXPRESSION_BYTES: usize = 2000;
+/// Maximum nesting of the parentheses of an expression.
 const EXPRESSION_DEPTH: usize = 8;
 
-/// An expression over an answer: comparisons, joined by words.
-enum Compared {
+/// An expression on a response: one comparison, or parts joined with `and` or `or`.
+enum Expression {
     Clause(Value),
-    All(&'static str, Vec<Compared>),
+    All(&'static str, Vec<Expression>),
 }
 
-/// Comparisons of members of the answer with constants, joined by `and` or by `or`: `resp.code == 0 and resp["data"]["state"] == "done"`. Parentheses may hold
-/// comparisons that are joined by the other word.
+/// Reads comparisons of response members with constants, joined with `and` or `or`: `resp.code == 0
+/// and resp["data"]["state"] == "done"`. Parentheses may contain comparisons with the other join.
+/// Returns `None` for any other expression.
 pub fn expression(text: &str) -> Option<Condition> {
     let group = |join: &str, clauses: Vec<Value>| json!({ "type": join, "expressions": clauses });
-    let (join, groups) = match compared(text, 0)? {
-        Compared::Clause(clause) => ("and", vec![group("and", vec![clause])]),
-        Compared::All(join, parts)
-            if parts.iter().all(|part| matches!(part, Compared::Clause(_))) =>
+    let (join, groups) = match parse_expression(text, 0)? {
+        Expression::Clause(clause) => ("and", vec![group("and", vec![clause])]),
+        Expression::All(join, parts)
+            if parts
+                .iter()
+                .all(|part| matches!(part, Expression::Clause(_))) =>
         {
             ("and", vec![group(join, clauses(parts)?)])
         }
-        Compared::All(join, parts) => {
-            let one = |part: Compared| match part {
-                Compared::Clause(clause) => Some(group("and", vec![clause])),
-                Compared::All(inner, parts) => clauses(parts).map(|clauses| group(inner, clauses)),
+        Expression::All(join, parts) => {
+            let one = |part: Expression| match part {
+                Expression::Clause(clause) => Some(group("and", vec![clause])),
+                Expression::All(inner, parts) => {
+                    clauses(parts).map(|clauses| group(inner, clauses))
+                }
             };
             (
                 join,
@@ -870,7 +895,7 @@ pub fn expression(text: &str) -> Option<Condition> {
     serde_json::from_value(json!({ "type": join, "expressions": groups })).ok()
 }
 
-/// Says whether an expression holds of every answer.
+/// Returns true if an expression is true for every response.
 fn is_always_true(text: &str) -> bool {
     let sides = unquoted_parts(text, "==");
     let constant = |side: &str| constant_of(side.trim()).map(|(_, value)| value);
@@ -878,16 +903,16 @@ fn is_always_true(text: &str) -> bool {
         || sides.len() == 2 && constant(sides[0]).is_some_and(|one| Some(one) == constant(sides[1]))
 }
 
-/// The comparisons of a list that holds nothing else.
-fn clauses(parts: Vec<Compared>) -> Option<Vec<Value>> {
-    let clause = |part: Compared| match part {
-        Compared::Clause(clause) => Some(clause),
-        Compared::All(..) => None,
+/// Returns the comparisons of a list; `None` if a part is not a comparison.
+fn clauses(parts: Vec<Expression>) -> Option<Vec<Value>> {
+    let clause = |part: Expression| match part {
+        Expression::Clause(clause) => Some(clause),
+        Expression::All(..) => None,
     };
     parts.into_iter().map(clause).collect()
 }
 
-fn compared(text: &str, depth: usize) -> Option<Compared> {
+fn parse_expression(text: &str, depth: usize) -> Option<Expression> {
     if depth > EXPRESSION_DEPTH || text.len() > EXPRESSION_BYTES {
         return None;
     }
@@ -899,7 +924,7 @@ fn compared(text: &str, depth: usize) -> Option<Compared> {
                 .strip_prefix('(')
                 .and_then(|rest| rest.strip_suffix(')'))
             {
-                Some(inner) => compared(inner, depth + 1),
+                Some(inner) => parse_expression(inner, depth + 1),
                 None => comparison(text),
             };
         }
@@ -909,16 +934,16 @@ fn compared(text: &str, depth: usize) -> Option<Compared> {
     };
     let mut all = Vec::new();
     for part in parts {
-        match compared(part, depth + 1)? {
-            Compared::All(inner, parts) if inner == join => all.extend(parts),
+        match parse_expression(part, depth + 1)? {
+            Expression::All(inner, parts) if inner == join => all.extend(parts),
             other => all.push(other),
         }
     }
-    Some(Compared::All(join, all))
+    Some(Expression::All(join, all))
 }
 
-/// One comparison of a member with a constant, or with a list of constants.
-fn comparison(text: &str) -> Option<Compared> {
+/// Reads one comparison of a member with a constant, or with a list of constants.
+fn comparison(text: &str) -> Option<Expression> {
     for (word, sign, join) in [(" in ", "==", "or"), (" notin ", "!=", "and")] {
         let sides = unquoted_parts(text, word);
         if sides.len() == 2 {
@@ -930,7 +955,7 @@ fn comparison(text: &str) -> Option<Compared> {
             let items = unquoted_parts(list, ",");
             let one =
                 |item: &&str| constant_of(item.trim()).map(|constant| clause(&key, sign, constant));
-            return Some(Compared::All(
+            return Some(Expression::All(
                 join,
                 items.iter().map(one).collect::<Option<_>>()?,
             ));
@@ -944,24 +969,24 @@ fn comparison(text: &str) -> Option<Compared> {
     match (constant_of(left), constant_of(right)) {
         (None, Some(constant)) => Some(clause(&path(left)?, sign, constant)),
         (Some(constant), None) => {
-            let turned = match sign {
+            let mirrored = match sign {
                 ">" => "<",
                 "<" => ">",
                 ">=" => "<=",
                 "<=" => ">=",
                 other => other,
             };
-            Some(clause(&path(right)?, turned, constant))
+            Some(clause(&path(right)?, mirrored, constant))
         }
         _ => None,
     }
 }
 
-fn clause(key: &str, sign: &str, (kind, value): (&str, Value)) -> Compared {
-    Compared::Clause(json!({ "key": key, "type": kind, "condition": sign, "value": value }))
+fn clause(key: &str, sign: &str, (kind, value): (&str, Value)) -> Expression {
+    Expression::Clause(json!({ "key": key, "type": kind, "condition": sign, "value": value }))
 }
 
-/// A constant of an expression and its type.
+/// Reads a constant of an expression with its type.
 fn constant_of(text: &str) -> Option<(&'static str, Value)> {
     Some(match text {
         "True" | "true" => ("BOOLEAN", json!("true")),
@@ -982,10 +1007,10 @@ fn constant_of(text: &str) -> Option<(&'static str, Value)> {
     })
 }
 
-/// The parts of a text between a mark, wherever that is neither in quotes nor in parentheses. The blanks around a word may also be parentheses, and its
-/// letters large.
+/// Splits a text at a mark outside of quotes and parentheses. A mark that is a word matches in any
+/// letter case, with blanks or parentheses around it.
 fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
-    let (mut parts, mut from, mut at, mut quote, mut depth) = (Vec::new(), 0, 0, None, 0_usize);
+    let (mut parts, mut start, mut at, mut quote, mut depth) = (Vec::new(), 0, 0, None, 0_usize);
     let word = mark.trim();
     let is_word = word.len() + 2 == mark.len();
     while let Some(c) = text[at..].chars().next() {
@@ -1007,9 +1032,9 @@ fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
         };
         match quote {
             None if depth == 0 && starts => {
-                parts.push(&text[from..at]);
+                parts.push(&text[start..at]);
                 at += if is_word { word.len() } else { mark.len() };
-                from = at;
+                start = at;
                 continue;
             }
             None if matches!(c, '(' | '[') => depth += 1,
@@ -1020,11 +1045,12 @@ fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
         }
         at += c.len_utf8();
     }
-    parts.push(&text[from..]);
+    parts.push(&text[start..]);
     parts
 }
 
-/// A path of members between dots; members may also stand in brackets and quotes, or be asked for by `get`.
+/// Reads a path of members with dots between them; members may also be in quoted brackets or in
+/// calls of `get`.
 fn path(text: &str) -> Option<String> {
     let plain = ["[\"", "['", ".get(\"", ".get('"]
         .iter()
@@ -1039,7 +1065,7 @@ fn path(text: &str) -> Option<String> {
     is_path.then_some(plain)
 }
 
-/// Says whether a text is a JSON value as it is written.
+/// Returns true if a text is the serialized form of a JSON value.
 fn is_text_of(text: &str, value: &Value) -> bool {
     // Comparing with the value itself would compare with the content of a JSON string.
     let written = value.to_string();

@@ -1,4 +1,5 @@
-//! A scheduler that is unfair from a seed: at every await it picks who goes on, and now and then somebody dies there.
+//! A scheduler that is deterministic for a seed: at every await it selects the next task and
+//! sometimes kills one.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -11,12 +12,13 @@ use infra::queue::{Message, Parked, Queue};
 use infra::store::{Appended, Commit, Cursor, Head, Journal, Placed, Store, Walked};
 use infra::views::{Document, Entry, Index, Range, Views};
 
-/// Times somebody is polled before the storm is over.
+/// Number of polls before the scheduler ends.
 const POLLS: usize = 400;
-/// One poll in so many is a death.
-const DEATHS: usize = 25;
+/// On average, one poll in this number kills its task.
+const KILL_INTERVAL: usize = 25;
 
-/// Rng from a seed (SplitMix64), quick because it is asked at every step.
+/// A fast random number generator with a seed (SplitMix64), because each step of a run needs a
+/// number.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -36,47 +38,47 @@ impl Dice {
     }
 }
 
-type Life<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Who lives in the storm: each can be started again from its beginning.
-pub(crate) struct Weather<'a> {
+/// The tasks of a run; each one can be restarted from its beginning.
+pub(crate) struct Scheduler<'a> {
     dice: Dice,
-    births: Vec<Box<dyn Fn() -> Life<'a> + 'a>>,
-    lives: Vec<Life<'a>>,
+    factories: Vec<Box<dyn Fn() -> Task<'a> + 'a>>,
+    tasks: Vec<Task<'a>>,
 }
 
-impl<'a> Weather<'a> {
+impl<'a> Scheduler<'a> {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             dice: Dice::new(seed ^ 0xabcd),
-            births: Vec::new(),
-            lives: Vec::new(),
+            factories: Vec::new(),
+            tasks: Vec::new(),
         }
     }
 
-    pub(crate) fn add(&mut self, birth: impl Fn() -> Life<'a> + 'a) {
-        self.lives.push(birth());
-        self.births.push(Box::new(birth));
+    pub(crate) fn add(&mut self, factory: impl Fn() -> Task<'a> + 'a) {
+        self.tasks.push(factory());
+        self.factories.push(Box::new(factory));
     }
 
-    /// Lets everybody run, interrupted at awaits; who ends or dies begins anew. Gives back the number of deaths.
-    pub(crate) fn blow(mut self) -> u64 {
+    /// Polls random tasks, and restarts a task that ends or is killed. Returns the number of kills.
+    pub(crate) fn run(mut self) -> u64 {
         let mut context = Context::from_waker(Waker::noop());
-        let mut deaths = 0;
+        let mut kills = 0;
         for _ in 0..POLLS {
-            let who = self.dice.below(self.lives.len());
-            let dies = self.dice.below(DEATHS) == 0;
-            deaths += u64::from(dies);
-            if dies || self.lives[who].as_mut().poll(&mut context).is_ready() {
-                self.lives[who] = (self.births[who])();
+            let chosen = self.dice.below(self.tasks.len());
+            let is_killed = self.dice.below(KILL_INTERVAL) == 0;
+            kills += u64::from(is_killed);
+            if is_killed || self.tasks[chosen].as_mut().poll(&mut context).is_ready() {
+                self.tasks[chosen] = (self.factories[chosen])();
             }
         }
-        deaths
+        kills
     }
 }
 
 /// Runs a future to its end without interruption.
-pub(crate) fn calm<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn run_to_end<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {
@@ -86,8 +88,9 @@ pub(crate) fn calm<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// An adapter with an await before and after every call, so that anything may happen there.
-pub(crate) struct Stutter<T>(pub(crate) T);
+/// An adapter with an await before and after each call, at which the scheduler can switch or kill
+/// tasks.
+pub(crate) struct Paused<T>(pub(crate) T);
 
 async fn pause() {
     let mut paused = false;
@@ -101,7 +104,7 @@ async fn pause() {
     .await;
 }
 
-macro_rules! stutter {
+macro_rules! with_pauses {
     ($call:expr) => {{
         pause().await;
         let answer = $call.await;
@@ -111,9 +114,9 @@ macro_rules! stutter {
 }
 
 #[async_trait]
-impl<T: Journal> Journal for Stutter<T> {
+impl<T: Journal> Journal for Paused<T> {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
-        stutter!(self.0.append(commit))
+        with_pauses!(self.0.append(commit))
     }
     async fn back(
         &self,
@@ -121,36 +124,36 @@ impl<T: Journal> Journal for Stutter<T> {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Commit>, Error> {
-        stutter!(self.0.back(stream, before, limit))
+        with_pauses!(self.0.back(stream, before, limit))
     }
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
-        stutter!(self.0.forward(stream, from, limit))
+        with_pauses!(self.0.forward(stream, from, limit))
     }
     async fn next(&self, stream: &str) -> Result<i64, Error> {
-        stutter!(self.0.next(stream))
+        with_pauses!(self.0.next(stream))
     }
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
-        stutter!(self.0.walk(from, limit))
+        with_pauses!(self.0.walk(from, limit))
     }
 }
 
 #[async_trait]
-impl<T: Store> Store for Stutter<T> {
+impl<T: Store> Store for Paused<T> {
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
-        stutter!(self.0.feed(after, limit))
+        with_pauses!(self.0.feed(after, limit))
     }
     async fn head(&self) -> Result<Head, Error> {
-        stutter!(self.0.head())
+        with_pauses!(self.0.head())
     }
     async fn past(&self, position: i64) {
-        stutter!(self.0.past(position));
+        with_pauses!(self.0.past(position));
     }
 }
 
 #[async_trait]
-impl<T: Views> Views for Stutter<T> {
+impl<T: Views> Views for Paused<T> {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
-        stutter!(self.0.get(view, key))
+        with_pauses!(self.0.get(view, key))
     }
     async fn put_with(
         &self,
@@ -161,7 +164,7 @@ impl<T: Views> Views for Stutter<T> {
         facets: &str,
         expected: i64,
     ) -> Result<bool, Error> {
-        stutter!(
+        with_pauses!(
             self.0
                 .put_with(view, key, document, index, facets, expected)
         )
@@ -171,10 +174,10 @@ impl<T: Views> Views for Stutter<T> {
         range: Range<'_>,
         after: Option<&Entry>,
     ) -> Result<Vec<Entry>, Error> {
-        stutter!(self.0.range_after(range, after))
+        with_pauses!(self.0.range_after(range, after))
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
-        stutter!(self.0.count(view, index, from, to))
+        with_pauses!(self.0.count(view, index, from, to))
     }
     async fn scan(
         &self,
@@ -182,20 +185,20 @@ impl<T: Views> Views for Stutter<T> {
         after: &str,
         limit: usize,
     ) -> Result<Vec<(String, Document)>, Error> {
-        stutter!(self.0.scan(view, after, limit))
+        with_pauses!(self.0.scan(view, after, limit))
     }
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
-        stutter!(self.0.remove(view, key))
+        with_pauses!(self.0.remove(view, key))
     }
     async fn clear(&self, view: &str) -> Result<(), Error> {
-        stutter!(self.0.clear(view))
+        with_pauses!(self.0.clear(view))
     }
 }
 
 #[async_trait]
-impl<T: Queue> Queue for Stutter<T> {
+impl<T: Queue> Queue for Paused<T> {
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error> {
-        stutter!(self.0.put(queue, id, body, due))
+        with_pauses!(self.0.put(queue, id, body, due))
     }
     async fn take(
         &self,
@@ -204,24 +207,24 @@ impl<T: Queue> Queue for Stutter<T> {
         until: Moment,
         limit: usize,
     ) -> Result<Vec<Message>, Error> {
-        stutter!(self.0.take(queue, now, until, limit))
+        with_pauses!(self.0.take(queue, now, until, limit))
     }
     async fn done(&self, queue: &str, message: &Message) -> Result<(), Error> {
-        stutter!(self.0.done(queue, message))
+        with_pauses!(self.0.done(queue, message))
     }
     async fn defer(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
-        stutter!(self.0.defer(queue, message, due))
+        with_pauses!(self.0.defer(queue, message, due))
     }
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
-        stutter!(self.0.park(queue, message, reason))
+        with_pauses!(self.0.park(queue, message, reason))
     }
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error> {
-        stutter!(self.0.parked(limit))
+        with_pauses!(self.0.parked(limit))
     }
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
-        stutter!(self.0.redrive(queue, id, due))
+        with_pauses!(self.0.redrive(queue, id, due))
     }
     async fn waiting(&self, queue: &str) -> Result<u64, Error> {
-        stutter!(self.0.waiting(queue))
+        with_pauses!(self.0.waiting(queue))
     }
 }
