@@ -1,4 +1,4 @@
-//! Forms that people filled in and did not send: drafts, one for each form, and templates.
+//! Unsent forms: one draft for each form, and named templates.
 
 use domain::attachment::ALONE_MS;
 use domain::draft::DRAFT_MS;
@@ -13,7 +13,7 @@ async fn get(desk: &TestDesk, path: &str, user: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_draft_is_kept_for_its_owner_until_it_is_sent() {
+async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     let desk = TestDesk::open().await;
     let path = "drafts/services/22";
     let fields = json!({ "title": "半张单", "ZHIDINGSHENPIREN": "zhangsan,newcomer", "LIANXIDIANHUA": "13800000000" });
@@ -28,18 +28,18 @@ async fn a_draft_is_kept_for_its_owner_until_it_is_sent() {
     assert_eq!(
         (status, &draft["fields"], &draft["service"]),
         (200, &fields, &json!(22)),
-        "what was typed comes back, people nobody knows as well"
+        "the draft is returned unchanged, including unknown people"
     );
     assert_eq!(
         get(&desk, path, "wangwu").await.0,
         404,
-        "nobody else has it"
+        "other users do not see the draft"
     );
     let listed = get(&desk, "drafts", "lisi").await.1;
     assert_eq!(listed["drafts"].as_array().map(Vec::len), Some(1));
     assert_eq!(get(&desk, "drafts", "wangwu").await.1["drafts"], json!([]));
 
-    // What is in it is sealed, and registers nobody.
+    // The fields of a draft are sealed, and the people in them are not registered.
     let newcomer = desk.app.people.find("newcomer").await.expect("read");
     assert!(newcomer.is_unknown());
     let stored = desk.app.ledger.store.feed(0, 10_000).await.expect("feed");
@@ -53,7 +53,7 @@ async fn a_draft_is_kept_for_its_owner_until_it_is_sent() {
         "{body}"
     );
 
-    // Saving the same again says nothing; sending it ends it.
+    // Saving the same fields again stores no event. Submitting the form ends the draft.
     let head = desk.head().await;
     assert_eq!(
         desk.v1("PUT", path, "lisi", json!({ "fields": fields }))
@@ -84,7 +84,7 @@ async fn a_draft_is_kept_for_its_owner_until_it_is_sent() {
     assert_eq!(status, 201, "{sent}");
     assert_eq!(get(&desk, path, "lisi").await.0, 404);
 
-    // The same at a node, for each of those who handle it.
+    // A draft of a node form exists once for each processor.
     let sn = sent["sn"].as_str().expect("sn").to_owned();
     let path = format!("drafts/tickets/{sn}/3");
     for (user, text) in [("zhangsan", "先看看"), ("wangwu", "再想想")] {
@@ -104,7 +104,7 @@ async fn a_draft_is_kept_for_its_owner_until_it_is_sent() {
         get(&desk, &path, "zhangsan").await.1["fields"],
         json!({ "FZR_BEIZHU": "先看看" })
     );
-    let stranger = desk
+    let rejected = desk
         .v1(
             "PUT",
             &path,
@@ -113,9 +113,9 @@ async fn a_draft_is_kept_for_its_owner_until_it_is_sent() {
         )
         .await;
     assert_eq!(
-        stranger.0, 400,
-        "what is typed belongs into values: {}",
-        stranger.1
+        rejected.0, 400,
+        "a field key must be a key of the form: {}",
+        rejected.1
     );
     assert_eq!(
         desk.v1(
@@ -149,12 +149,12 @@ async fn a_draft_is_kept_for_its_owner_until_it_is_sent() {
     assert_eq!(
         get(&desk, &path, "wangwu").await.0,
         404,
-        "what was decided is no draft any more"
+        "a decision ends the draft"
     );
 }
 
 #[tokio::test]
-async fn a_draft_that_nobody_goes_on_with_ends_by_itself_and_its_files_with_it() {
+async fn an_unchanged_draft_expires_and_its_files_are_removed() {
     let desk = TestDesk::open().await;
     let service = with_files(&desk, json!({})).await;
     let path = format!("drafts/services/{service}");
@@ -178,7 +178,7 @@ async fn a_draft_that_nobody_goes_on_with_ends_by_itself_and_its_files_with_it()
             status_of(&desk, "lisi", &file["id"]).await
         ),
         (200, 200),
-        "a file stays as long as the draft that names it"
+        "a file is kept as long as the draft that references the file"
     );
     assert_eq!(save("b").await, 204);
     desk.clock.advance(DRAFT_MS - 1);
@@ -186,7 +186,7 @@ async fn a_draft_that_nobody_goes_on_with_ends_by_itself_and_its_files_with_it()
     assert_eq!(
         status_of(&desk, "lisi", &file["id"]).await,
         200,
-        "whoever goes on with it has its time anew"
+        "saving the draft restarts its deadline"
     );
     desk.clock.advance(1);
     desk.settle().await;
@@ -197,7 +197,7 @@ async fn a_draft_that_nobody_goes_on_with_ends_by_itself_and_its_files_with_it()
 }
 
 #[tokio::test]
-async fn what_a_draft_names_goes_with_the_ticket_it_becomes() {
+async fn files_of_a_draft_move_to_the_submitted_ticket() {
     let desk = TestDesk::open().await;
     let service = with_files(&desk, json!({})).await;
     let file = upload(&desk, "lisi", "a.txt", b"a").await;
@@ -228,12 +228,12 @@ async fn what_a_draft_names_goes_with_the_ticket_it_becomes() {
 }
 
 #[tokio::test]
-async fn a_template_with_a_file_is_used_as_often_as_one_likes() {
+async fn a_template_with_a_file_can_be_used_more_than_once() {
     let desk = TestDesk::open().await;
     let service = with_files(&desk, json!({})).await;
     let file = upload(&desk, "lisi", "申请表.txt", b"filled in").await;
     let fields = json!({ "title": "每周", "shots": [file["id"]] });
-    let (status, made) = desk
+    let (status, created) = desk
         .v1(
             "POST",
             "templates",
@@ -241,7 +241,7 @@ async fn a_template_with_a_file_is_used_as_often_as_one_likes() {
             json!({ "service_id": service, "name": "每周", "fields": fields }),
         )
         .await;
-    assert_eq!(status, 201, "{made}");
+    assert_eq!(status, 201, "{created}");
     for _ in 0..2 {
         let (status, sent) = desk
             .v1(
@@ -256,7 +256,7 @@ async fn a_template_with_a_file_is_used_as_often_as_one_likes() {
         desk.settle().await;
     }
     assert_eq!(status_of(&desk, "lisi", &file["id"]).await, 200);
-    let path = format!("templates/{}", made["id"].as_str().expect("an id"));
+    let path = format!("templates/{}", created["id"].as_str().expect("an id"));
     assert_eq!(
         desk.v1("PUT", &path, "lisi", json!({ "name": "每月" }))
             .await
@@ -267,12 +267,12 @@ async fn a_template_with_a_file_is_used_as_often_as_one_likes() {
     assert_eq!(
         (&read["name"], &read["fields"]),
         (&json!("每月"), &fields),
-        "a new name leaves the form as it is"
+        "renaming a template keeps its fields"
     );
 }
 
 #[tokio::test]
-async fn a_template_is_used_again_and_again_under_its_name() {
+async fn a_template_has_a_unique_name_per_service_and_no_deadline() {
     let desk = TestDesk::open().await;
     let make = async |name: &str, service: i64| {
         desk.v1(
@@ -283,9 +283,9 @@ async fn a_template_is_used_again_and_again_under_its_name() {
         )
         .await
     };
-    let (status, made) = make("每周巡检", 22).await;
-    assert_eq!(status, 201, "{made}");
-    let path = format!("templates/{}", made["id"].as_str().expect("an id"));
+    let (status, created) = make("每周巡检", 22).await;
+    assert_eq!(status, 201, "{created}");
+    let path = format!("templates/{}", created["id"].as_str().expect("an id"));
     assert_eq!(
         (
             make(" 每周巡检 ", 22).await.0,
@@ -360,7 +360,7 @@ async fn a_template_is_used_again_and_again_under_its_name() {
     assert_eq!(
         get(&desk, &path, "lisi").await.0,
         200,
-        "a template has no end"
+        "a template does not expire"
     );
     assert_eq!(desk.v1("DELETE", &path, "lisi", Value::Null).await.0, 204);
     assert_eq!(
@@ -369,5 +369,72 @@ async fn a_template_is_used_again_and_again_under_its_name() {
             names("?service=22").await
         ),
         (404, vec![json!("每月巡检")])
+    );
+}
+
+/// Returns the types of the events that were committed after a position, in order.
+async fn events_after(desk: &TestDesk, position: i64) -> Vec<String> {
+    let placed = desk
+        .app
+        .ledger
+        .store
+        .feed(position, 100)
+        .await
+        .expect("feed");
+    let types = placed.iter().flat_map(|placed| {
+        let body = events::Body::read(&placed.commit.body).expect("a body");
+        body.events
+            .iter()
+            .map(|event| event.kind.to_string())
+            .collect::<Vec<_>>()
+    });
+    types.collect()
+}
+
+/// A draft ends with its ticket, whichever API submits it.
+#[tokio::test]
+async fn both_apis_submit_in_the_same_steps_and_end_the_draft() {
+    let desk = TestDesk::open().await;
+    let draft = "drafts/services/22";
+    let fields = json!({
+        "title": "申请堡垒机权限", "apply_content": "按清单开通", "impact": "2", "urgency": "3",
+        "ZHIDINGSHENPIREN": "zhangsan,wangwu", "LIANXIDIANHUA": "13800000000",
+    });
+    let mut steps = Vec::new();
+    for api in ["v1", "blueking"] {
+        let saved = desk
+            .v1("PUT", draft, "lisi", json!({ "fields": fields }))
+            .await;
+        assert_eq!(saved.0, 204, "{api}");
+        let before = desk.head().await;
+        let key = [("idempotency-key", api)];
+        if api == "v1" {
+            let body = json!({ "service_id": 22, "fields": fields });
+            let (status, created) = desk.v1_with("POST", "tickets", "lisi", body, &key).await;
+            assert_eq!(status, 201, "{created}");
+        } else {
+            let created = desk
+                .call_with("create_ticket", approval_request(), &key)
+                .await;
+            assert_eq!(created["result"], true, "{created}");
+        }
+        assert_eq!(get(&desk, draft, "lisi").await.0, 404, "{api}");
+        let mut events = events_after(&desk, before).await;
+        // A block of numbers serves many tickets.
+        events.retain(|kind| kind != "number_sequence.block_issued");
+        steps.push(events);
+    }
+    assert_eq!(steps[0], steps[1]);
+    let position = |kind: &str| steps[0].iter().position(|step| step == kind);
+    let [reserved, opened, discarded] = [
+        "idempotency_key.reserved",
+        "ticket.opened",
+        "draft.discarded",
+    ]
+    .map(position);
+    assert!(
+        reserved.is_some() && reserved < opened && opened < discarded,
+        "{:?}",
+        steps[0]
     );
 }

@@ -2,6 +2,7 @@
 
 pub mod extras;
 pub mod list;
+pub mod submit;
 
 use std::time::Duration;
 

@@ -16,6 +16,7 @@ use crate::app::administration::NotSetUp;
 use crate::app::attachments::NotTaken;
 use crate::app::erasure::NotErased;
 use crate::app::people::Unnamed;
+use crate::app::tickets::submit::SubmitError;
 use crate::app::tickets::{NotOpened, NotRaised};
 
 /// Seconds after which a client may retry.
@@ -367,6 +368,15 @@ impl From<NotOpened> for Problem {
         match error {
             NotOpened::Refused(failure) => failure.into(),
             NotOpened::KeyReused => Self::key_reused(),
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::NotOpened(reason) => reason.into(),
+            SubmitError::NotRaised(reason) => reason.into(),
         }
     }
 }

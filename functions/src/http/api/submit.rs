@@ -7,17 +7,16 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::ticket::form::plain;
 use domain::ticket::{Open, Ticket, form};
-use events::draft::FormRef;
 use events::ticket::{CallbackTarget, DynamicField};
 use events::{NodeId, ServiceId, TicketSn};
 use serde_json::{Map, Value, json};
 
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
-use crate::app::drafts;
 use crate::app::outbound::Receiver;
 use crate::app::people::{NAMED_MAX, one_name};
 use crate::app::tickets::extras::{self, Unfit, UnfitReceiver};
+use crate::app::tickets::submit::{Submission, submit};
 use crate::app::tickets::{self, Key, TAG_MAX};
 use crate::http::blueking::render;
 
@@ -59,15 +58,6 @@ pub(super) async fn create(request: Asked) -> ApiResult {
         ));
     }
     let from = request.text("from")?.map(TicketSn);
-    if let Some(from) = &from {
-        // The submitting user needs the permission, not the creator.
-        tickets::may_raise(
-            app,
-            from,
-            &app.people.find(request.user().unwrap_or(&by)).await?,
-        )
-        .await?;
-    }
     let workflow = match app.configuration.service(service).await?.0.as_ref() {
         Some(defined) => {
             app.configuration
@@ -112,28 +102,17 @@ pub(super) async fn create(request: Asked) -> ApiResult {
         ..Open::default()
     };
     extras.put(&request, &mut open).await?;
-    tickets::consider(app, &open).await?;
-    // The ticket would be accepted. Only now are people registered and the receiver is stored.
-    let mut open = tickets::with_people(app, open).await?;
-    extras.keep_receiver(app, &mut open).await?;
-    let creator = open.creator.clone();
-    let outcome = tickets::open(app, open, &request.meta(creator), key).await?;
-    tickets::await_card(app, outcome.position).await;
-    if let Ok(user) = request.user() {
-        let drafter = app.people.find(user).await?;
-        drafts::sent(
-            app,
-            &drafter,
-            &FormRef::Service(service),
-            &request.meta(drafter.clone()),
-        )
-        .await;
-    }
-    let opened = outcome
-        .state
-        .opened
-        .as_ref()
-        .ok_or_else(|| Problem::conflict("the ticket was not opened"))?;
+    let submission = Submission {
+        open,
+        variables: extras.envs,
+        receiver: extras.callback.map(|(_, receiver)| receiver),
+        key,
+    };
+    // Boxed, because the future is large.
+    let opened = Box::pin(submit(app, submission, |creator| {
+        request.meta(creator.clone())
+    }))
+    .await?;
     Ok(opened_answer(&opened.sn, opened.id, &request))
 }
 
@@ -284,16 +263,6 @@ impl Extras {
         }
         open.dynamic_fields.clone_from(&self.dynamic_fields);
         open.callback = self.callback.as_ref().map(|(callback, _)| callback.clone());
-        Ok(())
-    }
-
-    /// Stores the receiver and the variables of an accepted ticket in the key store, because they
-    /// may contain secrets.
-    async fn keep_receiver(&self, app: &crate::App, open: &mut Open) -> Result<(), Problem> {
-        open.variables = extras::keep_variables(app, &open.creator, &self.envs).await?;
-        if let (Some(callback), Some((_, receiver))) = (&mut open.callback, &self.callback) {
-            extras::keep_receiver(app, callback, receiver).await?;
-        }
         Ok(())
     }
 }

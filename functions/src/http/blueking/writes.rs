@@ -22,6 +22,7 @@ use crate::app::outbound::Receiver;
 use crate::app::people::{NAMED_MAX, Unnamed, names_of};
 use crate::app::seed;
 use crate::app::tickets::extras::{self, Unfit, UnfitReceiver};
+use crate::app::tickets::submit::{Submission, SubmitError, submit};
 use crate::app::tickets::{self, Key, NotRaised, TAG_MAX};
 
 pub(super) async fn create_ticket(
@@ -79,57 +80,39 @@ pub(super) async fn create_ticket(
             Err(reason) => return Err(not_opened(app, reason).await),
         }
     }
-    // Everything is checked first, without storing anything and without registering people.
-    let draft = draft(app, service, &creator, &fields, &meta, &extras).await?;
-    if let Err(failure) = tickets::consider(app, &draft).await {
-        return Err(not_opened(app, failure.into()).await);
-    }
     if !fields.iter().any(|entry| entry.key == "title") {
         return Err(WireError::missing_key("title"));
     }
-    if let Some(from) = &extras.from {
-        let by = meta
-            .get("ticket_agent")
-            .and_then(Value::as_str)
-            .filter(|agent| !agent.is_empty())
-            .unwrap_or(&creator);
-        tickets::may_raise(app, from, &app.people.find(by).await?)
-            .await
-            .map_err(|not| not_raised(not, by))?;
-    }
-    // The ticket would be accepted. Only now are people registered and the receiver is stored.
-    let mut open = tickets::with_people(app, draft).await?;
-    let envs: BTreeMap<String, String> = meta
+    let open = draft(app, service, &creator, &fields, &meta, &extras).await?;
+    let agent = meta
+        .get("ticket_agent")
+        .and_then(Value::as_str)
+        .filter(|agent| !agent.is_empty());
+    let variables = meta
         .get("envs")
         .and_then(Value::as_object)
         .into_iter()
         .flatten()
         .map(|(key, value)| (key.clone(), plain(value)))
         .collect();
-    open.variables = extras::keep_variables(app, &open.creator, &envs).await?;
-    if let (Some(callback), Some(receiver)) = (&mut open.callback, receiver(&meta)?) {
-        extras::keep_receiver(app, callback, &receiver).await?;
-    }
-    let creation_meta = Meta {
-        user_agent: user_agent.map(|text| {
-            Personal::new(
-                open.creator.clone(),
-                text.chars().take(200).collect::<String>().into(),
-            )
-        }),
-        ..request.caller.meta(request_id, open.creator.clone())
+    let submission = Submission {
+        open,
+        variables,
+        receiver: receiver(&meta)?,
+        key,
     };
-    match tickets::open(app, open, &creation_meta, key).await {
-        Err(reason) => Err(not_opened(app, reason).await),
-        Ok(outcome) => {
-            let opened = outcome
-                .state
-                .opened
-                .as_ref()
-                .ok_or_else(WireError::no_ticket)?;
-            tickets::await_card(app, outcome.position).await;
-            Ok(created(app, opened))
-        }
+    let commit_meta = |pid: &PersonId| Meta {
+        user_agent: user_agent.map(|text| {
+            let text = text.chars().take(200).collect::<String>();
+            Personal::new(pid.clone(), text.into())
+        }),
+        ..request.caller.meta(request_id, pid.clone())
+    };
+    // Boxed, because the future is large.
+    match Box::pin(submit(app, submission, commit_meta)).await {
+        Ok(opened) => Ok(created(app, &opened)),
+        Err(SubmitError::NotOpened(reason)) => Err(not_opened(app, reason).await),
+        Err(SubmitError::NotRaised(reason)) => Err(not_raised(reason, agent.unwrap_or(&creator))),
     }
 }
 
