@@ -12,8 +12,9 @@
 //! sample in `samples/` and its line in `samples.rs`; the `evolve` arm in `domain`; the views and
 //! reactions that use the event.
 //!
-//! **Recipe, an aggregate**: a module in this crate with its `event_enum!` table, and its lines in
-//! [`catalog_of_types`] and [`read_any`]; then the recipe of the crate `domain`.
+//! **Recipe, an aggregate**: a module in this crate with its `event_enum!` table, its samples, its
+//! `pub mod` line and its line in the table of aggregates in this file; then the recipe of the
+//! crate `domain`.
 
 mod event;
 
@@ -52,52 +53,49 @@ pub fn aggregate_of(stream: &str) -> &str {
     stream.split('-').next().unwrap_or_default()
 }
 
-/// Returns every event type of the ledger with its current version, ordered by aggregate.
-pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
-    [
-        app::AppEvent::TYPES,
-        attachment::AttachmentEvent::TYPES,
-        api_call::ApiCallEvent::TYPES,
-        catalog::CatalogEvent::TYPES,
-        callback::CallbackEvent::TYPES,
-        dictionary::DictionaryEvent::TYPES,
-        draft::DraftEvent::TYPES,
-        field::FieldEvent::TYPES,
-        idempotency_key::IdempotencyKeyEvent::TYPES,
-        ledger::LedgerEvent::TYPES,
-        number_sequence::NumberSequenceEvent::TYPES,
-        role::RoleEvent::TYPES,
-        service::ServiceEvent::TYPES,
-        ticket::TicketEvent::TYPES,
-        workflow::WorkflowEvent::TYPES,
-    ]
-    .concat()
+/// Declares everything that follows from the table of aggregates. The modules are declared above,
+/// because rustfmt does not find modules that a macro declares.
+macro_rules! aggregates {
+    ($($module:ident: $event:ident,)*) => {
+        /// The names of all aggregates. A stream belongs to the aggregate before its first dash.
+        pub const AGGREGATES: &[&str] = &[$(<$module::$event as Event>::AGGREGATE),*];
+
+        /// Returns every event type of the ledger with its current version, ordered by aggregate.
+        pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
+            [$($module::$event::TYPES),*].concat()
+        }
+
+        /// Reads one stored event of any aggregate in the current shape and returns it as JSON.
+        /// Fails if the type, the version or the shape is unknown. Audits and the sample test use
+        /// it, because they do not know the aggregate in advance.
+        pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
+            fn as_json<E: Event>(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
+                let event = E::read(raw)?;
+                serde_json::to_value(event).map_err(|error| Unreadable::shape(raw, &error))
+            }
+            let aggregate = raw.kind.split('.').next().unwrap_or_default();
+            $(if aggregate == <$module::$event as Event>::AGGREGATE {
+                return as_json::<$module::$event>(raw);
+            })*
+            Err(Unreadable::unknown(raw))
+        }
+    };
 }
 
-/// Reads one stored event of any aggregate in the current shape and returns it as JSON. Fails if
-/// the type, the version or the shape is unknown. Audits and the sample test use it, because they
-/// do not know the aggregate in advance.
-pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
-    fn as_json<F: Event>(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
-        let event = F::read(raw)?;
-        serde_json::to_value(event).map_err(|error| Unreadable::shape(raw, &error))
-    }
-    match raw.kind.split('.').next().unwrap_or_default() {
-        "app" => as_json::<app::AppEvent>(raw),
-        "attachment" => as_json::<attachment::AttachmentEvent>(raw),
-        "api_call" => as_json::<api_call::ApiCallEvent>(raw),
-        "catalog" => as_json::<catalog::CatalogEvent>(raw),
-        "callback" => as_json::<callback::CallbackEvent>(raw),
-        "dictionary" => as_json::<dictionary::DictionaryEvent>(raw),
-        "draft" => as_json::<draft::DraftEvent>(raw),
-        "field" => as_json::<field::FieldEvent>(raw),
-        "idempotency_key" => as_json::<idempotency_key::IdempotencyKeyEvent>(raw),
-        "ledger" => as_json::<ledger::LedgerEvent>(raw),
-        "number_sequence" => as_json::<number_sequence::NumberSequenceEvent>(raw),
-        "role" => as_json::<role::RoleEvent>(raw),
-        "service" => as_json::<service::ServiceEvent>(raw),
-        "ticket" => as_json::<ticket::TicketEvent>(raw),
-        "workflow" => as_json::<workflow::WorkflowEvent>(raw),
-        _ => Err(Unreadable::unknown(raw)),
-    }
+aggregates! {
+    api_call: ApiCallEvent,
+    app: AppEvent,
+    attachment: AttachmentEvent,
+    callback: CallbackEvent,
+    catalog: CatalogEvent,
+    dictionary: DictionaryEvent,
+    draft: DraftEvent,
+    field: FieldEvent,
+    idempotency_key: IdempotencyKeyEvent,
+    ledger: LedgerEvent,
+    number_sequence: NumberSequenceEvent,
+    role: RoleEvent,
+    service: ServiceEvent,
+    ticket: TicketEvent,
+    workflow: WorkflowEvent,
 }
