@@ -53,6 +53,78 @@ fn each_crate_uses_only_the_crates_to_its_left() {
     }
 }
 
+/// What `functions/src` may hold: the triggers, the use cases, the hosts.
+const FUNCTIONS_SRC: [&str; 10] = [
+    "app",
+    "bin",
+    "catalog.rs",
+    "cli",
+    "host",
+    "http",
+    "lib.rs",
+    "queue",
+    "stream",
+    "timer",
+];
+
+#[test]
+fn functions_src_has_only_the_folders_of_the_guide() {
+    let found: BTreeSet<String> = std::fs::read_dir(root().join("functions/src"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    let allowed: BTreeSet<String> = FUNCTIONS_SRC.map(str::to_owned).into();
+    assert_eq!(found, allowed);
+}
+
+#[test]
+fn use_cases_import_no_trigger() {
+    for path in files(&root().join("functions/src/app"), &["rs"]) {
+        let text = read(&path);
+        for trigger in ["http", "stream", "queue", "timer", "host", "cli"] {
+            assert!(
+                !text.contains(&format!("crate::{trigger}::")),
+                "{} imports {trigger}",
+                path.display()
+            );
+        }
+    }
+}
+
+/// Words that hide the meaning of a sentence.
+const BANNED: [&str; 7] = [
+    "door",
+    "house",
+    "room",
+    "wish",
+    "whoever",
+    "mend",
+    "over there",
+];
+
+#[test]
+fn comments_and_messages_have_no_banned_words() {
+    for folder in ["events/src", "domain/src", "infra/src", "functions/src"] {
+        for path in files(&root().join(folder), &["rs"]) {
+            for (number, line) in read(&path).lines().enumerate() {
+                let words: Vec<String> = line
+                    .split(|c: char| !c.is_ascii_alphabetic())
+                    .map(str::to_ascii_lowercase)
+                    .collect();
+                let text = format!(" {} ", words.join(" "));
+                for word in BANNED {
+                    assert!(
+                        !text.contains(&format!(" {word} ")),
+                        "{}:{}: {word}",
+                        path.display(),
+                        number + 1
+                    );
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_event_version_has_a_sample_in_a_readable_shape() {
     let folder = root().join("events/samples");

@@ -1,4 +1,5 @@
-//! The token of a callback: an opaque text that says which ticket it belongs to and until when, signed for the application that it is sent to.
+//! Callback tokens: opaque texts that name a ticket and an expiry, signed for the app that receives
+//! them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +14,7 @@ pub fn sign(key: &[u8; 32], app: &AppCode, ticket: &TicketSn, until: Moment) -> 
     URL_SAFE_NO_PAD.encode(format!("{claim}.{}", mac(key, app, &claim)))
 }
 
-/// The ticket of a token of this desk that was sent to this application and is still valid.
+/// Returns the ticket of a valid token of this desk and app.
 pub fn ticket_of(key: &[u8; 32], app: &AppCode, token: &str, now: Moment) -> Option<TicketSn> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
     let (claim, given) = text.rsplit_once('.')?;

@@ -1,5 +1,5 @@
-//! Answers what decisions ask: services, workflow versions, role members, options, and from the directory who leads whom. Configuration is read
-//! from its own streams and kept until configuration is written again.
+//! Loads the context of decisions: services, workflow versions, role members, options, and leaders
+//! from the directory. Configuration is cached until it is written again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ use jiff::tz::TimeZone;
 use crate::app::option_sources::Offers;
 use crate::app::people::People;
 
-/// The built-in role of those who may do everything.
+/// The built-in role of superusers.
 pub const SUPERUSER: RoleId = RoleId(1);
 /// Configuration streams kept in memory; a desk has hundreds.
 const KEPT_MAX: usize = 10_000;
@@ -44,7 +44,7 @@ pub struct Configuration {
     fields: Cached<SharedField>,
     roles: Cached<Role>,
     catalog: Cached<Catalog>,
-    /// What other systems offer to choose from.
+    /// Options of other systems.
     pub offers: Offers,
 }
 
@@ -188,7 +188,7 @@ impl Configuration {
             .map(|dictionary| dictionary.items.clone()))
     }
 
-    /// Says whether somebody may do everything.
+    /// Returns whether a person is a superuser.
     pub async fn is_superuser(&self, pid: &PersonId) -> Result<bool, Error> {
         Ok(self.superusers().await?.contains(pid))
     }

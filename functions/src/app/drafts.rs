@@ -1,4 +1,4 @@
-//! Forms that people filled in and did not send: kept for a while, or as templates.
+//! Drafts and templates: forms that are saved and not submitted.
 
 use domain::attachment::ALONE_MS;
 use domain::draft::{Command, DRAFT_MS, Draft, Rejection};
@@ -60,7 +60,7 @@ async fn execute(
     Ok(())
 }
 
-/// Keeps a form as it is filled in now; the files it names stay as long as it does.
+/// Saves the current values of a form. The files that it names are kept as long as the draft.
 pub async fn save(
     app: &App,
     id: &DraftId,
@@ -103,7 +103,7 @@ pub async fn save(
     execute(app, id, &Command::Save(Box::new(saved)), meta).await
 }
 
-/// Throws a draft away.
+/// Discards a draft.
 pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), ExecuteError<Draft>> {
     execute(
         app,
@@ -117,7 +117,8 @@ pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), Execute
     .await
 }
 
-/// What was sent is no draft any more. A draft that cannot be thrown away now goes by its deadline: what was sent stays sent.
+/// Discards the draft of a submitted form. If that fails, the draft expires at its deadline; the
+/// submission is kept.
 pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) {
     let id = id(app, owner, form_ref);
     let discarded = match load(app, &id, owner).await {
@@ -130,7 +131,7 @@ pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) 
     }
 }
 
-/// A draft whose time is over is thrown away.
+/// Discards a draft whose deadline has passed.
 pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
     let draft = app.ledger.load::<Draft>(stream).await?.aggregate.0;
     let Some(saved) = draft
@@ -151,7 +152,7 @@ pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// What a person keeps: drafts, newest first, or templates, perhaps of one service.
+/// Returns the drafts of a person, newest first, or the templates, optionally of one service.
 pub async fn list(
     app: &App,
     owner: &PersonId,

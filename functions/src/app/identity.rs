@@ -1,4 +1,4 @@
-//! Who calls: the application by code and secret, and the user it speaks for.
+//! Identifies callers: the app by code and secret, and the user that it acts for.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -301,25 +301,25 @@ fn secret_name(code: &str) -> String {
     format!("app-secret/{code}")
 }
 
-/// Who is calling.
+/// The caller of a request.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub app: AppCode,
-    /// Its callbacks also tell of changes of status.
+    /// Callbacks of the app also report changes of status.
     pub status_callbacks: bool,
-    /// May say of any user that they act; else only the one who is logged in does.
+    /// The app may act for any user without a login token.
     pub may_impersonate: bool,
-    /// The user named or logged in; absent where the application speaks for itself.
+    /// The acting user; `None` if the app acts for itself.
     pub user: Option<String>,
 }
 
 impl Caller {
-    /// Says whether a request may be carried out as this user's.
+    /// Returns whether the request may act as this user.
     pub fn may_act_as(&self, user: &str) -> bool {
         self.may_impersonate || self.user.as_deref() == Some(user)
     }
 
-    /// What every fact of this request carries: who acts, through which application, and which request it came from.
+    /// Returns the metadata of every commit of this request: actor, app and request id.
     pub fn meta(&self, request_id: &str, actor: PersonId) -> Meta {
         Meta {
             actor,
@@ -332,19 +332,19 @@ impl Caller {
     }
 }
 
-/// What somebody shows at a door.
+/// The credentials of a request.
 #[derive(Clone, Debug, Default)]
 pub struct Presented {
     pub code: Option<String>,
     pub secret: Option<String>,
     /// The login token of a user.
     pub token: Option<String>,
-    /// The user an application speaks for.
+    /// The user that the app acts for.
     pub user: Option<String>,
 }
 
-/// Says who calls; `None` where that cannot be believed. An application always shows its secret; a user is believed by a login token, or by the
-/// word of an application that may speak for users.
+/// Identifies the caller; `None` if the credentials are not valid. An app always needs its secret.
+/// A user needs a login token, or an app that may act for users.
 pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>, Error> {
     let (Some(code), Some(secret)) = (presented.code, presented.secret) else {
         return Ok(None);

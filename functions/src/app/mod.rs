@@ -1,4 +1,4 @@
-//! App: the ports and settings every function works with, made once.
+//! The ports and settings that every function uses, created once per process.
 
 pub mod administration;
 pub mod attachments;
@@ -43,19 +43,19 @@ use crate::app::limits::Limits;
 use crate::app::numbers::Numbers;
 use crate::app::people::People;
 
-/// Largest uploaded file, where nothing else is said.
+/// Default for the largest uploaded file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 100 << 20;
 
-/// What a desk is set to.
+/// The settings of a desk.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The base of links in answers and callbacks, such as `https://itsm.example.com`.
     pub site: String,
     /// Largest uploaded file.
     pub file_bytes_max: u64,
-    /// Largest answer the host can give at once, where it has a limit.
+    /// Largest response of the host, in bytes; `None` without a limit.
     pub response_bytes_max: Option<u64>,
-    /// The zone of ticket numbers and of times on the wire.
+    /// Time zone of ticket numbers and of times in responses.
     pub zone: TimeZone,
 }
 
@@ -70,7 +70,7 @@ impl Default for Settings {
     }
 }
 
-/// Everything a function may touch.
+/// The ports, settings and services of one desk.
 #[derive(Clone)]
 pub struct App {
     pub ledger: Ledger,
@@ -87,7 +87,8 @@ pub struct App {
     pub credentials: Arc<Credentials>,
     pub limits: Arc<Limits>,
     pub settings: Arc<Settings>,
-    /// The feed position up to which cards are there; doors wait for it so that lists show what was just done.
+    /// Feed position up to which the cards are stored. APIs wait for it, so that lists show the
+    /// change that was just made.
     pub followed: watch::Sender<i64>,
     pub crash: Arc<Crash>,
     secrets: Arc<dyn Secrets>,
@@ -99,9 +100,10 @@ pub struct App {
 pub struct DeskKeys {
     /// Signs callback tokens.
     pub token: [u8; 32],
-    /// Keys the fingerprints that stand in the ledger, so that nobody can guess from them what was fingerprinted.
+    /// Key of the fingerprints in the ledger. Without this key the fingerprinted values cannot be
+    /// guessed.
     pub fingerprint: [u8; 32],
-    /// Seals files that are nobody's in particular.
+    /// Seals files that have no subject.
     pub files: [u8; 32],
 }
 
@@ -118,7 +120,7 @@ pub struct Ports {
 }
 
 impl App {
-    /// Puts a desk together over its ports; refuses to start where an old event could not be read.
+    /// Creates a desk over its ports. Fails if a stored event version cannot be read.
     pub fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
         let Ports {
             ledger,
@@ -159,7 +161,8 @@ impl App {
         })
     }
 
-    /// The desk's own keys, read when they are first needed: most functions never do.
+    /// Returns the keys of the desk. The first call reads them, because most functions do not need
+    /// them.
     pub async fn keys(&self) -> Result<DeskKeys, Error> {
         let read = async || {
             Ok(DeskKeys {

@@ -115,7 +115,7 @@ pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
         .collect()
 }
 
-/// The doors' view of the key store.
+/// People by user name and by id, over the key store.
 #[derive(Clone)]
 pub struct People(Arc<dyn Keys>);
 
@@ -124,7 +124,7 @@ impl People {
         Self(keys)
     }
 
-    /// The person of a user name; registered when new.
+    /// Returns the person of a user name and registers a new one.
     pub async fn pid(&self, name: &str) -> Result<PersonId, Error> {
         if name == "system" {
             Ok(PersonId::system())
@@ -133,7 +133,7 @@ impl People {
         }
     }
 
-    /// The person of a user name, or an id that matches nobody.
+    /// Returns the person of a user name, or an unknown id for an unknown name.
     pub async fn find(&self, name: &str) -> Result<PersonId, Error> {
         Ok(self
             .0
@@ -142,7 +142,7 @@ impl People {
             .unwrap_or_else(|| PersonId::unknown(name)))
     }
 
-    /// The people of many user names, in their order, with unknown ids for unknown names.
+    /// Returns the people of several user names in their order, with unknown ids for unknown names.
     pub async fn find_all(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
         let found = self.0.find_all(names).await?;
         Ok(names
@@ -152,7 +152,8 @@ impl People {
             .collect())
     }
 
-    /// The people of many user names, in their order; new ones are registered, all at once.
+    /// Returns the people of several user names in their order and registers the new ones in one
+    /// call.
     pub async fn pids(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
         let mut pids = self.find_all(names).await?;
         let registered = self.register(pids.clone()).await?;
@@ -160,7 +161,7 @@ impl People {
         Ok(pids)
     }
 
-    /// Registers those of these people whom [`People::find`] did not know, all at once.
+    /// Registers, in one call, the people that [`People::find`] did not know.
     pub async fn register(&self, people: Vec<PersonId>) -> Result<Registered, Error> {
         let unknown: BTreeSet<PersonId> = people.into_iter().filter(PersonId::is_unknown).collect();
         if unknown.is_empty() {
@@ -174,7 +175,7 @@ impl People {
         Ok(Registered(unknown.into_iter().zip(pids).collect()))
     }
 
-    /// What to show for a person: the user name, or the id alone after erasure.
+    /// Returns the user name of a person, or the bare id after erasure.
     pub async fn name(&self, pid: &PersonId) -> Result<String, Error> {
         if let Some(unknown) = pid.as_str().strip_prefix('?') {
             return Ok(unknown.to_owned());
@@ -195,8 +196,9 @@ impl People {
         Ok(names.join(","))
     }
 
-    /// Turns the user names in a form's people fields into person ids. All of them are looked at before the first is looked up, and together with what
-    /// else the request names (`besides`) they are at most [`NAMED_MAX`].
+    /// Replaces the user names in the people fields of a form by person ids. Together with the
+    /// other people of the request (`besides`), at most [`NAMED_MAX`] names are allowed; the count
+    /// is checked before the first lookup.
     pub async fn form_in(
         &self,
         definition: &Definition,

@@ -1,4 +1,4 @@
-//! What is known of the request that is being handled: where it comes from, and for whom it counts.
+//! State of the request that is being handled: its address, its caller, its conditional headers.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

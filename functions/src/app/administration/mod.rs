@@ -1,5 +1,6 @@
-//! What the desk is set up with, changed by people, whichever API they use: workflows, services, the catalog. Every commit names who made the change, on whose
-//! behalf and through which application: each function takes that as `by`.
+//! Administration of workflows, services, the catalog, dictionaries and roles, used by both APIs.
+//! Every function takes the metadata `by`, which names the person, the represented user and the
+//! app.
 
 use std::collections::BTreeMap;
 
@@ -25,20 +26,21 @@ use crate::App;
 use crate::app::people::Unnamed;
 use crate::app::{attachments, seed};
 
-/// Ids below this are for files of a company; what people make themselves comes above.
+/// Ids below this number are for seed files; new objects get higher ids.
 const OWN_IDS: i64 = 1000;
-/// Times an id is looked for while others take theirs.
+/// Maximum number of attempts to get a free id.
 const RACES_MAX: u32 = 20;
 
-/// One change at a time in this process: a change is decided from what was read before it, such as the members that a body leaves out, or whether a name is free.
+/// Serializes changes in this process: a decision depends on what was read before it, for example
+/// members that a body leaves out or a free name.
 static CHANGING: Mutex<()> = Mutex::const_new(());
 
-/// Waits for the turn of a change, which ends when this is dropped.
+/// Waits for the exclusive right to change configuration; dropping the guard releases it.
 pub async fn turn() -> MutexGuard<'static, ()> {
     CHANGING.lock().await
 }
 
-/// Why something is not set up as was wished.
+/// The reason why a change of configuration was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSetUp {
     #[error(transparent)]
@@ -63,7 +65,7 @@ pub enum NotSetUp {
     Workflow(workflow::Rejection),
 }
 
-/// Carries out a command on configuration.
+/// Executes a command on configuration.
 async fn execute<D: Decider>(
     app: &App,
     by: &Meta,
@@ -86,7 +88,7 @@ where
     Ok(outcome.state)
 }
 
-/// A number that nobody has had, from a counter of its own.
+/// Returns a new number from its own sequence.
 async fn next_id(app: &App, by: &Meta, of: &str) -> Result<i64, NotSetUp> {
     let command_envelope = CommandEnvelope {
         stream: format!("number_sequence-{of}"),
@@ -192,7 +194,7 @@ pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
         .collect())
 }
 
-/// Reads a file's workflow: its definition, with people as person ids, and how it was read.
+/// Reads the workflow of a file: the definition with person ids, and the report of the import.
 pub async fn read_workflow(app: &App, file: &Value) -> Result<(Definition, Vec<Note>), NotSetUp> {
     let names = role_names(app).await?;
     let find = |name: &str| {
@@ -212,7 +214,7 @@ pub async fn read_workflow(app: &App, file: &Value) -> Result<(Definition, Vec<N
     Ok((definition, imported.report))
 }
 
-/// Makes a file's workflow the draft of a new workflow, or of one that is there.
+/// Saves the workflow of a file as the draft of a new or an existing workflow.
 pub async fn import_workflow(
     app: &App,
     by: &Meta,
@@ -224,7 +226,7 @@ pub async fn import_workflow(
     Ok((id, report))
 }
 
-/// Keeps a draft; a new workflow where none is named.
+/// Saves a draft; creates a workflow if none is named.
 pub async fn draft(
     app: &App,
     by: &Meta,
@@ -256,7 +258,7 @@ pub async fn draft(
     Ok(id)
 }
 
-/// A file that forms hand out was uploaded for that.
+/// Checks that a template file of a field was uploaded for workflows.
 async fn check_template(app: &App, template: &AttachmentId) -> Result<(), NotSetUp> {
     let attachment = attachments::load(app, template).await?;
     let is_for_many = attachment
@@ -271,7 +273,8 @@ async fn check_template(app: &App, template: &AttachmentId) -> Result<(), NotSet
     )))
 }
 
-/// Makes the next version of a draft; gives back its number. A file of the original may leave cases open, what is drawn here covers every case.
+/// Deploys the draft as the next version and returns its number. Imported files may leave cases
+/// open; definitions of `/v1` must cover every case.
 pub async fn deploy(
     app: &App,
     by: &Meta,
@@ -310,7 +313,7 @@ pub async fn restore(app: &App, by: &Meta, id: WorkflowId, version: i64) -> Resu
     .map(drop)
 }
 
-/// Takes a version off the list, unless a service uses it.
+/// Removes a version from the list unless a service uses it.
 pub async fn remove_version(
     app: &App,
     by: &Meta,
@@ -367,10 +370,10 @@ pub async fn close_workflow(
     .map(drop)
 }
 
-/// A service as a file brings it (reference/bk-itsm.md 12.4).
+/// A service of an imported file (reference/bk-itsm.md 12.4).
 #[derive(Clone, Debug)]
 pub struct ServiceWish {
-    /// The service that is to be this from now on; a new one where absent.
+    /// The service to change; `None` for a new one.
     pub id: Option<ServiceId>,
     pub name: String,
     pub kind: String,
@@ -382,11 +385,12 @@ pub struct ServiceWish {
     pub catalog: Option<CategoryId>,
     pub can_ticket_agency: bool,
     pub workflow: Value,
-    /// Whoever wishes it may have its calls carry secrets of the key store.
+    /// The importer may let API calls use secrets of the key store.
     pub may_name_secrets: bool,
 }
 
-/// Takes over a service with its workflow: everything is checked first, then the workflow is deployed, then the service points at it.
+/// Imports a service with its workflow: checks everything, deploys the workflow, then defines the
+/// service.
 pub async fn import_service(
     app: &App,
     by: &Meta,
@@ -458,8 +462,9 @@ pub async fn import_service(
     Ok((defined, report))
 }
 
-/// Takes over a workflow from a file, as the next version of one that is there or as a new one. Everything is checked before anything is stored.
-/// Cases for which no transition holds are reported where they are allowed: a ticket then waits at the node for a manager.
+/// Imports a workflow from a file as a new workflow or as the next version. Everything is checked
+/// before anything is stored. Cases without a transition are reported if they are allowed; a ticket
+/// then waits at the node for a manager.
 pub async fn take_over(
     app: &App,
     by: &Meta,
@@ -490,7 +495,7 @@ pub async fn take_over(
     Ok((workflow, version, report))
 }
 
-/// No other service on the list has this name.
+/// Checks that no other listed service has this name.
 pub async fn name_is_free(app: &App, name: &str, of: Option<ServiceId>) -> Result<(), NotSetUp> {
     let services = app.configuration.services().await?;
     let is_taken = services
@@ -504,7 +509,7 @@ pub async fn name_is_free(app: &App, name: &str, of: Option<ServiceId>) -> Resul
     }
 }
 
-/// A service is as this says from now on; it may point only at a version that is on its workflow's list.
+/// Defines a service; its workflow version must be listed.
 pub async fn define_service(app: &App, by: &Meta, defined: &Defined) -> Result<(), NotSetUp> {
     if defined.is_listed {
         name_is_free(app, &defined.name, Some(defined.service)).await?;
@@ -526,14 +531,14 @@ pub async fn define_service(app: &App, by: &Meta, defined: &Defined) -> Result<(
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
 }
 
-/// A service that points at a version which is there already.
+/// Defines a service with an existing workflow version.
 pub async fn add_service(app: &App, by: &Meta, mut defined: Defined) -> Result<Defined, NotSetUp> {
     defined.service = ServiceId(next_id(app, by, "SERVICE").await?);
     define_service(app, by, &defined).await?;
     Ok(defined)
 }
 
-/// Puts a service on a category, or takes it off.
+/// Moves a service into a category, or out of the catalog.
 pub async fn place_service(
     app: &App,
     by: &Meta,
@@ -549,7 +554,8 @@ pub async fn place_service(
     .map(drop)
 }
 
-/// Takes a service off the list; one that stands in the catalog stays (reference/bk-itsm.md 13). Its tickets go on.
+/// Removes a service from the list, unless it is in the catalog (reference/bk-itsm.md 13). Its
+/// tickets continue.
 pub async fn remove_service(app: &App, by: &Meta, id: ServiceId) -> Result<(), NotSetUp> {
     let known = app.configuration.service(id).await?;
     let known = known
@@ -579,7 +585,7 @@ pub async fn remove_service(app: &App, by: &Meta, id: ServiceId) -> Result<(), N
     .await
 }
 
-/// The first workflow that uses something, in its draft or in a version on its list.
+/// Returns the first workflow whose draft or listed version uses an object.
 async fn used_in(
     app: &App,
     uses: impl Fn(&Definition) -> bool,
@@ -604,7 +610,7 @@ async fn used_in(
     Ok(None)
 }
 
-/// Takes a dictionary off the list, unless a field of a workflow takes its options from there.
+/// Removes a dictionary from the list unless a field uses its options.
 pub async fn remove_dictionary(
     app: &App,
     by: &Meta,
@@ -635,7 +641,7 @@ pub async fn remove_dictionary(
     .await
 }
 
-/// Takes a role off the list, unless a node of a workflow is handled by its members, or it is built in.
+/// Removes a role from the list unless it is built in or a node uses its members.
 pub async fn remove_role(app: &App, by: &Meta, defined: &role::Defined) -> Result<(), NotSetUp> {
     let what = format!("role {}", defined.name);
     if defined.kind == RoleKind::Admin {
@@ -660,7 +666,7 @@ pub async fn remove_role(app: &App, by: &Meta, defined: &role::Defined) -> Resul
     .await
 }
 
-/// Something that is defined as a whole is as this says from now on.
+/// Defines an object as a whole.
 pub async fn define<D: Decider<Rejection = config::Rejection>>(
     app: &App,
     by: &Meta,

@@ -1,4 +1,5 @@
-//! What holds a file: it is attached before it is held, kept once it is, and thrown away where nothing does.
+//! Holders of files: a file is attached before its holder names it, retained while it has a holder,
+//! and removed without one.
 
 use domain::attachment::{ALONE_MS, Attachment, Command, Rejection};
 use domain::draft::{DRAFT_MS, Draft};
@@ -12,7 +13,8 @@ use super::{NotTaken, execute};
 use crate::App;
 use crate::app::tickets;
 
-/// Says of files that something is about to hold them. One that cannot be is left to whoever decides, who names it.
+/// Attaches files to a holder in advance. A file that cannot be attached is skipped; the decider
+/// rejects it by name.
 pub async fn attach(
     app: &App,
     ids: &[AttachmentId],
@@ -22,7 +24,7 @@ pub async fn attach(
     attach_until(app, ids, to, app.ledger.clock.now().plus_ms(ALONE_MS), meta).await
 }
 
-/// The same, to be looked at again at a time.
+/// Attaches files to a holder and sets the deadline of the next check.
 pub async fn attach_until(
     app: &App,
     ids: &[AttachmentId],
@@ -44,7 +46,7 @@ pub async fn attach_until(
     Ok(())
 }
 
-/// Throws a file away that nothing holds.
+/// Discards a file without a holder.
 pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTaken> {
     execute(
         app,
@@ -66,7 +68,7 @@ async fn remove(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTake
     Ok(())
 }
 
-/// Looks at a file whose time is over: what holds it keeps it, else it is thrown away.
+/// Handles the deadline of a file: retains it if it has a holder, else removes it.
 pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     let attachment = app.ledger.load::<Attachment>(stream).await?.aggregate.0;
     let Some(begun) = &attachment.upload_started else {
@@ -104,7 +106,7 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Something holds it for good: what else was uploaded under its name goes.
+/// Retains a file for good and removes replaced parts of its upload.
 async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), NotTaken> {
     let (begun, received) = (
         attachment
@@ -118,14 +120,14 @@ async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), Not
     Ok(())
 }
 
-/// How long something holds a file.
+/// How long a file has a holder.
 enum Holds {
     Not,
     Until(Holder, Moment),
     ForEver,
 }
 
-/// Says whether anything of what a file is attached to really holds it.
+/// Returns whether one of the holders names the file.
 async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
     let Some(begun) = &attachment.upload_started else {
         return Ok(Holds::Not);
@@ -178,7 +180,8 @@ async fn holder(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
-/// Says whether somebody may read a file: its uploader, everybody where a workflow hands it out, and whoever has to do with a ticket that holds it.
+/// Returns whether a person may read a file: the uploader, everybody if a workflow provides it, and
+/// people who may see a ticket that holds it.
 pub async fn may_read(
     app: &App,
     attachment: &Attachment,
@@ -217,8 +220,9 @@ pub async fn may_read(
     Ok(false)
 }
 
-/// Says of the files that a command would put into a ticket that it is about to hold them, before it is carried out: so none is thrown away that a ticket
-/// holds. A command that would be refused attaches nothing, and `false` is said: should it be accepted after all, its files are attached then.
+/// Attaches the files of a command before it is executed, so that no file of a ticket is removed.
+/// Returns false if the command would be rejected; if it is accepted after all, its files are
+/// attached afterwards.
 pub async fn attach_for(
     app: &App,
     sn: &TicketSn,
@@ -248,7 +252,7 @@ pub async fn attach_for(
     }
 }
 
-/// The files that a command put into a ticket although it was not foreseen to be accepted.
+/// Attaches the files of a command that was accepted against the forecast.
 pub async fn attach_after(
     app: &App,
     sn: &TicketSn,

@@ -1,5 +1,5 @@
-//! Files that people upload: begun under an id that nobody can guess; their bytes in [`parts`], each sealed before it is stored; attached to what will
-//! hold them, kept once that does, thrown away where nothing ever did ([`holders`]).
+//! Uploaded files. An upload starts under an unguessable id; its bytes are sealed parts
+//! ([`parts`]); the file is attached to its holders and removed if it has none ([`holders`]).
 
 mod holders;
 mod parts;
@@ -18,7 +18,7 @@ pub use parts::{
     parts_max, put_part,
 };
 
-/// Why a file was not taken.
+/// The reason why a file was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
     #[error(transparent)]
@@ -48,7 +48,8 @@ impl From<ExecuteError<Attachment>> for NotTaken {
     }
 }
 
-/// A new id; the same one for the same key of an application and uploader, and no other program can tell which.
+/// Returns a new attachment id; the same id for the same key of an app and uploader. Other programs
+/// cannot derive it.
 pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {
     let digits = match key {
         None => hex(&app.ledger.fresh_id()),
@@ -61,7 +62,7 @@ pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<Attac
     Ok(AttachmentId(format!("att-{digits}")))
 }
 
-/// One attachment as it is now.
+/// Loads an attachment.
 pub async fn load(app: &App, id: &AttachmentId) -> Result<Attachment, Error> {
     Ok(app
         .ledger
@@ -89,7 +90,7 @@ async fn execute(
         .state)
 }
 
-/// Begins an upload. Where there is a subject, name and bytes are sealed under that person's key.
+/// Starts an upload. Name and bytes are sealed under the key of the subject, if there is one.
 pub async fn begin(
     app: &App,
     id: &AttachmentId,

@@ -1,4 +1,4 @@
-//! The bytes of a file: cut into parts, sealed, named by what they are, put together again.
+//! Parts of files: cut, sealed, named by number and digest, joined for reading.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -22,12 +22,12 @@ use crate::app::limits::limited;
 const PRUNE_MAX: usize = 1000;
 /// Bytes by which a file's type is recognised.
 const HEAD_BYTES: usize = 8192;
-/// What a file is that nobody knows better.
+/// Media type of files without a known type.
 const BYTES: &str = "application/octet-stream";
 
 /// Parts of one upload that are looked through: more than a file of the largest size that a desk can be set to has.
 const LISTED_MAX: usize = 4096;
-/// Free space that uploads leave to the ledger and to everything else on the disk.
+/// Free disk space that uploads leave, in bytes.
 pub const FREE_BYTES_MIN: u64 = 256 << 20;
 /// Parts that are in memory as a whole at once, 9 MiB each with their sealed bytes.
 const WHOLE_PARTS_MAX: usize = 8;
@@ -184,7 +184,7 @@ async fn get_part(
         .transpose()
 }
 
-/// All parts are there, in this order: each is looked at, and every one but the last is whole.
+/// Checks that all parts exist in this order; every part but the last must be full.
 pub async fn complete(
     app: &App,
     attachment: &Attachment,
@@ -250,7 +250,7 @@ pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTak
     Ok(sum.digest())
 }
 
-/// What is known of a file when all its bytes have passed by.
+/// Summary of a file after all its bytes were read.
 struct Sum {
     digest: Box<blake3::Hasher>,
     head: Vec<u8>,
@@ -302,7 +302,8 @@ impl Sum {
     }
 }
 
-/// What the bytes are by their look; where they look like nothing known, what was claimed, unless that has a look of its own.
+/// Returns the media type by the first bytes; else the claimed type, unless that type has a known
+/// signature.
 fn media_type(head: &[u8], claimed: &str) -> String {
     let claimed = claimed
         .split(';')
@@ -522,7 +523,8 @@ impl Pieces {
     }
 }
 
-/// Looks at how a part is sealed, and reads it where it opens only as a whole; `None` where it is not there.
+/// Determines how a part is sealed and reads it if it can only be opened as a whole; `None` if it
+/// does not exist.
 async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, Error> {
     if app.settings.response_bytes_max.is_none() {
         let Some(head) = app.blob.get_range(place, 0..CHUNKED_HEAD_BYTES).await? else {
@@ -542,7 +544,7 @@ async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, 
     }))
 }
 
-/// A place for a part that is in memory as a whole.
+/// Permit for one part in memory.
 async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
     let waited = tokio::time::timeout(WHOLE_WAIT, WHOLE_PARTS.acquire()).await;
     waited

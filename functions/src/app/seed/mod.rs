@@ -1,4 +1,4 @@
-//! What a desk is set up with at its first start, from plain files: people by user name, everything else by id.
+//! Seed data of a desk from plain files: people by user name, everything else by id.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ struct Placed {
     service: service::Defined,
 }
 
-/// Sets up what every desk begins with. Doing it again changes nothing.
+/// Writes the base configuration of every desk. A repetition changes nothing.
 pub async fn found(app: &App) -> Result<(), Error> {
     let admin = app.people.pid(ADMIN).await?;
     let superusers = app.configuration.role(SUPERUSER).await?;
@@ -71,12 +71,12 @@ pub async fn found(app: &App) -> Result<(), Error> {
     settle(app, include_str!("base.toml"), true).await
 }
 
-/// Sets up the demo company. Doing it again changes nothing.
+/// Writes the demo company. A repetition changes nothing.
 pub async fn demo(app: &App) -> Result<(), Error> {
     settle(app, include_str!("demo.toml"), false).await
 }
 
-/// Writes a company down. With `seeds` what is there already stays, since people may have changed it.
+/// Writes a company. With `seeds`, existing objects are kept, because people may have changed them.
 async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     let company: Company = toml::from_str(text)
         .map_err(|error| Error::because(Kind::Misconfigured, "cannot read the company", error))?;
@@ -176,7 +176,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Turns the user names that a definition came with into person ids. All of them are looked at before the first is registered, and all are registered at once.
+/// Replaces the user names of a definition by person ids. All names are checked before the first is
+/// registered; all are registered in one call.
 pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unnamed> {
     let mut all = Vec::new();
     for processors in definition.processors() {

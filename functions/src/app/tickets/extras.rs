@@ -1,4 +1,4 @@
-//! What comes along with a new ticket besides its form, read alike at every door.
+//! Optional parts of a new ticket besides its form, read in the same way by both APIs.
 
 use std::collections::BTreeMap;
 
@@ -31,14 +31,14 @@ const HEADER_VALUE_MAX: usize = 4096;
 /// Bytes of all of them.
 const HEADERS_BYTES_MAX: usize = 8192;
 
-/// What is wrong with display-only fields; each but the first says which.
+/// A problem of display-only fields, with the index of the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
     TooMany(usize),
     Name(usize),
     Kind(usize, String),
     Value(usize),
-    /// An address that does something else than open a page.
+    /// An address that does not open a page.
     Link(usize),
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
     items.iter().enumerate().map(read).collect()
 }
 
-/// A flaw of the receiver of a callback; a header is named.
+/// A problem of the receiver of callbacks; a header is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnfitReceiver {
     /// No http(s) address.
@@ -91,7 +91,7 @@ pub(crate) enum UnfitReceiver {
     HeaderValue(String),
 }
 
-/// The host that a receiver is on, where address and headers are fit.
+/// Returns the host of a receiver if address and headers are valid.
 pub(crate) fn callback_host(
     app: &App,
     Receiver { url, headers }: &Receiver,
@@ -112,7 +112,7 @@ pub(crate) fn callback_host(
     Ok(host.to_owned())
 }
 
-/// Says whether headers may go along with a callback.
+/// Checks the headers of a callback.
 fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
     if headers.len() > HEADERS_MAX {
         return Err(UnfitReceiver::TooManyHeaders(HEADERS_MAX));
@@ -153,8 +153,8 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
     Ok(())
 }
 
-/// Keeps the variables for automatic nodes, whose values may be secrets, in the key store; gives back the name under which they are kept. The same variables
-/// of the same creator are kept once.
+/// Stores the variables of automatic nodes in the key store, because they may be secrets, and
+/// returns their name. Equal variables of one creator are stored once.
 pub(crate) async fn keep_variables(
     app: &App,
     creator: &PersonId,
@@ -184,8 +184,9 @@ pub(crate) async fn keep_variables(
     Ok(Some(name))
 }
 
-/// Keeps the values for one repeated call, which may be secrets like the variables that they replace, in the key store; gives back the same keys with the name
-/// under which the values are kept. A value that is too long stays, and is rejected with the command.
+/// Stores the values of one repeated API call in the key store, because they may be secrets, and
+/// returns their keys with that name. A value that is too long is returned as it is; the command
+/// rejects it.
 pub(crate) async fn keep_inputs(
     app: &App,
     by: &PersonId,
@@ -203,7 +204,8 @@ pub(crate) async fn keep_inputs(
     Ok(inputs.into_keys().map(|key| (key, name.clone())).collect())
 }
 
-/// Keeps who is called back, which may hold secrets, and puts its name into the callback: the same receiver is kept once, under a name that says nothing.
+/// Stores the receiver of callbacks in the key store, because it may contain secrets, and sets its
+/// name in the callback target. Equal receivers are stored once.
 pub(crate) async fn keep_receiver(
     app: &App,
     callback: &mut CallbackTarget,

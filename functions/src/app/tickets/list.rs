@@ -1,6 +1,8 @@
-//! Lists of tickets for both APIs. Each is one stretch of an index, and conditions on the facets beside its rows. A condition on facets that tickets share
-//! (service, kind, catalog, business, tag, status) is counted by the store where it has counters. Conditions on what each ticket has for itself (the creator
-//! within another person's list, the time of the end) need a walk over the rows. No document is read for a ticket that is not shown.
+//! Lists of tickets for both APIs. A list is one range of an index with conditions on the facets of
+//! its rows. Conditions on shared facets (service, kind, category, business, tag, status) use the
+//! counters of the store, if it has them. Conditions on own facets (the creator in the list of
+//! another person, the time of the end) read the rows. Documents are read only for the tickets of
+//! the page.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -15,15 +17,15 @@ use crate::app::cards::stored_card;
 use crate::app::people::NAME_MAX;
 use crate::app::tickets::SN_BYTES_MAX;
 
-/// Rows of an index that are read at once.
+/// Rows read at once.
 const STEP: usize = 500;
 /// Values that one condition may name: more than any page offers, few enough to be compared at once.
 pub const PARTS_MAX: usize = 1_000;
 
-/// What a list is narrowed to.
+/// The filter of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// A list of one person: the index it is, and whose.
+    /// The list of one person: the index and the person.
     pub list: Option<(&'static str, PersonId)>,
     pub creator: Option<PersonId>,
     pub catalogs: Vec<String>,
@@ -32,14 +34,14 @@ pub struct Filter {
     pub services: Vec<String>,
     pub businesses: Vec<String>,
     pub kinds: Vec<String>,
-    /// What was withdrawn is left out.
+    /// Withdrawn tickets are left out.
     pub is_withdrawn_left_out: bool,
     pub tag: Option<String>,
     pub created: (Option<Moment>, Option<Moment>),
     pub ended: (Option<Moment>, Option<Moment>),
 }
 
-/// Which page of a list is wanted, counted from 1.
+/// The page that is requested, from 1.
 #[derive(Clone, Copy, Debug)]
 pub enum Number {
     This(usize),
@@ -134,7 +136,7 @@ impl Filter {
             .map(|(name, _)| name)
     }
 
-    /// Says whether a ticket that is named by its number fits.
+    /// Returns whether a ticket that is named by its number fits.
     fn fits(&self, plan: &Plan, card: &TicketCard) -> bool {
         let (Some(shared), Some(own)) = (Facets::of(card), OwnFacets::of(card)) else {
             return false;
@@ -202,7 +204,7 @@ impl Shared {
     }
 }
 
-/// Conditions on what each ticket has for itself.
+/// Conditions on facets of one ticket alone.
 #[derive(Debug, Default)]
 struct Own {
     creator: Option<PersonId>,
@@ -227,7 +229,7 @@ impl Own {
     }
 }
 
-/// One stretch of an index.
+/// One range of an index.
 #[derive(Clone, Debug)]
 struct Stretch {
     index: &'static str,
@@ -236,7 +238,7 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// The values of an owner between two times.
+    /// The values of an owner between two times, in whole seconds.
     fn of(index: &'static str, owner: &str, (from, to): (Option<Moment>, Option<Moment>)) -> Self {
         let digits = |at: i64| format!("{owner}{:016}", at.saturating_mul(1000).max(0));
         Self {
@@ -262,19 +264,18 @@ impl Stretch {
     }
 }
 
-/// The list that holds every ticket of a filter, newest first, and the conditions that are left.
+/// The range that contains every ticket of a filter, newest first, and the conditions that remain.
 #[derive(Debug)]
 struct Plan {
     stretch: Stretch,
     shared: Shared,
     own: Own,
-    /// The tickets that ended in the wanted time, by that time; only where the list is nobody's.
+    /// The range of tickets by the time of their end; only for lists without a person.
     ended: Option<Stretch>,
 }
 
 impl Plan {
-    /// `None` if the filter names people, words or times that no ticket can have. A store with counters counts every facet; another one has lists of its own
-    /// for the statuses.
+    /// Returns `None` if no ticket can fit. A store without counters has own indexes for statuses.
     fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
         let is_long = |pid: &PersonId| pid.as_str().len() > 4 * NAME_MAX;
         let whose = filter.list.as_ref().map(|(_, pid)| pid);
@@ -352,7 +353,7 @@ impl Plan {
         })
     }
 
-    /// Says whether a row shows a ticket that fits.
+    /// Returns whether a row fits.
     fn fits(&self, entry: &Entry) -> bool {
         (!self.shared.has_any() || self.shared.fit_text(entry.shared()))
             && (!self.own.has_any()
@@ -499,7 +500,8 @@ async fn walk(
     }
 }
 
-/// Every row of the list is held against the conditions: for the count, and for one page of those that fit. The last page is walked for again.
+/// Reads every row, counts those that fit and returns one page of them. The last page needs a
+/// second pass.
 async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let window = |number: usize| {
         let first = (number - 1).saturating_mul(size);
@@ -532,8 +534,8 @@ async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<
     })
 }
 
-/// Tickets that ended in a time. Either those are read and sorted by age, or the list is walked until the page is full, whichever reads fewer rows by the
-/// counters.
+/// Lists tickets by the time of their end. Either the ended tickets are read and sorted by
+/// creation, or the list is read until the page is full; the counters show which reads fewer rows.
 async fn by_end(
     app: &App,
     plan: &Plan,
@@ -581,7 +583,7 @@ async fn by_end(
     })
 }
 
-/// Walks a list whose count is known until one page is full.
+/// Reads a list with a known count until one page is full.
 async fn by_walk_to(app: &App, plan: &Plan, page: Page, size: usize) -> Result<Page, Error> {
     let (skip, mut at, mut keys) = (page.skip(size), 0, Vec::new());
     let wanted = size.min(page.count.saturating_sub(skip));

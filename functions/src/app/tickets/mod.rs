@@ -1,4 +1,4 @@
-//! What people do at the desk, whichever door they came through: submit a ticket, act on one.
+//! Use cases of tickets: open a ticket, act on it, read it.
 
 pub mod extras;
 pub mod list;
@@ -22,29 +22,29 @@ use crate::app::attachments;
 use crate::app::cards::read_card;
 use crate::app::people::people_in;
 
-/// NumberSequence that are tried when one is taken already.
+/// Maximum number of ticket numbers that are tried if earlier ones are taken.
 const COLLISIONS_MAX: u32 = 5;
-/// How long a door waits for the card of the ticket it changed (design 3).
+/// Maximum time that an API waits for the card of the ticket it changed (design 3).
 const CARD_WAIT: Duration = Duration::from_secs(1);
 /// Longest tag, in characters (reference/bk-itsm.md 3.1).
 pub const TAG_MAX: usize = 32;
-/// Longest ticket number that is looked for, in bytes; ours have 17.
+/// Longest ticket number that is looked up, in bytes; numbers of the desk have 17.
 pub const SN_BYTES_MAX: usize = 64;
 /// Commits read at once when a ticket's history is folded.
 const PAGE: usize = 100;
-/// Commits that are decoded before other requests go on.
+/// Commits decoded between two yields to other requests.
 const COMMITS_AT_ONCE: usize = 16;
 
-/// An idempotency key with the request that came with it.
+/// An idempotency key and the fingerprint of its request.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub app: String,
     pub key: String,
-    /// BLAKE3 of the request, hex: the same key with another request is refused.
+    /// BLAKE3 of the request, hex. The same key with another request is rejected.
     pub request: String,
 }
 
-/// Why a ticket was not opened.
+/// The reason why a ticket was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum NotOpened {
     #[error(transparent)]
@@ -59,7 +59,8 @@ impl From<Error> for NotOpened {
     }
 }
 
-/// The ticket a key became, if it is there already; the same key with another request is refused.
+/// Returns the ticket of an idempotency key, if it is open. Fails if the key belongs to another
+/// request.
 pub async fn opened_before(app: &App, key: &Key) -> Result<Option<Opened>, NotOpened> {
     let Some((sn, _)) = reserved(app, key).await? else {
         return Ok(None);
@@ -73,7 +74,7 @@ pub async fn opened_before(app: &App, key: &Key) -> Result<Option<Opened>, NotOp
         .opened)
 }
 
-/// Says whether a request would be accepted, storing nothing.
+/// Decides on a request without storing anything.
 pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>> {
     app.ledger
         .consider(&Command::Open(Box::new(open.clone())), &*app.configuration)
@@ -81,7 +82,7 @@ pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>
         .map(drop)
 }
 
-/// Registers the people that an accepted request names and the desk does not know, all at once, and puts their ids in place.
+/// Registers the unknown people of an accepted request in one call and sets their ids.
 pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     let workflow = match app.configuration.service(open.service).await?.0.as_ref() {
         Some(service) => {
@@ -109,7 +110,8 @@ pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     Ok(open)
 }
 
-/// Opens a ticket: gives it a number, or the number its key already became. `open.sn` and `open.id` are set here.
+/// Opens a ticket under a new number, or under the number that its key has. Sets `open.sn` and
+/// `open.id`.
 pub async fn open(
     app: &App,
     mut open: Open,
@@ -171,7 +173,7 @@ pub async fn open(
     Err(Error::new(Kind::Conflict, "every number that was tried is taken").into())
 }
 
-/// Says whether somebody has to do with a ticket ([`Ticket::may_see`]).
+/// Returns whether a person may see a ticket ([`Ticket::may_see`]).
 pub async fn may_see(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
     allowed(
         app.ledger
@@ -180,7 +182,7 @@ pub async fn may_see(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, 
     )
 }
 
-/// Says whether somebody works on a ticket ([`Ticket::works_on`]).
+/// Returns whether a person works on a ticket ([`Ticket::works_on`]).
 pub async fn works_on(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
     allowed(
         app.ledger
@@ -189,7 +191,7 @@ pub async fn works_on(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool,
     )
 }
 
-/// Of a ticket that is not there nobody has anything.
+/// Access to a ticket that does not exist is denied.
 fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
     match answer {
         Ok(may) => Ok(may),
@@ -198,7 +200,7 @@ fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
     }
 }
 
-/// Why a ticket is not raised from another one.
+/// The reason why a ticket cannot be raised from another one.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRaised {
     #[error("the ticket it is raised from does not exist")]
@@ -211,7 +213,8 @@ pub enum NotRaised {
     Technical(#[from] Error),
 }
 
-/// A ticket is raised from one that is not over, by somebody who has to do with it (reference/bk-itsm.md 3.1, `from_ticket_id`).
+/// Checks that a ticket may be raised from another one: that one has not ended, and the person may
+/// see it (reference/bk-itsm.md 3.1, `from_ticket_id`).
 pub async fn may_raise(app: &App, from: &TicketSn, by: &PersonId) -> Result<(), NotRaised> {
     let card = card(app, from).await?.ok_or(NotRaised::Unknown)?;
     if card.ticket.status.is_over() {
@@ -310,7 +313,7 @@ async fn reserve(
     }
 }
 
-/// Acts on a ticket.
+/// Executes a command on a ticket.
 pub async fn act(
     app: &App,
     sn: &TicketSn,
@@ -321,8 +324,8 @@ pub async fn act(
     act_at(app, sn, command, meta, command_id, None).await
 }
 
-/// The same if the ticket is at the version that the caller has seen, where one is given ([`Ledger::execute_at`]). The people that the command names and the
-/// desk does not know are registered once everything else is accepted, all at once.
+/// Executes a command if the ticket is at the version that the caller has read, if one is given
+/// ([`Ledger::execute_at`]). Unknown people of an accepted command are registered in one call.
 pub async fn act_at(
     app: &App,
     sn: &TicketSn,
@@ -370,7 +373,8 @@ pub async fn act_at(
     }
 }
 
-/// Says whether a command was carried out on a ticket already: what is asked again is answered before anything else is looked at.
+/// Returns whether a command id was already executed on a ticket. A repeated request is answered
+/// before any other check.
 pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<bool, Error> {
     Ok(sn.as_str().len() <= SN_BYTES_MAX
         && app
@@ -380,7 +384,8 @@ pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<
             .knows(command_id))
 }
 
-/// Files that a form names are said to be the ticket's before, so that none is thrown away which a ticket holds.
+/// Executes a command after its files are attached to the ticket, so that no file of a ticket is
+/// removed.
 async fn act_as_known(
     app: &App,
     sn: &TicketSn,
@@ -405,7 +410,7 @@ async fn act_as_known(
     Ok(outcome)
 }
 
-/// Waits until lists show what was just stored, for a short while; a follower that is late does not make the command fail.
+/// Waits a bounded time until lists show the commit. A late follower does not fail the command.
 pub async fn await_card(app: &App, position: Option<i64>) {
     let Some(position) = position else { return };
     let mut followed = app.followed.subscribe();
@@ -416,8 +421,9 @@ pub async fn await_card(app: &App, position: Option<i64>) {
     .await;
 }
 
-/// One ticket as its own stream tells it now; `None` where it does not exist. However long its history, little of it is read: the state comes from
-/// the stream's last snapshot, and the times and people around it from the view's card and what was committed since.
+/// Reads one ticket from its stream; `None` if it does not exist. The state comes from the last
+/// snapshot, times and people from the card and the commits after it, so the length of the history
+/// does not matter.
 pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
     // No number is this long, and no store takes keys of any length.
     if sn.as_str().len() > SN_BYTES_MAX {
@@ -438,7 +444,7 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
     Ok(card.ticket.opened.is_some().then_some(card))
 }
 
-/// Every event of a ticket, oldest first.
+/// Returns every event of a ticket, oldest first.
 pub async fn history(
     ledger: &Ledger,
     stream: &str,
@@ -446,7 +452,7 @@ pub async fn history(
     history_from(ledger, stream, 1).await
 }
 
-/// The events of a ticket from a sequence on.
+/// Returns the events of a ticket from a sequence on.
 async fn history_from(
     ledger: &Ledger,
     stream: &str,
