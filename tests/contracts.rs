@@ -213,7 +213,12 @@ async fn memory_views() {
 #[tokio::test]
 async fn sqlite_views() {
     let directory = tempfile::tempdir().expect("a directory");
-    let file = ViewsFile::open(directory.path(), Arc::default()).expect("views");
+    let file = ViewsFile::open(
+        directory.path(),
+        Arc::default(),
+        &functions::registry::counted(),
+    )
+    .expect("views");
     views::contract::check(&views::sqlite::Sqlite(Arc::new(file))).await;
 }
 
@@ -222,7 +227,7 @@ async fn memory_queue() {
     queue::contract::check(&queue::memory::Memory::default()).await;
     queue::contract::check_in_real_time(
         &queue::memory::Memory::default(),
-        queue::QUEUES[0],
+        "callback",
         &SystemClock,
     )
     .await;
@@ -231,10 +236,15 @@ async fn memory_queue() {
 #[tokio::test]
 async fn sqlite_queue() {
     let directory = tempfile::tempdir().expect("a directory");
-    let file = ViewsFile::open(directory.path(), Arc::default()).expect("views");
+    let file = ViewsFile::open(
+        directory.path(),
+        Arc::default(),
+        &functions::registry::counted(),
+    )
+    .expect("views");
     let queues = queue::sqlite::Sqlite(Arc::new(file));
     queue::contract::check(&queues).await;
-    queue::contract::check_in_real_time(&queues, queue::QUEUES[0], &SystemClock).await;
+    queue::contract::check_in_real_time(&queues, "callback", &SystemClock).await;
 }
 
 #[tokio::test]
@@ -537,6 +547,7 @@ impl Decider for Changed {
     type Rejection = domain::number_sequence::Rejection;
     type Context = ();
     type Lookup = domain::decider::Nothing;
+    const ROLE: domain::StreamRole = domain::StreamRole::Work;
     fn decide(
         &self,
         (): &(),

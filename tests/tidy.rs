@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use functions::registry::REGISTRY;
+use functions::stream::follow::due;
 use tests::process::root;
 
 /// Each crate with the crates that it may use.
@@ -54,7 +56,7 @@ fn each_crate_uses_only_the_crates_to_its_left() {
 }
 
 /// What `functions/src` may hold: the triggers, the use cases, the hosts.
-const FUNCTIONS_SRC: [&str; 10] = [
+const FUNCTIONS_SRC: [&str; 11] = [
     "app",
     "bin",
     "catalog.rs",
@@ -63,6 +65,7 @@ const FUNCTIONS_SRC: [&str; 10] = [
     "http",
     "lib.rs",
     "queue",
+    "registry.rs",
     "stream",
     "timer",
 ];
@@ -370,7 +373,7 @@ fn the_dashboard_shows_every_queue_and_its_dead_letters() {
         .find(|(name, _)| name == "Dashboard")
         .expect("a dashboard")
         .1;
-    for function in ["deliver", "automate", "attempt"] {
+    for function in functions::catalog::queues() {
         for queue in [
             format!("${{Stage}}-{function}\""),
             format!("${{Stage}}-{function}-dead\""),
@@ -457,14 +460,15 @@ fn the_template_deploys_exactly_the_catalog() {
             Trigger::Feed if name == "project" => {
                 assert!(body.contains("Stream: !GetAtt Feed.StreamArn"), "{name}");
             }
-            Trigger::Queue(queue) => {
+            Trigger::Queue { .. } => {
                 assert!(
                     body.contains(&format!("!GetAtt {resource}Queue.Arn"))
-                        && body.contains("ReportBatchItemFailures"),
+                        && body.contains("ReportBatchItemFailures")
+                        && body.contains("ScalingConfig: { MaximumConcurrency: "),
                     "{name}"
                 );
                 assert!(
-                    of("Queue").contains(&format!("-{queue}\""))
+                    of("Queue").contains(&format!("-{name}\""))
                         && of("Queue").contains(&format!(
                             "maxReceiveCount: {}",
                             functions::host::lambda::RECEIVES_MAX
@@ -500,34 +504,47 @@ fn the_template_deploys_exactly_the_catalog() {
 
 #[test]
 fn the_follower_role_may_write_every_card() {
-    let source = read(&root().join("functions/src/stream/follow.rs"));
-    let arms = source
-        .split("match events::aggregate_of(")
-        .nth(1)
-        .and_then(|text| text.split("_ => Ok(())").next())
-        .expect("the aggregates of the follower");
-    // An arm ends at the name of the next arm.
-    let named: Vec<(&str, &str)> = arms
-        .split("\n        \"")
-        .skip(1)
-        .filter_map(|arm| arm.split_once("\" =>"))
-        .collect();
-    let with_cards: Vec<&str> = named
-        .iter()
-        .filter(|(_, arm)| arm.contains("advance::<"))
-        .map(|(name, _)| *name)
-        .collect();
-    assert!(with_cards.len() >= 9, "{with_cards:?}");
     let resources = resources();
     let role = &resources
         .iter()
         .find(|(name, _)| name == "FollowRole")
         .expect("the follower's role")
         .1;
-    for view in with_cards {
+    let views: Vec<&str> = REGISTRY.iter().filter_map(|row| row.view()).collect();
+    assert!(views.len() >= 10, "{views:?}");
+    for view in views.into_iter().chain([due::VIEW]) {
         for key in [format!("\"d|{view}|*\""), format!("\"i|{view}|*\"")] {
             assert!(role.contains(&key), "the follower may not write {key}");
         }
+    }
+}
+
+/// The registry has every aggregate of the table once, the queues of its due work are in the
+/// catalog, and a function may write to its streams.
+#[test]
+fn the_registry_matches_the_table_the_catalog_and_the_template() {
+    let mut registered: Vec<&str> = REGISTRY.iter().map(|row| row.name()).collect();
+    registered.sort_unstable();
+    let mut aggregates = events::AGGREGATES.to_vec();
+    aggregates.sort_unstable();
+    assert_eq!(registered, aggregates);
+    let queues = functions::catalog::queues();
+    for row in REGISTRY {
+        if let Some(deadlines) = row.deadlines() {
+            assert!(queues.contains(&deadlines.queue), "{}", row.name());
+        }
+    }
+    let template = read(&root().join("infra/deploy/template.yaml"));
+    // Only `ledgerdesk serve` records accepted losses of a local ledger.
+    for name in aggregates.iter().filter(|name| **name != "ledger") {
+        let keys = [format!("{name}-*"), format!("{name},")];
+        assert!(
+            template
+                .lines()
+                .filter(|line| line.contains("dynamodb:LeadingKeys: ["))
+                .any(|line| keys.iter().any(|key| line.contains(key))),
+            "no role may write to streams of {name}"
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use events::{AttachmentId, Moment, PersonId, Personal, TicketSn};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::decider::{DecideError, Decider, Nothing};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Time limit of an upload, and of an uploaded file without a holder, in milliseconds.
 pub const ALONE_MS: i64 = 24 * 3_600_000;
@@ -96,6 +96,7 @@ impl Decider for Attachment {
     type Rejection = Rejection;
     type Context = ();
     type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
 
     fn decide(
         &self,

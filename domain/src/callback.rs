@@ -4,7 +4,7 @@ use events::Moment;
 use events::callback::{AttemptFailed, CallbackEvent, Collected, Failed, Requested, Succeeded};
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{DecideError, Decider, Nothing};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Attempts before the callback fails and only the receiver can collect it; with [`backoff_ms`]
 /// they take about 8 hours.
@@ -70,6 +70,7 @@ impl Decider for Callback {
     type Rejection = Rejection;
     type Context = ();
     type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
 
     fn opens(command: &Command) -> bool {
         matches!(command, Command::Request(_))

@@ -16,7 +16,7 @@ use events::service::{self, ServiceEvent};
 use events::{CategoryId, ServiceId};
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{DecideError, Decider, Nothing};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// The reasons why a change of the configuration is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +71,7 @@ macro_rules! defined_as_a_whole {
             type Rejection = Rejection;
             type Context = ();
             type Lookup = Nothing;
+            const ROLE: StreamRole = StreamRole::Configuration;
 
             fn decide(&self, definition: &$data, (): &()) -> Result<Vec<$event>, DecideError<Self>> {
                 Ok(if self.0.as_ref() == Some(definition) { Vec::new() } else { vec![definition.clone().into()] })
@@ -173,6 +174,7 @@ impl Decider for Catalog {
     type Rejection = Rejection;
     type Context = ();
     type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Configuration;
 
     fn decide(
         &self,

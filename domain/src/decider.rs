@@ -16,6 +16,8 @@ pub trait Decider:
     type Context: Default + Send + Sync + 'static;
     /// One missing input that the decision requests.
     type Lookup: Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static;
+    /// Whether the streams of the aggregate are work or configuration.
+    const ROLE: StreamRole;
 
     fn decide(
         &self,
@@ -32,6 +34,15 @@ pub trait Decider:
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
+}
+
+/// The kind of the streams of an aggregate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamRole {
+    /// The number of streams grows with the work of the desk.
+    Work,
+    /// Operators change the streams rarely, and functions cache their states.
+    Configuration,
 }
 
 /// The reason why a command produced no events.

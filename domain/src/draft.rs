@@ -5,7 +5,7 @@ use events::{AttachmentId, Moment, PersonId, Personal, Personals as _};
 use serde::{Deserialize, Serialize};
 
 use crate::attachment;
-use crate::decider::{DecideError, Decider, Nothing};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Lifetime of a draft after its last save, in milliseconds.
 pub const DRAFT_MS: i64 = 30 * 86_400_000;
@@ -54,6 +54,7 @@ impl Decider for Draft {
     type Rejection = Rejection;
     type Context = ();
     type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
 
     fn decide(&self, command: &Command, (): &()) -> Result<Vec<DraftEvent>, DecideError<Self>> {
         let reject = |rejection| Err(DecideError::Rejected(rejection));

@@ -3,7 +3,7 @@
 use events::idempotency_key::{IdempotencyKeyEvent, Reserved};
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{DecideError, Decider, Nothing};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Reserves a ticket number for the key, unless the key already has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ impl Decider for IdempotencyKey {
     type Rejection = Rejection;
     type Context = ();
     type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
 
     fn decide(
         &self,

@@ -1,10 +1,12 @@
-//! Intents of reactions: work to do after an event is stored, under an effect id that makes
-//! repetition harmless.
+//! What queues carry: intents of reactions, and due work.
+//!
+//! An intent is work to do after an event is stored, under an effect id that makes repetition
+//! harmless. Due work is a deadline of a stream that passed.
 
 use std::collections::BTreeMap;
 
 use events::ticket::{CallbackTarget, Relation};
-use events::{AppCode, NodeId, PersonId, TicketSn};
+use events::{AppCode, Moment, NodeId, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
 
 /// Work that follows from an event: a service task, a callback, or a command on another stream.
@@ -62,10 +64,9 @@ impl Intent {
     /// Returns the queue that executes the intent.
     pub fn queue(&self) -> &'static str {
         match self {
-            Self::SendCallback { .. } => "deliver",
-            Self::StartApiCall(_) | Self::RelateTicket { .. } | Self::EndChildTicket { .. } => {
-                "automate"
-            }
+            Self::SendCallback { .. } => "callback",
+            Self::StartApiCall(_) => "automate",
+            Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
     }
     /// Returns the target of the intent. It is the part of the effect id that differs between the
@@ -79,6 +80,31 @@ impl Intent {
             }
         }
     }
+}
+
+/// A deadline of a stream that is due, or that will be due soon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    pub stream: String,
+    /// The deadline id, such as `attempt`.
+    pub deadline: String,
+    pub at: Moment,
+}
+
+impl Due {
+    /// Returns the identity of this deadline at this instant: the id of its queue message, and the
+    /// input of the id of its command.
+    pub fn id(&self) -> String {
+        format!("{}|{}|{:016}", self.stream, self.deadline, self.at.0)
+    }
+}
+
+/// The body of a queue message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    Intent(Intent),
+    Due(Due),
 }
 
 /// Returns the id of an effect of an event: BLAKE3 of consumer, event id and target, 16 bytes as

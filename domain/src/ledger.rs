@@ -3,7 +3,7 @@
 use events::ledger::{Continued, LedgerEvent};
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{DecideError, Decider, Nothing};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// The stream that records accepted losses.
 pub const STREAM: &str = "ledger-continued";
@@ -31,6 +31,7 @@ impl Decider for Continuations {
     type Rejection = Rejection;
     type Context = ();
     type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Configuration;
 
     fn decide(
         &self,

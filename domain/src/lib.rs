@@ -25,12 +25,14 @@ pub mod intent;
 pub mod ledger;
 pub mod number_sequence;
 pub mod options;
+pub mod projections;
+pub mod reaction;
 pub mod reactions;
 pub mod ticket;
 pub mod user_name;
 pub mod views;
 pub mod workflow;
 
-pub use decider::{DecideError, Decider};
+pub use decider::{DecideError, Decider, StreamRole};
 pub use envelope::Envelope;
 pub use es_adapter::EsAggregate;

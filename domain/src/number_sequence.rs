@@ -5,7 +5,7 @@ use events::number_sequence::{BlockIssued, NumberSequenceEvent};
 use events::ticket::ServiceKind;
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{DecideError, Decider, Nothing};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Largest value of the six-digit counter of one day.
 pub const COUNTER_MAX: i64 = 999_999;
@@ -35,6 +35,7 @@ impl Decider for NumberSequence {
     type Rejection = Rejection;
     type Context = ();
     type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
 
     fn decide(
         &self,

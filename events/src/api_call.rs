@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Deadline, Personals, event_enum};
+use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{Moment, NodeId, TicketSn};
+
+/// The id of the deadline of the next attempt.
+pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
     /// The events of one API call.
@@ -18,14 +21,14 @@ event_enum! {
         Completed "api_call.completed" 1,
         Closed "api_call.closed" 1,
     }
-    deadline |event: &ApiCallEvent| match event {
-        ApiCallEvent::Requested(requested) => Deadline::At(requested.due),
-        ApiCallEvent::AttemptStarted(started) => Deadline::At(started.due),
-        ApiCallEvent::AttemptFailed(failed) => Deadline::At(failed.due),
-        ApiCallEvent::PollScheduled(scheduled) => Deadline::At(scheduled.due),
-        ApiCallEvent::Completed(completed) => Deadline::At(completed.due),
-        ApiCallEvent::Closed(_) => Deadline::Cleared,
-    };
+    deadlines |event: &ApiCallEvent| vec![match event {
+        ApiCallEvent::Requested(requested) => DeadlineChange::set(ATTEMPT, requested.due),
+        ApiCallEvent::AttemptStarted(started) => DeadlineChange::set(ATTEMPT, started.due),
+        ApiCallEvent::AttemptFailed(failed) => DeadlineChange::set(ATTEMPT, failed.due),
+        ApiCallEvent::PollScheduled(scheduled) => DeadlineChange::set(ATTEMPT, scheduled.due),
+        ApiCallEvent::Completed(completed) => DeadlineChange::set(ATTEMPT, completed.due),
+        ApiCallEvent::Closed(_) => DeadlineChange::clear(ATTEMPT),
+    }];
 }
 
 /// A node of a ticket requested the service task of its workflow definition.

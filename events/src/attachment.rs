@@ -5,8 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Deadline, Personals, event_enum};
+use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{AttachmentId, DraftId, Moment, PersonId, Personal, Remark, TicketSn, WorkflowId};
+
+/// The id of the deadline at which a file is retained or discarded, or its content deleted.
+pub const SETTLE: &str = "settle";
 
 event_enum! {
     /// The events of one attachment.
@@ -18,12 +21,12 @@ event_enum! {
         Discarded "attachment.discarded" 1,
         ContentDeleted "attachment.content_deleted" 1,
     }
-    deadline |event: &AttachmentEvent| match event {
-        AttachmentEvent::UploadStarted(started) => Deadline::At(started.due),
-        AttachmentEvent::Uploaded(uploaded) => Deadline::At(uploaded.due),
-        AttachmentEvent::Attached(attached) => attached.due.map_or(Deadline::Unchanged, Deadline::At),
-        AttachmentEvent::Discarded(discarded) => Deadline::At(discarded.due),
-        AttachmentEvent::Retained(_) | AttachmentEvent::ContentDeleted(_) => Deadline::Cleared,
+    deadlines |event: &AttachmentEvent| match event {
+        AttachmentEvent::UploadStarted(started) => vec![DeadlineChange::set(SETTLE, started.due)],
+        AttachmentEvent::Uploaded(uploaded) => vec![DeadlineChange::set(SETTLE, uploaded.due)],
+        AttachmentEvent::Attached(attached) => attached.due.map(|due| DeadlineChange::set(SETTLE, due)).into_iter().collect(),
+        AttachmentEvent::Discarded(discarded) => vec![DeadlineChange::set(SETTLE, discarded.due)],
+        AttachmentEvent::Retained(_) | AttachmentEvent::ContentDeleted(_) => vec![DeadlineChange::clear(SETTLE)],
     };
 }
 

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Deadline, Personals, event_enum};
+use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::ticket::CallbackTarget;
 use crate::{AppCode, Moment, TicketSn};
+
+/// The id of the deadline of the next attempt.
+pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
     /// The events of one outgoing callback.
@@ -15,11 +18,11 @@ event_enum! {
         Failed "callback.failed" 1,
         Collected "callback.collected" 1,
     }
-    deadline |event: &CallbackEvent| match event {
-        CallbackEvent::Requested(requested) => Deadline::At(requested.due),
-        CallbackEvent::AttemptFailed(failed) => Deadline::At(failed.due),
-        CallbackEvent::Succeeded(_) | CallbackEvent::Failed(_) => Deadline::Cleared,
-        CallbackEvent::Collected(_) => Deadline::Unchanged,
+    deadlines |event: &CallbackEvent| match event {
+        CallbackEvent::Requested(requested) => vec![DeadlineChange::set(ATTEMPT, requested.due)],
+        CallbackEvent::AttemptFailed(failed) => vec![DeadlineChange::set(ATTEMPT, failed.due)],
+        CallbackEvent::Succeeded(_) | CallbackEvent::Failed(_) => vec![DeadlineChange::clear(ATTEMPT)],
+        CallbackEvent::Collected(_) => Vec::new(),
     };
 }
 

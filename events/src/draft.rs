@@ -3,9 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Deadline, Personals, event_enum};
+use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::personal::of_entries;
 use crate::{DraftId, Entry, Moment, NodeId, PersonId, Personal, Remark, ServiceId, TicketSn};
+
+/// The id of the deadline at which a draft is discarded.
+pub const EXPIRE: &str = "expire";
 
 event_enum! {
     /// The events of one draft.
@@ -13,10 +16,10 @@ event_enum! {
         Saved "draft.saved" 1,
         Discarded "draft.discarded" 1,
     }
-    deadline |event: &DraftEvent| match event {
-        DraftEvent::Saved(saved) => saved.due.map_or(Deadline::Cleared, Deadline::At),
-        DraftEvent::Discarded(_) => Deadline::Cleared,
-    };
+    deadlines |event: &DraftEvent| vec![match event {
+        DraftEvent::Saved(saved) => DeadlineChange { id: EXPIRE.into(), due: saved.due },
+        DraftEvent::Discarded(_) => DeadlineChange::clear(EXPIRE),
+    }];
 }
 
 /// The form that the draft belongs to.

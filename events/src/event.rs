@@ -1,5 +1,7 @@
 //! The trait of all event enums, and the macro that generates an enum from its table.
 
+use std::borrow::Cow;
+
 use crate::{Moment, Personal, Raw};
 
 /// An event of one aggregate: typed in memory, `{type, version, data}` in the ledger.
@@ -25,20 +27,36 @@ pub trait Event: cqrs_es::DomainEvent + 'static {
     fn occurred_at(&self) -> Option<Moment> {
         None
     }
-    /// Returns how the event changes the only deadline of its stream.
-    fn deadline(&self) -> Deadline {
-        Deadline::Unchanged
+    /// Returns how the event changes the named deadlines of its stream; empty for no change.
+    fn deadlines(&self) -> Vec<DeadlineChange> {
+        Vec::new()
     }
 }
 
-/// The change that an event makes to the deadline of its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deadline {
-    Unchanged,
-    /// The stream has due work at this time; `wake` puts it into a queue.
-    At(Moment),
-    /// The stream has no deadline any more.
-    Cleared,
+/// The change that an event makes to one named deadline of its stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadlineChange {
+    /// The deadline id, which is unique within the stream, such as `attempt` or `remind/4`.
+    pub id: Cow<'static, str>,
+    /// The instant at which the work is due; `None` if the deadline is cleared.
+    pub due: Option<Moment>,
+}
+
+impl DeadlineChange {
+    /// Returns the change that sets a deadline. An existing deadline with this id is replaced.
+    pub fn set(id: impl Into<Cow<'static, str>>, due: Moment) -> Self {
+        Self {
+            id: id.into(),
+            due: Some(due),
+        }
+    }
+    /// Returns the change that clears a deadline.
+    pub fn clear(id: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            id: id.into(),
+            due: None,
+        }
+    }
 }
 
 /// Access to the personal values in the data of one event.
@@ -89,7 +107,7 @@ impl std::error::Error for Unreadable {}
 /// version`.
 macro_rules! event_enum {
     ($(#[$doc:meta])* $name:ident of $aggregate:literal { $($(#[$event_doc:meta])* $variant:ident $wire:literal $version:literal,)* }
-     $(occurred $occurred:expr;)? $(deadline $deadline:expr;)?) => {
+     $(occurred $occurred:expr;)? $(deadlines $deadlines:expr;)?) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(tag = "type", content = "data")]
@@ -119,7 +137,7 @@ macro_rules! event_enum {
                 match self { $(Self::$variant(data) => $crate::Personals::personals(data)),* }
             }
             $(fn occurred_at(&self) -> Option<$crate::Moment> { $occurred(self) })?
-            $(fn deadline(&self) -> $crate::Deadline { $deadline(self) })?
+            $(fn deadlines(&self) -> Vec<$crate::DeadlineChange> { $deadlines(self) })?
         }
 
         impl cqrs_es::DomainEvent for $name {

@@ -32,6 +32,7 @@ pub mod ids;
 pub mod ledger;
 pub mod number_sequence;
 pub mod personal;
+pub mod reaction;
 pub mod role;
 pub mod samples;
 pub mod service;
@@ -41,7 +42,7 @@ pub mod upcast;
 pub mod workflow;
 
 pub use body::{Body, Meta, Origin, Raw};
-pub use event::{Deadline, Event, Personals, Unreadable};
+pub use event::{DeadlineChange, Event, Personals, Unreadable};
 pub use ids::{
     AppCode, AttachmentId, CategoryId, DraftId, Moment, NodeId, PersonId, RoleId, ServiceId,
     TicketSn, TransitionId, WorkflowId,
@@ -59,6 +60,30 @@ macro_rules! aggregates {
     ($($module:ident: $event:ident,)*) => {
         /// The names of all aggregates. A stream belongs to the aggregate before its first dash.
         pub const AGGREGATES: &[&str] = &[$(<$module::$event as Event>::AGGREGATE),*];
+
+        /// One event of any aggregate, for consumers of the whole feed.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum AnyEvent {
+            $($event($module::$event)),*
+        }
+
+        impl AnyEvent {
+            /// Reads one stored event in the current shape. Fails if the type, the version or the
+            /// shape is unknown.
+            pub fn read(raw: &Raw<'_>) -> Result<Self, Unreadable> {
+                let aggregate = raw.kind.split('.').next().unwrap_or_default();
+                $(if aggregate == <$module::$event as Event>::AGGREGATE {
+                    return $module::$event::read(raw).map(Self::$event);
+                })*
+                Err(Unreadable::unknown(raw))
+            }
+            /// Returns every personal value of the event.
+            pub fn personals(&mut self) -> Vec<&mut Personal> {
+                match self {
+                    $(Self::$event(event) => event.personals()),*
+                }
+            }
+        }
 
         /// Returns every event type of the ledger with its current version, ordered by aggregate.
         pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
@@ -94,6 +119,7 @@ aggregates! {
     idempotency_key: IdempotencyKeyEvent,
     ledger: LedgerEvent,
     number_sequence: NumberSequenceEvent,
+    reaction: ReactionEvent,
     role: RoleEvent,
     service: ServiceEvent,
     ticket: TicketEvent,

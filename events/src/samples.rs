@@ -41,6 +41,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "idempotency_key.reserved.v1"
     "ledger.continued.v1"
     "number_sequence.block_issued.v1"
+    "reaction.activated.v1"
     "role.defined.v1"
     "service.defined.v1"
     "workflow.draft_saved.v1"

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Deadline, Personals, event_enum};
+use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::personal::of_entries;
 use crate::{
     CategoryId, Entry, Moment, NodeId, PersonId, Personal, Remark, ServiceId, TicketSn,
     TransitionId, WorkflowId,
 };
+
+/// The id of the deadline at which an ended ticket is rated automatically.
+pub const RATE: &str = "rate";
 
 event_enum! {
     /// The events of one ticket.
@@ -55,10 +58,10 @@ event_enum! {
         TicketEvent::RowImported(row) => Some(row.occurred_at),
         _ => None,
     };
-    deadline |event: &TicketEvent| match event {
-        TicketEvent::Finished(Finished { rate_by: Some(rate_by), .. }) | TicketEvent::Closed(Closed { rate_by: Some(rate_by), .. }) => Deadline::At(*rate_by),
-        TicketEvent::Rated(_) => Deadline::Cleared,
-        _ => Deadline::Unchanged,
+    deadlines |event: &TicketEvent| match event {
+        TicketEvent::Finished(Finished { rate_by: Some(rate_by), .. }) | TicketEvent::Closed(Closed { rate_by: Some(rate_by), .. }) => vec![DeadlineChange::set(RATE, *rate_by)],
+        TicketEvent::Rated(_) => vec![DeadlineChange::clear(RATE)],
+        _ => Vec::new(),
     };
 }
 

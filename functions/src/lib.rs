@@ -1,9 +1,12 @@
-//! Where the world reaches us: one file per function.
+//! Triggers, use cases and hosts.
 //!
-//! A delivery comes in ([`http`], [`stream`], [`queue`], [`timer`]), a handler parses it and stamps time and ids, the domain decides,
-//! the ledger keeps it. [`catalog`] lists the functions; [`host`] is the only place that knows how a delivery arrives; [`cli`] is for people.
+//! A trigger ([`http`], [`stream`], [`queue`], [`timer`]) invokes a function. Its handler parses the
+//! payload, adds time and ids, and calls a use case in [`app`]. [`catalog`] lists the functions, and
+//! [`registry`] lists the aggregates. Only [`host`] depends on how an invocation arrives. [`cli`] is
+//! the command line.
 //!
-//! **Recipe, a function**: `functions/src/<trigger>/<name>.rs`, one line in [`catalog`], one flow in `tests/flows`.
+//! **Recipe, a function or a queue**: `functions/src/<trigger>/<name>.rs`, one line in [`catalog`],
+//! its resources in `infra/deploy/template.yaml`, one flow in `tests/flows`.
 
 pub mod app;
 pub mod catalog;
@@ -12,6 +15,7 @@ pub mod cli;
 pub mod host;
 pub mod http;
 pub mod queue;
+pub mod registry;
 pub mod stream;
 pub mod timer;
 

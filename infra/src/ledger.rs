@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use domain::decider::Nothing;
-use domain::{DecideError, Decider, EsAggregate};
+use domain::{DecideError, Decider, EsAggregate, StreamRole};
 use events::{Meta, Moment, PersonId, Personal};
 use tokio::sync::Mutex;
 
@@ -363,7 +363,7 @@ impl Ledger {
             match repository.put(&mut loaded, commit).await {
                 Ok(Appended::Stored { position }) => {
                     let state = loaded.aggregate.0.clone();
-                    self.configured(&command_envelope.stream);
+                    self.configured::<D>();
                     self.cache.put(at, loaded);
                     return Ok(Outcome {
                         last,
@@ -460,7 +460,7 @@ impl Ledger {
 
     /// Returns the outcome of a commit that was stored although its response was lost.
     fn outcome<D: Decider>(&self, stored: InFlight<D>, loaded: LoadedStream<D>) -> Outcome<D> {
-        self.configured(&loaded.stream);
+        self.configured::<D>();
         let n = i64::try_from(stored.events.len()).unwrap_or_default();
         Outcome {
             last: stored.first + n - 1,
@@ -473,8 +473,8 @@ impl Ledger {
     }
 
     /// Counts a write of configuration.
-    fn configured(&self, stream: &str) {
-        if !is_work(stream) {
+    fn configured<D: Decider>(&self) {
+        if D::ROLE == StreamRole::Configuration {
             self.configured.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -635,21 +635,6 @@ impl Ledger {
         }
         Ok(())
     }
-}
-
-/// Returns whether a stream contains work, which grows without limit, rather than configuration.
-fn is_work(stream: &str) -> bool {
-    [
-        "ticket-",
-        "callback-",
-        "api_call-",
-        "idempotency_key-",
-        "number_sequence-",
-        "attachment-",
-        "draft-",
-    ]
-    .iter()
-    .any(|kind| stream.starts_with(kind))
 }
 
 fn stale(stream: &str, version: i64, expected: i64) -> Error {

@@ -39,6 +39,7 @@ pub mod local;
 pub mod login;
 pub mod meter;
 pub mod pages;
+pub mod ports;
 pub mod queue;
 pub mod secrets;
 #[cfg(feature = "local")]
@@ -49,3 +50,4 @@ pub mod views;
 
 pub use error::{Error, Kind};
 pub use ledger::{CommandEnvelope, ExecuteError, Ledger, Outcome};
+pub use ports::Ports;

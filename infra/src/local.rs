@@ -13,11 +13,10 @@ use crate::crash::Crash;
 use crate::heads::{self, Lost};
 use crate::keys::{Keys, pair};
 use crate::queue::Queue;
-use crate::secrets::{Secrets, stored::Stored};
 use crate::sqlite::{connect, failed, side};
 use crate::store::Store;
-use crate::views::Views;
-use crate::{Error, Kind, Ledger, blob, keys, queue, store, views};
+use crate::views::{Counted, Views};
+use crate::{Error, Kind, Ledger, Ports, blob, keys, queue, store, views};
 
 /// The database files of a directory.
 pub const DATABASES: [&str; 3] = ["ledger.db", "keys.db", "views.db"];
@@ -27,17 +26,6 @@ pub const FILES: &str = "files";
 const OTHERS: u32 = 0o077;
 /// The sticky bit, which marks a directory shared by all users, such as `/tmp`.
 const STICKY: u32 = 0o1000;
-
-/// The ports of a desk in one directory.
-#[derive(Clone)]
-pub struct Local {
-    pub ledger: Ledger,
-    pub views: Arc<dyn Views>,
-    pub queue: Arc<dyn Queue>,
-    pub secrets: Arc<dyn Secrets>,
-    /// Uploaded files.
-    pub blob: Arc<dyn Blob>,
-}
 
 /// Losses that the operator accepts at the start of a desk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,173 +52,175 @@ pub struct LookedViews {
     pub queue: Arc<dyn Queue>,
 }
 
-impl Local {
-    /// Opens a directory for a desk that writes. Rejects a directory with a running desk, a key
-    /// store of another ledger, and a ledger that lacks published commits.
-    pub fn open(directory: &Path, crash: &Arc<Crash>) -> Result<Self, Error> {
-        match Self::open_despite_loss(directory, crash, Accepted::default())? {
-            (local, None) => Ok(local),
-            (_, Some(lost)) => Err(Error::new(Kind::Corrupt, lost.message(directory))),
-        }
+/// Opens a directory for a desk that writes. Rejects a directory with a running desk, a key
+/// store of another ledger, and a ledger that lacks published commits. `counted` are the counted
+/// lists of the views.
+pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<Ports, Error> {
+    match open_despite_loss(directory, crash, counted, Accepted::default())? {
+        (local, None) => Ok(local),
+        (_, Some(lost)) => Err(Error::new(Kind::Corrupt, lost.message(directory))),
     }
+}
 
-    /// Opens a directory for a desk that writes, with the losses in `accepted`. If published
-    /// commits are lost and the loss is accepted, removes the views of the longer ledger and
-    /// returns the loss.
-    pub fn open_despite_loss(
-        directory: &Path,
-        crash: &Arc<Crash>,
-        accepted: Accepted,
-    ) -> Result<(Self, Option<Lost>), Error> {
-        make_private(directory)?;
-        let lock = store::sqlite::lock(directory)?;
-        tighten(directory);
-        let lost = match lost(directory)? {
-            None => behind_views(directory)?,
-            lost => lost,
-        };
-        if let Some(lost) = &lost {
-            if !accepted.commits {
-                return Err(Error::new(Kind::Corrupt, lost.message(directory)));
-            }
-            remove_views(directory)?;
+/// Opens a directory for a desk that writes, with the losses in `accepted`. If published
+/// commits are lost and the loss is accepted, removes the views of the longer ledger and
+/// returns the loss.
+pub fn open_despite_loss(
+    directory: &Path,
+    crash: &Arc<Crash>,
+    counted: &Counted,
+    accepted: Accepted,
+) -> Result<(Ports, Option<Lost>), Error> {
+    make_private(directory)?;
+    let lock = store::sqlite::lock(directory)?;
+    tighten(directory);
+    let lost = match lost(directory)? {
+        None => behind_views(directory)?,
+        lost => lost,
+    };
+    if let Some(lost) = &lost {
+        if !accepted.commits {
+            return Err(Error::new(Kind::Corrupt, lost.message(directory)));
         }
-        pair::pair(directory, &SystemRng, accepted.people)?;
-        let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::open_locked(
-            directory,
-            lock,
-            crash.clone(),
-        )?);
-        Self::files(directory).sweep()?;
-        Ok((Self::over(directory, store, crash)?, lost))
+        remove_views(directory)?;
     }
+    pair::pair(directory, &SystemRng, accepted.people)?;
+    let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::open_locked(
+        directory,
+        lock,
+        crash.clone(),
+    )?);
+    files(directory).sweep()?;
+    Ok((over(directory, store, crash, counted)?, lost))
+}
 
-    /// Opens the ledger of a directory read-only beside a running desk, with the key store if it
-    /// exists.
-    pub fn read(directory: &Path) -> Result<Ledger, Error> {
-        let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
-        let keys: Arc<dyn Keys> = if has_keys(directory) {
-            Arc::new(keys::sqlite::Sqlite::read(directory, Arc::new(SystemRng))?)
-        } else {
-            Arc::new(keys::memory::Memory::new(Arc::new(SystemRng)))
-        };
-        Ok(Ledger::new(
-            store,
-            keys,
-            Arc::new(SystemClock),
+/// Opens the ledger of a directory read-only beside a running desk, with the key store if it
+/// exists.
+pub fn read(directory: &Path) -> Result<Ledger, Error> {
+    let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
+    let keys: Arc<dyn Keys> = if has_keys(directory) {
+        Arc::new(keys::sqlite::Sqlite::read(directory, Arc::new(SystemRng))?)
+    } else {
+        Arc::new(keys::memory::Memory::new(Arc::new(SystemRng)))
+    };
+    Ok(Ledger::new(
+        store,
+        keys,
+        Arc::new(SystemClock),
+        Arc::new(SystemRng),
+    ))
+}
+
+/// Opens a directory beside a running desk: the ledger read-only, the key store, views and
+/// queue for writing.
+pub fn beside(directory: &Path, counted: &Counted) -> Result<Ports, Error> {
+    let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
+    pair::check(directory, true)?;
+    over(directory, store, &Arc::default(), counted)
+}
+
+/// Opens all ports of a directory read-only beside a running desk; missing views are empty.
+pub fn read_all(directory: &Path) -> Result<Ports, Error> {
+    let ledger = read(directory)?;
+    pair::check(directory, true)?;
+    let opened = look_at_views(directory, true)?;
+    let (views, queue): (Arc<dyn Views>, Arc<dyn Queue>) = match opened {
+        Some(LookedViews { views, queue }) => (views, queue),
+        None => (
+            Arc::new(views::memory::Memory::default()),
+            Arc::new(queue::memory::Memory::default()),
+        ),
+    };
+    Ok(Ports::over(
+        ledger,
+        views,
+        queue,
+        Arc::new(files(directory)),
+    ))
+}
+
+/// Opens a directory read-only without creating files; `is_written` is true while a desk runs
+/// in the directory.
+pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
+    look_apart(directory, directory, is_written)
+}
+
+/// Opens a directory read-only without creating files, with the key store of another directory.
+pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
+    let store = store::sqlite::Sqlite::look(directory, is_written)?;
+    let attachments = store.streams("attachment-")?;
+    let has_keys = has_keys(keys_at);
+    let keys: Arc<dyn Keys> = if has_keys {
+        Arc::new(keys::sqlite::Sqlite::look(
+            keys_at,
+            is_written,
             Arc::new(SystemRng),
-        ))
-    }
+        )?)
+    } else {
+        Arc::new(keys::memory::Memory::new(Arc::new(SystemRng)))
+    };
+    let ledger = Ledger::new(
+        Arc::new(store),
+        keys,
+        Arc::new(SystemClock),
+        Arc::new(SystemRng),
+    );
+    Ok(Look {
+        ledger,
+        attachments,
+        blob: Arc::new(files(directory)),
+        has_keys,
+    })
+}
 
-    /// Opens a directory beside a running desk: the ledger read-only, the key store, views and
-    /// queue for writing.
-    pub fn beside(directory: &Path) -> Result<Self, Error> {
-        let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
-        pair::check(directory, true)?;
-        Self::over(directory, store, &Arc::default())
-    }
+/// Opens the views and queues of a directory read-only; `None` if the next start of a desk must
+/// fill them.
+pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<LookedViews>, Error> {
+    let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
+    Ok(file.map(|file| LookedViews {
+        views: Arc::new(views::sqlite::Sqlite(file.clone())),
+        queue: Arc::new(queue::sqlite::Sqlite(file)),
+    }))
+}
 
-    /// Opens all ports of a directory read-only beside a running desk; missing views are empty.
-    pub fn read_all(directory: &Path) -> Result<Self, Error> {
-        let ledger = Self::read(directory)?;
-        pair::check(directory, true)?;
-        let opened = Self::look_at_views(directory, true)?;
-        let (views, queue): (Arc<dyn Views>, Arc<dyn Queue>) = match opened {
-            Some(LookedViews { views, queue }) => (views, queue),
-            None => (
-                Arc::new(views::memory::Memory::default()),
-                Arc::new(queue::memory::Memory::default()),
-            ),
-        };
-        let secrets = Arc::new(Stored {
-            keys: ledger.keys.clone(),
-            rng: ledger.rng.clone(),
-        });
-        Ok(Self {
+fn over(
+    directory: &Path,
+    store: Arc<dyn Store>,
+    crash: &Arc<Crash>,
+    counted: &Counted,
+) -> Result<Ports, Error> {
+    let ledger = Ledger::new(
+        store,
+        keys(directory)?,
+        Arc::new(SystemClock),
+        Arc::new(SystemRng),
+    );
+    let file = Arc::new(views::sqlite::ViewsFile::open(
+        directory,
+        crash.clone(),
+        counted,
+    )?);
+    let views = Arc::new(views::sqlite::Sqlite(file.clone()));
+    Ok(Ports {
+        page_writer: views.clone(),
+        ..Ports::over(
             ledger,
             views,
-            queue,
-            secrets,
-            blob: Arc::new(Self::files(directory)),
-        })
-    }
+            Arc::new(queue::sqlite::Sqlite(file)),
+            Arc::new(files(directory)),
+        )
+    })
+}
 
-    /// Opens a directory read-only without creating files; `is_written` is true while a desk runs
-    /// in the directory.
-    pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
-        Self::look_apart(directory, directory, is_written)
-    }
+fn files(directory: &Path) -> blob::files::Files {
+    blob::files::Files::new(&directory.join(FILES))
+}
 
-    /// Opens a directory read-only without creating files, with the key store of another directory.
-    pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
-        let store = store::sqlite::Sqlite::look(directory, is_written)?;
-        let attachments = store.streams("attachment-")?;
-        let has_keys = has_keys(keys_at);
-        let keys: Arc<dyn Keys> = if has_keys {
-            Arc::new(keys::sqlite::Sqlite::look(
-                keys_at,
-                is_written,
-                Arc::new(SystemRng),
-            )?)
-        } else {
-            Arc::new(keys::memory::Memory::new(Arc::new(SystemRng)))
-        };
-        let ledger = Ledger::new(
-            Arc::new(store),
-            keys,
-            Arc::new(SystemClock),
-            Arc::new(SystemRng),
-        );
-        Ok(Look {
-            ledger,
-            attachments,
-            blob: Arc::new(Self::files(directory)),
-            has_keys,
-        })
-    }
-
-    /// Opens the views and queues of a directory read-only; `None` if the next start of a desk must
-    /// fill them.
-    pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<LookedViews>, Error> {
-        let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
-        Ok(file.map(|file| LookedViews {
-            views: Arc::new(views::sqlite::Sqlite(file.clone())),
-            queue: Arc::new(queue::sqlite::Sqlite(file)),
-        }))
-    }
-
-    fn over(directory: &Path, store: Arc<dyn Store>, crash: &Arc<Crash>) -> Result<Self, Error> {
-        let ledger = Ledger::new(
-            store,
-            Self::keys(directory)?,
-            Arc::new(SystemClock),
-            Arc::new(SystemRng),
-        );
-        let file = Arc::new(views::sqlite::ViewsFile::open(directory, crash.clone())?);
-        let secrets = Arc::new(Stored {
-            keys: ledger.keys.clone(),
-            rng: ledger.rng.clone(),
-        });
-        let blob = Arc::new(Self::files(directory));
-        Ok(Self {
-            ledger,
-            blob,
-            views: Arc::new(views::sqlite::Sqlite(file.clone())),
-            queue: Arc::new(queue::sqlite::Sqlite(file)),
-            secrets,
-        })
-    }
-
-    fn files(directory: &Path) -> blob::files::Files {
-        blob::files::Files::new(&directory.join(FILES))
-    }
-
-    fn keys(directory: &Path) -> Result<Arc<dyn Keys>, Error> {
-        Ok(Arc::new(keys::sqlite::Sqlite::open(
-            directory,
-            Arc::new(SystemRng),
-        )?))
-    }
+fn keys(directory: &Path) -> Result<Arc<dyn Keys>, Error> {
+    Ok(Arc::new(keys::sqlite::Sqlite::open(
+        directory,
+        Arc::new(SystemRng),
+    )?))
 }
 
 /// Returns the version of the linked SQLite.

@@ -6,9 +6,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{Error, Kind};
 
@@ -233,6 +235,78 @@ impl Readers {
             idle.push(connection);
         }
         read
+    }
+}
+
+/// Work for the writing connection of one file.
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// Maximum jobs in the queue of a writer thread; further callers wait for a free slot.
+const JOBS_MAX: usize = 1024;
+
+/// A thread with the writing connection of one file, so that no write blocks an async worker.
+#[derive(Debug)]
+pub(crate) struct WriterThread {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl WriterThread {
+    /// Starts the thread; it ends when this value is dropped.
+    pub(crate) fn start(mut connection: Connection, name: &str) -> Result<Self, Error> {
+        let (jobs, mut queue) = mpsc::channel::<Job>(JOBS_MAX);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                while let Some(job) = queue.blocking_recv() {
+                    job(&mut connection);
+                }
+            })
+            .map_err(|error| {
+                Error::because(
+                    Kind::Unavailable,
+                    format!("cannot start thread {name}"),
+                    error,
+                )
+            })?;
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs a write on the thread; returns after the write. A dropped caller does not undo a write
+    /// that started.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        what: &str,
+        write: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let closed = || {
+            Error::new(
+                Kind::Unavailable,
+                format!("cannot {what}: the file is closed"),
+            )
+        };
+        let (answer, response) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            // The caller may be gone; the write is done anyway.
+            let _ = answer.send(write(connection));
+        });
+        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
+        jobs.send(job).await.map_err(|_| closed())?;
+        let written = response.await.map_err(|_| closed())?;
+        written.map_err(|error| failed(what, error))
+    }
+}
+
+impl Drop for WriterThread {
+    /// Waits for the running job, so that the file is closed afterwards.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

@@ -14,15 +14,13 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use events::TicketSn;
+use functions::app::Settings;
 use functions::app::seed;
-use functions::app::{Ports, Settings};
 use functions::host::local::following;
 use functions::{App, http};
 use infra::clock::{Clock as _, ManualClock};
 use infra::crash::Crash;
-use infra::directory::file::File;
-use infra::local::Local;
-use infra::login;
+use infra::local;
 use serde_json::{Value, json};
 use tests::{MORNING, TRUSTED};
 use tokio::task::JoinSet;
@@ -142,20 +140,15 @@ impl Desk {
 
 fn app(directory: &Path) -> (App, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(MORNING));
-    let mut local = Local::open(directory, &Arc::new(Crash::default())).expect("a directory");
+    let mut local = local::open(
+        directory,
+        &Arc::new(Crash::default()),
+        &functions::registry::counted(),
+    )
+    .expect("a directory");
     local.ledger.clock = clock.clone();
-    let ports = Ports {
-        ledger: local.ledger,
-        views: local.views,
-        queue: local.queue,
-        blob: local.blob,
-        caller: Arc::new(infra::http::memory::Memory::default()),
-        login: Arc::new(login::memory::Memory::default()),
-        directory: Arc::new(File::default()),
-        secrets: local.secrets,
-    };
     (
-        App::new(ports, Settings::default(), Arc::default()).expect("a desk"),
+        App::new(local, Settings::default(), Arc::default()).expect("a desk"),
         clock,
     )
 }

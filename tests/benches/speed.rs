@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use domain::number_sequence::{Command, NumberSequence};
-use domain::views::desk_board::DeskBoard;
+use domain::projections::desk_board::DeskBoard;
 use events::ticket::TicketEvent;
 use events::{Body, Event as _, Meta};
 use functions::stream::project;
@@ -300,9 +300,7 @@ fn replay_a_million_events(bencher: Bencher) {
                 };
                 position = last.position;
                 for placed in &page {
-                    project::fold(ledger, &mut board, &placed.commit)
-                        .await
-                        .expect("folded");
+                    project::fold(&mut board, &placed.commit).expect("folded");
                 }
             }
         })

@@ -358,7 +358,7 @@ async fn variable_of(desk: &TestDesk, sn: &str) -> Option<Value> {
         task: String::new(),
         due: Moment(0),
     };
-    functions::queue::attempt::call::variables(&desk.app, &card, &requested)
+    functions::queue::automate::api_call::variables(&desk.app, &card, &requested)
         .await
         .expect("variables")
         .get("tok")
@@ -378,9 +378,14 @@ async fn api_calls_use_variables_of_the_key_store_until_erasure() {
         sns.push(answer["sn"].as_str().expect("a number").to_owned());
     }
     assert_eq!(variable_of(&desk, &sns[0]).await, Some(json!(VARIABLE)));
-    let report = erasure::erase(&desk.app, "lisi", &|_| {})
-        .await
-        .expect("erased");
+    let report = erasure::erase(
+        &desk.app,
+        "lisi",
+        functions::registry::is_configuration,
+        &|_| {},
+    )
+    .await
+    .expect("erased");
     assert_eq!(report.secrets, 1, "{report:?}");
     assert_eq!(variable_of(&desk, &sns[0]).await, None);
     assert_eq!(
@@ -548,9 +553,14 @@ async fn the_report_names_services_that_do_not_seal_text() {
     );
     let sealed = submit().await;
     desk.followed().await;
-    let report = erasure::survey(&desk.app, "lisi", &|_| {})
-        .await
-        .expect("a report");
+    let report = erasure::survey(
+        &desk.app,
+        "lisi",
+        functions::registry::is_configuration,
+        &|_| {},
+    )
+    .await
+    .expect("a report");
     assert!(
         !report.erased && report.sealed.contains(&plain) && report.sealed.contains(&sealed),
         "{report:?}"
@@ -644,9 +654,14 @@ async fn the_report_counts_the_messages_of_operations() {
         )
         .await;
     assert_eq!(status, 200, "{answer}");
-    let report = erasure::survey(&desk.app, "zhangsan", &|_| {})
-        .await
-        .expect("a report");
+    let report = erasure::survey(
+        &desk.app,
+        "zhangsan",
+        functions::registry::is_configuration,
+        &|_| {},
+    )
+    .await
+    .expect("a report");
     let stream = format!("ticket-{sn}");
     let is_counted = report
         .remaining
@@ -675,12 +690,23 @@ async fn an_interrupted_erasure_is_completed_under_the_person_id() {
         .expect("lisi");
     assert!(desk.app.ledger.keys.erase(&lisi).await.expect("erased"));
     assert!(matches!(
-        erasure::erase(&desk.app, "lisi", &|_| {}).await,
+        erasure::erase(
+            &desk.app,
+            "lisi",
+            functions::registry::is_configuration,
+            &|_| {}
+        )
+        .await,
         Err(NotErased::Unknown(_))
     ));
-    let report = erasure::erase(&desk.app, lisi.as_str(), &|_| {})
-        .await
-        .expect("completed");
+    let report = erasure::erase(
+        &desk.app,
+        lisi.as_str(),
+        functions::registry::is_configuration,
+        &|_| {},
+    )
+    .await
+    .expect("completed");
     assert!(report.erased && report.documents >= 1, "{report:?}");
     let cards = desk.app.views.scan("ticket", "", 100).await.expect("cards");
     let is_sealed = |body: &[u8]| String::from_utf8_lossy(body).contains("\"sealed\"");
@@ -690,7 +716,13 @@ async fn an_interrupted_erasure_is_completed_under_the_person_id() {
     );
     let unknown = PersonId(format!("p{}", "0".repeat(24)));
     assert!(matches!(
-        erasure::erase(&desk.app, unknown.as_str(), &|_| {}).await,
+        erasure::erase(
+            &desk.app,
+            unknown.as_str(),
+            functions::registry::is_configuration,
+            &|_| {}
+        )
+        .await,
         Err(NotErased::Unknown(_))
     ));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use domain::envelope::Envelope;
-use domain::views::incident_log::IncidentLog;
+use domain::projections::incident_log::IncidentLog;
 use events::ticket::RowImported;
 use events::{Meta, Moment};
 use serde_json::{Value, json};

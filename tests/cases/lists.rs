@@ -13,7 +13,14 @@ use tests::process::Served;
 #[tokio::test]
 async fn every_list_on_sqlite_equals_a_direct_computation() {
     let directory = tempfile::tempdir().expect("a directory");
-    let file = Arc::new(ViewsFile::open(directory.path(), Arc::default()).expect("views"));
+    let file = Arc::new(
+        ViewsFile::open(
+            directory.path(),
+            Arc::default(),
+            &functions::registry::counted(),
+        )
+        .expect("views"),
+    );
     let compared = lists::check(Arc::new(Sqlite(file)), 1_500, 800).await;
     println!("sqlite: {compared:?}, 0 differences");
     assert!(compared.listed > 10_000, "{compared:?}");

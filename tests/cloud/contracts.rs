@@ -142,7 +142,7 @@ async fn sqs_queue() {
     let config = configure(None).await;
     let client = aws_sdk_sqs::Client::new(&config);
     let names = Names::new(&fresh("q"));
-    for name in queue::QUEUES {
+    for name in functions::catalog::queues() {
         for name in [names.queue(name), names.queue(&queue::sqs::dead(name))] {
             client
                 .create_queue()
@@ -154,8 +154,8 @@ async fn sqs_queue() {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     queue::contract::check_in_real_time(
-        &queue::sqs::Sqs::new(&config, names, clock.clone()),
-        queue::QUEUES[0],
+        &queue::sqs::Sqs::new(&config, names, &functions::catalog::queues(), clock.clone()),
+        functions::catalog::queues()[0],
         &*clock,
     )
     .await;

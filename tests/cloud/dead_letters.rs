@@ -34,7 +34,7 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
     let client = aws_sdk_sqs::Client::new(&desk.cloud.config);
     let url = client
         .get_queue_url()
-        .queue_name(desk.cloud.names.queue("deliver"))
+        .queue_name(desk.cloud.names.queue("callback"))
         .send()
         .await
         .expect("the queue")

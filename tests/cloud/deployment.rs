@@ -12,7 +12,7 @@ use events::Moment;
 use infra::aws::{Cloud, Table, configure};
 use infra::clock::{Clock as _, Rng as _, SystemClock, SystemRng};
 use infra::meter::Meter;
-use infra::queue::{QUEUES, sqs::dead};
+use infra::queue::sqs::dead;
 use infra::store::commit::hex;
 use infra::store::contract::following;
 use infra::store::dynamodb::{Value, item};
@@ -131,7 +131,7 @@ impl Deployment {
             }
         }
         let queues = aws_sdk_sqs::Client::new(&config);
-        for name in QUEUES
+        for name in functions::catalog::queues()
             .iter()
             .flat_map(|name| [(*name).to_owned(), dead(name)])
         {
@@ -150,7 +150,12 @@ impl Deployment {
             .send()
             .await
             .expect("a secret");
-        let cloud = Cloud::new(config, &prefix, &setting("LEDGERDESK_BUCKET"));
+        let cloud = Cloud::new(
+            config,
+            &prefix,
+            &setting("LEDGERDESK_BUCKET"),
+            &functions::catalog::queues(),
+        );
         Self {
             prefix,
             cloud,
@@ -165,6 +170,7 @@ impl Deployment {
             commit.at = Moment(SystemClock.now().0 - 120_000);
             commit.hash = commit.expected_hash();
             self.cloud
+                .ports
                 .ledger
                 .store
                 .append(commit)

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use functions::App;
-use functions::app::{Ports, Settings};
+use functions::app::Settings;
 use infra::aws::{Cloud, configure};
-use infra::http::memory::Memory as NoCaller;
-use infra::login::memory::Memory as NoLogin;
 use serde_json::{Value, json};
 
 /// Longest wait for an expected condition.
@@ -62,18 +60,10 @@ impl TestDesk {
             configure(None).await,
             &setting("LEDGERDESK_PREFIX"),
             &setting("LEDGERDESK_BUCKET"),
+            &functions::catalog::queues(),
         );
-        let ports = Ports {
-            ledger: cloud.ledger.clone(),
-            views: cloud.views.clone(),
-            queue: cloud.queue.clone(),
-            blob: cloud.blob.clone(),
-            caller: Arc::new(NoCaller::default()),
-            login: Arc::new(NoLogin::default()),
-            directory: Arc::new(infra::directory::file::File::default()),
-            secrets: cloud.secrets.clone(),
-        };
-        let app = App::new(ports, Settings::default(), Arc::default()).expect("a desk");
+        let app =
+            App::new(cloud.ports.clone(), Settings::default(), Arc::default()).expect("a desk");
         let caller = setting("LEDGERDESK_APP")
             .split_once(':')
             .map(|(code, secret)| (code.to_owned(), secret.to_owned()))

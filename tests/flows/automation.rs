@@ -1,6 +1,9 @@
 //! Automatic nodes: API calls, retries, ignored failures, polling, SOPS tasks, and parallel
 //! branches.
 
+use domain::intent::{Intent, Work};
+use functions::queue::automate::open as open_api_call;
+use functions::queue::read;
 use serde_json::{Value, json};
 use tests::form;
 
@@ -545,9 +548,17 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
         .await
         .expect("take")
     {
-        functions::host::local::work(&desk.app, "automate", message)
+        let Work::Intent(Intent::StartApiCall(call)) = read(&message).expect("readable") else {
+            panic!("only intents are queued");
+        };
+        open_api_call(&desk.app.ledger, &message, *call)
             .await
-            .expect("work");
+            .expect("opened");
+        desk.app
+            .queue
+            .done("automate", &message)
+            .await
+            .expect("done");
     }
     desk.followed().await;
     // A process records the attempt, then crashes before the result is recorded.

@@ -1,6 +1,8 @@
 //! Callbacks at the end of a ticket: retried, logged, and signed, with one idempotency key per
 //! callback.
 
+use functions::registry::REGISTRY;
+use functions::stream::follow::births::Births;
 use infra::http::HttpResponse;
 use serde_json::{Value, json};
 use tests::approval_request;
@@ -166,14 +168,15 @@ async fn a_rebuild_ahead_of_the_follower_loses_no_callback() {
             .await
             .unwrap();
     }
+    let births = Births::load(&desk.app.ledger, REGISTRY).await.unwrap();
     let mut position = 0;
     while position < desk.head().await {
-        position = functions::host::local::follow_page(&desk.app, position)
+        position = functions::host::local::follow_page(&desk.app, &births, position)
             .await
             .unwrap();
     }
     assert_eq!(
-        desk.app.queue.waiting("deliver").await.unwrap(),
+        desk.app.queue.waiting("callback").await.unwrap(),
         1,
         "the reaction queued the callback"
     );

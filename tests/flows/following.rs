@@ -3,7 +3,9 @@
 
 use events::Moment;
 use functions::host::local::follow_page;
+use functions::registry::REGISTRY;
 use functions::stream::follow::Follower;
+use functions::stream::follow::births::Births;
 use functions::stream::parked;
 use infra::store::contract::following;
 use serde_json::json;
@@ -12,9 +14,12 @@ use tests::approval_request;
 use crate::TestDesk;
 
 async fn follow_all(desk: &TestDesk) {
+    let births = Births::load(&desk.app.ledger, REGISTRY)
+        .await
+        .expect("births");
     let mut position = 0;
     while position < desk.head().await {
-        position = follow_page(&desk.app, position)
+        position = follow_page(&desk.app, &births, position)
             .await
             .expect("following never stops");
     }
@@ -56,12 +61,17 @@ async fn an_unreadable_commit_parks_only_its_own_stream() {
     );
     assert_eq!(follow[0].at, Moment(tests::MORNING.0));
 
+    let births = Births::load(&desk.app.ledger, REGISTRY)
+        .await
+        .expect("births");
     let follower = Follower {
         ledger: &desk.app.ledger,
         views: &*desk.app.views,
-        queue: &*desk.app.queue,
+        writer: &*desk.app.page_writer,
+        births: &births,
+        registry: REGISTRY,
     };
-    let still = parked::redrive(&desk.app.ledger, follower, follow[0])
+    let still = parked::redrive(follower, follow[0])
         .await
         .expect_err("the cause is still there");
     assert!(still.what.contains("version 9"));
@@ -84,7 +94,7 @@ async fn an_unreadable_commit_parks_only_its_own_stream() {
     parked::park(&*desk.app.views, &recovered)
         .await
         .expect("parked");
-    parked::redrive(&desk.app.ledger, follower, &recovered)
+    parked::redrive(follower, &recovered)
         .await
         .expect("followed again");
     assert_eq!(

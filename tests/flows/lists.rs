@@ -11,7 +11,14 @@ use crate::TestDesk;
 /// Returns a desk with views in memory, and a desk with views in an SQLite file.
 async fn desks() -> (TestDesk, TestDesk, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
-    let file = Arc::new(ViewsFile::open(directory.path(), Arc::default()).expect("views"));
+    let file = Arc::new(
+        ViewsFile::open(
+            directory.path(),
+            Arc::default(),
+            &functions::registry::counted(),
+        )
+        .expect("views"),
+    );
     (
         TestDesk::open().await,
         TestDesk::open_over(Arc::new(Sqlite(file))).await,

@@ -1108,9 +1108,10 @@ async fn w24_deadlines_are_stored_in_the_ledger_and_agreements_come_later() {
         .await
         .unwrap()
         .expect("a deadline");
+    let deadlines: Value = serde_json::from_slice(&due.body).unwrap();
     assert_eq!(
-        String::from_utf8(due.body).unwrap(),
-        (tests::MORNING.0 + 3 * 86_400_000).to_string()
+        deadlines,
+        json!({ "rate": tests::MORNING.0 + 3 * 86_400_000 })
     );
 }
 

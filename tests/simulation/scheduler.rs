@@ -227,4 +227,10 @@ impl<T: Queue> Queue for Paused<T> {
     async fn waiting(&self, queue: &str) -> Result<u64, Error> {
         with_pauses!(self.0.waiting(queue))
     }
+    async fn next_due(&self, queue: &str) -> Result<Option<Moment>, Error> {
+        with_pauses!(self.0.next_due(queue))
+    }
+    async fn arrival(&self, queue: &str) {
+        with_pauses!(self.0.arrival(queue));
+    }
 }

@@ -12,15 +12,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use domain::intent::effect_id;
+use domain::projections::desk_board::DeskBoard;
 use domain::reactions::{send_callback, start_api_call};
 use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
 use events::{Meta, Moment};
 use functions::App;
+use functions::app::Settings;
 use functions::app::cards::read_card;
-use functions::app::{Ports, Settings};
 use functions::catalog::{FUNCTIONS, Function};
 use functions::host::lambda::{Host, StreamAnswers};
+use functions::registry::REGISTRY;
+use functions::stream::follow::births::Births;
 use functions::stream::index::Indexer;
 use functions::stream::{parked, project};
 use infra::blob::Blob;
@@ -28,12 +31,11 @@ use infra::clock::{ManualClock, SeededRng};
 use infra::ledger::command_id;
 use infra::pages::{Page, Pages};
 use infra::queue::Queue as _;
-use infra::secrets::stored::Stored;
 use infra::store::contract::following;
 use infra::store::dynamodb::{Value as Attribute, item};
 use infra::store::{Commit, audit, paged::Paged};
 use infra::views::{Document, Entry, Index, Range, Views};
-use infra::{CommandEnvelope, Error, Kind, Ledger, blob, keys, login, pages, queue, store, views};
+use infra::{CommandEnvelope, Error, Kind, Ledger, Ports, blob, keys, pages, queue, store, views};
 use serde_json::{Value, json};
 
 use crate::scheduler::Dice;
@@ -210,19 +212,12 @@ impl Cloud {
 
     /// Returns an instance of the functions that shares no memory with others.
     fn instance(&self) -> Host {
-        let ports = Ports {
-            ledger: self.ledger.clone(),
-            views: self.views.clone(),
-            queue: self.queue.clone(),
-            blob: self.blob.clone(),
-            caller: Arc::new(infra::http::memory::Memory::default()),
-            login: Arc::new(login::memory::Memory::default()),
-            directory: Arc::new(infra::directory::file::File::default()),
-            secrets: Arc::new(Stored {
-                keys: self.ledger.keys.clone(),
-                rng: self.ledger.rng.clone(),
-            }),
-        };
+        let ports = Ports::over(
+            self.ledger.clone(),
+            self.views.clone(),
+            self.queue.clone(),
+            self.blob.clone(),
+        );
         let app = App::new(ports, Settings::default(), Arc::default()).expect("a desk");
         Host::new(
             app,
@@ -235,6 +230,9 @@ impl Cloud {
     /// Executes the commands of all clients, and appends a commit of an unknown event version on
     /// its own stream.
     async fn write(&self, dice: &mut Dice) -> Vec<Commit> {
+        Births::activate_at(&self.ledger, REGISTRY, None, Moment(0))
+            .await
+            .expect("active reactions");
         let mut plans: Vec<_> = (0..TICKETS)
             .map(|number| plan(number, &self.company, dice).into_iter().enumerate())
             .collect();
@@ -419,7 +417,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
     let mut cards: BTreeMap<&str, (i64, TicketCard)> = BTreeMap::new();
     for commit in commits
         .iter()
-        .filter(|commit| commit.stream != "ticket-POISON")
+        .filter(|commit| commit.stream.starts_with("ticket-") && commit.stream != "ticket-POISON")
     {
         let (sequence, card) = cards.entry(&commit.stream).or_default();
         for envelope in cloud.ledger.envelopes(commit).await.expect("envelopes") {
@@ -478,7 +476,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
         .map(|entry| (entry.value, entry.key))
         .collect();
     assert_eq!(stored, rows);
-    for (queue, expected) in [("deliver", expected), ("automate", calls)] {
+    for (queue, expected) in [("callback", expected), ("automate", calls)] {
         let queued = cloud
             .queue
             .take(queue, Moment(i64::MAX), Moment(i64::MAX), 1000)
@@ -494,18 +492,16 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
         );
     }
 
-    let (position, board) = project::board(&*cloud.views, project::DESK_BOARD)
+    let (position, board) = project::stored::<DeskBoard>(&*cloud.views)
         .await
         .expect("board");
     assert_eq!(position, store.head().await.expect("head").position);
-    let mut fresh = domain::views::desk_board::DeskBoard::default();
+    let mut fresh = DeskBoard::default();
     for commit in commits
         .iter()
         .filter(|commit| commit.stream != "ticket-POISON")
     {
-        project::fold(&cloud.ledger, &mut fresh, commit)
-            .await
-            .expect("fold");
+        project::fold(&mut fresh, commit).expect("fold");
     }
     assert_eq!(board, fresh);
     let parked = parked::list(&*cloud.views, 10).await.expect("parked");

@@ -20,11 +20,13 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use events::Moment;
+use functions::app::Settings;
 use functions::app::seed;
-use functions::app::{Ports, Settings};
+use functions::catalog::queues;
 use functions::host::local::{following, work};
+use functions::registry::REGISTRY;
+use functions::stream::follow::births::Births;
 use functions::{App, http, timer};
-use infra::Ledger;
 use infra::blob::memory::Memory as Blob;
 use infra::clock::{ManualClock, SeededRng};
 use infra::crash::Crash;
@@ -33,9 +35,9 @@ use infra::http::memory::Memory as Receiver;
 use infra::keys::memory::Memory as Keys;
 use infra::login::memory::Memory as Login;
 use infra::queue::memory::Memory as Queue;
-use infra::secrets::stored::Stored;
 use infra::store::memory::Memory as Store;
 use infra::views::memory::Memory as Views;
+use infra::{Ledger, Ports};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -56,9 +58,6 @@ pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered 
         is_disabled: false,
     }
 }
-
-/// The queues of the catalog.
-const QUEUES: [&str; 3] = ["deliver", "automate", "attempt"];
 
 /// Returns the directory of the demo company: departments, leaders, and the roles of one business.
 pub fn organization() -> File {
@@ -143,21 +142,16 @@ impl TestDesk {
             rng,
         );
         let login = Login([("lisi-is-logged-in".to_owned(), "lisi".to_owned())].into());
-        let secrets = Arc::new(Stored {
-            keys: ledger.keys.clone(),
-            rng: ledger.rng.clone(),
-        });
         let ports = Ports {
-            secrets,
-            ledger,
-            views,
-            queue: Arc::new(Queue::default()),
-            caller: receiver.clone(),
-            blob: blob.clone(),
+            http: receiver.clone(),
             login: Arc::new(login),
             directory: Arc::new(organization()),
+            ..Ports::over(ledger, views, Arc::new(Queue::default()), blob.clone())
         };
         let app = App::new(ports, settings, Arc::new(Crash::default())).expect("a desk");
+        Births::activate(&app.ledger, REGISTRY)
+            .await
+            .expect("active reactions");
         let following_app = app.clone();
         let follower = tokio::spawn(async move { following(&following_app).await });
         seed::found(&app).await.expect("the base");
@@ -175,6 +169,39 @@ impl TestDesk {
             receiver,
             blob,
             follower,
+        };
+        desk.followed().await;
+        desk
+    }
+
+    /// Restarts the desk on the same ledger, keys and files, with empty views and queues, as after a
+    /// loss of `views.db`; returns when the views are filled again.
+    pub async fn restart_without_views(self) -> Self {
+        let old = &self.app;
+        let ports = Ports {
+            http: self.receiver.clone(),
+            login: old.login.clone(),
+            directory: old.directory.clone(),
+            ..Ports::over(
+                old.ledger.clone(),
+                Arc::new(Views::default()),
+                Arc::new(Queue::default()),
+                self.blob.clone(),
+            )
+        };
+        self.follower.abort();
+        let settings = (*old.settings).clone();
+        let app = App::new(ports, settings, Arc::new(Crash::default())).expect("a desk");
+        Births::activate(&app.ledger, REGISTRY)
+            .await
+            .expect("active reactions");
+        let following_app = app.clone();
+        let desk = Self {
+            app,
+            clock: self.clock.clone(),
+            receiver: self.receiver.clone(),
+            blob: self.blob.clone(),
+            follower: tokio::spawn(async move { following(&following_app).await }),
         };
         desk.followed().await;
         desk
@@ -213,10 +240,12 @@ impl TestDesk {
     pub async fn settle(&self) {
         loop {
             self.followed().await;
-            timer::wake::wake(&self.app, None).await.expect("wake");
+            timer::wake::wake(&self.app, REGISTRY, None)
+                .await
+                .expect("wake");
             let now = self.app.ledger.clock.now();
             let mut idle = true;
-            for name in QUEUES {
+            for name in queues() {
                 for message in self
                     .app
                     .queue

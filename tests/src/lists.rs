@@ -8,9 +8,10 @@ use domain::views::ticket_card::TicketCard;
 use events::ticket::{NodeStatus, Opened, ServiceKind};
 use events::{CategoryId, Moment, NodeId, PersonId, ServiceId, TicketSn};
 use functions::App;
+use functions::app::Settings;
 use functions::app::tickets::list::{self, Filter, Number};
-use functions::app::{Ports, Settings};
 use infra::Ledger;
+use infra::Ports;
 use infra::clock::{ManualClock, SeededRng};
 use infra::views::{Document, Views};
 use serde_json::json;
@@ -115,20 +116,12 @@ fn app(views: Arc<dyn Views>) -> App {
         Arc::new(ManualClock::at(Moment(BEGIN))),
         rng,
     );
-    let secrets = Arc::new(infra::secrets::stored::Stored {
-        keys: ledger.keys.clone(),
-        rng: ledger.rng.clone(),
-    });
-    let ports = Ports {
-        secrets,
+    let ports = Ports::over(
         ledger,
         views,
-        queue: Arc::new(infra::queue::memory::Memory::default()),
-        caller: Arc::new(infra::http::memory::Memory::default()),
-        blob: Arc::new(infra::blob::memory::Memory::default()),
-        login: Arc::new(infra::login::memory::Memory::default()),
-        directory: Arc::new(infra::directory::file::File::default()),
-    };
+        Arc::new(infra::queue::memory::Memory::default()),
+        Arc::new(infra::blob::memory::Memory::default()),
+    );
     App::new(ports, Settings::default(), Arc::default()).expect("a desk")
 }
 

@@ -19,7 +19,7 @@ use events::api_call::{
 use events::service_task::ServiceTask;
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{DecideError, Decider, Nothing};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Time for the ticket to record the result, in milliseconds, before the result is sent to it
 /// again.
@@ -122,6 +122,7 @@ impl Decider for ApiCall {
     type Rejection = Rejection;
     type Context = ();
     type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
 
     fn opens(command: &Command) -> bool {
         matches!(command, Command::Request(_))
@@ -486,11 +487,11 @@ mod tests {
 
     #[test]
     fn every_state_except_the_last_one_has_a_deadline() {
-        use events::{Deadline, Event as _};
+        use events::{DeadlineChange, Event as _};
         for event in events::samples::history::<ApiCallEvent>() {
-            assert_eq!(
-                matches!(event.deadline(), Deadline::At(_)),
-                !matches!(event, ApiCallEvent::Closed(_)),
+            let changes = event.deadlines();
+            assert!(
+                matches!(&changes[..], [DeadlineChange { due, .. }] if due.is_none() == matches!(event, ApiCallEvent::Closed(_))),
                 "{event:?}"
             );
         }

@@ -25,7 +25,7 @@ use events::ticket::{NodeStatus, Opened, Priority, TicketEvent};
 use events::workflow::{Definition, Deployed, Node, NodeKind, Revoke};
 use events::{Entry, NodeId, PersonId, Personal, Remark};
 
-use crate::decider::Decider;
+use crate::decider::{Decider, StreamRole};
 use crate::user_name::is_blank;
 pub use automatic::INPUT_MAX;
 pub use command::{Command, NodeResult, Open};
@@ -55,6 +55,7 @@ impl Decider for Ticket {
     type Rejection = Rejection;
     type Context = Context;
     type Lookup = Lookup;
+    const ROLE: StreamRole = StreamRole::Work;
 
     fn opens(command: &Command) -> bool {
         matches!(command, Command::Open(_))

@@ -21,7 +21,7 @@ use events::workflow::{
 use events::{AttachmentId, NodeId, ServiceId, WorkflowId};
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{DecideError, Decider, Nothing};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// The commands of one workflow.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +93,7 @@ impl Decider for Workflow {
     type Rejection = Rejection;
     type Context = ();
     type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Configuration;
 
     fn decide(&self, command: &Command, (): &()) -> Result<Vec<WorkflowEvent>, DecideError<Self>> {
         self.events_for(command).map_err(DecideError::Rejected)

@@ -7,9 +7,8 @@ use domain::draft::Draft;
 use domain::views::Card;
 use domain::views::ticket_card::TicketCard;
 use events::attachment::AttachmentEvent;
-use events::draft::DraftEvent;
 use events::ticket::{Opened, TicketEvent};
-use events::{AttachmentId, Body, Entry, Event, PersonId, Personal, Remark};
+use events::{AnyEvent, AttachmentId, Body, Entry, Event, PersonId, Personal, Remark};
 use infra::Error;
 use infra::store::Commit;
 use infra::views::Document;
@@ -78,9 +77,14 @@ pub struct Remaining {
 }
 
 /// Finds the data of a person that an erasure would remove; changes nothing. `person` is a user name, or a person id.
-pub async fn survey(app: &App, person: &str, progress: Progress<'_>) -> Result<Report, NotErased> {
+pub async fn survey(
+    app: &App,
+    person: &str,
+    is_configuration: fn(&str) -> bool,
+    progress: Progress<'_>,
+) -> Result<Report, NotErased> {
     let pid = find(app, person).await?;
-    let mut inventory = Inventory::default();
+    let mut inventory = Inventory::new(is_configuration);
     inventory.read(app, &pid, progress).await?;
     check(app, &pid, person, &inventory).await?;
     let documents = documents(app, &pid, false).await?;
@@ -88,10 +92,15 @@ pub async fn survey(app: &App, person: &str, progress: Progress<'_>) -> Result<R
 }
 
 /// Erases a person for good. `person` is a user name, or a person id; an erasure that was interrupted is completed under the id.
-pub async fn erase(app: &App, person: &str, progress: Progress<'_>) -> Result<Report, NotErased> {
+pub async fn erase(
+    app: &App,
+    person: &str,
+    is_configuration: fn(&str) -> bool,
+    progress: Progress<'_>,
+) -> Result<Report, NotErased> {
     let _one = ERASING.lock().await;
     let pid = find(app, person).await?;
-    let mut inventory = Inventory::default();
+    let mut inventory = Inventory::new(is_configuration);
     inventory.read(app, &pid, progress).await?;
     check(app, &pid, person, &inventory).await?;
     app.ledger.forget(&pid).await?;
@@ -213,8 +222,9 @@ fn names(body: &[u8], pid: &PersonId) -> bool {
 }
 
 /// The data of a person in the ledger. Its size grows with the data of this person, not with the ledger.
-#[derive(Default)]
 struct Inventory {
+    /// Returns whether a stream is configuration.
+    is_configuration: fn(&str) -> bool,
     /// The last position that was searched.
     position: i64,
     named: BTreeSet<String>,
@@ -231,6 +241,22 @@ struct Inventory {
 }
 
 impl Inventory {
+    fn new(is_configuration: fn(&str) -> bool) -> Self {
+        Self {
+            is_configuration,
+            position: 0,
+            named: BTreeSet::new(),
+            sealed: BTreeSet::new(),
+            files: BTreeSet::new(),
+            shared_files: BTreeSet::new(),
+            secrets: BTreeSet::new(),
+            plain: BTreeSet::new(),
+            imported: BTreeSet::new(),
+            configuration: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
+        }
+    }
+
     /// Searches the ledger from where the last search ended. Values stay sealed.
     async fn read(
         &mut self,
@@ -255,31 +281,24 @@ impl Inventory {
     fn take(&mut self, pid: &PersonId, commit: &Commit) {
         let stream = &commit.stream;
         self.named.insert(stream.clone());
+        if (self.is_configuration)(stream) {
+            self.configuration.insert(stream.clone());
+        }
         let Ok(mut body) = Body::read(&commit.body) else {
             self.unreadable.insert(stream.clone());
             return;
         };
         self.take_sealed(pid, stream, body.meta.personals());
         for raw in &body.events {
-            let is_read = match events::aggregate_of(stream) {
-                "ticket" => TicketEvent::read(raw).map(|mut event| {
-                    self.take_sealed(pid, stream, event.personals());
-                    self.take_ticket(pid, stream, &event);
-                }),
-                "draft" => DraftEvent::read(raw)
-                    .map(|mut event| self.take_sealed(pid, stream, event.personals())),
-                "attachment" => AttachmentEvent::read(raw).map(|mut event| {
-                    self.take_sealed(pid, stream, event.personals());
-                    self.take_file(pid, stream, &event);
-                }),
-                "callback" | "api_call" | "idempotency_key" | "number_sequence" => Ok(()),
-                _ => {
-                    self.configuration.insert(stream.clone());
-                    Ok(())
-                }
-            };
-            if is_read.is_err() {
+            let Ok(mut event) = AnyEvent::read(raw) else {
                 self.unreadable.insert(stream.clone());
+                continue;
+            };
+            self.take_sealed(pid, stream, event.personals());
+            match &event {
+                AnyEvent::TicketEvent(event) => self.take_ticket(pid, stream, event),
+                AnyEvent::AttachmentEvent(event) => self.take_file(pid, stream, event),
+                _ => {}
             }
         }
     }

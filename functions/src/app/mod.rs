@@ -30,8 +30,8 @@ use infra::http::HttpClient;
 use infra::login::Login;
 use infra::queue::Queue;
 use infra::secrets::Secrets;
-use infra::views::Views;
-use infra::{Error, Ledger};
+use infra::views::{PageWriter, Views};
+use infra::{Error, Ledger, Ports};
 use jiff::tz::TimeZone;
 use tokio::sync::{OnceCell, watch};
 
@@ -76,7 +76,9 @@ pub struct App {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    pub caller: Arc<dyn HttpClient>,
+    /// Writes the results of followed pages.
+    pub page_writer: Arc<dyn PageWriter>,
+    pub http: Arc<dyn HttpClient>,
     /// Uploaded files, sealed.
     pub blob: Arc<dyn Blob>,
     pub login: Arc<dyn Login>,
@@ -107,18 +109,6 @@ pub struct DeskKeys {
     pub files: [u8; 32],
 }
 
-/// The ports of one desk.
-pub struct Ports {
-    pub ledger: Ledger,
-    pub views: Arc<dyn Views>,
-    pub queue: Arc<dyn Queue>,
-    pub caller: Arc<dyn HttpClient>,
-    pub blob: Arc<dyn Blob>,
-    pub login: Arc<dyn Login>,
-    pub directory: Arc<dyn Directory>,
-    pub secrets: Arc<dyn Secrets>,
-}
-
 impl App {
     /// Creates a desk over its ports. Fails if a stored event version cannot be read.
     pub fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
@@ -126,7 +116,8 @@ impl App {
             ledger,
             views,
             queue,
-            caller,
+            page_writer,
+            http,
             blob,
             login,
             directory,
@@ -140,7 +131,7 @@ impl App {
                 ledger.clone(),
                 views.clone(),
                 directory.clone(),
-                caller.clone(),
+                http.clone(),
                 settings.zone.clone(),
             )),
             numbers: Arc::new(Numbers::new(ledger.clone())),
@@ -151,7 +142,8 @@ impl App {
             ledger,
             views,
             queue,
-            caller,
+            page_writer,
+            http,
             blob,
             login,
             directory,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::views::incident_log::{CLOSED, Case, IncidentLog, OPENED, RESOLVED, minutes};
+use domain::projections::incident_log::{CLOSED, Case, IncidentLog, OPENED, RESOLVED, minutes};
 use events::Moment;
 use events::ticket::RowImported;
 use infra::{Error, Ledger};

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use functions::App;
 use functions::app::times;
-use functions::app::{FILE_BYTES_MAX, Ports, Settings};
+use functions::app::{FILE_BYTES_MAX, Settings};
+use functions::catalog::queues;
 use functions::host::lambda::{Host, StreamAnswers};
 use functions::stream::index::Indexer;
+use infra::Ports;
 use infra::aws::{Cloud, configure};
 use infra::directory::file::File;
 use infra::directory::{Directory, http::Http as HttpDirectory};
@@ -16,9 +18,9 @@ use infra::http::egress::Egress;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use lambda_runtime::Error;
 
-/// The functions whose roles may read the journal; only these read it once at the start, to open
+/// The functions whose roles may not read the journal. The others read it once at the start, to open
 /// the connection.
-const READS_JOURNAL: [&str; 5] = ["command", "follow", "deliver", "automate", "attempt"];
+const NO_JOURNAL: [&str; 2] = ["index", "wake"];
 
 /// Largest response body: Lambda allows 6 MiB, base64 leaves three quarters, and headers use a
 /// part.
@@ -37,9 +39,9 @@ async fn main() -> Result<(), Error> {
         .ok_or("LEDGERDESK_PREFIX is not set; it must be the prefix of the desk's tables")?;
     let bucket = setting("LEDGERDESK_BUCKET")
         .ok_or("LEDGERDESK_BUCKET is not set; it must name the archive bucket")?;
-    let cloud = Cloud::new(configure(None).await, &prefix, &bucket);
+    let cloud = Cloud::new(configure(None).await, &prefix, &bucket, &queues());
     let warmed = tokio::spawn({
-        let (cloud, reads_journal) = (cloud.clone(), READS_JOURNAL.contains(&function.as_str()));
+        let (cloud, reads_journal) = (cloud.clone(), !NO_JOURNAL.contains(&function.as_str()));
         async move {
             if reads_journal {
                 cloud.warm().await;
@@ -61,20 +63,16 @@ async fn main() -> Result<(), Error> {
         response_bytes_max: Some(RESPONSE_BYTES_MAX),
     };
     let egress = Egress::read(&setting("LEDGERDESK_EGRESS").unwrap_or_default())?;
-    let caller = Arc::new(HttpClient::new(egress)?);
+    let http = Arc::new(HttpClient::new(egress)?);
     let directory: Arc<dyn Directory> = match setting("LEDGERDESK_DIRECTORY") {
-        Some(url) => Arc::new(HttpDirectory::new(&url, cloud.ledger.clock.clone())?),
+        Some(url) => Arc::new(HttpDirectory::new(&url, cloud.ports.ledger.clock.clone())?),
         None => Arc::new(File::default()),
     };
     let ports = Ports {
-        ledger: cloud.ledger.clone(),
-        views: cloud.views.clone(),
-        queue: cloud.queue.clone(),
-        caller,
-        blob: cloud.blob.clone(),
+        http,
         login,
         directory,
-        secrets: cloud.secrets.clone(),
+        ..cloud.ports.clone()
     };
     let app = App::new(ports, settings, Arc::default())?;
     app.limits.apply();
@@ -86,7 +84,7 @@ async fn main() -> Result<(), Error> {
     };
     let indexer = Indexer::new(
         cloud.pages.clone(),
-        cloud.blob.clone(),
+        cloud.ports.blob.clone(),
         app.ledger.clock.clone(),
     );
     Host::new(app, indexer, cloud.meter, answers)

@@ -16,7 +16,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 
 use super::setup::{Named, read_apps};
-use super::target::Target;
+use super::target::{self, Target};
 use super::{Change, CommandError};
 use crate::app::{client_apps, seed};
 
@@ -164,7 +164,7 @@ impl App {
                 .map(str::to_owned)
                 .ok_or_else(|| format!("app {code} exists already and keeps its secret").into());
         }
-        let desk = self.target.write().await.map_err(with_hint)?.app()?;
+        let desk = target::app(self.target.write().await.map_err(with_hint)?)?;
         if client_apps::app(&desk.ledger, code).await?.is_some() {
             return Err(format!("app {code} exists already").into());
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::clock::{Clock as _, SystemClock};
-use infra::local::{FILES, Local, check_keys, is_running, sqlite_version};
+use infra::local::{self, FILES, check_keys, is_running, sqlite_version};
 use infra::store::Head;
 use infra::store::audit::{Verdict, verify};
 use infra::store::commit::hex;
@@ -648,7 +648,7 @@ fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
 ///
 /// Uploads that were discarded during the backup are not missing.
 async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String>, String> {
-    let copy = Local::look(copied, false).map_err(words)?;
+    let copy = local::look(copied, false).map_err(words)?;
     let missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob, copy.has_keys)
         .await
         .map_err(words)?
@@ -657,7 +657,7 @@ async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String
         return Ok(Vec::new());
     }
     let streams: Vec<String> = missing.into_iter().map(|(stream, _)| stream).collect();
-    let desk = Local::look(data, running).map_err(words)?;
+    let desk = local::look(data, running).map_err(words)?;
     let still = uploads::look(&desk.ledger, &streams, &*copy.blob, desk.has_keys)
         .await
         .map_err(words)?

@@ -3,6 +3,7 @@
 mod day;
 mod story;
 
+use domain::projections::desk_board::DeskBoard;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -192,8 +193,8 @@ async fn summary(
     data: &std::path::Path,
     of_the_day: u64,
 ) -> Result<(Value, String), CommandError> {
-    project::desk_board(&app.ledger, &*app.views).await?;
-    let (_, board) = project::board(&*app.views, project::DESK_BOARD).await?;
+    project::project::<DeskBoard>(&app.ledger, &*app.views).await?;
+    let (_, board) = project::stored::<DeskBoard>(&*app.views).await?;
     let verdict = verify_ledger(&app.ledger, &published_heads(data)?, &mut |_| {}).await?;
     if !verdict.is_ok() {
         return Err(CommandError::Found(format!(

@@ -9,9 +9,10 @@ use clap::Args;
 use clap::error::ErrorKind;
 use indicatif::ProgressBar;
 
-use super::target::Target;
+use super::target::{Target, app};
 use crate::App;
 use crate::app::erasure::{self, NotErased, Report};
+use crate::registry::is_configuration;
 
 #[derive(Debug, Args)]
 pub struct Forget {
@@ -48,19 +49,21 @@ impl Forget {
             ));
         }
         if self.dry_run {
-            let app = self.target.read_all().await?.app()?;
+            let app = app(self.target.read_all().await?)?;
             let head = head(&app).await?;
-            return self.end(erasure::survey(&app, &self.person, &searching(head)).await);
+            return self.end(
+                erasure::survey(&app, &self.person, is_configuration, &searching(head)).await,
+            );
         }
-        let app = self
+        let ports = self
             .target
             .write()
             .await
-            .map_err(|error| self.in_use(error))?
-            .app()?;
+            .map_err(|error| self.in_use(error))?;
+        let app = app(ports)?;
         let head = head(&app).await?;
         if !self.yes {
-            match erasure::survey(&app, &self.person, &searching(head)).await {
+            match erasure::survey(&app, &self.person, is_configuration, &searching(head)).await {
                 Ok(report) => print(&report),
                 other => return self.end(other),
             }
@@ -68,7 +71,7 @@ impl Forget {
                 return Err("nothing was erased".into());
             }
         }
-        self.end(erasure::erase(&app, &self.person, &searching(head)).await)
+        self.end(erasure::erase(&app, &self.person, is_configuration, &searching(head)).await)
     }
 
     /// Adds the API for a running desk to the error of a directory in use.

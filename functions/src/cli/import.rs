@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use infra::local::Local;
+use infra::local;
 use infra::{Error, Ledger};
 use serde_json::json;
 
@@ -144,8 +144,13 @@ impl Import {
     async fn desk(&self) -> Result<Option<(Ledger, [u8; 32])>, String> {
         let Some(directory) = self.target.directory() else {
             let cloud = self.target.connect().await?;
-            let key = cloud.secrets.secret(FINGERPRINT_KEY).await.map_err(words)?;
-            return Ok(Some((cloud.ledger, key)));
+            let key = cloud
+                .ports
+                .secrets
+                .secret(FINGERPRINT_KEY)
+                .await
+                .map_err(words)?;
+            return Ok(Some((cloud.ports.ledger, key)));
         };
         if !["ledger.db", "keys.db"]
             .iter()
@@ -153,7 +158,7 @@ impl Import {
         {
             return Ok(None);
         }
-        let ledger = Local::read(directory).map_err(words)?;
+        let ledger = local::read(directory).map_err(words)?;
         let key = ledger.keys.secret(FINGERPRINT_KEY).await.map_err(words)?;
         Ok(key
             .and_then(|key| <[u8; 32]>::try_from(key).ok())

@@ -1,6 +1,7 @@
 //! `ledgerdesk report`: prints operational data computed from events; safe beside a running desk.
 
 use clap::{Args, ValueEnum};
+use domain::projections::desk_board::DeskBoard;
 use serde_json::{Value, json};
 
 use super::CommandError;
@@ -36,10 +37,10 @@ impl Report {
                     .map_err(|error| error.to_string())?,
             ),
             Name::Desk => json!(
-                project::replay(&ledger, |_| true, |_| {})
+                project::replay::<DeskBoard>(&ledger, |_| true, |_| {})
                     .await
                     .map_err(|error| error.to_string())?
-                    .board
+                    .document
             ),
         };
         if json {

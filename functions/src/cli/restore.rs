@@ -5,7 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
-use infra::local::{FILES, Local};
+use infra::local::{self, FILES};
 use infra::store::audit::Verdict;
 use infra::store::commit::hex;
 use infra::{backup, heads};
@@ -175,7 +175,7 @@ impl Restore {
                 verdict.commits, manifest.position, manifest.feed_hash, manifest.commits
             ));
         }
-        let copy = Local::look_apart(directory, keys_at, false).map_err(words)?;
+        let copy = local::look_apart(directory, keys_at, false).map_err(words)?;
         let mut missing =
             uploads::look(&copy.ledger, &copy.attachments, &*copy.blob, copy.has_keys)
                 .await

@@ -17,7 +17,7 @@ use infra::heads::{self, Lost};
 use infra::http::client::Client as HttpClient;
 use infra::http::egress::Egress;
 use infra::ledger::NoContext;
-use infra::local::{Accepted, Local};
+use infra::local::{self, Accepted};
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use infra::views::{Document, Views};
 use serde_json::json;
@@ -27,9 +27,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::setup::Wanted;
 use super::{CommandError, announce};
 use crate::App;
-use crate::app::{Ports, Settings};
+use crate::app::Settings;
 use crate::app::{client_apps, times};
 use crate::host::local::{Desk, publish};
+use crate::registry::{REGISTRY, counted};
+use crate::stream::follow::births::Births;
+use infra::Ports;
 
 /// Longest wait at the start until the lists show the data that the start itself stored.
 const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
@@ -219,7 +222,7 @@ impl Serve {
             commits: self.accept_lost_commits,
             people: self.accept_lost_people,
         };
-        let (local, lost) = Local::open_despite_loss(&self.data, &crash, accepted)?;
+        let (local, lost) = local::open_despite_loss(&self.data, &crash, &counted(), accepted)?;
         if let Some(lost) = &lost {
             accept(&local.ledger, lost, &self.data).await?;
         }
@@ -230,16 +233,14 @@ impl Serve {
         let http_client = Arc::new(HttpClient::new(egress.with_loopback(self.wanted.demo))?);
         let directory = open_directory(self.directory.as_deref(), &local.ledger)?;
         let ports = Ports {
-            ledger: local.ledger,
-            views: local.views,
-            queue: local.queue,
-            caller: http_client,
-            blob: local.blob,
+            http: http_client,
             login,
             directory,
-            secrets: local.secrets,
+            ..local
         };
         let app = App::new(ports, settings, crash)?;
+        // A new reaction must be active before the first command of this run.
+        Births::activate(&app.ledger, REGISTRY).await?;
         app.credentials.listens_on(address.ip());
         app.limits.apply();
         compare_zone(&*app.views, &zone_name).await?;

@@ -12,7 +12,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::serve::DEMO_APP;
-use super::target::Target;
+use super::target::{Target, app};
 use super::{Change, CommandError};
 use crate::App;
 use crate::app::{client_apps, seed};
@@ -343,7 +343,7 @@ impl Setup {
         self.change
             .confirm(&format!("write {} into {}", plan.join(", "), self.target))?;
         let is_new = self.target.exists().is_err();
-        let app = self.target.write().await?.app()?;
+        let app = app(self.target.write().await?)?;
         self.wanted.store(&app, &resolved).await?;
         super::print(
             json,

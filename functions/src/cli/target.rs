@@ -5,20 +5,16 @@ use std::sync::Arc;
 
 use clap::Args;
 use infra::aws::{Cloud, configure};
-use infra::blob::Blob;
-use infra::directory::file::File;
 use infra::http::client::Client as HttpClient;
 use infra::http::egress::Egress;
-use infra::local::Local;
-use infra::login::memory::Memory as NoLogin;
-use infra::queue::Queue;
-use infra::secrets::Secrets;
-use infra::views::Views;
 use infra::{Error, Ledger};
+use infra::{Ports, local};
 
 use super::CommandError;
 use crate::App;
-use crate::app::{Ports, Settings};
+use crate::app::Settings;
+use crate::catalog::queues;
+use crate::registry::counted;
 
 /// The default directory of a desk.
 const DATA: &str = "data";
@@ -42,80 +38,10 @@ pub struct Target {
     pub region: Option<String>,
 }
 
-/// The ports of a desk in a directory or in the cloud.
-#[derive(Clone)]
-pub struct Opened {
-    pub ledger: Ledger,
-    pub views: Arc<dyn Views>,
-    pub queue: Arc<dyn Queue>,
-    pub secrets: Arc<dyn Secrets>,
-    pub blob: Arc<dyn Blob>,
-}
-
-impl From<Local> for Opened {
-    fn from(
-        Local {
-            ledger,
-            views,
-            queue,
-            secrets,
-            blob,
-        }: Local,
-    ) -> Self {
-        Self {
-            ledger,
-            views,
-            queue,
-            secrets,
-            blob,
-        }
-    }
-}
-
-impl From<Cloud> for Opened {
-    fn from(
-        Cloud {
-            ledger,
-            views,
-            queue,
-            secrets,
-            blob,
-            ..
-        }: Cloud,
-    ) -> Self {
-        Self {
-            ledger,
-            views,
-            queue,
-            secrets,
-            blob,
-        }
-    }
-}
-
-impl Opened {
-    /// Creates an app for the command line: private networks are closed and no login is valid.
-    pub fn app(self) -> Result<App, String> {
-        let Self {
-            ledger,
-            views,
-            queue,
-            secrets,
-            blob,
-        } = self;
-        let http_client = Arc::new(HttpClient::new(Egress::default()).map_err(words)?);
-        let ports = Ports {
-            ledger,
-            views,
-            queue,
-            caller: http_client,
-            blob,
-            login: Arc::new(NoLogin::default()),
-            directory: Arc::new(File::default()),
-            secrets,
-        };
-        App::new(ports, Settings::default(), Arc::default()).map_err(words)
-    }
+/// Creates an app for the command line: private networks are closed and no login is valid.
+pub fn app(ports: Ports) -> Result<App, String> {
+    let http = Arc::new(HttpClient::new(Egress::default()).map_err(words)?);
+    App::new(Ports { http, ..ports }, Settings::default(), Arc::default()).map_err(words)
 }
 
 fn words(error: Error) -> String {
@@ -161,40 +87,40 @@ impl Target {
         if config.region().is_none() {
             return Err("no region is set: use --region or AWS_REGION".into());
         }
-        Ok(Cloud::new(config, prefix, bucket))
+        Ok(Cloud::new(config, prefix, bucket, &queues()))
     }
 
     /// Opens the ledger for reading; safe beside a running desk.
     pub async fn read(&self) -> Result<Ledger, String> {
         match self.directory() {
-            Some(directory) => Local::read(directory).map_err(words),
-            None => Ok(self.connect().await?.ledger),
+            Some(directory) => local::read(directory).map_err(words),
+            None => Ok(self.connect().await?.ports.ledger),
         }
     }
 
     /// Opens all ports for reading only; safe beside a running desk.
-    pub async fn read_all(&self) -> Result<Opened, String> {
+    pub async fn read_all(&self) -> Result<Ports, String> {
         match self.directory() {
-            Some(directory) => Ok(Local::read_all(directory).map_err(words)?.into()),
-            None => Ok(self.connect().await?.into()),
+            Some(directory) => Ok(local::read_all(directory).map_err(words)?),
+            None => Ok(self.connect().await?.ports),
         }
     }
 
     /// Opens all ports beside a running desk; on one machine the ledger is read-only.
-    pub async fn beside(&self) -> Result<Opened, String> {
+    pub async fn beside(&self) -> Result<Ports, String> {
         match self.directory() {
-            Some(directory) => Ok(Local::beside(directory).map_err(words)?.into()),
-            None => Ok(self.connect().await?.into()),
+            Some(directory) => Ok(local::beside(directory, &counted()).map_err(words)?),
+            None => Ok(self.connect().await?.ports),
         }
     }
 
     /// Opens all ports for executing commands; on one machine no other process may use the desk.
-    pub async fn write(&self) -> Result<Opened, String> {
+    pub async fn write(&self) -> Result<Ports, String> {
         match self.directory() {
-            Some(directory) => Ok(Local::open(directory, &Arc::default())
-                .map_err(words)?
-                .into()),
-            None => Ok(self.connect().await?.into()),
+            Some(directory) => {
+                Ok(local::open(directory, &Arc::default(), &counted()).map_err(words)?)
+            }
+            None => Ok(self.connect().await?.ports),
         }
     }
 }

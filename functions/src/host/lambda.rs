@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
 use aws_lambda_events::sqs::SqsEvent;
+use domain::intent::Work;
 use events::Moment;
+use futures_util::future::join_all;
 use infra::meter::Meter;
 use infra::queue::Message;
 use infra::queue::sqs::SqsMessage;
@@ -20,12 +22,14 @@ use infra::views::Document;
 use infra::{Error, Kind};
 use lambda_runtime::{Error as Broken, LambdaEvent, service_fn};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
-use crate::catalog::{FUNCTIONS, Function};
-use crate::stream::follow::Follower;
+use crate::catalog::{self, FUNCTIONS, Function};
+use crate::registry::{PROJECTIONS, REGISTRY};
+use crate::stream::follow::births::Births;
+use crate::stream::follow::{Follower, Received};
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
-use crate::stream::parked::follow_or_park;
 use crate::stream::project;
 use crate::{App, host::metrics, http, queue, timer};
 
@@ -35,6 +39,8 @@ const AT_ONCE: usize = 16;
 const SWEEP_MS: i64 = 60_000;
 /// Receives of a message before SQS moves it to the dead letters; the template has the same number.
 pub const RECEIVES_MAX: u32 = 5;
+/// Time by which a shard can deliver an older commit later than another shard.
+const SHARD_LAG_MS: i64 = 300_000;
 /// Delay of a message after a transient error.
 const AGAIN_MS: i64 = 5_000;
 
@@ -55,6 +61,7 @@ pub struct Host {
     answers: StreamAnswers,
     indexer: Arc<Indexer>,
     meter: Arc<Meter>,
+    births: Arc<OnceCell<Births>>,
 }
 
 impl Host {
@@ -65,6 +72,7 @@ impl Host {
             answers,
             indexer: Arc::new(indexer),
             meter,
+            births: Arc::default(),
         }
     }
 
@@ -124,10 +132,10 @@ impl Host {
                 self.follow(serde_json::from_value(payload).map_err(unreadable)?)
                     .await
             }
-            "project" => project::desk_board(&self.app.ledger, &*self.app.views)
+            "project" => project::project_all(PROJECTIONS, &self.app.ledger, &*self.app.views)
                 .await
                 .map(|position| json!({ "position": position })),
-            "wake" => timer::wake::wake(&self.app, Some(SWEEP_MS))
+            "wake" => timer::wake::wake(&self.app, REGISTRY, Some(SWEEP_MS))
                 .await
                 .map(|fired| json!({ "fired": fired })),
             name => {
@@ -206,6 +214,27 @@ impl Host {
                 Err(error) => tracing::error!(%error, "record skipped: not a commit of the ledger"),
             }
         }
+        // A reaction that is new in this build acts on the commits of this batch, and on those that
+        // other shards deliver later.
+        let Some(oldest) = streams
+            .values()
+            .flatten()
+            .map(|(_, commit)| commit.at)
+            .min()
+        else {
+            return Ok(json!({ "batchItemFailures": [] }));
+        };
+        let births = self
+            .births
+            .get_or_try_init(|| {
+                Births::activate_at(
+                    &self.app.ledger,
+                    REGISTRY,
+                    None,
+                    oldest.plus_ms(-SHARD_LAG_MS),
+                )
+            })
+            .await?;
         let mut tasks: JoinSet<Option<(usize, Error)>> = JoinSet::new();
         let mut failed: Option<(usize, Error)> = None;
         let mut note_failure = |outcome: Option<(usize, Error)>| {
@@ -221,7 +250,7 @@ impl Host {
             {
                 note_failure(joined(outcome));
             }
-            tasks.spawn(follow_stream(self.app.clone(), commits));
+            tasks.spawn(follow_stream(self.app.clone(), births.clone(), commits));
         }
         while let Some(outcome) = tasks.join_next().await {
             note_failure(joined(outcome));
@@ -248,8 +277,7 @@ impl Host {
     ///
     /// A message with a transient error is sent again with a delay and never becomes a dead letter.
     async fn work(&self, name: &str, event: SqsEvent) -> Result<Value, Error> {
-        let mut failures = Vec::new();
-        for record in event.records {
+        let works = event.records.into_iter().map(|record| async move {
             let id = record.message_id.clone().unwrap_or_default();
             let sqs_message = SqsMessage::read(&id, record.body.as_deref().unwrap_or_default());
             let attempts = record
@@ -257,11 +285,14 @@ impl Host {
                 .get("ApproximateReceiveCount")
                 .and_then(|count| count.parse().ok())
                 .unwrap_or(1);
-            if let Err(error) = self.work_on(name, sqs_message, attempts).await {
+            let worked = self.work_on(name, sqs_message, attempts).await;
+            worked.err().map(|error| {
                 tracing::error!(%error, queue = name, message = id, attempts, "message failed");
-                failures.push(json!({ "itemIdentifier": id }));
-            }
-        }
+                json!({ "itemIdentifier": id })
+            })
+        });
+        // The messages of a batch wait for their receivers concurrently.
+        let failures: Vec<Value> = join_all(works).await.into_iter().flatten().collect();
         Ok(json!({ "batchItemFailures": failures }))
     }
 
@@ -288,10 +319,16 @@ impl Host {
             abandoned: attempts,
             receipt: String::new(),
         };
-        match queue::work(&self.app, name, &message).await {
+        let execute = catalog::handler(name).ok_or_else(|| {
+            let what = format!("there is no function for queue {name}");
+            Error::new(Kind::Misconfigured, what)
+        })?;
+        match queue::work(&self.app, REGISTRY, execute, &message).await {
             // The due row still has the deadline, so a later sweep queues this message again.
-            Err(error) if error.is_transient() && name == "attempt" => {
-                tracing::warn!(%error, message = sqs_message.id, "attempt deferred to the next sweep");
+            Err(error)
+                if error.is_transient() && matches!(queue::read(&message), Ok(Work::Due(_))) =>
+            {
+                tracing::warn!(%error, message = sqs_message.id, "due work deferred to the next sweep");
                 Ok(())
             }
             Err(error) if error.is_transient() => {
@@ -305,18 +342,26 @@ impl Host {
 
 /// Follows the commits of one stream in order; returns the record number and error of the first
 /// failure.
-async fn follow_stream(app: App, commits: Vec<(usize, Commit)>) -> Option<(usize, Error)> {
+async fn follow_stream(
+    app: App,
+    births: Births,
+    commits: Vec<(usize, Commit)>,
+) -> Option<(usize, Error)> {
     let follower = Follower {
         ledger: &app.ledger,
         views: &*app.views,
-        queue: &*app.queue,
+        writer: &*app.page_writer,
+        births: &births,
+        registry: REGISTRY,
     };
-    for (at, commit) in commits {
-        if let Err(error) = follow_or_park(follower, &commit).await {
-            return Some((at, error));
-        }
-    }
-    None
+    let first = commits.first().map_or(0, |(at, _)| *at);
+    let page = commits
+        .into_iter()
+        .map(|(_, commit)| Received::from(commit))
+        .collect();
+    // The commits of a stream are followed together, so a failure starts at the first of them.
+    let followed = follower.follow_page(page, None).await;
+    followed.err().map(|error| (first, error))
 }
 
 fn joined(

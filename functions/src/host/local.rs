@@ -7,27 +7,26 @@ use std::time::Duration;
 
 pub use infra::heads::publish;
 use infra::queue::{ATTEMPTS_MAX, Message};
-use infra::views::Document;
+use infra::views::{Document, Put};
 use infra::{Error, Kind};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::server;
-use crate::catalog::{FUNCTIONS, Trigger};
-use crate::stream::follow::Follower;
-use crate::stream::parked::follow_or_park;
+use crate::catalog::{self, FUNCTIONS, Trigger};
+use crate::registry::{PROJECTIONS, REGISTRY};
+use crate::stream::follow::births::Births;
+use crate::stream::follow::{Follower, Received};
 use crate::stream::project;
 use crate::{App, http, queue, timer};
 
 /// Commits per checkpoint of the follower.
 const PAGE: usize = 256;
-/// Concurrent messages per queue.
-const AT_ONCE: usize = 16;
 /// Time for which a taken message stays invisible: longer than any outgoing request may take.
 const LEASE_MS: i64 = 60_000;
-/// Pause after an empty read of a queue.
-const IDLE: Duration = Duration::from_millis(100);
+/// Longest sleep of an idle worker loop: another process can put messages without a signal.
+const IDLE: Duration = Duration::from_secs(1);
 /// Pause of a loop after an error.
 const AGAIN: Duration = Duration::from_millis(500);
 /// Pause between two rounds of a projection, so that one write covers many commits.
@@ -67,8 +66,10 @@ impl Desk {
                 ("project", _) => {
                     drop(tasks.spawn(until(stopped, async move { projecting(&app).await })));
                 }
-                (_, Trigger::Queue(name)) => {
-                    drop(tasks.spawn(until(stopped, async move { working(&app, name).await })));
+                (name, Trigger::Queue { concurrency, .. }) => {
+                    drop(tasks.spawn(until(stopped, async move {
+                        working(&app, name, concurrency).await;
+                    })));
                 }
                 (_, Trigger::Sweep { ms }) => {
                     drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await })));
@@ -118,10 +119,16 @@ async fn until(mut stopped: watch::Receiver<bool>, work: impl Future<Output = ()
     }
 }
 
-/// Follows the feed commit by commit, without end.
+/// Follows the feed page by page, without end.
 ///
 /// A stream that cannot be followed is parked; a transient error is retried.
 pub async fn following(app: &App) {
+    let births = loop {
+        match Births::activate(&app.ledger, REGISTRY).await {
+            Ok(births) => break births,
+            Err(error) => wait_after(&error, "read the births of the reactions").await,
+        }
+    };
     let mut position = loop {
         match app.views.get(CHECKPOINT, "follow").await {
             Ok(checkpoint) => break checkpoint.map_or(0, |checkpoint| checkpoint.sequence),
@@ -130,7 +137,7 @@ pub async fn following(app: &App) {
     };
     app.followed.send_replace(position);
     loop {
-        match follow_page(app, position).await {
+        match follow_page(app, &births, position).await {
             Ok(reached) if reached == position => app.ledger.store.past(position).await,
             Ok(reached) => position = reached,
             Err(error) => wait_after(&error, "follow the feed").await,
@@ -139,45 +146,47 @@ pub async fn following(app: &App) {
 }
 
 /// Follows one page of the feed after a position; returns the last position followed.
-pub async fn follow_page(app: &App, after: i64) -> Result<i64, Error> {
+pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, Error> {
+    let page = app.ledger.store.feed(after, PAGE).await?;
+    let Some(position) = page.last().map(|placed| placed.position) else {
+        return Ok(after);
+    };
+    for _ in &page {
+        app.crash.pass("before-projection");
+    }
     let follower = Follower {
         ledger: &app.ledger,
         views: &*app.views,
-        queue: &*app.queue,
+        writer: &*app.page_writer,
+        births,
+        registry: REGISTRY,
     };
-    let mut position = after;
-    for placed in app.ledger.store.feed(after, PAGE).await? {
-        app.crash.pass("before-projection");
-        follow_or_park(follower, &placed.commit).await?;
-        position = placed.position;
-    }
-    if position > after {
-        // Sent once per page, because each value wakes every API call that waits for its card.
-        app.followed.send_replace(position);
-        let stored = app
-            .views
-            .get(CHECKPOINT, "follow")
-            .await?
-            .map_or(0, |checkpoint| checkpoint.sequence);
-        app.views
-            .put(
-                CHECKPOINT,
-                "follow",
-                &Document {
-                    sequence: position,
-                    body: Vec::new(),
-                },
-                &[],
-                stored,
-            )
-            .await?;
-    }
+    let stored = app.views.get(CHECKPOINT, "follow").await?;
+    let checkpoint = Put {
+        view: CHECKPOINT.into(),
+        key: "follow".into(),
+        document: Document {
+            sequence: position,
+            body: Vec::new(),
+        },
+        index: Vec::new(),
+        facets: String::new(),
+        expected: stored.map_or(0, |checkpoint| checkpoint.sequence),
+    };
+    follower
+        .follow_page(
+            page.into_iter().map(Received::from).collect(),
+            Some(checkpoint),
+        )
+        .await?;
+    // Sent once per page, because each value wakes every API call that waits for its card.
+    app.followed.send_replace(position);
     Ok(position)
 }
 
 async fn projecting(app: &App) {
     loop {
-        match project::desk_board(&app.ledger, &*app.views).await {
+        match project::project_all(PROJECTIONS, &app.ledger, &*app.views).await {
             Ok(position) => {
                 tokio::time::sleep(PROJECT_EVERY).await;
                 app.ledger.store.past(position).await;
@@ -187,17 +196,13 @@ async fn projecting(app: &App) {
     }
 }
 
-async fn working(app: &App, name: &'static str) {
+/// Works on the messages of a queue, without end: a free slot takes the next due message at once.
+async fn working(app: &App, name: &'static str, concurrency: usize) {
+    let mut tasks = JoinSet::new();
     loop {
-        let now = app.ledger.clock.now();
-        match app
-            .queue
-            .take(name, now, now.plus_ms(LEASE_MS), AT_ONCE)
-            .await
-        {
-            Ok(messages) if messages.is_empty() => tokio::time::sleep(IDLE).await,
-            Ok(messages) => {
-                let mut tasks = JoinSet::new();
+        let free = concurrency - tasks.len();
+        match take(app, name, free).await {
+            Ok(messages) if !messages.is_empty() => {
                 for message in messages {
                     let app = app.clone();
                     tasks.spawn(async move {
@@ -206,20 +211,57 @@ async fn working(app: &App, name: &'static str) {
                         }
                     });
                 }
-                while let Some(joined) = tasks.join_next().await {
-                    if let Err(error) = joined {
-                        // The message is taken again after its lease, and parked after too many
-                        // tries.
-                        tracing::error!(%error, queue = name, "task of a message panicked");
-                    }
+            }
+            Ok(_) => {
+                let pause = if free > 0 {
+                    pause(app, name).await
+                } else {
+                    IDLE
+                };
+                tokio::select! {
+                    Some(joined) = tasks.join_next(), if !tasks.is_empty() => note_panic(name, joined),
+                    () = app.queue.arrival(name), if free > 0 => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
             Err(error) => wait_after(&error, "take messages").await,
         }
+        while let Some(joined) = tasks.try_join_next() {
+            note_panic(name, joined);
+        }
     }
 }
 
-/// Works on one message, then finishes, defers or parks it.
+async fn take(app: &App, name: &str, limit: usize) -> Result<Vec<Message>, Error> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let now = app.ledger.clock.now();
+    app.queue
+        .take(name, now, now.plus_ms(LEASE_MS), limit)
+        .await
+}
+
+/// Returns the time until the next message of a queue is due, at most [`IDLE`].
+async fn pause(app: &App, name: &str) -> Duration {
+    match app.queue.next_due(name).await {
+        Ok(Some(due)) => {
+            let left = (due.0 - app.ledger.clock.now().0).max(1);
+            Duration::from_millis(left.unsigned_abs()).min(IDLE)
+        }
+        Ok(None) | Err(_) => IDLE,
+    }
+}
+
+/// Logs the panic of a task. Its message is taken again after its lease, and parked after too many
+/// tries.
+fn note_panic(queue: &str, joined: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = joined {
+        tracing::error!(%error, queue, "task of a message panicked");
+    }
+}
+
+/// Works on one message of a queue, then finishes, defers or parks it.
 pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(), Error> {
     if message.abandoned > ATTEMPTS_MAX {
         return app
@@ -231,7 +273,11 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
             )
             .await;
     }
-    match queue::work(app, name, &message).await {
+    let execute = catalog::handler(name).ok_or_else(|| {
+        let what = format!("there is no function for queue {name}");
+        Error::new(Kind::Misconfigured, what)
+    })?;
+    match queue::work(app, REGISTRY, execute, &message).await {
         Ok(()) => app.queue.done(name, &message).await,
         // A transient error never parks a message, however often it occurs.
         Err(error) if error.is_transient() => {
@@ -252,7 +298,7 @@ async fn sweeping(app: &App, ms: u64) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(error) = timer::wake::wake(app, None).await {
+        if let Err(error) = timer::wake::wake(app, REGISTRY, None).await {
             wait_after(&error, "sweep the deadlines").await;
         }
     }

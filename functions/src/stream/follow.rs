@@ -1,38 +1,37 @@
 //! The follower: per commit, in stream order, updates the due row and the card and queues the
 //! intents of reactions.
 //!
-//! Intents are queued before the card is stored. The sequence of the card is the only checkpoint of
-//! its stream: older commits are skipped, and a gap is read from the journal. A crash repeats
-//! intents under the same ids and loses none.
+//! A page of commits is folded stream by stream and stored by one write: messages first, then due
+//! rows and cards. The sequence of the card is the only checkpoint of its stream: older commits are
+//! skipped, and a gap is read from the journal. A crash repeats intents under the same ids and loses
+//! none.
+
+pub mod aggregate;
+pub mod births;
+pub mod due;
+pub mod history;
+pub mod rebuild;
 
 use domain::Envelope;
-use domain::api_call::ApiCall;
-use domain::config::{App, Dictionary, Role, Service, SharedField};
-use domain::draft::Draft;
-use domain::intent::{Intent, effect_id};
-use domain::reactions::{relate_tickets, send_callback, start_api_call};
+use domain::intent::{Intent, Work, effect_id};
 use domain::views::Card;
-use domain::views::callback_card::CallbackCard;
-use domain::views::ticket_card::TicketCard;
-use domain::views::workflow_card::WorkflowCard;
-use events::ticket::TicketEvent;
-use events::{Deadline, Event, Moment};
-use infra::queue::Queue;
-use infra::store::Commit;
-use infra::views::{Document, Views};
+use events::{Event, Meta, Moment};
+use infra::queue::NewMessage;
+use infra::store::repository::decode;
+use infra::store::{Commit, Placed};
+use infra::views::{Document, PageWriter, Put, Views};
 use infra::{Error, Ledger};
 
+use aggregate::{Registry, find};
+use births::Births;
+
+use super::parked::{self, Parked};
 use crate::app::cards::{read_card, write_card};
-use crate::timer::wake::schedule;
 
 /// Commits per read when a gap is filled from the journal.
 const PAGE: usize = 100;
-/// Attempts to store a card or a due row while other followers store newer ones.
+/// Attempts to store the results of a stream while other followers store newer ones.
 const RACES_MAX: u32 = 20;
-/// Deadlines within this time go to their queue at once, because a sweep may find them late.
-const SOON_MS: i64 = 120_000;
-/// The view of due rows: one document per stream that sets deadlines.
-pub const DUE: &str = "due";
 
 /// A named function from an event, and the card as of that event, to intents.
 pub struct Reaction<C: Card> {
@@ -41,221 +40,137 @@ pub struct Reaction<C: Card> {
     pub react: fn(&Envelope<C::Event>, &C) -> Vec<Intent>,
 }
 
-/// The ports of the follower, the only consumer of events with access to the queue.
+/// A commit that the follower received.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub commit: Commit,
+    /// The position in the feed; `None` if the commit came from a table stream or from a read of its
+    /// stream.
+    pub position: Option<i64>,
+}
+
+impl From<Placed> for Received {
+    fn from(placed: Placed) -> Self {
+        Self {
+            commit: placed.commit,
+            position: Some(placed.position),
+        }
+    }
+}
+
+impl From<Commit> for Received {
+    fn from(commit: Commit) -> Self {
+        Self {
+            commit,
+            position: None,
+        }
+    }
+}
+
+/// The ports of the follower, the only consumer of events that can put messages into queues.
 #[derive(Clone, Copy)]
 pub struct Follower<'a> {
     pub ledger: &'a Ledger,
     pub views: &'a dyn Views,
-    pub queue: &'a dyn Queue,
+    pub writer: &'a dyn PageWriter,
+    pub births: &'a Births,
+    pub registry: Registry,
 }
 
-/// Follows one commit of any stream; an aggregate without a card or a deadline needs no work.
-pub async fn follow(follower: Follower<'_>, commit: &Commit) -> Result<(), Error> {
-    match events::aggregate_of(&commit.stream) {
-        "ticket" => {
-            if sets_deadline(commit) {
-                follower.note_deadline::<TicketEvent>(commit).await?;
-            }
-            let reactions = [
-                Reaction {
-                    name: send_callback::NAME,
-                    react: send_callback::react,
-                },
-                Reaction {
-                    name: start_api_call::NAME,
-                    react: start_api_call::react,
-                },
-                Reaction {
-                    name: relate_tickets::NAME,
-                    react: relate_tickets::react,
-                },
-            ];
-            follower.advance::<TicketCard>(commit, &reactions).await
-        }
-        "api_call" => {
-            follower
-                .note_deadline::<events::api_call::ApiCallEvent>(commit)
-                .await?;
-            follower.advance::<ApiCall>(commit, &[]).await
-        }
-        "attachment" => {
-            follower
-                .note_deadline::<events::attachment::AttachmentEvent>(commit)
-                .await
-        }
-        "draft" => {
-            follower
-                .note_deadline::<events::draft::DraftEvent>(commit)
-                .await?;
-            follower.advance::<Draft>(commit, &[]).await
-        }
-        "workflow" => follower.advance::<WorkflowCard>(commit, &[]).await,
-        "dictionary" => follower.advance::<Dictionary>(commit, &[]).await,
-        "callback" => {
-            follower
-                .note_deadline::<events::callback::CallbackEvent>(commit)
-                .await?;
-            follower.advance::<CallbackCard>(commit, &[]).await
-        }
-        "service" => follower.advance::<Service>(commit, &[]).await,
-        "field" => follower.advance::<SharedField>(commit, &[]).await,
-        "role" => follower.advance::<Role>(commit, &[]).await,
-        "app" => follower.advance::<App>(commit, &[]).await,
-        _ => Ok(()),
-    }
+/// What follows from the commits of one stream.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub messages: Vec<NewMessage>,
+    /// The documents, in the order in which they must be stored.
+    pub puts: Vec<Put>,
+    /// The first commit that cannot be processed because of its content, by its first sequence. The
+    /// results of the commits before it are complete.
+    pub failure: Option<(i64, Error)>,
 }
 
-/// Returns whether a commit of a ticket changes its deadline for rating.
-///
-/// The other commits skip the due row, which saves a read and a write each.
-fn sets_deadline(commit: &Commit) -> bool {
-    let body = events::Body::read(&commit.body);
-    body.is_ok_and(|body| {
-        body.events.iter().any(|raw| {
-            matches!(
-                raw.kind.as_ref(),
-                "ticket.finished" | "ticket.closed" | "ticket.rated"
-            )
-        })
-    })
+/// The inputs of [`fold`] besides the commits.
+pub struct Folding<'a, C: Card> {
+    pub reactions: &'a [Reaction<C>],
+    /// The queue of due work; `None` if the aggregate sets no deadlines.
+    pub queue: Option<&'static str>,
 }
 
 impl Follower<'_> {
-    /// Folds the card of a stream up to this commit and queues the intents of its reactions.
-    pub async fn advance<C: Card>(
-        &self,
-        commit: &Commit,
-        reactions: &[Reaction<C>],
-    ) -> Result<(), Error> {
-        for _ in 0..RACES_MAX {
-            let stored = self.views.get(C::VIEW, &commit.stream).await?;
-            let mut sequence = stored.as_ref().map_or(0, |document| document.sequence);
-            if commit.next() - 1 <= sequence {
-                return Ok(());
-            }
-            let mut card = match &stored {
-                Some(document) => read_card::<C>(self.ledger, &commit.stream, document).await?,
-                None => C::default(),
-            };
-            let mut is_overtaken = false;
-            for commit in self.missing(commit, sequence).await? {
-                for envelope in self.ledger.envelopes::<C::Event>(&commit).await? {
-                    card.fold(&envelope);
-                    for reaction in reactions {
-                        self.queue_intents(
-                            reaction.name,
-                            &envelope,
-                            (reaction.react)(&envelope, &card),
-                        )
-                        .await?;
-                    }
+    /// Follows a page of commits: each stream in order of its sequence, whatever the order of the
+    /// page. A stream with a commit that cannot be processed is parked. Any other error fails the
+    /// page, and the caller must follow it again. `also` is a document stored with the page.
+    pub async fn follow_page(&self, page: Vec<Received>, also: Option<Put>) -> Result<(), Error> {
+        let mut streams: Vec<(String, Vec<Received>)> = Vec::new();
+        let mut places = std::collections::HashMap::new();
+        for received in page {
+            let stream = &received.commit.stream;
+            let place = *places.entry(stream.clone()).or_insert_with(|| {
+                streams.push((stream.clone(), Vec::new()));
+                streams.len() - 1
+            });
+            streams[place].1.push(received);
+        }
+        let mut failed = None;
+        let (mut messages, mut puts, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+        let mut parking = Vec::new();
+        for (place, (stream, received)) in streams.iter().enumerate() {
+            match self.fold(stream, received).await {
+                Ok(changes) => {
+                    messages.extend(changes.messages);
+                    owners.extend(changes.puts.iter().map(|_| place));
+                    puts.extend(changes.puts);
+                    parking.extend(changes.failure.map(|failure| (stream, failure)));
                 }
-                if !put_card(self.ledger, self.views, C::VIEW, &commit, &card, sequence).await? {
-                    is_overtaken = true;
+                // The content of the stream or of its documents is the cause; other streams go on.
+                Err(error) if error.is_poison() => {
+                    let from = received.first().map_or(1, |first| first.commit.first);
+                    parking.push((stream, (from, error)));
+                }
+                // A missing table or permission concerns all streams, so the page waits for the
+                // operator.
+                Err(error) => {
+                    failed = Some(error);
                     break;
                 }
-                sequence = commit.next() - 1;
-            }
-            if !is_overtaken {
-                return Ok(());
             }
         }
-        Err(Error::new(
-            infra::Kind::Conflict,
-            format!(
-                "cannot store the card of {}: other followers stored it first {RACES_MAX} times in a row",
-                commit.stream
-            ),
-        ))
+        // The document of the page is only stored if the whole page is followed.
+        puts.extend(also.filter(|_| failed.is_none()));
+        let stored = self.writer.write(messages, puts).await?;
+        let mut overtaken: Vec<usize> = owners
+            .into_iter()
+            .zip(stored)
+            .filter(|(_, is_stored)| !is_stored)
+            .map(|(place, _)| place)
+            .collect();
+        overtaken.dedup();
+        for place in overtaken {
+            let (stream, received) = &streams[place];
+            self.follow_again(stream, received).await?;
+        }
+        for (stream, (from, error)) in parking {
+            self.park(stream, from, &error).await?;
+        }
+        failed.map_or(Ok(()), Err)
     }
 
-    /// Returns the commits after `sequence` up to this one; a gap is read from the journal.
-    async fn missing(&self, commit: &Commit, sequence: i64) -> Result<Vec<Commit>, Error> {
-        if commit.first == sequence + 1 {
-            return Ok(vec![commit.clone()]);
-        }
-        let mut missing = Vec::new();
-        let mut from = sequence + 1;
-        while from <= commit.first {
-            let page = self
-                .ledger
-                .store
-                .forward(&commit.stream, from, PAGE)
-                .await?;
-            let Some(last) = page.last() else { break };
-            from = last.next();
-            missing.extend(
-                page.into_iter()
-                    .filter(|fetched| fetched.first <= commit.first),
-            );
-        }
-        Ok(missing)
+    /// Follows one commit of a parked stream. Fails if the stream still cannot be processed.
+    pub async fn follow_one(&self, received: Received) -> Result<(), Error> {
+        let stream = received.commit.stream.clone();
+        let changes = self.fold(&stream, &[received]).await?;
+        // A newer result of another follower is as good.
+        self.writer.write(changes.messages, changes.puts).await?;
+        changes.failure.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    async fn queue_intents<E: Event>(
-        &self,
-        consumer: &str,
-        envelope: &Envelope<E>,
-        intents: Vec<Intent>,
-    ) -> Result<(), Error> {
-        for intent in intents {
-            let id = effect_id(consumer, &envelope.id(), &intent.target());
-            let body = serde_json::to_vec(&intent).map_err(|error| {
-                Error::because(infra::Kind::Corrupt, "cannot write an intent", error)
-            })?;
-            self.queue
-                .put(intent.queue(), &id, &body, envelope.at)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Updates the due row of a stream from the deadlines in a commit.
-    ///
-    /// The step only decodes events and does not depend on the card, so a parked card cannot lose a
-    /// deadline.
-    pub async fn note_deadline<E: Event>(&self, commit: &Commit) -> Result<(), Error> {
+    /// Follows the commits of one stream after another follower stored newer results.
+    async fn follow_again(&self, stream: &str, received: &[Received]) -> Result<(), Error> {
         for _ in 0..RACES_MAX {
-            let stored = self.views.get(DUE, &commit.stream).await?;
-            let sequence = stored.as_ref().map_or(0, |document| document.sequence);
-            if commit.next() - 1 <= sequence {
-                return Ok(());
-            }
-            let mut due: Option<i64> = stored
-                .and_then(|document| serde_json::from_slice(&document.body).ok())
-                .flatten();
-            for commit in self.missing(commit, sequence).await? {
-                for (event, _) in self.ledger.read::<E>(&commit).await?.1 {
-                    match event.deadline() {
-                        Deadline::Unchanged => {}
-                        Deadline::At(at) => due = Some(at.0),
-                        Deadline::Cleared => due = None,
-                    }
-                }
-            }
-            let rows: Vec<(&'static str, String)> = due
-                .iter()
-                .map(|due| ("due", format!("{due:016}")))
-                .collect();
-            let body = serde_json::to_vec(&due).unwrap_or_default();
-            if self
-                .views
-                .put(
-                    DUE,
-                    &commit.stream,
-                    &Document {
-                        sequence: commit.next() - 1,
-                        body,
-                    },
-                    &rows,
-                    sequence,
-                )
-                .await?
-            {
-                // A message lost here is found by the next sweep.
-                let now = self.ledger.clock.now();
-                return match due.filter(|due| *due <= now.0 + SOON_MS) {
-                    Some(due) => schedule(self.queue, &commit.stream, Moment(due), now).await,
+            let changes = self.fold(stream, received).await?;
+            let stored = self.writer.write(changes.messages, changes.puts).await?;
+            if stored.iter().all(|is_stored| *is_stored) {
+                return match changes.failure {
+                    Some((from, error)) => self.park(stream, from, &error).await,
                     None => Ok(()),
                 };
             }
@@ -263,34 +178,235 @@ impl Follower<'_> {
         Err(Error::new(
             infra::Kind::Conflict,
             format!(
-                "cannot store the deadline of {}: other followers stored it first {RACES_MAX} times in a row",
-                commit.stream
+                "cannot store the card of {stream}: other followers stored it first {RACES_MAX} times in a row"
             ),
         ))
     }
-}
 
-/// Stores a card as of a commit; returns false if the stored sequence is not `expected`.
-pub(crate) async fn put_card<C: Card>(
-    ledger: &Ledger,
-    views: &dyn Views,
-    view: &str,
-    commit: &Commit,
-    card: &C,
-    expected: i64,
-) -> Result<bool, Error> {
-    let body = write_card(ledger, card).await?;
-    views
-        .put_with(
-            view,
-            &commit.stream,
-            &Document {
-                sequence: commit.next() - 1,
-                body,
+    async fn fold(&self, stream: &str, received: &[Received]) -> Result<Changes, Error> {
+        match find(self.registry, stream) {
+            Some(aggregate) => aggregate.fold(self, stream, received).await,
+            None => Ok(Changes::default()),
+        }
+    }
+
+    async fn park(&self, stream: &str, from: i64, error: &Error) -> Result<(), Error> {
+        tracing::error!(%error, stream, from, "stream is parked");
+        parked::park(
+            self.views,
+            &Parked {
+                consumer: "follow".into(),
+                stream: stream.to_owned(),
+                from,
+                reason: error.to_string(),
+                at: self.ledger.clock.now(),
             },
-            &card.index(),
-            &card.facets(),
-            expected,
         )
         .await
+    }
+}
+
+/// Folds the commits of one stream after its checkpoint into its due row, its card and messages.
+pub async fn fold<C: Card>(
+    follower: &Follower<'_>,
+    folding: Folding<'_, C>,
+    stream: &str,
+    received: &[Received],
+) -> Result<Changes, Error> {
+    let Folding { reactions, queue } = folding;
+    let has_card = !C::VIEW.is_empty();
+    // Without a card the due row is the checkpoint of its stream.
+    let checkpoint = match (has_card, queue) {
+        (true, _) => follower.views.get(C::VIEW, stream).await?,
+        (false, Some(_)) => follower.views.get(due::VIEW, stream).await?,
+        (false, None) => return Ok(Changes::default()),
+    };
+    let sequence = checkpoint.as_ref().map_or(0, |document| document.sequence);
+    let commits = missing(follower.ledger, stream, received, sequence).await?;
+    let mut changes = Changes::default();
+    let mut readable = Vec::with_capacity(commits.len());
+    for received in &commits {
+        match decode::<C::Event>(&received.commit) {
+            Ok((meta, events)) => readable.push((received, meta, events)),
+            Err(error) if error.is_poison() => {
+                changes.failure = Some((received.commit.first, error));
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let Some(last) = readable
+        .last()
+        .map(|(received, ..)| received.commit.next() - 1)
+    else {
+        return Ok(changes);
+    };
+    // This step only decodes events and does not depend on the card, so a parked card cannot lose a
+    // deadline.
+    if let Some(queue) = queue {
+        let set: Vec<due::Change> = readable
+            .iter()
+            .flat_map(|(received, _, events)| (received.commit.first..).zip(events))
+            .flat_map(|(sequence, (event, _))| {
+                let changes = event.deadlines().into_iter();
+                changes.map(move |change| (sequence, change))
+            })
+            .collect();
+        if !set.is_empty() {
+            let stored = if has_card {
+                follower.views.get(due::VIEW, stream).await?
+            } else {
+                checkpoint.clone()
+            };
+            let now = follower.ledger.clock.now();
+            if let Some(applied) = due::apply(stream, queue, stored.as_ref(), set, last, now)? {
+                changes.messages.extend(applied.messages);
+                changes.puts.push(applied.put);
+            }
+        }
+    }
+    if !has_card {
+        return Ok(changes);
+    }
+    let first = readable[0].0.commit.first;
+    match fold_card(follower, reactions, stream, checkpoint.as_ref(), readable).await {
+        Ok((put, messages)) => {
+            changes.messages.extend(messages);
+            changes.puts.push(put);
+        }
+        Err(error) if error.is_poison() => changes.failure = Some((first, error)),
+        Err(error) => return Err(error),
+    }
+    Ok(changes)
+}
+
+/// A decoded commit, its personal values still sealed.
+type Readable<'a, E> = (&'a Received, Meta, Vec<(E, Option<Moment>)>);
+
+async fn fold_card<C: Card>(
+    follower: &Follower<'_>,
+    reactions: &[Reaction<C>],
+    stream: &str,
+    stored: Option<&Document>,
+    readable: Vec<Readable<'_, C::Event>>,
+) -> Result<(Put, Vec<NewMessage>), Error> {
+    let ledger = follower.ledger;
+    let mut card = match stored {
+        Some(document) => read_card::<C>(ledger, stream, document).await?,
+        None => C::default(),
+    };
+    let (mut messages, mut sequence) = (Vec::new(), 0);
+    for (received, mut meta, mut events) in readable {
+        let commit = &received.commit;
+        let personals = events
+            .iter_mut()
+            .flat_map(|(event, _)| event.personals())
+            .chain(meta.personals());
+        ledger.open(personals).await?;
+        for ((event, occurred_at), at) in events.into_iter().zip(commit.first..) {
+            let envelope = Envelope {
+                stream: stream.to_owned(),
+                sequence: at,
+                at: commit.at,
+                occurred_at,
+                meta: meta.clone(),
+                event,
+            };
+            card.fold(&envelope);
+            for reaction in reactions {
+                let is_born = follower
+                    .births
+                    .includes(reaction.name, received.position, commit.at);
+                if is_born {
+                    let intents = (reaction.react)(&envelope, &card);
+                    messages.extend(
+                        intents
+                            .into_iter()
+                            .map(|intent| intent_message(reaction.name, &envelope, intent)),
+                    );
+                }
+            }
+        }
+        sequence = commit.next() - 1;
+    }
+    let put = card_put(
+        ledger,
+        C::VIEW,
+        stream,
+        &card,
+        sequence,
+        stored.map_or(0, |document| document.sequence),
+    )
+    .await?;
+    Ok((put, messages))
+}
+
+/// Returns the message of an intent; its id is the effect id.
+fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Intent) -> NewMessage {
+    NewMessage {
+        queue: intent.queue(),
+        id: effect_id(consumer, &envelope.id(), &intent.target()),
+        body: serde_json::to_vec(&Work::Intent(intent)).unwrap_or_default(),
+        due: envelope.at,
+    }
+}
+
+/// Returns the received commits after `sequence`, in order and each once; a gap before or between
+/// them is read from the journal.
+async fn missing(
+    ledger: &Ledger,
+    stream: &str,
+    received: &[Received],
+    sequence: i64,
+) -> Result<Vec<Received>, Error> {
+    let mut sorted: Vec<&Received> = received
+        .iter()
+        .filter(|received| received.commit.first > sequence)
+        .collect();
+    sorted.sort_by_key(|received| received.commit.first);
+    sorted.dedup_by_key(|received| received.commit.first);
+    let (mut missing, mut next): (Vec<Received>, i64) = (Vec::new(), sequence + 1);
+    for received in sorted {
+        while next < received.commit.first {
+            let page = ledger.store.forward(stream, next, PAGE).await?;
+            let before = next;
+            for commit in page
+                .into_iter()
+                .filter(|commit| commit.first < received.commit.first)
+            {
+                next = commit.next();
+                missing.push(commit.into());
+            }
+            if next == before {
+                return Err(Error::corrupt(format!(
+                    "stream {stream} has no commit with sequence {next}"
+                )));
+            }
+        }
+        next = received.commit.next();
+        missing.push(received.clone());
+    }
+    Ok(missing)
+}
+
+/// Returns the put of a card, its personal values sealed.
+pub(crate) async fn card_put<C: Card>(
+    ledger: &Ledger,
+    view: &str,
+    stream: &str,
+    card: &C,
+    sequence: i64,
+    expected: i64,
+) -> Result<Put, Error> {
+    Ok(Put {
+        view: view.to_owned().into(),
+        key: stream.to_owned(),
+        document: Document {
+            sequence,
+            body: write_card(ledger, card).await?,
+        },
+        index: card.index(),
+        facets: card.facets(),
+        expected,
+    })
 }

@@ -2,12 +2,11 @@
 //! lists and redrives them.
 
 use events::Moment;
-use infra::store::Commit;
+use infra::Error;
 use infra::views::{Document, Views};
-use infra::{Error, Ledger};
 use serde::{Deserialize, Serialize};
 
-use super::follow::{Follower, follow};
+use super::follow::Follower;
 
 /// The view of parked streams.
 const VIEW: &str = "parked";
@@ -21,33 +20,6 @@ pub struct Parked {
     pub from: i64,
     pub reason: String,
     pub at: Moment,
-}
-
-/// Follows a commit, and parks its stream if the content of the commit is the cause of a failure.
-///
-/// Returns every other error; the caller must follow the commit again.
-pub async fn follow_or_park(follower: Follower<'_>, commit: &Commit) -> Result<(), Error> {
-    match follow(follower, commit).await {
-        Ok(()) => Ok(()),
-        // A missing table or permission concerns all streams, so the commit waits for the operator.
-        Err(error) if !error.is_poison() => Err(error),
-        Err(error) => {
-            let (stream, from) = (commit.stream.clone(), commit.first);
-            tracing::error!(%error, stream, from, "stream is parked");
-            let at = follower.ledger.clock.now();
-            park(
-                follower.views,
-                &Parked {
-                    consumer: "follow".into(),
-                    stream,
-                    from,
-                    reason: error.to_string(),
-                    at,
-                },
-            )
-            .await
-        }
-    }
 }
 
 /// Parks a stream for a consumer.
@@ -82,11 +54,7 @@ pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error>
 /// Follows a parked stream again from its card, and removes its entry on success.
 ///
 /// Rejects consumers other than the follower: their views must be rebuilt.
-pub async fn redrive(
-    ledger: &Ledger,
-    follower: Follower<'_>,
-    parked: &Parked,
-) -> Result<(), Error> {
+pub async fn redrive(follower: Follower<'_>, parked: &Parked) -> Result<(), Error> {
     if parked.consumer != "follow" {
         return Err(Error::new(
             infra::Kind::Misconfigured,
@@ -96,8 +64,14 @@ pub async fn redrive(
             ),
         ));
     }
-    if let Some(newest) = ledger.store.back(&parked.stream, None, 1).await?.pop() {
-        follow(follower, &newest).await?;
+    if let Some(newest) = follower
+        .ledger
+        .store
+        .back(&parked.stream, None, 1)
+        .await?
+        .pop()
+    {
+        follower.follow_one(newest.into()).await?;
     }
     follower.views.remove(VIEW, &key(parked)).await
 }

@@ -1,40 +1,91 @@
 //! Multi-stream projections: they read only the feed, store their position in their document, and
 //! have no access to a queue.
 
-use domain::views::Card;
-use domain::views::desk_board::DeskBoard;
+use std::marker::PhantomData;
+
+use async_trait::async_trait;
+use domain::projections::Projection;
+use events::{AnyEvent, Body};
 use infra::store::{Commit, Placed};
 use infra::views::{Document, Views};
 use infra::{Error, Ledger};
+use serde_json::Value;
 
-use super::follow::put_card;
+use super::follow::rebuild::Rebuilt;
 use super::parked::{Parked, park};
 
 /// Commits per write of a document.
 const PAGE: usize = 500;
-/// The view of the desk board.
-pub const DESK_BOARD: &str = "desk_board";
+/// The key of the document of a projection.
 const KEY: &str = "all";
 
-/// Folds the desk board up to the end of the feed; returns the position reached.
-pub async fn desk_board(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error> {
+/// The projections of the desk.
+pub type Projections = &'static [&'static dyn Project];
+
+/// One projection, independent of its type; see [`Of`].
+#[async_trait]
+pub trait Project: Send + Sync {
+    /// Returns the name of the view.
+    fn view(&self) -> &'static str;
+    /// Folds the document up to the end of the feed; returns the position reached.
+    async fn project(&self, ledger: &Ledger, views: &dyn Views) -> Result<i64, Error>;
+    /// Folds the document again up to its position, and replaces it if it differs.
+    async fn rebuild(&self, ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error>;
+    /// Returns the stored document as JSON, and its position.
+    async fn stored(&self, views: &dyn Views) -> Result<(i64, Value), Error>;
+}
+
+/// The projection `P`.
+pub struct Of<P>(pub PhantomData<fn() -> P>);
+
+#[async_trait]
+impl<P: Projection> Project for Of<P> {
+    fn view(&self) -> &'static str {
+        P::VIEW
+    }
+    async fn project(&self, ledger: &Ledger, views: &dyn Views) -> Result<i64, Error> {
+        project::<P>(ledger, views).await
+    }
+    async fn rebuild(&self, ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
+        rebuild::<P>(ledger, views).await
+    }
+    async fn stored(&self, views: &dyn Views) -> Result<(i64, Value), Error> {
+        let (position, document) = stored::<P>(views).await?;
+        let value = serde_json::to_value(document).map_err(|error| {
+            Error::because(infra::Kind::Corrupt, "cannot serialize a projection", error)
+        })?;
+        Ok((position, value))
+    }
+}
+
+/// Folds every projection up to the end of the feed; returns the lowest position reached.
+pub async fn project_all(
+    projections: Projections,
+    ledger: &Ledger,
+    views: &dyn Views,
+) -> Result<i64, Error> {
+    let mut lowest = i64::MAX;
+    for projection in projections {
+        lowest = lowest.min(projection.project(ledger, views).await?);
+    }
+    Ok(lowest)
+}
+
+/// Folds a projection up to the end of the feed; returns the position reached.
+pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error> {
     loop {
-        let (position, board) = board(views, DESK_BOARD).await?;
+        let (position, mut document) = stored::<P>(views).await?;
         let page = ledger.store.feed(position, PAGE).await?;
         let Some(last) = page.last() else {
             return Ok(position);
         };
-        let mut folded = board;
         for placed in &page {
-            if let Err(error) = fold(ledger, &mut folded, &placed.commit).await {
-                if !error.is_poison() {
-                    return Err(error);
-                }
+            if let Err(error) = fold(&mut document, &placed.commit) {
                 let (stream, from) = (placed.commit.stream.clone(), placed.commit.first);
                 park(
                     views,
                     &Parked {
-                        consumer: DESK_BOARD.into(),
+                        consumer: P::VIEW.into(),
                         stream,
                         from,
                         reason: error.to_string(),
@@ -44,90 +95,76 @@ pub async fn desk_board(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error
                 .await?;
             }
         }
-        // If another worker stored the board first, the next round starts from its document.
-        let body = serde_json::to_vec(&folded).unwrap_or_default();
-        views
-            .put(
-                DESK_BOARD,
-                KEY,
-                &Document {
-                    sequence: last.position,
-                    body,
-                },
-                &[],
-                position,
-            )
-            .await?;
+        // If another worker stored the document first, the next round starts from its document.
+        put(views, position, last.position, &document).await?;
     }
 }
 
-/// Stores a rebuilt board as of `position`; returns false if the stored board has another position.
-pub async fn put_board(views: &dyn Views, position: i64, board: &DeskBoard) -> Result<bool, Error> {
-    let body = serde_json::to_vec(board).unwrap_or_default();
-    views
-        .put(
-            DESK_BOARD,
-            KEY,
-            &Document {
-                sequence: position,
-                body,
-            },
-            &[],
-            position,
-        )
-        .await
+/// Stores a document as of `position`; returns false if the stored position is not `expected`.
+async fn put<P: Projection>(
+    views: &dyn Views,
+    expected: i64,
+    position: i64,
+    document: &P,
+) -> Result<bool, Error> {
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    let document = Document {
+        sequence: position,
+        body,
+    };
+    views.put(P::VIEW, KEY, &document, &[], expected).await
 }
 
-/// Returns the stored board and its position.
-pub async fn board(views: &dyn Views, view: &str) -> Result<(i64, DeskBoard), Error> {
-    match views.get(view, KEY).await? {
-        None => Ok((0, DeskBoard::default())),
+/// Returns the stored document of a projection and its position.
+pub async fn stored<P: Projection>(views: &dyn Views) -> Result<(i64, P), Error> {
+    match views.get(P::VIEW, KEY).await? {
+        None => Ok((0, P::default())),
         Some(document) => {
-            let board = serde_json::from_slice(&document.body).map_err(|error| {
-                Error::because(infra::Kind::Corrupt, "cannot read the board", error)
+            let read = serde_json::from_slice(&document.body).map_err(|error| {
+                let what = format!("cannot read the projection {}", P::VIEW);
+                Error::because(infra::Kind::Corrupt, what, error)
             })?;
-            Ok((document.sequence, board))
+            Ok((document.sequence, read))
         }
     }
 }
 
-/// Folds one commit into a board.
-pub async fn fold(ledger: &Ledger, board: &mut DeskBoard, commit: &Commit) -> Result<(), Error> {
-    match events::aggregate_of(&commit.stream) {
-        "ticket" => ledger
-            .read(commit)
-            .await?
-            .1
-            .iter()
-            .for_each(|(event, _)| board.ticket(event)),
-        "callback" => ledger
-            .read(commit)
-            .await?
-            .1
-            .iter()
-            .for_each(|(event, _)| board.delivery(event)),
-        _ => {}
+/// Folds one commit into a projection; personal values stay sealed.
+pub fn fold<P: Projection>(projection: &mut P, commit: &Commit) -> Result<(), Error> {
+    if !P::AGGREGATES.contains(&events::aggregate_of(&commit.stream)) {
+        return Ok(());
+    }
+    let unreadable = |reason: String| {
+        Error::corrupt(format!(
+            "cannot read commit {}:{}: {reason}",
+            commit.stream, commit.first
+        ))
+    };
+    let body = Body::read(&commit.body).map_err(|error| unreadable(error.to_string()))?;
+    for raw in &body.events {
+        let event = AnyEvent::read(raw).map_err(|error| unreadable(error.to_string()))?;
+        projection.fold(&event);
     }
     Ok(())
 }
 
 /// The result of a replay of the feed.
 #[derive(Clone, Debug, Default)]
-pub struct Replayed {
-    pub board: DeskBoard,
+pub struct Replayed<P> {
+    pub document: P,
     /// The last position that was folded.
     pub position: i64,
     pub events: i64,
 }
 
-/// Folds a board from the beginning of the feed to the first commit that `includes` rejects.
+/// Folds a projection from the beginning of the feed to the first commit that `includes` rejects.
 ///
 /// Calls `progress` with the position after every page.
-pub async fn replay(
+pub async fn replay<P: Projection>(
     ledger: &Ledger,
     includes: impl Fn(&Placed) -> bool,
     progress: impl Fn(i64),
-) -> Result<Replayed, Error> {
+) -> Result<Replayed<P>, Error> {
     let mut replayed = Replayed::default();
     loop {
         let page = ledger.store.feed(replayed.position, PAGE).await?;
@@ -138,7 +175,7 @@ pub async fn replay(
             if !includes(placed) {
                 return Ok(replayed);
             }
-            fold(ledger, &mut replayed.board, &placed.commit).await?;
+            fold(&mut replayed.document, &placed.commit)?;
             replayed.position = placed.position;
             replayed.events += placed.commit.n;
         }
@@ -146,34 +183,17 @@ pub async fn replay(
     }
 }
 
-/// Folds one commit into the card of another view; a step of a rebuild, which cannot send anything.
-pub async fn refold<C: Card>(
-    ledger: &Ledger,
-    views: &dyn Views,
-    view: &str,
-    commit: &Commit,
-) -> Result<(), Error> {
-    let stored = views.get(view, &commit.stream).await?;
-    let sequence = stored.as_ref().map_or(0, |document| document.sequence);
-    if commit.next() - 1 <= sequence {
-        return Ok(());
+async fn rebuild<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
+    let (reached, old) = stored::<P>(views).await?;
+    let Replayed {
+        document, position, ..
+    } = replay::<P>(ledger, |placed| placed.position <= reached, |_| {}).await?;
+    let different = u64::from(document != old);
+    if different > 0 {
+        put(views, reached, position, &document).await?;
     }
-    if commit.first != sequence + 1 {
-        return Err(Error::corrupt(format!(
-            "commit {}:{} does not follow its card, which has sequence {sequence}",
-            commit.stream, commit.first
-        )));
-    }
-    let mut card = match &stored {
-        Some(document) => {
-            crate::app::cards::read_card::<C>(ledger, &commit.stream, document).await?
-        }
-        None => C::default(),
-    };
-    for envelope in ledger.envelopes::<C::Event>(commit).await? {
-        card.fold(&envelope);
-    }
-    put_card(ledger, views, view, commit, &card, sequence)
-        .await
-        .map(drop)
+    Ok(Rebuilt {
+        documents: 1,
+        different,
+    })
 }

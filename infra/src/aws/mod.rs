@@ -25,12 +25,11 @@ use crate::clock::{SystemClock, SystemRng};
 use crate::keys::Keys;
 use crate::meter::Meter;
 use crate::pages::Pages;
-use crate::queue::{Queue, sqs::Sqs};
-use crate::secrets::{Secrets, manager::Manager};
+use crate::queue::sqs::Sqs;
+use crate::secrets::manager::Manager;
 use crate::store::dynamodb::Item;
 use crate::store::paged::Paged;
-use crate::views::Views;
-use crate::{Error, Kind, Ledger, blob, keys, pages, store, views};
+use crate::{Error, Kind, Ledger, Ports, blob, keys, pages, store, views};
 
 /// Cache lifetime for configuration, people and secrets, milliseconds, because other processes
 /// write them too.
@@ -158,12 +157,9 @@ pub struct Cloud {
     /// The archive bucket. Bucket names are global, so the name is not derived from the prefix.
     pub bucket: String,
     pub meter: Arc<Meter>,
-    pub ledger: Ledger,
+    /// The pages of the feed.
     pub pages: Arc<dyn Pages>,
-    pub blob: Arc<dyn blob::Blob>,
-    pub views: Arc<dyn Views>,
-    pub queue: Arc<dyn Queue>,
-    pub secrets: Arc<dyn Secrets>,
+    pub ports: Ports,
 }
 
 /// Loads region, credentials and endpoint from the environment; sends no request.
@@ -192,8 +188,8 @@ pub async fn configure(region: Option<String>) -> SdkConfig {
 }
 
 impl Cloud {
-    /// Creates every client; sends no request.
-    pub fn new(config: SdkConfig, prefix: &str, bucket: &str) -> Self {
+    /// Creates every client, with the named queues; sends no request.
+    pub fn new(config: SdkConfig, prefix: &str, bucket: &str, queues: &[&'static str]) -> Self {
         let names = Names::new(prefix);
         let meter = Arc::new(Meter::default());
         let client = aws_sdk_dynamodb::Client::new(&config);
@@ -214,13 +210,18 @@ impl Cloud {
         ));
         let ledger =
             Ledger::new(store, keys, clock.clone(), Arc::new(SystemRng)).with_others(STALE_MS);
+        let ports = Ports {
+            secrets: Arc::new(Manager::new(&config, &names.secret())),
+            ..Ports::over(
+                ledger,
+                Arc::new(views::dynamodb::Dynamodb::new(table("views"))),
+                Arc::new(Sqs::new(&config, names.clone(), queues, clock)),
+                blob,
+            )
+        };
         Self {
             pages,
-            blob,
-            ledger,
-            views: Arc::new(views::dynamodb::Dynamodb::new(table("views"))),
-            queue: Arc::new(Sqs::new(&config, names.clone(), clock)),
-            secrets: Arc::new(Manager::new(&config, &names.secret())),
+            ports,
             names,
             bucket: bucket.to_owned(),
             meter,
@@ -231,7 +232,7 @@ impl Cloud {
     /// Opens one connection, so that the first command does not wait for a TLS handshake.
     pub async fn warm(&self) {
         // A failure is only logged, because the first command repeats the request.
-        match tokio::time::timeout(WARM_TIMEOUT, self.ledger.store.next("warm")).await {
+        match tokio::time::timeout(WARM_TIMEOUT, self.ports.ledger.store.next("warm")).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "request to the journal failed at start"),
             Err(_) => tracing::warn!("request to the journal timed out at start"),

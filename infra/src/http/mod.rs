@@ -1,6 +1,7 @@
 //! The HTTP port: outgoing requests of callbacks and automatic nodes.
 
 pub mod client;
+pub mod closed;
 pub mod egress;
 pub mod memory;
 
@@ -27,6 +28,16 @@ pub const CALLBACK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs
 pub struct HttpResponse {
     pub status: u16,
     pub body: Vec<u8>,
+}
+
+impl HttpResponse {
+    /// Returns a response with this status and body.
+    pub fn of(status: u16, body: &[u8]) -> Self {
+        Self {
+            status,
+            body: body.to_vec(),
+        }
+    }
 }
 
 /// Maximum bytes of a response body of which only the outcome is used.

@@ -6,12 +6,15 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use events::Moment;
 
-use super::{Message, Parked, Queue};
+use super::{Arrivals, Message, Parked, Queue};
 use crate::Error;
 
 /// The messages by queue and id.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<BTreeMap<(String, String), Item>>);
+pub struct Memory {
+    items: Mutex<BTreeMap<(String, String), Item>>,
+    arrivals: Arrivals,
+}
 
 #[derive(Debug, Clone)]
 struct Item {
@@ -25,7 +28,7 @@ struct Item {
 impl Memory {
     fn change(&self, queue: &str, id: &str, change: impl FnOnce(&mut Item)) {
         if let Some(item) = self
-            .0
+            .items
             .lock()
             .expect("no holder panics")
             .get_mut(&(queue.into(), id.into()))
@@ -38,7 +41,7 @@ impl Memory {
 #[async_trait]
 impl Queue for Memory {
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error> {
-        let mut items = self.0.lock().expect("no holder panics");
+        let mut items = self.items.lock().expect("no holder panics");
         items
             .entry((queue.into(), id.into()))
             .or_insert_with(|| Item {
@@ -48,6 +51,8 @@ impl Queue for Memory {
                 abandoned: 0,
                 reason: None,
             });
+        drop(items);
+        self.arrivals.signal(queue);
         Ok(())
     }
     async fn take(
@@ -57,7 +62,7 @@ impl Queue for Memory {
         until: Moment,
         limit: usize,
     ) -> Result<Vec<Message>, Error> {
-        let mut items = self.0.lock().expect("no holder panics");
+        let mut items = self.items.lock().expect("no holder panics");
         let mut due: Vec<_> = items
             .iter_mut()
             .filter(|((name, _), item)| name == queue && item.reason.is_none() && item.due <= now)
@@ -78,7 +83,7 @@ impl Queue for Memory {
         Ok(due.into_iter().take(limit).map(take).collect())
     }
     async fn done(&self, queue: &str, message: &Message) -> Result<(), Error> {
-        self.0
+        self.items
             .lock()
             .expect("no holder panics")
             .remove(&(queue.into(), message.id.clone()));
@@ -95,7 +100,7 @@ impl Queue for Memory {
         Ok(())
     }
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error> {
-        let items = self.0.lock().expect("no holder panics");
+        let items = self.items.lock().expect("no holder panics");
         let parked = items.iter().filter_map(|((queue, id), item)| {
             Some(Parked {
                 queue: queue.clone(),
@@ -109,13 +114,24 @@ impl Queue for Memory {
         self.change(queue, id, |item| {
             (item.reason, item.attempts, item.abandoned, item.due) = (None, 0, 0, due);
         });
+        self.arrivals.signal(queue);
         Ok(())
     }
     async fn waiting(&self, queue: &str) -> Result<u64, Error> {
-        let items = self.0.lock().expect("no holder panics");
+        let items = self.items.lock().expect("no holder panics");
         Ok(items
             .iter()
             .filter(|((name, _), item)| name == queue && item.reason.is_none())
             .count() as u64)
+    }
+    async fn next_due(&self, queue: &str) -> Result<Option<Moment>, Error> {
+        let items = self.items.lock().expect("no holder panics");
+        let waiting = items
+            .iter()
+            .filter(|((name, _), item)| name == queue && item.reason.is_none());
+        Ok(waiting.map(|(_, item)| item.due).min())
+    }
+    async fn arrival(&self, queue: &str) {
+        self.arrivals.wait(queue).await;
     }
 }

@@ -8,13 +8,15 @@ pub mod sqlite;
 #[cfg(feature = "aws")]
 pub mod sqs;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
 use async_trait::async_trait;
 use events::Moment;
+use tokio::sync::Notify;
 
 use crate::Error;
 
-/// The names of all queues; each has the name of its function.
-pub const QUEUES: [&str; 3] = ["deliver", "automate", "attempt"];
 /// Maximum abandoned deliveries of a message before it is parked.
 pub const ATTEMPTS_MAX: u32 = 10;
 
@@ -30,6 +32,15 @@ pub struct Message {
     pub abandoned: u32,
     /// The handle by which the queue identifies this take.
     pub receipt: String,
+}
+
+/// A message to put into a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    pub queue: &'static str,
+    pub id: String,
+    pub body: Vec<u8>,
+    pub due: Moment,
 }
 
 /// A message that was set aside because it failed too often.
@@ -67,4 +78,32 @@ pub trait Queue: Send + Sync {
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error>;
     /// Returns the number of messages that are neither finished nor parked.
     async fn waiting(&self, queue: &str) -> Result<u64, Error>;
+    /// Returns the due time of the next message; `None` if no message waits. A worker sleeps until
+    /// then.
+    async fn next_due(&self, queue: &str) -> Result<Option<Moment>, Error>;
+    /// Returns after this process put a message into the queue. Keeps one put for the next call, so
+    /// that a worker misses no put between two calls. Each queue has one worker loop.
+    async fn arrival(&self, queue: &str);
+}
+
+/// Signals puts to the worker loops of the same process, by queue.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals(Mutex<HashMap<String, Arc<Notify>>>);
+
+impl Arrivals {
+    fn of(&self, queue: &str) -> Arc<Notify> {
+        let mut queues = self.0.lock().expect("no holder panics");
+        if let Some(signal) = queues.get(queue) {
+            return signal.clone();
+        }
+        queues.entry(queue.to_owned()).or_default().clone()
+    }
+    /// Wakes the worker loop of a queue, or its next call.
+    pub(crate) fn signal(&self, queue: &str) {
+        self.of(queue).notify_one();
+    }
+    /// Waits for the next signal of a queue.
+    pub(crate) async fn wait(&self, queue: &str) {
+        self.of(queue).notified().await;
+    }
 }

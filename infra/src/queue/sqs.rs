@@ -29,6 +29,8 @@ const RECEIVE_MAX: usize = 10;
 const LIST_VISIBILITY_S: i32 = 60;
 /// Empty receives after which a dead-letter queue counts as empty, because SQS samples its servers.
 const EMPTY_RECEIVES: u32 = 3;
+/// Pause between two receives of an empty queue.
+const POLL: std::time::Duration = std::time::Duration::from_secs(1);
 /// Maximum receives to find one dead letter; other readers can hide it meanwhile.
 const FIND_RECEIVES_MAX: u32 = 40;
 
@@ -36,6 +38,7 @@ const FIND_RECEIVES_MAX: u32 = 40;
 pub struct Sqs {
     client: aws_sdk_sqs::Client,
     names: Names,
+    queues: Vec<&'static str>,
     clock: Arc<dyn Clock>,
     urls: Mutex<HashMap<String, String>>,
 }
@@ -64,10 +67,17 @@ impl SqsMessage {
 }
 
 impl Sqs {
-    pub fn new(config: &SdkConfig, names: Names, clock: Arc<dyn Clock>) -> Self {
+    /// Creates a client of the named queues; sends no request.
+    pub fn new(
+        config: &SdkConfig,
+        names: Names,
+        queues: &[&'static str],
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             client: aws_sdk_sqs::Client::new(config),
             names,
+            queues: queues.to_vec(),
             clock,
             urls: Mutex::default(),
         }
@@ -277,7 +287,7 @@ impl Queue for Sqs {
 
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error> {
         let mut parked = Vec::new();
-        for queue in super::QUEUES {
+        for &queue in &self.queues {
             let (mut seen, mut empty) = (Vec::new(), 0);
             while parked.len() < limit && empty < EMPTY_RECEIVES {
                 let dead_letters = self
@@ -370,5 +380,13 @@ impl Queue for Sqs {
         })?;
         let count = |name| attributes.attributes()?.get(name)?.parse::<u64>().ok();
         Ok(names.iter().filter_map(count).sum())
+    }
+    /// Returns `None`: SQS does not report due times. The functions in the cloud are invoked by
+    /// their queue and call neither this nor [`Queue::arrival`].
+    async fn next_due(&self, _queue: &str) -> Result<Option<Moment>, Error> {
+        Ok(None)
+    }
+    async fn arrival(&self, _queue: &str) {
+        tokio::time::sleep(POLL).await;
     }
 }

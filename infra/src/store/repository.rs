@@ -494,25 +494,8 @@ fn technical<D: Decider>(error: Error) -> AggregateError<DecideError<D>> {
 
 impl Ledger {
     /// Decodes a commit and opens its personal values.
-    pub async fn read<F: Event>(
-        &self,
-        commit: &Commit,
-    ) -> Result<(Meta, Vec<(F, Option<Moment>)>), Error> {
-        let unreadable = |reason: String| {
-            Error::corrupt(format!(
-                "cannot read commit {}:{}: {reason}",
-                commit.stream, commit.first
-            ))
-        };
-        let body = Body::read(&commit.body).map_err(|error| unreadable(error.to_string()))?;
-        let mut meta = body.meta;
-        let mut decoded = Vec::with_capacity(body.events.len());
-        for raw in &body.events {
-            decoded.push((
-                F::read(raw).map_err(|error| unreadable(error.to_string()))?,
-                raw.occurred_at,
-            ));
-        }
+    pub async fn read<F: Event>(&self, commit: &Commit) -> Result<Decoded<F>, Error> {
+        let (mut meta, mut decoded) = decode::<F>(commit)?;
         self.open(
             decoded
                 .iter_mut()
@@ -540,4 +523,27 @@ impl Ledger {
             .map(envelope)
             .collect())
     }
+}
+
+/// The metadata of a commit, and each event with the time when it happened if that differs from the
+/// commit time.
+pub type Decoded<F> = (Meta, Vec<(F, Option<Moment>)>);
+
+/// Decodes the metadata and the events of a commit; personal values stay sealed.
+pub fn decode<F: Event>(commit: &Commit) -> Result<Decoded<F>, Error> {
+    let unreadable = |reason: String| {
+        Error::corrupt(format!(
+            "cannot read commit {}:{}: {reason}",
+            commit.stream, commit.first
+        ))
+    };
+    let body = Body::read(&commit.body).map_err(|error| unreadable(error.to_string()))?;
+    let mut decoded = Vec::with_capacity(body.events.len());
+    for raw in &body.events {
+        decoded.push((
+            F::read(raw).map_err(|error| unreadable(error.to_string()))?,
+            raw.occurred_at,
+        ));
+    }
+    Ok((body.meta, decoded))
 }

@@ -5,12 +5,17 @@ pub mod contract;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod memory;
+mod page_writer;
 #[cfg(feature = "local")]
 pub mod sqlite;
+
+use std::borrow::Cow;
 
 use async_trait::async_trait;
 
 use crate::Error;
+
+pub use page_writer::{InSteps, PageWriter};
 
 /// A stored document with the sequence of the last event folded into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,18 +64,27 @@ pub struct Range<'a> {
     pub limit: usize,
 }
 
-/// Lists that are read page by page. An adapter with counters ([`Views::has_counters`]) counts
-/// their rows by time and by shared facets. A count or a deep page then does not read every row.
-/// Values end in 16 digits, an instant in milliseconds.
-pub const COUNTED: [&str; 10] = [
-    "ticket", "creator", "ended", "dealt", "follows", "todo", "claim", "approval", "api_call",
-    "failed",
-];
+/// The lists that an adapter with counters ([`Views::has_counters`]) counts, each by view and index:
+/// a count or a deep page of them does not read every row.
+pub type Counted = [(&'static str, &'static str)];
+
 /// Rows per read when a list is read completely.
 const STEP: usize = 500;
 
 /// Index name and value of each list that contains a document.
 pub type Index = [(&'static str, String)];
+
+/// A document to put, with its index rows and facets (see [`Views::put_with`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Put {
+    pub view: Cow<'static, str>,
+    pub key: String,
+    pub document: Document,
+    pub index: Vec<(&'static str, String)>,
+    pub facets: String,
+    /// The sequence of the stored document; 0 if there is none.
+    pub expected: i64,
+}
 
 /// Stores documents and their index rows.
 #[async_trait]

@@ -3,20 +3,22 @@
 //! With `synchronous=NORMAL` a power loss can undo the newest writes of views and queue, which
 //! share the file. Following the ledger repeats these writes.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{COUNTED, Document, Entry, Fits, Index, Range, Views, shared_and_own};
+use super::{Counted, Document, Entry, Fits, Index, PageWriter, Put, Range, Views, shared_and_own};
 use crate::Error;
 use crate::crash::Crash;
-use crate::sqlite::{Readers, at_most, connect, failed, look};
+use crate::queue::{Arrivals, NewMessage};
+use crate::sqlite::{Readers, WriterThread, at_most, connect, failed, look};
 
 /// The layout version of `views.db`; a file of another layout is emptied and filled again from the
 /// ledger.
-const LAYOUT: i64 = 8;
+const LAYOUT: i64 = 9;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS documents (
@@ -34,6 +36,9 @@ const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS counters (
         view TEXT NOT NULL, name TEXT NOT NULL, level INTEGER NOT NULL, bucket TEXT NOT NULL, facets INTEGER NOT NULL, n INTEGER NOT NULL,
         PRIMARY KEY (view, name, level, bucket, facets)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS counted_lists (
+        view TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (view, name)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS messages (
         queue TEXT NOT NULL, id TEXT NOT NULL, due INTEGER NOT NULL, attempts INTEGER NOT NULL, abandoned INTEGER NOT NULL, reason TEXT, body BLOB NOT NULL, PRIMARY KEY (queue, id)
@@ -65,17 +70,23 @@ pub(crate) fn followed(directory: &Path) -> Result<Option<i64>, Error> {
     read().map_err(|error| failed("read the position of the views", error))
 }
 
-/// The writing connection and the readers that the views and the queue of one directory share.
+/// The names of the counted lists by view.
+type Lists = HashMap<String, BTreeSet<String>>;
+
+/// The writer thread and the readers that the views and the queue of one directory share.
 #[derive(Debug)]
 pub struct ViewsFile {
-    connection: Mutex<Connection>,
+    pub(crate) writer: WriterThread,
+    pub(crate) arrivals: Arrivals,
     readers: Readers,
+    counted: Arc<Lists>,
     crash: Arc<Crash>,
 }
 
 impl ViewsFile {
-    /// Opens `views.db` of a directory.
-    pub fn open(directory: &Path, crash: Arc<Crash>) -> Result<Self, Error> {
+    /// Opens `views.db` of a directory. A file with another layout or with other counted lists is
+    /// emptied, because the next start of a desk fills it again.
+    pub fn open(directory: &Path, crash: Arc<Crash>, counted: &Counted) -> Result<Self, Error> {
         let path = directory.join("views.db");
         let connection = connect(
             &path,
@@ -86,13 +97,17 @@ impl ViewsFile {
             .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
             .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 8000))
             .and_then(|()| connection.pragma_update(None, "cache_size", -65_536))
-            .and_then(|()| drop_other_layout(&connection))
+            .and_then(|()| drop_other_layout(&connection, counted))
             .and_then(|()| connection.execute_batch(CREATE))
-            .and_then(|()| connection.pragma_update(None, "user_version", LAYOUT));
-        prepared.map_err(|error| failed("open the views", error))?;
+            .and_then(|()| name_counted_lists(&connection, counted))
+            .and_then(|()| connection.pragma_update(None, "user_version", LAYOUT))
+            .and_then(|()| counted_lists(&connection));
+        let counted = prepared.map_err(|error| failed("open the views", error))?;
         Ok(Self {
-            connection: Mutex::new(connection),
+            writer: WriterThread::start(connection, "views")?,
+            arrivals: Arrivals::default(),
             readers: Readers::new(&path),
+            counted: Arc::new(counted),
             crash,
         })
     }
@@ -112,41 +127,72 @@ impl ViewsFile {
         if layout != LAYOUT {
             return Ok(None);
         }
+        let counted =
+            counted_lists(&connection).map_err(|error| failed("open the views", error))?;
         Ok(Some(Self {
-            connection: Mutex::new(connection),
+            writer: WriterThread::start(connection, "views")?,
+            arrivals: Arrivals::default(),
             readers: Readers::look(&path, is_written)?,
+            counted: Arc::new(counted),
             crash: Arc::default(),
         }))
     }
+}
 
-    pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().expect("no holder panics")
+/// Returns the counted lists of a file.
+fn counted_lists(connection: &Connection) -> rusqlite::Result<Lists> {
+    let mut statement = connection.prepare("SELECT view, name FROM counted_lists")?;
+    let mut lists = Lists::new();
+    for row in statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        let (view, name): (String, String) = row?;
+        lists.entry(view).or_default().insert(name);
     }
+    Ok(lists)
+}
+
+/// Stores the names of the counted lists in a new file.
+fn name_counted_lists(connection: &Connection, counted: &Counted) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare("INSERT OR IGNORE INTO counted_lists (view, name) VALUES (?1, ?2)")?;
+    for (view, name) in counted {
+        statement.execute([view, name])?;
+    }
+    Ok(())
 }
 
 /// The views of one file.
 #[derive(Debug, Clone)]
 pub struct Sqlite(pub Arc<ViewsFile>);
 
-/// Removes the tables of another layout.
-fn drop_other_layout(connection: &Connection) -> rusqlite::Result<()> {
+/// Removes the tables of another layout, or with other counted lists: their counters lack rows.
+fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Result<()> {
     let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let tables: i64 = connection.query_row(
         "SELECT count(*) FROM sqlite_master WHERE name = 'documents'",
         [],
         |row| row.get(0),
     )?;
-    if layout == LAYOUT || tables == 0 {
+    if tables == 0 {
         return Ok(());
+    }
+    if layout == LAYOUT {
+        let mut lists = Lists::new();
+        for (view, name) in counted {
+            let names = lists.entry((*view).to_owned()).or_default();
+            names.insert((*name).to_owned());
+        }
+        if counted_lists(connection)? == lists {
+            return Ok(());
+        }
     }
     tracing::warn!(
         layout,
-        "views.db has another layout; it is filled again from the ledger"
+        "views.db has another layout or other counted lists; it is filled again from the ledger"
     );
     // VACUUM removes the deleted rows from free pages, and the checkpoint removes them from the
     // write-ahead log. Both could contain personal values.
     connection.execute_batch(
-        "DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS facets; DROP TABLE IF EXISTS messages;
+        "DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS facets; DROP TABLE IF EXISTS counted_lists; DROP TABLE IF EXISTS messages;
          VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
     )
 }
@@ -202,16 +248,39 @@ fn after(bucket: &str) -> String {
     format!("{bucket}~")
 }
 
+fn is_counted(counted: &Lists, view: &str, name: &str) -> bool {
+    counted.get(view).is_some_and(|names| names.contains(name))
+}
+
+/// A connection with the counted lists of its file.
+#[derive(Clone, Copy)]
+struct File<'a> {
+    connection: &'a Connection,
+    counted: &'a Lists,
+}
+
+impl File<'_> {
+    fn is_counted(&self, view: &str, name: &str) -> bool {
+        is_counted(self.counted, view, name)
+    }
+    /// Returns the number of the facets under which a row is counted; `None` if its list is not
+    /// counted.
+    fn counted_under(&self, view: &str, name: &str, facets: i64) -> Option<i64> {
+        self.is_counted(view, name).then_some(facets)
+    }
+}
+
 /// Adds `n` to the counters of a row.
 fn tally(
-    transaction: &Connection,
+    file: File<'_>,
     view: &str,
     (name, value, facets): (&str, &str, i64),
     n: i64,
 ) -> rusqlite::Result<()> {
-    if !COUNTED.contains(&name) {
+    if !file.is_counted(view, name) {
         return Ok(());
     }
+    let transaction = file.connection;
     for level in [DIGITS].into_iter().chain(LEVELS) {
         let Some(bucket) = bucket(value, level) else {
             return Ok(());
@@ -255,15 +324,9 @@ fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<
         .collect()
 }
 
-/// The index rows and facets that are put with a document.
-struct Rows<'a> {
-    index: &'a Index,
-    facets: &'a str,
-}
-
 /// Deletes rows that a document no longer has.
 fn delete_rows<'a>(
-    transaction: &Connection,
+    file: File<'_>,
     view: &str,
     key: &str,
     removed: impl Iterator<Item = &'a Row>,
@@ -275,12 +338,12 @@ fn delete_rows<'a>(
         ..
     } in removed
     {
-        transaction
+        file.connection
             .prepare_cached(
                 "DELETE FROM entries WHERE view = ?1 AND name = ?2 AND value = ?3 AND key = ?4",
             )?
             .execute([view, name, value, key])?;
-        tally(transaction, view, (name, value, *facets), -1)?;
+        tally(file, view, (name, value, *facets), -1)?;
     }
     Ok(())
 }
@@ -300,80 +363,100 @@ fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Re
     Ok(transaction.last_insert_rowid())
 }
 
-/// Returns the number of the facets under which a row is counted; `None` if its list is not
-/// counted.
-fn counted(name: &str, facets: i64) -> Option<i64> {
-    COUNTED.contains(&name).then_some(facets)
-}
-
-fn put(
-    connection: &mut Connection,
-    crash: &Crash,
-    view: &str,
-    key: &str,
-    document: &Document,
-    rows: &Rows<'_>,
-    expected: i64,
-) -> rusqlite::Result<bool> {
-    let Rows { index, facets } = rows;
-    let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+/// Puts one document within a transaction.
+fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
+    let transaction = file.connection;
+    let Put {
+        view,
+        key,
+        document,
+        index,
+        facets,
+        expected,
+    } = put;
+    let stored: Option<i64> = transaction
+        .prepare_cached("SELECT sequence FROM documents WHERE view = ?1 AND key = ?2")?
+        .query_row([view.as_ref(), key.as_str()], |row| row.get(0))
+        .optional()?;
+    if stored.unwrap_or_default() != *expected {
+        return Ok(false);
+    }
+    // Most rows of a document do not change, so only the difference is written.
+    let old = if *expected > 0 {
+        rows_of(transaction, view, key)?
+    } else {
+        Vec::new()
+    };
+    let (shared, own) = shared_and_own(facets);
+    let id = facets_id(transaction, view, shared)?;
+    let (unchanged, removed): (Vec<&Row>, Vec<&Row>) = old.iter().partition(|row| {
+        index
+            .iter()
+            .any(|(new, at)| row.name == *new && row.value == *at)
+    });
+    delete_rows(file, view, key, removed.into_iter())?;
+    for Row {
+        name,
+        value,
+        facets,
+        own: old_own,
+    } in unchanged
     {
-        let stored: Option<i64> = transaction
-            .prepare_cached("SELECT sequence FROM documents WHERE view = ?1 AND key = ?2")?
-            .query_row([view, key], |row| row.get(0))
-            .optional()?;
-        if stored.unwrap_or_default() != expected {
-            return Ok(false);
+        if *facets != id {
+            tally(file, view, (name, value, *facets), -1)?;
+            tally(file, view, (name, value, id), 1)?;
         }
-        // Most rows of a document do not change, so only the difference is written.
-        let old = if expected > 0 {
-            rows_of(&transaction, view, key)?
-        } else {
-            Vec::new()
-        };
-        let (shared, own) = shared_and_own(facets);
-        let id = facets_id(&transaction, view, shared)?;
-        let (unchanged, removed): (Vec<&Row>, Vec<&Row>) = old.iter().partition(|row| {
-            index
-                .iter()
-                .any(|(new, at)| row.name == *new && row.value == *at)
-        });
-        delete_rows(&transaction, view, key, removed.into_iter())?;
-        for Row {
+        if *facets != id || old_own != own {
+            let mut change = transaction
+                .prepare_cached("UPDATE entries SET facets = ?5, own = ?6, counted = ?7 WHERE view = ?1 AND name = ?2 AND value = ?3 AND key = ?4")?;
+            change.execute(params![
+                view,
+                name,
+                value,
+                key,
+                id,
+                own,
+                file.counted_under(view, name, id)
+            ])?;
+        }
+    }
+    let mut insert =
+        transaction.prepare_cached("INSERT OR IGNORE INTO entries (view, name, value, key, facets, own, counted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    for (name, value) in index {
+        if insert.execute(params![
+            view,
             name,
             value,
-            facets,
-            own: old_own,
-        } in unchanged
-        {
-            if *facets != id {
-                tally(&transaction, view, (name, value, *facets), -1)?;
-                tally(&transaction, view, (name, value, id), 1)?;
-            }
-            if *facets != id || old_own != own {
-                let mut change = transaction
-                    .prepare_cached("UPDATE entries SET facets = ?5, own = ?6, counted = ?7 WHERE view = ?1 AND name = ?2 AND value = ?3 AND key = ?4")?;
-                change.execute(params![view, name, value, key, id, own, counted(name, id)])?;
-            }
-        }
-        let mut insert =
-            transaction.prepare_cached("INSERT OR IGNORE INTO entries (view, name, value, key, facets, own, counted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
-        for (name, value) in *index {
-            if insert.execute(params![view, name, value, key, id, own, counted(name, id)])? > 0 {
-                tally(&transaction, view, (name, value, id), 1)?;
-            }
-        }
-        crash.pass("during-projection");
-        transaction.prepare_cached("INSERT OR REPLACE INTO documents (view, key, sequence, body) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-            view,
             key,
-            document.sequence,
-            document.body
-        ])?;
+            id,
+            own,
+            file.counted_under(view, name, id)
+        ])? > 0
+        {
+            tally(file, view, (name, value, id), 1)?;
+        }
     }
-    transaction.commit()?;
+    crash.pass("during-projection");
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO documents (view, key, sequence, body) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![view, key, document.sequence, document.body])?;
     Ok(true)
+}
+
+/// Puts a message if no message has its id.
+pub(crate) fn put_message(
+    connection: &Connection,
+    queue: &str,
+    id: &str,
+    body: &[u8],
+    due: i64,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO messages (queue, id, due, attempts, abandoned, body) VALUES (?1, ?2, ?3, 0, 0, ?4)")?
+        .execute(params![queue, id, due, body])
+        .map(drop)
 }
 
 /// Returns the SQL condition that restricts counters or rows to the facets in a parameter; without
@@ -389,22 +472,22 @@ fn of_facets(facets: Option<&str>, parameter: usize) -> String {
 /// Counts a range. `facets` is a JSON array of facet numbers; if it is given, only rows with one of
 /// them count.
 fn count(
-    connection: &Connection,
+    file: File<'_>,
     view: &str,
     index: &str,
     (from, to): (&str, &str),
     facets: Option<&str>,
 ) -> rusqlite::Result<i64> {
-    match whole_owner(from, to).filter(|_| COUNTED.contains(&index)) {
+    match whole_owner(from, to).filter(|_| file.is_counted(view, index)) {
         Some(owner) => sum(
-            connection,
+            file.connection,
             view,
             index,
             DIGITS,
             (owner, &after(owner)),
             facets,
         ),
-        None => count_at(connection, view, index, (from, to), facets, &LEVELS),
+        None => count_at(file, view, index, (from, to), facets, &LEVELS),
     }
 }
 
@@ -430,21 +513,25 @@ fn sum(
 /// Counts complete buckets by their counters, the cut buckets at both ends by finer counters, and
 /// the rest row by row.
 fn count_at(
-    connection: &Connection,
+    file: File<'_>,
     view: &str,
     index: &str,
     (from, to): (&str, &str),
     facets: Option<&str>,
     levels: &[usize],
 ) -> rusqlite::Result<i64> {
-    let Some((level, finer)) = levels.split_first().filter(|_| COUNTED.contains(&index)) else {
+    let connection = file.connection;
+    let Some((level, finer)) = levels
+        .split_first()
+        .filter(|_| file.is_counted(view, index))
+    else {
         let mut statement = connection
             .prepare_cached(&format!("SELECT count(*) FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 {}", of_facets(facets, 5)))?;
         return statement.query_row(params![view, index, from, to, facets], |row| row.get(0));
     };
     let (low, high) = (cut_bucket(from, *level), cut_bucket(to, *level));
     if low.is_some() && low == high {
-        return count_at(connection, view, index, (from, to), facets, finer);
+        return count_at(file, view, index, (from, to), facets, finer);
     }
     let begin = low.map_or_else(|| from.to_owned(), after);
     let end = high.unwrap_or(to);
@@ -452,7 +539,7 @@ fn count_at(
     // An end that is not an instant can be within the bucket that the other end cuts.
     let below = low.map_or(Ok(0), |low| {
         count_at(
-            connection,
+            file,
             view,
             index,
             (from, to.min(&after(low))),
@@ -461,7 +548,7 @@ fn count_at(
         )
     })?;
     let above = high.map_or(Ok(0), |high| {
-        count_at(connection, view, index, (from.max(high), to), facets, finer)
+        count_at(file, view, index, (from.max(high), to), facets, finer)
     })?;
     Ok(below + whole + above)
 }
@@ -469,14 +556,14 @@ fn count_at(
 /// Finds the start of a page by skipping complete buckets, coarse ones first, up to the bucket with
 /// its first row. Returns the remaining range, and the number of its rows still to skip.
 fn page_start(
-    connection: &Connection,
+    file: File<'_>,
     range: &Range<'_>,
     facets: Option<&str>,
 ) -> rusqlite::Result<(String, String, usize)> {
     let (mut from, mut to, mut skip) = (range.from.to_owned(), range.to.to_owned(), range.skip);
     let order = if range.descending { "DESC" } else { "ASC" };
     for level in LEVELS {
-        if skip == 0 || !COUNTED.contains(&range.index) {
+        if skip == 0 || !file.is_counted(range.view, range.index) {
             break;
         }
         // A bucket that an end of the range cuts cannot be skipped by its counter; finer levels
@@ -490,7 +577,7 @@ fn page_start(
         };
         let edge = if begin < end {
             usize::try_from(count_at(
-                connection,
+                file,
                 range.view,
                 range.index,
                 edge,
@@ -504,7 +591,7 @@ fn page_start(
         if skip < edge {
             continue;
         }
-        let mut statement = connection.prepare_cached(&format!(
+        let mut statement = file.connection.prepare_cached(&format!(
             "SELECT bucket, sum(n) FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket >= ?4 AND bucket < ?5 {} \
              GROUP BY bucket ORDER BY bucket {order}",
             of_facets(facets, 6)
@@ -623,10 +710,11 @@ fn first_rows(
 
 /// Returns the count and one page of the rows whose facets fit, by counters.
 fn page_where(
-    connection: &Connection,
+    file: File<'_>,
     range: &Range<'_>,
     fits: Fits<'_>,
 ) -> rusqlite::Result<(u64, Vec<Entry>)> {
+    let connection = file.connection;
     let facets = fitting(connection, range, fits)?;
     if facets.is_empty() {
         return Ok((0, Vec::new()));
@@ -640,7 +728,7 @@ fn page_where(
             .join(",")
     );
     let count = count(
-        connection,
+        file,
         range.view,
         range.index,
         (range.from, range.to),
@@ -650,7 +738,7 @@ fn page_where(
     if count <= range.skip as u64 || range.limit == 0 {
         return Ok((count, Vec::new()));
     }
-    let (from, to, skip) = page_start(connection, range, Some(&json))?;
+    let (from, to, skip) = page_start(file, range, Some(&json))?;
     let rows = first_rows(
         connection,
         range,
@@ -690,16 +778,16 @@ impl Views for Sqlite {
         facets: &str,
         expected: i64,
     ) -> Result<bool, Error> {
-        put(
-            &mut self.0.writer(),
-            &self.0.crash,
-            view,
-            key,
-            document,
-            &Rows { index, facets },
+        let put = Put {
+            view: view.to_owned().into(),
+            key: key.to_owned(),
+            document: document.clone(),
+            index: index.to_vec(),
+            facets: facets.to_owned(),
             expected,
-        )
-        .map_err(|error| failed(&format!("write {view} {key}"), error))
+        };
+        let stored = self.write(Vec::new(), vec![put]).await?;
+        Ok(stored == [true])
     }
     async fn range_after(
         &self,
@@ -715,7 +803,7 @@ impl Views for Sqlite {
             // The entry itself selects the rows after it, so the counters are not needed.
             let (from, to, skip) = match after {
                 Some(_) => (range.from.to_owned(), range.to.to_owned(), range.skip),
-                None => page_start(connection, &range, None)?,
+                None => page_start(self.file(connection), &range, None)?,
             };
             let comparison = after.map_or_else(String::new, |_| format!("AND (value, key) {comparison} (?7, ?8)"));
             let mut statement = connection.prepare_cached(&format!(
@@ -732,7 +820,7 @@ impl Views for Sqlite {
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
         self.0.readers.with(&format!("count {view}"), |connection| {
-            count(connection, view, index, (from, to), None).map(i64::unsigned_abs)
+            count(self.file(connection), view, index, (from, to), None).map(i64::unsigned_abs)
         })
     }
     fn has_counters(&self) -> bool {
@@ -743,12 +831,12 @@ impl Views for Sqlite {
         range: Range<'_>,
         fits: Fits<'_>,
     ) -> Result<(u64, Vec<Entry>), Error> {
-        if COUNTED.contains(&range.index) {
+        if is_counted(&self.0.counted, range.view, range.index) {
             return self
                 .0
                 .readers
                 .with(&format!("list {}", range.view), |connection| {
-                    page_where(connection, &range, fits)
+                    page_where(self.file(connection), &range, fits)
                 });
         }
         super::walk(self, range, fits).await
@@ -767,28 +855,91 @@ impl Views for Sqlite {
         })
     }
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
-        let mut connection = self.0.writer();
-        let remove = |connection: &mut Connection| {
-            let transaction = connection.transaction()?;
-            let rows = rows_of(&transaction, view, key)?;
-            delete_rows(&transaction, view, key, rows.iter())?;
-            transaction.execute(
-                "DELETE FROM documents WHERE view = ?1 AND key = ?2",
-                [view, key],
-            )?;
-            transaction.commit()
-        };
-        remove(&mut connection).map_err(|error| failed(&format!("remove {view} {key}"), error))
+        let counted = self.0.counted.clone();
+        let (view, key) = (view.to_owned(), key.to_owned());
+        self.0
+            .writer
+            .write(&format!("remove {view} {key}"), move |connection| {
+                let transaction = connection.transaction()?;
+                let rows = rows_of(&transaction, &view, &key)?;
+                let file = File {
+                    connection: &transaction,
+                    counted: &counted,
+                };
+                delete_rows(file, &view, &key, rows.iter())?;
+                transaction.execute(
+                    "DELETE FROM documents WHERE view = ?1 AND key = ?2",
+                    [&view, &key],
+                )?;
+                transaction.commit()
+            })
+            .await
     }
     async fn clear(&self, view: &str) -> Result<(), Error> {
-        let mut connection = self.0.writer();
-        let clear = |connection: &mut Connection| {
-            let transaction = connection.transaction()?;
-            for table in ["entries", "counters", "facets", "documents"] {
-                transaction.execute(&format!("DELETE FROM {table} WHERE view = ?1"), [view])?;
-            }
-            transaction.commit()
+        let view = view.to_owned();
+        self.0
+            .writer
+            .write(&format!("clear {view}"), move |connection| {
+                let transaction = connection.transaction()?;
+                for table in ["entries", "counters", "facets", "documents"] {
+                    transaction
+                        .execute(&format!("DELETE FROM {table} WHERE view = ?1"), [&view])?;
+                }
+                transaction.commit()
+            })
+            .await
+    }
+}
+
+impl Sqlite {
+    fn file<'a>(&'a self, connection: &'a Connection) -> File<'a> {
+        File {
+            connection,
+            counted: &self.0.counted,
+        }
+    }
+}
+
+/// Writes a page in one transaction on the writer thread, because the queue is in the same file.
+#[async_trait]
+impl PageWriter for Sqlite {
+    async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error> {
+        let what = match &puts[..] {
+            [put] => format!("write {} {}", put.view, put.key),
+            puts => format!("write {} documents", puts.len()),
         };
-        clear(&mut connection).map_err(|error| failed(&format!("clear {view}"), error))
+        let queues: BTreeSet<&'static str> = messages.iter().map(|message| message.queue).collect();
+        let (counted, crash) = (self.0.counted.clone(), self.0.crash.clone());
+        let stored = self
+            .0
+            .writer
+            .write(&what, move |connection| {
+                let transaction = connection
+                    .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+                for message in &messages {
+                    put_message(
+                        &transaction,
+                        message.queue,
+                        &message.id,
+                        &message.body,
+                        message.due.0,
+                    )?;
+                }
+                let file = File {
+                    connection: &transaction,
+                    counted: &counted,
+                };
+                let stored: Vec<bool> = puts
+                    .iter()
+                    .map(|one| put(file, &crash, one))
+                    .collect::<rusqlite::Result<_>>()?;
+                transaction.commit()?;
+                Ok(stored)
+            })
+            .await?;
+        for queue in queues {
+            self.0.arrivals.signal(queue);
+        }
+        Ok(stored)
     }
 }

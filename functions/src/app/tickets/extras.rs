@@ -105,7 +105,7 @@ pub(crate) fn callback_host(
         return Err(UnfitReceiver::Address);
     }
     let host = parsed.host_str().ok_or(UnfitReceiver::Address)?;
-    if app.caller.refuses(url).is_some() {
+    if app.http.refuses(url).is_some() {
         return Err(UnfitReceiver::Closed(host.to_owned()));
     }
     check_headers(headers)?;

@@ -1,5 +1,6 @@
 //! Use cases of tickets: open a ticket, act on it, read it.
 
+pub mod display;
 pub mod extras;
 pub mod list;
 pub mod submit;

@@ -24,7 +24,7 @@ pub(super) async fn check(
         None
     };
     let ledger = match &cloud {
-        Some(cloud) => cloud.ledger.clone(),
+        Some(cloud) => cloud.ports.ledger.clone(),
         None => target.read().await?,
     };
     let head = ledger.store.head().await.map_err(words)?;
@@ -47,6 +47,7 @@ pub(super) async fn check(
     }
     if let Some(cloud) = &cloud {
         let signs = cloud
+            .ports
             .views
             .scan(TAMPERED, "", PARKED_MAX)
             .await
@@ -82,7 +83,7 @@ pub(super) async fn check(
             .collect();
         // The order of arrival is unknown, so the order of commit times is used.
         lost.sort_by_key(|arrived| (arrived.commit.at, arrived.commit.first));
-        let filled = Indexer::new(cloud.pages, cloud.blob, ledger.clock.clone())
+        let filled = Indexer::new(cloud.pages, cloud.ports.blob, ledger.clock.clone())
             .index(&lost)
             .await
             .map_err(words)?;

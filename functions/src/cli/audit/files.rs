@@ -9,10 +9,10 @@ use serde_json::json;
 use super::{PAGE, bar, conclude, words};
 use crate::app::attachments::{self, NotTaken};
 use crate::cli::CommandError;
-use crate::cli::target::Target;
+use crate::cli::target::{Target, app};
 
 pub(super) async fn check(target: &Target, json: bool) -> Result<(), CommandError> {
-    let app = target.read_all().await?.app()?;
+    let app = app(target.read_all().await?)?;
     let bar = bar(app.ledger.store.head().await.map_err(words)?.position);
     let (mut seen, mut position, mut findings) = (BTreeSet::new(), 0, Vec::new());
     let (mut whole, mut bytes, mut erased) = (0_u64, 0_u64, 0_u64);

@@ -14,18 +14,9 @@ use std::path::Path;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use domain::Decider;
-use domain::api_call::ApiCall;
-use domain::attachment::Attachment;
-use domain::callback::Callback;
-use domain::config::{App, Catalog, Dictionary, Role, Service, SharedField};
-use domain::draft::Draft;
-use domain::idempotency_key::IdempotencyKey;
 use domain::ledger::{Continuations, STREAM};
-use domain::number_sequence::NumberSequence;
-use domain::ticket::Ticket;
-use domain::workflow::Workflow;
-use events::{Event, Moment};
+use domain::projections::desk_board::DeskBoard;
+use events::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::heads::{self, Accepted};
 use infra::store::audit::{Verdict, verify};
@@ -37,11 +28,14 @@ use serde_json::{Value, json};
 use super::target::Target;
 use super::{Change, CommandError};
 use crate::app::times;
+use crate::registry::REGISTRY;
 use crate::stream::follow::Follower;
+use crate::stream::follow::aggregate::find;
+use crate::stream::follow::births::Births;
 use crate::stream::{parked, project};
 
 pub use export::cloud_events;
-pub use rebuild::{Rebuilt, rebuild_view};
+pub use rebuild::rebuild_view;
 
 /// Commits per read.
 const PAGE: usize = 1000;
@@ -240,26 +234,6 @@ fn check_kind(kind: &str, with_types: bool) -> Result<(), CommandError> {
     )))
 }
 
-/// Evaluates an expression with the decider of a stream; the only list of aggregates in this
-/// module.
-macro_rules! by_aggregate {
-    ($stream:expr, $decider:ident => $with:expr, $otherwise:expr) => {
-        by_aggregate!(@ $stream, $decider => $with, $otherwise;
-            Ticket Callback ApiCall Attachment Draft NumberSequence IdempotencyKey Workflow Service Catalog Dictionary SharedField Role App Continuations)
-    };
-    (@ $stream:expr, $decider:ident => $with:expr, $otherwise:expr; $($aggregate:ident)*) => {
-        match events::aggregate_of($stream) {
-            $(kind if kind == <$aggregate as Decider>::Event::AGGREGATE => {
-                type $decider = $aggregate;
-                $with
-            })*
-            _ => $otherwise,
-        }
-    };
-}
-
-use by_aggregate;
-
 fn words(error: Error) -> String {
     error.to_string()
 }
@@ -336,10 +310,12 @@ pub async fn verify_ledger(
 }
 
 async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error> {
-    async fn of<D: Decider>(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error> {
-        ledger.repository::<D>().check_snapshots(stream).await
+    match find(REGISTRY, stream) {
+        Some(aggregate) => aggregate.wrong_snapshots(ledger, stream).await,
+        None => Err(Error::corrupt(format!(
+            "stream {stream} has an unknown kind"
+        ))),
     }
-    by_aggregate!(stream, D => of::<D>(ledger, stream).await, Err(Error::corrupt(format!("stream {stream} has an unknown kind"))))
 }
 
 /// Returns a finding for each loss in `<data>/heads` that the ledger does not record; a decision of
@@ -400,13 +376,13 @@ async fn replay(target: &Target, to: Option<Bound>, json: bool) -> Result<(), Co
         end
     });
     let includes = |placed: &Placed| to.is_none_or(|to| to.includes(placed));
-    let replayed = project::replay(&ledger, includes, |position| {
+    let replayed = project::replay::<DeskBoard>(&ledger, includes, |position| {
         bar.set_position(position.unsigned_abs());
     })
     .await
     .map_err(words)?;
     bar.finish_and_clear();
-    let report = json!({ "position": replayed.position, "events": replayed.events, "board": replayed.board });
+    let report = json!({ "position": replayed.position, "events": replayed.events, "board": replayed.document });
     super::print(json, &report, || {
         let end_text = match to {
             Some(to) if replayed.position < end => format!("the last position up to {to}"),
@@ -436,10 +412,13 @@ async fn list_parked(
     } else {
         target.read_all().await?
     };
+    let births = Births::load(&local.ledger, REGISTRY).await.map_err(words)?;
     let follower = Follower {
         ledger: &local.ledger,
         views: &*local.views,
-        queue: &*local.queue,
+        writer: &*local.page_writer,
+        births: &births,
+        registry: REGISTRY,
     };
     let streams = parked::list(&*local.views, PARKED_MAX)
         .await
@@ -449,12 +428,10 @@ async fn list_parked(
     for stream in &streams {
         let mut shown = json!({ "consumer": stream.consumer, "stream": stream.stream, "from": stream.from, "reason": stream.reason, "at": times::rfc3339(stream.at) });
         let result = if redrive {
-            Some(
-                match parked::redrive(&local.ledger, follower, stream).await {
-                    Ok(()) => "followed again".to_owned(),
-                    Err(error) => format!("still parked: {error}"),
-                },
-            )
+            Some(match parked::redrive(follower, stream).await {
+                Ok(()) => "followed again".to_owned(),
+                Err(error) => format!("still parked: {error}"),
+            })
         } else {
             None
         };
@@ -536,16 +513,6 @@ mod tests {
             "2026-13-01",
         ] {
             assert!(wrong.parse::<Bound>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn every_aggregate_can_be_shown_and_verified() {
-        for (kind, _) in events::catalog_of_types() {
-            let aggregate = kind.split('.').next().expect("an aggregate");
-            let known =
-                by_aggregate!(&format!("{aggregate}-x"), D => D::default() == D::default(), false);
-            assert!(known, "{aggregate} is missing in the list of aggregates");
         }
     }
 }

@@ -3,26 +3,19 @@
 
 use std::collections::HashSet;
 
-use domain::api_call::ApiCall;
-use domain::config::{App, Dictionary, Role, Service, SharedField};
-use domain::draft::Draft;
-use domain::views::Card;
-use domain::views::callback_card::CallbackCard;
-use domain::views::ticket_card::TicketCard;
-use domain::views::workflow_card::WorkflowCard;
-use events::Event;
-use infra::views::{Document, Views};
+use infra::views::Views;
 use infra::{Error, Ledger};
 use serde_json::json;
 
 use super::{PAGE, bar, words};
-use crate::app::cards::read_card;
 use crate::cli::target::Target;
 use crate::cli::{Change, CommandError, print};
 use crate::host::local::CHECKPOINT;
+use crate::registry::{PROJECTIONS, REGISTRY};
 use crate::stream::follow::Follower;
-use crate::stream::parked::follow_or_park;
-use crate::stream::project;
+use crate::stream::follow::births::Births;
+use crate::stream::follow::rebuild::Rebuilt;
+use crate::stream::project::project_all;
 
 pub(super) async fn rebuild(
     target: &Target,
@@ -30,19 +23,9 @@ pub(super) async fn rebuild(
     change: Change,
     json: bool,
 ) -> Result<(), CommandError> {
-    let views = [
-        TicketCard::VIEW,
-        CallbackCard::VIEW,
-        ApiCall::VIEW,
-        Draft::VIEW,
-        Service::VIEW,
-        WorkflowCard::VIEW,
-        Dictionary::VIEW,
-        SharedField::VIEW,
-        Role::VIEW,
-        App::VIEW,
-        project::DESK_BOARD,
-    ];
+    let cards = REGISTRY.iter().filter_map(|aggregate| aggregate.view());
+    let projections = PROJECTIONS.iter().map(|projection| projection.view());
+    let views: Vec<&str> = cards.chain(projections).collect();
     if let Some(unknown) = requested.filter(|view| !views.contains(view)) {
         return Err(CommandError::Usage(format!(
             "there is no view {unknown}; the views are: {}",
@@ -80,168 +63,25 @@ pub(super) async fn rebuild(
     Ok(())
 }
 
-/// The result of a rebuild: the number of documents, and of those that differed from the old view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rebuilt {
-    pub documents: u64,
-    pub different: u64,
-}
-
-/// Builds a view next to the old one, compares both, and replaces documents that differ.
-///
-/// A rebuild has no access to a queue, so it cannot send anything. The sequence of a card is also
-/// the checkpoint of its reactions. No card is therefore folded beyond the old card, or beyond the
-/// position of the follower in the feed. A card that the follower updates during the rebuild stays.
+/// Rebuilds a view of the registry; returns an error for any other view.
 pub async fn rebuild_view(
     ledger: &Ledger,
     views: &dyn Views,
     view: &str,
 ) -> Result<Rebuilt, Error> {
-    match view {
-        TicketCard::VIEW => rebuild_cards::<TicketCard>(ledger, views).await,
-        CallbackCard::VIEW => rebuild_cards::<CallbackCard>(ledger, views).await,
-        ApiCall::VIEW => rebuild_cards::<ApiCall>(ledger, views).await,
-        Draft::VIEW => rebuild_cards::<Draft>(ledger, views).await,
-        WorkflowCard::VIEW => rebuild_cards::<WorkflowCard>(ledger, views).await,
-        Dictionary::VIEW => rebuild_cards::<Dictionary>(ledger, views).await,
-        SharedField::VIEW => rebuild_cards::<SharedField>(ledger, views).await,
-        Service::VIEW => rebuild_cards::<Service>(ledger, views).await,
-        Role::VIEW => rebuild_cards::<Role>(ledger, views).await,
-        App::VIEW => rebuild_cards::<App>(ledger, views).await,
-        _ => rebuild_board(ledger, views).await,
-    }
-}
-
-async fn rebuild_cards<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
-    let new_view = format!("{}~new", C::VIEW);
-    // An interrupted rebuild may have left documents.
-    views.clear(&new_view).await?;
-    if ledger.store.keeps_order() {
-        refold_the_feed::<C>(ledger, views, &new_view).await?;
-    } else {
-        refold_each_stream::<C>(ledger, views, &new_view).await?;
-    }
-    let mut rebuilt = Rebuilt {
-        documents: 0,
-        different: 0,
-    };
-    let mut after = String::new();
-    loop {
-        let page = views.scan(&new_view, &after, PAGE).await?;
-        let Some((last, _)) = page.last() else { break };
-        after.clone_from(last);
-        for (key, document) in page {
-            rebuilt.documents += 1;
-            let old = views.get(C::VIEW, &key).await?;
-            // A card that the follower updated during the rebuild stays.
-            let is_newer = old
-                .as_ref()
-                .is_some_and(|old| old.sequence > document.sequence);
-            if !is_newer {
-                let card: C = read_card(ledger, &key, &document).await?;
-                rebuilt.different +=
-                    u64::from(!is_same(ledger, &key, old.as_ref(), &document, &card).await?);
-                // An equal card is stored too, because its index entries may differ.
-                views
-                    .put_with(
-                        C::VIEW,
-                        &key,
-                        &document,
-                        &card.index(),
-                        &card.facets(),
-                        old.map_or(0, |old| old.sequence),
-                    )
-                    .await?;
-            }
-        }
-    }
-    rebuilt.different += drop_orphans::<C>(ledger, views).await?;
-    views.clear(&new_view).await?;
-    Ok(rebuilt)
-}
-
-/// Returns whether the old document equals the rebuilt card.
-///
-/// Personal values are opened first, because equal values have different ciphertexts.
-async fn is_same<C: Card>(
-    ledger: &Ledger,
-    key: &str,
-    old: Option<&Document>,
-    new: &Document,
-    card: &C,
-) -> Result<bool, Error> {
-    let Some(old) = old.filter(|old| old.sequence == new.sequence) else {
-        return Ok(false);
-    };
-    match read_card::<C>(ledger, key, old).await {
-        Ok(old) => Ok(old == *card),
-        Err(error) if error.is_poison() => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Folds cards from a feed with every stream in order, up to the position of the follower.
-async fn refold_the_feed<C: Card>(
-    ledger: &Ledger,
-    views: &dyn Views,
-    new_view: &str,
-) -> Result<(), Error> {
     let followed = views
         .get(CHECKPOINT, "follow")
         .await?
         .map_or(0, |checkpoint| checkpoint.sequence);
-    let mut position = 0;
-    loop {
-        let page = ledger.store.feed(position, PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(());
-        };
-        for placed in page
-            .iter()
-            .filter(|placed| events::aggregate_of(&placed.commit.stream) == C::Event::AGGREGATE)
-        {
-            if placed.position > followed {
-                return Ok(());
-            }
-            let old = views.get(C::VIEW, &placed.commit.stream).await?;
-            if old.is_none_or(|old| placed.commit.next() - 1 <= old.sequence) {
-                project::refold::<C>(ledger, views, new_view, &placed.commit).await?;
-            }
-        }
-        position = last.position;
+    if let Some(aggregate) = REGISTRY.iter().find(|row| row.view() == Some(view)) {
+        return aggregate.rebuild(ledger, views, followed).await;
     }
-}
-
-/// Folds every existing card from its stream, up to its sequence.
-///
-/// A missing card was lost or its stream was never followed. It is left to [`follow_again`],
-/// because a card is also the checkpoint of its reactions.
-async fn refold_each_stream<C: Card>(
-    ledger: &Ledger,
-    views: &dyn Views,
-    new_view: &str,
-) -> Result<(), Error> {
-    let mut after = String::new();
-    loop {
-        let page = views.scan(C::VIEW, &after, PAGE).await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(());
-        };
-        after.clone_from(last);
-        for (stream, old) in page {
-            let mut from = 1;
-            while from <= old.sequence {
-                let commits = ledger.store.forward(&stream, from, 100).await?;
-                let Some(last) = commits.last() else { break };
-                from = last.next();
-                for commit in commits
-                    .iter()
-                    .filter(|commit| commit.next() - 1 <= old.sequence)
-                {
-                    project::refold::<C>(ledger, views, new_view, commit).await?;
-                }
-            }
-        }
+    match PROJECTIONS.iter().find(|row| row.view() == view) {
+        Some(projection) => projection.rebuild(ledger, views).await,
+        None => Err(Error::new(
+            infra::Kind::Misconfigured,
+            format!("there is no view {view}"),
+        )),
     }
 }
 
@@ -268,10 +108,13 @@ pub(super) async fn follow_again(
     }
     change.confirm("follow every stream again")?;
     let desk = target.beside().await?;
+    let births = Births::load(&desk.ledger, REGISTRY).await.map_err(words)?;
     let follower = Follower {
         ledger: &desk.ledger,
         views: &*desk.views,
-        queue: &*desk.queue,
+        writer: &*desk.page_writer,
+        births: &births,
+        registry: REGISTRY,
     };
     let bar = bar(desk.ledger.store.head().await.map_err(words)?.position);
     let (mut seen, mut position) = (HashSet::new(), 0);
@@ -294,12 +137,13 @@ pub(super) async fn follow_again(
                     .map_err(words)?
                     .pop()
             {
-                follow_or_park(follower, &newest).await.map_err(words)?;
+                let page = vec![newest.into()];
+                follower.follow_page(page, None).await.map_err(words)?;
             }
         }
         bar.set_position(position.unsigned_abs());
     }
-    project::desk_board(&desk.ledger, &*desk.views)
+    project_all(PROJECTIONS, &desk.ledger, &*desk.views)
         .await
         .map_err(words)?;
     bar.finish_and_clear();
@@ -314,37 +158,4 @@ pub(super) async fn follow_again(
         },
     );
     Ok(())
-}
-
-/// Removes documents whose stream does not exist.
-async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64, Error> {
-    let (mut dropped, mut after) = (0, String::new());
-    loop {
-        let page = views.scan(C::VIEW, &after, PAGE).await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(dropped);
-        };
-        after.clone_from(last);
-        for (key, _) in page {
-            if ledger.store.next(&key).await? == 1 {
-                views.remove(C::VIEW, &key).await?;
-                dropped += 1;
-            }
-        }
-    }
-}
-
-async fn rebuild_board(ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
-    let (reached, old) = project::board(views, project::DESK_BOARD).await?;
-    let project::Replayed {
-        board, position, ..
-    } = project::replay(ledger, |placed| placed.position <= reached, |_| {}).await?;
-    let different = u64::from(board != old);
-    if different > 0 {
-        project::put_board(views, position, &board).await?;
-    }
-    Ok(Rebuilt {
-        documents: 1,
-        different,
-    })
 }

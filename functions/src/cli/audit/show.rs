@@ -3,27 +3,18 @@
 use std::collections::{BTreeSet, HashMap};
 
 use clap::Args;
-use domain::Decider;
-use domain::api_call::ApiCall;
-use domain::attachment::Attachment;
-use domain::callback::Callback;
-use domain::config::{App, Catalog, Dictionary, Role, Service, SharedField};
-use domain::draft::Draft;
-use domain::idempotency_key::IdempotencyKey;
-use domain::ledger::Continuations;
-use domain::number_sequence::NumberSequence;
-use domain::ticket::Ticket;
-use domain::workflow::Workflow;
-use events::{Event, Moment, PersonId};
-use infra::{Error, Kind, Ledger};
+use events::{Moment, PersonId};
+use infra::{Error, Ledger};
 use serde_json::{Value, json};
 
 use super::list::List;
-use super::{Bound, PAGE, by_aggregate, words};
+use super::{Bound, PAGE, words};
 use crate::app::importing::encoded;
-use crate::app::times;
 use crate::cli::CommandError;
 use crate::cli::target::Target;
+use crate::registry::REGISTRY;
+use crate::stream::follow::aggregate::find;
+use crate::stream::follow::history::Until;
 
 #[derive(Debug, Args)]
 pub struct Show {
@@ -38,13 +29,6 @@ pub struct Show {
     /// Print names of people from the key store instead of person ids.
     #[arg(long)]
     pub names: bool,
-}
-
-/// The last commit time and the last sequence that are shown.
-#[derive(Clone, Copy)]
-struct Until {
-    at: Moment,
-    sequence: i64,
 }
 
 impl Show {
@@ -74,12 +58,13 @@ impl Show {
                 until.sequence = sequence_at(&ledger, stream, position).await?;
             }
         }
-        let shown: Result<Shown, String> = by_aggregate!(
-            stream,
-            D => read::<D>(&ledger, stream, until).await.map_err(words),
-            Err(format!("{stream:?} is not the name of a stream; `ledgerdesk audit list` prints all streams; a ticket is ticket-<number>"))
-        );
-        let mut shown = shown?;
+        let aggregate = find(REGISTRY, stream).ok_or_else(|| {
+            format!("{stream:?} is not the name of a stream; `ledgerdesk audit list` prints all streams; a ticket is ticket-<number>")
+        })?;
+        let mut shown = aggregate
+            .history(&ledger, stream, until)
+            .await
+            .map_err(words)?;
         if shown.commits.is_empty() {
             let when = self
                 .at
@@ -103,59 +88,6 @@ impl Show {
         crate::cli::print(json, &report, || print_text(&report));
         Ok(())
     }
-}
-
-struct Shown {
-    commits: Vec<Value>,
-    state: Value,
-}
-
-async fn read<D: Decider>(ledger: &Ledger, stream: &str, until: Until) -> Result<Shown, Error> {
-    let (mut state, mut commits, mut from) = (D::default(), Vec::new(), 1);
-    loop {
-        let page = ledger.store.forward(stream, from, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        from = last.next();
-        for commit in page
-            .iter()
-            .filter(|commit| commit.at <= until.at && commit.first <= until.sequence)
-        {
-            let (mut events, mut meta) = (Vec::new(), None);
-            for envelope in ledger
-                .envelopes::<D::Event>(commit)
-                .await?
-                .into_iter()
-                .filter(|envelope| envelope.sequence <= until.sequence)
-            {
-                state.evolve(&envelope.event);
-                let data = envelope
-                    .event
-                    .data()
-                    .ok()
-                    .and_then(|data| serde_json::from_str(data.get()).ok());
-                let mut data: Value = data.unwrap_or_default();
-                times::spell(&mut data, &times::rfc3339);
-                events.push(json!({ "sequence": envelope.sequence, "type": envelope.event.kind(), "data": data }));
-                meta = Some(envelope.meta);
-            }
-            let meta = meta.unwrap_or_default();
-            commits.push(json!({
-                "sequence": commit.first, "time": times::rfc3339(commit.at), "actor": meta.actor, "on_behalf_of": meta.on_behalf_of,
-                "channel": meta.origin, "app": meta.app, "events": events,
-            }));
-        }
-    }
-    if from == 1 {
-        return Err(Error::new(
-            Kind::Misconfigured,
-            format!("there is no stream {stream}; `ledgerdesk audit list` prints all streams"),
-        ));
-    }
-    let mut state = serde_json::to_value(&state).map_err(|error| {
-        Error::corrupt(format!("cannot serialize the state of {stream}: {error}"))
-    })?;
-    times::spell(&mut state, &times::rfc3339);
-    Ok(Shown { commits, state })
 }
 
 fn print_text(report: &Value) {

@@ -3,19 +3,21 @@
 
 use std::collections::BTreeSet;
 
+use domain::projections::desk_board::DeskBoard;
 use domain::views::Card as _;
 use domain::views::ticket_card::TicketCard;
 use events::Moment;
 use infra::aws::Cloud;
 use infra::aws::inspect::{KEYS_ALONE, TableFacts, WHOLE_ITEMS};
-use infra::queue::{QUEUES, sqs::dead};
+use infra::queue::sqs::dead;
 use infra::views::Range;
 use infra::{Error, Kind};
 use jiff::Timestamp;
 
 use super::{Finding, fine, wrong};
 use crate::app::Settings;
-use crate::stream::follow::DUE;
+use crate::catalog::queues;
+use crate::stream::follow::due;
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::{parked, project};
 
@@ -42,7 +44,7 @@ pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     let tables = tables(cloud, &mut findings).await;
     if tables {
         findings.push(archive(cloud).await);
-        findings.push(match cloud.secrets.secret("doctor").await {
+        findings.push(match cloud.ports.secrets.secret("doctor").await {
             Ok(_) => fine("secret", cloud.names.secret()),
             Err(error) => wrong(
                 "secret",
@@ -50,7 +52,7 @@ pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
                 advice(cloud, &error, "secretsmanager:GetSecretValue"),
             ),
         });
-        for queue in QUEUES {
+        for queue in queues() {
             findings.push(self::queue(cloud, queue).await);
         }
         findings.push(index(cloud).await);
@@ -179,7 +181,7 @@ fn settings(what: &str, name: &str, facts: &TableFacts) -> Finding {
 }
 
 async fn archive(cloud: &Cloud) -> Finding {
-    match cloud.blob.get("archive/doctor").await {
+    match cloud.ports.blob.get("archive/doctor").await {
         Ok(_) => fine("archive", &cloud.bucket),
         Err(error) => wrong(
             "archive",
@@ -192,8 +194,8 @@ async fn archive(cloud: &Cloud) -> Finding {
 async fn queue(cloud: &Cloud, name: &str) -> Finding {
     let what = format!("queue {}", cloud.names.queue(name));
     match (
-        cloud.queue.waiting(name).await,
-        cloud.queue.waiting(&dead(name)).await,
+        cloud.ports.queue.waiting(name).await,
+        cloud.ports.queue.waiting(&dead(name)).await,
     ) {
         (Ok(waiting), Ok(0)) => fine(what, format!("{waiting} waiting, none dead")),
         (Ok(_), Ok(count)) => wrong(
@@ -235,8 +237,8 @@ async fn index(cloud: &Cloud) -> Finding {
 }
 
 async fn missing_in_feed(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
-    let store = &cloud.ledger.store;
-    let now = cloud.ledger.clock.now();
+    let store = &cloud.ports.ledger.store;
+    let now = cloud.ports.ledger.clock.now();
     let zone = Settings::default().zone;
     let day = Timestamp::from_millisecond(now.0)
         .unwrap_or_default()
@@ -256,6 +258,7 @@ async fn missing_in_feed(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
     };
     streams.extend(
         cloud
+            .ports
             .views
             .range(newest)
             .await?
@@ -276,8 +279,8 @@ async fn missing_in_feed(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
     }
     let indexer = Indexer::new(
         cloud.pages.clone(),
-        cloud.blob.clone(),
-        cloud.ledger.clock.clone(),
+        cloud.ports.blob.clone(),
+        cloud.ports.ledger.clock.clone(),
     );
     let missing = indexer.missing(&tips).await?;
     Ok((
@@ -310,7 +313,7 @@ async fn cards(cloud: &Cloud) -> Finding {
 }
 
 async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
-    let due = Moment(cloud.ledger.clock.now().0 - PROCESSING_MAX_MS);
+    let due = Moment(cloud.ports.ledger.clock.now().0 - PROCESSING_MAX_MS);
     let Some(newest) = cloud.pages.newest().await? else {
         return Ok(Vec::new());
     };
@@ -330,7 +333,11 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
             .rev()
             .filter(|entry| entry.stream.starts_with("ticket-"))
         {
-            let card = cloud.views.get(TicketCard::VIEW, &entry.stream).await?;
+            let card = cloud
+                .ports
+                .views
+                .get(TicketCard::VIEW, &entry.stream)
+                .await?;
             if card.is_none_or(|card| card.sequence < entry.first) {
                 behind.insert(entry.stream.clone());
             }
@@ -345,17 +352,17 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
 
 /// Checks that no deadline is overdue for too long.
 async fn deadlines(cloud: &Cloud) -> Finding {
-    let to = format!("{:016}", cloud.ledger.clock.now().0 - OVERDUE_MS);
+    let to = format!("{:016}", cloud.ports.ledger.clock.now().0 - OVERDUE_MS);
     let overdue = Range {
-        view: DUE,
-        index: "due",
+        view: due::VIEW,
+        index: due::VIEW,
         from: "",
         to: &to,
         descending: false,
         skip: 0,
         limit: TICKETS,
     };
-    match cloud.views.range(overdue).await {
+    match cloud.ports.views.range(overdue).await {
         Ok(overdue) if overdue.is_empty() => fine("wake", "no deadline is overdue"),
         Ok(overdue) => wrong(
             "wake",
@@ -370,7 +377,7 @@ async fn deadlines(cloud: &Cloud) -> Finding {
             format!(
                 "check that the schedule of {} is enabled, and read its log and the log of {}",
                 cloud.names.function("wake"),
-                cloud.names.function("attempt")
+                cloud.names.function("callback")
             ),
         ),
         Err(error) => wrong(
@@ -384,8 +391,8 @@ async fn deadlines(cloud: &Cloud) -> Finding {
 /// Checks that the desk board follows the feed.
 async fn board(cloud: &Cloud) -> Finding {
     let lag = async {
-        let (position, _) = project::board(&*cloud.views, project::DESK_BOARD).await?;
-        Ok::<_, Error>((position, cloud.ledger.store.head().await?.position))
+        let (position, _) = project::stored::<DeskBoard>(&*cloud.ports.views).await?;
+        Ok::<_, Error>((position, cloud.ports.ledger.store.head().await?.position))
     };
     match lag.await {
         Ok((position, head)) if head - position > BOARD_LAG_MAX => wrong(
@@ -406,7 +413,7 @@ async fn board(cloud: &Cloud) -> Finding {
 }
 
 async fn parked_streams(cloud: &Cloud) -> Finding {
-    match parked::list(&*cloud.views, PARKED_MAX).await {
+    match parked::list(&*cloud.ports.views, PARKED_MAX).await {
         Ok(parked) if parked.is_empty() => fine("parked", "nothing"),
         Ok(parked) => wrong(
             "parked",
@@ -422,7 +429,7 @@ async fn parked_streams(cloud: &Cloud) -> Finding {
 }
 
 async fn tampering(cloud: &Cloud) -> Finding {
-    match cloud.views.scan(TAMPERED, "", 10).await {
+    match cloud.ports.views.scan(TAMPERED, "", 10).await {
         Ok(signs) if signs.is_empty() => fine("journal", "no sign of another writer"),
         Ok(signs) => wrong(
             "journal",

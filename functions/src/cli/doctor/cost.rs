@@ -21,7 +21,7 @@ struct Line {
 
 /// Prints requests, units, bytes and dollars by function, and the averages per commit.
 pub(super) async fn print(cloud: &Cloud, hours: i64, json: bool) -> Result<(), CommandError> {
-    let since = cloud.ledger.clock.now().0 - hours * 3_600_000;
+    let since = cloud.ports.ledger.clock.now().0 - hours * 3_600_000;
     let (mut commits, mut total, mut puts, mut are_cut) = (0, Counted::default(), 0, false);
     let mut rows = Vec::new();
     for function in FUNCTIONS {

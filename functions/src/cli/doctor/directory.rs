@@ -1,12 +1,13 @@
 //! Checks of a desk in a directory: files, permissions, views and parked work; creates and changes
 //! no file.
 
+use domain::projections::desk_board::DeskBoard;
 use std::path::Path;
 
 use infra::Ledger;
 use infra::heads;
 use infra::local::{
-    DATABASES, Local, Look, check_keys, disagreeing, has_unread_log, integrity, is_running,
+    self, DATABASES, Look, check_keys, disagreeing, has_unread_log, integrity, is_running,
     sqlite_version, wide,
 };
 use infra::views::{Entry, Range};
@@ -92,7 +93,7 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
         attachments,
         blob,
         has_keys,
-    } = match Local::look(data, is_running) {
+    } = match local::look(data, is_running) {
         Ok(look) => look,
         Err(error) => {
             let is_unread = !is_running && DATABASES.iter().any(|name| has_unread_log(data, name));
@@ -299,7 +300,7 @@ fn files(result: Result<uploads::Uploads, infra::Error>) -> Finding {
 }
 
 async fn views(data: &Path, position: i64, is_running: bool) -> Vec<Finding> {
-    let result = match Local::look_at_views(data, is_running) {
+    let result = match local::look_at_views(data, is_running) {
         Ok(Some(result)) => result,
         Ok(None) => {
             return vec![fine(
@@ -323,7 +324,7 @@ async fn views(data: &Path, position: i64, is_running: bool) -> Vec<Finding> {
     } else {
         fine("views", format!("{} commits behind", behind.max(0)))
     });
-    let board = project::board(views, project::DESK_BOARD)
+    let board = project::stored::<DeskBoard>(views)
         .await
         .map_or(0, |(position, _)| position);
     findings.push(fine("board", format!("at position {board}")));

@@ -9,6 +9,7 @@ use super::admin::superuser;
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use crate::app::erasure;
+use crate::registry::is_configuration;
 
 /// Handles `POST /v1/people/{person}/forget`, for superusers. `person` is a user name or a person
 /// id.
@@ -21,9 +22,9 @@ pub(super) async fn people(request: Asked, method: &Method, parts: &[&str]) -> A
             // A separate task, so that the erasure does not stop when the client disconnects.
             let erasing = tokio::spawn(async move {
                 if is_dry_run {
-                    erasure::survey(&app, &person, &|_| {}).await
+                    erasure::survey(&app, &person, is_configuration, &|_| {}).await
                 } else {
-                    erasure::erase(&app, &person, &|_| {}).await
+                    erasure::erase(&app, &person, is_configuration, &|_| {}).await
                 }
             });
             let report = erasing.await.map_err(|error| {

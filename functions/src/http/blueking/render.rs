@@ -7,16 +7,16 @@ use domain::ticket::{Action, NodeRun, Status};
 use domain::views::ticket_card::TicketCard;
 use domain::workflow::export;
 use events::ticket::{DynamicField, NodeStatus, Opened};
-use events::workflow::{Choice, Definition, Deployed, Field, FieldKind, Node, Processors};
-use events::{Entry, Moment, NodeId, PersonId, WorkflowId};
+use events::workflow::{Choice, Definition, Deployed, Field, Node, Processors};
+use events::{Entry, NodeId, PersonId, WorkflowId};
 use infra::Error;
 use infra::store::commit::hex;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::App;
 use crate::app::Settings;
 use crate::app::seed;
+pub use crate::app::tickets::display::{display, status_name, ticket_url, time, updated_by};
 
 /// Number of versions of one workflow that a flow id can represent.
 const VERSIONS: i64 = 10_000;
@@ -44,46 +44,8 @@ pub fn version_of(flow_id: i64) -> (WorkflowId, i64) {
     )
 }
 
-pub fn ticket_url(settings: &Settings, id: i64) -> String {
-    format!("{}/#/ticket/detail?id={id}", settings.site)
-}
-
-/// Returns the display name of a status.
-pub fn status_name(key: &str) -> &str {
-    match key {
-        "RUNNING" => "处理中",
-        "RESOLVED" => "已解决",
-        "CONFIRMED" => "待确认",
-        "SUSPENDED" => "挂起",
-        "FINISHED" => "已完成",
-        "TERMINATED" => "已终止",
-        "REVOKED" => "已撤销",
-        other => other,
-    }
-}
-
 fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail/iframe?id={id}", settings.site)
-}
-
-/// Formats an instant as `YYYY-MM-DD hh:mm:ss` in the desk's zone.
-pub fn time(settings: &Settings, moment: Moment) -> String {
-    Timestamp::from_millisecond(moment.0)
-        .unwrap_or_default()
-        .to_zoned_datetime(settings.zone.clone())
-        .strftime("%Y-%m-%d %H:%M:%S")
-        .to_string()
-}
-
-/// Returns the names of all people who acted, separated by commas, or of the creator if there are
-/// none.
-pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
-    let creator = card.ticket.opened.as_ref().map(|opened| &opened.creator);
-    if card.dealt.is_empty() {
-        app.people.names(creator).await
-    } else {
-        app.people.names(&card.dealt).await
-    }
 }
 
 /// Returns the keys that lists, details and approval results share.
@@ -391,33 +353,4 @@ pub(super) fn dynamic(opened: &Opened, definition: &Definition) -> Vec<Value> {
         .zip(&opened.dynamic_fields)
         .map(shown)
         .collect()
-}
-
-/// Returns the display text of a value: option names instead of keys (reference/bk-itsm.md 4.1),
-/// and an empty text for null.
-pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
-    if let Some(entry) = entry.filter(|entry| !entry.shown.is_empty()) {
-        return entry.shown.clone().into();
-    }
-    let Value::String(text) = value else {
-        return if value.is_null() {
-            "".into()
-        } else {
-            value.clone()
-        };
-    };
-    let name = |key: &str, joined: &str| {
-        path(&field.choice, key).map_or_else(|| key.to_owned(), |names| names.join(joined))
-    };
-    match field.kind {
-        FieldKind::Select | FieldKind::Radio | FieldKind::InputSelect => name(text, "").into(),
-        FieldKind::TreeSelect => name(text, "->").into(),
-        FieldKind::MultiSelect | FieldKind::Checkbox => text
-            .split(',')
-            .map(|key| name(key.trim(), ""))
-            .collect::<Vec<_>>()
-            .join(",")
-            .into(),
-        _ => value.clone(),
-    }
 }

@@ -1,26 +1,78 @@
-//! One attempt of a callback (reference/bk-itsm.md 10): sends the request with the callback id as
-//! `Idempotency-Key` and records the outcome.
+//! The queue `callback`: opens a callback, and makes its attempts (reference/bk-itsm.md 10).
+//!
+//! The stream of a callback has the effect id as its name, so a repeated intent is rejected as a
+//! duplicate. An attempt sends the request with the callback id as `Idempotency-Key` and records the
+//! outcome.
 
 use domain::callback::{Callback, Command, Outcome, Progress, Rejection};
+use domain::intent::Intent;
 use domain::views::ticket_card::TicketCard;
 use events::callback::Requested;
 use events::{Meta, Moment};
 use infra::http::{CALLBACK_TIMEOUT, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 use infra::ledger::{NoContext, command_id};
+use infra::queue::Message;
 use infra::store::commit::hex;
-use infra::{CommandEnvelope, Error, ExecuteError};
+use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::take_lease;
+use super::{take_lease, wrong_queue};
 use crate::App;
 use crate::app::callback_token;
 use crate::app::outbound::Receiver;
 use crate::app::tickets;
-use crate::http::blueking::render;
+use crate::app::tickets::display;
+
+/// Executes one intent: opens the callback and makes its first attempt.
+pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
+    open(&app.ledger, message, intent).await?;
+    attempt(app, &stream(message)).await
+}
+
+fn stream(message: &Message) -> String {
+    format!("callback-{}", message.id)
+}
+
+/// Opens a callback from one intent; its first attempt is due at once.
+pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<(), Error> {
+    let Intent::SendCallback {
+        ticket,
+        cause,
+        app,
+        callback,
+        correlation,
+    } = intent
+    else {
+        return Err(wrong_queue(message));
+    };
+    let command_envelope = CommandEnvelope {
+        stream: stream(message),
+        command_id: command_id(&["callback", &message.id]),
+        meta: Meta::system(correlation, cause.clone()),
+    };
+    let requested = Requested {
+        ticket,
+        cause,
+        app,
+        callback,
+        due: ledger.clock.now(),
+    };
+    match ledger
+        .execute::<Callback>(&command_envelope, &Command::Request(requested), &NoContext)
+        .await
+    {
+        Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyRequested)) => Ok(()),
+        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
+            infra::Kind::Misconfigured,
+            rejection.to_string(),
+        )),
+        Err(ExecuteError::Technical(error)) => Err(error),
+    }
+}
 
 /// Makes the attempt that is due; does nothing if none is.
-pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
+pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     let callback = app.ledger.load::<Callback>(stream).await?.aggregate.0;
     let Some(requested) = callback.requested.clone().filter(|_| callback.is_open()) else {
         return Ok(());
@@ -46,7 +98,7 @@ pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
         return Ok(());
     }
     let outcome = match call(app, stream, &requested, now).await? {
-        Some(call) => judge(app.caller.call(&call).await),
+        Some(call) => judge(app.http.call(&call).await),
         None => Outcome::Refused {
             status: None,
             reason: "the ticket or the address of the receiver does not exist".into(),
@@ -146,9 +198,9 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
     Ok(json!({
         "sn": opened.sn,
         "title": ticket.title(),
-        "ticket_url": render::ticket_url(&app.settings, opened.id),
+        "ticket_url": display::ticket_url(&app.settings, opened.id),
         "current_status": ticket.status_key(),
-        "updated_by": format!(",{},", render::updated_by(app, card).await?),
+        "updated_by": format!(",{},", display::updated_by(app, card).await?),
         "update_at": updated.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
         "approve_result": ticket.approve_result.unwrap_or(false),
         "token": callback_token::sign(&app.keys().await?.token, &card.app.clone().unwrap_or_default(), &opened.sn, now.plus_ms(callback_token::VALID_MS)),

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use events::callback::CallbackEvent;
 use events::ticket::TicketEvent;
+use events::{AnyEvent, Event as _};
 use serde::{Deserialize, Serialize};
+
+use super::Projection;
 
 /// Counts since the first event of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +47,21 @@ pub struct DeskBoard {
     pub callbacks_given_up: u64,
 }
 
+impl Projection for DeskBoard {
+    const VIEW: &'static str = "desk_board";
+    const AGGREGATES: &'static [&'static str] = &[TicketEvent::AGGREGATE, CallbackEvent::AGGREGATE];
+
+    fn fold(&mut self, event: &AnyEvent) {
+        match event {
+            AnyEvent::TicketEvent(event) => self.ticket(event),
+            AnyEvent::CallbackEvent(event) => self.callback(event),
+            _ => {}
+        }
+    }
+}
+
 impl DeskBoard {
-    pub fn ticket(&mut self, event: &TicketEvent) {
+    fn ticket(&mut self, event: &TicketEvent) {
         let mut end = |status: &str| *self.ended.entry(status.into()).or_default() += 1;
         match event {
             TicketEvent::Opened(opened) => {
@@ -92,7 +108,7 @@ impl DeskBoard {
         }
     }
 
-    pub fn delivery(&mut self, event: &CallbackEvent) {
+    fn callback(&mut self, event: &CallbackEvent) {
         match event {
             CallbackEvent::Requested(_) => self.callbacks_requested += 1,
             CallbackEvent::AttemptFailed(_) => self.callbacks_failed_attempts += 1,

@@ -24,18 +24,18 @@ use infra::store::commit::hex;
 use infra::{CommandEnvelope, Error, ExecuteError};
 use serde_json::Value;
 
-use super::take_lease;
 use crate::App;
 use crate::app::outbound::VARIABLES;
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
-use crate::http::blueking::render;
+use crate::app::tickets::display;
+use crate::queue::take_lease;
 
 /// Time beyond the timeout of a non-idempotent request before its attempt counts as interrupted.
 const STARTED_GRACE_MS: i64 = 30_000;
 
 /// Takes the step that is due; does nothing if none is.
-pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
+pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
     let call = app.ledger.load::<ApiCall>(stream).await?.aggregate.0;
     let Some(requested) = call.requested.clone().filter(|_| !call.closed) else {
         return Ok(());
@@ -59,7 +59,7 @@ pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     }
     let (exchange, step) = match call.interrupted() {
         Some(step) => (None, step),
-        None => match step(app, stream, &call, &requested).await? {
+        None => match exchange(app, stream, &call, &requested).await? {
             Some(step) => step,
             None => return Ok(()),
         },
@@ -158,7 +158,7 @@ async fn record_result(
 }
 
 /// Plans, sends and judges one request; returns `None` if another worker started the attempt.
-async fn step(
+async fn exchange(
     app: &App,
     stream: &str,
     call: &ApiCall,
@@ -230,7 +230,7 @@ async fn step(
     }
     let target = format!("{} {}", described.method, origin(&described.url));
     let sent_at = app.ledger.clock.now();
-    let response = outbound::call(&*app.caller, &*app.ledger.keys, described).await?;
+    let response = outbound::call(&*app.http, &*app.ledger.keys, described).await?;
     let exchange = Exchange {
         target,
         duration_ms: app.ledger.clock.now().0 - sent_at.0,
@@ -345,7 +345,7 @@ pub async fn variables(
                     &entry.map(|entry| entry.read().clone()).unwrap_or_default(),
                 )
                 .await?;
-            let shown = render::display(field, entry, &value);
+            let shown = display::display(field, entry, &value);
             variables.insert(format!("{}__display", field.key), shown);
             variables.insert(field.key.clone(), typed(field.kind, value));
         }
@@ -369,7 +369,7 @@ pub async fn variables(
         };
         variables.insert(key.clone(), value.into());
     }
-    let time = |at: Moment| render::time(&app.settings, at);
+    let time = |at: Moment| display::time(&app.settings, at);
     let processors: Vec<events::PersonId> = card
         .ticket
         .current()
@@ -380,7 +380,7 @@ pub async fn variables(
         ("ticket_title", card.ticket.title()),
         (
             "ticket_ticket_url",
-            render::ticket_url(&app.settings, opened.id),
+            display::ticket_url(&app.settings, opened.id),
         ),
         ("ticket_creator", app.people.name(&opened.creator).await?),
         ("ticket_create_at", time(card.created_at)),
@@ -388,7 +388,7 @@ pub async fn variables(
         ("ticket_current_status", card.ticket.status_key().to_owned()),
         (
             "ticket_current_status_display",
-            render::status_name(card.ticket.status_key()).to_owned(),
+            display::status_name(card.ticket.status_key()).to_owned(),
         ),
         ("ticket_bk_biz_id", card.ticket.bk_biz_id().to_string()),
         // Tickets have no sub-tasks, so both texts are empty.

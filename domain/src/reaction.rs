@@ -1,0 +1,98 @@
+//! The birth of a reaction: the first commit that the reaction may act on.
+
+use events::Moment;
+use events::reaction::{Activated, ReactionEvent};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+
+/// Activates a reaction; without effect if the reaction is active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command(pub Activated);
+
+/// No command is rejected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {}
+
+/// The birth of one reaction; `None` before its first run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Birth(pub Option<Activated>);
+
+impl Decider for Birth {
+    type Command = Command;
+    type Event = ReactionEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Configuration;
+
+    fn decide(
+        &self,
+        Command(activated): &Command,
+        (): &(),
+    ) -> Result<Vec<ReactionEvent>, DecideError<Self>> {
+        Ok(match self.0 {
+            Some(_) => Vec::new(),
+            None => vec![activated.clone().into()],
+        })
+    }
+
+    fn evolve(&mut self, ReactionEvent::Activated(activated): &ReactionEvent) {
+        self.0.get_or_insert_with(|| activated.clone());
+    }
+}
+
+impl Birth {
+    /// Returns whether the reaction may act on a commit. `position` is `None` if the position of
+    /// the commit is unknown.
+    pub fn includes(&self, position: Option<i64>, at: Moment) -> bool {
+        let Some(birth) = &self.0 else {
+            return false;
+        };
+        match (position, birth.position) {
+            (Some(position), Some(ignored)) => position > ignored,
+            _ => at >= birth.at,
+        }
+    }
+}
+
+/// Returns the stream of a reaction.
+pub fn stream(name: &str) -> String {
+    format!("reaction-{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn born(position: Option<i64>) -> Activated {
+        Activated {
+            reaction: "send_callback".into(),
+            position,
+            at: Moment(100),
+        }
+    }
+
+    #[test]
+    fn a_reaction_is_activated_once() {
+        let mut birth = Birth::default();
+        let events = birth
+            .decide(&Command(born(Some(7))), &())
+            .expect("accepted");
+        events.iter().for_each(|event| birth.evolve(event));
+        assert_eq!(birth.0, Some(born(Some(7))));
+        assert_eq!(birth.decide(&Command(born(Some(9))), &()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_reaction_ignores_commits_before_its_birth() {
+        let on_a_feed = Birth(Some(born(Some(7))));
+        assert!(!on_a_feed.includes(Some(7), Moment(500)));
+        assert!(on_a_feed.includes(Some(8), Moment(50)));
+        assert!(!on_a_feed.includes(None, Moment(99)));
+        let on_a_table_stream = Birth(Some(born(None)));
+        assert!(!on_a_table_stream.includes(None, Moment(99)));
+        assert!(on_a_table_stream.includes(None, Moment(100)));
+        assert!(!Birth::default().includes(Some(1), Moment(1)));
+    }
+}

@@ -1,0 +1,80 @@
+//! Texts of a ticket that several APIs and outgoing requests share.
+
+use domain::options::path;
+use domain::views::ticket_card::TicketCard;
+use events::workflow::{Field, FieldKind};
+use events::{Entry, Moment};
+use infra::Error;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::App;
+use crate::app::Settings;
+
+/// Returns the link to the page of a ticket.
+pub fn ticket_url(settings: &Settings, id: i64) -> String {
+    format!("{}/#/ticket/detail?id={id}", settings.site)
+}
+
+/// Returns the display name of a status.
+pub fn status_name(key: &str) -> &str {
+    match key {
+        "RUNNING" => "处理中",
+        "RESOLVED" => "已解决",
+        "CONFIRMED" => "待确认",
+        "SUSPENDED" => "挂起",
+        "FINISHED" => "已完成",
+        "TERMINATED" => "已终止",
+        "REVOKED" => "已撤销",
+        other => other,
+    }
+}
+
+/// Formats an instant as `YYYY-MM-DD hh:mm:ss` in the desk's zone.
+pub fn time(settings: &Settings, moment: Moment) -> String {
+    Timestamp::from_millisecond(moment.0)
+        .unwrap_or_default()
+        .to_zoned_datetime(settings.zone.clone())
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
+}
+
+/// Returns the names of all people who acted, separated by commas, or of the creator if there are
+/// none.
+pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
+    let creator = card.ticket.opened.as_ref().map(|opened| &opened.creator);
+    if card.dealt.is_empty() {
+        app.people.names(creator).await
+    } else {
+        app.people.names(&card.dealt).await
+    }
+}
+
+/// Returns the display text of a value: option names instead of keys (reference/bk-itsm.md 4.1),
+/// and an empty text for null.
+pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
+    if let Some(entry) = entry.filter(|entry| !entry.shown.is_empty()) {
+        return entry.shown.clone().into();
+    }
+    let Value::String(text) = value else {
+        return if value.is_null() {
+            "".into()
+        } else {
+            value.clone()
+        };
+    };
+    let name = |key: &str, joined: &str| {
+        path(&field.choice, key).map_or_else(|| key.to_owned(), |names| names.join(joined))
+    };
+    match field.kind {
+        FieldKind::Select | FieldKind::Radio | FieldKind::InputSelect => name(text, "").into(),
+        FieldKind::TreeSelect => name(text, "->").into(),
+        FieldKind::MultiSelect | FieldKind::Checkbox => text
+            .split(',')
+            .map(|key| name(key.trim(), ""))
+            .collect::<Vec<_>>()
+            .join(",")
+            .into(),
+        _ => value.clone(),
+    }
+}

@@ -1,0 +1,173 @@
+//! The queue `ticket`: commands on a ticket that follow from another ticket or from a deadline.
+
+use domain::intent::{Due, Intent};
+use domain::ticket::{Command, Rejection, Ticket};
+use events::{Meta, PersonId, TicketSn};
+use infra::ledger::command_id;
+use infra::queue::Message;
+use infra::{Error, ExecuteError};
+
+use super::wrong_queue;
+use crate::App;
+use crate::app::tickets;
+
+/// Executes one intent: adds or removes a relation, or ends a ticket with its parent.
+pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
+    match intent {
+        Intent::RelateTicket {
+            ticket,
+            with,
+            relation,
+            linked,
+            by,
+            cause,
+            correlation,
+        } => {
+            // The relation may have changed since the event, and a repeated intent can be older than
+            // the command ids that a stream remembers. The other ticket follows the current state.
+            let source = app.ledger.load::<Ticket>(&with.stream()).await?.aggregate.0;
+            let current = source.links.iter().find(|link| link.other == ticket);
+            let is_outdated = match current {
+                Some(link) => !linked || link.relation != relation.inverse(),
+                None => linked,
+            };
+            if is_outdated {
+                return Ok(());
+            }
+            let meta = Meta::system(correlation, cause);
+            if !linked {
+                return relate(
+                    app,
+                    message,
+                    &ticket,
+                    &Command::Unlink {
+                        by,
+                        other: with,
+                        mirror: true,
+                    },
+                    meta,
+                )
+                .await
+                .map(drop);
+            }
+            let command = Command::Link {
+                by,
+                other: with.clone(),
+                relation,
+                mirror: true,
+            };
+            if relate(app, message, &ticket, &command, meta.clone()).await? {
+                return Ok(());
+            }
+            // The other ticket rejected the relation, so this ticket removes it: a relation exists
+            // on both tickets or on none.
+            let removal = Command::Unlink {
+                by: PersonId::system(),
+                other: ticket,
+                mirror: true,
+            };
+            relate(app, message, &with, &removal, meta).await.map(drop)
+        }
+        Intent::EndChildTicket {
+            ticket,
+            parent,
+            status,
+            approve_result,
+            cause,
+            correlation,
+        } => {
+            let command = Command::EndWithParent {
+                parent,
+                status,
+                approve_result,
+            };
+            relate(
+                app,
+                message,
+                &ticket,
+                &command,
+                Meta::system(correlation, cause),
+            )
+            .await
+            .map(drop)
+        }
+        Intent::SendCallback { .. } | Intent::StartApiCall(_) => Err(wrong_queue(message)),
+    }
+}
+
+/// Executes the command; returns false if the ticket does not exist or rejects the relation.
+async fn relate(
+    app: &App,
+    message: &Message,
+    ticket: &TicketSn,
+    command: &Command,
+    meta: Meta,
+) -> Result<bool, Error> {
+    match tickets::act(
+        app,
+        ticket,
+        command,
+        &meta,
+        command_id(&["relate", ticket.as_str(), &message.id]),
+    )
+    .await
+    {
+        Ok(_) => Ok(true),
+        Err(ExecuteError::Rejected(
+            rejection @ (Rejection::Unknown
+            | Rejection::Ended
+            | Rejection::LinkedAlready(_)
+            | Rejection::TooMany(_)
+            | Rejection::NotAllowedToSee(_)
+            | Rejection::NotAllowedOnTicket(_)),
+        )) => {
+            tracing::warn!(%rejection, %ticket, "related ticket rejected the command");
+            Ok(false)
+        }
+        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
+            infra::Kind::Misconfigured,
+            rejection.to_string(),
+        )),
+        Err(ExecuteError::Technical(error)) => Err(error),
+    }
+}
+
+/// Stars and comment of an automatic rating.
+const STARS: u8 = 4;
+const COMMENT: &str = "系统默认评价：满意！";
+
+/// Rates a finished ticket automatically if its creator did not rate it in time
+/// (reference/bk-itsm.md 16).
+pub async fn rate(app: &App, due: &Due) -> Result<(), Error> {
+    let stream = due.stream.as_str();
+    let Some(sn) = stream.strip_prefix("ticket-").map(TicketSn::from) else {
+        return Ok(());
+    };
+    let ticket = app.ledger.load::<Ticket>(stream).await?.aggregate.0;
+    if ticket.stars.is_some() {
+        return Ok(());
+    }
+    let rate = Command::Rate {
+        by: PersonId::system(),
+        stars: STARS,
+        comment: COMMENT.into(),
+    };
+    match tickets::act(
+        app,
+        &sn,
+        &rate,
+        &Meta::system("rating", stream),
+        command_id(&["deadline", &due.id()]),
+    )
+    .await
+    {
+        Ok(_) | Err(ExecuteError::Rejected(Rejection::NotFinished | Rejection::RatedAlready)) => {
+            Ok(())
+        }
+        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
+            infra::Kind::Misconfigured,
+            rejection.to_string(),
+        )),
+        Err(ExecuteError::Technical(error)) => Err(error),
+    }
+}

@@ -1,0 +1,119 @@
+//! The registry: one row per aggregate with its card, reactions and deadlines, and the list of
+//! projections. No other list of aggregates exists outside the table of the crate `events`.
+//!
+//! **Recipe, an aggregate**: `events/src/<name>.rs` with its samples and its line in
+//! `events/src/lib.rs`; `domain/src/<name>.rs` with its card; one row here; its leading keys in
+//! `infra/deploy/template.yaml`.
+//!
+//! **Recipe, a reaction, a card or a projection**: one file in its folder of `domain`, and one entry
+//! here.
+
+use std::marker::PhantomData;
+
+use domain::StreamRole;
+use domain::api_call::ApiCall;
+use domain::attachment::Attachment;
+use domain::callback::Callback;
+use domain::config::{App, Catalog, Dictionary, Role, Service, SharedField};
+use domain::draft::Draft;
+use domain::idempotency_key::IdempotencyKey;
+use domain::ledger::Continuations;
+use domain::number_sequence::NumberSequence;
+use domain::projections::desk_board::DeskBoard;
+use domain::reaction::Birth;
+use domain::reactions::{relate_tickets, send_callback, start_api_call};
+use domain::ticket::Ticket;
+use domain::views::callback_card::CallbackCard;
+use domain::views::ticket_card::TicketCard;
+use domain::views::workflow_card::WorkflowCard;
+use domain::workflow::Workflow;
+
+use crate::app::{attachments, drafts};
+use crate::queue::automate::api_call;
+use crate::queue::{callback, ticket};
+use crate::stream::follow::Reaction;
+use crate::stream::follow::aggregate::{Deadlines, NoCard, Registry, Row, find};
+use crate::stream::project::{Of, Projections};
+
+/// Every aggregate of the ledger.
+pub static REGISTRY: Registry = &[
+    &Row::<Ticket, TicketCard> {
+        reactions: &[
+            Reaction {
+                name: send_callback::NAME,
+                react: send_callback::react,
+            },
+            Reaction {
+                name: start_api_call::NAME,
+                react: start_api_call::react,
+            },
+            Reaction {
+                name: relate_tickets::NAME,
+                react: relate_tickets::react,
+            },
+        ],
+        deadlines: Some(Deadlines {
+            queue: "ticket",
+            fire: |app, due| Box::pin(ticket::rate(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Callback, CallbackCard> {
+        deadlines: Some(Deadlines {
+            queue: "callback",
+            fire: |app, due| Box::pin(callback::attempt(app, &due.stream)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<ApiCall, ApiCall> {
+        deadlines: Some(Deadlines {
+            queue: "automate",
+            fire: |app, due| Box::pin(api_call::step(app, &due.stream)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Attachment, NoCard<_>> {
+        deadlines: Some(Deadlines {
+            queue: "cleanup",
+            fire: |app, due| Box::pin(attachments::settle(app, &due.stream)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Draft, Draft> {
+        deadlines: Some(Deadlines {
+            queue: "cleanup",
+            fire: |app, due| Box::pin(drafts::expire(app, &due.stream)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<IdempotencyKey, NoCard<_>>::NEW,
+    &Row::<NumberSequence, NoCard<_>>::NEW,
+    &Row::<Workflow, WorkflowCard>::NEW,
+    &Row::<Service, Service>::NEW,
+    &Row::<Catalog, NoCard<_>>::NEW,
+    &Row::<Dictionary, Dictionary>::NEW,
+    &Row::<SharedField, SharedField>::NEW,
+    &Row::<Role, Role>::NEW,
+    &Row::<App, App>::NEW,
+    &Row::<Continuations, NoCard<_>>::NEW,
+    &Row::<Birth, NoCard<_>>::NEW,
+];
+
+/// Every projection of the desk.
+pub static PROJECTIONS: Projections = &[&Of::<DeskBoard>(PhantomData)];
+
+/// Returns the counted lists of all cards, by view and index.
+pub fn counted() -> Vec<(&'static str, &'static str)> {
+    let lists = REGISTRY
+        .iter()
+        .filter_map(|aggregate| Some((aggregate.view()?, aggregate.counted())));
+    lists
+        .flat_map(|(view, names)| names.iter().map(move |name| (view, *name)))
+        .collect()
+}
+
+/// Returns whether a stream is configuration; a stream of an unknown aggregate counts as
+/// configuration, because a person reads about it.
+pub fn is_configuration(stream: &str) -> bool {
+    find(REGISTRY, stream).is_none_or(|row| row.role() == StreamRole::Configuration)
+}

@@ -1,0 +1,179 @@
+//! What the functions do with the streams of one aggregate, independent of its types.
+
+use std::marker::PhantomData;
+
+use async_trait::async_trait;
+use domain::intent::Due;
+use domain::views::Card;
+use domain::{Decider, Envelope, StreamRole};
+use events::{Event, Personal};
+use futures_util::future::BoxFuture;
+use infra::views::Views;
+use infra::{Error, Ledger};
+use serde::{Deserialize, Serialize};
+
+use super::history::{self, History, Until};
+use super::rebuild::{self, Rebuilt};
+use super::{Changes, Folding, Follower, Reaction, Received};
+use crate::App;
+
+/// One row per aggregate.
+pub type Registry = &'static [&'static dyn Aggregate];
+
+/// Handles a deadline of a stream that passed; does nothing if it is not due.
+pub type Fire = for<'a> fn(&'a App, &'a Due) -> BoxFuture<'a, Result<(), Error>>;
+
+/// The queue of due work of an aggregate, and its handler.
+pub struct Deadlines {
+    pub queue: &'static str,
+    pub fire: Fire,
+}
+
+/// One aggregate as the functions use it; see [`Row`].
+#[async_trait]
+pub trait Aggregate: Send + Sync {
+    /// Returns the name, which is the part of the stream names before the first dash.
+    fn name(&self) -> &'static str;
+    fn role(&self) -> StreamRole;
+    /// Returns the view of the card; `None` without a card.
+    fn view(&self) -> Option<&'static str>;
+    /// Returns the counted lists of the card.
+    fn counted(&self) -> &'static [&'static str];
+    /// Returns the names of the reactions.
+    fn reactions(&self) -> Vec<&'static str>;
+    /// Returns the queue and the handler of due work; `None` if the aggregate sets no deadlines.
+    fn deadlines(&self) -> Option<&Deadlines>;
+    /// Folds received commits of a stream, see [`super::fold`].
+    async fn fold(
+        &self,
+        follower: &Follower<'_>,
+        stream: &str,
+        received: &[Received],
+    ) -> Result<Changes, Error>;
+    /// Rebuilds the view of the card, see [`rebuild::cards`].
+    async fn rebuild(
+        &self,
+        ledger: &Ledger,
+        views: &dyn Views,
+        followed: i64,
+    ) -> Result<Rebuilt, Error>;
+    /// Returns the first sequence of every commit of a stream whose snapshot differs from the
+    /// folded events.
+    async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error>;
+    /// Reads the commits and the state of a stream.
+    async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error>;
+}
+
+/// The row of one aggregate: its decider `D`, its card `C`, its reactions and its deadlines.
+pub struct Row<D, C: Card> {
+    pub reactions: &'static [Reaction<C>],
+    pub deadlines: Option<Deadlines>,
+    pub decider: PhantomData<fn() -> D>,
+}
+
+impl<D, C: Card> Row<D, C> {
+    /// An aggregate without reactions and deadlines.
+    pub const NEW: Self = Self {
+        reactions: &[],
+        deadlines: None,
+        decider: PhantomData,
+    };
+}
+
+#[async_trait]
+impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
+    fn name(&self) -> &'static str {
+        D::Event::AGGREGATE
+    }
+    fn role(&self) -> StreamRole {
+        D::ROLE
+    }
+    fn view(&self) -> Option<&'static str> {
+        Some(C::VIEW).filter(|view| !view.is_empty())
+    }
+    fn counted(&self) -> &'static [&'static str] {
+        C::COUNTED
+    }
+    fn reactions(&self) -> Vec<&'static str> {
+        self.reactions
+            .iter()
+            .map(|reaction| reaction.name)
+            .collect()
+    }
+    fn deadlines(&self) -> Option<&Deadlines> {
+        self.deadlines.as_ref()
+    }
+    async fn fold(
+        &self,
+        follower: &Follower<'_>,
+        stream: &str,
+        received: &[Received],
+    ) -> Result<Changes, Error> {
+        let folding = Folding {
+            reactions: self.reactions,
+            queue: self.deadlines.as_ref().map(|deadlines| deadlines.queue),
+        };
+        super::fold(follower, folding, stream, received).await
+    }
+    async fn rebuild(
+        &self,
+        ledger: &Ledger,
+        views: &dyn Views,
+        followed: i64,
+    ) -> Result<Rebuilt, Error> {
+        rebuild::cards::<C>(ledger, views, followed).await
+    }
+    async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error> {
+        ledger.repository::<D>().check_snapshots(stream).await
+    }
+    async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error> {
+        history::read::<D>(ledger, stream, until).await
+    }
+}
+
+/// Returns the row of the aggregate of a stream.
+pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> {
+    let name = events::aggregate_of(stream);
+    registry
+        .iter()
+        .find(|aggregate| aggregate.name() == name)
+        .copied()
+}
+
+/// The card of an aggregate without a card: it has no view.
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct NoCard<E> {
+    #[serde(skip)]
+    event: PhantomData<fn() -> E>,
+}
+
+impl<E> Default for NoCard<E> {
+    fn default() -> Self {
+        Self { event: PhantomData }
+    }
+}
+
+impl<E> Clone for NoCard<E> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<E> PartialEq for NoCard<E> {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl<E: Event> Card for NoCard<E> {
+    type Event = E;
+    const VIEW: &'static str = "";
+    fn fold(&mut self, _envelope: &Envelope<E>) {}
+    fn index(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,85 @@
+//! The births of the reactions: a reaction ignores commits that are older than its first run.
+
+use std::collections::BTreeMap;
+
+use domain::reaction::{Birth, Command, stream};
+use events::reaction::Activated;
+use events::{Meta, Moment};
+use infra::ledger::{NoContext, command_id};
+use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
+
+use super::aggregate::Registry;
+
+/// The births of all reactions by name.
+#[derive(Clone, Debug, Default)]
+pub struct Births(BTreeMap<&'static str, Birth>);
+
+impl Births {
+    /// Reads the births; a reaction without a birth is inactive.
+    pub async fn load(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
+        let mut births = BTreeMap::new();
+        for name in names(registry) {
+            births.insert(name, ledger.load::<Birth>(&stream(name)).await?.aggregate.0);
+        }
+        Ok(Self(births))
+    }
+
+    /// Reads the births, and activates the reactions without one at the end of the feed.
+    pub async fn activate(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
+        let position = ledger.store.head().await?.position;
+        // In an empty ledger no commit is older than the reaction, whatever its clock says.
+        let at = match position {
+            0 => Moment(0),
+            _ => ledger.clock.now(),
+        };
+        Self::activate_at(ledger, registry, Some(position), at).await
+    }
+
+    /// Reads the births, and activates the reactions without one: they ignore commits up to a
+    /// position, or before a time if the position of a commit is unknown.
+    pub async fn activate_at(
+        ledger: &Ledger,
+        registry: Registry,
+        position: Option<i64>,
+        at: Moment,
+    ) -> Result<Self, Error> {
+        let mut births = BTreeMap::new();
+        for name in names(registry) {
+            let stream = stream(name);
+            let mut birth = ledger.load::<Birth>(&stream).await?.aggregate.0;
+            if birth.0.is_none() {
+                let activated = Activated {
+                    reaction: name.to_owned(),
+                    position,
+                    at,
+                };
+                let command_envelope = CommandEnvelope {
+                    command_id: command_id(&["activate", name]),
+                    meta: Meta::system("activate", &stream),
+                    stream,
+                };
+                let executed = ledger
+                    .execute::<Birth>(&command_envelope, &Command(activated), &NoContext)
+                    .await;
+                birth = match executed {
+                    Ok(outcome) => outcome.state,
+                    Err(ExecuteError::Rejected(never)) => match never {},
+                    Err(ExecuteError::Technical(error)) => return Err(error),
+                };
+            }
+            births.insert(name, birth);
+        }
+        Ok(Self(births))
+    }
+
+    /// Returns whether a reaction may act on a commit; `position` is `None` if it is unknown.
+    pub fn includes(&self, reaction: &str, position: Option<i64>, at: Moment) -> bool {
+        self.0
+            .get(reaction)
+            .is_some_and(|birth| birth.includes(position, at))
+    }
+}
+
+fn names(registry: Registry) -> impl Iterator<Item = &'static str> {
+    registry.iter().flat_map(|aggregate| aggregate.reactions())
+}

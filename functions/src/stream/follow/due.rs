@@ -1,0 +1,231 @@
+//! Due rows: the named deadlines of each stream, one document per stream with one index row per
+//! deadline.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::intent::{Due, Work};
+use events::{DeadlineChange, Moment};
+use infra::Error;
+use infra::queue::NewMessage;
+use infra::views::{Document, Put, Range, Views};
+
+/// The view and the index of due rows.
+pub const VIEW: &str = "due";
+/// Deadlines within this time go to their queue at once, because a sweep may find them late.
+const SOON_MS: i64 = 120_000;
+/// Due rows per read.
+const PAGE: usize = 1000;
+
+/// The deadlines of a stream by id.
+type Deadlines = BTreeMap<String, Moment>;
+
+/// A change of a deadline with the sequence of its event.
+pub type Change = (i64, DeadlineChange);
+
+/// The result of applying changes: the document, and the messages of deadlines that are due soon.
+#[derive(Debug)]
+pub struct Applied {
+    pub put: Put,
+    pub messages: Vec<NewMessage>,
+}
+
+/// Applies the changes of a stream up to the event `last` to its stored deadlines. Returns `None`
+/// if the document already contains all changes.
+pub fn apply(
+    stream: &str,
+    queue: &'static str,
+    stored: Option<&Document>,
+    changes: Vec<Change>,
+    last: i64,
+    now: Moment,
+) -> Result<Option<Applied>, Error> {
+    let expected = stored.map_or(0, |document| document.sequence);
+    let mut deadlines: Deadlines = stored
+        .map(|document| serde_json::from_slice(&document.body))
+        .transpose()
+        .map_err(|error| {
+            let what = format!("cannot read the deadlines of {stream}");
+            Error::because(infra::Kind::Corrupt, what, error)
+        })?
+        .unwrap_or_default();
+    let mut changed = BTreeSet::new();
+    for (_, change) in changes
+        .into_iter()
+        .filter(|(sequence, _)| *sequence > expected)
+    {
+        match change.due {
+            Some(due) => drop(deadlines.insert(change.id.to_string(), due)),
+            None => drop(deadlines.remove(&*change.id)),
+        }
+        changed.insert(change.id.to_string());
+    }
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    let rows = deadlines
+        .iter()
+        .map(|(id, due)| (VIEW, format!("{:016}|{id}", due.0)))
+        .collect();
+    let messages = deadlines
+        .iter()
+        .filter(|(id, due)| changed.contains(*id) && due.0 <= now.0 + SOON_MS)
+        .map(|(id, due)| message(stream, id, *due, queue, now))
+        .collect();
+    let body = serde_json::to_vec(&deadlines).unwrap_or_default();
+    let put = Put {
+        view: VIEW.into(),
+        key: stream.to_owned(),
+        document: Document {
+            sequence: last,
+            body,
+        },
+        index: rows,
+        facets: String::new(),
+        expected,
+    };
+    Ok(Some(Applied { put, messages }))
+}
+
+/// Returns the message of a deadline. Its id contains the stream, the deadline and the instant.
+pub fn message(
+    stream: &str,
+    deadline: &str,
+    at: Moment,
+    queue: &'static str,
+    now: Moment,
+) -> NewMessage {
+    let due = Due {
+        stream: stream.to_owned(),
+        deadline: deadline.to_owned(),
+        at,
+    };
+    NewMessage {
+        queue,
+        id: due.id(),
+        body: serde_json::to_vec(&Work::Due(due)).unwrap_or_default(),
+        due: at.max(now),
+    }
+}
+
+/// Reads due rows page by page, ordered by instant.
+pub struct Rows<'a> {
+    views: &'a dyn Views,
+    to: String,
+    from: String,
+    skip: usize,
+    is_end: bool,
+}
+
+impl<'a> Rows<'a> {
+    /// Reads the deadlines up to and including an instant.
+    pub fn until(views: &'a dyn Views, at: Moment) -> Self {
+        Self {
+            views,
+            to: format!("{:016}", at.0 + 1),
+            from: String::new(),
+            skip: 0,
+            is_end: false,
+        }
+    }
+
+    /// Returns the next page: stream, deadline id and instant; empty at the end.
+    pub async fn next(&mut self) -> Result<Vec<(String, String, Moment)>, Error> {
+        if self.is_end {
+            return Ok(Vec::new());
+        }
+        let page = self
+            .views
+            .range(Range {
+                view: VIEW,
+                index: VIEW,
+                from: &self.from,
+                to: &self.to,
+                descending: false,
+                skip: self.skip,
+                limit: PAGE,
+            })
+            .await?;
+        self.is_end = page.len() < PAGE;
+        if let Some(last) = page.last() {
+            // The next page starts at the same value and skips its entries that were read.
+            let seen = page
+                .iter()
+                .rev()
+                .take_while(|entry| entry.value == last.value)
+                .count();
+            self.skip = if last.value == self.from {
+                self.skip + seen
+            } else {
+                seen
+            };
+            self.from.clone_from(&last.value);
+        }
+        Ok(page
+            .into_iter()
+            .filter_map(|entry| {
+                let (at, id) = entry.value.split_once('|')?;
+                Some((entry.key, id.to_owned(), Moment(at.parse().ok()?)))
+            })
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(applied: &Applied) -> Document {
+        applied.put.document.clone()
+    }
+
+    #[test]
+    fn a_stream_has_several_deadlines_and_each_changes_alone() {
+        let at = |id: &'static str, due| DeadlineChange::set(id, Moment(due));
+        let first = apply(
+            "ticket-1",
+            "ticket",
+            None,
+            vec![(1, at("rate", 500_000)), (2, at("warn", 100))],
+            2,
+            Moment(0),
+        )
+        .expect("readable")
+        .expect("changed");
+        assert_eq!(
+            first.put.index,
+            [
+                (VIEW, "0000000000500000|rate".to_owned()),
+                (VIEW, "0000000000000100|warn".to_owned())
+            ]
+        );
+        assert_eq!(first.messages.len(), 1, "only one is due soon");
+        assert_eq!(first.messages[0].id, "ticket-1|warn|0000000000000100");
+        let document = stored(&first);
+        let repeated = vec![(2, at("warn", 100))];
+        let again = apply(
+            "ticket-1",
+            "ticket",
+            Some(&document),
+            repeated,
+            2,
+            Moment(0),
+        );
+        assert!(again.expect("readable").is_none());
+        let cleared = apply(
+            "ticket-1",
+            "ticket",
+            Some(&document),
+            vec![(2, at("warn", 7)), (3, DeadlineChange::clear("warn"))],
+            3,
+            Moment(0),
+        )
+        .expect("readable")
+        .expect("changed");
+        assert_eq!(
+            cleared.put.index,
+            [(VIEW, "0000000000500000|rate".to_owned())]
+        );
+        assert!(cleared.messages.is_empty());
+        assert_eq!(cleared.put.expected, 2);
+    }
+}

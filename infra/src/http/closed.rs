@@ -1,0 +1,22 @@
+//! The HTTP port of a program that sends no requests.
+
+use async_trait::async_trait;
+
+use super::{HttpClient, HttpRequest, HttpResponse};
+
+/// Rejects every request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Closed;
+
+/// The reason of every rejection.
+const REASON: &str = "this program sends no outgoing requests";
+
+#[async_trait]
+impl HttpClient for Closed {
+    fn refuses(&self, _url: &str) -> Option<String> {
+        Some(REASON.into())
+    }
+    async fn call(&self, _request: &HttpRequest) -> Result<HttpResponse, String> {
+        Err(REASON.into())
+    }
+}

@@ -1,0 +1,54 @@
+//! Writes the results of one page of commits: queue messages first, then documents.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Put, Views};
+use crate::Error;
+use crate::queue::{NewMessage, Queue};
+
+/// Stores the messages and documents that follow from one page of commits.
+#[async_trait]
+pub trait PageWriter: Send + Sync {
+    /// Puts the messages, then the documents in their order; returns for each document whether it
+    /// was stored. If a write fails, a part of the page may be stored, but no document without the
+    /// messages. A repeated page is harmless: messages have ids, and a document is stored only if
+    /// the stored sequence is the expected one.
+    async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error>;
+}
+
+/// Writes each message and each document by itself, for views and queues without common
+/// transactions.
+#[derive(Clone)]
+pub struct InSteps {
+    pub views: Arc<dyn Views>,
+    pub queue: Arc<dyn Queue>,
+}
+
+#[async_trait]
+impl PageWriter for InSteps {
+    async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error> {
+        for message in messages {
+            self.queue
+                .put(message.queue, &message.id, &message.body, message.due)
+                .await?;
+        }
+        let mut stored = Vec::with_capacity(puts.len());
+        for put in puts {
+            let is_stored = self
+                .views
+                .put_with(
+                    &put.view,
+                    &put.key,
+                    &put.document,
+                    &put.index,
+                    &put.facets,
+                    put.expected,
+                )
+                .await?;
+            stored.push(is_stored);
+        }
+        Ok(stored)
+    }
+}

@@ -1,0 +1,182 @@
+//! Views that were deleted are filled again from the ledger: no request leaves and no commit is
+//! added.
+
+use functions::registry::{PROJECTIONS, REGISTRY};
+use serde_json::{Value, json};
+
+use crate::TestDesk;
+use crate::workflow_builder::{account_api, answers, api, line, manual, open, service};
+
+/// The tickets of the history; `LEDGERDESK_REFILL_TICKETS=10000` selects the long form.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a variable selects the long form"
+)]
+fn tickets() -> usize {
+    std::env::var("LEDGERDESK_REFILL_TICKETS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(60)
+}
+
+async fn link(desk: &TestDesk, sn: &Value, other: &Value, relation: &str) {
+    let body = json!({ "other": other, "relation": relation });
+    desk.operate(sn, "link", "admin", body).await;
+}
+
+async fn unlink(desk: &TestDesk, sn: &Value, other: &Value) {
+    desk.operate(sn, "unlink", "admin", json!({ "other": other }))
+        .await;
+}
+
+async fn draft(desk: &TestDesk, service: &Value) {
+    let saved = desk
+        .v1(
+            "PUT",
+            &format!("drafts/services/{service}"),
+            "lisi",
+            json!({ "fields": { "title": "草稿" } }),
+        )
+        .await;
+    assert_eq!(saved.0, 204);
+}
+
+/// Tickets with every kind of consequence: callbacks that succeed and fail, API calls, drafts,
+/// ratings, relations that were removed again, children that ended with their parent.
+async fn history(desk: &TestDesk, tickets: usize) {
+    let calling = service(
+        desk,
+        "账号",
+        json!([api(3, account_api()), manual(4, "交付", "wangwu")]),
+        json!([line(1, 2), line(2, 3), line(3, 4), line(4, 9)]),
+        json!([]),
+    )
+    .await;
+    let mut sns = Vec::new();
+    for number in 0..tickets {
+        let sn = if number % 4 == 0 {
+            answers(
+                desk,
+                &[(200, json!({ "result": true, "code": 0, "data": {} }))],
+            );
+            open(desk, &calling).await
+        } else {
+            let mut body = tests::approval_request();
+            body["meta"] = json!({ "callback_url": "http://apps.example.com/callback/" });
+            desk.must("create_ticket", body).await["sn"].clone()
+        };
+        if number % 5 == 1 {
+            draft(desk, &calling).await;
+        }
+        if number % 4 == 3 {
+            // A relation that is removed again, and a child that ends with its parent.
+            let other: &Value = &sns[number - 1];
+            link(desk, &sn, other, "related").await;
+            desk.settle().await;
+            unlink(desk, &sn, other).await;
+            desk.settle().await;
+            link(desk, &sn, other, "parent_of").await;
+            desk.settle().await;
+        }
+        if number % 4 != 0 && number % 4 != 2 {
+            if number % 8 == 5 {
+                answers(desk, &[(500, json!("no"))]);
+            }
+            desk.must(
+                "operate_ticket",
+                json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }),
+            )
+            .await;
+        }
+        sns.push(sn);
+        desk.settle().await;
+    }
+    // More commands than a stream remembers, so that no command id recognizes a repeated relation.
+    let busy = sns.iter().rev().nth(1).expect("a ticket").clone();
+    for _ in 0..70 {
+        link(desk, &busy, &sns[1], "related").await;
+        unlink(desk, &busy, &sns[1]).await;
+    }
+    // The ratings that are due are given, and the callbacks that failed are repeated.
+    desk.settle().await;
+    desk.clock.advance(4 * 24 * 3_600_000);
+    desk.settle().await;
+}
+
+#[tokio::test]
+async fn refilled_views_send_no_request_and_add_no_commit() {
+    let tickets = tickets();
+    let desk = TestDesk::open().await;
+    history(&desk, tickets).await;
+    let requests = |desk: &TestDesk| desk.receiver.calls.lock().expect("no holder panics").len();
+    let (head, sent) = (desk.head().await, requests(&desk));
+    assert!(sent > tickets / 2, "{sent} requests");
+    let mut before = Vec::new();
+    for row in REGISTRY.iter().filter_map(|row| row.view()) {
+        before.push((
+            row,
+            desk.app.views.scan(row, "", 100_000).await.expect("scan"),
+        ));
+    }
+
+    let desk = desk.restart_without_views().await;
+    desk.settle().await;
+    functions::stream::project::project_all(PROJECTIONS, &desk.app.ledger, &*desk.app.views)
+        .await
+        .expect("projected");
+    println!(
+        "{tickets} tickets, {head} commits: {} requests left, {} commits were added",
+        requests(&desk) - sent,
+        desk.head().await - head
+    );
+    let added = desk.app.ledger.store.feed(head, 5).await.expect("feed");
+    let added: Vec<String> = added
+        .iter()
+        .map(|placed| {
+            let body = String::from_utf8_lossy(&placed.commit.body).into_owned();
+            format!("{} {body}", placed.commit.stream)
+        })
+        .collect();
+    assert!(added.is_empty(), "{added:#?}");
+    assert_eq!((requests(&desk), desk.head().await), (sent, head));
+    for (view, documents) in before {
+        let after = desk.app.views.scan(view, "", 100_000).await.expect("scan");
+        let shape = |documents: &[(String, infra::views::Document)]| {
+            documents
+                .iter()
+                .map(|(key, document)| (key.clone(), document.sequence))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(shape(&after), shape(&documents), "{view}");
+    }
+}
+
+/// A reaction that a later build adds ignores the commits before its first run.
+#[tokio::test]
+async fn a_new_reaction_ignores_older_commits() {
+    use domain::reaction::{Birth, stream};
+    let desk = TestDesk::open().await;
+    let birth = |name: &'static str| {
+        let ledger = desk.app.ledger.clone();
+        async move {
+            ledger
+                .load::<Birth>(&stream(name))
+                .await
+                .expect("loaded")
+                .aggregate
+                .0
+        }
+    };
+    let born = birth("send_callback").await.0.expect("active");
+    assert_eq!(born.position, Some(0), "active before the first commit");
+    desk.must("create_ticket", tests::approval_request()).await;
+    let births = functions::stream::follow::births::Births::load(&desk.app.ledger, REGISTRY)
+        .await
+        .expect("births");
+    let now = desk.app.ledger.clock.now();
+    assert!(births.includes("send_callback", Some(1), now));
+    assert!(
+        !births.includes("notify_assignee", Some(1), now),
+        "a reaction without a birth is inactive"
+    );
+}
