@@ -1,5 +1,5 @@
-//! Maps the columns of a foreign log to the members of an event, as a TOML file describes, so that
-//! the code contains no name of a log. `docs/importing.md` describes the file.
+//! Maps the columns of a foreign log to the members of an event, as a TOML file describes. The code
+//! therefore contains no column name of a log. `docs/importing.md` describes the file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
