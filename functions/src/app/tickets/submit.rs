@@ -1,4 +1,4 @@
-//! Submits a ticket: the one sequence of steps that every API goes through.
+//! Submits a ticket, in one sequence of steps for all APIs.
 //!
 //! An API translates its request into a [`Submission`] and the outcome into its response. A repeated
 //! idempotency key is answered before that by [`super::opened_before`], because its service may have
