@@ -45,7 +45,7 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
         let page = app.views.range(range).await?;
         let is_last = page.len() < LIST_MAX;
         for entry in page {
-            // The stream is read instead of the view, so that stored changes appear at once.
+            // The stream is read instead of the view, so that stored changes appear immediately.
             apps.extend(self::app(&app.ledger, &entry.value).await?);
         }
         if is_last {
@@ -73,8 +73,8 @@ pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Res
     }
 }
 
-/// Disables or enables an app and returns whether the app exists. The change takes effect at once
-/// in this process, and within seconds in others.
+/// Disables or enables an app and returns whether the app exists. The change takes effect
+/// immediately in this process, and within seconds in others.
 pub async fn set_disabled(
     ledger: &Ledger,
     code: &str,

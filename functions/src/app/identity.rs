@@ -26,7 +26,7 @@ const CREDENTIALS_KEY: &str = "credentials-key";
 /// Prefix of a record with a keyed hash. A record without this prefix is an Argon2 hash of an
 /// earlier version.
 const KEYED: &str = "blake3-keyed:";
-/// Maximum number of Argon2 hashes computed at once; each takes 19 MiB. Only records of earlier
+/// Maximum number of concurrent Argon2 computations; each takes 19 MiB. Only records of earlier
 /// versions need Argon2, and each record needs it once.
 const HASHED_AT_ONCE: usize = 2;
 /// Maximum number of callers that wait for an Argon2 hash or compute one.

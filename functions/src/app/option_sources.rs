@@ -1,5 +1,4 @@
-//! Reads field options from other systems within the egress rules, several at once, and caches
-//! them.
+//! Reads field options from other systems concurrently, within the egress rules, and caches them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

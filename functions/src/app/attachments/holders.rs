@@ -180,8 +180,8 @@ async fn holder(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
-/// Returns whether a person may read a file: its uploader, everybody if a workflow provides the
-/// file, and people who may see a ticket that holds it.
+/// Returns whether a person may read a file. Readers are its uploader, all people if a workflow
+/// provides the file, and people who may see a ticket that holds it.
 pub async fn may_read(
     app: &App,
     attachment: &Attachment,

@@ -617,8 +617,8 @@ fn ungrouped(whole: &str, mark: char) -> Option<String> {
     is_grouped.then(|| parts.concat())
 }
 
-/// Returns the bytes of a row as an event, counted twice, because a commit has the event and may
-/// also have the state of the case.
+/// Returns twice the bytes of a row as an event, because a commit may have the state of the case
+/// besides the event.
 fn bytes_of(observed: &RowImported) -> usize {
     // JSON escapes some characters as two bytes, and control characters as six.
     let json = |text: &String| {

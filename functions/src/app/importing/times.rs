@@ -242,8 +242,8 @@ fn words(error: jiff::Error) -> String {
     error.to_string()
 }
 
-/// Returns the instant of a parsed time in milliseconds: from its epoch seconds, else with its own
-/// offset or zone, else in the zone of the mapping.
+/// Returns the instant of a parsed time in milliseconds. Epoch seconds precede the time's own
+/// offset or zone, which precedes the zone of the mapping.
 fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, String> {
     if let Some(second) = time.timestamp() {
         let fraction = i64::from(time.subsec_nanosecond().unwrap_or_default() / 1_000_000);
