@@ -5,10 +5,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use events::{AppCode, Moment, TicketSn};
 
-/// How long a receiver may verify a token: a week, longer than all attempts take.
+/// Validity of a token, in milliseconds: a week, which is longer than all attempts of a callback.
 pub const VALID_MS: i64 = 7 * 24 * 3_600_000;
 
-/// Signs a token for a ticket of an application.
+/// Returns a token for a ticket that only this app can verify, valid until an instant.
 pub fn sign(key: &[u8; 32], app: &AppCode, ticket: &TicketSn, until: Moment) -> String {
     let claim = format!("{}.{ticket}", until.0);
     URL_SAFE_NO_PAD.encode(format!("{claim}.{}", mac(key, app, &claim)))
@@ -19,12 +19,13 @@ pub fn ticket_of(key: &[u8; 32], app: &AppCode, token: &str, now: Moment) -> Opt
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
     let (claim, given) = text.rsplit_once('.')?;
     let (until, ticket) = claim.split_once('.')?;
-    // Comparing hashes of both sides takes the same time wherever they differ.
+    // Hashes are compared, so that the time of the comparison does not depend on where the texts
+    // differ.
     let is_signed = blake3::hash(given.as_bytes()) == blake3::hash(mac(key, app, claim).as_bytes());
     (is_signed && until.parse::<i64>().ok()? >= now.0).then(|| TicketSn(ticket.to_owned()))
 }
 
-/// Every application has a key of its own, made from the desk's.
+/// Returns the signature of a claim under the key of an app, which is derived from the desk's key.
 fn mac(key: &[u8; 32], app: &AppCode, claim: &str) -> String {
     let of_the_app = blake3::keyed_hash(key, app.as_str().as_bytes());
     blake3::keyed_hash(of_the_app.as_bytes(), claim.as_bytes())

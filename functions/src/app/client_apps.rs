@@ -1,4 +1,5 @@
-//! Apps: the programs that call the APIs. Each is a stream `app-<code>`; its secret is a hash in the key store.
+//! Manages apps, the programs that call the APIs. Each app is a stream `app-<code>`; the key store
+//! has a hash of its secret.
 
 use domain::config;
 use domain::views::Card as _;
@@ -11,14 +12,14 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// Apps read from the list at once; a desk has tens.
+/// Apps per read of the view; a desk has tens.
 const LIST_MAX: usize = 1000;
-/// After every code: codes may have any characters.
+/// Upper bound of all codes, which may contain any characters.
 const LAST: &str = "\u{10ffff}";
-/// The random bytes of a secret that the desk makes.
+/// Number of random bytes in a generated secret.
 const SECRET_BYTES: usize = 24;
 
-/// An app by its code, disabled or not.
+/// Returns an app by its code, including disabled apps.
 pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Error> {
     Ok(ledger
         .load::<config::App>(&stream(code))
@@ -28,7 +29,7 @@ pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Erro
         .0)
 }
 
-/// Every app by code, from the view that the follower fills.
+/// Returns all apps by code, listed from the view that the follower fills.
 pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     let (mut apps, view) = (Vec::new(), config::App::VIEW);
     loop {
@@ -44,7 +45,7 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
         let page = app.views.range(range).await?;
         let is_last = page.len() < LIST_MAX;
         for entry in page {
-            // The stream is read, so that a change is seen as soon as it is stored.
+            // The stream is read instead of the view, so that stored changes appear immediately.
             apps.extend(self::app(&app.ledger, &entry.value).await?);
         }
         if is_last {
@@ -53,7 +54,7 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     }
 }
 
-/// Stores what an app is from now on; the same again changes nothing.
+/// Stores the definition of an app; an equal definition changes nothing.
 pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Result<(), Error> {
     let command_envelope = CommandEnvelope {
         stream: stream(registered.code.as_str()),
@@ -72,7 +73,8 @@ pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Res
     }
 }
 
-/// Disables an app or enables it again; a running desk notices at once, other processes within seconds. Says whether there is such an app.
+/// Disables or enables an app and returns whether the app exists. The change takes effect
+/// immediately in this process, and within seconds in others.
 pub async fn set_disabled(
     ledger: &Ledger,
     code: &str,
@@ -94,7 +96,7 @@ pub async fn set_disabled(
     Ok(true)
 }
 
-/// Disables the demo app where it still has the published secret. Says whether it did.
+/// Disables the demo app if it still has the published secret; returns whether it was disabled.
 pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool, Error> {
     match app.credentials.check(code, secret).await? {
         Some(registered) if !registered.is_disabled => {
@@ -104,14 +106,14 @@ pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool,
     }
 }
 
-/// An app as lists show it; its secret is nowhere in it.
+/// Returns an app for lists, without its secret.
 pub fn shown(app: &Registered) -> Value {
     json!({
         "code": app.code, "name": app.name, "may_impersonate": app.may_impersonate, "status_callbacks": app.status_callbacks, "is_disabled": app.is_disabled,
     })
 }
 
-/// A new secret that cannot be guessed.
+/// Returns a new random secret as hexadecimal digits.
 pub fn fresh_secret(ledger: &Ledger) -> String {
     let mut bytes = [0; SECRET_BYTES];
     ledger.rng.fill(&mut bytes);

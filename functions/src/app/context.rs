@@ -26,11 +26,11 @@ use crate::app::people::People;
 
 /// The built-in role of superusers.
 pub const SUPERUSER: RoleId = RoleId(1);
-/// Configuration streams kept in memory; a desk has hundreds.
+/// Maximum number of cached streams of each kind; a desk has hundreds.
 const KEPT_MAX: usize = 10_000;
-/// Ids that are read at once.
+/// Ids per read of an index.
 const IDS_PAGE: usize = 1000;
-/// Configuration as it is now.
+/// Returns the current configuration, from a cache.
 pub struct Configuration {
     ledger: Ledger,
     views: Arc<dyn Views>,
@@ -44,14 +44,14 @@ pub struct Configuration {
     fields: Cached<SharedField>,
     roles: Cached<Role>,
     catalog: Cached<Catalog>,
-    /// Options of other systems.
+    /// Options from other systems.
     pub offers: Offers,
 }
 
-/// The state of each stream, and the configuration it was read under.
+/// The state of each stream, with the configuration number under which it was read.
 type Cached<T> = Mutex<HashMap<String, (u64, Arc<T>)>>;
 
-/// A workflow's versions, each shared by all tickets that run on it.
+/// The versions of a workflow, each shared by all tickets that run on it.
 #[derive(Default)]
 struct Versions(HashMap<i64, Arc<Deployed>>);
 
@@ -116,7 +116,7 @@ impl Configuration {
             .await
     }
 
-    /// One version of a workflow, also one that is off the list.
+    /// Returns a version of a workflow, including unlisted versions.
     pub async fn workflow(
         &self,
         id: WorkflowId,
@@ -137,7 +137,7 @@ impl Configuration {
         Ok(versions.0.get(&version).cloned())
     }
 
-    /// A workflow with its draft and all its versions.
+    /// Returns a workflow with its draft and all versions.
     pub async fn drawn(&self, id: WorkflowId) -> Result<Arc<Workflow>, Error> {
         self.state(
             &self.workflows,
@@ -156,7 +156,7 @@ impl Configuration {
         .await
     }
 
-    /// A shared field, if it is in the library.
+    /// Returns a shared field, or `None` if the library does not list it.
     pub async fn field(&self, key: &str) -> Result<Option<Field>, Error> {
         let shared = self
             .state(
@@ -177,7 +177,8 @@ impl Configuration {
             .await
     }
 
-    /// The options of a list; `None` where there is no such list, or it is switched off.
+    /// Returns the options of a dictionary, or `None` if the dictionary is unknown, unlisted or
+    /// disabled.
     pub async fn options_of(&self, code: &str) -> Result<Option<Vec<Choice>>, Error> {
         Ok(self
             .dictionary(code)
@@ -203,7 +204,7 @@ impl Configuration {
             .unwrap_or_default())
     }
 
-    /// Every service there is, by id.
+    /// Returns all services in ascending order of id, including unlisted ones.
     pub async fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
         let mut services = Vec::new();
         for id in self.ids("service").await? {
@@ -212,7 +213,7 @@ impl Configuration {
         Ok(services)
     }
 
-    /// A service that is on the list.
+    /// Returns a service, or `None` if it is unknown or unlisted.
     pub async fn listed_service(
         &self,
         id: ServiceId,
@@ -225,7 +226,7 @@ impl Configuration {
             .filter(|service| service.is_listed))
     }
 
-    /// Every role there is, by id.
+    /// Returns all roles in ascending order of id, including unlisted ones.
     pub async fn roles(&self) -> Result<Vec<Arc<Role>>, Error> {
         let mut roles = Vec::new();
         for id in self.ids("role").await? {
@@ -234,7 +235,7 @@ impl Configuration {
         Ok(roles)
     }
 
-    /// The person ids of people the directory named.
+    /// Returns the person ids of user names from the directory and registers new people.
     async fn pids(&self, names: Vec<String>) -> Result<Vec<PersonId>, Error> {
         let mut pids = Vec::new();
         for name in names {
@@ -243,7 +244,7 @@ impl Configuration {
         Ok(pids)
     }
 
-    /// The ids of everything of a kind, ascending.
+    /// Returns the ids of all objects in a view, ascending.
     pub async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
         let mut ids = Vec::new();
         loop {
@@ -330,7 +331,7 @@ impl ContextLoader<Ticket> for Configuration {
                         .dictionaries
                         .insert(code.clone(), self.options_of(code).await?);
                 }
-                // Asked for beside each other, below.
+                // Options are requested concurrently after the loop.
                 Lookup::Options(_) => {}
                 Lookup::Attachment(id) => {
                     context.attachments.insert(

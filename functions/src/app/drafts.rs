@@ -1,4 +1,4 @@
-//! Drafts and templates: forms that are saved and not submitted.
+//! Saves, lists and discards drafts and templates, which are unsubmitted forms.
 
 use domain::attachment::ALONE_MS;
 use domain::draft::{Command, DRAFT_MS, Draft, Rejection};
@@ -14,12 +14,12 @@ use crate::App;
 use crate::app::cards::read_card;
 use crate::app::{attachments, tickets};
 
-/// Templates of one person.
+/// Maximum number of templates of one person.
 pub const TEMPLATES_MAX: usize = 200;
-/// Drafts that are read before other requests go on.
+/// Drafts that are read between two yields to other requests.
 const READ_AT_ONCE: usize = 8;
 
-/// The one draft that a person has of a form, or a new id for a template.
+/// Returns the id of the only draft of a person for a form, or a new id for a template.
 pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     let place = match form_ref {
         FormRef::Service(service) => format!("service|{service}"),
@@ -29,7 +29,7 @@ pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     DraftId(hex(&command_id(&["draft", owner.as_str(), &place])))
 }
 
-/// A draft as it is now, if it is there and this person's.
+/// Returns the current draft, or `None` if it does not exist or belongs to another person.
 pub async fn load(app: &App, id: &DraftId, owner: &PersonId) -> Result<Option<Saved>, Error> {
     Ok(app
         .ledger
@@ -60,7 +60,7 @@ async fn execute(
     Ok(())
 }
 
-/// Saves the current values of a form. The files that it names are kept as long as the draft.
+/// Saves the current values of a form. The files in the form are retained as long as the draft.
 pub async fn save(
     app: &App,
     id: &DraftId,
@@ -171,7 +171,8 @@ pub async fn list(
     };
     let mut found = Vec::new();
     for (at, entry) in app.views.range(range).await?.into_iter().enumerate() {
-        // Documents come from memory or one file, without waiting: a long list lets other requests go on in between.
+        // Documents are read from memory or one file without waiting, so a long list yields to
+        // other requests.
         if at % READ_AT_ONCE == READ_AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }

@@ -21,44 +21,49 @@ use crate::App;
 use crate::app::limits::{Of, limited};
 use crate::app::request_scope;
 
-/// The name of the key that secrets of applications are hashed with.
+/// Name of the key for the hashes of app secrets.
 const CREDENTIALS_KEY: &str = "credentials-key";
-/// The beginning of a record with a keyed hash; any other record is Argon2 of an earlier version.
+/// Prefix of a record with a keyed hash. A record without this prefix is an Argon2 hash of an
+/// earlier version.
 const KEYED: &str = "blake3-keyed:";
-/// Secrets that are hashed by Argon2 at once; each takes 19 MiB. Only records of earlier versions need it, once each.
+/// Maximum number of concurrent Argon2 computations; each takes 19 MiB. Only records of earlier
+/// versions need Argon2, and each record needs it once.
 const HASHED_AT_ONCE: usize = 2;
-/// Callers that may wait for that.
+/// Maximum number of callers that wait for an Argon2 hash or compute one.
 const HASH_WAITERS_MAX: usize = 8;
-/// Longest code of an application.
+/// Longest code of an app, in bytes.
 const CODE_MAX: usize = 128;
-/// Longest secret that is looked at.
+/// Longest secret, in bytes; a longer one is rejected without hashing.
 const SECRET_MAX: usize = 256;
-/// Shortest secret of an application that other machines can reach: a fast hash protects only what cannot be guessed.
+/// Shortest secret of an app, in characters, if other machines can reach the desk. A fast hash does
+/// not protect a secret that can be guessed.
 const SECRET_MIN: usize = 16;
-/// Fewest different characters of such a secret.
+/// Minimum number of different characters of such a secret.
 const SECRET_VARIETY_MIN: usize = 8;
 
-/// An application whose secret was shown.
+/// An app whose secret was verified.
 struct Cached {
     configuration: u64,
     digest: blake3::Hash,
     app: Registered,
 }
 
-/// Registered applications. Their secrets are random, so a fast keyed hash protects them; passwords of people need a slow one.
+/// Verifies the secrets of registered apps. App secrets are random, so a fast keyed hash protects
+/// them; passwords of people would need a slow hash.
 pub struct Credentials {
     ledger: Ledger,
     secrets: Arc<dyn Secrets>,
     key: OnceCell<[u8; 32]>,
-    /// By code: as many as there are applications.
+    /// Verified apps by code, at most one entry per app.
     kept: Mutex<HashMap<String, Cached>>,
-    /// Counts the secrets that were replaced; changes only under the lock of `kept`.
+    /// Number of replaced secrets. It changes only under the lock of `kept`.
     replaced: AtomicU64,
-    /// Held while a record is stored: a record that is renewed never overwrites one that was replaced.
+    /// Locked while a record is stored, so that the renewal of an old record cannot overwrite a
+    /// replaced secret.
     storing: tokio::sync::Mutex<()>,
     hashing: Semaphore,
     hash_waiters: Semaphore,
-    /// Other machines can reach this desk.
+    /// Whether other machines can reach this desk.
     is_reachable: AtomicBool,
 }
 
@@ -77,13 +82,14 @@ impl Credentials {
         }
     }
 
-    /// The address that the desk listens on. Where other machines can reach it, weak secrets are rejected; on loopback they are logged.
+    /// Sets the address that the desk listens on. If other machines can reach the address, weak
+    /// secrets are rejected; on loopback they are logged.
     pub fn listens_on(&self, address: IpAddr) {
         self.is_reachable
             .store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
     }
 
-    /// The reason why this desk does not take a code or a secret, in words; `None` where it does.
+    /// Returns the reason why a code or secret is rejected, or `None` if both are accepted.
     pub fn unfit(&self, code: &str, secret: &str) -> Option<String> {
         let is_plain = |text: &str| {
             !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
@@ -100,12 +106,13 @@ impl Credentials {
         (is_weak(secret) && self.is_reachable.load(Ordering::Relaxed)).then(|| guessable(code))
     }
 
-    /// Says whether a secret is stored for a code.
+    /// Returns whether a secret is stored for a code.
     pub async fn has_secret(&self, code: &str) -> Result<bool, Error> {
         Ok(self.ledger.keys.secret(&secret_name(code)).await?.is_some())
     }
 
-    /// Registers an application, or gives it a new secret.
+    /// Registers an app, or replaces its definition and secret; rejects an unfit code or secret as
+    /// `Misconfigured`.
     pub async fn register(&self, registered: &Registered, secret: &str) -> Result<(), Error> {
         let code = registered.code.as_str();
         if let Some(what) = self.unfit(code, secret) {
@@ -137,7 +144,8 @@ impl Credentials {
                 return Err(Error::new(Kind::Misconfigured, rejection.to_string()));
             }
         }
-        // The secret last: with it the application can call, and by then it is known.
+        // The secret is stored last, because the app can send requests from then on and must be
+        // registered before.
         let _storing = self.storing.lock().await;
         self.keep(code, digest).await?;
         let mut kept = self.kept.lock().expect("no holder panics");
@@ -156,8 +164,11 @@ impl Credentials {
             .await
     }
 
-    /// The application of a code and secret; `None` where either is wrong. The same work is done for a wrong secret and for an unknown code. A stored record is
-    /// read again as often as configuration is, so that a secret that was replaced ends in every process.
+    /// Returns the app of a code and secret, or `None` if either is wrong. An unknown code takes
+    /// the same work as a wrong secret.
+    ///
+    /// A record is read again as often as configuration, so that a replaced secret becomes invalid
+    /// in every process.
     pub async fn check(&self, code: &str, secret: &str) -> Result<Option<Registered>, Error> {
         if code.is_empty() || code.len() > CODE_MAX || secret.len() > SECRET_MAX {
             return Ok(None);
@@ -200,12 +211,13 @@ impl Credentials {
             if self.replaced.load(Ordering::Relaxed) == replaced
                 && let Err(error) = self.keep(code, digest).await
             {
-                // The record of the earlier version still counts; where this process may not write secrets, `setup` renews it.
+                // The old record remains valid. If this process may not write secrets, `setup`
+                // renews the record.
                 tracing::warn!(%error, code, "the record of a secret was not renewed");
             }
         }
         let mut kept = self.kept.lock().expect("no holder panics");
-        // The record that was read may be the one of a secret that was replaced meanwhile.
+        // The secret of the record may have been replaced since the record was read.
         if self.replaced.load(Ordering::Relaxed) == replaced {
             kept.insert(
                 code.to_owned(),
@@ -219,7 +231,7 @@ impl Credentials {
         Ok(Some(app))
     }
 
-    /// The application that was found for this very secret under the present configuration.
+    /// Returns the cached app of a code if configuration and secret are unchanged.
     fn kept(&self, code: &str, configuration: u64, digest: blake3::Hash) -> Option<Registered> {
         let kept = self.kept.lock().expect("no holder panics");
         kept.get(code)
@@ -227,7 +239,8 @@ impl Credentials {
             .map(|kept| kept.app.clone())
     }
 
-    /// The hash of a secret under the desk's key and the application's code. Two hashes are compared in constant time.
+    /// Returns the hash of a secret under the desk's key and the app's code. The comparison of two
+    /// hashes takes constant time.
     async fn digest(&self, code: &str, secret: &str) -> Result<blake3::Hash, Error> {
         let key = self
             .key
@@ -240,7 +253,8 @@ impl Credentials {
         ))
     }
 
-    /// Whether a secret fits a record of an earlier version. That takes long, so few are computed at a time, and few callers wait.
+    /// Returns whether a secret fits an Argon2 record. Argon2 is slow, so the numbers of
+    /// computations and of waiting callers are limited.
     async fn is_slow_secret(&self, record: Vec<u8>, secret: String) -> Result<bool, Error> {
         let _waiter = self
             .hash_waiters
@@ -261,7 +275,7 @@ impl Credentials {
     }
 }
 
-/// The hash that a record holds; one that no secret has where it holds none.
+/// Returns the hash in a record; without one, a hash that no secret has.
 fn keyed(record: &[u8]) -> blake3::Hash {
     let text = std::str::from_utf8(record)
         .unwrap_or_default()
@@ -276,7 +290,7 @@ fn guessable(code: &str) -> String {
     )
 }
 
-/// Says whether a secret can be guessed: it is short, or has few different characters.
+/// Returns whether a secret can be guessed: it is short or has few different characters.
 fn is_weak(secret: &str) -> bool {
     let mut characters: Vec<char> = secret.chars().collect();
     let length = characters.len();
@@ -305,9 +319,9 @@ fn secret_name(code: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub app: AppCode,
-    /// Callbacks of the app also report changes of status.
+    /// Whether callbacks of the app also report status changes.
     pub status_callbacks: bool,
-    /// The app may act for any user without a login token.
+    /// Whether the app may act for any user without a login token.
     pub may_impersonate: bool,
     /// The acting user; `None` if the app acts for itself.
     pub user: Option<String>,
@@ -343,14 +357,15 @@ pub struct Presented {
     pub user: Option<String>,
 }
 
-/// Identifies the caller; `None` if the credentials are not valid. An app always needs its secret.
-/// A user needs a login token, or an app that may act for users.
+/// Identifies the caller; returns `None` if the credentials are not valid. An app always needs its
+/// secret. A user needs a login token, or an app that may act for users.
 pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>, Error> {
     let (Some(code), Some(secret)) = (presented.code, presented.secret) else {
         return Ok(None);
     };
     let Some(registered) = app.credentials.check(&code, &secret).await? else {
-        // A right secret was found before anything is counted: it never waits for the guesses of others.
+        // Only wrong secrets are counted, so the guesses of other callers never delay a valid
+        // secret.
         app.limits.guessed(&code, app.ledger.clock.now())?;
         return Ok(None);
     };
@@ -361,7 +376,7 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
     let user = match presented.token {
         Some(token) => match app.login.who(&token).await {
             Ok(user) => user,
-            // One of token and user name suffices where the application may speak for users.
+            // If the app may act for users, the user name suffices without a token.
             Err(error) if registered.may_impersonate => {
                 tracing::warn!(%error, "the login service does not answer; the application's word counts");
                 None

@@ -1,4 +1,5 @@
-//! Rates of one desk: requests and bytes of each application and user, drafts of each person, guesses of secrets, files in transfer. `docs/limits.md` has all bounds.
+//! Limits the rates of one desk: requests and bytes of each app and user, drafts of each person,
+//! wrong secrets, and file transfers. `docs/limits.md` lists all bounds.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +12,7 @@ use infra::{Error, Kind};
 
 use crate::app::request_scope;
 
-/// A rate: so many units an hour, and so many at once.
+/// A rate: units per hour, and the largest burst in units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub per_hour: i64,
@@ -20,94 +21,98 @@ pub struct Rate {
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Requests of one application for one user: 200 a second all day long, which is more than one client makes in a loop, and 5,000 at once.
+/// Requests of one app for one user. 200 per second exceeds a single client in a loop.
 const REQUESTS: Rate = Rate {
     per_hour: 200 * 3600,
     burst: 5_000,
 };
-/// Requests of one application that names no user, and so acts for all of them: ten times as many in the long run, eight times at once.
+/// Requests of one app that names no user and so acts for all users: ten times the rate, eight
+/// times the burst.
 const REQUESTS_ALONE: Rate = Rate {
     per_hour: 2_000 * 3600,
     burst: 40_000,
 };
-/// Bytes that one application writes for one user: 256 KiB a second, which is 300 tickets a second, and 24 MiB at once.
+/// Bytes that one app writes for one user. 256 KiB per second are 300 tickets per second.
 const WRITTEN: Rate = Rate {
     per_hour: (256 << 10) * 3600,
     burst: 24 << 20,
 };
-/// Bytes of one application that names no user.
+/// Bytes that one app writes without naming a user.
 const WRITTEN_ALONE: Rate = Rate {
     per_hour: (2 << 20) * 3600,
     burst: 96 << 20,
 };
-/// Saves of drafts and templates by one person: one every five seconds, and 300 at once.
+/// Saves of drafts and templates by one person: one every five seconds.
 const DRAFTS: Rate = Rate {
     per_hour: 720,
     burst: 300,
 };
-/// Bytes of drafts that one person saves: a form of 10 KiB every five seconds, and 8 MiB at once.
+/// Bytes of drafts that one person saves: a form of 10 KiB every five seconds.
 const DRAFT_BYTES: Rate = Rate {
     per_hour: 8 << 20,
     burst: 8 << 20,
 };
-/// Wrong secrets for one code: a client with an old secret gets enough responses to notice it.
+/// Wrong secrets for one code. A client with an outdated secret gets enough responses to report the
+/// error.
 const GUESSES_OF_CODE: Rate = Rate {
     per_hour: 3600,
     burst: 30,
 };
-/// Wrong secrets from one address, behind which many clients may be.
+/// Wrong secrets from one address, which many clients may share.
 const GUESSES_OF_ADDRESS: Rate = Rate {
     per_hour: 10 * 3600,
     burst: 300,
 };
-/// Entries of one table of rates; each takes less than 100 bytes.
+/// Maximum number of entries in one table of rates; each takes less than 100 bytes.
 const ENTRIES_MAX: usize = 20_000;
-/// Downloads at once. Each takes 0.3 MiB, so all take 77 MiB.
+/// Maximum number of concurrent downloads. Each takes 0.3 MiB, so all take 77 MiB.
 pub const DOWNLOADS_MAX: usize = 256;
-/// Downloads of one application and user at once; browsers open at most 6 connections.
+/// Maximum number of concurrent downloads of one app and user; browsers open at most 6 connections.
 pub const DOWNLOADS_OF_ONE_MAX: usize = 32;
-/// Uploads that come in at once. Each takes up to 9 MiB while a part is sealed.
+/// Maximum number of concurrent uploads. Each takes up to 9 MiB while a part is sealed.
 pub const UPLOADS_MAX: usize = 16;
-/// Uploads of one application and user that come in at once.
+/// Maximum number of concurrent uploads of one app and user.
 pub const UPLOADS_OF_ONE_MAX: usize = 4;
-/// Requests of one application and user that are under way at once: a body that does not arrive, or a slow read, holds a connection.
+/// Maximum number of concurrent requests of one app and user, because a body that does not arrive
+/// or a slow read occupies a connection.
 const UNDER_WAY_MAX: usize = 128;
-/// The same of an application that names no user.
+/// Maximum number of concurrent requests of one app that names no user.
 const UNDER_WAY_ALONE_MAX: usize = 512;
-/// An answer that is larger counts until its client has taken it.
+/// Size in bytes above which a response counts until its client has read it.
 pub const LARGE_ANSWER: usize = 64 << 10;
-/// Bytes of large answers that are not taken yet.
+/// Maximum bytes of large responses that their clients have not read yet.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
-/// The same of one application and user. An answer that is larger than this finds a place alone.
+/// Maximum unread bytes of one app and user. A larger response is allowed if it is the only one.
 const ANSWER_BYTES_OF_ONE_MAX: usize = 16 << 20;
-/// The same of an application that names no user.
+/// Maximum unread bytes of one app that names no user.
 const ANSWER_BYTES_ALONE_MAX: usize = 32 << 20;
-/// Files that one person begins to upload.
+/// Uploads that one person starts.
 const BEGUN: Rate = Rate {
     per_hour: 600,
     burst: 300,
 };
-/// Bytes that one person uploads: 2 GiB an hour, and 4 GiB at once, which is the largest file that a desk can be set to.
+/// Bytes that one person uploads. The burst is the largest configurable file size.
 const UPLOADED: Rate = Rate {
     per_hour: 2 << 30,
     burst: 4 << 30,
 };
-/// Uploads in parts that one person has begun and not completed.
+/// Maximum number of incomplete uploads in parts of one person.
 pub const OPEN_UPLOADS_MAX: usize = 64;
-/// Bytes of such uploads of one person; one file may always be as large as the desk allows.
+/// Maximum bytes of such uploads of one person; a single file of the configured maximum is always
+/// allowed.
 pub const IN_TRANSFER_BYTES_MAX: u64 = 1 << 30;
-/// An upload that is not completed by then is discarded.
+/// Time in milliseconds after which an incomplete upload is discarded and no longer counts.
 const OPEN_UPLOAD_MS: i64 = 24 * HOUR_MS;
-/// Seconds after which a request for a place among the uploads in parts may succeed.
+/// Seconds after which an upload in parts may be retried.
 const OPEN_UPLOAD_RETRY_S: u32 = 60;
-/// Between two log lines about wrong secrets.
+/// Minimum time between two log lines about wrong secrets, in milliseconds.
 const GUESS_LOG_MS: i64 = 1_000;
 
-/// An application and user, as rates count them.
+/// The key of a rate: a digest of app and user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Of {
     short: [u8; 16],
-    /// No user is named.
+    /// Whether the app names no user.
     is_alone: bool,
 }
 
@@ -144,7 +149,8 @@ impl Of {
     }
 }
 
-/// All rates of a desk. They apply once [`Limits::apply`] was called; files in transfer and guesses are bounded always.
+/// All limits of a desk. Rates apply after [`Limits::apply`]; concurrent transfers and large
+/// responses are always limited.
 #[derive(Debug, Default)]
 pub struct Limits {
     applies: OnceLock<()>,
@@ -165,16 +171,16 @@ pub struct Limits {
     open_uploads: Mutex<HashMap<PersonId, HashMap<AttachmentId, OpenUpload>>>,
 }
 
-/// An upload in parts that is not completed.
+/// An incomplete upload in parts.
 #[derive(Debug)]
 struct OpenUpload {
     begun: Moment,
-    /// Bytes of each part.
+    /// Bytes of each part by its number.
     parts: HashMap<u32, u64>,
 }
 
 impl Limits {
-    /// From now on requests, bytes, drafts and guesses are limited.
+    /// Turns on the rates and the limits of concurrent requests and open uploads.
     pub fn apply(&self) {
         let _ = self.applies.set(());
     }
@@ -183,13 +189,14 @@ impl Limits {
         self.applies.get().is_some()
     }
 
-    /// Counts a request of a known caller.
+    /// Counts a request of an identified caller and holds it in the count of concurrent requests;
+    /// fails with `Limited` over a limit.
     pub(crate) fn asked(&self, of: Of, now: Moment) -> Result<(), Error> {
         request_scope::is_of(of);
         if !self.are_applied() {
             return Ok(());
         }
-        // Nothing is taken of the bytes: they were counted when they were written.
+        // This only checks the rate: bytes are counted when they are written.
         self.written
             .take(of, of.written(), 0, now)
             .map_err(|seconds| {
@@ -221,7 +228,7 @@ impl Limits {
         Ok(())
     }
 
-    /// A place for a large answer, held until it is dropped.
+    /// Counts a large response until the result is dropped.
     pub(crate) fn answer(&self, of: Of, bytes: usize) -> Result<Transfer, Error> {
         let most = if of.is_alone {
             ANSWER_BYTES_ALONE_MAX
@@ -239,7 +246,7 @@ impl Limits {
         })
     }
 
-    /// Counts what a request wrote; more than there was left is paid back by waiting.
+    /// Counts the bytes that a request wrote. Bytes over the limit delay later requests.
     pub(crate) fn wrote(&self, of: Of, bytes: u64, now: Moment) {
         if bytes > 0 && self.are_applied() {
             self.written.charge(
@@ -251,7 +258,7 @@ impl Limits {
         }
     }
 
-    /// Counts a draft that a person saves.
+    /// Counts a saved draft of a person.
     pub fn drafted(&self, owner: &PersonId, bytes: usize, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -265,7 +272,7 @@ impl Limits {
             .map_err(|seconds| limited("one person saves at most 8 MiB of drafts an hour", seconds))
     }
 
-    /// Counts a wrong secret; an error where there were too many for this code or from this address.
+    /// Counts a wrong secret; fails if there were too many for this code or from this address.
     pub(crate) fn guessed(&self, code: &str, now: Moment) -> Result<(), Error> {
         let address = request_scope::address();
         self.log_guess(code, address, now);
@@ -287,7 +294,7 @@ impl Limits {
         })
     }
 
-    /// Logs wrong secrets, at most one line a second.
+    /// Logs wrong secrets, at most one line per second.
     fn log_guess(&self, code: &str, address: Option<IpAddr>, now: Moment) {
         let last = self.guess_logged.load(Ordering::Relaxed);
         let is_first = now.0 - last >= GUESS_LOG_MS
@@ -310,14 +317,14 @@ impl Limits {
         );
     }
 
-    /// A place for a download of the present caller, held until it is dropped.
+    /// Counts a download of the current caller until the result is dropped.
     pub(crate) fn download(&self) -> Result<Transfer, Error> {
         self.downloads
             .start(request_scope::of(), 1, DOWNLOADS_MAX, DOWNLOADS_OF_ONE_MAX)
             .ok_or_else(|| limited("too many downloads at once", 1))
     }
 
-    /// Counts a file that a person begins to upload.
+    /// Counts the start of an upload of a person.
     pub(crate) fn begins(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -328,7 +335,7 @@ impl Limits {
             .map_err(|seconds| limited("one person uploads at most 600 files an hour", seconds))
     }
 
-    /// Says whether a person may upload more bytes now.
+    /// Fails if a person has no bytes left to upload now.
     pub(crate) fn uploads(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -338,7 +345,7 @@ impl Limits {
             .map_err(|seconds| limited("one person uploads at most 2 GiB an hour", seconds))
     }
 
-    /// Counts bytes that a person uploaded.
+    /// Counts uploaded bytes of a person.
     pub fn uploaded(&self, owner: &PersonId, bytes: usize, now: Moment) {
         if self.are_applied() {
             self.uploaded.charge(
@@ -350,7 +357,7 @@ impl Limits {
         }
     }
 
-    /// Counts an upload in parts until it ends.
+    /// Counts an upload in parts until it is completed or deleted.
     pub(crate) fn opens(
         &self,
         owner: &PersonId,
@@ -379,7 +386,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts a part of an upload in place of the one that had its number.
+    /// Counts a part of an upload; a part with the same number is replaced. `most` is the largest
+    /// file size in bytes.
     pub(crate) fn part(
         &self,
         owner: &PersonId,
@@ -413,7 +421,7 @@ impl Limits {
         Ok(())
     }
 
-    /// An upload in parts was completed or deleted.
+    /// Removes a completed or deleted upload in parts from the count.
     pub(crate) fn ends(&self, owner: &PersonId, upload: &AttachmentId) {
         if let Some(own) = self
             .open_uploads
@@ -425,7 +433,7 @@ impl Limits {
         }
     }
 
-    /// A place for an upload of the present caller, held until it is dropped.
+    /// Counts an upload of the current caller until the result is dropped.
     pub(crate) fn upload(&self) -> Result<Transfer, Error> {
         self.uploads
             .start(request_scope::of(), 1, UPLOADS_MAX, UPLOADS_OF_ONE_MAX)
@@ -433,7 +441,8 @@ impl Limits {
     }
 }
 
-/// The part of an address that one customer of a provider has: an IPv6 network of 64 bits, or an IPv4 address.
+/// Returns the prefix of an address that one customer of a provider has: an IPv6 network of 64
+/// bits, or an IPv4 address.
 fn prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
@@ -441,7 +450,8 @@ fn prefix(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A request that is over a limit; it may be repeated after so many seconds.
+/// Returns the error of a request over a limit, and sets the seconds after which it may be
+/// repeated.
 pub(crate) fn limited(what: &str, seconds: u32) -> Error {
     let seconds = seconds.max(1);
     request_scope::retry_after(seconds);
@@ -453,16 +463,17 @@ pub(crate) fn limited(what: &str, seconds: u32) -> Error {
     )
 }
 
-/// A token bucket. Its level counts in parts of a token, so many that a millisecond at one token an hour is a whole number of them.
+/// A token bucket. The level is counted in [`PARTS`] of a token, so that one token per hour adds a
+/// whole number per millisecond.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     level: i64,
     at: Moment,
-    /// The rates of one table differ: an application without a user has another one.
+    /// Stored per bucket, because an app without a user has another rate in the same table.
     rate: Rate,
 }
 
-/// Parts of one token.
+/// Number of parts of one token.
 const PARTS: i64 = HOUR_MS;
 
 impl Bucket {
@@ -483,7 +494,7 @@ impl Bucket {
         self.at = Moment(self.at.0.max(now.0));
     }
 
-    /// Parts that are missing in the bucket.
+    /// Returns the number of parts below the full level.
     fn missing(&self) -> i64 {
         self.rate
             .burst
@@ -491,7 +502,7 @@ impl Bucket {
             .saturating_sub(self.level)
     }
 
-    /// Seconds until the bucket holds so many parts.
+    /// Returns the seconds until the bucket has this number of parts.
     fn wait_s(&self, parts: i64) -> u32 {
         let ms = parts.saturating_sub(self.level).max(0) / self.rate.per_hour.max(1);
         u32::try_from(ms / 1000 + 1).unwrap_or(u32::MAX)
@@ -509,7 +520,8 @@ impl<K> Default for Buckets<K> {
 }
 
 impl<K: Eq + Hash + Clone> Buckets<K> {
-    /// Takes tokens; gives back the seconds to wait where there are not enough. More than fit into the bucket are taken of a full one.
+    /// Takes tokens, or returns the seconds to wait if there are too few. A request for more than
+    /// the burst takes a full bucket.
     fn take(&self, key: K, rate: Rate, tokens: i64, now: Moment) -> Result<(), u32> {
         let parts = tokens.min(rate.burst).saturating_mul(PARTS);
         self.with(key, rate, now, |bucket| {
@@ -521,7 +533,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         })
     }
 
-    /// Takes tokens that were used already.
+    /// Takes tokens for completed work; the level may become negative.
     fn charge(&self, key: K, rate: Rate, tokens: i64, now: Moment) {
         self.with(key, rate, now, |bucket| {
             bucket.level = bucket.level.saturating_sub(tokens.saturating_mul(PARTS));
@@ -541,7 +553,8 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 }
 
-/// Forgets buckets that are full again; where nearly all are in use, the fullest, so that a new key rarely costs a look at all of them.
+/// Removes full buckets. If more than three quarters remain, the fullest are removed too, so that
+/// new keys rarely cause a scan.
 fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
         bucket.refill(now);
@@ -559,15 +572,16 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Momen
     }
 }
 
-/// Files in transfer, requests under way, or bytes of answers: all together, and by caller.
+/// Counts concurrent transfers, concurrent requests, or bytes of responses: in total and by caller.
 #[derive(Clone, Debug, Default)]
 struct Transfers(Arc<Mutex<Running>>);
 
-/// The number of all transfers, and of those of each caller.
+/// The total size of all transfers, and the size of those of each caller.
 type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {
-    /// Takes a place of this size. One that is alone always finds one.
+    /// Starts a transfer of this size, or returns `None` over a limit. The only transfer in total
+    /// and of its caller is always allowed.
     fn start(
         &self,
         of: Option<Of>,
@@ -591,7 +605,7 @@ impl Transfers {
     }
 }
 
-/// One file in transfer, one request under way, or one answer.
+/// One file transfer, one request, or one response; its drop ends the count.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     of: Option<Of>,
@@ -698,7 +712,7 @@ mod tests {
         for key in 1..ENTRIES_MAX {
             assert_eq!(buckets.take(key, fast, 1, NOON), Ok(()));
         }
-        // The table is full: this key makes place after a minute.
+        // The table is full, so this key causes the removal of others, after a minute.
         assert_eq!(
             buckets.take(ENTRIES_MAX, fast, 1, NOON.plus_ms(60_000)),
             Ok(())

@@ -1,4 +1,5 @@
-//! Gives away ticket numbers from blocks, so that no counter is on the write path of every ticket.
+//! Issues ticket numbers from reserved blocks, so that a new ticket does not write a shared
+//! counter.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,16 +12,17 @@ use infra::{CommandEnvelope, ExecuteError, Kind, Ledger, Outcome};
 use jiff::civil::Date;
 use tokio::sync::Mutex;
 
-/// Numbers taken at once. A restart leaves the rest of a block unused; a day has 999,999 of each kind.
+/// Numbers per block. A restart leaves the rest of a block unused; a day has 999,999 numbers of
+/// each kind.
 const BLOCK: i64 = 200;
 
-/// Times a block is asked for anew where others take theirs at the same moment.
+/// Maximum delayed attempts to reserve a block while other processes reserve theirs.
 const CROWD_MAX: u32 = 20;
 
-/// The blocks this desk holds.
+/// The reserved blocks of this process.
 pub struct Numbers {
     ledger: Ledger,
-    /// What is left of each block, by kind and day.
+    /// The unused rest of each block, by kind and day.
     blocks: Mutex<HashMap<(ServiceKind, i64), Range<i64>>>,
 }
 
@@ -32,7 +34,8 @@ impl Numbers {
         }
     }
 
-    /// Takes a block; many processes may want one at the same moment, as when a day begins.
+    /// Reserves a block. Conflicts are repeated after a random delay, because many processes may
+    /// need a block at the same time, for example at midnight.
     async fn issue(
         &self,
         command_envelope: &CommandEnvelope,
@@ -67,7 +70,7 @@ impl Numbers {
             .await
     }
 
-    /// The next number of a kind on a day of the desk's zone.
+    /// Returns the next number of a kind on a day in the desk's zone.
     pub async fn next(
         &self,
         kind: ServiceKind,
@@ -77,7 +80,7 @@ impl Numbers {
         let date =
             i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day());
         let mut blocks = self.blocks.lock().await;
-        // Blocks of other days are of no use any more.
+        // Blocks of earlier days are not needed any more.
         blocks.retain(|(_, other), _| *other >= date - 1);
         let block = blocks.entry((kind, date)).or_default();
         if block.is_empty() {

@@ -1,4 +1,4 @@
-//! What other systems offer to choose from: asked within egress, side by side, and held for true for a while.
+//! Reads field options from other systems concurrently, within the egress rules, and caches them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -13,18 +13,18 @@ use infra::{Error, Ledger};
 
 use crate::app::outbound::{self, Described};
 
-/// How long what another system offered is held for true.
+/// Cache lifetime of options, in milliseconds.
 const OFFER_MS: i64 = 60_000;
-/// How long it is held for true that it offered nothing.
+/// Cache lifetime of a failed request for options, in milliseconds.
 const NO_OFFER_MS: i64 = 5_000;
-/// Bytes of such an offer.
+/// Largest response with options, in bytes.
 const OFFER_BYTES_MAX: usize = 1 << 20;
-/// Offers kept in memory.
+/// Maximum number of cached responses.
 const OFFERS_MAX: usize = 200;
-/// Options in all of them.
+/// Maximum number of options in all cached responses.
 const OFFERED_MAX: usize = 100_000;
 
-/// Offers, and until when each is held for true.
+/// Caches options of other systems until a time of expiry.
 pub struct Offers {
     ledger: Ledger,
     caller: Arc<dyn HttpClient>,
@@ -40,7 +40,7 @@ impl Offers {
         }
     }
 
-    /// What another system offers, held for true for a minute; that it offers nothing, for a moment.
+    /// Returns the options of a request from the cache or from the other system.
     pub async fn ask(&self, question: &Question) -> Result<Offered, Error> {
         let now = self.ledger.clock.now();
         if let Some((until, offered)) = self.kept.lock().expect("no holder panics").get(question)
@@ -59,7 +59,7 @@ impl Offers {
         };
         let came = outbound::call(&*self.caller, &*self.ledger.keys, described).await?;
         let offered = came.and_then(|answer| options::read(question, answer.status, &answer.body));
-        // Asking takes its time, which is not part of what is held.
+        // The lifetime begins after the request, which may be slow.
         let now = self.ledger.clock.now();
         let held_ms = if offered.is_ok() {
             OFFER_MS
@@ -87,7 +87,8 @@ impl Offers {
         Ok(offered)
     }
 
-    /// Asks for the options that a form hangs on before anybody decides on it: all at once, and while nothing is held.
+    /// Requests the options of all given fields before a decision, concurrently and without holding
+    /// a lock.
     pub async fn ask_ahead(
         &self,
         definition: &Definition,
@@ -110,7 +111,7 @@ impl Offers {
         self.ask_all(questions.collect()).await.map(drop)
     }
 
-    /// Asks every question once, side by side.
+    /// Returns the options of every request; all requests run concurrently.
     pub async fn ask_all(
         &self,
         questions: BTreeSet<Question>,

@@ -13,20 +13,20 @@ use serde_json::Value;
 
 pub use domain::user_name::{NAME_MAX, is_name, trimmed};
 
-/// People that one request names at most, in all its fields and lists together.
+/// Maximum number of people that one request names, in all its fields and lists together.
 pub const NAMED_MAX: usize = 1000;
 
-/// Names that are read before other requests go on.
+/// Names that are read between two yields to other requests.
 const NAMES_AT_ONCE: usize = 128;
 
-/// Why names do not become people.
+/// The reason why names cannot be resolved to people.
 #[derive(Debug, thiserror::Error)]
 pub enum Unnamed {
     #[error("{0:?} is not a user name")]
     NotAName(String),
     #[error("more than {0} people are named")]
     TooMany(usize),
-    /// The same of one field of a form.
+    /// The reason for one field of a form.
     #[error("{why}")]
     InField { key: String, why: Box<Unnamed> },
     #[error(transparent)]
@@ -39,12 +39,13 @@ impl Unnamed {
     }
 }
 
-/// A user name without the blanks around it; `None` if the text is none.
+/// Returns a user name without surrounding blanks, or `None` if the text is not a user name.
 pub fn one_name(text: &str) -> Option<&str> {
     Some(trimmed(text)).filter(|name| is_name(name))
 }
 
-/// The user names in a value: a text of names between separators, or an array with one name in each element.
+/// Returns the user names in a value, at most `most`: a text of names between separators, or an
+/// array with one name per element.
 pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     let one = |text: &str| {
         one_name(text)
@@ -76,19 +77,20 @@ pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     }
 }
 
-/// The people whom a request named and the desk did not know: their new ids by the ids that [`People::find`] gave for them.
+/// The new ids of people whom a request registered, by the unknown ids that [`People::find`]
+/// returned.
 #[derive(Clone, Debug, Default)]
 pub struct Registered(BTreeMap<PersonId, PersonId>);
 
 impl Registered {
-    /// Puts the id of a registered person in place.
+    /// Replaces an unknown id by the id of the registered person.
     pub fn put(&self, pid: &mut PersonId) {
         if let Some(registered) = self.0.get(pid) {
             pid.clone_from(registered);
         }
     }
 
-    /// The same in the people fields of a form.
+    /// Replaces unknown ids in the people fields of a form.
     pub fn put_in(&self, definition: &Definition, form: &mut [Entry]) {
         for entry in form
             .iter_mut()
@@ -104,7 +106,7 @@ impl Registered {
     }
 }
 
-/// The people whom a form names, as [`People::form_in`] left them.
+/// Returns the people in the people fields of a form that [`People::form_in`] has converted.
 pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
     let fields = form
         .iter()
@@ -115,7 +117,7 @@ pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
         .collect()
 }
 
-/// People by user name and by id, over the key store.
+/// Finds people by user name and by id in the key store.
 #[derive(Clone)]
 pub struct People(Arc<dyn Keys>);
 
@@ -161,7 +163,7 @@ impl People {
         Ok(pids)
     }
 
-    /// Registers, in one call, the people that [`People::find`] did not know.
+    /// Registers, in one call, the people for whom [`People::find`] returned unknown ids.
     pub async fn register(&self, people: Vec<PersonId>) -> Result<Registered, Error> {
         let unknown: BTreeSet<PersonId> = people.into_iter().filter(PersonId::is_unknown).collect();
         if unknown.is_empty() {
@@ -183,11 +185,12 @@ impl People {
         Ok(self.0.name(pid).await?.unwrap_or_else(|| pid.0.clone()))
     }
 
-    /// Names joined by commas.
+    /// Returns the user names of people, separated by commas.
     pub async fn names(&self, pids: impl IntoIterator<Item = &PersonId>) -> Result<String, Error> {
         let mut names = Vec::new();
         for (at, pid) in pids.into_iter().enumerate() {
-            // Names come from memory or one file, without waiting: a long list lets other requests go on in between.
+            // Names are read from memory or one file without waiting, so a long list yields to
+            // other requests.
             if at % NAMES_AT_ONCE == NAMES_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -229,7 +232,8 @@ impl People {
         Ok(())
     }
 
-    /// The value of a field as the wire shows it.
+    /// Returns the value of a field for a response: a people field contains user names instead of
+    /// ids.
     pub async fn value_out(&self, field: Option<&Field>, value: &Value) -> Result<Value, Error> {
         match value {
             Value::String(text) if is_people(field) => Ok(self.names_in(text).await?.into()),
@@ -237,7 +241,7 @@ impl People {
         }
     }
 
-    /// The user names of the person ids in a text between commas.
+    /// Returns the user names of the person ids in a comma-separated text.
     pub async fn names_in(&self, pids: &str) -> Result<String, Error> {
         self.names(&pids_in(pids)).await
     }
@@ -247,7 +251,7 @@ fn is_people(field: Option<&Field>) -> bool {
     field.is_some_and(|field| field.kind.names_people())
 }
 
-/// The person ids of a stored text.
+/// Returns the person ids in a stored text.
 fn pids_in(text: &str) -> Vec<PersonId> {
     text.split(',')
         .filter(|part| !part.is_empty())

@@ -1,4 +1,4 @@
-//! Reports, computed from events by projections.
+//! Computes reports from events.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::app::times;
 
-/// Commits read at once.
+/// Commits per read of the feed.
 const PAGE: usize = 1000;
 
-/// Folds the incident log from the whole feed.
+/// Folds the incident log from the whole feed; `progress` receives each position that was read.
 pub async fn incident_log(
     ledger: &Ledger,
     progress: &mut dyn FnMut(i64),
@@ -40,7 +40,8 @@ pub async fn incident_log(
     }
 }
 
-/// The report `incidents`: volumes, transitions, durations, reassignments, reopens of what was imported.
+/// Returns the report `incidents`: volumes, transitions, durations, reassignments and reopens of
+/// imported cases.
 pub fn incidents(log: &IncidentLog) -> Value {
     let cases: Vec<(&Case, &RowImported)> = log
         .cases
@@ -106,7 +107,8 @@ pub fn incidents(log: &IncidentLog) -> Value {
     })
 }
 
-/// The ISO weekday of an instant in a zone. A zone that is not in the IANA database is counted by its name, so that its cases stay in the sum.
+/// Returns the ISO weekday of an instant in a zone. A zone that is not in the IANA database is
+/// counted under its name, so that its cases stay in the sum.
 fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
     let zone = match zone {
         "" => TimeZone::UTC,
@@ -129,7 +131,8 @@ fn counts(values: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
     })
 }
 
-/// Percentiles by nearest rank, `sorted[ceil(p * n) - 1]`; the mean rounded to 3 decimals.
+/// Returns the distribution of values: percentiles by nearest rank, `sorted[ceil(p * n) - 1]`, and
+/// the mean rounded to 3 decimals.
 fn distribution(mut values: Vec<i64>) -> Value {
     values.sort_unstable();
     let n = values.len();

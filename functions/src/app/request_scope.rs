@@ -1,4 +1,4 @@
-//! State of the request that is being handled: its address, its caller, its conditional headers.
+//! The scope of the current request: its peer, its caller, and its conditional headers.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,21 +9,21 @@ use events::AppCode;
 
 use crate::app::limits::{Of, Transfer};
 
-/// The other end of a connection; the host puts it into the extensions of a request.
+/// The peer of a connection; the host stores it in the extensions of a request.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: IpAddr,
-    /// Set once the caller showed valid credentials.
+    /// Set when the caller has presented valid credentials.
     pub is_known: Arc<AtomicBool>,
 }
 
-/// One request while it is handled.
+/// The scope of one request.
 pub(crate) struct Scope {
     pub(crate) peer: Option<Peer>,
     pub(crate) if_none_match: Option<HeaderValue>,
     pub(crate) if_range: Option<HeaderValue>,
     pub(crate) of: Mutex<Option<Of>>,
-    /// The place of the request among those of its caller that are under way.
+    /// The request in the caller's count of concurrent requests; released when the scope ends.
     pub(crate) place: Mutex<Option<Transfer>>,
     pub(crate) retry_after_s: AtomicU64,
 }
@@ -36,12 +36,13 @@ fn with<T>(read: impl FnOnce(&Scope) -> Option<T>) -> Option<T> {
     SCOPE.try_with(|scope| read(scope)).ok().flatten()
 }
 
-/// The address that the present request comes from, where the host knows it.
+/// Returns the peer address of the current request, or `None` if the host does not provide one.
 pub(crate) fn address() -> Option<IpAddr> {
     with(|scope| scope.peer.as_ref().map(|peer| peer.address))
 }
 
-/// The caller of the present request showed valid credentials; what it writes counts for it.
+/// Sets the caller of the current request after its credentials were verified; written bytes count
+/// for this caller.
 pub(crate) fn is_of(of: Of) {
     with(|scope| {
         if let Some(peer) = &scope.peer {
@@ -52,17 +53,17 @@ pub(crate) fn is_of(of: Of) {
     });
 }
 
-/// Holds the place of the present request until it is answered.
+/// Keeps the current request in the caller's count of concurrent requests until it is handled.
 pub(crate) fn hold(place: Transfer) {
     with(|scope| scope.place.lock().expect("no holder panics").replace(place));
 }
 
-/// For whom the present request counts.
+/// Returns the caller for whose limits the current request counts.
 pub(crate) fn of() -> Option<Of> {
     with(|scope| *scope.of.lock().expect("no holder panics"))
 }
 
-/// The header `If-None-Match` of the present request, as text.
+/// Returns the header `If-None-Match` of the current request.
 pub(crate) fn if_none_match() -> Option<String> {
     with(|scope| {
         scope
@@ -73,7 +74,7 @@ pub(crate) fn if_none_match() -> Option<String> {
     })
 }
 
-/// The header `If-Range` of the present request, as text.
+/// Returns the header `If-Range` of the current request.
 pub(crate) fn if_range() -> Option<String> {
     with(|scope| {
         scope
@@ -84,7 +85,8 @@ pub(crate) fn if_range() -> Option<String> {
     })
 }
 
-/// Seconds after which the present request may be repeated, for the header `Retry-After` of a 429.
+/// Sets the seconds after which the current request may be repeated, for the header `Retry-After`
+/// of a 429.
 pub(crate) fn retry_after(seconds: u32) {
     with(|scope| {
         scope.retry_after_s.store(seconds.into(), Ordering::Relaxed);
@@ -93,11 +95,11 @@ pub(crate) fn retry_after(seconds: u32) {
 }
 
 tokio::task_local! {
-    /// The app that calls, once it is identified.
+    /// The app of the current request, set when the app is identified.
     pub(crate) static CALLER: OnceLock<AppCode>;
 }
 
-/// Notes which app calls, for the line of the log. Does nothing outside a request.
+/// Sets the app of the current request for its log line; does nothing outside a request.
 pub(crate) fn note_caller(code: &AppCode) {
     let _ = CALLER.try_with(|caller| caller.set(code.clone()));
 }

@@ -1,4 +1,5 @@
-//! Times as they leave the desk: RFC 3339, always with three digits of a second, so that texts sort as the instants do.
+//! Formats times for output: RFC 3339 with three digits of a second, so that texts sort like
+//! instants.
 
 use events::Moment;
 use infra::clock::{Clock as _, SystemClock};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// The zone of ticket numbers and of times where nothing else is set.
+/// The default zone of ticket numbers and times.
 pub const DEFAULT_ZONE: &str = "Asia/Shanghai";
 
 /// Members of stored events and states whose integers are instants in milliseconds.
@@ -24,9 +25,10 @@ const INSTANTS: [&str; 10] = [
     "ended_at",
     "last_at",
 ];
-/// Members that are objects of instants by name.
+/// Members of stored events and states that are objects of instants by name.
 const TABLES_OF_INSTANTS: [&str; 2] = ["times", "versions"];
-/// Members whose content belongs to users or to workflow definitions: names inside have other meanings.
+/// Members with content of users or workflow definitions, in which the names above have other
+/// meanings.
 const FOREIGN: [&str; 8] = [
     "value",
     "values",
@@ -38,12 +40,12 @@ const FOREIGN: [&str; 8] = [
     "choice",
 ];
 
-/// An instant in UTC, such as `2026-11-22T08:00:00.000Z`.
+/// Formats an instant in UTC, such as `2026-11-22T08:00:00.000Z`.
 pub fn rfc3339(at: Moment) -> String {
     timestamp(at).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// An instant with the offset of a zone, such as `2026-11-22T16:00:00.000+08:00`.
+/// Formats an instant with the offset of a zone, such as `2026-11-22T16:00:00.000+08:00`.
 pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
     timestamp(at)
         .to_zoned_datetime(zone.clone())
@@ -51,7 +53,7 @@ pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
         .to_string()
 }
 
-/// Reads an instant in any form of RFC 3339, or a day alone, which is its first instant in UTC.
+/// Parses an instant in any form of RFC 3339, or a day, which means its first instant in UTC.
 pub fn read(text: &str) -> Option<Moment> {
     let parsed = text
         .parse::<Timestamp>()
@@ -59,12 +61,13 @@ pub fn read(text: &str) -> Option<Moment> {
     parsed.ok().map(|at| Moment(at.as_millisecond()))
 }
 
-/// Says whether a text that [`read`] reads is a day alone.
+/// Returns whether a text that [`read`] accepts is a day without a time.
 pub fn is_day(text: &str) -> bool {
     text.parse::<Timestamp>().is_err()
 }
 
-/// A zone by its name in the IANA database. The program brings the database along for systems that have none or only a part of it; `UTC` needs none.
+/// Returns a zone by its IANA name. The bundled database is used if the system has none or an
+/// incomplete one; `UTC` needs none.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
     if name.eq_ignore_ascii_case("UTC") {
         return Ok(TimeZone::UTC);
@@ -73,12 +76,12 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
     found.map_err(|_| format!("time zone {name:?} is not known; use a name of the IANA database, such as {DEFAULT_ZONE} or UTC"))
 }
 
-/// The zone of a desk that sets none.
+/// Returns the zone of a desk without a configured zone.
 pub fn default_zone() -> TimeZone {
     zone(DEFAULT_ZONE).expect("the program brings the time zone database along")
 }
 
-/// Writes every instant of an event's data or of a state as text, in the form that `write` gives it.
+/// Replaces the instants in an event's data or in a state by texts that `write` makes.
 pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| spell(item, write)),
@@ -108,7 +111,7 @@ pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
 }
 
 fn timestamp(at: Moment) -> Timestamp {
-    // Instants outside the years that have a text form are shown as the nearest one that has.
+    // An instant without a text form is shown as the nearest one that has one.
     let nearest = if at.0 < 0 {
         Timestamp::MIN
     } else {
@@ -117,7 +120,7 @@ fn timestamp(at: Moment) -> Timestamp {
     Timestamp::from_millisecond(at.0).unwrap_or(nearest)
 }
 
-/// The time of a line of the log, in the same form as everywhere else.
+/// The time of a log line, in the format of [`rfc3339`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogTime;
 

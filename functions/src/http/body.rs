@@ -16,7 +16,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// A body up to this size, in bytes, needs no permit for large bodies. Nearly all requests are
 /// smaller.
 const SMALL_BYTES: usize = 16 << 10;
-/// KiB of large bodies that are read at once, before their callers are identified.
+/// Maximum KiB of large bodies that are read concurrently, before their callers are identified.
 const LARGE_KIB_MAX: usize = 64 << 10;
 /// Longest wait for a permit for a large body.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -119,7 +119,7 @@ fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
     }))
 }
 
-/// Bytes of a response that the connection gets at once.
+/// Maximum bytes of one piece of a response.
 const PIECE_BYTES: usize = 32 << 10;
 
 /// A response body that is sent in pieces and is dropped when the client has read it.

@@ -1,6 +1,5 @@
-//! Administration of workflows, services, the catalog, dictionaries and roles, used by both APIs.
-//! Every function takes the metadata `by`, which names the person, the represented user and the
-//! app.
+//! Administers workflows, services, the catalog, dictionaries and roles for both APIs. Every
+//! function takes the commit metadata `by`: the actor, the represented user and the app.
 
 use std::collections::BTreeMap;
 
@@ -31,11 +30,12 @@ const OWN_IDS: i64 = 1000;
 /// Maximum number of attempts to get a free id.
 const RACES_MAX: u32 = 20;
 
-/// Serializes changes in this process: a decision depends on what was read before it, for example
-/// members that a body leaves out or a free name.
+/// Serializes changes in this process. A change depends on values that were read before, for
+/// example members that a body omits, or a free name.
 static CHANGING: Mutex<()> = Mutex::const_new(());
 
-/// Waits for the exclusive right to change configuration; dropping the guard releases it.
+/// Waits for the exclusive right to change configuration in this process; dropping the guard
+/// releases it.
 pub async fn turn() -> MutexGuard<'static, ()> {
     CHANGING.lock().await
 }
@@ -65,7 +65,7 @@ pub enum NotSetUp {
     Workflow(workflow::Rejection),
 }
 
-/// Executes a command on configuration.
+/// Executes a command on configuration and waits for its card.
 async fn execute<D: Decider>(
     app: &App,
     by: &Meta,
@@ -143,7 +143,7 @@ pub async fn add_catalog(
         };
         match on_catalog(app, by, &CatalogCommand::Add(added.clone())).await {
             Ok(_) => return Ok(added),
-            // Somebody else added one at the same moment.
+            // Another caller took this id at the same time.
             Err(NotSetUp::Catalog(config::Rejection::CatalogExists(_))) => {}
             Err(not) => return Err(not),
         }
@@ -184,7 +184,7 @@ async fn on_workflow(
         })
 }
 
-/// Every role by id and name.
+/// Returns the names of all roles by id.
 pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
     let roles = app.configuration.roles().await?;
     Ok(roles
@@ -194,7 +194,8 @@ pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
         .collect())
 }
 
-/// Reads the workflow of a file: the definition with person ids, and the report of the import.
+/// Reads the workflow of a file; returns the definition with person ids and the report of the
+/// import.
 pub async fn read_workflow(app: &App, file: &Value) -> Result<(Definition, Vec<Note>), NotSetUp> {
     let names = role_names(app).await?;
     let find = |name: &str| {
@@ -226,7 +227,7 @@ pub async fn import_workflow(
     Ok((id, report))
 }
 
-/// Saves a draft; creates a workflow if none is named.
+/// Saves a definition as the draft of a workflow; creates the workflow if `id` is `None`.
 pub async fn draft(
     app: &App,
     by: &Meta,
@@ -370,7 +371,7 @@ pub async fn close_workflow(
     .map(drop)
 }
 
-/// A service of an imported file (reference/bk-itsm.md 12.4).
+/// A service to import from a file (reference/bk-itsm.md 12.4).
 #[derive(Clone, Debug)]
 pub struct ServiceWish {
     /// The service to change; `None` for a new one.
@@ -385,7 +386,7 @@ pub struct ServiceWish {
     pub catalog: Option<CategoryId>,
     pub can_ticket_agency: bool,
     pub workflow: Value,
-    /// The importer may let API calls use secrets of the key store.
+    /// Whether API calls of the workflow may use secrets of the key store.
     pub may_name_secrets: bool,
 }
 
@@ -394,25 +395,25 @@ pub struct ServiceWish {
 pub async fn import_service(
     app: &App,
     by: &Meta,
-    command_envelope: ServiceWish,
+    requested: ServiceWish,
 ) -> Result<(Defined, Vec<Note>), NotSetUp> {
     let kind = ServiceKind::ALL
         .into_iter()
-        .find(|kind| kind.key() == command_envelope.kind)
-        .ok_or_else(|| NotSetUp::KindUnknown(command_envelope.kind.clone()))?;
+        .find(|kind| kind.key() == requested.kind)
+        .ok_or_else(|| NotSetUp::KindUnknown(requested.kind.clone()))?;
     let services = app.configuration.services().await?;
-    let there = |id: ServiceId| {
+    let known = |id: ServiceId| {
         services
             .iter()
             .filter_map(|service| service.0.as_ref())
             .find(|service| service.service == id)
     };
-    let old = match command_envelope.id {
-        Some(id) => Some(there(id).ok_or(NotSetUp::ServiceUnknown(id))?),
+    let old = match requested.id {
+        Some(id) => Some(known(id).ok_or(NotSetUp::ServiceUnknown(id))?),
         None => None,
     };
-    name_is_free(app, &command_envelope.name, command_envelope.id).await?;
-    if let Some(catalog) = command_envelope.catalog
+    name_is_free(app, &requested.name, requested.id).await?;
+    if let Some(catalog) = requested.catalog
         && !app
             .configuration
             .catalog()
@@ -427,36 +428,36 @@ pub async fn import_service(
     let (workflow, workflow_version, report) = take_over(
         app,
         by,
-        &command_envelope.workflow,
-        command_envelope.may_name_secrets,
+        &requested.workflow,
+        requested.may_name_secrets,
         true,
         old.map(|old| old.workflow),
     )
     .await?;
-    let owners = app.people.pids(&command_envelope.owners).await?;
-    let service = match command_envelope.id {
+    let owners = app.people.pids(&requested.owners).await?;
+    let service = match requested.id {
         Some(id) => id,
         None => ServiceId(next_id(app, by, "SERVICE").await?),
     };
     let defined = Defined {
         service,
-        name: command_envelope.name,
-        desc: command_envelope.desc,
+        name: requested.name,
+        desc: requested.desc,
         kind,
         workflow,
         workflow_version,
-        is_enabled: command_envelope.is_enabled,
+        is_enabled: requested.is_enabled,
         owners,
-        display_type: command_envelope.display_type,
-        display_roles: command_envelope.display_roles,
+        display_type: requested.display_type,
+        display_roles: requested.display_roles,
         seals_text: old.is_some_and(|old| old.seals_text),
         priorities: old.and_then(|old| old.priorities),
-        can_ticket_agency: command_envelope.can_ticket_agency,
+        can_ticket_agency: requested.can_ticket_agency,
         rate_after_days: old.map_or(Some(3), |old| old.rate_after_days),
         is_listed: true,
     };
     define_service(app, by, &defined).await?;
-    if let Some(catalog) = command_envelope.catalog {
+    if let Some(catalog) = requested.catalog {
         place_service(app, by, service, Some(catalog)).await?;
     }
     Ok((defined, report))
@@ -516,7 +517,8 @@ pub async fn define_service(app: &App, by: &Meta, defined: &Defined) -> Result<(
     }
     let known = app.configuration.service(defined.service).await?;
     let points_at = |service: &Defined| (service.workflow, service.workflow_version);
-    // A service that stays with its version stays whatever became of its workflow: it can still be renamed, or switched off.
+    // Only a new workflow version is checked, so a service of a closed or unlisted workflow can
+    // still be renamed or disabled.
     if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
         let workflow = app.configuration.drawn(defined.workflow).await?;
         if !workflow.is_listed(defined.workflow_version) {
@@ -666,7 +668,7 @@ pub async fn remove_role(app: &App, by: &Meta, defined: &role::Defined) -> Resul
     .await
 }
 
-/// Defines an object as a whole.
+/// Stores the complete definition of an object.
 pub async fn define<D: Decider<Rejection = config::Rejection>>(
     app: &App,
     by: &Meta,

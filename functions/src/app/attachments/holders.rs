@@ -58,7 +58,7 @@ pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), No
         meta,
     )
     .await?;
-    // Should this not get through, the deadline of the discarded file sees to it.
+    // If the removal fails, the deadline of the discarded file repeats it.
     remove(app, id, meta).await
 }
 
@@ -98,7 +98,7 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     match settled {
         Ok(()) => Ok(()),
         Err(NotTaken::Technical(error)) => Err(error),
-        // Somebody was faster; what is due now is another deadline.
+        // Another command has settled the file and set its next deadline.
         Err(other) => {
             tracing::info!(%other, stream, "a file was settled by somebody else");
             Ok(())
@@ -120,14 +120,14 @@ async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), Not
     Ok(())
 }
 
-/// How long a file has a holder.
+/// The time for which a file has a holder.
 enum Holds {
     Not,
     Until(Holder, Moment),
     ForEver,
 }
 
-/// Returns whether one of the holders names the file.
+/// Returns the longest time for which one of its holders names the file.
 async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
     let Some(begun) = &attachment.upload_started else {
         return Ok(Holds::Not);
@@ -180,8 +180,8 @@ async fn holder(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
-/// Returns whether a person may read a file: the uploader, everybody if a workflow provides it, and
-/// people who may see a ticket that holds it.
+/// Returns whether a person may read a file. Readers are its uploader, all people if a workflow
+/// provides the file, and people who may see a ticket that holds it.
 pub async fn may_read(
     app: &App,
     attachment: &Attachment,
@@ -221,8 +221,8 @@ pub async fn may_read(
 }
 
 /// Attaches the files of a command before it is executed, so that no file of a ticket is removed.
-/// Returns false if the command would be rejected; if it is accepted after all, its files are
-/// attached afterwards.
+/// Returns false if the command would be rejected; if it is accepted after all, [`attach_after`]
+/// attaches its files.
 pub async fn attach_for(
     app: &App,
     sn: &TicketSn,
@@ -252,7 +252,7 @@ pub async fn attach_for(
     }
 }
 
-/// Attaches the files of a command that was accepted against the forecast.
+/// Attaches the files of an accepted command for which [`attach_for`] returned false.
 pub async fn attach_after(
     app: &App,
     sn: &TicketSn,

@@ -1,5 +1,6 @@
-//! Uploaded files. An upload starts under an unguessable id; its bytes are sealed parts
-//! ([`parts`]); the file is attached to its holders and removed if it has none ([`holders`]).
+//! Manages uploaded files. An upload starts under an unguessable id, and its bytes are stored as
+//! sealed parts ([`parts`]). A file is attached to its holders, and a file without a holder is
+//! removed ([`holders`]).
 
 mod holders;
 mod parts;
@@ -48,8 +49,8 @@ impl From<ExecuteError<Attachment>> for NotTaken {
     }
 }
 
-/// Returns a new attachment id; the same id for the same key of an app and uploader. Other programs
-/// cannot derive it.
+/// Returns a new attachment id, or always the same id for the same key of an app and uploader.
+/// Other programs cannot derive the id.
 pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {
     let digits = match key {
         None => hex(&app.ledger.fresh_id()),
@@ -90,7 +91,7 @@ async fn execute(
         .state)
 }
 
-/// Starts an upload. Name and bytes are sealed under the key of the subject, if there is one.
+/// Starts an upload. Name and bytes are sealed under the key of the subject, if the file has one.
 pub async fn begin(
     app: &App,
     id: &AttachmentId,

@@ -1,4 +1,5 @@
-//! Parts of files: cut, sealed, named by number and digest, joined for reading.
+//! Stores the parts of files: each part is sealed and named by its number and digest. Reads join
+//! the parts.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -18,42 +19,44 @@ use super::{NotTaken, execute, load};
 use crate::App;
 use crate::app::limits::limited;
 
-/// Blobs that are listed at once where some of them are to be removed.
+/// Blobs per listing when parts are removed.
 const PRUNE_MAX: usize = 1000;
-/// Bytes by which a file's type is recognised.
+/// Bytes at the beginning of a file by which its type is recognized.
 const HEAD_BYTES: usize = 8192;
 /// Media type of files without a known type.
 const BYTES: &str = "application/octet-stream";
 
-/// Parts of one upload that are looked through: more than a file of the largest size that a desk can be set to has.
+/// Maximum number of listed parts of one upload; the largest configurable file has fewer.
 const LISTED_MAX: usize = 4096;
-/// Free disk space that uploads leave, in bytes.
+/// Free disk space in bytes that uploads must leave.
 pub const FREE_BYTES_MIN: u64 = 256 << 20;
-/// Parts that are in memory as a whole at once, 9 MiB each with their sealed bytes.
+/// Maximum number of parts that are completely in memory, 9 MiB each with their sealed bytes.
 const WHOLE_PARTS_MAX: usize = 8;
-/// Longest wait for one of these places.
+/// Longest wait for a permit to hold such a part.
 const WHOLE_WAIT: Duration = Duration::from_secs(10);
 
 static WHOLE_PARTS: Semaphore = Semaphore::const_new(WHOLE_PARTS_MAX);
 
-/// Parts of one upload are stored one after the other, so that the bytes of one that is replaced can go. A few uploads share a lock.
+/// Locks that serialize the parts of one upload, so that the bytes of a replaced part can be
+/// removed. Several uploads share a lock.
 static LOCKS: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
 
 fn lock_of(id: &AttachmentId) -> &'static Mutex<()> {
     &LOCKS[usize::from(blake3::hash(id.as_str().as_bytes()).as_bytes()[0]) % LOCKS.len()]
 }
 
-/// Where a part is stored, by its name.
+/// Returns the blob key of a part.
 fn place_of(id: &AttachmentId, name: &str) -> String {
     format!("attachments/{id}/{name}")
 }
 
-/// The name of a part: its number and a digest of its bytes. Desks of earlier versions named parts by the digest alone.
+/// Returns the name of a part: its number and a digest of its bytes. Earlier versions used the
+/// digest alone.
 fn name_of(number: u32, tag: &str) -> String {
     format!("{number:05}-{tag}")
 }
 
-/// The names of all parts of an upload that are stored.
+/// Returns the names of all stored parts of an upload.
 async fn stored(app: &App, id: &AttachmentId) -> Result<Vec<String>, Error> {
     let folder = place_of(id, "");
     let keys = app.blob.list(&folder, LISTED_MAX).await?;
@@ -63,7 +66,7 @@ async fn stored(app: &App, id: &AttachmentId) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// Says whether so many bytes may be stored: a floor of free space stays.
+/// Fails with `DiskFull` if a write of `bytes` leaves less than [`FREE_BYTES_MIN`].
 pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
     match app.blob.free_bytes().await? {
         Some(free) if free < FREE_BYTES_MIN.saturating_add(bytes) => Err(NotTaken::DiskFull),
@@ -71,7 +74,7 @@ pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
     }
 }
 
-/// The parts a file of this desk can have.
+/// Returns the maximum number of parts of a file on this desk.
 pub fn parts_max(app: &App) -> u32 {
     u32::try_from(app.settings.file_bytes_max.div_ceil(PART_BYTES as u64)).unwrap_or(u32::MAX)
 }
@@ -89,7 +92,7 @@ async fn key_of(app: &App, attachment: &Attachment) -> Result<Key, NotTaken> {
     }
 }
 
-/// Says whether the bytes of a file went with the person under whose key they were sealed.
+/// Returns whether the key of a file was erased with its subject, so that its bytes are unreadable.
 pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error> {
     match key_of(app, attachment).await {
         Err(NotTaken::Erased) => Ok(true),
@@ -98,12 +101,13 @@ pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error
     }
 }
 
-/// Removes every stored part of a file. Only for files whose key was erased: the ledger keeps what they were.
+/// Removes every stored part of a file whose key was erased; the events of the file remain.
 pub async fn erase_content(app: &App, id: &AttachmentId) -> Result<(), Error> {
     prune(app, id, &[]).await
 }
 
-/// Seals and stores one part, in place of the one that had this number; gives back its tag, by which it is named when all of them are there.
+/// Seals and stores one part and removes an earlier part of this number. Returns the tag of the
+/// part, which [`complete`] takes.
 pub async fn put_part(
     app: &App,
     attachment: &Attachment,
@@ -127,7 +131,7 @@ pub async fn put_part(
     let place = place_of(&begun.attachment, &name);
     let key = key_of(app, attachment).await?;
     let _lock = lock_of(&begun.attachment).lock().await;
-    // The upload may have been completed or discarded while this part was on its way.
+    // The upload may have been completed or discarded since `attachment` was loaded.
     still_open(&load(app, &begun.attachment).await?)?;
     let mut nonce = [0; NONCE_BYTES];
     app.ledger.rng.fill(&mut nonce);
@@ -155,7 +159,7 @@ pub async fn put_part(
     Ok(tag)
 }
 
-/// Says whether an upload still takes parts.
+/// Rejects a part of a discarded or completed upload.
 fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
     match attachment {
         Attachment {
@@ -168,7 +172,7 @@ fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
     }
 }
 
-/// One part in the clear; `None` where it is not there.
+/// Returns the unsealed bytes of one part, or `None` if it does not exist.
 async fn get_part(
     app: &App,
     id: &AttachmentId,
@@ -184,7 +188,8 @@ async fn get_part(
         .transpose()
 }
 
-/// Checks that all parts exist in this order; every part but the last must be full.
+/// Completes an upload: checks that all parts exist in this order and that every part but the last
+/// is full.
 pub async fn complete(
     app: &App,
     attachment: &Attachment,
@@ -203,7 +208,7 @@ pub async fn complete(
     let names = stored(app, id).await?;
     for (number, tag) in (1..).zip(tags) {
         let is_tag = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // The part of this number, else any other one with these bytes.
+        // The part of this number, else any other part with these bytes.
         let named = name_of(number, tag);
         let other = || names.iter().find(|name| name.ends_with(tag.as_str()));
         let name = names
@@ -228,7 +233,7 @@ pub async fn complete(
     sum.receive(app, id, claimed, meta).await
 }
 
-/// The digest of the bytes that are there now, to be held against the one that was recorded.
+/// Returns the digest of the stored bytes, for comparison with the recorded one.
 pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTaken> {
     let (begun, received) = (
         attachment
@@ -250,7 +255,7 @@ pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTak
     Ok(sum.digest())
 }
 
-/// Summary of a file after all its bytes were read.
+/// The summary of a file, built while its bytes are read.
 struct Sum {
     digest: Box<blake3::Hasher>,
     head: Vec<u8>,
@@ -320,13 +325,14 @@ fn media_type(head: &[u8], claimed: &str) -> String {
         .all(|byte| byte.is_ascii_alphanumeric() || b"/.+-_".contains(&byte));
     match infer::get(head) {
         Some(found) => found.mime_type().to_owned(),
-        // What would have been recognised if it were that is not believed to be it.
+        // A claimed type with a known signature is rejected, because the bytes do not have the
+        // signature.
         None if is_type && is_plain && !infer::is_mime_supported(&claimed) => claimed,
         None => BYTES.to_owned(),
     }
 }
 
-/// A file that comes in as a whole, whatever the sizes of its pieces: never more than a part of it is held in memory.
+/// An upload in one request. At most one part of the file is in memory.
 pub struct Upload<'a> {
     app: &'a App,
     attachment: Attachment,
@@ -347,7 +353,7 @@ impl<'a> Upload<'a> {
         })
     }
 
-    /// The file that comes in.
+    /// Returns the id of the file.
     pub fn id(&self) -> Option<&AttachmentId> {
         self.attachment
             .upload_started
@@ -355,7 +361,7 @@ impl<'a> Upload<'a> {
             .map(|begun| &begun.attachment)
     }
 
-    /// All of it was received before, under the same key.
+    /// Returns whether an earlier request with the same key already uploaded the file.
     pub fn is_received(&self) -> bool {
         self.attachment.uploaded.is_some()
     }
@@ -375,7 +381,7 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Stores a part; of a file that was received before it only takes the sum.
+    /// Stores a part, or only adds it to the sum if the file was already uploaded.
     async fn store(&mut self) -> Result<(), NotTaken> {
         let number = u32::try_from(self.sum.parts.len() + 1).unwrap_or(u32::MAX);
         let name = match &self.attachment.uploaded {
@@ -390,7 +396,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// The whole has come. What was received before under the same id must have been the same.
+    /// Completes the upload. A file that was uploaded earlier under the same id must have the same
+    /// bytes.
     pub async fn finish(mut self, claimed: &str, meta: &Meta) -> Result<Attachment, NotTaken> {
         if !self.part.is_empty() {
             self.store().await?;
@@ -412,24 +419,25 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// A range of a file, read in small pieces: a reader that takes nothing costs the desk no more than one of them.
+/// A range of a file that is read in small pieces, so that a slow reader keeps at most one piece in
+/// memory.
 pub struct Pieces {
     app: App,
     id: AttachmentId,
     key: Key,
     names: Vec<String>,
-    /// Bytes of the whole file.
+    /// Size of the whole file in bytes.
     bytes: u64,
     at: u64,
     end: u64,
     open: Option<(u64, Opened)>,
 }
 
-/// A part that is being read.
+/// The current part of a read.
 enum Opened {
-    /// Sealed in chunks: only its nonce is in memory.
+    /// A part that is sealed in chunks; only its nonce is in memory.
     Chunks([u8; NONCE_BYTES]),
-    /// Sealed in one piece, or read by a host that answers as a whole.
+    /// A part that is sealed in one piece, or is read by a host with a response limit.
     Whole {
         bytes: Vec<u8>,
         _permit: SemaphorePermit<'static>,
@@ -461,7 +469,7 @@ impl Pieces {
         })
     }
 
-    /// The next piece; `None` at the end.
+    /// Returns the next piece, or `None` at the end.
     pub async fn read_on(&mut self) -> Result<Option<Vec<u8>>, NotTaken> {
         if self.at >= self.end {
             return Ok(None);
@@ -471,7 +479,7 @@ impl Pieces {
         let missing = || NotTaken::PartMissing(number);
         let begins = part * PART_BYTES as u64;
         let small = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        // Every part but the last is whole, so what follows is known without reading it.
+        // Every part but the last is full, so the length of a part follows from the file size.
         let length = small(self.bytes - begins).min(PART_BYTES);
         let (from, to) = (
             small(self.at - begins),
@@ -544,7 +552,7 @@ async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, 
     }))
 }
 
-/// Permit for one part in memory.
+/// Waits for the permit to hold one part in memory; fails with `Limited` after [`WHOLE_WAIT`].
 async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
     let waited = tokio::time::timeout(WHOLE_WAIT, WHOLE_PARTS.acquire()).await;
     waited
@@ -553,7 +561,7 @@ async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
         .ok_or_else(|| limited("too many files are read as a whole at once", 1))
 }
 
-/// Removes every part but these.
+/// Removes every part whose name does not end with one of these.
 pub(super) async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Error> {
     loop {
         let stored = app.blob.list(&place_of(id, ""), PRUNE_MAX).await?;

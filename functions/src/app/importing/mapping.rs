@@ -1,4 +1,5 @@
-//! Gives the columns of a foreign log their meaning, by a TOML file, so that no name of any log is in the code. `docs/importing.md` describes the file.
+//! Maps the columns of a foreign log to the members of an event, as a TOML file describes. The code
+//! therefore contains no column name of a log. `docs/importing.md` describes the file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,29 +16,30 @@ use super::times::Times;
 use super::written::{Short, TextColumn, Texts, Unknown, Written};
 use crate::app::people::{NAMED_MAX, People};
 
-/// Bytes of a case id: part of a stream's name, which is a key in every store.
+/// Maximum bytes of a case id, which is part of a stream name and so of a key in every store.
 const CASE_BYTES_MAX: usize = 128;
-/// Bytes of the source's name, for the same reason.
+/// Maximum bytes of the name of the source, which is also part of the stream name.
 const SOURCE_BYTES_MAX: usize = 64;
-/// Characters of one person's name: longer texts are no names.
+/// Maximum characters of one person's name.
 const PERSON_CHARS_MAX: usize = 256;
 /// Bytes of a person id in an event, with its comma.
 const PID_BYTES: usize = 40;
-/// Bytes of an event beside its texts.
+/// Bytes of an event besides its texts.
 const EVENT_BYTES: usize = 500;
-/// Digits of a number: more do not fit into 64 bits.
+/// Maximum digits of a number; longer numbers do not fit into 64 bits.
 const DIGITS_MAX: usize = 30;
-/// Joins the values of a role that has several columns.
+/// Default separator between the values of a role with several columns.
 const SEPARATOR: &str = " / ";
-/// Joins the values of a time that has several columns, such as a date and a time of day.
+/// Default separator between the values of a time with several columns, such as a date and a time
+/// of day.
 const TIME_SEPARATOR: &str = " ";
-/// Separators between names of people, as western, Chinese and Japanese keyboards write them.
+/// Separators between names of people, as Western, Chinese and Japanese keyboards type them.
 const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}\u{fe50}\u{fe51}\u{fe54}";
 
-/// A mapping, checked.
+/// A validated mapping.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// A short name of the source; part of every stream's name.
+    /// A short name of the source, which is part of every stream name.
     pub source: String,
     /// The encoding of files without a byte order mark.
     pub encoding: Option<&'static Encoding>,
@@ -45,7 +47,7 @@ pub struct Mapping {
     written: Written,
 }
 
-/// The columns of one file: where they are, and how their values are read.
+/// The columns of one file: their positions, and how their values are parsed.
 pub struct Places {
     case: Column,
     time: Column,
@@ -64,15 +66,15 @@ pub struct Places {
     ignore: Vec<(usize, Vec<String>)>,
     missing: Vec<String>,
     states: BTreeMap<String, Phase>,
-    /// The zone as events have it: empty for UTC.
+    /// The zone of events; empty for UTC.
     zone: String,
-    /// Columns of the header.
+    /// Number of columns in the header.
     width: usize,
-    /// Values that a row must have: columns without a name at the end of the header may be left out.
+    /// Minimum number of values of a row; unnamed columns at the end of the header may be absent.
     needed: usize,
 }
 
-/// The source of one value. A role that the mapping does not name has no column.
+/// The source of one value; empty for a role that the mapping does not contain.
 #[derive(Clone, Debug, Default)]
 struct Column {
     columns: Vec<usize>,
@@ -81,7 +83,7 @@ struct Column {
     values: BTreeMap<String, String>,
 }
 
-/// One row, understood, people still by name.
+/// One parsed row, in which people still have their names.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub case: String,
@@ -96,7 +98,7 @@ fn wrong(what: impl Into<String>) -> Error {
 }
 
 impl Mapping {
-    /// Reads a mapping file.
+    /// Parses and validates a mapping file; fails with `Misconfigured`.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim_start_matches('\u{feff}');
         let written: Written = toml::from_str(text).map_err(|error| {
@@ -150,7 +152,7 @@ impl Mapping {
         })
     }
 
-    /// The names of all columns that the mapping uses.
+    /// Returns the names of all columns that the mapping uses.
     fn names(&self) -> Vec<String> {
         let columns = &self.written.columns;
         let roles = [
@@ -193,7 +195,7 @@ impl Mapping {
         names
     }
 
-    /// The columns that the mapping names and a header does not have.
+    /// Returns the columns of the mapping that a header does not have.
     pub fn absent(&self, headers: &[String]) -> Vec<String> {
         let mut absent: Vec<String> = Vec::new();
         for name in self.names() {
@@ -204,7 +206,7 @@ impl Mapping {
         absent
     }
 
-    /// Finds every column in a header, whose names are trimmed and single.
+    /// Finds every column in a header with normalized, unique names.
     pub fn columns(&self, headers: &[String]) -> Result<Places, Error> {
         let written = &self.written;
         let at = |name: &String| {
@@ -315,14 +317,15 @@ impl Mapping {
         })
     }
 
-    /// Understands one row, or says why it cannot be imported; `None` if the mapping ignores it.
+    /// Parses one row; returns `None` if the mapping ignores the row, or the reason why it cannot
+    /// be imported.
     pub fn row(
         &self,
         places: &Places,
         key: &[u8; 32],
         record: &Record,
     ) -> Result<Option<Row>, String> {
-        // Spreadsheets write delimiters behind the last value of some rows and not of others.
+        // Spreadsheets write trailing delimiters in some rows and not in others.
         if record.width() < places.needed
             || record
                 .values()
@@ -442,7 +445,7 @@ impl Mapping {
         }
     }
 
-    /// The names in a text that names people.
+    /// Returns the names of people in a text.
     fn names_in(&self, text: &str) -> Result<Vec<String>, String> {
         let separators = self
             .written
@@ -474,13 +477,14 @@ impl Mapping {
 }
 
 impl Places {
-    /// The value of a column without the blanks around it; `None` if the log has no value there.
+    /// Returns the value of a column without surrounding blanks, or `None` if the value is empty or
+    /// marked as missing.
     fn known<'a>(&self, record: &'a Record, at: usize) -> Option<&'a str> {
         Some(trimmed(record.get(at)))
             .filter(|text| !text.is_empty() && !self.missing.iter().any(|missing| missing == text))
     }
 
-    /// The value of a role: of its columns, else the default.
+    /// Returns the value of a role from its columns, else its default.
     fn value<'a>(&self, place: &'a Column, record: &'a Record) -> Option<Cow<'a, str>> {
         let read: Option<Cow<'a, str>> = match place.columns.as_slice() {
             [] => None,
@@ -508,22 +512,23 @@ impl Places {
 }
 
 impl Row {
-    /// What tells this row's text from another's.
+    /// Returns the fingerprint of the row's text.
     pub fn fingerprint(&self) -> &str {
         &self.observed.row
     }
 
-    /// Says that this is the n-th row of its text in its case.
+    /// Sets the number of this row among the rows with equal text in its case, from 1.
     pub fn count(&mut self, nth: u32) {
         self.observed.nth = nth;
     }
 
-    /// The fingerprint of the row's text, and which row of that text it is.
+    /// Returns the fingerprint of the row's text, and the number of the row among those with equal
+    /// text.
     pub fn counted(&self) -> (&str, u32) {
         (&self.observed.row, self.observed.nth)
     }
 
-    /// The row as an event: names become person ids.
+    /// Converts the row to an event; names become person ids, and new people are registered.
     pub async fn observe(self, file: &str, people: &People) -> Result<RowImported, Error> {
         let mut observed = self.observed;
         file.clone_into(&mut observed.file);
@@ -535,7 +540,7 @@ impl Row {
     }
 }
 
-/// Person ids between commas.
+/// Returns the person ids of names, separated by commas.
 async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     let mut pids = Vec::new();
     for name in names {
@@ -544,7 +549,7 @@ async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     Ok(pids.join(","))
 }
 
-/// A delimiter as a mapping or the first line of a file has it.
+/// Parses a delimiter from a mapping or from the first line of a file.
 pub fn delimiter_of(text: &str) -> Result<u8, Error> {
     match text.as_bytes() {
         [b'\\', b't'] => Ok(b'\t'),
@@ -566,7 +571,8 @@ fn not_whole(name: &str, text: &str, decimal: Option<char>) -> String {
     format!("{name} {text:?} is not a whole number{hint}")
 }
 
-/// A whole number. With a decimal mark that the mapping names, the digits may be grouped by thousands. The product with the factor must be whole.
+/// Parses a whole number. If the mapping sets a decimal mark, the digits may be grouped by
+/// thousands. The product with the factor must be whole.
 fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix(['-', '\u{2212}']) {
         Some(digits) => (-1, digits),
@@ -600,7 +606,7 @@ fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     i64::try_from(product / scale * sign).ok()
 }
 
-/// Digits without the marks between thousands.
+/// Returns the digits without the separators between thousands.
 fn ungrouped(whole: &str, mark: char) -> Option<String> {
     let other = if mark == ',' { '.' } else { ',' };
     let parts: Vec<&str> = whole
@@ -611,9 +617,10 @@ fn ungrouped(whole: &str, mark: char) -> Option<String> {
     is_grouped.then(|| parts.concat())
 }
 
-/// The bytes of a row as an event, counted twice: a commit has the event, and the state of the case beside it.
+/// Returns twice the bytes of a row as an event, because a commit may have the state of the case
+/// besides the event.
 fn bytes_of(observed: &RowImported) -> usize {
-    // JSON writes some characters as two bytes, and control characters as six.
+    // JSON escapes some characters as two bytes, and control characters as six.
     let json = |text: &String| {
         text.bytes()
             .map(|byte| {
@@ -648,8 +655,9 @@ fn bytes_of(observed: &RowImported) -> usize {
     (texts.into_iter().map(json).sum::<usize>() + kept + named) * 2 + EVENT_BYTES
 }
 
-/// Tells one row's text from another's; fields after their lengths, so that a comma inside one makes no difference. Every row has as many fields as the header:
-/// delimiters behind the last value make no other row.
+/// Returns a fingerprint of the text of a row. Each value follows its length, so that the
+/// boundaries of values count. Only `width` values count, so that trailing delimiters make no
+/// difference.
 fn row_fingerprint(key: &[u8; 32], record: &Record, width: usize) -> String {
     let mut hasher = blake3::Hasher::new_keyed(key);
     for field in (0..width).map(|at| record.get(at)) {

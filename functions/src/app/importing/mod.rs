@@ -1,7 +1,8 @@
-//! Takes over an incident log from another system: each row becomes one event with its own time, in file order inside a case.
+//! Imports an incident log from another system: each row becomes one event with its own time, in
+//! file order within a case.
 //!
-//! Rows of neighbouring lines that belong to one case are one commit. Cases are spread over workers by name, so that the order inside a
-//! case holds and many commits share one sync.
+//! Adjacent rows of one case are one commit. Cases are distributed to workers by name, so that the
+//! order within a case is kept and many commits share one sync.
 
 pub mod mapping;
 pub mod records;
@@ -36,50 +37,50 @@ use mapping::{Mapping, Places, Row, delimiter_of};
 use records::{Fault, RECORD_BYTES_MAX, Record, Records, name_of};
 use rejected::Rejected;
 
-/// Cases worked on at once; as many commits share a sync.
+/// Maximum number of cases imported concurrently; as many commits share a sync.
 const WORKERS: usize = 64;
-/// Groups of rows that may wait for one worker.
+/// Maximum number of groups of rows in the queue of one worker.
 const WAITING_MAX: usize = 8;
-/// Rows in one commit.
+/// Maximum number of rows in one commit.
 const ROWS_MAX: usize = 100;
-/// Bytes of rows in one commit, well below the limit of a commit.
+/// Maximum bytes of rows in one commit, well below the size limit of a commit.
 const GROUP_BYTES_MAX: usize = 120 * 1024;
-/// Rejected rows that are kept for the summary; all are counted.
+/// Maximum number of rejected rows in the summary; all are counted.
 const REJECTED_MAX: usize = 1000;
-/// Bytes of a header line. A log with hundreds of columns has some 10 KiB.
+/// Maximum bytes of a header line. A log with hundreds of columns has about 10 KiB.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
-/// Delimiters that are recognized from a header.
+/// Delimiters that are detected in a header.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// What became of a file.
+/// The result of an import.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     pub rows: u64,
     pub imported: u64,
-    /// Rows that the ledger had already.
+    /// Rows that the ledger already contained.
     pub duplicate: u64,
     pub rejected: u64,
     /// Rows that the mapping ignores.
     pub ignored: u64,
     pub cases: u64,
-    /// Transition and reason of the first rejected rows.
+    /// Line and reason of the first rejected rows.
     pub rejections: Vec<(u64, String)>,
 }
 
-/// Counters that show how far an import is while it runs.
+/// Counters of the progress of an import.
 #[derive(Debug, Default)]
 pub struct Progress {
     pub bytes: AtomicU64,
     pub rows: AtomicU64,
 }
 
-/// Rows of one case that are neighbours.
+/// Adjacent rows of one case.
 struct Group {
     case: String,
     rows: Vec<Row>,
 }
 
-/// A log whose header was read and fits its mapping.
+/// An opened log whose header has all columns of its mapping.
 pub struct Log {
     pub path: PathBuf,
     /// The names of the columns.
@@ -92,11 +93,12 @@ pub struct Log {
     progress: Arc<Progress>,
 }
 
-/// The decoded text of a file: what was inspected of it, then the rest.
+/// The decoded text of a file: the inspected beginning, then the rest.
 type Text = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
 impl Log {
-    /// Opens a CSV file, compressed or not, and finds the columns of the mapping in its header.
+    /// Opens a CSV file, gzip-compressed or not, and finds the columns of the mapping in its
+    /// header.
     pub fn open(
         path: &Path,
         mapping: Arc<Mapping>,
@@ -187,7 +189,7 @@ impl Log {
         }
         let places = mapping.columns(&headers)?;
         let mut records = Records::new(Cursor::new(head).chain(rest), delimiter, line);
-        // The header was read from memory; here it is skipped.
+        // The header has already been read from `head`, so the record is skipped.
         let _ = records.read(&mut Record::default()).map_err(unreadable)?;
         Ok(Self {
             path: path.to_owned(),
@@ -219,11 +221,11 @@ impl Unusable {
     }
 }
 
-/// The names of the columns by a delimiter, without the blanks around them.
+/// Splits a header into normalized column names at a delimiter.
 fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable> {
     let mut records = Records::new(head, delimiter, line);
     let mut record = Record::default();
-    // A reader over memory does not fail.
+    // Reading from memory cannot fail.
     let read = records.read(&mut record).unwrap_or_default();
     let is_cut = head.len() > HEADER_BYTES_MAX && records.is_at_end().unwrap_or(true);
     match read {
@@ -234,7 +236,8 @@ fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable
     }
 }
 
-/// The delimiter by which a header has the columns of the mapping, else the only one that splits the header, else the comma.
+/// Returns the delimiter by which a header has the columns of the mapping, else the only one that
+/// splits the header, else the comma.
 fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unusable>) -> u8 {
     let split: Vec<(u8, Vec<String>)> = DELIMITERS
         .into_iter()
@@ -248,7 +251,8 @@ fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unu
     fits.or(only).map_or(b',', |(delimiter, _)| *delimiter)
 }
 
-/// The delimiter of a first line such as `sep=;`, which spreadsheets write, and the length of that line.
+/// Returns the delimiter in a first line such as `sep=;`, which spreadsheets write, and the length
+/// of that line.
 fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     let end = head
         .iter()
@@ -272,7 +276,7 @@ fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     Some((separator.to_owned(), length))
 }
 
-/// The fault of a record, as the end of a sentence about it.
+/// Returns the text of a fault, to be appended to a subject such as `the header line`.
 fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding) -> String {
     match fault {
         Fault::TooLong => format!("has more than {RECORD_BYTES_MAX} bytes; a quote may be missing"),
@@ -299,7 +303,8 @@ fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding)
     }
 }
 
-/// Imports a log; `key` is the desk's key for fingerprints. A second import of it adds nothing; an interrupted one is continued by the next.
+/// Imports a log; `key` is the desk's key for fingerprints. A repeated import adds nothing, and an
+/// interrupted import is continued by the next one.
 pub async fn import(
     ledger: &Ledger,
     key: [u8; 32],
@@ -365,7 +370,8 @@ pub async fn import(
     })
 }
 
-/// Reads a log as an import does and stores nothing. Duplicates are counted if there is a desk, given with its key for fingerprints.
+/// Reads a log like an import but stores nothing. Duplicates are counted only if `desk` has a
+/// ledger with its key for fingerprints.
 pub async fn check(
     desk: Option<(Ledger, [u8; 32])>,
     log: Log,
@@ -399,14 +405,14 @@ pub async fn check(
         .map_err(|error| Error::because(Kind::Unavailable, "reading the file stopped", error))?
 }
 
-/// Tells one file from another by its content.
+/// Returns a fingerprint of the content of a file.
 fn fingerprint(file: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(file)?)?;
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
-/// Counts the bytes that were read, for the progress bar.
+/// A reader that counts its bytes for the progress bar.
 struct Counted<R> {
     inner: R,
     progress: Arc<Progress>,
@@ -422,7 +428,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Names gzip where compressed data cannot be read.
+/// A gzip reader that names gzip in its errors about damaged data.
 struct Unpacked<R>(MultiGzDecoder<R>);
 
 impl<R: Read> Read for Unpacked<R> {
@@ -446,7 +452,7 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// Opens a file. Its first bytes show whether it is compressed.
+/// Opens a file; its first bytes show whether it is compressed with gzip.
 fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = [0; 2];
     let is_gzip = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
@@ -464,7 +470,8 @@ fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>
     })
 }
 
-/// Reads the rows of a log, groups neighbouring rows of a case and hands the groups over in file order.
+/// Reads the rows of a log, groups adjacent rows of a case, and passes the groups to `take` in file
+/// order.
 fn read(
     mut log: Log,
     key: &[u8; 32],
@@ -473,8 +480,9 @@ fn read(
 ) -> Result<Totals, Error> {
     let mut totals = Totals::default();
     let mut cases = std::collections::HashSet::new();
-    // How often each row's text was met in its case: 12 bytes a row, so that no row of a log is taken for another.
-    let mut met: HashMap<u64, u32> = HashMap::new();
+    // Number of occurrences of each row's text in its case, so that equal rows of a log stay
+    // distinct. One row takes 12 bytes.
+    let mut occurrences: HashMap<u64, u32> = HashMap::new();
     let mut group = Group {
         case: String::new(),
         rows: Vec::new(),
@@ -483,7 +491,7 @@ fn read(
     let mut record = Record::default();
     loop {
         let after = log.records.line();
-        // The rows that follow are not known, so this is no rejection of one row.
+        // The following rows cannot be read either, so this error ends the import.
         let read = log.records.read(&mut record).map_err(|error| {
             Error::because(
                 Kind::Unavailable,
@@ -543,7 +551,7 @@ fn read(
         row.case.hash(&mut hasher);
         cases.insert(hasher.finish());
         row.fingerprint().hash(&mut hasher);
-        let nth = met.entry(hasher.finish()).or_default();
+        let nth = occurrences.entry(hasher.finish()).or_default();
         *nth += 1;
         row.count(*nth);
         bytes += row.bytes;
@@ -559,7 +567,7 @@ fn read(
     Ok(totals)
 }
 
-/// Hands a group to the worker of its case.
+/// Sends a group to the worker of its case.
 fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
     let mut hasher = DefaultHasher::new();
     group.case.hash(&mut hasher);
@@ -569,7 +577,8 @@ fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
         .map_err(|_| Error::new(Kind::Unavailable, "the import stopped"))
 }
 
-/// Writes blanks and percent signs of a name as percent codes of their UTF-8 bytes, one to one, so that a stream's name is one word everywhere.
+/// Percent-encodes the blanks and percent signs of a name as UTF-8, reversibly, so that a stream
+/// name contains no blank.
 pub fn encoded(name: &str) -> String {
     let mut word = String::with_capacity(name.len());
     for c in name.chars() {
@@ -584,12 +593,12 @@ pub fn encoded(name: &str) -> String {
     word
 }
 
-/// The stream of a case.
+/// Returns the stream of a case.
 fn stream_of(source: &str, case: &str) -> String {
     format!("ticket-{source}-{}", encoded(case))
 }
 
-/// Counts the rows of a case that the ledger has.
+/// Counts the rows of a group that the ledger contains.
 async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Error> {
     let ticket = ledger
         .load::<Ticket>(&stream_of(source, &group.case))
@@ -609,7 +618,7 @@ async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Erro
     Ok(group.rows.iter().filter(is_known).count() as u64)
 }
 
-/// Stores the rows of one case that are new; says how many were.
+/// Stores the new rows of a group and returns their number.
 async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> Result<u64, Error> {
     let people = People::new(ledger.keys.clone());
     let mut observed = Vec::with_capacity(group.rows.len());
@@ -618,7 +627,8 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
     let stream = stream_of(source, &group.case);
     let line = observed.first().map_or(0, |row: &RowImported| row.line);
-    // The same rows are the same command; a batch that has one more, because a mapping was corrected, is another.
+    // Equal rows are the same command. A group with an additional row, after a correction of the
+    // mapping, is another command.
     let rows: Vec<String> = observed
         .iter()
         .map(|row| format!("{}#{}", row.row, row.nth))
@@ -645,7 +655,7 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
 }
 
-/// Taking over rows asks nothing from outside.
+/// A context loader that rejects every lookup, because imported rows need no context.
 struct Nobody;
 
 #[async_trait::async_trait]

@@ -1,20 +1,25 @@
-//! Reads delimited records, one at a time: with the line of the file on which each begins, and with a bound on the memory that one may take.
+//! Reads delimited records one at a time, with the line of the file on which each begins, in
+//! bounded memory.
 //!
-//! Quotes follow RFC 4180. A quote opens a value at its beginning only (blanks may precede it); elsewhere a quote is a character like any other.
+//! Quotes follow RFC 4180. A quote opens a value only at its beginning, possibly after blanks;
+//! elsewhere a quote is an ordinary character.
 
 use std::io::{self, ErrorKind, Read};
 
-/// Bytes that one record may hold. The longest value of a real log is a description of some 10 KiB; a larger record has an unclosed quote.
+/// Maximum bytes of one record. The longest value in a real log is a description of about 10 KiB; a
+/// larger record has an unclosed quote.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
-/// Bytes read at once.
+/// Bytes per read.
 const CHUNK: usize = 1 << 16;
 
-/// Removes the blanks around a value: spaces, tabs, the ideographic space, the no-break space, and marks without a width.
+/// Removes the blanks around a value: spaces, tabs, the ideographic space, the no-break space, and
+/// zero-width characters.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'))
 }
 
-/// The name of a column: without the blanks around it, and with one blank where it has several or a line end.
+/// Returns the name of a column without surrounding blanks; each inner run of blanks or line ends
+/// becomes one blank.
 pub fn name_of(text: &str) -> String {
     trimmed(text)
         .split_whitespace()
@@ -25,21 +30,22 @@ pub fn name_of(text: &str) -> String {
 /// The reason why a record cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The record holds more than [`RECORD_BYTES_MAX`] bytes; its values were dropped while it was read.
+    /// The record has more than [`RECORD_BYTES_MAX`] bytes; its values were dropped during the
+    /// read.
     TooLong,
     /// The file ends inside a quoted value.
     Unclosed {
-        /// The line on which the quote opens.
+        /// The line of the opening quote.
         line: u64,
     },
-    /// A value is not valid text.
+    /// A value is not valid UTF-8.
     NotText {
-        /// The column of the first such value, from 0.
+        /// The column of the first invalid value, from 0.
         column: usize,
     },
 }
 
-/// One record: its values in one text.
+/// One record; its values are stored in one text.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     /// The line of the file on which the record begins, from 1.
@@ -49,12 +55,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// The number of values.
+    /// Returns the number of values.
     pub fn width(&self) -> usize {
         self.ends.len()
     }
 
-    /// A value as the file has it; empty behind the last one.
+    /// Returns a value without its quotes, or an empty text after the last value.
     pub fn get(&self, at: usize) -> &str {
         let Some(end) = self.ends.get(at) else {
             return "";
@@ -63,25 +69,25 @@ impl Record {
         &self.text[from..*end]
     }
 
-    /// All values in their order.
+    /// Returns all values in order.
     pub fn values(&self) -> impl Iterator<Item = &str> {
         (0..self.width()).map(|at| self.get(at))
     }
 }
 
-/// The place of the reader within a record.
+/// The position of the reader within a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing or blanks of a value were read.
+    /// At the beginning of a value, possibly after blanks.
     Blank,
-    /// Inside a value without quotes, or behind a closed quote.
+    /// Inside a value without quotes, or after a closed quote.
     Plain,
     Quoted,
-    /// Behind a quote that closes the value, unless another quote follows.
+    /// After a quote that closes the value unless another quote follows.
     Closed,
 }
 
-/// A reader of records over UTF-8 bytes.
+/// Reads records from UTF-8 bytes.
 pub struct Records<R> {
     input: R,
     delimiter: u8,
@@ -90,12 +96,13 @@ pub struct Records<R> {
     filled: usize,
     /// The line of the next byte.
     line: u64,
-    /// The last byte was a carriage return: a line feed behind it ends the same line.
+    /// Whether the last byte was a carriage return; a line feed after it belongs to the same line
+    /// end.
     after_return: bool,
 }
 
 impl<R: Read> Records<R> {
-    /// A reader whose input begins on a line of the file.
+    /// Creates a reader; `line` is the line of the file on which the input begins.
     pub fn new(input: R, delimiter: u8, line: u64) -> Self {
         Self {
             input,
@@ -108,17 +115,17 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// The line of the next byte.
+    /// Returns the line of the next byte.
     pub fn line(&self) -> u64 {
         self.line
     }
 
-    /// Says whether the input has no more bytes.
+    /// Returns whether the input has no more bytes.
     pub fn is_at_end(&mut self) -> io::Result<bool> {
         Ok(self.at == self.filled && !self.fill()?)
     }
 
-    /// Reads the next record; `None` at the end of the input. Lines of blanks are skipped.
+    /// Reads the next record and skips blank lines; returns `None` at the end of the input.
     pub fn read(&mut self, record: &mut Record) -> io::Result<Option<Result<(), Fault>>> {
         loop {
             let read = self.read_any(record)?;
@@ -140,7 +147,7 @@ impl<R: Read> Records<R> {
         }
         record.line = self.line;
         let mut state = State::Blank;
-        // Where the current value begins in `bytes`, and the line of its quote.
+        // The start of the current value in `bytes`, and the line of its quote.
         let mut begin = 0;
         let mut quote_line = self.line;
         let mut is_long = false;
@@ -229,7 +236,7 @@ impl<R: Read> Records<R> {
         }))
     }
 
-    /// Skips the ends of lines in front of a record; says whether a record follows.
+    /// Skips line ends before a record; returns whether a record follows.
     fn skip_line_ends(&mut self) -> io::Result<bool> {
         loop {
             if self.at == self.filled && !self.fill()? {
@@ -242,7 +249,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Takes the byte of a line's end: CR, LF, and CR with LF each end one line.
+    /// Consumes a byte of a line end: CR, LF, and CR with LF each end one line.
     fn end_line(&mut self, byte: u8) {
         if byte == b'\r' || !self.after_return {
             self.line += 1;
@@ -267,7 +274,8 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// Puts the bytes into the record. Where a value is not text, the column of the first one is the error, and the record has replacement characters.
+/// Stores the bytes in the record. If a value is not UTF-8, returns the column of the first such
+/// value and stores replacement characters.
 fn keep(record: &mut Record, bytes: Vec<u8>) -> Result<(), usize> {
     let bytes = match String::from_utf8(bytes) {
         Ok(text) if record.ends.iter().all(|end| text.is_char_boundary(*end)) => {
@@ -295,7 +303,7 @@ fn keep(record: &mut Record, bytes: Vec<u8>) -> Result<(), usize> {
 mod tests {
     use super::*;
 
-    /// Every record of a text: its line, and its values or its fault.
+    /// Returns every record of a text: its line, and its values or its fault.
     fn all(text: &[u8]) -> Vec<(u64, Result<Vec<String>, Fault>)> {
         let mut records = Records::new(text, b',', 1);
         let mut record = Record::default();

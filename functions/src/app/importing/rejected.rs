@@ -1,4 +1,4 @@
-//! Writes rejected rows to a CSV file, each with its line and the reason.
+//! Writes rejected rows to a CSV file, each with its line and the reason of the rejection.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// Begins the file with a header: line, reason, and the columns of the log. Neither the log nor its mapping is ever overwritten.
+    /// Creates the file with a header: line, reason, and the columns of the log. Rejects a path
+    /// that is the log or its mapping.
     pub fn create(path: &Path, log: &Log, mapping: &Path) -> Result<Self, Error> {
         let is_same = |other: &Path| {
             path.canonicalize()
@@ -43,7 +44,7 @@ impl Rejected {
             path: path.to_owned(),
             file: csv::WriterBuilder::new().flexible(true).from_writer(file),
         };
-        // A log that has such columns keeps them under their names.
+        // Columns of the log with these names keep them, so the own columns get a prefix.
         let own = ["line", "reason"].map(|name| {
             if log.headers.iter().any(|header| header == name) {
                 format!("import_{name}")
@@ -61,7 +62,7 @@ impl Rejected {
         self.put([line.as_str(), reason].into_iter().chain(record.values()))
     }
 
-    /// Writes what is still in memory.
+    /// Writes buffered rows to the file.
     pub fn close(mut self) -> Result<(), Error> {
         self.file.flush().map_err(|error| {
             Error::because(

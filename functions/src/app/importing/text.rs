@@ -1,17 +1,20 @@
-//! Turns the bytes of a file into UTF-8: the encoding is the one of the byte order mark, else the one that the mapping names, else UTF-8.
+//! Decodes a file to UTF-8. The encoding is the one of the byte order mark, else the one in the
+//! mapping, else UTF-8.
 
 use std::io::{self, Cursor, ErrorKind, Read};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 use infra::{Error, Kind};
 
-/// Bytes decoded at once.
+/// Bytes per read and decoding step.
 const CHUNK: usize = 1 << 16;
-/// Bytes that are inspected: the header line and some rows.
+/// Bytes that are inspected to detect the format: the header line and some rows.
 const HEAD_BYTES: usize = 512;
-/// A byte that occurs in no UTF-8. It replaces bytes that the encoding does not have, so that their record is rejected like one that is not UTF-8.
+/// A byte that is never valid in UTF-8. It replaces bytes that are invalid in the encoding, so that
+/// their record is rejected as invalid text.
 const WRONG: u8 = 0xff;
-/// Names of encodings as spreadsheets, Python and Windows write them, beside the ones of the WHATWG Encoding Standard.
+/// Encoding names of spreadsheets, Python and Windows, besides the labels of the WHATWG Encoding
+/// Standard.
 const ALIASES: [(&str, &str); 13] = [
     ("utf-8-sig", "utf-8"),
     ("utf8-sig", "utf-8"),
@@ -27,7 +30,7 @@ const ALIASES: [(&str, &str); 13] = [
     ("cp950", "big5"),
     ("big5hkscs", "big5"),
 ];
-/// How compressed and other files begin that are no text.
+/// First bytes of compressed and other files that are not text.
 const OTHERS: [(&[u8], &str); 7] = [
     (
         b"PK\x03\x04",
@@ -47,13 +50,13 @@ const OTHERS: [(&[u8], &str); 7] = [
     (b"%PDF-", "a PDF document; export the log as CSV"),
 ];
 
-/// A readable file as UTF-8, and the encoding that it has.
+/// The decoded bytes of a file as UTF-8, and its encoding.
 pub struct Text {
     pub bytes: Box<dyn Read + Send>,
     pub encoding: &'static Encoding,
 }
 
-/// Finds an encoding by its name.
+/// Finds an encoding by its name, or returns `None` for an unknown name.
 pub fn encoding(name: &str) -> Option<&'static Encoding> {
     let name = name.trim().to_ascii_lowercase();
     let dashed = name.replace('_', "-");
@@ -65,7 +68,8 @@ pub fn encoding(name: &str) -> Option<&'static Encoding> {
         .or_else(|| Encoding::for_label_no_replacement(alias.as_bytes()))
 }
 
-/// The UTF-16 that a text without a byte order mark seems to be: in a log, one of the two bytes of many characters is zero.
+/// Returns the UTF-16 variant that a text without a byte order mark seems to have. In a log, many
+/// characters have one zero byte.
 fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
     let zeros = |from: usize| {
         head.iter()
@@ -79,7 +83,8 @@ fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
     (is_many && !head.is_empty()).then_some(if odd > even { "utf-16le" } else { "utf-16be" })
 }
 
-/// Opens a text; `named` is the encoding that the mapping names.
+/// Detects the encoding of a text and decodes it; `named` is the encoding in the mapping. Rejects
+/// UTF-32 and files that are not text.
 pub fn decode(
     mut bytes: Box<dyn Read + Send>,
     named: Option<&'static Encoding>,
@@ -119,18 +124,18 @@ pub fn decode(
     Ok(Text { bytes, encoding })
 }
 
-/// A reader that decodes as it reads.
+/// A reader that decodes its input incrementally.
 struct Decoded<R> {
     inner: R,
     decoder: Decoder,
     input: Vec<u8>,
-    /// The part of the input that is not decoded yet.
+    /// The undecoded part of the input begins here and ends at `to`.
     from: usize,
     to: usize,
     is_last: bool,
     is_done: bool,
     output: Vec<u8>,
-    /// Bytes of the output that were given away.
+    /// Bytes of the output that were already returned.
     given: usize,
 }
 

@@ -1,7 +1,7 @@
-//! Reads the times of a log: by the formats of the mapping, in their order.
+//! Parses the times of a log by the formats of the mapping, in their order.
 //!
-//! An offset in the text outweighs the zone of the mapping. A local time that the clocks pass twice is the first one; a local time that the
-//! clocks skip is read with the offset before the change.
+//! An offset in the text overrides the zone of the mapping. A repeated local time means its first
+//! occurrence. A skipped local time is read with the offset before the change.
 
 use events::Moment;
 use infra::{Error, Kind};
@@ -10,15 +10,18 @@ use jiff::civil::{DateTime, datetime};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset, TimeZone};
 
-/// Digits of a fraction of a second that are read; the rest is below a nanosecond.
+/// Maximum digits of a fraction of a second; further digits are below a nanosecond.
 const FRACTION_DIGITS_MAX: usize = 9;
-/// 1899-12-30, the day 0 of spreadsheets, in milliseconds. An earlier time was read by a wrong format: `%Y` reads `26` as the year 26.
+/// Earliest accepted time, in milliseconds since 1970: 1899-12-30, day 0 of spreadsheets. Earlier
+/// times come from a wrong format, for example `%Y` for a year of two digits.
 const EARLIEST: i64 = -2_209_161_600_000;
-/// Milliseconds since 1970 below this are in 1970 to 1973: they were seconds.
+/// Bound in milliseconds since 1970 below which a time is assumed to be in seconds. As milliseconds
+/// it would be before 1974.
 const SECONDS_MAX: i64 = 100_000_000_000;
-/// A time at which a format is tried: two digits for each part, so that no format is ambiguous by it, and in the afternoon.
+/// The time with which formats are tested: every part has two digits, so no part is ambiguous, and
+/// it is after noon.
 const SAMPLE: DateTime = datetime(2026, 11, 23, 15, 14, 15, 678_000_000);
-/// How logs write the halves of a day, beside AM and PM.
+/// Texts for AM and PM in logs, besides `AM` and `PM`.
 const HALVES: [(&str, &str); 10] = [
     ("上午", "AM"),
     ("下午", "PM"),
@@ -32,7 +35,7 @@ const HALVES: [(&str, &str); 10] = [
     ("P.M.", "PM"),
 ];
 
-/// The formats of one column, and the zone of texts that have no offset.
+/// The formats of one column, and the zone of texts without an offset.
 #[derive(Clone, Debug)]
 pub struct Times {
     forms: Vec<Form>,
@@ -56,14 +59,16 @@ enum Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
     Nothing,
-    /// A directive for an offset. It is read here, since `Z` and offsets with and without a colon occur in one file.
+    /// A directive for an offset. The offset is parsed in this module, because one file may contain
+    /// `Z` and offsets with and without a colon.
     Offset,
     /// The literal `Z`, `UTC` or `GMT`.
     Utc,
 }
 
 impl Times {
-    /// Formats and zone as the mapping has them.
+    /// Creates the parser for formats and a zone; fails with `Misconfigured` if a format or the
+    /// zone is not valid.
     pub fn new(formats: &[String], zone: &str) -> Result<Self, Error> {
         let wrong = |what: String| Error::new(Kind::Misconfigured, what);
         if formats.is_empty() {
@@ -88,9 +93,9 @@ impl Times {
         })
     }
 
-    /// Reads a text by the first format that fits.
+    /// Parses a text by the first format that fits; returns the reason if none does.
     pub fn read(&self, text: &str) -> Result<Moment, String> {
-        // Programs put no-break spaces into times, for example in front of PM.
+        // Some programs write no-break spaces in times, for example before PM.
         let plain: String = text
             .chars()
             .map(|c| if c.is_whitespace() { ' ' } else { c })
@@ -114,9 +119,9 @@ impl Times {
     }
 }
 
-/// The zone of a name; UTC needs no time zone database.
+/// Returns the zone of a name; UTC needs no time zone database.
 fn zone_of(name: &str) -> Result<TimeZone, jiff::Error> {
-    // The program brings the database along for systems that have none or only a part of it.
+    // The bundled database is used if the system has none or an incomplete one.
     if name.eq_ignore_ascii_case("UTC") {
         Ok(TimeZone::UTC)
     } else {
@@ -162,7 +167,8 @@ fn form(format: &str) -> Result<Form, String> {
 }
 
 impl Form {
-    /// Reads a time that the pattern itself has written, so that a directive that does not exist is an error of the mapping rather than of every row.
+    /// Formats a time and parses it again, so that an invalid directive is an error of the mapping
+    /// and not of every row.
     fn check(&self, zone: &TimeZone) -> Result<(), String> {
         let Self::Pattern { head, tail } = self else {
             return Ok(());
@@ -181,7 +187,7 @@ impl Form {
         self.instant_of(&written, zone).map(|_| ())
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970; rejects times before 1900.
     fn read(&self, text: &str, zone: &TimeZone) -> Result<i64, String> {
         let at = self.instant_of(text, zone)?;
         if at < EARLIEST {
@@ -236,7 +242,8 @@ fn words(error: jiff::Error) -> String {
     error.to_string()
 }
 
-/// The instant of a parsed time: of its epoch seconds, else of its own offset or zone, else in the zone of the mapping.
+/// Returns the instant of a parsed time in milliseconds. Epoch seconds precede the time's own
+/// offset or zone, which precedes the zone of the mapping.
 fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, String> {
     if let Some(second) = time.timestamp() {
         let fraction = i64::from(time.subsec_nanosecond().unwrap_or_default() / 1_000_000);
@@ -257,7 +264,7 @@ fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, St
     Ok(zoned.timestamp().as_millisecond())
 }
 
-/// Reads `Z`, `UTC`, `GMT`, `+08`, `+0800`, `+08:00`, `+08:00:00`, and `GMT+8`.
+/// Parses `Z`, `UTC`, `GMT`, `+08`, `+0800`, `+08:00`, `+08:00:00`, and `GMT+8`.
 fn offset(text: &str) -> Option<Offset> {
     let text = text.trim();
     if ["Z", "UTC", "GMT"]
@@ -299,7 +306,7 @@ fn offset(text: &str) -> Option<Offset> {
     }
 }
 
-/// The directives of a pattern, without their flags and widths.
+/// Returns the directives of a pattern, without their flags and widths.
 fn directives(pattern: &str) -> impl Iterator<Item = char> {
     pattern.split('%').skip(1).filter_map(|rest| {
         rest.chars()
@@ -307,7 +314,8 @@ fn directives(pattern: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// A text as its pattern can read it: halves of a day in English, and fractions down to a nanosecond.
+/// Converts a text for its pattern: halves of a day in English, and fractions of at most
+/// nanoseconds.
 fn plain(pattern: &str, text: &str) -> String {
     let mut text = text.to_owned();
     if directives(pattern).any(|directive| matches!(directive, 'p' | 'P')) {
@@ -322,10 +330,10 @@ fn plain(pattern: &str, text: &str) -> String {
     }
 }
 
-/// A time without the digits of its fraction that are below a nanosecond.
+/// Returns a time without the digits of its fraction that are below a nanosecond.
 fn short(text: &str) -> String {
     let mut short = String::with_capacity(text.len());
-    // How many digits follow a point or a comma directly.
+    // Number of digits since a point or a comma.
     let mut digits: Option<usize> = None;
     for c in text.chars() {
         digits = match (c, digits) {

@@ -1,4 +1,5 @@
-//! The mapping file as serde reads it. A column is written as its name, as a list of names, or as a table.
+//! Deserializes the mapping file. A column is written as its name, as a list of names, or as a
+//! table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +10,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A mapping file.
+/// The content of a mapping file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
@@ -53,7 +54,7 @@ pub struct Columns {
     pub priority: Option<Short<TextColumn>>,
 }
 
-/// How the times of rows are written.
+/// The format and zone of the times of rows.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Time {
@@ -66,7 +67,7 @@ fn utc() -> String {
     "UTC".into()
 }
 
-/// The meaning of a state that `[states]` does not list.
+/// The phase of a state that `[states]` does not list.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
@@ -75,36 +76,36 @@ pub enum Unknown {
     Waiting,
     Resolved,
     Closed,
-    /// Its rows are rejected.
+    /// Rows with the state are rejected.
     #[serde(alias = "refuse")]
     Reject,
 }
 
-/// A value from one column, from several, or from the mapping itself.
+/// A value from one column, from several columns, or from the mapping.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextColumn {
     #[serde(default)]
     pub column: Texts,
-    /// Joins the values of several columns.
+    /// The separator between the values of several columns.
     pub separator: Option<String>,
-    /// A constant, instead of a column.
+    /// A constant that replaces the columns.
     pub value: Option<String>,
-    /// The value of a row that has none.
+    /// The value of a row without a value in these columns.
     pub default: Option<String>,
-    /// Values of the log and what they become.
+    /// Replacements for values of the log.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
 }
 
-/// A further time of a row.
+/// An additional time of a row.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeColumn {
     pub column: Texts,
-    /// The formats of this column, instead of the ones of `[time]`.
+    /// The formats of this column; `None` means those of `[time]`.
     pub format: Option<Texts>,
-    /// The zone of this column, instead of the one of `[time]`.
+    /// The zone of this column; `None` means the one of `[time]`.
     pub zone: Option<String>,
 }
 
@@ -113,7 +114,7 @@ pub struct TimeColumn {
 #[serde(deny_unknown_fields)]
 pub struct NumberColumn {
     pub column: String,
-    /// Multiplies the number; 60 makes minutes of hours.
+    /// Factor of the number, for example 60 to convert hours to minutes.
     #[serde(default = "one")]
     pub factor: i64,
 }
@@ -122,7 +123,7 @@ fn one() -> i64 {
     1
 }
 
-/// One text or several.
+/// A text or a list of texts.
 #[derive(Clone, Debug, Default)]
 pub struct Texts(pub Vec<String>);
 
@@ -141,13 +142,13 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-/// A table that may be written as the names of its columns alone.
+/// A table that may be shortened to the names of its columns.
 #[derive(Clone, Debug)]
 pub struct Short<T>(pub T);
 
-/// The meaning of a short form.
+/// Expands the short form of a table.
 pub trait Shorthand: Sized {
-    /// The table that the names of columns are short for.
+    /// Returns the table that these column names abbreviate.
     fn of(columns: Vec<String>) -> Result<Self, &'static str>;
 }
 
@@ -189,7 +190,8 @@ impl<'de, T: Shorthand + Deserialize<'de>> Deserialize<'de> for Short<T> {
     }
 }
 
-/// Reads a table or its short form. An untagged enum would lose the name of an unknown key.
+/// Reads a table or its short form. An untagged enum would omit the name of an unknown key from the
+/// error.
 struct Reads<T>(PhantomData<T>);
 
 impl<'de, T: Shorthand + Deserialize<'de>> Visitor<'de> for Reads<T> {

@@ -1,4 +1,4 @@
-//! Seed data of a desk from plain files: people by user name, everything else by id.
+//! Writes seed data from TOML files, in which people have user names and everything else has ids.
 
 use std::collections::BTreeMap;
 
@@ -24,10 +24,10 @@ pub const FAST_APPROVAL: ServiceId = ServiceId(1);
 /// The first superuser.
 pub const ADMIN: &str = "admin";
 
-/// People whom one workflow definition names at most.
+/// Maximum number of people that one workflow definition names.
 const DEFINITION_PEOPLE_MAX: usize = 10_000;
 
-/// A company as its file says it.
+/// The content of a seed file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Company {
@@ -53,7 +53,7 @@ struct Placed {
     service: service::Defined,
 }
 
-/// Writes the base configuration of every desk. A repetition changes nothing.
+/// Writes the base configuration of every desk; a repetition changes nothing.
 pub async fn found(app: &App) -> Result<(), Error> {
     let admin = app.people.pid(ADMIN).await?;
     let superusers = app.configuration.role(SUPERUSER).await?;
@@ -71,12 +71,13 @@ pub async fn found(app: &App) -> Result<(), Error> {
     settle(app, include_str!("base.toml"), true).await
 }
 
-/// Writes the demo company. A repetition changes nothing.
+/// Writes the demo company; a repetition changes nothing.
 pub async fn demo(app: &App) -> Result<(), Error> {
     settle(app, include_str!("demo.toml"), false).await
 }
 
-/// Writes a company. With `seeds`, existing objects are kept, because people may have changed them.
+/// Writes the content of a seed file. With `seeds`, existing objects are kept, because people may
+/// have changed them.
 async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     let company: Company = toml::from_str(text)
         .map_err(|error| Error::because(Kind::Misconfigured, "cannot read the company", error))?;
@@ -128,7 +129,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(category)).await?;
     }
     for mut deployed in company.workflow {
-        // A version that is there stays, also where a later build brings it otherwise: a version never changes.
+        // A deployed version is immutable, so an existing one is kept even if the file of a later
+        // build differs.
         if app
             .configuration
             .workflow(deployed.workflow, deployed.version)
@@ -152,7 +154,7 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         mut service,
     } in company.service
     {
-        // A seed comes once, and not beside what somebody calls so already.
+        // A seed service is added once, and never next to a service of the same name.
         let services = if seeds {
             app.configuration.services().await?
         } else {
@@ -176,8 +178,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Replaces the user names of a definition by person ids. All names are checked before the first is
-/// registered; all are registered in one call.
+/// Replaces the user names of a definition by person ids. All names are checked before any person
+/// is registered, and all are registered in one call.
 pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unnamed> {
     let mut all = Vec::new();
     for processors in definition.processors() {
@@ -239,7 +241,7 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unn
     Ok(())
 }
 
-/// A definition that is one field, as those of the library stand.
+/// Returns a definition that contains only this field, for fields of the library.
 fn alone(field: &Field) -> Definition {
     Definition {
         fields: vec![field.clone()],
@@ -247,13 +249,13 @@ fn alone(field: &Field) -> Definition {
     }
 }
 
-/// A shared field with user names, as people read it.
+/// Replaces the person ids of a shared field by user names.
 pub async fn shared_with_names(app: &App, field: &mut Field) -> Result<(), Error> {
     let definition = alone(field);
     field_with_names(app, field, &definition).await
 }
 
-/// The people that a shared field names, as person ids.
+/// Replaces the user names of a shared field by person ids.
 pub async fn shared_with_pids(app: &App, field: &mut Field) -> Result<(), Unnamed> {
     let mut definition = alone(field);
     with_pids(app, &mut definition).await?;
@@ -271,7 +273,7 @@ fn joined(people: &[PersonId]) -> String {
         .join(",")
 }
 
-/// Turns the person ids of a definition into user names, as files have them.
+/// Replaces the person ids of a definition by user names.
 pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Error> {
     for processors in definition.processors_mut() {
         if let Processors::Person(people) = processors {
@@ -289,14 +291,14 @@ pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Er
     Ok(())
 }
 
-/// The person ids of one field of a definition as user names.
+/// Replaces the person ids of one field of a definition by user names.
 pub async fn field_with_names(
     app: &App,
     field: &mut Field,
     definition: &Definition,
 ) -> Result<(), Error> {
     field.default = app.people.value_out(Some(field), &field.default).await?;
-    // Few fields compare anything, and every list asks for every field of a step.
+    // Few fields have conditions, and lists call this function for every field of a node.
     if field.hidden_when.is_some() || field.rule.is_some() {
         for text in field.people_compared_mut(&definition.people_keys()) {
             *text = app.people.names_in(text).await?;
@@ -305,7 +307,7 @@ pub async fn field_with_names(
     Ok(())
 }
 
-/// The people whose user names a file gives.
+/// Returns the person ids of the user names in a file and registers new people.
 async fn pids(app: &App, names: &[PersonId]) -> Result<Vec<PersonId>, Error> {
     let names: Vec<String> = names.iter().map(|name| name.0.clone()).collect();
     app.people.pids(&names).await

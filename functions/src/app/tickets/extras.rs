@@ -1,4 +1,4 @@
-//! Optional parts of a new ticket besides its form, read in the same way by both APIs.
+//! Reads and checks the optional parts of a new ticket besides its form, for both APIs.
 
 use std::collections::BTreeMap;
 
@@ -16,19 +16,20 @@ use crate::App;
 use crate::app::outbound::Receiver;
 use crate::app::outbound::VARIABLES;
 
-/// Display-only fields of one ticket.
+/// Maximum number of display-only fields of one ticket.
 const DYNAMIC_FIELDS_MAX: usize = 100;
-/// Longest name and longest value of one, in characters (reference/bk-itsm.md 3.1).
+/// Longest name and longest value of a display-only field, in characters (reference/bk-itsm.md
+/// 3.1).
 const NAME_MAX: usize = 32;
 const VALUE_MAX: usize = 255;
-/// Longest callback URL.
+/// Longest callback URL, in bytes.
 const URL_MAX: usize = 2048;
-/// Headers of one callback; receivers accept about 100 of all kinds.
+/// Maximum number of headers of one callback; receivers accept about 100 headers in total.
 const HEADERS_MAX: usize = 32;
-/// Longest name and longest value of one, in bytes: servers accept heads of 8 KiB and more.
+/// Longest name and longest value of a header, in bytes. Servers accept a head of 8 KiB or more.
 const HEADER_NAME_MAX: usize = 128;
 const HEADER_VALUE_MAX: usize = 4096;
-/// Bytes of all of them.
+/// Maximum bytes of all headers of one callback.
 const HEADERS_BYTES_MAX: usize = 8192;
 
 /// A problem of display-only fields, with the index of the field.
@@ -38,11 +39,11 @@ pub(crate) enum Unfit {
     Name(usize),
     Kind(usize, String),
     Value(usize),
-    /// An address that does not open a page.
+    /// The value of a link is not an address of a page.
     Link(usize),
 }
 
-/// Display-only fields (reference/bk-itsm.md 3.1); their keys are ours.
+/// Reads the display-only fields (reference/bk-itsm.md 3.1) and generates their keys.
 pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit> {
     if items.len() > DYNAMIC_FIELDS_MAX {
         return Err(Unfit::TooMany(DYNAMIC_FIELDS_MAX));
@@ -76,17 +77,17 @@ pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
     items.iter().enumerate().map(read).collect()
 }
 
-/// A problem of the receiver of callbacks; a header is named.
+/// A problem of the receiver of callbacks, with the name of a faulty header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnfitReceiver {
-    /// No http(s) address.
+    /// The address is not a valid http(s) URL.
     Address,
-    /// An address that this desk may not call.
+    /// The egress rules do not allow the host.
     Closed(String),
     TooManyHeaders(usize),
     HeadersTooLong(usize),
     HeaderName(String),
-    /// A header that belongs to the connection or to the desk.
+    /// The header is reserved for the connection or for the desk.
     HeaderReserved(String),
     HeaderValue(String),
 }
@@ -97,7 +98,7 @@ pub(crate) fn callback_host(
     Receiver { url, headers }: &Receiver,
 ) -> Result<String, UnfitReceiver> {
     let parsed: reqwest::Url = url.parse().map_err(|_| UnfitReceiver::Address)?;
-    // Transition breaks would be left out, and another address would be called than the one that is written.
+    // URL parsing drops line breaks, so the called address would differ from the given one.
     if url.len() > URL_MAX
         || url.chars().any(char::is_control)
         || !matches!(parsed.scheme(), "http" | "https")
@@ -133,7 +134,7 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
         if name.len() > HEADER_NAME_MAX {
             return Err(UnfitReceiver::HeaderName(short));
         }
-        // The body of a callback is JSON; a client may say so.
+        // The body of a callback is JSON, so this content type is allowed.
         let is_of_body = valid == "content-type"
             && !value
                 .trim()
@@ -184,9 +185,9 @@ pub(crate) async fn keep_variables(
     Ok(Some(name))
 }
 
-/// Stores the values of one repeated API call in the key store, because they may be secrets, and
-/// returns their keys with that name. A value that is too long is returned as it is; the command
-/// rejects it.
+/// Stores the values of one repeated API call in the key store, because they may be secrets.
+/// Returns the keys of the values, each with the name of the secret. A value that is too long is
+/// returned unchanged, and the command rejects it.
 pub(crate) async fn keep_inputs(
     app: &App,
     by: &PersonId,

@@ -17,15 +17,16 @@ use crate::app::cards::stored_card;
 use crate::app::people::NAME_MAX;
 use crate::app::tickets::SN_BYTES_MAX;
 
-/// Rows read at once.
+/// Rows per read of an index.
 const STEP: usize = 500;
-/// Values that one condition may name: more than any page offers, few enough to be compared at once.
+/// Maximum number of values in one condition: more than any page offers, and few enough for a fast
+/// comparison.
 pub const PARTS_MAX: usize = 1_000;
 
 /// The filter of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// The list of one person: the index and the person.
+    /// The list of one person: its index and the person.
     pub list: Option<(&'static str, PersonId)>,
     pub creator: Option<PersonId>,
     pub catalogs: Vec<String>,
@@ -34,24 +35,24 @@ pub struct Filter {
     pub services: Vec<String>,
     pub businesses: Vec<String>,
     pub kinds: Vec<String>,
-    /// Withdrawn tickets are left out.
+    /// Whether withdrawn tickets are omitted.
     pub is_withdrawn_left_out: bool,
     pub tag: Option<String>,
     pub created: (Option<Moment>, Option<Moment>),
     pub ended: (Option<Moment>, Option<Moment>),
 }
 
-/// The page that is requested, from 1.
+/// The requested page, from 1.
 #[derive(Clone, Copy, Debug)]
 pub enum Number {
     This(usize),
     Last,
 }
 
-/// One page: the keys of its cards, newest first, and what it is a page of.
+/// One page of a list: the keys of its cards, newest first, with the size of the list.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Tickets in the whole list.
+    /// Number of tickets in the list.
     pub count: usize,
     pub number: usize,
     pub pages: usize,
@@ -77,7 +78,7 @@ impl Page {
     }
 }
 
-/// One page of the tickets that fit.
+/// Returns one page of the tickets that fit a filter.
 pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
     let Some(plan) = Plan::of(filter, app.views.has_counters()) else {
         return Ok(Page::of(0, number, size));
@@ -97,7 +98,7 @@ pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Re
     by_index(app, &plan.stretch, number, size).await
 }
 
-/// Catalogs and all below them.
+/// Returns categories and all their descendants.
 pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec<String>, Error> {
     let catalog = app.configuration.catalog().await?;
     let mut known: HashSet<String> = catalogs.iter().cloned().collect();
@@ -120,7 +121,7 @@ pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec
 }
 
 impl Filter {
-    /// The condition that names more than [`PARTS_MAX`] values.
+    /// Returns the name of a condition with more than [`PARTS_MAX`] values.
     pub fn too_many(&self) -> Option<&'static str> {
         let counts = [
             ("sns", self.sns.len()),
@@ -136,7 +137,7 @@ impl Filter {
             .map(|(name, _)| name)
     }
 
-    /// Returns whether a ticket that is named by its number fits.
+    /// Returns whether a ticket that was loaded by its number fits.
     fn fits(&self, plan: &Plan, card: &TicketCard) -> bool {
         let (Some(shared), Some(own)) = (Facets::of(card), OwnFacets::of(card)) else {
             return false;
@@ -152,7 +153,7 @@ impl Filter {
     }
 }
 
-/// Times on the wire have whole seconds, so a stored one is compared cut to the second.
+/// Returns a time cut to whole seconds, because times in requests have whole seconds.
 fn second(at: Moment) -> i64 {
     at.0.div_euclid(1000)
 }
@@ -166,7 +167,7 @@ fn is_between(at: Moment, (from, to): (Option<Moment>, Option<Moment>)) -> bool 
 #[derive(Debug, Default)]
 struct Shared {
     statuses: HashSet<String>,
-    /// No ticket that was withdrawn.
+    /// Whether withdrawn tickets are omitted.
     is_withdrawn_left_out: bool,
     catalogs: HashSet<String>,
     services: HashSet<String>,
@@ -198,13 +199,13 @@ impl Shared {
             && self.tag.as_ref().is_none_or(|tag| facets.tag == *tag)
     }
 
-    /// The same for the text that is stored beside a row.
+    /// Returns whether the facets in the text of a row fit.
     fn fit_text(&self, text: &str) -> bool {
         Facets::read(text).is_some_and(|facets| self.fit(&facets))
     }
 }
 
-/// Conditions on facets of one ticket alone.
+/// Conditions on facets that differ for each ticket.
 #[derive(Debug, Default)]
 struct Own {
     creator: Option<PersonId>,
@@ -238,7 +239,7 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// The values of an owner between two times, in whole seconds.
+    /// Returns the range of an owner's values between two times, cut to whole seconds.
     fn of(index: &'static str, owner: &str, (from, to): (Option<Moment>, Option<Moment>)) -> Self {
         let digits = |at: i64| format!("{owner}{:016}", at.saturating_mul(1000).max(0));
         Self {
@@ -264,18 +265,19 @@ impl Stretch {
     }
 }
 
-/// The range that contains every ticket of a filter, newest first, and the conditions that remain.
+/// The range that contains every ticket of a filter, newest first, with the remaining conditions.
 #[derive(Debug)]
 struct Plan {
     stretch: Stretch,
     shared: Shared,
     own: Own,
-    /// The range of tickets by the time of their end; only for lists without a person.
+    /// The range of tickets by the time of their end; only for lists of all people.
     ended: Option<Stretch>,
 }
 
 impl Plan {
-    /// Returns `None` if no ticket can fit. A store without counters has own indexes for statuses.
+    /// Plans a list; returns `None` if no ticket can fit. A store without counters has separate
+    /// indexes for statuses.
     fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
         let is_long = |pid: &PersonId| pid.as_str().len() > 4 * NAME_MAX;
         let whose = filter.list.as_ref().map(|(_, pid)| pid);
@@ -330,7 +332,7 @@ impl Plan {
         let ended = (filter.ended != (None, None) && pid.is_none())
             .then(|| Stretch::of("ended", "", filter.ended));
         let (index, owner) = match (index, one_status) {
-            // The rows of `ended` are held against every condition.
+            // Rows of the index `ended` are checked against every condition.
             (index, _) if has_counters || ended.is_some() => (index, pid.map(ToString::to_string)),
             (_, Some(status)) => {
                 shared.statuses.clear();
@@ -342,7 +344,7 @@ impl Plan {
             }
             (index, _) => (index, pid.map(ToString::to_string)),
         };
-        // Every other index leaves withdrawn tickets out itself.
+        // The other indexes do not contain withdrawn tickets.
         shared.is_withdrawn_left_out &= ["ticket", "creator", "status"].contains(&index);
         let owner = owner.map_or_else(String::new, |owner| format!("{owner}|"));
         Some(Self {
@@ -361,7 +363,7 @@ impl Plan {
     }
 }
 
-/// The count and one page's keys straight from an index, newest first.
+/// Returns the count and the keys of one page directly from an index, newest first.
 async fn by_index(
     app: &App,
     stretch: &Stretch,
@@ -388,7 +390,7 @@ async fn by_index(
     })
 }
 
-/// How many rows of a stretch have facets that fit, and the keys of one page of them.
+/// Returns the number of rows in a range whose shared facets fit, and the keys of one page of them.
 async fn counted(
     app: &App,
     plan: &Plan,
@@ -407,7 +409,7 @@ async fn counted(
     ))
 }
 
-/// The same with conditions on facets that tickets share.
+/// Returns one page under conditions on shared facets.
 async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let first = match number {
         Number::This(number) => number,
@@ -434,7 +436,7 @@ async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Resul
     })
 }
 
-/// Tickets that are named by their numbers: the cards are read.
+/// Returns one page of the tickets with the given numbers; reads their cards.
 async fn by_number(
     app: &App,
     filter: &Filter,
@@ -473,7 +475,7 @@ async fn card(app: &App, key: &str) -> Result<Option<TicketCard>, Error> {
         .transpose()
 }
 
-/// Calls a function with every row of a stretch, newest first, until it has enough.
+/// Calls a function with every row of a range, newest first, until it returns true.
 async fn walk(
     app: &App,
     stretch: &Stretch,
@@ -495,7 +497,7 @@ async fn walk(
         if is_end {
             return Ok(());
         }
-        // Long walks let other requests run, also on a store that never waits.
+        // A long read yields to other requests, because some stores never wait.
         tokio::task::yield_now().await;
     }
 }
@@ -535,7 +537,8 @@ async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<
 }
 
 /// Lists tickets by the time of their end. Either the ended tickets are read and sorted by
-/// creation, or the list is read until the page is full; the counters show which reads fewer rows.
+/// creation, or the list is read until the page is full. The counters show which of both reads
+/// fewer rows.
 async fn by_end(
     app: &App,
     plan: &Plan,

@@ -1,8 +1,8 @@
-//! Submits a ticket: the one sequence of steps that every API goes through.
+//! Submits a ticket, in one sequence of steps for all APIs.
 //!
-//! An API translates its request into a [`Submission`] and the outcome into its response. A repeated
-//! idempotency key is answered before that by [`super::opened_before`], because its service may have
-//! changed since.
+//! An API translates its request into a [`Submission`] and the outcome into its response. A
+//! repeated idempotency key is answered before that by [`super::opened_before`], because its
+//! service may have changed since.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,8 @@ use crate::app::outbound::Receiver;
 pub struct Submission {
     /// The command; people may still be unknown, the number is set by [`submit`].
     pub open: Open,
-    /// Variables for automatic nodes by name. The key store keeps them, because they may be secrets.
+    /// Variables for automatic nodes by name. The key store keeps them, because they may be
+    /// secrets.
     pub variables: BTreeMap<String, String>,
     /// The receiver of callbacks, if `open.callback` is set. The key store keeps it.
     pub receiver: Option<Receiver>,

@@ -230,7 +230,7 @@ async fn save(
             format!("the form has no field `{}`", quoted(&unknown_entry.key)),
         ));
     }
-    // Unknown people stay as typed, because a draft registers nobody.
+    // Unknown people stay as typed, because a draft registers no person.
     request
         .app
         .people

@@ -86,7 +86,7 @@ async fn form_or_options(
 ) -> ApiResult {
     match (method, resource) {
         (&Method::GET, "form") => {
-            // Readers know people by their user names.
+            // A form shows user names instead of person ids.
             let mut definition = workflow.definition.clone();
             seed::with_names(&request.app, &mut definition).await?;
             let mut fields = Vec::new();

@@ -128,8 +128,9 @@ fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
         .into_response()
 }
 
-/// The optional parts of a ticket: `callback` (`url`, `headers`, `on_status`), `processors` (user
-/// names by node id), `dynamic_fields` (`name`, `type`, `value` each) and `envs` (texts by name).
+/// The optional parts of a ticket. `callback` has `url`, `headers` and `on_status`; `processors`
+/// has user names by node id. `dynamic_fields` have `name`, `type` and `value`; `envs` has texts by
+/// name.
 #[derive(Clone, Debug, Default)]
 struct Extras {
     callback: Option<(CallbackTarget, Receiver)>,

@@ -71,7 +71,8 @@ impl Asked {
         let authorization = header("x-bkapi-authorization");
         let bytes = match body::read(body, BODY_BYTES_MAX).await {
             Ok(bytes) => bytes,
-            // Too many bodies arrive at once. The caller may be valid, and may repeat the request.
+            // Too many bodies arrive concurrently. The caller may be valid, and may repeat the
+            // request.
             Err(reason @ NotRead::Busy) => return Err(unread(&reason).into()),
             Err(reason) => {
                 return Err(unreadable(app, &query, authorization, unread(&reason)).await);

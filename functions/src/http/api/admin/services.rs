@@ -317,7 +317,7 @@ async fn import_workflow_file(
         (service.workflow, service.workflow_version, report) =
             imported.map_err(|error| Problem::from(error).moved("/workflow", "/workflow_file"))?;
     }
-    // Owners are registered last, so that a rejected import registers nobody.
+    // Owners are registered last, so that a rejected import registers no person.
     let registered = request.app.people.register(service.owners.clone()).await?;
     service
         .owners
