@@ -178,7 +178,12 @@ async fn http_directory() {
     );
     let served = tokio::spawn(async move { axum::serve(listener, router).await });
     let clock = Arc::new(ManualClock::at(Moment(1_795_000_000_000)));
-    let http = directory::http::Http::new(&base, clock.clone()).expect("a directory");
+    let http = directory::http::Http::new(
+        &base,
+        Arc::new(infra::http::client::Client::trusted().expect("a client")),
+        clock.clone(),
+    )
+    .expect("a directory");
     directory::contract::answers(&http).await;
     served.abort();
     assert!(served.await.is_err_and(|end| end.is_cancelled()));

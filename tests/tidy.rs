@@ -94,6 +94,21 @@ fn use_cases_import_no_trigger() {
     }
 }
 
+#[test]
+fn outgoing_requests_have_one_client() {
+    let kernel = root().join("infra/src/http");
+    for krate in ["events", "domain", "infra", "functions"] {
+        for path in files(&root().join(krate).join("src"), &["rs"]) {
+            let is_kernel = path.starts_with(&kernel);
+            assert!(
+                is_kernel || !read(&path).contains("reqwest"),
+                "{} uses the HTTP library itself",
+                path.display()
+            );
+        }
+    }
+}
+
 /// Words that hide the meaning of a sentence.
 const BANNED: [&str; 7] = [
     "door",
@@ -175,7 +190,7 @@ fn the_catalog_lists_exactly_the_function_files() {
     let mut on_disk = BTreeSet::from(["command".to_owned()]);
     for (folder, helpers) in [
         ("stream", &["mod", "parked"][..]),
-        ("queue", &["mod", "token"]),
+        ("queue", &["mod", "runner"]),
         ("timer", &["mod"]),
     ] {
         // Only direct files are functions; a function may have further files in a folder of its

@@ -1,34 +1,26 @@
 //! One callback: repeated until the receiver accepts it, with a stored deadline for each attempt.
 
-use events::Moment;
 use events::callback::{AttemptFailed, CallbackEvent, Collected, Failed, Requested, Succeeded};
 use serde::{Deserialize, Serialize};
 
+use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Attempts before the callback fails and only the receiver can collect it; with [`backoff_ms`]
-/// they take about 8 hours.
-pub const ATTEMPTS_MAX: u32 = 16;
+/// When attempts are repeated: 16 attempts take about 8 hours. After the last one only the receiver
+/// can collect the result.
+pub const POLICY: Policy = Policy {
+    attempts_max: 16,
+    first_ms: 1000,
+    longest_ms: 4 * 3_600_000,
+};
 
 /// The commands of one callback.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// Records the outcome of one attempt; `attempt` counts from 1 and must be the attempt that is
-    /// due.
-    Record {
-        attempt: u32,
-        outcome: Outcome,
-        at: Moment,
-    },
+    /// Records the outcome of the attempt that is due.
+    Record(Report),
     Collect(Collected),
-}
-
-/// The outcome of one attempt; `status` is the HTTP status, `None` without a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Accepted { status: u16 },
-    Refused { status: Option<u16>, reason: String },
 }
 
 /// The reasons why a command is rejected.
@@ -42,15 +34,13 @@ pub enum Rejection {
     NotDue(u32),
 }
 
-/// The progress of a callback; `Waiting` is before the first attempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The progress of a callback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
+    /// Another attempt is due.
     #[default]
-    Waiting,
-    Retrying {
-        next: Moment,
-    },
+    Open,
     Succeeded,
     Failed,
 }
@@ -59,7 +49,7 @@ pub enum Progress {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Callback {
     pub requested: Option<Requested>,
-    pub attempts: u32,
+    pub attempts: Attempts,
     pub progress: Progress,
     pub collected: bool,
 }
@@ -83,43 +73,12 @@ impl Decider for Callback {
             }
             Command::Request(requested) => Ok(vec![requested.clone().into()]),
             _ if self.requested.is_none() => Err(DecideError::Rejected(Rejection::NotRequested)),
-            Command::Record { attempt, .. } if *attempt != self.attempts + 1 || !self.is_open() => {
-                Err(DecideError::Rejected(Rejection::NotDue(*attempt)))
+            Command::Record(report)
+                if report.attempt != self.attempts.next() || !self.is_open() =>
+            {
+                Err(DecideError::Rejected(Rejection::NotDue(report.attempt)))
             }
-            Command::Record {
-                attempt,
-                outcome: Outcome::Accepted { status },
-                ..
-            } => Ok(vec![
-                Succeeded {
-                    attempt: *attempt,
-                    status: *status,
-                }
-                .into(),
-            ]),
-            Command::Record {
-                attempt,
-                outcome: Outcome::Refused { status, reason },
-                at,
-            } => {
-                let (attempt, status, reason) = (*attempt, *status, reason.clone());
-                Ok(vec![if attempt >= ATTEMPTS_MAX {
-                    Failed {
-                        attempt,
-                        status,
-                        reason,
-                    }
-                    .into()
-                } else {
-                    AttemptFailed {
-                        attempt,
-                        status,
-                        reason,
-                        due: at.plus_ms(backoff_ms(attempt)),
-                    }
-                    .into()
-                }])
-            }
+            Command::Record(report) => Ok(vec![self.record(report)]),
             Command::Collect(_) if self.collected => Ok(Vec::new()),
             Command::Collect(collected) => Ok(vec![collected.clone().into()]),
         }
@@ -127,17 +86,17 @@ impl Decider for Callback {
 
     fn evolve(&mut self, event: &CallbackEvent) {
         match event {
-            CallbackEvent::Requested(requested) => self.requested = Some(requested.clone()),
-            CallbackEvent::AttemptFailed(failed) => {
-                self.attempts = failed.attempt;
-                self.progress = Progress::Retrying { next: failed.due };
+            CallbackEvent::Requested(requested) => {
+                self.attempts = Attempts::due_at(requested.due);
+                self.requested = Some(requested.clone());
             }
+            CallbackEvent::AttemptFailed(failed) => self.attempts.fail(failed.attempt, failed.due),
             CallbackEvent::Succeeded(succeeded) => {
-                self.attempts = succeeded.attempt;
+                self.attempts.end(succeeded.attempt);
                 self.progress = Progress::Succeeded;
             }
             CallbackEvent::Failed(failed) => {
-                self.attempts = failed.attempt;
+                self.attempts.end(failed.attempt);
                 self.progress = Progress::Failed;
             }
             CallbackEvent::Collected(_) => self.collected = true,
@@ -148,23 +107,44 @@ impl Decider for Callback {
 impl Callback {
     /// Returns true if another attempt is to be made.
     pub fn is_open(&self) -> bool {
-        self.requested.is_some()
-            && matches!(self.progress, Progress::Waiting | Progress::Retrying { .. })
+        self.requested.is_some() && self.progress == Progress::Open
     }
-}
 
-/// Returns the pause after a failed attempt in milliseconds: 1 s, doubling, at most 4 hours.
-pub fn backoff_ms(attempt: u32) -> i64 {
-    const LONGEST: i64 = 4 * 3_600_000;
-    1000_i64
-        .checked_shl(attempt.saturating_sub(1))
-        .unwrap_or(LONGEST)
-        .clamp(1000, LONGEST)
+    /// Returns the event of an attempt. A receiver recognizes a repeated request by its idempotency
+    /// key, so an attempt with an unknown outcome is repeated too.
+    fn record(&self, report: &Report) -> CallbackEvent {
+        let (attempt, status) = (report.attempt, report.status);
+        let (reason, after_ms) = match &report.verdict {
+            Verdict::Succeeded { .. } => {
+                let status = status.unwrap_or_default();
+                return Succeeded { attempt, status }.into();
+            }
+            Verdict::Retry { reason, after_ms } => (reason.clone(), *after_ms),
+            Verdict::Failed { reason, .. } | Verdict::Unknown { reason } => (reason.clone(), None),
+            Verdict::Poll { .. } => ("the receiver has not finished".to_owned(), None),
+        };
+        match self.attempts.retry_at(report.policy, after_ms, report.at) {
+            Some(due) => AttemptFailed {
+                attempt,
+                status,
+                reason,
+                due,
+            }
+            .into(),
+            None => Failed {
+                attempt,
+                status,
+                reason,
+            }
+            .into(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use cqrs_es::test::TestFramework;
+    use events::Moment;
     use events::ticket::CallbackTarget;
 
     use super::*;
@@ -184,31 +164,45 @@ mod tests {
         }
     }
 
+    fn report(attempt: u32, status: Option<u16>, verdict: Verdict) -> Command {
+        Command::Record(Report {
+            attempt,
+            exchange: None,
+            status,
+            verdict,
+            policy: POLICY,
+            at: Moment(10),
+        })
+    }
+
+    fn retry(after_ms: Option<i64>) -> Verdict {
+        Verdict::Retry {
+            reason: "no".into(),
+            after_ms,
+        }
+    }
+
     #[test]
     fn a_failed_attempt_sets_the_deadline_of_the_next_one() {
-        TestFramework::<EsAggregate<Callback>>::with(())
-            .given(vec![requested().into()])
-            .when(Command::Record {
-                attempt: 1,
-                outcome: Outcome::Refused {
-                    status: Some(500),
-                    reason: "no".into(),
-                },
-                at: Moment(10),
-            })
-            .then_expect_events(vec![
-                AttemptFailed {
-                    attempt: 1,
-                    status: Some(500),
-                    reason: "no".into(),
-                    due: Moment(1010),
-                }
-                .into(),
-            ]);
+        for (after_ms, due) in [(None, 1010), (Some(90_000), 90_010)] {
+            TestFramework::<EsAggregate<Callback>>::with(())
+                .given(vec![requested().into()])
+                .when(report(1, Some(500), retry(after_ms)))
+                .then_expect_events(vec![
+                    AttemptFailed {
+                        attempt: 1,
+                        status: Some(500),
+                        reason: "no".into(),
+                        due: Moment(due),
+                    }
+                    .into(),
+                ]);
+        }
     }
 
     #[test]
     fn an_attempt_that_is_recorded_twice_is_rejected() {
+        let outputs = std::collections::BTreeMap::new();
         TestFramework::<EsAggregate<Callback>>::with(())
             .given(vec![
                 requested().into(),
@@ -218,11 +212,7 @@ mod tests {
                 }
                 .into(),
             ])
-            .when(Command::Record {
-                attempt: 1,
-                outcome: Outcome::Accepted { status: 200 },
-                at: Moment(10),
-            })
+            .when(report(1, Some(200), Verdict::Succeeded { outputs }))
             .then_expect_error_message("attempt 1 is not the one that is due");
     }
 
@@ -230,24 +220,31 @@ mod tests {
     fn a_callback_fails_after_the_last_attempt() {
         let mut callback = Callback::default();
         callback.evolve(&requested().into());
-        for attempt in 1..=ATTEMPTS_MAX {
-            let refused = Outcome::Refused {
-                status: None,
-                reason: "timeout".into(),
-            };
+        let mut pauses = 0;
+        for attempt in 1..=POLICY.attempts_max {
+            assert!(callback.is_open());
             let events = callback
-                .decide(
-                    &Command::Record {
-                        attempt,
-                        outcome: refused,
-                        at: Moment(0),
-                    },
-                    &(),
-                )
+                .decide(&report(attempt, None, retry(None)), &())
                 .unwrap();
             events.iter().for_each(|event| callback.evolve(event));
+            pauses += callback.attempts.due.0 - 10;
         }
         assert_eq!(callback.progress, Progress::Failed);
         assert!(!callback.is_open());
+        assert!(
+            (7 * 3_600_000..13 * 3_600_000).contains(&pauses),
+            "{pauses} ms"
+        );
+    }
+
+    #[test]
+    fn a_result_is_collected_once() {
+        let mut callback = Callback::default();
+        callback.evolve(&requested().into());
+        let collect = Command::Collect(Collected { by: None });
+        let events = callback.decide(&collect, &()).expect("accepted");
+        events.iter().for_each(|event| callback.evolve(event));
+        assert!(callback.collected);
+        assert_eq!(callback.decide(&collect, &()), Ok(Vec::new()));
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod api_call;
 pub mod attachment;
+pub mod attempt;
 pub mod callback;
 pub mod condition;
 pub mod config;

@@ -7,7 +7,7 @@ use events::workflow::{Choice, Definition, Field};
 use serde_json::Value;
 
 use crate::api_call::judge::{failure_reason, value_at};
-use crate::api_call::plan::{Wanted, of_request};
+use crate::api_call::plan::{PlannedRequest, of_request};
 use crate::api_call::template::{Variables, holes_of_json, placeholders, typed};
 use crate::condition::Found;
 use crate::ticket::form::plain;
@@ -48,7 +48,7 @@ pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, Stri
         .as_ref()
         .map(|kv| (kv.key.clone(), kv.name.clone()))
         .filter(|(key, _)| !key.is_empty());
-    let planned = |request: Wanted| {
+    let planned = |request: PlannedRequest| {
         let body = request.body_text();
         let bytes = request.url.len()
             + body.len()

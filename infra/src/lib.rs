@@ -40,12 +40,12 @@ pub mod login;
 pub mod meter;
 pub mod pages;
 pub mod ports;
+pub mod provider;
 pub mod queue;
 pub mod secrets;
 #[cfg(feature = "local")]
 mod sqlite;
 pub mod store;
-pub mod tls;
 pub mod views;
 
 pub use error::{Error, Kind};

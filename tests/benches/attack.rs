@@ -235,7 +235,7 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
 /// Requests `/healthz` on a new connection each time; records the longest time.
 async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
     // The client is made once, because its construction takes time; connections are not reused.
-    let http = infra::tls::client()
+    let http = infra::http::tls::client()
         .pool_max_idle_per_host(0)
         .timeout(HEALTH_TIMEOUT)
         .build()

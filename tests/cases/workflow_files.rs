@@ -1778,12 +1778,10 @@ async fn twelve_workflow_files_run_to_each_of_their_ends() {
         assert_eq!(lost, 0, "{}: {}", file.name, imported["report"]);
         for way in &file.ways {
             let seen = desk.receiver.calls.lock().expect("no holder panics").len();
-            let answers = way.answers.iter().map(|body| {
-                Ok(HttpResponse {
-                    status: 200,
-                    body: body.to_string().into_bytes(),
-                })
-            });
+            let answers = way
+                .answers
+                .iter()
+                .map(|body| Ok(HttpResponse::of(200, body.to_string().as_bytes())));
             desk.receiver
                 .answers
                 .lock()

@@ -123,7 +123,7 @@ async fn a_failing_receiver_gets_the_result_with_the_same_id() {
             .filter(|context| !context.aggregate.0.is_open())
     })
     .await;
-    assert_eq!(callback.aggregate.0.attempts, 3);
+    assert_eq!(callback.aggregate.0.attempts.made, 3);
 }
 
 /// Runs the unmodified official SDKs; each ended ticket sends one callback to the receiver.

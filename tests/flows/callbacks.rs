@@ -84,16 +84,10 @@ async fn the_receiver_gets_every_documented_key_and_a_token_that_verifies() {
 #[tokio::test]
 async fn an_unavailable_receiver_is_called_again_with_the_same_key() {
     let desk = TestDesk::open().await;
-    let busy = HttpResponse {
-        status: 200,
-        body: br#"{"result":false,"code":1}"#.to_vec(),
-    };
+    let busy = HttpResponse::of(200, br#"{"result":false,"code":1}"#);
     desk.receiver.answers.lock().unwrap().extend([
-        Err("connection refused".into()),
-        Ok(HttpResponse {
-            status: 502,
-            body: Vec::new(),
-        }),
+        Err(infra::http::HttpError::NotSent("connection refused".into())),
+        Ok(HttpResponse::of(502, b"")),
         Ok(busy),
     ]);
     let sn = withdrawn(&desk).await;
@@ -129,7 +123,7 @@ async fn a_collected_result_is_no_longer_listed_as_failed() {
         .answers
         .lock()
         .unwrap()
-        .extend([Err("timeout".into())]);
+        .extend([Err(infra::http::HttpError::Unknown("timeout".into()))]);
     let sn = withdrawn(&desk).await;
     desk.settle().await;
     assert_eq!(

@@ -228,10 +228,10 @@ async fn the_monitor_creates_a_fast_approval_polls_and_withdraws() {
         .answers
         .lock()
         .expect("answers")
-        .push_back(Ok(infra::http::HttpResponse {
-            status: 200,
-            body: br#"{"result":true,"code":200,"data":{}}"#.to_vec(),
-        }));
+        .push_back(Ok(infra::http::HttpResponse::of(
+            200,
+            br#"{"result":true,"code":200,"data":{}}"#,
+        )));
     send(&desk, Method::POST, &path("approve"), &[], with(json!({ "sn": sn, "state_id": 3, "approver": "wangwu", "action": "false", "remark": "不同意" })))
         .await;
     desk.settle().await;

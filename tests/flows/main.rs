@@ -30,6 +30,7 @@ mod setting_up;
 mod submitting;
 mod tickets;
 mod weaknesses;
+mod workers;
 mod workflow_builder;
 
 pub(crate) use tests::TestDesk;

@@ -398,12 +398,11 @@ impl Table {
         }
         if mode == Mode::Automatic && state != State::Running {
             let answer = if state == State::Failed { "x" } else { "{}" };
-            desk.receiver.answers.lock().expect("answers").push_back(Ok(
-                infra::http::HttpResponse {
-                    status: 200,
-                    body: answer.into(),
-                },
-            ));
+            desk.receiver
+                .answers
+                .lock()
+                .expect("answers")
+                .push_back(Ok(infra::http::HttpResponse::of(200, answer.as_bytes())));
             desk.settle().await;
         }
         if matches!(state, State::Running | State::Failed) {

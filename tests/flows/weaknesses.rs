@@ -113,7 +113,7 @@ async fn w03_callbacks_are_retried_and_each_attempt_is_kept() {
         .answers
         .lock()
         .expect("answers")
-        .push_back(Err("timeout".into()));
+        .push_back(Err(infra::http::HttpError::Unknown("timeout".into())));
     let sn = with_callback(&desk).await;
     assert_eq!(
         desk.must("callback_failed_ticket", json!({})).await,
@@ -921,7 +921,11 @@ async fn w22_calls_to_private_networks_are_blocked_and_attempts_are_kept() {
         ),
         ("file:///etc/passwd".into(), "neither http nor https"),
     ] {
-        let refused = closed.call(&call(url.clone())).await.unwrap_err();
+        let refused = closed
+            .send(&call(url.clone()))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains(why), "{url}: {refused}");
     }
     assert_eq!(
@@ -936,7 +940,7 @@ async fn w22_calls_to_private_networks_are_blocked_and_attempts_are_kept() {
     ] {
         let open = Client::new(Egress::read(allowed).unwrap()).unwrap();
         assert_eq!(
-            open.call(&call(format!("http://{host}:{port}/")))
+            open.send(&call(format!("http://{host}:{port}/")))
                 .await
                 .map(|answer| answer.status),
             Ok(200),
@@ -957,11 +961,10 @@ async fn w22_calls_to_private_networks_are_blocked_and_attempts_are_kept() {
         json!([]),
     )
     .await;
-    desk.receiver
-        .answers
-        .lock()
-        .unwrap()
-        .extend([Err("timeout".to_owned()), Err("no route".to_owned())]);
+    desk.receiver.answers.lock().unwrap().extend([
+        Err(infra::http::HttpError::Unknown("timeout".into())),
+        Err(infra::http::HttpError::NotSent("no route".into())),
+    ]);
     let sn = open(&desk, &service).await;
     desk.settle().await;
     desk.clock.advance(3_000);

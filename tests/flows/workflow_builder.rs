@@ -70,12 +70,11 @@ pub(crate) async fn open(desk: &TestDesk, service: &Value) -> Value {
 
 pub(crate) fn answers(desk: &TestDesk, answers: &[(u16, Value)]) {
     let mut next = desk.receiver.answers.lock().expect("no holder panics");
-    next.extend(answers.iter().map(|(status, body)| {
-        Ok(HttpResponse {
-            status: *status,
-            body: body.to_string().into_bytes(),
-        })
-    }));
+    next.extend(
+        answers
+            .iter()
+            .map(|(status, body)| Ok(HttpResponse::of(*status, body.to_string().as_bytes()))),
+    );
 }
 
 pub(crate) async fn step(desk: &TestDesk, sn: &Value) -> Value {

@@ -236,7 +236,7 @@ impl Served {
 
 /// Returns an HTTP client with a short timeout, because the process may have been killed.
 pub fn client() -> reqwest::Client {
-    infra::tls::client()
+    infra::http::tls::client()
         .timeout(Duration::from_secs(10))
         .build()
         .expect("a client")

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use events::service_task::{Request, ServiceTask};
+use events::service_task::Request;
 use events::workflow::{Condition, NodeKind};
 use events::{NodeId, TransitionId};
 use serde_json::Value;
 
-use super::{ApiCall, CREATED, PAUSE_MAX_MS, POLLED, RESUMED, Step};
+use super::{ApiCall, POLICY, POLLED};
+use crate::attempt::{Policy, Verdict};
 use crate::condition::{self, Found};
 use crate::ticket::form::plain;
 
@@ -15,59 +16,55 @@ use crate::ticket::form::plain;
 const OUTPUT_BYTES: usize = 4096;
 /// Maximum length in characters of an external message in a reason.
 const REASON_CHARS: usize = 200;
-/// Pause between two requests for the state of a SOPS task, in milliseconds.
-const TASK_POLL_MS: i64 = 10_000;
-/// Maximum number of consecutive requests for the state of a SOPS task without a usable response.
-const TASK_ATTEMPTS: u32 = 5;
-
 /// The HTTP status and body of a response, or the English reason why there is none.
-pub type Came<'a> = Result<(u16, &'a [u8]), String>;
+pub type Reply<'a> = Result<(u16, &'a [u8]), String>;
 
-/// Returns the outcome of one attempt from its response.
-pub fn judge(
-    service_task: &ServiceTask,
+/// Returns the verdict on one attempt of a request, and when failed attempts are repeated.
+pub fn verdict(
+    request: &Request,
     kind: NodeKind,
     call: &ApiCall,
-    response: &Came<'_>,
-) -> Step {
-    match service_task {
-        ServiceTask::Request(request) => of_request(request, kind, call, response),
-        ServiceTask::Task(task) => of_task(task.polls_max, call, response),
+    reply: &Reply<'_>,
+) -> (Verdict, Policy) {
+    (
+        of_request(request, kind, call, reply),
+        policy(request, call),
+    )
+}
+
+/// Returns when failed attempts of a request are repeated. A lost response is no information about
+/// the polled work, so polls may fail as often as polls are left.
+fn policy(request: &Request, call: &ApiCall) -> Policy {
+    let poll = request.poll.as_ref().filter(|_| call.step == POLLED);
+    let polls_left = poll.map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
+    let longest_ms = poll
+        .filter(|_| polls_left > 0)
+        .map_or(POLICY.longest_ms, |poll| {
+            poll.interval_ms.min(POLICY.longest_ms)
+        });
+    Policy {
+        attempts_max: request.attempts_max.max(polls_left),
+        longest_ms,
+        ..POLICY
     }
 }
 
-fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, response: &Came<'_>) -> Step {
-    // A lost response is no information about the polled work, so polls may fail as often as polls
-    // are left.
-    let polls_left = request
-        .poll
-        .as_ref()
-        .filter(|_| call.step == POLLED)
-        .map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
-    let pause_max_ms = request
-        .poll
-        .as_ref()
-        .filter(|_| polls_left > 0)
-        .map_or(PAUSE_MAX_MS, |poll| poll.interval_ms.min(PAUSE_MAX_MS));
-    let no_response = |status, reason| Step::NoAnswer {
-        status,
+fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'_>) -> Verdict {
+    let retry = |reason| Verdict::Retry {
         reason,
-        attempts_max: request.attempts_max.max(polls_left),
-        pause_max_ms,
+        after_ms: None,
     };
-    let (status, body) = match response {
+    let (status, body) = match reply {
         Ok(received) => *received,
-        Err(reason) => return no_response(None, reason.clone()),
+        Err(reason) => return retry(reason.clone()),
     };
     // These statuses are transient; every other status is a final result.
     if status == 429 || status >= 500 {
-        return no_response(Some(status), format!("answered {status}"));
+        return retry(format!("answered {status}"));
     }
-    let failed = |reason: String| Step::Done {
-        status: Some(status),
-        succeeded: false,
-        outputs: BTreeMap::new(),
+    let failed = |reason: String| Verdict::Failed {
         reason,
+        outputs: BTreeMap::new(),
     };
     if !matches!(status, 200..=299) {
         return failed(format!("answered {status}"));
@@ -77,11 +74,8 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, response: &Came
     };
     if let Some(poll) = &request.poll {
         if holds(&poll.until, &body_json) {
-            return Step::Done {
-                status: Some(status),
-                succeeded: true,
+            return Verdict::Succeeded {
                 outputs: outputs(request, kind, &body_json),
-                reason: String::new(),
             };
         }
         if call.polls + 1 >= poll.times_max {
@@ -90,7 +84,7 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, response: &Came
                 poll.times_max
             ));
         }
-        return Step::UnderWay {
+        return Verdict::Poll {
             step: POLLED.into(),
             task: String::new(),
             after_ms: poll.interval_ms,
@@ -103,80 +97,8 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, response: &Came
     if !succeeded {
         return failed(failure_reason(&body_json));
     }
-    Step::Done {
-        status: Some(status),
-        succeeded: true,
+    Verdict::Succeeded {
         outputs: outputs(request, kind, &body_json),
-        reason: String::new(),
-    }
-}
-
-fn of_task(polls_max: u32, call: &ApiCall, response: &Came<'_>) -> Step {
-    // The creation and the start of a task are not repeated automatically, because BlueKing SOPS
-    // may have executed them.
-    let attempts_max = if matches!(call.step.as_str(), "" | CREATED) {
-        1
-    } else {
-        TASK_ATTEMPTS
-    };
-    let no_response = |status, reason| Step::NoAnswer {
-        status,
-        reason,
-        attempts_max,
-        pause_max_ms: PAUSE_MAX_MS,
-    };
-    let (status, body) = match response {
-        Ok(received) => *received,
-        Err(reason) => return no_response(None, reason.clone()),
-    };
-    let result = |succeeded: bool| {
-        call.requested
-            .iter()
-            .map(|requested| (task_result(requested.node), succeeded.to_string()))
-            .collect()
-    };
-    let done = |succeeded, reason| Step::Done {
-        status: Some(status),
-        succeeded,
-        outputs: result(succeeded),
-        reason,
-    };
-    let body_json = match serde_json::from_slice::<Value>(body) {
-        Ok(body_json) if (200..300).contains(&status) && body_json["result"] == true => body_json,
-        Ok(body_json) if (200..300).contains(&status) => {
-            return done(false, failure_reason(&body_json));
-        }
-        _ => return no_response(Some(status), format!("answered {status}")),
-    };
-    let under_way = |step: &str, task: &str, after_ms| Step::UnderWay {
-        step: step.into(),
-        task: task.into(),
-        after_ms,
-    };
-    match call.step.as_str() {
-        "" => match plain(&body_json["data"]["task_id"]) {
-            task if task.is_empty() => done(false, "the response has no task id".into()),
-            task => under_way(CREATED, &task, 0),
-        },
-        CREATED => under_way("started", &call.task, TASK_POLL_MS),
-        step => match body_json["data"]["state"].as_str().unwrap_or_default() {
-            // A resumed task that was never started is started now. A resumed task that was revoked
-            // or has expired is replaced by a new task.
-            "CREATED" if step == RESUMED => under_way(CREATED, &call.task, 0),
-            "REVOKED" | "EXPIRED" if step == RESUMED => under_way("", "", 0),
-            "FINISHED" => done(true, String::new()),
-            state @ ("FAILED" | "REVOKED" | "EXPIRED") => {
-                done(false, format!("the SOPS task {} is {state}", call.task))
-            }
-            state if call.polls + 1 >= polls_max => done(
-                false,
-                format!(
-                    "the SOPS task {} is still {state} after {polls_max} polls",
-                    call.task
-                ),
-            ),
-            _ => under_way("running", &call.task, TASK_POLL_MS),
-        },
     }
 }
 
@@ -241,7 +163,7 @@ fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<Str
 }
 
 /// Returns the reason of a failure: code and message of the external system, with a bounded length.
-pub(crate) fn failure_reason(body_json: &Value) -> String {
+pub fn failure_reason(body_json: &Value) -> String {
     let code = plain(&body_json["code"]);
     let message: String = plain(&body_json["message"])
         .chars()
@@ -257,7 +179,7 @@ pub(crate) fn failure_reason(body_json: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use events::service_task::{OutputMapping, Poll, Task};
+    use events::service_task::{OutputMapping, Poll};
 
     use super::*;
     use crate::workflow::import::expression;
@@ -278,13 +200,9 @@ mod tests {
         }
     }
 
-    fn judged(request: &Request, kind: NodeKind, status: u16, body: &str) -> Step {
-        judge(
-            &ServiceTask::Request(request.clone()),
-            kind,
-            &ApiCall::default(),
-            &Ok((status, body.as_bytes())),
-        )
+    fn judged(request: &Request, kind: NodeKind, status: u16, body: &str) -> Verdict {
+        let reply = Ok((status, body.as_bytes()));
+        verdict(request, kind, &ApiCall::default(), &reply).0
     }
 
     #[test]
@@ -296,15 +214,7 @@ mod tests {
             r#"{"result":true,"data":{"task":{"id":7},"ips":["a","b"]}}"#,
         );
         let outputs = [("id".to_owned(), "7".to_owned()), ("ip".into(), "b".into())].into();
-        assert_eq!(
-            done,
-            Step::Done {
-                status: Some(200),
-                succeeded: true,
-                outputs,
-                reason: String::new()
-            }
-        );
+        assert_eq!(done, Verdict::Succeeded { outputs });
         let refused = judged(
             &request(),
             NodeKind::Task,
@@ -312,36 +222,25 @@ mod tests {
             r#"{"result":false,"code":17,"message":"no quota"}"#,
         );
         assert!(
-            matches!(refused, Step::Done { succeeded: false, reason, .. } if reason == "answered code 17: no quota")
+            matches!(refused, Verdict::Failed { reason, .. } if reason == "answered code 17: no quota")
         );
         assert!(matches!(
             judged(&request(), NodeKind::Webhook, 201, "[]"),
-            Step::Done {
-                succeeded: true,
-                ..
-            }
+            Verdict::Succeeded { .. }
         ));
         assert!(matches!(
             judged(&request(), NodeKind::Webhook, 200, "ok"),
-            Step::Done {
-                succeeded: false,
-                ..
-            }
+            Verdict::Failed { .. }
         ));
         assert!(matches!(
             judged(&request(), NodeKind::Webhook, 302, ""),
-            Step::Done {
-                succeeded: false,
-                ..
-            }
+            Verdict::Failed { .. }
         ));
         assert!(matches!(
             judged(&request(), NodeKind::Webhook, 503, ""),
-            Step::NoAnswer {
-                attempts_max: 3,
-                ..
-            }
+            Verdict::Retry { .. }
         ));
+        assert_eq!(policy(&request(), &ApiCall::default()).attempts_max, 3);
     }
 
     #[test]
@@ -355,10 +254,7 @@ mod tests {
                 200,
                 r#"{"code":0,"data":{"state":"done"}}"#
             ),
-            Step::Done {
-                succeeded: true,
-                ..
-            }
+            Verdict::Succeeded { .. }
         ));
         assert!(matches!(
             judged(
@@ -367,10 +263,7 @@ mod tests {
                 200,
                 r#"{"code":0,"data":{"state":"done' or '1' == '1"}}"#
             ),
-            Step::Done {
-                succeeded: false,
-                ..
-            }
+            Verdict::Failed { .. }
         ));
         assert_eq!(expression("__import__('os').system('x')"), None);
         for same in [
@@ -418,7 +311,10 @@ mod tests {
             (r#"{"code":1,"result":true}"#, false),
         ] {
             assert!(
-                matches!(judged(&webhook, NodeKind::Webhook, 200, body_json), Step::Done { succeeded, .. } if succeeded == fits),
+                matches!(
+                    judged(&webhook, NodeKind::Webhook, 200, body_json),
+                    Verdict::Succeeded { .. }
+                ) == fits,
                 "{body_json}"
             );
         }
@@ -439,7 +335,7 @@ mod tests {
                 200,
                 r#"{"data":{"state":"RUNNING"}}"#
             ),
-            Step::UnderWay {
+            Verdict::Poll {
                 step: "polled".into(),
                 task: String::new(),
                 after_ms: 5000
@@ -449,19 +345,9 @@ mod tests {
             polls: 1,
             ..ApiCall::default()
         };
-        let last = judge(
-            &ServiceTask::Request(request.clone()),
-            NodeKind::Task,
-            &polled_call,
-            &Ok((200, br#"{"data":{"state":"RUNNING"}}"#)),
-        );
-        assert!(matches!(
-            last,
-            Step::Done {
-                succeeded: false,
-                ..
-            }
-        ));
+        let reply: Reply<'_> = Ok((200, br#"{"data":{"state":"RUNNING"}}"#));
+        let (last, _) = verdict(&request, NodeKind::Task, &polled_call, &reply);
+        assert!(matches!(last, Verdict::Failed { .. }));
         // A lost poll response is not a failure, but the first request keeps its own maximum of
         // attempts.
         request.poll = Some(Poll {
@@ -475,28 +361,12 @@ mod tests {
                 polls: 40,
                 ..ApiCall::default()
             };
-            judge(
-                &ServiceTask::Request(request.clone()),
-                NodeKind::Task,
-                &call,
-                &Ok((502, b"")),
-            )
+            verdict(&request, NodeKind::Task, &call, &Ok((502, b"")))
         };
-        assert!(matches!(
-            lost(POLLED),
-            Step::NoAnswer {
-                attempts_max: 60,
-                pause_max_ms: 5000,
-                ..
-            }
-        ));
-        assert!(matches!(
-            lost(""),
-            Step::NoAnswer {
-                attempts_max: 3,
-                ..
-            }
-        ));
+        let (lost_poll, repeated) = lost(POLLED);
+        assert!(matches!(lost_poll, Verdict::Retry { .. }));
+        assert_eq!((repeated.attempts_max, repeated.longest_ms), (60, 5000));
+        assert_eq!(lost("").1.attempts_max, 3);
     }
 
     #[test]
@@ -515,7 +385,7 @@ mod tests {
             200,
             r#"{"result":true,"code":0,"data":{"code":"A17"}}"#,
         ) {
-            Step::Done { outputs, .. } => outputs["c"].clone(),
+            Verdict::Succeeded { outputs } => outputs["c"].clone(),
             other => panic!("{other:?}"),
         };
         assert_eq!(
@@ -525,108 +395,5 @@ mod tests {
             ),
             ("A17", "0")
         );
-    }
-
-    #[test]
-    fn a_sops_task_is_created_started_and_polled() {
-        let task = ServiceTask::Task(Task {
-            polls_max: 3,
-            ..Task::default()
-        });
-        let step = |step: &str, polls: u32, body: &str| {
-            let call = ApiCall {
-                step: step.into(),
-                task: "9".into(),
-                polls,
-                ..ApiCall::default()
-            };
-            judge(&task, NodeKind::Sops, &call, &Ok((200, body.as_bytes())))
-        };
-        assert_eq!(
-            step("", 0, r#"{"result":true,"data":{"task_id":9}}"#),
-            Step::UnderWay {
-                step: "created".into(),
-                task: "9".into(),
-                after_ms: 0
-            }
-        );
-        assert!(
-            matches!(step("created", 0, r#"{"result":true}"#), Step::UnderWay { step, .. } if step == "started")
-        );
-        assert!(
-            matches!(step("started", 0, r#"{"result":true,"data":{"state":"RUNNING"}}"#), Step::UnderWay { step, .. } if step == "running")
-        );
-        assert!(matches!(
-            step(
-                "running",
-                2,
-                r#"{"result":true,"data":{"state":"SUSPENDED"}}"#
-            ),
-            Step::Done {
-                succeeded: false,
-                ..
-            }
-        ));
-        assert!(matches!(
-            step(
-                "running",
-                0,
-                r#"{"result":true,"data":{"state":"FINISHED"}}"#
-            ),
-            Step::Done {
-                succeeded: true,
-                ..
-            }
-        ));
-        assert!(matches!(
-            step("running", 0, r#"{"result":true,"data":{"state":"FAILED"}}"#),
-            Step::Done {
-                succeeded: false,
-                ..
-            }
-        ));
-        assert!(
-            matches!(
-                step("", 0, ""),
-                Step::NoAnswer {
-                    attempts_max: 1,
-                    ..
-                }
-            ),
-            "the task may have been created"
-        );
-        let resumed = |state: &str| {
-            step(
-                RESUMED,
-                0,
-                &format!(r#"{{"result":true,"data":{{"state":"{state}"}}}}"#),
-            )
-        };
-        assert_eq!(
-            resumed("CREATED"),
-            Step::UnderWay {
-                step: CREATED.into(),
-                task: "9".into(),
-                after_ms: 0
-            },
-            "the task was never started"
-        );
-        assert_eq!(
-            resumed("REVOKED"),
-            Step::UnderWay {
-                step: String::new(),
-                task: String::new(),
-                after_ms: 0
-            },
-            "a new task is created"
-        );
-        assert!(matches!(resumed("RUNNING"), Step::UnderWay { step, .. } if step == "running"));
-        assert!(matches!(
-            step(RESUMED, 0, ""),
-            Step::NoAnswer {
-                attempts_max: TASK_ATTEMPTS,
-                ..
-            }
-        ));
     }
 }

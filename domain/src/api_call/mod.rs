@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 
 use events::Moment;
 use events::api_call::{
-    ApiCallEvent, AttemptFailed, AttemptStarted, Closed, Completed, Exchange, PollScheduled,
-    Requested,
+    ApiCallEvent, AttemptFailed, AttemptStarted, Closed, Completed, PollScheduled, Requested,
 };
 use events::service_task::ServiceTask;
 use serde::{Deserialize, Serialize};
 
+use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Time for the ticket to record the result, in milliseconds, before the result is sent to it
@@ -41,45 +41,11 @@ pub enum Command {
         attempt: u32,
         until: Moment,
     },
-    /// Records the outcome of one attempt; `attempt` counts from 1 and must be the attempt that is
-    /// due.
-    Record {
-        attempt: u32,
-        /// The HTTP exchange of the attempt; `None` if no request was sent.
-        exchange: Option<Exchange>,
-        step: Step,
-        at: Moment,
-    },
+    /// Records the outcome of the attempt that is due.
+    Record(Report),
     /// Ends the call after the ticket recorded the result (`recorded`), or no longer waits for it.
     Close {
         recorded: bool,
-    },
-}
-
-/// The outcome of one attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The attempt had no usable response; at most `attempts_max` such attempts in a row are
-    /// allowed.
-    NoAnswer {
-        status: Option<u16>,
-        reason: String,
-        attempts_max: u32,
-        /// Longest pause before the next attempt, in milliseconds.
-        pause_max_ms: i64,
-    },
-    /// The external system has accepted the work; the next request follows after `after_ms`.
-    UnderWay {
-        step: String,
-        task: String,
-        after_ms: i64,
-    },
-    /// The call has its result.
-    Done {
-        status: Option<u16>,
-        succeeded: bool,
-        outputs: BTreeMap<String, String>,
-        reason: String,
     },
 }
 
@@ -100,18 +66,11 @@ pub enum Rejection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApiCall {
     pub requested: Option<Requested>,
-    pub attempts: u32,
-    /// Consecutive attempts without a usable response.
-    pub failures: u32,
+    pub attempts: Attempts,
     /// Polls whose response did not end the call.
     pub polls: u32,
     pub step: String,
     pub task: String,
-    /// The last attempt with a recorded start of a non-idempotent request; 0 if there is none.
-    #[serde(default)]
-    pub begun: u32,
-    /// The instant at which the next attempt is due.
-    pub next: Moment,
     pub answered: Option<Completed>,
     pub closed: bool,
 }
@@ -134,12 +93,12 @@ impl Decider for ApiCall {
             Command::Request(_) if self.requested.is_some() => reject(Rejection::AlreadyRequested),
             Command::Request(requested) => Ok(vec![requested.clone().into()]),
             _ if self.requested.is_none() => reject(Rejection::NotRequested),
-            Command::Begin { attempt, .. } | Command::Record { attempt, .. }
-                if *attempt != self.attempts + 1 || !self.is_open() =>
+            Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })
+                if *attempt != self.attempts.next() || !self.is_open() =>
             {
                 reject(Rejection::NotDue(*attempt))
             }
-            Command::Begin { attempt, .. } if *attempt == self.begun => {
+            Command::Begin { attempt, .. } if *attempt == self.attempts.started => {
                 reject(Rejection::NotDue(*attempt))
             }
             Command::Begin { attempt, until } => Ok(vec![
@@ -150,12 +109,7 @@ impl Decider for ApiCall {
                 }
                 .into(),
             ]),
-            Command::Record {
-                attempt,
-                exchange,
-                step,
-                at,
-            } => Ok(vec![self.record(*attempt, exchange.as_ref(), step, *at)]),
+            Command::Record(report) => Ok(vec![self.record(report)]),
             Command::Close { .. } if self.answered.is_none() => reject(Rejection::NoAnswer),
             Command::Close { .. } if self.closed => Ok(Vec::new()),
             Command::Close { recorded } => Ok(vec![
@@ -170,7 +124,7 @@ impl Decider for ApiCall {
     fn evolve(&mut self, event: &ApiCallEvent) {
         match event {
             ApiCallEvent::Requested(requested) => {
-                self.next = requested.due;
+                self.attempts = Attempts::due_at(requested.due);
                 if !requested.task.is_empty() {
                     self.task.clone_from(&requested.task);
                     self.step = RESUMED.into();
@@ -178,24 +132,17 @@ impl Decider for ApiCall {
                 self.requested = Some(requested.clone());
             }
             ApiCallEvent::AttemptStarted(started) => {
-                self.begun = started.attempt;
-                self.next = started.due;
+                self.attempts.start(started.attempt, started.due);
             }
-            ApiCallEvent::AttemptFailed(failed) => {
-                self.attempts = failed.attempt;
-                self.failures += 1;
-                self.next = failed.due;
-            }
+            ApiCallEvent::AttemptFailed(failed) => self.attempts.fail(failed.attempt, failed.due),
             ApiCallEvent::PollScheduled(scheduled) => {
-                self.attempts = scheduled.attempt;
-                self.failures = 0;
+                self.attempts.poll(scheduled.attempt, scheduled.due);
                 self.polls += u32::from(matches!(scheduled.step.as_str(), POLLED | "running"));
                 self.step.clone_from(&scheduled.step);
                 self.task.clone_from(&scheduled.task);
-                self.next = scheduled.due;
             }
             ApiCallEvent::Completed(completed) => {
-                self.attempts = completed.attempt;
+                self.attempts.end(completed.attempt);
                 self.answered = Some(completed.clone());
             }
             ApiCallEvent::Closed(_) => self.closed = true,
@@ -213,14 +160,15 @@ impl ApiCall {
     /// Returns the outcome of a started attempt that has no recorded result; `None` if there is no
     /// such attempt. An interrupted start of a task continues with a request for its state. An
     /// interrupted creation fails, because its effect is unknown.
-    pub fn interrupted(&self) -> Option<Step> {
+    pub fn interrupted(&self) -> Option<Verdict> {
         match self.step.as_str() {
-            _ if self.begun != self.attempts + 1 => None,
-            CREATED => Some(Step::UnderWay { step: RESUMED.into(), task: self.task.clone(), after_ms: 0 }),
-            _ => Some(Step::Done {
-                status: None,
-                succeeded: false,
-                outputs: BTreeMap::new(),
+            _ if !self.attempts.is_interrupted() => None,
+            CREATED => Some(Verdict::Poll {
+                step: RESUMED.into(),
+                task: self.task.clone(),
+                after_ms: 0,
+            }),
+            _ => Some(Verdict::Unknown {
                 reason: "the desk was interrupted while the task was created; look it up in BlueKing SOPS".into(),
             }),
         }
@@ -231,87 +179,65 @@ impl ApiCall {
         self.requested.is_some() && self.answered.is_none()
     }
 
-    fn record(
-        &self,
-        attempt: u32,
-        exchange: Option<&Exchange>,
-        step: &Step,
-        at: Moment,
-    ) -> ApiCallEvent {
-        let exchange = exchange.cloned();
-        let completed = |exchange,
-                         status: Option<u16>,
-                         succeeded,
-                         outputs: &BTreeMap<String, String>,
-                         reason: &str| {
-            let (outputs, reason, task) = (outputs.clone(), reason.to_owned(), self.task.clone());
+    fn record(&self, report: &Report) -> ApiCallEvent {
+        let completed = |succeeded, outputs: &BTreeMap<String, String>, reason: &str| {
             Completed {
-                attempt,
-                exchange,
-                status,
+                attempt: report.attempt,
+                exchange: report.exchange.clone(),
+                status: report.status,
                 succeeded,
-                outputs,
-                task,
-                reason,
-                due: at.plus_ms(RESULT_DUE_MS),
+                outputs: outputs.clone(),
+                task: self.task.clone(),
+                reason: reason.to_owned(),
+                due: report.at.plus_ms(RESULT_DUE_MS),
             }
             .into()
         };
-        match step {
-            Step::NoAnswer {
-                status,
-                reason,
-                attempts_max,
-                ..
-            } if self.failures + 1 >= *attempts_max => {
-                completed(exchange, *status, false, &BTreeMap::new(), reason)
+        match &report.verdict {
+            Verdict::Succeeded { outputs } => completed(true, outputs, ""),
+            Verdict::Failed { reason, outputs } => completed(false, outputs, reason),
+            Verdict::Unknown { reason } => completed(false, &BTreeMap::new(), reason),
+            Verdict::Retry { reason, after_ms } => {
+                match self.attempts.retry_at(report.policy, *after_ms, report.at) {
+                    Some(due) => AttemptFailed {
+                        attempt: report.attempt,
+                        exchange: report.exchange.clone(),
+                        status: report.status,
+                        reason: reason.clone(),
+                        due,
+                    }
+                    .into(),
+                    None => completed(false, &BTreeMap::new(), reason),
+                }
             }
-            Step::NoAnswer {
-                status,
-                reason,
-                pause_max_ms,
-                ..
-            } => AttemptFailed {
-                attempt,
-                exchange,
-                status: *status,
-                reason: reason.clone(),
-                due: at.plus_ms(pause_ms(self.failures).min(*pause_max_ms)),
-            }
-            .into(),
-            Step::UnderWay {
+            Verdict::Poll {
                 step,
                 task,
                 after_ms,
             } => PollScheduled {
-                attempt,
-                exchange,
+                attempt: report.attempt,
+                exchange: report.exchange.clone(),
                 step: step.clone(),
                 task: task.clone(),
-                due: at.plus_ms(*after_ms),
+                due: report.at.plus_ms(*after_ms),
             }
             .into(),
-            Step::Done {
-                status,
-                succeeded,
-                outputs,
-                reason,
-            } => completed(exchange, *status, *succeeded, outputs, reason),
         }
     }
 }
 
-/// Longest pause between two attempts in milliseconds, unless an outcome sets a shorter one.
-const PAUSE_MAX_MS: i64 = 300_000;
-
-/// The pause in milliseconds after `failures` consecutive failed attempts: 3 s, doubling.
-fn pause_ms(failures: u32) -> i64 {
-    (3_000_i64 << failures.min(7)).min(PAUSE_MAX_MS)
-}
+/// When failed attempts are repeated, unless the service task sets other values: 3 s, doubling up to
+/// 5 minutes.
+pub const POLICY: Policy = Policy {
+    attempts_max: 1,
+    first_ms: 3_000,
+    longest_ms: 300_000,
+};
 
 #[cfg(test)]
 mod tests {
     use events::NodeId;
+    use events::api_call::Exchange;
 
     use super::*;
     use crate::decider::fold;
@@ -339,28 +265,32 @@ mod tests {
         }
     }
 
-    fn record(call: &ApiCall, attempt: u32, step: Step) -> ApiCallEvent {
-        call.decide(
-            &Command::Record {
-                attempt,
-                exchange: Some(exchange()),
-                step,
-                at: Moment(100),
+    fn report(attempt: u32, status: Option<u16>, verdict: Verdict) -> Command {
+        Command::Record(Report {
+            attempt,
+            exchange: Some(exchange()),
+            status,
+            verdict,
+            policy: Policy {
+                attempts_max: 2,
+                ..POLICY
             },
-            &(),
-        )
-        .expect("records")
-        .remove(0)
+            at: Moment(100),
+        })
+    }
+
+    fn record(call: &ApiCall, attempt: u32, verdict: Verdict) -> ApiCallEvent {
+        call.decide(&report(attempt, None, verdict), &())
+            .expect("records")
+            .remove(0)
     }
 
     #[test]
     fn attempts_without_a_response_repeat_up_to_the_bound() {
         let mut call = fold::<ApiCall>(&[requested()]);
-        let no_response = || Step::NoAnswer {
-            status: None,
+        let no_response = || Verdict::Retry {
             reason: "timeout".into(),
-            attempts_max: 2,
-            pause_max_ms: PAUSE_MAX_MS,
+            after_ms: None,
         };
         let first = record(&call, 1, no_response());
         assert_eq!(
@@ -376,15 +306,7 @@ mod tests {
         );
         call.evolve(&first);
         assert_eq!(
-            call.decide(
-                &Command::Record {
-                    attempt: 1,
-                    exchange: None,
-                    step: no_response(),
-                    at: Moment(100)
-                },
-                &()
-            ),
+            call.decide(&report(1, None, no_response()), &()),
             Err(DecideError::Rejected(Rejection::NotDue(1)))
         );
         let ApiCallEvent::Completed(completed) = record(&call, 2, no_response()) else {
@@ -403,11 +325,8 @@ mod tests {
         call.evolve(&record(
             &call,
             1,
-            Step::Done {
-                status: Some(200),
-                succeeded: true,
+            Verdict::Succeeded {
                 outputs: BTreeMap::new(),
-                reason: String::new(),
             },
         ));
         let closed = call
@@ -442,26 +361,20 @@ mod tests {
         assert_eq!(call.interrupted(), None);
         call.evolve(&begin(&call, 1).expect("begins")[0]);
         assert_eq!(
-            (call.next, begin(&call, 1)),
+            (call.attempts.due, begin(&call, 1)),
             (
                 Moment(500),
                 Err(DecideError::Rejected(Rejection::NotDue(1)))
             )
         );
         assert!(
-            matches!(
-                call.interrupted(),
-                Some(Step::Done {
-                    succeeded: false,
-                    ..
-                })
-            ),
+            matches!(call.interrupted(), Some(Verdict::Unknown { .. })),
             "the task may have been created"
         );
         call.evolve(&record(
             &call,
             1,
-            Step::UnderWay {
+            Verdict::Poll {
                 step: CREATED.into(),
                 task: "9".into(),
                 after_ms: 0,
@@ -472,7 +385,7 @@ mod tests {
         let resumed = call.interrupted().expect("an interrupted start");
         assert_eq!(
             resumed,
-            Step::UnderWay {
+            Verdict::Poll {
                 step: RESUMED.into(),
                 task: "9".into(),
                 after_ms: 0

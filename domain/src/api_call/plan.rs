@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use events::service_task::{Pair, Request, ServiceTask, Task};
-use serde_json::{Value, json};
+use events::service_task::{Pair, Request, ServiceTask};
+use serde_json::Value;
 
+use super::schema;
 use super::template::{
     Variables, fill, fill_json, fill_json_text, holes_of_json, percent, placeholders,
 };
-use super::{ApiCall, CREATED, schema};
 use crate::ticket::form::plain;
 
 /// One HTTP request, ready to be sent; secret headers are added later from the key store.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub struct PlannedRequest {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
@@ -28,7 +28,7 @@ const PARTS: &str = "multipart/form-data";
 /// Length of the boundary between parts, in characters; RFC 2046 allows 70.
 const BOUNDARY_CHARS: usize = 32;
 
-impl Wanted {
+impl PlannedRequest {
     /// Returns the body to send: a text unchanged, form fields in the media type of the headers,
     /// everything else as JSON.
     pub fn body_text(&self) -> String {
@@ -116,18 +116,6 @@ fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     }
 }
 
-/// Returns the next request of a call; the error is the English reason why there is none.
-pub fn plan(
-    service_task: &ServiceTask,
-    call: &ApiCall,
-    variables: &Variables,
-) -> Result<Wanted, String> {
-    match service_task {
-        ServiceTask::Request(request) => of_request(request, variables),
-        ServiceTask::Task(task) => of_task(task, call, variables),
-    }
-}
-
 /// Returns the keys of the placeholders in the templates of a service task.
 pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     let of_pairs = |pairs: &[Pair]| {
@@ -155,7 +143,7 @@ pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
 
 /// Returns the HTTP request that a service task describes, with its placeholders filled; the error
 /// is the English reason.
-pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, String> {
+pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedRequest, String> {
     if !request.credentials.is_empty() && request.secret.is_empty() {
         return Err(format!(
             "the API call needs credentials ({}), but it names no secret with them",
@@ -213,7 +201,7 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<Wanted, St
     if let Some(body) = &body {
         name_boundary(&mut headers, body);
     }
-    Ok(Wanted {
+    Ok(PlannedRequest {
         method: request.method.clone(),
         url,
         headers,
@@ -248,49 +236,10 @@ fn escape_markup(text: &str) -> String {
         .replace('\'', "&apos;")
 }
 
-/// Returns the next request of a SOPS task: creation, start, or state (reference/bk-itsm.md 8.2).
-fn of_task(task: &Task, call: &ApiCall, variables: &Variables) -> Result<Wanted, String> {
-    let filled = |text: &str| fill(text, variables, str::to_owned);
-    let business = filled(&task.bk_biz_id)?;
-    let (operation, body) = match call.step.as_str() {
-        "" => {
-            let constants = task
-                .constants
-                .iter()
-                .map(|pair| Ok((pair.key.clone(), filled(&pair.value)?.into())))
-                .collect::<Result<serde_json::Map<_, _>, String>>()?;
-            let name = call
-                .requested
-                .as_ref()
-                .map(|requested| requested.name.clone())
-                .unwrap_or_default();
-            let body = json!({
-                "bk_biz_id": business, "template_id": filled(&task.template_id)?, "template_source": task.template_source,
-                "name": format!("ITSM-{name}"), "constants": constants, "exclude_task_nodes_id": task.exclude_task_nodes_id,
-            });
-            ("create_task", body)
-        }
-        CREATED => (
-            "start_task",
-            json!({ "bk_biz_id": business, "task_id": call.task }),
-        ),
-        _ => (
-            "get_task_status",
-            json!({ "bk_biz_id": business, "task_id": call.task }),
-        ),
-    };
-    let url = format!("{}/{operation}/", task.url.trim_end_matches('/'));
-    Ok(Wanted {
-        method: "POST".into(),
-        url,
-        headers: Vec::new(),
-        body: Some(body),
-        timeout_ms: 10_000,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -300,7 +249,7 @@ mod tests {
                 .map(|kind| ("Content-Type".to_owned(), kind.to_owned()))
                 .into_iter()
                 .collect();
-            Wanted {
+            PlannedRequest {
                 method: "POST".into(),
                 url: "https://x/".into(),
                 headers,

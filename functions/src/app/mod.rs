@@ -41,6 +41,7 @@ use crate::app::context::Configuration;
 use crate::app::identity::Credentials;
 use crate::app::limits::Limits;
 use crate::app::numbers::Numbers;
+use crate::app::outbound::Targets;
 use crate::app::people::People;
 
 /// Default for the largest uploaded file, in bytes.
@@ -88,6 +89,8 @@ pub struct App {
     pub numbers: Arc<Numbers>,
     pub credentials: Arc<Credentials>,
     pub limits: Arc<Limits>,
+    /// Concurrent outgoing requests by receiver.
+    pub targets: Targets,
     pub settings: Arc<Settings>,
     /// Feed position up to which the cards are stored. APIs wait for it, so that lists show the
     /// change that was just made.
@@ -137,6 +140,7 @@ impl App {
             numbers: Arc::new(Numbers::new(ledger.clone())),
             credentials: Arc::new(Credentials::new(ledger.clone(), secrets.clone())),
             limits: Arc::default(),
+            targets: Targets::default(),
             settings: Arc::new(settings),
             followed: watch::channel(0).0,
             ledger,

@@ -27,15 +27,15 @@ const OFFERED_MAX: usize = 100_000;
 /// Caches options of other systems until a time of expiry.
 pub struct Offers {
     ledger: Ledger,
-    caller: Arc<dyn HttpClient>,
+    http: Arc<dyn HttpClient>,
     kept: Mutex<BTreeMap<Question, (Moment, Offered)>>,
 }
 
 impl Offers {
-    pub fn new(ledger: Ledger, caller: Arc<dyn HttpClient>) -> Self {
+    pub fn new(ledger: Ledger, http: Arc<dyn HttpClient>) -> Self {
         Self {
             ledger,
-            caller,
+            http,
             kept: Mutex::default(),
         }
     }
@@ -57,8 +57,13 @@ impl Offers {
             timeout_ms: question.timeout_ms,
             response_bytes_max: OFFER_BYTES_MAX,
         };
-        let came = outbound::call(&*self.caller, &*self.ledger.keys, described).await?;
-        let offered = came.and_then(|answer| options::read(question, answer.status, &answer.body));
+        let offered = match outbound::request(&*self.ledger.keys, described).await? {
+            Ok(request) => match self.http.send(&request).await {
+                Ok(response) => options::read(question, response.status, &response.body),
+                Err(error) => Err(error.to_string()),
+            },
+            Err(reason) => Err(reason),
+        };
         // The lifetime begins after the request, which may be slow.
         let now = self.ledger.clock.now();
         let held_ms = if offered.is_ok() {

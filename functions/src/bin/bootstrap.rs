@@ -49,7 +49,7 @@ async fn main() -> Result<(), Error> {
         }
     });
     let login: Arc<dyn Login> = match setting("LEDGERDESK_LOGIN") {
-        Some(base) => Arc::new(HttpLogin::new(&base)?),
+        Some(base) => Arc::new(HttpLogin::new(&base, Arc::new(HttpClient::trusted()?))),
         None => Arc::new(NoLogin::default()),
     };
     let zone = setting("LEDGERDESK_ZONE").unwrap_or_else(|| times::DEFAULT_ZONE.into());
@@ -65,7 +65,11 @@ async fn main() -> Result<(), Error> {
     let egress = Egress::read(&setting("LEDGERDESK_EGRESS").unwrap_or_default())?;
     let http = Arc::new(HttpClient::new(egress)?);
     let directory: Arc<dyn Directory> = match setting("LEDGERDESK_DIRECTORY") {
-        Some(url) => Arc::new(HttpDirectory::new(&url, cloud.ports.ledger.clock.clone())?),
+        Some(url) => Arc::new(HttpDirectory::new(
+            &url,
+            Arc::new(HttpClient::trusted()?),
+            cloud.ports.ledger.clock.clone(),
+        )?),
         None => Arc::new(File::default()),
     };
     let ports = Ports {

@@ -6,13 +6,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::{HeaderValue, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use domain::config;
 use events::Meta;
 use events::app::Registered;
 use infra::Ledger;
-use reqwest::header::HeaderValue;
-use reqwest::{Method, StatusCode, Url};
+use infra::http::client::Client;
+use infra::http::{HttpClient as _, HttpRequest, Url};
 use serde_json::{Value, json};
 
 use super::setup::{Named, read_apps};
@@ -24,6 +27,8 @@ use crate::app::{client_apps, seed};
 const PAGE: usize = 1000;
 /// Longest wait for a response of the desk.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum bytes of a response of the desk.
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
 /// Most characters of an app code; `/v1/apps` has the same limit.
 const CODE_MAX: usize = 128;
 
@@ -113,7 +118,7 @@ impl App {
 
     async fn list(&self, running: Option<&Running>, json: bool) -> Result<(), CommandError> {
         let apps = match running {
-            Some(running) => running.request(Method::GET, &[], Value::Null).await?["apps"]
+            Some(running) => running.request("GET", &[], Value::Null).await?["apps"]
                 .as_array()
                 .cloned()
                 .unwrap_or_default(),
@@ -153,11 +158,7 @@ impl App {
     ) -> Result<String, CommandError> {
         if let Some(running) = running {
             let response = running
-                .request(
-                    Method::PUT,
-                    &[code],
-                    json!({ "may_impersonate": !is_plain }),
-                )
+                .request("PUT", &[code], json!({ "may_impersonate": !is_plain }))
                 .await?;
             return response["secret"]
                 .as_str()
@@ -202,11 +203,7 @@ impl App {
         }
         change.confirm(&format!("{verb} app {code}"))?;
         if let Some(running) = running {
-            drop(
-                running
-                    .request(Method::POST, &[code, verb], json!({}))
-                    .await?,
-            );
+            drop(running.request("POST", &[code, verb], json!({})).await?);
         } else {
             let desk = self.target.write().await.map_err(with_hint)?;
             if !client_apps::set_disabled(
@@ -247,19 +244,17 @@ impl App {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong());
         }
-        let user = HeaderValue::from_bytes(self.user.as_bytes()).map_err(|_| {
-            CommandError::Usage(format!("--user {}: not a valid user name", self.user))
-        })?;
+        if HeaderValue::from_bytes(self.user.as_bytes()).is_err() {
+            let what = format!("--user {}: not a valid user name", self.user);
+            return Err(CommandError::Usage(what));
+        }
         let app = read_apps(file, true)?.swap_remove(0);
-        let client = infra::tls::client()
-            .timeout(RESPONSE_TIMEOUT)
-            .build()
-            .map_err(|error| format!("cannot create an HTTP client: {error}"))?;
+        let client = Client::trusted()?;
         Ok(Some(Running {
             url,
             client,
             app,
-            user,
+            user: self.user.clone(),
         }))
     }
 
@@ -271,7 +266,7 @@ impl App {
                 .await?
                 .is_some());
         };
-        let (status, response) = running.send(Method::GET, &[code], Value::Null).await?;
+        let (status, response) = running.send("GET", &[code], Value::Null).await?;
         if status == StatusCode::NOT_FOUND && response["status"] == 404 {
             return Ok(false);
         }
@@ -282,16 +277,16 @@ impl App {
 /// A running desk, with the app and user of the requests.
 struct Running {
     url: Url,
-    client: reqwest::Client,
+    client: Client,
     app: Named,
-    user: HeaderValue,
+    user: String,
 }
 
 impl Running {
     /// Sends a request to `/v1/apps`; returns an error unless the desk accepts it.
     async fn request(
         &self,
-        method: Method,
+        method: &str,
         path: &[&str],
         body: Value,
     ) -> Result<Value, CommandError> {
@@ -301,7 +296,7 @@ impl Running {
 
     async fn send(
         &self,
-        method: Method,
+        method: &str,
         path: &[&str],
         body: Value,
     ) -> Result<(StatusCode, Value), CommandError> {
@@ -309,31 +304,32 @@ impl Running {
         if let Ok(mut parts) = url.path_segments_mut() {
             parts.pop_if_empty().extend(["v1", "apps"]).extend(path);
         }
-        let request = self
-            .client
-            .request(method, url)
-            .basic_auth(&self.app.code, Some(&self.app.secret))
-            .header("x-on-behalf-of", self.user.clone());
-        let request = if body.is_null() {
-            request
-        } else {
-            request.json(&body)
+        let credentials = format!("{}:{}", self.app.code, self.app.secret);
+        let request = HttpRequest {
+            method: method.into(),
+            url: url.into(),
+            headers: vec![
+                (
+                    "authorization".into(),
+                    format!("Basic {}", STANDARD.encode(credentials)),
+                ),
+                ("x-on-behalf-of".into(), self.user.clone()),
+            ],
+            body: if body.is_null() {
+                Vec::new()
+            } else {
+                body.to_string().into_bytes()
+            },
+            timeout: RESPONSE_TIMEOUT,
+            response_bytes_max: RESPONSE_BYTES_MAX,
         };
-        let response = request.send().await.map_err(|error| {
-            format!(
-                "the desk at {} does not respond: {}",
-                self.url,
-                with_causes(&error)
-            )
-        })?;
-        let status = response.status();
-        let bytes = response.bytes().await.map_err(|error| {
-            format!(
-                "cannot read the response of the desk at {}: {}",
-                self.url,
-                with_causes(&error)
-            )
-        })?;
+        let response = self
+            .client
+            .send(&request)
+            .await
+            .map_err(|error| format!("the desk at {} does not respond: {error}", self.url))?;
+        let status = StatusCode::from_u16(response.status).unwrap_or_default();
+        let bytes = response.body;
         Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
@@ -354,17 +350,6 @@ impl Running {
         };
         Err(text.into())
     }
-}
-
-/// Returns the text of an error with its causes; the last cause is the most specific.
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Rejects an invalid code of a new app.

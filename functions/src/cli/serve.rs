@@ -227,7 +227,7 @@ impl Serve {
             accept(&local.ledger, lost, &self.data).await?;
         }
         let login: Arc<dyn Login> = match &self.login {
-            Some(base) => Arc::new(HttpLogin::new(base)?),
+            Some(base) => Arc::new(HttpLogin::new(base, Arc::new(HttpClient::trusted()?))),
             None => Arc::new(NoLogin::default()),
         };
         let http_client = Arc::new(HttpClient::new(egress.with_loopback(self.wanted.demo))?);
@@ -257,7 +257,7 @@ impl Serve {
 
 /// Returns whether a text is an HTTP URL without query and fragment.
 fn is_web_address(text: &str) -> bool {
-    text.parse::<reqwest::Url>().is_ok_and(|url| {
+    text.parse::<infra::http::Url>().is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
             && url.has_host()
             && url.query().is_none()
@@ -287,7 +287,12 @@ fn open_directory(
     match location {
         None => Ok(Arc::new(File::default())),
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
-            Ok(Arc::new(HttpDirectory::new(url, ledger.clock.clone())?))
+            let client = Arc::new(HttpClient::trusted()?);
+            Ok(Arc::new(HttpDirectory::new(
+                url,
+                client,
+                ledger.clock.clone(),
+            )?))
         }
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use axum::http::{HeaderName, HeaderValue};
 use clap::Args;
 use events::app::Registered;
 use infra::http::is_of_connection;
-use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::serve::DEMO_APP;

@@ -197,7 +197,7 @@ async fn projecting(app: &App) {
 }
 
 /// Works on the messages of a queue, without end: a free slot takes the next due message at once.
-async fn working(app: &App, name: &'static str, concurrency: usize) {
+pub async fn working(app: &App, name: &'static str, concurrency: usize) {
     let mut tasks = JoinSet::new();
     loop {
         let free = concurrency - tasks.len();
@@ -281,7 +281,11 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
         Ok(()) => app.queue.done(name, &message).await,
         // A transient error never parks a message, however often it occurs.
         Err(error) if error.is_transient() => {
-            let pause = 1000 << message.attempts.min(8);
+            // A receiver with its maximum of requests has a free slot soon.
+            let pause = match error.kind {
+                Kind::Throttled => 1000,
+                _ => 1000 << message.attempts.min(8),
+            };
             app.queue
                 .defer(name, &message, app.ledger.clock.now().plus_ms(pause))
                 .await
@@ -293,7 +297,8 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
     }
 }
 
-async fn sweeping(app: &App, ms: u64) {
+/// Moves due work to its queues every `ms` milliseconds, without end.
+pub async fn sweeping(app: &App, ms: u64) {
     let mut tick = tokio::time::interval(Duration::from_millis(ms));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

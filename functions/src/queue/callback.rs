@@ -4,20 +4,24 @@
 //! duplicate. An attempt sends the request with the callback id as `Idempotency-Key` and records the
 //! outcome.
 
-use domain::callback::{Callback, Command, Outcome, Progress, Rejection};
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use domain::attempt::{Attempts, Report, Verdict};
+use domain::callback::{Callback, Command, POLICY, Rejection};
 use domain::intent::Intent;
 use domain::views::ticket_card::TicketCard;
 use events::callback::Requested;
 use events::{Meta, Moment};
-use infra::http::{CALLBACK_TIMEOUT, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
+use infra::http::{CALLBACK_TIMEOUT, HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 use infra::ledger::{NoContext, command_id};
 use infra::queue::Message;
-use infra::store::commit::hex;
 use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{take_lease, wrong_queue};
+use super::runner::{self, Outgoing, Prepared};
+use super::wrong_queue;
 use crate::App;
 use crate::app::callback_token;
 use crate::app::outbound::Receiver;
@@ -73,90 +77,93 @@ pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<
 
 /// Makes the attempt that is due; does nothing if none is.
 pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
-    let callback = app.ledger.load::<Callback>(stream).await?.aggregate.0;
-    let Some(requested) = callback.requested.clone().filter(|_| callback.is_open()) else {
-        return Ok(());
-    };
-    let now = app.ledger.clock.now();
-    let due = match callback.progress {
-        Progress::Retrying { next } => next,
-        _ => requested.due,
-    };
-    if due > now {
-        return Ok(());
+    runner::run::<Callback>(app, stream).await
+}
+
+#[async_trait]
+impl Outgoing for Callback {
+    fn attempts(&self) -> Option<Attempts> {
+        self.is_open().then_some(self.attempts)
     }
-    let attempt = callback.attempts + 1;
-    if !take_lease(
-        &*app.views,
-        stream,
-        attempt.into(),
-        now,
-        hex(&app.ledger.fresh_id()),
-    )
-    .await?
-    {
-        return Ok(());
+
+    fn meta(&self) -> Meta {
+        let cause = self.requested.as_ref().map(|requested| &requested.cause);
+        let cause = cause.cloned().unwrap_or_default();
+        Meta::system(cause.clone(), cause)
     }
-    let outcome = match call(app, stream, &requested, now).await? {
-        Some(call) => judge(app.http.call(&call).await),
-        None => Outcome::Refused {
-            status: None,
-            reason: "the ticket or the address of the receiver does not exist".into(),
-        },
-    };
-    if let Outcome::Refused { status, reason } = &outcome {
-        // The first failure is often a restart of the receiver. Repeated failures need an operator,
-        // who finds the details with `audit show`.
-        if attempt > 1 {
-            tracing::warn!(
-                stream,
-                attempt,
-                status,
-                reason,
-                "receiver rejected its callback again"
-            );
-        } else {
-            tracing::debug!(
-                stream,
-                attempt,
-                status,
-                reason,
-                "receiver rejected the first attempt of its callback"
-            );
-        }
+
+    async fn prepare<'a>(&'a self, app: &'a App, stream: &str) -> Result<Prepared<'a>, Error> {
+        let request = match &self.requested {
+            Some(requested) => request(app, stream, requested).await?,
+            None => None,
+        };
+        let attempt = self.attempts.next();
+        let stream = stream.to_owned();
+        Ok(match request {
+            Some(request) => Prepared::Request {
+                request,
+                is_once: false,
+                judge: Box::new(move |response| {
+                    let verdict = verdict(response);
+                    if let Verdict::Retry { reason, .. } = &verdict {
+                        note(&stream, attempt, reason);
+                    }
+                    (verdict, POLICY)
+                }),
+            },
+            None => Prepared::Verdict(
+                Verdict::Retry {
+                    reason: "the ticket or the address of the receiver does not exist".into(),
+                    after_ms: None,
+                },
+                POLICY,
+            ),
+        })
     }
-    app.crash.pass("during-callback");
-    let meta = Meta::system(requested.cause.clone(), requested.cause);
-    let command_envelope = CommandEnvelope {
-        command_id: command_id(&["attempt", stream, &attempt.to_string()]),
-        stream: stream.to_owned(),
-        meta,
-    };
-    let command = Command::Record {
-        attempt,
-        outcome,
-        at: app.ledger.clock.now(),
-    };
-    match app
-        .ledger
-        .execute::<Callback>(&command_envelope, &command, &NoContext)
-        .await
-    {
-        Ok(_) | Err(ExecuteError::Rejected(Rejection::NotDue(_))) => Ok(()),
-        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
-            infra::Kind::Misconfigured,
-            rejection.to_string(),
-        )),
-        Err(ExecuteError::Technical(error)) => Err(error),
+
+    fn start(_attempt: u32, _until: Moment) -> Command {
+        unreachable!("a callback has an idempotency key")
+    }
+
+    fn record(report: Report) -> Command {
+        Command::Record(report)
+    }
+
+    fn is_made(rejection: &Rejection) -> bool {
+        matches!(rejection, Rejection::NotDue(_))
+    }
+
+    async fn conclude(&self, _app: &App, _stream: &str) -> Result<(), Error> {
+        Ok(())
     }
 }
 
-async fn call(
+/// Logs a failed attempt. The first failure is often a restart of the receiver. Repeated failures
+/// need an operator, who finds the details with `audit show`.
+fn note(stream: &str, attempt: u32, reason: &str) {
+    if attempt > 1 {
+        tracing::warn!(
+            stream,
+            attempt,
+            reason,
+            "receiver rejected its callback again"
+        );
+    } else {
+        tracing::debug!(
+            stream,
+            attempt,
+            reason,
+            "receiver rejected the first attempt of its callback"
+        );
+    }
+}
+
+async fn request(
     app: &App,
     stream: &str,
     requested: &Requested,
-    now: Moment,
 ) -> Result<Option<HttpRequest>, Error> {
+    let now = app.ledger.clock.now();
     let Some(card) = tickets::card(app, &requested.ticket).await? else {
         return Ok(None);
     };
@@ -208,33 +215,34 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
     }))
 }
 
-/// Returns the outcome of an attempt.
+/// Returns the verdict on an attempt.
 ///
 /// Success is a 2xx status and JSON with `code` 0 or 200, or with `result` true (decision 10 of
 /// reference/bk-itsm.md 17).
-fn judge(answered: Result<HttpResponse, String>) -> Outcome {
-    let refused = |status, reason| Outcome::Refused { status, reason };
-    match answered {
-        Err(reason) => refused(None, reason),
-        Ok(HttpResponse { status, .. }) if !(200..300).contains(&status) => {
-            refused(Some(status), format!("response status {status}"))
-        }
-        Ok(HttpResponse { status, body }) => match serde_json::from_slice::<Value>(&body) {
-            Ok(answer)
-                if answer["result"] == true || answer["code"] == 0 || answer["code"] == 200 =>
-            {
-                Outcome::Accepted { status }
+fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
+    let retry = |reason| Verdict::Retry {
+        reason,
+        after_ms: None,
+    };
+    let response = match response {
+        Ok(response) => response,
+        Err(error) => return retry(error.to_string()),
+    };
+    if !(200..300).contains(&response.status) {
+        return retry(format!("response status {}", response.status));
+    }
+    match serde_json::from_slice::<Value>(&response.body) {
+        Ok(answer) if answer["result"] == true || answer["code"] == 0 || answer["code"] == 200 => {
+            Verdict::Succeeded {
+                outputs: BTreeMap::new(),
             }
-            // The event stores only a number, because the receiver controls the rest of the body.
-            Ok(answer) => refused(
-                Some(status),
-                answer["code"].as_i64().map_or_else(
-                    || "response without a code".into(),
-                    |code| format!("response code {code}"),
-                ),
-            ),
-            Err(_) => refused(Some(status), "response is not JSON".into()),
-        },
+        }
+        // The event stores only a number, because the receiver controls the rest of the body.
+        Ok(answer) => retry(answer["code"].as_i64().map_or_else(
+            || "response without a code".into(),
+            |code| format!("response code {code}"),
+        )),
+        Err(_) => retry("response is not JSON".into()),
     }
 }
 
@@ -244,27 +252,23 @@ mod tests {
 
     #[test]
     fn only_a_success_response_counts_as_accepted() {
-        let answer = |status, body: &str| {
-            judge(Ok(HttpResponse {
-                status,
-                body: body.into(),
-            }))
-        };
+        let of = |status, body: &str| verdict(&Ok(HttpResponse::of(status, body.as_bytes())));
         for accepted in [
-            answer(200, r#"{"code":0}"#),
-            answer(201, r#"{"code":200}"#),
-            answer(200, r#"{"result":true}"#),
+            of(200, r#"{"code":0}"#),
+            of(201, r#"{"code":200}"#),
+            of(200, r#"{"result":true}"#),
         ] {
-            assert!(matches!(accepted, Outcome::Accepted { .. }));
+            assert!(matches!(accepted, Verdict::Succeeded { .. }));
         }
-        for refused in [
-            answer(500, r#"{"code":0}"#),
-            answer(200, r#"{"code":1}"#),
-            answer(200, "ok"),
-            answer(302, ""),
-            judge(Err("timeout".into())),
+        for rejected in [
+            of(500, r#"{"code":0}"#),
+            of(200, r#"{"code":1}"#),
+            of(200, "ok"),
+            of(302, ""),
+            verdict(&Err(HttpError::Unknown("timeout".into()))),
+            verdict(&Err(HttpError::NotSent("refused".into()))),
         ] {
-            assert!(matches!(refused, Outcome::Refused { .. }));
+            assert!(matches!(rejected, Verdict::Retry { .. }));
         }
     }
 }

@@ -3,27 +3,19 @@
 pub mod automate;
 pub mod callback;
 pub mod cleanup;
+pub mod runner;
 pub mod ticket;
 
 use domain::intent::{Intent, Work};
-use events::Moment;
 use futures_util::future::BoxFuture;
 use infra::Error;
 use infra::queue::Message;
-use infra::views::{Document, Views};
-use serde::{Deserialize, Serialize};
 
 use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
 
 /// Executes one intent of a queue.
 pub type Execute = for<'a> fn(&'a App, &'a Message, Intent) -> BoxFuture<'a, Result<(), Error>>;
-
-/// The view of leases: one document per stream that had an attempt.
-const LEASE: &str = "lease";
-/// Duration of the lease: longer than a request may take, shorter than the time a taken message
-/// stays invisible.
-const LEASE_MS: i64 = 30_000;
 
 /// Works on one message of a queue: an intent, or the due work of a stream.
 ///
@@ -65,50 +57,4 @@ fn wrong_queue(message: &Message) -> Error {
         "message {} contains an intent of another queue",
         message.id
     ))
-}
-
-/// The exclusive right to one attempt, for a limited time.
-#[derive(Debug, Serialize, Deserialize)]
-struct Lease {
-    attempt: i64,
-    until: Moment,
-    /// A random id, so that two leases on the same attempt differ.
-    owner: String,
-}
-
-/// Takes the lease on an attempt, so that a repeated message sends one request.
-///
-/// Returns false if another worker has the lease. The lease of a crashed worker expires.
-async fn take_lease(
-    views: &dyn Views,
-    stream: &str,
-    attempt: i64,
-    now: Moment,
-    owner: String,
-) -> Result<bool, Error> {
-    let stored = views.get(LEASE, stream).await?;
-    let sequence = stored.as_ref().map_or(0, |document| document.sequence);
-    let lease: Option<Lease> =
-        stored.and_then(|document| serde_json::from_slice(&document.body).ok());
-    if lease.is_some_and(|lease| lease.attempt == attempt && lease.until > now) {
-        return Ok(false);
-    }
-    let body = serde_json::to_vec(&Lease {
-        attempt,
-        until: now.plus_ms(LEASE_MS),
-        owner,
-    })
-    .unwrap_or_default();
-    views
-        .put(
-            LEASE,
-            stream,
-            &Document {
-                sequence: sequence + 1,
-                body,
-            },
-            &[],
-            sequence,
-        )
-        .await
 }

@@ -13,8 +13,11 @@ use serde_json::Value;
 
 use super::{Business, Directory};
 use crate::clock::Clock;
+use crate::http::{HttpClient, HttpRequest, Url};
 use crate::{Error, Kind};
 
+/// Maximum duration of one request.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Cache lifetime of a response, milliseconds.
 const CACHE_MS: i64 = 60_000;
 /// Maximum cached responses.
@@ -24,14 +27,19 @@ const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
 /// A directory service at a base URL.
 pub struct Http {
-    client: reqwest::Client,
-    base: reqwest::Url,
+    client: Arc<dyn HttpClient>,
+    base: Url,
     clock: Arc<dyn Clock>,
     cache: Mutex<HashMap<String, (i64, Value)>>,
 }
 
 impl Http {
-    pub fn new(base: &str, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    /// Creates a client of the directory service; rejects an invalid address.
+    pub fn new(
+        base: &str,
+        client: Arc<dyn HttpClient>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         let invalid = |error| {
             Error::because(
                 Kind::Misconfigured,
@@ -42,15 +50,6 @@ impl Http {
         let base = format!("{}/", base.trim_end_matches('/'))
             .parse()
             .map_err(invalid)?;
-        let client = crate::tls::client()
-            .timeout(Duration::from_secs(5))
-            // The response of another server does not count.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .build()
-            .map_err(|error| {
-                Error::because(Kind::Misconfigured, "cannot make an HTTP client", error)
-            })?;
         Ok(Self {
             client,
             base,
@@ -73,35 +72,39 @@ impl Http {
             .map_err(|()| Error::new(Kind::Misconfigured, "the directory service has no paths"))?
             .pop_if_empty()
             .extend(path);
-        let unavailable = |error: reqwest::Error| {
+        let request = HttpRequest {
+            method: "GET".into(),
+            url: url.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout: TIMEOUT,
+            response_bytes_max: RESPONSE_BYTES_MAX,
+        };
+        let response = self.client.send(&request).await.map_err(|error| {
             Error::because(
                 Kind::Unavailable,
                 "request to the directory service failed",
-                error.without_url(),
+                error,
             )
-        };
-        let mut response = self.client.get(url).send().await.map_err(unavailable)?;
-        let response_body = if response.status().as_u16() == 404 {
+        })?;
+        let response_body = if response.status == 404 {
             Value::Null
         } else {
-            if !response.status().is_success() {
+            if !(200..300).contains(&response.status) {
                 return Err(Error::new(
                     Kind::Unavailable,
                     format!(
                         "the directory service answered {} to {key}",
-                        response.status()
+                        response.status
                     ),
                 ));
             }
-            let mut bytes = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
-                if bytes.len() + chunk.len() > RESPONSE_BYTES_MAX {
-                    return Err(Error::corrupt(format!(
-                        "the directory service answered more than {RESPONSE_BYTES_MAX} bytes to {key}"
-                    )));
-                }
-                bytes.extend_from_slice(&chunk);
+            if response.is_cut {
+                return Err(Error::corrupt(format!(
+                    "the directory service answered more than {RESPONSE_BYTES_MAX} bytes to {key}"
+                )));
             }
+            let bytes = response.body;
             serde_json::from_slice(&bytes).map_err(|error| {
                 Error::because(
                     Kind::Corrupt,

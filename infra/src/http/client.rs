@@ -11,7 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::egress::Egress;
-use super::{HttpClient, HttpRequest, HttpResponse, is_of_connection};
+use super::{HEADER_BYTES_MAX, HttpClient, HttpError, HttpRequest, HttpResponse, is_of_connection};
 use crate::{Error, Kind};
 
 /// Maximum duration of a request without its own timeout.
@@ -28,10 +28,11 @@ impl Client {
     /// Creates a client that obeys the egress rules.
     pub fn new(egress: Egress) -> Result<Self, Error> {
         let egress = Arc::new(egress);
-        let client = crate::tls::client()
+        let client = crate::http::tls::client()
             .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
             .user_agent("ledgerdesk")
             .dns_resolver(Arc::new(Allowed(egress.clone())))
             .build()
@@ -39,6 +40,11 @@ impl Client {
                 Error::because(Kind::Misconfigured, "cannot make an HTTP client", error)
             })?;
         Ok(Self { client, egress })
+    }
+
+    /// Creates a client for servers that the operator configures; they may be in any network.
+    pub fn trusted() -> Result<Self, Error> {
+        Self::new(Egress::everywhere())
     }
 
     fn check(&self, url: &str) -> Result<reqwest::Url, String> {
@@ -84,17 +90,42 @@ impl HttpClient for Client {
         self.check(url).err()
     }
 
-    async fn call(&self, call: &HttpRequest) -> Result<HttpResponse, String> {
-        let url = self.check(&call.url)?;
-        let method: Method = call
+    async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
+        let prepared = self.prepare(request).map_err(HttpError::NotSent)?;
+        // Errors of the client can contain the URL, which can contain secrets.
+        let mut response = prepared.send().await.map_err(no_response)?;
+        let unfinished = |error| HttpError::Unknown(error_chain(error));
+        let mut body = Vec::new();
+        let mut is_cut = false;
+        while let Some(chunk) = response.chunk().await.map_err(unfinished)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > request.response_bytes_max {
+                body.truncate(request.response_bytes_max);
+                is_cut = true;
+                break;
+            }
+        }
+        Ok(HttpResponse {
+            status: response.status().as_u16(),
+            headers: kept_headers(response.headers()),
+            body,
+            is_cut,
+        })
+    }
+}
+
+impl Client {
+    fn prepare(&self, request: &HttpRequest) -> Result<reqwest::RequestBuilder, String> {
+        let url = self.check(&request.url)?;
+        let method: Method = request
             .method
             .parse()
-            .map_err(|_| format!("{:?} is not a method", call.method))?;
+            .map_err(|_| format!("{:?} is not a method", request.method))?;
         let mut headers = HeaderMap::new();
-        if !call.body.is_empty() {
+        if !request.body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        for (name, value) in &call.headers {
+        for (name, value) in &request.headers {
             let name: HeaderName = name
                 .parse()
                 .map_err(|_| "a header name is not valid".to_owned())?;
@@ -105,28 +136,42 @@ impl HttpClient for Client {
             if name == "idempotency-key" && headers.contains_key(&name) {
                 continue;
             }
-            let value = value
-                .parse()
+            let value = HeaderValue::from_bytes(value.as_bytes())
                 .map_err(|_| format!("the value of header {name} is not valid"))?;
             headers.insert(name, value);
         }
-        let request = self
+        Ok(self
             .client
             .request(method, url)
             .headers(headers)
-            .timeout(call.timeout)
-            .body(call.body.clone());
-        // Errors of the client can contain the URL, which can contain secrets.
-        let mut response = request.send().await.map_err(error_chain)?;
-        let status = response.status().as_u16();
-        let mut body = Vec::new();
-        while body.len() < call.response_bytes_max
-            && let Some(chunk) = response.chunk().await.map_err(error_chain)?
-        {
-            body.extend_from_slice(&chunk);
-        }
-        body.truncate(call.response_bytes_max);
-        Ok(HttpResponse { status, body })
+            .timeout(request.timeout)
+            .body(request.body.clone()))
+    }
+}
+
+/// Returns the headers of a response up to their bound; values that are not text are left out.
+fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut bytes = 0;
+    headers
+        .iter()
+        .filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        })
+        .take_while(|(name, value)| {
+            bytes += name.len() + value.len();
+            bytes <= HEADER_BYTES_MAX
+        })
+        .collect()
+}
+
+/// Classifies an error before the response: without a connection the request was not sent.
+fn no_response(error: reqwest::Error) -> HttpError {
+    let is_sent = !(error.is_connect() || error.is_builder());
+    let reason = error_chain(error);
+    if is_sent {
+        HttpError::Unknown(reason)
+    } else {
+        HttpError::NotSent(reason)
     }
 }
 

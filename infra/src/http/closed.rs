@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{HttpClient, HttpRequest, HttpResponse};
+use super::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
 /// Rejects every request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,7 +16,7 @@ impl HttpClient for Closed {
     fn refuses(&self, _url: &str) -> Option<String> {
         Some(REASON.into())
     }
-    async fn call(&self, _request: &HttpRequest) -> Result<HttpResponse, String> {
-        Err(REASON.into())
+    async fn send(&self, _request: &HttpRequest) -> Result<HttpResponse, HttpError> {
+        Err(HttpError::NotSent(REASON.into()))
     }
 }

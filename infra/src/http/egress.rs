@@ -1,7 +1,7 @@
 //! Egress rules: all public addresses are allowed, private addresses only if the configuration
 //! names them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The private addresses and host names that are allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,18 @@ impl Egress {
             }
         }
         Ok(egress)
+    }
+
+    /// Returns rules that allow every address, for servers that the operator configures.
+    pub fn everywhere() -> Self {
+        Self {
+            loopback: true,
+            nets: vec![
+                (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+                (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+            ],
+            hosts: Vec::new(),
+        }
     }
 
     /// Also allows the addresses of this machine if `allowed` is true.

@@ -5,28 +5,23 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 
-use super::{HttpClient, HttpRequest, HttpResponse};
+use super::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
 /// Returns the prepared responses in order, then always `{"code": 0}`.
 #[derive(Debug, Default)]
 pub struct Memory {
     pub calls: Mutex<Vec<HttpRequest>>,
-    pub answers: Mutex<VecDeque<Result<HttpResponse, String>>>,
+    pub answers: Mutex<VecDeque<Result<HttpResponse, HttpError>>>,
 }
 
 #[async_trait]
 impl HttpClient for Memory {
-    async fn call(&self, call: &HttpRequest) -> Result<HttpResponse, String> {
+    async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
         self.calls
             .lock()
             .expect("no holder panics")
-            .push(call.clone());
+            .push(request.clone());
         let next = self.answers.lock().expect("no holder panics").pop_front();
-        next.unwrap_or_else(|| {
-            Ok(HttpResponse {
-                status: 200,
-                body: br#"{"code":0}"#.to_vec(),
-            })
-        })
+        next.unwrap_or_else(|| Ok(HttpResponse::of(200, br#"{"code":0}"#)))
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Login;
+use crate::http::{HttpClient, HttpRequest, Url};
 use crate::{Error, Kind};
 
 /// Maximum duration of one request.
@@ -35,7 +36,7 @@ type Cached = Option<(Instant, Result<Option<String>, String>)>;
 
 /// A login service at a base URL.
 pub struct Http {
-    client: reqwest::Client,
+    client: Arc<dyn HttpClient>,
     base: String,
     /// Results by a digest of the token. The lock of an entry is held during its request, so that
     /// concurrent callers with one token send one request.
@@ -44,23 +45,15 @@ pub struct Http {
 }
 
 impl Http {
-    pub fn new(base: &str) -> Result<Self, Error> {
-        let client = crate::tls::client()
-            .timeout(TIMEOUT)
-            // The URL contains the token, so it must not reach another server by a redirect. The
-            // response of another server would not count.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .build()
-            .map_err(|error| {
-                Error::because(Kind::Misconfigured, "cannot make an HTTP client", error)
-            })?;
-        Ok(Self {
+    /// Creates a client of the login service. The URL of a request contains the token: `client` must
+    /// not follow redirects to another server.
+    pub fn new(base: &str, client: Arc<dyn HttpClient>) -> Self {
+        Self {
             client,
             base: base.trim_end_matches('/').to_owned(),
             cache: Mutex::default(),
             slots: Semaphore::new(CONCURRENT_MAX),
-        })
+        }
     }
 
     /// Returns the cache entry of a token.
@@ -88,32 +81,35 @@ impl Http {
         let _slot = slot
             .map_err(|_| "too many concurrent login requests".to_owned())?
             .map_err(|error| error.to_string())?;
-        // Errors of the client can contain the URL, which contains the token.
-        let client_error = |error: reqwest::Error| error.without_url().to_string();
-        let url = format!("{}/accounts/is_login/", self.base);
-        let mut response = self
+        let mut url: Url = format!("{}/accounts/is_login/", self.base)
+            .parse()
+            .map_err(|error| format!("the address of the login service is invalid: {error}"))?;
+        url.query_pairs_mut().append_pair("bk_token", token);
+        let request = HttpRequest {
+            method: "GET".into(),
+            url: url.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout: TIMEOUT,
+            response_bytes_max: RESPONSE_BYTES_MAX,
+        };
+        let response = self
             .client
-            .get(url)
-            .query(&[("bk_token", token)])
-            .send()
+            .send(&request)
             .await
-            .map_err(client_error)?;
-        let status = response.status();
-        if status.as_u16() == 401 || status.as_u16() == 403 {
+            .map_err(|error| error.to_string())?;
+        if response.status == 401 || response.status == 403 {
             return Ok(None);
         }
-        if !status.is_success() {
-            return Err(format!("the response status is {status}"));
+        if !(200..300).contains(&response.status) {
+            return Err(format!("the response status is {}", response.status));
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(client_error)? {
-            if bytes.len() + chunk.len() > RESPONSE_BYTES_MAX {
-                return Err(format!(
-                    "the response has more than {RESPONSE_BYTES_MAX} bytes"
-                ));
-            }
-            bytes.extend_from_slice(&chunk);
+        if response.is_cut {
+            return Err(format!(
+                "the response has more than {RESPONSE_BYTES_MAX} bytes"
+            ));
         }
+        let bytes = response.body;
         let response_body: Value =
             serde_json::from_slice(&bytes).map_err(|_| "the response is not JSON".to_owned())?;
         let name = response_body["data"]["username"]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::{HeaderName, HeaderValue};
 use domain::ticket::INPUT_MAX;
 use domain::ticket::form::{is_link, plain};
 use events::PersonId;
@@ -9,7 +10,6 @@ use events::ticket::{CallbackTarget, DynamicField};
 use infra::http::is_of_connection;
 use infra::store::COMMIT_BYTES_MAX;
 use infra::{Error, Kind};
-use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::App;
@@ -97,7 +97,7 @@ pub(crate) fn callback_host(
     app: &App,
     Receiver { url, headers }: &Receiver,
 ) -> Result<String, UnfitReceiver> {
-    let parsed: reqwest::Url = url.parse().map_err(|_| UnfitReceiver::Address)?;
+    let parsed: infra::http::Url = url.parse().map_err(|_| UnfitReceiver::Address)?;
     // URL parsing drops line breaks, so the called address would differ from the given one.
     if url.len() > URL_MAX
         || url.chars().any(char::is_control)

@@ -4,12 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use indicatif::ProgressBar;
 use infra::clock::{Rng, SeededRng};
+use infra::http::client::Client as HttpClient;
+use infra::http::{HttpClient as _, HttpRequest};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+/// Longest wait for a response of the desk.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum bytes of a response of the desk.
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
 /// Concurrent tickets.
 const AT_ONCE: usize = 16;
 /// Most steps per ticket; a ticket with more steps stays open.
@@ -26,10 +34,10 @@ pub(super) struct Tally {
     pub(super) example: String,
 }
 
-/// A BlueKing client.
+/// A client of both APIs.
 #[derive(Clone)]
 pub(super) struct Client {
-    http: reqwest::Client,
+    http: HttpClient,
     base: String,
     app: (&'static str, &'static str),
     callback_url: String,
@@ -40,35 +48,50 @@ impl Client {
         base: &str,
         app: (&'static str, &'static str),
         callback_url: &str,
-    ) -> reqwest::Result<Self> {
-        let http = infra::tls::client()
-            .timeout(Duration::from_secs(30))
-            .build()?;
+    ) -> Result<Self, infra::Error> {
         Ok(Self {
-            http,
-            base: format!("{base}/api/c/compapi/v2/itsm"),
+            http: HttpClient::trusted()?,
+            base: base.to_owned(),
             app,
             callback_url: callback_url.to_owned(),
         })
+    }
+
+    /// Posts a body to a path and returns status and response.
+    async fn post(
+        &self,
+        path: &str,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> Result<(u16, Value), String> {
+        let request = HttpRequest {
+            method: "POST".into(),
+            url: format!("{}/{path}", self.base),
+            headers,
+            body,
+            timeout: TIMEOUT,
+            response_bytes_max: RESPONSE_BYTES_MAX,
+        };
+        let response = self
+            .http
+            .send(&request)
+            .await
+            .map_err(|error| format!("{path}: {error}"))?;
+        let status = response.status;
+        let answer = serde_json::from_slice(&response.body)
+            .map_err(|error| format!("{path} returned {status}: {error}"))?;
+        Ok((status, answer))
     }
 
     /// Sends a BlueKing operation and returns its response envelope.
     async fn call(&self, operation: &str, mut body: Value) -> Result<Value, String> {
         body["bk_app_code"] = self.app.0.into();
         body["bk_app_secret"] = self.app.1.into();
-        let sent = self
-            .http
-            .post(format!("{}/{operation}/", self.base))
-            .json(&body)
-            .send()
-            .await;
-        let response = sent.map_err(|error| format!("{operation}: {error}"))?;
-        let status = response.status();
-        let envelope: Value = response
-            .json()
-            .await
-            .map_err(|error| format!("{operation} returned {status}: {error}"))?;
-        Ok(envelope)
+        let path = format!("api/c/compapi/v2/itsm/{operation}/");
+        let posted = self
+            .post(&path, Vec::new(), body.to_string().into_bytes())
+            .await?;
+        Ok(posted.1)
     }
 
     /// Sends an operation that must succeed; returns its data.
@@ -83,12 +106,11 @@ impl Client {
             ))
         }
     }
-}
 
-impl Client {
     /// Posts a request to `/v1` for a user; it must be accepted.
     pub(super) async fn v1(&self, path: &str, user: &str, body: Value) -> Result<Value, String> {
-        Self::accepted(path, self.to_v1(path, user).json(&body)).await
+        self.accepted(path, self.headers(user), body.to_string().into_bytes())
+            .await
     }
 
     /// Uploads a file for a user.
@@ -102,34 +124,27 @@ impl Client {
             "attachments?name={}",
             domain::api_call::template::percent(name)
         );
-        Self::accepted(
-            &path,
-            self.to_v1(&path, user)
-                .header("content-type", "text/plain")
-                .body(bytes),
-        )
-        .await
+        let mut headers = self.headers(user);
+        headers.push(("content-type".into(), "text/plain".into()));
+        self.accepted(&path, headers, bytes.to_vec()).await
     }
 
-    fn to_v1(&self, path: &str, user: &str) -> reqwest::RequestBuilder {
-        let base = self.base.trim_end_matches("/api/c/compapi/v2/itsm");
-        self.http
-            .post(format!("{base}/v1/{path}"))
-            .basic_auth(self.app.0, Some(self.app.1))
-            .header("x-on-behalf-of", user)
+    fn headers(&self, user: &str) -> Vec<(String, String)> {
+        let credentials = STANDARD.encode(format!("{}:{}", self.app.0, self.app.1));
+        vec![
+            ("authorization".into(), format!("Basic {credentials}")),
+            ("x-on-behalf-of".into(), user.to_owned()),
+        ]
     }
 
-    async fn accepted(path: &str, request: reqwest::RequestBuilder) -> Result<Value, String> {
-        let response = request
-            .send()
-            .await
-            .map_err(|error| format!("{path}: {error}"))?;
-        let status = response.status();
-        let answer: Value = response
-            .json()
-            .await
-            .map_err(|error| format!("{path} returned {status}: {error}"))?;
-        if status.is_success() {
+    async fn accepted(
+        &self,
+        path: &str,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> Result<Value, String> {
+        let (status, answer) = self.post(&format!("v1/{path}"), headers, body).await?;
+        if (200..300).contains(&status) {
             Ok(answer)
         } else {
             Err(format!("{path} was rejected: {}", answer["detail"]))

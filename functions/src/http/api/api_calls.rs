@@ -89,7 +89,7 @@ async fn shown(
         let completed = call.answered.as_ref();
         let mut shown = json!({
             "id": entry.key, "sn": requested.ticket, "node": requested.node, "name": requested.name, "round": requested.round,
-            "retried": requested.attempt - 1, "at": time(app, requested.due), "attempts": call.attempts, "step": call.step,
+            "retried": requested.attempt - 1, "at": time(app, requested.due), "attempts": call.attempts.made, "step": call.step,
             "task": call.task, "closed": call.closed, "status": completed.and_then(|completed| completed.status),
             "succeeded": completed.map(|completed| completed.succeeded), "reason": completed.map(|completed| completed.reason.clone()),
         });

@@ -7,20 +7,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use domain::api_call::template::{Variables, typed};
-use domain::api_call::{ApiCall, Command, Rejection, Step, judge, plan};
+use domain::api_call::{ApiCall, Command, POLICY, Rejection, judge, plan};
+use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::ticket::{
     Command as TicketCommand, NodeResult, Rejection as TicketRejection, output_keys,
 };
 use domain::views::ticket_card::TicketCard;
-use events::api_call::{Completed, Exchange, Requested};
+use events::api_call::Requested;
 use events::service_task::ServiceTask;
 use events::ticket::NodeStatus;
 use events::workflow::NodeKind;
 use events::{Meta, Moment};
 use infra::http::RESPONSE_BYTES_MAX;
 use infra::ledger::{NoContext, command_id};
-use infra::store::commit::hex;
+use infra::provider::bk_sops;
 use infra::{CommandEnvelope, Error, ExecuteError};
 use serde_json::Value;
 
@@ -29,154 +31,111 @@ use crate::app::outbound::VARIABLES;
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
 use crate::app::tickets::display;
-use crate::queue::take_lease;
-
-/// Time beyond the timeout of a non-idempotent request before its attempt counts as interrupted.
-const STARTED_GRACE_MS: i64 = 30_000;
+use crate::queue::runner::{self, Outgoing, Prepared, rejected};
 
 /// Takes the step that is due; does nothing if none is.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
-    let call = app.ledger.load::<ApiCall>(stream).await?.aggregate.0;
-    let Some(requested) = call.requested.clone().filter(|_| !call.closed) else {
-        return Ok(());
-    };
-    if let Some(answered) = &call.answered {
-        return record_result(app, stream, &requested, answered).await;
-    }
-    let now = app.ledger.clock.now();
-    let attempt = call.attempts + 1;
-    if call.next > now
-        || !take_lease(
-            &*app.views,
-            stream,
-            attempt.into(),
-            now,
-            hex(&app.ledger.fresh_id()),
-        )
-        .await?
-    {
-        return Ok(());
-    }
-    let (exchange, step) = match call.interrupted() {
-        Some(step) => (None, step),
-        None => match exchange(app, stream, &call, &requested).await? {
-            Some(step) => step,
-            None => return Ok(()),
-        },
-    };
-    app.crash.pass("during-call");
-    let command_envelope = CommandEnvelope {
-        command_id: command_id(&["attempt", stream, &attempt.to_string()]),
-        stream: stream.to_owned(),
-        meta: meta(&requested),
-    };
-    let command = Command::Record {
-        attempt,
-        exchange,
-        step,
-        at: app.ledger.clock.now(),
-    };
-    match app
-        .ledger
-        .execute::<ApiCall>(&command_envelope, &command, &NoContext)
-        .await
-    {
-        Ok(outcome) => match &outcome.state.answered {
-            Some(answered) => record_result(app, stream, &requested, answered).await,
-            None => Ok(()),
-        },
-        Err(ExecuteError::Rejected(Rejection::NotDue(_))) => Ok(()),
-        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
-            infra::Kind::Misconfigured,
-            rejection.to_string(),
-        )),
-        Err(ExecuteError::Technical(error)) => Err(error),
-    }
+    runner::run::<ApiCall>(app, stream).await
 }
 
-fn meta(requested: &Requested) -> Meta {
-    Meta::system(requested.cause.clone(), requested.cause.clone())
-}
+#[async_trait]
+impl Outgoing for ApiCall {
+    fn attempts(&self) -> Option<Attempts> {
+        self.is_open().then_some(self.attempts)
+    }
 
-/// Records the result of the API call on its ticket, then closes the API call.
-///
-/// The API call is closed as not recorded if the ticket no longer waits for the result.
-async fn record_result(
-    app: &App,
-    stream: &str,
-    requested: &Requested,
-    answered: &Completed,
-) -> Result<(), Error> {
-    let result = NodeResult {
-        node: requested.node,
-        round: requested.round,
-        attempt: requested.attempt,
-        succeeded: answered.succeeded,
-        outputs: answered.outputs.clone(),
-        task: answered.task.clone(),
-        reason: answered.reason.clone(),
-    };
-    let recorded = match tickets::act(
-        app,
-        &requested.ticket,
-        &TicketCommand::RecordResult(result),
-        &meta(requested),
-        command_id(&["answer", stream]),
-    )
-    .await
-    {
-        Ok(_) => true,
-        Err(ExecuteError::Rejected(
-            TicketRejection::ResultNotExpected | TicketRejection::Unknown,
-        )) => false,
-        Err(ExecuteError::Rejected(rejection)) => {
-            return Err(Error::new(
-                infra::Kind::Misconfigured,
-                rejection.to_string(),
-            ));
+    fn meta(&self) -> Meta {
+        let cause = self.requested.as_ref().map(|requested| &requested.cause);
+        let cause = cause.cloned().unwrap_or_default();
+        Meta::system(cause.clone(), cause)
+    }
+
+    fn interrupted(&self) -> Option<(Verdict, Policy)> {
+        self.interrupted().map(|verdict| (verdict, POLICY))
+    }
+
+    async fn prepare<'a>(&'a self, app: &'a App, _stream: &str) -> Result<Prepared<'a>, Error> {
+        prepare(app, self).await
+    }
+
+    fn start(attempt: u32, until: Moment) -> Command {
+        Command::Begin { attempt, until }
+    }
+
+    fn record(report: Report) -> Command {
+        Command::Record(report)
+    }
+
+    fn is_made(rejection: &Rejection) -> bool {
+        matches!(rejection, Rejection::NotDue(_))
+    }
+
+    /// Records the result of the API call on its ticket, then closes the API call.
+    ///
+    /// The API call is closed as not recorded if the ticket no longer waits for the result.
+    async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
+        let (Some(requested), Some(answered)) = (&self.requested, &self.answered) else {
+            return Ok(());
+        };
+        if self.closed {
+            return Ok(());
         }
-        Err(ExecuteError::Technical(error)) => return Err(error),
-    };
-    app.crash.pass("after-telling");
-    let command_envelope = CommandEnvelope {
-        command_id: command_id(&["close", stream]),
-        stream: stream.to_owned(),
-        meta: meta(requested),
-    };
-    match app
-        .ledger
-        .execute::<ApiCall>(&command_envelope, &Command::Close { recorded }, &NoContext)
+        let result = NodeResult {
+            node: requested.node,
+            round: requested.round,
+            attempt: requested.attempt,
+            succeeded: answered.succeeded,
+            outputs: answered.outputs.clone(),
+            task: answered.task.clone(),
+            reason: answered.reason.clone(),
+        };
+        let recorded = match tickets::act(
+            app,
+            &requested.ticket,
+            &TicketCommand::RecordResult(result),
+            &self.meta(),
+            command_id(&["answer", stream]),
+        )
         .await
-    {
-        Ok(_) => Ok(()),
-        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
-            infra::Kind::Misconfigured,
-            rejection.to_string(),
-        )),
-        Err(ExecuteError::Technical(error)) => Err(error),
+        {
+            Ok(_) => true,
+            Err(ExecuteError::Rejected(
+                TicketRejection::ResultNotExpected | TicketRejection::Unknown,
+            )) => false,
+            Err(ExecuteError::Rejected(rejection)) => return Err(rejected(&rejection)),
+            Err(ExecuteError::Technical(error)) => return Err(error),
+        };
+        let command_envelope = CommandEnvelope {
+            command_id: command_id(&["close", stream]),
+            stream: stream.to_owned(),
+            meta: self.meta(),
+        };
+        match app
+            .ledger
+            .execute::<ApiCall>(&command_envelope, &Command::Close { recorded }, &NoContext)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(ExecuteError::Rejected(rejection)) => Err(rejected(&rejection)),
+            Err(ExecuteError::Technical(error)) => Err(error),
+        }
     }
 }
 
-/// Plans, sends and judges one request; returns `None` if another worker started the attempt.
-async fn exchange(
-    app: &App,
-    stream: &str,
-    call: &ApiCall,
-    requested: &Requested,
-) -> Result<Option<(Option<Exchange>, Step)>, Error> {
-    let failed = |reason: &str| {
-        Some((
-            None,
-            Step::Done {
-                status: None,
-                succeeded: false,
-                outputs: BTreeMap::new(),
-                reason: reason.to_owned(),
-            },
+/// Plans the next request of an API call.
+async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a>, Error> {
+    let failed = |reason: String| {
+        let outputs = BTreeMap::new();
+        Ok(Prepared::Verdict(
+            Verdict::Failed { reason, outputs },
+            POLICY,
         ))
     };
+    let Some(requested) = &call.requested else {
+        return failed("the API call is not requested".into());
+    };
     let Some(card) = tickets::card(app, &requested.ticket).await? else {
-        return Ok(failed("the ticket does not exist"));
+        return failed("the ticket does not exist".into());
     };
     let is_awaited = card
         .ticket
@@ -188,15 +147,19 @@ async fn exchange(
                 && (node_run.round, node_run.attempt) == (requested.round, requested.attempt)
         });
     if card.ticket.status.is_over() || !is_awaited {
-        return Ok(failed("the ticket no longer waits for this API call"));
+        return failed("the ticket no longer waits for this API call".into());
     }
     let Some((kind, service_task)) = service_task_of(app, &card, requested).await? else {
-        return Ok(failed("the node has no service task"));
+        return failed("the node has no service task".into());
     };
     let variables = variables(app, &card, requested).await?;
-    let planned = match plan::plan(&service_task, call, &variables) {
+    let planned = match &service_task {
+        ServiceTask::Request(request) => plan::of_request(request, &variables),
+        ServiceTask::Task(task) => bk_sops::request(task, call, &variables),
+    };
+    let planned = match planned {
         Ok(planned) => planned,
-        Err(reason) => return Ok(failed(&reason)),
+        Err(reason) => return failed(reason),
     };
     let secret = match &service_task {
         ServiceTask::Request(request) => &request.secret,
@@ -222,72 +185,42 @@ async fn exchange(
         timeout_ms: planned.timeout_ms,
         response_bytes_max: RESPONSE_BYTES_MAX,
     };
-    // The receiver cannot recognize a repeated request, so the start is recorded before it is sent.
-    if call.is_once(&service_task)
-        && !begin(app, stream, call, requested, described.timeout_ms).await?
-    {
-        return Ok(None);
-    }
-    let target = format!("{} {}", described.method, origin(&described.url));
-    let sent_at = app.ledger.clock.now();
-    let response = outbound::call(&*app.http, &*app.ledger.keys, described).await?;
-    let exchange = Exchange {
-        target,
-        duration_ms: app.ledger.clock.now().0 - sent_at.0,
+    let request = match outbound::request(&*app.ledger.keys, described).await? {
+        Ok(request) => request,
+        Err(reason) => {
+            let verdict = Verdict::Retry {
+                reason,
+                after_ms: None,
+            };
+            return Ok(Prepared::Verdict(verdict, policy_of(&service_task)));
+        }
     };
-    let response = response
-        .as_ref()
-        .map(|answer| (answer.status, answer.body.as_slice()))
-        .map_err(Clone::clone);
-    Ok(Some((
-        Some(exchange),
-        judge::judge(&service_task, kind, call, &response),
-    )))
+    // BlueKing SOPS cannot recognize a repeated creation or start of a task.
+    let is_once = call.is_once(&service_task);
+    Ok(Prepared::Request {
+        request,
+        is_once,
+        judge: Box::new(move |response| match &service_task {
+            ServiceTask::Task(task) => bk_sops::verdict(task, call, response),
+            ServiceTask::Request(request) => {
+                let reply = match response {
+                    Ok(response) => Ok((response.status, response.body.as_slice())),
+                    Err(error) => Err(error.to_string()),
+                };
+                judge::verdict(request, kind, call, &reply)
+            }
+        }),
+    })
 }
 
-/// Returns scheme, host and port of a URL; empty if the URL is invalid.
-fn origin(url: &str) -> String {
-    url.parse::<reqwest::Url>()
-        .map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
-}
-
-/// Records the start of the due attempt before its non-idempotent request is sent.
-///
-/// Returns false if the start was recorded before.
-async fn begin(
-    app: &App,
-    stream: &str,
-    call: &ApiCall,
-    requested: &Requested,
-    timeout_ms: i64,
-) -> Result<bool, Error> {
-    let attempt = call.attempts + 1;
-    let command = Command::Begin {
-        attempt,
-        until: app
-            .ledger
-            .clock
-            .now()
-            .plus_ms(timeout_ms + STARTED_GRACE_MS),
-    };
-    // A random command id: a second worker must be rejected, not treated as a retry of the first.
-    let command_envelope = CommandEnvelope {
-        command_id: app.ledger.fresh_id(),
-        stream: stream.to_owned(),
-        meta: meta(requested),
-    };
-    match app
-        .ledger
-        .execute::<ApiCall>(&command_envelope, &command, &NoContext)
-        .await
-    {
-        Ok(_) => Ok(true),
-        Err(ExecuteError::Rejected(Rejection::NotDue(_))) => Ok(false),
-        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
-            infra::Kind::Misconfigured,
-            rejection.to_string(),
-        )),
-        Err(ExecuteError::Technical(error)) => Err(error),
+/// Returns when an attempt without a request is repeated.
+fn policy_of(service_task: &ServiceTask) -> Policy {
+    match service_task {
+        ServiceTask::Request(request) => Policy {
+            attempts_max: request.attempts_max,
+            ..POLICY
+        },
+        ServiceTask::Task(_) => POLICY,
     }
 }
 

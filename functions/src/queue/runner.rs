@@ -1,0 +1,259 @@
+//! The runner of outgoing requests: loads the work, checks that an attempt is due, takes the lease,
+//! records the start of a non-idempotent request, sends it, and records the verdict.
+
+use async_trait::async_trait;
+use domain::Decider;
+use domain::attempt::{Attempts, Policy, Report, Verdict};
+use domain::decider::Nothing;
+use events::api_call::Exchange;
+use events::{Meta, Moment};
+use infra::http::{HttpError, HttpRequest, HttpResponse, origin};
+use infra::ledger::{NoContext, command_id};
+use infra::store::commit::hex;
+use infra::views::{Document, Views};
+use infra::{CommandEnvelope, Error, ExecuteError, Kind};
+use serde::{Deserialize, Serialize};
+
+use crate::App;
+
+/// The view of leases: one document per stream that had an attempt.
+const LEASE: &str = "lease";
+/// Duration of the lease: longer than a request may take, shorter than the time a taken message
+/// stays invisible.
+const LEASE_MS: i64 = 30_000;
+
+/// Time beyond the timeout of a non-idempotent request before its attempt counts as interrupted.
+const STARTED_GRACE_MS: i64 = 30_000;
+
+/// The verdict on a response, and when failed attempts are repeated.
+pub type Judge<'a> =
+    Box<dyn FnOnce(&Result<HttpResponse, HttpError>) -> (Verdict, Policy) + Send + 'a>;
+
+/// The next attempt of a piece of work.
+pub enum Prepared<'a> {
+    /// Sends a request.
+    Request {
+        request: HttpRequest,
+        /// Whether a repetition could do the work twice. The start of such a request is recorded
+        /// before it is sent.
+        is_once: bool,
+        judge: Judge<'a>,
+    },
+    /// No request can be sent; the verdict is recorded.
+    Verdict(Verdict, Policy),
+}
+
+/// Outgoing work of one kind, stored in one stream each.
+#[async_trait]
+pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
+    /// Returns the attempts while another one is to be made; `None` before the work is requested and
+    /// after its last attempt.
+    fn attempts(&self) -> Option<Attempts>;
+    /// Returns the metadata of the commits.
+    fn meta(&self) -> Meta;
+    /// Returns the verdict on a started attempt without a recorded outcome.
+    fn interrupted(&self) -> Option<(Verdict, Policy)> {
+        None
+    }
+    /// Prepares the next attempt.
+    async fn prepare<'a>(&'a self, app: &'a App, stream: &str) -> Result<Prepared<'a>, Error>;
+    /// Returns the command that records the start of an attempt.
+    fn start(attempt: u32, until: Moment) -> Self::Command;
+    /// Returns the command that records the outcome of an attempt.
+    fn record(report: Report) -> Self::Command;
+    /// Returns whether a rejection means that another worker made the attempt.
+    fn is_made(rejection: &Self::Rejection) -> bool;
+    /// Does what follows from the state after the last attempt; called again until it is done.
+    async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error>;
+}
+
+/// Makes the attempt of a stream that is due, if there is one; then does what follows from its
+/// result.
+pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
+    let state = app.ledger.load::<O>(stream).await?.aggregate.0;
+    let Some(attempts) = state.attempts() else {
+        return state.conclude(app, stream).await;
+    };
+    let now = app.ledger.clock.now();
+    if attempts.due > now {
+        return Ok(());
+    }
+    let attempt = attempts.next();
+    let interrupted = state.interrupted().map(|(verdict, policy)| Outcome {
+        exchange: None,
+        status: None,
+        verdict,
+        policy,
+    });
+    let outcome = match interrupted {
+        Some(outcome) => outcome,
+        None => match make(app, stream, &state, attempt).await? {
+            Some(outcome) => outcome,
+            None => return Ok(()),
+        },
+    };
+    app.crash.pass("during-callback");
+    let report = Report {
+        attempt,
+        exchange: outcome.exchange,
+        status: outcome.status,
+        verdict: outcome.verdict,
+        policy: outcome.policy,
+        at: app.ledger.clock.now(),
+    };
+    let id = command_id(&["attempt", stream, &attempt.to_string()]);
+    match execute::<O>(app, stream, &state, id, &O::record(report)).await? {
+        Some(state) if state.attempts().is_none() => state.conclude(app, stream).await,
+        _ => Ok(()),
+    }
+}
+
+struct Outcome {
+    exchange: Option<Exchange>,
+    status: Option<u16>,
+    verdict: Verdict,
+    policy: Policy,
+}
+
+/// Prepares and sends one request; returns `None` if another worker makes the attempt.
+async fn make<O: Outgoing>(
+    app: &App,
+    stream: &str,
+    state: &O,
+    attempt: u32,
+) -> Result<Option<Outcome>, Error> {
+    let (request, is_once, judge) = match state.prepare(app, stream).await? {
+        Prepared::Request {
+            request,
+            is_once,
+            judge,
+        } => (request, is_once, judge),
+        Prepared::Verdict(verdict, policy) => {
+            return Ok(Some(Outcome {
+                exchange: None,
+                status: None,
+                verdict,
+                policy,
+            }));
+        }
+    };
+    let target = origin(&request.url);
+    // A receiver that is slow holds only a part of the slots of its queue.
+    let Some(_slot) = app.targets.enter(&target) else {
+        return Err(Error::new(
+            Kind::Throttled,
+            format!("{target} has its maximum of concurrent requests"),
+        ));
+    };
+    let now = app.ledger.clock.now();
+    let owner = hex(&app.ledger.fresh_id());
+    if !take_lease(&*app.views, stream, attempt.into(), now, owner).await? {
+        return Ok(None);
+    }
+    if is_once {
+        let timeout_ms = i64::try_from(request.timeout.as_millis()).unwrap_or(i64::MAX / 2);
+        let until = now.plus_ms(timeout_ms + STARTED_GRACE_MS);
+        // A random command id: a second worker must be rejected, not treated as a retry of the
+        // first.
+        let id = app.ledger.fresh_id();
+        let start = O::start(attempt, until);
+        if execute::<O>(app, stream, state, id, &start)
+            .await?
+            .is_none()
+        {
+            return Ok(None);
+        }
+    }
+    let sent_at = app.ledger.clock.now();
+    let response = app.http.send(&request).await;
+    let now = app.ledger.clock.now();
+    let (mut verdict, policy) = judge(&response);
+    if let (Verdict::Retry { after_ms, .. }, Ok(response)) = (&mut verdict, &response) {
+        *after_ms = response.retry_after_ms(now.0).or(*after_ms);
+    }
+    Ok(Some(Outcome {
+        exchange: Some(Exchange {
+            target: format!("{} {target}", request.method),
+            duration_ms: now.0 - sent_at.0,
+        }),
+        status: response.ok().map(|response| response.status),
+        verdict,
+        policy,
+    }))
+}
+
+/// Executes a command of the work; returns `None` if another worker made the attempt.
+async fn execute<O: Outgoing>(
+    app: &App,
+    stream: &str,
+    state: &O,
+    command_id: [u8; 16],
+    command: &O::Command,
+) -> Result<Option<O>, Error> {
+    let command_envelope = CommandEnvelope {
+        stream: stream.to_owned(),
+        command_id,
+        meta: state.meta(),
+    };
+    match app
+        .ledger
+        .execute::<O>(&command_envelope, command, &NoContext)
+        .await
+    {
+        Ok(outcome) => Ok(Some(outcome.state)),
+        Err(ExecuteError::Rejected(rejection)) if O::is_made(&rejection) => Ok(None),
+        Err(ExecuteError::Rejected(rejection)) => Err(rejected(&rejection)),
+        Err(ExecuteError::Technical(error)) => Err(error),
+    }
+}
+
+/// Returns the error of a command that no state of its stream should reject.
+pub fn rejected(rejection: &dyn std::error::Error) -> Error {
+    Error::new(Kind::Misconfigured, rejection.to_string())
+}
+
+/// The exclusive right to one attempt, for a limited time.
+#[derive(Debug, Serialize, Deserialize)]
+struct Lease {
+    attempt: i64,
+    until: Moment,
+    /// A random id, so that two leases on the same attempt differ.
+    owner: String,
+}
+
+/// Takes the lease on an attempt, so that a repeated message sends one request.
+///
+/// Returns false if another worker has the lease. The lease of a crashed worker expires.
+async fn take_lease(
+    views: &dyn Views,
+    stream: &str,
+    attempt: i64,
+    now: Moment,
+    owner: String,
+) -> Result<bool, Error> {
+    let stored = views.get(LEASE, stream).await?;
+    let sequence = stored.as_ref().map_or(0, |document| document.sequence);
+    let lease: Option<Lease> =
+        stored.and_then(|document| serde_json::from_slice(&document.body).ok());
+    if lease.is_some_and(|lease| lease.attempt == attempt && lease.until > now) {
+        return Ok(false);
+    }
+    let body = serde_json::to_vec(&Lease {
+        attempt,
+        until: now.plus_ms(LEASE_MS),
+        owner,
+    })
+    .unwrap_or_default();
+    views
+        .put(
+            LEASE,
+            stream,
+            &Document {
+                sequence: sequence + 1,
+                body,
+            },
+            &[],
+            sequence,
+        )
+        .await
+}

@@ -1,0 +1,266 @@
+//! BlueKing SOPS (reference/bk-itsm.md 8.2): creates a task from a template, starts it, and polls
+//! its state.
+
+use domain::api_call::judge::{failure_reason, task_result};
+use domain::api_call::plan::PlannedRequest;
+use domain::api_call::template::{Variables, fill};
+use domain::api_call::{ApiCall, CREATED, POLICY, RESUMED};
+use domain::attempt::{Policy, Verdict};
+use domain::ticket::form::plain;
+use events::service_task::Task;
+use serde_json::{Value, json};
+
+use crate::http::{HttpError, HttpResponse};
+
+/// Timeout of one request, milliseconds.
+const TIMEOUT_MS: i64 = 10_000;
+/// Pause between two requests for the state of a task, milliseconds.
+const TASK_POLL_MS: i64 = 10_000;
+/// Failed attempts are repeated up to five times in a row.
+const REPEATED: Policy = Policy {
+    attempts_max: 5,
+    ..POLICY
+};
+
+/// Returns the next request of a SOPS task: creation, start, or state. The error is the English
+/// reason why there is none.
+pub fn request(
+    task: &Task,
+    call: &ApiCall,
+    variables: &Variables,
+) -> Result<PlannedRequest, String> {
+    let filled = |text: &str| fill(text, variables, str::to_owned);
+    let business = filled(&task.bk_biz_id)?;
+    let (operation, body) = match call.step.as_str() {
+        "" => {
+            let constants = task
+                .constants
+                .iter()
+                .map(|pair| Ok((pair.key.clone(), filled(&pair.value)?.into())))
+                .collect::<Result<serde_json::Map<_, _>, String>>()?;
+            let name = call
+                .requested
+                .as_ref()
+                .map(|requested| requested.name.clone())
+                .unwrap_or_default();
+            let body = json!({
+                "bk_biz_id": business, "template_id": filled(&task.template_id)?, "template_source": task.template_source,
+                "name": format!("ITSM-{name}"), "constants": constants, "exclude_task_nodes_id": task.exclude_task_nodes_id,
+            });
+            ("create_task", body)
+        }
+        CREATED => (
+            "start_task",
+            json!({ "bk_biz_id": business, "task_id": call.task }),
+        ),
+        _ => (
+            "get_task_status",
+            json!({ "bk_biz_id": business, "task_id": call.task }),
+        ),
+    };
+    let url = format!("{}/{operation}/", task.url.trim_end_matches('/'));
+    Ok(PlannedRequest {
+        method: "POST".into(),
+        url,
+        headers: Vec::new(),
+        body: Some(body),
+        timeout_ms: TIMEOUT_MS,
+    })
+}
+
+/// Returns the verdict on one attempt, and when failed attempts are repeated.
+///
+/// BlueKing SOPS has no idempotency keys for the creation and the start of a task. If such a request
+/// was not sent, it is repeated. If it was sent without a response, its effect is unknown.
+pub fn verdict(
+    task: &Task,
+    call: &ApiCall,
+    response: &Result<HttpResponse, HttpError>,
+) -> (Verdict, Policy) {
+    (of_response(task.polls_max, call, response), REPEATED)
+}
+
+fn of_response(
+    polls_max: u32,
+    call: &ApiCall,
+    response: &Result<HttpResponse, HttpError>,
+) -> Verdict {
+    let is_once = matches!(call.step.as_str(), "" | CREATED);
+    let lost = |reason: String| {
+        if is_once {
+            Verdict::Unknown { reason }
+        } else {
+            Verdict::Retry {
+                reason,
+                after_ms: None,
+            }
+        }
+    };
+    let (status, body) = match response {
+        Ok(response) => (response.status, response.body.as_slice()),
+        Err(HttpError::NotSent(reason)) => {
+            return Verdict::Retry {
+                reason: reason.clone(),
+                after_ms: None,
+            };
+        }
+        Err(HttpError::Unknown(reason)) => return lost(reason.clone()),
+    };
+    let result = |succeeded: bool| {
+        call.requested
+            .iter()
+            .map(|requested| (task_result(requested.node), succeeded.to_string()))
+            .collect()
+    };
+    let done = |succeeded, reason| {
+        let outputs = result(succeeded);
+        if succeeded {
+            Verdict::Succeeded { outputs }
+        } else {
+            Verdict::Failed { reason, outputs }
+        }
+    };
+    let body_json = match serde_json::from_slice::<Value>(body) {
+        Ok(body_json) if (200..300).contains(&status) && body_json["result"] == true => body_json,
+        Ok(body_json) if (200..300).contains(&status) => {
+            return done(false, failure_reason(&body_json));
+        }
+        _ => return lost(format!("answered {status}")),
+    };
+    let under_way = |step: &str, task: &str, after_ms| Verdict::Poll {
+        step: step.into(),
+        task: task.into(),
+        after_ms,
+    };
+    match call.step.as_str() {
+        "" => match plain(&body_json["data"]["task_id"]) {
+            task if task.is_empty() => done(false, "the response has no task id".into()),
+            task => under_way(CREATED, &task, 0),
+        },
+        CREATED => under_way("started", &call.task, TASK_POLL_MS),
+        step => match body_json["data"]["state"].as_str().unwrap_or_default() {
+            // A resumed task that was never started is started now. A resumed task that was revoked
+            // or has expired is replaced by a new task.
+            "CREATED" if step == RESUMED => under_way(CREATED, &call.task, 0),
+            "REVOKED" | "EXPIRED" if step == RESUMED => under_way("", "", 0),
+            "FINISHED" => done(true, String::new()),
+            state @ ("FAILED" | "REVOKED" | "EXPIRED") => {
+                done(false, format!("the SOPS task {} is {state}", call.task))
+            }
+            state if call.polls + 1 >= polls_max => done(
+                false,
+                format!(
+                    "the SOPS task {} is still {state} after {polls_max} polls",
+                    call.task
+                ),
+            ),
+            _ => under_way("running", &call.task, TASK_POLL_MS),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sops_task_is_created_started_and_polled() {
+        let task = Task {
+            polls_max: 3,
+            ..Task::default()
+        };
+        let step = |step: &str, polls: u32, body: &str| {
+            let call = ApiCall {
+                step: step.into(),
+                task: "9".into(),
+                polls,
+                ..ApiCall::default()
+            };
+            verdict(&task, &call, &Ok(HttpResponse::of(200, body.as_bytes()))).0
+        };
+        assert_eq!(
+            step("", 0, r#"{"result":true,"data":{"task_id":9}}"#),
+            Verdict::Poll {
+                step: "created".into(),
+                task: "9".into(),
+                after_ms: 0
+            }
+        );
+        assert!(
+            matches!(step("created", 0, r#"{"result":true}"#), Verdict::Poll { step, .. } if step == "started")
+        );
+        assert!(
+            matches!(step("started", 0, r#"{"result":true,"data":{"state":"RUNNING"}}"#), Verdict::Poll { step, .. } if step == "running")
+        );
+        assert!(matches!(
+            step(
+                "running",
+                2,
+                r#"{"result":true,"data":{"state":"SUSPENDED"}}"#
+            ),
+            Verdict::Failed { .. }
+        ));
+        assert!(matches!(
+            step(
+                "running",
+                0,
+                r#"{"result":true,"data":{"state":"FINISHED"}}"#
+            ),
+            Verdict::Succeeded { .. }
+        ));
+        assert!(matches!(
+            step("running", 0, r#"{"result":true,"data":{"state":"FAILED"}}"#),
+            Verdict::Failed { .. }
+        ));
+        assert!(
+            matches!(step("", 0, ""), Verdict::Unknown { .. }),
+            "the task may have been created"
+        );
+        let resumed = |state: &str| {
+            step(
+                RESUMED,
+                0,
+                &format!(r#"{{"result":true,"data":{{"state":"{state}"}}}}"#),
+            )
+        };
+        assert_eq!(
+            resumed("CREATED"),
+            Verdict::Poll {
+                step: CREATED.into(),
+                task: "9".into(),
+                after_ms: 0
+            },
+            "the task was never started"
+        );
+        assert_eq!(
+            resumed("REVOKED"),
+            Verdict::Poll {
+                step: String::new(),
+                task: String::new(),
+                after_ms: 0
+            },
+            "a new task is created"
+        );
+        assert!(matches!(resumed("RUNNING"), Verdict::Poll { step, .. } if step == "running"));
+        assert!(matches!(step(RESUMED, 0, ""), Verdict::Retry { .. }));
+    }
+
+    #[test]
+    fn a_creation_that_was_not_sent_is_repeated() {
+        let not_sent = Err(HttpError::NotSent("connection refused".into()));
+        let unknown = Err(HttpError::Unknown("timeout".into()));
+        let of = |step: &str, response| {
+            let call = ApiCall {
+                step: step.into(),
+                ..ApiCall::default()
+            };
+            verdict(&Task::default(), &call, response).0
+        };
+        for step in ["", CREATED, RESUMED] {
+            assert!(matches!(of(step, &not_sent), Verdict::Retry { .. }));
+        }
+        assert!(matches!(of("", &unknown), Verdict::Unknown { .. }));
+        assert!(matches!(of(CREATED, &unknown), Verdict::Unknown { .. }));
+        assert!(matches!(of(RESUMED, &unknown), Verdict::Retry { .. }));
+    }
+}

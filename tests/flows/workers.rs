@@ -1,0 +1,153 @@
+//! The worker loops of one machine: a slow receiver delays no other receiver, and a receiver that
+//! asks for a pause gets it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use events::Moment;
+use functions::catalog::{FUNCTIONS, Trigger};
+use functions::host::local::{sweeping, working};
+use infra::clock::Clock;
+use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::TestDesk;
+
+/// The time of the paused runtime as a clock of the desk.
+struct PausedClock(Instant);
+
+impl PausedClock {
+    fn elapsed_ms(&self) -> i64 {
+        i64::try_from(self.0.elapsed().as_millis()).expect("a short test")
+    }
+}
+
+impl Clock for PausedClock {
+    fn now(&self) -> Moment {
+        tests::MORNING.plus_ms(self.elapsed_ms())
+    }
+}
+
+/// Receivers of which one needs 30 s for each request and then fails.
+struct Receivers {
+    clock: Arc<PausedClock>,
+    /// The time of each request to the fast receiver, milliseconds.
+    fast: Mutex<Vec<i64>>,
+    /// The running requests to the slow receiver, and the most that ran together.
+    slow: Mutex<(usize, usize)>,
+}
+
+#[async_trait]
+impl HttpClient for Receivers {
+    async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
+        if request.url.contains("slow") {
+            {
+                let mut slow = self.slow.lock().expect("no holder panics");
+                slow.0 += 1;
+                slow.1 = slow.1.max(slow.0);
+            }
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            self.slow.lock().expect("no holder panics").0 -= 1;
+            return Err(HttpError::Unknown("timeout".into()));
+        }
+        let now = self.clock.elapsed_ms();
+        self.fast.lock().expect("no holder panics").push(now);
+        Ok(HttpResponse::of(200, br#"{"code":0}"#))
+    }
+}
+
+async fn ticket(desk: &TestDesk, receiver: &str) -> Value {
+    let mut body = tests::approval_request();
+    body["meta"] = json!({ "callback_url": format!("http://{receiver}.example.com/callback/") });
+    desk.must("create_ticket", body).await["sn"].clone()
+}
+
+async fn withdraw(desk: &TestDesk, sn: &Value) {
+    desk.must(
+        "operate_ticket",
+        json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" }),
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_receiver_delays_no_other_receiver() {
+    const SLOW: usize = 96;
+    const FAST: usize = 40;
+    let desk = TestDesk::open().await;
+    let mut sns = Vec::new();
+    for number in 0..SLOW + FAST {
+        let receiver = if number < SLOW { "slow" } else { "fast" };
+        sns.push(ticket(&desk, receiver).await);
+    }
+    let clock = Arc::new(PausedClock(Instant::now()));
+    let receivers = Arc::new(Receivers {
+        clock: clock.clone(),
+        fast: Mutex::default(),
+        slow: Mutex::default(),
+    });
+    let mut app = desk.app.clone();
+    app.ledger.clock = clock.clone();
+    app.http = receivers.clone();
+    for function in FUNCTIONS {
+        if let Trigger::Queue { concurrency, .. } = function.trigger {
+            let app = app.clone();
+            let name = function.name;
+            tokio::spawn(async move { working(&app, name, concurrency).await });
+        }
+    }
+    tokio::spawn(async move { sweeping(&app, 250).await });
+    // The slow receiver's callbacks are first in the queue.
+    for sn in &sns {
+        withdraw(&desk, sn).await;
+    }
+    let requested_at = clock.elapsed_ms();
+    let reached = async {
+        while receivers.fast.lock().expect("no holder panics").len() < FAST {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(10), reached)
+        .await
+        .expect("every callback of the fast receiver is sent");
+    let fast = receivers.fast.lock().expect("no holder panics").clone();
+    let latest = fast.iter().max().expect("requests") - requested_at;
+    let most = receivers.slow.lock().expect("no holder panics").1;
+    println!(
+        "latest callback of the fast receiver after {latest} ms; at most {most} slow requests"
+    );
+    assert!(latest <= 3_000, "{latest} ms");
+    assert!((1..=32).contains(&most), "{most} requests to one receiver");
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_a_pause_gets_it() {
+    let desk = TestDesk::open().await;
+    let busy = HttpResponse {
+        status: 503,
+        headers: vec![("retry-after".into(), "90".into())],
+        ..HttpResponse::default()
+    };
+    desk.receiver
+        .answers
+        .lock()
+        .expect("no holder panics")
+        .push_back(Ok(busy));
+    let sn = ticket(&desk, "apps").await;
+    withdraw(&desk, &sn).await;
+    desk.settle().await;
+    let calls = || desk.receiver.calls.lock().expect("no holder panics").len();
+    assert_eq!(calls(), 1);
+    desk.clock.advance(89_999);
+    desk.settle().await;
+    assert_eq!(
+        calls(),
+        1,
+        "the pause of the receiver replaces the backoff of 1 s"
+    );
+    desk.clock.advance(1);
+    desk.settle().await;
+    assert_eq!(calls(), 2);
+}
