@@ -4,7 +4,7 @@
 //! (reference/event-sourcing.md 2.3). Bodies are archived first, under the hash of their content,
 //! and the page names the archive object. A small archive object is stored in the page itself. The
 //! reason: a PUT to a bucket costs as much as 8 KB in a table
-//! (docs/decisions/0010-what-a-page-holds.md).
+//! (docs/decisions/0010-feed-pages-and-commit-positions.md).
 
 pub mod archive;
 pub mod contract;
