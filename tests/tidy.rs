@@ -1,5 +1,7 @@
 //! Automated checks of the rules of the project.
 
+mod additions;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

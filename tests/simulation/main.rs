@@ -29,8 +29,9 @@ use events::{
 use functions::app::cards::read_card;
 use functions::queue::callback::open;
 use functions::queue::read;
-use functions::stream::follow::aggregate::{Registry, Row};
+use functions::stream::follow::aggregate::{Deadlines, Registry, Row};
 use functions::stream::follow::births::Births;
+use functions::stream::follow::due;
 use functions::stream::follow::{Follower, Reaction, Received};
 use functions::stream::project;
 use infra::clock::{ManualClock, SeededRng};
@@ -57,6 +58,10 @@ static SIMULATED: Registry = &[&Row::<Ticket, TicketCard> {
         name: REACTION,
         react: send_three_callbacks,
     }],
+    deadlines: Some(Deadlines {
+        queue: "ticket",
+        fire: |_, _| Box::pin(std::future::ready(Ok(()))),
+    }),
     ..Row::NEW
 }];
 
@@ -463,6 +468,7 @@ fn run(seed: u64) -> u64 {
 /// Compares the stored data with a fold of the whole ledger.
 async fn check(world: &World) {
     let mut cards: BTreeMap<String, (i64, TicketCard)> = BTreeMap::new();
+    let mut deadlines: BTreeMap<String, BTreeMap<String, Moment>> = BTreeMap::new();
     let mut board = DeskBoard::default();
     let mut expected_callbacks = BTreeSet::new();
     let mut callbacks: BTreeMap<String, usize> = BTreeMap::new();
@@ -487,6 +493,14 @@ async fn check(world: &World) {
         {
             card.fold(&envelope);
             *sequence = envelope.sequence;
+            for change in envelope.event.deadlines() {
+                let of_stream: &mut BTreeMap<String, Moment> =
+                    deadlines.entry(placed.commit.stream.clone()).or_default();
+                match change.due {
+                    Some(due) => drop(of_stream.insert(change.id.into_owned(), due)),
+                    None => drop(of_stream.remove(&*change.id)),
+                }
+            }
             expected_callbacks.extend(
                 send_three_callbacks(&envelope, card)
                     .iter()
@@ -495,6 +509,18 @@ async fn check(world: &World) {
         }
     }
     assert_eq!(cards.len(), TICKETS);
+    for (stream, expected) in &deadlines {
+        let stored = world
+            .views
+            .get(due::VIEW, stream)
+            .await
+            .expect("get")
+            .map(|document| document.body);
+        let stored: BTreeMap<String, Moment> = stored
+            .map(|body| serde_json::from_slice(&body).expect("deadlines"))
+            .unwrap_or_default();
+        assert_eq!(stored, *expected, "the deadlines of {stream}");
+    }
     let mut rows = BTreeSet::new();
     for (stream, (sequence, card)) in &cards {
         let stored = world

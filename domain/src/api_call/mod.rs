@@ -15,7 +15,6 @@ use events::Moment;
 use events::api_call::{
     ApiCallEvent, AttemptFailed, AttemptStarted, Closed, Completed, PollScheduled, Requested,
 };
-use events::service_task::ServiceTask;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempts, Policy, Report, Verdict};
@@ -151,12 +150,6 @@ impl Decider for ApiCall {
 }
 
 impl ApiCall {
-    /// Returns true if the next request is not idempotent: BlueKing SOPS has no idempotency keys
-    /// for the creation and the start of a task.
-    pub fn is_once(&self, service_task: &ServiceTask) -> bool {
-        matches!(service_task, ServiceTask::Task(_)) && matches!(self.step.as_str(), "" | CREATED)
-    }
-
     /// Returns the outcome of a started attempt that has no recorded result; `None` if there is no
     /// such attempt. An interrupted start of a task continues with a request for its state. An
     /// interrupted creation fails, because its effect is unknown.
@@ -341,14 +334,7 @@ mod tests {
 
     #[test]
     fn a_non_idempotent_request_is_not_sent_twice() {
-        let task = ServiceTask::Task(events::service_task::Task::default());
         let mut call = fold::<ApiCall>(&[requested()]);
-        assert!(
-            call.is_once(&task)
-                && !call.is_once(&ServiceTask::Request(
-                    events::service_task::Request::default()
-                ))
-        );
         let begin = |call: &ApiCall, attempt| {
             call.decide(
                 &Command::Begin {
@@ -380,7 +366,7 @@ mod tests {
                 after_ms: 0,
             },
         ));
-        assert!(call.is_once(&task) && call.interrupted().is_none());
+        assert!(call.interrupted().is_none());
         call.evolve(&begin(&call, 2).expect("begins")[0]);
         let resumed = call.interrupted().expect("an interrupted start");
         assert_eq!(
@@ -392,10 +378,7 @@ mod tests {
             }
         );
         call.evolve(&record(&call, 2, resumed));
-        assert!(
-            !call.is_once(&task) && call.interrupted().is_none(),
-            "a request for the state of a task is idempotent"
-        );
+        assert!(call.interrupted().is_none());
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! BlueKing SOPS (reference/bk-itsm.md 8.2): creates a task from a template, starts it, and polls
 //! its state.
 
+use std::collections::BTreeMap;
+
 use domain::api_call::judge::{failure_reason, task_result};
 use domain::api_call::plan::PlannedRequest;
 use domain::api_call::template::{Variables, fill};
 use domain::api_call::{ApiCall, CREATED, POLICY, RESUMED};
 use domain::attempt::{Policy, Verdict};
 use domain::ticket::form::plain;
-use events::service_task::Task;
+use events::service_task::{ServiceTask, Task};
+use events::workflow::NodeKind;
 use serde_json::{Value, json};
 
+use super::Provider;
 use crate::http::{HttpError, HttpResponse};
 
 /// Timeout of one request, milliseconds.
@@ -22,13 +26,59 @@ const REPEATED: Policy = Policy {
     ..POLICY
 };
 
+/// The provider `bk_sops`.
+#[derive(Clone, Copy, Debug)]
+pub struct BkSops;
+
+impl Provider for BkSops {
+    fn name(&self) -> &'static str {
+        "bk_sops"
+    }
+
+    fn does(&self, service_task: &ServiceTask) -> bool {
+        matches!(service_task, ServiceTask::Task(_))
+    }
+
+    fn request(
+        &self,
+        service_task: &ServiceTask,
+        call: &ApiCall,
+        variables: &Variables,
+    ) -> Result<PlannedRequest, String> {
+        match service_task {
+            ServiceTask::Task(task) => request(task, call, variables),
+            ServiceTask::Request(_) => Err(OTHER.into()),
+        }
+    }
+
+    fn is_once(&self, call: &ApiCall) -> bool {
+        matches!(call.step.as_str(), "" | CREATED)
+    }
+
+    fn verdict(
+        &self,
+        service_task: &ServiceTask,
+        _kind: NodeKind,
+        call: &ApiCall,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> (Verdict, Policy) {
+        match service_task {
+            ServiceTask::Task(task) => verdict(task, call, response),
+            ServiceTask::Request(_) => {
+                let outputs = BTreeMap::new();
+                let reason = OTHER.to_owned();
+                (Verdict::Failed { reason, outputs }, POLICY)
+            }
+        }
+    }
+}
+
+/// The reason for a service task of another provider.
+const OTHER: &str = "the service task is not a task of BlueKing SOPS";
+
 /// Returns the next request of a SOPS task: creation, start, or state. The error is the English
 /// reason why there is none.
-pub fn request(
-    task: &Task,
-    call: &ApiCall,
-    variables: &Variables,
-) -> Result<PlannedRequest, String> {
+fn request(task: &Task, call: &ApiCall, variables: &Variables) -> Result<PlannedRequest, String> {
     let filled = |text: &str| fill(text, variables, str::to_owned);
     let business = filled(&task.bk_biz_id)?;
     let (operation, body) = match call.step.as_str() {
@@ -72,7 +122,7 @@ pub fn request(
 ///
 /// BlueKing SOPS has no idempotency keys for the creation and the start of a task. If such a request
 /// was not sent, it is repeated. If it was sent without a response, its effect is unknown.
-pub fn verdict(
+fn verdict(
     task: &Task,
     call: &ApiCall,
     response: &Result<HttpResponse, HttpError>,
@@ -256,6 +306,18 @@ mod tests {
             };
             verdict(&Task::default(), &call, response).0
         };
+        for (step, is_once) in [
+            ("", true),
+            (CREATED, true),
+            ("started", false),
+            (RESUMED, false),
+        ] {
+            let call = ApiCall {
+                step: step.into(),
+                ..ApiCall::default()
+            };
+            assert_eq!(BkSops.is_once(&call), is_once, "{step}");
+        }
         for step in ["", CREATED, RESUMED] {
             assert!(matches!(of(step, &not_sent), Verdict::Retry { .. }));
         }

@@ -3,7 +3,7 @@
 //! With `synchronous=NORMAL` a power loss can undo the newest writes of views and queue, which
 //! share the file. Following the ledger repeats these writes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -929,10 +929,16 @@ impl PageWriter for Sqlite {
                     connection: &transaction,
                     counted: &counted,
                 };
-                let stored: Vec<bool> = puts
-                    .iter()
-                    .map(|one| put(file, &crash, one))
-                    .collect::<rusqlite::Result<_>>()?;
+                let mut stored = Vec::with_capacity(puts.len());
+                let mut overtaken = HashSet::new();
+                for one in &puts {
+                    let is_stored =
+                        !overtaken.contains(one.key.as_str()) && put(file, &crash, one)?;
+                    if !is_stored {
+                        overtaken.insert(one.key.as_str());
+                    }
+                    stored.push(is_stored);
+                }
                 transaction.commit()?;
                 Ok(stored)
             })

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use domain::api_call::template::{Variables, typed};
-use domain::api_call::{ApiCall, Command, POLICY, Rejection, judge, plan};
+use domain::api_call::{ApiCall, Command, POLICY, Rejection};
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::ticket::{
     Command as TicketCommand, NodeResult, Rejection as TicketRejection, output_keys,
@@ -22,7 +22,7 @@ use events::workflow::NodeKind;
 use events::{Meta, Moment};
 use infra::http::RESPONSE_BYTES_MAX;
 use infra::ledger::{NoContext, command_id};
-use infra::provider::bk_sops;
+use infra::provider;
 use infra::{CommandEnvelope, Error, ExecuteError};
 use serde_json::Value;
 
@@ -153,11 +153,10 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a>, Error
         return failed("the node has no service task".into());
     };
     let variables = variables(app, &card, requested).await?;
-    let planned = match &service_task {
-        ServiceTask::Request(request) => plan::of_request(request, &variables),
-        ServiceTask::Task(task) => bk_sops::request(task, call, &variables),
+    let Some(provider) = provider::find(&service_task) else {
+        return failed("no provider does this service task".into());
     };
-    let planned = match planned {
+    let planned = match provider.request(&service_task, call, &variables) {
         Ok(planned) => planned,
         Err(reason) => return failed(reason),
     };
@@ -195,21 +194,10 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a>, Error
             return Ok(Prepared::Verdict(verdict, policy_of(&service_task)));
         }
     };
-    // BlueKing SOPS cannot recognize a repeated creation or start of a task.
-    let is_once = call.is_once(&service_task);
     Ok(Prepared::Request {
         request,
-        is_once,
-        judge: Box::new(move |response| match &service_task {
-            ServiceTask::Task(task) => bk_sops::verdict(task, call, response),
-            ServiceTask::Request(request) => {
-                let reply = match response {
-                    Ok(response) => Ok((response.status, response.body.as_slice())),
-                    Err(error) => Err(error.to_string()),
-                };
-                judge::verdict(request, kind, call, &reply)
-            }
-        }),
+        is_once: provider.is_once(call),
+        judge: Box::new(move |response| provider.verdict(&service_task, kind, call, response)),
     })
 }
 

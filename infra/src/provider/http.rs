@@ -1,0 +1,59 @@
+//! An HTTP request that a workflow definition describes (reference/bk-itsm.md 8.1, 8.4).
+
+use domain::api_call::plan::PlannedRequest;
+use domain::api_call::template::Variables;
+use domain::api_call::{ApiCall, POLICY, judge, plan};
+use domain::attempt::{Policy, Verdict};
+use events::service_task::ServiceTask;
+use events::workflow::NodeKind;
+
+use super::Provider;
+use crate::http::{HttpError, HttpResponse};
+
+/// The provider `http`.
+#[derive(Clone, Copy, Debug)]
+pub struct Http;
+
+/// The reason for a service task of another provider.
+const OTHER: &str = "the service task is not an HTTP request";
+
+impl Provider for Http {
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    fn does(&self, service_task: &ServiceTask) -> bool {
+        matches!(service_task, ServiceTask::Request(_))
+    }
+
+    fn request(
+        &self,
+        service_task: &ServiceTask,
+        _call: &ApiCall,
+        variables: &Variables,
+    ) -> Result<PlannedRequest, String> {
+        match service_task {
+            ServiceTask::Request(request) => plan::of_request(request, variables),
+            ServiceTask::Task(_) => Err(OTHER.into()),
+        }
+    }
+
+    fn verdict(
+        &self,
+        service_task: &ServiceTask,
+        kind: NodeKind,
+        call: &ApiCall,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> (Verdict, Policy) {
+        let ServiceTask::Request(request) = service_task else {
+            let outputs = std::collections::BTreeMap::new();
+            let reason = OTHER.to_owned();
+            return (Verdict::Failed { reason, outputs }, POLICY);
+        };
+        let reply = match response {
+            Ok(response) => Ok((response.status, response.body.as_slice())),
+            Err(error) => Err(error.to_string()),
+        };
+        judge::verdict(request, kind, call, &reply)
+    }
+}

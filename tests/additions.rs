@@ -1,0 +1,280 @@
+//! The size of an addition: a toy aggregate and a toy provider are added to a copy of the tree, the
+//! copy is compiled, and the edited existing files are counted.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tests::process::root;
+
+/// A copy of the tree, with the files that were edited in it.
+struct Copy {
+    directory: PathBuf,
+    edited: BTreeSet<String>,
+}
+
+impl Copy {
+    fn new() -> Self {
+        // Always the same place, so that repeated runs reuse its build.
+        let directory = target().join("additions");
+        let _ = std::fs::remove_dir_all(&directory);
+        let listed = Command::new("git")
+            .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+            .current_dir(root())
+            .output()
+            .expect("git runs");
+        for name in String::from_utf8(listed.stdout).expect("names").lines() {
+            let from = root().join(name);
+            if !from.is_file() {
+                continue;
+            }
+            let to = directory.join(name);
+            std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+            std::fs::copy(from, to).expect("copied");
+        }
+        Self {
+            directory,
+            edited: BTreeSet::new(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Adds a new file.
+    fn add(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        assert!(!path.exists(), "{name} exists");
+        std::fs::write(path, text).expect("written");
+    }
+
+    /// Inserts text into an existing file before its first line that starts with `marker`.
+    fn edit(&mut self, name: &str, marker: &str, text: &str) {
+        let path = self.path(name);
+        let old = std::fs::read_to_string(&path).expect("readable");
+        let at = old
+            .find(&format!("\n{marker}"))
+            .unwrap_or_else(|| panic!("{name} has no line {marker:?}"));
+        let new = format!("{}{text}{}", &old[..=at], &old[at + 1..]);
+        std::fs::write(path, new).expect("written");
+        self.edited.insert(name.to_owned());
+    }
+
+    /// Compiles the copy without linking.
+    fn check(&self, packages: &[&str]) {
+        let mut command = Command::new("cargo");
+        command.args(["check", "--quiet", "--offline"]);
+        for package in packages {
+            command.args(["-p", package]);
+        }
+        let output = command
+            .current_dir(&self.directory)
+            .env("CARGO_TARGET_DIR", target())
+            .output()
+            .expect("cargo runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+/// Returns the target directory of this build, which already has the dependencies.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test executable");
+    let target = test.ancestors().nth(3).map(Path::to_owned);
+    target.expect("target/<profile>/deps/<test>")
+}
+
+const EVENTS: &str = r#"//! A toy.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Moment;
+use crate::event::{DeadlineChange, Personals, event_enum};
+
+event_enum! {
+    /// The events of one toy.
+    ToyEvent of "toy" {
+        Wound "toy.wound" 1,
+    }
+    deadlines |event: &ToyEvent| match event {
+        ToyEvent::Wound(wound) => vec![DeadlineChange::set("stop", wound.due)],
+    };
+}
+
+/// The toy was wound up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wound {
+    pub due: Moment,
+}
+impl Personals for Wound {}
+"#;
+
+const DOMAIN: &str = r#"//! A toy that runs until its deadline.
+
+use events::Moment;
+use events::toy::{ToyEvent, Wound};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+use crate::envelope::Envelope;
+use crate::views::Card;
+
+/// Winds the toy up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wind {
+    pub due: Moment,
+}
+
+/// No command is rejected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {}
+
+/// The state of a toy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Toy {
+    pub due: Moment,
+}
+
+impl Decider for Toy {
+    type Command = Wind;
+    type Event = ToyEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
+
+    fn decide(&self, command: &Wind, (): &()) -> Result<Vec<ToyEvent>, DecideError<Self>> {
+        Ok(vec![Wound { due: command.due }.into()])
+    }
+    fn evolve(&mut self, ToyEvent::Wound(wound): &ToyEvent) {
+        self.due = wound.due;
+    }
+}
+
+impl Card for Toy {
+    type Event = ToyEvent;
+    const VIEW: &'static str = "toy";
+    const COUNTED: &'static [&'static str] = &["toy"];
+    fn fold(&mut self, envelope: &Envelope<ToyEvent>) {
+        self.evolve(&envelope.event);
+    }
+    fn index(&self) -> Vec<(&'static str, String)> {
+        vec![("toy", format!("{:016}", self.due.0))]
+    }
+}
+"#;
+
+const PROVIDER: &str = r#"//! A toy provider.
+
+use domain::api_call::plan::PlannedRequest;
+use domain::api_call::template::Variables;
+use domain::api_call::{ApiCall, POLICY};
+use domain::attempt::{Policy, Verdict};
+use events::service_task::ServiceTask;
+use events::workflow::NodeKind;
+
+use super::Provider;
+use crate::http::{HttpError, HttpResponse};
+
+/// The provider `toy`.
+#[derive(Clone, Copy, Debug)]
+pub struct Toy;
+
+impl Provider for Toy {
+    fn name(&self) -> &'static str {
+        "toy"
+    }
+    fn does(&self, _service_task: &ServiceTask) -> bool {
+        false
+    }
+    fn request(
+        &self,
+        _service_task: &ServiceTask,
+        _call: &ApiCall,
+        _variables: &Variables,
+    ) -> Result<PlannedRequest, String> {
+        Err("a toy sends nothing".into())
+    }
+    fn verdict(
+        &self,
+        _service_task: &ServiceTask,
+        _kind: NodeKind,
+        _call: &ApiCall,
+        _response: &Result<HttpResponse, HttpError>,
+    ) -> (Verdict, Policy) {
+        let reason = "a toy has no result".to_owned();
+        (Verdict::Unknown { reason }, POLICY)
+    }
+}
+"#;
+
+#[test]
+fn an_aggregate_edits_at_most_five_files_and_a_provider_one() {
+    let mut copy = Copy::new();
+    copy.add("events/src/toy.rs", EVENTS);
+    copy.add(
+        "events/samples/toy.wound.v1.json",
+        r#"{ "type": "toy.wound", "version": 1, "data": { "due": 1795312800000 } }"#,
+    );
+    copy.add("domain/src/toy.rs", DOMAIN);
+    copy.edit("events/src/lib.rs", "pub mod upcast;", "pub mod toy;\n");
+    copy.edit(
+        "events/src/lib.rs",
+        "    workflow: WorkflowEvent,",
+        "    toy: ToyEvent,\n",
+    );
+    copy.edit(
+        "events/src/samples.rs",
+        "    \"ticket.opened.v1\"",
+        "    \"toy.wound.v1\"\n",
+    );
+    copy.edit("domain/src/lib.rs", "pub mod user_name;", "pub mod toy;\n");
+    copy.edit(
+        "functions/src/registry.rs",
+        "    &Row::<Birth, NoCard<_>>::NEW,",
+        r#"    &Row::<domain::toy::Toy, domain::toy::Toy> {
+        deadlines: Some(Deadlines {
+            queue: "cleanup",
+            fire: |_app, _due| Box::pin(std::future::ready(Ok(()))),
+        }),
+        ..Row::NEW
+    },
+"#,
+    );
+    let template = "                    dynamodb:LeadingKeys: [reaction-*]";
+    let path = copy.path("infra/deploy/template.yaml");
+    let old = std::fs::read_to_string(&path).expect("readable");
+    assert!(old.contains(template));
+    std::fs::write(path, old.replace("[reaction-*]", "[reaction-*, toy-*]")).expect("written");
+    copy.edited.insert("infra/deploy/template.yaml".to_owned());
+    let aggregate = std::mem::take(&mut copy.edited);
+
+    copy.add("infra/src/provider/toy.rs", PROVIDER);
+    copy.edit(
+        "infra/src/provider/mod.rs",
+        "use domain::api_call::ApiCall;",
+        "pub mod toy;\n\n",
+    );
+    let path = copy.path("infra/src/provider/mod.rs");
+    let old = std::fs::read_to_string(&path).expect("readable");
+    let new = old.replace("&bk_sops::BkSops]", "&bk_sops::BkSops, &toy::Toy]");
+    assert_ne!(old, new);
+    std::fs::write(path, new).expect("written");
+    let provider = std::mem::take(&mut copy.edited);
+
+    copy.check(&["functions"]);
+    println!(
+        "a toy aggregate edits {} existing files: {aggregate:?}",
+        aggregate.len()
+    );
+    println!(
+        "a toy provider edits {} existing file: {provider:?}",
+        provider.len()
+    );
+    assert!(aggregate.len() <= 5, "{aggregate:?}");
+    assert_eq!(provider.len(), 1, "{provider:?}");
+}
