@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use events::app::{AppEvent, Registered};
 use events::catalog::{
-    CatalogEvent, CategoryAdded, CategoryChanged, CategoryRemoved, ServicePlaced,
+    CatalogEvent, CategoryAdded, CategoryChanged, CategoryRemoved, ServiceNamed, ServicePlaced,
 };
 use events::dictionary::{self, DictionaryEvent};
 use events::field::{self, FieldEvent};
 use events::role::{self, RoleEvent};
 use events::service::{self, ServiceEvent};
-use events::{CategoryId, ServiceId};
+use events::{CategoryId, Moment, ServiceId};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
@@ -27,6 +27,13 @@ pub enum Rejection {
     CatalogExists(CategoryId),
     #[error("the parent category already has a category named {0}")]
     NameTaken(String),
+    #[error("service {by} has the name {name}")]
+    ServiceNameTaken {
+        name: String,
+        by: ServiceId,
+        /// When the other service took the name.
+        at: Moment,
+    },
     #[error("category {0} has child categories")]
     HoldsCatalogs(String),
     #[error("category {0} has services")]
@@ -101,6 +108,9 @@ pub struct Catalog {
     /// The highest id of a removed category; an id is never used again.
     #[serde(default)]
     pub highest: CategoryId,
+    /// The service of each name that was taken, and when.
+    #[serde(default)]
+    pub names: BTreeMap<String, (ServiceId, Moment)>,
 }
 
 impl Catalog {
@@ -164,6 +174,12 @@ impl Catalog {
 pub enum CatalogCommand {
     Add(CategoryAdded),
     PlaceService(ServicePlaced),
+    /// Takes a name for a service, or gives the name of the service up. `instead_of` is a service
+    /// that took the name and was never defined.
+    NameService {
+        named: ServiceNamed,
+        instead_of: Option<ServiceId>,
+    },
     Change(CategoryChanged),
     Remove(CategoryRemoved),
 }
@@ -241,6 +257,25 @@ impl Decider for Catalog {
                 }
                 Some(_) => Ok(vec![removed.clone().into()]),
             },
+            CatalogCommand::NameService { named, instead_of } => {
+                let holder = named.name.as_ref().and_then(|name| self.names.get(name));
+                match holder {
+                    Some((service, _)) if *service == named.service => Ok(Vec::new()),
+                    Some((by, at)) if Some(*by) != *instead_of => {
+                        reject(Rejection::ServiceNameTaken {
+                            name: named.name.clone().unwrap_or_default(),
+                            by: *by,
+                            at: *at,
+                        })
+                    }
+                    None if named.name.is_none()
+                        && !self.names.values().any(|(by, _)| *by == named.service) =>
+                    {
+                        Ok(Vec::new())
+                    }
+                    _ => Ok(vec![named.clone().into()]),
+                }
+            }
             CatalogCommand::PlaceService(placed) => match placed.catalog {
                 Some(catalog) if !self.categories.contains_key(&catalog) => {
                     reject(Rejection::CatalogUnknown(catalog))
@@ -266,6 +301,13 @@ impl Decider for Catalog {
             CatalogEvent::CategoryRemoved(removed) => {
                 self.categories.remove(&removed.id);
                 self.highest = self.highest.max(removed.id);
+            }
+            CatalogEvent::ServiceNamed(named) => {
+                self.names
+                    .retain(|_, (service, _)| *service != named.service);
+                if let Some(name) = &named.name {
+                    self.names.insert(name.clone(), (named.service, named.at));
+                }
             }
             CatalogEvent::ServicePlaced(placed) => match placed.catalog {
                 Some(catalog) => {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Personals, event_enum};
-use crate::{CategoryId, ServiceId};
+use crate::{CategoryId, Moment, ServiceId};
 
 event_enum! {
     /// The events of the catalog.
@@ -12,6 +12,7 @@ event_enum! {
         ServicePlaced "catalog.service_placed" 1,
         CategoryChanged "catalog.category_changed" 1,
         CategoryRemoved "catalog.category_removed" 1,
+        ServiceNamed "catalog.service_named" 1,
     }
 }
 
@@ -54,3 +55,15 @@ pub struct CategoryRemoved {
     pub id: CategoryId,
 }
 impl Personals for CategoryRemoved {}
+
+/// A service took a name that no other service has, or gave its name up (`name` is absent). The
+/// former name of the service is free again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceNamed {
+    pub service: ServiceId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When the name was taken. A name whose service was not defined soon after is free again.
+    pub at: Moment,
+}
+impl Personals for ServiceNamed {}

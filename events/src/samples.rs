@@ -29,6 +29,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "catalog.service_placed.v1"
     "catalog.category_changed.v1"
     "catalog.category_removed.v1"
+    "catalog.service_named.v1"
     "callback.requested.v1"
     "callback.attempt_failed.v1"
     "callback.succeeded.v1"

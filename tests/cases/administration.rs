@@ -459,3 +459,86 @@ async fn concurrent_changes_of_one_item_are_all_kept() {
         assert_eq!(statuses, [201, 409, 409, 409, 409, 409], "round {round}");
     }
 }
+
+/// hostile-and-broken 27: six concurrent creates of services with one name, as by six processes that
+/// share no lock, make one service.
+#[tokio::test]
+async fn concurrent_services_of_one_name_are_one_service() {
+    use functions::app::administration::{NotSetUp, add_service, define_service};
+    let desk = TestDesk::open().await;
+    let services = desk.app.configuration.services().await.expect("services");
+    let any = services.iter().find_map(|service| service.0.clone());
+    let named = |name: &str| events::service::Defined {
+        name: name.into(),
+        ..any.clone().expect("a service")
+    };
+    let by = events::Meta::system("t", "t");
+    for round in 0..12 {
+        let name = format!("并发{round}");
+        let creates = (0..6).map(|_| add_service(&desk.app, &by, named(&name)));
+        let created = futures_util::future::join_all(creates).await;
+        let (made, rejected): (Vec<_>, Vec<_>) = created.into_iter().partition(Result::is_ok);
+        assert_eq!((made.len(), rejected.len()), (1, 5), "round {round}");
+        assert!(
+            rejected
+                .iter()
+                .all(|failed| matches!(failed, Err(NotSetUp::NameTaken(taken)) if *taken == name))
+        );
+    }
+    // A service that is renamed or removed gives its name up.
+    let mut first = add_service(&desk.app, &by, named("甲"))
+        .await
+        .expect("made");
+    first.name = "乙".into();
+    define_service(&desk.app, &by, &first)
+        .await
+        .expect("renamed");
+    let second = add_service(&desk.app, &by, named("甲"))
+        .await
+        .expect("free");
+    assert!(add_service(&desk.app, &by, named("乙")).await.is_err());
+    first.is_listed = false;
+    define_service(&desk.app, &by, &first)
+        .await
+        .expect("removed");
+    add_service(&desk.app, &by, named("乙"))
+        .await
+        .expect("free");
+    assert_ne!(first.service, second.service);
+}
+
+/// A name that a process took before it ended, without defining its service, is free after a minute.
+#[tokio::test]
+async fn a_name_of_an_undefined_service_is_free_after_a_minute() {
+    use domain::config::{Catalog, CatalogCommand};
+    use functions::app::administration::add_service;
+    let desk = TestDesk::open().await;
+    let services = desk.app.configuration.services().await.expect("services");
+    let any = services.iter().find_map(|service| service.0.clone());
+    let by = events::Meta::system("t", "t");
+    let command_envelope = infra::CommandEnvelope {
+        stream: "catalog".into(),
+        command_id: [7; 16],
+        meta: by.clone(),
+    };
+    let take = CatalogCommand::NameService {
+        named: events::catalog::ServiceNamed {
+            service: events::ServiceId(4711),
+            name: Some("半成品".into()),
+            at: desk.app.ledger.clock.now(),
+        },
+        instead_of: None,
+    };
+    desk.app
+        .ledger
+        .execute::<Catalog>(&command_envelope, &take, &infra::ledger::NoContext)
+        .await
+        .expect("taken");
+    let service = events::service::Defined {
+        name: "半成品".into(),
+        ..any.expect("a service")
+    };
+    assert!(add_service(&desk.app, &by, service.clone()).await.is_err());
+    desk.clock.advance(60_000);
+    add_service(&desk.app, &by, service).await.expect("free");
+}

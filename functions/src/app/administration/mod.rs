@@ -9,7 +9,9 @@ use domain::number_sequence::{self, NumberSequence};
 use domain::workflow::import::{self, Note};
 use domain::workflow::{self, Workflow};
 use events::attachment::Holder;
-use events::catalog::{CategoryAdded, CategoryChanged, CategoryRemoved, ServicePlaced};
+use events::catalog::{
+    CategoryAdded, CategoryChanged, CategoryRemoved, ServiceNamed, ServicePlaced,
+};
 use events::number_sequence::NumberSequenceEvent;
 use events::role::RoleKind;
 use events::service::Defined;
@@ -530,7 +532,51 @@ pub async fn define_service(app: &App, by: &Meta, defined: &Defined) -> Result<(
             return Err(NotSetUp::Workflow(workflow::Rejection::IsClosed));
         }
     }
+    // The stream of the catalog decides between concurrent services of one name.
+    let name = defined.is_listed.then(|| defined.name.clone());
+    name_service(app, by, defined.service, name).await?;
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
+}
+
+/// Time after which a taken name is free again if its service was not defined, milliseconds: longer
+/// than any request.
+const UNDEFINED_MS: i64 = 60_000;
+
+/// Takes a name for a service, or gives its name up; rejects a name that another service has.
+async fn name_service(
+    app: &App,
+    by: &Meta,
+    service: ServiceId,
+    name: Option<String>,
+) -> Result<(), NotSetUp> {
+    let at = app.ledger.clock.now();
+    let named = ServiceNamed { service, name, at };
+    let mut instead_of = None;
+    loop {
+        let command = CatalogCommand::NameService {
+            named: named.clone(),
+            instead_of,
+        };
+        match on_catalog(app, by, &command).await {
+            Ok(_) => return Ok(()),
+            // A process can end after it took a name and before it defined the service.
+            Err(NotSetUp::Catalog(config::Rejection::ServiceNameTaken {
+                name,
+                by: holder,
+                at: taken_at,
+            })) => {
+                let stream = format!("service-{holder}");
+                let loaded = app.ledger.load::<Service>(&stream).await?;
+                let is_defined = loaded.aggregate.0.0.is_some();
+                let is_recent = at.0 - taken_at.0 < UNDEFINED_MS;
+                if is_defined || is_recent || instead_of == Some(holder) {
+                    return Err(NotSetUp::NameTaken(name));
+                }
+                instead_of = Some(holder);
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Defines a service with an existing workflow version.

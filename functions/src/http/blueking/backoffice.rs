@@ -292,6 +292,7 @@ fn catalog_words(rejection: &domain::config::Rejection) -> String {
     match rejection {
         Rejection::CatalogUnknown(id) => format!("目录 {id} 不存在"),
         Rejection::NameTaken(name) => format!("同级目录【{name}】已存在"),
+        Rejection::ServiceNameTaken { name, .. } => format!("服务【{name}】已存在"),
         Rejection::HoldsCatalogs(name) => format!("请先删除【{name}】下的子目录"),
         Rejection::HoldsServices(name) => format!("目录【{name}】占用中"),
         Rejection::NameUnfit => "名称为空或超过 64 个字符".into(),
