@@ -123,6 +123,8 @@ def deploy(kind, packed):
     s3 = client("s3")
     s3.create_bucket(Bucket=CODE_BUCKET)
     s3.upload_file(str(packed), CODE_BUCKET, "bootstrap.zip")
+    # CloudFormation takes templates of more than 51,200 bytes only from a bucket.
+    s3.upload_file(str(ROOT / "infra" / "deploy" / "template.yaml"), CODE_BUCKET, "template.yaml")
     cloudformation = client("cloudformation")
     parameters = {
         "Prefix": "ledgerdesk",
@@ -137,7 +139,7 @@ def deploy(kind, packed):
     }
     cloudformation.create_stack(
         StackName=STACK,
-        TemplateBody=(ROOT / "infra" / "deploy" / "template.yaml").read_text(),
+        TemplateURL=f"{kind.endpoint}/{CODE_BUCKET}/template.yaml",
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )

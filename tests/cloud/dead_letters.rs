@@ -45,7 +45,7 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
     let good: Vec<String> = (0..9)
         .map(|number| format!("{unreadable}-good-{number}"))
         .collect();
-    let sample = serde_json::to_value(domain::intent::Intent::SendCallback {
+    let intent = domain::intent::Intent::SendCallback {
         ticket: "REQ19990101000001".into(),
         cause: "ticket-REQ19990101000001:1".into(),
         app: None,
@@ -55,8 +55,8 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
             on_status: false,
         },
         correlation: "c".into(),
-    })
-    .expect("JSON");
+    };
+    let sample = serde_json::to_value(domain::intent::Work::Intent(intent)).expect("JSON");
     let messages: Vec<SqsMessage> = good
         .iter()
         .map(|id| SqsMessage {

@@ -20,7 +20,7 @@ use lambda_runtime::Error;
 
 /// The functions whose roles may not read the journal. The others read it once at the start, to open
 /// the connection.
-const NO_JOURNAL: [&str; 2] = ["index", "wake"];
+const NO_JOURNAL: [&str; 3] = ["index", "project", "wake"];
 
 /// Largest response body: Lambda allows 6 MiB, base64 leaves three quarters, and headers use a
 /// part.
