@@ -420,9 +420,16 @@ async fn many_remarks(desk: &Desk) {
         };
         let sn = TicketSn(long.as_str().expect("sn").to_owned());
         let id = desk.app.ledger.fresh_id();
-        functions::app::tickets::act(&desk.app, &sn, &remark, &events::Meta::system("b", "b"), id)
-            .await
-            .expect("remarked");
+        functions::app::tickets::execute(
+            &desk.app,
+            &sn,
+            &remark,
+            &events::Meta::system("b", "b"),
+            id,
+            None,
+        )
+        .await
+        .expect("remarked");
     }
     println!(
         "\n{REMARKS} remarks on one ticket in {:.1} s",

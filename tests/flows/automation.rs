@@ -15,12 +15,13 @@ use crate::workflow_builder::{
 async fn act(desk: &TestDesk, sn: &Value, command: domain::ticket::Command) -> Result<(), String> {
     let id = desk.app.ledger.fresh_id();
     let sn = events::TicketSn(sn.as_str().expect("sn").to_owned());
-    let done = functions::app::tickets::act(
+    let done = functions::app::tickets::execute(
         &desk.app,
         &sn,
         &command,
         &events::Meta::system("t", "t"),
         id,
+        None,
     )
     .await;
     done.map(drop).map_err(|failure| failure.to_string())

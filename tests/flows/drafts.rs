@@ -153,6 +153,46 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     );
 }
 
+/// The draft of a node form ends with the submission of the form, whichever API submits it.
+#[tokio::test]
+async fn both_apis_end_the_draft_of_a_submitted_node_form() {
+    let desk = TestDesk::open().await;
+    for api in ["blueking", "v1"] {
+        let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
+        let path = format!("drafts/tickets/{}/3", sn.as_str().expect("sn"));
+        for user in ["zhangsan", "wangwu"] {
+            let saved = desk
+                .v1(
+                    "PUT",
+                    &path,
+                    user,
+                    json!({ "fields": { "FZR_BEIZHU": "先看看" } }),
+                )
+                .await;
+            assert_eq!(saved.0, 204, "{}", saved.1);
+        }
+        if api == "blueking" {
+            let fields = tests::form(&[("FZR_YIJIAN", "true")]);
+            desk.must(
+                "operate_node",
+                json!({ "sn": sn, "operator": "wangwu", "state_id": 3, "action_type": "TRANSITION", "fields": fields }),
+            )
+            .await;
+        } else {
+            desk.operate(&sn, "decide", "wangwu", json!({ "node": 3, "pass": true }))
+                .await;
+        }
+        assert_eq!(
+            (
+                get(&desk, &path, "wangwu").await.0,
+                get(&desk, &path, "zhangsan").await.0
+            ),
+            (404, 200),
+            "{api}: only the draft of the person who submitted ends"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_unchanged_draft_expires_and_its_files_are_removed() {
     let desk = TestDesk::open().await;

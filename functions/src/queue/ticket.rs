@@ -103,12 +103,13 @@ async fn relate(
     command: &Command,
     meta: Meta,
 ) -> Result<bool, Error> {
-    match tickets::act(
+    match tickets::execute(
         app,
         ticket,
         command,
         &meta,
         command_id(&["relate", ticket.as_str(), &message.id]),
+        None,
     )
     .await
     {
@@ -152,12 +153,13 @@ pub async fn rate(app: &App, due: &Due) -> Result<(), Error> {
         stars: STARS,
         comment: COMMENT.into(),
     };
-    match tickets::act(
+    match tickets::execute(
         app,
         &sn,
         &rate,
         &Meta::system("rating", stream),
         command_id(&["deadline", &due.id()]),
+        None,
     )
     .await
     {

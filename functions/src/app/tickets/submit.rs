@@ -1,23 +1,33 @@
 //! Submits a ticket, in one sequence of steps for all APIs.
 //!
 //! An API translates its request into a [`Submission`] and the outcome into its response. A
-//! repeated idempotency key is answered before that by [`super::opened_before`], because its
+//! repeated idempotency key is answered before that by
+//! [`super::idempotency::opened_before`], because its
 //! service may have changed since.
 
 use std::collections::BTreeMap;
 
-use domain::ticket::Open;
+use domain::ticket::{Command, Open, Rejection, Ticket};
 use events::draft::FormRef;
 use events::ticket::Opened;
-use events::{Meta, PersonId};
-use infra::{Error, Kind};
+use events::{Meta, PersonId, TicketSn};
+use infra::ledger::command_id;
+use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger, Outcome};
+use jiff::Timestamp;
 
-use super::{
-    Key, NotOpened, NotRaised, await_card, consider, extras, may_raise, open, with_people,
-};
+use super::act::await_card;
+use super::extras;
+use super::idempotency::{Key, NotOpened, reserve, reserved};
+use super::read::{card, may_see};
 use crate::App;
-use crate::app::drafts;
 use crate::app::outbound::Receiver;
+use crate::app::people::people_in;
+use crate::app::{attachments, drafts};
+
+/// Maximum number of ticket numbers that are tried if earlier ones are taken.
+const COLLISIONS_MAX: u32 = 5;
+/// Longest tag, in characters (reference/bk-itsm.md 3.1).
+pub const TAG_MAX: usize = 32;
 
 /// A request for a ticket.
 #[derive(Clone, Debug)]
@@ -92,4 +102,160 @@ pub async fn submit(
 /// Returns the person who submits: the agent, or the creator if there is none.
 fn submitter(open: &Open) -> &PersonId {
     open.agent.as_ref().unwrap_or(&open.creator)
+}
+
+/// Decides on a request without storing anything.
+pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>> {
+    app.ledger
+        .consider(&Command::Open(Box::new(open.clone())), &*app.configuration)
+        .await
+        .map(drop)
+}
+
+/// Registers the unknown people of an accepted request in one call and sets their ids.
+pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
+    let workflow = match app.configuration.service(open.service).await?.0.as_ref() {
+        Some(service) => {
+            app.configuration
+                .workflow(service.workflow, service.workflow_version)
+                .await?
+        }
+        None => None,
+    };
+    let mut people: Vec<PersonId> = open
+        .people_mut()
+        .into_iter()
+        .map(|pid| pid.clone())
+        .collect();
+    if let Some(workflow) = &workflow {
+        people.extend(people_in(&workflow.definition, &open.form));
+    }
+    let registered = app.people.register(people).await?;
+    open.people_mut()
+        .into_iter()
+        .for_each(|pid| registered.put(pid));
+    if let Some(workflow) = &workflow {
+        registered.put_in(&workflow.definition, &mut open.form);
+    }
+    Ok(open)
+}
+
+/// Opens a ticket under a new number, or under the number that its key has. Sets `open.sn` and
+/// `open.id`.
+pub async fn open(
+    app: &App,
+    mut open: Open,
+    meta: &Meta,
+    key: Option<Key>,
+) -> Result<Outcome<Ticket>, NotOpened> {
+    let kind = app
+        .configuration
+        .service(open.service)
+        .await?
+        .0
+        .as_ref()
+        .map(|service| service.kind);
+    let Some(kind) = kind else {
+        return Err(ExecuteError::Rejected(Rejection::ServiceUnknown(open.service)).into());
+    };
+    let day = Timestamp::from_millisecond(app.ledger.clock.now().0)
+        .unwrap_or_default()
+        .to_zoned_datetime(app.settings.zone.clone())
+        .date();
+    for _ in 0..COLLISIONS_MAX {
+        let (sn, id) = match &key {
+            None => next_number(app, kind, day, meta).await?,
+            Some(key) => match reserved(app, key).await? {
+                Some(reserved) => reserved,
+                None => reserve(app, key, next_number(app, kind, day, meta).await?, meta).await?,
+            },
+        };
+        (open.sn, open.id) = (sn.clone(), id);
+        let command = Command::Open(Box::new(open.clone()));
+        let foreseen = attachments::attach_for(app, &sn, &command, meta).await?;
+        let command_envelope = CommandEnvelope {
+            stream: sn.stream(),
+            command_id: command_id(&["open", sn.as_str()]),
+            meta: meta.clone(),
+        };
+        match app
+            .ledger
+            .execute(&command_envelope, &command, &*app.configuration)
+            .await
+        {
+            Err(ExecuteError::Rejected(Rejection::Exists)) if key.is_some() => {
+                return existing(&app.ledger, &command_envelope.stream)
+                    .await
+                    .map_err(NotOpened::from);
+            }
+            Err(ExecuteError::Rejected(Rejection::Exists)) => {}
+            // Another request opened a ticket under this number and therefore under the same command id.
+            Ok(outcome) if outcome.repeated && key.is_none() => {}
+            other => {
+                let outcome = other?;
+                if !foreseen {
+                    attachments::attach_after(app, &sn, &command, &outcome.state, meta).await?;
+                }
+                return Ok(outcome);
+            }
+        }
+    }
+    Err(Error::new(Kind::Conflict, "every number that was tried is taken").into())
+}
+
+/// The reason why a ticket cannot be raised from another one.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRaised {
+    #[error("the ticket it is raised from does not exist")]
+    Unknown,
+    #[error("the ticket it is raised from is over")]
+    Ended,
+    #[error("this user has nothing to do with the ticket it is raised from")]
+    UnknownPerson,
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+/// Checks that a ticket may be raised from another one: that one has not ended, and the person may
+/// see it (reference/bk-itsm.md 3.1, `from_ticket_id`).
+pub async fn may_raise(app: &App, from: &TicketSn, by: &PersonId) -> Result<(), NotRaised> {
+    let card = card(app, from).await?.ok_or(NotRaised::Unknown)?;
+    if card.ticket.status.is_over() {
+        return Err(NotRaised::Ended);
+    }
+    if may_see(app, &card.ticket, by).await? {
+        Ok(())
+    } else {
+        Err(NotRaised::UnknownPerson)
+    }
+}
+
+async fn next_number(
+    app: &App,
+    kind: events::ticket::ServiceKind,
+    day: jiff::civil::Date,
+    meta: &Meta,
+) -> Result<(TicketSn, i64), Error> {
+    app.numbers
+        .next(kind, day, meta)
+        .await
+        .map_err(|failure| match failure {
+            ExecuteError::Technical(error) => error,
+            ExecuteError::Rejected(rejection) => {
+                Error::new(Kind::Unavailable, rejection.to_string())
+            }
+        })
+}
+
+async fn existing(ledger: &Ledger, stream: &str) -> Result<Outcome<Ticket>, Error> {
+    let context = ledger.load::<Ticket>(stream).await?;
+    let at = ledger.clock.now();
+    Ok(Outcome {
+        last: context.next - 1,
+        state: context.aggregate.0,
+        events: Vec::new(),
+        at,
+        position: None,
+        repeated: true,
+    })
 }

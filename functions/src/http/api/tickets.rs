@@ -7,7 +7,6 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use domain::ticket::{Command, Rejection, form};
 use domain::views::ticket_card::TicketCard;
-use events::draft::FormRef;
 use events::ticket::{NodeStatus, Opened, Relation, TicketEvent};
 use events::{Moment, NodeId, PersonId, TicketSn, TransitionId, WorkflowId};
 use infra::ledger::command_id;
@@ -21,7 +20,6 @@ use super::shape::quoted;
 use super::time;
 use crate::App;
 use crate::app::cards::read_card;
-use crate::app::drafts;
 use crate::app::people::NAMED_MAX;
 use crate::app::tickets;
 use crate::app::tickets::extras::keep_inputs;
@@ -401,40 +399,10 @@ pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiRes
             "retry" | "ignore" => problem.moved("/fields", "/values"),
             _ => problem,
         })?;
-    let completed_form = match &command {
-        Command::Submit { node, by, .. } | Command::Decide { node, by, .. } => Some((*node, by)),
-        Command::Resolve { by, .. } => outcome
-            .events
-            .iter()
-            .find_map(completed)
-            .map(|node| (node, by)),
-        _ => None,
-    };
-    if let Some((node, by)) = completed_form {
-        drafts::sent(
-            &request.app,
-            by,
-            &FormRef::Node {
-                ticket: sn.clone(),
-                node,
-            },
-            &request.meta(by.clone()),
-        )
-        .await;
-    }
     Ok(
         Json(json!({ "sn": sn, "version": outcome.last, "status": outcome.state.status_key() }))
             .into_response(),
     )
-}
-
-/// Returns the node that an event completes, or at which a vote is cast.
-fn completed(event: &TicketEvent) -> Option<NodeId> {
-    match event {
-        TicketEvent::NodeCompleted(completed) => Some(completed.node),
-        TicketEvent::VoteCast(vote) => Some(vote.node),
-        _ => None,
-    }
 }
 
 /// Returns the command id of a request. The same key for another operation is another command.
@@ -466,9 +434,7 @@ async fn act(
     let meta = request.meta(actor);
     // Without versions in `If-Match` the command is accepted at any version.
     let Some(Expected::Versions(versions)) = &request.if_match else {
-        let outcome = tickets::act_at(app, sn, command, &meta, id, None).await?;
-        tickets::await_card(app, outcome.position).await;
-        return Ok(outcome);
+        return Ok(tickets::act(app, sn, command, &meta, id, None).await?);
     };
     let mut tried = BTreeSet::new();
     loop {
@@ -485,7 +451,7 @@ async fn act(
         } else {
             -1
         };
-        match tickets::act_at(app, sn, command, &meta, id, Some(version)).await {
+        match tickets::act(app, sn, command, &meta, id, Some(version)).await {
             // The ticket changed meanwhile. Its new version may be accepted too. Each version is
             // tried once.
             Err(ExecuteError::Technical(error))
@@ -495,11 +461,7 @@ async fn act(
                     "ticket {sn} is at version {current}, which `If-Match` does not accept: read the ticket again"
                 )));
             }
-            outcome => {
-                let outcome = outcome?;
-                tickets::await_card(app, outcome.position).await;
-                return Ok(outcome);
-            }
+            outcome => return Ok(outcome?),
         }
     }
 }
@@ -929,10 +891,9 @@ pub(super) async fn decide_many(request: Asked) -> ApiResult {
             pass,
             remark,
         };
-        results.push(match tickets::act(&request.app, &sn, &command, &request.meta(by.clone()), id).await {
+        let meta = request.meta(by.clone());
+        results.push(match tickets::act(&request.app, &sn, &command, &meta, id, None).await {
             Ok(outcome) => {
-                tickets::await_card(&request.app, outcome.position).await;
-                drafts::sent(&request.app, &by, &FormRef::Node { ticket: sn.clone(), node }, &request.meta(by.clone())).await;
                 json!({ "sn": sn, "node": node, "done": true, "status": outcome.state.status_key() })
             }
             Err(ExecuteError::Rejected(rejection)) => {

@@ -599,11 +599,9 @@ pub(super) async fn act(
     command: &Command,
 ) -> Result<Value, WireError> {
     let id = own_command_id(app, request).await?;
-    match tickets::act(app, sn, command, &request.caller.meta(request_id, by), id).await {
+    let meta = request.caller.meta(request_id, by);
+    match tickets::act(app, sn, command, &meta, id, None).await {
         Err(failure) => Err(not_done(app, failure).await),
-        Ok(outcome) => {
-            tickets::await_card(app, outcome.position).await;
-            Ok(json!([]))
-        }
+        Ok(_) => Ok(json!([])),
     }
 }

@@ -89,12 +89,13 @@ impl Outgoing for ApiCall {
             task: answered.task.clone(),
             reason: answered.reason.clone(),
         };
-        let recorded = match tickets::act(
+        let recorded = match tickets::execute(
             app,
             &requested.ticket,
             &TicketCommand::RecordResult(result),
             &self.meta(),
             command_id(&["answer", stream]),
+            None,
         )
         .await
         {

@@ -1,0 +1,97 @@
+//! Reads of one ticket, and who may read it.
+
+use domain::ticket::Ticket;
+use domain::views::ticket_card::TicketCard;
+use events::{PersonId, TicketSn};
+use infra::{Error, ExecuteError, Ledger};
+
+use crate::App;
+use crate::app::cards::read_card;
+
+/// Longest ticket number that is looked up, in bytes; numbers of the desk have 17.
+pub const SN_BYTES_MAX: usize = 64;
+/// Commits read at once when a ticket's history is folded.
+const PAGE: usize = 100;
+/// Commits decoded between two yields to other requests.
+const COMMITS_AT_ONCE: usize = 16;
+
+/// Returns whether a person may see a ticket ([`Ticket::may_see`]).
+pub async fn may_see(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
+    allowed(
+        app.ledger
+            .ask(&*app.configuration, |context| ticket.may_see(by, context))
+            .await,
+    )
+}
+
+/// Returns whether a person works on a ticket ([`Ticket::works_on`]).
+pub async fn works_on(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
+    allowed(
+        app.ledger
+            .ask(&*app.configuration, |context| ticket.works_on(by, context))
+            .await,
+    )
+}
+
+/// Access to a ticket that does not exist is denied.
+fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
+    match answer {
+        Ok(may) => Ok(may),
+        Err(ExecuteError::Rejected(_)) => Ok(false),
+        Err(ExecuteError::Technical(error)) => Err(error),
+    }
+}
+
+/// Reads one ticket from its stream; `None` if it does not exist. The state comes from the last
+/// snapshot, times and people from the card and the commits after it, so the length of the history
+/// does not matter.
+pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
+    // No number is this long, and no store takes keys of any length.
+    if sn.as_str().len() > SN_BYTES_MAX {
+        return Ok(None);
+    }
+    let stream = sn.stream();
+    let stored = app.views.get("ticket", &stream).await?;
+    let from = stored.as_ref().map_or(0, |document| document.sequence) + 1;
+    let mut card: TicketCard = match &stored {
+        Some(document) => read_card(&app.ledger, &stream, document).await?,
+        None => TicketCard::default(),
+    };
+    for envelope in history_from(&app.ledger, &stream, from).await? {
+        card.fold(&envelope);
+    }
+    // The stream is newer than the view, where they differ.
+    card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
+    Ok(card.ticket.opened.is_some().then_some(card))
+}
+
+/// Returns every event of a ticket, oldest first.
+pub async fn history(
+    ledger: &Ledger,
+    stream: &str,
+) -> Result<Vec<domain::Envelope<events::ticket::TicketEvent>>, Error> {
+    history_from(ledger, stream, 1).await
+}
+
+/// Returns the events of a ticket from a sequence on.
+async fn history_from(
+    ledger: &Ledger,
+    stream: &str,
+    mut from: i64,
+) -> Result<Vec<domain::Envelope<events::ticket::TicketEvent>>, Error> {
+    let mut history = Vec::new();
+    loop {
+        let page = ledger.store.forward(stream, from, PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(history);
+        };
+        from = last.next();
+        for (at, commit) in page.iter().enumerate() {
+            // Keys come from memory without waiting, so a long history must yield to other requests.
+            if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            history.extend(ledger.envelopes(commit).await?);
+        }
+    }
+}
