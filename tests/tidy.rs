@@ -2,7 +2,7 @@
 
 mod additions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use functions::registry::REGISTRY;
@@ -94,6 +94,70 @@ fn use_cases_import_no_trigger() {
             );
         }
     }
+}
+
+/// Returns the imports between the modules at the top of a crate, without tests.
+fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let source = root().join(krate).join("src");
+    let top = |path: &Path| {
+        let first = path.components().next().expect("a file");
+        let name = first.as_os_str().to_string_lossy().into_owned();
+        name.trim_end_matches(".rs").to_owned()
+    };
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in files(&source, &["rs"]) {
+        let module = top(path.strip_prefix(&source).unwrap());
+        if module == "lib" || module == "bin" {
+            continue;
+        }
+        let text = read(&path);
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let of_module = imports.entry(module.clone()).or_default();
+        for part in text.split("crate::").skip(1) {
+            let names = match part.strip_prefix('{') {
+                Some(list) => list.split('}').next().unwrap_or_default(),
+                None => part,
+            };
+            let is_list = part.starts_with('{');
+            for item in names.split(',').take(if is_list { usize::MAX } else { 1 }) {
+                let name: String = item
+                    .trim()
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .collect();
+                of_module.insert(name);
+            }
+        }
+        of_module.remove(&module);
+    }
+    imports
+}
+
+/// Returns the modules that import each other, directly or through others; empty without a cycle.
+fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let mut left = imports.clone();
+    // A module that imports no remaining module is part of no cycle.
+    loop {
+        let names: BTreeSet<String> = left.keys().cloned().collect();
+        let before = left.len();
+        left.retain(|_, imported| imported.iter().any(|name| names.contains(name)));
+        if left.len() == before {
+            return names;
+        }
+    }
+}
+
+#[test]
+fn the_modules_of_functions_have_no_cycle() {
+    let functions = imports("functions");
+    assert!(functions["queue"].contains("app") && functions["registry"].contains("queue"));
+    assert_eq!(cycle(&functions), BTreeSet::new());
+    let circular = BTreeMap::from([
+        ("a".to_owned(), BTreeSet::from(["b".to_owned()])),
+        ("b".to_owned(), BTreeSet::from(["a".to_owned()])),
+        ("c".to_owned(), BTreeSet::from(["x".to_owned()])),
+    ]);
+    assert_eq!(cycle(&circular).len(), 2, "the check finds a cycle");
 }
 
 #[test]
@@ -532,6 +596,39 @@ fn the_follower_role_may_write_every_card() {
     for view in views.into_iter().chain([due::VIEW]) {
         for key in [format!("\"d|{view}|*\""), format!("\"i|{view}|*\"")] {
             assert!(role.contains(&key), "the follower may not write {key}");
+        }
+    }
+}
+
+/// Five names of aggregates close together are a list of aggregates. Lists are only in the table, in
+/// the registry, and where the cards are declared.
+#[test]
+fn no_other_list_of_aggregates_exists() {
+    const LISTS: [&str; 3] = [
+        "events/src/lib.rs",
+        "functions/src/registry.rs",
+        "domain/src/views/mod.rs",
+    ];
+    const LINES: usize = 12;
+    let is_named = |line: &str, name: &str| {
+        line.contains(&format!("\"{name}\"")) || line.contains(&format!("\"{name}-"))
+    };
+    for krate in ["events", "domain", "infra", "functions"] {
+        for path in files(&root().join(krate).join("src"), &["rs"]) {
+            let place = path.strip_prefix(root()).unwrap().display().to_string();
+            if LISTS.contains(&place.as_str()) {
+                continue;
+            }
+            let text = read(&path);
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            for window in lines.windows(LINES.min(lines.len().max(1))) {
+                let named: Vec<_> = events::AGGREGATES
+                    .iter()
+                    .filter(|name| window.iter().any(|line| is_named(line, name)))
+                    .collect();
+                assert!(named.len() < 5, "{place} lists {named:?}");
+            }
         }
     }
 }

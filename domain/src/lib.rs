@@ -5,11 +5,11 @@
 //! read) and [`reactions`] (follow-up work as [`intent::Intent`]s).
 //!
 //! **Recipe, an aggregate**: `events/src/<name>.rs`; one file here with `Command`, `Rejection`,
-//! state, `decide`, `evolve`, helpers and tests; its `pub mod` line in this file; its card in
-//! [`views`] and its arm in `functions/src/stream/follow.rs`; a flow in `tests/flows`.
+//! state, `decide`, `evolve`, its card, helpers and tests; its `pub mod` line in this file; its row
+//! in `functions/src/registry.rs`; a flow in `tests/flows`.
 //!
-//! **Recipe, a view or a reaction**: one file in its folder, its line in the folder's `mod.rs`, and
-//! one line in `functions/src/stream/follow.rs`.
+//! **Recipe, a card, a projection or a reaction**: one file in its folder, its line in the folder's
+//! `mod.rs`, and its entry in `functions/src/registry.rs`.
 
 pub mod api_call;
 pub mod attachment;
