@@ -110,7 +110,7 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
 
     let redriven = parked(&["--redrive"]);
     assert!(
-        redriven.contains(&format!("queue deliver message {unreadable}"))
+        redriven.contains(&format!("queue callback message {unreadable}"))
             && redriven.contains("brought back"),
         "{redriven}"
     );
@@ -126,7 +126,7 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
     .await;
     let dead = client
         .get_queue_url()
-        .queue_name(desk.cloud.names.queue("deliver-dead"))
+        .queue_name(desk.cloud.names.queue("callback-dead"))
         .send()
         .await
         .expect("the queue")
