@@ -68,8 +68,8 @@ macro_rules! aggregates {
         }
 
         impl AnyEvent {
-            /// Reads one stored event in the current shape. Fails if the type, the version or the
-            /// shape is unknown.
+            /// Reads one stored event of any known version and returns it in the current shape.
+            /// Fails if the type, the version or the shape of the stored event is unknown.
             pub fn read(raw: &Raw<'_>) -> Result<Self, Unreadable> {
                 let aggregate = raw.kind.split('.').next().unwrap_or_default();
                 $(if aggregate == <$module::$event as Event>::AGGREGATE {

@@ -482,7 +482,8 @@ pub struct Field {
     /// Template files that the form offers for download, for a field of kind `File`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
-    /// The members of a row from another system that are the key and the name of an option.
+    /// Names of two members of a row from another system: one contains the key of an option, the
+    /// other its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_relation: Option<Choice>,
     /// `COL_6` or `COL_12`.

@@ -240,8 +240,9 @@ impl Ledger {
     }
 
     /// Executes a command if the last event of the stream has the expected sequence; else fails
-    /// with [`Kind::Stale`]. Every decision compares the sequence, and the put requires the next
-    /// key, so no other commit can come between. A repeated command is answered from its commit.
+    /// with [`Kind::Stale`]. Every decision compares the sequence. The conditional put fails if the
+    /// next sequence is already stored, so no other commit can be appended between decision and
+    /// put. A repeated command returns the result of its stored commit.
     pub async fn execute_at<D: Decider>(
         &self,
         command_envelope: &CommandEnvelope,

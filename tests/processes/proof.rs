@@ -77,7 +77,8 @@ fn middle(connection: &Connection) -> i64 {
     connection.query_row("SELECT position FROM commits WHERE stream LIKE 'ticket-%' AND position > 60 ORDER BY position LIMIT 1", [], |row| row.get(0)).unwrap()
 }
 
-/// Recomputes both chains over the remaining rows, like an attacker with full access.
+/// Recomputes the hash chains of the streams and of the feed over the remaining rows, like an
+/// attacker with full access.
 fn rechain(connection: &Connection) {
     let mut statement = connection
         .prepare(

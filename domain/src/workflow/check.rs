@@ -55,7 +55,8 @@ pub struct Findings {
     pub open_cases: Vec<(NodeId, String)>,
 }
 
-/// Returns all problems of a definition, including open cases; empty if it may be deployed.
+/// Returns all problems of a definition, including cases that no transition covers. The list is
+/// empty if the definition may be deployed.
 pub fn problems(definition: &Definition) -> Vec<String> {
     let Findings {
         mut problems,

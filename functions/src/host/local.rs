@@ -281,7 +281,8 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
         Ok(()) => app.queue.done(name, &message).await,
         // A transient error never parks a message, however often it occurs.
         Err(error) if error.is_transient() => {
-            // A receiver with its maximum of requests has a free slot soon.
+            // The receiver already has its maximum number of concurrent requests. A slot becomes
+            // free soon, so the pause is short.
             let pause = match error.kind {
                 Kind::Throttled => 1000,
                 _ => 1000 << message.attempts.min(8),

@@ -32,7 +32,8 @@ pub fn is_known(if_none_match: &str, tag: &str) -> bool {
 pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_v1 = path.starts_with("/v1/");
-    // The BlueKing API also accepts reads by POST. Files have their own limits.
+    // The BlueKing API also accepts reads by POST; these do not count as writes. Uploads of files
+    // do not count here, because separate limits apply to them.
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD)
         && if is_v1 {
             !is_upload(path)

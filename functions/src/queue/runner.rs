@@ -207,7 +207,8 @@ async fn execute<O: Outgoing>(
     }
 }
 
-/// Returns the error of a command that no state of its stream should reject.
+/// Returns a `Misconfigured` error for the rejection of a command that should be accepted in every
+/// state of its stream.
 pub fn rejected(rejection: &dyn std::error::Error) -> Error {
     Error::new(Kind::Misconfigured, rejection.to_string())
 }

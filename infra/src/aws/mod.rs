@@ -188,7 +188,8 @@ pub async fn configure(region: Option<String>) -> SdkConfig {
 }
 
 impl Cloud {
-    /// Creates every client, with the named queues; sends no request.
+    /// Creates the AWS clients; the queue client uses the queues with the given names. Sends no
+    /// request.
     pub fn new(config: SdkConfig, prefix: &str, bucket: &str, queues: &[&'static str]) -> Self {
         let names = Names::new(prefix);
         let meter = Arc::new(Meter::default());

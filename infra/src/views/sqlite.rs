@@ -208,8 +208,7 @@ const DIGITS: usize = 16;
 /// the rows are read one by one.
 const MERGED_MAX: usize = 64;
 
-/// Returns the owner of a range: the beginning of its values, up to and including the last bar of
-/// `from`.
+/// Returns the common prefix of the values in a range: `from` up to and including its last `|`.
 fn owner(from: &str) -> &str {
     &from[..from.rfind('|').map_or(0, |bar| bar + 1)]
 }

@@ -31,8 +31,8 @@ pub enum Note {
     Changed { place: String, what: String },
     /// The definition does not have the item.
     Dropped { place: String, what: String },
-    /// The file does not have the item, and the workflow cannot be deployed without it;
-    /// [`check::problems`](super::check::problems) has it too.
+    /// The file lacks an item that deployment requires. [`check::problems`](super::check::problems)
+    /// also reports the missing item.
     Missing { place: String, what: String },
 }
 

@@ -91,7 +91,7 @@ pub struct TextColumn {
     pub separator: Option<String>,
     /// A constant that replaces the columns.
     pub value: Option<String>,
-    /// The value of a row without a value in these columns.
+    /// The default value for a row in which these columns are empty.
     pub default: Option<String>,
     /// Replacements for values of the log.
     #[serde(default)]

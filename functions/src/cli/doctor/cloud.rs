@@ -23,8 +23,8 @@ use crate::stream::{parked, project};
 
 /// Longest time between a commit and its effects in the feed and in the cards.
 const PROCESSING_MAX_MS: i64 = 60_000;
-/// Oldest commits that are searched in the feed; a search for older ones reads the whole feed,
-/// which `audit check` does.
+/// Maximum age of the commits that this check searches in the feed, milliseconds. A search for
+/// older commits would read the whole feed; `audit check` does that.
 const RECENT_MS: i64 = 24 * 3_600_000;
 /// Most pages of the feed that are read back for the check of cards.
 const PAGES_MAX: i64 = 100;

@@ -707,8 +707,8 @@ fn content_type(media_type: &str) -> &str {
 }
 
 /// Returns a body that is read in small pieces at the client's speed. The first piece is read
-/// before the response starts, so that an error has its own status. Hosts with a response limit get
-/// the whole body at once.
+/// before the response starts, so that a read error is returned with an HTTP error status. On hosts
+/// with a limit of the response size, the whole body is returned at once.
 async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result<Body, Problem> {
     let transfer = app.limits.download()?;
     let mut pieces = Pieces::new(app, attachment, span).await?;

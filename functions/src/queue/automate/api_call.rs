@@ -233,8 +233,8 @@ async fn service_task_of(
 
 /// Returns the variables of the templates of an API call.
 ///
-/// They are form fields, outputs of nodes, data of the ticket, secret variables from its creation,
-/// and inputs of this API call.
+/// They are form fields, outputs of nodes, data of the ticket, inputs of this API call, and secret
+/// variables that were given when the ticket was created.
 pub async fn variables(
     app: &App,
     card: &TicketCard,
