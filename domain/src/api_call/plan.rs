@@ -28,6 +28,29 @@ const PARTS: &str = "multipart/form-data";
 /// Length of the boundary between parts, in characters; RFC 2046 allows 70.
 const BOUNDARY_CHARS: usize = 32;
 
+/// Headers of the connection and of message framing (RFC 9110 7.6.1, RFC 9112), like all headers with
+/// the prefix `proxy-`.
+const CONNECTION_HEADERS: [&str; 11] = [
+    "host",
+    "content-length",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "http2-settings",
+];
+
+/// Returns whether only the HTTP client may set a header, because it belongs to the connection or
+/// to message framing.
+pub fn is_of_connection(name: &str) -> bool {
+    let name = name.to_lowercase();
+    CONNECTION_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-")
+}
+
 impl PlannedRequest {
     /// Returns the body to send: a text unchanged, form fields in the media type of the headers,
     /// everything else as JSON.

@@ -72,14 +72,7 @@ impl Http {
             .map_err(|()| Error::new(Kind::Misconfigured, "the directory service has no paths"))?
             .pop_if_empty()
             .extend(path);
-        let request = HttpRequest {
-            method: "GET".into(),
-            url: url.into(),
-            headers: Vec::new(),
-            body: Vec::new(),
-            timeout: TIMEOUT,
-            response_bytes_max: RESPONSE_BYTES_MAX,
-        };
+        let request = HttpRequest::get(url, TIMEOUT, RESPONSE_BYTES_MAX);
         let response = self.client.send(&request).await.map_err(|error| {
             Error::because(
                 Kind::Unavailable,
@@ -90,7 +83,7 @@ impl Http {
         let response_body = if response.status == 404 {
             Value::Null
         } else {
-            if !(200..300).contains(&response.status) {
+            if !response.is_success() {
                 return Err(Error::new(
                     Kind::Unavailable,
                     format!(

@@ -10,7 +10,8 @@ mod response;
 pub mod tls;
 
 use async_trait::async_trait;
-pub use request::{CALLBACK_TIMEOUT, HttpRequest, is_of_connection};
+pub use domain::api_call::plan::is_of_connection;
+pub use request::{CALLBACK_TIMEOUT, HttpRequest};
 pub use reqwest::Url;
 pub use response::{HEADER_BYTES_MAX, HttpError, HttpResponse, RESPONSE_BYTES_MAX};
 

@@ -19,25 +19,16 @@ pub struct HttpRequest {
 /// Maximum duration of a callback request.
 pub const CALLBACK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns whether only the HTTP client may set a header, because it belongs to the connection or
-/// to message framing (RFC 9110 7.6.1, RFC 9112).
-pub fn is_of_connection(name: &str) -> bool {
-    const OF_CONNECTION: [&str; 14] = [
-        "host",
-        "content-length",
-        "content-encoding",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "te",
-        "trailer",
-        "upgrade",
-        "expect",
-        "http2-settings",
-        "proxy-connection",
-        "proxy-authorization",
-        "proxy-authenticate",
-    ];
-    let name = name.to_ascii_lowercase();
-    OF_CONNECTION.contains(&name.as_str()) || name.starts_with("proxy-")
+impl HttpRequest {
+    /// Returns a GET request without headers.
+    pub fn get(url: impl Into<String>, timeout: Duration, response_bytes_max: usize) -> Self {
+        Self {
+            method: "GET".into(),
+            url: url.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout,
+            response_bytes_max,
+        }
+    }
 }

@@ -85,14 +85,7 @@ impl Http {
             .parse()
             .map_err(|error| format!("the address of the login service is invalid: {error}"))?;
         url.query_pairs_mut().append_pair("bk_token", token);
-        let request = HttpRequest {
-            method: "GET".into(),
-            url: url.into(),
-            headers: Vec::new(),
-            body: Vec::new(),
-            timeout: TIMEOUT,
-            response_bytes_max: RESPONSE_BYTES_MAX,
-        };
+        let request = HttpRequest::get(url, TIMEOUT, RESPONSE_BYTES_MAX);
         let response = self
             .client
             .send(&request)
@@ -101,7 +94,7 @@ impl Http {
         if response.status == 401 || response.status == 403 {
             return Ok(None);
         }
-        if !(200..300).contains(&response.status) {
+        if !response.is_success() {
             return Err(format!("the response status is {}", response.status));
         }
         if response.is_cut {

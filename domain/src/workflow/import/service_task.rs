@@ -7,6 +7,7 @@ use events::workflow::{Condition, NodeKind};
 use serde_json::{Value, json};
 
 use super::{Note, Reader, condition_of, flag, has_no_content, int, parts, text};
+use crate::api_call::plan::is_of_connection;
 use crate::api_call::schema;
 use crate::ticket::form::plain;
 use crate::workflow::check::{OPTIONS_MS_MAX, POLL_MS, TIMEOUT_MS_MAX, host_problem};
@@ -20,21 +21,6 @@ const JSON: &str = "application/json";
 /// The default pause between two polls in milliseconds; the engine of BlueKing ITSM polls every
 /// three seconds.
 const POLL_DEFAULT_MS: i64 = 3_000;
-/// Headers of the connection and the framing, which the HTTP client sets (RFC 9110 7.6.1), like all
-/// headers with the prefix `proxy-`.
-const CONNECTION_HEADERS: [&str; 11] = [
-    "host",
-    "content-length",
-    "content-encoding",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "http2-settings",
-];
 /// Members of a pair that are read; the designer of BlueKing ITSM uses others for its display.
 const PAIR: [&str; 8] = [
     "key",
@@ -499,13 +485,9 @@ impl Reader<'_> {
 
     /// Removes the headers that only the HTTP client may set.
     fn remove_connection_headers(&mut self, headers: &mut Vec<Pair>, place: &str) {
-        let is_of_connection = |pair: &Pair| {
-            let name = pair.key.to_lowercase();
-            CONNECTION_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-")
-        };
         let (removed, kept): (Vec<Pair>, Vec<Pair>) = std::mem::take(headers)
             .into_iter()
-            .partition(is_of_connection);
+            .partition(|pair| is_of_connection(&pair.key));
         *headers = kept;
         for pair in removed {
             self.dropped(
