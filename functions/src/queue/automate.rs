@@ -5,15 +5,15 @@
 
 pub mod api_call;
 
-use domain::api_call::{ApiCall, Command, Rejection};
+use domain::api_call::{ApiCall, Command};
 use domain::intent::{self, Intent};
 use events::Meta;
 use events::api_call::Requested;
-use infra::ledger::{NoContext, command_id};
+use infra::ledger::command_id;
 use infra::queue::Message;
-use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
+use infra::{CommandEnvelope, Error, Ledger};
 
-use super::wrong_queue;
+use super::{runner, wrong_queue};
 use crate::App;
 
 /// Executes one intent: opens the API call and takes its first step.
@@ -64,15 +64,5 @@ pub async fn open(
         task,
         due: ledger.clock.now(),
     };
-    match ledger
-        .execute::<ApiCall>(&command_envelope, &Command::Request(requested), &NoContext)
-        .await
-    {
-        Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyRequested)) => Ok(()),
-        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
-            infra::Kind::Misconfigured,
-            rejection.to_string(),
-        )),
-        Err(ExecuteError::Technical(error)) => Err(error),
-    }
+    runner::open::<ApiCall>(ledger, &command_envelope, &Command::Request(requested)).await
 }

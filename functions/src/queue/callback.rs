@@ -14,9 +14,9 @@ use domain::views::ticket_card::TicketCard;
 use events::callback::Requested;
 use events::{Meta, Moment};
 use infra::http::{CALLBACK_TIMEOUT, HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
-use infra::ledger::{NoContext, command_id};
+use infra::ledger::command_id;
 use infra::queue::Message;
-use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
+use infra::{CommandEnvelope, Error, Ledger};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -62,17 +62,7 @@ pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<
         callback,
         due: ledger.clock.now(),
     };
-    match ledger
-        .execute::<Callback>(&command_envelope, &Command::Request(requested), &NoContext)
-        .await
-    {
-        Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyRequested)) => Ok(()),
-        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
-            infra::Kind::Misconfigured,
-            rejection.to_string(),
-        )),
-        Err(ExecuteError::Technical(error)) => Err(error),
-    }
+    runner::open::<Callback>(ledger, &command_envelope, &Command::Request(requested)).await
 }
 
 /// Makes the attempt that is due; does nothing if none is.
@@ -86,13 +76,17 @@ impl Outgoing for Callback {
         self.is_open().then_some(self.attempts)
     }
 
-    fn meta(&self) -> Meta {
-        let cause = self.requested.as_ref().map(|requested| &requested.cause);
-        let cause = cause.cloned().unwrap_or_default();
-        Meta::system(cause.clone(), cause)
+    fn cause(&self) -> &str {
+        self.requested
+            .as_ref()
+            .map_or("", |requested| &requested.cause)
     }
 
-    async fn prepare<'a>(&'a self, app: &'a App, stream: &str) -> Result<Prepared<'a>, Error> {
+    async fn prepare<'a>(
+        &'a self,
+        app: &'a App,
+        stream: &str,
+    ) -> Result<Prepared<'a, Self>, Error> {
         let request = match &self.requested {
             Some(requested) => request(app, stream, requested).await?,
             None => None,
@@ -102,7 +96,7 @@ impl Outgoing for Callback {
         Ok(match request {
             Some(request) => Prepared::Request {
                 request,
-                is_once: false,
+                start: None,
                 judge: Box::new(move |response| {
                     let verdict = verdict(response);
                     if let Verdict::Retry { reason, .. } = &verdict {
@@ -121,20 +115,15 @@ impl Outgoing for Callback {
         })
     }
 
-    fn start(_attempt: u32, _until: Moment) -> Command {
-        unreachable!("a callback has an idempotency key")
-    }
-
     fn record(report: Report) -> Command {
         Command::Record(report)
     }
 
-    fn is_made(rejection: &Rejection) -> bool {
-        matches!(rejection, Rejection::NotDue(_))
-    }
-
-    async fn conclude(&self, _app: &App, _stream: &str) -> Result<(), Error> {
-        Ok(())
+    fn is_repeated(rejection: &Rejection) -> bool {
+        matches!(
+            rejection,
+            Rejection::AlreadyRequested | Rejection::NotDue(_)
+        )
     }
 }
 
@@ -228,7 +217,7 @@ fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
         Ok(response) => response,
         Err(error) => return retry(error.to_string()),
     };
-    if !(200..300).contains(&response.status) {
+    if !response.is_success() {
         return retry(format!("response status {}", response.status));
     }
     match serde_json::from_slice::<Value>(&response.body) {

@@ -6,10 +6,11 @@ pub mod cleanup;
 pub mod runner;
 pub mod ticket;
 
+use domain::Decider;
 use domain::intent::{Intent, Work};
 use futures_util::future::BoxFuture;
-use infra::Error;
 use infra::queue::Message;
+use infra::{Error, ExecuteError};
 
 use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
@@ -57,4 +58,15 @@ fn wrong_queue(message: &Message) -> Error {
         "message {} contains an intent of another queue",
         message.id
     ))
+}
+
+/// Returns the error of a command that should be accepted in every state of its stream: a rejection
+/// is `Misconfigured`.
+fn unexpected<D: Decider>(error: ExecuteError<D>) -> Error {
+    match error {
+        ExecuteError::Technical(error) => error,
+        ExecuteError::Rejected(rejection) => {
+            Error::new(infra::Kind::Misconfigured, rejection.to_string())
+        }
+    }
 }

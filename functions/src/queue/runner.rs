@@ -11,9 +11,10 @@ use infra::http::{HttpError, HttpRequest, HttpResponse, origin};
 use infra::ledger::{NoContext, command_id};
 use infra::store::commit::hex;
 use infra::views::{Document, Views};
-use infra::{CommandEnvelope, Error, ExecuteError, Kind};
+use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger};
 use serde::{Deserialize, Serialize};
 
+use super::unexpected;
 use crate::App;
 
 /// The view of leases: one document per stream that had an attempt.
@@ -29,14 +30,18 @@ const STARTED_GRACE_MS: i64 = 30_000;
 pub type Judge<'a> =
     Box<dyn FnOnce(&Result<HttpResponse, HttpError>) -> (Verdict, Policy) + Send + 'a>;
 
+/// Returns the command that records the start of an attempt. Without a recorded outcome, the attempt
+/// counts as interrupted at the given time.
+pub type Start<O> = fn(u32, Moment) -> <O as Decider>::Command;
+
 /// The next attempt of a piece of work.
-pub enum Prepared<'a> {
+pub enum Prepared<'a, O: Outgoing> {
     /// Sends a request.
     Request {
         request: HttpRequest,
-        /// Whether a repetition could do the work twice. The start of such a request is recorded
-        /// before it is sent.
-        is_once: bool,
+        /// The command that records the start of a request whose repetition could do the work
+        /// twice; `None` if the receiver recognizes a repeated request.
+        start: Option<Start<O>>,
         judge: Judge<'a>,
     },
     /// No request can be sent; the verdict is recorded.
@@ -49,22 +54,40 @@ pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
     /// Returns the attempts while another one is to be made; `None` before the work is requested and
     /// after its last attempt.
     fn attempts(&self) -> Option<Attempts>;
-    /// Returns the metadata of the commits.
-    fn meta(&self) -> Meta;
+    /// Returns the id of the event that caused the work; empty before the work is requested.
+    fn cause(&self) -> &str;
     /// Returns the verdict on a started attempt without a recorded outcome.
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
         None
     }
     /// Prepares the next attempt.
-    async fn prepare<'a>(&'a self, app: &'a App, stream: &str) -> Result<Prepared<'a>, Error>;
-    /// Returns the command that records the start of an attempt.
-    fn start(attempt: u32, until: Moment) -> Self::Command;
+    async fn prepare<'a>(&'a self, app: &'a App, stream: &str)
+    -> Result<Prepared<'a, Self>, Error>;
     /// Returns the command that records the outcome of an attempt.
     fn record(report: Report) -> Self::Command;
-    /// Returns whether a rejection means that another worker made the attempt.
-    fn is_made(rejection: &Self::Rejection) -> bool;
+    /// Returns whether a rejection means that the work was requested before, or that another worker
+    /// made the attempt.
+    fn is_repeated(rejection: &Self::Rejection) -> bool;
     /// Does what follows from the state after the last attempt; called again until it is done.
-    async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error>;
+    async fn conclude(&self, _app: &App, _stream: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Returns the metadata of the commits of a piece of work.
+pub fn meta<O: Outgoing>(work: &O) -> Meta {
+    Meta::system(work.cause(), work.cause())
+}
+
+/// Requests a piece of work; without effect if it was requested before.
+pub async fn open<O: Outgoing>(
+    ledger: &Ledger,
+    command_envelope: &CommandEnvelope,
+    request: &O::Command,
+) -> Result<(), Error> {
+    execute::<O>(ledger, command_envelope, request)
+        .await
+        .map(drop)
 }
 
 /// Makes the attempt of a stream that is due, if there is one; then does what follows from its
@@ -102,7 +125,8 @@ pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
         at: app.ledger.clock.now(),
     };
     let id = command_id(&["attempt", stream, &attempt.to_string()]);
-    match execute::<O>(app, stream, &state, id, &O::record(report)).await? {
+    let command_envelope = envelope(stream, &state, id);
+    match execute::<O>(&app.ledger, &command_envelope, &O::record(report)).await? {
         Some(state) if state.attempts().is_none() => state.conclude(app, stream).await,
         _ => Ok(()),
     }
@@ -122,12 +146,12 @@ async fn make<O: Outgoing>(
     state: &O,
     attempt: u32,
 ) -> Result<Option<Outcome>, Error> {
-    let (request, is_once, judge) = match state.prepare(app, stream).await? {
+    let (request, start, judge) = match state.prepare(app, stream).await? {
         Prepared::Request {
             request,
-            is_once,
+            start,
             judge,
-        } => (request, is_once, judge),
+        } => (request, start, judge),
         Prepared::Verdict(verdict, policy) => {
             return Ok(Some(Outcome {
                 exchange: None,
@@ -150,17 +174,14 @@ async fn make<O: Outgoing>(
     if !take_lease(&*app.views, stream, attempt.into(), now, owner).await? {
         return Ok(None);
     }
-    if is_once {
+    if let Some(start) = start {
         let timeout_ms = i64::try_from(request.timeout.as_millis()).unwrap_or(i64::MAX / 2);
         let until = now.plus_ms(timeout_ms + STARTED_GRACE_MS);
         // A random command id: a second worker must be rejected, not treated as a retry of the
         // first.
-        let id = app.ledger.fresh_id();
-        let start = O::start(attempt, until);
-        if execute::<O>(app, stream, state, id, &start)
-            .await?
-            .is_none()
-        {
+        let command_envelope = envelope(stream, state, app.ledger.fresh_id());
+        let started = execute::<O>(&app.ledger, &command_envelope, &start(attempt, until)).await?;
+        if started.is_none() {
             return Ok(None);
         }
     }
@@ -182,35 +203,28 @@ async fn make<O: Outgoing>(
     }))
 }
 
-/// Executes a command of the work; returns `None` if another worker made the attempt.
-async fn execute<O: Outgoing>(
-    app: &App,
-    stream: &str,
-    state: &O,
-    command_id: [u8; 16],
-    command: &O::Command,
-) -> Result<Option<O>, Error> {
-    let command_envelope = CommandEnvelope {
+fn envelope<O: Outgoing>(stream: &str, state: &O, command_id: [u8; 16]) -> CommandEnvelope {
+    CommandEnvelope {
         stream: stream.to_owned(),
         command_id,
-        meta: state.meta(),
-    };
-    match app
-        .ledger
-        .execute::<O>(&command_envelope, command, &NoContext)
-        .await
-    {
-        Ok(outcome) => Ok(Some(outcome.state)),
-        Err(ExecuteError::Rejected(rejection)) if O::is_made(&rejection) => Ok(None),
-        Err(ExecuteError::Rejected(rejection)) => Err(rejected(&rejection)),
-        Err(ExecuteError::Technical(error)) => Err(error),
+        meta: meta(state),
     }
 }
 
-/// Returns a `Misconfigured` error for the rejection of a command that should be accepted in every
-/// state of its stream.
-pub fn rejected(rejection: &dyn std::error::Error) -> Error {
-    Error::new(Kind::Misconfigured, rejection.to_string())
+/// Executes a command of the work; returns `None` if it is a repetition.
+async fn execute<O: Outgoing>(
+    ledger: &Ledger,
+    command_envelope: &CommandEnvelope,
+    command: &O::Command,
+) -> Result<Option<O>, Error> {
+    match ledger
+        .execute::<O>(command_envelope, command, &NoContext)
+        .await
+    {
+        Ok(outcome) => Ok(Some(outcome.state)),
+        Err(ExecuteError::Rejected(rejection)) if O::is_repeated(&rejection) => Ok(None),
+        Err(error) => Err(unexpected(error)),
+    }
 }
 
 /// The exclusive right to one attempt, for a limited time.

@@ -7,7 +7,7 @@ use infra::ledger::command_id;
 use infra::queue::Message;
 use infra::{Error, ExecuteError};
 
-use super::wrong_queue;
+use super::{unexpected, wrong_queue};
 use crate::App;
 use crate::app::tickets;
 
@@ -125,11 +125,7 @@ async fn relate(
             tracing::warn!(%rejection, %ticket, "related ticket rejected the command");
             Ok(false)
         }
-        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
-            infra::Kind::Misconfigured,
-            rejection.to_string(),
-        )),
-        Err(ExecuteError::Technical(error)) => Err(error),
+        Err(error) => Err(unexpected(error)),
     }
 }
 
@@ -166,10 +162,6 @@ pub async fn rate(app: &App, due: &Due) -> Result<(), Error> {
         Ok(_) | Err(ExecuteError::Rejected(Rejection::NotFinished | Rejection::RatedAlready)) => {
             Ok(())
         }
-        Err(ExecuteError::Rejected(rejection)) => Err(Error::new(
-            infra::Kind::Misconfigured,
-            rejection.to_string(),
-        )),
-        Err(ExecuteError::Technical(error)) => Err(error),
+        Err(error) => Err(unexpected(error)),
     }
 }

@@ -52,7 +52,7 @@ impl Provider for BkSops {
     }
 
     fn is_once(&self, call: &ApiCall) -> bool {
-        matches!(call.step.as_str(), "" | CREATED)
+        is_once(call)
     }
 
     fn verdict(
@@ -71,6 +71,11 @@ impl Provider for BkSops {
             }
         }
     }
+}
+
+/// Returns whether the next request creates or starts a task.
+fn is_once(call: &ApiCall) -> bool {
+    matches!(call.step.as_str(), "" | CREATED)
 }
 
 /// The reason for a service task of another provider.
@@ -135,9 +140,8 @@ fn of_response(
     call: &ApiCall,
     response: &Result<HttpResponse, HttpError>,
 ) -> Verdict {
-    let is_once = matches!(call.step.as_str(), "" | CREATED);
     let lost = |reason: String| {
-        if is_once {
+        if is_once(call) {
             Verdict::Unknown { reason }
         } else {
             Verdict::Retry {

@@ -15,12 +15,12 @@ use domain::ticket::{
     Command as TicketCommand, NodeResult, Rejection as TicketRejection, output_keys,
 };
 use domain::views::ticket_card::TicketCard;
+use events::Moment;
 use events::api_call::Requested;
 use events::service_task::ServiceTask;
 use events::ticket::NodeStatus;
 use events::workflow::NodeKind;
-use events::{Meta, Moment};
-use infra::http::RESPONSE_BYTES_MAX;
+use infra::http::{HttpError, RESPONSE_BYTES_MAX};
 use infra::ledger::{NoContext, command_id};
 use infra::provider;
 use infra::{CommandEnvelope, Error, ExecuteError};
@@ -31,7 +31,8 @@ use crate::app::outbound::VARIABLES;
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
 use crate::app::tickets::display;
-use crate::queue::runner::{self, Outgoing, Prepared, rejected};
+use crate::queue::runner::{self, Outgoing, Prepared};
+use crate::queue::unexpected;
 
 /// Takes the step that is due; does nothing if none is.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
@@ -44,30 +45,33 @@ impl Outgoing for ApiCall {
         self.is_open().then_some(self.attempts)
     }
 
-    fn meta(&self) -> Meta {
-        let cause = self.requested.as_ref().map(|requested| &requested.cause);
-        let cause = cause.cloned().unwrap_or_default();
-        Meta::system(cause.clone(), cause)
+    fn cause(&self) -> &str {
+        self.requested
+            .as_ref()
+            .map_or("", |requested| &requested.cause)
     }
 
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
         self.interrupted().map(|verdict| (verdict, POLICY))
     }
 
-    async fn prepare<'a>(&'a self, app: &'a App, _stream: &str) -> Result<Prepared<'a>, Error> {
+    async fn prepare<'a>(
+        &'a self,
+        app: &'a App,
+        _stream: &str,
+    ) -> Result<Prepared<'a, Self>, Error> {
         prepare(app, self).await
-    }
-
-    fn start(attempt: u32, until: Moment) -> Command {
-        Command::Begin { attempt, until }
     }
 
     fn record(report: Report) -> Command {
         Command::Record(report)
     }
 
-    fn is_made(rejection: &Rejection) -> bool {
-        matches!(rejection, Rejection::NotDue(_))
+    fn is_repeated(rejection: &Rejection) -> bool {
+        matches!(
+            rejection,
+            Rejection::AlreadyRequested | Rejection::NotDue(_)
+        )
     }
 
     /// Records the result of the API call on its ticket, then closes the API call.
@@ -93,7 +97,7 @@ impl Outgoing for ApiCall {
             app,
             &requested.ticket,
             &TicketCommand::RecordResult(result),
-            &self.meta(),
+            &runner::meta(self),
             command_id(&["answer", stream]),
             None,
         )
@@ -103,28 +107,23 @@ impl Outgoing for ApiCall {
             Err(ExecuteError::Rejected(
                 TicketRejection::ResultNotExpected | TicketRejection::Unknown,
             )) => false,
-            Err(ExecuteError::Rejected(rejection)) => return Err(rejected(&rejection)),
-            Err(ExecuteError::Technical(error)) => return Err(error),
+            Err(error) => return Err(unexpected(error)),
         };
         let command_envelope = CommandEnvelope {
             command_id: command_id(&["close", stream]),
             stream: stream.to_owned(),
-            meta: self.meta(),
+            meta: runner::meta(self),
         };
-        match app
-            .ledger
+        app.ledger
             .execute::<ApiCall>(&command_envelope, &Command::Close { recorded }, &NoContext)
             .await
-        {
-            Ok(_) => Ok(()),
-            Err(ExecuteError::Rejected(rejection)) => Err(rejected(&rejection)),
-            Err(ExecuteError::Technical(error)) => Err(error),
-        }
+            .map(drop)
+            .map_err(unexpected)
     }
 }
 
 /// Plans the next request of an API call.
-async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a>, Error> {
+async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCall>, Error> {
     let failed = |reason: String| {
         let outputs = BTreeMap::new();
         Ok(Prepared::Verdict(
@@ -188,29 +187,20 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a>, Error
     let request = match outbound::request(&*app.ledger.keys, described).await? {
         Ok(request) => request,
         Err(reason) => {
-            let verdict = Verdict::Retry {
-                reason,
-                after_ms: None,
-            };
-            return Ok(Prepared::Verdict(verdict, policy_of(&service_task)));
+            // Judged like a request without a response: a poll is repeated, and the creation of a
+            // task fails at once and names the missing secret.
+            let response = Err(HttpError::Unknown(reason));
+            let (verdict, policy) = provider.verdict(&service_task, kind, call, &response);
+            return Ok(Prepared::Verdict(verdict, policy));
         }
     };
     Ok(Prepared::Request {
         request,
-        is_once: provider.is_once(call),
+        start: provider
+            .is_once(call)
+            .then_some(|attempt, until| Command::Begin { attempt, until }),
         judge: Box::new(move |response| provider.verdict(&service_task, kind, call, response)),
     })
-}
-
-/// Returns when an attempt without a request is repeated.
-fn policy_of(service_task: &ServiceTask) -> Policy {
-    match service_task {
-        ServiceTask::Request(request) => Policy {
-            attempts_max: request.attempts_max,
-            ..POLICY
-        },
-        ServiceTask::Task(_) => POLICY,
-    }
 }
 
 async fn service_task_of(
