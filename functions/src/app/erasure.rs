@@ -84,11 +84,11 @@ pub async fn survey(
     progress: Progress<'_>,
 ) -> Result<Report, NotErased> {
     let pid = find(app, person).await?;
-    let mut inventory = Inventory::new(is_configuration);
+    let mut inventory = Inventory::default();
     inventory.read(app, &pid, progress).await?;
     check(app, &pid, person, &inventory).await?;
     let documents = documents(app, &pid, false).await?;
-    Ok(report(app, pid, inventory, documents, false).await?)
+    Ok(report(app, pid, inventory, is_configuration, documents, false).await?)
 }
 
 /// Erases a person for good. `person` is a user name, or a person id; an erasure that was interrupted is completed under the id.
@@ -100,12 +100,12 @@ pub async fn erase(
 ) -> Result<Report, NotErased> {
     let _one = ERASING.lock().await;
     let pid = find(app, person).await?;
-    let mut inventory = Inventory::new(is_configuration);
+    let mut inventory = Inventory::default();
     inventory.read(app, &pid, progress).await?;
     check(app, &pid, person, &inventory).await?;
     app.ledger.forget(&pid).await?;
     match clean(app, &pid, &mut inventory, progress).await {
-        Ok(documents) => Ok(report(app, pid, inventory, documents, true).await?),
+        Ok(documents) => Ok(report(app, pid, inventory, is_configuration, documents, true).await?),
         Err(error) => {
             // Logged here too: a caller that has hung up does not read which id completes the erasure.
             tracing::error!(person = %pid, %error, "an erasure is incomplete; erase the person again by this id");
@@ -222,9 +222,8 @@ fn names(body: &[u8], pid: &PersonId) -> bool {
 }
 
 /// The data of a person in the ledger. Its size grows with the data of this person, not with the ledger.
+#[derive(Default)]
 struct Inventory {
-    /// Returns whether a stream is configuration.
-    is_configuration: fn(&str) -> bool,
     /// The last position that was searched.
     position: i64,
     named: BTreeSet<String>,
@@ -236,27 +235,10 @@ struct Inventory {
     /// Tickets with text of the person in plain text.
     plain: BTreeSet<String>,
     imported: BTreeSet<String>,
-    configuration: BTreeSet<String>,
     unreadable: BTreeSet<String>,
 }
 
 impl Inventory {
-    fn new(is_configuration: fn(&str) -> bool) -> Self {
-        Self {
-            is_configuration,
-            position: 0,
-            named: BTreeSet::new(),
-            sealed: BTreeSet::new(),
-            files: BTreeSet::new(),
-            shared_files: BTreeSet::new(),
-            secrets: BTreeSet::new(),
-            plain: BTreeSet::new(),
-            imported: BTreeSet::new(),
-            configuration: BTreeSet::new(),
-            unreadable: BTreeSet::new(),
-        }
-    }
-
     /// Searches the ledger from where the last search ended. Values stay sealed.
     async fn read(
         &mut self,
@@ -281,9 +263,6 @@ impl Inventory {
     fn take(&mut self, pid: &PersonId, commit: &Commit) {
         let stream = &commit.stream;
         self.named.insert(stream.clone());
-        if (self.is_configuration)(stream) {
-            self.configuration.insert(stream.clone());
-        }
         let Ok(mut body) = Body::read(&commit.body) else {
             self.unreadable.insert(stream.clone());
             return;
@@ -406,6 +385,7 @@ async fn report(
     app: &App,
     person: PersonId,
     inventory: Inventory,
+    is_configuration: fn(&str) -> bool,
     documents: u64,
     erased: bool,
 ) -> Result<Report, Error> {
@@ -419,6 +399,12 @@ async fn report(
         )
         .await?;
     let mut remaining = plain_texts(app, &inventory.plain).await?;
+    let configuration = inventory
+        .named
+        .iter()
+        .filter(|stream| is_configuration(stream))
+        .cloned()
+        .collect();
     let mut add = |kind: &'static str, streams: BTreeSet<String>, detail: &str| {
         if !streams.is_empty() {
             let (count, streams) = (Some(streams.len() as u64), streams.into_iter().collect());
@@ -442,7 +428,7 @@ async fn report(
     );
     add(
         "configuration",
-        inventory.configuration,
+        configuration,
         "roles, services and workflows name the person by id; name another person there",
     );
     add(
