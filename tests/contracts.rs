@@ -218,12 +218,8 @@ async fn memory_views() {
 #[tokio::test]
 async fn sqlite_views() {
     let directory = tempfile::tempdir().expect("a directory");
-    let file = ViewsFile::open(
-        directory.path(),
-        Arc::default(),
-        &functions::registry::counted(),
-    )
-    .expect("views");
+    let file =
+        ViewsFile::open(directory.path(), Arc::default(), views::contract::COUNTED).expect("views");
     views::contract::check(&views::sqlite::Sqlite(Arc::new(file))).await;
 }
 
@@ -241,13 +237,8 @@ async fn memory_queue() {
 #[tokio::test]
 async fn sqlite_queue() {
     let directory = tempfile::tempdir().expect("a directory");
-    let file = ViewsFile::open(
-        directory.path(),
-        Arc::default(),
-        &functions::registry::counted(),
-    )
-    .expect("views");
-    let queues = queue::sqlite::Sqlite(Arc::new(file));
+    let file = tests::views_file(directory.path());
+    let queues = queue::sqlite::Sqlite(file);
     queue::contract::check(&queues).await;
     queue::contract::check_in_real_time(&queues, "callback", &SystemClock).await;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use infra::views::memory::Memory;
-use infra::views::sqlite::{Sqlite, ViewsFile};
+use infra::views::sqlite::Sqlite;
 use serde_json::{Value, json};
 use tests::lists;
 use tests::process::Served;
@@ -13,14 +13,7 @@ use tests::process::Served;
 #[tokio::test]
 async fn every_list_on_sqlite_equals_a_direct_computation() {
     let directory = tempfile::tempdir().expect("a directory");
-    let file = Arc::new(
-        ViewsFile::open(
-            directory.path(),
-            Arc::default(),
-            &functions::registry::counted(),
-        )
-        .expect("views"),
-    );
+    let file = tests::views_file(directory.path());
     let compared = lists::check(Arc::new(Sqlite(file)), 1_500, 800).await;
     println!("sqlite: {compared:?}, 0 differences");
     assert!(compared.listed > 10_000, "{compared:?}");

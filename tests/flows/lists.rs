@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use infra::views::sqlite::{Sqlite, ViewsFile};
+use infra::views::sqlite::Sqlite;
 use serde_json::{Value, json};
 use tests::{approval_request, change, incident};
 
@@ -11,14 +11,7 @@ use crate::TestDesk;
 /// Returns a desk with views in memory, and a desk with views in an SQLite file.
 async fn desks() -> (TestDesk, TestDesk, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
-    let file = Arc::new(
-        ViewsFile::open(
-            directory.path(),
-            Arc::default(),
-            &functions::registry::counted(),
-        )
-        .expect("views"),
-    );
+    let file = tests::views_file(directory.path());
     (
         TestDesk::open().await,
         TestDesk::open_over(Arc::new(Sqlite(file))).await,

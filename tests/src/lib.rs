@@ -15,6 +15,7 @@
 pub mod lists;
 pub mod process;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -37,6 +38,7 @@ use infra::login::memory::Memory as Login;
 use infra::queue::memory::Memory as Queue;
 use infra::store::memory::Memory as Store;
 use infra::views::memory::Memory as Views;
+use infra::views::sqlite::ViewsFile;
 use infra::{Ledger, Ports};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -73,6 +75,12 @@ pub fn organization() -> File {
         "#,
     )
     .expect("an organization")
+}
+
+/// Opens the views and queues in a file of a directory, with the counted lists of the desk.
+pub fn views_file(directory: &Path) -> Arc<ViewsFile> {
+    let counted = functions::registry::counted();
+    Arc::new(ViewsFile::open(directory, Arc::default(), &counted).expect("views"))
 }
 
 /// A complete desk on memory adapters.

@@ -1,6 +1,6 @@
 //! The contract suite of the views port.
 
-use super::{Document, Range, Views};
+use super::{Counted, Document, Range, Views};
 
 fn document(sequence: i64, text: &str) -> Document {
     Document {
@@ -157,6 +157,10 @@ pub async fn check(views: &dyn Views) {
     assert_eq!(views.get("v", "b").await.expect("get"), None);
     pages(views).await;
 }
+
+/// The list whose rows the suite counts by time and by facets. An adapter with counters must be opened
+/// with it, so that the suite reads the counters.
+pub const COUNTED: &Counted = &[("t", "creator")];
 
 /// The facets of the test rows.
 const COLOURS: [&str; 5] = ["red", "green", "blue", "", "violet"];
