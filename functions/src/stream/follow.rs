@@ -12,12 +12,14 @@ pub mod due;
 pub mod history;
 pub mod rebuild;
 
+use std::borrow::Cow;
+
 use domain::Envelope;
 use domain::intent::{Intent, Work, effect_id};
 use domain::views::Card;
-use events::{Event, Meta, Moment};
+use events::Event;
 use infra::queue::NewMessage;
-use infra::store::repository::decode;
+use infra::store::repository::{Decoded, decode};
 use infra::store::{Commit, Placed};
 use infra::views::{Document, PageWriter, Put, Views};
 use infra::{Error, Ledger};
@@ -146,7 +148,8 @@ impl Follower<'_> {
         overtaken.dedup();
         for place in overtaken {
             let (stream, received) = &streams[place];
-            self.follow_again(stream, received).await?;
+            let failure = self.follow_alone(stream, received).await?;
+            parking.extend(failure.map(|failure| (stream, failure)));
         }
         for (stream, (from, error)) in parking {
             self.park(stream, from, &error).await?;
@@ -157,22 +160,22 @@ impl Follower<'_> {
     /// Follows one commit of a parked stream. Fails if the stream still cannot be processed.
     pub async fn follow_one(&self, received: Received) -> Result<(), Error> {
         let stream = received.commit.stream.clone();
-        let changes = self.fold(&stream, &[received]).await?;
-        // A newer result of another follower is as good.
-        self.writer.write(changes.messages, changes.puts).await?;
-        changes.failure.map_or(Ok(()), |(_, error)| Err(error))
+        let failure = self.follow_alone(&stream, &[received]).await?;
+        failure.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Follows the commits of one stream after another follower stored newer results.
-    async fn follow_again(&self, stream: &str, received: &[Received]) -> Result<(), Error> {
+    /// Follows the commits of one stream until no other follower stores newer results meanwhile;
+    /// returns the first commit that cannot be processed, see [`Changes::failure`].
+    async fn follow_alone(
+        &self,
+        stream: &str,
+        received: &[Received],
+    ) -> Result<Option<(i64, Error)>, Error> {
         for _ in 0..RACES_MAX {
             let changes = self.fold(stream, received).await?;
             let stored = self.writer.write(changes.messages, changes.puts).await?;
             if stored.iter().all(|is_stored| *is_stored) {
-                return match changes.failure {
-                    Some((from, error)) => self.park(stream, from, &error).await,
-                    None => Ok(()),
-                };
+                return Ok(changes.failure);
             }
         }
         Err(Error::new(
@@ -225,9 +228,9 @@ pub async fn fold<C: Card>(
     let commits = missing(follower.ledger, stream, received, sequence).await?;
     let mut changes = Changes::default();
     let mut readable = Vec::with_capacity(commits.len());
-    for received in &commits {
+    for received in commits.iter().map(Cow::as_ref) {
         match decode::<C::Event>(&received.commit) {
-            Ok((meta, events)) => readable.push((received, meta, events)),
+            Ok(decoded) => readable.push((received, decoded)),
             Err(error) if error.is_poison() => {
                 changes.failure = Some((received.commit.first, error));
                 break;
@@ -246,7 +249,7 @@ pub async fn fold<C: Card>(
     if let Some(queue) = queue {
         let set: Vec<due::Change> = readable
             .iter()
-            .flat_map(|(received, _, events)| (received.commit.first..).zip(events))
+            .flat_map(|(received, (_, events))| (received.commit.first..).zip(events))
             .flat_map(|(sequence, (event, _))| {
                 let changes = event.deadlines().into_iter();
                 changes.map(move |change| (sequence, change))
@@ -281,7 +284,7 @@ pub async fn fold<C: Card>(
 }
 
 /// A decoded commit, its personal values still sealed.
-type Readable<'a, E> = (&'a Received, Meta, Vec<(E, Option<Moment>)>);
+type Readable<'a, E> = (&'a Received, Decoded<E>);
 
 async fn fold_card<C: Card>(
     follower: &Follower<'_>,
@@ -296,22 +299,9 @@ async fn fold_card<C: Card>(
         None => C::default(),
     };
     let (mut messages, mut sequence) = (Vec::new(), 0);
-    for (received, mut meta, mut events) in readable {
+    for (received, decoded) in readable {
         let commit = &received.commit;
-        let personals = events
-            .iter_mut()
-            .flat_map(|(event, _)| event.personals())
-            .chain(meta.personals());
-        ledger.open(personals).await?;
-        for ((event, occurred_at), at) in events.into_iter().zip(commit.first..) {
-            let envelope = Envelope {
-                stream: stream.to_owned(),
-                sequence: at,
-                at: commit.at,
-                occurred_at,
-                meta: meta.clone(),
-                event,
-            };
+        for envelope in ledger.envelopes_of(commit, decoded).await? {
             card.fold(&envelope);
             for reaction in reactions {
                 let is_born = follower
@@ -353,19 +343,19 @@ fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Inte
 
 /// Returns the received commits after `sequence`, in order and each once; a gap before or between
 /// them is read from the journal.
-async fn missing(
+async fn missing<'a>(
     ledger: &Ledger,
     stream: &str,
-    received: &[Received],
+    received: &'a [Received],
     sequence: i64,
-) -> Result<Vec<Received>, Error> {
+) -> Result<Vec<Cow<'a, Received>>, Error> {
     let mut sorted: Vec<&Received> = received
         .iter()
         .filter(|received| received.commit.first > sequence)
         .collect();
     sorted.sort_by_key(|received| received.commit.first);
     sorted.dedup_by_key(|received| received.commit.first);
-    let (mut missing, mut next): (Vec<Received>, i64) = (Vec::new(), sequence + 1);
+    let (mut missing, mut next) = (Vec::new(), sequence + 1);
     for received in sorted {
         while next < received.commit.first {
             let page = ledger.store.forward(stream, next, PAGE).await?;
@@ -375,7 +365,7 @@ async fn missing(
                 .filter(|commit| commit.first < received.commit.first)
             {
                 next = commit.next();
-                missing.push(commit.into());
+                missing.push(Cow::Owned(commit.into()));
             }
             if next == before {
                 return Err(Error::corrupt(format!(
@@ -384,7 +374,7 @@ async fn missing(
             }
         }
         next = received.commit.next();
-        missing.push(received.clone());
+        missing.push(Cow::Borrowed(received));
     }
     Ok(missing)
 }

@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use domain::projections::Projection;
-use events::{AnyEvent, Body};
+use events::AnyEvent;
+use infra::store::repository::decode_by;
 use infra::store::{Commit, Placed};
 use infra::views::{Document, Views};
 use infra::{Error, Ledger};
@@ -134,15 +135,7 @@ pub fn fold<P: Projection>(projection: &mut P, commit: &Commit) -> Result<(), Er
     if !P::AGGREGATES.contains(&events::aggregate_of(&commit.stream)) {
         return Ok(());
     }
-    let unreadable = |reason: String| {
-        Error::corrupt(format!(
-            "cannot read commit {}:{}: {reason}",
-            commit.stream, commit.first
-        ))
-    };
-    let body = Body::read(&commit.body).map_err(|error| unreadable(error.to_string()))?;
-    for raw in &body.events {
-        let event = AnyEvent::read(raw).map_err(|error| unreadable(error.to_string()))?;
+    for (event, _) in decode_by(commit, AnyEvent::read)?.1 {
         projection.fold(&event);
     }
     Ok(())

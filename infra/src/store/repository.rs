@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock};
 
 use cqrs_es::{AggregateContext, AggregateError, EventEnvelope, EventStore};
 use domain::{DecideError, Decider, Envelope, EsAggregate};
-use events::{Body, Event, Meta, Moment};
+use events::{Body, Event, Meta, Moment, Raw, Unreadable};
 use serde::{Deserialize, Serialize};
 
 use super::{Appended, Commit, Hash, SNAPSHOT_BYTES_MAX, Snapshot};
@@ -495,20 +495,34 @@ fn technical<D: Decider>(error: Error) -> AggregateError<DecideError<D>> {
 impl Ledger {
     /// Decodes a commit and opens its personal values.
     pub async fn read<F: Event>(&self, commit: &Commit) -> Result<Decoded<F>, Error> {
-        let (mut meta, mut decoded) = decode::<F>(commit)?;
+        let mut decoded = decode::<F>(commit)?;
+        self.open_decoded(&mut decoded).await?;
+        Ok(decoded)
+    }
+
+    /// Decodes a commit into its events with their attributes, and opens its personal values.
+    pub async fn envelopes<F: Event>(&self, commit: &Commit) -> Result<Vec<Envelope<F>>, Error> {
+        self.envelopes_of(commit, decode::<F>(commit)?).await
+    }
+
+    async fn open_decoded<F: Event>(&self, (meta, decoded): &mut Decoded<F>) -> Result<(), Error> {
         self.open(
             decoded
                 .iter_mut()
                 .flat_map(|(event, _)| event.personals())
                 .chain(meta.personals()),
         )
-        .await?;
-        Ok((meta, decoded))
+        .await
     }
 
-    /// Decodes a commit into its events with their attributes.
-    pub async fn envelopes<F: Event>(&self, commit: &Commit) -> Result<Vec<Envelope<F>>, Error> {
-        let (meta, decoded) = self.read::<F>(commit).await?;
+    /// Opens the personal values of a decoded commit and returns its events with their attributes.
+    pub async fn envelopes_of<F: Event>(
+        &self,
+        commit: &Commit,
+        mut decoded: Decoded<F>,
+    ) -> Result<Vec<Envelope<F>>, Error> {
+        self.open_decoded(&mut decoded).await?;
+        let (meta, decoded) = decoded;
         let envelope = |((event, occurred_at), sequence)| Envelope {
             stream: commit.stream.clone(),
             sequence,
@@ -531,6 +545,14 @@ pub type Decoded<F> = (Meta, Vec<(F, Option<Moment>)>);
 
 /// Decodes the metadata and the events of a commit; personal values stay sealed.
 pub fn decode<F: Event>(commit: &Commit) -> Result<Decoded<F>, Error> {
+    decode_by(commit, F::read)
+}
+
+/// Decodes a commit by a function for its events, for readers that do not know its aggregate.
+pub fn decode_by<F>(
+    commit: &Commit,
+    read: impl Fn(&Raw<'_>) -> Result<F, Unreadable>,
+) -> Result<Decoded<F>, Error> {
     let unreadable = |reason: String| {
         Error::corrupt(format!(
             "cannot read commit {}:{}: {reason}",
@@ -541,7 +563,7 @@ pub fn decode<F: Event>(commit: &Commit) -> Result<Decoded<F>, Error> {
     let mut decoded = Vec::with_capacity(body.events.len());
     for raw in &body.events {
         decoded.push((
-            F::read(raw).map_err(|error| unreadable(error.to_string()))?,
+            read(raw).map_err(|error| unreadable(error.to_string()))?,
             raw.occurred_at,
         ));
     }

@@ -86,6 +86,22 @@ pub struct Put {
     pub expected: i64,
 }
 
+impl Put {
+    /// Puts the document; returns whether it was stored.
+    pub async fn store(&self, views: &dyn Views) -> Result<bool, Error> {
+        views
+            .put_with(
+                &self.view,
+                &self.key,
+                &self.document,
+                &self.index,
+                &self.facets,
+                self.expected,
+            )
+            .await
+    }
+}
+
 /// Stores documents and their index rows.
 #[async_trait]
 pub trait Views: Send + Sync {

@@ -14,9 +14,11 @@ use crate::queue::{NewMessage, Queue};
 pub trait PageWriter: Send + Sync {
     /// Puts the messages, then the documents in their order; returns for each document whether it
     /// was stored. After a document that was not stored, the later documents with the same key are
-    /// not stored either: the card of a stream must not pass its due row. If a write fails, a part of the page may be stored, but no document without the
-    /// messages. A repeated page is harmless: messages have ids, and a document is stored only if
-    /// the stored sequence is the expected one.
+    /// not stored either: the card of a stream must not pass its due row.
+    ///
+    /// If a write fails, a part of the page may be stored, but no document without the messages. A
+    /// repeated page is harmless: messages have ids, and a document is stored only if the stored
+    /// sequence is the expected one.
     async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error>;
 }
 
@@ -39,18 +41,7 @@ impl PageWriter for InSteps {
         let mut stored = Vec::with_capacity(puts.len());
         let mut overtaken = HashSet::new();
         for put in puts {
-            let is_stored = !overtaken.contains(&put.key)
-                && self
-                    .views
-                    .put_with(
-                        &put.view,
-                        &put.key,
-                        &put.document,
-                        &put.index,
-                        &put.facets,
-                        put.expected,
-                    )
-                    .await?;
+            let is_stored = !overtaken.contains(&put.key) && put.store(&*self.views).await?;
             if !is_stored {
                 overtaken.insert(put.key);
             }

@@ -211,15 +211,5 @@ async fn refold<C: Card>(
         sequence,
     )
     .await?;
-    views
-        .put_with(
-            view,
-            &put.key,
-            &put.document,
-            &put.index,
-            &put.facets,
-            put.expected,
-        )
-        .await
-        .map(drop)
+    put.store(views).await.map(drop)
 }
