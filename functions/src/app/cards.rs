@@ -1,4 +1,4 @@
-//! Cards as views store them: read, opened and sealed.
+//! Reads stored cards and opens their personal values; seals the values of cards to store.
 
 use domain::views::Card;
 use infra::views::Document;
@@ -15,7 +15,7 @@ pub async fn read_card<C: Card>(
     Ok(card)
 }
 
-/// Reads a card as it is stored, its personal values still sealed: enough for filters, which look at no personal value.
+/// Reads a stored card; personal values stay sealed. Filters need no personal values.
 pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Error> {
     serde_json::from_slice(&document.body).map_err(|error| {
         Error::because(
@@ -26,7 +26,8 @@ pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Erro
     })
 }
 
-/// A card as views store it, its personal values sealed under their subjects' keys.
+/// Returns the body of a card to store, with personal values sealed under the keys of their
+/// subjects.
 pub(crate) async fn write_card<C: Card>(ledger: &Ledger, card: &C) -> Result<Vec<u8>, Error> {
     let mut sealed = card.clone();
     ledger.seal(sealed.personals().into_iter()).await?;

@@ -1,5 +1,6 @@
-//! Erases a person: the user name and the key under which the person's values are sealed are removed, then the variables, files and documents that held such
-//! values. What remains is reported.
+//! Erases a person: removes the user name and the key under which the values of the person are
+//! sealed, then the variables, files and documents with such values. A report lists the remaining
+//! data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,13 +25,13 @@ use crate::app::outbound::VARIABLES;
 /// Commits and documents read at once.
 const PAGE: usize = 500;
 
-/// One erasure at a time: two superusers who erase each other at once must not both succeed.
+/// Serializes erasures: of two superusers who erase each other concurrently, only one may succeed.
 static ERASING: Mutex<()> = Mutex::const_new(());
 
 /// Receives the position in the feed up to which the ledger was searched.
 pub type Progress<'a> = &'a (dyn Fn(i64) + Send + Sync);
 
-/// Why a person was not erased.
+/// The reason why a person was not erased.
 #[derive(Debug, thiserror::Error)]
 pub enum NotErased {
     #[error("no person is registered under {0:?}: nothing to erase")]
@@ -68,7 +69,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remaining {
     pub kind: &'static str,
-    /// Absent where the desk cannot count it.
+    /// Absent if the desk cannot count the data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     pub detail: String,
@@ -76,7 +77,8 @@ pub struct Remaining {
     pub streams: Vec<String>,
 }
 
-/// Finds the data of a person that an erasure would remove; changes nothing. `person` is a user name, or a person id.
+/// Finds the data of a person that an erasure would remove, and changes nothing. `person` is a user
+/// name or a person id.
 pub async fn survey(
     app: &App,
     person: &str,
@@ -91,7 +93,8 @@ pub async fn survey(
     Ok(report(app, pid, inventory, is_configuration, documents, false).await?)
 }
 
-/// Erases a person for good. `person` is a user name, or a person id; an erasure that was interrupted is completed under the id.
+/// Erases a person irreversibly. `person` is a user name or a person id. The id completes an
+/// interrupted erasure.
 pub async fn erase(
     app: &App,
     person: &str,
@@ -107,14 +110,16 @@ pub async fn erase(
     match clean(app, &pid, &mut inventory, progress).await {
         Ok(documents) => Ok(report(app, pid, inventory, is_configuration, documents, true).await?),
         Err(error) => {
-            // Logged here too: a caller that has hung up does not read which id completes the erasure.
+            // Logged here too, because a caller that closed its connection does not receive the id
+            // that completes the erasure.
             tracing::error!(person = %pid, %error, "an erasure is incomplete; erase the person again by this id");
             Err(NotErased::Unfinished { person: pid, error })
         }
     }
 }
 
-/// The person of a user name, or a person id. Whether an id belongs to a person is seen in the ledger.
+/// Returns the person of a user name, or a person id. The search of the ledger shows whether the id
+/// belongs to a person.
 async fn find(app: &App, person: &str) -> Result<PersonId, NotErased> {
     match app.ledger.keys.find(person).await? {
         Some(pid) => Ok(pid),
@@ -149,19 +154,20 @@ async fn check(
     Err(NotErased::LastSuperuser(person.to_owned()))
 }
 
-/// Removes the data that the missing key makes unreadable, and the traces of name and key; returns the number of documents that were stored anew.
+/// Removes the data that is unreadable without the key, and the traces of name and key. Returns the
+/// number of documents that were stored again.
 async fn clean(
     app: &App,
     pid: &PersonId,
     inventory: &mut Inventory,
     progress: Progress<'_>,
 ) -> Result<u64, Error> {
-    // Commits of the time between the first search and the removal of the key.
+    // Searches the commits between the first search and the removal of the key.
     inventory.read(app, pid, progress).await?;
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
-    // A reader of the key store holds this up; everything else is removed all the same.
+    // A reader of the key store can make this step fail. The other data is removed nevertheless.
     let scrubbed = app.ledger.keys.scrub().await;
     for id in &inventory.files {
         attachments::erase_content(app, id).await?;
@@ -170,7 +176,8 @@ async fn clean(
     scrubbed.map(|()| documents)
 }
 
-/// Counts the documents of views that hold values of a person, and stores them without these values if `anew` says so.
+/// Counts the documents of views with values of a person. If `anew` is true, stores them again
+/// without these values.
 async fn documents(app: &App, pid: &PersonId, anew: bool) -> Result<u64, Error> {
     Ok(documents_of::<TicketCard>(app, pid, anew).await?
         + documents_of::<Draft>(app, pid, anew).await?)
@@ -192,7 +199,8 @@ async fn documents_of<C: Card>(app: &App, pid: &PersonId, anew: bool) -> Result<
             if anew {
                 let card: C = read_card(&app.ledger, &key, &document).await?;
                 let body = write_card(&app.ledger, &card).await?;
-                // A follower that was faster has stored the card without these values already.
+                // If the put is rejected, a follower has already stored the card without these
+                // values.
                 let sequence = document.sequence;
                 app.views
                     .put_with(
@@ -216,12 +224,13 @@ fn holds<C: Card>(card: &mut C, pid: &PersonId) -> bool {
         .any(|personal| personal.subject == *pid && !personal.is_erased())
 }
 
-/// Says whether a body contains a person id.
+/// Returns whether a body contains a person id.
 fn names(body: &[u8], pid: &PersonId) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| text.contains(pid.as_str()))
 }
 
-/// The data of a person in the ledger. Its size grows with the data of this person, not with the ledger.
+/// The data of a person in the ledger. Its size depends on the data of this person and not on the
+/// size of the ledger.
 #[derive(Default)]
 struct Inventory {
     /// The last position that was searched.
@@ -239,7 +248,7 @@ struct Inventory {
 }
 
 impl Inventory {
-    /// Searches the ledger from where the last search ended. Values stay sealed.
+    /// Searches the ledger after the last position that was searched. Values stay sealed.
     async fn read(
         &mut self,
         app: &App,
@@ -325,7 +334,7 @@ impl Inventory {
     }
 }
 
-/// Says whether an event holds something in plain text that this person wrote or chose.
+/// Returns whether an event has plain text that this person wrote or chose.
 fn has_plain_text_of(event: &TicketEvent, pid: &PersonId) -> bool {
     let of_form = |form: &[Entry]| {
         form.iter()
@@ -482,7 +491,7 @@ async fn report(
     })
 }
 
-/// The tickets with plain text of a person, by service.
+/// Returns the tickets with plain text of a person, by service.
 async fn plain_texts(app: &App, streams: &BTreeSet<String>) -> Result<Vec<Remaining>, Error> {
     let mut by_service: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
     for stream in streams {
@@ -518,7 +527,7 @@ async fn plain_texts(app: &App, streams: &BTreeSet<String>) -> Result<Vec<Remain
     Ok(by_service.into_iter().map(remaining).collect())
 }
 
-/// The first event of a ticket.
+/// Returns the first event of a ticket.
 async fn opened(app: &App, stream: &str) -> Result<Option<Opened>, Error> {
     let first = app.ledger.store.forward(stream, 1, 1).await?;
     let Some(body) = first
