@@ -171,10 +171,10 @@ impl Card for Toy {
 const PROVIDER: &str = r#"//! A toy provider.
 
 use domain::api_call::plan::PlannedRequest;
-use domain::api_call::template::Variables;
+use domain::placeholder::Variables;
 use domain::api_call::{ApiCall, POLICY};
 use domain::attempt::{Policy, Verdict};
-use events::service_task::ServiceTask;
+use events::workflow::service_task::ServiceTask;
 use events::workflow::NodeKind;
 
 use super::Provider;

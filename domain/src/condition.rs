@@ -9,7 +9,7 @@ use events::ticket::Tested;
 use events::workflow::{Clause, Condition, Group, Join, Operator};
 use serde_json::Value;
 
-use crate::ticket::form::plain;
+use crate::value::plain;
 
 /// Maximum number of clauses of one condition; the largest one in real definitions has 6.
 pub const CLAUSES_MAX: usize = 100;

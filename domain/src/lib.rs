@@ -26,11 +26,13 @@ pub mod intent;
 pub mod ledger;
 pub mod number_sequence;
 pub mod options;
+pub mod placeholder;
 pub mod projections;
 pub mod reaction;
 pub mod reactions;
 pub mod ticket;
 pub mod user_name;
+pub mod value;
 pub mod views;
 pub mod workflow;
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use events::service_task::Source;
+use events::workflow::service_task::Source;
 use events::workflow::{Choice, Definition, Field};
 use serde_json::Value;
 
 use crate::api_call::judge::{failure_reason, value_at};
 use crate::api_call::plan::{PlannedRequest, of_request};
-use crate::api_call::template::{Variables, holes_of_json, placeholders, typed};
 use crate::condition::Found;
-use crate::ticket::form::plain;
+use crate::placeholder::{Variables, holes_of_json, placeholders, typed};
+use crate::value::plain;
 
 /// Maximum number of options in one response, including options below other options.
 pub const OPTIONS_MAX: usize = 10_000;

@@ -36,7 +36,6 @@ pub mod reaction;
 pub mod role;
 pub mod samples;
 pub mod service;
-pub mod service_task;
 pub mod ticket;
 pub mod upcast;
 pub mod workflow;

@@ -23,10 +23,7 @@ fn request_for(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuild
 
 /// Uploads a file as the request body; returns the attachment from the response.
 async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
-    let path = format!(
-        "attachments?name={}",
-        domain::api_call::template::percent(name)
-    );
+    let path = format!("attachments?name={}", domain::placeholder::percent(name));
     let response = request_for(desk, "POST", &path)
         .header("content-type", "application/octet-stream")
         .timeout(std::time::Duration::from_mins(1))
@@ -120,10 +117,7 @@ async fn a_file_keeps_only_the_last_part_of_its_path() {
         "{answer}"
     );
     for given in ["..", "a/..", "dir/", "\u{7}"] {
-        let path = format!(
-            "attachments?name={}",
-            domain::api_call::template::percent(given)
-        );
+        let path = format!("attachments?name={}", domain::placeholder::percent(given));
         let status = request_for(&desk, "POST", &path)
             .body("x")
             .send()
@@ -270,7 +264,7 @@ async fn the_fallback_names_of_two_chinese_files_differ() {
         assert!(
             disposition.ends_with(&format!(
                 "filename*=UTF-8''{}",
-                domain::api_call::template::percent(name)
+                domain::placeholder::percent(name)
             )),
             "{disposition}"
         );

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Uri};
-use domain::api_call::template::percent;
+use domain::placeholder::percent;
 use infra::http::HttpResponse;
 use serde_json::{Value, json};
 use tests::process::Served;

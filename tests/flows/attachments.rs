@@ -48,10 +48,7 @@ async fn send(desk: &TestDesk, request: Request<Body>) -> (u16, Value) {
 
 /// Uploads a file as the request body; returns the attachment from the response.
 pub(crate) async fn upload(desk: &TestDesk, user: &str, name: &str, bytes: &[u8]) -> Value {
-    let path = format!(
-        "attachments?name={}",
-        domain::api_call::template::percent(name)
-    );
+    let path = format!("attachments?name={}", domain::placeholder::percent(name));
     let (status, answer) = send(
         desk,
         request_of(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use events::service_task::Request;
+use events::workflow::service_task::Request;
 use events::workflow::{Condition, NodeKind};
 use events::{NodeId, TransitionId};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{ApiCall, POLICY, POLLED};
 use crate::attempt::{Policy, Verdict};
 use crate::condition::{self, Found};
-use crate::ticket::form::plain;
+use crate::value::plain;
 
 /// Maximum size in bytes of a variable that is read from a response.
 const OUTPUT_BYTES: usize = 4096;
@@ -179,7 +179,7 @@ pub fn failure_reason(body_json: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use events::service_task::{OutputMapping, Poll};
+    use events::workflow::service_task::{OutputMapping, Poll};
 
     use super::*;
     use crate::workflow::import::expression;

@@ -7,7 +7,6 @@
 pub mod judge;
 pub mod plan;
 pub mod schema;
-pub mod template;
 
 use std::collections::BTreeMap;
 

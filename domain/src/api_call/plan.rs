@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use events::service_task::{Pair, Request, ServiceTask};
+use events::workflow::service_task::{Pair, Request, ServiceTask};
 use serde_json::Value;
 
 use super::schema;
-use super::template::{
+use crate::placeholder::{
     Variables, fill, fill_json, fill_json_text, holes_of_json, percent, placeholders,
 };
-use crate::ticket::form::plain;
+use crate::value::plain;
 
 /// One HTTP request, ready to be sent; secret headers are added later from the key store.
 #[derive(Clone, Debug, PartialEq)]
@@ -312,7 +312,7 @@ mod tests {
             r#"[{"key":"z","value":"a b"},{"key":"a","value":"1"}]"#
         );
         let filled = |kind: &str, body: &str| {
-            let headers = vec![events::service_task::Pair {
+            let headers = vec![events::workflow::service_task::Pair {
                 key: "content-type".into(),
                 value: kind.into(),
             }];
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_multipart_form_has_its_own_boundary() {
-        let headers = vec![events::service_task::Pair {
+        let headers = vec![events::workflow::service_task::Pair {
             key: "Content-Type".into(),
             value: "multipart/form-data".into(),
         }];
@@ -383,7 +383,7 @@ mod tests {
         );
         assert_eq!(one, plan("a"), "the same to the byte");
         assert!(one.body_text().contains("name=\"t\"\r\n\r\na\r\n"));
-        let given = vec![events::service_task::Pair {
+        let given = vec![events::workflow::service_task::Pair {
             key: "Content-Type".into(),
             value: "multipart/form-data; boundary=B".into(),
         }];

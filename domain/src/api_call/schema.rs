@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::ticket::form::plain;
+use crate::value::plain;
 
 /// Converts a filled body to the types of its schema: texts to numbers, truth values, lists or
 /// objects, and plain values to texts. An `Err` names the path and the expected type.

@@ -8,12 +8,12 @@ use events::workflow::{Definition, Node};
 use events::{NodeId, PersonId, TransitionId};
 
 use super::command::NodeResult;
-use super::engine::{Run, Step, output_keys};
+use super::engine::{Run, Step};
 use super::{
     Context, Decision, FieldAt, NodeRun, Rejection, Status, Ticket, check_message, form, reject,
 };
 use crate::api_call::plan;
-use crate::workflow::is_of_the_ticket;
+use crate::workflow::{is_of_the_ticket, output_keys};
 
 /// Longest input value of one API call, in characters.
 pub const INPUT_MAX: usize = 10_000;

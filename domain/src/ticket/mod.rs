@@ -27,11 +27,12 @@ use events::{Entry, NodeId, PersonId, Personal, Remark};
 
 use crate::decider::{Decider, StreamRole};
 use crate::user_name::is_blank;
+use crate::value::{people, plain};
 pub use automatic::INPUT_MAX;
 pub use command::{Command, NodeResult, Open};
 pub use context::{Context, Lookup, Now};
 pub(crate) use context::{Decision, reject};
-pub use engine::{AUTO_PASS, NOBODY, output_keys};
+pub use engine::{AUTO_PASS, NOBODY};
 pub use import_row::Observation;
 pub use rejection::{FieldAt, Rejection};
 pub use state::{Action, Link, NodeRun, PendingResult, Status, Ticket, Vote};
@@ -406,7 +407,7 @@ impl Ticket {
             .form()
             .iter()
             .filter(of_people)
-            .flat_map(|entry| form::people(&entry.value));
+            .flat_map(|entry| people(&entry.value));
         command
             .people()
             .cloned()
@@ -485,7 +486,7 @@ impl Ticket {
         let filled = self
             .form
             .get("bk_biz_id")
-            .and_then(|entry| form::plain(entry.read()).parse().ok());
+            .and_then(|entry| plain(entry.read()).parse().ok());
         filled.unwrap_or_else(|| self.opened.as_ref().map_or(-1, |opened| opened.bk_biz_id))
     }
 
@@ -500,7 +501,7 @@ impl Ticket {
     pub fn title(&self) -> String {
         self.form
             .get("title")
-            .map(|entry| form::plain(entry.read()))
+            .map(|entry| plain(entry.read()))
             .unwrap_or_default()
     }
 

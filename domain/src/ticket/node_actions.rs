@@ -15,6 +15,7 @@ use super::{
     check_range, check_reason, form, priority, reject,
 };
 use crate::user_name::is_blank;
+use crate::value::plain;
 
 impl Ticket {
     pub(super) fn open(&self, open: &Open, context: &Context) -> Decision<Vec<TicketEvent>> {
@@ -66,7 +67,7 @@ impl Ticket {
         let value = |key: &str| {
             form.iter()
                 .find(|entry| entry.key == key)
-                .map(|entry| form::plain(entry.read()))
+                .map(|entry| plain(entry.read()))
                 .filter(|text| !text.is_empty())
         };
         let opened = Opened {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::NodeId;
-use events::service_task::{Request, ServiceTask, Source};
+use events::workflow::service_task::{Request, ServiceTask, Source};
 use events::workflow::{
     Condition, Definition, Field, FieldKind, Handling, Node, NodeKind, Other, Processors, Revoke,
     Transition,
@@ -12,10 +12,10 @@ use events::workflow::{
 use serde_json::Value;
 
 use super::coverage::{TRIES_MAX, open_case};
+use super::output_keys;
 use super::{named, parallel_regions::parallel_regions};
 use crate::api_call::plan;
-use crate::ticket::form::plain;
-use crate::ticket::output_keys;
+use crate::value::plain;
 use crate::{condition, options};
 
 /// Maximum number of nodes of a workflow; the largest real definition has 12.

@@ -15,7 +15,7 @@ use jiff::Span;
 use jiff::civil::DateTime;
 
 use crate::condition::{self, Found};
-use crate::ticket::form::plain;
+use crate::value::plain;
 
 /// Maximum number of combinations for one node; a node with more needs a default transition.
 const CASES_MAX: usize = 10_000;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use events::RoleId;
-use events::service_task::{Request, ServiceTask};
+use events::workflow::service_task::{Request, ServiceTask};
 use events::workflow::{
     Choice, Condition, Definition, Field, Group, Join, Node, Other, Processors, Revoke, Rule,
     Transition,

@@ -15,12 +15,14 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use events::workflow::service_task::ServiceTask;
 use events::workflow::{
-    AvailabilityChanged, Definition, Deployed, DraftSaved, VersionRemoved, WorkflowEvent,
+    AvailabilityChanged, Definition, Deployed, DraftSaved, Node, VersionRemoved, WorkflowEvent,
 };
 use events::{AttachmentId, NodeId, ServiceId, WorkflowId};
 use serde::{Deserialize, Serialize};
 
+use crate::api_call::judge::task_result;
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// The commands of one workflow.
@@ -300,4 +302,17 @@ pub fn is_comparable_of_the_ticket(key: &str) -> bool {
             | "bk_biz_id"
             | "priority"
     )
+}
+
+/// Returns the keys of the output variables of an automatic node.
+pub fn output_keys(node: &Node) -> Vec<String> {
+    match node.service_task.as_deref() {
+        Some(ServiceTask::Request(request)) => request
+            .outputs
+            .iter()
+            .map(|output| output.key.clone())
+            .collect(),
+        Some(ServiceTask::Task(_)) => vec![task_result(node.id)],
+        None => Vec::new(),
+    }
 }

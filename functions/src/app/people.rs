@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use domain::ticket::form::plain;
 use domain::user_name::split;
+use domain::value::plain;
 use events::workflow::{Definition, Field};
 use events::{Entry, PersonId};
 use infra::Error;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use domain::api_call::judge::{failure_reason, task_result};
 use domain::api_call::plan::PlannedRequest;
-use domain::api_call::template::{Variables, fill};
 use domain::api_call::{ApiCall, CREATED, POLICY, RESUMED};
 use domain::attempt::{Policy, Verdict};
-use domain::ticket::form::plain;
-use events::service_task::{ServiceTask, Task};
+use domain::placeholder::{Variables, fill};
+use domain::value::plain;
 use events::workflow::NodeKind;
+use events::workflow::service_task::{ServiceTask, Task};
 use serde_json::{Value, json};
 
 use super::Provider;

@@ -1,11 +1,11 @@
 //! An HTTP request that a workflow definition describes (reference/bk-itsm.md 8.1, 8.4).
 
 use domain::api_call::plan::PlannedRequest;
-use domain::api_call::template::Variables;
 use domain::api_call::{ApiCall, POLICY, judge, plan};
 use domain::attempt::{Policy, Verdict};
-use events::service_task::ServiceTask;
+use domain::placeholder::Variables;
 use events::workflow::NodeKind;
+use events::workflow::service_task::ServiceTask;
 
 use super::Provider;
 use crate::http::{HttpError, HttpResponse};

@@ -8,10 +8,10 @@ pub mod http;
 
 use domain::api_call::ApiCall;
 use domain::api_call::plan::PlannedRequest;
-use domain::api_call::template::Variables;
 use domain::attempt::{Policy, Verdict};
-use events::service_task::ServiceTask;
+use domain::placeholder::Variables;
 use events::workflow::NodeKind;
+use events::workflow::service_task::ServiceTask;
 
 use crate::http::{HttpError, HttpResponse};
 
@@ -54,7 +54,7 @@ pub fn find(service_task: &ServiceTask) -> Option<&'static dyn Provider> {
 
 #[cfg(test)]
 mod tests {
-    use events::service_task::{Request, Task};
+    use events::workflow::service_task::{Request, Task};
 
     use super::*;
 

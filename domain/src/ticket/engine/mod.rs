@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::service_task::ServiceTask;
 use events::ticket::{
     BranchJoined, BranchesStarted, Closed, Finished, NodeClaimed, NodeCompleted, NodeEntered,
     NodeFailed, NodeSkipped, NodeStatus, Priority, PriorityChanged, ProcessorsMissing, StatusSet,
@@ -18,10 +17,10 @@ use super::{
     Context, Decision, Lookup, REMARK_MAX, ROUNDS_MAX, Rejection, Status, Ticket, form, priority,
     reject,
 };
-use crate::api_call::judge::task_result;
 use crate::condition::{self, Found};
 use crate::decider::{DecideError, Decider};
 use crate::user_name::is_blank;
+use crate::value::{people, plain};
 use crate::workflow::parallel_regions::{Areas, parallel_regions};
 
 /// The remark of a vote that the desk casts for the creator (reference/bk-itsm.md 5.5).
@@ -67,7 +66,7 @@ impl Effect {
         let value = |key: &str| {
             form.iter()
                 .find(|entry| entry.key == key)
-                .map(|entry| form::plain(entry.read()))
+                .map(|entry| plain(entry.read()))
         };
         Self {
             status: value("current_status").unwrap_or_default(),
@@ -219,7 +218,7 @@ impl<'a> Run<'a> {
                 && text.chars().count() <= REMARK_MAX
         };
         let reason = filled
-            .map(|entry| (entry, form::plain(entry.read())))
+            .map(|entry| (entry, plain(entry.read())))
             .find(|(_, text)| fits(text));
         match reason {
             Some((entry, text)) => Ok(Remark {
@@ -404,7 +403,7 @@ impl<'a> Run<'a> {
             self.ticket
                 .form
                 .get(key)
-                .map(|entry| form::plain(entry.read()))
+                .map(|entry| plain(entry.read()))
                 .filter(|text| !text.is_empty())
         };
         let (impact, urgency) = (value("impact"), value("urgency"));
@@ -905,7 +904,7 @@ impl<'a> Run<'a> {
         let filled = keys
             .iter()
             .filter_map(|key| self.ticket.form.get(key))
-            .map(|entry| form::people(entry.read()));
+            .map(|entry| people(entry.read()));
         filled
             .into_iter()
             .find(|people| !people.is_empty())
@@ -1022,19 +1021,6 @@ impl<'a> Run<'a> {
 /// Returns whether every processor votes; otherwise the first vote decides.
 pub(super) fn is_multi(node: &Node) -> bool {
     node.is_multi || node.kind == NodeKind::Sign
-}
-
-/// Returns the keys of the output variables of an automatic node.
-pub fn output_keys(node: &Node) -> Vec<String> {
-    match node.service_task.as_deref() {
-        Some(ServiceTask::Request(request)) => request
-            .outputs
-            .iter()
-            .map(|output| output.key.clone())
-            .collect(),
-        Some(ServiceTask::Task(_)) => vec![task_result(node.id)],
-        None => Vec::new(),
-    }
 }
 
 /// Returns the value that a condition reads under a key: an output variable, otherwise a form

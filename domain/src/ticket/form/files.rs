@@ -4,10 +4,11 @@ use events::AttachmentId;
 use events::workflow::Field;
 use serde_json::Value;
 
-use super::{Form, field_at, plain};
+use super::{Form, field_at};
 use crate::attachment::{self, COUNT_MAX, Limits, Unfit};
 use crate::decider::DecideError;
 use crate::ticket::{Decision, Lookup, Rejection, reject};
+use crate::value::plain;
 
 impl Form<'_> {
     /// Checks that the named files exist, belong to the submitter and satisfy the limits of the

@@ -18,6 +18,7 @@ use super::{Context, Decision, FieldAt, Rejection, Ticket, engine, reject};
 use crate::attachment;
 use crate::condition::{self, Found};
 use crate::decider::DecideError;
+use crate::value::plain;
 pub use options::{Offer, offer};
 pub use value::is_link;
 
@@ -623,23 +624,4 @@ fn is_blank_rich_text(html: &str) -> bool {
         left = after;
     }
     is_blank_text(&text) && is_blank_text(left)
-}
-
-/// Returns a value as text; null is empty.
-pub fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// Returns the people of a MEMBER or MEMBERS value.
-pub fn people(value: &Value) -> Vec<PersonId> {
-    plain(value)
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(PersonId::from)
-        .collect()
 }

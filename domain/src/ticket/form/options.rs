@@ -6,9 +6,10 @@ use events::workflow::{Choice, Definition, Field, FieldKind, Node};
 use events::{Entry, TicketSn};
 use serde_json::Value;
 
-use super::{Form, FormInput, field_at, plain};
+use super::{Form, FormInput, field_at};
 use crate::options::{self, Question};
 use crate::ticket::{Context, Decision, Rejection, Ticket, reject};
+use crate::value::plain;
 
 /// Up to this number of chosen options, each is searched by itself. For more, a table of all
 /// options is built first.

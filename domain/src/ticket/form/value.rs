@@ -4,9 +4,10 @@ use events::workflow::{Field, FieldKind};
 use regex::RegexBuilder;
 use serde_json::Value;
 
-use super::{field_at, is_blank, is_empty, people, plain};
+use super::{field_at, is_blank, is_empty};
 use crate::condition;
 use crate::ticket::{Decision, Rejection, TITLE_MAX, reject};
+use crate::value::{people, plain};
 
 /// Checks the type and the pattern of a value.
 pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {

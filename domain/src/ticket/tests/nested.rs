@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use events::service_task::{Request, ServiceTask};
 use events::ticket::{NodeStatus, ServiceKind, TicketEvent};
+use events::workflow::service_task::{Request, ServiceTask};
 use events::workflow::{
     Condition, Definition, Deployed, Field, Handling, Holds, Node, NodeKind, Output, Processors,
     Transition,

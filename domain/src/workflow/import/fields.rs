@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use events::NodeId;
-use events::service_task::Source;
+use events::workflow::service_task::Source;
 use events::workflow::{Choice, Field, FieldKind, Other, Rule, Transition};
 use serde_json::{Value, json};
 
 use super::{Note, Reader, equals, flag, group_of, has_clause, int, is_blank_clause, listed, text};
-use crate::ticket::form::plain;
+use crate::value::plain;
 
 /// Members of a field that are read, or that affect only the pages of BlueKing ITSM.
 const FIELD: [&str; 28] = [

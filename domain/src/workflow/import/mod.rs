@@ -19,8 +19,8 @@ use events::{NodeId, PersonId, RoleId, TransitionId};
 use serde_json::Value;
 
 use super::check::COUNTERS;
-use crate::ticket::form::plain;
 use crate::user_name;
+use crate::value::plain;
 pub use service_task::expression;
 
 /// One entry of the report: a difference between the file and the definition.

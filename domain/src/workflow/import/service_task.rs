@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use events::service_task::{OutputMapping, Pair, Poll, Request, ServiceTask, Task};
+use events::workflow::service_task::{OutputMapping, Pair, Poll, Request, ServiceTask, Task};
 use events::workflow::{Condition, NodeKind};
 use serde_json::{Value, json};
 
 use super::{Note, Reader, condition_of, flag, has_no_content, int, parts, text};
 use crate::api_call::plan::is_of_connection;
 use crate::api_call::schema;
-use crate::ticket::form::plain;
+use crate::value::plain;
 use crate::workflow::check::{OPTIONS_MS_MAX, POLL_MS, TIMEOUT_MS_MAX, host_problem};
 
 /// The media type of form fields, as BlueKing ITSM sends them.

@@ -120,10 +120,7 @@ impl Client {
         user: &str,
         bytes: &'static [u8],
     ) -> Result<Value, String> {
-        let path = format!(
-            "attachments?name={}",
-            domain::api_call::template::percent(name)
-        );
+        let path = format!("attachments?name={}", domain::placeholder::percent(name));
         let mut headers = self.headers(user);
         headers.push(("content-type".into(), "text/plain".into()));
         self.accepted(&path, headers, bytes.to_vec()).await

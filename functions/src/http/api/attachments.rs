@@ -688,7 +688,7 @@ fn disposition(name: &str, id: &str) -> String {
     };
     format!(
         "attachment; filename=\"{fallback}\"; filename*=UTF-8''{}",
-        domain::api_call::template::percent(name)
+        domain::placeholder::percent(name)
     )
 }
 

@@ -1,5 +1,5 @@
 //! Describes workflow definitions, nodes, fields and conditions in bodies of `/v1`. The stored
-//! types (`events::workflow`, `events::service_task`) also read values that these tables reject, so
+//! types (`events::workflow`, `events::workflow::service_task`) also read values that these tables reject, so
 //! that history stays readable.
 
 use super::shape::{COUNT, INTEGER, Member, NAMES, Shape, optional, required, unless};
@@ -329,7 +329,7 @@ pub(super) fn named_shapes() -> [(&'static str, &'static Shape); 7] {
 
 #[cfg(test)]
 mod tests {
-    use events::service_task::{OutputMapping, Pair, Poll, Request, Source, Task};
+    use events::workflow::service_task::{OutputMapping, Pair, Poll, Request, Source, Task};
     use events::workflow::{
         Choice, Clause, Condition, Definition, Field, Group, Node, Output, Rule, Template,
         Transition,

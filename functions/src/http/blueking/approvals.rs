@@ -2,7 +2,7 @@
 
 use domain::number_sequence::sn_of_id;
 use domain::ticket::Command;
-use domain::ticket::form::plain;
+use domain::value::plain;
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{NodeStatus, TicketEvent};
 use events::workflow::{Field, FieldKind, Node};
@@ -213,7 +213,7 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
             .find(|entry| entry.key == field.key)
             .map(|entry| entry.read().clone())
             .unwrap_or_default();
-        remark = domain::ticket::form::plain(&app.people.value_out(Some(field), &value).await?);
+        remark = domain::value::plain(&app.people.value_out(Some(field), &value).await?);
         if !remark.is_empty() {
             break;
         }

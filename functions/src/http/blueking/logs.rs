@@ -1,7 +1,7 @@
 //! The log of a ticket, built from its events (texts: reference/bk-itsm.md 11).
 
 use domain::Envelope;
-use domain::ticket::form::plain;
+use domain::value::plain;
 use events::ticket::TicketEvent;
 use events::workflow::{Definition, Node, NodeKind};
 use events::{NodeId, Origin, PersonId, Remark};

@@ -4,8 +4,8 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header;
-use domain::api_call::template::percent;
-use domain::ticket::form::plain;
+use domain::placeholder::percent;
+use domain::value::plain;
 use events::{Entry, Moment};
 use infra::{Error, Kind};
 use jiff::civil::{Date, DateTime, Time};

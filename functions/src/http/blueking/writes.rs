@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::number_sequence::sn_of_id;
-use domain::ticket::form::plain;
 use domain::ticket::{Command, Open};
 use domain::user_name::split;
+use domain::value::plain;
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{CallbackTarget, DynamicField, Opened};
 use events::workflow::Processors;

@@ -8,18 +8,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use domain::api_call::template::{Variables, typed};
 use domain::api_call::{ApiCall, Command, POLICY, Rejection};
 use domain::attempt::{Attempts, Policy, Report, Verdict};
+use domain::placeholder::{Variables, typed};
 use domain::ticket::{
     Command as TicketCommand, NodeResult, Rejection as TicketRejection, output_keys,
 };
 use domain::views::ticket_card::TicketCard;
 use events::Moment;
 use events::api_call::Requested;
-use events::service_task::ServiceTask;
 use events::ticket::NodeStatus;
 use events::workflow::NodeKind;
+use events::workflow::service_task::ServiceTask;
 use infra::http::{HttpError, RESPONSE_BYTES_MAX};
 use infra::ledger::{NoContext, command_id};
 use infra::provider;

@@ -1,4 +1,4 @@
-//! Templates: texts with the placeholders `${key}` or `{{ key }}`.
+//! Texts with the placeholders `${key}` or `{{ key }}`.
 //!
 //! An inserted value is never read as a template again, so user input cannot become a template, a
 //! path or code.
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use events::workflow::FieldKind;
 use serde_json::Value;
 
-use crate::ticket::form::plain;
+use crate::value::plain;
 
 /// The values for placeholders by key.
 pub type Variables = BTreeMap<String, Value>;

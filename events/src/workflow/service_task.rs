@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::workflow::Condition;
+use super::Condition;
 
 /// The operation that an automatic node executes in an external system.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,13 +1,16 @@
 //! Workflow definitions, by immutable version, in the stream `workflow-<id>`.
 
+pub mod service_task;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::event::{Personals, event_enum};
-use crate::service_task::{ServiceTask, Source};
 use crate::{AttachmentId, NodeId, PersonId, RoleId, TransitionId, WorkflowId};
+
+use service_task::{ServiceTask, Source};
 
 event_enum! {
     /// The events of one workflow: its draft and its deployed versions.
