@@ -18,9 +18,9 @@ use infra::blob::Blob as _;
 use infra::clock::{ManualClock, SeededRng, SystemClock, SystemRng};
 use infra::crash::Crash;
 use infra::directory::{self, Directory as _};
+use infra::ledger::repository::fingerprint;
 use infra::ledger::{NoContext, command_id};
 use infra::store::paged::Paged;
-use infra::store::repository::fingerprint;
 use infra::store::{Journal as _, Store};
 use infra::views::sqlite::ViewsFile;
 use infra::{
@@ -238,7 +238,7 @@ async fn memory_queue() {
 async fn sqlite_queue() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = tests::views_file(directory.path());
-    let queues = queue::sqlite::Sqlite(file);
+    let queues = file.queue();
     queue::contract::check(&queues).await;
     queue::contract::check_in_real_time(&queues, "callback", &SystemClock).await;
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::clock::{Rng as _, SystemRng};
+use crate::commit::hex;
 use crate::keys::pair;
 use crate::sqlite::{connect, connect_still, create_private, damages, failed, is_still};
 use crate::store::Store;
-use crate::store::commit::hex;
 use crate::{Error, Kind, store};
 
 /// Copies a database into a new file in one read transaction, so that the copy shows one instant

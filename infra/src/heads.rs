@@ -10,8 +10,8 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use crate::commit::{hex, unhex};
 use crate::store::Head;
-use crate::store::commit::{hex, unhex};
 use crate::{Error, Kind};
 
 /// The file name.

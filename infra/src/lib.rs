@@ -26,6 +26,7 @@ pub mod aws;
 pub mod backup;
 pub mod blob;
 pub mod clock;
+pub mod commit;
 pub mod crash;
 pub mod directory;
 pub mod error;
@@ -42,6 +43,8 @@ pub mod pages;
 pub mod ports;
 pub mod provider;
 pub mod queue;
+#[cfg(feature = "aws")]
+pub mod sdk;
 pub mod secrets;
 #[cfg(feature = "local")]
 mod sqlite;

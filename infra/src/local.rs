@@ -179,7 +179,7 @@ pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<Looked
     let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
     Ok(file.map(|file| LookedViews {
         views: Arc::new(views::sqlite::Sqlite(file.clone())),
-        queue: Arc::new(queue::sqlite::Sqlite(file)),
+        queue: Arc::new(file.queue()),
     }))
 }
 
@@ -206,7 +206,7 @@ fn over(
         ..Ports::over(
             ledger,
             views,
-            Arc::new(queue::sqlite::Sqlite(file)),
+            Arc::new(file.queue()),
             Arc::new(files(directory)),
         )
     })

@@ -262,7 +262,7 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
         .await
         .expect("back")
         .remove(0);
-    let mut changed = store::contract::following("ticket-LOG-1", Some(&tip), 1, 9, &tip.body);
+    let mut changed = infra::commit::following("ticket-LOG-1", Some(&tip), 1, 9, &tip.body);
     changed.snapshot = Some(store::Snapshot {
         fingerprint: [9; 16],
         state: b"{\"state\":\"of another program\"}".to_vec(),

@@ -4,8 +4,8 @@
 use std::process::Command;
 
 use infra::clock::{Rng as _, SystemRng};
+use infra::commit::hex;
 use infra::queue::sqs::SqsMessage;
-use infra::store::commit::hex;
 use tests::process::program;
 
 use crate::TestDesk;

@@ -11,11 +11,12 @@ use aws_sdk_dynamodb::types::{
 use events::Moment;
 use infra::aws::{Cloud, Table, configure};
 use infra::clock::{Clock as _, Rng as _, SystemClock, SystemRng};
+use infra::commit::following;
+use infra::commit::hex;
 use infra::meter::Meter;
 use infra::queue::sqs::dead;
-use infra::store::commit::hex;
-use infra::store::contract::following;
-use infra::store::dynamodb::{Value, item};
+use infra::sdk::Value;
+use infra::store::dynamodb::item;
 
 use crate::desk::{setting, until};
 

@@ -3,7 +3,8 @@
 use aws_sdk_dynamodbstreams::types::{OperationType, ShardIteratorType};
 use events::Moment;
 use functions::stream::index::Arrived;
-use infra::store::dynamodb::{Item, Value, commit};
+use infra::sdk::{Item, Value};
+use infra::store::dynamodb::commit;
 
 /// A table stream that is read from its beginning at each call.
 pub(crate) struct Stream {

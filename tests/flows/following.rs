@@ -7,7 +7,7 @@ use functions::registry::REGISTRY;
 use functions::stream::follow::Follower;
 use functions::stream::follow::births::Births;
 use functions::stream::parked;
-use infra::store::contract::following;
+use infra::commit::following;
 use serde_json::json;
 use tests::approval_request;
 

@@ -6,8 +6,8 @@ use domain::idempotency_key;
 use events::Meta;
 use events::idempotency_key::Reserved;
 use infra::CommandEnvelope;
+use infra::commit::hex;
 use infra::ledger::{NoContext, command_id};
-use infra::store::commit::hex;
 use serde_json::json;
 use tests::{TRUSTED, approval_request};
 

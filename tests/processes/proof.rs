@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use infra::store::commit::{Commit, feed_hash};
+use infra::commit::{Commit, feed_hash};
 use rusqlite::{Connection, params};
 use tests::process::{root, run};
 

@@ -117,7 +117,7 @@ pub fn shown(app: &Registered) -> Value {
 pub fn fresh_secret(ledger: &Ledger) -> String {
     let mut bytes = [0; SECRET_BYTES];
     ledger.rng.fill(&mut bytes);
-    infra::store::commit::hex(&bytes)
+    infra::commit::hex(&bytes)
 }
 
 fn stream(code: &str) -> String {

@@ -5,8 +5,8 @@ use domain::draft::{Command, DRAFT_MS, Draft, Rejection};
 use events::attachment::Holder;
 use events::draft::{FormRef, Saved};
 use events::{DraftId, Entry, Meta, PersonId};
+use infra::commit::hex;
 use infra::ledger::{NoContext, command_id};
-use infra::store::commit::hex;
 use infra::views::Range;
 use infra::{CommandEnvelope, Error, ExecuteError};
 

@@ -11,9 +11,9 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use domain::config::App as AppState;
 use events::app::Registered;
 use events::{AppCode, Meta, Origin, PersonId};
+use infra::commit::hex;
 use infra::ledger::{NoContext, command_id};
 use infra::secrets::Secrets;
-use infra::store::commit::hex;
 use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger};
 use tokio::sync::{OnceCell, Semaphore};
 

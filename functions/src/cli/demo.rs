@@ -14,7 +14,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use infra::store::commit::hex;
+use infra::commit::hex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 

@@ -5,9 +5,9 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
+use infra::commit::hex;
 use infra::local::{self, FILES};
 use infra::store::audit::Verdict;
-use infra::store::commit::hex;
 use infra::{backup, heads};
 use serde::de::DeserializeOwned;
 use serde_json::json;

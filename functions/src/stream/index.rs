@@ -229,7 +229,7 @@ fn fitting(waiting: &[&Arrived]) -> usize {
 mod tests {
     use super::*;
     use infra::clock::ManualClock;
-    use infra::store::contract::following;
+    use infra::commit::following;
     use infra::{blob, pages};
 
     fn indexer(

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use async_trait::async_trait;
 use domain::projections::Projection;
 use events::AnyEvent;
-use infra::store::repository::decode_by;
+use infra::ledger::repository::decode_by;
 use infra::store::{Commit, Placed};
 use infra::views::{Document, Views};
 use infra::{Error, Ledger};

@@ -3,8 +3,9 @@
 
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, StreamViewType, TableDescription};
 
-use super::{Cloud, failed};
+use super::Cloud;
 use crate::Error;
+use crate::sdk::failed;
 
 /// The settings of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]

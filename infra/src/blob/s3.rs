@@ -11,8 +11,8 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 
 use super::Blob;
-use crate::aws::failed;
 use crate::meter::{Counted, Meter};
+use crate::sdk::failed;
 use crate::{Error, Kind};
 
 /// Timeouts to connect, per attempt and per request; an object can have several megabytes, and

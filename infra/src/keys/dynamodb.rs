@@ -16,12 +16,12 @@ use events::{Moment, PersonId};
 
 use super::{Key, Keys, memory::fresh_pid};
 use crate::Error;
-use crate::aws::{Table, failed, item_bytes};
 use crate::clock::{Clock, Rng};
-use crate::store::dynamodb::Item;
+use crate::sdk::Item;
+use crate::sdk::{Table, failed, item_bytes};
 
 /// Cache lifetime, milliseconds.
-const CACHE_MS: i64 = crate::aws::STALE_MS;
+const CACHE_MS: i64 = crate::sdk::STALE_MS;
 /// Maximum bytes of a user name in a key.
 const NAME_BYTES_MAX: usize = 1024;
 /// Maximum people per transaction: each needs two of its hundred items.

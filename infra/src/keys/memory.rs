@@ -36,7 +36,7 @@ impl Memory {
 pub(super) fn fresh_pid(rng: &dyn Rng) -> PersonId {
     let mut bytes = [0; 12];
     rng.fill(&mut bytes);
-    PersonId(format!("p{}", crate::store::commit::hex(&bytes)))
+    PersonId(format!("p{}", crate::commit::hex(&bytes)))
 }
 
 #[async_trait]

@@ -8,8 +8,8 @@ use events::{Body, PersonId};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::clock::Rng;
+use crate::commit::hex;
 use crate::sqlite::{connect, failed, has_table, look, meta, set_meta};
-use crate::store::commit::hex;
 use crate::store::sqlite::{end, ours};
 use crate::{Error, Kind};
 

@@ -13,8 +13,8 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::store::Commit;
-use crate::store::commit::{hex, unhex};
+use crate::commit::Commit;
+use crate::commit::{hex, unhex};
 
 /// A commit as one line. The body is text, because bodies are JSON; a body that is not UTF-8 is
 /// written as hex.
@@ -110,7 +110,7 @@ pub fn unpack(name: &str, packed: &[u8]) -> Result<Vec<Commit>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::following;
+    use crate::commit::following;
 
     #[test]
     fn unpacked_commits_equal_the_packed_ones() {

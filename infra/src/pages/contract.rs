@@ -3,7 +3,7 @@
 use events::Moment;
 
 use super::{Page, Pages};
-use crate::store::contract::following;
+use crate::commit::following;
 
 /// Runs the whole suite on an empty feed.
 pub async fn check(pages: &dyn Pages) {

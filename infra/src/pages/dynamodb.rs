@@ -19,9 +19,9 @@ use events::Moment;
 
 use super::{ENTRIES_BYTES_MAX, Page, Pages};
 use crate::Error;
-use crate::aws::{Table, failed, item_bytes};
-use crate::store::compress::{compress, decompress};
-use crate::store::dynamodb::Item;
+use crate::commit::compress::{compress, decompress};
+use crate::sdk::Item;
+use crate::sdk::{Table, failed, item_bytes};
 
 /// The single partition of the feed; a busy desk puts a few pages per second.
 const FEED: &str = "feed";

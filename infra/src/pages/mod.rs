@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use events::Moment;
 
 use crate::Error;
-use crate::store::commit::{chain, feed_hash, hex, unhex};
-use crate::store::{Commit, Hash, Head};
+use crate::commit::{Commit, Hash, Head};
+use crate::commit::{chain, feed_hash, hex, unhex};
 
 /// Maximum commits in one page; with names of 40 bytes a page stays well below the item limit.
 pub const ENTRIES_MAX: usize = 1000;
@@ -230,7 +230,7 @@ fn node(parts: &[&[u8]]) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::following;
+    use crate::commit::following;
 
     fn page(count: usize) -> Page {
         let commits: Vec<Commit> = (0..count)

@@ -6,22 +6,39 @@ use async_trait::async_trait;
 use events::Moment;
 use rusqlite::{Connection, params};
 
-use super::{Message, Parked, Queue};
+use super::{Arrivals, Message, Parked, Queue};
 use crate::Error;
-use crate::sqlite::at_most;
-use crate::views::sqlite::{ViewsFile, put_message};
+use crate::sqlite::{WriterThread, at_most};
 
-/// The queues of one file.
+/// The statements that create the table of messages in a file.
+pub(crate) const CREATE: &str = "
+    CREATE TABLE IF NOT EXISTS messages (
+        queue TEXT NOT NULL, id TEXT NOT NULL, due INTEGER NOT NULL, attempts INTEGER NOT NULL, abandoned INTEGER NOT NULL, reason TEXT, body BLOB NOT NULL, PRIMARY KEY (queue, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS messages_by_due ON messages (queue, due);
+";
+
+/// The queues of one file, written on the writer thread of that file.
 #[derive(Debug, Clone)]
-pub struct Sqlite(pub Arc<ViewsFile>);
+pub struct Sqlite {
+    writer: Arc<WriterThread>,
+    pub(crate) arrivals: Arc<Arrivals>,
+}
 
 impl Sqlite {
+    /// Returns the queues of the file that `writer` writes.
+    pub(crate) fn new(writer: Arc<WriterThread>) -> Self {
+        Self {
+            writer,
+            arrivals: Arc::default(),
+        }
+    }
     async fn with<T: Send + 'static>(
         &self,
         what: &str,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        self.0.writer.write(what, work).await
+        self.writer.write(what, work).await
     }
 }
 
@@ -33,7 +50,7 @@ impl Queue for Sqlite {
             put_message(connection, &name, &id, &body, due.0)
         })
         .await?;
-        self.0.arrivals.signal(queue);
+        self.arrivals.signal(queue);
         Ok(())
     }
     async fn take(
@@ -83,7 +100,7 @@ impl Queue for Sqlite {
         })
         .await?;
         // The worker loop computes its next wake-up again.
-        self.0.arrivals.signal(queue);
+        self.arrivals.signal(queue);
         Ok(())
     }
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
@@ -111,7 +128,7 @@ impl Queue for Sqlite {
             connection.prepare_cached(sql)?.execute(params![name, id, due.0]).map(drop)
         })
         .await?;
-        self.0.arrivals.signal(queue);
+        self.arrivals.signal(queue);
         Ok(())
     }
     async fn waiting(&self, queue: &str) -> Result<u64, Error> {
@@ -139,6 +156,20 @@ impl Queue for Sqlite {
         .await
     }
     async fn arrival(&self, queue: &str) {
-        self.0.arrivals.wait(queue).await;
+        self.arrivals.wait(queue).await;
     }
+}
+
+/// Puts a message if no message has its id.
+pub(crate) fn put_message(
+    connection: &Connection,
+    queue: &str,
+    id: &str,
+    body: &[u8],
+    due: i64,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO messages (queue, id, due, attempts, abandoned, body) VALUES (?1, ?2, ?3, 0, 0, ?4)")?
+        .execute(params![queue, id, due, body])
+        .map(drop)
 }

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Message, Parked, Queue};
 use crate::Error;
-use crate::aws::{Names, failed};
 use crate::clock::Clock;
+use crate::sdk::{Names, failed};
 
 /// Maximum delay of a message, seconds (limit of SQS).
 const DELAY_MAX_S: i64 = 900;

@@ -8,7 +8,7 @@ use aws_config::SdkConfig;
 use tokio::sync::OnceCell;
 
 use super::{Secret, Secrets};
-use crate::aws::failed;
+use crate::sdk::failed;
 use crate::{Error, Kind};
 
 /// Minimum characters of the generated text; 32 letters and digits have 190 bits.

@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 use events::Moment;
 
 use super::resequencer::InOrder;
-use super::{Commit, Hash, Head, Placed, Store, commit};
-use crate::Error;
+use super::{Commit, Hash, Head, Placed, Store};
+use crate::{Error, commit};
 
 /// Commits per read.
 const PAGE: usize = 1000;

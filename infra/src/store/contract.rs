@@ -3,33 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use events::Moment;
-
-use super::{Appended, COMMIT_BYTES_MAX, Commit, Head, PAGE_BYTES_MAX, Store, commit};
+use super::{Appended, COMMIT_BYTES_MAX, Commit, Head, PAGE_BYTES_MAX, Store};
 use crate::Kind;
-
-/// A commit that follows `previous` on its stream.
-pub fn following(
-    stream: &str,
-    previous: Option<&Commit>,
-    n: i64,
-    command: u8,
-    body: &[u8],
-) -> Commit {
-    let mut commit = Commit {
-        stream: stream.into(),
-        first: previous.map_or(1, Commit::next),
-        n,
-        at: Moment(1_795_000_000_000 + i64::from(command)),
-        command_id: [command; 16],
-        prev_hash: previous.map_or([0; 32], |previous| previous.hash),
-        hash: [0; 32],
-        body: body.into(),
-        snapshot: None,
-    };
-    commit.hash = commit.expected_hash();
-    commit
-}
+use crate::commit::{self, following};
 
 /// Runs the whole suite on an empty store. `rounds` is the number of races between writers for one
 /// key. `caught_up` returns when the feed contains every commit; at once if the store itself

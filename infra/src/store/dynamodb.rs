@@ -16,8 +16,6 @@
 //! writer gets the commit of the first writer without a read. A writer whose first response was
 //! lost gets its own commit.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -26,16 +24,11 @@ use aws_sdk_dynamodb::types::{
 };
 use events::Moment;
 
-use super::compress::{compress, decompress};
 use super::memory::{page, within_limit};
 use super::{Appended, COMMIT_BYTES_MAX, Commit, Cursor, Journal, Snapshot, Walked};
 use crate::Error;
-use crate::aws::{Table, failed, item_bytes};
-
-/// An attribute value of DynamoDB.
-pub type Value = AttributeValue;
-/// An item of DynamoDB.
-pub type Item = HashMap<String, AttributeValue>;
+use crate::commit::compress::{compress, decompress};
+use crate::sdk::{Item, Table, failed, item_bytes};
 
 /// One journal table.
 #[derive(Clone, Debug)]

@@ -69,7 +69,7 @@ impl Journal for Memory {
             .insert(commit.first, at);
         inner.feed.push(Placed {
             position,
-            feed_hash: super::commit::feed_hash(&feed_hash, position, &commit.hash),
+            feed_hash: crate::commit::feed_hash(&feed_hash, position, &commit.hash),
             commit,
         });
         self.head.send_replace(position);

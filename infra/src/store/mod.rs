@@ -1,15 +1,11 @@
 //! The event store port: one commit is one row with all events of one command.
 
 pub mod audit;
-pub mod commit;
-#[cfg(feature = "aws")]
-pub mod compress;
 pub mod contract;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod memory;
 pub mod paged;
-pub mod repository;
 pub mod resequencer;
 #[cfg(feature = "local")]
 pub mod sqlite;
@@ -17,7 +13,7 @@ pub mod sqlite;
 use async_trait::async_trait;
 use events::Moment;
 
-pub use commit::{Commit, Hash, Head, Placed, Snapshot};
+pub use crate::commit::{Commit, Hash, Head, Placed, Snapshot};
 
 use crate::Error;
 

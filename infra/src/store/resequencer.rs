@@ -46,7 +46,7 @@ impl InOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::following;
+    use crate::commit::following;
 
     #[test]
     fn commits_are_reordered_and_those_without_predecessor_are_left() {

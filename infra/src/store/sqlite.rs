@@ -19,11 +19,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::memory::within_limit;
 use super::{
     Appended, Commit, Cursor, Hash, Head, Journal, PAGE_BYTES_MAX, Placed, Snapshot, Store, Walked,
-    commit, walk_by_position,
+    walk_by_position,
 };
 use crate::crash::Crash;
 use crate::sqlite::{Readers, connect, damages, failed, has_table, look, set_meta};
-use crate::{Error, Kind};
+use crate::{Error, Kind, commit};
 
 /// "LDDK" in ASCII: identifies a ledger file among SQLite files.
 const APPLICATION_ID: i32 = 0x4c44_444b;

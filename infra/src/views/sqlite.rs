@@ -13,7 +13,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::{Counted, Document, Entry, Fits, Index, PageWriter, Put, Range, Views, shared_and_own};
 use crate::Error;
 use crate::crash::Crash;
-use crate::queue::{Arrivals, NewMessage};
+use crate::queue::NewMessage;
+use crate::queue::sqlite::{self as queue, put_message};
 use crate::sqlite::{Readers, WriterThread, at_most, connect, failed, look};
 
 /// The layout version of `views.db`; a file of another layout is emptied and filled again from the
@@ -40,10 +41,6 @@ const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS counted_lists (
         view TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (view, name)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS messages (
-        queue TEXT NOT NULL, id TEXT NOT NULL, due INTEGER NOT NULL, attempts INTEGER NOT NULL, abandoned INTEGER NOT NULL, reason TEXT, body BLOB NOT NULL, PRIMARY KEY (queue, id)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS messages_by_due ON messages (queue, due);
 ";
 
 /// Returns the ledger position that the views of a directory follow; `None` if the next start of a
@@ -76,8 +73,8 @@ type Lists = HashMap<String, BTreeSet<String>>;
 /// The writer thread and the readers that the views and the queue of one directory share.
 #[derive(Debug)]
 pub struct ViewsFile {
-    pub(crate) writer: WriterThread,
-    pub(crate) arrivals: Arrivals,
+    writer: Arc<WriterThread>,
+    queue: queue::Sqlite,
     readers: Readers,
     counted: Arc<Lists>,
     crash: Arc<Crash>,
@@ -99,17 +96,24 @@ impl ViewsFile {
             .and_then(|()| connection.pragma_update(None, "cache_size", -65_536))
             .and_then(|()| drop_other_layout(&connection, counted))
             .and_then(|()| connection.execute_batch(CREATE))
+            .and_then(|()| connection.execute_batch(queue::CREATE))
             .and_then(|()| name_counted_lists(&connection, counted))
             .and_then(|()| connection.pragma_update(None, "user_version", LAYOUT))
             .and_then(|()| counted_lists(&connection));
         let counted = prepared.map_err(|error| failed("open the views", error))?;
+        let writer = Arc::new(WriterThread::start(connection, "views")?);
         Ok(Self {
-            writer: WriterThread::start(connection, "views")?,
-            arrivals: Arrivals::default(),
+            queue: queue::Sqlite::new(writer.clone()),
+            writer,
             readers: Readers::new(&path),
             counted: Arc::new(counted),
             crash,
         })
+    }
+
+    /// Returns the queues in the same file.
+    pub fn queue(&self) -> queue::Sqlite {
+        self.queue.clone()
     }
 
     /// Opens `views.db` of a directory read-only without creating side files. Returns `None` if the
@@ -129,9 +133,10 @@ impl ViewsFile {
         }
         let counted =
             counted_lists(&connection).map_err(|error| failed("open the views", error))?;
+        let writer = Arc::new(WriterThread::start(connection, "views")?);
         Ok(Some(Self {
-            writer: WriterThread::start(connection, "views")?,
-            arrivals: Arrivals::default(),
+            queue: queue::Sqlite::new(writer.clone()),
+            writer,
             readers: Readers::look(&path, is_written)?,
             counted: Arc::new(counted),
             crash: Arc::default(),
@@ -442,20 +447,6 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
         )?
         .execute(params![view, key, document.sequence, document.body])?;
     Ok(true)
-}
-
-/// Puts a message if no message has its id.
-pub(crate) fn put_message(
-    connection: &Connection,
-    queue: &str,
-    id: &str,
-    body: &[u8],
-    due: i64,
-) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT OR IGNORE INTO messages (queue, id, due, attempts, abandoned, body) VALUES (?1, ?2, ?3, 0, 0, ?4)")?
-        .execute(params![queue, id, due, body])
-        .map(drop)
 }
 
 /// Returns the SQL condition that restricts counters or rows to the facets in a parameter; without
@@ -943,7 +934,7 @@ impl PageWriter for Sqlite {
             })
             .await?;
         for queue in queues {
-            self.0.arrivals.signal(queue);
+            self.0.queue.arrivals.signal(queue);
         }
         Ok(stored)
     }

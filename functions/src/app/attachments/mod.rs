@@ -8,8 +8,8 @@ mod parts;
 use domain::attachment::{ALONE_MS, Attachment, Command, PART_BYTES, Rejection};
 use events::attachment::UploadStarted;
 use events::{AttachmentId, Meta, PersonId, Remark};
+use infra::commit::hex;
 use infra::ledger::NoContext;
-use infra::store::commit::hex;
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use encoding_rs::Encoding;
 use events::ticket::{Phase, RowImported};
-use infra::store::commit::STREAM_BYTES_MAX;
+use infra::commit::STREAM_BYTES_MAX;
 use infra::{Error, Kind};
 
 use super::records::{Record, name_of, trimmed};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderName, HeaderValue};
 use domain::ticket::INPUT_MAX;
-use domain::ticket::form::{is_link, plain};
+use domain::ticket::form::is_link;
+use domain::value::plain;
 use events::PersonId;
 use events::ticket::{CallbackTarget, DynamicField};
 use infra::http::is_of_connection;

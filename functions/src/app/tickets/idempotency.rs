@@ -6,8 +6,8 @@ use domain::ticket::Ticket;
 use events::idempotency_key::Reserved;
 use events::ticket::Opened;
 use events::{Meta, TicketSn};
+use infra::commit::hex;
 use infra::ledger::{NoContext, command_id};
-use infra::store::commit::hex;
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use clap::Args;
 use events::Body;
 use infra::Error;
+use infra::commit::hex;
 use infra::store::Placed;
-use infra::store::commit::hex;
 use serde_json::{Value, json};
 
 use super::{Bound, PAGE, check_kind, words};

@@ -10,7 +10,7 @@ use events::ticket::{DynamicField, NodeStatus, Opened};
 use events::workflow::{Choice, Definition, Deployed, Field, Node, Processors};
 use events::{Entry, NodeId, PersonId, WorkflowId};
 use infra::Error;
-use infra::store::commit::hex;
+use infra::commit::hex;
 use serde_json::{Map, Value, json};
 
 use crate::App;

@@ -11,10 +11,9 @@ use async_trait::async_trait;
 use domain::api_call::{ApiCall, Command, POLICY, Rejection};
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::placeholder::{Variables, typed};
-use domain::ticket::{
-    Command as TicketCommand, NodeResult, Rejection as TicketRejection, output_keys,
-};
+use domain::ticket::{Command as TicketCommand, NodeResult, Rejection as TicketRejection};
 use domain::views::ticket_card::TicketCard;
+use domain::workflow::output_keys;
 use events::Moment;
 use events::api_call::Requested;
 use events::ticket::NodeStatus;

@@ -31,9 +31,9 @@ use tokio::task::JoinSet;
 use rows::row_key;
 
 use super::{Document, Entry, Index, Range, Views};
-use crate::aws::{Table, failed, item_bytes};
-use crate::store::compress::{compress, decompress};
-use crate::store::dynamodb::Item;
+use crate::commit::compress::{compress, decompress};
+use crate::sdk::Item;
+use crate::sdk::{Table, failed, item_bytes};
 use crate::{Error, Kind};
 
 /// Number of partitions of the documents of a view.

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use tokio::task::{JoinError, JoinSet};
 
 use super::{Dynamodb, text};
-use crate::aws::{failed, item_bytes};
-use crate::store::dynamodb::Item;
+use crate::sdk::Item;
+use crate::sdk::{failed, item_bytes};
 use crate::views::{Entry, Range};
 use crate::{Error, Kind};
 

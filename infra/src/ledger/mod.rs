@@ -1,6 +1,8 @@
 //! Executes commands: load, decide, commit, and repeat on a conflict. Commits are written only
 //! here.
 
+pub mod repository;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -18,9 +20,9 @@ use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Rng};
 use crate::keys::{Keys, seal};
-use crate::store::repository::{LoadedStream, Repository};
 use crate::store::{Appended, Hash, Store};
 use crate::{Error, Kind};
+use repository::{LoadedStream, Repository};
 
 /// Maximum decisions of one command when other writers change the stream.
 const CONFLICTS_MAX: u32 = 5;

@@ -1,5 +1,8 @@
 //! Commits, and the hashes that prove them.
 
+#[cfg(feature = "aws")]
+pub mod compress;
+
 use events::Moment;
 
 /// A BLAKE3 hash, 32 bytes.
@@ -133,4 +136,28 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
         *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
     }
     (text.len() == N * 2).then_some(bytes)
+}
+
+/// Returns a commit for tests that follows `previous` on the stream; `command` is every byte of its
+/// command id.
+pub fn following(
+    stream: &str,
+    previous: Option<&Commit>,
+    n: i64,
+    command: u8,
+    body: &[u8],
+) -> Commit {
+    let mut commit = Commit {
+        stream: stream.into(),
+        first: previous.map_or(1, Commit::next),
+        n,
+        at: Moment(1_795_000_000_000 + i64::from(command)),
+        command_id: [command; 16],
+        prev_hash: previous.map_or([0; 32], |previous| previous.hash),
+        hash: [0; 32],
+        body: body.into(),
+        snapshot: None,
+    };
+    commit.hash = commit.expected_hash();
+    commit
 }

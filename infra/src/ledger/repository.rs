@@ -1,4 +1,4 @@
-//! The `EventStore` of cqrs-es: a generic layer over the byte-level [`Store`](super::Store), the
+//! The `EventStore` of cqrs-es: a generic layer over the byte-level [`Store`](crate::store::Store), the
 //! same for every adapter.
 //!
 //! The repository decodes commits, opens sealed values, folds events, and stores snapshots in
@@ -15,7 +15,7 @@ use domain::{DecideError, Decider, Envelope, EsAggregate};
 use events::{Body, Event, Meta, Moment, Raw, Unreadable};
 use serde::{Deserialize, Serialize};
 
-use super::{Appended, Commit, Hash, SNAPSHOT_BYTES_MAX, Snapshot};
+use crate::store::{Appended, COMMIT_BYTES_MAX, Commit, Hash, SNAPSHOT_BYTES_MAX, Snapshot};
 use crate::{Error, Kind, Ledger};
 
 /// Commits per read of a backwards load.
@@ -239,7 +239,7 @@ impl<D: Decider> Repository<D> {
         if loaded.since_snapshot + 1 >= self.ledger.snapshot_every {
             commit.snapshot = self.snapshot(loaded, &command_id).await?;
         }
-        if commit.size() > super::COMMIT_BYTES_MAX {
+        if commit.size() > COMMIT_BYTES_MAX {
             commit.snapshot = None;
         }
         Ok(commit)
@@ -292,7 +292,7 @@ impl<D: Decider> Repository<D> {
             .skip(older)
             .map(<[u8; 8]>::as_slice)
             .chain([&command_id[..8]])
-            .map(super::commit::hex)
+            .map(crate::commit::hex)
             .collect();
         let state = serde_json::to_vec(&StoredSnapshot { state, recent }).map_err(|error| {
             Error::because(
@@ -443,7 +443,7 @@ impl<D: Decider> EventStore<EsAggregate<D>> for Repository<D> {
         let (first, stream, at) = (loaded.next, loaded.stream.clone(), self.ledger.clock.now());
         let command_id = metadata.get("command_id").map_or_else(
             || self.ledger.fresh_id(),
-            |id| crate::ledger::command_id(&["framework", id]),
+            |id| super::command_id(&["framework", id]),
         );
         match self
             .append(&mut loaded, command_id, at, meta.clone(), &events)
