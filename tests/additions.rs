@@ -1,5 +1,5 @@
-//! The size of an addition: a toy aggregate and a toy provider are added to a copy of the tree, the
-//! copy is compiled, and the edited existing files are counted.
+//! The size of an addition: a toy aggregate, a toy provider and a toy REST resource are added to a
+//! copy of the tree, the copy is compiled, and the edited existing files are counted.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -212,8 +212,34 @@ impl Provider for Toy {
 }
 "#;
 
+const RESOURCE: &str = r#"//! Toys over `/v1`.
+
+use axum::Json;
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use super::resource::{Answer, Call, Operation, Resource, get, post};
+use super::shape::{Shape, required};
+
+const OPERATIONS: &[Operation] = &[
+    get("/v1/toys", "lists toys"),
+    post("/v1/toys", "winds a toy up", &[required("name", Shape::Text)]),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: false,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move { Ok(Json(json!({ "toys": [], "path": call.path })).into_response()) })
+}
+"#;
+
 #[test]
-fn an_aggregate_edits_at_most_five_files_and_a_provider_one() {
+fn an_aggregate_edits_five_files_a_provider_and_a_resource_one() {
     let mut copy = Copy::new();
     copy.add("events/src/toy.rs", EVENTS);
     copy.add(
@@ -266,6 +292,19 @@ fn an_aggregate_edits_at_most_five_files_and_a_provider_one() {
     std::fs::write(path, new).expect("written");
     let provider = std::mem::take(&mut copy.edited);
 
+    copy.add("functions/src/http/api/toys.rs", RESOURCE);
+    copy.edit(
+        "functions/src/http/api/mod.rs",
+        "mod workflows;",
+        "mod toys;\n",
+    );
+    copy.edit(
+        "functions/src/http/api/mod.rs",
+        "    tickets::RESOURCE,",
+        "    toys::RESOURCE,\n",
+    );
+    let resource = std::mem::take(&mut copy.edited);
+
     copy.check(&["functions"]);
     println!(
         "a toy aggregate edits {} existing files: {aggregate:?}",
@@ -275,6 +314,11 @@ fn an_aggregate_edits_at_most_five_files_and_a_provider_one() {
         "a toy provider edits {} existing file: {provider:?}",
         provider.len()
     );
+    println!(
+        "a toy REST resource edits {} existing file: {resource:?}",
+        resource.len()
+    );
     assert!(aggregate.len() <= 5, "{aggregate:?}");
     assert_eq!(provider.len(), 1, "{provider:?}");
+    assert_eq!(resource.len(), 1, "{resource:?}");
 }

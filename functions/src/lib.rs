@@ -7,6 +7,9 @@
 //!
 //! **Recipe, a function or a queue**: `functions/src/<trigger>/<name>.rs`, one line in [`catalog`],
 //! its resources in `infra/deploy/template.yaml`, one flow in `tests/flows`.
+//!
+//! **Recipe, a resource of `/v1`**: add `functions/src/http/api/<name>.rs` with its operations and its
+//! handler, and its `mod` line and its entry in `functions/src/http/api/mod.rs`.
 
 pub mod app;
 pub mod catalog;

@@ -9,12 +9,43 @@ use infra::views::Range;
 use serde_json::{Value, json};
 
 use super::admin::superuser;
-use super::operations::{PAGE_SIZE_MAX, PAGES_MAX};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
+use super::resource::{
+    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, segments,
+};
+use super::resource::{PAGE_SIZE_MAX, PAGES_MAX};
 use super::tickets::found;
 use super::time;
 use crate::app::cards::read_card;
+
+const OPERATIONS: &[Operation] = &[
+    get(
+        "/v1/tickets/{sn}/api-calls",
+        "lists the API calls of automatic nodes, with their attempts",
+    ),
+    list(
+        "/v1/api-calls",
+        "lists the API calls of all tickets, or only failed ones, newest first; for superusers",
+        &[("state", Asks::Word(&["all", "failed"])), PAGE, PAGE_SIZE],
+    ),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: false,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move {
+        match *segments(&call.path) {
+            ["tickets", sn, _] => of_ticket(call.request, sn).await,
+            _ => all(call.request).await,
+        }
+    })
+}
 
 /// Largest number of API calls of one ticket in one response.
 const CALLS_MAX: usize = 500;
@@ -23,7 +54,7 @@ const CALLS_MAX: usize = 500;
 const ATTEMPTS_SHOWN: u8 = 25;
 
 /// Lists the API calls of a ticket, oldest first, with their attempts.
-pub(super) async fn of_ticket(request: Asked, sn: &str) -> ApiResult {
+async fn of_ticket(request: Asked, sn: &str) -> ApiResult {
     let (sn, _) = found(&request, sn).await?;
     let (from, to) = (format!("{sn}|"), format!("{sn}|~"));
     let range = Range {
@@ -40,7 +71,7 @@ pub(super) async fn of_ticket(request: Asked, sn: &str) -> ApiResult {
 }
 
 /// Lists the API calls of all tickets, newest first. `state=failed` selects failed ones.
-pub(super) async fn all(request: Asked) -> ApiResult {
+async fn all(request: Asked) -> ApiResult {
     superuser(&request).await?;
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
     let page = request.number("page", 1, PAGES_MAX)?;

@@ -10,14 +10,45 @@ use serde_json::{Value, json};
 use super::admin::superuser;
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
+use super::resource::{Answer, Call, EMPTY, Operation, Resource, get, post, put, segments};
+use super::shape::{Member, Shape, optional};
 use crate::app::client_apps;
+
+const NEW_NAME: Member = optional("name", Shape::Text);
+const SECRET: Member = optional("secret", Shape::Text);
+const MAY_IMPERSONATE: Member = optional("may_impersonate", Shape::Flag);
+const STATUS_CALLBACKS: Member = optional("status_callbacks", Shape::Flag);
+
+const OPERATIONS: &[Operation] = &[
+    get("/v1/apps", "lists apps; for superusers"),
+    get("/v1/apps/{app}", "shows an app"),
+    put(
+        "/v1/apps/{app}",
+        "registers or changes an app; a new app without a secret gets a generated one",
+        &[NEW_NAME, SECRET, MAY_IMPERSONATE, STATUS_CALLBACKS],
+    )
+    .answering(&["200", "201"]),
+    post("/v1/apps/{app}/disable", "disables an app", &[]).answering(EMPTY),
+    post("/v1/apps/{app}/enable", "enables an app", &[]).answering(EMPTY),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: true,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move { apps(call.request, &call.method, &segments(&call.path)[1..]).await })
+}
 
 /// Shortest secret that a caller may choose, in bytes.
 const SECRET_MIN: usize = 16;
 /// Longest name and longest code of an app, in characters.
 const NAME_MAX: usize = 128;
 
-pub(super) async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
+async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     superuser(&request).await?;
     let meta = request.meta(request.actor().await?);
     match (method, parts) {

@@ -23,11 +23,83 @@ use tokio::sync::mpsc;
 
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
+use super::resource::{
+    Answer, Asks, CREATED, Call, Key, Kind as OperationKind, Operation, Resource, delete, get,
+    post, segments,
+};
+use super::shape::{Member, Shape, optional, required};
 use crate::App;
 use crate::app::attachments::{self, NotTaken, Pieces, Upload};
 use crate::app::limits::Transfer;
 use crate::app::request_scope;
 use crate::http::scope;
+
+const NAME: Member = required("name", Shape::Text);
+const PARTS: Member = required("parts", Shape::List(&Shape::Text));
+const MEDIA_TYPE: Member = optional("media_type", Shape::Text);
+
+const OPERATIONS: &[Operation] = &[
+    Operation::of(
+        "POST",
+        "/v1/attachments",
+        "uploads files",
+        OperationKind::Upload,
+    )
+    .asking(&[("name", Asks::Text), ("for", Asks::Word(&["workflow"]))])
+    .answering(CREATED)
+    .keyed(Key::Accepted),
+    get(
+        "/v1/attachments/{attachment}",
+        "shows name, type and size of a file",
+    ),
+    delete(
+        "/v1/attachments/{attachment}",
+        "deletes a file that no ticket or workflow uses",
+    ),
+    Operation::of(
+        "GET",
+        "/v1/attachments/{attachment}/content",
+        "downloads a file, or a range of its bytes",
+        OperationKind::Download,
+    )
+    .answering(&["200", "206"]),
+    post("/v1/uploads", "starts an upload in parts", &[NAME])
+        .answering(CREATED)
+        .keyed(Key::Required),
+    Operation::of(
+        "PUT",
+        "/v1/uploads/{attachment}/{part}",
+        "uploads one part",
+        OperationKind::Upload,
+    ),
+    post(
+        "/v1/uploads/{attachment}/complete",
+        "completes an upload by the tags of its parts",
+        &[PARTS, MEDIA_TYPE],
+    )
+    .slow(),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: false,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move {
+        let path = segments(&call.path);
+        match (&path[..], call.upload) {
+            (["attachments"], Some(body)) => upload(call.request, body).await,
+            (["uploads", rest @ ..], body) => {
+                in_parts(call.request, &call.method, rest, body).await
+            }
+            (["attachments", id, rest @ ..], _) => one(call.request, &call.method, id, rest).await,
+            _ => Err(Problem::not_found("this path does not exist")),
+        }
+    })
+}
 
 /// Largest number of files in one upload.
 const FILES_MAX: usize = 20;
@@ -47,7 +119,7 @@ const EXTENSION_MAX: usize = 10;
 
 /// Uploads the files of a form (`multipart/form-data`, RFC 7578), or one file as the body with
 /// `?name=`.
-pub(super) async fn upload(request: Asked, body: Body) -> ApiResult {
+async fn upload(request: Asked, body: Body) -> ApiResult {
     let _transfer = request.app.limits.upload()?;
     let uploaded = match multer::parse_boundary(&request.content_type) {
         Ok(boundary) => {
@@ -397,7 +469,7 @@ fn shown(attachment: &Attachment) -> Value {
 
 /// Handles an upload in parts: start with the name, parts of [`PART_BYTES`] bytes and a shorter
 /// last one, completion. It serves hosts and connections that do not accept large bodies.
-pub(super) async fn in_parts(
+async fn in_parts(
     request: Asked,
     method: &Method,
     parts: &[&str],
@@ -544,7 +616,7 @@ fn missing(id: &str) -> Problem {
 
 /// Handles `/v1/attachments/{id}`: description, content and deletion. A file that the caller may
 /// not read does not exist for the caller.
-pub(super) async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiResult {
+async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiResult {
     let app = &request.app;
     match (method, rest) {
         (&Method::GET | &Method::HEAD, [] | ["content"]) => {

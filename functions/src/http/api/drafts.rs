@@ -11,17 +11,85 @@ use serde_json::{Map, Value, json};
 
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
+use super::resource::{
+    Answer, Asks, Call, EMPTY, Operation, Resource, delete, get, list as list_operation, post, put,
+    segments,
+};
+use super::shape::{FORM, INTEGER, Member, Shape, optional, required};
 use super::shape::{quoted, step};
 use super::time;
 use crate::App;
 use crate::app::drafts;
+
+const SERVICE_ID: Member = required("service_id", INTEGER);
+const NAME: Member = required("name", Shape::Text);
+const NEW_NAME: Member = optional("name", Shape::Text);
+const FIELDS: Member = optional("fields", FORM);
+const WHOLE_FORM: Member = required("fields", FORM);
+
+const OPERATIONS: &[Operation] = &[
+    get("/v1/drafts", "lists the caller's drafts"),
+    get(
+        "/v1/drafts/services/{id}",
+        "shows the draft of a new ticket of a service",
+    ),
+    put("/v1/drafts/services/{id}", "saves the draft", &[WHOLE_FORM]).answering(EMPTY),
+    delete("/v1/drafts/services/{id}", "deletes the draft"),
+    get(
+        "/v1/drafts/tickets/{sn}/{node}",
+        "shows the draft of a node's form",
+    ),
+    put(
+        "/v1/drafts/tickets/{sn}/{node}",
+        "saves the draft",
+        &[WHOLE_FORM],
+    )
+    .answering(EMPTY),
+    delete("/v1/drafts/tickets/{sn}/{node}", "deletes the draft"),
+    list_operation(
+        "/v1/templates",
+        "lists the caller's templates",
+        &[("service", Asks::Integers)],
+    ),
+    post(
+        "/v1/templates",
+        "saves a form as a template",
+        &[SERVICE_ID, NAME, WHOLE_FORM],
+    )
+    .creating(),
+    get("/v1/templates/{template}", "shows a template"),
+    put(
+        "/v1/templates/{template}",
+        "changes a template",
+        &[NEW_NAME, FIELDS],
+    )
+    .answering(EMPTY),
+    delete("/v1/templates/{template}", "deletes a template"),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: false,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move {
+        match *segments(&call.path) {
+            ["drafts", ref rest @ ..] => drafts(call.request, &call.method, rest).await,
+            [_, ref rest @ ..] => templates(call.request, &call.method, rest).await,
+            [] => Err(Problem::not_found("this path does not exist")),
+        }
+    })
+}
 
 /// Largest number of drafts in one list.
 const LIST_MAX: usize = 200;
 
 /// Reads, saves and deletes the draft of one form, and lists all drafts of the caller, newest
 /// first.
-pub(super) async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
+async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let form_ref = match parts {
         [] if *method == Method::GET => return list(&request, "draft", LIST_MAX).await,
         ["services", id] => {
@@ -60,7 +128,7 @@ pub(super) async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> A
 
 /// Lists, creates, changes and deletes the caller's templates. `?service=` limits the list to one
 /// service.
-pub(super) async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
+async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::GET, []) => {
             let kind = match request.asked_for("service") {

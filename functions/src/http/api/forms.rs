@@ -13,16 +13,53 @@ use serde_json::{Value, json};
 
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
+use super::resource::{Answer, Call, Operation, Resource, get, post, segments};
+use super::shape::{FORM, Member, Shape, optional, required};
 use crate::App;
 use crate::app::{seed, tickets};
 
+const FIELD: Member = required("field", Shape::Text);
+const FIELDS: Member = optional("fields", FORM);
+
+const OPERATIONS: &[Operation] = &[
+    get(
+        "/v1/tickets/{sn}/nodes/{node}/form",
+        "shows the form of a node, with its values",
+    ),
+    post(
+        "/v1/tickets/{sn}/nodes/{node}/options",
+        "shows the options of a field",
+        &[FIELD, FIELDS],
+    ),
+    get("/v1/services/{id}/form", "shows the form of a new ticket"),
+    post(
+        "/v1/services/{id}/options",
+        "shows the options of a field",
+        &[FIELD, FIELDS],
+    ),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: false,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move {
+        match *segments(&call.path) {
+            ["services", id, part] => of_service(call.request, &call.method, id, part).await,
+            ["tickets", sn, "nodes", node, part] => {
+                of_ticket(call.request, &call.method, sn, node, part).await
+            }
+            _ => Err(Problem::not_found("this path does not exist")),
+        }
+    })
+}
+
 /// Returns the form of a new ticket of a service, or the options of one of its fields.
-pub(super) async fn of_service(
-    request: Asked,
-    method: &Method,
-    id: &str,
-    resource: &str,
-) -> ApiResult {
+async fn of_service(request: Asked, method: &Method, id: &str, resource: &str) -> ApiResult {
     let app = &request.app;
     let missing = || Problem::not_found(format!("there is no service {id}"));
     let service = app
@@ -50,7 +87,7 @@ pub(super) async fn of_service(
 }
 
 /// Returns the form of a ticket's node, or the options of one of its fields.
-pub(super) async fn of_ticket(
+async fn of_ticket(
     request: Asked,
     method: &Method,
     sn: &str,

@@ -5,18 +5,23 @@ mod admin;
 mod api_calls;
 mod apps;
 mod attachments;
+mod catalog;
 mod definition;
+mod dictionary;
 mod drafts;
+mod fields;
 mod forms;
 pub mod openapi;
-mod operations;
 mod people;
 mod problem;
 mod repeats;
 mod request;
+mod resource;
+mod roles;
+mod services;
 mod shape;
-mod submit;
 mod tickets;
+mod workflows;
 
 use std::time::Duration;
 
@@ -32,6 +37,24 @@ use crate::app::{administration, times};
 use problem::{ApiResult, Problem};
 use repeats::Repeat;
 use request::Asked;
+use resource::{Call, Kind as OperationKind, Operation, Resource, segments};
+
+/// All resources. An operation outside these resources does not exist.
+const RESOURCES: &[Resource] = &[
+    tickets::RESOURCE,
+    api_calls::RESOURCE,
+    forms::RESOURCE,
+    attachments::RESOURCE,
+    drafts::RESOURCE,
+    workflows::RESOURCE,
+    services::RESOURCE,
+    catalog::RESOURCE,
+    dictionary::RESOURCE,
+    fields::RESOURCE,
+    apps::RESOURCE,
+    people::RESOURCE,
+    roles::RESOURCE,
+];
 
 /// Longest time for a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
@@ -44,24 +67,18 @@ pub fn router() -> Router<App> {
 }
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
-    let path: Vec<&str> = request
-        .uri()
-        .path()
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .collect();
-    // Completing an upload reads all its bytes again, so it gets the same time.
-    let is_upload = matches!(
-        (request.method(), &path[..]),
-        (&Method::POST, ["attachments"] | ["uploads", _, "complete"])
-            | (&Method::PUT, ["uploads", _, _])
-    );
-    let timeout = if is_upload {
+    // An escaped slash does not separate segments.
+    let path = request.uri().path().trim_matches('/');
+    let path: Vec<String> = path.split('/').map(unescaped).collect();
+    let found = resource::find(request.method(), &segments(&path));
+    let is_slow = found.as_ref().is_ok_and(|(_, operation)| operation.is_slow);
+    let timeout = if is_slow {
         UPLOAD_TIMEOUT
     } else {
         REQUEST_TIMEOUT
     };
-    let handled = tokio::time::timeout(timeout, Box::pin(route(app.clone(), request))).await;
+    let handled =
+        tokio::time::timeout(timeout, Box::pin(route(app.clone(), request, path, found))).await;
     match handled.unwrap_or_else(|_| {
         Err(Error::new(
             Kind::Timeout,
@@ -79,99 +96,57 @@ pub(super) fn refused(error: Error) -> Response {
     Problem::from(error).into_response()
 }
 
-async fn route(app: App, request: Request) -> ApiResult {
+/// Authenticates the caller, checks the request against its operation and calls the handler.
+async fn route(
+    app: App,
+    request: Request,
+    path: Vec<String>,
+    found: Result<(&'static Resource, &'static Operation), Problem>,
+) -> ApiResult {
     let method = request.method().clone();
-    let path = request.uri().path().trim_matches('/').to_owned();
-    // An escaped slash does not separate segments.
-    let parts: Vec<String> = path.split('/').map(unescaped).collect();
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let name = request.uri().path().trim_matches('/').to_owned();
     let (request, body) = Asked::open(app, request).await?;
-    let operation = operations::find(&method, &parts)?;
-    if matches!(operation.kind, operations::Kind::Upload) {
+    // An unknown caller is rejected before an unknown path.
+    let (resource, operation) = found?;
+    let (request, upload) = if matches!(operation.kind, OperationKind::Upload) {
         request.check_query(operation)?;
-        return match parts[..] {
-            ["attachments"] => attachments::upload(request, body).await,
-            _ => attachments::in_parts(request, &method, &parts[1..], Some(body)).await,
-        };
-    }
-    let request = request.read(operation, body).await?;
-    if !operation.is_kept {
-        return Box::pin(answer(request, method, &parts)).await;
-    }
-    let Some(repeat) = Repeat::of(&request, &path).await? else {
-        return Box::pin(answer(request, method, &parts)).await;
+        (request, Some(body))
+    } else {
+        (request.read(operation, body).await?, None)
     };
-    let recorded = repeat.answer().await?;
-    match recorded {
-        Some(answer) => Ok(answer),
-        None => {
-            repeat
-                .keep(Box::pin(answer(request, method, &parts)).await?)
-                .await
-        }
-    }
-}
-
-/// Calls the handler of a checked request.
-async fn answer(request: Asked, method: Method, parts: &[&str]) -> ApiResult {
-    let _configuration_lock = if is_change(&method, parts) {
-        Some(administration::turn().await)
+    let repeat = if operation.is_kept {
+        Repeat::of(&request, &name).await?
     } else {
         None
     };
-    let (read, write) = (
-        method == Method::GET || method == Method::HEAD,
-        method == Method::POST,
-    );
-    // Attachments handle HEAD themselves. All other paths handle HEAD like GET.
-    let method = if method == Method::HEAD && parts.first() != Some(&"attachments") {
+    if let Some(recorded) = match &repeat {
+        Some(repeat) => repeat.answer().await?,
+        None => None,
+    } {
+        return Ok(recorded);
+    }
+    // A download handles HEAD itself. All other operations handle HEAD like GET.
+    let method = if method == Method::HEAD && !matches!(operation.kind, OperationKind::Download) {
         Method::GET
     } else {
         method
     };
-    match *parts {
-        ["tickets"] if read => tickets::list(request).await,
-        ["tickets"] if write => submit::create(request).await,
-        ["tickets", sn] if read => tickets::get(request, sn).await,
-        ["tickets", sn, "events"] if read => tickets::history(request, sn).await,
-        ["tickets", sn, "remarks"] if read => tickets::remarks(request, sn).await,
-        ["tickets", sn, "api-calls"] if read => api_calls::of_ticket(request, sn).await,
-        ["tickets", sn, "nodes", node, what @ ("form" | "options")] => {
-            forms::of_ticket(request, &method, sn, node, what).await
-        }
-        ["tickets", sn, operation] if write => tickets::operate(request, sn, operation).await,
-        ["api-calls"] if read => api_calls::all(request).await,
-        ["decisions"] if write => tickets::decide_many(request).await,
-        ["uploads", ..] => attachments::in_parts(request, &method, &parts[1..], None).await,
-        ["attachments", id, ..] => attachments::one(request, &method, id, &parts[2..]).await,
-        ["drafts", ..] => drafts::drafts(request, &method, &parts[1..]).await,
-        ["templates", ..] => drafts::templates(request, &method, &parts[1..]).await,
-        ["workflows", ..] => admin::workflows(request, &method, &parts[1..]).await,
-        ["services", id, what @ ("form" | "options")] => {
-            forms::of_service(request, &method, id, what).await
-        }
-        ["services", ..] => admin::services(request, &method, &parts[1..]).await,
-        ["catalog", ..] => admin::catalog(request, &method, &parts[1..]).await,
-        ["dictionary", ..] => admin::dictionary(request, &method, &parts[1..]).await,
-        ["fields", ..] => admin::fields(request, &method, &parts[1..]).await,
-        ["people", ..] => people::people(request, &method, &parts[1..]).await,
-        ["roles", ..] => admin::roles(request, &method, &parts[1..]).await,
-        ["apps", ..] => apps::apps(request, &method, &parts[1..]).await,
-        _ => Err(Problem::not_found("this path does not exist")),
+    let _configuration_lock = if resource.is_configuration && operation.is_change() {
+        Some(administration::turn().await)
+    } else {
+        None
+    };
+    let call = Call {
+        request,
+        method,
+        path,
+        upload,
+    };
+    let response = (resource.answer)(call).await?;
+    match repeat {
+        Some(repeat) => repeat.keep(response).await,
+        None => Ok(response),
     }
-}
-
-/// Returns whether a request changes configuration. Such requests run one at a time.
-fn is_change(method: &Method, parts: &[&str]) -> bool {
-    let is_configuration = matches!(
-        parts.first(),
-        Some(&("workflows" | "services" | "catalog" | "dictionary" | "fields" | "roles" | "apps"))
-    );
-    // Options are only read, sometimes from another system.
-    is_configuration
-        && method != Method::GET
-        && method != Method::HEAD
-        && parts.last() != Some(&"options")
 }
 
 /// Returns an instant as RFC 3339 text with the offset of the desk's zone.

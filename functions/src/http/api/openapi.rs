@@ -7,8 +7,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::RESOURCES;
 use super::definition::named_shapes;
-use super::operations::{Kind, OPERATIONS, Operation};
+use super::resource::{Key, Kind, Operation};
 use super::shape::{Member, has_required, schema_of};
 use crate::app::request_scope;
 use crate::http::{blueking, scope};
@@ -39,7 +40,7 @@ pub async fn document() -> Response {
 /// Builds the OpenAPI document.
 pub fn describe() -> Value {
     let mut paths = Map::new();
-    for operation in OPERATIONS {
+    for operation in RESOURCES.iter().flat_map(|resource| resource.operations) {
         let entry = paths
             .entry(operation.path.to_owned())
             .or_insert_with(|| json!({}));
@@ -88,7 +89,7 @@ fn described(operation: &Operation) -> Value {
     } = *operation;
     let mut statuses = answers.to_vec();
     statuses.extend_from_slice(match kind {
-        Kind::Read if path == "/v1/tickets/{sn}" => &["304"],
+        Kind::Read if operation.is_tagged => &["304"],
         Kind::Upload => &["507"],
         Kind::Download => &["304", "410", "416"],
         Kind::Read | Kind::Acts(_) | Kind::Takes(_) | Kind::Removes => &[],
@@ -127,10 +128,8 @@ fn described(operation: &Operation) -> Value {
         }
         parameters.push(parameter);
     }
-    if operation.takes_key() {
-        // The key is required for an upload in parts, because a client continues an interrupted
-        // upload with it.
-        let is_required = path == "/v1/uploads";
+    if operation.key != Key::Ignored {
+        let is_required = operation.key == Key::Required;
         parameters.push(
             json!({ "name": "Idempotency-Key", "in": "header", "required": is_required, "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
             "description": "a repeated request with the same key is executed once" }),
@@ -140,7 +139,7 @@ fn described(operation: &Operation) -> Value {
         parameters.push(json!({ "name": "If-Match", "in": "header", "schema": { "type": "string" },
             "description": "tags of the ticket versions that the caller accepts, from the header `ETag`; separated by commas, or *" }));
     }
-    if path == "/v1/tickets/{sn}" {
+    if operation.is_tagged {
         parameters.push(
             json!({ "name": "If-None-Match", "in": "header", "schema": { "type": "string" }, "description": "the tag of the representation that the caller has" }),
         );

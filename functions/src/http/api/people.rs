@@ -8,12 +8,33 @@ use infra::{Error, Kind};
 use super::admin::superuser;
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
+use super::resource::{Answer, Call, Operation, Resource, post, segments};
+use super::shape::{Member, Shape, optional};
 use crate::app::erasure;
 use crate::registry::is_configuration;
 
+const DRY_RUN: Member = optional("dry_run", Shape::Flag);
+
+const OPERATIONS: &[Operation] = &[post(
+    "/v1/people/{person}/forget",
+    "erases a person, by user name or person id, and reports the remaining data; with dry_run only reports; for superusers",
+    &[DRY_RUN],
+)];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: false,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move { people(call.request, &call.method, &segments(&call.path)[1..]).await })
+}
+
 /// Handles `POST /v1/people/{person}/forget`, for superusers. `person` is a user name or a person
 /// id.
-pub(super) async fn people(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
+async fn people(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::POST, [person, "forget"]) => {
             superuser(&request).await?;

@@ -1,5 +1,5 @@
 //! Reads one request of `/v1`: the app, the user, and the members of the body. Query and body are
-//! checked against [`super::operations`] before a handler reads them.
+//! checked against [`super::resource`] before a handler reads them.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use events::{Entry, Meta, NodeId, PersonId, RoleId};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::operations::{Kind, Operation, flaws as query_flaws};
 use super::problem::Problem;
+use super::resource::{Kind, Operation, flaws as query_flaws};
 use super::shape::{FLAWS_MAX, Flaw, flaws as body_flaws, named, quoted, step};
 use crate::App;
 use crate::app::identity::{Caller, Presented, identify};

@@ -11,13 +11,13 @@ use events::ticket::{CallbackTarget, DynamicField};
 use events::{NodeId, ServiceId, TicketSn};
 use serde_json::{Map, Value, json};
 
-use super::problem::{ApiResult, Problem};
-use super::request::Asked;
 use crate::app::outbound::Receiver;
 use crate::app::people::{NAMED_MAX, one_name};
 use crate::app::tickets::extras::{self, Unfit, UnfitReceiver};
 use crate::app::tickets::submit::{Submission, submit};
 use crate::app::tickets::{self, Key, TAG_MAX};
+use crate::http::api::problem::{ApiResult, Problem};
+use crate::http::api::request::Asked;
 use crate::http::blueking::render;
 
 /// Largest number of variables for webhooks (`envs`).

@@ -8,11 +8,31 @@ use events::workflow::Field;
 use infra::views::Range;
 use serde_json::{Map, Value, json};
 
-use super::{LIST_MAX, check_code, check_options, done, ok, same, superuser, wrong_method};
+use super::admin::{LIST_MAX, check_code, check_options, done, ok, same, superuser, wrong_method};
+use super::definition::SHARED_FIELD;
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use super::resource::{Answer, Call, Operation, Resource, delete, get, put, segments};
 use crate::App;
 use crate::app::{administration, seed};
-use crate::http::api::problem::{ApiResult, Problem};
-use crate::http::api::request::Asked;
+
+const OPERATIONS: &[Operation] = &[
+    get("/v1/fields", "lists the shared fields"),
+    get("/v1/fields/{key}", "shows a shared field"),
+    put("/v1/fields/{key}", "defines a shared field", SHARED_FIELD),
+    delete("/v1/fields/{key}", "deletes a shared field"),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: true,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move { fields(call.request, &call.method, &segments(&call.path)[1..]).await })
+}
 
 /// Longest field name, in characters. Form labels are longer than names in lists.
 const FIELD_NAME_MAX: usize = 255;
@@ -55,11 +75,7 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
 }
 
 /// Lists, shows, defines and deletes shared fields.
-pub(in crate::http::api) async fn fields(
-    request: Asked,
-    method: &Method,
-    parts: &[&str],
-) -> ApiResult {
+async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let app = &request.app;
     let missing = |key: &str| Problem::not_found(format!("there is no shared field {key}"));
     match (method, parts) {

@@ -9,19 +9,83 @@ use events::workflow::{Definition, Processors};
 use infra::views::Range;
 use serde_json::{Value, json};
 
-use super::library::from_library;
-use super::{LIST_MAX, created, done, number, ok, superuser, wrong_method};
+use super::admin::{LIST_MAX, created, done, number, ok, superuser, wrong_method};
+use super::definition::WORKFLOW;
+use super::fields::from_library;
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use super::resource::{Answer, Call, EMPTY, Operation, Resource, delete, get, post, put, segments};
+use super::shape::{Member, Shape, required};
 use crate::App;
 use crate::app::cards::read_card;
 use crate::app::{administration, seed, times};
-use crate::http::api::problem::{ApiResult, Problem};
-use crate::http::api::request::Asked;
 
-pub(in crate::http::api) async fn workflows(
-    request: Asked,
-    method: &Method,
-    parts: &[&str],
-) -> ApiResult {
+const DEFINITION: Member = required("definition", WORKFLOW);
+const FILE: Member = required("workflow", Shape::Given);
+
+const OPERATIONS: &[Operation] = &[
+    get("/v1/workflows", "lists workflows"),
+    post(
+        "/v1/workflows",
+        "creates a workflow with a draft",
+        &[DEFINITION],
+    )
+    .creating(),
+    post(
+        "/v1/workflows/import",
+        "imports a workflow of BlueKing ITSM",
+        &[FILE],
+    )
+    .creating(),
+    get("/v1/workflows/{id}", "shows a workflow with its draft"),
+    put("/v1/workflows/{id}/draft", "saves the draft", &[DEFINITION]),
+    post(
+        "/v1/workflows/{id}/deploy",
+        "deploys the draft as the next version",
+        &[],
+    )
+    .creating(),
+    post(
+        "/v1/workflows/{id}/close",
+        "closes a workflow to new services",
+        &[],
+    )
+    .answering(EMPTY),
+    post(
+        "/v1/workflows/{id}/reopen",
+        "reopens a workflow to new services",
+        &[],
+    )
+    .answering(EMPTY),
+    get("/v1/workflows/{id}/versions/{version}", "shows a version"),
+    delete(
+        "/v1/workflows/{id}/versions/{version}",
+        "removes a version from the list",
+    ),
+    get(
+        "/v1/workflows/{id}/versions/{version}/export",
+        "exports a version in the format of BlueKing ITSM",
+    ),
+    post(
+        "/v1/workflows/{id}/versions/{version}/restore",
+        "replaces the draft by a version",
+        &[],
+    )
+    .answering(EMPTY),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: true,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move { workflows(call.request, &call.method, &segments(&call.path)[1..]).await })
+}
+
+async fn workflows(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let app = &request.app;
     match (method, parts) {
         (&Method::GET, []) => {

@@ -10,13 +10,114 @@ use events::ticket::ServiceKind;
 use events::{CategoryId, Meta, ServiceId, WorkflowId, service};
 use serde_json::{Value, json};
 
-use super::{NAME_MAX, created, done, is_name, number, ok, superuser, wrong_method};
+use super::admin::{NAME_MAX, created, done, is_name, number, ok, superuser, wrong_method};
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use super::resource::{Answer, Call, Operation, Resource, delete, get, post, put, segments};
+use super::shape::{INTEGER, Member, NAMES, Shape, optional, required, unless};
+use super::tickets::KINDS;
 use crate::App;
 use crate::app::administration;
 use crate::app::administration::NotSetUp;
 use crate::app::people::NAMED_MAX;
-use crate::http::api::problem::{ApiResult, Problem};
-use crate::http::api::request::Asked;
+
+/// The visibility of a service (reference/bk-itsm.md 13).
+const DISPLAY_SHAPE: Shape = Shape::Words(&[
+    "OPEN",
+    "GENERAL",
+    "CMDB",
+    "ORGANIZATION",
+    "PERSON",
+    "INVISIBLE",
+    "API",
+]);
+/// The priority matrix by urgency (rows) and impact (columns).
+const PRIORITIES: Shape = Shape::Own {
+    fits: |value| value.is_null() || is_matrix(value),
+    what: "three rows (by urgency) of three priorities (by impact), each 1 to 3, or null",
+    schema: || {
+        let row = json!({ "type": "array", "minItems": 3, "maxItems": 3, "items": { "type": "integer", "minimum": 1, "maximum": 3 } });
+        json!({ "type": ["array", "null"], "minItems": 3, "maxItems": 3, "items": row })
+    },
+};
+
+fn is_matrix(value: &Value) -> bool {
+    let is_priority = |value: &Value| {
+        value
+            .as_i64()
+            .is_some_and(|priority| (1..=3).contains(&priority))
+    };
+    let is_row = |row: &Value| {
+        row.as_array()
+            .is_some_and(|row| row.len() == 3 && row.iter().all(is_priority))
+    };
+    value
+        .as_array()
+        .is_some_and(|rows| rows.len() == 3 && rows.iter().all(is_row))
+}
+
+/// Members of a service, besides kind and name.
+macro_rules! service {
+    ($($own:expr),*) => {
+        &[
+            $($own,)*
+            optional("desc", Shape::Text),
+            optional("is_enabled", Shape::Flag),
+            optional("owners", NAMES),
+            optional("catalog", Shape::Nullable(&INTEGER)),
+            optional("workflow_file", Shape::Given),
+            optional("display_type", DISPLAY_SHAPE),
+            optional("display_roles", Shape::List(&Shape::Text)),
+            optional("seals_text", Shape::Flag),
+            optional("can_ticket_agency", Shape::Flag),
+            optional("rate_after_days", Shape::Nullable(&DAYS)),
+            optional("priorities", PRIORITIES),
+        ]
+    };
+}
+const DAYS: Shape = Shape::Integer(0, 65_535);
+const KIND_OF_SERVICE: Shape = Shape::Words(KINDS);
+/// A new service. `key` is BlueKing's name for `kind`.
+const NEW_SERVICE: &[Member] = service![
+    unless("key", "kind", KIND_OF_SERVICE),
+    optional("key", KIND_OF_SERVICE),
+    required("name", Shape::Text),
+    unless("workflow_file", "workflow", INTEGER),
+    unless("workflow_file", "version", INTEGER)
+];
+/// An existing service. Its kind cannot change.
+const SERVICE: &[Member] = service![
+    optional("name", Shape::Text),
+    optional("workflow", INTEGER),
+    optional("version", INTEGER)
+];
+
+const OPERATIONS: &[Operation] = &[
+    get("/v1/services", "lists services"),
+    post(
+        "/v1/services",
+        "adds a service for a deployed workflow, or imports it with its workflow",
+        NEW_SERVICE,
+    )
+    .creating(),
+    get("/v1/services/{id}", "shows a service"),
+    put("/v1/services/{id}", "changes or moves a service", SERVICE),
+    delete(
+        "/v1/services/{id}",
+        "deletes a service that is in no catalog category",
+    ),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: true,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move { services(call.request, &call.method, &segments(&call.path)[1..]).await })
+}
 
 /// The visibility of a service (reference/bk-itsm.md 13).
 const DISPLAY_TYPES: [&str; 7] = [
@@ -29,11 +130,7 @@ const DISPLAY_TYPES: [&str; 7] = [
     "API",
 ];
 
-pub(in crate::http::api) async fn services(
-    request: Asked,
-    method: &Method,
-    parts: &[&str],
-) -> ApiResult {
+async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let app = &request.app;
     match (method, parts) {
         (&Method::GET, []) => {

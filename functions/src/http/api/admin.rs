@@ -1,0 +1,114 @@
+//! Shared by the resources of the configuration. Every caller may read the configuration; only
+//! superusers may change it.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use events::Meta;
+use events::workflow::Choice;
+use serde_json::Value;
+
+use super::problem::Problem;
+use super::request::Asked;
+use super::shape::{named, quoted};
+
+/// Largest number of entries in one list.
+pub(super) const LIST_MAX: usize = 1000;
+/// Longest name and longest code, in characters.
+pub(super) const NAME_MAX: usize = 64;
+
+pub(super) fn ok(body: Value) -> Response {
+    Json(body).into_response()
+}
+
+pub(super) fn created(body: Value) -> Response {
+    (StatusCode::CREATED, Json(body)).into_response()
+}
+
+pub(super) fn done() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+pub(super) fn wrong_method(method: &Method) -> Problem {
+    Problem::method(format!("{method} is not allowed on this path"))
+}
+
+/// Rejects callers that are not superusers. Returns the metadata for the commits of the change.
+pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
+    let pid = request.app.people.find(request.user()?).await?;
+    if request.app.configuration.is_superuser(&pid).await? {
+        Ok(request.meta(pid))
+    } else {
+        Err(Problem::forbidden("only superusers may do this"))
+    }
+}
+
+/// Parses an id in a path. Only the canonical decimal form is accepted.
+pub(super) fn number(text: &str, what: &str) -> Result<i64, Problem> {
+    let id = text
+        .parse()
+        .ok()
+        .filter(|id: &i64| *id > 0 && id.to_string() == text);
+    id.ok_or_else(|| Problem::not_found(format!("there is no {what} {}", quoted(text))))
+}
+
+/// Returns whether a text is a display name: not blank, not too long, without control characters.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.trim().is_empty()
+        && name.chars().count() <= NAME_MAX
+        && !name.chars().any(char::is_control)
+}
+
+/// Rejects options without keys and siblings with the same key.
+pub(super) fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
+    let mut seen = BTreeSet::new();
+    for (number, item) in items.iter().enumerate() {
+        let field = format!("{at}/{number}/key");
+        if item.key.trim().is_empty() {
+            return Err(Problem::malformed(
+                &field,
+                format!("{} is empty", named(&field)),
+            ));
+        }
+        if !seen.insert(item.key.as_str()) {
+            return Err(Problem::malformed(
+                &field,
+                format!(
+                    "{} must be unique among its siblings: {}",
+                    named(&field),
+                    quoted(&item.key)
+                ),
+            ));
+        }
+        check_options(&item.items, &format!("{at}/{number}/items"))?;
+    }
+    Ok(())
+}
+
+/// Rejects dictionary codes and field keys that are not words.
+pub(super) fn check_code(code: &str, what: &str) -> Result<(), Problem> {
+    let is_word = !code.is_empty()
+        && code.len() <= NAME_MAX
+        && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_word {
+        Ok(())
+    } else {
+        Err(Problem::malformed(
+            what,
+            format!("`{what}` must have 1 to {NAME_MAX} letters, digits and underscores"),
+        ))
+    }
+}
+
+/// Rejects a new value of an immutable member. The current value is accepted.
+pub(super) fn same(request: &Asked, key: &str, known: &str) -> Result<(), Problem> {
+    match request.text(key)? {
+        Some(given) if given != known => Err(Problem::malformed(
+            &format!("/{key}"),
+            format!("`{key}` is {known} and cannot change"),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,156 @@
+//! Dictionaries over `/v1`: options for fields, by code.
+
+use axum::http::Method;
+use domain::config::Dictionary;
+use domain::options;
+use events::dictionary;
+use events::workflow::Choice;
+use infra::views::Range;
+use serde_json::json;
+
+use super::admin::{
+    LIST_MAX, NAME_MAX, check_code, check_options, done, is_name, ok, same, superuser, wrong_method,
+};
+use super::definition::OPTIONS;
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use super::resource::{Answer, Call, Operation, Resource, delete, get, put, segments};
+use super::shape::{Member, Shape, optional};
+use crate::app::administration;
+
+/// Largest number of options in one dictionary.
+const ITEMS_MAX: usize = 2000;
+const CODE: Member = optional("code", Shape::Text);
+const NEW_NAME: Member = optional("name", Shape::Text);
+const IS_ENABLED: Member = optional("is_enabled", Shape::Flag);
+const ITEMS: Member = optional("items", OPTIONS);
+
+const OPERATIONS: &[Operation] = &[
+    get("/v1/dictionary", "lists dictionaries"),
+    get("/v1/dictionary/{code}", "shows a dictionary"),
+    put(
+        "/v1/dictionary/{code}",
+        "defines a dictionary",
+        &[CODE, NEW_NAME, IS_ENABLED, ITEMS],
+    ),
+    delete(
+        "/v1/dictionary/{code}",
+        "deletes a dictionary that no workflow uses",
+    ),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: true,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(
+        async move { dictionary(call.request, &call.method, &segments(&call.path)[1..]).await },
+    )
+}
+
+async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
+    let app = &request.app;
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let range = Range {
+                view: "dictionary",
+                index: "id",
+                from: "",
+                to: "~",
+                descending: false,
+                skip: 0,
+                limit: LIST_MAX,
+            };
+            let mut lists = Vec::new();
+            for entry in app.views.range(range).await? {
+                lists.push(json!(app.configuration.dictionary(&entry.value).await?.0));
+            }
+            Ok(ok(json!({ "dictionaries": lists })))
+        }
+        (&Method::GET, [code]) => match app
+            .configuration
+            .dictionary(code)
+            .await?
+            .0
+            .as_ref()
+            .filter(|list| list.is_listed)
+        {
+            Some(list) => Ok(ok(json!(list))),
+            None => Err(Problem::not_found(format!("there is no dictionary {code}"))),
+        },
+        (&Method::PUT, [code]) => {
+            let by = superuser(&request).await?;
+            check_code(code, "code")?;
+            same(&request, "code", code)?;
+            // Absent members keep their values.
+            let known = app.configuration.dictionary(code).await?;
+            let known = known.0.as_ref().filter(|known| known.is_listed);
+            let items: Vec<Choice> = match (request.body.get("items"), known) {
+                (Some(items), _) => serde_json::from_value(items.clone())
+                    .map_err(|error| Problem::malformed("/items", error.to_string()))?,
+                (None, Some(known)) => known.items.clone(),
+                (None, None) => {
+                    return Err(Problem::malformed(
+                        "/items",
+                        "`items` is required for a new dictionary; use `[]` for an empty one",
+                    ));
+                }
+            };
+            if options::count(&items) > ITEMS_MAX {
+                return Err(Problem::malformed(
+                    "/items",
+                    format!("`items` must have at most {ITEMS_MAX} options"),
+                ));
+            }
+            if let Some(key) = options::with_comma(&items) {
+                return Err(Problem::malformed(
+                    "/items",
+                    format!(
+                        "`items` has the key {key:?} with a comma; keys must not contain commas, because commas separate selected options"
+                    ),
+                ));
+            }
+            check_options(&items, "/items")?;
+            let name = match known.filter(|_| !request.body.contains_key("name")) {
+                Some(known) => known.name.clone(),
+                None => request.required("name")?,
+            };
+            if request.body.contains_key("name") && !is_name(&name) {
+                return Err(Problem::malformed(
+                    "/name",
+                    format!(
+                        "`name` must have at most {NAME_MAX} characters and no control characters"
+                    ),
+                ));
+            }
+            let is_enabled =
+                request.flag("is_enabled", known.is_none_or(|known| known.is_enabled))?;
+            let defined = dictionary::Defined {
+                code: (*code).to_owned(),
+                name,
+                is_enabled,
+                items,
+                is_listed: true,
+            };
+            administration::define::<Dictionary>(app, &by, format!("dictionary-{code}"), &defined)
+                .await?;
+            Ok(ok(json!(defined)))
+        }
+        (&Method::DELETE, [code]) => {
+            let by = superuser(&request).await?;
+            let known = app.configuration.dictionary(code).await?;
+            let known = known
+                .0
+                .as_ref()
+                .filter(|list| list.is_listed)
+                .ok_or_else(|| Problem::not_found(format!("there is no dictionary {code}")))?;
+            administration::remove_dictionary(app, &by, known).await?;
+            Ok(done())
+        }
+        _ => Err(wrong_method(method)),
+    }
+}

@@ -1,0 +1,463 @@
+//! Resources of `/v1`: their operations, with the members of their bodies and the parameters of their
+//! queries, and the handler. Requests are checked against the operations, and `/openapi.json` is
+//! built from them. Operations outside the resources do not exist.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use axum::body::Body;
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+
+use super::RESOURCES;
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use super::shape::{FLAWS_MAX, Flaw, Member, quoted};
+
+/// Largest page of tickets or API calls.
+pub(super) const PAGE_SIZE_MAX: usize = 200;
+/// Largest page number.
+pub(super) const PAGES_MAX: usize = 1_000_000;
+
+/// The response of a handler.
+pub(super) type Answer = Pin<Box<dyn Future<Output = ApiResult> + Send>>;
+
+/// One request to a known operation.
+pub(super) struct Call {
+    pub(super) request: Asked,
+    pub(super) method: Method,
+    /// The segments of the path below `/v1`, decoded.
+    pub(super) path: Vec<String>,
+    /// The unread body of an upload.
+    pub(super) upload: Option<Body>,
+}
+
+/// The operations of one resource with their handler.
+#[derive(Clone, Copy)]
+pub(super) struct Resource {
+    pub(super) operations: &'static [Operation],
+    pub(super) answer: fn(Call) -> Answer,
+    /// Whether the operations that write change the configuration of the desk. Such requests run one
+    /// at a time.
+    pub(super) is_configuration: bool,
+}
+
+/// Returns the segments of a path as a slice pattern needs them.
+pub(super) fn segments(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
+}
+
+/// The use of the header `Idempotency-Key` by an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Ignored,
+    Accepted,
+    Required,
+}
+
+/// The kind of input and response of an operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Read,
+    /// Changes a ticket, with these members in the body. `If-Match` can limit it to a version.
+    Acts(&'static [Member]),
+    /// Accepts a body with these members.
+    Takes(&'static [Member]),
+    Removes,
+    /// Accepts a form of files, or the file itself.
+    Upload,
+    /// Returns the content of a file.
+    Download,
+}
+
+/// The type of a query parameter.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asks {
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Some of these words, separated by commas.
+    Words(&'static [&'static str]),
+    /// Texts, separated by commas.
+    Texts,
+    /// Integers, separated by commas.
+    Integers,
+    /// A user name.
+    Name,
+    /// A number between two bounds, both included.
+    Number(usize, usize),
+    /// A time with its offset (RFC 3339).
+    Time,
+}
+
+/// The name and type of a query parameter.
+pub(super) type Parameter = (&'static str, Asks);
+
+/// One operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operation {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) kind: Kind,
+    pub(super) query: &'static [Parameter],
+    /// The statuses of success.
+    pub(super) answers: &'static [&'static str],
+    /// The response is stored under the idempotency key, because the created object does not
+    /// contain the key.
+    pub(super) is_kept: bool,
+    pub(super) key: Key,
+    /// The response has an entity tag, and a request with that tag gets 304.
+    pub(super) is_tagged: bool,
+    /// The operation reads or writes a whole file and gets the time of an upload.
+    pub(super) is_slow: bool,
+}
+
+pub(super) const PAGE: Parameter = ("page", Asks::Number(1, PAGES_MAX));
+pub(super) const PAGE_SIZE: Parameter = ("page_size", Asks::Number(1, PAGE_SIZE_MAX));
+
+const OK: &[&str] = &["200"];
+pub(super) const CREATED: &[&str] = &["201"];
+pub(super) const EMPTY: &[&str] = &["204"];
+
+impl Operation {
+    pub(super) const fn of(
+        method: &'static str,
+        path: &'static str,
+        summary: &'static str,
+        kind: Kind,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            summary,
+            kind,
+            query: &[],
+            answers: OK,
+            is_kept: false,
+            key: Key::Ignored,
+            is_tagged: false,
+            is_slow: matches!(kind, Kind::Upload),
+        }
+    }
+
+    pub(super) const fn asking(self, query: &'static [Parameter]) -> Self {
+        Self { query, ..self }
+    }
+
+    pub(super) const fn answering(self, answers: &'static [&'static str]) -> Self {
+        Self { answers, ..self }
+    }
+
+    /// Marks an operation that creates an object at each request, except for a repeated idempotency
+    /// key.
+    pub(super) const fn creating(self) -> Self {
+        Self {
+            answers: CREATED,
+            is_kept: true,
+            key: Key::Accepted,
+            ..self
+        }
+    }
+
+    /// Returns whether the operation writes.
+    pub(super) fn is_change(&self) -> bool {
+        !matches!(self.kind, Kind::Read | Kind::Download)
+    }
+
+    /// Marks an operation that reads the header `Idempotency-Key`.
+    pub(super) const fn keyed(self, key: Key) -> Self {
+        Self { key, ..self }
+    }
+
+    /// Marks an operation whose response has an entity tag.
+    pub(super) const fn tagged(self) -> Self {
+        Self {
+            is_tagged: true,
+            ..self
+        }
+    }
+
+    /// Marks an operation that needs the time of an upload.
+    pub(super) const fn slow(self) -> Self {
+        Self {
+            is_slow: true,
+            ..self
+        }
+    }
+}
+
+pub(super) const fn get(path: &'static str, summary: &'static str) -> Operation {
+    Operation::of("GET", path, summary, Kind::Read)
+}
+
+pub(super) const fn list(
+    path: &'static str,
+    summary: &'static str,
+    query: &'static [Parameter],
+) -> Operation {
+    Operation::of("GET", path, summary, Kind::Read).asking(query)
+}
+
+pub(super) const fn post(
+    path: &'static str,
+    summary: &'static str,
+    members: &'static [Member],
+) -> Operation {
+    Operation::of("POST", path, summary, Kind::Takes(members))
+}
+
+pub(super) const fn put(
+    path: &'static str,
+    summary: &'static str,
+    members: &'static [Member],
+) -> Operation {
+    Operation::of("PUT", path, summary, Kind::Takes(members))
+}
+
+pub(super) const fn delete(path: &'static str, summary: &'static str) -> Operation {
+    Operation::of("DELETE", path, summary, Kind::Removes).answering(EMPTY)
+}
+
+pub(super) const fn act(
+    path: &'static str,
+    summary: &'static str,
+    members: &'static [Member],
+) -> Operation {
+    Operation::of("POST", path, summary, Kind::Acts(members)).keyed(Key::Accepted)
+}
+
+/// Finds the operation for a method and a path below `/v1`.
+pub(super) fn find(
+    method: &Method,
+    parts: &[&str],
+) -> Result<(&'static Resource, &'static Operation), Problem> {
+    let method = if method == Method::HEAD {
+        "GET"
+    } else {
+        method.as_str()
+    };
+    let candidates: Vec<(&Resource, &Operation)> = RESOURCES
+        .iter()
+        .flat_map(|resource| resource.operations.iter().map(move |one| (resource, one)))
+        .filter(|(_, operation)| is_at(operation.path, parts))
+        .collect();
+    // A literal path precedes a path with a parameter at the same position.
+    let named = |(_, operation): &&(&Resource, &Operation)| operation.method == method;
+    if let Some(found) = candidates
+        .iter()
+        .filter(named)
+        .min_by_key(|(_, operation)| operation.path.matches('{').count())
+    {
+        return Ok(*found);
+    }
+    match parts {
+        [] => {}
+        _ if !candidates.is_empty() => {
+            let mut allowed: Vec<&str> = candidates
+                .iter()
+                .map(|(_, operation)| operation.method)
+                .collect();
+            allowed.dedup();
+            return Err(Problem::method_of(
+                format!(
+                    "{method} is not allowed on this path; allowed are {}",
+                    allowed.join(", ")
+                ),
+                &allowed,
+            ));
+        }
+        ["tickets", _, operation] if method == "POST" => {
+            return Err(Problem::not_found(format!(
+                "there is no operation {}",
+                quoted(operation)
+            )));
+        }
+        _ => {}
+    }
+    Err(Problem::not_found("this path does not exist"))
+}
+
+fn is_at(path: &str, parts: &[&str]) -> bool {
+    let template: Vec<&str> = path.split('/').skip(2).collect();
+    template.len() == parts.len()
+        && template.iter().zip(parts).all(|(template, part)| {
+            if template.starts_with('{') {
+                !part.is_empty()
+            } else {
+                template == part
+            }
+        })
+}
+
+/// Returns the flaws of a query: unknown parameters, repeated parameters, and invalid values.
+pub(super) fn flaws(parameters: &[Parameter], query: &Map<String, Value>) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    for (name, value) in query {
+        let field = quoted(name);
+        let detail = match (parameters.iter().find(|(known, _)| known == name), value) {
+            (None, _) => {
+                let known: Vec<&str> = parameters.iter().map(|(known, _)| *known).collect();
+                let known = if known.is_empty() {
+                    "this operation has no parameters".to_owned()
+                } else {
+                    format!("known parameters are {}", known.join(", "))
+                };
+                Some(format!("`{field}` is not a known parameter; {known}"))
+            }
+            (Some((_, parameter_type)), Value::String(text)) if parameter_type.takes(text) => None,
+            (Some((_, parameter_type)), Value::String(text)) => Some(format!(
+                "`{field}` must be {}, not {:?}",
+                parameter_type.what(),
+                quoted(text)
+            )),
+            (Some(_), _) => Some(format!("`{field}` is given more than once")),
+        };
+        flaws.extend(detail.map(|detail| Flaw { field, detail }));
+        if flaws.len() >= FLAWS_MAX {
+            break;
+        }
+    }
+    flaws
+}
+
+impl Asks {
+    fn takes(&self, text: &str) -> bool {
+        let parts = || text.split(',').map(str::trim);
+        match self {
+            Self::Text => !text.trim().is_empty(),
+            Self::Name => crate::app::people::one_name(text).is_some(),
+            Self::Word(words) => words.contains(&text),
+            Self::Words(words) => parts().all(|part| words.contains(&part)),
+            Self::Texts => parts().all(|part| !part.is_empty()),
+            Self::Integers => parts().all(|part| part.parse::<i64>().is_ok()),
+            Self::Number(least, most) => text
+                .parse::<usize>()
+                .is_ok_and(|number| (*least..=*most).contains(&number)),
+            Self::Time => instant(text).is_some(),
+        }
+    }
+
+    fn what(&self) -> String {
+        match self {
+            Self::Text => "a text".into(),
+            Self::Name => "a user name".into(),
+            Self::Word(words) => format!("one of {}", words.join(", ")),
+            Self::Words(words) => format!("some of {}, separated by commas", words.join(", ")),
+            Self::Texts => "texts separated by commas".into(),
+            Self::Integers => "integers separated by commas".into(),
+            Self::Number(least, usize::MAX) => format!("a number from {least}"),
+            Self::Number(least, most) => format!("a number from {least} to {most}"),
+            Self::Time => {
+                "a time with its offset (RFC 3339), such as 2026-11-22T10:00:00+08:00".into()
+            }
+        }
+    }
+
+    /// Returns the JSON schema of the parameter.
+    pub(super) fn schema(&self) -> Value {
+        match self {
+            Self::Text | Self::Name => json!({ "type": "string" }),
+            Self::Word(words) => json!({ "type": "string", "enum": words }),
+            Self::Words(words) => {
+                json!({ "type": "array", "items": { "type": "string", "enum": words } })
+            }
+            Self::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+            Self::Integers => json!({ "type": "array", "items": { "type": "integer" } }),
+            Self::Number(least, usize::MAX) => json!({ "type": "integer", "minimum": least }),
+            Self::Number(least, most) => {
+                json!({ "type": "integer", "minimum": least, "maximum": most })
+            }
+            Self::Time => json!({ "type": "string", "format": "date-time" }),
+        }
+    }
+
+    /// Returns whether the values are separated by commas.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self, Self::Words(_) | Self::Texts | Self::Integers)
+    }
+}
+
+/// Parses an instant with offset and seconds (RFC 3339). A space is read as `+`, because an
+/// unescaped `+` in a query arrives as a space.
+pub(super) fn instant(text: &str) -> Option<jiff::Timestamp> {
+    let has_seconds = text.as_bytes().get(16) == Some(&b':');
+    let text = if text.contains(['T', 't']) {
+        text.replace(' ', "+")
+    } else {
+        text.to_owned()
+    };
+    text.parse().ok().filter(|_| has_seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_offset_or_seconds_is_rejected() {
+        for text in [
+            "2026-11-22T02:00:00Z",
+            "2026-11-22T10:00:00+08:00",
+            "2026-11-22T10:00:00 08:00",
+            "2026-11-22T02:00:00.5Z",
+            "2026-11-22 02:00:00Z",
+        ] {
+            assert!(instant(text).is_some(), "{text}");
+        }
+        for text in [
+            "2026-11-22T02:00:00",
+            "2026-11-22T02:00Z",
+            "2026-11-22",
+            "yesterday",
+            "",
+        ] {
+            assert!(instant(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_reported_parameters_is_bounded() {
+        let query: Map<String, Value> = (0..1_000)
+            .map(|number| (format!("p{number}"), json!("x")))
+            .collect();
+        assert_eq!(flaws(&[], &query).len(), FLAWS_MAX);
+    }
+
+    #[test]
+    fn no_operation_is_listed_twice() {
+        let mut all: Vec<(&str, &str)> = RESOURCES
+            .iter()
+            .flat_map(|resource| resource.operations)
+            .map(|operation| (operation.path, operation.method))
+            .collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    #[test]
+    fn literal_paths_precede_paths_with_parameters() {
+        let path = |method: &Method, parts: &[&str]| {
+            find(method, parts)
+                .map(|(_, operation)| operation.path)
+                .ok()
+        };
+        assert_eq!(
+            path(&Method::POST, &["workflows", "import"]),
+            Some("/v1/workflows/import")
+        );
+        assert_eq!(
+            path(&Method::GET, &["workflows", "7"]),
+            Some("/v1/workflows/{id}")
+        );
+        assert_eq!(
+            path(&Method::HEAD, &["tickets", "REQ1"]),
+            Some("/v1/tickets/{sn}")
+        );
+        assert_eq!(path(&Method::PATCH, &["tickets", "REQ1"]), None);
+        assert_eq!(path(&Method::POST, &["tickets", "REQ1", "dance"]), None);
+        assert_eq!(path(&Method::GET, &["tickets", ""]), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! Roles over `/v1`: groups of people that process tickets.
+
+use std::collections::BTreeSet;
+
+use axum::http::Method;
+use domain::config::Role;
+use events::role::RoleKind;
+use events::{RoleId, role};
+use serde_json::{Value, json};
+
+use super::admin::{done, is_name, number, ok, same, superuser, wrong_method};
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use super::resource::{Answer, Call, EMPTY, Operation, Resource, delete, get, put, segments};
+use super::shape::{Member, NAMES, Shape, optional};
+use crate::App;
+use crate::app::administration;
+use crate::app::context::SUPERUSER;
+
+/// Largest number of members of one role. Their ids stay below the size limit of a commit.
+const MEMBERS_MAX: usize = 10_000;
+const KEY: Member = optional("key", Shape::Text);
+const NEW_NAME: Member = optional("name", Shape::Text);
+const MEMBERS: Member = optional("members", NAMES);
+
+const OPERATIONS: &[Operation] = &[
+    get("/v1/roles", "lists roles with their members"),
+    get("/v1/roles/{id}", "shows a role with its members"),
+    put(
+        "/v1/roles/{id}",
+        "defines a role",
+        &[KEY, NEW_NAME, MEMBERS],
+    )
+    .answering(EMPTY),
+    delete("/v1/roles/{id}", "deletes a role that no workflow uses"),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: true,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move { roles(call.request, &call.method, &segments(&call.path)[1..]).await })
+}
+
+/// Workflow files list role names separated by commas, so role names cannot contain separators.
+fn is_role_name(name: &str) -> bool {
+    is_name(name) && !name.contains([',', '<', '>', '\'', '"', ';'])
+}
+
+async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
+    let app = &request.app;
+    match (method, parts) {
+        (&Method::GET, []) => {
+            let mut shown = Vec::new();
+            for role in app
+                .configuration
+                .roles()
+                .await?
+                .iter()
+                .filter_map(|role| role.0.as_ref())
+            {
+                shown.push(shown_role(app, role).await?);
+            }
+            Ok(ok(json!({ "roles": shown })))
+        }
+        (&Method::GET, [id]) => {
+            let id = RoleId(number(id, "role")?);
+            match app
+                .configuration
+                .role(id)
+                .await?
+                .0
+                .as_ref()
+                .filter(|role| role.is_listed)
+            {
+                Some(role) => Ok(ok(shown_role(app, role).await?)),
+                None => Err(Problem::not_found(format!("there is no role {id}"))),
+            }
+        }
+        (&Method::PUT, [id]) => {
+            let by = superuser(&request).await?;
+            let id = RoleId(number(id, "role")?);
+            let known = app.configuration.role(id).await?;
+            let known = known.0.as_ref().filter(|known| known.is_listed);
+            let key = match known {
+                Some(known) => {
+                    same(&request, "key", &known.key)?;
+                    known.key.clone()
+                }
+                None => request.required("key")?,
+            };
+            if known.is_none() && !is_role_name(&key) {
+                return Err(Problem::malformed(
+                    "/key",
+                    "`key` is too long or has characters that are not allowed in role names",
+                ));
+            }
+            let name = match (request.text("name")?, known) {
+                (Some(name), _) if is_role_name(&name) => name,
+                (Some(_), _) => {
+                    return Err(Problem::malformed(
+                        "/name",
+                        "`name` is empty, too long or has characters that are not allowed in role names",
+                    ));
+                }
+                (None, Some(known)) => known.name.clone(),
+                (None, None) => {
+                    return Err(Problem::malformed(
+                        "/name",
+                        "`name` is required for a new role",
+                    ));
+                }
+            };
+            let names = request.names("members")?;
+            let members = match (names, known) {
+                (Some(names), _) => {
+                    if id == SUPERUSER && names.is_empty() {
+                        return Err(Problem::conflict(
+                            "the superuser role must have at least one member",
+                        ));
+                    }
+                    if names.len() > MEMBERS_MAX {
+                        return Err(Problem::malformed(
+                            "/members",
+                            format!("`members` must have at most {MEMBERS_MAX} entries"),
+                        ));
+                    }
+                    let mut seen = BTreeSet::new();
+                    let names: Vec<String> = names
+                        .into_iter()
+                        .filter(|name| seen.insert(name.clone()))
+                        .collect();
+                    // Otherwise a misspelled list could remove the last person who can correct it.
+                    let user = request.user()?;
+                    if id == SUPERUSER && !names.iter().any(|name| name == user) {
+                        return Err(Problem::conflict(
+                            "`members` must contain the caller: only another superuser can remove a superuser",
+                        ));
+                    }
+                    app.people.pids(&names).await?
+                }
+                (None, Some(known)) => known.members.clone(),
+                (None, None) => {
+                    return Err(Problem::malformed(
+                        "/members",
+                        "`members` is required for a new role; use `[]` for no members",
+                    ));
+                }
+            };
+            let kind = known.map_or(RoleKind::General, |role| role.kind);
+            let defined = role::Defined {
+                role: id,
+                kind,
+                key,
+                name,
+                members,
+                is_listed: true,
+            };
+            administration::define::<Role>(app, &by, format!("role-{id}"), &defined).await?;
+            Ok(done())
+        }
+        (&Method::DELETE, [id]) => {
+            let by = superuser(&request).await?;
+            let id = RoleId(number(id, "role")?);
+            let known = app.configuration.role(id).await?;
+            let known = known
+                .0
+                .as_ref()
+                .filter(|role| role.is_listed)
+                .ok_or_else(|| Problem::not_found(format!("there is no role {id}")))?;
+            administration::remove_role(app, &by, known).await?;
+            Ok(done())
+        }
+        _ => Err(wrong_method(method)),
+    }
+}
+
+/// Returns a role with user names instead of person ids.
+async fn shown_role(app: &App, role: &role::Defined) -> Result<Value, Problem> {
+    let mut members = Vec::new();
+    for member in &role.members {
+        members.push(app.people.name(member).await?);
+    }
+    Ok(
+        json!({ "role": role.role, "kind": role.kind, "key": role.key, "name": role.name, "members": members }),
+    )
+}

@@ -1,0 +1,380 @@
+//! Reads tickets over `/v1`: lists, one ticket, its events and remarks.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use domain::views::ticket_card::TicketCard;
+use events::ticket::TicketEvent;
+use events::{Moment, TicketSn, WorkflowId};
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::app::cards::read_card;
+use crate::app::tickets;
+use crate::app::tickets::list::{self, Filter, Number};
+use crate::app::times;
+use crate::http::api::problem::{ApiResult, Problem};
+use crate::http::api::request::Asked;
+use crate::http::api::resource::{PAGE_SIZE_MAX, PAGES_MAX, instant};
+use crate::http::api::shape::quoted;
+use crate::http::api::time;
+use crate::http::blueking::render;
+
+/// Ticket statuses, besides those that workflows set on entry of a node.
+const STATUSES: [&str; 7] = [
+    "RUNNING",
+    "RESOLVED",
+    "CONFIRMED",
+    "SUSPENDED",
+    "FINISHED",
+    "TERMINATED",
+    "REVOKED",
+];
+/// The lists of a person, each with its index of the view `ticket`.
+const LISTS: [(&str, &str); 6] = [
+    ("todo", "todo"),
+    ("claim", "claim"),
+    ("approval", "approval"),
+    ("created", "creator"),
+    ("dealt", "dealt"),
+    ("following", "follows"),
+];
+/// Events that are serialized before the task yields to other requests.
+const EVENTS_AT_ONCE: usize = 64;
+/// Largest number of remarks in one response.
+const REMARKS_MAX: usize = 500;
+
+/// Lists the tickets of a person or all tickets, newest first. Filters are service, kind, status,
+/// creator, catalog, business, tag and creation time. Withdrawn tickets appear only if the status
+/// `REVOKED` is requested.
+pub(super) async fn list(request: Asked) -> ApiResult {
+    let app = &request.app;
+    let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
+    let page = request.number("page", 1, PAGES_MAX)?;
+    let parts = |key: &str| -> Result<Vec<String>, Problem> {
+        let parts = request.asked_for(key).into_iter().flat_map(|text| {
+            text.split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+        });
+        let parts: Vec<String> = parts.map(str::to_owned).collect();
+        match parts.len() {
+            n if n > list::PARTS_MAX => Err(Problem::malformed(
+                key,
+                format!(
+                    "`{key}` has {n} values, but at most {} are allowed",
+                    list::PARTS_MAX
+                ),
+            )),
+            _ => Ok(parts),
+        }
+    };
+    let time = |key: &str| match request.asked_for(key) {
+        None => Ok(None),
+        Some(text) => match instant(text) {
+            Some(at) => Ok(Some(Moment(at.as_millisecond()))),
+            None => Err(Problem::malformed(
+                key,
+                format!("`{key}` must be a time with its offset (RFC 3339)"),
+            )),
+        },
+    };
+    let statuses = parts("status")?;
+    check_statuses(app, &statuses).await?;
+    let includes_withdrawn = statuses.iter().any(|status| status == "REVOKED");
+    let list_owner = async || {
+        let user = request
+            .asked_for("user")
+            .or(request.caller.user.as_deref())
+            .ok_or_else(|| {
+                Problem::malformed("user", "`user` is required: the request names no user")
+            })?;
+        Ok::<_, Problem>(app.people.find(user).await?)
+    };
+    let mut filter = Filter {
+        catalogs: list::with_catalogs_below(app, parts("catalog")?).await?,
+        statuses,
+        services: parts("service")?,
+        businesses: parts("bk_biz_id")?,
+        kinds: parts("kind")?,
+        tag: request.asked_for("tag").map(str::to_owned),
+        created: (time("created_after")?, time("created_before")?),
+        is_withdrawn_left_out: !includes_withdrawn,
+        ..Filter::default()
+    };
+    if let Some(name) = request.asked_for("creator") {
+        filter.creator = Some(app.people.find(name).await?);
+    }
+    match request.asked_for("list").unwrap_or("all") {
+        "all" if request.asked_for("user").is_some() => {
+            let known: Vec<&str> = LISTS.iter().map(|(known, _)| *known).collect();
+            return Err(Problem::malformed(
+                "user",
+                format!(
+                    "`user` requires a `list` of one person, one of {}",
+                    known.join(", ")
+                ),
+            ));
+        }
+        "all" => {}
+        list => {
+            let index = LISTS
+                .iter()
+                .find(|(known, _)| *known == list)
+                .map(|(_, index)| *index)
+                .ok_or_else(|| {
+                    let known: Vec<&str> = LISTS.iter().map(|(known, _)| *known).collect();
+                    Problem::malformed(
+                        "list",
+                        format!(
+                            "`list` must be one of all, {}, not {list}",
+                            known.join(", ")
+                        ),
+                    )
+                })?;
+            filter.list = Some((index, list_owner().await?));
+        }
+    }
+    let found = list::page(app, &filter, Number::This(page), size).await?;
+    let mut items = Vec::new();
+    for key in &found.keys {
+        let Some(document) = app.views.get("ticket", key).await? else {
+            continue;
+        };
+        let card: TicketCard = read_card(&app.ledger, key, &document).await?;
+        items.push(shown(&request, &card).await?);
+    }
+    Ok(
+        Json(json!({ "count": found.count, "page": page, "page_size": size, "items": items }))
+            .into_response(),
+    )
+}
+
+/// Rejects statuses that no ticket can have: neither a built-in status nor one that a deployed
+/// workflow sets.
+async fn check_statuses(app: &App, statuses: &[String]) -> Result<(), Problem> {
+    let is_not_built_in = |status: &&String| !STATUSES.contains(&status.as_str());
+    if !statuses.iter().any(|status| is_not_built_in(&status)) {
+        return Ok(());
+    }
+    let mut custom = BTreeSet::new();
+    for id in app.configuration.ids("workflow").await? {
+        let workflow = app.configuration.drawn(WorkflowId(id)).await?;
+        let nodes = workflow
+            .versions
+            .values()
+            .flat_map(|deployed| &deployed.definition.nodes);
+        custom.extend(
+            nodes
+                .map(|node| node.status_on_entry.clone())
+                .filter(|status| !status.is_empty()),
+        );
+    }
+    match statuses
+        .iter()
+        .filter(is_not_built_in)
+        .find(|status| !custom.contains(*status))
+    {
+        None => Ok(()),
+        Some(status) => {
+            let known: Vec<&str> = STATUSES
+                .into_iter()
+                .chain(
+                    custom
+                        .iter()
+                        .map(String::as_str)
+                        .filter(|status| !STATUSES.contains(status)),
+                )
+                .collect();
+            Err(Problem::malformed(
+                "status",
+                format!(
+                    "`status` must be one of {}, not {}",
+                    known.join(", "),
+                    quoted(status)
+                ),
+            ))
+        }
+    }
+}
+
+async fn shown(request: &Asked, card: &TicketCard) -> Result<Value, Problem> {
+    let app = &request.app;
+    let Some(opened) = &card.ticket.opened else {
+        return Ok(Value::Null);
+    };
+    let mut shown = render::ticket(app, card, opened).await?;
+    let mut nodes = Vec::new();
+    for (id, node_run) in &card.ticket.nodes {
+        let mut votes = Vec::new();
+        for vote in &node_run.votes {
+            votes.push(json!({ "by": app.people.name(&vote.by).await?, "pass": vote.pass, "reason": vote.reason.read() }));
+        }
+        nodes.push(json!({
+            "node": id, "name": node_run.name, "round": node_run.round, "status": node_run.status, "automatic": node_run.automatic, "pass": node_run.pass,
+            "waiting_for": app.people.names(&node_run.waiting_for()).await?, "votes": votes, "reason": node_run.why(), "level": node_run.level,
+        }));
+    }
+    let links: Vec<Value> = card
+        .ticket
+        .links
+        .iter()
+        .map(|link| json!({ "sn": link.other, "relation": link.relation }))
+        .collect();
+    shown["kind"] = opened.kind.key().into();
+    shown["create_at"] = time(app, card.created_at).into();
+    shown["update_at"] = time(app, card.updated_at).into();
+    shown["end_at"] = card.ended_at.map(|at| time(app, at)).into();
+    shown["nodes"] = nodes.into();
+    shown["links"] = links.into();
+    shown["followers"] = app
+        .people
+        .names(&card.ticket.followers)
+        .await?
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .collect();
+    shown["remarks"] = card.ticket.remarks.into();
+    shown["stars"] = json!(card.ticket.stars);
+    Ok(shown)
+}
+
+pub(in crate::http::api) async fn found(
+    request: &Asked,
+    sn: &str,
+) -> Result<(TicketSn, TicketCard), Problem> {
+    let sn = TicketSn(sn.to_owned());
+    let card = tickets::card(&request.app, &sn)
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("there is no ticket {sn}")))?;
+    Ok((sn, card))
+}
+
+pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
+    // The version is read before the ticket, so that the body is never older than its tag.
+    let stream = TicketSn(sn.to_owned()).stream();
+    let version = if sn.len() <= tickets::SN_BYTES_MAX {
+        request
+            .app
+            .ledger
+            .load::<domain::ticket::Ticket>(&stream)
+            .await?
+            .next
+            - 1
+    } else {
+        0
+    };
+    let tag = [(header::ETAG, format!("\"{version}\""))];
+    let (_, card) = found(&request, sn).await?;
+    if request
+        .if_none_match
+        .as_ref()
+        .is_some_and(|tags| tags.hold(&version.to_string()))
+    {
+        return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
+    }
+    let opened = card
+        .ticket
+        .opened
+        .as_ref()
+        .ok_or_else(|| Problem::not_found("the ticket does not exist"))?;
+    let workflow = request
+        .app
+        .configuration
+        .workflow(opened.workflow, opened.workflow_version)
+        .await?;
+    let mut body = shown(&request, &card).await?;
+    if let Some(workflow) = workflow {
+        body["fields"] = render::filled(&request.app, &card, &workflow.definition)
+            .await?
+            .into();
+        body["operations"] = render::ticket_operations(&card, &workflow.definition).into();
+    }
+    body["dynamic_fields"] = json!(opened.dynamic_fields);
+    Ok((tag, Json(body)).into_response())
+}
+
+/// Returns whether the caller works on a ticket and may therefore read internal remarks.
+async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Problem> {
+    match request.caller.user.as_deref() {
+        Some(user) => Ok(tickets::works_on(
+            &request.app,
+            &card.ticket,
+            &request.app.people.find(user).await?,
+        )
+        .await?),
+        None => Ok(false),
+    }
+}
+
+/// Lists the events of a ticket, optionally up to a time. Internal remarks are included only for
+/// people who work on the ticket.
+pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
+    let (sn, card) = found(&request, sn).await?;
+    let sees_internal = sees_internal(&request, &card).await?;
+    let until = match request.asked_for("at") {
+        None => None,
+        Some(text) => Some(
+            instant(text)
+                .ok_or_else(|| {
+                    Problem::malformed("at", "`at` must be a time with its offset (RFC 3339)")
+                })?
+                .as_millisecond(),
+        ),
+    };
+    let mut events = Vec::new();
+    for (at, envelope) in tickets::history(&request.app.ledger, &sn.stream())
+        .await?
+        .into_iter()
+        .enumerate()
+    {
+        if at % EVENTS_AT_ONCE == EVENTS_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
+        if until.is_some_and(|until| envelope.at.0 > until) {
+            break;
+        }
+        if matches!(&envelope.event, TicketEvent::RemarkAdded(remark) if remark.internal && !sees_internal)
+        {
+            continue;
+        }
+        let mut event = serde_json::to_value(&envelope.event)
+            .map_err(|error| Problem::conflict(error.to_string()))?;
+        times::spell(&mut event, &|at| time(&request.app, at));
+        events.push(
+            json!({ "id": envelope.id(), "at": time(&request.app, envelope.at), "actor": request.app.people.name(&envelope.meta.actor).await?, "event": event }),
+        );
+    }
+    Ok(Json(json!({ "sn": sn, "events": events })).into_response())
+}
+
+/// Lists remarks, oldest first, after the remark `after`. Internal remarks are included only for
+/// people who work on the ticket.
+pub(super) async fn remarks(request: Asked, sn: &str) -> ApiResult {
+    let (sn, card) = found(&request, sn).await?;
+    let app = &request.app;
+    let sees_internal = sees_internal(&request, &card).await?;
+    let after: u64 = match request.asked_for("after") {
+        None => 0,
+        Some(text) => text
+            .parse()
+            .map_err(|_| Problem::malformed("after", "`after` must be the number of a remark"))?,
+    };
+    let mut remarks = Vec::new();
+    for envelope in tickets::history(&app.ledger, &sn.stream()).await? {
+        let TicketEvent::RemarkAdded(remark) = &envelope.event else {
+            continue;
+        };
+        if remark.id <= after || (remark.internal && !sees_internal) || remarks.len() >= REMARKS_MAX
+        {
+            continue;
+        }
+        remarks.push(json!({
+            "id": remark.id, "parent": remark.parent, "by": app.people.name(&remark.by).await?, "text": remark.text.read(), "internal": remark.internal,
+            "mentions": app.people.names(&remark.mentions).await?, "at": time(app, envelope.at),
+        }));
+    }
+    Ok(Json(json!({ "sn": sn, "count": card.ticket.remarks, "remarks": remarks })).into_response())
+}
