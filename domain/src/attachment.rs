@@ -1,6 +1,8 @@
-//! One uploaded file: uploaded in parts, attached to holders, and retained once a holder uses it.
+//! One uploaded file. The file is uploaded in parts, attached to holders, and retained if a holder
+//! uses the file.
 //!
-//! A file without a holder is discarded at its deadline; its content is deleted only after that.
+//! A file that no holder uses is discarded at its deadline. The content is deleted only after the
+//! file is discarded.
 
 use events::attachment::{
     Attached, AttachmentEvent, ContentDeleted, Discarded, Holder, Retained, UploadStarted, Uploaded,
@@ -11,14 +13,14 @@ use serde_json::Value;
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time limit of an upload, and of an uploaded file without a holder, in milliseconds.
+/// Time limit in milliseconds for an upload, and for an uploaded file that no holder uses.
 pub const ALONE_MS: i64 = 24 * 3_600_000;
-/// Time in milliseconds after which the deletion of content is due again.
+/// Time in milliseconds after which a failed deletion of the content is repeated.
 pub const REMOVE_MS: i64 = 3_600_000;
-/// A repeated attachment to a draft is recorded only if it moves the deadline by more than this
-/// time, because drafts are saved often.
+/// Minimum change of the deadline in milliseconds. A repeated attachment to a draft with a smaller
+/// change is not recorded, because drafts are saved often.
 const FRESH_MS: i64 = 24 * 3_600_000;
-/// Size of one stored part in bytes.
+/// Size in bytes of one stored part of a file.
 pub const PART_BYTES: usize = 4 << 20;
 /// Longest file name, in characters.
 pub const NAME_MAX: usize = 255;
@@ -30,22 +32,22 @@ pub const PLACES_MAX: usize = 500;
 /// The commands of one attachment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Starts an upload.
+    /// Starts the upload of a file.
     Begin(UploadStarted),
     /// Records that all parts are uploaded.
     Receive(Uploaded),
-    /// Attaches the file to a possible holder; at `until` the desk checks whether the holder uses
-    /// it.
+    /// Attaches the file to a possible holder. At `until` the desk checks whether the holder uses
+    /// the file.
     Attach {
         to: Holder,
         by: PersonId,
         until: Moment,
     },
-    /// Retains the file, because the desk checked that a holder uses it.
+    /// Retains the file permanently. The desk sends this command if a holder uses the file.
     Keep,
-    /// Discards the file, because no holder uses it, or because its uploader removes it.
+    /// Discards the file: no holder uses the file at its deadline, or a person deletes the file.
     Discard { by: PersonId, at: Moment },
-    /// Records that the content is deleted.
+    /// Records that the content of the file is deleted.
     Remove,
 }
 
@@ -81,9 +83,9 @@ pub enum Rejection {
 pub struct Attachment {
     pub upload_started: Option<UploadStarted>,
     pub uploaded: Option<Uploaded>,
-    /// All holders to which the file was attached.
+    /// All holders to which the file was ever attached.
     pub places: Vec<Holder>,
-    /// The instant of the next check or deletion.
+    /// The instant at which the desk checks the holders, or repeats the deletion of the content.
     pub due: Moment,
     pub retained: bool,
     pub discarded: bool,
@@ -121,7 +123,8 @@ impl Decider for Attachment {
             Command::Receive(_) if self.uploaded.is_some() => reject(Rejection::Uploaded),
             Command::Receive(uploaded) => Ok(vec![uploaded.clone().into()]),
             Command::Attach { .. } if self.uploaded.is_none() => reject(Rejection::Incomplete),
-            // Drafts of other people must not use up the bounded number of holders of a file.
+            // Only the uploader may attach a file to a draft. Otherwise, drafts of other people
+            // could use up the bounded number of holders.
             Command::Attach {
                 to: Holder::Draft(_),
                 by,
@@ -132,8 +135,8 @@ impl Decider for Attachment {
                 if is_new && self.places.len() >= PLACES_MAX {
                     return reject(Rejection::TooManyPlaces);
                 }
-                // Drafts are saved often, so small changes of their deadline are not recorded.
-                // Every other repeated attachment moves the deadline.
+                // Drafts are saved often, so a small change of a draft's deadline is not recorded.
+                // A repeated attachment to any other holder always moves the deadline.
                 let ignored_ms = if matches!(to, Holder::Draft(_)) {
                     FRESH_MS
                 } else {
@@ -158,7 +161,8 @@ impl Decider for Attachment {
             Command::Keep if self.places.is_empty() => reject(Rejection::Alone),
             Command::Keep => Ok(vec![Retained {}.into()]),
             Command::Discard { .. } if self.retained => reject(Rejection::Held),
-            // A person may discard a file that only drafts use. The desk checks permanent holders.
+            // A person may discard a file whose only holders are drafts. For other holders, the
+            // desk decides at the deadline.
             Command::Discard { by, .. }
                 if !by.is_system()
                     && self
@@ -168,7 +172,8 @@ impl Decider for Attachment {
             {
                 reject(Rejection::Held)
             }
-            // A new attachment after the check moved the deadline.
+            // The file was attached again after the deadline passed, so the check of the desk is
+            // outdated.
             Command::Discard { by, at } if by.is_system() && self.due > *at => {
                 reject(Rejection::NotDue)
             }
@@ -221,8 +226,8 @@ impl Decider for Attachment {
 }
 
 impl Attachment {
-    /// Returns true if one of `people` may use the file in a form of `ticket`: its uploader, or
-    /// anybody if that ticket already has the file.
+    /// Returns true if one of `people` may use the file in a form of `ticket`. The uploader may use
+    /// the file; if the ticket already holds the file, every person may.
     pub fn is_for(&self, people: &[&PersonId], ticket: &TicketSn) -> bool {
         let is_attached =
             !ticket.as_str().is_empty() && self.places.contains(&Holder::Ticket(ticket.clone()));
@@ -236,8 +241,8 @@ impl Attachment {
             .is_some_and(|upload_started| people.contains(&&upload_started.by))
     }
 
-    /// Returns the form value of the file: id, name, media type, size and digest; `None` before the
-    /// upload is complete.
+    /// Returns the form value of the file: id, name, media type, size and digest. Returns `None`
+    /// until the upload is complete.
     pub fn described(&self) -> Option<Value> {
         let (upload_started, uploaded) = (self.upload_started.as_ref()?, self.uploaded.as_ref()?);
         Some(serde_json::json!({
@@ -246,8 +251,9 @@ impl Attachment {
     }
 }
 
-/// Returns the attachment ids in a form value: a list of ids, a list of objects with an `id`, or
-/// either as text. Any other value has none. The result is bounded to one more than [`COUNT_MAX`].
+/// Returns the attachment ids in a form value. The value is a list of ids, a list of objects with
+/// an `id`, or the text of such a list; any other value contains no ids. At most [`COUNT_MAX`] + 1
+/// ids are returned, so that the caller can detect too many.
 pub fn named(value: &Value) -> Vec<AttachmentId> {
     let of_item =
         |item: &Value| AttachmentId::read(item.as_str().or_else(|| item.get("id")?.as_str())?);
@@ -269,8 +275,8 @@ pub fn named(value: &Value) -> Vec<AttachmentId> {
     }
 }
 
-/// The limits of a file field: `meta.accept` (extensions such as `.log`, types such as `image/*`),
-/// `meta.bytes_max` for each file, and `meta.count_max`.
+/// The limits of a file field. `meta.accept` lists extensions such as `.log` and types such as
+/// `image/*`. `meta.bytes_max` limits each file, and `meta.count_max` the number of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     pub accept: Vec<String>,
@@ -279,7 +285,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Reads the limits from the `meta` of a field; unreadable members set no limit.
+    /// Reads the limits from the `meta` of a field. An unreadable member sets no limit.
     pub fn of(meta: &Value) -> Self {
         let texts = |value: &Value| match value {
             Value::Array(items) => items
@@ -304,13 +310,14 @@ impl Limits {
         }
     }
 
-    /// Returns true if the field accepts any file.
+    /// Returns true if the field sets no limit, so that every file is accepted.
     pub fn is_any(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Returns the reason why the field does not accept a file. A program is accepted only by its
-    /// exact type, because an extension proves nothing.
+    /// Returns the reason why the field does not accept a file; `None` if the file is accepted. A
+    /// program is accepted only by its exact media type, because a file name can have any
+    /// extension.
     pub fn wrong(&self, name: &str, media_type: &str, bytes: u64) -> Option<Unfit> {
         let lower = name.to_lowercase();
         let fits = |accepted: &String| match accepted.strip_suffix("/*") {
@@ -356,7 +363,7 @@ pub enum Unfit {
     TooLarge { most: u64, name: String, bytes: u64 },
 }
 
-/// Media types of programs and program packages, as detected from their content.
+/// Media types of programs and program packages. The type is detected from the content of a file.
 const PROGRAMS: [&str; 14] = [
     "application/java",
     "application/java-archive",

@@ -1,7 +1,8 @@
-//! Attempts of outgoing work: their number, the instant of the next one, and the verdict on each.
+//! Attempts of outgoing work: the number of attempts, the instant of the next attempt, and the
+//! verdict on each attempt.
 //!
-//! Callbacks and API calls embed [`Attempts`]. A decider records one [`Report`] per attempt; it
-//! accepts only the attempt that is due, so a repeated report is rejected.
+//! Callbacks and API calls embed [`Attempts`]. A decider records one [`Report`] per attempt. The
+//! decider accepts only the report of the attempt that is due, so a repeated report is rejected.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +10,23 @@ use events::Moment;
 use events::api_call::Exchange;
 use serde::{Deserialize, Serialize};
 
-/// Longest time for which a receiver can postpone the next attempt (`Retry-After`), milliseconds.
+/// Maximum pause in milliseconds that a receiver can demand with `Retry-After`.
 pub const RETRY_AFTER_MAX_MS: i64 = 24 * 3_600_000;
 
-/// When failed attempts are repeated, and how often.
+/// The retry policy: the number of attempts, and the pauses between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Consecutive failed attempts after which the work fails.
+    /// Number of consecutive failed attempts after which the work fails.
     pub attempts_max: u32,
-    /// Pause after the first failed attempt, milliseconds; it doubles with each further one.
+    /// Pause in milliseconds after the first failed attempt. Each further failure doubles the
+    /// pause.
     pub first_ms: i64,
-    /// Longest pause, milliseconds.
+    /// Maximum pause in milliseconds.
     pub longest_ms: i64,
 }
 
 impl Policy {
-    /// Returns the pause in milliseconds after this number of consecutive failed attempts.
+    /// Returns the pause in milliseconds after `failures` consecutive failed attempts.
     pub fn pause_ms(self, failures: u32) -> i64 {
         let doublings = failures.saturating_sub(1).min(40);
         let pause = self.first_ms.saturating_mul(1_i64 << doublings);
@@ -35,24 +37,24 @@ impl Policy {
 /// The classification of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The other system did the work.
+    /// The other system completed the work.
     Succeeded {
-        /// Values from the response.
+        /// Output variables, read from the response.
         outputs: BTreeMap<String, String>,
     },
-    /// The other system accepted the work and has not finished it; the next request follows after
-    /// `after_ms`.
+    /// The other system accepted the work but has not finished the work. The next request follows
+    /// after `after_ms` milliseconds.
     Poll {
         step: String,
-        /// The id of the work in the other system.
+        /// The id of the task in the other system.
         task: String,
         after_ms: i64,
     },
-    /// The attempt failed and may be repeated.
+    /// The attempt failed temporarily and may be repeated.
     Retry {
         reason: String,
-        /// The pause that the receiver asked for (`Retry-After`), milliseconds. It replaces the
-        /// pause of the policy.
+        /// The pause in milliseconds that the receiver demanded (`Retry-After`). The value replaces
+        /// the pause of the policy; `None` if the receiver demanded no pause.
         after_ms: Option<i64>,
     },
     /// The other system rejected the work.
@@ -60,33 +62,36 @@ pub enum Verdict {
         reason: String,
         outputs: BTreeMap<String, String>,
     },
-    /// The other system may have done the work, and a repetition could do it twice.
+    /// The outcome is unknown: the other system may have completed the work, and a repetition could
+    /// execute the work twice.
     Unknown { reason: String },
 }
 
 /// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The number of the attempt, from 1; it must be the attempt that is due.
+    /// The number of the attempt, counted from 1. The number must be that of the attempt that is
+    /// due.
     pub attempt: u32,
-    /// The HTTP exchange; `None` if no request was sent.
+    /// Target and duration of the HTTP request; `None` if no request was sent.
     pub exchange: Option<Exchange>,
-    /// The HTTP status; `None` without a response.
+    /// The HTTP status of the response; `None` if no response arrived.
     pub status: Option<u16>,
     pub verdict: Verdict,
     pub policy: Policy,
-    /// When the attempt ended.
+    /// The instant at which the attempt ended.
     pub at: Moment,
 }
 
-/// The attempts of one piece of outgoing work.
+/// The progress of one piece of outgoing work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempts {
-    /// Attempts with a recorded outcome.
+    /// Number of attempts whose outcome is recorded.
     pub made: u32,
-    /// Consecutive failed attempts.
+    /// Number of consecutive failed attempts.
     pub failures: u32,
-    /// The last attempt with a recorded start of a non-idempotent request; 0 if there is none.
+    /// Number of the last attempt whose start was recorded before a non-idempotent request; 0 if no
+    /// start was recorded.
     #[serde(default)]
     pub started: u32,
     /// The instant at which the next attempt is due.
@@ -94,7 +99,7 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Returns attempts of which the first is due at an instant.
+    /// Returns the progress of new work whose first attempt is due at `due`.
     pub fn due_at(due: Moment) -> Self {
         Self {
             due,
@@ -105,12 +110,13 @@ impl Attempts {
     pub fn next(&self) -> u32 {
         self.made + 1
     }
-    /// Returns whether a started attempt has no recorded outcome.
+    /// Returns true if the start of the next attempt is recorded, but the outcome of the attempt is
+    /// not.
     pub fn is_interrupted(&self) -> bool {
         self.started == self.next()
     }
-    /// Returns the instant of the next attempt after a failed one; `None` if the policy allows no
-    /// further attempt.
+    /// Returns the instant of the next attempt after a failed attempt. Returns `None` if the policy
+    /// allows no further attempt.
     pub fn retry_at(&self, policy: Policy, after_ms: Option<i64>, at: Moment) -> Option<Moment> {
         let failures = self.failures + 1;
         let pause = after_ms.map_or_else(
@@ -119,20 +125,20 @@ impl Attempts {
         );
         (failures < policy.attempts_max).then(|| at.plus_ms(pause))
     }
-    /// Applies the recorded start of an attempt.
+    /// Updates the progress after the start of an attempt.
     pub fn start(&mut self, attempt: u32, due: Moment) {
         (self.started, self.due) = (attempt, due);
     }
-    /// Applies a failed attempt.
+    /// Updates the progress after a failed attempt.
     pub fn fail(&mut self, attempt: u32, due: Moment) {
         (self.made, self.due) = (attempt, due);
         self.failures += 1;
     }
-    /// Applies an attempt after which a poll follows.
+    /// Updates the progress after an attempt that a poll follows.
     pub fn poll(&mut self, attempt: u32, due: Moment) {
         (self.made, self.failures, self.due) = (attempt, 0, due);
     }
-    /// Applies the last attempt.
+    /// Updates the progress after the last attempt.
     pub fn end(&mut self, attempt: u32) {
         self.made = attempt;
     }
@@ -180,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_ends_a_row_of_failures_and_an_end_is_the_last_attempt() {
+    fn each_recorded_event_updates_the_progress_of_the_attempts() {
         let mut attempts = Attempts::default();
         attempts.start(1, Moment(40));
         assert!(attempts.is_interrupted());

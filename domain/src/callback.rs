@@ -1,4 +1,5 @@
-//! One callback: repeated until the receiver accepts it, with a stored deadline for each attempt.
+//! One callback. The desk repeats the request until the receiver accepts the callback, and stores a
+//! deadline for each attempt.
 
 use events::callback::{AttemptFailed, CallbackEvent, Collected, Failed, Requested, Succeeded};
 use serde::{Deserialize, Serialize};
@@ -6,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// When attempts are repeated: 16 attempts take about 8 hours. After the last one only the receiver
-/// can collect the result.
+/// The retry policy of callbacks: 16 attempts take about 8 hours. After the last attempt the
+/// receiver can still collect the result.
 pub const POLICY: Policy = Policy {
     attempts_max: 16,
     first_ms: 1000,
@@ -105,13 +106,13 @@ impl Decider for Callback {
 }
 
 impl Callback {
-    /// Returns true if another attempt is to be made.
+    /// Returns true if the callback needs another attempt.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.progress == Progress::Open
     }
 
-    /// Returns the event of an attempt. A receiver recognizes a repeated request by its idempotency
-    /// key, so an attempt with an unknown outcome is repeated too.
+    /// Returns the event for the outcome of an attempt. An attempt with an unknown outcome is
+    /// repeated too, because the receiver detects a repeated request by its idempotency key.
     fn record(&self, report: &Report) -> CallbackEvent {
         let (attempt, status) = (report.attempt, report.status);
         let (reason, after_ms) = match &report.verdict {

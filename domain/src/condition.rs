@@ -1,5 +1,5 @@
-//! The condition language (reference/bk-itsm.md 7), evaluated by type with a trace and without text
-//! substitution.
+//! Evaluates the condition language (reference/bk-itsm.md 7) by type. Values are never inserted
+//! into a condition as text. Each evaluation records a trace.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -11,24 +11,24 @@ use serde_json::Value;
 
 use crate::value::plain;
 
-/// Maximum number of clauses of one condition; the largest one in real definitions has 6.
+/// Maximum number of clauses of one condition. The largest condition in real definitions has 6.
 pub const CLAUSES_MAX: usize = 100;
-/// Maximum size in bytes of a value in a trace.
+/// Maximum size in bytes of a value in a trace; a longer value is cut.
 pub const TRACE_BYTES: usize = 256;
 
-/// The value of a key during the evaluation of a condition.
+/// The value that a lookup finds for the key of a clause.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// The key has no value.
     Absent,
     Value(Value),
-    /// A personal value: compared, but not written into traces.
+    /// A personal value. The value is compared, but never written into a trace.
     Personal(Value),
-    /// An erased personal value; every comparison with it is false.
+    /// An erased personal value. Every comparison with an erased value is false.
     Erased,
 }
 
-/// Evaluates a condition and appends every evaluated clause to `trace`.
+/// Returns true if a condition is met. Appends each evaluated clause to `trace`.
 pub fn holds(
     condition: &Condition,
     transition: TransitionId,
@@ -40,7 +40,7 @@ pub fn holds(
     })
 }
 
-/// Evaluates one group of clauses, for example `show_conditions` of a field.
+/// Returns true if one group of clauses is met, for example the `show_conditions` of a field.
 pub fn group_holds(
     group: &Group,
     transition: TransitionId,
@@ -73,8 +73,8 @@ pub fn group_holds(
 /// Maximum size in bytes of a compiled custom pattern.
 const PATTERN_BYTES: usize = 1 << 20;
 
-/// Compiles a custom pattern anchored at the start; `None` if it is invalid or too large. Matching
-/// takes linear time.
+/// Compiles a custom pattern that must match from the start of the text. Returns `None` if the
+/// pattern is invalid or too large. Matching takes linear time.
 pub fn pattern(text: &str) -> Option<regex::Regex> {
     regex::RegexBuilder::new(&format!("^(?:{text})"))
         .size_limit(PATTERN_BYTES)
@@ -82,7 +82,7 @@ pub fn pattern(text: &str) -> Option<regex::Regex> {
         .ok()
 }
 
-/// Returns the keys that a condition uses, in the order of its clauses.
+/// Returns the keys in a condition, in the order of its clauses.
 pub fn keys(condition: &Condition) -> impl Iterator<Item = &str> {
     condition
         .expressions
@@ -91,7 +91,8 @@ pub fn keys(condition: &Condition) -> impl Iterator<Item = &str> {
         .map(|clause| clause.key.as_str())
 }
 
-/// Returns the number of clauses, to be compared with [`CLAUSES_MAX`].
+/// Returns the number of clauses of a condition. The caller compares the number with
+/// [`CLAUSES_MAX`].
 pub fn clauses(condition: &Condition) -> usize {
     condition
         .expressions
@@ -100,8 +101,8 @@ pub fn clauses(condition: &Condition) -> usize {
         .sum()
 }
 
-/// Combines the results of the parts; an empty conjunction is true, an empty disjunction is false.
-/// The evaluation ends at the first part that decides the result.
+/// Joins the results of the parts with `and` or `or`. An empty `and` is true, an empty `or` is
+/// false. The evaluation stops at the first part that determines the result.
 fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     match join {
         Join::And => parts.iter().all(&mut holds),
@@ -109,7 +110,7 @@ fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     }
 }
 
-/// Evaluates one clause against the value of its key.
+/// Returns true if the value of the key meets one clause.
 pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     let value = match found {
         Found::Erased => return false,
@@ -136,8 +137,8 @@ pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     }
 }
 
-/// Compares by the type of the clause: numbers, dates and times by value, everything else as text.
-/// Returns `None` if a value does not have the type.
+/// Compares two values by the type of the clause. Numbers, dates and times are compared by value,
+/// other types as text. Returns `None` if a value cannot be read as the type.
 fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
     let (left, right) = (plain(left), plain(right));
     if matches!(kind, "DATE" | "DATETIME" | "date" | "datetime") {
@@ -163,7 +164,7 @@ pub(crate) fn number(text: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite())
 }
 
-/// Reads a wall-clock time; a date is midnight of that day.
+/// Reads a wall-clock time. A date without a time means midnight of that day.
 pub(crate) fn time(text: &str) -> Option<jiff::civil::DateTime> {
     let text = text.trim().replace('/', "-").replace('T', " ");
     let of = |format| jiff::civil::DateTime::strptime(format, &text).ok();
@@ -177,7 +178,7 @@ pub(crate) fn time(text: &str) -> Option<jiff::civil::DateTime> {
         .or_else(day)
 }
 
-/// Reads a list, or a text with commas between its parts.
+/// Reads a set of texts from a list, or from a text with commas.
 pub(crate) fn set(value: &Value) -> BTreeSet<String> {
     match value {
         Value::Array(items) => items.iter().map(plain).collect(),

@@ -1,7 +1,8 @@
-//! The configuration of the desk besides workflows: services, catalog, dictionaries, shared fields,
-//! roles and client apps.
+//! The configuration of the desk: services, catalog, dictionaries, shared fields, roles and client
+//! apps. The module `workflow` contains the workflows.
 //!
-//! Each definition replaces the previous one completely; an equal definition records no event.
+//! Each definition replaces the previous definition completely. A definition that equals the
+//! current one adds no event.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ pub enum Rejection {
     ServiceNameTaken {
         name: String,
         by: ServiceId,
-        /// When the other service took the name.
+        /// The instant at which the other service took the name.
         at: Moment,
     },
     #[error("category {0} has child categories")]
@@ -69,7 +70,7 @@ pub struct App(pub Option<Registered>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SharedField(pub Option<field::Defined>);
 
-/// Implements [`Decider`] for aggregates whose state is their last definition.
+/// Implements [`Decider`] for aggregates whose state is the last definition.
 macro_rules! defined_as_a_whole {
     ($($state:ident $event:ident :: $variant:ident ($data:ty);)*) => {$(
         impl Decider for $state {
@@ -102,19 +103,19 @@ defined_as_a_whole! {
 /// The tree of categories, and the category of every service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
-    /// The categories by id; ids increase in the order in which categories were added.
+    /// The categories by id. A category that is added later gets a higher id.
     pub categories: BTreeMap<CategoryId, CategoryAdded>,
     pub places: BTreeMap<ServiceId, CategoryId>,
-    /// The highest id of a removed category; an id is never used again.
+    /// The highest id of all removed categories. An id is never used again.
     #[serde(default)]
     pub highest: CategoryId,
-    /// The service of each name that was taken, and when.
+    /// The service that uses each name, and the instant at which the service took the name.
     #[serde(default)]
     pub names: BTreeMap<String, (ServiceId, Moment)>,
 }
 
 impl Catalog {
-    /// Returns an id that no category has had.
+    /// Returns the id for a new category. The id was never used by another category.
     pub fn next_id(&self) -> CategoryId {
         let highest = self
             .categories
@@ -126,10 +127,10 @@ impl Catalog {
         CategoryId(highest.0 + 1)
     }
 
-    /// Returns true if category `id` is `above`, or is below it at any depth.
+    /// Returns true if category `id` equals `above`, or is a descendant of `above`.
     fn is_below(&self, id: CategoryId, above: CategoryId) -> bool {
         let mut next = Some(id);
-        // The depth of a tree is at most its number of categories, so the loop is bounded.
+        // The depth of the tree is at most the number of categories, so the loop always ends.
         for _ in 0..=self.categories.len() {
             match next {
                 Some(id) if id == above => return true,
@@ -145,7 +146,7 @@ impl Catalog {
         true
     }
 
-    /// Rejects an invalid name, or a name that another category of the same parent has.
+    /// Rejects an invalid name, and a name that another category with the same parent uses.
     fn check_name(
         &self,
         id: CategoryId,
@@ -174,8 +175,8 @@ impl Catalog {
 pub enum CatalogCommand {
     Add(CategoryAdded),
     PlaceService(ServicePlaced),
-    /// Takes a name for a service, or gives the name of the service up. `instead_of` is a service
-    /// that took the name and was never defined.
+    /// Assigns a name to a service, or releases the name of the service. `instead_of` is a service
+    /// that took the name but was never defined.
     NameService {
         named: ServiceNamed,
         instead_of: Option<ServiceId>,

@@ -1,22 +1,22 @@
-//! The trait of all aggregates: a state, decisions on commands, and the change of the state by
-//! events.
+//! The trait of all aggregates. An aggregate consists of a state, decisions on commands, and state
+//! changes by events.
 
 use events::{Event, Personal};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A pure aggregate. `decide` judges and cannot change the state; `evolve` changes the state and
-/// does not judge.
+/// A pure aggregate. `decide` checks a command and cannot change the state. `evolve` changes the
+/// state and checks nothing.
 pub trait Decider:
     Default + Clone + PartialEq + std::fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     type Command: Clone + Send + Sync + 'static;
     type Event: Event;
     type Rejection: std::error::Error + Clone + PartialEq + Send + Sync + 'static;
-    /// Inputs of a decision from outside the stream.
+    /// Inputs of a decision that are not in the stream.
     type Context: Default + Send + Sync + 'static;
-    /// One missing input that the decision requests.
+    /// One input that is missing in the context. The decision requests the input from the caller.
     type Lookup: Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static;
-    /// Whether the streams of the aggregate are work or configuration.
+    /// The kind of the aggregate's streams.
     const ROLE: StreamRole;
 
     fn decide(
@@ -25,12 +25,13 @@ pub trait Decider:
         context: &Self::Context,
     ) -> Result<Vec<Self::Event>, DecideError<Self>>;
     fn evolve(&mut self, event: &Self::Event);
-    /// Returns whether the command is the first of its stream, so that the stream need not be read
-    /// before the decision.
+    /// Returns true if the command always starts a new stream. The caller then does not load the
+    /// stream before the decision.
     fn opens(_command: &Self::Command) -> bool {
         false
     }
-    /// Returns every personal value of the state, so that snapshots can be sealed like events.
+    /// Returns every personal value of the state. The caller seals these values in snapshots, as in
+    /// events.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
@@ -39,18 +40,18 @@ pub trait Decider:
 /// The kind of the streams of an aggregate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamRole {
-    /// The number of streams grows with the work of the desk.
+    /// The number of streams grows with the number of tickets, files and requests.
     Work,
-    /// Operators change the streams rarely, and functions cache their states.
+    /// Operators change these streams rarely, so functions cache the states.
     Configuration,
 }
 
-/// The reason why a command produced no events.
+/// The reason why a decision returned no events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DecideError<D: Decider> {
-    /// The caller must load these inputs and decide again.
+    /// The decision needs these inputs. The caller loads the inputs and repeats the decision.
     Needs(Vec<D::Lookup>),
-    /// A rule forbids the command in this state.
+    /// A rule forbids the command in the current state.
     Rejected(D::Rejection),
 }
 
@@ -73,6 +74,6 @@ pub fn fold<'a, D: Decider>(history: impl IntoIterator<Item = &'a D::Event>) -> 
     state
 }
 
-/// The lookup type of deciders without context.
+/// The lookup type of deciders that need no context. The enum has no values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nothing {}

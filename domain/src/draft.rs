@@ -1,4 +1,4 @@
-//! One unsent form (a draft) or ticket template: saved many times, discarded once.
+//! One unsent form: a draft, or a ticket template. The form is saved many times and discarded once.
 
 use events::draft::{Discarded, DraftEvent, FormRef, Saved};
 use events::{AttachmentId, Moment, PersonId, Personal, Personals as _};
@@ -9,8 +9,8 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Lifetime of a draft after its last save, in milliseconds.
 pub const DRAFT_MS: i64 = 30 * 86_400_000;
-/// An unchanged save is recorded only if it moves the deadline by at least this time, so that
-/// automatic saves do not fill the stream.
+/// Minimum change of the deadline in milliseconds. An unchanged form is recorded only if its
+/// deadline moves by at least this time, so that automatic saves do not fill the stream.
 const FRESH_MS: i64 = 86_400_000;
 /// Longest name of a template, in characters.
 pub const NAME_MAX: usize = 64;
@@ -21,7 +21,8 @@ pub const FIELDS_MAX: usize = 1000;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Save(Box<Saved>),
-    /// Discards the draft; the system person may discard it only if it is due at `at`.
+    /// Discards the draft. The desk itself may discard a draft only if the draft has expired at
+    /// `at`.
     Discard {
         by: PersonId,
         at: Moment,
@@ -41,7 +42,8 @@ pub enum Rejection {
     TooManyFields,
 }
 
-/// The state of one draft; `saved` is `None` before the first save and after it is discarded.
+/// The state of one draft. `saved` is `None` before the first save, and after the draft is
+/// discarded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Draft {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,7 +116,7 @@ impl Decider for Draft {
 }
 
 impl Draft {
-    /// Returns the ids of the attachments in the form of the draft.
+    /// Returns the ids of the files in the saved form.
     pub fn attachments(&self) -> Vec<AttachmentId> {
         self.saved
             .iter()

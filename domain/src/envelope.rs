@@ -1,4 +1,4 @@
-//! Envelopes: stored events with their attributes, the input of views and reactions.
+//! Envelopes: stored events with their attributes. Views and reactions read envelopes.
 
 use events::{Event, Meta, Moment};
 
@@ -6,22 +6,22 @@ use events::{Event, Meta, Moment};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope<F: Event> {
     pub stream: String,
-    /// The position in the stream, from 1.
+    /// The position of the event in the stream, counted from 1.
     pub sequence: i64,
-    /// The commit time.
+    /// The instant at which the commit was stored.
     pub at: Moment,
-    /// When the event happened, if that differs from the commit time.
+    /// The instant at which the event happened; `None` if the event happened at the commit time.
     pub occurred_at: Option<Moment>,
     pub meta: Meta,
     pub event: F,
 }
 
 impl<F: Event> Envelope<F> {
-    /// Returns the event id, `<stream>:<sequence>`, to which causation refers.
+    /// Returns the event id `<stream>:<sequence>`. The causation of later commits contains this id.
     pub fn id(&self) -> String {
         format!("{}:{}", self.stream, self.sequence)
     }
-    /// Returns when the event happened.
+    /// Returns the instant at which the event happened.
     pub fn happened_at(&self) -> Moment {
         self.occurred_at.unwrap_or(self.at)
     }

@@ -1,4 +1,4 @@
-//! Adapter from deciders to cqrs-es; no other file of this crate uses cqrs-es.
+//! Adapts deciders to cqrs-es. No other file of this crate uses cqrs-es.
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider};
 
-/// A decider as a cqrs-es aggregate, with the context of the decision as its services.
+/// A decider as a cqrs-es aggregate. The cqrs-es services are the context of the decision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent, bound = "")]
 pub struct EsAggregate<D: Decider>(pub D);

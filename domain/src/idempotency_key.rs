@@ -1,11 +1,11 @@
-//! One idempotency key: binds the key to one ticket number without a time limit.
+//! One idempotency key. The key is bound to one ticket number without a time limit.
 
 use events::idempotency_key::{IdempotencyKeyEvent, Reserved};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Reserves a ticket number for the key, unless the key already has one.
+/// Binds the key to a ticket number, unless the key is already bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Reserved);
 
@@ -18,7 +18,7 @@ pub enum Rejection {
     AlreadyReserved(Reserved),
 }
 
-/// The state of one key; `reserved` is `None` before the first reservation.
+/// The state of one key; `reserved` is `None` until the key is bound to a ticket number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
     pub reserved: Option<Reserved>,

@@ -1,7 +1,7 @@
-//! What queues carry: intents of reactions, and due work.
+//! The contents of queue messages: intents of reactions, and due work.
 //!
-//! An intent is work to do after an event is stored, under an effect id that makes repetition
-//! harmless. Due work is a deadline of a stream that passed.
+//! An intent is work that the desk executes after an event is stored. The effect id of the intent
+//! makes a repeated execution harmless. Due work is a deadline of a stream that has passed.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "intent", rename_all = "snake_case")]
 pub enum Intent {
-    /// Send a callback about the end or the status of a ticket.
+    /// Requests a callback about the end or the status of a ticket.
     SendCallback {
         ticket: TicketSn,
         cause: String,
@@ -21,9 +21,9 @@ pub enum Intent {
         callback: CallbackTarget,
         correlation: String,
     },
-    /// Start the API call of an automatic node.
+    /// Requests the API call of an automatic node.
     StartApiCall(Box<StartApiCall>),
-    /// Record in a ticket that a relation to another ticket was added (`linked`) or removed.
+    /// Records in `ticket` that a relation to the ticket `with` was added (`linked`) or removed.
     RelateTicket {
         ticket: TicketSn,
         with: TicketSn,
@@ -33,7 +33,7 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
-    /// End a child ticket like its parent.
+    /// Ends the child ticket `ticket` with the final status of its parent.
     EndChildTicket {
         ticket: TicketSn,
         parent: TicketSn,
@@ -44,7 +44,7 @@ pub enum Intent {
     },
 }
 
-/// The inputs of an API call.
+/// The inputs of one API call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartApiCall {
     pub ticket: TicketSn,
@@ -53,7 +53,7 @@ pub struct StartApiCall {
     pub round: u32,
     pub attempt: u32,
     pub cause: String,
-    /// The value of the header `Idempotency-Key`.
+    /// The value of the HTTP header `Idempotency-Key`.
     pub key: String,
     pub inputs: BTreeMap<String, String>,
     pub task: String,
@@ -61,7 +61,7 @@ pub struct StartApiCall {
 }
 
 impl Intent {
-    /// Returns the queue that executes the intent.
+    /// Returns the name of the queue that executes the intent.
     pub fn queue(&self) -> &'static str {
         match self {
             Self::SendCallback { .. } => "callback",
@@ -69,8 +69,8 @@ impl Intent {
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
     }
-    /// Returns the target of the intent. It is the part of the effect id that differs between the
-    /// intents of one event.
+    /// Returns the target of the intent. The effect id contains the target, so that the intents of
+    /// one event get different ids.
     pub fn target(&self) -> String {
         match self {
             Self::SendCallback { callback, .. } => callback.secret.clone(),
@@ -82,7 +82,7 @@ impl Intent {
     }
 }
 
-/// A deadline of a stream that is due, or that will be due soon.
+/// A deadline of a stream that has passed or will pass soon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
     pub stream: String,
@@ -92,8 +92,8 @@ pub struct Due {
 }
 
 impl Due {
-    /// Returns the identity of this deadline at this instant: the id of its queue message, and the
-    /// input of the id of its command.
+    /// Returns the id of this deadline at this instant. The queue message uses the id, and the
+    /// command id is derived from the id.
     pub fn id(&self) -> String {
         format!("{}|{}|{:016}", self.stream, self.deadline, self.at.0)
     }
@@ -107,8 +107,8 @@ pub enum Work {
     Due(Due),
 }
 
-/// Returns the id of an effect of an event: BLAKE3 of consumer, event id and target, 16 bytes as
-/// hex. It never contains an ordinal.
+/// Returns the id of one effect of an event: the BLAKE3 hash of consumer name, event id and target,
+/// as 16 bytes in hex. The id contains no counter, so a repeated reaction computes the same id.
 pub fn effect_id(consumer: &str, event_id: &str, target: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in ["ledgerdesk.effect.v1", consumer, event_id, target] {

@@ -1,14 +1,14 @@
-//! The losses of published commits that an operator accepted.
+//! Records the loss of published commits that an operator accepted.
 
 use events::ledger::{Continued, LedgerEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// The stream that records accepted losses.
+/// The name of the stream that records accepted losses.
 pub const STREAM: &str = "ledger-continued";
 
-/// Accepts the loss of these commits, so that the desk continues without them.
+/// Accepts the loss of the named commits. The desk then continues without these commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Continued);
 

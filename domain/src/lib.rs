@@ -1,15 +1,17 @@
-//! Decisions: pure, total and fast, without I/O, clock, randomness or environment.
+//! Decisions: pure, total and fast functions without I/O, clock, randomness or environment.
 //!
 //! A request becomes a [`decider::Decider::Command`]. `decide` returns events or a rejection, and
-//! `evolve` applies the events to the state. Stored events are the input of [`views`] (what people
-//! read) and [`reactions`] (follow-up work as [`intent::Intent`]s).
+//! `evolve` applies the events to the state. [`views`] turn stored events into the documents that
+//! people read. [`reactions`] turn stored events into follow-up work, which are
+//! [`intent::Intent`]s.
 //!
-//! **Recipe, an aggregate**: `events/src/<name>.rs`; one file here with `Command`, `Rejection`,
-//! state, `decide`, `evolve`, its card, helpers and tests; its `pub mod` line in this file; its row
-//! in `functions/src/registry.rs`; a flow in `tests/flows`.
+//! **Recipe, an aggregate**: To add an aggregate, first add its events in `events/src/<name>.rs`.
+//! Then add one file in this crate that contains `Command`, `Rejection`, state, `decide`, `evolve`,
+//! card, helpers and tests. Add a `pub mod` line to this file, a row to
+//! `functions/src/registry.rs`, and a flow to `tests/flows`.
 //!
-//! **Recipe, a card, a projection or a reaction**: one file in its folder, its line in the folder's
-//! `mod.rs`, and its entry in `functions/src/registry.rs`.
+//! **Recipe, a card, a projection or a reaction**: To add one of these, add one file to its folder.
+//! Add its line to the `mod.rs` of the folder, and its entry to `functions/src/registry.rs`.
 
 pub mod api_call;
 pub mod attachment;

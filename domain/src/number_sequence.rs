@@ -1,4 +1,5 @@
-//! The ticket numbers of one type and day, issued in blocks to avoid contention; gaps are allowed.
+//! The ticket numbers of one ticket type and day. The numbers are issued in blocks to avoid write
+//! conflicts, and gaps are allowed.
 
 use events::TicketSn;
 use events::number_sequence::{BlockIssued, NumberSequenceEvent};
@@ -7,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Largest value of the six-digit counter of one day.
+/// Largest counter value of one day, because the counter has six digits.
 pub const COUNTER_MAX: i64 = 999_999;
 
-/// Issues the next block of `size` numbers; the last block of a day may be smaller.
+/// Issues the next block of `size` numbers. The last block of a day may be smaller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Issue { size: i64 },
@@ -23,7 +24,7 @@ pub enum Rejection {
     UsedUp,
 }
 
-/// The state of one sequence: the last number issued.
+/// The state of one sequence: the last issued number, 0 before the first block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberSequence {
     pub issued: i64,
@@ -62,8 +63,8 @@ impl Decider for NumberSequence {
     }
 }
 
-/// Returns the ticket number and the integer id of one counter value: `REQ20261122000017` and
-/// `120261122000017`; `date` is `YYYYMMDD` as a number.
+/// Returns the ticket number and the integer id of one counter value, such as `REQ20261122000017`
+/// and `120261122000017`. `date` is a number of the form `YYYYMMDD`.
 pub fn number(kind: ServiceKind, date: i64, counter: i64) -> (TicketSn, i64) {
     let sn = format!("{}{date:08}{counter:06}", kind.prefix());
     (
@@ -72,8 +73,8 @@ pub fn number(kind: ServiceKind, date: i64, counter: i64) -> (TicketSn, i64) {
     )
 }
 
-/// Returns the ticket number of an integer id; `None` if the first digit is not that of a ticket
-/// type.
+/// Returns the ticket number of an integer id. Returns `None` if the first digit belongs to no
+/// ticket type.
 pub fn sn_of_id(id: i64) -> Option<TicketSn> {
     let kind = ServiceKind::ALL
         .into_iter()

@@ -1,4 +1,5 @@
-//! Field options from an external system: the request for them, and the options in its response.
+//! Field options from an external system: builds the request and reads the options from the
+//! response.
 
 use std::collections::BTreeMap;
 
@@ -12,35 +13,36 @@ use crate::condition::Found;
 use crate::placeholder::{Variables, holes_of_json, placeholders, typed};
 use crate::value::plain;
 
-/// Maximum number of options in one response, including options below other options.
+/// Maximum number of options in one response. Options at all levels of a tree are counted.
 pub const OPTIONS_MAX: usize = 10_000;
 
-/// Maximum size of one request in bytes (URL, headers, body). The request is the key of cached
-/// options, so user input must not make it unlimited.
+/// Maximum size in bytes of one request: URL, headers and body. The cache stores the whole request
+/// as its key, so the size must not depend on user input without a limit.
 pub const QUESTION_BYTES_MAX: usize = 8192;
 
-/// One request for options; fields and tickets with equal requests share the response.
+/// One request for options. Fields and tickets whose requests are equal share one response.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Question {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// The body as text; empty if the request has no body.
+    /// The body as text; empty if the request sends no body.
     pub body: String,
-    /// The name of a secret in the key store with further headers.
+    /// The name of a secret in the key store that contains further headers; empty if none are
+    /// needed.
     pub secret: String,
     pub timeout_ms: i64,
     rows: String,
-    /// The members of a row with the key and the name of its option. If `None`, the row is the name
-    /// and its index is the key, unless the row has a member `key`.
+    /// The names of two members of a row: the key and the name of an option. If `None`, the row
+    /// itself is the name and its index is the key, unless the row has a member `key`.
     members: Option<(String, String)>,
 }
 
-/// The options of one response, or the English reason why there are none.
+/// The options of one response, or the English reason why no options are available.
 pub type Offered = Result<Vec<Choice>, String>;
 
-/// Returns the request for the options of a field with the current form values; `None` if no
-/// external system supplies them.
+/// Returns the request for the options of a field, filled with the current form values. Returns
+/// `None` if the options do not come from an external system.
 pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, String>> {
     let source = field.source.as_deref()?;
     let members = field
@@ -77,8 +79,8 @@ pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, Stri
     Some(of_request(&source.request, form).and_then(planned))
 }
 
-/// Returns the variables of requests for options: all fields; a field without a value is an empty
-/// text.
+/// Returns the values of all fields as variables for option requests. A field without a value
+/// becomes an empty text.
 pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Variables {
     let value = |key: &str| match find(key) {
         Found::Value(value) | Found::Personal(value) if !value.is_null() => value,
@@ -91,7 +93,7 @@ pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Varia
         .collect()
 }
 
-/// Returns the sorted keys of the fields in the placeholders of an option source.
+/// Returns the sorted keys of the fields whose values an option source needs.
 pub fn depends_on(source: &Source) -> Vec<String> {
     let request = &source.request;
     let texts = [&request.url].into_iter().chain(
@@ -110,8 +112,8 @@ pub fn depends_on(source: &Source) -> Vec<String> {
     keys
 }
 
-/// Reads the options in a response; a status other than 2xx or an envelope with `result: false` is
-/// an error.
+/// Reads the options from a response. Returns an error for a status other than 2xx, and for an
+/// envelope with `result: false`.
 pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
     if !(200..300).contains(&status) {
         return Err(format!("answered {status}"));
@@ -134,7 +136,8 @@ pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
         .ok_or_else(|| format!("the answer has more than {OPTIONS_MAX} options"))
 }
 
-/// Reads rows as options; nested rows become a tree. `None` if the rows exceed `left` options.
+/// Reads rows as options; nested rows become a tree. Returns `None` if the rows contain more than
+/// `left` options.
 fn choices(
     rows: &[Value],
     members: Option<&(String, String)>,
@@ -177,13 +180,13 @@ fn choices_below(
     rows.map_or_else(|| Some(Vec::new()), |rows| choices(rows, members, left))
 }
 
-/// Returns the number of options, including options below other options.
+/// Returns the number of options at all levels of a tree.
 pub fn count(choices: &[Choice]) -> usize {
     choices.iter().map(|choice| 1 + count(&choice.items)).sum()
 }
 
-/// Returns the first key that has a comma. Selected options are stored as text with commas, so such
-/// a key would read as two keys.
+/// Returns the first key that contains a comma. Selected options are stored as text with commas, so
+/// such a key would be read as two keys.
 pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     choices.iter().find_map(|choice| {
         if choice.key.contains(',') {
@@ -194,7 +197,7 @@ pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     })
 }
 
-/// Returns all options of a tree by key, each with the names from the root to the option.
+/// Returns all options of a tree by key. The value contains the names from the root to the option.
 pub fn names(choices: &[Choice]) -> BTreeMap<&str, String> {
     fn collect<'a>(choices: &'a [Choice], above: &str, names: &mut BTreeMap<&'a str, String>) {
         for choice in choices {
@@ -212,7 +215,8 @@ pub fn names(choices: &[Choice]) -> BTreeMap<&str, String> {
     names
 }
 
-/// Returns the names from the root of a tree to the option `key`; `None` if no option has that key.
+/// Returns the names from the root of a tree to the option `key`. Returns `None` if the tree
+/// contains no such option.
 pub fn path(choices: &[Choice], key: &str) -> Option<Vec<String>> {
     choices.iter().find_map(|choice| {
         if choice.key == key {

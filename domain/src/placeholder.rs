@@ -1,7 +1,7 @@
-//! Texts with the placeholders `${key}` or `{{ key }}`.
+//! Texts that contain placeholders of the form `${key}` or `{{ key }}`.
 //!
-//! An inserted value is never read as a template again, so user input cannot become a template, a
-//! path or code.
+//! An inserted value is never parsed as a template again. User input therefore cannot become a
+//! template, a path or code.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::value::plain;
 
-/// The values for placeholders by key.
+/// The values of the placeholders, by key.
 pub type Variables = BTreeMap<String, Value>;
 
 /// One part of a template: literal text, or the key of a placeholder.
@@ -70,8 +70,8 @@ fn find<'a>(key: &str, variables: &'a Variables) -> Result<&'a Value, String> {
         .ok_or_else(|| format!("the template uses {key}, which does not exist"))
 }
 
-/// Replaces the placeholders of a text with their values after `encode`; an unknown key is an
-/// error.
+/// Replaces each placeholder of a text with the result of `encode` for its value. Returns an error
+/// if a key is unknown.
 pub fn fill(
     text: &str,
     variables: &Variables,
@@ -92,8 +92,8 @@ fn escaped(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Writes a value as JSON outside of quotes; a text that is a JSON value itself, such as a number,
-/// is written unquoted.
+/// Writes a value as JSON for a position outside of quotes. A text that is itself a JSON value,
+/// such as `5`, is written without quotes.
 fn json_value(value: &Value) -> String {
     match value {
         Value::String(text) if serde_json::from_str::<Value>(text).is_ok() => text.clone(),
@@ -101,8 +101,9 @@ fn json_value(value: &Value) -> String {
     }
 }
 
-/// Replaces the placeholders of a template in JSON. Inside quotes a value is escaped text;
-/// elsewhere it is a JSON value. In a template that is not JSON, all values are escaped text.
+/// Replaces the placeholders of a JSON template. A value inside quotes is written as escaped text;
+/// a value outside of quotes is written as JSON. In a template that is not JSON, all values are
+/// escaped text.
 pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, String> {
     let pieces = pieces(text);
     let (mut quoted, mut is_escaped, mut is_quoted) = (Vec::new(), false, false);
@@ -146,8 +147,8 @@ pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, Strin
     pieces.into_iter().map(one).collect()
 }
 
-/// Replaces the placeholders in all texts of a JSON value. A text that is exactly one placeholder
-/// becomes the value with its type.
+/// Replaces the placeholders in all texts of a JSON value. A text that consists of one placeholder
+/// is replaced by the value itself, so the type of the value is preserved.
 pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> {
     Ok(match value {
         Value::String(text) => match &pieces(text)[..] {
@@ -172,7 +173,7 @@ pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> 
     })
 }
 
-/// Converts a number or truth value that a form stores as text to its JSON type.
+/// Converts a number or truth value to its JSON type, because forms store such values as text.
 pub fn typed(kind: FieldKind, value: Value) -> Value {
     match (kind, &value) {
         (FieldKind::Int, Value::String(text)) => {
@@ -185,8 +186,8 @@ pub fn typed(kind: FieldKind, value: Value) -> Value {
     }
 }
 
-/// Percent-encodes a text for the path or query of a URL: all but unreserved characters (RFC 3986
-/// 2.3).
+/// Percent-encodes a text for the path or query of a URL. Only unreserved characters stay unchanged
+/// (RFC 3986 2.3).
 pub fn percent(text: &str) -> String {
     let one = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

@@ -1,4 +1,4 @@
-//! The birth of a reaction: the first commit that the reaction may act on.
+//! The activation of a reaction. The reaction acts only on commits after its activation.
 
 use events::Moment;
 use events::reaction::{Activated, ReactionEvent};
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Activates a reaction; without effect if the reaction is active.
+/// Activates a reaction. The command changes nothing if the reaction is already active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Activated);
 
-/// No command is rejected.
+/// This aggregate rejects no command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {}
 
-/// The birth of one reaction; `None` before its first run.
+/// The activation of one reaction; `None` before the reaction runs for the first time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Birth(pub Option<Activated>);
 
@@ -43,7 +43,7 @@ impl Decider for Birth {
 }
 
 impl Birth {
-    /// Returns whether the reaction may act on a commit. `position` is `None` if the position of
+    /// Returns true if the reaction may act on a commit. `position` is `None` if the position of
     /// the commit is unknown.
     pub fn includes(&self, position: Option<i64>, at: Moment) -> bool {
         let Some(birth) = &self.0 else {
@@ -56,7 +56,7 @@ impl Birth {
     }
 }
 
-/// Returns the stream of a reaction.
+/// Returns the name of the stream that stores the activation of a reaction.
 pub fn stream(name: &str) -> String {
     format!("reaction-{name}")
 }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reaction_ignores_commits_before_its_birth() {
+    fn a_reaction_ignores_commits_before_its_activation() {
         let on_a_feed = Birth(Some(born(Some(7))));
         assert!(!on_a_feed.includes(Some(7), Moment(500)));
         assert!(on_a_feed.includes(Some(8), Moment(50)));

@@ -1,10 +1,11 @@
-//! User names as people type them: the separators of a list, and the characters of a valid name.
+//! User names in texts that people type: the separators of a list of names, and the characters of a
+//! valid name.
 
-/// Longest user name, in characters.
+/// Maximum length of a user name, in characters.
 pub const NAME_MAX: usize = 64;
 
-/// Returns true for a separator of names: the comma, and the commas of Chinese and Japanese
-/// keyboards, including their forms for vertical text.
+/// Returns true if a character separates names. Separators are the comma and the commas of Chinese
+/// and Japanese keyboards, including the forms for vertical text.
 fn is_separator(c: char) -> bool {
     matches!(
         c,
@@ -12,8 +13,8 @@ fn is_separator(c: char) -> bool {
     )
 }
 
-/// Returns true for blanks of any width, and for invisible characters such as zero-width spaces and
-/// byte order marks.
+/// Returns true if a character is a blank of any width, or is invisible. Zero-width spaces and byte
+/// order marks are invisible.
 fn is_blank_char(c: char) -> bool {
     c.is_whitespace()
         || matches!(
@@ -37,17 +38,17 @@ fn is_blank_char(c: char) -> bool {
         )
 }
 
-/// Removes blanks and invisible characters at both ends of a text.
+/// Removes blanks and invisible characters from both ends of a text.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(is_blank_char)
 }
 
-/// Returns true if a text has only blanks and invisible characters.
+/// Returns true if a text consists only of blanks and invisible characters.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_blank_char)
 }
 
-/// Splits a list of names; returns its trimmed parts without empty ones.
+/// Splits a list of names. Returns the trimmed names and omits empty parts.
 pub fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_separator)
         .map(trimmed)
@@ -55,8 +56,9 @@ pub fn split(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Returns true if a text is a valid user name. `system` is reserved for the desk. A person id is
-/// invalid, because it is shown for an erased person and must not address that person. Characters
-/// that separate names in other systems are invalid, because such a text is a list.
+/// invalid: the desk displays the id instead of an erased person's name, and the text must not
+/// address that person. A character that separates names in other systems is invalid, because such
+/// a text is a list.
 pub fn is_name(name: &str) -> bool {
     let is_forbidden = |c: char| {
         c.is_control()

@@ -1,9 +1,9 @@
-//! JSON values of forms as text and as people.
+//! Converts JSON values of forms to text and to people.
 
 use events::PersonId;
 use serde_json::Value;
 
-/// Returns a value as text; null is empty.
+/// Returns a value as text; null becomes an empty text.
 pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -12,7 +12,7 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-/// Returns the people of a MEMBER or MEMBERS value.
+/// Returns the people in a MEMBER or MEMBERS value.
 pub fn people(value: &Value) -> Vec<PersonId> {
     plain(value)
         .split(',')

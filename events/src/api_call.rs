@@ -1,5 +1,5 @@
-//! The API call of one automatic node, in the stream `api_call-<id>`: its attempts (the API call
-//! log) and its deadlines.
+//! The events of one API call, in the stream `api_call-<id>`. The stream stores the attempts of the
+//! API call and its deadlines.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{Moment, NodeId, TicketSn};
 
-/// The id of the deadline of the next attempt.
+/// The deadline id of the next attempt.
 pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
@@ -31,60 +31,63 @@ event_enum! {
     }];
 }
 
-/// A node of a ticket requested the service task of its workflow definition.
+/// An automatic node of a ticket requested the service task of its workflow definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The number of the ticket's own try: 1 first, then one more for each retry by a person.
+    /// The number of the API call within the round of the node: 1 for the first call, one more for
+    /// each retry by a person.
     pub attempt: u32,
     /// The id of the event that entered or retried the node.
     pub cause: String,
-    /// The value of the header `Idempotency-Key`: the same for a retry with the same inputs.
+    /// The value of the HTTP header `Idempotency-Key`. A retry with the same inputs uses the same
+    /// value.
     pub key: String,
-    /// Values that replace fields and variables of the same key.
+    /// Values that replace fields and variables with the same key, in this API call only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The id of an existing task of the external system that this call continues; empty for a new
-    /// task.
+    /// The id of an existing task in the external system that this API call continues; empty for a
+    /// new task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     pub due: Moment,
 }
 impl Personals for Requested {}
 
-/// A non-idempotent request is about to be sent. If no result is recorded by `due`, the request may
-/// have been executed.
+/// A non-idempotent request is about to be sent. If no result is recorded by `due`, the external
+/// system may have executed the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
-    /// The step that starts: empty for the creation of a task, `created` for its start.
+    /// The step before this attempt: empty if the attempt creates a task, `created` if the attempt
+    /// starts the task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub step: String,
     pub due: Moment,
 }
 impl Personals for AttemptStarted {}
 
-/// Target and duration of one HTTP request. Path and query are omitted, because they may contain
-/// values that people entered.
+/// Target and duration of one HTTP request. The path and the query are omitted, because both may
+/// contain values that people entered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
-    /// Method, scheme and host: `POST https://api.example.com`.
+    /// Method, scheme and host of the request, such as `POST https://api.example.com`.
     pub target: String,
     /// Milliseconds from sending the request to the response.
     pub duration_ms: i64,
 }
 
-/// An attempt got no usable response; the next attempt is due at `due`.
+/// An attempt failed because no usable response arrived. The next attempt is due at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// Absent if no request was sent.
+    /// Target and duration of the request; absent if no request was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// HTTP status of the response; absent without a response.
+    /// The HTTP status of the response; absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,
@@ -92,23 +95,24 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// The external system has not finished; the next poll is due at `due`.
+/// The external system has not finished its work. The next poll is due at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PollScheduled {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// Progress: `polled` for a request; `resumed`, `created`, `started` or `running` for a task.
+    /// The progress of the work: `polled` for a request; `resumed`, `created`, `started` or
+    /// `running` for a task.
     pub step: String,
-    /// The id of the task in the external system.
+    /// The id of the task in the external system; empty if there is no task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}
 
-/// The API call has a result. The ticket must record the result by `due`; otherwise the result is
-/// sent to the ticket again.
+/// The API call ended with a result. If the ticket does not record the result by `due`, the result
+/// is sent to the ticket again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     pub attempt: u32,
@@ -119,7 +123,7 @@ pub struct Completed {
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The id of the task in the external system.
+    /// The id of the task in the external system; empty if there is no task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -128,7 +132,8 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// The ticket has recorded the result, or no longer waits for it (`recorded` is false).
+/// The API call was closed. `recorded` is true if the ticket recorded the result, and false if the
+/// ticket no longer waits for the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

@@ -1,5 +1,5 @@
-//! Client apps that may call the APIs, in the stream `app-<code>`. The key store has the hashes of
-//! their secrets; events never contain secrets.
+//! Client apps that may call the APIs, in the stream `app-<code>`. The key store contains the
+//! hashes of the app secrets. Events never contain secrets.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,17 +13,17 @@ event_enum! {
     }
 }
 
-/// The app was registered or its registration was replaced.
+/// The client app was registered, or its registration was replaced.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Registered {
     pub code: AppCode,
     pub name: String,
-    /// The app may name any user as the caller, or no user, without that user's login token.
+    /// True if the app may act as any user without that user's login token, or without any user.
     pub may_impersonate: bool,
-    /// Callbacks of the app also report changes of status before the end of a ticket.
+    /// True if callbacks of the app also report changes of status before the ticket ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub status_callbacks: bool,
-    /// The app may not call until it is enabled again.
+    /// True if the app may not call the APIs until the app is enabled again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_disabled: bool,
 }

@@ -1,14 +1,15 @@
 //! One uploaded file, in the stream `attachment-<id>`.
 //!
-//! The blob store has the sealed bytes. This stream has the description of the file and its
-//! holders. A file without a holder is discarded at its deadline.
+//! The blob store contains the sealed bytes of the file. This stream contains the description and
+//! the holders of the file. A file that no holder uses is discarded at its deadline.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{AttachmentId, DraftId, Moment, PersonId, Personal, Remark, TicketSn, WorkflowId};
 
-/// The id of the deadline at which a file is retained or discarded, or its content deleted.
+/// The deadline id of a file. At this deadline the file is retained or discarded, or its content is
+/// deleted.
 pub const SETTLE: &str = "settle";
 
 event_enum! {
@@ -30,30 +31,30 @@ event_enum! {
     };
 }
 
-/// The object that an attachment belongs to.
+/// The object to which a file can be attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holder {
-    /// A field of a ticket's form.
+    /// A ticket; a field of its form contains the file.
     Ticket(TicketSn),
-    /// A form that was not sent yet.
+    /// A draft: a form that is saved but not submitted.
     Draft(DraftId),
-    /// A field of a workflow, as a template file that people fill in and send back.
+    /// A workflow; people download the file as a template, fill in the file and upload the result.
     Workflow(WorkflowId),
 }
 
-/// A person started an upload; the bytes arrive in parts.
+/// A person started an upload. The bytes arrive in parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UploadStarted {
     pub attachment: AttachmentId,
     pub by: PersonId,
-    /// The person whose key seals the bytes. Absent for files for many people, which the desk's own
-    /// key seals.
+    /// The person whose key seals the bytes. Absent for a file that many people may read; a key of
+    /// the desk seals such a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<PersonId>,
     /// The name of the file.
     pub name: Remark,
-    /// When the upload must be complete.
+    /// The instant by which the upload must be complete.
     pub due: Moment,
 }
 impl Personals for UploadStarted {
@@ -62,42 +63,45 @@ impl Personals for UploadStarted {
     }
 }
 
-/// All parts of the file are stored.
+/// The upload is complete: all parts of the file are stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Uploaded {
-    /// The media type, detected from the bytes; otherwise the type that the uploader declared.
+    /// The media type, detected from the bytes. If detection fails, the type that the uploader
+    /// declared.
     pub media_type: String,
     pub bytes: u64,
-    /// The parts in order, each by the digest of its bytes, which names the part in the blob store.
+    /// The digests of the parts, in order. The digest of a part is also its name in the blob store.
     pub parts: Vec<String>,
-    /// BLAKE3 of the bytes, keyed with the desk's fingerprint key, as hex.
+    /// The BLAKE3 hash of the bytes in hex, keyed with the fingerprint key of the desk.
     pub digest: String,
-    /// When the file must have a holder.
+    /// The instant by which a holder must use the file.
     pub due: Moment,
 }
 impl Personals for Uploaded {}
 
-/// A holder is about to reference the file, possibly beside other holders. The reference exists by
-/// `due`, or never.
+/// The file was attached to a holder that is about to use the file. Other holders may use the file
+/// too. If the holder does not use the file by `due`, the holder will never use the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attached {
     pub to: Holder,
     pub by: PersonId,
-    /// When the reference is checked; absent if the file is already retained permanently.
+    /// The instant at which the desk checks whether a holder uses the file. Absent if the file is
+    /// already retained permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
 }
 impl Personals for Attached {}
 
-/// A holder of the file references it, so the file is retained permanently.
+/// A holder uses the file, so the file is retained permanently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Retained {}
 impl Personals for Retained {}
 
-/// The file has no holder and cannot get one any more; its bytes are deleted at `due`.
+/// The file was discarded: no holder uses the file, and the file cannot be attached again. If the
+/// deletion of the bytes fails, the desk repeats the deletion at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
-    /// The person who deleted the file; the desk if the file expired.
+    /// The person who deleted the file, or the desk if the file expired.
     pub by: PersonId,
     pub due: Moment,
 }

@@ -1,4 +1,4 @@
-//! The body of a commit: the metadata once, then all events of one command.
+//! The body of a commit. The body contains the metadata once, and all events of one command.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{AppCode, Event, Moment, PersonId, Personal};
 
-/// How the command arrived at the desk (wire key `channel`).
+/// The way in which a command arrived at the desk (wire key `channel`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
@@ -22,7 +22,7 @@ pub enum Origin {
     Chat,
 }
 
-/// Actor, origin and cause of a commit.
+/// The metadata of a commit: actor, origin and cause.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
     pub actor: PersonId,
@@ -32,9 +32,9 @@ pub struct Meta {
     pub origin: Origin,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppCode>,
-    /// The id that all consequences of one request share.
+    /// The correlation id. All commits that follow from one request store the same id.
     pub correlation: String,
-    /// The event id (`<stream>:<sequence>`) or request id that caused this commit.
+    /// The id of the event (`<stream>:<sequence>`) or of the request that caused this commit.
     pub causation: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<Personal>,
@@ -43,7 +43,7 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Returns the metadata of a commit that the desk makes by itself because of `causation`.
+    /// Returns the metadata of a commit that the desk itself makes as a consequence of `causation`.
     pub fn system(correlation: impl Into<String>, causation: impl Into<String>) -> Self {
         Self {
             actor: PersonId::system(),
@@ -62,20 +62,21 @@ impl Meta {
     }
 }
 
-/// One event of a body, with undecoded data.
+/// One event of a body. The data is not decoded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Raw<'a> {
     #[serde(rename = "type", borrow)]
     pub kind: Cow<'a, str>,
     pub version: u16,
-    /// When the event happened, if that differs from the commit time (an imported row).
+    /// The instant at which the event happened, for example the time of an imported row. Absent if
+    /// the event happened at the commit time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<Moment>,
     #[serde(borrow)]
     pub data: Cow<'a, RawValue>,
 }
 
-/// The body of a commit as text: `{ meta, events[] }`.
+/// The body of a commit in its text form: `{ meta, events[] }`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Body<'a> {
     pub meta: Meta,
@@ -84,7 +85,7 @@ pub struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Reads a body; the data of its events is decoded later by type.
+    /// Reads a body. The data of the events is decoded later, when the type of each event is known.
     pub fn read(bytes: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(bytes)
     }

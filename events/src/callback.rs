@@ -6,7 +6,7 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::ticket::CallbackTarget;
 use crate::{AppCode, Moment, TicketSn};
 
-/// The id of the deadline of the next attempt.
+/// The deadline id of the next attempt.
 pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
@@ -26,26 +26,26 @@ event_enum! {
     };
 }
 
-/// The end or a change of status of a ticket must be sent to the receiver that is registered for
-/// the ticket.
+/// A callback was requested: the end or a status change of a ticket must be sent to the receiver
+/// that is registered for the ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
-    /// The id of the event that is reported.
+    /// The id of the event that the callback reports.
     pub cause: String,
     pub app: Option<AppCode>,
     pub callback: CallbackTarget,
-    /// When the first attempt is due.
+    /// The instant at which the first attempt is due.
     pub due: Moment,
 }
 impl Personals for Requested {}
 
-/// An attempt did not reach the receiver, or the receiver rejected the request. The next attempt is
-/// due at `due`.
+/// An attempt failed, because the request did not reach the receiver or the receiver rejected the
+/// request. The next attempt is due at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// HTTP status of the response; absent without a response.
+    /// The HTTP status of the response; absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,
@@ -61,7 +61,7 @@ pub struct Succeeded {
 }
 impl Personals for Succeeded {}
 
-/// The last attempt failed; the receiver may still collect the result.
+/// The last attempt failed. The receiver can still collect the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failed {
     pub attempt: u32,
@@ -71,7 +71,7 @@ pub struct Failed {
 }
 impl Personals for Failed {}
 
-/// The receiver collected the result itself (`ticket_approval_result`).
+/// The receiver collected the result with a request of its own (`ticket_approval_result`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Collected {
     #[serde(default, skip_serializing_if = "Option::is_none")]

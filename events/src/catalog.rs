@@ -1,4 +1,4 @@
-//! The tree of categories and the category of each service, in the stream `catalog`.
+//! The catalog in the stream `catalog`: the tree of categories, and the category of each service.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ event_enum! {
     }
 }
 
-/// A category was added below its parent; the root has no parent.
+/// A category was added below its parent. The root category has no parent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CategoryAdded {
     pub id: CategoryId,
@@ -56,14 +56,15 @@ pub struct CategoryRemoved {
 }
 impl Personals for CategoryRemoved {}
 
-/// A service took a name that no other service has, or gave its name up (`name` is absent). The
-/// former name of the service is free again.
+/// A service took a name that no other service uses, or released its name (`name` is absent). The
+/// previous name of the service becomes free.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceNamed {
     pub service: ServiceId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// When the name was taken. A name whose service was not defined soon after is free again.
+    /// The instant at which the name was taken. If the service is not defined soon after this
+    /// instant, the name becomes free again.
     pub at: Moment,
 }
 impl Personals for ServiceNamed {}

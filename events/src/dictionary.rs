@@ -1,4 +1,5 @@
-//! Lists of options that forms share, in the stream `dictionary-<code>`.
+//! Dictionaries in the stream `dictionary-<code>`. A dictionary is a list of options that several
+//! forms share.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +13,17 @@ event_enum! {
     }
 }
 
-/// The dictionary was created or replaced by this definition. Open forms show the current items;
-/// tickets store the keys of the chosen items.
+/// The dictionary was created or replaced by this definition. Open forms display the current items.
+/// Tickets store only the keys of the chosen items.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub code: String,
     pub name: String,
     pub is_enabled: bool,
-    /// Options in order; nested options make a tree.
+    /// The options in order. Nested options form a tree.
     pub items: Vec<Choice>,
-    /// Whether the dictionary is offered for new uses; existing uses remain valid.
+    /// True if the dictionary is in the list of dictionaries. False after the removal of the
+    /// dictionary, which then supplies no options.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

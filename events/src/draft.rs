@@ -1,5 +1,5 @@
-//! An unsent form, in the stream `draft-<id>`: a draft until its deadline, or a template without
-//! limit. All values are sealed under the owner's key.
+//! An unsent form, in the stream `draft-<id>`. A draft exists until its deadline, a template
+//! without a time limit. All values are sealed under the owner's key.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::personal::of_entries;
 use crate::{DraftId, Entry, Moment, NodeId, PersonId, Personal, Remark, ServiceId, TicketSn};
 
-/// The id of the deadline at which a draft is discarded.
+/// The deadline id of a draft. The draft is discarded at this deadline.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
@@ -22,7 +22,7 @@ event_enum! {
     }];
 }
 
-/// The form that the draft belongs to.
+/// The form to which the draft belongs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FormRef {
@@ -30,18 +30,18 @@ pub enum FormRef {
     Service(ServiceId),
     /// The form of a node of a ticket.
     Node { ticket: TicketSn, node: NodeId },
-    /// A form of a service that is saved under a name for repeated use.
+    /// A service form that is saved under a name for repeated use.
     Template { service: ServiceId, name: Remark },
 }
 
-/// The content of the draft was saved and replaces the former content.
+/// The form was saved. The new content replaces the previous content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     pub draft: DraftId,
     pub owner: PersonId,
     pub form_ref: FormRef,
     pub form: Vec<Entry>,
-    /// When the draft expires; a template does not expire.
+    /// The instant at which the draft expires; absent for a template, which never expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
 }
@@ -55,7 +55,7 @@ impl Personals for Saved {
     }
 }
 
-/// The draft was sent, deleted by its owner, or expired.
+/// The draft was submitted, deleted by its owner, or discarded because the draft expired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
     pub by: PersonId,

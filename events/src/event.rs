@@ -1,56 +1,58 @@
-//! The trait of all event enums, and the macro that generates an enum from its table.
+//! The trait of all event enums, and the macro that generates an event enum from a table.
 
 use std::borrow::Cow;
 
 use crate::{Moment, Personal, Raw};
 
-/// An event of one aggregate: typed in memory, `{type, version, data}` in the ledger.
+/// An event of one aggregate. In memory, an event is a typed value; in the ledger, an event is the
+/// JSON object `{type, version, data}`.
 pub trait Event: cqrs_es::DomainEvent + 'static {
-    /// The name of the aggregate, which starts each wire type (`ticket.opened`) and stream
-    /// (`ticket-REQ...`).
+    /// The name of the aggregate. Each wire type (`ticket.opened`) and each stream name
+    /// (`ticket-REQ...`) starts with this name.
     const AGGREGATE: &'static str;
-    /// All wire types of the aggregate with their current version.
+    /// All wire types of the aggregate, each with its current version.
     const TYPES: &'static [(&'static str, u16)];
 
     /// Returns the wire type, such as `ticket.node_claimed`.
     fn kind(&self) -> &'static str;
-    /// Returns the version that this program writes.
+    /// Returns the current version of the event type.
     fn version(&self) -> u16;
-    /// Returns the `data` member as JSON text.
+    /// Returns the member `data` of the stored event, as JSON text.
     fn data(&self) -> serde_json::Result<Box<serde_json::value::RawValue>>;
-    /// Reads a stored event in the current shape; older versions pass through the upcasters.
+    /// Reads a stored event as the current shape. The upcasters convert older versions.
     fn read(raw: &Raw<'_>) -> Result<Self, Unreadable>;
-    /// Returns every personal value of the event, so that it can be sealed before hashing and
-    /// opened after loading.
+    /// Returns every personal value of the event. The caller seals the values before the commit is
+    /// hashed, and unseals the values after loading.
     fn personals(&mut self) -> Vec<&mut Personal>;
-    /// Returns when the event happened, if that differs from the commit time.
+    /// Returns the instant at which the event happened; `None` if the event happened at the commit
+    /// time.
     fn occurred_at(&self) -> Option<Moment> {
         None
     }
-    /// Returns how the event changes the named deadlines of its stream; empty for no change.
+    /// Returns the changes that the event makes to the deadlines of its stream.
     fn deadlines(&self) -> Vec<DeadlineChange> {
         Vec::new()
     }
 }
 
-/// The change that an event makes to one named deadline of its stream.
+/// The change of one deadline of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadlineChange {
-    /// The deadline id, which is unique within the stream, such as `attempt` or `remind/4`.
+    /// The deadline id, such as `attempt` or `remind/4`. The id is unique within the stream.
     pub id: Cow<'static, str>,
-    /// The instant at which the work is due; `None` if the deadline is cleared.
+    /// The instant at which the work is due; `None` clears the deadline.
     pub due: Option<Moment>,
 }
 
 impl DeadlineChange {
-    /// Returns the change that sets a deadline. An existing deadline with this id is replaced.
+    /// Returns a change that sets a deadline. An existing deadline with the same id is replaced.
     pub fn set(id: impl Into<Cow<'static, str>>, due: Moment) -> Self {
         Self {
             id: id.into(),
             due: Some(due),
         }
     }
-    /// Returns the change that clears a deadline.
+    /// Returns a change that clears a deadline.
     pub fn clear(id: impl Into<Cow<'static, str>>) -> Self {
         Self {
             id: id.into(),
@@ -59,15 +61,16 @@ impl DeadlineChange {
     }
 }
 
-/// Access to the personal values in the data of one event.
+/// Access to the personal values of one event's data.
 pub trait Personals {
-    /// Returns every personal value of the data; none by default.
+    /// Returns every personal value of the data. The default is no personal value.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
 }
 
-/// A stored event that this program cannot read, with its type, its version and the reason.
+/// A stored event that this program cannot read. The struct names the type, the version and the
+/// reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     pub kind: String,
@@ -103,8 +106,8 @@ impl std::fmt::Display for Unreadable {
 }
 impl std::error::Error for Unreadable {}
 
-/// Generates the event enum of an aggregate from its table: one row per event, `Variant "wire.type"
-/// version`.
+/// Generates the event enum of an aggregate from a table. Each row of the table describes one
+/// event: `Variant "wire.type" version`.
 macro_rules! event_enum {
     ($(#[$doc:meta])* $name:ident of $aggregate:literal { $($(#[$event_doc:meta])* $variant:ident $wire:literal $version:literal,)* }
      $(occurred $occurred:expr;)? $(deadlines $deadlines:expr;)?) => {

@@ -1,5 +1,5 @@
-//! Fields that workflows share, in the stream `field-<key>`. A workflow draft takes a copy, so a
-//! deployed version never changes.
+//! Fields that workflows share, in the stream `field-<key>`. A workflow draft copies a shared
+//! field, so a later change does not affect deployed versions.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +13,12 @@ event_enum! {
     }
 }
 
-/// The field was created or replaced by this definition, for workflow drafts that copy it later.
+/// The shared field was created or replaced by this definition. Only later copies use the new
+/// definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub field: Field,
-    /// Whether the library lists the field; copies of it remain valid.
+    /// True if the library lists the field. Existing copies of the field remain valid.
     #[serde(default = "yes")]
     pub is_listed: bool,
 }

@@ -1,4 +1,4 @@
-//! The ticket that an idempotency key is bound to, in the stream `idempotency_key-<hash>`.
+//! The ticket to which an idempotency key is bound, in the stream `idempotency_key-<hash>`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,13 @@ event_enum! {
     }
 }
 
-/// The key is bound permanently to this ticket and to this request body.
+/// The idempotency key was bound permanently to this ticket and this request body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
     pub sn: TicketSn,
     pub id: i64,
-    /// BLAKE3 of the request body, keyed with a key of the desk, as hex. The key prevents guessing
-    /// of the body from its hash.
+    /// The BLAKE3 hash of the request body in hex, keyed with a key of the desk. Without that key,
+    /// the body cannot be guessed from the hash.
     pub request: String,
 }
 impl Personals for Reserved {}

@@ -1,4 +1,5 @@
-//! One type per kind of id, so that the compiler rejects a node id in place of a transition id.
+//! One type for each kind of id. The compiler therefore rejects, for example, a node id where a
+//! transition id is required.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,15 +33,18 @@ macro_rules! number_id {
 }
 
 text_id! {
-    /// A person, as a random id without personal content; the key store has the names.
+    /// The id of a person: a random text without personal content. The key store contains the
+    /// names.
     PersonId;
-    /// A ticket number, such as `REQ20261122000017`, or `<SOURCE>-<case>` for an imported ticket.
+    /// The number of a ticket, such as `REQ20261122000017`. An imported ticket uses the form
+    /// `<SOURCE>-<case>`.
     TicketSn;
     /// The code of a client app.
     AppCode;
-    /// An uploaded file, as a random id that cannot be guessed (`att-` and 32 hexadecimal digits).
+    /// The id of an uploaded file: `att-` and 32 random hexadecimal digits. Such an id cannot be
+    /// guessed.
     AttachmentId;
-    /// An unsent form.
+    /// The id of an unsent form.
     DraftId;
 }
 
@@ -49,21 +53,21 @@ number_id! {
     WorkflowId;
     CategoryId;
     RoleId;
-    /// A node of a workflow definition (`state_id` for BlueKing clients).
+    /// The id of a node in a workflow definition (BlueKing clients: `state_id`).
     NodeId;
-    /// A transition of a workflow definition (`transition` for BlueKing clients).
+    /// The id of a transition in a workflow definition (BlueKing clients: `transition`).
     TransitionId;
-    /// An instant, in milliseconds since 1970 UTC.
+    /// An instant, in milliseconds since 1970-01-01 00:00 UTC.
     Moment;
 }
 
 impl PersonId {
-    /// Returns the id of the desk itself, for actions without a person.
+    /// Returns the id of the desk itself, for actions that no person executes.
     pub fn system() -> Self {
         Self("system".into())
     }
-    /// Returns an id for a name that is not registered; it equals no person and must never be
-    /// stored.
+    /// Returns an id for a name that is not registered. The id equals no person's id and must never
+    /// be stored.
     pub fn unknown(name: &str) -> Self {
         Self(format!("?{name}"))
     }
@@ -73,7 +77,7 @@ impl PersonId {
     pub fn is_system(&self) -> bool {
         self.0 == "system"
     }
-    /// Returns whether a text has the form of a person id: `p` and 24 hexadecimal digits.
+    /// Returns true if a text has the form of a person id: `p` and 24 hexadecimal digits.
     pub fn is_id(text: &str) -> bool {
         text.strip_prefix('p').is_some_and(|digits| {
             digits.len() == 24
@@ -85,7 +89,8 @@ impl PersonId {
 }
 
 impl AttachmentId {
-    /// Parses an attachment id; `None` if the text does not have the form of one.
+    /// Parses an attachment id. Returns `None` if the text does not have the form of an attachment
+    /// id.
     pub fn read(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("att-")?;
         let is_hex = digits.len() == 32

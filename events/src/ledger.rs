@@ -1,4 +1,4 @@
-//! Operator decisions about the ledger itself, in the stream `ledger-continued`.
+//! Decisions of operators about the ledger itself, in the stream `ledger-continued`.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,15 +11,15 @@ event_enum! {
     }
 }
 
-/// The desk was started on a ledger that lacks published commits, and the operator accepted their
-/// loss.
+/// The operator started the desk on a ledger that lacks published commits, and accepted the loss of
+/// these commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Continued {
-    /// The highest published position that was absent from the ledger.
+    /// The highest published position that the ledger lacks.
     pub published_position: i64,
-    /// The last position up to which the ledger matched the published heads.
+    /// The last position at which the ledger matches the published heads.
     pub position: i64,
-    /// The number of published commits that the ledger lacked.
+    /// The number of published commits that the ledger lacks.
     pub missing: i64,
 }
 impl Personals for Continued {}

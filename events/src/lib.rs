@@ -1,20 +1,21 @@
-//! Stored facts: the contract of the ledger, which must be readable in ten years.
+//! Stored events: the contract of the ledger. Programs must be able to read every stored event in
+//! ten years.
 //!
-//! Each aggregate has one enum, each event one struct, and each type and version one sample in
-//! `samples/`. The body of a commit is `{ "meta": {..}, "events": [ { "type", "version",
-//! "occurred_at"?, "data" } ] }`, see [`body`].
+//! Each aggregate defines one enum, and each event is one struct. `samples/` contains one sample
+//! for each type and version. The body of a commit is `{ "meta": {..}, "events": [ { "type",
+//! "version", "occurred_at"?, "data" } ] }` (see [`body`]).
 //!
-//! Rules of change: an optional member with a default needs no new version. Any other change raises
-//! the version in the table of the aggregate and adds a step to [`upcast`] and a new sample. Old
-//! samples stay and must read as the new shape.
+//! Rules of change: a new optional member with a default needs no new version. Any other change
+//! requires a higher version in the table of the aggregate, a step in [`upcast`], and a new sample.
+//! Old samples are never changed and must be readable as the new shape.
 //!
-//! **Recipe, an event**: a struct and a row in the aggregate's `event_enum!` table in this crate; a
-//! sample in `samples/` and its line in `samples.rs`; the `evolve` arm in `domain`; the views and
-//! reactions that use the event.
+//! **Recipe, an event**: To add an event, add a struct and a row to the `event_enum!` table of its
+//! aggregate in this crate. Add a sample to `samples/` and a line to `samples.rs`. Then handle the
+//! event in `evolve` of the crate `domain`, and in the views and reactions that use the event.
 //!
-//! **Recipe, an aggregate**: a module in this crate with its `event_enum!` table, its samples, its
-//! `pub mod` line and its line in the table of aggregates in this file; then the recipe of the
-//! crate `domain`.
+//! **Recipe, an aggregate**: To add an aggregate, add a module with an `event_enum!` table to this
+//! crate, and add its samples. Add a `pub mod` line and a line in the table of aggregates to this
+//! file. Then follow the recipe in the crate `domain`.
 
 mod event;
 
@@ -48,19 +49,20 @@ pub use ids::{
 };
 pub use personal::{Entry, Personal, Remark};
 
-/// Returns the aggregate of a stream: the part before the first dash (`ticket-REQ...`, `catalog`).
+/// Returns the name of the aggregate to which a stream belongs: the part of the stream name before
+/// the first dash (`ticket-REQ...`, `catalog`).
 pub fn aggregate_of(stream: &str) -> &str {
     stream.split('-').next().unwrap_or_default()
 }
 
-/// Declares everything that follows from the table of aggregates. The modules are declared above,
-/// because rustfmt does not find modules that a macro declares.
+/// Generates all items that depend on the table of aggregates. The modules are declared outside the
+/// macro, because rustfmt does not find modules that a macro declares.
 macro_rules! aggregates {
     ($($module:ident: $event:ident,)*) => {
-        /// The names of all aggregates. A stream belongs to the aggregate before its first dash.
+        /// The names of all aggregates. Each stream name starts with the name of its aggregate.
         pub const AGGREGATES: &[&str] = &[$(<$module::$event as Event>::AGGREGATE),*];
 
-        /// One event of any aggregate, for consumers of the whole feed.
+        /// One event of any aggregate. Consumers of the whole feed use this type.
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         #[serde(untagged)]
         pub enum AnyEvent {
@@ -68,8 +70,8 @@ macro_rules! aggregates {
         }
 
         impl AnyEvent {
-            /// Reads one stored event of any known version and returns it in the current shape.
-            /// Fails if the type, the version or the shape of the stored event is unknown.
+            /// Reads one stored event of any known version and returns the event in the current
+            /// shape. Returns an error if the type, the version or the shape is unknown.
             pub fn read(raw: &Raw<'_>) -> Result<Self, Unreadable> {
                 let aggregate = raw.kind.split('.').next().unwrap_or_default();
                 $(if aggregate == <$module::$event as Event>::AGGREGATE {
@@ -111,9 +113,9 @@ aggregates! {
     workflow: WorkflowEvent,
 }
 
-/// Reads one stored event of any aggregate in the current shape and returns it as JSON. Fails if the
-/// type, the version or the shape is unknown. Audits and the sample test use it, because they do not
-/// know the aggregate in advance.
+/// Reads one stored event of any aggregate and returns the current shape as JSON. Returns an error
+/// if the type, the version or the shape is unknown. Audits and the sample test use this function,
+/// because the aggregate is not known in advance.
 pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
     let event = AnyEvent::read(raw)?;
     serde_json::to_value(event).map_err(|error| Unreadable::shape(raw, &error))

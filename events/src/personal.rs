@@ -1,19 +1,21 @@
-//! Personal values: plain in memory, sealed in the ledger, unreadable after erasure of the person.
+//! Personal values. A personal value is readable in memory, sealed in the ledger, and unreadable
+//! after the person is erased.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{AttachmentId, PersonId};
 
-/// A value that is sealed under the key of one person. At rest only `sealed` is set, in memory only
-/// `value`, and after erasure neither.
+/// A value that is sealed under the key of one person. In the ledger only `sealed` is set; in
+/// memory only `value` is set. After the person is erased, both are empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Personal {
     /// The person whose key seals the value.
     pub subject: PersonId,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
-    /// Base64 of nonce and ciphertext (XChaCha20-Poly1305, subject as associated data).
+    /// The sealed value: nonce and ciphertext in Base64 (XChaCha20-Poly1305, `subject` as
+    /// associated data).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<String>,
 }
@@ -26,7 +28,7 @@ impl Personal {
             sealed: None,
         }
     }
-    /// Returns whether the value was erased with the key of its subject.
+    /// Returns true if the value was erased together with the key of its subject.
     pub fn is_erased(&self) -> bool {
         self.value.is_null() && self.sealed.is_none()
     }
@@ -36,18 +38,19 @@ impl Personal {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub key: String,
-    /// The stored value: text for most types, JSON for tables and forms. It is null if the field is
-    /// empty or the value is in `personal`.
+    /// The stored value: text for most field types, JSON for tables and forms. Null if the field is
+    /// empty, or if `personal` contains the value.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
-    /// The value of a field marked personal, instead of `value`.
+    /// The value of a personal field; `value` is then null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Personal>,
-    /// The text to display instead of the value: the names of options from another source than the
-    /// workflow, as of the time of the choice.
+    /// The text to display instead of the value: the names of the chosen options at the time of the
+    /// choice. Empty if the workflow itself defines the options.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shown: String,
-    /// The uploaded files that the value references, also if the value itself is sealed.
+    /// The uploaded files to which the value refers. The list is readable even if the value is
+    /// sealed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<AttachmentId>,
 }
@@ -62,7 +65,7 @@ impl Entry {
             files: Vec::new(),
         }
     }
-    /// Moves the value under the key of a person.
+    /// Returns the entry with its value moved under the key of a person.
     #[must_use]
     pub fn owned_by(self, subject: PersonId) -> Self {
         Self {
@@ -73,24 +76,26 @@ impl Entry {
             files: self.files,
         }
     }
-    /// Returns the readable value; null if it is empty or erased.
+    /// Returns the readable value. Returns null if the value is empty or erased.
     pub fn read(&self) -> &Value {
         self.personal
             .as_ref()
             .map_or(&self.value, |personal| &personal.value)
     }
-    /// Returns whether the value was erased with the key of its owner.
+    /// Returns true if the value was erased together with the key of its owner.
     pub fn is_erased(&self) -> bool {
         self.personal.as_ref().is_some_and(Personal::is_erased)
     }
 }
 
-/// Free text that a person adds to an operation: a reason, a transfer message, the name of a file.
+/// Free text that a person enters for an operation, such as a reason, a transfer message, or the
+/// name of a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Remark {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
-    /// The text, instead of `text`, if the service seals all free text under its requester's key.
+    /// The personal form of the text, present if the service seals all free text under the
+    /// requester's key. `text` is then empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Personal>,
 }
@@ -102,7 +107,7 @@ impl Remark {
             personal: None,
         }
     }
-    /// Moves the text under the key of a person.
+    /// Returns the remark with its text moved under the key of a person.
     #[must_use]
     pub fn owned_by(self, subject: PersonId) -> Self {
         Self {
@@ -110,7 +115,7 @@ impl Remark {
             personal: Some(Personal::new(subject, self.text.into())),
         }
     }
-    /// Returns the readable text; empty if it was erased.
+    /// Returns the readable text. Returns an empty text if the text was erased.
     pub fn read(&self) -> &str {
         self.personal.as_ref().map_or(&self.text, |personal| {
             personal.value.as_str().unwrap_or_default()
@@ -121,7 +126,7 @@ impl Remark {
     }
 }
 
-/// Returns the personal values of a form.
+/// Returns the personal values in all entries of a form.
 pub(crate) fn of_entries(entries: &mut [Entry]) -> Vec<&mut Personal> {
     entries
         .iter_mut()

@@ -1,4 +1,4 @@
-//! The birth of a reaction, in the stream `reaction-<name>`.
+//! The activation of a reaction, in the stream `reaction-<name>`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +12,17 @@ event_enum! {
     }
 }
 
-/// The desk ran the reaction for the first time. The reaction ignores every older commit.
+/// The desk ran the reaction for the first time. The reaction ignores all older commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activated {
-    /// The permanent consumer name of the reaction.
+    /// The permanent name of the reaction, which is part of its effect ids.
     pub reaction: String,
-    /// The last position of the feed that the reaction ignores; `None` on a store that assigns
-    /// positions later.
+    /// The last feed position that the reaction ignores. `None` if the store assigns positions only
+    /// later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<i64>,
-    /// The reaction ignores commits before this time if their position is unknown.
+    /// The reaction ignores a commit whose position is unknown if the commit is older than this
+    /// instant.
     pub at: Moment,
 }
 impl Personals for Activated {}

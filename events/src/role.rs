@@ -1,4 +1,4 @@
-//! The members of a role, in the stream `role-<id>`.
+//! Roles and their members, in the stream `role-<id>`.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +16,9 @@ event_enum! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RoleKind {
-    /// Roles that a desk defines.
+    /// A role that the people of a desk define.
     General,
-    /// Built-in administrator roles, such as `SUPERUSER`.
+    /// A built-in administrator role, such as `SUPERUSER`.
     Admin,
 }
 
@@ -30,7 +30,8 @@ pub struct Defined {
     pub key: String,
     pub name: String,
     pub members: Vec<PersonId>,
-    /// Whether the role is offered for new uses; existing uses remain valid.
+    /// True if the role is in the list of roles, for new uses. Existing uses remain valid after the
+    /// removal of the role.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

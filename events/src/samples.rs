@@ -1,7 +1,7 @@
-//! One sample per event type and version, never edited after release.
+//! One sample for each event type and version. A sample is never edited after its release.
 //!
-//! The samples prove that old events are still readable. They are also the golden histories from
-//! which the fingerprint of snapshots is computed.
+//! The samples prove that old events are still readable. The samples of an aggregate are also its
+//! golden history, from which the fingerprint of snapshots is computed.
 
 use crate::{Event, Raw};
 
@@ -9,8 +9,8 @@ macro_rules! samples {
     ($($name:literal)*) => { &[$(($name, include_str!(concat!("../samples/", $name, ".json")))),*] };
 }
 
-/// File name (`type.v<version>`) and text of every sample. The samples of one aggregate form a
-/// valid history in this order.
+/// The name (`<type>.v<version>`) and the text of every sample. The samples of one aggregate, in
+/// this order, form a valid history.
 pub const ALL: &[(&str, &str)] = samples! {
     "app.registered.v1"
     "attachment.upload_started.v1"
@@ -86,7 +86,8 @@ pub const ALL: &[(&str, &str)] = samples! {
     "ticket.finished.v1"
 };
 
-/// Returns the samples of one aggregate in the current shape, oldest versions included.
+/// Reads the samples of one aggregate, including those of old versions, and returns the events in
+/// the current shape.
 pub fn history<F: Event>() -> Vec<F> {
     let of_aggregate = |name: &&(&str, &str)| name.0.split('.').next() == Some(F::AGGREGATE);
     ALL.iter()

@@ -26,24 +26,25 @@ pub struct Defined {
     pub is_enabled: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<PersonId>,
-    /// `OPEN`, `GENERAL`, `PERSON`, `INVISIBLE`, `API`, ...
+    /// The audience of the service: `OPEN`, `GENERAL`, `PERSON`, `INVISIBLE`, `API`, ...
     pub display_type: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub display_roles: Vec<String>,
-    /// Whether all free text of the service's tickets is sealed under the creator's key.
+    /// True if all free text in the service's tickets is sealed under the creator's key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seals_text: bool,
-    /// Priority by urgency (rows) and impact (columns), both 1 to 3; if absent, the desk's own
-    /// matrix applies.
+    /// The priorities by urgency (rows) and impact (columns), each a number from 1 to 3. If absent,
+    /// the default matrix of the desk applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priorities: Option<[[u8; 3]; 3]>,
-    /// Whether a person may submit a ticket for another person.
+    /// True if a person may submit a ticket for another person.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub can_ticket_agency: bool,
-    /// Days after which the desk rates a finished ticket that its creator did not rate.
+    /// The number of days after which the desk rates a finished ticket. Absent if the desk never
+    /// rates tickets of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_after_days: Option<u16>,
-    /// Whether the service is offered for new uses; existing uses remain valid.
+    /// True if the service is offered for new tickets. Existing tickets are not affected.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

@@ -1,5 +1,5 @@
-//! The events of a ticket, in the stream `ticket-<sn>`. The events of a commit state everything
-//! that followed from the command.
+//! The events of a ticket, in the stream `ticket-<sn>`. One commit contains all events that follow
+//! from one command.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
     TransitionId, WorkflowId,
 };
 
-/// The id of the deadline at which an ended ticket is rated automatically.
+/// The deadline id of the automatic rating. The desk rates an ended ticket at this deadline.
 pub const RATE: &str = "rate";
 
 event_enum! {
@@ -66,8 +66,8 @@ event_enum! {
 }
 
 impl TicketEvent {
-    /// Returns whether the event is work on the ticket, in contrast to collaboration such as
-    /// remarks, following or rating.
+    /// Returns true if the event is work on the ticket. Remarks, followers, ratings, reminders and
+    /// links are not work.
     pub fn is_work(&self) -> bool {
         !matches!(
             self,
@@ -79,7 +79,7 @@ impl TicketEvent {
                 | Self::Unlinked(_)
         )
     }
-    /// Returns the person who acted at a node with this event.
+    /// Returns the person who acted at a node with this event. Returns `None` for all other events.
     pub fn handled_by(&self) -> Option<&PersonId> {
         match self {
             Self::NodeClaimed(claimed) => Some(&claimed.by),
@@ -93,7 +93,7 @@ impl TicketEvent {
             _ => None,
         }
     }
-    /// Returns whether the event ends the ticket.
+    /// Returns true if the event ends the ticket.
     pub fn ends(&self) -> bool {
         matches!(
             self,
@@ -102,7 +102,7 @@ impl TicketEvent {
     }
 }
 
-/// The four built-in service types. The type determines the prefix of the ticket number and the
+/// The four built-in service types. The type determines the prefix of the ticket number, and the
 /// first digit of the integer id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -115,7 +115,7 @@ pub enum ServiceKind {
 
 impl ServiceKind {
     pub const ALL: [Self; 4] = [Self::Request, Self::Change, Self::Event, Self::Question];
-    /// Returns the prefix of ticket numbers.
+    /// Returns the prefix of the ticket numbers of this type.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Request => "REQ",
@@ -124,7 +124,7 @@ impl ServiceKind {
             Self::Question => "PBI",
         }
     }
-    /// Returns the first digit of the integer id for BlueKing clients.
+    /// Returns the first digit of the integer ids of this type, for BlueKing clients.
     pub fn digit(self) -> i64 {
         match self {
             Self::Request => 1,
@@ -133,7 +133,7 @@ impl ServiceKind {
             Self::Question => 4,
         }
     }
-    /// Returns the wire value.
+    /// Returns the wire value of the type.
     pub fn key(self) -> &'static str {
         match self {
             Self::Request => "request",
@@ -148,7 +148,8 @@ impl ServiceKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
     pub sn: TicketSn,
-    /// Type digit, date and counter as one number below 2^53.
+    /// The integer id: the digit of the type, the date and the counter, written as one number. The
+    /// id is below 2^53.
     pub id: i64,
     pub kind: ServiceKind,
     pub service: ServiceId,
@@ -159,44 +160,45 @@ pub struct Opened {
     pub creator: PersonId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// The business of the ticket; -1 for none.
+    /// The id of the ticket's business; -1 if the ticket belongs to no business.
     pub bk_biz_id: i64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tag: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackTarget>,
-    /// Whether all free text of the ticket is sealed under the creator's key. Later changes of the
-    /// service have no effect on the ticket.
+    /// True if all free text of the ticket is sealed under the creator's key. Later changes of the
+    /// service do not change this value.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seals_text: bool,
-    /// Processors that the client chose for nodes (`meta.state_processors`).
+    /// The processors whom the client chose for certain nodes (`meta.state_processors`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chosen_processors: BTreeMap<NodeId, Vec<PersonId>>,
-    /// The person who submitted the ticket for the creator.
+    /// The person who submitted the ticket for the creator; absent if the creator submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<PersonId>,
-    /// Further read-only fields that the client displays.
+    /// Additional read-only fields that the client supplied for display.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dynamic_fields: Vec<DynamicField>,
-    /// Names of fields in other languages: field key, language, name.
+    /// The names of fields in other languages. The outer key is the field key, the inner key the
+    /// language.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of the secret with the variables for automatic nodes (`meta.envs`). The key store
-    /// has the values, because they may be secret.
+    /// The name of the secret that contains the variables for automatic nodes (`meta.envs`). The
+    /// key store contains the values, because a value may be confidential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<String>,
-    /// The client's notification settings (`meta.notify_config`).
+    /// The notification settings that the client sent (`meta.notify_config`).
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub notify_config: serde_json::Value,
 }
 impl Personals for Opened {}
 
-/// A display-only field (`dynamic_fields`, reference/bk-itsm.md 3.1).
+/// A field that is only displayed (`dynamic_fields`, reference/bk-itsm.md 3.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DynamicField {
     pub key: String,
     pub name: String,
-    /// `STRING`, `INT` or `LINK`.
+    /// The type of the field: `STRING`, `INT` or `LINK`.
     #[serde(rename = "type")]
     pub kind: String,
     pub value: String,
@@ -204,20 +206,21 @@ pub struct DynamicField {
     pub meta: serde_json::Value,
 }
 
-/// The receiver of callbacks about the ticket. URL and headers may contain secrets, so the key
-/// store has both and the event only their name.
+/// The receiver of callbacks about the ticket. The URL and the headers may contain secrets. The key
+/// store therefore contains the URL and the headers, and the event only the name of the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackTarget {
-    /// The host of the URL, for people.
+    /// The host of the URL, so that people can recognize the receiver.
     pub host: String,
-    /// The name of the secret with URL and headers; equal URL and headers have an equal name.
+    /// The name of the secret that contains the URL and the headers. Equal contents get the same
+    /// name.
     pub secret: String,
-    /// Whether the receiver also gets changes of status before the end of the ticket.
+    /// True if the receiver also gets the changes of status before the ticket ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_status: bool,
 }
 
-/// The priority with the impact and urgency that it follows from.
+/// A priority, and the impact and urgency from which the priority follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Priority {
     pub key: String,
@@ -225,26 +228,27 @@ pub struct Priority {
     pub urgency: String,
 }
 
-/// One unmodified row of a foreign log was imported; `occurred_at` is the time of the row.
+/// One row of a foreign log was imported without changes. `occurred_at` is the time in the row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowImported {
-    /// The time of the row. It is stored as the `occurred_at` of the event, outside its data.
+    /// The time in the row. The time is stored as `occurred_at` of the event, outside the data.
     #[serde(skip)]
     pub occurred_at: Moment,
     pub source: String,
     pub case: String,
-    /// The fingerprint of the file's content; `line` is the line of the row in this file.
+    /// The fingerprint of the file's content. `line` is the line number of the row in this file.
     pub file: String,
     pub line: u64,
-    /// A fingerprint of the row's text, keyed with a key of the desk. It identifies the same row in
-    /// another file, and names cannot be guessed from it.
+    /// The fingerprint of the row's text, keyed with a key of the desk. The fingerprint identifies
+    /// an equal row in another file. Names cannot be guessed from the fingerprint.
     pub row: String,
-    /// The number of rows with this text in this case of the file so far, including this row.
+    /// The number of rows with the same text in this case, from the start of the file up to and
+    /// including this row.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub nth: u32,
-    /// The state, as the source names it.
+    /// The name of the state in the foreign system.
     pub state: String,
-    /// The phase that the mapping assigns to the state.
+    /// The phase that the mapping of the import assigns to the state.
     pub phase: Phase,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub actor: String,
@@ -258,16 +262,17 @@ pub struct RowImported {
     pub urgency: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub priority: String,
-    /// The time zone of the times in the source; empty for UTC.
+    /// The time zone of the times in the foreign log; empty for UTC.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zone: String,
-    /// The named times of the row (opened, resolved, closed, ...), if known.
+    /// The times of the row under names such as `opened`, `resolved` and `closed`. Unknown times
+    /// are absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<String, Moment>,
-    /// The named counters of the row, if known.
+    /// The numbers of the row under the names of the mapping. Unknown numbers are absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub numbers: BTreeMap<String, i64>,
-    /// The other columns that the mapping selects, by their own names.
+    /// The other columns that the mapping selects, by column name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
 }
@@ -285,7 +290,7 @@ fn is_first(nth: &u32) -> bool {
     *nth == 1
 }
 
-/// The meaning of a foreign state for the desk.
+/// The phase of the work that a foreign state represents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -297,13 +302,14 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Returns whether the work is done: resolved by the processors or closed by the requester.
+    /// Returns true if the work is done: the processors resolved the case, or the requester closed
+    /// the case.
     pub fn is_done(self) -> bool {
         matches!(self, Self::Resolved | Self::Closed)
     }
 }
 
-/// The status of a node.
+/// The status of a node run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum NodeStatus {
@@ -312,41 +318,43 @@ pub enum NodeStatus {
     Running,
     Finished,
     Terminated,
-    /// No transition matches, or an automatic node failed; a person must act.
+    /// A person must act, because no transition matches or an automatic node failed.
     Failed,
 }
 
-/// The workflow run reached a node. The processors are resolved at this time and stored.
+/// The workflow run entered a node. The processors are resolved at this time and stored in the
+/// event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeEntered {
     pub node: NodeId,
     pub name: String,
-    /// 1 for the first run of the node; each return to the node starts the next round.
+    /// The number of the round: 1 for the first run of the node, one more for each later run.
     pub round: u32,
     pub status: NodeStatus,
     pub processors_type: String,
-    /// Empty with `OPEN`, where every person may act.
+    /// The people who may process the node. Empty if `processors_type` is `OPEN`, because every
+    /// person may act.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processors: Vec<PersonId>,
-    /// Whether the desk executes the node; people act only after a failure.
+    /// True if the desk executes the node. People act at such a node only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// Whether each processor casts a vote.
+    /// True if the processors of the node vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
 }
 impl Personals for NodeEntered {}
 
-/// One of the possible processors claimed the node.
+/// A person claimed the node and is now its only processor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeClaimed {
     pub node: NodeId,
     pub name: String,
     pub by: PersonId,
-    /// Whether the desk claimed the node for the only possible processor.
+    /// True if the desk claimed the node, because only one person could claim the node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The reason that the person gave.
+    /// The reason that the person gave; empty if no reason was given.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -356,7 +364,7 @@ impl Personals for NodeClaimed {
     }
 }
 
-/// The assignor named the processors of the node.
+/// An assignor chose the processors of the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeAssigned {
     pub node: NodeId,
@@ -382,8 +390,8 @@ pub struct NodeTransferred {
     pub by: PersonId,
     pub processors_type: String,
     pub processors: Vec<PersonId>,
-    /// In a countersign: the processor whose vote the new people take over, while the other
-    /// processors remain. Absent if the whole node is transferred.
+    /// The processor whose vote the new processors take over in a countersign; the other processors
+    /// remain. Absent if the whole node is transferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<PersonId>,
     pub message: Remark,
@@ -394,7 +402,7 @@ impl Personals for NodeTransferred {
     }
 }
 
-/// One approver cast a vote.
+/// An approver cast a vote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VoteCast {
     pub node: NodeId,
@@ -403,10 +411,11 @@ pub struct VoteCast {
     pub pass: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Entry>,
-    /// Whether the desk cast the vote for the creator, who is one of the approvers.
+    /// True if the desk cast the vote for the creator, because the submission counts as approval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The approver's reason, also if the form has a field with the same text.
+    /// The reason of the approver. The reason is stored here even if a field of the form contains
+    /// the same text.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -419,21 +428,21 @@ impl Personals for VoteCast {
     }
 }
 
-/// A node was completed; conditions of transitions read its form and outputs.
+/// A node was completed. Conditions of later transitions can read the form and the outputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeCompleted {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
     pub by: PersonId,
-    /// The result of an approval node; absent for other nodes.
+    /// The result of an approval node: true if the approval was passed. Absent for other nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Entry>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The reason that the person gave.
+    /// The reason that the person gave; empty if no reason was given.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -454,13 +463,13 @@ pub struct TransitionTaken {
     pub name: String,
     pub from: NodeId,
     pub to: NodeId,
-    /// Every evaluated clause with its result; empty if no condition was evaluated.
+    /// Every evaluated clause and its result. Empty if no condition was evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tested: Vec<Tested>,
-    /// The manager who chose the transition; absent if its condition matched.
+    /// The manager who chose the transition. Absent if the condition of the transition matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<PersonId>,
-    /// The manager's reason.
+    /// The reason that the manager gave; empty if no manager chose the transition.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -470,7 +479,7 @@ impl Personals for TransitionTaken {
     }
 }
 
-/// No transition from the node matches; the node has the status `FAILED` until a person acts.
+/// No transition from the node matches. The status of the node is `FAILED` until a person acts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransitionMissing {
     pub node: NodeId,
@@ -479,18 +488,18 @@ pub struct TransitionMissing {
 }
 impl Personals for TransitionMissing {}
 
-/// One clause with its result.
+/// One evaluated clause of a condition, and its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tested {
     pub transition: TransitionId,
-    /// `key operator expected`, cut at 256 bytes.
+    /// The clause as text, `key operator expected`, cut at 256 bytes.
     pub clause: String,
-    /// The value of the key, cut at 256 bytes; `<personal>` for a personal value.
+    /// The value of the key, cut at 256 bytes. A personal value is replaced by `<personal>`.
     pub found: String,
     pub holds: bool,
 }
 
-/// The ticket was suspended; no node can be processed until it is resumed.
+/// The ticket was suspended. No node can be processed until the ticket is resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Suspended {
     pub by: PersonId,
@@ -506,7 +515,7 @@ impl Personals for Suspended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
     pub by: PersonId,
-    /// The reason that the person gave.
+    /// The reason that the person gave; empty if no reason was given.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -516,12 +525,12 @@ impl Personals for Resumed {
     }
 }
 
-/// The creator withdrew the ticket.
+/// The ticket was withdrawn, by the creator or by a superuser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Withdrawn {
     pub by: PersonId,
     pub approve_result: bool,
-    /// The reason that the person gave.
+    /// The reason that the person gave; empty if no reason was given.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -531,7 +540,8 @@ impl Personals for Withdrawn {
     }
 }
 
-/// The ticket was ended early, at a node or as a whole.
+/// A person or a rejected approval ended the ticket early, either at one node (`node`) or as a
+/// whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terminated {
     pub by: PersonId,
@@ -548,17 +558,18 @@ impl Personals for Terminated {
     }
 }
 
-/// The workflow run reached END.
+/// The workflow run reached the END node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
     pub approve_result: bool,
-    /// When the desk rates the ticket, if the creator has not rated it before.
+    /// The instant at which the desk rates the ticket if the creator has not rated the ticket.
+    /// Absent if the service sets no number of days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_by: Option<Moment>,
 }
 impl Personals for Finished {}
 
-/// The workflow run took every matching transition of a parallel gateway; the branches run in
+/// The workflow run took every matching transition of a parallel gateway. The branches now run in
 /// parallel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchesStarted {
@@ -568,12 +579,14 @@ pub struct BranchesStarted {
 }
 impl Personals for BranchesStarted {}
 
-/// A branch reached the join of its gateway; the run leaves the join when no branch is missing.
+/// A branch reached the join of its parallel gateway. The run leaves the join after the last branch
+/// has arrived.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchJoined {
     pub node: NodeId,
     pub name: String,
-    /// The gateway where the branch began; `branch` is its first transition.
+    /// The parallel gateway at which the branch started. `branch` is the first transition of the
+    /// branch.
     pub fork: NodeId,
     pub branch: TransitionId,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -581,28 +594,29 @@ pub struct BranchJoined {
 }
 impl Personals for BranchJoined {}
 
-/// The API call of an automatic node has a result. Its consequences are in the same commit, or in
-/// the commit that resumes a suspended ticket.
+/// The API call of an automatic node returned a result. The result is applied in the same commit.
+/// If the ticket is suspended or a child, a later commit applies the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeResultReceived {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// 1 first, then one more for each retry by a person.
+    /// The number of the API call within the round: 1 for the first call, one more for each retry
+    /// by a person.
     pub attempt: u32,
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The id of the task in the external system, so that a retry can continue the task.
+    /// The id of the task in the external system. A retry can continue this task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
-    /// The reason of a failure, as text.
+    /// The reason of a failure as text; empty if the API call succeeded.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
 impl Personals for NodeResultReceived {}
 
-/// An automatic node failed and waits for a person.
+/// An automatic node failed. The node waits for a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeFailed {
     pub node: NodeId,
@@ -612,17 +626,17 @@ pub struct NodeFailed {
 }
 impl Personals for NodeFailed {}
 
-/// A person started a new attempt of a failed node, possibly with other inputs.
+/// A person retried a failed automatic node, possibly with other inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeRetried {
     pub node: NodeId,
     pub name: String,
     pub by: PersonId,
     pub attempt: u32,
-    /// Values that replace fields and variables of the same key, in this API call only.
+    /// Values that replace fields and variables with the same key, in this API call only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The reason that the person gave.
+    /// The reason that the person gave; empty if no reason was given.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -632,8 +646,8 @@ impl Personals for NodeRetried {
     }
 }
 
-/// A node was skipped, because it has no processors or because a person ignored its failure. In the
-/// second case the person may supply its outputs.
+/// A node was skipped, because the node has no processors or because a person ignored its failure.
+/// A person who ignores a failure may supply the outputs of the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeSkipped {
     pub node: NodeId,
@@ -653,8 +667,8 @@ impl Personals for NodeSkipped {
     }
 }
 
-/// A manager reassigned a node (exception distribution); the configured range of processors does
-/// not apply.
+/// A manager reassigned a node to other people (BlueKing: exception distribution). The configured
+/// range of processors does not apply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeReassigned {
     pub node: NodeId,
@@ -671,7 +685,8 @@ impl Personals for NodeReassigned {
     }
 }
 
-/// The node was entered and has no processors; an owner of the service must reassign it.
+/// The workflow run entered a node without processors. An owner of the service must reassign the
+/// node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessorsMissing {
     pub node: NodeId,
@@ -679,7 +694,7 @@ pub struct ProcessorsMissing {
 }
 impl Personals for ProcessorsMissing {}
 
-/// A running ticket displays this status from now on.
+/// A node set the status that the running ticket displays from now on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusSet {
     pub status: String,
@@ -688,7 +703,7 @@ pub struct StatusSet {
 }
 impl Personals for StatusSet {}
 
-/// The ticket was ended with an explicit status.
+/// The ticket was ended with an explicit final status, by a manager or by a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
     pub by: PersonId,
@@ -696,7 +711,8 @@ pub struct Closed {
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
     pub approve_result: bool,
-    /// When the desk rates the ticket, if it was closed as finished.
+    /// The instant at which the desk rates the ticket. Absent if the final status is not finished,
+    /// or if the service sets no number of days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_by: Option<Moment>,
 }
@@ -706,11 +722,11 @@ impl Personals for Closed {
     }
 }
 
-/// Values of fields were changed after their node was completed.
+/// Values of fields were changed after the form was submitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldsChanged {
     pub by: PersonId,
-    /// The names of the fields at the time of the change, for people.
+    /// The names of the changed fields at the time of the change, for display.
     pub names: Vec<String>,
     pub form: Vec<Entry>,
 }
@@ -720,7 +736,8 @@ impl Personals for FieldsChanged {
     }
 }
 
-/// The priority was recalculated after a change of impact or urgency.
+/// The priority of the ticket was changed, because a person chose a priority or changed impact or
+/// urgency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PriorityChanged {
     pub priority: Priority,
@@ -730,17 +747,18 @@ impl Personals for PriorityChanged {}
 /// A person added a remark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemarkAdded {
-    /// 1, 2, 3 and so on within the ticket.
+    /// The number of the remark within the ticket: 1, 2, 3 and so on.
     pub id: u64,
     pub by: PersonId,
-    /// The remark that this remark answers.
+    /// The id of the remark to which this remark replies; absent if the remark is not a reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<u64>,
     pub text: Remark,
-    /// The people to whom the remark is addressed.
+    /// The people whom the remark mentions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<PersonId>,
-    /// Whether the remark is visible only to people who work on the ticket, not to the creator.
+    /// True if only the people who work on the ticket may read the remark. The creator may not read
+    /// such a remark.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
 }
@@ -750,24 +768,24 @@ impl Personals for RemarkAdded {
     }
 }
 
-/// People were added to the followers (`follows`), or removed from them.
+/// People were added to the followers (`follows` is true) or removed from the followers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FollowersChanged {
     pub by: PersonId,
     pub people: Vec<PersonId>,
     pub follows: bool,
-    /// Whether the followers may see the whole ticket, because the person who added them may see
-    /// it.
+    /// True if the new followers may see the whole ticket, because the person who added the
+    /// followers may see the ticket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub invited: bool,
 }
 impl Personals for FollowersChanged {}
 
-/// The creator rated the ticket, or the desk did so after the deadline.
+/// The ticket was rated by its creator or agent, or by the desk after the deadline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rated {
     pub by: PersonId,
-    /// 1 to 5.
+    /// The rating, from 1 to 5 stars.
     pub stars: u8,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub comment: Remark,
@@ -792,7 +810,7 @@ impl Personals for Reminded {
     }
 }
 
-/// The relation of this ticket to another ticket.
+/// The relation between this ticket and another ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
@@ -800,16 +818,17 @@ pub enum Relation {
     RaisedFrom,
     /// The other ticket was raised from this ticket.
     Raised,
-    /// The tickets are related without direction.
+    /// The tickets are related, and neither ticket depends on the other.
     Related,
-    /// This ticket is a child of the other ticket and follows it; people cannot process a child.
+    /// This ticket is a child of the other ticket. A child ends with its parent, and people cannot
+    /// process a child.
     ChildOf,
     /// The other ticket is a child of this ticket.
     ParentOf,
 }
 
 impl Relation {
-    /// Returns the relation from the other ticket's side.
+    /// Returns the relation that the other ticket records.
     #[must_use]
     pub fn inverse(self) -> Self {
         match self {
@@ -822,7 +841,7 @@ impl Relation {
     }
 }
 
-/// A relation to another ticket was added; the other ticket records the inverse relation.
+/// A relation to another ticket was added. The other ticket records the inverse relation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Linked {
     pub by: PersonId,
@@ -831,7 +850,7 @@ pub struct Linked {
 }
 impl Personals for Linked {}
 
-/// A relation to another ticket was removed; the history keeps the former relation.
+/// A relation to another ticket was removed. The history still contains the former relation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unlinked {
     pub by: PersonId,
@@ -840,13 +859,13 @@ pub struct Unlinked {
 }
 impl Personals for Unlinked {}
 
-/// A processor acknowledged the node: the response, before the work is done.
+/// A processor acknowledged the node: the processor responded, but has not completed the work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Acknowledged {
     pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// The reason that the person gave.
+    /// The reason that the person gave; empty if no reason was given.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -856,13 +875,14 @@ impl Personals for Acknowledged {
     }
 }
 
-/// The node was escalated to the next level: the leaders of its processors may act too.
+/// The node was escalated to the next level. The leaders of the processors, or the owners of the
+/// service, become processors too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Escalated {
     pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// 1 for the first escalation.
+    /// The number of the escalation: 1 for the first escalation of the node.
     pub level: u32,
     pub processors: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]

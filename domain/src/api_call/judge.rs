@@ -1,4 +1,4 @@
-//! The outcome of one attempt of an API call, from the response of the external system.
+//! Judges one attempt of an API call by the response of the external system.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::attempt::{Policy, Verdict};
 use crate::condition::{self, Found};
 use crate::value::plain;
 
-/// Maximum size in bytes of a variable that is read from a response.
+/// Maximum size in bytes of an output variable; a longer value from a response is cut.
 const OUTPUT_BYTES: usize = 4096;
-/// Maximum length in characters of an external message in a reason.
+/// Maximum length in characters of an external system's message inside a failure reason.
 const REASON_CHARS: usize = 200;
-/// The HTTP status and body of a response, or the English reason why there is none.
+/// The HTTP status and body of a response, or an English text that explains the missing response.
 pub type Reply<'a> = Result<(u16, &'a [u8]), String>;
 
-/// Returns the verdict on one attempt of a request, and when failed attempts are repeated.
+/// Returns the verdict on one attempt of a request, and the policy for repeated attempts.
 pub fn verdict(
     request: &Request,
     kind: NodeKind,
@@ -32,8 +32,8 @@ pub fn verdict(
     )
 }
 
-/// Returns when failed attempts of a request are repeated. A lost response is no information about
-/// the polled work, so polls may fail as often as polls are left.
+/// Returns the retry policy of a request. A lost poll response does not show whether the external
+/// work failed. Polls may therefore fail as often as polls are left.
 fn policy(request: &Request, call: &ApiCall) -> Policy {
     let poll = request.poll.as_ref().filter(|_| call.step == POLLED);
     let polls_left = poll.map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
@@ -58,7 +58,7 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
         Ok(received) => *received,
         Err(reason) => return retry(reason.clone()),
     };
-    // These statuses are transient; every other status is a final result.
+    // Status 429 and statuses from 500 are temporary failures. Every other status is final.
     if status == 429 || status >= 500 {
         return retry(format!("answered {status}"));
     }
@@ -102,8 +102,8 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
     }
 }
 
-/// Returns the name of the variable with the success of a node's SOPS task (reference/bk-itsm.md
-/// 8.2).
+/// Returns the key of the output variable that stores the success of a node's SOPS task
+/// (reference/bk-itsm.md 8.2).
 pub fn task_result(node: NodeId) -> String {
     format!("sops_result_{node}")
 }
@@ -115,12 +115,13 @@ fn holds(condition: &Condition, body_json: &Value) -> bool {
     condition::holds(condition, TransitionId(0), &find, &mut Vec::new())
 }
 
-/// Returns the value at a path in the response, or else in its `data`.
+/// Returns the value at `path` in the response. If the response contains no value at `path`, the
+/// member `data` is searched for the same path.
 pub(crate) fn value_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
     member_at(body_json, path).or_else(|| member_at(body_json.get("data")?, path))
 }
 
-/// Returns the value at a path of member names and indexes with dots between them; a prefix `resp.`
+/// Returns the value at `path`: member names and list indexes, separated by dots. A leading `resp.`
 /// is ignored.
 fn member_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
     let path = path.strip_prefix("resp.").unwrap_or(path);
@@ -132,8 +133,8 @@ fn member_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
         })
 }
 
-/// Returns the variables from a response: an API call reads them first from `data`, a webhook from
-/// the response itself (reference/bk-itsm.md 8.1, 8.4).
+/// Returns the output variables of a request, read from the response. For an API node, the member
+/// `data` is searched first; for a webhook, the whole response (reference/bk-itsm.md 8.1, 8.4).
 fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<String, String> {
     let in_data = |path: &str| {
         body_json
@@ -162,7 +163,8 @@ fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<Str
         .collect()
 }
 
-/// Returns the reason of a failure: code and message of the external system, with a bounded length.
+/// Returns the reason of a failure: the code and the message of the external system. A long message
+/// is cut.
 pub fn failure_reason(body_json: &Value) -> String {
     let code = plain(&body_json["code"]);
     let message: String = plain(&body_json["message"])
@@ -348,8 +350,8 @@ mod tests {
         let reply: Reply<'_> = Ok((200, br#"{"data":{"state":"RUNNING"}}"#));
         let (last, _) = verdict(&request, NodeKind::Task, &polled_call, &reply);
         assert!(matches!(last, Verdict::Failed { .. }));
-        // A lost poll response is not a failure, but the first request keeps its own maximum of
-        // attempts.
+        // A lost poll response is not a failure of the API call. The first request keeps its own
+        // maximum of attempts.
         request.poll = Some(Poll {
             interval_ms: 5000,
             times_max: 100,

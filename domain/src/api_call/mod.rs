@@ -1,8 +1,8 @@
-//! The API call of one automatic node: its next request ([`plan`]), the meaning of a response
-//! ([`judge`]), and all attempts.
+//! The API call of one automatic node. [`plan`] builds the next request, [`judge`] classifies a
+//! response, and this module records all attempts.
 //!
-//! Every state except the last one has a deadline. The last state follows only after the ticket has
-//! recorded the result, so a crash before that repeats the step.
+//! Every state except the last state sets a deadline. The last state follows only after the ticket
+//! has recorded the result. If the program crashes earlier, the deadline repeats the step.
 
 pub mod judge;
 pub mod plan;
@@ -19,14 +19,15 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time for the ticket to record the result, in milliseconds, before the result is sent to it
-/// again.
+/// Time in milliseconds in which the ticket must record the result. After this time the result is
+/// sent to the ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Step of a call that continues an existing SOPS task and first requests its state.
+/// Step of an API call that continues an existing SOPS task: the next request reads the state of
+/// the task.
 pub const RESUMED: &str = "resumed";
-/// Step of a request whose responses have not met the poll condition yet.
+/// Step of an API call whose responses have not met the poll condition yet.
 pub const POLLED: &str = "polled";
-/// Step of a SOPS task that is created but not started.
+/// Step of an API call whose SOPS task is created but not started.
 pub const CREATED: &str = "created";
 
 /// The commands of one API call.
@@ -34,14 +35,15 @@ pub const CREATED: &str = "created";
 pub enum Command {
     Request(Requested),
     /// Records that a non-idempotent request is about to be sent. If no result is recorded by
-    /// `until`, the request may have been executed.
+    /// `until`, the external system may have executed the request.
     Begin {
         attempt: u32,
         until: Moment,
     },
     /// Records the outcome of the attempt that is due.
     Record(Report),
-    /// Ends the call after the ticket recorded the result (`recorded`), or no longer waits for it.
+    /// Ends the API call. `recorded` is true if the ticket recorded the result, and false if the
+    /// ticket no longer waits for the result.
     Close {
         recorded: bool,
     },
@@ -65,7 +67,7 @@ pub enum Rejection {
 pub struct ApiCall {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
-    /// Polls whose response did not end the call.
+    /// Number of polls whose response did not end the API call.
     pub polls: u32,
     pub step: String,
     pub task: String,
@@ -149,9 +151,9 @@ impl Decider for ApiCall {
 }
 
 impl ApiCall {
-    /// Returns the outcome of a started attempt that has no recorded result; `None` if there is no
-    /// such attempt. An interrupted start of a task continues with a request for its state. An
-    /// interrupted creation fails, because its effect is unknown.
+    /// Returns the verdict on a started attempt whose result was never recorded; `None` if no such
+    /// attempt exists. After an interrupted start of a SOPS task, the next request reads the state
+    /// of the task. An interrupted creation fails, because the task may already exist.
     pub fn interrupted(&self) -> Option<Verdict> {
         match self.step.as_str() {
             _ if !self.attempts.is_interrupted() => None,
@@ -166,7 +168,7 @@ impl ApiCall {
         }
     }
 
-    /// Returns true if the call is requested and has no result yet.
+    /// Returns true if the API call was requested and no result is recorded.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.answered.is_none()
     }
@@ -218,8 +220,8 @@ impl ApiCall {
     }
 }
 
-/// When failed attempts are repeated, unless the service task sets other values: 3 s, doubling up to
-/// 5 minutes.
+/// The retry policy of a service task without own values. The first pause is 3 s; each further
+/// pause is twice as long, up to 5 minutes.
 pub const POLICY: Policy = Policy {
     attempts_max: 1,
     first_ms: 3_000,

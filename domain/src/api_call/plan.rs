@@ -1,4 +1,5 @@
-//! The next HTTP request of an API call, with its placeholders filled.
+//! Builds the next HTTP request of an API call: replaces the placeholders with values of the
+//! ticket.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use crate::placeholder::{
 };
 use crate::value::plain;
 
-/// One HTTP request, ready to be sent; secret headers are added later from the key store.
+/// One HTTP request without secret headers. The sender adds the secret headers from the key store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedRequest {
     pub method: String,
@@ -21,15 +22,15 @@ pub struct PlannedRequest {
     pub timeout_ms: i64,
 }
 
-/// The media type of form fields joined with `&`.
+/// Media type of a body whose form fields are joined with `&`.
 const FORM: &str = "application/x-www-form-urlencoded";
-/// The media type of form fields in separate parts.
+/// Media type of a body that sends each form field as a separate part.
 const PARTS: &str = "multipart/form-data";
-/// Length of the boundary between parts, in characters; RFC 2046 allows 70.
+/// Length in characters of the boundary between the parts of a multipart body. RFC 2046 allows 70.
 const BOUNDARY_CHARS: usize = 32;
 
-/// Headers of the connection and of message framing (RFC 9110 7.6.1, RFC 9112), like all headers with
-/// the prefix `proxy-`.
+/// Headers that belong to the connection or to message framing (RFC 9110 7.6.1, RFC 9112). All
+/// headers with the prefix `proxy-` belong to the same group.
 const CONNECTION_HEADERS: [&str; 11] = [
     "host",
     "content-length",
@@ -44,16 +45,16 @@ const CONNECTION_HEADERS: [&str; 11] = [
     "http2-settings",
 ];
 
-/// Returns whether only the HTTP client may set a header, because it belongs to the connection or
-/// to message framing.
+/// Returns true if only the HTTP client may set a header, because the header belongs to the
+/// connection or to message framing.
 pub fn is_of_connection(name: &str) -> bool {
     let name = name.to_lowercase();
     CONNECTION_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-")
 }
 
 impl PlannedRequest {
-    /// Returns the body to send: a text unchanged, form fields in the media type of the headers,
-    /// everything else as JSON.
+    /// Returns the body as text. A text is unchanged, form fields are encoded for the media type of
+    /// the headers, and any other value is JSON.
     pub fn body_text(&self) -> String {
         let header = media_type(&self.headers);
         let kind = header.to_lowercase();
@@ -87,7 +88,7 @@ impl PlannedRequest {
     }
 }
 
-/// Returns the value of the content type header; empty if there is none.
+/// Returns the value of the header `Content-Type`; empty if the header is absent.
 fn media_type(headers: &[(String, String)]) -> &str {
     headers
         .iter()
@@ -95,7 +96,8 @@ fn media_type(headers: &[(String, String)]) -> &str {
         .map_or("", |(_, value)| value.as_str())
 }
 
-/// Returns the form fields in order: the members of an object, or a list of `key` and `value`.
+/// Returns the form fields of a body in order. The body is an object, or a list of `key` and
+/// `value`; any other body gives `None`.
 fn fields(body: &Value) -> Option<Vec<(String, String)>> {
     match body {
         Value::Object(members) => Some(
@@ -122,9 +124,9 @@ fn form_encoded(text: &str) -> String {
     percent(text).replace("%20", "+")
 }
 
-/// Sets the boundary between parts to a digest of the body. A repeated request is therefore equal
-/// byte for byte, and no value can contain the boundary. A body that is a text keeps its own
-/// boundary.
+/// Sets the boundary between the parts of a multipart body to a digest of the body. A repeated
+/// request therefore consists of the same bytes, and no value can contain the boundary. If the body
+/// is already a text, the boundary in the header stays unchanged.
 fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     for (name, value) in headers {
         let (kind, parameters) = value.split_once(';').unwrap_or((value.as_str(), ""));
@@ -139,7 +141,7 @@ fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     }
 }
 
-/// Returns the keys of the placeholders in the templates of a service task.
+/// Returns the keys of all placeholders in the texts of a service task.
 pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     let of_pairs = |pairs: &[Pair]| {
         pairs
@@ -164,8 +166,8 @@ pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     keys.into_iter().flatten().collect()
 }
 
-/// Returns the HTTP request that a service task describes, with its placeholders filled; the error
-/// is the English reason.
+/// Returns the HTTP request of a service task with its placeholders replaced. An `Err` contains the
+/// English reason.
 pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedRequest, String> {
     if !request.credentials.is_empty() && request.secret.is_empty() {
         return Err(format!(
@@ -174,8 +176,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
         ));
     }
     let mut url = fill(&request.url, variables, percent)?;
-    // A filled value must stay one segment of the path. HTTP clients resolve `.` and `..` segments,
-    // so these would change the path.
+    // A replaced value must not change the number of path segments. HTTP clients resolve the
+    // segments `.` and `..`, so a value must not produce such a segment.
     let path = url.split(['?', '#']).next().unwrap_or_default();
     if path
         .split('/')
@@ -207,8 +209,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
         .collect::<Result<Vec<_>, String>>()?;
     let body = match &request.body {
         Value::Null => None,
-        // The text becomes JSON only after the replacement, so each value is encoded for its
-        // position and cannot end the enclosing string.
+        // The text is parsed as JSON only after the replacement. Each value is therefore encoded
+        // for its position, and no value can close the string that contains the placeholder.
         Value::String(text) => {
             let filled = match encoder(&headers) {
                 Some(encode) => fill(text, variables, encode)?,
@@ -233,8 +235,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
     })
 }
 
-/// Returns the encoding of values for the media type of the headers; `None` for JSON, which is the
-/// default.
+/// Returns the function that encodes values for the media type of the headers. `None` means JSON,
+/// the default media type.
 fn encoder(headers: &[(String, String)]) -> Option<fn(&str) -> String> {
     match media_type(headers)
         .split(';')

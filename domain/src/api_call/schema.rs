@@ -1,18 +1,18 @@
-//! Conversion of a request body to the JSON schema of an API (reference/bk-itsm.md 8.1); only
-//! types, members, items and required members of the schema are used.
+//! Converts a request body to the JSON schema of an API (reference/bk-itsm.md 8.1). Only the types,
+//! members, items and required members of the schema are used.
 
 use serde_json::{Map, Value};
 
 use crate::value::plain;
 
-/// Converts a filled body to the types of its schema: texts to numbers, truth values, lists or
-/// objects, and plain values to texts. An `Err` names the path and the expected type.
+/// Converts a body to the types of its schema. Texts become numbers, truth values, lists or
+/// objects; plain values become texts. An `Err` names the path of the value and the expected type.
 pub fn conform(schema: &Value, value: Value) -> Result<Value, String> {
     conform_at(schema, value, "body")
 }
 
-/// Returns true if a value is a schema and not a body: a type `object` with `properties`, or a type
-/// `array` with `items`.
+/// Returns true if a value is a JSON schema instead of a body. A schema has the type `object` and
+/// `properties`, or the type `array` and `items`.
 pub fn is_schema(value: &Value) -> bool {
     value["type"] == "object" && value["properties"].is_object()
         || value["type"] == "array" && value["items"].is_object()
@@ -20,7 +20,8 @@ pub fn is_schema(value: &Value) -> bool {
 
 fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String> {
     let not = |what: &str| Err(format!("{path} is not {what}"));
-    // A schema with several types or without a type does not select a conversion.
+    // A schema with several types, or without a type, does not determine the target type. The value
+    // stays unchanged.
     let Some(kind) = schema["type"].as_str() else {
         return Ok(value);
     };
@@ -38,7 +39,7 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
             {
                 conform_at(schema, read, path)
             }
-            // A form stores several selected options as a text with commas.
+            // A form stores several selected options as one text with commas between the keys.
             _ if kind == "array" => {
                 let parts = text
                     .split(',')
@@ -79,7 +80,8 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
             _ => not("true or false"),
         },
         ("string", value @ (Value::Number(_) | Value::Bool(_))) => Ok(plain(&value).into()),
-        // A field without a value is null; `object` removes it from its parent.
+        // A field without a value is null. The function `object` removes such a member from its
+        // parent.
         (_, Value::Null) => Ok(Value::Null),
         ("object", _) => not("an object"),
         ("array", _) => not("a list"),
@@ -94,8 +96,8 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
 fn object(schema: &Value, members: Map<String, Value>, path: &str) -> Result<Value, String> {
     let mut conforming = Map::new();
     for (key, member) in members {
-        // An empty text of another type than text is a field without a value: not a number, and not
-        // a list with one item.
+        // An empty text means a field without a value if the schema expects another type than text.
+        // The text must not become a number or a list with one item.
         let member_schema = &schema["properties"][&key];
         let is_text = matches!(member_schema["type"].as_str(), None | Some("string"));
         let has_no_value = member.is_null() || (!is_text && member == "");

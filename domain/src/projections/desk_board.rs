@@ -1,5 +1,5 @@
-//! The projection of the whole desk: counts of tickets by kind and end, of decisions and of
-//! callbacks.
+//! The projection of the whole desk: the number of tickets by kind and final status, of decisions,
+//! and of callbacks.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Projection;
 
-/// Counts since the first event of the ledger.
+/// The counts since the first event of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeskBoard {
-    /// Opened tickets by kind (`request`, `change`, `event`, `question`).
+    /// Number of opened tickets by kind (`request`, `change`, `event`, `question`).
     pub opened: BTreeMap<String, u64>,
-    /// Ended tickets by status (`FINISHED`, `TERMINATED`, `REVOKED`).
+    /// Number of ended tickets by final status (`FINISHED`, `TERMINATED`, `REVOKED`).
     pub ended: BTreeMap<String, u64>,
     pub passed: u64,
     pub rejected: u64,
@@ -25,21 +25,22 @@ pub struct DeskBoard {
     pub delivered: u64,
     pub sent_back: u64,
     pub suspended: u64,
-    /// Parallel gateways that started their branches.
+    /// Number of parallel gateways at which branches started.
     pub forked: u64,
-    /// API calls of automatic nodes by result, their retries, and skipped nodes.
+    /// Number of API calls that succeeded. The next counters count failed calls, retries by people,
+    /// and skipped nodes.
     pub calls_succeeded: u64,
     pub calls_failed: u64,
     pub calls_retried: u64,
     pub skipped: u64,
-    /// Nodes that have no processors.
+    /// Number of entered nodes without processors.
     pub unattended: u64,
     pub remarks: u64,
     pub rated: u64,
     pub linked: u64,
     pub reminded: u64,
     pub escalated: u64,
-    /// Imported rows of foreign incident logs.
+    /// Number of imported rows of foreign incident logs.
     pub observed: u64,
     pub callbacks_requested: u64,
     pub callbacks_delivered: u64,

@@ -1,9 +1,9 @@
-//! The projection of imported incident logs: volumes, transitions, durations, reassignments,
-//! reopens.
+//! The projection of imported incident logs: volumes, transitions, durations, reassignments and
+//! reopened cases.
 //!
-//! The projection folds `ticket.row_imported` events in ledger order. The code has no names of
-//! states, groups or categories: each event has the phase of its state, which the mapping of the
-//! import defines.
+//! The projection folds `ticket.row_imported` events in the order of the ledger. The code contains
+//! no names of foreign states, groups or categories. Instead, each event stores the phase of its
+//! state, and the mapping of the import defines the phase.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,42 +13,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 
-/// The named times that are the ends of measured durations.
+/// Names of the times at which measured durations start and end.
 pub const OPENED: &str = "opened";
 pub const RESOLVED: &str = "resolved";
 pub const CLOSED: &str = "closed";
 
-/// The totals of one imported case; small, because there is one per ticket.
+/// The totals of one imported case. The struct must stay small, because the projection stores one
+/// per case.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     pub rows: u64,
     pub first_state: String,
     pub reopens: u64,
     pub group_changes: u64,
-    /// The case returned to a group that it had left.
+    /// True if the case returned to a group that had worked on the case before.
     pub ping_pong: bool,
     pub known_groups: BTreeSet<String>,
     pub last_known_group: String,
-    /// The newest row, without its columns.
+    /// The newest row of the case. The columns of the row are omitted to save space.
     pub last: Option<RowImported>,
     pub last_at: Moment,
-    /// The time of the first row.
+    /// The instant of the first row of the case.
     pub first_at: Moment,
-    /// The first time in a state whose phase is done.
+    /// The instant of the first row whose phase is resolved or closed.
     pub first_resolved_at: Option<Moment>,
-    /// The first time in a state of the phase `closed`.
+    /// The instant of the first row whose phase is closed.
     pub first_closed_at: Option<Moment>,
 }
 
-/// The totals of all imported cases, for the report.
+/// The totals of all imported cases. The report reads these totals.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IncidentLog {
     pub cases: BTreeMap<String, Case>,
     pub rows_by_state: BTreeMap<String, u64>,
-    /// Counts by the state left and the state entered; pairs of equal states are counted.
+    /// Number of transitions between states: the outer key is the old state, the inner key the new
+    /// state. Two consecutive rows with the same state are counted too.
     pub transitions: BTreeMap<String, BTreeMap<String, u64>>,
     pub dwell_minutes_by_state: BTreeMap<String, i64>,
-    /// The named times in the rows of each source.
+    /// The names of the times that occur in the rows of each source.
     pub named_times: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -81,7 +83,8 @@ impl IncidentLog {
                     .or_default()
                     .entry(row.state.clone())
                     .or_default() += 1;
-                // The order of the log is kept, so a step back in time counts as zero minutes.
+                // The rows are folded in the order of the log. If a row is earlier than the
+                // previous row, the duration counts as zero minutes.
                 *self
                     .dwell_minutes_by_state
                     .entry(last.state.clone())
@@ -109,8 +112,8 @@ impl IncidentLog {
 }
 
 impl IncidentLog {
-    /// Returns a named time of a case from its newest row. If no row of its source has that time,
-    /// the phases of the case's rows give the time.
+    /// Returns a named time of a case from the newest row. If no row of the source contains that
+    /// time, the time is derived from the phases of the rows.
     pub fn time(&self, case: &Case, name: &str) -> Option<Moment> {
         let last = case.last.as_ref()?;
         if self.derives(&last.source, name) {
@@ -124,7 +127,8 @@ impl IncidentLog {
         last.times.get(name).copied()
     }
 
-    /// Returns true if a named time of a source is derived from the phases of its rows.
+    /// Returns true if a named time must be derived from the phases of the rows, because no row of
+    /// the source contains that time.
     pub fn derives(&self, source: &str, name: &str) -> bool {
         [OPENED, RESOLVED, CLOSED].contains(&name)
             && !self

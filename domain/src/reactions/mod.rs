@@ -1,4 +1,4 @@
-//! Reactions: pure functions from an event, and the card as of that event, to intents.
+//! Reactions: pure functions from an event, and from the card after that event, to intents.
 
 pub mod relate_tickets;
 pub mod send_callback;

@@ -1,4 +1,4 @@
-//! Records a relation on both tickets, and ends child tickets together with their parent.
+//! Records a relation on both tickets, and ends child tickets when their parent ends.
 
 use events::ticket::{Relation, TicketEvent};
 
@@ -6,11 +6,11 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The permanent name of this consumer, which is part of its effect ids.
+/// The permanent name of this reaction, which is part of its effect ids.
 pub const NAME: &str = "relate_tickets";
 
-/// Returns intents that record a new or removed link on the other ticket, or end the child tickets
-/// of an ended ticket.
+/// Returns the follow-up work for other tickets. A new or removed link is recorded on the other
+/// ticket; if a ticket ends, its children end too.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some(opened) = &card.ticket.opened else {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! Requests a callback when a ticket ends (reference/bk-itsm.md 10), and at status changes if the
-//! client app selected them.
+//! Requests a callback when a ticket ends (reference/bk-itsm.md 10). If the client app registered
+//! for status changes, each status change requests a callback too.
 
 use events::ticket::TicketEvent;
 
@@ -7,10 +7,11 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The permanent name of this consumer, which is part of its effect ids.
+/// The permanent name of this reaction, which is part of its effect ids.
 pub const NAME: &str = "send_callback";
 
-/// Returns an intent to send a callback if the ticket has a receiver and the event requires one.
+/// Returns an intent to send a callback, if the ticket has a receiver and the event requires a
+/// callback.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some((opened, callback)) = card
         .ticket
@@ -20,7 +21,7 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     else {
         return Vec::new();
     };
-    // A callback carries the state of the ticket at the time of its attempt. Two callbacks in the
+    // A callback contains the state of the ticket at the time of the attempt. Two callbacks in the
     // wrong order therefore never report an outdated state.
     let changes = matches!(
         envelope.event,

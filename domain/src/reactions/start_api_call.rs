@@ -1,4 +1,5 @@
-//! Starts the API call of an automatic node when the node is entered or retried.
+//! Starts the API call of an automatic node when the workflow run enters the node or a person
+//! retries the node.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +9,10 @@ use crate::envelope::Envelope;
 use crate::intent::{Intent, StartApiCall, effect_id};
 use crate::views::ticket_card::TicketCard;
 
-/// The permanent name of this consumer, which is part of its effect ids.
+/// The permanent name of this reaction, which is part of its effect ids.
 pub const NAME: &str = "start_api_call";
 
-/// Returns an intent to start the API call of the node that was entered or retried.
+/// Returns an intent to start the API call, if the event enters or retries an automatic node.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let (node, attempt, inputs) = match &envelope.event {
         TicketEvent::NodeEntered(entered) if entered.automatic => {
@@ -25,8 +26,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     let (Some(opened), Some(node_run)) = (&card.ticket.opened, card.ticket.nodes.get(&node)) else {
         return Vec::new();
     };
-    // A retry with the same inputs has the same idempotency key and continues the existing SOPS
-    // task. Other inputs make a new key.
+    // A retry with the same inputs uses the same idempotency key and continues the existing SOPS
+    // task. A retry with other inputs gets a new key.
     let has_same_inputs = inputs.is_empty();
     let target = format!(
         "{node}/{}/{}",

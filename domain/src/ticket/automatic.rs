@@ -1,4 +1,4 @@
-//! Automatic nodes: results of API calls, and operations of people after a failure
+//! Automatic nodes: records the results of API calls, and the operations of people after a failure
 //! (reference/bk-itsm.md 8).
 
 use std::collections::BTreeMap;
@@ -15,12 +15,12 @@ use super::{
 use crate::api_call::plan;
 use crate::workflow::{is_of_the_ticket, output_keys};
 
-/// Longest input value of one API call, in characters.
+/// Maximum length in characters of one input value of an API call.
 pub const INPUT_MAX: usize = 10_000;
 
 impl Ticket {
-    /// Records an expected result of an API call. If the ticket is suspended, the result is stored
-    /// and its consequences wait.
+    /// Records the result of an API call that the ticket waits for. If the ticket is suspended or a
+    /// child, the result is stored and applied later.
     pub(super) fn record_result(
         &self,
         result: &NodeResult,
@@ -62,14 +62,15 @@ impl Ticket {
             task,
             reason: reason.clone(),
         });
-        // A child follows its parent, so the consequences wait until the relation is removed.
+        // A child ticket cannot continue by itself. The result is applied when the relation to the
+        // parent is removed.
         if self.status != Status::Suspended && self.parent().is_none() {
             run.apply_result(node, succeeded, outputs, &reason)?;
         }
         run.done()
     }
 
-    /// Applies the results that were stored while the ticket was suspended or a child.
+    /// Applies the results that arrived while the ticket was suspended or a child.
     pub(super) fn apply_pending_results<'a>(
         &self,
         run: &mut Run<'a>,
@@ -120,9 +121,9 @@ impl Ticket {
         ])
     }
 
-    /// Checks the inputs of a retry. Inputs may replace only placeholders of the service task.
-    /// Ticket attributes, people and personal values are rejected, because the API call stores
-    /// inputs in plain text.
+    /// Checks the inputs of a retry. An input may replace only a placeholder of the service task.
+    /// Ticket attributes, people and personal values are rejected, because the API call stores its
+    /// inputs as plain text.
     fn check_inputs(
         &self,
         definition: &Definition,
@@ -140,7 +141,7 @@ impl Ticket {
             if !allowed.contains(key) || is_of_the_ticket(key) {
                 return reject(Rejection::FieldUnknown(key.clone()));
             }
-            // A person's name must not be stored in the ledger.
+            // The ledger must never contain the name of a person, so such inputs are rejected.
             let names_people = field.is_some_and(|field| field.kind.names_people())
                 || definition.approver_keys().any(|known| known == key);
             if names_people || field.is_some_and(|field| form::is_creator_owned(field, seals_text))
@@ -182,7 +183,7 @@ impl Ticket {
         run.done()
     }
 
-    /// Takes the transition that a manager chose after no condition matched.
+    /// Takes the transition that a manager chose because no condition matched.
     pub(super) fn route(
         &self,
         id: NodeId,
@@ -241,7 +242,8 @@ impl Ticket {
         run.done()
     }
 
-    /// Returns the failed automatic node, if the person is its processor or a manager.
+    /// Returns the failed automatic node. Rejects a person who is neither a processor of the node
+    /// nor a manager of the ticket.
     fn failed_node<'a>(
         &'a self,
         definition: &'a Definition,

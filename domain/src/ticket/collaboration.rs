@@ -1,5 +1,5 @@
-//! Collaboration beside the workflow: remarks, followers, ratings, reminders and links between
-//! tickets.
+//! Collaboration outside the workflow run: remarks, followers, ratings, reminders, and links
+//! between tickets.
 
 use events::ticket::{
     FollowersChanged, Linked, Rated, Relation, RemarkAdded, Reminded, TicketEvent, Unlinked,
@@ -14,8 +14,8 @@ use super::{
 use crate::user_name::is_blank;
 
 impl Ticket {
-    /// Adds a remark, possibly as an answer to another remark. People who may see the ticket may
-    /// add remarks, also after its end.
+    /// Adds a remark, optionally as a reply to the remark `parent`. Every person who may see the
+    /// ticket may add remarks, even after the ticket has ended.
     pub(super) fn remark_on(
         &self,
         by: &PersonId,
@@ -55,8 +55,9 @@ impl Ticket {
         }
     }
 
-    /// Adds or removes followers; an existing state changes nothing. Followers see what lists show.
-    /// Followers added by a person who may see the ticket may see the whole ticket.
+    /// Adds followers, or removes followers. A person who already follows, or does not follow, is
+    /// skipped. Followers find the ticket in their lists. If the acting person may see the ticket,
+    /// the new followers may see the whole ticket too.
     pub(super) fn follow(
         &self,
         by: &PersonId,
@@ -65,7 +66,8 @@ impl Ticket {
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
         let sees = self.may_see(by, context)?;
-        // Every person may stop following; removing other people requires access to the ticket.
+        // Every person may stop following a ticket. To remove other people, the person must be
+        // allowed to see the ticket.
         if !follows && !sees && people.iter().any(|pid| pid != by) {
             return reject(Rejection::NotAllowedToSee(by.clone()));
         }
@@ -94,7 +96,8 @@ impl Ticket {
         })
     }
 
-    /// The creator rates a finished ticket once; the desk rates after the deadline.
+    /// Rates a finished ticket once. The creator or the agent rates; after the deadline the desk
+    /// rates.
     pub(super) fn rate(
         &self,
         by: &PersonId,
@@ -129,8 +132,8 @@ impl Ticket {
         ])
     }
 
-    /// Reminds the current processors. The creator and the supervisors may remind until the end of
-    /// the ticket, if the workflow allows reminders.
+    /// Reminds the current processors. The creator and the supervisors may remind until the ticket
+    /// ends, if the workflow allows reminders.
     pub(super) fn remind(
         &self,
         by: &PersonId,
@@ -169,9 +172,9 @@ impl Ticket {
         ])
     }
 
-    /// Links two tickets; each ticket records the relation and checks the permission. A child has
-    /// exactly one parent and no children. A child ends with its parent, so that relation requires
-    /// the right to end the ticket.
+    /// Links two tickets. Each ticket records the relation and checks the permission. A child
+    /// belongs to exactly one parent and cannot be a parent. A parent-child relation requires the
+    /// right to end the ticket, because a child ends with its parent.
     pub(super) fn link(
         &self,
         by: &PersonId,
@@ -189,7 +192,7 @@ impl Ticket {
             Some(_) => return reject(Rejection::LinkedAlready(other.clone())),
             None => {}
         }
-        // The permission was checked when the other ticket was raised from this ticket.
+        // This permission was already checked when the other ticket was raised from this ticket.
         if !(mirror && relation == Relation::Raised) {
             self.may_relate(by, relation, context)?;
         }
@@ -254,7 +257,7 @@ impl Ticket {
         if link.relation != Relation::ChildOf || self.status != Status::Running {
             return Ok(vec![unlinked.into()]);
         }
-        // Results that were stored while the ticket was a child take effect now.
+        // The ticket is no longer a child, so the stored results of API calls are applied now.
         let workflow = self.workflow(context)?;
         let mut run = Run::new(self, &workflow.definition, context);
         run.emit(unlinked);
@@ -262,8 +265,8 @@ impl Ticket {
         run.done()
     }
 
-    /// Checks that the person may relate the ticket to others. A parent-child relation requires the
-    /// right to end the ticket.
+    /// Checks that the person may add or remove this relation. A parent-child relation requires the
+    /// right to end the ticket; other relations require the right to see the ticket.
     pub fn may_relate(&self, by: &PersonId, relation: Relation, context: &Context) -> Decision<()> {
         match relation {
             Relation::ChildOf | Relation::ParentOf => self.may_manage(by, context),

@@ -12,14 +12,15 @@ use crate::attachment;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Open(Box<Open>),
-    /// TRANSITION: submits a form or casts a vote.
+    /// Submits the form of a node, or casts a vote with a form (BlueKing: TRANSITION).
     Submit {
         node: NodeId,
         by: PersonId,
         form: Vec<Entry>,
         reason: String,
     },
-    /// Casts a vote without a form; the result and, if a field fits, the remark are filled in.
+    /// Casts a vote without a form. The desk fills in the result field and, if a text field exists,
+    /// the remark.
     Decide {
         node: NodeId,
         by: PersonId,
@@ -43,7 +44,8 @@ pub enum Command {
         to: Processors,
         message: String,
     },
-    /// Exception distribution: a manager reassigns a node to any people.
+    /// Reassigns a node to any people; only managers may reassign (BlueKing: exception
+    /// distribution).
     Reassign {
         node: NodeId,
         by: PersonId,
@@ -71,7 +73,7 @@ pub enum Command {
         by: PersonId,
         reason: String,
     },
-    /// Ends the ticket with a final status.
+    /// Ends the ticket with a final status; only managers may close.
     Close {
         by: PersonId,
         status: String,
@@ -93,26 +95,27 @@ pub enum Command {
         outputs: BTreeMap<String, String>,
         reason: String,
     },
-    /// A manager chooses the transition after no condition matched.
+    /// Takes the transition that a manager chose because no condition matched.
     Route {
         node: NodeId,
         by: PersonId,
         transition: TransitionId,
         reason: String,
     },
-    /// Claims the node if a claim is due; otherwise acknowledges the node.
+    /// Claims the node if the node waits for a claim; otherwise acknowledges the node.
     Acknowledge {
         node: Option<NodeId>,
         by: PersonId,
         reason: String,
     },
-    /// Completes the node at which this person must act.
+    /// Completes the node at which this person must act now.
     Resolve {
         by: PersonId,
         form: Vec<Entry>,
         remark: String,
     },
-    /// Adds the leaders of the processors as processors.
+    /// Adds the leaders of the processors as processors of the node. If no new leader exists, the
+    /// service owners are added.
     Escalate {
         node: Option<NodeId>,
         by: PersonId,
@@ -140,12 +143,13 @@ pub enum Command {
         stars: u8,
         comment: String,
     },
-    /// Supervision: reminds the current processors.
+    /// Reminds the current processors of the ticket (BlueKing: supervision).
     Remind {
         by: PersonId,
         message: String,
     },
-    /// `mirror`: the other ticket has already recorded the relation.
+    /// Links this ticket to the ticket `other`. `mirror` is true if the other ticket has already
+    /// recorded the relation.
     Link {
         by: PersonId,
         other: TicketSn,
@@ -157,22 +161,24 @@ pub enum Command {
         other: TicketSn,
         mirror: bool,
     },
-    /// The parent ended with this status.
+    /// Ends a child ticket with the final status of its parent.
     EndWithParent {
         parent: TicketSn,
         status: String,
         approve_result: bool,
     },
-    /// Imports rows of a foreign log, in file order; known rows are skipped.
+    /// Imports rows of a foreign log in the order of the file. Rows that are already imported are
+    /// skipped.
     ImportRow(Vec<RowImported>),
 }
 
-/// The acting person of a command, with the borrow of the command.
+/// Returns the acting person of a command, as a shared or mutable reference like the command
+/// itself.
 macro_rules! by {
     ($command:expr) => {
         match $command {
-            // The submit use case registers the creator of a new ticket, after a dry run has
-            // accepted it.
+            // A new ticket returns no acting person here, because its creator may be unregistered.
+            // The submit use case registers the creator after a dry run has accepted the ticket.
             Command::Open(_)
             | Command::ImportRow(_)
             | Command::RecordResult(_)
@@ -207,7 +213,7 @@ macro_rules! by {
 }
 
 impl Command {
-    /// Returns the uploaded files that the form names.
+    /// Returns the ids of the uploaded files in the form of the command.
     pub fn attachments(&self) -> Vec<AttachmentId> {
         self.form()
             .iter()
@@ -216,7 +222,7 @@ impl Command {
     }
 }
 
-/// The result of an automatic node's API call; `round` and `attempt` identify the call.
+/// The result of an automatic node's API call. `round` and `attempt` identify the API call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeResult {
     pub node: NodeId,
@@ -229,13 +235,13 @@ pub struct NodeResult {
 }
 
 impl Command {
-    /// Returns the acting person, if a person acts.
+    /// Returns the acting person; `None` if the desk itself acts.
     pub(super) fn by(&self) -> Option<&PersonId> {
         by!(self)
     }
 
-    /// Returns all people whom the command names: the acting person, new processors, mentions and
-    /// followers.
+    /// Returns all people in the command: the acting person, new processors, mentioned people and
+    /// new followers. People in the form are not included.
     pub(super) fn people(&self) -> impl Iterator<Item = &PersonId> {
         let others: &[PersonId] = match self {
             Self::Assign {
@@ -263,8 +269,8 @@ impl Command {
         self.by().into_iter().chain(others)
     }
 
-    /// Returns all people whom the command names, mutably, so that unregistered ones can be
-    /// registered.
+    /// Returns all people in the command as mutable references, so that the caller can register
+    /// unregistered people. People in the form are not included.
     pub fn people_mut(&mut self) -> Vec<&mut PersonId> {
         let mut people: Vec<&mut PersonId> = Vec::new();
         match self {
@@ -301,7 +307,7 @@ impl Command {
         people
     }
 
-    /// Returns the form of the command.
+    /// Returns the form of the command; empty if the command contains no form.
     pub fn form(&self) -> &[Entry] {
         match self {
             Self::Open(open) => &open.form,
@@ -312,8 +318,8 @@ impl Command {
         }
     }
 
-    /// Returns the form of a command on an existing ticket, mutably, so that the people in it can
-    /// be registered.
+    /// Returns the form of a command on an existing ticket as a mutable slice, so that the caller
+    /// can register the people in the form.
     pub fn form_mut(&mut self) -> &mut [Entry] {
         match self {
             Self::Submit { form, .. }
@@ -335,21 +341,21 @@ pub struct Open {
     pub tag: String,
     pub callback: Option<CallbackTarget>,
     pub chosen_processors: BTreeMap<NodeId, Vec<PersonId>>,
-    /// The person who submits the ticket for the creator.
+    /// The person who submits the ticket for the creator; `None` if the creator submits.
     pub agent: Option<PersonId>,
     pub dynamic_fields: Vec<DynamicField>,
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of the secret with the variables for automatic nodes.
+    /// The name of the secret that contains the variables for automatic nodes.
     pub variables: Option<String>,
     pub notify_config: serde_json::Value,
     /// The ticket from which this ticket is raised.
     pub from: Option<TicketSn>,
-    /// Whether the creator follows the ticket.
+    /// True if the creator follows the new ticket.
     pub attention: bool,
 }
 
 impl Open {
-    /// Returns the people whom the command names, without those in its form.
+    /// Returns the people in the command, except the people in the form.
     pub fn people_mut(&mut self) -> Vec<&mut PersonId> {
         let chosen = self.chosen_processors.values_mut().flatten();
         std::iter::once(&mut self.creator)

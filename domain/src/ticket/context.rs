@@ -1,5 +1,5 @@
-//! The context of ticket decisions: inputs from outside the stream, and the lookups that request
-//! them.
+//! The context of ticket decisions: inputs that are not in the stream of the ticket, and the
+//! lookups that request missing inputs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,42 +13,44 @@ use crate::attachment::Attachment;
 use crate::decider::DecideError;
 use crate::options::{Offered, Question};
 
-/// Inputs of ticket decisions from outside the stream.
+/// Inputs of ticket decisions that are not in the stream of the ticket.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
-    /// `None` means that the lookup found no service.
+    /// The services by id; the value is `None` if the service does not exist.
     pub services: BTreeMap<ServiceId, Option<service::Defined>>,
     pub categories: BTreeMap<ServiceId, Option<CategoryId>>,
     pub workflows: BTreeMap<(WorkflowId, i64), Option<Arc<Deployed>>>,
-    /// Members by role.
+    /// The members of each role.
     pub roles: BTreeMap<RoleId, Vec<PersonId>>,
-    /// All general roles, for nodes that name none.
+    /// The ids of all general roles. A node with an empty list of roles accepts the members of all
+    /// these roles.
     pub general_roles: Option<Vec<RoleId>>,
-    /// Members of the built-in role SUPERUSER.
+    /// The members of the built-in role SUPERUSER.
     pub superusers: Option<Vec<PersonId>>,
-    /// Leaders by person; `None` for a person without a leader.
+    /// The leader of each person; `None` if the person has no leader.
     pub leaders: BTreeMap<PersonId, Option<PersonId>>,
-    /// Members by department, including the departments below it.
+    /// The members of each department, including the members of departments below.
     pub departments: BTreeMap<String, Vec<PersonId>>,
-    /// People by business and role.
+    /// The people by business id and role name.
     pub business_roles: BTreeMap<(i64, String), Vec<PersonId>>,
-    /// Options by dictionary code; `None` if the dictionary does not exist or is disabled.
+    /// The options of each dictionary, by code. The value is `None` if the dictionary does not
+    /// exist, is disabled, or is removed from the list.
     pub dictionaries: BTreeMap<String, Option<Vec<Choice>>>,
-    /// Uploaded files in their current state.
+    /// The current states of uploaded files.
     pub attachments: BTreeMap<AttachmentId, Attachment>,
-    /// Options from other systems.
+    /// The options from external systems, by request.
     pub options: BTreeMap<Question, Offered>,
     pub now: Option<Now>,
 }
 
-/// The time of a decision, as an instant and in the desk's time zone.
+/// The time of a decision: the instant, and the same time in the time zone of the desk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Now {
     pub at: Moment,
     pub local: DateTime,
 }
 
-/// One missing input.
+/// One input that the context lacks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lookup {
     /// The service and its category.
@@ -61,7 +63,7 @@ pub enum Lookup {
     Department(String),
     BusinessRole(i64, String),
     Dictionary(String),
-    /// Options from another system.
+    /// The options from an external system.
     Options(Question),
     Attachment(AttachmentId),
     Now,
@@ -117,8 +119,8 @@ impl Context {
             .map_or_else(|| needs(Lookup::Options(question)), Ok)
     }
 
-    /// Returns the service of an existing ticket, also if the service is disabled or no longer
-    /// listed.
+    /// Returns the service of an existing ticket, even if the service is disabled or no longer
+    /// listed. Returns `None` if the service does not exist.
     pub(super) fn known_service(&self, id: ServiceId) -> Decision<Option<&service::Defined>> {
         self.services.get(&id).map_or_else(
             || needs(Lookup::Service(id)),

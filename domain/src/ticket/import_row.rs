@@ -1,5 +1,5 @@
-//! Imports rows of a foreign log one to one. The desk does not judge the rows, because the foreign
-//! system was the authority.
+//! Imports the rows of a foreign log as one event each. The desk does not check whether a row
+//! follows the workflow rules, because the foreign system made the decisions.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rejection, Status, Ticket, reject};
 
-/// The state of a ticket according to a foreign log.
+/// The state of a ticket according to the rows of a foreign log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     pub source: String,
@@ -17,8 +17,8 @@ pub struct Observation {
     pub phase: Phase,
     pub title: String,
     pub priority: String,
-    /// Number of imported rows by row fingerprint. It makes an import repeatable and resumable,
-    /// also from another file.
+    /// The number of imported rows for each row fingerprint. With these counts an import can be
+    /// repeated or resumed, even from another file.
     pub rows: BTreeMap<String, u32>,
 }
 
@@ -35,8 +35,8 @@ impl Observation {
 }
 
 impl Ticket {
-    /// Imports the rows that are new: the n-th row of a text is known if n rows of that text were
-    /// imported before.
+    /// Imports the rows that are not imported yet. Several rows can have the same text. The n-th
+    /// such row is known if n rows with this text are already imported.
     pub(super) fn import_rows(&self, rows: &[RowImported]) -> Decision<Vec<TicketEvent>> {
         if !matches!(self.status, Status::None | Status::RowImported) {
             return reject(Rejection::NotImported);

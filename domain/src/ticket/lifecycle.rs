@@ -9,7 +9,8 @@ use super::form::FormInput;
 use super::{Context, Decision, Rejection, Status, Ticket, check_message, form, reject};
 use crate::user_name::is_blank;
 
-/// Fields that may be changed on every ticket, besides the fields of the submit node.
+/// The keys of fields that people may change on every ticket. Fields of the submit node may be
+/// changed too.
 const OF_EVERY_TICKET: [&str; 4] = ["title", "impact", "urgency", "priority"];
 
 impl Ticket {
@@ -55,7 +56,7 @@ impl Ticket {
             by: by.clone(),
             reason: self.remark(reason)?,
         });
-        // Results that were stored while the ticket was suspended take effect now.
+        // The ticket is no longer suspended, so the stored results of API calls are applied now.
         self.apply_pending_results(&mut run, &workflow.definition)?;
         run.done()
     }
@@ -67,7 +68,8 @@ impl Ticket {
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
         let opened = self.opened()?;
-        // Accounts of systems that act for all people are superusers.
+        // A superuser may withdraw any ticket, because systems that act for all people use
+        // superuser accounts.
         if opened.creator != *by && !context.is_superuser(by)? {
             return reject(Rejection::NotTheCreator);
         }
@@ -120,7 +122,7 @@ impl Ticket {
         ])
     }
 
-    /// A manager ends the ticket with a final status.
+    /// Ends the ticket with a final status that a manager chose.
     pub(super) fn close(
         &self,
         by: &PersonId,
@@ -146,7 +148,7 @@ impl Ticket {
         run.done()
     }
 
-    /// Ends a child with the status of its parent.
+    /// Ends a child ticket with the final status of its parent.
     pub(super) fn end_with_parent(
         &self,
         parent: &TicketSn,
@@ -168,8 +170,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Changes fields of the submit node, or impact and urgency, from which the priority follows
-    /// (reference/bk-itsm.md 3.11 `edit_field`).
+    /// Changes the given fields of the submit node, or title, impact, urgency and priority. A
+    /// change of impact or urgency also changes the priority (reference/bk-itsm.md 3.11
+    /// `edit_field`).
     pub(super) fn edit_field(
         &self,
         by: &PersonId,

@@ -1,9 +1,10 @@
 //! The ticket aggregate: `decide` and `evolve`.
 //!
-//! Parts: [`command`], [`rejection`], [`state`] and [`context`]. Operations of people at a node are
-//! in [`node_actions`], on the whole ticket in [`lifecycle`], and beside the workflow in
-//! [`collaboration`]. Results of API calls are in [`automatic`]. [`form`] checks forms, [`engine`]
-//! advances the workflow run, and [`import_row`] imports rows of a foreign log.
+//! The aggregate consists of [`command`], [`rejection`], [`state`] and [`context`].
+//! [`node_actions`] contains the operations of people at a node, [`lifecycle`] those on the whole
+//! ticket, and [`collaboration`] those outside the workflow run. [`automatic`] records the results
+//! of API calls. [`form`] checks forms, [`engine`] advances the workflow run, and [`import_row`]
+//! imports rows of a foreign log.
 
 mod automatic;
 mod collaboration;
@@ -37,17 +38,19 @@ pub use import_row::Observation;
 pub use rejection::{FieldAt, Rejection};
 pub use state::{Action, Link, NodeRun, PendingResult, Status, Ticket, Vote};
 
-/// Longest title, in characters (reference/bk-itsm.md 3.1: the original rejects titles above 128).
+/// Maximum length of a title, in characters. BlueKing ITSM rejects longer titles too
+/// (reference/bk-itsm.md 3.1).
 pub const TITLE_MAX: usize = 128;
-/// Longest message or reason of an operation, in characters (reference/bk-itsm.md 3.9).
+/// Maximum length in characters of the message or reason of an operation (reference/bk-itsm.md
+/// 3.9).
 pub const MESSAGE_MAX: usize = 255;
-/// Longest remark and longest reason of a decision, in characters.
+/// Maximum length in characters of a remark, and of the reason of a decision.
 pub const REMARK_MAX: usize = 5000;
 /// Maximum number of followers of one ticket.
 pub const FOLLOWERS_MAX: usize = 1000;
 /// Maximum number of linked tickets of one ticket.
 pub const LINKS_MAX: usize = 200;
-/// Maximum number of rounds of one node; the command that would start another round is rejected.
+/// Maximum number of rounds of one node. A command that would start another round is rejected.
 pub const ROUNDS_MAX: u32 = 1_000;
 
 impl Decider for Ticket {
@@ -157,8 +160,8 @@ impl Decider for Ticket {
             } => self.link(by, other, *relation, *mirror, context),
             Command::Unlink { by, other, mirror } => self.unlink(by, other, *mirror, context),
         }?;
-        // Only registered people may be named, because a name must never be stored in an event. A
-        // rejection for another reason takes precedence.
+        // An event must never contain the name of a person, so a command may refer only to
+        // registered people. A rejection for another reason is returned first.
         match self.unregistered_person(command, context) {
             Some(person) => reject(Rejection::UnknownPerson(person)),
             None => Ok(events),
@@ -247,15 +250,16 @@ impl Decider for Ticket {
                         node_run.votes.iter().map(|vote| vote.by.clone()).collect();
                 }
             }
-            // The transition was chosen by a person after no condition matched, so the node is
-            // finished.
+            // A person chose this transition because no condition matched. The node at its start is
+            // therefore finished.
             TicketEvent::TransitionTaken(taken) => match self.nodes.get_mut(&taken.from) {
                 Some(node_run) if taken.by.is_some() => node_run.status = NodeStatus::Finished,
                 Some(_) => {}
                 None => drop(self.passed.insert(taken.from)),
             },
-            // The next vote or submission at this node starts without the old votes, which the
-            // history keeps. The old result counts until then.
+            // The next vote or submission at this node starts without the old votes; the history
+            // still contains the old votes. The old result remains valid until the next vote or
+            // submission.
             TicketEvent::TransitionMissing(missing) => {
                 let node_run = self
                     .nodes
@@ -309,8 +313,8 @@ impl Decider for Ticket {
                 node_run
                     .processors_type
                     .clone_from(&reassigned.processors_type);
-                // People who have voted remain processors, because vote rates count every person
-                // with a vote.
+                // People who have voted remain processors, because vote rates are percentages of
+                // all processors.
                 node_run
                     .processors
                     .retain(|pid| node_run.votes.iter().any(|vote| vote.by == *pid));
@@ -392,8 +396,9 @@ impl Decider for Ticket {
 }
 
 impl Ticket {
-    /// Returns an unregistered person whom the command names. The submit use case registers the
-    /// people of a new ticket, after a dry run has accepted the ticket.
+    /// Returns an unregistered person in the command, or `None` if all people are registered. The
+    /// people of a new ticket are not checked here, because the submit use case registers these
+    /// people after a dry run.
     fn unregistered_person(&self, command: &Command, context: &Context) -> Option<PersonId> {
         let workflow = self.workflow(context).ok();
         let of_people = |entry: &&Entry| {
@@ -415,7 +420,7 @@ impl Ticket {
             .find(PersonId::is_unknown)
     }
 
-    /// Returns the nodes that are not finished, unless the ticket has ended.
+    /// Returns the runs of nodes that are not finished. Returns nothing after the ticket has ended.
     pub fn current(&self) -> impl Iterator<Item = (NodeId, &NodeRun)> {
         let is_over = self.status.is_over();
         self.nodes
@@ -424,8 +429,8 @@ impl Ticket {
             .map(|(id, node_run)| (*id, node_run))
     }
 
-    /// Returns whether the withdraw rule of the workflow allows a withdrawal (reference/bk-itsm.md
-    /// 5.5), independent of the person.
+    /// Returns true if the workflow allows the withdrawal of the ticket now (reference/bk-itsm.md
+    /// 5.5). The function does not check who withdraws.
     pub fn is_withdrawable(&self, definition: &Definition) -> bool {
         let submit = definition.submit_node().map(|node| node.id);
         let start = definition
@@ -442,8 +447,8 @@ impl Ticket {
                 }
                 Revoke::BeforeHandled => {
                     let is_at_submit = self.current().any(|(id, _)| Some(id) == submit);
-                    // A claim or a transfer is not handling. A vote, a submission or a failed API
-                    // call is.
+                    // A node is handled after a vote, a submission or a failed API call. A claim or
+                    // a transfer does not handle a node.
                     let is_unhandled = |node_run: &NodeRun| {
                         node_run.is_current()
                             && node_run.votes.is_empty()
@@ -460,12 +465,14 @@ impl Ticket {
             }
     }
 
-    /// Returns whether this person is a processor of the node run and has not voted yet.
+    /// Returns true if the person may act in this node run: every person may act, or the person is
+    /// a processor who has not voted yet.
     pub fn may_act(&self, node_run: &NodeRun, by: &PersonId) -> bool {
         node_run.is_open_to_all() || (node_run.processors.contains(by) && !node_run.has_voted(by))
     }
 
-    /// Returns the wire value of the status; a node may have set another one for a running ticket.
+    /// Returns the wire value of the status. For a running ticket, a node may have set another
+    /// status for display.
     pub fn status_key(&self) -> &str {
         if self.status == Status::Running && !self.shown.is_empty() {
             &self.shown
@@ -474,14 +481,15 @@ impl Ticket {
         }
     }
 
-    /// Returns the current priority.
+    /// Returns the current priority; `None` if the ticket has no priority.
     pub fn priority(&self) -> Option<&Priority> {
         self.priority
             .as_ref()
             .or_else(|| self.opened.as_ref()?.priority.as_ref())
     }
 
-    /// Returns the business of the ticket, -1 for none: from the form, otherwise from the opening.
+    /// Returns the id of the ticket's business, or -1 if there is none. A value in the form
+    /// overrides the value from the submission.
     pub fn bk_biz_id(&self) -> i64 {
         let filled = self
             .form
@@ -490,7 +498,7 @@ impl Ticket {
         filled.unwrap_or_else(|| self.opened.as_ref().map_or(-1, |opened| opened.bk_biz_id))
     }
 
-    /// Returns the parent of this ticket.
+    /// Returns the number of this ticket's parent; `None` if the ticket is not a child.
     pub fn parent(&self) -> Option<&events::TicketSn> {
         self.links
             .iter()
@@ -505,14 +513,14 @@ impl Ticket {
             .unwrap_or_default()
     }
 
-    /// Returns the workflow version of this ticket.
+    /// Returns the workflow version on which this ticket runs.
     pub fn workflow(&self, context: &Context) -> Decision<Arc<Deployed>> {
         let opened = self.opened()?;
         context.workflow(opened.workflow, opened.workflow_version)
     }
 
-    /// Checks that the ticket has not ended and is no child, and that the node exists and is not
-    /// finished.
+    /// Rejects a node that does not exist or is finished. Also rejects every node if the ticket has
+    /// ended or is a child.
     pub fn check_node(&self, id: NodeId) -> Decision<()> {
         self.opened()?;
         if self.status.is_over() {
@@ -526,8 +534,8 @@ impl Ticket {
         }
     }
 
-    /// Finds the node and checks that this person may execute the action, in the order of checks of
-    /// reference/bk-itsm.md 3.9.
+    /// Finds the node and checks that the person may execute the action. The checks follow the
+    /// order of reference/bk-itsm.md 3.9.
     fn check_action<'a>(
         &'a self,
         definition: &'a Definition,
@@ -542,11 +550,12 @@ impl Ticket {
         let is_next = !(engine::is_multi(node) && node.is_sequential)
             || node_run.waiting_for().first() == Some(by);
         let action_fits = match node.kind {
-            // At a vote, only the person is checked here; the caller checks the action.
+            // At a vote node, only the order of voters is checked here. The caller checks the
+            // action.
             kind if kind.is_vote() => is_next,
             _ => node_run.is_open_to_all() || action.fits(node_run.status),
         };
-        // People do not submit automatic nodes; failed ones have their own commands.
+        // People cannot submit automatic nodes. Other commands handle a failed automatic node.
         if !self.may_act(node_run, by)
             || !action_fits
             || node_run.automatic
@@ -561,7 +570,7 @@ impl Ticket {
         Ok((node, node_run))
     }
 
-    /// Rejects operations on a child, which only follows its parent.
+    /// Rejects operations on a child ticket, because a child follows its parent.
     fn check_not_child(&self) -> Decision<()> {
         if self.parent().is_some() {
             reject(Rejection::IsChild)
@@ -579,8 +588,8 @@ impl Ticket {
         }
     }
 
-    /// Checks that the person is a current processor or a manager, who may suspend, resume and
-    /// terminate (reference/bk-itsm.md 3.10).
+    /// Checks that the person is a current processor or a manager. These people may suspend, resume
+    /// and terminate the ticket (reference/bk-itsm.md 3.10).
     fn may_manage(&self, by: &PersonId, context: &Context) -> Decision<()> {
         self.opened()?;
         let is_processor = self
@@ -593,8 +602,8 @@ impl Ticket {
         }
     }
 
-    /// Returns whether the person manages the ticket: superusers manage every ticket, service
-    /// owners the tickets of their service.
+    /// Returns true if the person manages the ticket. Superusers manage every ticket, and service
+    /// owners manage the tickets of their service.
     fn manages(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let owns = context
             .known_service(self.opened()?.service)?
@@ -602,15 +611,15 @@ impl Ticket {
         Ok(owns || context.is_superuser(by)?)
     }
 
-    /// Returns whether the person may see the ticket: its creator, agent, current and former
-    /// processors, invited followers and managers.
+    /// Returns true if the person may see the ticket. The creator, the agent, processors (current
+    /// and former), invited followers and managers may see the ticket.
     pub fn may_see(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         self.opened()?;
         Ok(self.concerns(by) || self.manages(by, context)?)
     }
 
-    /// Returns whether the person works on the ticket: processors of nodes after the submit node,
-    /// and managers.
+    /// Returns true if the person works on the ticket. Managers work on the ticket, and so do the
+    /// processors of all nodes after the submit node.
     pub fn works_on(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let opened = self.opened()?;
         let submit = self
@@ -627,15 +636,14 @@ impl Ticket {
             .nodes
             .iter()
             .any(|(id, node_run)| Some(*id) != submit && is_at(node_run));
-        // The person who submitted the ticket handled only the submit node, which is not work on
-        // it.
+        // Submitting a ticket is not work on the ticket, so creator and agent are excluded here.
         let acted =
             self.handled.contains(by) && opened.creator != *by && opened.agent.as_ref() != Some(by);
         Ok(acts || acted || self.manages(by, context)?)
     }
 
-    /// Returns whether the person is the creator, the agent, a current or former processor, or an
-    /// invited follower.
+    /// Returns true if the person is the creator, the agent, an invited follower, or a current or
+    /// former processor.
     pub fn concerns(&self, by: &PersonId) -> bool {
         let acted_at = |node_run: &NodeRun| {
             node_run.processors.contains(by)
@@ -652,7 +660,8 @@ impl Ticket {
             || self.nodes.values().any(acted_at)
     }
 
-    /// Returns a text as a remark, sealed if the ticket seals its text; empty for a blank text.
+    /// Converts a text to a remark. The remark is sealed if the ticket seals its free text, and
+    /// empty if the text is blank.
     fn remark(&self, text: &str) -> Decision<Remark> {
         let opened = self.opened()?;
         if is_blank(text) {
@@ -688,7 +697,8 @@ impl Ticket {
     fn end(&mut self, status: Status, approve_result: bool) {
         self.status = status;
         self.approve_result = Some(approve_result);
-        // No node may remain current after the end of the ticket, however it ended.
+        // After the end of a ticket, no node may remain current. This rule applies to every way in
+        // which a ticket ends.
         self.nodes
             .values_mut()
             .filter(|node_run| node_run.is_current())
@@ -696,7 +706,8 @@ impl Ticket {
     }
 }
 
-/// Returns the processors with one of them replaced by others, without duplicates, in order.
+/// Replaces one processor by other people and returns all processors, in order and without
+/// duplicates.
 fn replace_processor(
     processors: &[PersonId],
     replaced: &PersonId,
@@ -726,7 +737,7 @@ fn check_message(message: &str) -> Decision<()> {
     }
 }
 
-/// The reason of a decision may have the length of a remark.
+/// Rejects a reason of a decision that is longer than a remark may be.
 fn check_reason(reason: &str) -> Decision<()> {
     if reason.chars().count() > REMARK_MAX {
         reject(Rejection::ReasonTooLong)
@@ -751,8 +762,8 @@ fn check_range(people: &[PersonId], allowed: Option<&[PersonId]>) -> Decision<()
     }
 }
 
-/// Priority by urgency (rows) and impact (columns), 1 low to 3 high, for services without a matrix
-/// of their own.
+/// The default priority matrix, for services without a matrix of their own. Rows are urgencies,
+/// columns are impacts; priorities are numbers from 1 (low) to 3 (high).
 pub const PRIORITIES: [[u8; 3]; 3] = [[1, 1, 2], [1, 2, 3], [2, 3, 3]];
 
 fn priority(

@@ -136,8 +136,8 @@ impl Ticket {
         )
     }
 
-    /// Checks and applies the form of a node. Without a separate reason, the form supplies the
-    /// reason of a vote.
+    /// Checks and applies the form of a node. If `reason` is `None`, the reason of a vote is taken
+    /// from the form.
     fn fill_in(
         &self,
         id: NodeId,
@@ -185,8 +185,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Casts a vote without a form, from a message or another system. The result is filled in, and
-    /// the remark if a field fits. The remark is the reason of the vote in any case.
+    /// Casts a vote without a form, for example from a message or an external system. The desk
+    /// fills in the result field and, if a text field exists, the remark. The vote always stores
+    /// the remark as its reason.
     pub(super) fn decide_at(
         &self,
         id: NodeId,
@@ -322,8 +323,8 @@ impl Ticket {
         ])
     }
 
-    /// Exception distribution: a manager reassigns a node; the configured range of processors does
-    /// not apply.
+    /// Reassigns a node to other people; only managers may reassign (BlueKing: exception
+    /// distribution). The configured range of processors does not apply.
     pub(super) fn reassign(
         &self,
         id: NodeId,
@@ -386,8 +387,8 @@ impl Ticket {
         ])
     }
 
-    /// Claims the node if a claim is due; otherwise acknowledges the node. A repeated
-    /// acknowledgement changes nothing.
+    /// Claims the node if the node waits for a claim; otherwise acknowledges the node. A repeated
+    /// acknowledgement adds no event.
     pub(super) fn acknowledge(
         &self,
         node: Option<NodeId>,
@@ -419,8 +420,8 @@ impl Ticket {
         ])
     }
 
-    /// Completes the node at which this person must act: passes an approval, or submits the form
-    /// with the given values.
+    /// Completes the node at which this person must act. At a vote node without given values, the
+    /// person passes the approval; otherwise the form is submitted with the given values.
     pub(super) fn resolve(
         &self,
         by: &PersonId,
@@ -443,8 +444,8 @@ impl Ticket {
         }
     }
 
-    /// Escalates to the next level: the leaders of the processors may act too. Without leaders, the
-    /// service owners may.
+    /// Escalates the node to the next level. The leaders of the processors become processors too;
+    /// if no new leader exists, the service owners become processors.
     pub(super) fn escalate(
         &self,
         node: Option<NodeId>,
@@ -471,8 +472,8 @@ impl Ticket {
         self.check_not_suspended()?;
         check_message(reason)?;
         let node_run = &self.nodes[&id];
-        // A node for every person has no higher level. A countersign has one vote for each named
-        // processor.
+        // A node that is open to every person has no higher level. A countersign allows exactly one
+        // vote per named processor, so new processors would change the vote.
         if node_run.is_open_to_all()
             || workflow
                 .definition
@@ -519,14 +520,14 @@ impl Ticket {
         ])
     }
 
-    /// Returns the node that the person may complete now. Among several nodes, a node in process
-    /// comes before one that waits for a claim or an assignment.
+    /// Returns the node that the person may complete now. If there are several, a node in process
+    /// is preferred to a node that waits for a claim or an assignment.
     pub fn where_to_resolve(&self, by: &PersonId) -> Decision<NodeId> {
         self.node_to_act(None, by, |node_run| Action::Submit.fits(node_run.status))
     }
 
-    /// Returns the given node, or a node at which this person may act. Nodes that satisfy `fits`
-    /// and nodes without a service task come first.
+    /// Returns the given node, or else a node at which this person may act. Nodes at which people
+    /// act are preferred to automatic nodes, then nodes that satisfy `fits`.
     fn node_to_act(
         &self,
         node: Option<NodeId>,
@@ -564,8 +565,8 @@ impl Ticket {
     }
 }
 
-/// Checks that the submitter is allowed, if the workflow restricts the submit node to certain
-/// people.
+/// Checks that the submitter may submit the form, if the workflow restricts the submit node to
+/// certain people.
 fn may_submit(
     definition: &Definition,
     submit: &Node,
@@ -573,7 +574,8 @@ fn may_submit(
     form: &[Entry],
     context: &Context,
 ) -> Decision<()> {
-    // The other kinds depend on an existing ticket: on its creator or its form.
+    // All other kinds of processors depend on an existing ticket, so these kinds cannot restrict
+    // the submission.
     let is_restricted = matches!(
         &submit.processors,
         Processors::Person(_)
@@ -600,7 +602,8 @@ fn may_submit(
     }
 }
 
-/// Rejects targets who have already voted at this node, because they could not act on it.
+/// Rejects new processors who have already voted at this node, because these people could not vote
+/// again.
 fn check_not_voted(node_run: &NodeRun, people: &[PersonId]) -> Decision<()> {
     let voted: Vec<PersonId> = people
         .iter()

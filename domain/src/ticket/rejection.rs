@@ -1,4 +1,4 @@
-//! Reasons for which a ticket rejects a command.
+//! The reasons for which a ticket rejects a command.
 
 use events::{NodeId, PersonId, ServiceId, TicketSn, TransitionId};
 
@@ -6,7 +6,7 @@ use crate::attachment::Unfit;
 
 use super::{MESSAGE_MAX, REMARK_MAX, TITLE_MAX};
 
-/// The field of a rejection: its key for programs, its name for people.
+/// The field to which a rejection refers. Programs use its key, and people read its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldAt {
     pub key: String,
@@ -19,7 +19,7 @@ impl std::fmt::Display for FieldAt {
     }
 }
 
-/// The reason of a rejection. The BlueKing API has its own texts for the same reasons.
+/// The reason of a rejection. The BlueKing API translates each reason to its own text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the ticket already exists")]

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::import_row::Observation;
 
-/// The status of a ticket, with its wire values.
+/// The status of a ticket. [`Status::key`] returns the wire value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
-    /// Not opened yet.
+    /// The ticket is not opened.
     #[default]
     None,
     Running,
@@ -20,7 +20,7 @@ pub enum Status {
     Finished,
     Terminated,
     Revoked,
-    /// A case of a foreign log; [`Observation`] has its foreign state.
+    /// The ticket was imported from a foreign log. [`Observation`] stores the foreign state.
     RowImported,
 }
 
@@ -39,7 +39,7 @@ impl Status {
     pub fn is_over(self) -> bool {
         matches!(self, Self::Finished | Self::Terminated | Self::Revoked)
     }
-    /// Returns the final status with this wire value; `None` for other values.
+    /// Returns the final status with this wire value. Returns `None` for any other value.
     pub fn ending(key: &str) -> Option<Self> {
         [Self::Finished, Self::Terminated, Self::Revoked]
             .into_iter()
@@ -47,56 +47,56 @@ impl Status {
     }
 }
 
-/// The state of one ticket, folded from its history.
+/// The state of one ticket, folded from the events of its stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
     pub status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened: Option<Opened>,
-    /// All filled fields, by key; a later round overwrites.
+    /// All filled fields by key. A value of a later round replaces the earlier value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub form: BTreeMap<String, Entry>,
     /// Every uploaded file that a form of the ticket ever referenced.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub attachments: BTreeSet<AttachmentId>,
-    /// Output variables of completed nodes.
+    /// The output variables of completed and skipped nodes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<NodeId, NodeRun>,
-    /// Gateways that the run passed; they have no node run.
+    /// The nodes without a node run, such as gateways, through which the run has passed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub passed: BTreeSet<NodeId>,
-    /// People who acted at a node, in any round.
+    /// The people who acted at any node in any round.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub handled: BTreeSet<PersonId>,
-    /// For each open parallel gateway: the branches that have not reached its join.
+    /// The branches of each open parallel gateway that have not reached the join.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub forks: BTreeMap<NodeId, Vec<TransitionId>>,
-    /// The status that a node set for display instead of RUNNING.
+    /// The status that a node set for display instead of RUNNING; empty if no node set a status.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shown: String,
-    /// The current priority, if it differs from the priority at the opening.
+    /// The current priority; `None` if the priority was never changed after the opening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// Number of remarks; their texts are in the history.
+    /// The number of remarks. The history contains their texts.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub remarks: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub followers: Vec<PersonId>,
-    /// Followers who may see the whole ticket.
+    /// The followers who may see the whole ticket.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub invited: BTreeSet<PersonId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stars: Option<u8>,
-    /// The approvers of the last vote, in order.
+    /// The approvers of the last vote, in the order of their votes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_approvers: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve_result: Option<bool>,
-    /// Only for tickets that were imported from a foreign log.
+    /// The foreign state; present only if the ticket was imported from a foreign log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observation: Option<Observation>,
 }
@@ -127,34 +127,36 @@ pub struct NodeRun {
     pub processors: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<Vote>,
-    /// The result of a completed approval node.
+    /// The result of a completed approval node; `None` for other nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<bool>,
-    /// The person who completed the node.
+    /// The person who completed or skipped the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<PersonId>,
-    /// Whether the desk executes the node; people act only after a failure.
+    /// True if the desk executes the node. People act at such a node only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// Whether each processor casts a vote.
+    /// True if the processors of the node vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
-    /// The current API call of the round: 1 first, then one more for each retry by a person.
+    /// The number of the API call within the round: 1 for the first call, one more for each retry
+    /// by a person. 0 if the node is not automatic.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub attempt: u32,
-    /// The id of the last API call's task in the external system.
+    /// The id of the task that the last API call created in the external system.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
-    /// A result that was received while the ticket was suspended.
+    /// A result of an API call that is not applied yet, because the ticket was suspended or a
+    /// child.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_result: Option<PendingResult>,
-    /// The reason of a failure.
+    /// The reason of the last failure; empty without a failure.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// The reason that the person gave when completing or skipping the node.
+    /// The reason that a person gave when the person completed or skipped the node.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub message: Remark,
-    /// Number of escalations.
+    /// The number of escalations of the node.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub level: u32,
     /// The first person who acknowledged the node.
@@ -170,7 +172,7 @@ fn is_zero_u32(count: &u32) -> bool {
     *count == 0
 }
 
-/// A recorded result whose consequences have not followed yet.
+/// A recorded result of an API call that is not applied yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingResult {
     pub succeeded: bool,
@@ -200,8 +202,8 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns whether a status allows the action (reference/bk-itsm.md 3.9). A node without a
-    /// matching transition can be submitted again.
+    /// Returns true if the status of a node allows the action (reference/bk-itsm.md 3.9). A failed
+    /// node without a matching transition can be submitted again.
     pub fn fits(self, status: NodeStatus) -> bool {
         match self {
             Self::Submit => matches!(status, NodeStatus::Running | NodeStatus::Failed),
@@ -213,11 +215,11 @@ impl Action {
 }
 
 impl NodeRun {
-    /// Returns whether the node is not finished.
+    /// Returns true if the node run is neither finished nor terminated.
     pub fn is_current(&self) -> bool {
         !matches!(self.status, NodeStatus::Finished | NodeStatus::Terminated)
     }
-    /// Returns a new run of a node.
+    /// Returns a new node run without votes and results.
     pub(super) fn new(
         name: &str,
         round: u32,
@@ -245,11 +247,11 @@ impl NodeRun {
             acknowledged: None,
         }
     }
-    /// Returns whether the node is automatic and its API call failed, so that a person must act.
+    /// Returns true if the API call of an automatic node failed, so that a person must act.
     pub fn is_failed_call(&self) -> bool {
         self.automatic && self.status == NodeStatus::Failed
     }
-    /// Returns whether every person may act.
+    /// Returns true if every person may act at the node.
     pub fn is_open_to_all(&self) -> bool {
         self.processors_type == "OPEN"
     }
@@ -264,8 +266,8 @@ impl NodeRun {
     pub fn has_voted(&self, pid: &PersonId) -> bool {
         self.votes.iter().any(|vote| vote.by == *pid)
     }
-    /// Returns the reason of the status: of a failure, otherwise of the last vote with a reason,
-    /// otherwise of the completion.
+    /// Returns the reason of the current status. The first text that is present is returned: the
+    /// reason of a failure, the last reason of a vote, or the reason of the completion.
     pub fn why(&self) -> &str {
         let of_votes = self.votes.iter().rev().map(|vote| vote.reason.read());
         let mut all = std::iter::once(self.reason.as_str())

@@ -1,4 +1,5 @@
-//! Views: pure folds of events into the documents that lists and details show.
+//! Views: pure functions that fold events into documents. Lists and detail pages display these
+//! documents.
 
 pub mod callback_card;
 pub mod ticket_card;
@@ -10,27 +11,30 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::decider::Decider;
 use crate::envelope::Envelope;
 
-/// The single-stream view of an aggregate, with the index rows of its lists.
+/// The view of one stream, and the index rows under which lists find the view.
 pub trait Card:
     Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     type Event: Event;
     /// The permanent name of the view.
     const VIEW: &'static str;
-    /// The lists that are read page by page. An adapter with counters counts their rows by time and
-    /// by shared facets. Values of a counted list end in 16 digits, an instant in milliseconds.
+    /// The lists that clients read page by page. An adapter with counters counts the index rows of
+    /// these lists by time and by shared facets. Each index value of such a list ends with an
+    /// instant in milliseconds, written with 16 digits.
     const COUNTED: &'static [&'static str] = &[];
 
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
-    /// Returns the index name and value of each list that has the card; index rows are stored in
-    /// plain text and must not have personal values.
+    /// Returns one index row, a list name and a value, for each list that contains the card. Index
+    /// rows are stored as plain text, so an index row must not contain personal values.
     fn index(&self) -> Vec<(&'static str, String)>;
-    /// Returns the personal values of the card; views store them sealed, and readers open them.
+    /// Returns the personal values of the card. Views store these values sealed, and readers unseal
+    /// the values.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
-    /// Returns the facets that filter the lists of the card: shared facets, a tab, own facets. Each
-    /// index row has them in plain text. The text is empty if the lists have no filters.
+    /// Returns the facets by which clients can filter the lists of the card. The text contains the
+    /// shared facets, a tab, and the own facets. Each index row stores the text unsealed. The text
+    /// is empty if the lists offer no filters.
     fn facets(&self) -> String {
         String::new()
     }
@@ -119,7 +123,8 @@ impl Card for crate::api_call::ApiCall {
     }
 }
 
-/// The index row of a draft in the list of its owner: drafts by deadline, templates by service.
+/// Returns the index row of a draft in the list of its owner. Drafts are sorted by deadline,
+/// templates by service.
 fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     use events::draft::FormRef;
     let sort_key = match &saved.form_ref {
@@ -131,7 +136,8 @@ fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     ("owner", format!("{}|{sort_key}", saved.owner))
 }
 
-/// Implements [`Card`] for aggregates whose state is their card; `$index` gives the index rows.
+/// Implements [`Card`] for aggregates whose state is also their card. `$index` is an expression
+/// that returns the index rows.
 macro_rules! state_is_the_card {
     ($($state:ty, $view:literal, $card:ident => $index:expr;)*) => {$(
         impl Card for $state {

@@ -1,4 +1,5 @@
-//! The card of one ticket, for lists, details and reactions: its state with its times and people.
+//! The card of one ticket for lists, details and reactions: the state of the ticket with its times
+//! and people.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +11,11 @@ use crate::Decider;
 use crate::envelope::Envelope;
 use crate::ticket::{NodeRun, Status, Ticket};
 
-/// The filters of ticket lists whose values many tickets share; stores count index rows by them.
+/// The shared facets: filter values that are equal for many tickets. Stores count the index rows of
+/// a list by these values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Facets {
-    /// The result of [`Ticket::status_key`].
+    /// The status key of the ticket, as returned by [`Ticket::status_key`].
     pub status: String,
     pub service: i64,
     pub kind: ServiceKind,
@@ -22,7 +24,7 @@ pub struct Facets {
     pub tag: String,
 }
 
-/// The filters of ticket lists whose values belong to one ticket.
+/// The own facets: filter values that differ from ticket to ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFacets {
     pub creator: PersonId,
@@ -31,7 +33,7 @@ pub struct OwnFacets {
 }
 
 impl Facets {
-    /// Returns the shared facets of a card; `None` before its ticket is opened.
+    /// Returns the shared facets of a card. Returns `None` if the ticket is not opened.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -44,14 +46,15 @@ impl Facets {
         })
     }
 
-    /// Reads the shared part of a result of [`TicketCard::facets`]; `None` for any other text.
+    /// Reads the shared part of a text that [`TicketCard::facets`] returned. Returns `None` for any
+    /// other text.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
 impl OwnFacets {
-    /// Returns the own facets of a card; `None` before its ticket is opened.
+    /// Returns the own facets of a card. Returns `None` if the ticket is not opened.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -61,7 +64,8 @@ impl OwnFacets {
         })
     }
 
-    /// Reads the own part of a result of [`TicketCard::facets`]; `None` for any other text.
+    /// Reads the own part of a text that [`TicketCard::facets`] returned. Returns `None` for any
+    /// other text.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -75,10 +79,10 @@ pub struct TicketCard {
     pub updated_at: Moment,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Moment>,
-    /// Each person who has worked on the ticket, once, in the order of their first action.
+    /// The people who have worked on the ticket, each once, in the order of their first actions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dealt: Vec<PersonId>,
-    /// The client app that opened the ticket.
+    /// The client app that opened the ticket; `None` if no app was involved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppCode>,
 }
@@ -101,8 +105,8 @@ impl TicketCard {
         }
     }
 
-    /// Returns the facets for index rows: the shared facets, a tab, the own facets; each part is a
-    /// JSON array in the order of the members.
+    /// Returns the facets for index rows: the shared facets, a tab, and the own facets. Each part
+    /// is a JSON array in the order of the struct members.
     pub fn facets(&self) -> String {
         let (
             Some(Facets {
@@ -129,8 +133,9 @@ impl TicketCard {
         format!("{shared}\t{own}")
     }
 
-    /// Returns the index name and value of every list that has this card. Values end with the
-    /// creation time, so that each list is sorted by age; `ended` is sorted by the time of the end.
+    /// Returns the index rows of the card: the name of each list that contains the card, and a
+    /// value. Each value ends with the creation time, so that each list is sorted by age. The list
+    /// `ended` is sorted by the end time.
     pub fn index(&self) -> Vec<(&'static str, String)> {
         let Some(opened) = &self.ticket.opened else {
             return Vec::new();
@@ -144,7 +149,8 @@ impl TicketCard {
         if let Some(ended_at) = self.ended_at {
             rows.push(("ended", format!("{:016}", ended_at.0)));
         }
-        // A withdrawn ticket is absent from the lists of people; other filters still find it.
+        // The lists of people omit a withdrawn ticket. The list of all tickets and the filter by
+        // status still contain the ticket.
         if self.ticket.status != Status::Revoked {
             rows.push(("listed", age.clone()));
             rows.push(("mine", format!("{}|{age}", opened.creator)));
@@ -161,7 +167,7 @@ impl TicketCard {
                     .map(|pid| ("follows", format!("{pid}|{age}"))),
             );
         }
-        // A child ticket is processed through its parent, so it is in no work list.
+        // People process a child ticket through its parent, so no work list contains the child.
         if self.ticket.status == Status::Running && self.ticket.parent().is_none() {
             let of = |is_selected: fn(&NodeRun) -> bool| {
                 let people: BTreeSet<_> = self
@@ -192,7 +198,8 @@ impl TicketCard {
     }
 }
 
-/// The people whose action a node needs now; an automatic node needs people only after it failed.
+/// Returns the people who must act at a node now. At an automatic node, people act only after a
+/// failure.
 fn waits_for(node_run: &NodeRun) -> Vec<PersonId> {
     if node_run.automatic && !node_run.is_failed_call() {
         Vec::new()

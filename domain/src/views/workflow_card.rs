@@ -1,4 +1,4 @@
-//! The card of one workflow, for lists; the definitions themselves are only in the stream.
+//! The card of one workflow for lists. Only the stream contains the definitions themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub struct WorkflowCard {
     pub closed: bool,
     /// True if the draft changed after the last deployment.
     pub is_draft_newer: bool,
-    /// The time at which each version was deployed.
+    /// The instant at which each version was deployed.
     pub versions: BTreeMap<i64, Moment>,
     pub removed: BTreeSet<i64>,
     pub updated_at: Moment,

@@ -1,5 +1,4 @@
-//! The checks of a workflow before its deployment; each problem names its node, transition or
-//! field.
+//! Checks a workflow before its deployment. Each problem names the node, transition or field.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,17 +17,17 @@ use crate::api_call::plan;
 use crate::value::plain;
 use crate::{condition, options};
 
-/// Maximum number of nodes of a workflow; the largest real definition has 12.
+/// Maximum number of nodes of a workflow. The largest real definition contains 12 nodes.
 pub const NODES_MAX: usize = 500;
 /// Maximum number of transitions of a workflow.
 pub const LINES_MAX: usize = 2000;
-/// Maximum number of fields of a workflow; the largest real definition has 24.
+/// Maximum number of fields of a workflow. The largest real definition contains 24 fields.
 pub const FIELDS_MAX: usize = 1000;
-/// Maximum timeout of one outgoing request in milliseconds; shorter than the timeout of the
-/// function that sends it.
+/// Maximum timeout in milliseconds of one outgoing request. The timeout must be shorter than the
+/// time limit of the function that sends the request.
 pub const TIMEOUT_MS_MAX: i64 = 20_000;
-/// Maximum timeout of a request for field options in milliseconds; short, because a person waits
-/// for the form.
+/// Maximum timeout in milliseconds of a request for field options. The limit is short, because a
+/// person waits for the form.
 pub const OPTIONS_MS_MAX: i64 = 10_000;
 /// Minimum and maximum pause between two polls, in milliseconds.
 pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
@@ -36,7 +35,7 @@ pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
 pub const POLLS_MAX: u32 = 100_000;
 /// Maximum number of attempts of one request.
 pub const ATTEMPTS_MAX: u32 = 16;
-/// The counters that the finish condition of a countersign may use (reference/bk-itsm.md 6).
+/// The counters that the finish condition of a countersign may compare (reference/bk-itsm.md 6).
 pub const COUNTERS: [&str; 5] = [
     "PROCESS_COUNT",
     "PASS_COUNT",
@@ -45,18 +44,18 @@ pub const COUNTERS: [&str; 5] = [
     "REJECT_RATE",
 ];
 
-/// The findings of the checks of one definition.
+/// The result of the checks of one definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// The problems as English sentences; a definition with problems is not deployed.
+    /// The problems as English sentences. A definition with problems cannot be deployed.
     pub problems: Vec<String>,
-    /// Nodes without a default transition, each with a case in which all its conditions are false.
-    /// A ticket in that case would wait at the node for a manager.
+    /// Nodes without a default transition, each with an example for which all conditions of the
+    /// node are false. In such a case a ticket would wait at the node for a manager.
     pub open_cases: Vec<(NodeId, String)>,
 }
 
-/// Returns all problems of a definition, including cases that no transition covers. The list is
-/// empty if the definition may be deployed.
+/// Returns all problems of a definition, including the cases that no transition covers. The
+/// definition can be deployed if the list is empty.
 pub fn problems(definition: &Definition) -> Vec<String> {
     let Findings {
         mut problems,
@@ -69,8 +68,8 @@ pub fn problems(definition: &Definition) -> Vec<String> {
     problems
 }
 
-/// Returns the problems and the open cases of a definition separately, because BlueKing ITSM allows
-/// open cases in its files.
+/// Returns the problems and the open cases of a definition separately. BlueKing ITSM allows open
+/// cases, so a caller may accept the open cases of an imported file.
 pub fn findings(definition: &Definition) -> Findings {
     let bounds = [
         ("nodes", definition.nodes.len(), NODES_MAX),
@@ -95,7 +94,8 @@ pub fn findings(definition: &Definition) -> Findings {
     };
     check.ids();
     check.shape();
-    // The other checks follow transitions, so all their ends must exist.
+    // The other checks follow transitions from node to node, so both ends of each transition must
+    // exist.
     if check.problems.is_empty() {
         check.reachability();
         check.nodes();
@@ -111,8 +111,8 @@ pub fn findings(definition: &Definition) -> Findings {
     }
 }
 
-/// Returns all nodes that can be reached from some nodes; `next` gives the direction of a
-/// transition.
+/// Returns all nodes that can be reached from the nodes in `from`. `next` returns the start and the
+/// end of a transition in the direction of the search.
 pub(super) fn reachable(
     definition: &Definition,
     from: &[NodeId],
@@ -161,7 +161,7 @@ impl Check<'_> {
         named(self.definition, id)
     }
 
-    /// Node ids and transition ids are unique.
+    /// Checks that node ids and transition ids are unique.
     fn ids(&mut self) {
         let mut nodes = BTreeSet::new();
         let mut transitions = BTreeSet::new();
@@ -177,7 +177,8 @@ impl Check<'_> {
         }
     }
 
-    /// One START, one END, and transitions between existing nodes.
+    /// Checks that the workflow contains one START, one END, and only transitions between existing
+    /// nodes.
     fn shape(&mut self) {
         let definition = self.definition;
         for kind in [NodeKind::Start, NodeKind::End] {
@@ -249,7 +250,8 @@ impl Check<'_> {
         }
     }
 
-    /// Each node is reachable from START and reaches END, and each loop has a node for people.
+    /// Checks that each node is reachable from START and can reach END, and that each loop contains
+    /// a node for people.
     fn reachability(&mut self) {
         let definition = self.definition;
         let ends = |kind| {
@@ -328,7 +330,8 @@ impl Check<'_> {
             if node.kind.is_automatic() {
                 self.automatic(node, &name);
             }
-            // One vote ends an or-sign, so its leftover finish condition is not checked.
+            // The first vote decides an or-sign, so a finish condition left over from another mode
+            // has no effect and is not checked.
             let finishes_early =
                 node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
             if let Some(condition) = node.finish_condition.as_ref().filter(|_| finishes_early) {
@@ -360,7 +363,8 @@ impl Check<'_> {
         }
     }
 
-    /// The node has processors and, if it needs them, assignors.
+    /// Checks that the node defines processors. If the node starts with an assignment, the node
+    /// must define assignors instead.
     fn people(&mut self, node: &Node, name: &str) {
         let handling = if node.kind.is_vote() {
             Handling::Process
@@ -422,8 +426,8 @@ impl Check<'_> {
     }
 
     fn automatic(&mut self, node: &Node, name: &str) {
-        // A client may send variables for webhooks with the ticket (`envs`, reference/bk-itsm.md
-        // 3.1), so unknown names are allowed in webhooks.
+        // Clients may send additional variables for webhooks with a ticket (`envs`,
+        // reference/bk-itsm.md 3.1). Unknown placeholders are therefore allowed in webhooks.
         if let Some(service_task) = node
             .service_task
             .as_deref()
@@ -508,8 +512,8 @@ impl Check<'_> {
         self.processors(node, name, &node.processors);
     }
 
-    /// Returns true if a template may use a key: a field, its display text, a variable, or a value
-    /// of every ticket.
+    /// Returns true if a placeholder may use a key: a field, the display text of a field, an output
+    /// variable, or an attribute of every ticket.
     fn is_known(&self, key: &str) -> bool {
         self.definition
             .field(key.strip_suffix("__display").unwrap_or(key))
@@ -518,8 +522,8 @@ impl Check<'_> {
             || self.is_output(key)
     }
 
-    /// Returns true if a condition of a form may use a key: a field, a variable, or an own value of
-    /// the ticket.
+    /// Returns true if a condition on a field may use a key: a field, an output variable, or an
+    /// attribute that the ticket itself stores.
     fn is_comparable(&self, key: &str) -> bool {
         self.definition.field(key).is_some()
             || super::is_comparable_of_the_ticket(key)
@@ -534,14 +538,16 @@ impl Check<'_> {
         self.definition.nodes.iter().any(by)
     }
 
-    /// A condition on a response has at least one clause.
+    /// Checks that a condition, if present, contains at least one clause. `what` names the
+    /// condition in the problem.
     fn response_condition(&mut self, condition: Option<&Condition>, owner: &str, what: &str) {
         if condition.is_some_and(|condition| condition::clauses(condition) == 0) {
             self.report(format!("{owner} is not configured: it has no {what}"));
         }
     }
 
-    /// A request has a fixed host, a known method, available credentials and a bounded timeout.
+    /// Checks that a request names a fixed host, a known method and a timeout within its limit.
+    /// Required credentials must be available as a secret.
     fn request(&mut self, request: &Request, owner: &str, timeout_ms_max: i64) {
         if let Some(problem) = host_problem(&request.url, &request.system) {
             self.report(format!("{owner} is not configured: {problem}"));
@@ -567,7 +573,8 @@ impl Check<'_> {
         }
     }
 
-    /// The values of each condition exist when it is evaluated, and open cases are collected.
+    /// Checks that each condition compares only values that are set before the condition is
+    /// evaluated. Collects the open cases of all nodes.
     fn conditions(&mut self) {
         let mut providers: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
         for node in &self.definition.nodes {
@@ -611,7 +618,8 @@ impl Check<'_> {
                         let later_node = self.name(nodes[0]);
                         self.report(format!("transition {} uses {key}, which is set only at the later node {later_node}", transition.id));
                     }
-                    // A field that is in no form can still be set by other commands.
+                    // A field that no form contains is allowed, because other commands can set the
+                    // field.
                     None if self.definition.field(key).is_some() => {}
                     None => self.report(format!(
                         "transition {} uses {key}, which does not exist",
@@ -636,7 +644,8 @@ impl Check<'_> {
         }
     }
 
-    /// External options depend only on existing fields, and on no field that names people.
+    /// Checks that external options depend only on existing fields, and on no field whose values
+    /// are people.
     fn source(&mut self, field: &Field, source: &Source) {
         if !matches!(field.source_type.as_str(), "API" | "CUSTOM_API") {
             self.report(format!(
@@ -709,7 +718,7 @@ impl Check<'_> {
     }
 }
 
-/// Returns the problems of a field that do not depend on its workflow.
+/// Returns the problems of a field that can be found without its workflow.
 pub fn field_problems(field: &Field) -> Vec<String> {
     let mut problems = Vec::new();
     if field.regex == "CUSTOM"
@@ -721,7 +730,8 @@ pub fn field_problems(field: &Field) -> Vec<String> {
             field.key
         ));
     }
-    // Leftover options of a field without a selection have no effect.
+    // Only these kinds of fields offer options. Options left over in a field of another kind have
+    // no effect.
     let has_options = matches!(
         field.kind,
         FieldKind::Select
@@ -768,8 +778,8 @@ fn is_url(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
-/// Returns the problem with the host of a URL as an English phrase; `None` if the URL has a fixed
-/// host. `system` is the BlueKing name of the system with that host.
+/// Returns the problem with the host of a URL as an English phrase, or `None` if the URL contains a
+/// fixed host. `system` is the BlueKing name of the system to which the request is sent.
 pub fn host_problem(url: &str, system: &str) -> Option<String> {
     const FROM_A_FORM: &str = "its host must be in the workflow, not in a form";
     let is_template = |text: &str| text.contains("${") || text.contains("{{");
@@ -787,8 +797,8 @@ pub fn host_problem(url: &str, system: &str) -> Option<String> {
             "its URL must begin with http:// or https://".into()
         });
     }
-    // Only plain host characters are accepted, because other URL parsers skip additional slashes,
-    // blanks and backslashes and would find another host.
+    // Other URL parsers skip additional slashes, blanks and backslashes, and would find another
+    // host. Therefore only plain host characters are accepted.
     let authority = url
         .split("://")
         .nth(1)

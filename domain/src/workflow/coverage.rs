@@ -1,8 +1,9 @@
-//! Finds cases in which all conditions on the transitions of a node are false.
+//! Finds cases in which all conditions on the outgoing transitions of a node are false.
 //!
-//! The values of each compared key are divided into cases that no condition distinguishes: the
-//! options of a choice, the numbers below, at and above each constant, the endings of a vote. A
-//! ticket in a combination of cases without a true condition would wait at the node.
+//! The values of each compared key are divided into cases, so that no condition distinguishes two
+//! values of one case. A case is one option of a choice, the numbers below, at or above a constant,
+//! or one ending of a vote. The module then tests all combinations of cases. If no condition is
+//! true for a combination, a ticket would wait at the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,24 +18,26 @@ use jiff::civil::DateTime;
 use crate::condition::{self, Found};
 use crate::value::plain;
 
-/// Maximum number of combinations for one node; a node with more needs a default transition.
+/// Maximum number of combinations for one node. A node with more combinations needs a default
+/// transition.
 const CASES_MAX: usize = 10_000;
-/// Maximum number of evaluated conditions in one check of a workflow; more would take seconds, and
-/// the check runs between requests.
+/// Maximum number of evaluated conditions in one check of a workflow. More evaluations would take
+/// seconds, and the check runs between requests.
 pub(super) const TRIES_MAX: usize = 2_000_000;
-/// Maximum number of distinguished set elements of one key; each element doubles the cases.
+/// Maximum number of set elements that the conditions on one key distinguish. Each element doubles
+/// the number of cases.
 const ELEMENTS_MAX: usize = 6;
-/// Minimum and maximum of the largest number of voters in the tested cases; the constants of the
-/// conditions determine the number.
+/// Minimum and maximum number of voters up to which votes are tested. The largest constant in the
+/// conditions determines the number within this range.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
-/// The text for a node with more than [`CASES_MAX`] combinations, or with values that have no
-/// finite list of cases.
+/// The text for a node whose cases cannot all be tested. The node has more than [`CASES_MAX`]
+/// combinations, or the cases of a value cannot be listed.
 const UNTRIED: &str = "something (there are too many cases to try each)";
-/// A text value that is in no condition.
+/// A text that equals no constant in any condition. The text represents all other values.
 const OTHER: &str = "\u{1}";
 
-/// Returns the first case without a true condition at a node, as text; `None` if there is none.
-/// `left` is the unused part of [`TRIES_MAX`].
+/// Returns a text that describes the first case without a true condition. Returns `None` if every
+/// case has a true condition. `left` is the number of evaluations that remain of [`TRIES_MAX`].
 pub(super) fn open_case(
     definition: &Definition,
     node: NodeId,
@@ -74,24 +77,25 @@ pub(super) fn open_case(
     cases.first_open(&dimensions)
 }
 
-/// The conditions of the outgoing transitions of a node.
+/// The conditions on the outgoing transitions of one node.
 struct Cases<'a> {
     definition: &'a Definition,
     node: NodeId,
     conditions: Vec<&'a Condition>,
 }
 
-/// Values for some keys, with their text.
+/// One case: the values of some keys, and the text that describes these values.
 struct Case {
     held: Vec<(String, Found)>,
     words: Words,
 }
 
-/// The text of a case.
+/// The text that describes a case.
 #[derive(Clone)]
 enum Words {
     Plain(String),
-    /// A range between two constants, each included or not; a missing constant means no bound.
+    /// A range of values between two constants. The flag is true if the range includes the
+    /// constant; `None` means no bound.
     Range {
         key: String,
         low: Option<(String, bool)>,
@@ -99,25 +103,25 @@ enum Words {
     },
 }
 
-/// One ending of a vote.
+/// One possible ending of a vote: the number of voters, passes and rejections, and the result.
 struct Ended {
     voters: u32,
     pass: u32,
     reject: u32,
-    /// The last vote; `None` if the node was skipped.
+    /// True if the last vote was a pass; `None` if the node was skipped.
     last: Option<bool>,
     result: bool,
 }
 
-/// The meaning of a key of a vote.
+/// The value that a key of a vote node contains.
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
-    /// The field with the decision of the last voter.
+    /// The field that contains the decision of the last voter.
     Opinion,
 }
 
-/// A vote node, and the meaning of each of its keys.
+/// A vote node, and its compared keys with their meanings.
 type Vote<'a> = (&'a Node, Vec<(&'a str, OfVote)>);
 
 impl<'a> Cases<'a> {
@@ -129,8 +133,8 @@ impl<'a> Cases<'a> {
             .flat_map(|group| &group.expressions)
     }
 
-    /// Returns all cases by independent dimensions; `None` if the cases of a dimension cannot be
-    /// listed.
+    /// Returns one list of cases for each independent key or vote. Returns `None` if the cases of a
+    /// key cannot be listed.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self
@@ -154,7 +158,8 @@ impl<'a> Cases<'a> {
         Some(dimensions)
     }
 
-    /// Returns the vote node that sets a key: the node itself, or else the only such node.
+    /// Returns the vote node that sets a key. The node under test is preferred; otherwise exactly
+    /// one vote node must set the key.
     fn vote_of(&self, key: &str) -> Option<(&'a Node, OfVote)> {
         let what = |node: &'a Node| {
             let output = node
@@ -188,7 +193,8 @@ impl<'a> Cases<'a> {
             .copied()
     }
 
-    /// Returns the endings of a vote that the given keys distinguish.
+    /// Returns the cases of a vote: one case for each different combination of values that the keys
+    /// can have after the vote.
     fn of_vote(&self, node: &Node, keys: &[(&str, OfVote)]) -> Vec<Case> {
         let counts_tested = keys.iter().any(|(_, what)| {
             !matches!(what, OfVote::Opinion | OfVote::Output(Holds::ApproveResult))
@@ -251,8 +257,8 @@ impl<'a> Cases<'a> {
         cases
     }
 
-    /// Returns all endings of a vote after which the ticket leaves the node (reference/bk-itsm.md
-    /// 6).
+    /// Returns all possible endings of a vote after which the ticket leaves the node
+    /// (reference/bk-itsm.md 6).
     fn endings(&self, node: &Node, counts_tested: bool) -> Vec<Ended> {
         let finish = node.finish_condition.as_ref();
         let holds = |counters: &BTreeMap<&str, String>| {
@@ -310,7 +316,7 @@ impl<'a> Cases<'a> {
                         open.extend(Some((pass, reject)).filter(|state| seen.insert(*state)));
                         continue;
                     }
-                    // If the finish condition is also true without the rejections, the vote has
+                    // If the finish condition is also met without the rejections, the vote is
                     // passed.
                     ended.result |= by_condition && holds(&counters(&Ended { reject: 0, ..ended }));
                     if ended.result || !node.terminate_when_rejected {
@@ -322,7 +328,7 @@ impl<'a> Cases<'a> {
         endings
     }
 
-    /// Returns the cases of a key that belongs to no vote.
+    /// Returns the cases of a key that no vote sets.
     fn of_key(&self, key: &str) -> Option<Vec<Case>> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
@@ -373,8 +379,8 @@ impl<'a> Cases<'a> {
             Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)
         ) && !options.is_empty()
         {
-            // No condition distinguishes the options without a name in it, so one of them is
-            // enough.
+            // Conditions cannot distinguish the options that no clause compares, so testing one of
+            // these options is enough.
             let other = options
                 .iter()
                 .find(|(option, _)| !tested_values.contains(*option))
@@ -479,7 +485,7 @@ impl<'a> Cases<'a> {
         Some(cases)
     }
 
-    /// Returns true if a key has a value on every path to the node.
+    /// Returns true if every path to the node fills in the key.
     fn is_always_filled(&self, key: &str) -> bool {
         let fills = |node: &&Node| {
             let field = self
@@ -505,7 +511,8 @@ impl<'a> Cases<'a> {
             )
     }
 
-    /// Returns true if every path to the node, including the node itself, has one of some nodes.
+    /// Returns true if every path to the node contains one of the given nodes. The node itself
+    /// counts as part of the path.
     fn is_passed(&self, some: &BTreeSet<NodeId>) -> bool {
         let starts = self
             .definition
@@ -527,7 +534,8 @@ impl<'a> Cases<'a> {
         !seen.contains(&self.node)
     }
 
-    /// Returns the first combination without a true condition; its ranges are as wide as possible.
+    /// Returns the text of the first combination without a true condition. Ranges in the text are
+    /// as wide as possible.
     fn first_open(&self, dimensions: &[Vec<Case>]) -> Option<String> {
         if dimensions.iter().any(Vec::is_empty) {
             return None;
@@ -535,7 +543,8 @@ impl<'a> Cases<'a> {
         let mut chosen = vec![0; dimensions.len()];
         loop {
             if self.is_open(dimensions, &chosen) {
-                // A key that does not change the result is omitted from the text.
+                // A key is omitted from the text if no other case of the key makes a condition
+                // true.
                 let matters = |at: &usize| {
                     (0..dimensions[*at].len())
                         .any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)))
@@ -550,7 +559,8 @@ impl<'a> Cases<'a> {
                     words.join(", ")
                 });
             }
-            // The combinations are counted like the digits of a number.
+            // The next combination is computed like the next number of a counter with several
+            // digits.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
             chosen[..at].fill(0);
             chosen[at] += 1;
@@ -599,7 +609,7 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// Returns the combination with another case in one dimension.
+/// Returns the combination with another case at position `at`.
 fn changed(chosen: &[usize], at: usize, case: usize) -> Vec<usize> {
     let mut other = chosen.to_vec();
     other[at] = case;
@@ -637,7 +647,7 @@ impl Words {
     }
 }
 
-/// Returns the counters of a vote by code, with the values of a real run.
+/// Returns the vote counters by code, with the same values that the engine computes.
 fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     let percent =
         |votes: u32| (f64::from(votes) * 100.0 / f64::from(ended.voters.max(1))).to_string();
@@ -650,13 +660,13 @@ fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     ])
 }
 
-/// Returns the wire code of a vote variable.
+/// Returns the wire value of an output variable's content, such as `PASS_COUNT`.
 fn code(holds: Holds) -> String {
     plain(&serde_json::to_value(holds).unwrap_or_default())
 }
 
-/// Returns the keys and names of the options in the field itself, including options below other
-/// options.
+/// Returns the keys and names of all options that the field itself defines, at all levels of the
+/// tree.
 fn own_options(field: &Field) -> Vec<(&str, &str)> {
     fn flat<'a>(choices: &'a [Choice], all: &mut Vec<(&'a str, &'a str)>) {
         for choice in choices {
@@ -687,7 +697,8 @@ fn constants(clause: &Clause) -> Vec<String> {
     }
 }
 
-/// Returns the cases at each constant of a sorted list, between neighbors, and beyond both ends.
+/// Returns the cases for sorted constants: one case for each constant, each gap between neighbors,
+/// and the ranges beyond both ends.
 fn ranges<T: Copy>(
     key: &str,
     sorted: &[(T, String)],
@@ -727,7 +738,8 @@ fn ranges<T: Copy>(
     cases
 }
 
-/// Returns the cases of a number: below, at and above each constant.
+/// Returns the cases of a number: the ranges below and above the constants, and the constants
+/// themselves.
 fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
     let mut sorted: Vec<(f64, String)> = tested_values
         .iter()
@@ -735,7 +747,7 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
         .collect();
     sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
-    // The step grows with the number, because adding 1 to a large float may not change it.
+    // The step grows with the number, because adding 1 to a large float may not change the float.
     let step = |number: f64| 1.0_f64.max(number.abs() * 1e-6);
     ranges(key, &sorted, |below, above| {
         let value = match (below, above) {
@@ -748,8 +760,8 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
     })
 }
 
-/// Returns the cases of a time: before, at and after each constant. A date field has no value
-/// between consecutive days.
+/// Returns the cases of a time: the ranges before and after the constants, and the constants
+/// themselves. A date field has no value between two consecutive days.
 fn times(key: &str, tested_values: &BTreeSet<String>, are_days: bool) -> Vec<Case> {
     let mut sorted: Vec<(DateTime, String)> = tested_values
         .iter()
@@ -785,8 +797,9 @@ fn times(key: &str, tested_values: &BTreeSet<String>, are_days: bool) -> Vec<Cas
     })
 }
 
-/// Returns true if exactly one of two conditions is always true: each clause of one is negated in
-/// the other, and one joins with `and`, the other with `or`.
+/// Returns true if the second condition is the negation of the first. Each clause must occur
+/// negated in the other condition; with several clauses, one condition joins with `and`, the other
+/// with `or`.
 fn is_opposite(one: &Condition, other: &Condition) -> bool {
     let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else {
         return false;
@@ -798,7 +811,8 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
         Operator::NotIn => Some(Operator::In),
         Operator::Superset => Some(Operator::NotSuperset),
         Operator::NotSuperset => Some(Operator::Superset),
-        // An incomparable value makes both an order comparison and its opposite false.
+        // If a value cannot be compared, both an order comparison and its opposite are false. Order
+        // comparisons therefore have no negation.
         _ => None,
     };
     let joined = one.expressions.len() == 1 || one.join != other.join;
@@ -847,8 +861,8 @@ mod tests {
         serde_json::from_value(definition).expect("a definition")
     }
 
-    /// Returns the open case of transitions with these conditions, each a list of clauses and its
-    /// join.
+    /// Returns the open case for transitions with the given conditions. Each condition consists of
+    /// a join and a list of clauses.
     fn open(definition: &Definition, node: i64, transitions: &[(&str, Value)]) -> Option<String> {
         let transitions: Vec<Transition> = transitions
             .iter()

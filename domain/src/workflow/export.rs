@@ -1,7 +1,8 @@
-//! Writes a definition in the export format of BlueKing ITSM (reference/bk-itsm.md 12.2, 12.3).
+//! Writes a workflow definition in the export format of BlueKing ITSM (reference/bk-itsm.md 12.2,
+//! 12.3).
 //!
-//! The result is an array of one object; [`super::import`] reads it as the same definition. People
-//! have the names that the given definition has.
+//! The result is an array that contains one object. [`super::import`] reads the result as an equal
+//! definition. People appear under the names in the given definition.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,8 @@ use events::workflow::{
 };
 use serde_json::{Map, Value, json};
 
-/// Writes one version; `roles` has the names of the roles in processors, so that another desk can
-/// map them to its own roles.
+/// Writes one version of a workflow. `roles` contains the names of the roles in processors, so that
+/// another desk can find its own roles by name.
 pub fn write(
     definition: &Definition,
     version_number: &str,
@@ -57,8 +58,8 @@ pub fn write(
     }])
 }
 
-/// Returns the `processors` text of BlueKing ITSM: ids with commas between them, with a comma at
-/// both ends for people and roles.
+/// Returns the text of the member `processors` in the format of BlueKing ITSM. The ids are
+/// separated by commas. The lists of people and of roles also start and end with a comma.
 pub fn who(processors: &Processors) -> String {
     let comma_enclosed = |parts: Vec<String>| {
         if parts.is_empty() {
@@ -156,15 +157,16 @@ fn webhook(request: &Request) -> Value {
         "body": body(request),
         "settings": { "timeout": request.timeout_ms / 1000, "timeout_ms": request.timeout_ms, "attempts": request.attempts_max },
         "success_exp": request.success.as_ref().map(expression).unwrap_or_default(),
-        // `success_exp` cannot express every condition, so the complete condition is written too.
+        // The text in `success_exp` cannot express every condition, so the complete condition is
+        // written as `success`.
         "success": request.success,
         "secret": request.secret, "credentials": request.credentials,
         "outputs": outputs(request),
     })
 }
 
-/// Writes the body of a webhook: text in `content`, form fields in `params`. JSON is written in
-/// `value` too, so that an import gives the same typed value.
+/// Writes the body of a webhook: a text as `content`, form fields as `params`. A JSON body is also
+/// written as `value`, so that an import restores the same typed value.
 fn body(request: &Request) -> Value {
     let header = request
         .headers
@@ -218,7 +220,7 @@ fn outputs(request: &Request) -> Vec<Value> {
     request.outputs.iter().map(|output| json!({ "key": output.key, "name": output.name, "ref_path": output.path, "type": "STRING", "source": "global" })).collect()
 }
 
-/// Writes a condition on a response in the text format of BlueKing webhooks.
+/// Writes a condition on a response as an expression of BlueKing webhooks.
 fn expression(condition: &Condition) -> String {
     let word = |join: Join| if join == Join::Or { " or " } else { " and " };
     let clause = |clause: &events::workflow::Clause| {

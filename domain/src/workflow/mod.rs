@@ -1,8 +1,8 @@
-//! Workflows: a draft and immutable versions ([`Workflow`]), with checks before deployment
-//! ([`check`]).
+//! Workflows: [`Workflow`] stores a draft and immutable versions, and [`check`] checks a definition
+//! before the deployment.
 //!
-//! [`parallel_regions`] separates parallel branches; [`import`] and [`export`] read and write
-//! definitions of BlueKing ITSM. The engine that runs a ticket along a workflow is in
+//! [`parallel_regions`] assigns nodes to parallel branches. [`import`] and [`export`] read and
+//! write definitions of BlueKing ITSM. The engine that runs a ticket through a workflow is in
 //! `crate::ticket`.
 
 pub mod check;
@@ -28,7 +28,7 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 /// The commands of one workflow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Replaces the draft; a draft may be unfinished.
+    /// Replaces the draft. A draft may be incomplete.
     Draft {
         workflow: WorkflowId,
         definition: Box<Definition>,
@@ -36,21 +36,24 @@ pub enum Command {
     /// Deploys the draft as the next version.
     Deploy {
         workflow: WorkflowId,
-        /// Allows cases in which all conditions of a node are false, as BlueKing ITSM does: a
-        /// ticket then waits for a manager. Workflows drawn in this desk must cover every case.
+        /// Allows nodes at which all conditions can be false, as BlueKing ITSM does. In such a case
+        /// the ticket waits for a manager. A workflow that was drawn in this desk must cover every
+        /// case.
         allows_open_cases: bool,
     },
-    /// Deploys a complete version from a company file; an equal version records nothing.
+    /// Deploys a complete version from a seed file. An equal existing version adds no event.
     DeployVersion(Box<Deployed>),
-    /// Replaces the draft with a version.
+    /// Replaces the draft with the definition of a version.
     Restore { workflow: WorkflowId, version: i64 },
-    /// Removes a version from the list, unless services use it.
+    /// Removes a version from the list of usable versions. The command is rejected if services use
+    /// the version.
     Remove {
         workflow: WorkflowId,
         version: i64,
         used_by: Vec<ServiceId>,
     },
-    /// Closes the workflow for services that do not use it yet, or opens it again.
+    /// Closes the workflow for new services, or opens the workflow again. Services that already use
+    /// the workflow are not affected.
     Close { workflow: WorkflowId, closed: bool },
 }
 
@@ -76,13 +79,13 @@ pub enum Rejection {
     TooLarge(usize),
 }
 
-/// The state of one workflow: its draft and all deployed versions.
+/// The state of one workflow: the draft and all deployed versions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Workflow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft: Option<Box<Definition>>,
     pub versions: BTreeMap<i64, Deployed>,
-    /// Versions that are removed from the list; running tickets keep their version.
+    /// The versions that are removed from the list. Running tickets keep their version.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<i64>,
     #[serde(default)]
@@ -116,7 +119,7 @@ impl Decider for Workflow {
 }
 
 impl Workflow {
-    /// Returns the template files of all forms, in the draft and in all versions.
+    /// Returns the ids of the template files of all forms, in the draft and in all versions.
     pub fn attachments(&self) -> BTreeSet<AttachmentId> {
         let definitions = self
             .draft
@@ -232,7 +235,7 @@ impl Workflow {
         })
     }
 
-    /// Returns true if services may use a version.
+    /// Returns true if services may use a version: the version is deployed and not removed.
     pub fn is_listed(&self, version: i64) -> bool {
         self.versions.contains_key(&version) && !self.removed.contains(&version)
     }
@@ -259,7 +262,7 @@ fn check_sound(definition: &Definition, allows_open_cases: bool) -> Result<(), R
     }
 }
 
-/// Returns the label of a node for messages: `3 (审批)`.
+/// Returns the label of a node for messages, such as `3 (审批)`.
 pub(crate) fn named(definition: &Definition, id: NodeId) -> String {
     match definition.node(id) {
         Some(node) if !node.name.is_empty() => format!("{id} ({})", node.name),
@@ -268,8 +271,8 @@ pub(crate) fn named(definition: &Definition, id: NodeId) -> String {
     }
 }
 
-/// Returns true for the keys that every ticket has besides its fields, such as `ticket_sn`
-/// (reference/bk-itsm.md 8.1).
+/// Returns true for the keys of the attributes that every ticket provides in addition to its
+/// fields, such as `ticket_sn` (reference/bk-itsm.md 8.1).
 pub fn is_of_the_ticket(key: &str) -> bool {
     matches!(
         key,
@@ -288,8 +291,8 @@ pub fn is_of_the_ticket(key: &str) -> bool {
     )
 }
 
-/// Returns true for the keys of every ticket that conditions may use, because their values need no
-/// lookup.
+/// Returns true for the keys of ticket attributes that conditions may compare. The ticket itself
+/// stores these values, so no lookup is needed.
 pub fn is_comparable_of_the_ticket(key: &str) -> bool {
     matches!(
         key,

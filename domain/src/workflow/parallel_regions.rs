@@ -1,16 +1,16 @@
-//! The parallel regions of a workflow: the branches around each node, and the join of each parallel
-//! gateway.
+//! The parallel regions of a workflow: the branches that contain each node, and the join of each
+//! parallel gateway.
 //!
-//! A parallel gateway and its join enclose a region. Transitions stay inside their branch, branches
-//! meet only at the join, and regions nest (reference/bk-itsm.md 7). Each branch therefore has one
-//! token at a time, and the node of a token determines its branch.
+//! A parallel region starts at a parallel gateway and ends at its join. A transition stays inside
+//! its branch, branches meet only at the join, and regions may be nested (reference/bk-itsm.md 7).
+//! Each branch therefore has at most one token, and the node of a token determines the branch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::workflow::{Definition, NodeKind};
 use events::{NodeId, TransitionId};
 
-/// One branch: its parallel gateway and its first transition.
+/// One branch, identified by its parallel gateway and the first transition after the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Branch {
     pub fork: NodeId,
@@ -20,21 +20,22 @@ pub struct Branch {
 /// The parallel regions of a workflow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Areas {
-    /// The branches around each node, outermost first.
+    /// The branches that contain each node, outermost branch first.
     pub paths: BTreeMap<NodeId, Vec<Branch>>,
     /// The join of each parallel gateway.
     pub joins: BTreeMap<NodeId, NodeId>,
 }
 
 impl Areas {
-    /// Returns the innermost branch around a node.
+    /// Returns the innermost branch that contains a node. Returns `None` if the node is outside all
+    /// branches.
     pub fn branch_of(&self, node: NodeId) -> Option<Branch> {
         self.paths.get(&node).and_then(|path| path.last()).copied()
     }
 }
 
-/// Pairs parallel gateways with joins; returns the problems as English sentences if that is
-/// impossible.
+/// Finds the join of each parallel gateway. An `Err` contains the problems as English sentences, if
+/// the gateways and joins cannot be paired.
 pub fn parallel_regions(definition: &Definition) -> Result<Areas, Vec<String>> {
     let mut walk = Walk {
         definition,
@@ -67,7 +68,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Visits all nodes of one branch, including nested regions, and returns the joins that end it.
+    /// Visits all nodes of one branch, including nested regions. Returns the joins that end the
+    /// branch.
     fn from(&mut self, start: NodeId, path: &[Branch]) -> BTreeSet<NodeId> {
         let mut ends = BTreeSet::new();
         let mut open = vec![start];
@@ -107,7 +109,7 @@ impl Walk<'_> {
         ends
     }
 
-    /// Visits all branches of a gateway and returns the nodes after its join.
+    /// Visits all branches of a parallel gateway. Returns the nodes after the join of the gateway.
     fn fork(&mut self, id: NodeId, path: &[Branch]) -> Vec<NodeId> {
         let mut joins = BTreeSet::new();
         for transition in self.definition.transitions_from(id) {

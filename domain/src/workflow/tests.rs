@@ -1,4 +1,4 @@
-//! Tests of workflow checks, of versions, and of the round trip of exported definitions.
+//! Tests of the workflow checks, of versions, and of an export followed by an import.
 
 use events::TransitionId;
 use events::workflow::{Condition, Field, NodeKind, Processors, Transition};
@@ -8,7 +8,7 @@ use super::check::{FIELDS_MAX, problems};
 use super::import::{self, equals};
 use super::*;
 
-/// The workflow of the golden sample: START 1, submit 2, approval 3, END 4.
+/// Returns the workflow of the golden sample: START 1, submit node 2, approval 3 and END 4.
 fn deployed() -> Deployed {
     let sample = events::samples::history::<WorkflowEvent>()
         .into_iter()
@@ -37,7 +37,7 @@ fn node(id: i64, kind: &str) -> events::workflow::Node {
     serde_json::from_value(json!({ "id": id, "name": format!("n{id}"), "kind": kind, "processors": { "type": "PERSON", "who": ["a"] } })).expect("a node")
 }
 
-/// Inserts an automatic node before END that sends `text` in the body of a request.
+/// Inserts an automatic node before END. The node sends `text` in the body of its request.
 fn insert_call(definition: &mut Definition, kind: &str, text: &str) {
     let mut calling = node(9, kind);
     let request =
@@ -189,7 +189,8 @@ fn each_problem_names_its_node_transition_or_field() {
     assert_eq!(problems(&many), ["1001 fields, at most 1000 are allowed"]);
 }
 
-/// START 1 -> submit 2 -> fork 3 -> (4, 5) -> join 6 -> END 7.
+/// Returns a workflow with the order START 1, submit node 2, fork 3, nodes 4 and 5 in parallel,
+/// join 6, END 7.
 fn forked() -> Definition {
     let title: Field = serde_json::from_value(
         json!({ "id": 1, "key": "title", "type": "STRING", "name": "t", "is_required": true }),
@@ -230,7 +231,8 @@ fn forked() -> Definition {
 #[test]
 fn gateways_are_paired_and_parallel_regions_are_closed() {
     assert_eq!(problems(&forked()), Vec::<String>::new());
-    let parallel_regions = parallel_regions::parallel_regions(&forked()).expect("sound");
+    let parallel_regions =
+        parallel_regions::parallel_regions(&forked()).expect("valid parallel regions");
     assert_eq!(parallel_regions.joins, [(NodeId(3), NodeId(6))].into());
     assert_eq!(
         parallel_regions.branch_of(NodeId(5)),
@@ -433,7 +435,7 @@ fn only_a_valid_draft_is_deployed_and_versions_never_change() {
     );
 }
 
-/// A workflow with an automatic node of each kind that uses all settings of its service task.
+/// Returns a workflow with one automatic node of each kind. The service tasks use all settings.
 fn automatic() -> Definition {
     let until = json!({ "type": "and", "expressions": [{ "type": "or", "expressions": [{ "key": "a.b", "type": "STRING", "condition": "==", "value": "it's \"so\"" }] }] });
     let request = json!({
@@ -459,7 +461,7 @@ fn automatic() -> Definition {
         (6, "TASK-SOPS", task),
     ] {
         let mut calling = node(id + 10, kind);
-        calling.service_task = serde_json::from_value(service_task).expect("what it does");
+        calling.service_task = serde_json::from_value(service_task).expect("a service task");
         definition.nodes.push(calling);
         let on = definition
             .transitions
@@ -491,7 +493,7 @@ fn an_exported_definition_is_imported_unchanged() {
             (role == "运维").then_some(events::RoleId(5))
         })
         .expect("reads");
-        // The default layout of a file without one is the whole row.
+        // A field without a layout in the file gets the layout of a whole row.
         let mut expected = definition;
         expected
             .fields

@@ -1,24 +1,25 @@
-//! Upcasters: one step per (type, version) turns old shapes into the current shape, in order.
+//! Upcasters convert stored events of old versions to the current shape. Each step converts one
+//! type from one version to the next, and the steps run in order.
 //!
-//! No event has a second version yet, so the table is empty. `complete` checks at start that no
-//! step is missing.
+//! No event type has a second version yet, so the table is empty. At the start of a program,
+//! `complete` checks that no step is missing.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{Raw, Unreadable};
 
-/// Turns the data of `kind` at version `from` into the data of version `from + 1`.
+/// One step: converts the data of the type `kind` from version `from` to version `from + 1`.
 pub struct Step {
     pub kind: &'static str,
     pub from: u16,
     pub run: fn(Value) -> Value,
 }
 
-/// All steps, by type and version.
+/// The steps of all types and versions.
 pub const STEPS: &[Step] = &[];
 
-/// Reads data of any known version as the current shape.
+/// Reads the data of any known version and returns the current shape.
 pub(crate) fn read<T: DeserializeOwned>(raw: &Raw<'_>, current: u16) -> Result<T, Unreadable> {
     if raw.version == current {
         return serde_json::from_str(raw.data.get())
@@ -56,8 +57,8 @@ fn apply_steps(
     Ok(value)
 }
 
-/// Checks that every older version of every type has a step, and that no step is unused. Programs
-/// do not start if the check fails.
+/// Checks that a step exists for every older version of every type, and that every step is used. A
+/// program does not start if the check fails.
 pub fn complete(types: &[(&'static str, u16)]) -> Result<(), String> {
     check_steps(types, STEPS)
 }

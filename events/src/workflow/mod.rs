@@ -1,4 +1,4 @@
-//! Workflow definitions, by immutable version, in the stream `workflow-<id>`.
+//! Workflow definitions in the stream `workflow-<id>`. Each deployed version is immutable.
 
 pub mod service_task;
 
@@ -22,19 +22,19 @@ event_enum! {
     }
 }
 
-/// The draft was saved and replaces the former draft; no ticket runs on a draft.
+/// The draft was saved and replaces the previous draft. Tickets never run on a draft.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DraftSaved {
     pub workflow: WorkflowId,
-    /// The version from which the draft was restored, if any.
+    /// The version from which the draft was restored; absent if a person edited the draft.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<i64>,
     pub definition: Definition,
 }
 impl Personals for DraftSaved {}
 
-/// An unreferenced version was removed. Tickets that ran on it keep their history, and its number
-/// is never reused.
+/// A version that no service uses was removed. Tickets that ran on the version keep their history,
+/// and the number of the version is never used again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VersionRemoved {
     pub workflow: WorkflowId,
@@ -42,7 +42,7 @@ pub struct VersionRemoved {
 }
 impl Personals for VersionRemoved {}
 
-/// New services may no longer use the workflow (`closed`), or may use it again. Existing tickets
+/// The workflow was closed for new services (`closed` is true) or opened again. Existing tickets
 /// continue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AvailabilityChanged {
@@ -51,7 +51,7 @@ pub struct AvailabilityChanged {
 }
 impl Personals for AvailabilityChanged {}
 
-/// A version was deployed. Services and tickets reference it, and it never changes.
+/// A version was deployed. Services and tickets refer to the version, so the version never changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployed {
     pub workflow: WorkflowId,
@@ -60,7 +60,7 @@ pub struct Deployed {
 }
 impl Personals for Deployed {}
 
-/// A complete workflow: nodes, transitions and fields.
+/// A complete workflow definition: nodes, transitions and fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     pub name: String,
@@ -70,19 +70,20 @@ pub struct Definition {
     pub revoke: Revoke,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_biz_needed: bool,
-    /// The intended kind of service (`flow_type`), for people.
+    /// The kind of service for which the workflow is intended (`flow_type`), for display only.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flow_type: String,
-    /// If an approver is the creator, the submission counts as approval.
+    /// True if the submission counts as the creator's approval at nodes where the creator is an
+    /// approver.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_auto_approve: bool,
-    /// Whether the creator and the supervisors may remind the processors.
+    /// True if the creator and the supervisors may remind the processors.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_supervise_needed: bool,
-    /// The people who may remind the processors, besides the creator.
+    /// The people who may remind the processors in addition to the creator.
     #[serde(default, skip_serializing_if = "Processors::is_empty")]
     pub supervisors: Processors,
-    /// `NONE`, `ONCE` or `RETRY`: how often processors are notified of their work.
+    /// How often processors are notified of their work: `NONE`, `ONCE` or `RETRY`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notify_rule: String,
     pub nodes: Vec<Node>,
@@ -90,17 +91,18 @@ pub struct Definition {
     pub fields: Vec<Field>,
 }
 
-/// Until when the creator may withdraw the ticket (`revoke_config`, reference/bk-itsm.md 5.5).
+/// The time until which the creator may withdraw the ticket (`revoke_config`, reference/bk-itsm.md
+/// 5.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Revoke {
     Never,
-    /// At any time before the end.
+    /// The creator may withdraw the ticket until the ticket ends.
     Always,
-    /// Until a person has handled a node after the submit node.
+    /// The creator may withdraw the ticket until a person has handled a node after the submit node.
     #[default]
     BeforeHandled,
-    /// Until this node has been entered.
+    /// The creator may withdraw the ticket until the workflow run has entered this node.
     BeforeNode(NodeId),
 }
 
@@ -109,30 +111,30 @@ pub enum Revoke {
 pub enum NodeKind {
     #[serde(rename = "START")]
     Start,
-    /// A person fills in a form.
+    /// A person fills in the form of the node.
     #[serde(rename = "NORMAL")]
     Manual,
     #[serde(rename = "APPROVAL")]
     Approval,
-    /// A countersign without a result of its own; its outputs are counters.
+    /// A countersign without a result: every processor votes, and the outputs are vote counters.
     #[serde(rename = "SIGN")]
     Sign,
-    /// Calls an API.
+    /// The desk calls an API.
     #[serde(rename = "TASK")]
     Task,
-    /// Runs a BlueKing SOPS task.
+    /// The desk runs a task of BlueKing SOPS.
     #[serde(rename = "TASK-SOPS")]
     Sops,
-    /// Calls a webhook.
+    /// The desk calls a webhook.
     #[serde(rename = "WEBHOOK")]
     Webhook,
-    /// A branch that chooses exactly one transition.
+    /// A gateway that takes exactly one transition.
     #[serde(rename = "ROUTER")]
     Router,
-    /// A parallel gateway: takes every matching transition.
+    /// A parallel gateway: the run takes every matching transition.
     #[serde(rename = "ROUTER-P")]
     Parallel,
-    /// Waits for every branch that its parallel gateway started.
+    /// A join: the run waits for every branch that the parallel gateway started.
     #[serde(rename = "COVERAGE")]
     Coverage,
     #[serde(rename = "END")]
@@ -140,19 +142,19 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    /// Returns whether people act at this kind of node.
+    /// Returns true if people act at this kind of node.
     pub fn is_for_people(self) -> bool {
         matches!(self, Self::Manual | Self::Approval | Self::Sign)
     }
-    /// Returns whether each processor casts a vote at this kind of node.
+    /// Returns true if the processors vote at this kind of node.
     pub fn is_vote(self) -> bool {
         matches!(self, Self::Approval | Self::Sign)
     }
-    /// Returns whether the desk executes a service task at this kind of node.
+    /// Returns true if the desk executes a service task at this kind of node.
     pub fn is_automatic(self) -> bool {
         matches!(self, Self::Task | Self::Sops | Self::Webhook)
     }
-    /// Returns the wire value.
+    /// Returns the wire value of the kind.
     pub fn key(self) -> &'static str {
         match self {
             Self::Start => "START",
@@ -170,7 +172,8 @@ impl NodeKind {
     }
 }
 
-/// How a manual node gets its one processor (`distribute_type`, reference/bk-itsm.md 5.4).
+/// The steps by which a manual node gets its processor (`distribute_type`, reference/bk-itsm.md
+/// 5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Handling {
     #[default]
@@ -184,43 +187,43 @@ pub enum Handling {
     DistributeThenClaim,
 }
 
-/// A configuration of people (`processors_type` and `processors`, reference/bk-itsm.md 9).
+/// A rule that selects people (`processors_type` and `processors`, reference/bk-itsm.md 9).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "who")]
 pub enum Processors {
     #[serde(rename = "PERSON")]
     Person(Vec<PersonId>),
-    /// Members of these roles; of all general roles if the list is empty.
+    /// The members of these roles. An empty list selects the members of all general roles.
     #[serde(rename = "GENERAL")]
     General(Vec<RoleId>),
     #[serde(rename = "STARTER")]
     Starter,
     #[serde(rename = "OPEN")]
     Open,
-    /// The people in the first non-empty field of these form fields.
+    /// The people in the first of these form fields that is not empty.
     #[serde(rename = "VARIABLE")]
     Variable(Vec<String>),
-    /// The people that the assignor names; empty before.
+    /// The people whom the assignor chooses; no people until the assignor has chosen.
     #[serde(rename = "BY_ASSIGNOR")]
     ByAssignor,
-    /// People with these roles in the ticket's business.
+    /// The people who hold these roles in the ticket's business.
     #[serde(rename = "CMDB")]
     Business(Vec<String>),
     #[serde(rename = "STARTER_LEADER")]
     StarterLeader,
-    /// The leader of the person who handled this node last.
+    /// The leader of the person who acted last at this node.
     #[serde(rename = "ASSIGN_LEADER")]
     NodeLeader(NodeId),
     /// The leader of the first person in these form fields.
     #[serde(rename = "VARIABLE_LEADER")]
     VariableLeader(Vec<String>),
-    /// Every member of a department and of the departments below it.
+    /// All members of a department and of the departments below.
     #[serde(rename = "ORGANIZATION")]
     Organization(String),
-    /// A role of another system; the client names the people (`meta.state_processors`).
+    /// A role of an external system. The client names the people in `meta.state_processors`.
     #[serde(rename = "IAM")]
     Iam(String),
-    /// Another system acts.
+    /// An external system acts instead of people.
     #[serde(rename = "API")]
     Api,
     #[default]
@@ -232,8 +235,7 @@ impl Processors {
     pub fn is_empty(&self) -> bool {
         *self == Self::Empty
     }
-    /// Returns whether this configuration yields no people for any ticket, because it was not
-    /// filled in.
+    /// Returns true if the rule selects no people for any ticket, because the rule is incomplete.
     pub fn is_unconfigured(&self) -> bool {
         match self {
             Self::Person(people) => people.is_empty(),
@@ -245,7 +247,7 @@ impl Processors {
             _ => false,
         }
     }
-    /// Returns the wire value.
+    /// Returns the wire value of the rule's type.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Person(_) => "PERSON",
@@ -276,7 +278,7 @@ pub struct Node {
     pub tag: String,
     #[serde(default)]
     pub processors: Processors,
-    /// The people who assign the node, if the handling mode begins with an assignment.
+    /// The people who assign the node, if `handling` starts with an assignment.
     #[serde(default)]
     pub assignors: Processors,
     /// The people to whom the node may be transferred; `Empty` and `Open` allow every person.
@@ -288,31 +290,32 @@ pub struct Node {
     pub can_deliver: bool,
     #[serde(default)]
     pub is_terminable: bool,
-    /// Every processor votes; otherwise the first vote decides.
+    /// True if every processor votes. If false, the first vote decides the node.
     #[serde(default)]
     pub is_multi: bool,
-    /// The processors vote one after the other, in their order.
+    /// True if the processors vote one after the other, in their order.
     #[serde(default)]
     pub is_sequential: bool,
-    /// A condition over the counters of reference/bk-itsm.md 6; if it matches, the votes of a
-    /// countersign end early.
+    /// A condition on the vote counters of reference/bk-itsm.md 6. If the condition is met, a
+    /// countersign ends before all processors have voted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_condition: Option<Condition>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub terminate_when_rejected: bool,
-    /// Whether the node is skipped if it has no processors.
+    /// True if the desk skips the node when the node has no processors.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_allow_skip: bool,
-    /// The status that the ticket displays from this node on. A final status ends the ticket.
+    /// The status that the ticket displays after the run enters the node. A final status ends the
+    /// ticket. Empty if the node sets no status.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status_on_entry: String,
-    /// The operation of an automatic node.
+    /// The work that an automatic node requests from an external system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_task: Option<Box<ServiceTask>>,
-    /// Keys of the fields that the processor fills in, in order.
+    /// The keys of the fields in the form of the node, in order.
     #[serde(default)]
     pub fields: Vec<String>,
-    /// The output variables of an approval node, for conditions of transitions.
+    /// The output variables of an approval node. Conditions of transitions can read the variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
 }
@@ -324,10 +327,10 @@ pub struct Output {
     pub holds: Holds,
 }
 
-/// The content of an output variable (codes of reference/bk-itsm.md 6).
+/// The content of an output variable. The wire values are the codes of reference/bk-itsm.md 6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holds {
-    /// `"true"` or `"false"`.
+    /// The result of the approval: `"true"` or `"false"`.
     #[serde(rename = "NODE_APPROVE_RESULT")]
     ApproveResult,
     #[serde(rename = "NODE_APPROVER")]
@@ -352,12 +355,12 @@ pub struct Transition {
     pub to: NodeId,
     #[serde(default)]
     pub name: String,
-    /// Absent on the default transition.
+    /// The condition under which the run takes the transition; absent on the default transition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
 }
 
-/// `and` or `or`.
+/// The way in which conditions are joined: `and` or `or`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Join {
@@ -366,7 +369,8 @@ pub enum Join {
     Or,
 }
 
-/// The condition language of the desk (reference/bk-itsm.md 7): groups of clauses.
+/// A condition in the condition language of the desk (reference/bk-itsm.md 7). A condition consists
+/// of groups of clauses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Condition {
     #[serde(rename = "type", default)]
@@ -374,7 +378,7 @@ pub struct Condition {
     pub expressions: Vec<Group>,
 }
 
-/// Clauses joined by `and` or `or`.
+/// A group of clauses, joined with `and` or `or`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     #[serde(rename = "type", default)]
@@ -386,14 +390,14 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Clause {
     pub key: String,
-    /// The field type that determines how both sides are parsed.
+    /// The field type by which both values are parsed before the comparison.
     #[serde(rename = "type", default)]
     pub kind: String,
     pub condition: Operator,
     pub value: Value,
 }
 
-/// The comparison operators, with their wire values.
+/// The comparison operators. [`Operator::sign`] returns the wire value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operator {
     #[serde(rename = "==")]
@@ -419,7 +423,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Returns the wire value.
+    /// Returns the wire value of the operator.
     pub fn sign(self) -> &'static str {
         match self {
             Self::Equal => "==",
@@ -436,8 +440,7 @@ impl Operator {
     }
 }
 
-/// One form field. `meta`, `layout` and the other attributes that only pages use are stored without
-/// interpretation.
+/// One form field. The desk does not interpret `layout` and other attributes that only pages use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     #[serde(default)]
@@ -456,50 +459,53 @@ pub struct Field {
     pub regex: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub custom_regex: String,
-    /// The field is hidden while this condition matches (`show_type` 0 and `show_conditions`).
+    /// The condition under which the field is hidden (`show_type` 0 and `show_conditions`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hidden_when: Option<Group>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub default: Value,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub meta: Value,
-    /// The source of the options: `CUSTOM` (`choice`), `DATADICT` (the dictionary in `source_uri`),
-    /// `API` (another system, see `source`), `CUSTOM_API` (as `API`, but other values are allowed)
-    /// or `RPC`.
+    /// The type of the option source. `CUSTOM` or empty: `choice`. `DATADICT`: the dictionary
+    /// `source_uri`. `API`: the external system in `source`. `CUSTOM_API`: as `API`, but other
+    /// values are allowed too. `RPC`: not supported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_type: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_uri: String,
-    /// The request that supplies the options of `API` and `CUSTOM_API`.
+    /// The request that returns the options, for the source types `API` and `CUSTOM_API`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Box<Source>>,
-    /// Whether a value, once filled in, can no longer be changed.
+    /// True if a value cannot be changed after the field is filled in.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_readonly: bool,
-    /// The node of the form with this field, if other nodes have fields of the same key.
+    /// The node whose form contains this field. Present only if forms of several nodes contain
+    /// fields with the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
-    /// Comparisons of the value with other fields, constants or the time (`regex_config.rule`).
+    /// Comparisons of the value with other fields, constants or the current time
+    /// (`regex_config.rule`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
-    /// Template files that the form offers for download, for a field of kind `File`.
+    /// The template files that the form offers for download. Only fields of kind `File` may offer
+    /// templates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
-    /// Names of two members of a row from another system: one contains the key of an option, the
-    /// other its name.
+    /// The names of two members in each row of an external option source. The member `key` contains
+    /// the option key, the member `name` the option name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_relation: Option<Choice>,
-    /// `COL_6` or `COL_12`.
+    /// The width of the field on pages: `COL_6` or `COL_12`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub layout: String,
-    /// The key of the shared field that this field was copied from.
+    /// The key of the shared field from which this field was copied; empty if the field is not a
+    /// copy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub library: String,
-    /// Whether the value is sealed under the creator's key.
+    /// True if the value is sealed under the creator's key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_personal: bool,
-    /// Whether this field is the approve-or-reject choice of an approval node (`meta.code`
-    /// APPROVE_RESULT).
+    /// True if this field contains the decision of an approval node (`meta.code` APPROVE_RESULT).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_approve_result: bool,
 }
@@ -520,7 +526,7 @@ pub struct Rule {
     pub expressions: Vec<Beside>,
 }
 
-/// One comparison of the field's own value.
+/// One comparison of the field's value with another value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beside {
     pub condition: Operator,
@@ -528,15 +534,15 @@ pub struct Beside {
     pub other: Other,
 }
 
-/// The other side of a comparison.
+/// The value with which the field's value is compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum Other {
-    /// Another field of the ticket.
+    /// The value of another field of the ticket.
     Field {
         key: String,
     },
-    /// The time of submission.
+    /// The current time when the form is checked.
     System,
     Value {
         value: Value,
@@ -582,18 +588,19 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
-    /// Returns whether values of this type name people.
+    /// Returns true if values of this type are people.
     pub fn names_people(self) -> bool {
         matches!(self, Self::Member | Self::Members)
     }
-    /// Returns whether values of this type are free text.
+    /// Returns true if values of this type are free text.
     pub fn is_prose(self) -> bool {
         matches!(self, Self::Text | Self::String | Self::RichText)
     }
 }
 
 impl Definition {
-    /// Returns every configuration of people in the definition.
+    /// Returns every rule that selects people: processors, assignors and transfer targets of all
+    /// nodes, and the supervisors.
     pub fn processors(&self) -> impl Iterator<Item = &Processors> {
         let of_nodes = self
             .nodes
@@ -601,7 +608,8 @@ impl Definition {
             .flat_map(|node| [&node.processors, &node.assignors, &node.delivers]);
         of_nodes.chain([&self.supervisors])
     }
-    /// Returns every configuration of people, mutably, so that names can be replaced by ids.
+    /// Returns every rule that selects people as a mutable reference, so that the caller can
+    /// replace names with person ids.
     pub fn processors_mut(&mut self) -> impl Iterator<Item = &mut Processors> {
         let of_nodes = self.nodes.iter_mut().flat_map(|node| {
             [
@@ -612,7 +620,7 @@ impl Definition {
         });
         of_nodes.chain([&mut self.supervisors])
     }
-    /// Returns the keys of the variables with the approvers of an approval node.
+    /// Returns the keys of the output variables that contain the approvers of a node.
     pub fn approver_keys(&self) -> impl Iterator<Item = &str> {
         self.nodes
             .iter()
@@ -620,8 +628,8 @@ impl Definition {
             .filter(|output| output.holds == Holds::Approver)
             .map(|output| output.key.as_str())
     }
-    /// Returns the keys under which conditions find people: fields that name people, the creator,
-    /// and the approvers of approval nodes.
+    /// Returns all keys under which a condition can find people. These are the keys of fields with
+    /// people, of the creator, and of variables with approvers.
     pub fn people_keys(&self) -> BTreeSet<String> {
         let of_fields = self
             .fields
@@ -633,7 +641,7 @@ impl Definition {
             .chain(["ticket_creator".to_owned()])
             .collect()
     }
-    /// Returns the texts in conditions that are compared with people, mutably.
+    /// Returns mutable references to the constants in conditions that are compared with people.
     pub fn people_compared_mut(&mut self) -> Vec<&mut String> {
         let keys = self.people_keys();
         let groups = self
@@ -648,7 +656,7 @@ impl Definition {
             .flat_map(|field| field.people_compared_mut(&keys));
         of_transitions.chain(of_fields).collect()
     }
-    /// Returns the names of the secrets that its requests use.
+    /// Returns the names of the secrets that the requests and tasks of the definition use.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let of_nodes = self
             .nodes
@@ -667,7 +675,7 @@ impl Definition {
             .chain(of_fields)
             .filter(|secret| !secret.is_empty())
     }
-    /// Returns every template file that a form offers.
+    /// Returns the template files of all fields.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         self.fields.iter().flat_map(|field| &field.templates)
     }
@@ -677,20 +685,22 @@ impl Definition {
     pub fn field(&self, key: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.key == key)
     }
-    /// Returns the field of one node: the node's own field, otherwise the shared field of that key.
+    /// Returns the field with this key for one node. A field that belongs to the node is preferred
+    /// to a field without a node.
     pub fn field_at(&self, node: NodeId, key: &str) -> Option<&Field> {
         self.fields
             .iter()
             .find(|field| field.key == key && field.node == Some(node))
             .or_else(|| self.field(key))
     }
-    /// Returns the fields of one node, in its order.
+    /// Returns the fields of one node in the order of its form.
     pub fn fields_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Field> {
         node.fields
             .iter()
             .filter_map(|key| self.field_at(node.id, key))
     }
-    /// Returns the outgoing transitions of a node, the conditional ones first and the default last.
+    /// Returns the outgoing transitions of a node. Conditional transitions are first, and the
+    /// default transition is last.
     pub fn transitions_from(&self, node: NodeId) -> Vec<&Transition> {
         let mut transitions: Vec<&Transition> = self
             .transitions
@@ -715,8 +725,8 @@ impl Definition {
 }
 
 impl Field {
-    /// Returns the texts in the field's conditions that are compared with people, mutably; `keys`
-    /// are the keys of people.
+    /// Returns mutable references to the constants in the field's conditions that are compared with
+    /// people. `keys` contains the keys under which conditions find people.
     pub fn people_compared_mut(&mut self, keys: &BTreeSet<String>) -> Vec<&mut String> {
         let names_people = self.kind.names_people();
         let compared = self
@@ -739,7 +749,7 @@ impl Field {
     }
 }
 
-/// Returns the texts of a group of clauses that are compared with people.
+/// Returns mutable references to the constants in a group of clauses that are compared with people.
 fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut String> {
     group
         .expressions
@@ -749,7 +759,7 @@ fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut S
         .collect()
 }
 
-/// Returns a text, or the texts of an array.
+/// Returns mutable references to a text, or to the texts of an array.
 fn texts(value: &mut Value) -> Vec<&mut String> {
     match value {
         Value::String(text) => vec![text],

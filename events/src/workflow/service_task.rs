@@ -1,12 +1,12 @@
-//! Service tasks of a workflow definition: HTTP requests and SOPS tasks with placeholders for
-//! values of the ticket.
+//! The service tasks of a workflow definition: HTTP requests and SOPS tasks. Their texts may
+//! contain placeholders for values of the ticket.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Condition;
 
-/// The operation that an automatic node executes in an external system.
+/// The work that an automatic node requests from an external system.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "does", rename_all = "snake_case")]
 pub enum ServiceTask {
@@ -14,8 +14,8 @@ pub enum ServiceTask {
     Task(Task),
 }
 
-/// One HTTP request. Texts may contain the placeholder `${key}` for a field, a variable or an
-/// attribute of the ticket. Placeholders are replaced as text and never evaluated as code.
+/// One HTTP request. Texts may contain the placeholder `${key}`. The key names a field, a variable
+/// or an attribute of the ticket. Values are inserted as text and never evaluated as code.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     pub method: String,
@@ -24,38 +24,41 @@ pub struct Request {
     pub query: Vec<Pair>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Pair>,
-    /// JSON with placeholders in its texts: a text that is only one placeholder becomes the value
-    /// itself. If the body is one text, that text is sent with its placeholders replaced. Form
-    /// fields are an object, or a list of `key` and `value` in the order of sending.
+    /// The body as JSON whose texts may contain placeholders. A text that consists of one
+    /// placeholder is replaced by the value itself. A body that is a single text is sent as text.
+    /// Form fields are an object, or a list of `key` and `value` in the order of sending.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body: Value,
-    /// The JSON schema that the body is converted to after replacement; null if the external system
-    /// publishes none.
+    /// The JSON schema to which the body is converted after the placeholders are replaced. Null if
+    /// the external system publishes no schema.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body_schema: Value,
-    /// The name of a secret in the key store that contains further headers.
+    /// The name of a secret in the key store. The secret contains further headers; empty if no
+    /// secret is needed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
-    /// The kind of credentials in the imported file (`bearer_token`, `basic_auth`). The import does
-    /// not read credentials, because the file has them as plain text. Deployment and sending then
-    /// require a `secret`.
+    /// The kind of credentials in an imported file (`bearer_token`, `basic_auth`). The import does
+    /// not read credentials, because the file contains credentials as plain text. If a kind is
+    /// present, the deployment and the request require a `secret`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub credentials: String,
-    /// The BlueKing system that has the host of this request, if the imported file has only a path.
+    /// The name of the BlueKing system to which the request is sent, if the imported file contains
+    /// only a path. Empty if `url` contains the host.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub system: String,
     #[serde(default = "ten_seconds")]
     pub timeout_ms: i64,
-    /// Attempts in total while no response arrives; each attempt sends the same `Idempotency-Key`.
+    /// The maximum number of attempts if no usable response arrives. Each attempt sends the same
+    /// `Idempotency-Key`.
     #[serde(default = "once")]
     pub attempts_max: u32,
-    /// The condition that a successful response meets. If absent, an API must return `result:
-    /// true`, and a webhook any JSON.
+    /// The condition that a successful response must meet. If absent, an API must return
+    /// `result: true`, and a webhook must return any JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<Condition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll: Option<Poll>,
-    /// Variables that are read from the response.
+    /// The output variables that are read from the response.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputMapping>,
 }
@@ -68,14 +71,15 @@ fn once() -> u32 {
     1
 }
 
-/// A name and its value, which may contain placeholders.
+/// A name and a value. The value may contain placeholders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
     pub key: String,
     pub value: String,
 }
 
-/// Repeats the request until the response meets a condition.
+/// The poll settings of a request. The request is repeated until the response meets the condition
+/// `until`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Poll {
     pub interval_ms: i64,
@@ -83,18 +87,18 @@ pub struct Poll {
     pub until: Condition,
 }
 
-/// A variable that is read from a response.
+/// An output variable and the path of its value in a response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputMapping {
     pub key: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The path of the value, with dots between members: `data.task.id`, `resp.items.0.ip`.
+    /// The path of the value. Dots separate the members, as in `data.task.id` or `resp.items.0.ip`.
     pub path: String,
 }
 
-/// A task of BlueKing SOPS: the desk creates it, starts it and polls it until it ends
-/// (reference/bk-itsm.md 8.2).
+/// A task of BlueKing SOPS. The desk creates the task, starts the task, and polls until the task
+/// ends (reference/bk-itsm.md 8.2).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// The base URL of the SOPS API, such as `https://gateway/api/c/compapi/v2/sops`.
@@ -109,7 +113,7 @@ pub struct Task {
     pub exclude_task_nodes_id: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
-    /// Polls, 10 s apart, before the node fails.
+    /// The maximum number of polls, 10 s apart. After the last poll the node fails.
     #[serde(default = "a_day")]
     pub polls_max: u32,
 }
@@ -118,13 +122,13 @@ fn a_day() -> u32 {
     8640
 }
 
-/// The source of a field's options in another system: the request and the path of the rows in the
-/// response.
+/// The external source of a field's options: the request, and the path of the rows in the response.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     pub request: Request,
-    /// The path of the list of rows, with dots between members: `data.info`, `items`. It is looked
-    /// up in the response first, then in its `data`. An empty path selects the response itself.
+    /// The path of the list of rows, with dots between members, such as `data.info`. The path is
+    /// searched in the response first, then in the member `data`. An empty path selects `data`, or
+    /// else the response itself.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rows: String,
 }

@@ -25,23 +25,23 @@ use crate::workflow::parallel_regions::{Areas, parallel_regions};
 
 /// The remark of a vote that the desk casts for the creator (reference/bk-itsm.md 5.5).
 pub const AUTO_PASS: &str = "检测到当前处理人包含提单人，系统自动过单";
-/// The reason of a skipped node without processors.
+/// The reason that is stored when the desk skips a node without processors.
 pub const NOBODY: &str = "当前节点处理人为空，系统自动跳过";
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
-/// One run of the engine. Every event is applied when it is emitted, so that the next step sees its
-/// effect.
+/// One run of the engine. Each emitted event is applied to `ticket` at once, so that the next step
+/// reads the new state.
 pub(super) struct Run<'a> {
     ticket: Ticket,
     definition: &'a Definition,
     context: &'a Context,
     events: Vec<TicketEvent>,
-    /// Lookups that the run lacks. The run continues without them to collect all of them at once;
-    /// its events are then discarded.
+    /// Lookups that the context lacks. The run continues without their values, so that one run
+    /// collects all missing lookups. The events of such a run are discarded.
     missing: RefCell<BTreeSet<Lookup>>,
-    /// How often this command entered each node. The desk passes a node by itself at most once per
-    /// command, so that no run loops forever.
+    /// The number of entries into each node during this command. The desk skips or passes a node
+    /// automatically only at its first entry, so that no run loops forever.
     entered: BTreeMap<NodeId, u32>,
     parallel_regions: Option<Areas>,
 }
@@ -53,11 +53,11 @@ pub(super) enum Step<'a> {
     Follow(&'a Transition),
 }
 
-/// The effect of form fields on the ticket itself.
+/// Changes of the ticket that follow from the fields of a form.
 pub(super) struct Effect {
     status: String,
     changes_priority: bool,
-    /// The priority that a person chose.
+    /// The key of the priority that a person chose; `None` if no priority was chosen.
     priority: Option<String>,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Run<'a> {
         self.events.push(event);
     }
 
-    /// Returns the events, or the lookups that the run lacks.
+    /// Returns the events of the run. Fails with the missing lookups if the context is incomplete.
     pub(super) fn done(self) -> Decision<Vec<TicketEvent>> {
         let missing = self.missing.into_inner();
         if missing.is_empty() {
@@ -109,8 +109,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Fails with the lookups that are missing so far, before their values are used for a
-    /// judgement.
+    /// Fails with the lookups that are missing so far. The caller checks completeness before a
+    /// rejection depends on resolved people.
     pub(super) fn check_complete(&self) -> Decision<()> {
         let missing = self.missing.borrow();
         if missing.is_empty() {
@@ -120,7 +120,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Executes steps, branch by branch, until no step follows.
+    /// Executes steps until no step follows. All steps of one branch are executed before the next
+    /// branch.
     pub(super) fn advance(&mut self, steps: Vec<Step<'a>>) -> Decision<()> {
         let mut open: Vec<Step<'a>> = steps.into_iter().rev().collect();
         while let Some(step) = open.pop() {
@@ -159,7 +160,8 @@ impl<'a> Run<'a> {
         self.advance(next)
     }
 
-    /// Records one vote and continues if the vote settles the node (reference/bk-itsm.md 6).
+    /// Records one vote. Completes the node and continues if the vote decides the node
+    /// (reference/bk-itsm.md 6).
     pub(super) fn vote(
         &mut self,
         node: &'a Node,
@@ -192,8 +194,8 @@ impl<'a> Run<'a> {
         self.advance(next)
     }
 
-    /// Returns the reason of a vote: the given text, otherwise the text of the form's reason field.
-    /// The reason is personal if that field is.
+    /// Returns the reason of a vote: the given text, or else the text of the form's reason field.
+    /// If the form stores the same text as a personal value, the reason is personal too.
     fn reason(
         &self,
         node: &Node,
@@ -201,8 +203,8 @@ impl<'a> Run<'a> {
         form: &[Entry],
         given: Option<&str>,
     ) -> Decision<Remark> {
-        // The reason of a rejection is required, the remark of a pass is optional
-        // (reference/bk-itsm.md 3.11).
+        // The form requires a reason for a rejection, and allows a remark for a pass
+        // (reference/bk-itsm.md 3.11). The sort order selects the field for this decision.
         let mut texts: Vec<_> = self
             .definition
             .fields_of(node)
@@ -233,7 +235,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Completes the node if its vote is settled.
+    /// Completes the node if enough votes are cast to decide the node.
     fn settle(&mut self, node: &'a Node, by: &PersonId) -> Vec<Step<'a>> {
         let Some(node_run) = self.ticket.nodes.get(&node.id) else {
             return Vec::new();
@@ -253,8 +255,8 @@ impl<'a> Run<'a> {
         if is_multi(node) && !node_run.waiting_for().is_empty() && !is_met {
             return Vec::new();
         }
-        // If the passes alone satisfy the condition, the result is a pass; otherwise one rejection
-        // decides.
+        // If the finish condition is also met without the rejections, the result is a pass.
+        // Otherwise one rejection is enough for a rejection.
         let zero = ["REJECT_COUNT", "REJECT_RATE"].map(|key| (key, "0".to_owned()));
         let counters_of_passes = || {
             counters
@@ -287,8 +289,8 @@ impl<'a> Run<'a> {
         next
     }
 
-    /// Casts the creator's vote if the creator is the next approver and the workflow counts
-    /// submission as approval.
+    /// Casts a pass for the creator, if the creator is the next approver and the workflow counts
+    /// the submission as approval.
     fn pass_for_creator(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let creator = self.creator();
         let is_next_voter = |run: &Self| {
@@ -300,7 +302,7 @@ impl<'a> Run<'a> {
                     && is_next,
             )
         };
-        // Submission by an agent does not count as the creator's approval.
+        // If an agent submitted the ticket, the submission is not an approval by the creator.
         let is_on_behalf = self
             .ticket
             .opened
@@ -340,12 +342,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns how often this command entered the node.
+    /// Returns the number of entries into the node during this command.
     fn entries(&self, node: &Node) -> u32 {
         self.entered.get(&node.id).copied().unwrap_or_default()
     }
 
-    /// Completes a node and returns the step that leaves it.
+    /// Completes a node and returns the step that leaves the node.
     pub(super) fn complete(
         &mut self,
         node: &'a Node,
@@ -375,14 +377,15 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Fields of the base model set priority and status of the ticket, at any node
-    /// (reference/bk-itsm.md 5.1).
+    /// Applies the fields of the base model. At any node, these fields set the priority and the
+    /// status of the ticket (reference/bk-itsm.md 5.1).
     fn apply_effect(&mut self, effect: &Effect, node: NodeId) {
         self.update_priority(effect);
         self.set_status(&effect.status, node);
     }
 
-    /// Sets the priority: the chosen one, otherwise from impact and urgency.
+    /// Sets the priority of the ticket to the chosen priority. If no priority is chosen, impact and
+    /// urgency determine the priority.
     pub(super) fn update_priority(&mut self, effect: &Effect) {
         let Some(opened) = self
             .ticket
@@ -425,8 +428,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends the ticket with a final status. By default a finished ticket is approved if no approval
-    /// was rejected and no vote is open.
+    /// Ends the ticket with a final status. Without an explicit approval result, a finished ticket
+    /// is approved if no approval was rejected and no vote is open.
     pub(super) fn close(
         &mut self,
         by: PersonId,
@@ -454,7 +457,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Sets the displayed status; a final status ends the ticket.
+    /// Sets the displayed status of the ticket. A final status ends the ticket.
     fn set_status(&mut self, status: &str, node: NodeId) {
         if status.is_empty() || self.ticket.status_key() == status {
             return;
@@ -469,9 +472,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Leaves a node by the first matching transition, the conditional ones first and the default
-    /// last. A parallel gateway takes every matching transition. Without a match the node waits for
-    /// a person.
+    /// Leaves a node along the first matching transition. Conditional transitions are tested first,
+    /// the default transition last. A parallel gateway takes every matching transition. If no
+    /// transition matches, the node waits for a person.
     fn leave(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let mut tested = Vec::new();
         let mut taken: Vec<(&'a Transition, Vec<events::ticket::Tested>)> = Vec::new();
@@ -565,7 +568,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Records that a branch reached its join, and leaves the join after the last branch.
+    /// Records that a branch has reached its join. Leaves the join after the last branch has
+    /// arrived.
     fn join(&mut self, node: &'a Node, transition: &Transition) -> Vec<Step<'a>> {
         let definition = self.definition;
         let parallel_regions = self
@@ -613,8 +617,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns the approval result: true if every decided approval was passed (reference/bk-itsm.md
-    /// 6).
+    /// Returns the approval result of the ticket: true if no completed approval was rejected
+    /// (reference/bk-itsm.md 6).
     fn approve_result(&self) -> bool {
         self.ticket
             .nodes
@@ -622,8 +626,8 @@ impl<'a> Run<'a> {
             .all(|node_run| node_run.pass != Some(false))
     }
 
-    /// Returns whether every current vote would pass: all required votes are cast, and none is a
-    /// rejection.
+    /// Returns true if every open vote is decided as a pass. All required votes must be cast, and
+    /// no vote may be a rejection.
     fn all_votes_pass(&self) -> bool {
         self.ticket
             .current()
@@ -637,7 +641,8 @@ impl<'a> Run<'a> {
             })
     }
 
-    /// Returns when the desk rates the ticket, if the service sets a number of days.
+    /// Returns the instant at which the desk rates the ticket. Returns `None` if the service sets
+    /// no number of days.
     fn rate_by(&self) -> Decision<Option<events::Moment>> {
         let Some(opened) = &self.ticket.opened else {
             return Ok(None);
@@ -650,7 +655,8 @@ impl<'a> Run<'a> {
             .transpose()
     }
 
-    /// Enters an automatic node; the people who act after a failure are resolved and stored now.
+    /// Enters an automatic node. The event stores the people who may act after a failure, as
+    /// resolved at this time.
     fn enter_automatic(&mut self, node: &Node, round: u32) {
         let processors = self.resolve(&node.processors);
         self.emit(NodeEntered {
@@ -708,8 +714,9 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the result of an API call. Beyond the limit of rounds the node fails and waits for a
-    /// person, because no person is present to receive a rejection.
+    /// Applies the result of an API call. If a following node exceeds the limit of rounds, the
+    /// automatic node fails and waits for a person. A rejection would be useless, because no person
+    /// sent the command.
     pub(super) fn apply_result(
         &mut self,
         node: &'a Node,
@@ -735,7 +742,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Skips a node and returns the step that leaves it.
+    /// Skips a node and returns the step that leaves the node.
     pub(super) fn skip(
         &mut self,
         node: &'a Node,
@@ -761,7 +768,8 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Enters a node where people act; its processors are resolved and stored now.
+    /// Enters a node at which people act. The event stores the processors, as resolved at this
+    /// time.
     fn enter_for_people(&mut self, node: &'a Node, round: u32) -> Vec<Step<'a>> {
         let submit = self.definition.submit_node().map(|submit| submit.id);
         let chosen = self
@@ -776,8 +784,8 @@ impl<'a> Run<'a> {
             node.handling
         };
         let (status, processors_type, processors) = match (chosen, handling) {
-            // The submit node is entered again only after it was sent back; the creator submits
-            // again.
+            // The run enters the submit node a second time only after the ticket was sent back. The
+            // creator then submits again.
             _ if Some(node.id) == submit => (NodeStatus::Running, "PERSON", vec![self.creator()]),
             (Some(people), Handling::Process) => (NodeStatus::Running, "PERSON", people),
             (_, Handling::Process) => (
@@ -838,8 +846,8 @@ impl<'a> Run<'a> {
         self.pass_for_creator(node)
     }
 
-    /// Returns the people of a configuration at this time, without duplicates, in order. Missing
-    /// lookups are collected.
+    /// Returns the people that a configuration selects at this time, in order and without
+    /// duplicates. Missing lookups are collected in `missing`.
     pub(super) fn resolve(&self, processors: &Processors) -> Vec<PersonId> {
         let need = |lookup: Lookup| {
             self.missing.borrow_mut().insert(lookup);
@@ -899,7 +907,7 @@ impl<'a> Run<'a> {
         people
     }
 
-    /// Returns the people of the first non-empty field.
+    /// Returns the people in the first of these fields that is not empty.
     fn people_in_fields(&self, keys: &[String]) -> Vec<PersonId> {
         let filled = keys
             .iter()
@@ -911,7 +919,8 @@ impl<'a> Run<'a> {
             .unwrap_or_default()
     }
 
-    /// Returns the leaders of people, without duplicates.
+    /// Returns the leaders of the given people, without duplicates. Missing lookups are collected
+    /// in `missing`.
     pub(super) fn leaders(&self, people: &[PersonId]) -> Vec<PersonId> {
         let mut leaders = Vec::new();
         for pid in people {
@@ -928,7 +937,8 @@ impl<'a> Run<'a> {
         leaders
     }
 
-    /// Returns the people that a person named as targets; rejects an empty result.
+    /// Returns the people whom the acting person named as new processors. Rejects other kinds of
+    /// configuration, and an empty result.
     pub(super) fn targets(&self, to: &Processors) -> Decision<Vec<PersonId>> {
         if !matches!(
             to,
@@ -971,7 +981,7 @@ impl<'a> Run<'a> {
             .unwrap_or_default()
     }
 
-    /// Returns the counters of a countersign, by code; rates are percent of all processors.
+    /// Returns the vote counters of a node by code. Rates are percentages of all processors.
     fn counters(&self, id: NodeId) -> BTreeMap<&'static str, String> {
         let Some(node_run) = self.ticket.nodes.get(&id) else {
             return BTreeMap::new();
@@ -1018,18 +1028,18 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns whether every processor votes; otherwise the first vote decides.
+/// Returns true if every processor of the node votes. Otherwise the first vote decides the node.
 pub(super) fn is_multi(node: &Node) -> bool {
     node.is_multi || node.kind == NodeKind::Sign
 }
 
-/// Returns the value that a condition reads under a key: an output variable, otherwise a form
-/// field, otherwise an attribute of the ticket.
+/// Returns the value of a key for conditions. The key is searched first in the output variables,
+/// then in the form, then in the attributes of the ticket.
 pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     if let Some(text) = ticket.outputs.get(key) {
         return Found::Value(text.clone().into());
     }
-    // The title is a form field and may be personal.
+    // The title is stored as a form field and may be a personal value.
     let key = if key == "ticket_title" { "title" } else { key };
     match ticket.form.get(key) {
         None => {
@@ -1041,7 +1051,8 @@ pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     }
 }
 
-/// Returns an attribute of the ticket that needs no lookup.
+/// Returns an attribute of the ticket that is stored in the ticket itself, so that no lookup is
+/// needed.
 fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     let opened = ticket.opened.as_ref()?;
     Some(match key {
@@ -1055,8 +1066,8 @@ fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     })
 }
 
-/// Returns the stored type of processors: `PERSON` for types that were resolved from the ticket
-/// itself (reference/bk-itsm.md 9).
+/// Returns the processors type to store in events. Types that the ticket itself resolves to people
+/// are stored as `PERSON` (reference/bk-itsm.md 9).
 fn stored_type(processors: &Processors) -> &'static str {
     match processors {
         Processors::Starter

@@ -1,4 +1,4 @@
-//! Files that a form names.
+//! Checks the uploaded files in a form.
 
 use events::AttachmentId;
 use events::workflow::Field;
@@ -11,9 +11,10 @@ use crate::ticket::{Decision, Lookup, Rejection, reject};
 use crate::value::plain;
 
 impl Form<'_> {
-    /// Checks that the named files exist, belong to the submitter and satisfy the limits of the
-    /// field, and returns their descriptions. A value that names no file of this desk is stored
-    /// unchanged, as BlueKing clients send it, unless the field has limits.
+    /// Checks that each file exists, that the submitter may use the file, and that the file meets
+    /// the limits of the field. Returns the descriptions and the ids of the files. BlueKing clients
+    /// may send a value that contains no file of this desk. Such a value is stored unchanged,
+    /// unless the field sets limits.
     pub(super) fn check_files(
         &self,
         field: &Field,

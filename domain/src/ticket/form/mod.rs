@@ -1,8 +1,8 @@
-//! Checks a submitted form against the fields of its node (order and texts: reference/bk-itsm.md
-//! 3.1 and 3.9).
+//! Checks a submitted form against the fields of its node. The order of checks and the texts follow
+//! reference/bk-itsm.md 3.1 and 3.9.
 //!
 //! [`value`] checks one value, [`options`] finds the options of a field, and [`files`] checks the
-//! files that a form names.
+//! uploaded files in a form.
 
 mod files;
 mod options;
@@ -22,19 +22,20 @@ use crate::value::plain;
 pub use options::{Offer, offer};
 pub use value::is_link;
 
-/// The form of one node and the ticket that it belongs to.
+/// The form of one node, and the ticket to which the form belongs.
 #[derive(Clone, Copy)]
 pub(super) struct FormInput<'a> {
-    /// Empty before the ticket has a number.
+    /// The number of the ticket; empty if the ticket has no number yet.
     pub(super) ticket: &'a TicketSn,
     pub(super) definition: &'a Definition,
     pub(super) node: &'a Node,
     pub(super) current: &'a Ticket,
-    /// The people whose uploaded files the form may reference.
+    /// The people whose uploaded files the form may contain.
     pub(super) by: &'a [&'a PersonId],
 }
 
-/// Checks the given values of a node and returns them as stored values.
+/// Checks all values of a node's form, including required fields. Returns the values in their
+/// stored form.
 pub(super) fn check(
     input: &FormInput<'_>,
     given: &[Entry],
@@ -56,7 +57,7 @@ pub(super) fn check(
     }
 }
 
-/// Checks some fields of a form; the other fields keep their values.
+/// Checks the given fields only. Fields that are not given keep their values.
 pub(super) fn check_some(
     input: &FormInput<'_>,
     given: &[Entry],
@@ -71,9 +72,9 @@ pub(super) fn check_some(
     form.checked()
 }
 
-/// Adds defaults for visible fields that have no value. Fields that decide something get no
-/// default: the result of an approval, a yes-or-no choice, and fields that conditions of
-/// transitions read.
+/// Adds default values for visible fields without a value. A field that determines the course of
+/// the ticket gets no default. Such fields are the result of an approval, a yes-or-no choice, and
+/// every field in a condition of a transition.
 pub fn with_defaults(
     definition: &Definition,
     node: &Node,
@@ -117,8 +118,8 @@ pub fn with_defaults(
     };
     let default = |field: &&Field| Entry::new(field.key.clone(), field.default.clone());
     let mut added: Vec<&Field> = Vec::new();
-    // The visibility of one field may depend on the default of another. The loop repeats until
-    // nothing changes, at most once per field.
+    // The visibility of one field may depend on the default of another field. The loop repeats
+    // until the visible fields stay the same, at most once per field.
     for _ in 0..=open.len() {
         let all: Vec<Entry> = given
             .iter()
@@ -143,7 +144,7 @@ pub fn with_defaults(
     given.extend(added.iter().map(default));
 }
 
-/// One given form, with the values of the ticket.
+/// One given form, together with the stored values of the ticket.
 struct Form<'a> {
     input: FormInput<'a>,
     fields: Vec<&'a Field>,
@@ -173,7 +174,7 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Returns the given value; otherwise the value of the ticket.
+    /// Returns the given value of a key, or else the stored value of the ticket.
     fn find(&self, key: &str) -> Found {
         let given = if key == "ticket_title" { "title" } else { key };
         match self.given.iter().find(|entry| entry.key == given) {
@@ -193,8 +194,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Checks every given value. All missing lookups are requested at once; otherwise the first
-    /// wrong field is rejected.
+    /// Checks every given value. All missing lookups are requested at once. If no lookup is
+    /// missing, the first invalid field is rejected.
     fn checked(mut self) -> Decision<Vec<Entry>> {
         let mut lookups = Vec::new();
         for at in 0..self.given.len() {
@@ -208,8 +209,8 @@ impl<'a> Form<'a> {
         if !lookups.is_empty() {
             return Err(DecideError::Needs(lookups));
         }
-        // A field that was emptied in a later round is stored as empty, so that it overwrites the
-        // old value.
+        // An emptied field is stored as empty if an earlier round filled the field. The empty value
+        // then overwrites the old value.
         let filled = &self.input.current.form;
         Ok(self
             .given
@@ -218,7 +219,7 @@ impl<'a> Form<'a> {
             .collect())
     }
 
-    /// Checks one given value and returns it as the stored entry.
+    /// Checks one given value and returns the entry to store.
     fn check_at(&self, at: usize) -> Decision<Entry> {
         let entry = &self.given[at];
         let Some(field) = self
@@ -253,8 +254,8 @@ impl<'a> Form<'a> {
                 reject(Rejection::FieldEmpty(field_at(field)))
             };
         }
-        // Lists display the title, so a blank title is rejected even in a form that does not
-        // require it.
+        // A blank title is rejected even if the form does not require a title, because lists
+        // display the title.
         if (field.is_required || field.key == "title")
             && is_blank(field.kind, &entry.value)
             && !self.is_hidden(field)
@@ -263,8 +264,8 @@ impl<'a> Form<'a> {
         }
         if field.kind == FieldKind::File {
             let (value, files) = self.check_files(field, &entry.value)?;
-            // The value contains the names of the files. They are sealed like the files, under the
-            // key of their uploader.
+            // The value contains file names. The names are sealed like the files, under the key of
+            // the uploader.
             let uploader = files.first().and_then(|id| {
                 self.context
                     .attachments
@@ -298,7 +299,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Checks a value against the time, other fields and constants (reference/bk-itsm.md 4.2).
+    /// Compares a value with the current time, other fields and constants (reference/bk-itsm.md
+    /// 4.2).
     fn check_rule(&self, field: &Field, value: &Value) -> Decision<()> {
         let invalid = |reason: &str| {
             reject(Rejection::FieldInvalid {
@@ -368,7 +370,8 @@ impl<'a> Form<'a> {
     }
 }
 
-/// Returns the approver's decision from the result field of the form, if it is given.
+/// Returns the approver's decision from the result field of the form. Returns `None` if the form
+/// contains no decision.
 pub(super) fn decision(definition: &Definition, node: &Node, form: &[Entry]) -> Option<bool> {
     let result = definition
         .fields_of(node)
@@ -378,8 +381,8 @@ pub(super) fn decision(definition: &Definition, node: &Node, form: &[Entry]) -> 
         .map(|entry| plain(entry.read()) == "true")
 }
 
-/// Returns the form of a vote without a form: the result, and the remark in the first visible text
-/// field.
+/// Builds the form for a vote that arrives without a form. The form contains the result field, and
+/// the remark in the first visible text field.
 pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -> Vec<Entry> {
     let Some(result) = definition
         .fields_of(node)
@@ -420,8 +423,8 @@ pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -
     form
 }
 
-/// Seals values of personal fields (and all free text, if the service does so) under the creator's
-/// key. Values with another owner keep it.
+/// Seals the values of personal fields under the creator's key. If the service seals free text, all
+/// free text is sealed too. A value that is already sealed under another person's key is unchanged.
 pub(super) fn set_owner(
     definition: &Definition,
     form: Vec<Entry>,
@@ -445,8 +448,8 @@ pub(super) fn set_owner(
         .collect()
 }
 
-/// Returns whether the value of a field belongs to the creator: the field is personal, or the
-/// service seals all free text.
+/// Returns true if the value of a field must be sealed under the creator's key. The field is
+/// personal, or the service seals all free text.
 pub(super) fn is_creator_owned(field: &Field, seals_text: bool) -> bool {
     use FieldKind::{
         Boolean, Checkbox, Date, DateTime, DateTimeRange, Int, Member, Members, MultiSelect, Radio,
@@ -470,8 +473,9 @@ pub(super) fn is_creator_owned(field: &Field, seals_text: bool) -> bool {
     field.is_personal || (seals_text && !is_choice)
 }
 
-/// Converts a value to its stored form: text, or JSON for tables and forms, also if they were sent
-/// as text. JSON in a text field is stored as its text. A time in a date field is cut to the day.
+/// Converts a value to its stored form. Tables and custom forms are stored as JSON, even if the
+/// client sent text; most other values are stored as text. JSON in a text field becomes its text,
+/// and a time in a date field is cut to the day.
 fn stored(field: Option<&Field>, entry: &Entry) -> Value {
     let kind = field.map(|field| field.kind);
     match &entry.value {
@@ -497,7 +501,7 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
                 Some(FieldKind::String | FieldKind::Text | FieldKind::RichText)
             ) =>
         {
-            // A list without content is an empty text.
+            // A list without visible content becomes an empty text.
             Value::String(if is_blank(FieldKind::Text, value) {
                 String::new()
             } else {
@@ -506,8 +510,8 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
         }
         Value::Number(number) => Value::String(number.to_string()),
         Value::Bool(flag) => Value::String(flag.to_string()),
-        // An item with a comma would become two items. The list is kept unchanged, and the check
-        // then rejects that item by name.
+        // Items are joined with commas, so an item that contains a comma would become two items.
+        // Such a list stays unchanged here, and the later check rejects the item by name.
         Value::Array(items)
             if matches!(
                 kind,
@@ -525,8 +529,8 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
     }
 }
 
-/// Returns whether a new value differs from the stored one. Files are compared by id, so a renamed
-/// file is equal.
+/// Returns true if a new value differs from the stored value. Files are compared by id, so a
+/// renamed file counts as equal.
 fn is_changed(field: &Field, current: &Entry, value: &Value) -> bool {
     if current.is_erased() || is_empty(current.read()) {
         return false;
@@ -537,7 +541,7 @@ fn is_changed(field: &Field, current: &Entry, value: &Value) -> bool {
     }
 }
 
-/// Returns the field for a rejection.
+/// Returns the key and the name of a field, for a rejection.
 fn field_at(field: &Field) -> FieldAt {
     FieldAt {
         key: field.key.clone(),
@@ -554,7 +558,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Returns whether a value has no visible content: whitespace, formatting without text, or no name.
+/// Returns true if a value has no visible content, for example only whitespace, or formatting
+/// without text. A list of people without a name is blank too.
 fn is_blank(kind: FieldKind, value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -562,7 +567,8 @@ fn is_blank(kind: FieldKind, value: &Value) -> bool {
         Value::String(text) if kind == FieldKind::RichText => is_blank_rich_text(text),
         Value::String(text) => is_blank_text(text),
         Value::Array(items) => items.iter().all(|item| is_blank(kind, item)),
-        // Rows of a custom table are checked by column, and the page checks its own custom form.
+        // The columns check the rows of a custom table, and the client checks a custom form. Their
+        // members are not examined here.
         Value::Object(members)
             if !matches!(kind, FieldKind::CustomTable | FieldKind::CustomForm) =>
         {
@@ -574,7 +580,7 @@ fn is_blank(kind: FieldKind, value: &Value) -> bool {
     }
 }
 
-/// Returns whether a text has only whitespace and invisible characters.
+/// Returns true if a text consists only of whitespace and invisible characters.
 fn is_blank_text(text: &str) -> bool {
     let is_invisible = |c: char| {
         let is_filler = matches!(
@@ -597,7 +603,7 @@ fn is_blank_text(text: &str) -> bool {
         .all(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
 }
 
-/// Returns whether rich text has neither visible media nor text.
+/// Returns true if rich text contains neither visible media nor visible text.
 fn is_blank_rich_text(html: &str) -> bool {
     const SHOWN: [&str; 8] = [
         "<img", "<video", "<audio", "<iframe", "<svg", "<canvas", "<input", "<hr",
@@ -617,7 +623,7 @@ fn is_blank_rich_text(html: &str) -> bool {
     let mut left = rest.as_str();
     while let Some((before, tag)) = left.split_once('<') {
         text.push_str(before);
-        // A `<` without `>` is text.
+        // A `<` without a following `>` is ordinary text, so the rich text is not blank.
         let Some((_, after)) = tag.split_once('>') else {
             return false;
         };

@@ -1,4 +1,4 @@
-//! Options of a field: from the workflow, a dictionary or another system.
+//! Finds the options of a field: in the workflow, in a dictionary, or from an external system.
 
 use std::collections::BTreeSet;
 
@@ -11,25 +11,26 @@ use crate::options::{self, Question};
 use crate::ticket::{Context, Decision, Rejection, Ticket, reject};
 use crate::value::plain;
 
-/// Up to this number of chosen options, each is searched by itself. For more, a table of all
-/// options is built first.
+/// Maximum number of chosen options that are searched one by one. For more chosen options, a table
+/// of all options is built first.
 const SEARCHED_MAX: usize = 8;
 
 /// The source of the options of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Offer {
-    /// The workflow definition.
+    /// The options are in the workflow definition.
     Own,
-    /// The dictionary of this code.
+    /// The options are in the dictionary with this code.
     Dictionary(String),
-    /// Another system; or the reason why it cannot be queried.
+    /// An external system supplies the options. The error is the English reason why the request
+    /// cannot be built.
     Asked(Result<Question, String>),
-    /// No source is configured; every value is accepted.
+    /// No source is configured, so every value is accepted.
     Anything,
 }
 
-/// Returns the source of the options for the current values of the form. Display and check use the
-/// same function.
+/// Returns the source of a field's options for the current values of the form. The display of a
+/// form and the check of a form both use this function.
 pub fn offer(
     definition: &Definition,
     node: &Node,
@@ -65,8 +66,8 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Checks that every chosen option exists and is chosen once. Returns the names of options from
-    /// outside the workflow, as of now.
+    /// Checks that every chosen option exists and is chosen only once. Returns the current names of
+    /// options that come from outside the workflow. For other options, returns an empty text.
     pub(super) fn check_options(&self, field: &'a Field, value: &Value) -> Decision<String> {
         let text = plain(value);
         let chosen: Vec<&str> = match field.kind {
@@ -93,8 +94,8 @@ impl<'a> Form<'a> {
         if options.is_empty() && !is_free {
             return reject(Rejection::OptionsMissing(field.key.clone()));
         }
-        // Several options are joined by commas, so an option with a comma in its key would be
-        // ambiguous.
+        // Several chosen options are joined with commas. A text that is also the key of one option
+        // with commas would be ambiguous.
         if chosen.len() > 1 && options::path(options, &text).is_some() {
             return reject(Rejection::FieldInvalid {
                 at: field_at(field),
@@ -126,8 +127,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Returns the options of a field, or the reason why they are unavailable; `None` if no source
-    /// is configured.
+    /// Returns the options of a field, or the English reason why the options are unavailable.
+    /// Returns `None` if no source is configured.
     fn options(&self, field: &'a Field) -> Decision<Option<Result<&'a [Choice], String>>> {
         Ok(match self.offer(field) {
             Offer::Own => Some(Ok(&field.choice)),

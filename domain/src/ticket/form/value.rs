@@ -1,4 +1,4 @@
-//! Checks of one value: type, table columns and pattern.
+//! Checks one value: its type, its table columns and its pattern.
 
 use events::workflow::{Field, FieldKind};
 use regex::RegexBuilder;
@@ -66,7 +66,7 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
     check_pattern(field, &text)
 }
 
-/// Rejects a list with the item that contains a comma.
+/// Rejects a list value and names the item that contains a comma.
 fn reject_comma(field: &Field, value: &Value) -> Decision<()> {
     let item = value
         .as_array()
@@ -121,7 +121,8 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
                         || chosen.split(',').map(|key| key.trim().to_owned()).collect(),
                         |keys| keys.iter().map(plain).collect(),
                     );
-                    // A key with a comma would be ambiguous in comma-separated text.
+                    // Chosen keys may be stored as text with commas, so a key that contains a comma
+                    // would be ambiguous.
                     options.is_empty()
                         || keys
                             .iter()
@@ -139,24 +140,25 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
     Ok(())
 }
 
-/// Accepts exactly `YYYY-MM-DD`, because readers of stored values parse no other form.
+/// Returns true if a text has exactly the form `YYYY-MM-DD`. Readers of stored values parse no
+/// other form.
 fn is_date(text: &str) -> bool {
     text.parse::<jiff::civil::Date>()
         .is_ok_and(|date| date.to_string() == text)
 }
 
-/// Accepts exactly `YYYY-MM-DD hh:mm:ss`.
+/// Returns true if a text has exactly the form `YYYY-MM-DD hh:mm:ss`.
 fn is_time(text: &str) -> bool {
     const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
     jiff::civil::DateTime::strptime(FORMAT, text)
         .is_ok_and(|time| time.strftime(FORMAT).to_string() == text)
 }
 
-/// Returns whether a browser can open the address without running code. A text without a scheme is
-/// a host, possibly with a port.
+/// Returns true if a browser can open an address without executing code. A text without a scheme is
+/// read as a host with an optional port.
 pub fn is_link(text: &str) -> bool {
     let text = text.trim();
-    // Browsers ignore these characters at any position.
+    // Browsers ignore these characters at every position, so the characters could hide a scheme.
     if text.contains(['\t', '\n', '\r']) {
         return false;
     }
@@ -176,8 +178,8 @@ pub fn is_link(text: &str) -> bool {
     }
 }
 
-/// Checks the `regex` keywords of reference/bk-itsm.md 4.2 that need neither a clock nor another
-/// field.
+/// Checks the `regex` keywords of reference/bk-itsm.md 4.2 that need neither the current time nor
+/// another field.
 fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     let invalid = |reason: String| {
         reject(Rejection::FieldInvalid {
@@ -228,7 +230,8 @@ fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     }
 }
 
-/// A custom pattern that does not compile or is too large rejects the value.
+/// Checks a value against the custom pattern of a field. If the pattern is invalid or too large,
+/// every value is rejected.
 fn check_custom(field: &Field, text: &str) -> Decision<()> {
     let invalid = |reason: &str| {
         reject(Rejection::FieldInvalid {

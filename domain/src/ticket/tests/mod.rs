@@ -1,4 +1,4 @@
-//! Examples (given events, when a command, then events) and properties of any history.
+//! Examples of the form "given events, when a command, then events", and properties of any history.
 
 mod nested;
 
@@ -100,7 +100,8 @@ fn transition(id: i64, from: i64, to: i64, passes: Option<&str>) -> Transition {
     }
 }
 
-/// START 1, submit 2, approval 3 (passed -> END 4; otherwise -> back to 2).
+/// Returns a workflow with START 1, submit node 2, approval 3 and END 4. A passed approval leads to
+/// END; a rejected approval leads back to node 2.
 fn definition() -> Definition {
     let choice = |key: &str| Choice {
         key: key.into(),
@@ -528,7 +529,7 @@ fn the_reason_of_a_vote_is_sealed_if_the_service_seals_text() {
     assert_eq!(sealed, 1, "the state seals the reason too");
 }
 
-/// Any command, valid or not.
+/// Generates commands of every kind, both valid and invalid.
 fn any_command() -> impl Strategy<Value = Command> {
     let person =
         prop_oneof![Just(LISI), Just(BOSS), Just(ROOT), Just("p-other")].prop_map(PersonId::from);
@@ -682,8 +683,8 @@ fn any_command() -> impl Strategy<Value = Command> {
     })
 }
 
-/// After any commands the ticket has ended or has a current node. Its history folds to the same
-/// state, and events survive the wire format.
+/// After any sequence of commands, the ticket has ended or has a current node. The history folds to
+/// the same state, and every event survives the wire format.
 #[test]
 fn a_ticket_has_ended_or_has_a_current_node() {
     let mut context = context();
@@ -760,8 +761,8 @@ fn a_ticket_has_ended_or_has_a_current_node() {
     }
 }
 
-/// START 1, submit 2, approval 3 by the submitter, webhook 5; back to 3 unless the output `word` is
-/// `right`.
+/// The workflow contains START 1, submit node 2, an approval 3 by the submitter and a webhook 5.
+/// The webhook leads back to node 3 unless its output `word` equals `right`.
 #[test]
 fn a_loop_without_people_fails_at_the_limit_of_rounds() {
     let mut definition = definition();

@@ -1,5 +1,5 @@
-//! Random nested workflows with random commands: no run hangs, no branch has two tokens, every
-//! history folds.
+//! Runs random nested workflows with random commands. No run hangs, no branch has two tokens, and
+//! every history folds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::workflow::parallel_regions::{Areas, parallel_regions};
 
 const PEOPLE: [&str; 5] = ["p-a", "p-b", "p-c", "p-d", "p-e"];
 const BOSS: &str = "p-boss";
-/// Number of generated workflows.
+/// The number of generated workflows.
 const RUNS: u64 = 10_000;
 
-/// Random numbers from a seed (SplitMix64).
+/// Generates random numbers from a seed (SplitMix64).
 pub(super) struct Rng(u64);
 
 impl Rng {
@@ -45,7 +45,7 @@ impl Rng {
     }
 }
 
-/// An outgoing transition of a block whose target is not set yet.
+/// A node and a condition: an outgoing transition of a block that has no target yet.
 type Exit = (NodeId, Option<Condition>);
 
 struct Builder {
@@ -186,7 +186,8 @@ impl Builder {
         let branches = 2 + self.rng.below(2);
         for branch in 0..branches {
             let (begin, exits) = self.block(depth - 1);
-            // One branch is always taken; the others depend on the creator's input.
+            // The first branch is always taken. Other branches may depend on a value that the
+            // creator enters.
             let condition = (branch > 0 && self.rng.percent(30)).then(|| equals("amount", "7"));
             self.transition(fork, begin, condition);
             ends.push(exits);
@@ -206,7 +207,7 @@ impl Builder {
             .filter(|other| other.id == node)
             .for_each(|node| {
                 node.fields.push(key.clone());
-                // A node whose form chooses the transition must not be skipped.
+                // The form of this node chooses the transition, so the node must not be skipped.
                 node.is_allow_skip = false;
                 if node.processors == Processors::Empty {
                     node.processors = Processors::Person(vec!["p-a".into()]);
@@ -221,7 +222,7 @@ impl Builder {
         (node, exits)
     }
 
-    /// Builds a loop that repeats until an approver passes it.
+    /// Builds a loop that repeats until an approver passes the approval.
     fn repeat(&mut self, depth: usize) -> (NodeId, Vec<Exit>) {
         let (first, exits) = self.block(depth - 1);
         let approval = self.node(NodeKind::Approval);
@@ -309,7 +310,7 @@ impl Desk {
             form,
             ..Open::default()
         };
-        let parallel_regions = parallel_regions(&definition).expect("sound");
+        let parallel_regions = parallel_regions(&definition).expect("valid parallel regions");
         let mut desk = Self {
             context: context(&definition),
             definition,
@@ -331,7 +332,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Checks the invariants that apply after every command.
+    /// Checks the invariants that must be true after every command.
     fn check(&self, seed: u64) {
         let current: Vec<NodeId> = self.ticket.current().map(|(id, _)| id).collect();
         assert!(
@@ -402,7 +403,8 @@ impl Desk {
         form
     }
 
-    /// Returns a command that a person or an API call may execute at one of the current nodes.
+    /// Returns a command that is allowed at one of the current nodes, sent by a person or an API
+    /// call.
     fn step(&mut self, willing: bool) -> Command {
         let current: Vec<NodeId> = self.ticket.current().map(|(id, _)| id).collect();
         let id = current[self.rng.below(current.len())];
@@ -479,7 +481,7 @@ impl Desk {
         }
     }
 
-    /// Returns an arbitrary command, which may be forbidden.
+    /// Returns an arbitrary command, which the ticket may reject.
     fn arbitrary_command(&mut self) -> Command {
         let node = NodeId(
             1 + i64::try_from(self.rng.below(self.definition.nodes.len())).unwrap_or_default(),
@@ -578,13 +580,13 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
             match desk.act(&command) {
                 Ok(()) => desk.check(seed),
                 Err(DecideError::Rejected(Rejection::Suspended)) => rejected += 1,
-                // The result was already stored while the ticket was suspended.
+                // The same result was already stored while the ticket was suspended.
                 Err(DecideError::Rejected(Rejection::ResultNotExpected))
                     if desk.ticket.status == super::Status::Suspended =>
                 {
                     rejected += 1;
                 }
-                // A permitted command must not be rejected.
+                // An allowed command must not be rejected.
                 Err(error) => {
                     assert!(
                         is_arbitrary,
@@ -626,7 +628,7 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
             }
         }
     }
-    // The generated runs must cover forks, further rounds and rejections.
+    // The generated runs must include enough forks, further rounds and rejections.
     assert!(
         forks > RUNS / 2 && rounds > RUNS / 2 && rejected > RUNS / 10,
         "forks {forks}, rounds {rounds}, rejected {rejected}"

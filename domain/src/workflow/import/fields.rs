@@ -1,4 +1,5 @@
-//! Reads the fields of a workflow file: types, option sources and forms.
+//! Reads the fields of a workflow file: types, option sources, and the assignment of fields to
+//! forms.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use serde_json::{Value, json};
 use super::{Note, Reader, equals, flag, group_of, has_clause, int, is_blank_clause, listed, text};
 use crate::value::plain;
 
-/// Members of a field that are read, or that affect only the pages of BlueKing ITSM.
+/// Members of a field that are supported, and members that affect only the pages of BlueKing ITSM.
+/// Other members are reported.
 const FIELD: [&str; 28] = [
     "key",
     "type",
@@ -89,7 +91,7 @@ impl Reader<'_> {
                     "the comparison rule cannot be read and is not checked",
                 );
             }
-            // BlueKing ITSM does not show a tip without `is_tips`.
+            // If `is_tips` is present and false, BlueKing ITSM does not display the tip.
             let is_tip = raw.get("is_tips").is_none() || flag(raw, "is_tips");
             let (mut desc, tips) = (
                 text(raw, "desc"),
@@ -166,8 +168,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Returns the dictionary of a field's options; fields of the base model have their own
-    /// dictionaries.
+    /// Returns the code of the dictionary that contains a field's options. If the file names no
+    /// dictionary, `impact`, `urgency` and `priority` use the dictionary of the same name.
     fn source_uri(&mut self, raw: &Value, key: &str) -> String {
         let uri = text(raw, "source_uri");
         if text(raw, "source_type") != "DATADICT" || !uri.is_empty() {
@@ -186,7 +188,7 @@ impl Reader<'_> {
         code
     }
 
-    /// Reads the API for the options of a field (reference/bk-itsm.md 4.2, 8.1).
+    /// Reads the API that supplies the options of a field (reference/bk-itsm.md 4.2, 8.1).
     fn source(&mut self, raw: &Value, key: &str) -> Option<Box<Source>> {
         let place = format!("field {key}");
         match text(raw, "source_type").as_str() {
@@ -237,8 +239,8 @@ impl Reader<'_> {
         Some(Box::new(Source { request, rows }))
     }
 
-    /// Assigns the fields to the nodes: first in the order of the node, then the fields that name
-    /// the node. Fields of the base model belong to the submit node.
+    /// Assigns the fields to the forms of the nodes. First each node lists its own fields in order,
+    /// then fields that name a node are added. Fields of the base model belong to the submit node.
     pub(super) fn assign_fields(&mut self) {
         let submit = self.definition.submit_node().map(|node| node.id);
         let by_id: BTreeMap<i64, (String, Option<NodeId>)> = self
@@ -306,18 +308,20 @@ impl Reader<'_> {
         }
         let fields = self.definition.fields.clone();
         for field in &mut self.definition.fields {
-            // A field needs its node only if several forms have a field with the same key.
+            // The node of a field is stored only if several forms contain a field with the same
+            // key.
             field.node = field
                 .node
                 .filter(|node| is_duplicated(&field.key, &fields) && known.contains(node));
         }
-        // The title is the first field of each form that has it.
+        // The title is moved to the start of each form that contains a title.
         for node in &mut self.definition.nodes {
             node.fields.sort_by_key(|key| key != "title");
         }
     }
 
-    /// Marks the field with the approver's decision if the file does not mark it.
+    /// Marks the field that contains the approver's decision, if the file does not mark such a
+    /// field.
     pub(super) fn mark_approve_results(&mut self) {
         for node in self
             .definition
@@ -361,8 +365,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds a field for the choice between forward and back. In the old dialect a transition has
-    /// only a direction, and the processor of the node chooses.
+    /// Adds a field in which the processor chooses between forward and back. In the old format, a
+    /// transition stores only a direction and no condition.
     pub(super) fn read_directions(&mut self) {
         let edges = listed(self.flow, &["edges", "transitions"]);
         let back: Vec<(NodeId, NodeId)> = edges
@@ -452,8 +456,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Makes the reasons for sending back and terminating optional, because only some choices need
-    /// them.
+    /// Makes the reasons for sending back and for terminating optional, because only some choices
+    /// need a reason.
     fn make_reasons_optional(&mut self) {
         for field in &mut self.definition.fields {
             if matches!(field.key.as_str(), "can_back_message" | "terminate_message") {

@@ -1,11 +1,12 @@
-//! Reads workflow definitions of BlueKing ITSM (reference/bk-itsm.md 12), with a report of all
-//! differences.
+//! Reads workflow definitions of BlueKing ITSM (reference/bk-itsm.md 12), and reports all
+//! differences between the file and the definition.
 //!
 //! Three formats are supported: exported files with `states` and `transitions`, plain lists of
-//! nodes and edges, and the old dialect whose edges have only a direction (forward or back).
+//! nodes and edges, and an old format. In the old format, an edge contains only a direction
+//! (forward or back).
 //!
-//! This file reads the head, nodes and transitions; [`fields`] reads fields and forms,
-//! [`service_task`] reads service tasks. The result names people by user name; the use case
+//! This file reads the head, the nodes and the transitions. [`fields`] reads fields and forms, and
+//! [`service_task`] reads service tasks. The imported definition contains user names; the use case
 //! replaces the names with person ids.
 
 mod fields;
@@ -23,28 +24,28 @@ use crate::user_name;
 use crate::value::plain;
 pub use service_task::expression;
 
-/// One entry of the report: a difference between the file and the definition.
+/// One entry of the report: a difference between the file and the imported definition.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Note {
-    /// The definition expresses the item in another way.
+    /// The definition expresses this part of the file in another way.
     Changed { place: String, what: String },
-    /// The definition does not have the item.
+    /// The definition omits this part of the file.
     Dropped { place: String, what: String },
-    /// The file lacks an item that deployment requires. [`check::problems`](super::check::problems)
-    /// also reports the missing item.
+    /// The file lacks a part that the deployment requires.
+    /// [`check::problems`](super::check::problems) also reports the missing part.
     Missing { place: String, what: String },
 }
 
-/// An imported definition with its report.
+/// An imported definition and the report of its differences from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     pub definition: Definition,
     pub report: Vec<Note>,
 }
 
-/// Reads one workflow: an object, or an array of one object. `roles` finds a role of this desk by
-/// name; the error is the English reason.
+/// Reads one workflow: an object, or an array that contains one object. `roles` finds a role of
+/// this desk by name. An `Err` contains the English reason.
 pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Imported, String> {
     let flow = match file {
         Value::Array(flows) if flows.len() == 1 => &flows[0],
@@ -79,7 +80,8 @@ pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Impo
     })
 }
 
-/// Members of database rows of BlueKing ITSM that do not affect how a workflow runs.
+/// Members of database rows of BlueKing ITSM that do not change the course of a workflow. These
+/// members are ignored.
 const ROW: [&str; 13] = [
     "id",
     "workflow",
@@ -95,7 +97,8 @@ const ROW: [&str; 13] = [
     "project_key",
     "api_instance_id",
 ];
-/// Members of a workflow that are read, or that affect only the pages of BlueKing ITSM.
+/// Members of a workflow that are supported, and members that affect only the pages of BlueKing
+/// ITSM. Other members are reported.
 const FLOW: [&str; 32] = [
     "name",
     "desc",
@@ -130,7 +133,8 @@ const FLOW: [&str; 32] = [
     "is_iam_used",
     "source",
 ];
-/// Members of a node that are read, or that affect only the pages of BlueKing ITSM.
+/// Members of a node that are supported, and members that affect only the pages of BlueKing ITSM.
+/// Other members are reported.
 const STATE: [&str; 28] = [
     "name",
     "type",
@@ -161,7 +165,8 @@ const STATE: [&str; 28] = [
     "label",
     "order",
 ];
-/// Members of a transition that are read, or that affect only the pages of BlueKing ITSM.
+/// Members of a transition that are supported, and members that affect only the pages of BlueKing
+/// ITSM. Other members are reported.
 const TRANSITION: [&str; 10] = [
     "from",
     "to",
@@ -182,8 +187,8 @@ struct Reader<'a> {
     definition: Definition,
 }
 
-/// Returns the values of the first present key: the members of an object or the items of a list,
-/// because files use both.
+/// Returns the values under the first key that is present. The values are the members of an object
+/// or the items of a list, because files use both forms.
 fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     let found = keys.iter().find_map(|key| {
         flow.get(*key)
@@ -196,7 +201,7 @@ fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     }
 }
 
-/// Returns a member as text; a number becomes text, any other type is empty.
+/// Returns a member as text. A number becomes text; any other type becomes an empty text.
 fn text(value: &Value, key: &str) -> String {
     match value.get(key) {
         Some(Value::String(text)) => text.trim().to_owned(),
@@ -240,7 +245,8 @@ fn parts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// Returns true if a member has no content: null, empty, false, zero, or only such members.
+/// Returns true if a value has no content: null, false, zero, a blank text or the text `EMPTY`. A
+/// list or object whose values all have no content has no content either.
 fn has_no_content(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -261,8 +267,8 @@ fn people(value: Option<&Value>) -> Vec<PersonId> {
 }
 
 impl Reader<'_> {
-    /// Reports the unknown members of an object that have content; values are omitted, because they
-    /// may be secrets.
+    /// Reports the unsupported members of an object that have content. The report omits the values,
+    /// because a value may be a secret.
     fn report_unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
         let is_unread = |key: &str, member: &Value| {
             !known.contains(&key) && !ROW.contains(&key) && !has_no_content(member)
@@ -357,8 +363,8 @@ impl Reader<'_> {
                 let has_names = !who.is_empty();
                 let (mut known, mut unknown) = (Vec::new(), Vec::new());
                 for id in who {
-                    // Role ids are valid only in the desk of their origin. A file has the names in
-                    // `roles`, or names instead of ids.
+                    // A role id is valid only in the desk that created the file. The file therefore
+                    // maps role ids to names in `roles`, or contains names instead of ids.
                     let name = names.and_then(|names| names.get(&id)).map_or(id, plain);
                     match (self.roles)(&name) {
                         Some(role) => known.push(role),
@@ -371,8 +377,8 @@ impl Reader<'_> {
                         format!("roles {} do not exist in this desk", unknown.join(", ")),
                     );
                 }
-                // An empty list of roles means everybody with a general role, so a list of unknown
-                // roles must become an empty list of people.
+                // An empty list of roles selects all people with a general role. If no named role
+                // exists in this desk, the result must select no people.
                 if known.is_empty() && has_names {
                     Processors::Person(Vec::new())
                 } else {
@@ -459,7 +465,7 @@ impl Reader<'_> {
             let custom = extras
                 .get("ticket_status")
                 .filter(|status| text(status, "type") == "custom");
-            // Older files have the key of a status and no name.
+            // Older files contain the key of a status instead of its name.
             let status = custom.map(|status| {
                 Some(text(status, "name"))
                     .filter(|name| !name.is_empty())
@@ -484,7 +490,8 @@ impl Reader<'_> {
                 })
                 .collect();
             let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
-            // One vote ends an or-sign, so its leftover finish condition has no effect.
+            // The first vote decides an or-sign, so a finish condition left over from another mode
+            // has no effect.
             let early_finish = state
                 .get("finish_condition")
                 .filter(|condition| kind.is_vote() && is_multi && has_clause(condition));
@@ -559,8 +566,8 @@ impl Reader<'_> {
                     "transition {id} from node {from} has a condition that cannot be read"
                 ));
             }
-            // The clauses of a condition show the variables of the node at the start of the
-            // transition.
+            // The clauses of a condition refer to output variables of the node at which the
+            // transition starts. A variable that the node does not define is added to the node.
             for clause in raw
                 .pointer("/condition/expressions")
                 .and_then(Value::as_array)
@@ -574,8 +581,8 @@ impl Reader<'_> {
                     .flatten()
                 {
                     let key = text(clause, "key");
-                    // The code of a clause identifies its variable. A key that is not a field may
-                    // also be the code itself.
+                    // The code of a clause identifies the output variable. If the key is not a
+                    // field, the key itself may be the code.
                     let by_key =
                         || Some(key.clone()).filter(|key| self.definition.field(key).is_none());
                     let code = clause
@@ -666,8 +673,8 @@ pub fn equals(key: &str, value: &str) -> Condition {
     }
 }
 
-/// Returns true if a condition has a clause that is not blank. The designer of BlueKing ITSM writes
-/// a blank clause for a missing condition.
+/// Returns true if a condition contains a clause that is not blank. The designer of BlueKing ITSM
+/// writes a blank clause if there is no condition.
 fn has_clause(condition: &Value) -> bool {
     let parts = condition.get("expressions").and_then(Value::as_array);
     parts.is_some_and(|parts| {
@@ -681,7 +688,8 @@ fn has_clause(condition: &Value) -> bool {
     })
 }
 
-/// Returns true if a clause has neither a key nor a value.
+/// Returns true if a clause contains neither a key nor a value. A comparison with the current time
+/// is not blank.
 fn is_blank_clause(clause: &Value) -> bool {
     let is_empty = |key: &str| {
         clause
@@ -692,8 +700,8 @@ fn is_blank_clause(clause: &Value) -> bool {
     is_empty("key") && is_empty("value") && !compares_with_time
 }
 
-/// Returns true if a condition compares only the constant `G_INT_1`, with which BlueKing ITSM
-/// writes transitions without a condition.
+/// Returns true if a condition compares only the constant `G_INT_1`. BlueKing ITSM writes such a
+/// condition for a transition without a condition.
 fn is_constant(condition: &Value) -> bool {
     let groups: Vec<&Value> = condition
         .get("expressions")
@@ -712,7 +720,7 @@ fn is_constant(condition: &Value) -> bool {
             .all(|clause| text(clause, "key") == "G_INT_1")
 }
 
-/// Returns a group of clauses without its blank clauses.
+/// Returns a group of clauses and omits the blank clauses.
 fn without_blanks(group: &Value) -> Value {
     let mut filled = group.clone();
     if let Some(clauses) = filled.get_mut("expressions").and_then(Value::as_array_mut) {
@@ -721,8 +729,8 @@ fn without_blanks(group: &Value) -> Value {
     filled
 }
 
-/// Returns a condition on the counters of a vote with codes as keys; the codes come from the
-/// variables of the node or from the clauses.
+/// Returns a condition on vote counters in which each key is the code of a counter. The code is
+/// taken from the output variables of the node, or else from the clause.
 fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     let mut coded = condition.clone();
     let groups = coded
@@ -750,7 +758,8 @@ fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     coded
 }
 
-/// Reads a condition without its empty groups; `None` if it is unreadable or empty.
+/// Reads a condition and omits its empty groups. Returns `None` if the condition is unreadable or
+/// empty.
 fn condition_of(value: &Value) -> Option<Condition> {
     let mut condition: Condition = serde_json::from_value(value.clone()).ok()?;
     condition

@@ -1,4 +1,4 @@
-//! Reads the service tasks of automatic nodes: API requests, webhooks and BlueKing SOPS tasks.
+//! Reads the service tasks of automatic nodes: API requests, webhooks and tasks of BlueKing SOPS.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,17 @@ use crate::api_call::schema;
 use crate::value::plain;
 use crate::workflow::check::{OPTIONS_MS_MAX, POLL_MS, TIMEOUT_MS_MAX, host_problem};
 
-/// The media type of form fields, as BlueKing ITSM sends them.
+/// Media type of a body with form fields, as BlueKing ITSM sends such a body.
 const FORM: &str = "application/x-www-form-urlencoded;charset=utf-8";
-/// The media type of form fields in separate parts.
+/// Media type of a body that sends each form field as a separate part.
 const PARTS: &str = "multipart/form-data";
-/// The default media type of a body.
+/// Default media type of a body.
 const JSON: &str = "application/json";
-/// The default pause between two polls in milliseconds; the engine of BlueKing ITSM polls every
-/// three seconds.
+/// Default pause between two polls, in milliseconds. The engine of BlueKing ITSM polls every three
+/// seconds.
 const POLL_DEFAULT_MS: i64 = 3_000;
-/// Members of a pair that are read; the designer of BlueKing ITSM uses others for its display.
+/// Members of a pair that are supported, and members that the designer of BlueKing ITSM uses only
+/// for its display.
 const PAIR: [&str; 8] = [
     "key",
     "name",
@@ -32,11 +33,11 @@ const PAIR: [&str; 8] = [
     "desc",
     "type",
 ];
-/// Members of an output variable.
+/// Members of an output variable that are supported or have no effect.
 const OUTPUT: [&str; 8] = [
     "key", "name", "ref_path", "path", "type", "source", "state", "meta",
 ];
-/// Members that describe an API and are not sent.
+/// Members that describe an API to people. These members are not sent.
 const DESCRIPTION: [&str; 14] = [
     "id",
     "name",
@@ -53,7 +54,7 @@ const DESCRIPTION: [&str; 14] = [
     "remote_system_order",
     "remote_api_id",
 ];
-/// Members of an API request of one node or field.
+/// Members that describe the API request of one node or field.
 const API_OWN: [&str; 18] = [
     "need_poll",
     "end_conditions",
@@ -74,7 +75,7 @@ const API_OWN: [&str; 18] = [
     "before_req",
     "map_code",
 ];
-/// Members of an API definition, including those that the export writes.
+/// Members of an API definition, including the members that the export of this desk writes.
 const API_REMOTE: [&str; 11] = [
     "url",
     "path",
@@ -88,7 +89,7 @@ const API_REMOTE: [&str; 11] = [
     "system_info",
     "remote_system_name",
 ];
-/// Members of a webhook.
+/// Members of a webhook that are supported or have no effect.
 const WEBHOOK: [&str; 13] = [
     "method",
     "url",
@@ -104,7 +105,7 @@ const WEBHOOK: [&str; 13] = [
     "outputs",
     "timeout",
 ];
-/// Headers that carry credentials.
+/// Names of headers that contain credentials, in lower case.
 const SECRET_HEADERS: [&str; 6] = [
     "authorization",
     "proxy-authorization",
@@ -150,7 +151,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports a missing or variable host of a request.
+    /// Reports a request whose host is missing or depends on a placeholder.
     fn host(&mut self, request: &Request, place: &str) {
         if let Some(what) = host_problem(&request.url, &request.system) {
             self.report.push(Note::Missing {
@@ -265,8 +266,8 @@ impl Reader<'_> {
                 .or_else(|| remote.get(key))
                 .filter(|value| !value.is_null())
         };
-        // The definition of an API has the schema of its body in the member in which a node has the
-        // body itself.
+        // The same member contains the schema of the body in an API definition, but the body itself
+        // in a node.
         let (schemas, bodies): (Vec<&Value>, Vec<&Value>) = [own, remote]
             .into_iter()
             .filter_map(|info| info.get("req_body"))
@@ -379,8 +380,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns invalid poll settings, so that the deployment fails. Without them the first response
-    /// would count as the result.
+    /// Returns invalid poll settings, so that the definition cannot be deployed. Without poll
+    /// settings, the first response would count as the result.
     fn unreadable_poll(&mut self, place: &str) -> Poll {
         let what =
             "the poll settings: they cannot be read and must be set before the deployment".into();
@@ -422,8 +423,8 @@ impl Reader<'_> {
                         what,
                     });
                 }
-                // A condition without clauses prevents the deployment. Without a condition, every
-                // response would count as success.
+                // A condition without clauses prevents the deployment. If there were no condition
+                // at all, every response would count as success.
                 Some(condition.unwrap_or_default())
             }
         };
@@ -472,7 +473,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Limits a timeout to its maximum.
+    /// Reduces a timeout to the maximum `most`, and reports the change.
     fn timeout(&mut self, timeout_ms: i64, most: i64, place: &str) -> i64 {
         if timeout_ms > most {
             self.changed(
@@ -483,7 +484,7 @@ impl Reader<'_> {
         timeout_ms.min(most)
     }
 
-    /// Removes the headers that only the HTTP client may set.
+    /// Removes the headers that only the HTTP client may set, and reports each removed header.
     fn remove_connection_headers(&mut self, headers: &mut Vec<Pair>, place: &str) {
         let (removed, kept): (Vec<Pair>, Vec<Pair>) = std::mem::take(headers)
             .into_iter()
@@ -497,8 +498,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Replaces a content type header of another type with the type of the body, as BlueKing ITSM
-    /// does. A header of the same type is kept unchanged.
+    /// Sets the header `Content-Type` to the type of the body, as BlueKing ITSM does. A header of
+    /// the same kind, or with a placeholder, stays unchanged.
     fn content_type(&mut self, headers: &mut Vec<Pair>, media_type: &str, place: &str) {
         match headers
             .iter_mut()
@@ -519,9 +520,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the body of a webhook and its media type: a text unchanged, or form fields in order.
-    /// BlueKing ITSM writes texts in `content` and forms in `params`; the export of this desk also
-    /// writes `value`.
+    /// Reads the body of a webhook and its media type. The body is an unchanged text, or a list of
+    /// form fields in order. BlueKing ITSM writes texts in `content` and form fields in `params`.
+    /// The export of this desk also writes `value`.
     fn body(&mut self, body: &Value, place: &str) -> (Value, Option<&'static str>) {
         if !body.is_object() && !has_no_content(body) {
             self.dropped(
@@ -536,8 +537,8 @@ impl Reader<'_> {
         let kind = text(body, "type").to_lowercase().replace('_', "-");
         let (sent, media_type, members) = match kind.as_str() {
             "raw" => {
-                // Older files have the type in `row_type`. BlueKing ITSM sends an unknown type as
-                // text.
+                // Older files name the type in `row_type`. BlueKing ITSM sends a body of unknown
+                // type as plain text.
                 let stated = ["raw_type", "row_type"]
                     .into_iter()
                     .find(|key| !text(body, key).is_empty());
@@ -550,8 +551,8 @@ impl Reader<'_> {
                     None => None,
                 };
                 match (content_of("content"), content_of("value")) {
-                    // An exported JSON body is in the file twice: as text for BlueKing ITSM, and as
-                    // a typed value.
+                    // An exported file contains a JSON body twice: as text for BlueKing ITSM, and
+                    // as a typed value.
                     (Some(Value::String(content)), Some(value)) if is_text_of(content, value) => {
                         (value.clone(), media_type, ["content", "value"])
                     }
@@ -624,15 +625,16 @@ impl Reader<'_> {
         (sent, media_type)
     }
 
-    /// Returns the kind of credentials of a webhook. The credentials themselves are not read,
-    /// except a token that is a placeholder for a value of the ticket.
+    /// Returns the kind of credentials of a webhook. The credentials themselves are not read. Only
+    /// a token that is a placeholder for a ticket value becomes a header.
     fn credentials(&mut self, auth: &Value, headers: &mut Vec<Pair>, place: &str) -> String {
         match auth {
             Value::String(kind) if matches!(kind.as_str(), "none" | "no_auth") => {
                 return String::new();
             }
             Value::String(kind) => return kind.clone(),
-            // Unreadable credentials still prevent requests without them.
+            // Unreadable credentials get the kind `unknown`, so that no request is sent without
+            // credentials.
             Value::Array(_) if !has_no_content(auth) => return "unknown".into(),
             _ => {}
         }
@@ -657,7 +659,8 @@ impl Reader<'_> {
         kind
     }
 
-    /// Reports missing credentials; the deployment needs the name of a secret for them.
+    /// Reports missing credentials. For the deployment, the request must name a secret that
+    /// contains the credentials.
     fn report_missing_credentials(&mut self, credentials: &str, secret: &str, place: &str) {
         if !credentials.is_empty() && secret.is_empty() {
             let what = format!(
@@ -670,8 +673,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports headers with credentials, because everybody who may read the definition can read
-    /// them.
+    /// Reports headers that contain credentials, because every person who may read the definition
+    /// can read the headers.
     fn report_visible_secrets(&mut self, headers: &[Pair], place: &str) {
         let is_secret = |pair: &&Pair| {
             SECRET_HEADERS
@@ -692,7 +695,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a list of pairs, or the members of an object, and reports unread members of pairs.
+    /// Reads pairs from a list of objects, or from the members of one object. Reports the
+    /// unsupported members of the pairs.
     fn pairs(&mut self, place: &str, of: &str, value: Option<&Value>) -> Vec<Pair> {
         match value {
             Some(Value::Array(items)) => {
@@ -712,7 +716,7 @@ impl Reader<'_> {
             Some(Value::Object(members)) => members
                 .iter()
                 .map(|(key, value)| match value {
-                    // The constants of BlueKing SOPS are an object of pairs.
+                    // The constants of BlueKing SOPS are an object whose values are pairs.
                     Value::Object(_) if value.get("value").is_some() => Pair {
                         key: key.clone(),
                         ..constant(value)
@@ -734,7 +738,7 @@ impl Reader<'_> {
         output_mappings(value)
     }
 
-    /// Reports the unread members of list items, each member name once.
+    /// Reports the unsupported members of list items. Each member name is reported once.
     fn report_unread_items(&mut self, place: &str, of: &str, items: &[Value], known: &[&str]) {
         let members = items.iter().filter_map(Value::as_object).flatten();
         let unread: BTreeSet<&str> = members
@@ -747,8 +751,8 @@ impl Reader<'_> {
     }
 }
 
-/// Removes repeated keys as BlueKing ITSM does: a repeated key keeps the position of the first pair
-/// and the value of the last.
+/// Removes repeated keys in the same way as BlueKing ITSM. The first pair determines the position,
+/// and the last pair determines the value.
 fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     let mut once: Vec<Pair> = Vec::new();
     for pair in pairs {
@@ -760,7 +764,7 @@ fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     once
 }
 
-/// Returns true if a text of a body has statements of the template language of BlueKing ITSM.
+/// Returns true if a text in the body contains a statement of BlueKing ITSM's template language.
 fn has_statements(body: &Value) -> bool {
     match body {
         Value::String(text) => text.contains("{%"),
@@ -770,7 +774,7 @@ fn has_statements(body: &Value) -> bool {
     }
 }
 
-/// Adds the output variables of the node to those of its request.
+/// Adds the output variables of the node to the output variables of its request.
 fn with_outputs(mut request: Request, state: &Value) -> Request {
     for output in output_mappings(state.pointer("/variables/outputs")) {
         if !request.outputs.iter().any(|known| known.key == output.key) {
@@ -780,7 +784,7 @@ fn with_outputs(mut request: Request, state: &Value) -> Request {
     request
 }
 
-/// Reads a pair `{key, value}`; a value of the type `variable` becomes a placeholder.
+/// Reads a pair `{key, value}`. A value of the type `variable` becomes a placeholder.
 fn constant(item: &Value) -> Pair {
     let key = Some(text(item, "key"))
         .filter(|key| !key.is_empty())
@@ -815,7 +819,8 @@ fn output_mappings(value: Option<&Value>) -> Vec<OutputMapping> {
         .collect()
 }
 
-/// Returns the kind of body of a media type; an unknown type is handled like JSON.
+/// Returns the kind of a media type, so that two types of the same kind can be compared. An unknown
+/// type counts as JSON.
 fn type_class(media_type: &str) -> &'static str {
     let essence = media_type
         .split(';')
@@ -836,20 +841,21 @@ fn type_class(media_type: &str) -> &'static str {
     }
 }
 
-/// Maximum size of an expression in bytes; expressions in real files have one or two comparisons.
+/// Maximum size of an expression in bytes. Expressions in real files contain one or two
+/// comparisons.
 const EXPRESSION_BYTES: usize = 2000;
-/// Maximum nesting of the parentheses of an expression.
+/// Maximum nesting depth of the parentheses in an expression.
 const EXPRESSION_DEPTH: usize = 8;
 
-/// An expression on a response: one comparison, or parts joined with `and` or `or`.
+/// A parsed expression on a response: one comparison, or several parts joined with `and` or `or`.
 enum Expression {
     Clause(Value),
     All(&'static str, Vec<Expression>),
 }
 
-/// Reads comparisons of response members with constants, joined with `and` or `or`: `resp.code == 0
-/// and resp["data"]["state"] == "done"`. Parentheses may contain comparisons with the other join.
-/// Returns `None` for any other expression.
+/// Parses comparisons of response members with constants, joined with `and` or `or`. An example is
+/// `resp.code == 0 and resp["data"]["state"] == "done"`. Comparisons in parentheses may use the
+/// other join. Returns `None` for any other expression.
 pub fn expression(text: &str) -> Option<Condition> {
     let group = |join: &str, clauses: Vec<Value>| json!({ "type": join, "expressions": clauses });
     let (join, groups) = match parse_expression(text, 0)? {
@@ -877,7 +883,7 @@ pub fn expression(text: &str) -> Option<Condition> {
     serde_json::from_value(json!({ "type": join, "expressions": groups })).ok()
 }
 
-/// Returns true if an expression is true for every response.
+/// Returns true if an expression is true for every response, such as `1 == 1`.
 fn is_always_true(text: &str) -> bool {
     let sides = unquoted_parts(text, "==");
     let constant = |side: &str| constant_of(side.trim()).map(|(_, value)| value);
@@ -885,7 +891,7 @@ fn is_always_true(text: &str) -> bool {
         || sides.len() == 2 && constant(sides[0]).is_some_and(|one| Some(one) == constant(sides[1]))
 }
 
-/// Returns the comparisons of a list; `None` if a part is not a comparison.
+/// Returns the comparisons of a list. Returns `None` if a part is not a single comparison.
 fn clauses(parts: Vec<Expression>) -> Option<Vec<Value>> {
     let clause = |part: Expression| match part {
         Expression::Clause(clause) => Some(clause),
@@ -924,7 +930,7 @@ fn parse_expression(text: &str, depth: usize) -> Option<Expression> {
     Some(Expression::All(join, all))
 }
 
-/// Reads one comparison of a member with a constant, or with a list of constants.
+/// Parses a comparison of a response member with one constant or with a list of constants.
 fn comparison(text: &str) -> Option<Expression> {
     for (word, sign, join) in [(" in ", "==", "or"), (" notin ", "!=", "and")] {
         let sides = unquoted_parts(text, word);
@@ -968,7 +974,7 @@ fn clause(key: &str, sign: &str, (kind, value): (&str, Value)) -> Expression {
     Expression::Clause(json!({ "key": key, "type": kind, "condition": sign, "value": value }))
 }
 
-/// Reads a constant of an expression with its type.
+/// Parses a constant of an expression and returns the type and the value.
 fn constant_of(text: &str) -> Option<(&'static str, Value)> {
     Some(match text {
         "True" | "true" => ("BOOLEAN", json!("true")),
@@ -989,8 +995,8 @@ fn constant_of(text: &str) -> Option<(&'static str, Value)> {
     })
 }
 
-/// Splits a text at a mark outside of quotes and parentheses. A mark that is a word matches in any
-/// letter case, with blanks or parentheses around it.
+/// Splits a text at a mark. Marks inside quotes or parentheses are ignored. A mark that is a word
+/// matches in any letter case, and needs a blank or a parenthesis at both ends.
 fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     let (mut parts, mut start, mut at, mut quote, mut depth) = (Vec::new(), 0, 0, None, 0_usize);
     let word = mark.trim();
@@ -1031,8 +1037,8 @@ fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     parts
 }
 
-/// Reads a path of members with dots between them; members may also be in quoted brackets or in
-/// calls of `get`.
+/// Parses a path of response members and returns the members with dots between the names. In the
+/// text, a member may also be in quoted brackets or in a call of `get`.
 fn path(text: &str) -> Option<String> {
     let plain = ["[\"", "['", ".get(\"", ".get('"]
         .iter()
@@ -1049,7 +1055,8 @@ fn path(text: &str) -> Option<String> {
 
 /// Returns true if a text is the serialized form of a JSON value.
 fn is_text_of(text: &str, value: &Value) -> bool {
-    // Comparing with the value itself would compare with the content of a JSON string.
+    // The serialized text is compared. A comparison with the value itself would unquote a JSON
+    // string.
     let written = value.to_string();
     text == written
 }
