@@ -21,7 +21,7 @@ pub const OPTIONS_MAX: usize = 10_000;
 pub const QUESTION_BYTES_MAX: usize = 8192;
 
 /// One request for options. Fields and tickets whose requests are equal share one response.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Question {
     pub method: String,
     pub url: String,

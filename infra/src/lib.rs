@@ -25,6 +25,7 @@ pub mod aws;
 #[cfg(feature = "local")]
 pub mod backup;
 pub mod blob;
+pub mod cache;
 pub mod clock;
 pub mod commit;
 pub mod crash;

@@ -2,7 +2,7 @@
 //! from the directory. Configuration is cached until it is written again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::Decider;
@@ -12,7 +12,8 @@ use domain::ticket::{Context, Lookup, Now, Ticket};
 use domain::workflow::Workflow;
 use events::role::RoleKind;
 use events::workflow::{Choice, Deployed, Field};
-use events::{PersonId, RoleId, ServiceId, WorkflowId};
+use events::{Moment, PersonId, RoleId, ServiceId, WorkflowId};
+use infra::cache::{Bounds, Cache, NEVER};
 use infra::directory::Directory;
 use infra::http::HttpClient;
 use infra::ledger::ContextLoader;
@@ -27,7 +28,7 @@ use crate::app::people::People;
 /// The built-in role of superusers.
 pub const SUPERUSER: RoleId = RoleId(1);
 /// Maximum number of cached streams of each kind; a desk has hundreds.
-const KEPT_MAX: usize = 10_000;
+const KEPT: Bounds = Bounds::entries(10_000);
 /// Ids per read of an index.
 const IDS_PAGE: usize = 1000;
 /// Returns the current configuration, from a cache.
@@ -49,7 +50,7 @@ pub struct Configuration {
 }
 
 /// The state of each stream, with the configuration number under which it was read.
-type Cached<T> = Mutex<HashMap<String, (u64, Arc<T>)>>;
+type Cached<T> = Cache<String, (u64, Arc<T>)>;
 
 /// The versions of a workflow, each shared by all tickets that run on it.
 #[derive(Default)]
@@ -70,13 +71,13 @@ impl Configuration {
             views,
             directory,
             zone,
-            services: Cached::default(),
-            workflows: Cached::default(),
-            versions: Cached::default(),
-            dictionaries: Cached::default(),
-            fields: Cached::default(),
-            roles: Cached::default(),
-            catalog: Cached::default(),
+            services: Cache::new(KEPT),
+            workflows: Cache::new(KEPT),
+            versions: Cache::new(KEPT),
+            dictionaries: Cache::new(KEPT),
+            fields: Cache::new(KEPT),
+            roles: Cache::new(KEPT),
+            catalog: Cache::new(KEPT),
         }
     }
 
@@ -87,18 +88,15 @@ impl Configuration {
         make: impl FnOnce(D) -> T,
     ) -> Result<Arc<T>, Error> {
         let configuration = self.ledger.configuration();
-        if let Some((at, state)) = kept.lock().expect("no holder panics").get(stream)
-            && *at == configuration
+        if let Some((at, state)) = kept.get(stream, Moment(0))
+            && at == configuration
         {
-            return Ok(state.clone());
+            return Ok(state);
         }
         let context = self.ledger.load::<D>(stream).await?;
         let state = Arc::new(make(context.aggregate.0));
-        let mut kept = kept.lock().expect("no holder panics");
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
-        }
-        kept.insert(stream.to_owned(), (configuration, state.clone()));
+        let entry = (configuration, state.clone());
+        kept.put(stream.to_owned(), entry, 0, NEVER);
         Ok(state)
     }
 

@@ -1,13 +1,14 @@
 //! Reads field options from other systems concurrently, within the egress rules, and caches them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use domain::options::{self, Offered, Question};
 use domain::ticket::Ticket;
 use domain::ticket::form::{self, Offer};
+use events::Entry;
 use events::workflow::{Definition, Field, Node};
-use events::{Entry, Moment};
+use infra::cache::{Bounds, Cache};
 use infra::http::HttpClient;
 use infra::{Error, Ledger};
 
@@ -19,16 +20,17 @@ const OFFER_MS: i64 = 60_000;
 const NO_OFFER_MS: i64 = 5_000;
 /// Largest response with options, in bytes.
 const OFFER_BYTES_MAX: usize = 1 << 20;
-/// Maximum number of cached responses.
-const OFFERS_MAX: usize = 200;
-/// Maximum number of options in all cached responses.
-const OFFERED_MAX: usize = 100_000;
+/// The bounds of the cached responses. The weight is the number of options.
+const CACHE: Bounds = Bounds {
+    entries: 200,
+    weight: 100_000,
+};
 
 /// Caches options of other systems until a time of expiry.
 pub struct Offers {
     ledger: Ledger,
     http: Arc<dyn HttpClient>,
-    kept: Mutex<BTreeMap<Question, (Moment, Offered)>>,
+    cache: Cache<Question, Offered>,
 }
 
 impl Offers {
@@ -36,17 +38,15 @@ impl Offers {
         Self {
             ledger,
             http,
-            kept: Mutex::default(),
+            cache: Cache::new(CACHE),
         }
     }
 
     /// Returns the options of a request from the cache or from the other system.
     pub async fn ask(&self, question: &Question) -> Result<Offered, Error> {
         let now = self.ledger.clock.now();
-        if let Some((until, offered)) = self.kept.lock().expect("no holder panics").get(question)
-            && *until > now
-        {
-            return Ok(offered.clone());
+        if let Some(offered) = self.cache.get(question, now) {
+            return Ok(offered);
         }
         let described = Described {
             method: question.method.clone(),
@@ -71,24 +71,12 @@ impl Offers {
         } else {
             NO_OFFER_MS
         };
-        let mut kept = self.kept.lock().expect("no holder panics");
-        kept.retain(|_, (until, _)| *until > now);
-        let options = |offered: &Offered| {
-            offered
-                .as_ref()
-                .map_or(0, |choices| options::count(choices))
-        };
-        if kept.len() >= OFFERS_MAX
-            || kept
-                .values()
-                .map(|(_, offered)| options(offered))
-                .sum::<usize>()
-                + options(&offered)
-                > OFFERED_MAX
-        {
-            kept.clear();
-        }
-        kept.insert(question.clone(), (now.plus_ms(held_ms), offered.clone()));
+        let count = offered
+            .as_ref()
+            .map_or(0, |choices| options::count(choices));
+        let until = now.plus_ms(held_ms);
+        self.cache
+            .put(question.clone(), offered.clone(), count, until);
         Ok(offered)
     }
 

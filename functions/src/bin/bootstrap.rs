@@ -49,7 +49,11 @@ async fn main() -> Result<(), Error> {
         }
     });
     let login: Arc<dyn Login> = match setting("LEDGERDESK_LOGIN") {
-        Some(base) => Arc::new(HttpLogin::new(&base, Arc::new(HttpClient::trusted()?))),
+        Some(base) => Arc::new(HttpLogin::new(
+            &base,
+            Arc::new(HttpClient::trusted()?),
+            Arc::new(infra::clock::SystemClock),
+        )),
         None => Arc::new(NoLogin::default()),
     };
     let zone = setting("LEDGERDESK_ZONE").unwrap_or_else(|| times::DEFAULT_ZONE.into());

@@ -227,7 +227,11 @@ impl Serve {
             accept(&local.ledger, lost, &self.data).await?;
         }
         let login: Arc<dyn Login> = match &self.login {
-            Some(base) => Arc::new(HttpLogin::new(base, Arc::new(HttpClient::trusted()?))),
+            Some(base) => Arc::new(HttpLogin::new(
+                base,
+                Arc::new(HttpClient::trusted()?),
+                local.ledger.clock.clone(),
+            )),
             None => Arc::new(NoLogin::default()),
         };
         let http_client = Arc::new(HttpClient::new(egress.with_loopback(self.wanted.demo))?);

@@ -4,14 +4,14 @@
 //! 404 means unknown. Responses are cached for a minute, because every entered node can cause
 //! requests.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Business, Directory};
+use crate::cache::{Bounds, Cache};
 use crate::clock::Clock;
 use crate::http::{HttpClient, HttpRequest, Url};
 use crate::{Error, Kind};
@@ -30,7 +30,7 @@ pub struct Http {
     client: Arc<dyn HttpClient>,
     base: Url,
     clock: Arc<dyn Clock>,
-    cache: Mutex<HashMap<String, (i64, Value)>>,
+    cache: Cache<String, Value>,
 }
 
 impl Http {
@@ -54,17 +54,15 @@ impl Http {
             client,
             base,
             clock,
-            cache: Mutex::default(),
+            cache: Cache::new(Bounds::entries(CACHED_MAX)),
         })
     }
 
     async fn get(&self, path: &[&str]) -> Result<Value, Error> {
         let key = path.join("/");
-        let now = self.clock.now().0;
-        if let Some((at, cached)) = self.cache.lock().expect("no holder panics").get(&key)
-            && now - at < CACHE_MS
-        {
-            return Ok(cached.clone());
+        let now = self.clock.now();
+        if let Some(cached) = self.cache.get(&key, now) {
+            return Ok(cached);
         }
         let mut url = self.base.clone();
         // Each part is one path segment, even if it contains a slash.
@@ -106,11 +104,8 @@ impl Http {
                 )
             })?
         };
-        let mut cache = self.cache.lock().expect("no holder panics");
-        if cache.len() >= CACHED_MAX {
-            cache.clear();
-        }
-        cache.insert(key, (now, response_body.clone()));
+        let until = now.plus_ms(CACHE_MS);
+        self.cache.put(key, response_body.clone(), 0, until);
         Ok(response_body)
     }
 }

@@ -5,17 +5,17 @@
 //! `secret|<name>` a value. Names and keys are cached for a few seconds: they never change, but
 //! another process can erase them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
-use events::{Moment, PersonId};
+use events::PersonId;
 
 use super::{Key, Keys, memory::fresh_pid};
 use crate::Error;
+use crate::cache::{Bounds, Cache};
 use crate::clock::{Clock, Rng};
 use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
@@ -26,7 +26,7 @@ const CACHE_MS: i64 = crate::sdk::STALE_MS;
 const NAME_BYTES_MAX: usize = 1024;
 /// Maximum people per transaction: each needs two of its hundred items.
 const REGISTERED_AT_ONCE: usize = 50;
-/// Maximum cached entries.
+/// Maximum cached names, and maximum cached people.
 const REMEMBERED_MAX: usize = 100_000;
 
 /// One key table.
@@ -34,13 +34,8 @@ pub struct Dynamodb {
     table: Table,
     rng: Arc<dyn Rng>,
     clock: Arc<dyn Clock>,
-    cache: Mutex<Cached>,
-}
-
-#[derive(Default)]
-struct Cached {
-    by_name: HashMap<String, (Moment, PersonId)>,
-    people: HashMap<PersonId, (Moment, (String, Key))>,
+    names: Cache<String, PersonId>,
+    people: Cache<PersonId, (String, Key)>,
 }
 
 impl Dynamodb {
@@ -49,7 +44,8 @@ impl Dynamodb {
             table,
             rng,
             clock,
-            cache: Mutex::default(),
+            names: Cache::new(Bounds::entries(REMEMBERED_MAX)),
+            people: Cache::new(Bounds::entries(REMEMBERED_MAX)),
         }
     }
 
@@ -73,10 +69,8 @@ impl Dynamodb {
 
     async fn read_person(&self, pid: &PersonId) -> Result<Option<(String, Key)>, Error> {
         let now = self.clock.now();
-        if let Some((at, person)) = self.cache.lock().expect("no holder panics").people.get(pid)
-            && now.0 - at.0 < CACHE_MS
-        {
-            return Ok(Some(person.clone()));
+        if let Some(person) = self.people.get(pid, now) {
+            return Ok(Some(person));
         }
         let Some(item) = self.get(&format!("pid|{pid}")).await? else {
             return Ok(None);
@@ -88,7 +82,8 @@ impl Dynamodb {
         let person = name
             .zip(key)
             .ok_or_else(|| Error::corrupt(format!("the key item of {pid} cannot be read")))?;
-        self.update_cache(|cache| drop(cache.people.insert(pid.clone(), (now, person.clone()))));
+        let until = now.plus_ms(CACHE_MS);
+        self.people.put(pid.clone(), person.clone(), 0, until);
         Ok(Some(person))
     }
 
@@ -143,14 +138,6 @@ impl Dynamodb {
             }
             Err(error) => Err(failed("register people", error)),
         }
-    }
-
-    fn update_cache(&self, update: impl FnOnce(&mut Cached)) {
-        let mut cache = self.cache.lock().expect("no holder panics");
-        if cache.by_name.len() + cache.people.len() >= REMEMBERED_MAX {
-            *cache = Cached::default();
-        }
-        update(&mut cache);
     }
 }
 
@@ -212,15 +199,8 @@ impl Keys for Dynamodb {
             return Ok(None);
         }
         let now = self.clock.now();
-        if let Some((at, pid)) = self
-            .cache
-            .lock()
-            .expect("no holder panics")
-            .by_name
-            .get(username)
-            && now.0 - at.0 < CACHE_MS
-        {
-            return Ok(Some(pid.clone()));
+        if let Some(pid) = self.names.get(username, now) {
+            return Ok(Some(pid));
         }
         let Some(item) = self.get(&format!("name|{username}")).await? else {
             return Ok(None);
@@ -230,13 +210,8 @@ impl Keys for Dynamodb {
             .and_then(|value| value.as_s().ok())
             .map(|pid| PersonId::from(pid.as_str()));
         let pid = pid.ok_or_else(|| Error::corrupt("the key item of a name cannot be read"))?;
-        self.update_cache(|cache| {
-            drop(
-                cache
-                    .by_name
-                    .insert(username.to_owned(), (now, pid.clone())),
-            );
-        });
+        let until = now.plus_ms(CACHE_MS);
+        self.names.put(username.to_owned(), pid.clone(), 0, until);
         Ok(Some(pid))
     }
 
@@ -251,11 +226,7 @@ impl Keys for Dynamodb {
     async fn erase(&self, pid: &PersonId) -> Result<bool, Error> {
         // Reads the stored item, not the cached one, because the name may have been registered
         // again.
-        self.cache
-            .lock()
-            .expect("no holder panics")
-            .people
-            .remove(pid);
+        self.people.remove(pid);
         let Some((name, _)) = self.read_person(pid).await? else {
             return Ok(false);
         };
@@ -284,9 +255,8 @@ impl Keys for Dynamodb {
             .send()
             .await;
         erased.map_err(|error| failed("erase a person", error))?;
-        let mut cache = self.cache.lock().expect("no holder panics");
-        cache.people.remove(pid);
-        cache.by_name.remove(&name);
+        self.people.remove(pid);
+        self.names.remove(&name);
         Ok(true)
     }
 

@@ -4,7 +4,6 @@
 pub mod repository;
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use domain::{DecideError, Decider, EsAggregate, StreamRole};
 use events::{Meta, Moment, PersonId, Personal};
 use tokio::sync::Mutex;
 
+use crate::cache::{Bounds, Cache, NEVER};
 use crate::clock::{Clock, Rng};
 use crate::keys::{Keys, seal};
 use crate::store::{Appended, Hash, Store};
@@ -30,11 +30,12 @@ const CONFLICTS_MAX: u32 = 5;
 const LOOKUPS_MAX: u32 = 8;
 /// Number of locks that the streams share; two streams on one lock only wait for each other.
 const LOCKS: usize = 256;
-/// Maximum number of cached states.
-const CACHED_STATES_MAX: usize = 8192;
-/// Maximum bytes of the commits that built the cached states; bounds the memory because forms can
-/// be large.
-const CACHED_BYTES_MAX: usize = 64 << 20;
+/// The bounds of the cached states. The weight is the bytes of the commits that built a state,
+/// because forms can be large.
+const CACHE: Bounds = Bounds {
+    entries: 8192,
+    weight: 64 << 20,
+};
 /// Cache lifetime of a state if other processes write too, milliseconds.
 const CACHED_MS: i64 = 60_000;
 /// Default number of commits between two snapshots of a stream.
@@ -58,65 +59,10 @@ pub struct Ledger {
     other_writers_ttl_ms: Option<i64>,
 }
 
-/// The time of caching, the bytes, and the state.
-type CacheEntry = (Moment, usize, Box<dyn Any + Send>);
-
-/// Caches recently written states, so that the next command on a stream needs no load. A stale
-/// state can waste a decision but cannot cause a wrong write, because its key (stream, first) is
-/// already used. A rejection based on a cached state is decided again after a load.
-#[derive(Default)]
-struct StateCache {
-    states: std::sync::Mutex<Generations>,
-}
-
-/// The cached states by stream, in two generations. A full young generation becomes the old one,
-/// and unused states of the old one are dropped.
-#[derive(Default)]
-struct Generations {
-    young: HashMap<String, CacheEntry>,
-    old: HashMap<String, CacheEntry>,
-    /// Bytes of the young generation.
-    young_bytes: usize,
-}
-
-impl StateCache {
-    fn forget_all(&self) {
-        *self.states.lock().expect("no holder panics") = Generations::default();
-    }
-
-    /// Removes and returns the state of a stream if it was cached at or after `since`.
-    fn take<D: Decider>(&self, stream: &str, since: Moment) -> Option<LoadedStream<D>> {
-        let mut states = self.states.lock().expect("no holder panics");
-        let found = states.young.remove(stream);
-        states.young_bytes -= found.as_ref().map_or(0, |(_, bytes, _)| *bytes);
-        let (cached_at, _, state) = found.or_else(|| states.old.remove(stream))?;
-        state
-            .downcast::<LoadedStream<D>>()
-            .ok()
-            .filter(|_| cached_at >= since)
-            .map(|loaded| *loaded)
-    }
-
-    fn put<D: Decider>(&self, now: Moment, mut loaded: LoadedStream<D>) {
-        loaded.read = Vec::new();
-        let mut states = self.states.lock().expect("no holder panics");
-        let bytes = loaded.bytes;
-        if bytes > CACHED_BYTES_MAX / 2 {
-            return;
-        }
-        if states.young.len() >= CACHED_STATES_MAX / 2
-            || states.young_bytes + bytes > CACHED_BYTES_MAX / 2
-        {
-            states.old = std::mem::take(&mut states.young);
-            states.young_bytes = 0;
-        }
-        states.young_bytes += bytes;
-        let replaced = states
-            .young
-            .insert(loaded.stream.clone(), (now, bytes, Box::new(loaded)));
-        states.young_bytes -= replaced.map_or(0, |(_, bytes, _)| bytes);
-    }
-}
+/// Caches recently written states by stream, so that the next command on a stream needs no load. A
+/// stale state can waste a decision but cannot cause a wrong write, because its key (stream, first)
+/// is already used. A rejection based on a cached state is decided again after a load.
+type StateCache = Cache<String, Box<dyn Any + Send>>;
 
 /// A commit that was sent without a response: its key, hash and content.
 struct InFlight<D: Decider> {
@@ -195,7 +141,7 @@ impl Ledger {
             rng,
             snapshot_every: SNAPSHOT_EVERY,
             locks: Arc::new(locks),
-            cache: Arc::default(),
+            cache: Arc::new(Cache::new(CACHE)),
             configured: Arc::default(),
             other_writers_ttl_ms: None,
         }
@@ -262,13 +208,8 @@ impl Ledger {
             if conflict > 0 {
                 self.pause(conflict).await;
             }
-            // Another process may erase a person. A long cached state would keep the opened values
-            // of that person.
-            let since = self
-                .other_writers_ttl_ms
-                .map_or(Moment(i64::MIN), |_| self.clock.now().plus_ms(-CACHED_MS));
             let cache = if conflict == 0 {
-                self.cache.take::<D>(&command_envelope.stream, since)
+                self.cached::<D>(&command_envelope.stream)
             } else {
                 None
             };
@@ -367,7 +308,7 @@ impl Ledger {
                 Ok(Appended::Stored { position }) => {
                     let state = loaded.aggregate.0.clone();
                     self.configured::<D>();
-                    self.cache.put(at, loaded);
+                    self.cache_state(at, loaded);
                     return Ok(Outcome {
                         last,
                         state,
@@ -565,6 +506,26 @@ impl Ledger {
         .into())
     }
 
+    /// Removes and returns the cached state of a stream.
+    fn cached<D: Decider>(&self, stream: &str) -> Option<LoadedStream<D>> {
+        let state = self.cache.take(stream, self.clock.now())?;
+        state
+            .downcast::<LoadedStream<D>>()
+            .ok()
+            .map(|loaded| *loaded)
+    }
+
+    /// Caches the state of a stream after a commit at `at`. If other processes write too, the state
+    /// expires, because another process may erase a person whose opened values are in the state.
+    fn cache_state<D: Decider>(&self, at: Moment, mut loaded: LoadedStream<D>) {
+        loaded.read = Vec::new();
+        let until = self
+            .other_writers_ttl_ms
+            .map_or(NEVER, |_| at.plus_ms(CACHED_MS));
+        let (stream, bytes) = (loaded.stream.clone(), loaded.bytes);
+        self.cache.put(stream, Box::new(loaded), bytes, until);
+    }
+
     /// Waits a random time before a command is decided again: up to 2, 4, 8, 16 ms.
     async fn pause(&self, conflict: u32) {
         let mut byte = [0];
@@ -593,7 +554,7 @@ impl Ledger {
     /// key store had the person.
     pub async fn forget(&self, pid: &PersonId) -> Result<bool, Error> {
         let forgotten = self.keys.erase(pid).await?;
-        self.cache.forget_all();
+        self.cache.clear();
         Ok(forgotten)
     }
 
@@ -665,40 +626,4 @@ pub fn command_id(parts: &[&str]) -> [u8; 16] {
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     id
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::draft::Draft;
-
-    use super::*;
-
-    #[test]
-    fn cached_states_are_bounded_by_bytes_and_the_oldest_are_dropped() {
-        let cache = StateCache::default();
-        let keep = |stream: &str, bytes: usize| {
-            let mut loaded = LoadedStream::<Draft>::empty(stream);
-            loaded.bytes = bytes;
-            cache.put(Moment(0), loaded);
-        };
-        let take = |stream: &str| cache.take::<Draft>(stream, Moment(i64::MIN)).is_some();
-        for number in 0..20 {
-            keep(&format!("draft-{number}"), CACHED_BYTES_MAX / 8);
-        }
-        keep("draft-19", CACHED_BYTES_MAX / 8);
-        let kept: Vec<bool> = (0..20)
-            .map(|number| take(&format!("draft-{number}")))
-            .collect();
-        assert!(
-            !kept[0] && kept[19] && kept.iter().filter(|kept| **kept).count() <= 8,
-            "{kept:?}"
-        );
-        assert_eq!(
-            cache.states.lock().unwrap().young_bytes,
-            0,
-            "all states of the young generation were taken"
-        );
-        keep("draft-huge", CACHED_BYTES_MAX);
-        assert!(!take("draft-huge"));
-    }
 }

@@ -1,25 +1,26 @@
 //! The login service of BlueKing: `GET <base>/accounts/is_login/?bk_token=` returns `{"result",
 //! "data": {"username"}}`. Responses are cached briefly.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use events::Moment;
 use serde_json::Value;
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::Login;
+use crate::cache::{Bounds, Cache};
+use crate::clock::Clock;
 use crate::http::{HttpClient, HttpRequest, Url};
 use crate::{Error, Kind};
 
 /// Maximum duration of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Cache lifetime of a valid token; a logout takes effect after it.
-const VALID_FOR: Duration = Duration::from_secs(30);
-/// Cache lifetime of an invalid token or of a failure.
-const INVALID_FOR: Duration = Duration::from_secs(3);
+/// Cache lifetime of a valid token, milliseconds. A logout takes effect after this time.
+const VALID_MS: i64 = 30_000;
+/// Cache lifetime of an invalid token or of a failure, milliseconds.
+const INVALID_MS: i64 = 3_000;
 /// Maximum cached tokens; each needs about 200 bytes.
 const CACHED_MAX: usize = 10_000;
 /// Maximum concurrent requests to the login service.
@@ -32,7 +33,7 @@ const RESPONSE_BYTES_MAX: usize = 64 << 10;
 const TOKEN_BYTES_MAX: usize = 4096;
 
 /// The cached result for a token, with the end of its lifetime.
-type Cached = Option<(Instant, Result<Option<String>, String>)>;
+type Cached = Option<(Moment, Result<Option<String>, String>)>;
 
 /// A login service at a base URL.
 pub struct Http {
@@ -40,40 +41,22 @@ pub struct Http {
     base: String,
     /// Results by a digest of the token. The lock of an entry is held during its request, so that
     /// concurrent callers with one token send one request.
-    cache: Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<Cached>>>>,
+    cache: Cache<[u8; 32], Arc<Mutex<Cached>>>,
+    clock: Arc<dyn Clock>,
     slots: Semaphore,
 }
 
 impl Http {
     /// Creates a client of the login service. The URL of a request contains the token: `client` must
     /// not follow redirects to another server.
-    pub fn new(base: &str, client: Arc<dyn HttpClient>) -> Self {
+    pub fn new(base: &str, client: Arc<dyn HttpClient>, clock: Arc<dyn Clock>) -> Self {
         Self {
             client,
             base: base.trim_end_matches('/').to_owned(),
-            cache: Mutex::default(),
+            cache: Cache::new(Bounds::entries(CACHED_MAX)),
+            clock,
             slots: Semaphore::new(CONCURRENT_MAX),
         }
-    }
-
-    /// Returns the cache entry of a token.
-    fn entry(&self, token: &str) -> Arc<tokio::sync::Mutex<Cached>> {
-        let mut cache = self.cache.lock().expect("no holder panics");
-        if cache.len() >= CACHED_MAX {
-            let now = Instant::now();
-            // A locked entry has a running request.
-            cache.retain(|_, entry| match entry.try_lock() {
-                Ok(entry) => entry.as_ref().is_some_and(|(until, _)| *until > now),
-                Err(_) => true,
-            });
-        }
-        if cache.len() >= CACHED_MAX {
-            cache.clear();
-        }
-        cache
-            .entry(*blake3::hash(token.as_bytes()).as_bytes())
-            .or_default()
-            .clone()
     }
 
     async fn request(&self, token: &str) -> Result<Option<String>, String> {
@@ -120,18 +103,22 @@ impl Login for Http {
         if token.len() > TOKEN_BYTES_MAX {
             return Ok(None);
         }
-        let entry = self.entry(token);
+        let digest = *blake3::hash(token.as_bytes()).as_bytes();
+        let now = self.clock.now();
+        let entry = self
+            .cache
+            .get_or_put(digest, now, now.plus_ms(VALID_MS), Arc::default);
         let mut cached = entry.lock().await;
         let result = match &*cached {
-            Some((until, result)) if *until > Instant::now() => result.clone(),
+            Some((until, result)) if *until > self.clock.now() => result.clone(),
             _ => {
                 let result = self.request(token).await;
                 let lifetime = if matches!(result, Ok(Some(_))) {
-                    VALID_FOR
+                    VALID_MS
                 } else {
-                    INVALID_FOR
+                    INVALID_MS
                 };
-                *cached = Some((Instant::now() + lifetime, result.clone()));
+                *cached = Some((self.clock.now().plus_ms(lifetime), result.clone()));
                 result
             }
         };
